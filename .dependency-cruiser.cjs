@@ -1,0 +1,143 @@
+// One rule per law of docs/architecture.md. Each was broken once on purpose to see it fail (test/architecture.test.ts).
+const anyRoom = '^(src|workflows|activities|api|drizzle|simulator|local|bench|test)/';
+const npm = (names) => `^node_modules/(${names.join('|')})/`;
+const builtIns = { dependencyTypes: ['core'] };
+
+module.exports = {
+  forbidden: [
+    {
+      name: 'law-1-domain-is-pure',
+      comment: 'src/domain imports nothing outside itself but big.js.',
+      severity: 'error',
+      from: { path: '^src/domain/' },
+      to: { pathNot: ['^src/domain/', npm(['big\\.js', '@types/big\\.js'])] },
+    },
+    {
+      name: 'law-2-workflows',
+      comment: 'workflows import @temporalio/workflow and common, the domain, and types of activities.',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: {
+        pathNot: [
+          '^workflows/',
+          '^src/domain/',
+          npm(['@temporalio/workflow', '@temporalio/common']),
+          '^activities/',
+        ],
+      },
+    },
+    {
+      name: 'law-2-workflows-take-only-types-of-activities',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: { path: '^activities/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'law-3-activities',
+      comment:
+        'activities import @temporalio/activity and the domain; everything else reaches them as ports.',
+      severity: 'error',
+      from: { path: '^activities/' },
+      to: {
+        pathNot: ['^activities/', '^src/domain/', npm(['@temporalio/activity', '@temporalio/common'])],
+        dependencyTypesNot: ['core'],
+      },
+    },
+    {
+      name: 'law-4-drizzle',
+      comment: "drizzle imports drizzle's packages, postgres.js and the domain.",
+      severity: 'error',
+      from: { path: '^drizzle/' },
+      to: {
+        pathNot: ['^drizzle/', '^src/domain/', npm(['drizzle-orm', 'postgres'])],
+        dependencyTypesNot: ['core'],
+      },
+    },
+    {
+      name: 'law-4-only-drizzle-writes-sql',
+      severity: 'error',
+      from: { path: '^(src|workflows|activities|api)/', pathNot: '^src/clients/postgres\\.ts$' },
+      to: { path: npm(['drizzle-orm', 'postgres']) },
+    },
+    {
+      name: 'law-5-api',
+      comment: "api imports Fastify's packages, zod with its provider, and the domain.",
+      severity: 'error',
+      from: { path: '^api/' },
+      to: {
+        pathNot: [
+          '^api/',
+          '^src/domain/',
+          npm([
+            'fastify',
+            'fastify-plugin',
+            'fastify-type-provider-zod',
+            '@fastify/[^/]+',
+            'zod',
+            'prom-client',
+            'pino',
+          ]),
+        ],
+        dependencyTypesNot: ['core'],
+      },
+    },
+    {
+      name: 'law-6-adapters',
+      comment:
+        'clients and temporal implement ports; they know no room but the domain (the gateway also the contract).',
+      severity: 'error',
+      from: { path: '^src/(clients|temporal)/', pathNot: '^src/temporal/gateway\\.ts$' },
+      to: { path: anyRoom, pathNot: '^src/(domain|clients|temporal)/' },
+    },
+    {
+      name: 'law-6-gateway',
+      severity: 'error',
+      from: { path: '^src/temporal/gateway\\.ts$' },
+      to: { path: anyRoom, pathNot: ['^src/(domain|temporal)/', '^workflows/contract\\.ts$'] },
+    },
+    {
+      name: 'law-6-only-entry-points-join-rooms',
+      severity: 'error',
+      from: {
+        path: '^src/[^/]+\\.ts$',
+        pathNot: '^src/(server|worker|listener|provision|cli)\\.ts$',
+      },
+      to: { path: '^(workflows|activities|api|drizzle|simulator|local|bench|test)/|^src/temporal/' },
+    },
+    {
+      name: 'law-11-simulator-stands-alone',
+      severity: 'error',
+      from: { path: '^simulator/' },
+      to: { path: anyRoom, pathNot: '^simulator/' },
+    },
+    {
+      name: 'law-11-nothing-imports-the-simulator',
+      severity: 'error',
+      from: { pathNot: '^(simulator|test/simulator|test/clients)/' },
+      to: { path: '^simulator/' },
+    },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    { name: 'no-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'nothing-imports-tests',
+      severity: 'error',
+      from: { pathNot: '^(test|bench)/' },
+      to: { path: '^test/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+      extensions: ['.ts', '.mts', '.d.mts', '.js', '.mjs', '.json'],
+    },
+  },
+};

@@ -1,0 +1,46 @@
+import type {
+  AlertStore,
+  Gateway,
+  ItemStore,
+  LinkStore,
+  MiningStore,
+  OutboxStore,
+  PlaidPort,
+  SecretBox,
+  StreamPort,
+  SweepStore,
+} from '../src/domain/ports.js';
+import type { Policy } from '../src/domain/policy.js';
+
+/** What activities work with; the worker's entry point joins the rooms. */
+export interface ActivityDeps {
+  plaid: PlaidPort;
+  secrets: SecretBox;
+  links: LinkStore;
+  items: ItemStore;
+  mining: MiningStore;
+  outbox: OutboxStore;
+  alerts: AlertStore;
+  sweeps: SweepStore;
+  streams: StreamPort;
+  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'startLink'>;
+  policy: Policy;
+  /** Dies here when this crash point was asked for; does nothing otherwise. */
+  crashPoint: (name: CrashPoint) => void;
+  /** Reports an error that no adapter expected. Class name only reaches Temporal; the log gets the stack. */
+  reportUnexpected: (activity: string, error: unknown) => void;
+}
+
+/** Named places at which a test may kill the process. */
+export type CrashPoint =
+  | 'link.beforeExchange'
+  | 'link.afterExchange'
+  | 'link.afterStore'
+  | 'page.beforeCall'
+  | 'page.afterAnswer'
+  | 'page.afterStaging'
+  | 'apply.before'
+  | 'apply.afterCommit'
+  | 'publish.beforePut'
+  | 'publish.afterPut'
+  | 'publish.afterMark';

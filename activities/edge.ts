@@ -1,0 +1,63 @@
+import { ApplicationFailure, heartbeat } from '@temporalio/activity';
+import { Failure, isRetryable } from '../src/domain/failures.js';
+
+/** The least pause before a rate-limited call is repeated: Plaid's windows are minutes. */
+const rateLimitPauseMs = 20_000;
+const maintenancePauseMs = 120_000;
+
+/**
+ * A Failure in the form that Temporal keeps: type, retryability, the pause that the other side asked for. Messages of
+ * foreign errors never get here (adapters made them Failures); an unexpected error is shown by its class name only,
+ * since its message may quote what must not enter a history.
+ */
+function toApplicationFailure(error: unknown): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  if (!(error instanceof Failure)) {
+    return ApplicationFailure.create({
+      type: 'UNEXPECTED',
+      message: `unexpected ${error instanceof Error ? error.name : typeof error}`,
+      nonRetryable: false,
+    });
+  }
+  const pause =
+    error.retryAfterMs ??
+    (error.type === 'RATE_LIMITED'
+      ? rateLimitPauseMs
+      : error.type === 'MAINTENANCE'
+        ? maintenancePauseMs
+        : undefined);
+  return ApplicationFailure.create({
+    type: error.type,
+    message: error.message,
+    nonRetryable: !isRetryable(error.type),
+    details: error.upstream ? [error.upstream] : [],
+    ...(pause === undefined ? {} : { nextRetryDelay: pause }),
+  });
+}
+
+/** Well below the proxies' heartbeat time-out, so that a killed worker is noticed within seconds and a busy one is not. */
+const heartbeatEveryMs = 1_000;
+
+type Activities = Record<string, (...args: never[]) => Promise<unknown>>;
+
+/** Every activity as Temporal runs it: with heartbeats, and with its errors turned into ApplicationFailures. */
+export function atTheEdge<T extends Activities>(
+  group: T,
+  report: (activity: string, error: unknown) => void,
+): T {
+  const wrapped = Object.entries(group).map(([name, run]) => [
+    name,
+    async (...args: never[]) => {
+      const beat = setInterval(() => heartbeat(), heartbeatEveryMs);
+      try {
+        return await run(...args);
+      } catch (error) {
+        if (!(error instanceof Failure) && !(error instanceof ApplicationFailure)) report(name, error);
+        throw toApplicationFailure(error);
+      } finally {
+        clearInterval(beat);
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as T;
+}

@@ -1,0 +1,23 @@
+import type { ActivityDeps } from './deps.js';
+import { atTheEdge } from './edge.js';
+import { itemActivities } from './items.js';
+import { linkActivities } from './link.js';
+import { publishActivities } from './publish.js';
+import { sweepActivities } from './sweep.js';
+import { transactionActivities } from './transactions.js';
+
+/** All activities, by the names under which Temporal knows them: never renamed once released. */
+export function createActivities(deps: ActivityDeps) {
+  return atTheEdge(
+    {
+      ...linkActivities(deps),
+      ...itemActivities(deps),
+      ...transactionActivities(deps),
+      ...publishActivities(deps),
+      ...sweepActivities(deps),
+    },
+    deps.reportUnexpected,
+  );
+}
+
+export type Activities = ReturnType<typeof createActivities>;

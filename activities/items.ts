@@ -1,0 +1,88 @@
+import { Failure } from '../src/domain/failures.js';
+import { secretContext } from '../src/domain/ids.js';
+import type { ItemSnapshot } from '../src/domain/item.js';
+import type { Policy } from '../src/domain/policy.js';
+import type { ActivityDeps } from './deps.js';
+
+export function itemActivities(deps: ActivityDeps) {
+  const { plaid, secrets, items, gateway, policy } = deps;
+
+  const brokenUntil = (): string => new Date(Date.now() + policy.brokenCheck).toISOString();
+
+  return {
+    /** The Item as PostgreSQL has it, and the pace to keep; null for an Item that is not ours. */
+    async loadItem(input: { itemId: string }): Promise<{ snapshot: ItemSnapshot; policy: Policy } | null> {
+      const row = await items.snapshot(input.itemId);
+      if (row === null) return null;
+      if (row.removed && row.webhooksWaiting > 0) await items.ignoreWebhooks(input.itemId, 'item_removed');
+      const historyRunning = !row.removed && (await gateway.isHistoryRunning(input.itemId));
+      return { snapshot: { ...row, historyRunning }, policy };
+    },
+
+    /** Whether `pageHistory` still runs for the Item. */
+    async lookAtHistory(input: { itemId: string }): Promise<{ running: boolean }> {
+      return { running: await gateway.isHistoryRunning(input.itemId) };
+    },
+
+    /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
+    async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
+      const { itemId } = input;
+      const credentials = await items.credentials(itemId, { forRemoval: false });
+      if (credentials === null) return { result: 'gone' };
+      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+      try {
+        const view = await plaid.getItem(token);
+        if (view.error === null) {
+          await items.markHealthy(itemId);
+          return { result: 'healthy' };
+        }
+        await items.markBroken(itemId, view.error, brokenUntil());
+        return { result: 'broken' };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
+        await items.markBroken(
+          itemId,
+          {
+            error_type: error.upstream?.error_type ?? 'ITEM_ERROR',
+            error_code: error.upstream?.error_code ?? error.type,
+          },
+          brokenUntil(),
+        );
+        return { result: 'gone' };
+      }
+    },
+
+    /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */
+    async removeItem(input: { itemId: string }): Promise<void> {
+      const { itemId } = input;
+      const credentials = await items.credentials(itemId, { forRemoval: true });
+      if (credentials !== null) {
+        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+        await plaid.removeItem(token);
+      }
+      await items.finishRemoval(itemId);
+    },
+
+    /** Reads account and routing numbers and stores them encrypted. An Item that has none is not an error. Safe to repeat. */
+    async saveNumbers(input: { itemId: string }): Promise<{ accounts: number }> {
+      const { itemId } = input;
+      const credentials = await items.credentials(itemId, { forRemoval: false });
+      if (credentials === null) return { accounts: 0 };
+      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+      const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
+        const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
+        if (error instanceof Failure && without.has(error.type)) return [];
+        throw error;
+      });
+      const sealed = await Promise.all(
+        numbers.map(async ({ account_id, ...kinds }) => ({
+          accountId: account_id,
+          sealed: await secrets.seal(JSON.stringify(kinds), secretContext.accountNumbers(itemId, account_id)),
+        })),
+      );
+      await items.saveNumbers(itemId, sealed);
+      return { accounts: sealed.length };
+    },
+  };
+}

@@ -1,0 +1,222 @@
+import type { AccountIdentity } from '../src/domain/accounts.js';
+import { defaultMainAccount, identityOf } from '../src/domain/accounts.js';
+import { Failure } from '../src/domain/failures.js';
+import type { UpstreamError } from '../src/domain/failures.js';
+import { secretContext } from '../src/domain/ids.js';
+import type { PlaidAccount } from '../src/domain/plaid.js';
+import type { LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
+import type { ActivityDeps } from './deps.js';
+
+/** What the link's workflow needs to know of its row. */
+export interface LinkProgress {
+  state: LinkRow['state'];
+  userId: string;
+  itemId: string | null;
+  outcome: LinkOutcome | null;
+}
+
+export type ExchangeResult =
+  | { kind: 'exchanged'; itemId: string }
+  /** Plaid refused for good. */
+  | { kind: 'refused'; outcome: LinkOutcome }
+  /** Not in a state to be exchanged: read the row again. */
+  | { kind: 'settled' };
+
+export type AdmitResult =
+  | { kind: 'admitted'; replaced: string[]; warnings: LinkWarning[] }
+  | { kind: 'duplicate'; itemId: string }
+  /** Removed at Plaid, or discarded here, before it became the user's. */
+  | { kind: 'gone'; plaid: UpstreamError | null };
+
+const storeTries = 10;
+const storePauseMs = 500;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export function linkActivities(deps: ActivityDeps) {
+  const { plaid, secrets, links, items, alerts, gateway, crashPoint } = deps;
+
+  async function requireLink(tokenHash: string): Promise<LinkRow> {
+    const row = await links.get(tokenHash);
+    if (row === null) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
+    return row;
+  }
+
+  /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
+  async function brokenAmong(
+    row: LinkRow,
+    institutionId: string | null,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<{ broken: string[]; healthy: string[] }> {
+    const found = { broken: [] as string[], healthy: [] as string[] };
+    if (institutionId === null || accounts.length === 0) return found;
+    const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
+    for (const candidate of candidates) {
+      const token = await secrets.open(candidate.accessToken, secretContext.accessToken(candidate.itemId));
+      const broken = await plaid.getItem(token).then(
+        (view) => view.error !== null,
+        (error: unknown) => {
+          if (error instanceof Failure && ['ITEM_GONE', 'PERMISSION_REVOKED'].includes(error.type))
+            return true;
+          throw error;
+        },
+      );
+      (broken ? found.broken : found.healthy).push(candidate.itemId);
+    }
+    return found;
+  }
+
+  /** The answer is the only copy of the access token: it is stored, or the Item is removed again. */
+  async function storeOrUndo(
+    tokenHash: string,
+    exchanged: { accessToken: string; itemId: string },
+  ): Promise<void> {
+    let last: unknown;
+    for (let attempt = 0; attempt < storeTries; attempt += 1) {
+      try {
+        const sealed = await secrets.seal(exchanged.accessToken, secretContext.accessToken(exchanged.itemId));
+        await links.storeExchanged(tokenHash, { itemId: exchanged.itemId, accessToken: sealed });
+        return;
+      } catch (error) {
+        last = error;
+        await pause(storePauseMs);
+      }
+    }
+    // Link's update mode hands out public tokens of Items that live here already: those are never removed for it.
+    const held = await items.credentials(exchanged.itemId, { forRemoval: true }).catch(() => null);
+    if (held === null) await plaid.removeItem(exchanged.accessToken);
+    throw last;
+  }
+
+  return {
+    async loadLink(input: { tokenHash: string }): Promise<LinkProgress> {
+      const row = await requireLink(input.tokenHash);
+      return { state: row.state, userId: row.user_id, itemId: row.item_id, outcome: row.outcome };
+    },
+
+    /** The duplicate guard on Link's metadata, before anything is exchanged. */
+    async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null }> {
+      const row = await requireLink(input.tokenHash);
+      const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
+      return { duplicateOf: healthy[0] ?? null };
+    },
+
+    /**
+     * Exchanges the public token and stores the Item. One attempt at Plaid for ever: `exchanging` is committed before the
+     * call, and a row that is found `exchanging` is never called for again.
+     */
+    async exchangePublicToken(input: { tokenHash: string }): Promise<ExchangeResult> {
+      const { tokenHash } = input;
+      const begun = await links.beginExchange(tokenHash);
+      if (begun === null) return { kind: 'settled' };
+      const publicToken = await secrets
+        .open(begun.publicToken, secretContext.publicToken(tokenHash))
+        .catch(async (error: unknown) => {
+          await links.abandonExchange(tokenHash);
+          throw error;
+        });
+      crashPoint('link.beforeExchange');
+      const exchanged = await plaid.exchangePublicToken(publicToken).catch(async (error: unknown) => {
+        if (error instanceof Failure && !error.outcomeUnknown) {
+          await links.abandonExchange(tokenHash);
+          const plaidError = error.upstream ?? null;
+          if (error.type === 'INVALID_PUBLIC_TOKEN') {
+            return { kind: 'invalid_public_token' as const, plaid: plaidError };
+          }
+          if (error.type === 'BAD_REQUEST' || error.type === 'MISCONFIGURED') {
+            return { kind: 'refused' as const, plaid: plaidError };
+          }
+        }
+        throw error;
+      });
+      if ('kind' in exchanged) return { kind: 'refused', outcome: exchanged };
+      crashPoint('link.afterExchange');
+      await storeOrUndo(tokenHash, exchanged);
+      crashPoint('link.afterStore');
+      return { kind: 'exchanged', itemId: exchanged.itemId };
+    },
+
+    /** An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. */
+    async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome> {
+      const row = await requireLink(input.tokenHash);
+      await alerts.raise({
+        kind: 'link_outcome_unknown',
+        key: input.tokenHash,
+        item_id: null,
+        detail: { token_hash: input.tokenHash, user_id: row.user_id },
+      });
+      return links.finish(input.tokenHash, { kind: 'outcome_unknown' });
+    },
+
+    /**
+     * Makes the exchanged Item the user's: duplicate guard with the Item's own accounts under the user's lock, institution,
+     * main account, user active. Safe to repeat.
+     */
+    async admitItem(input: { tokenHash: string }): Promise<AdmitResult> {
+      const row = await requireLink(input.tokenHash);
+      const itemId = row.item_id;
+      if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
+      const credentials = await items.credentials(itemId, { forRemoval: true });
+      if (credentials === null) return { kind: 'gone', plaid: null };
+      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+      const view = await plaid.getItem(token).catch((error: unknown) => {
+        if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
+        throw error;
+      });
+      if (view instanceof Failure) return { kind: 'gone', plaid: view.upstream ?? null };
+      const accounts = await plaid.getAccounts(token).catch((error: unknown): PlaidAccount[] => {
+        // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
+        const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
+        if (error instanceof Failure && later.has(error.type)) return [];
+        throw error;
+      });
+      const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
+      const institutionId = view.institution_id ?? row.institution_id;
+      const { broken } = await brokenAmong(row, institutionId, identities, itemId);
+      const wanted = row.main_account_id;
+      const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
+      const admitted = await links.admit({
+        tokenHash: input.tokenHash,
+        itemId,
+        institutionId,
+        institutionName: view.institution_name,
+        consentExpiresAt: view.consent_expiration_time,
+        mainAccountId: known ? wanted : defaultMainAccount(accounts),
+        accounts: identities,
+        replaceable: broken,
+      });
+      if (admitted.kind === 'duplicate') return admitted;
+      return {
+        ...admitted,
+        warnings: wanted !== null && !known ? ['main_account_unknown'] : [],
+      };
+    },
+
+    /** Removes an Item at Plaid that never became the user's (it was linked twice, say). Safe to repeat. */
+    async discardItem(input: { tokenHash: string }): Promise<void> {
+      const row = await requireLink(input.tokenHash);
+      if (row.item_id === null) return;
+      const credentials = await items.credentials(row.item_id, { forRemoval: true });
+      if (credentials !== null) {
+        await plaid.removeItem(
+          await secrets.open(credentials.accessToken, secretContext.accessToken(row.item_id)),
+        );
+      }
+      await links.discardItem(row.item_id);
+    },
+
+    /** Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. */
+    async startItem(input: { itemId: string; userId: string; replaced: string[] }): Promise<void> {
+      await gateway.signalItem(input.itemId, input.userId, { kind: 'linked' });
+      for (const old of input.replaced) {
+        await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
+      }
+    },
+
+    /** Stores how the link ended; the first outcome stays and is returned. */
+    async finishLink(input: { tokenHash: string; outcome: LinkOutcome }): Promise<LinkOutcome> {
+      return links.finish(input.tokenHash, input.outcome);
+    },
+  };
+}

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import helmet from '@fastify/helmet';
+import Fastify, { LogController } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { serializerCompiler } from 'fastify-type-provider-zod';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { Failure } from '../src/domain/failures.js';
+import { authenticate } from './auth.js';
+import { within } from './deadline.js';
+import type { Api, ApiDeps, RouteContext } from './deps.js';
+import { defaultLimits } from './deps.js';
+import { loggedError, Problem, problemOf } from './errors.js';
+import { createIntake } from './intake.js';
+import { apiMetrics } from './metrics.js';
+import { methodTable } from './methodTable.js';
+import { openapi } from './openapi.js';
+import type { ProblemCode } from './problems.js';
+import { accessRoutes } from './routes/access.js';
+import { itemRoutes } from './routes/items.js';
+import { linkRoutes } from './routes/link.js';
+import { serviceRoutes } from './routes/service.js';
+import { userRoutes } from './routes/users.js';
+import { plaidWebhookRoute } from './routes/plaidWebhook.js';
+import { storedWebhookRoutes } from './routes/storedWebhooks.js';
+import { createSignalQueue } from './signalQueue.js';
+import { validatorCompiler } from './validate.js';
+
+const bodyLimit = 256 * 1024;
+/** 128 characters of four bytes, each written as `%XX`, with room to refuse what is longer by name. */
+const maxParamLength = 2_048;
+/** For the head and the body of a request to arrive. */
+const requestTimeout = 15_000;
+/**
+ * Node takes the longer of its two time-outs for the whole request: with its default of 60 s for the head, a body that
+ * drips in was hung up on after 60 to 90 s. And it looks only every 30 s.
+ */
+const slowRequests = { headersTimeout: requestTimeout, connectionsCheckingInterval: 2_500 };
+
+const visible = /^[\x21-\x7e]{1,128}$/;
+
+function requestIdOf(raw: IncomingMessage): string {
+  const given = raw.headers['x-request-id'];
+  return typeof given === 'string' && visible.test(given) ? given : randomUUID();
+}
+
+/** The path without the query: query values never reach a log or an answer. */
+const pathOf = (url: string): string => url.split('?', 1)[0] ?? '/';
+
+function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  return reply
+    .code(problem.statusCode)
+    .headers(problem.headers())
+    .type('application/problem+json')
+    .send(problem.body(pathOf(request.url), request.id));
+}
+
+/** Answers a request that is no HTTP, too slow or too large in its head: Fastify never sees it. */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const code: ProblemCode =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'headers_too_large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request_timeout'
+        : 'invalid_request';
+  const problem = new Problem(
+    code,
+    code === 'invalid_request' ? { detail: 'The request is not HTTP/1.1.' } : {},
+  );
+  const requestId = randomUUID();
+  const body = problem.body('/', requestId);
+  const { statusCode } = problem;
+  socket.end(
+    `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode]}\r\nconnection: close\r\nx-request-id: ${requestId}\r\n` +
+      `content-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+/**
+ * The REST API and the webhook intake. Listens to nothing by itself: the entry point calls `listen`, tests `inject`.
+ * `close` drains the signals behind stored webhooks before it resolves.
+ */
+export function buildApp(deps: ApiDeps): FastifyInstance {
+  const limits = { ...defaultLimits, ...deps.limits };
+  const context: RouteContext = { ...deps, limits };
+
+  const app: Api = Fastify({
+    loggerInstance: deps.logger,
+    // One line of our own per request: Fastify's would hold the address with its query.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    requestIdHeader: false,
+    genReqId: requestIdOf,
+    bodyLimit,
+    requestTimeout,
+    http: slowRequests,
+    routerOptions: { maxParamLength },
+    // While closing, requests on open connections are answered, not refused: a rolling restart fails nobody.
+    return503OnClosing: false,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, request, reply) => {
+      void reply.header('x-request-id', request.id);
+      void sendProblem(problemOf(error), request, reply);
+    },
+  }).withTypeProvider<ZodTypeProvider>();
+
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.decorateRequest('caller', null);
+  app.removeContentTypeParser('text/plain');
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Clients announce JSON and send nothing where every field is optional: that is no body, not a broken one.
+    if (body === '') done(null, undefined);
+    else void parseJson(request, body as string, done);
+  });
+
+  const metrics = apiMetrics(deps.metrics, () => signals.waiting());
+  const onFailure = (error: unknown): void =>
+    deps.logger.warn(loggedError(error), 'background work of intake failed');
+  const signals = createSignalQueue(
+    { webhooks: deps.webhooks, gateway: deps.gateway, metrics, onFailure },
+    { capacity: limits.signalsWaiting, concurrency: limits.signalsAtOnce, deadlineMs: limits.signalMs },
+  );
+  const intake = createIntake(
+    {
+      verifier: deps.verifier,
+      webhooks: deps.webhooks,
+      signals,
+      metrics,
+      onFailure,
+      now: deps.now ?? Date.now,
+    },
+    { stepMs: limits.intakeMs, rejectedPerSecond: 10 },
+  );
+  app.addHook('onClose', async () => {
+    await signals.drain(limits.drainMs);
+    await within(intake.settled(), limits.drainMs, () => new Error('late')).catch(onFailure);
+  });
+
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    // A connection that is kept open after its last answer would hold up the shutdown until it times out (72 s).
+    if (closing) void reply.header('connection', 'close');
+  });
+
+  const methods = methodTable();
+  app.addHook('onRoute', (route) => methods.add(route.url, route.method));
+
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-request-id', request.id);
+    // Answered here, before a body of whatever type is read.
+    if (request.is404) throw methods.problemFor(pathOf(request.url));
+  });
+  app.setNotFoundHandler(() => {
+    throw new Problem('not_found');
+  });
+
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error);
+    if (problem.statusCode >= 500) request.log.error(loggedError(problem), 'request failed');
+    // A value that only the database refuses is one that our own schemas should have refused.
+    else if (problem.options.cause instanceof Failure)
+      request.log.warn(loggedError(problem), 'request refused');
+    return sendProblem(problem, request, reply);
+  });
+
+  app.addHook('onResponse', async (request, reply) => {
+    // The pattern, not the path: ids of users stay out of metrics, and an attacker cannot invent labels.
+    const route = request.is404 ? 'unmatched' : (request.routeOptions.url ?? 'unmatched');
+    const line = {
+      method: request.method,
+      route,
+      status: reply.statusCode,
+      duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+    };
+    metrics.request(
+      { method: request.is404 ? 'other' : request.method, route, status: String(reply.statusCode) },
+      reply.elapsedTime / 1000,
+    );
+    if (request.routeOptions.config.quiet === true) request.log.debug(line, 'request');
+    else request.log.info(line, 'request');
+  });
+
+  void app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        // What the page at /docs needs.
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        connectSrc: ["'self'"],
+        frameAncestors: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'none'"],
+      },
+    },
+  });
+  openapi(app, deps.version);
+
+  // Registered by hand, in a plugin each: hooks and parsers of one do not reach the others.
+  void app.register(async (scope: Api) => serviceRoutes(scope, context));
+  void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
+  void app.register(
+    async (scope: Api) => {
+      scope.addHook('onRequest', authenticate(deps.applications));
+      scope.addHook('onSend', async (_request, reply) => {
+        void reply.header('cache-control', 'no-store');
+      });
+      userRoutes(scope, context);
+      linkRoutes(scope, context);
+      itemRoutes(scope, context);
+      storedWebhookRoutes(scope, context);
+      accessRoutes(scope, context);
+    },
+    { prefix: '/v1' },
+  );
+  return app;
+}

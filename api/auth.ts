@@ -1,0 +1,62 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import type { ApiKey, ApplicationStore, Scope } from '../src/domain/ports.js';
+import { Problem } from './errors.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The key that the request came with; null on routes without one. */
+    caller: ApiKey | null;
+  }
+  interface FastifyContextConfig {
+    /** The scope that the route asks for; null = open to everybody. Every route under /v1 names one. */
+    scope?: Scope | null;
+  }
+}
+
+/** SHA-256 of the key in hex: what is stored. Keys are random, so a slow hash would protect nothing. */
+export const hashKey = (key: string): string => createHash('sha256').update(key).digest('hex');
+
+/** A new key: 256 random bits behind a prefix that secret scanners can find. */
+export const newKey = (): string => `sluice_${randomBytes(32).toString('base64url')}`;
+
+/** `admin` implies everything but `numbers`: account numbers are read by keys that were made for it. */
+export function allows(held: readonly Scope[], needed: Scope): boolean {
+  return held.includes(needed) || (needed !== 'numbers' && held.includes('admin'));
+}
+
+// One space or more after the scheme, then the token of RFC 6750 (wider: any visible ASCII), bounded before it is hashed.
+const bearer = /^Bearer +([\x21-\x7e]{1,512})$/i;
+
+const refused = (): Problem =>
+  new Problem('unauthorized', { headers: { 'www-authenticate': 'Bearer realm="sluice"' } });
+
+/** An `onRequest` hook: runs before the body is read, so a stranger cannot make us parse anything. */
+export function authenticate(
+  applications: Pick<ApplicationStore, 'findKey'>,
+): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
+    const scope = request.routeOptions.config.scope;
+    // Fails closed: a route that forgot to name its scope is a fault of ours, not an open door.
+    if (scope == null) throw new Problem('internal_error');
+    const key = bearer.exec(request.headers.authorization ?? '')?.[1];
+    if (key === undefined) throw refused();
+    const caller = await applications.findKey(hashKey(key));
+    if (caller === null) throw refused();
+    if (!allows(caller.scopes, scope)) {
+      throw new Problem('insufficient_scope', {
+        detail: `This operation needs the scope ${scope}.`,
+        headers: {
+          'www-authenticate': `Bearer realm="sluice", error="insufficient_scope", scope="${scope}"`,
+        },
+      });
+    }
+    request.caller = caller;
+  };
+}
+
+/** The caller of a route that asks for a scope. */
+export function callerOf(request: FastifyRequest): ApiKey {
+  if (request.caller === null) throw new Problem('internal_error');
+  return request.caller;
+}

@@ -1,0 +1,57 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { Api } from './deps.js';
+import { problemTypes } from './problems.js';
+import { tidyOpenapi } from './tidyOpenapi.js';
+
+const description = `Links bank accounts through Plaid, keeps their transactions, and serves them.
+
+- **Keys.** \`Authorization: Bearer <key>\`. A key carries scopes; \`admin\` implies \`read\` and \`write\`, never \`numbers\`.
+- **Errors** are \`application/problem+json\` (RFC 9457) with a \`code\`; \`type\` leads to a page about it. Any operation may answer 400 for
+  what its schema refuses, 401, 403, 500 and 503.
+- **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from.
+- **Completeness.** Cached answers about items say in \`meta.items\` how far each one is, so that "not fetched yet" is never taken for "empty".
+- \`X-Request-Id\` (up to 128 visible ASCII characters) is taken over from the request, else made, and comes back with every answer.`;
+
+/** Registers the description of the API; routes registered afterwards appear in it. */
+export function openapi(app: Api, version: string): void {
+  void app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Sluice', version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      tags: [
+        { name: 'Users', description: 'Users, by your own ids, and everything over all their items' },
+        { name: 'Items', description: "One item: a user's login at one bank" },
+        { name: 'Webhooks', description: 'What Plaid sent' },
+        { name: 'Access', description: 'Applications and their keys' },
+        { name: 'Service', description: 'Health and description of this service' },
+      ],
+      components: {
+        securitySchemes: {
+          ApiKey: { type: 'http', scheme: 'bearer', description: 'An API key; roles are its scopes' },
+          PlaidSignature: {
+            type: 'apiKey',
+            in: 'header',
+            name: 'Plaid-Verification',
+            description: "Plaid's signed JWT over the body's SHA-256",
+          },
+        },
+      },
+    },
+    transform: jsonSchemaTransform,
+    transformObject: (document) => tidyOpenapi(jsonSchemaTransformObject(document)),
+  });
+  void app.register(swaggerUi, {
+    routePrefix: '/docs',
+    // Without the last the page would ask a server elsewhere to judge the document.
+    uiConfig: { docExpansion: 'list', validatorUrl: null },
+    theme: { title: 'Sluice API' },
+  });
+}
+
+/** The page of one problem type, as text. */
+export function problemPage(code: keyof typeof problemTypes): string {
+  const { status, title, help } = problemTypes[code];
+  return `${title}\n\ncode: ${code}\nstatus: ${status}\n\n${help}\n`;
+}

@@ -1,0 +1,70 @@
+import type { FastifyContextConfig } from 'fastify';
+import type { z } from 'zod';
+import type { Scope } from '../src/domain/ports.js';
+import type { ProblemCode } from './problems.js';
+import { problemTypes } from './problems.js';
+import { problemAnswer } from './schemas.js';
+
+export type Tag = 'Users' | 'Items' | 'Webhooks' | 'Access' | 'Service';
+
+export interface Operation {
+  /** Unique; a name for generated clients. */
+  id: string;
+  summary: string;
+  description?: string;
+  tag: Tag;
+  /** null = open to everybody. */
+  scope: Scope | null;
+  answers: Record<number, { description: string; schema: z.ZodType; contentType?: string }>;
+  problems: readonly ProblemCode[];
+}
+
+type Content = { description: string; content: Record<string, { schema: z.ZodType }> };
+
+const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope'];
+const always: readonly ProblemCode[] = ['invalid_request', 'internal_error', 'unavailable'];
+
+interface Documented {
+  operationId: string;
+  summary: string;
+  description?: string;
+  tags: string[];
+  security: Record<string, string[]>[];
+  /** Shapes are zod schemas; typed loosely, since one status may carry an answer or several problems. */
+  response: Record<string, unknown>;
+}
+
+interface Described {
+  /** The options of the route: with the schemas of what it takes. */
+  with<Parts extends object>(parts: Parts): { config: FastifyContextConfig; schema: Documented & Parts };
+}
+
+/** The part of a route's options that OpenAPI shows and that the access check reads: one list for both. */
+export function operation(op: Operation): Described {
+  const codes = new Set<ProblemCode>([...(op.scope === null ? [] : [...withKey, ...always]), ...op.problems]);
+  const response: Record<string, Content> = {};
+  for (const [status, answer] of Object.entries(op.answers)) {
+    response[status] = {
+      description: answer.description,
+      content: { [answer.contentType ?? 'application/json']: { schema: answer.schema } },
+    };
+  }
+  for (const code of codes) {
+    const { status, title } = problemTypes[code];
+    const line = `\`${code}\`: ${title}`;
+    const known = response[String(status)];
+    response[String(status)] = {
+      description: known === undefined ? line : `${known.description}  \n${line}`,
+      content: { 'application/problem+json': { schema: problemAnswer } },
+    };
+  }
+  const documented: Documented = {
+    operationId: op.id,
+    summary: op.summary,
+    ...(op.description === undefined ? {} : { description: op.description }),
+    tags: [op.tag],
+    security: op.scope === null ? [] : [{ ApiKey: [op.scope] }],
+    response,
+  };
+  return { with: (parts) => ({ config: { scope: op.scope }, schema: { ...documented, ...parts } }) };
+}

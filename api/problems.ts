@@ -1,0 +1,184 @@
+/**
+ * Every problem that this API answers with (RFC 9457). The code is part of the contract: it is never renamed. `type` of an
+ * answer is `/problems/<code>`, a page that shows what stands here.
+ */
+export interface ProblemType {
+  status: number;
+  title: string;
+  /** What happened, and what the client can do about it. */
+  help: string;
+}
+
+export const problemTypes = {
+  invalid_request: {
+    status: 400,
+    title: 'The request does not fit its schema',
+    help: 'A field, query parameter or path segment is missing, unknown, of another type or out of range. `errors` names each one by JSON pointer. Correct the request; repeating it cannot help.',
+  },
+  malformed_json: {
+    status: 400,
+    title: 'The body is not valid JSON',
+    help: 'The body could not be parsed, does not have the announced length, or holds a key such as `__proto__`. Send well-formed JSON.',
+  },
+  invalid_cursor: {
+    status: 400,
+    title: 'The cursor does not belong to this list',
+    help: 'A cursor continues exactly the list and filters that it came from; only `limit` may change. Pass `next_cursor` on unchanged, or start again without a cursor.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'No valid API key',
+    help: 'Send `Authorization: Bearer <key>` with a key that was not revoked. Absent, unknown and revoked keys are answered alike.',
+  },
+  webhook_rejected: {
+    status: 401,
+    title: 'The webhook is not signed by Plaid',
+    help: 'The Plaid-Verification header is absent, too old, signed by another key, or made for another body. Make sure that no proxy changes the bytes of the body.',
+  },
+  insufficient_scope: {
+    status: 403,
+    title: 'The API key lacks the scope',
+    help: 'The operation needs a scope that this key does not carry. `admin` implies `read` and `write`, never `numbers`.',
+  },
+  not_found: {
+    status: 404,
+    title: 'There is no such resource',
+    help: 'The path is unknown, or the named user, item, webhook, application or key does not exist. A user exists from the first link token or item.',
+  },
+  unknown_institution: {
+    status: 404,
+    title: 'Plaid knows no such institution',
+    help: 'Use an institution id as Plaid lists it.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'The path does not take this method',
+    help: 'The `Allow` header lists the methods that it takes.',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request did not arrive in time',
+    help: 'The headers or the body came too slowly. Repeat the request.',
+  },
+  no_item: {
+    status: 409,
+    title: 'There is no item to update',
+    help: 'Update mode was asked for, and the user has no item that can be updated. Ask for `{"mode":"create"}` or leave the mode out.',
+  },
+  public_token_used: {
+    status: 409,
+    title: 'The public token was used by another user',
+    help: 'A public token links one item to one user. Let this user go through Link for a token of their own.',
+  },
+  duplicate_item: {
+    status: 409,
+    title: 'The user has linked this account already',
+    help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
+  },
+  login_required: {
+    status: 409,
+    title: 'The user has to act at the bank',
+    help: 'Send the user through Link in update mode, then report it as relinked.',
+  },
+  payload_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    help: 'Bodies are limited to 256 KiB, webhooks to 1 MiB.',
+  },
+  uri_too_long: {
+    status: 414,
+    title: 'The address is too long',
+    help: 'Shorten the path or the query.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The content type is not supported',
+    help: 'Send `Content-Type: application/json`.',
+  },
+  item_id_not_allowed: {
+    status: 422,
+    title: 'Create mode takes no item',
+    help: '`{"mode":"create"}` asks for another item: leave `item_id` out, or ask for update mode.',
+  },
+  invalid_public_token: {
+    status: 422,
+    title: 'Plaid does not exchange this public token',
+    help: 'It is unknown, expired (30 minutes) or was exchanged elsewhere. Let the user go through Link again.',
+  },
+  plaid_refused: {
+    status: 424,
+    title: 'Plaid refused the request',
+    help: "`plaid` carries Plaid's own error. Repeating the request unchanged cannot help.",
+  },
+  webhook_keys_busy: {
+    status: 429,
+    title: 'Too many unknown webhook keys',
+    help: 'The budget for looking up verification keys is spent. Deliver again after `Retry-After` seconds.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    help: 'All headers together are limited to 16 KiB.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'The service failed',
+    help: 'This is a fault of the service. Report the `request_id` to its operator.',
+  },
+  link_outcome_unknown: {
+    status: 502,
+    title: 'The exchange has no known outcome',
+    help: "Plaid's answer to the exchange was lost, and a public token can be exchanged only once. Every repeat is answered alike; the operator was alerted. Let the user go through Link again.",
+  },
+  institution_unavailable: {
+    status: 502,
+    title: 'The bank behind Plaid is not available',
+    help: 'Try again in some hours. The user does not have to log in again.',
+  },
+  plaid_unreachable: {
+    status: 502,
+    title: 'Plaid did not answer properly',
+    help: 'The connection to Plaid broke, or Plaid failed. Try again later.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service is not available for the moment',
+    help: 'The database does not answer. Repeat the request after `Retry-After` seconds.',
+  },
+  orchestrator_down: {
+    status: 503,
+    title: 'Work cannot be started for the moment',
+    help: 'Temporal does not answer. Repeat the request after `Retry-After` seconds: it joins what was begun.',
+  },
+  webhook_undecided: {
+    status: 503,
+    title: 'The webhook could not be verified for the moment',
+    help: 'The verification key could not be looked up. Deliver again.',
+  },
+  plaid_busy: {
+    status: 503,
+    title: 'Plaid asks to wait',
+    help: 'Plaid limits the rate or is under maintenance. Repeat the request after `Retry-After` seconds.',
+  },
+  not_ready: {
+    status: 503,
+    title: 'A dependency is not ready',
+    help: '`dependencies` names each one and whether it is up.',
+  },
+  link_pending: {
+    status: 504,
+    title: 'The item is still being linked',
+    help: 'Linking goes on. Repeat the request with the same public token: it joins and gets the outcome.',
+  },
+  plaid_timeout: {
+    status: 504,
+    title: 'Plaid did not answer in time',
+    help: 'Try again later.',
+  },
+} as const satisfies Record<string, ProblemType>;
+
+export type ProblemCode = keyof typeof problemTypes;
+
+export const problemCodes = Object.keys(problemTypes) as ProblemCode[];
+
+export const isProblemCode = (code: string): code is ProblemCode => Object.hasOwn(problemTypes, code);

@@ -1,0 +1,126 @@
+import { within } from '../deadline.js';
+import type { Api, RouteContext } from '../deps.js';
+import { Problem } from '../errors.js';
+import { listBody, readCursor, writeCursor } from '../lists.js';
+import { operation } from '../operation.js';
+import {
+  accountsAnswer,
+  accountsOfItemQuery,
+  itemAnswer,
+  itemParams,
+  noQuery,
+  syncAnswer,
+  transactionsAnswer,
+  transactionsOfItemQuery,
+} from '../schemas.js';
+
+export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): void {
+  async function itemOf(itemId: string) {
+    const item = await reads.item(itemId);
+    if (item === null) throw new Problem('not_found');
+    return item;
+  }
+
+  app.get(
+    '/items/:itemId',
+    operation({
+      id: 'getItem',
+      summary: 'An item',
+      tag: 'Items',
+      scope: 'read',
+      answers: { 200: { description: 'The item', schema: itemAnswer } },
+      problems: ['not_found'],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request) => itemOf(request.params.itemId),
+  );
+
+  app.get(
+    '/items/:itemId/sync',
+    operation({
+      id: 'getItemSync',
+      summary: 'What the item is doing',
+      description: "Live, from the item's workflow; from the database when none runs.",
+      tag: 'Items',
+      scope: 'read',
+      answers: { 200: { description: 'Phase and progress', schema: syncAnswer } },
+      problems: ['not_found', 'orchestrator_down'],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request) => {
+      const { itemId } = request.params;
+      const item = await itemOf(itemId);
+      const live = await within(
+        gateway.itemStatus(itemId),
+        limits.askMs,
+        () => new Problem('orchestrator_down', { retryAfterMs: 5_000 }),
+      );
+      if (live !== null) return { item_id: itemId, running: true, ...live };
+      return {
+        item_id: itemId,
+        running: false,
+        phase: item.phase,
+        history: item.history,
+        progress: null,
+        next_due_at: null,
+        last_update_at: item.last_update_at,
+        last_failure: null,
+        waiting_for_publish: null,
+      };
+    },
+  );
+
+  app.get(
+    '/items/:itemId/accounts',
+    operation({
+      id: 'listAccountsOfItem',
+      summary: "An item's accounts, as cached",
+      description: 'A REMOVED item keeps its rows and still answers.',
+      tag: 'Items',
+      scope: 'read',
+      answers: { 200: { description: 'A page of accounts', schema: accountsAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: itemParams, querystring: accountsOfItemQuery }),
+    async (request, reply) => {
+      const { itemId } = request.params;
+      const { format, limit, cursor } = request.query;
+      const query = { list: 'accounts', filters: { itemId, format } };
+      const after = readCursor(query, cursor);
+      const [items, page] = await Promise.all([
+        reads.completeness({ itemId }),
+        reads.accounts({ itemIds: [itemId], format }, limit, after),
+      ]);
+      if (items.length === 0) throw new Problem('not_found');
+      return reply
+        .type('application/json')
+        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+    },
+  );
+
+  app.get(
+    '/items/:itemId/transactions',
+    operation({
+      id: 'listTransactionsOfItem',
+      summary: "An item's transactions, as cached",
+      description:
+        'Newest date first. Without `status` pending and posted ones. A REMOVED item keeps its rows and still answers.',
+      tag: 'Items',
+      scope: 'read',
+      answers: { 200: { description: 'A page of transactions', schema: transactionsAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: itemParams, querystring: transactionsOfItemQuery }),
+    async (request, reply) => {
+      const { itemId } = request.params;
+      const { from, to, account_id, status, format, limit, cursor } = request.query;
+      const filter = { from, to, account_id, statuses: [...status].sort(), format };
+      const query = { list: 'transactions', filters: { itemId, ...filter } };
+      const after = readCursor(query, cursor);
+      const [items, page] = await Promise.all([
+        reads.completeness({ itemId }),
+        reads.transactions({ itemIds: [itemId], ...filter }, limit, after),
+      ]);
+      if (items.length === 0) throw new Problem('not_found');
+      return reply
+        .type('application/json')
+        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+    },
+  );
+}

@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyRequest } from 'fastify';
+import { Failure } from '../../src/domain/failures.js';
+import { secretContext } from '../../src/domain/ids.js';
+import type { ItemCredentials, LinkOutcome } from '../../src/domain/ports.js';
+import { callerOf } from '../auth.js';
+import { within } from '../deadline.js';
+import type { Api, RouteContext } from '../deps.js';
+import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
+import { operation } from '../operation.js';
+import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody, noQuery, userParams } from '../schemas.js';
+
+export function linkRoutes(app: Api, context: RouteContext): void {
+  const { plaid, secrets, links, reads, gateway, limits } = context;
+
+  async function createLinkToken(userId: string, item: ItemCredentials | null) {
+    const accessToken =
+      item === null
+        ? undefined
+        : await secrets.open(item.accessToken, secretContext.accessToken(item.itemId));
+    return within(
+      plaid.createLinkToken({ userId, ...(accessToken === undefined ? {} : { accessToken }) }),
+      limits.plaidMs,
+      () => new Problem('plaid_timeout'),
+    );
+  }
+
+  /** The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. */
+  async function tokenFor(userId: string, item: ItemCredentials | null) {
+    try {
+      return { token: await createLinkToken(userId, item), item };
+    } catch (error) {
+      const gone =
+        error instanceof Failure && (error.type === 'ITEM_GONE' || error.type === 'PERMISSION_REVOKED');
+      if (item !== null && gone) return tokenFor(userId, null);
+      // SECRET_UNREADABLE is ours, everything else in a Failure is Plaid's word.
+      if (error instanceof Failure && error.type !== 'SECRET_UNREADABLE') throw problemOfPlaid(error);
+      throw error;
+    }
+  }
+
+  app.post(
+    '/users/:userId/link-token',
+    {
+      // No body asks for everything by default.
+      preValidation: async (request: FastifyRequest) => {
+        request.body ??= {};
+      },
+      ...operation({
+        id: 'createLinkToken',
+        summary: "A token for Plaid's Link",
+        description:
+          'When the user has an item that can be updated, the token opens update mode for it: `item_id` of the body, else the item ' +
+          'longest in error, else the latest linked healthy one. Else, or with `{"mode":"create"}`, Link makes a new item. The user ' +
+          'exists from here on.',
+        tag: 'Users',
+        scope: 'write',
+        answers: { 200: { description: 'The link token', schema: linkTokenAnswer } },
+        problems: [
+          'not_found',
+          'no_item',
+          'item_id_not_allowed',
+          'malformed_json',
+          'unsupported_media_type',
+          'payload_too_large',
+          'plaid_refused',
+          'plaid_unreachable',
+          'plaid_busy',
+          'plaid_timeout',
+        ],
+      }).with({ params: userParams, querystring: noQuery, body: linkTokenBody }),
+    },
+    async (request) => {
+      const { userId } = request.params;
+      const { mode, item_id } = request.body;
+      if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
+      if (item_id !== undefined && (await reads.item(item_id))?.user_id !== userId) {
+        throw new Problem('not_found', { detail: 'The user has no such item.' });
+      }
+      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(userId, item_id ?? null);
+      if (mode === 'update' && pick === null) throw new Problem('no_item');
+      const { token, item } = await tokenFor(userId, pick);
+      await reads.ensureUser(userId);
+      return {
+        link_token: token.link_token,
+        expiration: token.expiration,
+        ...(item === null ? { mode: 'create' as const } : { mode: 'update' as const, item_id: item.itemId }),
+      };
+    },
+  );
+
+  /** Waits for the link; null when it takes too long. An unreachable Temporal is told early, not after half a minute. */
+  async function outcomeOf(tokenHash: string, userId: string): Promise<LinkOutcome | null> {
+    const link = gateway.link(tokenHash, userId, limits.linkMs);
+    const silence = gateway.ping().then(
+      () => new Promise<never>(() => undefined),
+      async (error: unknown) => {
+        // The link may get through where a ping did not.
+        await sleep(Math.min(limits.askMs, limits.linkMs));
+        throw error;
+      },
+    );
+    return within(
+      Promise.race([link, silence]),
+      // The gateway bounds the wait itself; this only catches one that does not.
+      limits.linkMs + limits.askMs,
+      () => new Problem('link_pending'),
+    );
+  }
+
+  async function linkedItem(outcome: LinkOutcome) {
+    switch (outcome.kind) {
+      case 'linked': {
+        const item = await reads.item(outcome.item_id);
+        if (item === null) throw new Problem('internal_error');
+        return {
+          ...item,
+          ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
+          ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
+        };
+      }
+      case 'duplicate':
+        throw new Problem('duplicate_item', { members: { item_id: outcome.item_id } });
+      case 'invalid_public_token':
+        throw new Problem('invalid_public_token', { plaid: outcome.plaid });
+      case 'outcome_unknown':
+        throw new Problem('link_outcome_unknown');
+      case 'refused':
+        throw problemOfPlaidError(outcome.plaid);
+    }
+  }
+
+  app.post(
+    '/users/:userId/items',
+    operation({
+      id: 'linkItem',
+      summary: 'Link an item',
+      description:
+        'Exchanges the public token, stores the item and starts mining it. The same token again gives the same item (200), and joins ' +
+        'a link that is still on its way. A duplicate of an item that the user has is refused; a broken one is replaced (`replaces`).',
+      tag: 'Users',
+      scope: 'write',
+      answers: {
+        200: { description: 'The item, linked before with this token', schema: linkedAnswer },
+        201: { description: 'The item, linked now', schema: linkedAnswer },
+      },
+      problems: [
+        'malformed_json',
+        'unsupported_media_type',
+        'payload_too_large',
+        'public_token_used',
+        'duplicate_item',
+        'invalid_public_token',
+        'plaid_refused',
+        'link_outcome_unknown',
+        'plaid_unreachable',
+        'institution_unavailable',
+        'plaid_busy',
+        'orchestrator_down',
+        'link_pending',
+      ],
+    }).with({ params: userParams, querystring: noQuery, body: linkBody }),
+    async (request, reply) => {
+      const { userId } = request.params;
+      const { public_token, main_account_id, institution_id, accounts } = request.body;
+      const tokenHash = createHash('sha256').update(public_token).digest('hex');
+      const row = await links.receive({
+        token_hash: tokenHash,
+        user_id: userId,
+        application_id: callerOf(request).application_id,
+        publicToken: await secrets.seal(public_token, secretContext.publicToken(tokenHash)),
+        institution_id: institution_id ?? null,
+        accounts: (accounts ?? []).map(({ mask, name, type, subtype }) => ({
+          mask: mask ?? null,
+          name: name ?? null,
+          type: type ?? null,
+          subtype: subtype ?? null,
+        })),
+        main_account_id: main_account_id ?? null,
+      });
+      if (row.user_id !== userId) throw new Problem('public_token_used');
+      const known = row.state === 'finished' ? row.outcome : null;
+      const outcome = known ?? (await outcomeOf(tokenHash, userId));
+      if (outcome === null) throw new Problem('link_pending');
+      const item = await linkedItem(outcome);
+      if (known !== null) return item;
+      return reply
+        .code(201)
+        .header('location', `/v1/items/${encodeURIComponent(item.item_id)}`)
+        .send(item);
+    },
+  );
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import { within } from '../deadline.js';
+import type { Api, RouteContext } from '../deps.js';
+import { Problem } from '../errors.js';
+import { problemPage } from '../openapi.js';
+import { operation } from '../operation.js';
+import { isProblemCode, problemCodes } from '../problems.js';
+import { liveAnswer, readyAnswer } from '../schemas.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Asked every few seconds by machines: logged at debug level only. */
+    quiet?: boolean;
+  }
+}
+
+const text = z.string();
+
+export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits }: RouteContext): void {
+  const quiet = <Options extends { config: object }>(options: Options): Options => ({
+    ...options,
+    config: { ...options.config, quiet: true },
+  });
+
+  app.get(
+    '/livez',
+    quiet(
+      operation({
+        id: 'isLive',
+        summary: 'Whether the process runs',
+        tag: 'Service',
+        scope: null,
+        answers: { 200: { description: 'It does', schema: liveAnswer } },
+        problems: [],
+      }).with({}),
+    ),
+    async () => ({ status: 'up' as const }),
+  );
+
+  async function askAll(): Promise<Record<string, { status: 'up' | 'down' }>> {
+    const answers = await Promise.all(
+      probes.map(async (probe) => {
+        const up = await within(probe.check(), limits.askMs, () => new Error('late')).then(
+          () => true,
+          () => false,
+        );
+        return [probe.name, { status: up ? ('up' as const) : ('down' as const) }] as const;
+      }),
+    );
+    return Object.fromEntries(answers);
+  }
+  // Everybody may ask: however many do at once, each dependency is asked once.
+  let asking: ReturnType<typeof askAll> | null = null;
+
+  app.get(
+    '/readyz',
+    quiet(
+      operation({
+        id: 'isReady',
+        summary: 'Whether every dependency answers',
+        tag: 'Service',
+        scope: null,
+        answers: { 200: { description: 'Every one does', schema: readyAnswer } },
+        problems: ['not_ready'],
+      }).with({}),
+    ),
+    async () => {
+      asking ??= askAll().finally(() => (asking = null));
+      const dependencies = await asking;
+      if (Object.values(dependencies).some(({ status }) => status === 'down')) {
+        throw new Problem('not_ready', { members: { dependencies }, retryAfterMs: 5_000 });
+      }
+      return { status: 'ready' as const, dependencies };
+    },
+  );
+
+  if (serveMetrics) {
+    app.get(
+      '/metrics',
+      quiet(
+        operation({
+          id: 'getMetrics',
+          summary: 'Metrics for Prometheus',
+          tag: 'Service',
+          scope: null,
+          answers: { 200: { description: 'Metrics', schema: text, contentType: 'text/plain' } },
+          problems: ['internal_error'],
+        }).with({}),
+      ),
+      async (_request, reply) => {
+        const { contentType, body } = await metrics.text();
+        return reply.type(contentType).send(body);
+      },
+    );
+  }
+
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json').send(JSON.stringify(app.swagger())),
+  );
+
+  app.get(
+    '/problems/:code',
+    operation({
+      id: 'getProblemType',
+      summary: 'What a problem means',
+      description: 'Where `type` of every error leads.',
+      tag: 'Service',
+      scope: null,
+      answers: { 200: { description: 'The page', schema: text, contentType: 'text/plain' } },
+      problems: ['not_found'],
+    }).with({ params: z.object({ code: z.string().meta({ examples: [problemCodes[0]] }) }) }),
+    async (request, reply) => {
+      const { code } = request.params;
+      if (!isProblemCode(code)) throw new Problem('not_found');
+      return reply.type('text/plain; charset=utf-8').send(problemPage(code));
+    },
+  );
+}

@@ -1,0 +1,134 @@
+import type { Api, RouteContext } from '../deps.js';
+import { Problem } from '../errors.js';
+import { listBody, readCursor, writeCursor } from '../lists.js';
+import { operation } from '../operation.js';
+import {
+  accountsAnswer,
+  accountsOfUserQuery,
+  itemsAnswer,
+  itemsQuery,
+  noQuery,
+  transactionsAnswer,
+  transactionsOfUserQuery,
+  userAnswer,
+  userParams,
+} from '../schemas.js';
+
+export function userRoutes(app: Api, { reads }: RouteContext): void {
+  /** Users and completeness of their items; a user without items is looked up, so that 404 and an empty list differ. */
+  async function itemsOf(userId: string, includeRemoved: boolean) {
+    const items = await reads.completeness({ userId, includeRemoved });
+    if (items.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
+    return items;
+  }
+
+  app.get(
+    '/users/:userId',
+    operation({
+      id: 'getUser',
+      summary: 'A user',
+      description: 'A user exists from the first link token or item, and becomes active with the first item.',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'The user', schema: userAnswer } },
+      problems: ['not_found'],
+    }).with({ params: userParams, querystring: noQuery }),
+    async (request) => {
+      const user = await reads.user(request.params.userId);
+      if (user === null) throw new Problem('not_found');
+      return user;
+    },
+  );
+
+  app.get(
+    '/users/:userId/items',
+    operation({
+      id: 'listItemsOfUser',
+      summary: "A user's items",
+      description: 'In the order in which they were linked. Without `status` all of them.',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'A page of items', schema: itemsAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: userParams, querystring: itemsQuery }),
+    async (request) => {
+      const { userId } = request.params;
+      const { status, limit, cursor } = request.query;
+      const statuses = [...status].sort();
+      const query = { list: 'items', filters: { userId, statuses } };
+      const after = readCursor(query, cursor);
+      const page = await reads.items({ userId, statuses }, limit, after);
+      if (page.rows.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
+      const next = writeCursor(query, page.next);
+      return {
+        data: page.rows,
+        next_cursor: next,
+        has_more: next !== null,
+        meta: {
+          items: page.rows.map(({ item_id, phase, history, last_update_at }) => ({
+            item_id,
+            phase,
+            history,
+            as_of: last_update_at,
+          })),
+        },
+      };
+    },
+  );
+
+  app.get(
+    '/users/:userId/accounts',
+    operation({
+      id: 'listAccountsOfUser',
+      summary: "A user's accounts, as cached",
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'A page of accounts', schema: accountsAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: userParams, querystring: accountsOfUserQuery }),
+    async (request, reply) => {
+      const { userId } = request.params;
+      const { include_removed, format, limit, cursor } = request.query;
+      const query = { list: 'accounts', filters: { userId, include_removed, format } };
+      const after = readCursor(query, cursor);
+      const items = await itemsOf(userId, include_removed);
+      const itemIds = items.map((item) => item.item_id);
+      const page =
+        itemIds.length === 0
+          ? { rows: [], next: null }
+          : await reads.accounts({ itemIds, format }, limit, after);
+      return reply
+        .type('application/json')
+        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+    },
+  );
+
+  app.get(
+    '/users/:userId/transactions',
+    operation({
+      id: 'listTransactionsOfUser',
+      summary: "A user's transactions, as cached",
+      description: 'Newest date first, over all items. Without `status` pending and posted ones.',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'A page of transactions', schema: transactionsAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: userParams, querystring: transactionsOfUserQuery }),
+    async (request, reply) => {
+      const { userId } = request.params;
+      const { include_removed, from, to, account_id, status, format, limit, cursor } = request.query;
+      const filter = { from, to, account_id, statuses: [...status].sort(), format };
+      const query = { list: 'transactions', filters: { userId, include_removed, ...filter } };
+      const after = readCursor(query, cursor);
+      const items = await itemsOf(userId, include_removed);
+      const itemIds = items.map((item) => item.item_id);
+      const page =
+        itemIds.length === 0
+          ? { rows: [], next: null }
+          : await reads.transactions({ itemIds, ...filter }, limit, after);
+      return reply
+        .type('application/json')
+        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+    },
+  );
+}

@@ -1,0 +1,583 @@
+/**
+ * The shapes of requests and answers, as zod schemas: what validates is what OpenAPI shows. A schema with an `id` becomes a
+ * component of that name.
+ */
+import { z } from 'zod';
+
+// Patterns are strings in OpenAPI too; `u` makes them count characters, as PostgreSQL and JSON Schema do, not UTF-16 units.
+const pattern = (source: string): RegExp => new RegExp(source, 'u');
+
+const shown = (longest: number): z.ZodString =>
+  z
+    .string()
+    .regex(
+      pattern(`^[^\\u0000-\\u001f\\u007f]{1,${longest}}$`),
+      `must be 1 to ${longest} characters, none of them a control character`,
+    );
+
+const opaque = z.string().regex(pattern('^[A-Za-z0-9_-]{1,64}$'), 'must be an id as this API gave it');
+
+/** Text in a body: PostgreSQL takes neither NUL nor a lone surrogate, and both can be written in JSON. */
+const storable = (longest: number): z.ZodString =>
+  z
+    .string()
+    .regex(pattern(`^[^\\u0000]{0,${longest}}$`), `must be at most ${longest} characters without NUL`)
+    .refine((value) => !/\p{Cs}/u.test(value), 'must be well-formed Unicode');
+
+const wellFormed = (schema: z.ZodString): z.ZodString =>
+  schema.refine((value) => !/\p{Cs}/u.test(value), 'must be well-formed Unicode');
+
+// ─── Parameters ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const userParams = z.strictObject({
+  userId: shown(128).meta({ description: "The client's own id of the user", examples: ['user-42'] }),
+});
+
+export const itemParams = z.strictObject({
+  itemId: shown(256).meta({
+    description: "Plaid's id of the item, case-sensitive",
+    examples: ['Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr'],
+  }),
+});
+
+const id = (what: string, example: string) =>
+  z.strictObject({ id: opaque.meta({ description: what, examples: [example] }) });
+const anyId = '0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e11';
+export const webhookParams = id('Id of the stored webhook', anyId);
+export const applicationParams = id('Id of the application', anyId);
+export const keyParams = id('Id of the key (not the key itself)', anyId);
+
+/** Whole numbers in a query: digits only, where `Number` would take `1e2`, ` 5` and the empty text. */
+const digits = (value: unknown): unknown =>
+  typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) : value;
+
+const limit = z
+  .preprocess(digits, z.int().min(1).max(500))
+  .default(100)
+  .meta({ description: 'Rows on a page', 'x-default': 100 });
+
+const cursor = z
+  .string()
+  .min(1)
+  .max(2048)
+  .optional()
+  .meta({ description: '`next_cursor` of the page before, under the same filters' });
+
+const paging = { limit, cursor };
+
+const flag = (description: string) =>
+  z
+    .preprocess(
+      (value) => (value === 'true' ? true : value === 'false' ? false : value),
+      z.boolean('must be true or false'),
+    )
+    .default(false)
+    .meta({ description, 'x-default': false });
+
+/** A comma-separated list of words, each at most once. */
+const words = <const Words extends readonly [string, ...string[]]>(all: Words, absent: Words[number][]) =>
+  z
+    .preprocess(
+      (value) => (typeof value === 'string' ? [...new Set(value.split(','))] : value),
+      z.array(z.enum(all)).min(1).max(all.length),
+    )
+    .default(absent as never)
+    .meta({ style: 'form', explode: false, 'x-default': absent });
+
+const statusNames = ['ACTIVE', 'ERROR', 'REMOVED'] as const;
+const transactionStatuses = ['pending', 'posted', 'removed'] as const;
+
+const format = z
+  .enum(['refined', 'raw'])
+  .default('refined')
+  .meta({ description: "`raw`: Plaid's own objects as received" });
+
+export const itemsQuery = z.strictObject({
+  status: words(statusNames, [...statusNames]),
+  ...paging,
+});
+
+export const accountsOfItemQuery = z.strictObject({ format, ...paging });
+
+const includeRemoved = flag('Rows of REMOVED items too');
+
+export const accountsOfUserQuery = z.strictObject({ include_removed: includeRemoved, format, ...paging });
+
+const day = (description: string) =>
+  z.iso.date('must be a date such as 2026-01-31').optional().meta({ description });
+
+const transactionFilters = {
+  from: day('First date, inclusive'),
+  to: day('Last date, inclusive; before `from` the list is empty'),
+  account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
+  status: words(transactionStatuses, ['pending', 'posted']),
+  format,
+  ...paging,
+};
+
+export const transactionsOfItemQuery = z.strictObject(transactionFilters);
+
+export const transactionsOfUserQuery = z.strictObject({
+  include_removed: includeRemoved,
+  ...transactionFilters,
+});
+
+export const webhooksQuery = z.strictObject({
+  item_id: shown(256).optional(),
+  verdict: z.enum(['accepted', 'rejected']).optional(),
+  outcome: z.enum(['pending', 'done', 'ignored', 'rejected']).optional(),
+  ...paging,
+});
+
+export const noQuery = z.strictObject({});
+
+// ─── Bodies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const linkTokenBody = z
+  .strictObject({
+    mode: z
+      .enum(['create', 'update'])
+      .optional()
+      .meta({ description: 'Absent: update when the user has an item that can be updated, else create' }),
+    item_id: wellFormed(shown(256)).optional().meta({ description: 'The item to update' }),
+  })
+  // A body may be left out altogether.
+  .default({})
+  .meta({ examples: [{}, { mode: 'create' }, { mode: 'update' }] });
+
+const fromLink = storable(256).nullish();
+
+export const linkBody = z
+  .strictObject({
+    public_token: z
+      .string()
+      .regex(pattern('^[\\u0021-\\u007e]{1,512}$'), "must be the public token of Link's onSuccess")
+      .meta({ description: "The public token that Link's `onSuccess` gave" }),
+    main_account_id: wellFormed(shown(256)).nullish().meta({
+      description: 'Account that pays; default: first open checking, else depository, else first account',
+    }),
+    institution_id: wellFormed(shown(256))
+      .nullish()
+      .meta({ description: "`metadata.institution.institution_id` of Link's `onSuccess`" }),
+    accounts: z
+      .array(
+        // Plaid adds fields to Link's metadata at any time, and clients hand it on as it is.
+        z.looseObject({ mask: fromLink, name: fromLink, type: fromLink, subtype: fromLink }),
+      )
+      .max(500)
+      .nullish()
+      .meta({
+        description:
+          "`metadata.accounts` of Link's `onSuccess`. With it and `institution_id` a duplicate is found before the exchange",
+      }),
+  })
+  .meta({
+    examples: [
+      { public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d' },
+      {
+        public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
+        institution_id: 'ins_109508',
+        accounts: [{ name: 'Plaid Checking', mask: '0000', type: 'depository', subtype: 'checking' }],
+      },
+    ],
+  });
+
+export const applicationBody = z
+  .strictObject({ name: wellFormed(shown(200)) })
+  .meta({ examples: [{ name: 'payments' }] });
+
+const scope = z.enum(['read', 'write', 'numbers', 'admin']);
+
+export const keyBody = z
+  .strictObject({
+    scopes: z
+      .array(scope)
+      .min(1)
+      .max(4)
+      .meta({ description: '`admin` implies `read` and `write`, never `numbers`' }),
+  })
+  .meta({ examples: [{ scopes: ['read', 'write'] }] });
+
+// ─── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+// Said, not enforced: an answer must not fail because a stored time is written in another way.
+const time = z.string().meta({ format: 'date-time' });
+const phase = z.enum(['created', 'updating', 'idle', 'needs_relink', 'removed']);
+const history = z.enum(['none', 'initial', 'complete']).meta({
+  description: 'How far Plaid has fetched: nothing, about 30 days, up to two years',
+});
+
+const itemFields = {
+  item_id: z.string(),
+  user_id: z.string(),
+  status: z.enum(statusNames),
+  phase,
+  institution_id: z.string().nullable(),
+  institution_name: z.string().nullable(),
+  main_account_id: z.string().nullable(),
+  error: z.object({ error_type: z.string(), error_code: z.string(), since: time }).nullable(),
+  history,
+  last_update_at: time.nullable(),
+  last_webhook_at: time.nullable(),
+  consent_expires_at: time.nullable(),
+  new_accounts_available: z.boolean(),
+  created_at: time,
+  removed_at: time.nullable(),
+};
+
+const exampleItem = {
+  item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr',
+  user_id: 'user-42',
+  status: 'ACTIVE',
+  phase: 'idle',
+  institution_id: 'ins_109508',
+  institution_name: 'First Platypus Bank',
+  main_account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+  error: null,
+  history: 'complete',
+  last_update_at: '2026-11-21T07:02:09.000Z',
+  last_webhook_at: '2026-11-21T07:02:03.000Z',
+  consent_expires_at: null,
+  new_accounts_available: false,
+  created_at: '2026-11-20T10:00:00.000Z',
+  removed_at: null,
+} as const;
+
+export const itemAnswer = z.object(itemFields).meta({ id: 'Item', examples: [exampleItem] });
+
+export const linkedAnswer = z
+  .object({
+    ...itemFields,
+    replaces: z
+      .string()
+      .optional()
+      .meta({ description: 'The broken item of the same account that this one took the place of' }),
+    warnings: z.array(z.enum(['main_account_unknown'])).optional(),
+  })
+  .meta({ id: 'LinkedItem', examples: [exampleItem] });
+
+export const userAnswer = z
+  .object({
+    user_id: z.string(),
+    status: z.enum(['inactive', 'active']),
+    activated_at: time.nullable(),
+    items: z.int().min(0),
+  })
+  .meta({
+    id: 'User',
+    examples: [{ user_id: 'user-42', status: 'active', activated_at: '2026-11-20T10:00:00.000Z', items: 1 }],
+  });
+
+export const linkTokenAnswer = z
+  .object({
+    link_token: z.string(),
+    expiration: z.string(),
+    mode: z.enum(['create', 'update']),
+    item_id: z.string().optional().meta({ description: 'In update mode: the item' }),
+  })
+  .meta({
+    id: 'LinkToken',
+    examples: [
+      {
+        link_token: 'link-sandbox-af1a0311-da53-4636-b754-dd15cc058176',
+        expiration: '2026-11-21T11:02:09Z',
+        mode: 'create',
+      },
+    ],
+  });
+
+export const syncAnswer = z
+  .object({
+    item_id: z.string(),
+    running: z
+      .boolean()
+      .meta({ description: 'False: no workflow runs, and the rest is what the database says' }),
+    phase,
+    history,
+    progress: z
+      .object({ pages: z.int().min(0), rows: z.int().min(0), restarts: z.int().min(0) })
+      .nullable()
+      .meta({ description: 'Of the update on its way; null when none is' }),
+    next_due_at: time.nullable(),
+    last_update_at: time.nullable(),
+    last_failure: z.object({ step: z.string(), type: z.string(), at: time }).nullable(),
+    waiting_for_publish: z.boolean().nullable().meta({ description: 'Changes wait for the streams' }),
+  })
+  .meta({
+    id: 'ItemSync',
+    examples: [
+      {
+        item_id: exampleItem.item_id,
+        running: true,
+        phase: 'updating',
+        history: 'initial',
+        progress: { pages: 3, rows: 1500, restarts: 0 },
+        next_due_at: '2026-11-22T19:02:09.000Z',
+        last_update_at: '2026-11-21T07:02:09.000Z',
+        last_failure: null,
+        waiting_for_publish: false,
+      },
+    ],
+  });
+
+export const applicationAnswer = z
+  .object({ application_id: z.string(), name: z.string(), created_at: time })
+  .meta({
+    id: 'Application',
+    examples: [{ application_id: anyId, name: 'payments', created_at: '2026-11-21T07:02:09.000Z' }],
+  });
+
+export const keyAnswer = z
+  .object({
+    key_id: z.string(),
+    key: z.string().meta({ description: 'Shown this once; only its hash is kept' }),
+    application_id: z.string(),
+    scopes: z.array(scope),
+  })
+  .meta({
+    id: 'NewKey',
+    examples: [
+      {
+        key_id: anyId,
+        key: 'sluice_qZ7bq0Y5nq8mJX2o0c4XG1l6v0rU3v9wE5tY8kB2dNs',
+        application_id: anyId,
+        scopes: ['read', 'write'],
+      },
+    ],
+  });
+
+export const webhookAnswer = z
+  .object({
+    webhook_id: z.string(),
+    received_at: time,
+    source: z.enum(['plaid', 'synthetic', 'replay']),
+    verdict: z.enum(['accepted', 'rejected']),
+    webhook_type: z.string().nullable(),
+    webhook_code: z.string().nullable(),
+    item_id: z.string().nullable(),
+    outcome: z.object({
+      state: z.enum(['pending', 'done', 'ignored', 'rejected']),
+      reason: z.string().nullable(),
+    }),
+    body: z.string().meta({ description: 'As received, as text' }),
+  })
+  .meta({
+    id: 'Webhook',
+    examples: [
+      {
+        webhook_id: anyId,
+        received_at: '2026-11-21T07:02:03.000Z',
+        source: 'plaid',
+        verdict: 'accepted',
+        webhook_type: 'TRANSACTIONS',
+        webhook_code: 'SYNC_UPDATES_AVAILABLE',
+        item_id: exampleItem.item_id,
+        outcome: { state: 'done', reason: null },
+        body: '{\n  "item_id": "Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr",\n  "webhook_code": "SYNC_UPDATES_AVAILABLE",\n  "webhook_type": "TRANSACTIONS"\n}',
+      },
+    ],
+  });
+
+const decimal = z.string().meta({ description: 'Decimal number as text', examples: ['12.34'] });
+
+const refinedTransaction = z
+  .object({
+    id: z.string(),
+    item_id: z.string(),
+    user_id: z.string(),
+    account_id: z.string().nullable(),
+    institution_id: z.string().nullable(),
+    status: z.enum(transactionStatuses),
+    direction: z.enum(['outflow', 'inflow']).nullable(),
+    amount: decimal.nullable(),
+    currency: z.string().nullable(),
+    date: z.string().nullable(),
+    authorized_date: z.string().nullable(),
+    datetime: z.string().nullable(),
+    authorized_datetime: z.string().nullable(),
+    description: z.string().nullable(),
+    merchant: z
+      .object({
+        name: z.string().nullable(),
+        id: z.string().nullable(),
+        logo_url: z.string().nullable(),
+        website: z.string().nullable(),
+      })
+      .nullable(),
+    category: z
+      .object({ primary: z.string(), detailed: z.string(), confidence: z.string().nullable() })
+      .nullable(),
+    channel: z.string().nullable(),
+    check_number: z.string().nullable(),
+    location: z.looseObject({}).nullable(),
+    replaces: z
+      .string()
+      .nullable()
+      .meta({ description: 'The pending transaction whose place this one took' }),
+    version: z.int().min(1),
+  })
+  .meta({
+    id: 'Transaction',
+    examples: [
+      {
+        id: 'lPNjeW1nR6CDn5okmGQ6hEpMo4lLNoSrzqDje',
+        item_id: exampleItem.item_id,
+        user_id: 'user-42',
+        account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+        institution_id: 'ins_109508',
+        status: 'posted',
+        direction: 'outflow',
+        amount: '12.34',
+        currency: 'USD',
+        date: '2026-11-19',
+        authorized_date: '2026-11-18',
+        datetime: null,
+        authorized_datetime: null,
+        description: 'COFFEE 0042',
+        merchant: { name: 'Coffee', id: null, logo_url: null, website: null },
+        category: { primary: 'FOOD_AND_DRINK', detailed: 'FOOD_AND_DRINK_COFFEE', confidence: 'HIGH' },
+        channel: 'in store',
+        check_number: null,
+        location: null,
+        replaces: null,
+        version: 1,
+      },
+    ],
+    description: 'Fields are null only in a row that was removed before it was ever seen',
+  });
+
+const refinedAccount = z
+  .object({
+    id: z.string(),
+    item_id: z.string(),
+    user_id: z.string(),
+    institution_id: z.string().nullable(),
+    name: z.string(),
+    official_name: z.string().nullable(),
+    mask: z.string().nullable(),
+    type: z.string(),
+    subtype: z.string().nullable(),
+    status: z.enum(['open', 'closed']),
+    is_main: z.boolean(),
+    balances: z.object({
+      available: decimal.nullable(),
+      current: decimal.nullable(),
+      limit: decimal.nullable(),
+      currency: z.string().nullable(),
+      as_of: time,
+    }),
+    persistent_id: z.string().nullable(),
+    holder_category: z.string().nullable(),
+    version: z.int().min(1),
+  })
+  .meta({
+    id: 'Account',
+    examples: [
+      {
+        id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+        item_id: exampleItem.item_id,
+        user_id: 'user-42',
+        institution_id: 'ins_109508',
+        name: 'Plaid Checking',
+        official_name: 'Plaid Gold Standard 0% Interest Checking',
+        mask: '0000',
+        type: 'depository',
+        subtype: 'checking',
+        status: 'open',
+        is_main: true,
+        balances: {
+          available: '100',
+          current: '110.5',
+          limit: null,
+          currency: 'USD',
+          as_of: '2026-11-21T07:02:09.000Z',
+        },
+        persistent_id: null,
+        holder_category: 'personal',
+        version: 1,
+      },
+    ],
+  });
+
+const plaidObject = z
+  .looseObject({})
+  .meta({ id: 'PlaidObject', description: "Plaid's object as received (`format=raw`)" });
+
+const completeness = z.object({ item_id: z.string(), phase, history, as_of: time.nullable() }).meta({
+  id: 'Completeness',
+  description: 'How complete the cached answer is, so that "not fetched yet" is never taken for "empty"',
+});
+
+const pageOf = <Row extends z.ZodType, Meta extends z.ZodType>(row: Row, meta: Meta) =>
+  z.object({
+    data: z.array(row),
+    next_cursor: z.string().nullable().meta({ description: 'null at the end' }),
+    has_more: z.boolean(),
+    meta,
+  });
+
+const aboutItems = z.object({ items: z.array(completeness) });
+
+export const itemsAnswer = pageOf(itemAnswer, aboutItems).meta({ id: 'ItemPage' });
+export const accountsAnswer = pageOf(z.union([refinedAccount, plaidObject]), aboutItems).meta({
+  id: 'AccountPage',
+});
+export const transactionsAnswer = pageOf(z.union([refinedTransaction, plaidObject]), aboutItems).meta({
+  id: 'TransactionPage',
+});
+export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({ id: 'WebhookPage' });
+
+export const problemAnswer = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    request_id: z.string(),
+    errors: z
+      .array(z.object({ in: z.string(), pointer: z.string(), detail: z.string() }))
+      .optional()
+      .meta({ description: 'Each fault of the request, by JSON pointer into the part named by `in`' }),
+    plaid: z
+      .object({ error_type: z.string(), error_code: z.string(), request_id: z.string().nullable() })
+      .optional()
+      .meta({ description: "Plaid's own error" }),
+  })
+  .meta({
+    id: 'Problem',
+    description: 'RFC 9457',
+    examples: [
+      {
+        type: '/problems/invalid_request',
+        title: 'The request does not fit its schema',
+        status: 400,
+        detail:
+          'A field, query parameter or path segment is missing, unknown, of another type or out of range.',
+        instance: '/v1/users/user-42/items',
+        code: 'invalid_request',
+        request_id: '7a0c5a57-1d5f-4a49-9a8b-0f7f4c1b8f0e',
+        errors: [
+          {
+            in: 'body',
+            pointer: '/public_token',
+            detail: 'Invalid input: expected string, received undefined',
+          },
+        ],
+      },
+    ],
+  });
+
+export const liveAnswer = z.object({ status: z.literal('up') }).meta({ examples: [{ status: 'up' }] });
+
+export const readyAnswer = z
+  .object({
+    status: z.literal('ready'),
+    dependencies: z.record(z.string(), z.object({ status: z.enum(['up', 'down']) })),
+  })
+  .meta({
+    examples: [
+      { status: 'ready', dependencies: { postgresql: { status: 'up' }, temporal: { status: 'up' } } },
+    ],
+  });

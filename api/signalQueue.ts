@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Gateway, WebhookStore } from '../src/domain/ports.js';
+import { Failure } from '../src/domain/failures.js';
+import { within } from './deadline.js';
+import type { ApiMetrics } from './metrics.js';
+
+export interface SignalQueueDeps {
+  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
+  gateway: Pick<Gateway, 'signalItem'>;
+  metrics: Pick<ApiMetrics, 'signal'>;
+  /** Told of each signal that could not be sent; the webhook itself is safe in the database. */
+  onFailure: (error: unknown) => void;
+}
+
+export interface SignalQueueLimits {
+  /** Webhooks that may wait. One more is left to `sweep`. */
+  capacity: number;
+  /** Signals on their way at the same time. */
+  concurrency: number;
+  /** For one signal, in milliseconds: with Temporal down a call would hang for 20 s. */
+  deadlineMs: number;
+}
+
+export interface SignalQueue {
+  /** Takes a stored webhook whose Item may have to be told. Never waits, never throws. */
+  offer(webhookId: string): void;
+  waiting(): number;
+  /** Takes nothing more and waits for what is on its way, for about `ms` at most. What is left stays for `sweep`. */
+  drain(ms: number): Promise<void>;
+}
+
+/**
+ * Sends the signals of stored webhooks behind the answers to Plaid. Losing one is harmless: a webhook that was never
+ * claimed, or was released, is found by `sweep`.
+ */
+export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimits): SignalQueue {
+  const queue: string[] = [];
+  const running = new Set<Promise<void>>();
+  let closed = false;
+
+  async function send(webhookId: string): Promise<void> {
+    const { webhooks, gateway, metrics, onFailure } = deps;
+    let claimed = false;
+    try {
+      const claim = await webhooks.claimSignal(webhookId);
+      if (claim === null) return metrics.signal({ result: 'not_needed' });
+      claimed = true;
+      const { itemId, userId, kind } = claim;
+      await within(
+        gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, limits.deadlineMs),
+        limits.deadlineMs + 250,
+        () => new Failure('ORCHESTRATOR_DOWN', 'the signal took too long'),
+      );
+      metrics.signal({ result: 'delivered' });
+    } catch (error) {
+      metrics.signal({ result: 'failed' });
+      onFailure(error);
+      // Fails only when the database is down as well; then the mark ages and `sweep` looks again all the same.
+      if (claimed) await webhooks.releaseSignal(webhookId).catch(onFailure);
+    }
+  }
+
+  function next(): void {
+    while (running.size < limits.concurrency) {
+      const webhookId = queue.shift();
+      if (webhookId === undefined) return;
+      const work = send(webhookId).finally(() => {
+        running.delete(work);
+        next();
+      });
+      running.add(work);
+    }
+  }
+
+  return {
+    offer(webhookId) {
+      if (closed || queue.length >= limits.capacity) return deps.metrics.signal({ result: 'overflow' });
+      queue.push(webhookId);
+      next();
+    },
+    waiting: () => queue.length + running.size,
+    async drain(ms) {
+      closed = true;
+      const cut = new AbortController();
+      const idle = async (): Promise<void> => {
+        while (running.size > 0) await Promise.race(running);
+      };
+      await Promise.race([idle(), sleep(ms, undefined, { signal: cut.signal }).catch(() => undefined)]);
+      cut.abort();
+      // Nothing was claimed for these. What still runs ends within its own deadline and releases its claim.
+      queue.length = 0;
+      await Promise.race([
+        Promise.allSettled(running),
+        sleep(limits.deadlineMs + 500, undefined, { ref: false }),
+      ]);
+    },
+  };
+}

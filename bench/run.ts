@@ -1,0 +1,93 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { PairResult } from './pairs.js';
+import { w1 } from './w1.js';
+import { w4 } from './w4.js';
+import { w5 } from './w5.js';
+
+/** `npm run bench [-- W1 W4 W5] [--pairs N]`: a table on the terminal, the figures as JSON in `bench/results/`. */
+const { values, positionals } = parseArgs({
+  options: { pairs: { type: 'string', default: '5' } },
+  allowPositionals: true,
+});
+const wanted = positionals.length > 0 ? positionals : ['W1', 'W4', 'W5'];
+const pairs = Number(values.pairs);
+const say = (line: string): void => console.log(`  ${line}`);
+const shown = ({ median, min, max }: PairResult): string =>
+  `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
+
+const results: object[] = [];
+const table: { workload: string; figure: string; goal: string; reached: boolean }[] = [];
+for (const name of wanted) {
+  console.log(name);
+  switch (name) {
+    case 'W1': {
+      const result = await w1(pairs, say);
+      results.push(result);
+      table.push({
+        workload: 'W1 share of the work without Temporal',
+        figure: shown(result),
+        goal: '≥ 0.60',
+        reached: result.median >= 0.6,
+      });
+      break;
+    }
+    case 'W4': {
+      const result = await w4(say);
+      results.push(result);
+      const { lost, doubled, rss_growth_mb: rss, seconds, bound_seconds: bound } = result;
+      table.push({
+        workload: 'W4 lost + doubled',
+        figure: String(lost + doubled),
+        goal: '0',
+        reached: lost + doubled === 0,
+      });
+      table.push({
+        workload: 'W4 growth of the worker, MB',
+        figure: String(rss),
+        goal: '≤ 150',
+        reached: rss !== null && rss <= 150,
+      });
+      table.push({
+        workload: `W4 seconds over the bound of ${bound}`,
+        figure: (seconds / bound).toFixed(2),
+        goal: '≤ 1.10',
+        reached: seconds / bound <= 1.1,
+      });
+      break;
+    }
+    case 'W5': {
+      const result = await w5(pairs, say);
+      results.push(result);
+      table.push({
+        workload: 'W5 fresh rows over drizzle',
+        figure: shown(result.fresh),
+        goal: '≥ 2.2',
+        reached: result.fresh.median >= 2.2,
+      });
+      table.push({
+        workload: 'W5 changed rows over drizzle',
+        figure: shown(result.changed),
+        goal: '–',
+        reached: true,
+      });
+      table.push({
+        workload: 'W5 unchanged rows over drizzle',
+        figure: shown(result.unchanged),
+        goal: '≥ 5',
+        reached: result.unchanged.median >= 5,
+      });
+      break;
+    }
+    default:
+      console.error(`There is no workload ${name}: choose of W1, W4 and W5.`);
+      process.exit(2);
+  }
+}
+const folder = fileURLToPath(new URL('./results/', import.meta.url));
+mkdirSync(folder, { recursive: true });
+const file = `${folder}${new Date().toISOString().replaceAll(/[:.]/g, '-')}.json`;
+writeFileSync(file, `${JSON.stringify({ node: process.version, pairs, results }, null, 2)}\n`);
+console.table(table);
+console.log(`written to ${file}`);

@@ -1,0 +1,137 @@
+import { sql as expression } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import postgres from 'postgres';
+import { transactions } from '../drizzle/schema.js';
+import { entriesOf, pageEntries, upsertFolded } from '../drizzle/stores/applyTransactions.js';
+import { openDatabase } from '../src/clients/postgres.js';
+import { minedPage } from '../src/domain/minedPage.js';
+import type { PlaidSyncPage } from '../src/domain/plaid.js';
+import type { PairResult } from './pairs.js';
+import { runPairs } from './pairs.js';
+import { startBenchSystem } from './system.js';
+
+const pages = 200;
+const rowsPerPage = 500;
+const itemId = 'bench-item';
+const owner = { item_id: itemId, user_id: 'bench-user', institution_id: 'ins_109508' };
+
+export interface W5Result {
+  workload: 'W5';
+  fresh: PairResult & { goal: number };
+  changed: PairResult;
+  unchanged: PairResult & { goal: number };
+}
+
+/** Page text → rows in the same table with the same indexes: our one-parameter upsert against drizzle's values upsert. */
+export async function w5(pairs: number, report: (line: string) => void): Promise<W5Result> {
+  const system = await startBenchSystem({ transactionsPerItem: rowsPerPage });
+  try {
+    const url = await system.createDatabase('w5');
+    const [linked] = await system.linkItems(url, 1);
+    const truth = await system.sim<{ transactions: PlaidSyncPage['added'] }>(`/_sim/items/${linked}/truth`);
+    const template = truth.transactions.slice(0, rowsPerPage);
+    /** The text of a page as Plaid would send it; `edition` changes every row. */
+    const pageText = (page: number, edition: number): string =>
+      JSON.stringify({
+        added: template.map((row, n) => ({
+          ...row,
+          transaction_id: `tx-${String(page).padStart(4, '0')}-${n}`,
+          amount: row.amount + edition,
+        })),
+        modified: [],
+        removed: [],
+        accounts: [],
+        next_cursor: 'c',
+        has_more: true,
+        transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+      } satisfies PlaidSyncPage);
+
+    const ours = openDatabase(url, { max: 1 });
+    const theirs = postgres(url, { max: 1, onnotice: () => undefined });
+    const db = drizzle(theirs);
+    const read = (text: string) => minedPage('', JSON.parse(text) as PlaidSyncPage, owner);
+
+    const sluice = async (text: string): Promise<void> => {
+      const entries = entriesOf(read(text), owner).text;
+      await ours`WITH folded AS MATERIALIZED (${pageEntries(ours, 0, entries)}),
+        upserted AS (${upsertFolded(ours, itemId)}) SELECT count(*) FROM upserted`;
+    };
+    const excluded = (column: string) => expression.raw(`excluded.${column}`);
+    const values = async (text: string): Promise<void> => {
+      const rows = read(text).transactions.map(({ raw, refined }) => ({
+        itemId,
+        transactionId: raw.transaction_id,
+        accountId: raw.account_id,
+        status: refined.status,
+        date: raw.date,
+        amount: refined.amount,
+        currency: refined.currency,
+        raw,
+        refined,
+        version: 1,
+      }));
+      await db
+        .insert(transactions)
+        .values(rows)
+        .onConflictDoUpdate({
+          target: [transactions.itemId, transactions.transactionId],
+          set: {
+            accountId: excluded('account_id'),
+            status: excluded('status'),
+            date: excluded('date'),
+            amount: excluded('amount'),
+            currency: excluded('currency'),
+            raw: excluded('raw'),
+            refined: excluded('refined'),
+            version: expression.raw('transactions.version + 1'),
+          },
+        });
+    };
+
+    const rate = async (texts: string[], write: (text: string) => Promise<void>): Promise<number> => {
+      const started = performance.now();
+      for (const text of texts) await write(text);
+      const seconds = (performance.now() - started) / 1000;
+      const [row] = await ours<[{ n: number }]>`SELECT count(*)::int AS n FROM transactions`;
+      if (row.n !== pages * rowsPerPage) throw new Error(`${row.n} rows instead of ${pages * rowsPerPage}`);
+      return row.n / seconds;
+    };
+    const texts = (edition: number) => Array.from({ length: pages }, (_, page) => pageText(page, edition));
+    const empty = async (): Promise<void> => {
+      await ours`TRUNCATE transactions`;
+    };
+    const filled = async (): Promise<void> => {
+      await empty();
+      for (const text of texts(0)) await sluice(text);
+      await ours`VACUUM ANALYZE transactions`;
+    };
+    const measure = (prepare: () => Promise<void>, given: string[]) =>
+      runPairs(
+        pairs,
+        async () => {
+          await prepare();
+          return rate(given, sluice);
+        },
+        async () => {
+          await prepare();
+          return rate(given, values);
+        },
+        report,
+      );
+    report('fresh rows');
+    const fresh = await measure(empty, texts(0));
+    report('changed rows');
+    const changed = await measure(filled, texts(1));
+    report('unchanged rows');
+    const unchanged = await measure(filled, texts(0));
+    await Promise.all([ours.end(), theirs.end()]);
+    return {
+      workload: 'W5',
+      fresh: { ...fresh, goal: 2.2 },
+      changed,
+      unchanged: { ...unchanged, goal: 5 },
+    };
+  } finally {
+    await system.stop();
+  }
+}

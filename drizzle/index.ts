@@ -1,0 +1,34 @@
+import { withDatabaseFailures } from './failures.js';
+import type { Sql } from './rows.js';
+import { alertStore } from './stores/alerts.js';
+import { applicationStore } from './stores/applications.js';
+import { itemStore } from './stores/items.js';
+import { linkStore } from './stores/links.js';
+import { miningStore } from './stores/mining.js';
+import { outboxStore } from './stores/outbox.js';
+import { readStore } from './stores/reads.js';
+import { sweepStore } from './stores/sweep.js';
+import { webhookStore } from './stores/webhooks.js';
+
+/** All stores on one pool of connections. Their methods reject with Failures. */
+export function createStores(sql: Sql) {
+  return {
+    links: withDatabaseFailures(linkStore(sql)),
+    items: withDatabaseFailures(itemStore(sql)),
+    mining: withDatabaseFailures(miningStore(sql)),
+    outbox: withDatabaseFailures(outboxStore(sql)),
+    alerts: withDatabaseFailures(alertStore(sql)),
+    webhooks: withDatabaseFailures(webhookStore(sql)),
+    sweep: withDatabaseFailures(sweepStore(sql)),
+    reads: withDatabaseFailures(readStore(sql)),
+    applications: withDatabaseFailures(applicationStore(sql)),
+    /** Resolves when the database answers. */
+    ...withDatabaseFailures({
+      async ping(): Promise<void> {
+        await sql`SELECT 1`;
+      },
+    }),
+  };
+}
+
+export type Stores = ReturnType<typeof createStores>;

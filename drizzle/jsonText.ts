@@ -1,0 +1,23 @@
+/** What jsonb refuses in a text: the NUL escape, and halves of surrogate pairs. */
+const suspicious = /\\u0000|\\ud[89a-f]/i;
+const replacement = '\uFFFD';
+
+/** Whether a value's JSON text *may* hold what jsonb refuses. A doubled backslash before `u0000` is a false alarm. */
+export const maySpoil = (jsonText: string): boolean => suspicious.test(jsonText);
+
+/** The value with NULs and lone surrogates in texts and keys replaced by U+FFFD, and whether there were any. */
+export function cleaned<T>(value: T): { value: T; sanitized: boolean } {
+  let sanitized = false;
+  const text = (dirty: string): string => {
+    const clean = dirty.toWellFormed().replaceAll('\u0000', replacement);
+    if (clean !== dirty) sanitized = true;
+    return clean;
+  };
+  const walk = (node: unknown): unknown => {
+    if (typeof node === 'string') return text(node);
+    if (Array.isArray(node)) return node.map(walk);
+    if (typeof node !== 'object' || node === null) return node;
+    return Object.fromEntries(Object.entries(node).map(([key, inner]) => [text(key), walk(inner)]));
+  };
+  return { value: walk(value) as T, sanitized };
+}

@@ -1,0 +1,1 @@
+ALTER TABLE "items" ADD COLUMN "replaced_by" text COLLATE "C";

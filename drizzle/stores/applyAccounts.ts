@@ -1,0 +1,139 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { AccountIdentity } from '../../src/domain/accounts.js';
+import { identityOf } from '../../src/domain/accounts.js';
+import type { PlaidAccount } from '../../src/domain/plaid.js';
+import type { AccountStatus, RecordOwner } from '../../src/domain/refine.js';
+import { refineAccount } from '../../src/domain/refine.js';
+import { cleaned } from '../jsonText.js';
+import type { Tx } from '../rows.js';
+
+interface AccountRow {
+  account_id: string;
+  status: AccountStatus;
+  is_main: boolean;
+  raw: PlaidAccount;
+  version: number;
+  sanitized: boolean;
+}
+
+interface AccountChange extends AccountRow {
+  /** When Plaid gave it, ISO 8601. */
+  as_of: string;
+  refined: unknown;
+}
+
+export interface AccountsNow {
+  owner: RecordOwner;
+  mainAccountId: string | null;
+  /** The open accounts; every other one of the Item is closed. */
+  open: readonly PlaidAccount[];
+  /** When they were fetched, ISO 8601. */
+  asOf: string;
+  /** Number of the newest outbox row. */
+  sequence: number;
+}
+
+/** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
+const asStored = (raw: PlaidAccount): PlaidAccount => JSON.parse(JSON.stringify(raw)) as PlaidAccount;
+
+/** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. Returns how many changed. */
+export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
+  const { owner, asOf } = now;
+  const rows = await tx<(AccountRow & { as_of: Date })[]>`
+    SELECT account_id, status, is_main, raw, version, sanitized, as_of FROM accounts
+    WHERE item_id = ${owner.item_id} ORDER BY account_id`;
+  const stored = new Map(rows.map((row) => [row.account_id, row]));
+  const open = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
+  const wanted = [
+    ...[...open.values()].map(({ value, sanitized }) => ({
+      raw: value,
+      sanitized,
+      status: 'open' as const,
+      as_of: asOf,
+    })),
+    // What is no longer listed was not fetched either: its balances stay those of the last time.
+    ...rows
+      .filter((row) => !open.has(row.account_id))
+      .map((row) => ({ ...row, status: 'closed' as const, as_of: row.as_of.toISOString() })),
+  ];
+  const changes: AccountChange[] = [];
+  for (const { raw, sanitized, status, as_of } of wanted) {
+    const before = stored.get(raw.account_id);
+    const is_main = raw.account_id === now.mainAccountId;
+    const same =
+      before !== undefined &&
+      before.status === status &&
+      before.is_main === is_main &&
+      isDeepStrictEqual(before.raw, raw);
+    if (same) continue;
+    changes.push({
+      account_id: raw.account_id,
+      status,
+      is_main,
+      raw,
+      sanitized,
+      as_of,
+      version: (before?.version ?? 0) + 1,
+      refined: refineAccount(raw, { ...owner, status, is_main, as_of }),
+    });
+  }
+  await tx`
+    UPDATE accounts SET as_of = ${asOf}
+    WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...open.keys()]}::text[])`;
+  if (changes.length > 0) {
+    await writeAccounts(tx, owner.item_id, now.sequence, changes);
+    await writeIdentities(
+      tx,
+      owner.item_id,
+      now.open.map((raw) => identityOf(raw)),
+    );
+  }
+  return changes.length;
+}
+
+/** Replaces what the duplicate guard knows of the Item's accounts. */
+export async function writeIdentities(
+  tx: Tx,
+  itemId: string,
+  identities: readonly AccountIdentity[],
+): Promise<void> {
+  await tx`DELETE FROM account_identities WHERE item_id = ${itemId}`;
+  await tx`
+    INSERT INTO account_identities (item_id, position, persistent_account_id, mask, name, type, subtype)
+    SELECT ${itemId}, e.ord, c.*
+    FROM jsonb_array_elements(${JSON.stringify(cleaned(identities).value)}::text::jsonb)
+      WITH ORDINALITY AS e(value, ord),
+      jsonb_to_record(e.value) AS c(persistent_account_id text, mask text, name text, type text, subtype text)`;
+}
+
+/**
+ * Upserts changed accounts and numbers their outbox rows after `sequence`, in the order given. A closed account leaves the
+ * live set of the streams: its event is a removal.
+ */
+export async function writeAccounts(
+  tx: Tx,
+  itemId: string,
+  sequence: number,
+  changes: readonly AccountChange[],
+): Promise<void> {
+  await tx`
+    WITH changed AS (
+      SELECT e.ord, c.* FROM jsonb_array_elements(${JSON.stringify(changes)}::text::jsonb) WITH ORDINALITY AS e(value, ord),
+        jsonb_to_record(e.value) AS c(account_id text, status text, is_main boolean, raw jsonb, refined jsonb,
+          version int, sanitized boolean, as_of timestamptz)
+    ),
+    upserted AS (
+      INSERT INTO accounts AS a
+        (item_id, account_id, status, is_main, raw, refined, as_of, version, sanitized)
+      SELECT ${itemId}, account_id, status, is_main, raw, refined, as_of, version, sanitized FROM changed
+      ON CONFLICT (item_id, account_id) DO UPDATE SET
+        status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
+        as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
+        updated_at = clock_timestamp()
+    )
+    INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
+    SELECT ${itemId}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,
+      CASE WHEN status = 'closed' THEN jsonb_build_object('account_id', account_id) ELSE raw END,
+      refined || jsonb_build_object('version', version), clock_timestamp()
+    FROM changed`;
+}

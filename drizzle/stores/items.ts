@@ -1,0 +1,169 @@
+import type { ItemStore } from '../../src/domain/ports.js';
+import type { History } from '../../src/domain/mining.js';
+import type { PlaidAccount } from '../../src/domain/plaid.js';
+import { refineAccount } from '../../src/domain/refine.js';
+import { sealedOf } from '../rows.js';
+import type { Sql } from '../rows.js';
+import { writeAccounts } from './applyAccounts.js';
+
+export function itemStore(sql: Sql): ItemStore {
+  return {
+    async snapshot(itemId) {
+      const [row] = await sql<
+        {
+          user_id: string;
+          institution_id: string | null;
+          removed: boolean;
+          broken: boolean;
+          history: History;
+          has_cursor: boolean;
+          next_due_at: Date | null;
+          removal_requested: boolean;
+          numbers_due: boolean;
+          unsent: boolean;
+          webhooks: number;
+          removals: number;
+        }[]
+      >`
+        SELECT i.user_id, i.institution_id, i.removed_at IS NOT NULL AS removed, i.error_code IS NOT NULL AS broken,
+          i.history, i.cursor <> '' AS has_cursor, i.next_due_at,
+          i.removal_requested_at IS NOT NULL AS removal_requested, i.numbers_due_at IS NOT NULL AS numbers_due,
+          i.unsent_since IS NOT NULL AS unsent,
+          (SELECT count(*)::int FROM webhooks w WHERE w.item_id = i.item_id AND w.outcome = 'pending') AS webhooks,
+          (SELECT count(*)::int FROM webhooks w
+            WHERE w.item_id = i.item_id AND w.outcome = 'pending' AND w.kind = 'removals') AS removals
+        FROM items i WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`;
+      if (row === undefined) return null;
+      return {
+        itemId,
+        userId: row.user_id,
+        institutionId: row.institution_id,
+        removed: row.removed,
+        broken: row.broken,
+        history: row.history,
+        hasCursor: row.has_cursor,
+        nextDueAt: row.next_due_at?.getTime() ?? null,
+        removalRequested: row.removal_requested,
+        numbersDue: row.numbers_due,
+        unsent: row.unsent,
+        webhooksWaiting: row.webhooks,
+        removalsWaiting: row.removals,
+      };
+    },
+
+    async credentials(itemId, { forRemoval }) {
+      const [row] = await sql<
+        {
+          user_id: string;
+          institution_id: string | null;
+          key_id: string | null;
+          data_key: Uint8Array | null;
+          ciphertext: Uint8Array | null;
+          closed: boolean;
+        }[]
+      >`
+        SELECT user_id, institution_id, access_token_key_id AS key_id, access_token_data_key AS data_key,
+          access_token_ciphertext AS ciphertext, removal_requested_at IS NOT NULL AS closed
+        FROM items WHERE item_id = ${itemId} AND removed_at IS NULL`;
+      const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
+      if (!row || !accessToken || (row.closed && !forRemoval)) return null;
+      return { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken };
+    },
+
+    async markBroken(itemId, error, dueAt) {
+      await sql`
+        UPDATE items SET error_type = ${error.error_type}, error_code = ${error.error_code},
+          error_since = coalesce(error_since, clock_timestamp()),
+          error_episode = error_episode + CASE WHEN error_since IS NULL THEN 1 ELSE 0 END,
+          next_due_at = ${dueAt}, update_started_at = NULL
+        WHERE item_id = ${itemId} AND removed_at IS NULL`;
+    },
+
+    async markHealthy(itemId) {
+      await sql`
+        UPDATE items SET error_type = NULL, error_code = NULL, error_since = NULL, next_due_at = clock_timestamp()
+        WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL`;
+    },
+
+    async finishRemoval(itemId) {
+      await sql.begin(async (tx) => {
+        const [item] = await tx<
+          {
+            user_id: string;
+            institution_id: string | null;
+            last_sequence: number;
+            removed: boolean;
+          }[]
+        >`
+          SELECT user_id, institution_id, last_sequence, removed_at IS NOT NULL AS removed
+          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+        if (item === undefined || item.removed) return;
+        const accounts = await tx<
+          {
+            account_id: string;
+            is_main: boolean;
+            raw: PlaidAccount;
+            version: number;
+            as_of: Date;
+            sanitized: boolean;
+          }[]
+        >`
+          SELECT account_id, is_main, raw, version, as_of, sanitized FROM accounts
+          WHERE item_id = ${itemId} AND status = 'open' ORDER BY account_id`;
+        const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
+        const closed = accounts.map((row) => ({
+          ...row,
+          as_of: row.as_of.toISOString(),
+          status: 'closed' as const,
+          version: row.version + 1,
+          refined: refineAccount(row.raw, {
+            ...owner,
+            status: 'closed',
+            is_main: row.is_main,
+            as_of: row.as_of.toISOString(),
+          }),
+        }));
+        if (closed.length > 0) {
+          await writeAccounts(tx, itemId, item.last_sequence, closed);
+        }
+        const last = item.last_sequence + closed.length;
+        await tx`
+          UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
+            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL,
+            last_sequence = ${last},
+            last_account_sequence = CASE WHEN ${closed.length} > 0 THEN ${last} ELSE last_account_sequence END,
+            unsent_since = CASE WHEN ${closed.length} > 0
+              THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END
+          WHERE item_id = ${itemId}`;
+        await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
+        await tx`DELETE FROM staged_pages WHERE item_id = ${itemId}`;
+        await tx`
+          UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
+          WHERE item_id = ${itemId} AND outcome = 'pending'`;
+      });
+    },
+
+    async ignoreWebhooks(itemId, reason) {
+      const ended = await sql`
+        UPDATE webhooks SET outcome = 'ignored', reason = ${reason}, settled_at = clock_timestamp()
+        WHERE item_id = ${itemId} AND outcome = 'pending' RETURNING 1`;
+      return ended.length;
+    },
+
+    async saveNumbers(itemId, numbers) {
+      await sql.begin(async (tx) => {
+        const [item] = await tx<{ closed: boolean }[]>`
+          SELECT removed_at IS NOT NULL OR removal_requested_at IS NOT NULL AS closed
+          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+        if (item === undefined || item.closed) return;
+        await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
+        for (const { accountId, sealed } of numbers) {
+          await tx`
+            INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
+            VALUES (${itemId}, ${accountId}, ${sealed.keyId}, ${sealed.dataKey}, ${sealed.ciphertext})`;
+        }
+        await tx`UPDATE items SET numbers_due_at = NULL WHERE item_id = ${itemId}`;
+      });
+    },
+  };
+}

@@ -1,0 +1,193 @@
+import type { AccountIdentity } from '../../src/domain/accounts.js';
+import { isSameAccount } from '../../src/domain/accounts.js';
+import { Failure } from '../../src/domain/failures.js';
+import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed } from '../../src/domain/ports.js';
+import { cleaned } from '../jsonText.js';
+import { sealedOf } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
+import { writeIdentities } from './applyAccounts.js';
+
+interface CandidateRow {
+  item_id: string;
+  key_id: string | null;
+  data_key: Uint8Array | null;
+  ciphertext: Uint8Array | null;
+  identities: AccountIdentity[];
+}
+
+/** How long a webhook may wait for its Item to be linked. */
+const adoptionWindow = '24 hours';
+
+export function linkStore(sql: Sql): LinkStore {
+  const get = async (db: Sql | Tx, tokenHash: string): Promise<LinkRow | null> => {
+    const [row] = await db<LinkRow[]>`
+      SELECT token_hash, user_id, state, item_id, outcome, institution_id, accounts, main_account_id
+      FROM links WHERE token_hash = ${tokenHash}`;
+    return row ?? null;
+  };
+
+  /** Items of the user at the institution that share an account with `accounts`, oldest first. */
+  const overlapping = async (
+    db: Sql | Tx,
+    userId: string,
+    institutionId: string,
+    accounts: readonly AccountIdentity[],
+    except: string | null,
+  ): Promise<{ itemId: string; accessToken: Sealed | null }[]> => {
+    const rows = await db<CandidateRow[]>`
+      SELECT i.item_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
+        i.access_token_ciphertext AS ciphertext,
+        (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
+            'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
+          FROM account_identities a WHERE a.item_id = i.item_id) AS identities
+      FROM items i
+      WHERE i.user_id = ${userId} AND i.institution_id = ${institutionId} AND i.admitted_at IS NOT NULL
+        AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
+      ORDER BY i.created_at, i.item_id`;
+    return rows
+      .filter((row) => row.identities.some((known) => accounts.some((mine) => isSameAccount(known, mine))))
+      .map((row) => ({
+        itemId: row.item_id,
+        accessToken: sealedOf(row.key_id, row.data_key, row.ciphertext),
+      }));
+  };
+
+  const eraseToken = (db: Sql | Tx) =>
+    db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
+
+  return {
+    async receive(link) {
+      const known = await get(sql, link.token_hash);
+      // A stranger's token makes nobody a user.
+      if (known !== null) return known;
+      await sql`INSERT INTO users (user_id) VALUES (${link.user_id}) ON CONFLICT DO NOTHING`;
+      const accounts = cleaned(link.accounts).value;
+      await sql`
+        INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
+          public_token_ciphertext, institution_id, accounts, main_account_id)
+        VALUES (${link.token_hash}, ${link.user_id}, ${link.application_id}, ${link.publicToken.keyId},
+          ${link.publicToken.dataKey}, ${link.publicToken.ciphertext}, ${link.institution_id},
+          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id})
+        ON CONFLICT DO NOTHING`;
+      const row = await get(sql, link.token_hash);
+      if (row === null) throw new Failure('UPSTREAM_DOWN', 'the link was not stored');
+      return row;
+    },
+
+    get: (tokenHash) => get(sql, tokenHash),
+
+    async beginExchange(tokenHash) {
+      const [row] = await sql<{ key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]>`
+        UPDATE links SET state = 'exchanging', updated_at = clock_timestamp()
+        WHERE token_hash = ${tokenHash} AND state = 'received'
+        RETURNING public_token_key_id AS key_id, public_token_data_key AS data_key,
+          public_token_ciphertext AS ciphertext`;
+      const publicToken = row ? sealedOf(row.key_id, row.data_key, row.ciphertext) : null;
+      return publicToken && { publicToken };
+    },
+
+    async abandonExchange(tokenHash) {
+      await sql`
+        UPDATE links SET state = 'received', updated_at = clock_timestamp()
+        WHERE token_hash = ${tokenHash} AND state = 'exchanging'`;
+    },
+
+    async storeExchanged(tokenHash, item) {
+      await sql.begin(async (tx) => {
+        const [link] = await tx<{ user_id: string; state: LinkState; item_id: string | null }[]>`
+          SELECT user_id, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR UPDATE`;
+        if (link?.state === 'exchanged' && link.item_id === item.itemId) return;
+        // Reported as lost meanwhile: the caller removes the Item at Plaid.
+        if (link?.state !== 'exchanging') throw new Failure('BAD_REQUEST', 'the link is not being exchanged');
+        // Link's update mode gives a public token too, of the Item that the user has already.
+        const [known] = await tx<{ user_id: string; removed: boolean }[]>`
+          SELECT user_id, removed_at IS NOT NULL AS removed FROM items WHERE item_id = ${item.itemId}`;
+        if (known !== undefined && (known.removed || known.user_id !== link.user_id)) {
+          throw new Failure('BAD_REQUEST', "the Item is removed or another user's");
+        }
+        const { keyId, dataKey, ciphertext } = item.accessToken;
+        if (known === undefined) {
+          await tx`
+            INSERT INTO items (item_id, user_id, token_hash, access_token_key_id, access_token_data_key,
+              access_token_ciphertext)
+            VALUES (${item.itemId}, ${link.user_id}, ${tokenHash}, ${keyId}, ${dataKey}, ${ciphertext})`;
+        }
+        await tx`
+          UPDATE links SET state = 'exchanged', item_id = ${item.itemId}, ${eraseToken(tx)},
+            updated_at = clock_timestamp()
+          WHERE token_hash = ${tokenHash}`;
+        // Its waiting webhooks become answerable by being the Item's now; those that waited too long end here.
+        await tx`
+          UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
+          WHERE item_id = ${item.itemId} AND outcome = 'pending'
+            AND received_at < clock_timestamp() - ${adoptionWindow}::interval`;
+      });
+    },
+
+    async findDuplicates(userId, institutionId, accounts, except) {
+      const found = await overlapping(sql, userId, institutionId, accounts, except);
+      return found.flatMap(({ itemId, accessToken }) => (accessToken ? [{ itemId, accessToken }] : []));
+    },
+
+    async admit(admission) {
+      const { itemId, institutionId } = admission;
+      return sql.begin(async (tx) => {
+        await tx`
+          SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
+        // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+        const [owner] = await tx<{ user_id: string; admitted: boolean; gone: boolean }[]>`
+          SELECT user_id, admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL AS gone
+          FROM items WHERE item_id = ${itemId}`;
+        if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
+        if (owner.admitted) {
+          const replaced = await tx<{ item_id: string }[]>`
+            SELECT item_id FROM items WHERE user_id = ${owner.user_id} AND replaced_by = ${itemId}
+            ORDER BY created_at, item_id`;
+          return { kind: 'admitted' as const, replaced: replaced.map((row) => row.item_id) };
+        }
+        const found =
+          institutionId === null
+            ? []
+            : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
+        const protects = found.find((other) => !admission.replaceable.includes(other.itemId));
+        if (protects) return { kind: 'duplicate' as const, itemId: protects.itemId };
+        const replaced = found.map((other) => other.itemId);
+        await tx`
+          UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
+          WHERE item_id = ANY(${replaced}::text[])`;
+        await writeIdentities(tx, itemId, admission.accounts);
+        await tx`
+          UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${institutionId},
+            institution_name = ${admission.institutionName}, consent_expires_at = ${admission.consentExpiresAt},
+            main_account_id = ${admission.mainAccountId}, next_due_at = clock_timestamp(),
+            numbers_due_at = clock_timestamp()
+          WHERE item_id = ${itemId}`;
+        await tx`
+          UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
+          WHERE user_id = ${owner.user_id}`;
+        return { kind: 'admitted' as const, replaced };
+      });
+    },
+
+    async finish(tokenHash, outcome) {
+      const [row] = await sql<{ outcome: LinkOutcome }[]>`
+        UPDATE links SET outcome = coalesce(outcome, ${JSON.stringify(outcome)}::text::jsonb), state = 'finished',
+          ${eraseToken(sql)}, updated_at = clock_timestamp()
+        WHERE token_hash = ${tokenHash} RETURNING outcome`;
+      if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
+      return row.outcome;
+    },
+
+    async discardItem(itemId) {
+      await sql`
+        WITH discarded AS (
+          UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
+            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL
+          WHERE item_id = ${itemId} AND admitted_at IS NULL AND removed_at IS NULL
+          RETURNING item_id
+        )
+        UPDATE webhooks w SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
+        FROM discarded d WHERE w.item_id = d.item_id AND w.outcome = 'pending'`;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+import type { Form, RecordKind } from '../../src/domain/events.js';
+import type { OutboxStore } from '../../src/domain/ports.js';
+import type { Sql } from '../rows.js';
+
+export function outboxStore(sql: Sql): OutboxStore {
+  const newest = (record: RecordKind) =>
+    record === 'account' ? sql`i.last_account_sequence` : sql`i.last_transaction_sequence`;
+
+  /** Ends the Item's being unsent when every stream has everything. A statement of its own: it sees all marks. */
+  const noteSent = (itemId: string) => sql`
+    UPDATE items i SET unsent_since = NULL
+    WHERE i.item_id = ${itemId} AND i.unsent_since IS NOT NULL AND NOT EXISTS (
+      SELECT FROM (VALUES ('transaction', i.last_transaction_sequence), ('account', i.last_account_sequence))
+          AS newest(record, sequence),
+        (VALUES ('raw'), ('refined')) AS forms(form)
+      WHERE newest.sequence > coalesce((SELECT sent FROM outbox_marks k
+        WHERE k.item_id = i.item_id AND k.record = newest.record AND k.form = forms.form), 0))`;
+
+  return {
+    async unsent(itemId, record, limit) {
+      const marks = await sql<{ form: Form; sent: number }[]>`
+        SELECT form, sent FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
+      const sentOf = (form: Form): number => marks.find((mark) => mark.form === form)?.sent ?? 0;
+      const sent = { raw: sentOf('raw'), refined: sentOf('refined') };
+      const rows = await sql<
+        {
+          id: string;
+          item_id: string;
+          user_id: string;
+          record: RecordKind;
+          removed: boolean;
+          subject: string;
+          sequence: number;
+          time: Date;
+          raw: string;
+          refined: string;
+        }[]
+      >`
+        SELECT o.id, o.item_id, i.user_id, o.record, o.removed, o.subject, o.sequence, o.created_at AS time,
+          o.raw::text AS raw, o.refined::text AS refined
+        FROM outbox o JOIN items i USING (item_id)
+        WHERE o.item_id = ${itemId} AND o.record = ${record} AND o.sequence > ${Math.min(sent.raw, sent.refined)}
+          -- Without this end a scan for the next account would read all transactions ever told of the Item.
+          AND o.sequence <= ${newest(record)}
+        ORDER BY o.sequence LIMIT ${limit + 1}`;
+      // A publisher may have died between its last mark and the note of it.
+      if (rows.length === 0) await noteSent(itemId);
+      return {
+        sent,
+        rows: rows.slice(0, limit).map((row) => ({ ...row, time: row.time.toISOString() })),
+        more: rows.length > limit,
+      };
+    },
+
+    async markSent(itemId, record, form, from, to) {
+      const moved = await sql`
+        INSERT INTO outbox_marks AS m (item_id, record, form, sent)
+        SELECT ${itemId}, ${record}, ${form}, ${to} WHERE ${from}::bigint = 0
+        ON CONFLICT (item_id, record, form) DO UPDATE SET sent = excluded.sent WHERE m.sent = ${from}
+        RETURNING 1`;
+      const advanced =
+        moved.length > 0 ||
+        (
+          await sql`
+            UPDATE outbox_marks SET sent = ${to}
+            WHERE item_id = ${itemId} AND record = ${record} AND form = ${form} AND sent = ${from} RETURNING 1`
+        ).length > 0;
+      if (!advanced) return false;
+      await noteSent(itemId);
+      return true;
+    },
+  };
+}

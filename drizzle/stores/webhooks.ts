@@ -1,0 +1,133 @@
+import type {
+  NewWebhook,
+  StoredWebhook,
+  WebhookOutcomeState,
+  WebhookSource,
+  WebhookStore,
+} from '../../src/domain/ports.js';
+import type { WebhookKind } from '../../src/domain/webhook.js';
+import { cleaned } from '../jsonText.js';
+import type { Sql } from '../rows.js';
+
+/** A webhook that was signalled this long ago and is still pending may have lost its signal: the next one signals again. */
+const signalTrust = '5 minutes';
+const rejectedKept = 10_000;
+const rejectedBodyBytes = 4_096;
+
+interface Row {
+  webhook_id: string;
+  received_at: Date;
+  received_key: string;
+  source: WebhookSource;
+  verdict: 'accepted' | 'rejected';
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  outcome: WebhookOutcomeState;
+  reason: string | null;
+  body: Uint8Array;
+}
+
+const view = (row: Row): StoredWebhook => ({
+  webhook_id: row.webhook_id,
+  received_at: row.received_at.toISOString(),
+  source: row.source,
+  verdict: row.verdict,
+  webhook_type: row.webhook_type,
+  webhook_code: row.webhook_code,
+  item_id: row.item_id,
+  outcome: { state: row.outcome, reason: row.reason },
+  body: Buffer.from(row.body).toString('utf8'),
+});
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+function outcomeOf(webhook: NewWebhook): WebhookOutcomeState {
+  if (webhook.verdict === 'rejected') return 'rejected';
+  return webhook.reason === null ? 'pending' : 'ignored';
+}
+
+export function webhookStore(sql: Sql): WebhookStore {
+  const columns = sql`webhook_id, received_at, received_at::text AS received_key, source, verdict, webhook_type,
+    webhook_code, item_id, outcome, reason, body`;
+
+  const insert = async (webhook: NewWebhook, body: Uint8Array): Promise<string> => {
+    const outcome = outcomeOf(webhook);
+    const [row] = await sql<[{ webhook_id: string }]>`
+      INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, reason,
+        settled_at, headers, body)
+      VALUES (${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
+        ${webhook.item_id}, ${webhook.kind}, ${webhook.removed_ids}, ${outcome}, ${webhook.reason},
+        CASE WHEN ${outcome === 'pending'} THEN NULL ELSE clock_timestamp() END,
+        ${JSON.stringify(cleaned(webhook.headers).value)}::text::jsonb, ${body})
+      RETURNING webhook_id`;
+    return row.webhook_id;
+  };
+
+  return {
+    async store(webhook) {
+      return { webhookId: await insert(webhook, webhook.body) };
+    },
+
+    async storeRejected(webhook) {
+      await insert(webhook, webhook.body.subarray(0, rejectedBodyBytes));
+      await sql`
+        DELETE FROM webhooks WHERE verdict = 'rejected' AND received_at < (
+          SELECT received_at FROM webhooks WHERE verdict = 'rejected'
+          ORDER BY received_at DESC OFFSET ${rejectedKept - 1} LIMIT 1)`;
+    },
+
+    async claimSignal(webhookId) {
+      return sql.begin(async (tx) => {
+        // Neither of two claims at once would see that the other has signalled.
+        const [mine] = await tx`
+          SELECT pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0)) FROM webhooks w
+          WHERE w.webhook_id = ${webhookId} AND w.outcome = 'pending' AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`;
+        if (mine === undefined) return null;
+        const [claimed] = await tx<{ itemId: string; userId: string; kind: WebhookKind }[]>`
+        UPDATE webhooks w SET signalled_at = clock_timestamp()
+        FROM items i
+        WHERE w.webhook_id = ${webhookId} AND w.outcome = 'pending' AND w.kind IS NOT NULL
+          AND i.item_id = w.item_id AND i.admitted_at IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM webhooks other
+            WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
+              AND other.webhook_id <> w.webhook_id
+              AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
+        RETURNING w.item_id AS "itemId", i.user_id AS "userId", w.kind`;
+        return claimed ?? null;
+      });
+    },
+
+    async releaseSignal(webhookId) {
+      await sql`UPDATE webhooks SET signalled_at = NULL WHERE webhook_id = ${webhookId}`;
+    },
+
+    async page(filter, limit, after) {
+      const rows = await sql<Row[]>`
+        SELECT ${columns} FROM webhooks
+        WHERE true
+          ${filter.item_id === undefined ? sql`` : sql`AND item_id = ${filter.item_id}`}
+          ${filter.verdict === undefined ? sql`` : sql`AND verdict = ${filter.verdict}`}
+          ${filter.outcome === undefined ? sql`` : sql`AND outcome = ${filter.outcome}`}
+          ${
+            after === null
+              ? sql``
+              : sql`AND (received_at, webhook_id) < (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''}::uuid)`
+          }
+        ORDER BY webhooks.received_at DESC, webhooks.webhook_id DESC LIMIT ${limit + 1}`;
+      const shown = rows.slice(0, limit);
+      const last = shown.at(-1);
+      return {
+        rows: shown.map(view),
+        next: rows.length > limit && last ? [last.received_key, last.webhook_id] : null,
+      };
+    },
+
+    async get(webhookId) {
+      if (!uuid.test(webhookId)) return null;
+      const [row] = await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`;
+      return row ? view(row) : null;
+    },
+  };
+}

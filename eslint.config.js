@@ -1,0 +1,76 @@
+import tseslint from 'typescript-eslint';
+
+const nodeBuiltins = {
+  group: ['node:*', 'fs', 'path', 'crypto', 'os', 'child_process'],
+  message: 'No Node built-ins here (law 6).',
+};
+
+export default tseslint.config(
+  { ignores: ['node_modules/', '.sluice/', 'coverage/', 'bench/results/', 'drizzle/migrations/'] },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/require-await': 'off',
+      'no-console': 'error',
+    },
+  },
+  {
+    // Pure rooms: no clock but Temporal's, no environment, no I/O.
+    files: ['src/domain/**/*.ts', 'workflows/**/*.ts'],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [nodeBuiltins] }],
+      'no-restricted-globals': ['error', 'process', 'Buffer', 'fetch', 'setImmediate'],
+    },
+  },
+  {
+    files: ['src/domain/**/*.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'The domain has no clock: time is an argument.' },
+        { object: 'Math', property: 'random', message: 'The domain has no dice: chance is an argument.' },
+      ],
+    },
+  },
+  {
+    // The environment is read in one file per program (law 6).
+    files: ['**/*.ts'],
+    ignores: [
+      'src/config.ts',
+      'local/environment.*',
+      'simulator/environment.ts',
+      'test/**',
+      'bench/environment.ts',
+    ],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: 'Read the environment in src/config.ts (law 6).',
+        },
+      ],
+    },
+  },
+  {
+    files: ['test/**/*.ts', 'bench/**/*.ts', 'local/**/*.ts', 'simulator/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/no-explicit-any': 'off',
+    },
+  },
+  { files: ['local/**/*.ts', 'bench/**/*.ts', 'simulator/**/*.ts'], rules: { 'no-console': 'off' } },
+);

@@ -1,0 +1,24 @@
+// Tests run as ES modules, the way the program itself runs: jose and other dependencies are ESM only.
+const common = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript', decorators: false }, target: 'es2022' },
+        module: { type: 'es6' },
+      },
+    ],
+  },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+};
+
+export default {
+  ...common,
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  globalSetup: '<rootDir>/test/stack/globalSetup.mjs',
+  globalTeardown: '<rootDir>/test/stack/globalTeardown.mjs',
+  maxWorkers: 2,
+  testTimeout: 120_000,
+};

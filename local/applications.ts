@@ -1,0 +1,100 @@
+import { readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { launch, logTail } from './childProcess.js';
+import { tuningEnvironment } from './environment.mjs';
+import { answersOk, type ServiceSpec } from './service.js';
+import { keptSecrets } from './secrets.js';
+import { SetupFailure } from './setupFailure.mjs';
+import type { Stack } from './stack.js';
+
+export const APPLICATIONS = ['api', 'worker'] as const;
+export type Application = (typeof APPLICATIONS)[number];
+
+const ENTRY = { api: 'server', worker: 'worker', provision: 'provision' } as const;
+const PROVISION_TIMEOUT_MS = 120_000;
+
+/** Environment of the production processes (docs/contract: environment), pointed at the local stack. */
+function applicationEnvironment(stack: Stack): Record<string, string> {
+  const secrets = keptSecrets(stack.dataDir);
+  return {
+    ...tuningEnvironment,
+    DATABASE_URL: stack.urls.database_url,
+    TEMPORAL_ADDRESS: stack.urls.temporal_address,
+    TEMPORAL_NAMESPACE: 'default',
+    PLAID_BASE_URL: stack.urls.simulator_url,
+    PLAID_CLIENT_ID: secrets.plaidClientId,
+    PLAID_SECRET: secrets.plaidSecret,
+    PUBLIC_URL: apiUrl(stack),
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    KINESIS_ENDPOINT: stack.urls.kinesis_endpoint,
+    SEGMENT_HOST: stack.urls.segment_sink_url,
+    SEGMENT_WRITE_KEY: secrets.segmentWriteKey,
+    ENCRYPTION_KEYS: secrets.encryptionKeys,
+    ADMIN_API_KEY: secrets.adminApiKey,
+    HOST: '127.0.0.1',
+  };
+}
+
+export function apiUrl(stack: Stack): string {
+  return `http://127.0.0.1:${stack.ports.api}`;
+}
+
+/** API and worker as they run in production: plain Node, TypeScript by tsx, one process each. */
+export function applicationService(name: Application, stack: Stack): ServiceSpec {
+  const logFile = stack.logFile(name);
+  const metricsPort = name === 'api' ? stack.ports.apiMetrics : stack.ports.workerMetrics;
+  let before = 0;
+  return {
+    name,
+    prepare: () => {
+      before = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
+      return Promise.resolve();
+    },
+    launch: {
+      name,
+      command: process.execPath,
+      args: nodeArguments(name),
+      env: {
+        ...applicationEnvironment(stack),
+        METRICS_PORT: String(metricsPort),
+        ...(name === 'api' && { PORT: String(stack.ports.api) }),
+      },
+      logFile,
+    },
+    isReady: () =>
+      name === 'api'
+        ? answersOk(`${apiUrl(stack)}/readyz`)
+        : Promise.resolve(readFileSync(logFile).subarray(before).includes('"msg":"worker ready"')),
+    readyTimeoutMs: 90_000,
+    stopSignal: 'SIGTERM',
+    stopGraceMs: 35_000, // they give themselves 30 s to finish what runs
+  };
+}
+
+/** Migrates, and makes search attributes, schedules and streams; one-shot and idempotent. */
+export async function provision(stack: Stack): Promise<void> {
+  const child = await launch({
+    name: 'provision',
+    command: process.execPath,
+    args: nodeArguments('provision'),
+    env: applicationEnvironment(stack),
+    logFile: stack.logFile('provision'),
+  });
+  stack.guard.add(child, 'SIGTERM');
+  const timer = setTimeout(() => void child.stop('SIGTERM', 5_000), PROVISION_TIMEOUT_MS);
+  const exit = await child.exited;
+  clearTimeout(timer);
+  stack.guard.remove(child);
+  if (exit.code !== 0) {
+    throw new SetupFailure(
+      `provisioning failed (${exit.signal ?? `exit ${exit.code}`}). Its log ${child.logFile} ends with:\n${logTail(child.logFile)}`,
+    );
+  }
+}
+
+function nodeArguments(name: keyof typeof ENTRY): string[] {
+  const entry = fileURLToPath(new URL(`../src/${ENTRY[name]}.ts`, import.meta.url));
+  return ['--enable-source-maps', '--import', import.meta.resolve('tsx'), entry];
+}

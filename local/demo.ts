@@ -1,0 +1,59 @@
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseCommandOptions } from './commandOptions.js';
+import { runDemo } from './demoRun.js';
+import { startDeployment } from './deployment.js';
+import { closedPlaceSubstitute } from './postgresAccount.js';
+import { say } from './progress.mjs';
+import { SetupFailure } from './setupFailure.mjs';
+import { onStopSignals } from './stopSignals.js';
+import { renderSummary, verdict } from './summary.js';
+
+/** `npm run demo`: the whole path on free ports and an empty folder; exits 0 only when everything equals the truth. */
+const started = performance.now();
+const signal = onStopSignals();
+
+let line: string;
+try {
+  line = await demo();
+} catch (error) {
+  process.exitCode = 1;
+  if (signal.aborted) line = 'interrupted';
+  else if (error instanceof SetupFailure) line = error.message;
+  else line = error instanceof Error ? String(error.stack) : String(error);
+}
+process.stdout.write(`${line}\n`);
+process.exit();
+
+async function demo(): Promise<string> {
+  const options = parseCommandOptions(process.argv.slice(2), ['custom-user', 'transactions', 'data-dir']);
+  const scratch =
+    options.dataDir === undefined ? mkdtempSync(path.join(tmpdir(), 'sluice-demo-')) : undefined;
+  const dataDir = options.dataDir ?? scratch ?? '';
+  say(`data and logs: ${dataDir}`);
+  const deployment = await startDeployment({
+    dataDir,
+    freePorts: true,
+    transactionsPerItem: options.transactions,
+    signal,
+  });
+  let result: ReturnType<typeof verdict>;
+  try {
+    const items = await runDemo({ stack: deployment.describe(), customUser: options.customUser, signal });
+    process.stdout.write(`\n${renderSummary(items, performance.now() - started)}\n`);
+    result = verdict(items);
+  } finally {
+    await deployment.stop();
+  }
+  if (!result.equal) process.exitCode = 1;
+  // What went wrong stays to be looked at; what went right is nobody's litter.
+  if (scratch !== undefined && result.equal) {
+    rmSync(closedPlaceSubstitute(path.join(realpathSync(scratch), 'postgres')), {
+      recursive: true,
+      force: true,
+    });
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  return result.line;
+}

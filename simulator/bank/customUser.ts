@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import { isCivilDate } from '../calendar.js';
+import { PlaidApiError } from '../errors.js';
+import type { WireAccount, WireOwner } from '../wire.js';
+import type { GivenNumbers } from './accountNumbers.js';
+import { merchantNamed } from './merchants.js';
+import type { BankTransaction } from './row.js';
+import { draftTransaction } from './seededTransactions.js';
+
+/** Plaid takes ten accounts and about 55 kB; more is refused there too. */
+const MOST_ACCOUNTS = 10;
+const MOST_BYTES = 55_000;
+
+const civilDate = z.string().refine(isCivilDate, 'must be a date of the form YYYY-MM-DD');
+
+const customTransaction = z.looseObject({
+  date_transacted: civilDate,
+  date_posted: civilDate,
+  amount: z.number(),
+  description: z.string(),
+  currency: z.string().optional(),
+});
+
+const contact = z.looseObject({
+  data: z.string(),
+  primary: z.boolean().default(false),
+  type: z.string().optional(),
+});
+
+const owner = z.looseObject({
+  names: z.array(z.string()).default([]),
+  phone_numbers: z.array(contact).optional(),
+  emails: z.array(contact).optional(),
+  addresses: z
+    .array(
+      z.looseObject({
+        primary: z.boolean().optional(),
+        data: z.looseObject({
+          city: z.string().nullish(),
+          region: z.string().nullish(),
+          street: z.string().nullish(),
+          postal_code: z.string().nullish(),
+          country: z.string().nullish(),
+        }),
+      }),
+    )
+    .optional(),
+});
+
+const text = z.string().optional();
+
+const customAccount = z.looseObject({
+  type: z.enum(['investment', 'credit', 'depository', 'loan', 'payroll', 'other']),
+  subtype: z.string().nullish(),
+  starting_balance: z.number().optional(),
+  force_available_balance: z.number().optional(),
+  has_null_available_balance: z.boolean().optional(),
+  currency: text,
+  meta: z
+    .looseObject({ name: text, official_name: text, limit: z.number().optional(), mask: text })
+    .optional(),
+  numbers: z
+    .looseObject({
+      account: text,
+      ach_routing: text,
+      ach_wire_routing: text,
+      eft_institution: text,
+      eft_branch: text,
+      international_bic: text,
+      international_iban: text,
+      bacs_sort_code: text,
+    })
+    .optional(),
+  transactions: z.array(customTransaction).optional(),
+  identity: owner.optional(),
+});
+
+const customUser = z.looseObject({
+  version: z.union([z.string(), z.number()]).nullish(),
+  seed: z.union([z.string(), z.number()]).nullish(),
+  override_accounts: z.array(customAccount).max(MOST_ACCOUNTS).optional(),
+  force_error: z.string().optional(),
+});
+
+export type CustomTransaction = z.infer<typeof customTransaction>;
+
+/** One account of a custom user; only what the file gives is there. Fields that nothing is generated from are not listed. */
+export interface CustomAccount {
+  type: WireAccount['type'] | 'payroll';
+  subtype?: WireAccount['subtype'];
+  starting_balance?: number;
+  force_available_balance?: number;
+  has_null_available_balance?: boolean;
+  currency?: string;
+  meta?: { name?: string; official_name?: string; limit?: number; mask?: string };
+  numbers?: GivenNumbers;
+  transactions?: CustomTransaction[];
+  identity?: Partial<WireOwner> & Pick<WireOwner, 'names'>;
+}
+
+export interface CustomUser {
+  seed: string;
+  accounts: CustomAccount[];
+  forceError: string | undefined;
+}
+
+/** Reads the JSON password of `user_custom`; what Plaid's format does not allow is INVALID_FIELD. */
+export function parseCustomUser(password: string): CustomUser {
+  if (Buffer.byteLength(password) > MOST_BYTES) {
+    throw new PlaidApiError('INVALID_FIELD', `override_password is larger than ${MOST_BYTES} bytes`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(password);
+  } catch {
+    throw new PlaidApiError('INVALID_FIELD', 'override_password of user_custom must be valid JSON');
+  }
+  const parsed = customUser.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const where = issue?.path.join('.') || 'the password';
+    throw new PlaidApiError('INVALID_FIELD', `override_password: ${where}: ${issue?.message ?? 'invalid'}`);
+  }
+  return {
+    seed: String(parsed.data.seed ?? ''),
+    // Plaid's enums for subtypes and contact types may grow at any time: they are passed through as given.
+    accounts: (parsed.data.override_accounts ?? []) as unknown as CustomAccount[],
+    forceError: parsed.data.force_error || undefined,
+  };
+}
+
+/**
+ * A listed transaction of a custom user. `date` is the posting date, one in the future makes the row pending; `authorized_date` is
+ * the transaction date even when that is later; amount and sign are as given; the row's currency wins over the account's.
+ */
+export function customTransactionRow(
+  custom: CustomTransaction,
+  account: WireAccount,
+  today: string,
+  transactionId: string,
+): BankTransaction {
+  const merchant = merchantNamed(custom.description);
+  return draftTransaction({
+    transactionId,
+    account,
+    amount: custom.amount,
+    isoCurrency: custom.currency ?? account.balances.iso_currency_code,
+    date: custom.date_posted,
+    authorizedDate: custom.date_transacted,
+    name: custom.description,
+    originalDescription: custom.description,
+    category: merchant?.category ?? 'OTHER_OTHER',
+    confidence: merchant ? 'HIGH' : 'LOW',
+    channel: merchant?.channel ?? 'other',
+    pending: custom.date_posted > today,
+    merchant,
+  });
+}

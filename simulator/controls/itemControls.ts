@@ -1,0 +1,159 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { civilDate, instant } from '../calendar.js';
+import { changeBank, ImpossibleChange } from '../item/bankChanges.js';
+import { finishHistorical, finishInitial, readSilently, repairItem, runUpdate } from '../item/lifecycle.js';
+import { renderTruth } from '../item/truth.js';
+import { civilDateField } from '../validation.js';
+import type { World } from '../world.js';
+import { controlBody, ControlError, itemOr404 } from './control.js';
+
+interface ItemParams {
+  item_id: string;
+}
+
+export const bankChanges = {
+  add: z
+    .array(
+      z.strictObject({
+        account_id: z.string().optional(),
+        amount: z.number(),
+        name: z.string(),
+        date: civilDateField.optional(),
+        pending: z.boolean().optional(),
+        iso_currency_code: z.string().optional(),
+        unofficial_currency_code: z.string().optional(),
+      }),
+    )
+    .optional(),
+  modify: z.array(z.looseObject({ transaction_id: z.string() })).optional(),
+  remove: z.array(z.string()).optional(),
+  post: z
+    .array(
+      z.strictObject({
+        transaction_id: z.string(),
+        amount: z.number().optional(),
+        date: civilDateField.optional(),
+      }),
+    )
+    .optional(),
+};
+
+const balances = z.strictObject({
+  available: z.number().nullish(),
+  current: z.number().nullish(),
+  limit: z.number().nullish(),
+  iso_currency_code: z.string().nullish(),
+  unofficial_currency_code: z.string().nullish(),
+});
+
+/** `/_sim/items...`: what the bank, the user and time do to an Item. */
+export function itemControls(app: FastifyInstance, world: World): void {
+  app.get('/_sim/items', async () => ({
+    items: [...world.items.values()]
+      .filter(({ facts }) => facts.exchanged)
+      .map(({ id, facts }) => ({
+        item_id: id,
+        phase: facts.phase,
+        removed: facts.removedAt !== null,
+        institution_id: facts.institutionId,
+        transactions_update_status: facts.status,
+        error_code: facts.failure?.code ?? null,
+        created_at: instant(facts.createdAt),
+      })),
+  }));
+
+  app.get<{ Params: ItemParams }>('/_sim/items/:item_id/truth', async (request, reply) => {
+    const item = itemOr404(world, request.params.item_id);
+    return reply.type('application/json').send(renderTruth(item, world.deliveries.due(item.id)));
+  });
+
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/advance', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { to } = controlBody(
+      z.strictObject({ to: z.enum(['initial', 'historical', 'idle']) }),
+      request.body,
+    );
+    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+    if (item.facts.initialAt === null) throw new ControlError(409, 'Transactions is not on the item');
+    if (item.facts.failure) throw new ControlError(409, `the item is in ${item.facts.failure.code}`);
+    if (to === 'initial') finishInitial(world, item);
+    else finishHistorical(world, item);
+    await world.keeper.saved();
+    return { item_id: item.id, phase: item.facts.phase, transactions_update_status: item.facts.status };
+  });
+
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/repair', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { webhook } = controlBody(z.strictObject({ webhook: z.boolean().optional() }), request.body);
+    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+    repairItem(world, item, webhook ?? false);
+    await world.keeper.saved();
+    return { item_id: item.id, phase: item.facts.phase };
+  });
+
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/transactions', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { notify, ...changes } = controlBody(
+      z.strictObject({ ...bankChanges, notify: z.boolean().optional() }),
+      request.body,
+    );
+    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+    try {
+      const today = civilDate(world.clock.now());
+      const ids = changeBank(item, changes, today, () => world.ids.id('transaction'));
+      if (notify) runUpdate(world, item);
+      else readSilently(world, item);
+      world.keeper.world();
+      world.keeper.item(item);
+      await world.keeper.saved();
+      return ids;
+    } catch (error) {
+      if (error instanceof ImpossibleChange) throw new ControlError(400, error.message);
+      throw error;
+    }
+  });
+
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/accounts', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { close, modify } = controlBody(
+      z.strictObject({
+        close: z.array(z.string()).optional(),
+        modify: z
+          .array(
+            z.strictObject({
+              account_id: z.string(),
+              balances: balances.optional(),
+              name: z.string().optional(),
+              official_name: z.string().nullish(),
+            }),
+          )
+          .optional(),
+      }),
+      request.body,
+    );
+    for (const id of [...(close ?? []), ...(modify ?? []).map(({ account_id }) => account_id)]) {
+      if (!item.account(id)) throw new ControlError(400, `the item has no account ${id}`);
+    }
+    const changed: typeof item.accounts = item.accounts.map((bankAccount) => {
+      const id = bankAccount.account.account_id;
+      const change = modify?.find(({ account_id }) => account_id === id);
+      const account = { ...bankAccount.account };
+      if (change?.name !== undefined) account.name = change.name;
+      if (change?.official_name !== undefined) account.official_name = change.official_name;
+      if (change?.balances) {
+        const given = Object.entries(change.balances).filter(([, value]) => value !== undefined);
+        account.balances = { ...account.balances, ...Object.fromEntries(given) };
+      }
+      const closes = close?.includes(id) && bankAccount.closedAt === null;
+      return { ...bankAccount, account, ...(closes ? { closedAt: instant(world.clock.now()) } : {}) };
+    });
+    item.accounts = changed;
+    item.refreshHidden();
+    // What a run of pages has told may be a closed account's: it starts again.
+    if (close?.length) item.log.mark();
+    world.keeper.item(item);
+    await world.keeper.saved();
+    return { closed: close ?? [], modified: (modify ?? []).map(({ account_id }) => account_id) };
+  });
+}

@@ -1,0 +1,57 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { durationMs, instant } from '../calendar.js';
+import type { World } from '../world.js';
+import { controlBody, ControlError } from './control.js';
+
+/** `/_sim/reset`, `/_sim/clock`, `/_sim/keys/rotate`, `/_sim/calls`. */
+export function worldControls(app: FastifyInstance, world: World): void {
+  const clockState = () => ({ now: instant(world.clock.now()), scale: world.clock.scale });
+
+  app.post('/_sim/reset', async (request) => {
+    const { seed, clock } = controlBody(
+      z.strictObject({
+        seed: z.union([z.string(), z.number()]).optional(),
+        clock: z.strictObject({ scale: z.number().min(0).optional() }).optional(),
+      }),
+      request.body,
+    );
+    world.reset(seed === undefined ? undefined : String(seed), clock?.scale);
+    await world.keeper.saved();
+    return { seed: world.seed, ...clockState() };
+  });
+
+  app.get('/_sim/clock', async () => clockState());
+
+  app.post('/_sim/clock', async (request) => {
+    const { advance, scale } = controlBody(
+      z.strictObject({ advance: z.string().optional(), scale: z.number().min(0).optional() }),
+      request.body,
+    );
+    const ms = advance === undefined ? 0 : durationMs(advance);
+    if (ms === null) throw new ControlError(400, 'advance: not an ISO 8601 duration such as PT36H');
+    if (scale !== undefined) {
+      world.clock.setScale(scale);
+      world.schedule.rearm();
+    }
+    await world.schedule.advance(ms);
+    world.keeper.world();
+    await world.keeper.saved();
+    return clockState();
+  });
+
+  app.post('/_sim/keys/rotate', async () => {
+    const key = world.keys.rotate();
+    world.keeper.world();
+    await world.keeper.saved();
+    return { key };
+  });
+
+  app.get('/_sim/calls', async () => ({ calls: world.calls.list(), violations: world.limits.violations() }));
+
+  app.delete('/_sim/calls', async () => {
+    world.calls.clear();
+    world.limits.clear();
+    return {};
+  });
+}

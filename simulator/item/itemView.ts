@@ -1,0 +1,52 @@
+import { instant } from '../calendar.js';
+import { PlaidApiError } from '../errors.js';
+import type { WireItem, WireItemStatus, WireItemWithConsent, WirePlaidError } from '../wire.js';
+import type { World } from '../world.js';
+import type { Item } from './item.js';
+
+function errorOf(item: Item): WirePlaidError | null {
+  const { failure } = item.facts;
+  return failure && new PlaidApiError(failure.code, undefined, { reason: failure.reason }).body();
+}
+
+/** Plaid's `item` object as product endpoints send it. */
+export function itemView(world: World, item: Item): WireItem {
+  const institution = world.institutions.get(item.facts.institutionId);
+  const products = item.facts.products;
+  return {
+    auth_method: products.includes('auth') ? 'INSTANT_AUTH' : null,
+    available_products: (institution?.products ?? []).filter((product) => !products.includes(product)),
+    billed_products: products,
+    consent_expiration_time: null,
+    consented_products: products,
+    error: errorOf(item),
+    institution_id: item.facts.institutionId,
+    institution_name: institution?.name ?? null,
+    item_id: item.id,
+    products,
+    update_type: 'background',
+    webhook: item.facts.webhook ?? '',
+  };
+}
+
+/** Plaid's `item` object of `/item/get`. */
+export function itemGetView(world: World, item: Item): WireItemWithConsent {
+  return {
+    ...itemView(world, item),
+    consented_data_scopes: ['account_balance_info', 'transactions'],
+    consented_use_cases: [],
+    created_at: instant(item.facts.createdAt),
+  };
+}
+
+export function itemStatus(item: Item): WireItemStatus {
+  const { lastSuccessfulUpdate, lastFailedUpdate, lastWebhook } = item.facts;
+  const iso = (at: number | null) => (at === null ? null : instant(at));
+  return {
+    investments: null,
+    last_webhook: lastWebhook && { sent_at: instant(lastWebhook.sentAt), code_sent: lastWebhook.code },
+    transactions: item.hasProduct('transactions')
+      ? { last_successful_update: iso(lastSuccessfulUpdate), last_failed_update: iso(lastFailedUpdate) }
+      : null,
+  };
+}

@@ -1,0 +1,42 @@
+import { joinNumbers } from '../bank/account.js';
+import { renderRows } from '../bank/row.js';
+import type { Item } from './item.js';
+
+const AS_SYNC_SENDS = { originalDescription: true, categoryVersion: 'v2' } as const;
+
+/**
+ * What a client that has read everything must hold, as JSON. Removals count from the point where the client's first complete
+ * read ended: what was removed before that was never told to anybody. That point moves with each complete run from the empty
+ * cursor until the client presents a cursor (storing the cursor is its acknowledgement), and stays then.
+ */
+export function renderTruth(item: Item, webhooksDue: number): Buffer {
+  const { facts, log } = item;
+  const head = {
+    item_id: item.id,
+    phase: facts.phase,
+    item_removed: facts.removedAt !== null,
+    transactions_update_status: facts.status,
+    accounts: item.accounts.map(({ account, closedAt }) => ({ ...account, closed: closedAt !== null })),
+    removed: facts.removalsFrom === null ? [] : log.removedSince(facts.removalsFrom),
+    closed_account_transactions: log.liveHidden().map(({ id }) => id),
+    numbers: joinNumbers(item.openAccounts),
+    webhooks_due: webhooksDue,
+  };
+  return Buffer.concat([
+    Buffer.from(`${JSON.stringify(head).slice(0, -1)},"transactions":`),
+    ...renderRows(log.live(), AS_SYNC_SENDS),
+    Buffer.from('}'),
+  ]);
+}
+
+/** A run of `/transactions/sync` that began at the empty cursor was told to its end. */
+export function completeReadAt(item: Item, position: number): void {
+  if (!item.facts.removalsFrozen) item.facts.removalsFrom = position;
+}
+
+/** The client came back with a cursor that ended a run: it has stored what was told until then. */
+export function cursorPresented(item: Item, position: number): void {
+  if (item.facts.removalsFrozen) return;
+  item.facts.removalsFrom = position;
+  item.facts.removalsFrozen = true;
+}

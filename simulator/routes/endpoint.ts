@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { PlaidApiError } from '../errors.js';
+import type { Fault } from '../faults.js';
+import { requestId } from '../ids.js';
+import type { Item } from '../item/item.js';
+import { parseBody } from '../validation.js';
+import type { World } from '../world.js';
+
+/** JSON of an answer in parts, without `request_id` and the closing brace, for answers that are too large to build as objects. */
+export class RawAnswer {
+  constructor(
+    readonly json: readonly Buffer[],
+    /** Runs when the answer has reached the client whole. */
+    readonly afterSent: () => void = () => undefined,
+    /** Runs right after the work, whatever becomes of the answer. */
+    readonly afterWork: () => void = () => undefined,
+  ) {}
+}
+
+export interface Caller {
+  /** The client that calls; `null` when any credentials are accepted, so that tokens are bound to nobody. */
+  clientId: string | null;
+  requestId: string;
+}
+
+type Body = Record<string, unknown>;
+
+/** Endpoints of Plaid that take no access token name the Item otherwise, or are about none. */
+export interface Endpoint<T extends z.ZodType> {
+  path: string;
+  body: T;
+  /** What it answers must outlive a crash: it is on disk before the answer goes. */
+  durable?: boolean;
+  run: (body: z.output<T>, caller: Caller) => object | RawAnswer | Promise<object | RawAnswer>;
+}
+
+/** Adds one of Plaid's endpoints, with everything that all of them share: faults, credentials, limits, validation, `request_id`. */
+export function plaidEndpoint<T extends z.ZodType>(
+  app: FastifyInstance,
+  world: World,
+  endpoint: Endpoint<T>,
+): void {
+  app.post(endpoint.path, async (request, reply) => {
+    const id = requestId();
+    const body = objectBody(request.body);
+    const item = itemOf(world, body);
+    world.calls.note(endpoint.path, item?.id ?? null);
+    const faults = world.faults.strike(endpoint.path, item?.id ?? null);
+    await pause(world, faults);
+    if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return hangUp(reply);
+    try {
+      raise(faults);
+      const caller = { clientId: authenticate(world, request, body), requestId: id };
+      enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
+      const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
+      const raw = answer instanceof RawAnswer ? answer : null;
+      raw?.afterWork();
+      if (endpoint.durable) await world.keeper.saved();
+      if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return hangUp(reply);
+      const text = raw
+        ? Buffer.concat([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
+        : JSON.stringify({ ...answer, request_id: id });
+      if (raw) reply.raw.once('finish', raw.afterSent);
+      return send(reply, 200, text, faults, raw);
+    } catch (error) {
+      if (!(error instanceof PlaidApiError)) throw error;
+      return send(reply, error.status, JSON.stringify(error.body(id)), faults, null);
+    }
+  });
+}
+
+function objectBody(body: unknown): Body {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return {};
+  return body as Body;
+}
+
+function itemOf(world: World, body: Body): Item | undefined {
+  const byAccess = world.findByToken(body['access_token']);
+  if (byAccess) return byAccess;
+  const token = body['public_token'];
+  const known = typeof token === 'string' ? world.publicTokens.get(token) : undefined;
+  return known && world.items.get(known.itemId);
+}
+
+function credential(request: FastifyRequest, body: Body, name: 'client_id' | 'secret'): string {
+  const header = request.headers[name === 'client_id' ? 'plaid-client-id' : 'plaid-secret'];
+  const value = body[name] ?? header;
+  return typeof value === 'string' ? value : '';
+}
+
+/** Checks client id and secret, in headers or body. */
+export function authenticate(world: World, request: FastifyRequest, body: Body): string | null {
+  const clientId = credential(request, body, 'client_id');
+  const secret = credential(request, body, 'secret');
+  const missing = [clientId === '' ? 'client_id' : '', secret === '' ? 'secret' : ''].filter(Boolean);
+  if (missing.length > 0) {
+    throw new PlaidApiError(
+      'MISSING_FIELDS',
+      `the following required fields are missing: ${missing.join(', ')}`,
+    );
+  }
+  const clients = world.options.clients;
+  if (Object.keys(clients).length === 0) return null;
+  if (!Object.hasOwn(clients, clientId) || clients[clientId] !== secret)
+    throw new PlaidApiError('INVALID_API_KEYS');
+  return clientId;
+}
+
+function enforceLimits(
+  world: World,
+  path: string,
+  clientId: string,
+  item: Item | undefined,
+  body: Body,
+): void {
+  const fromStart = path === '/transactions/sync' && (body['cursor'] === undefined || body['cursor'] === '');
+  const refused = world.limits.call(world.clock.now(), path, clientId, item?.id ?? null, fromStart);
+  if (refused !== null) throw new PlaidApiError(refused);
+}
+
+async function pause(world: World, faults: readonly Fault[]): Promise<void> {
+  let ms = world.options.latencyMs;
+  for (const fault of faults) if (fault.kind === 'latency') ms += fault.ms;
+  if (ms > 0) await sleep(ms);
+}
+
+function raise(faults: readonly Fault[]): void {
+  for (const fault of faults) {
+    if (fault.kind === 'error') {
+      throw new PlaidApiError(fault.code, undefined, { type: fault.type, status: fault.status });
+    }
+    if (fault.kind === 'status') {
+      const code = { 429: 'RATE_LIMIT', 503: 'PLANNED_MAINTENANCE' }[fault.status] ?? 'INTERNAL_SERVER_ERROR';
+      throw new PlaidApiError(code, undefined, { status: fault.status });
+    }
+  }
+}
+
+function hangUp(reply: FastifyReply): FastifyReply {
+  reply.hijack();
+  reply.raw.socket?.destroy();
+  return reply;
+}
+
+function send(
+  reply: FastifyReply,
+  status: number,
+  text: string | Buffer,
+  faults: readonly Fault[],
+  raw: RawAnswer | null,
+): FastifyReply {
+  const cut = faults.find((fault) => fault.kind === 'truncate');
+  let payload = text;
+  if (cut?.kind === 'truncate') {
+    payload = (typeof text === 'string' ? Buffer.from(text) : text).subarray(0, cut.bytes);
+    if (raw) reply.raw.removeListener('finish', raw.afterSent);
+  }
+  return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(payload);
+}

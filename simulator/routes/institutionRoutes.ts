@@ -1,0 +1,134 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { SimulatedInstitution } from '../bank/institutions.js';
+import { instant } from '../calendar.js';
+import { PlaidApiError } from '../errors.js';
+import { requestBody } from '../validation.js';
+import type { World } from '../world.js';
+import { plaidEndpoint } from './endpoint.js';
+
+const COUNTRIES = [
+  ...['US', 'GB', 'ES', 'NL', 'FR', 'IE', 'CA', 'DE', 'IT', 'PL'],
+  ...['DK', 'NO', 'SE', 'EE', 'LT', 'LV', 'PT', 'BE', 'AT', 'FI'],
+] as const;
+const MOST_FOUND = 10;
+
+export const countryCodes = z.array(z.enum(COUNTRIES)).min(1);
+
+const metadata = {
+  include_optional_metadata: z.boolean().optional(),
+  include_auth_metadata: z.boolean().nullish(),
+  include_payment_initiation_metadata: z.boolean().nullish(),
+};
+
+interface Filter {
+  countries: readonly string[];
+  products?: readonly string[] | null | undefined;
+  oauth?: boolean | null | undefined;
+  routingNumbers?: readonly string[] | null | undefined;
+}
+
+function matches(institution: SimulatedInstitution, filter: Filter): boolean {
+  const names: readonly string[] = institution.products;
+  return (
+    institution.countries.some((country) => filter.countries.includes(country)) &&
+    (filter.products ?? []).every((product) => names.includes(product)) &&
+    (filter.oauth === null || filter.oauth === undefined || institution.oauth === filter.oauth) &&
+    (!filter.routingNumbers?.length ||
+      filter.routingNumbers.some((number) => institution.routingNumbers.includes(number)))
+  );
+}
+
+interface Include {
+  include_optional_metadata?: boolean | undefined;
+  include_auth_metadata?: boolean | null | undefined;
+  include_payment_initiation_metadata?: boolean | null | undefined;
+  include_status?: boolean | undefined;
+}
+
+/** `/institutions/...`. */
+export function institutionRoutes(app: FastifyInstance, world: World): void {
+  const view = (institution: SimulatedInstitution, options: Include | undefined) =>
+    world.institutions.wire(
+      institution,
+      {
+        optionalMetadata: options?.include_optional_metadata ?? false,
+        status: options?.include_status ?? false,
+        authMetadata: options?.include_auth_metadata ?? false,
+        paymentMetadata: options?.include_payment_initiation_metadata ?? false,
+      },
+      instant(world.clock.now()),
+    );
+
+  plaidEndpoint(app, world, {
+    path: '/institutions/get',
+    body: requestBody({
+      count: z.int().min(1).max(500),
+      offset: z.int().min(0),
+      country_codes: countryCodes,
+      options: z
+        .strictObject({
+          ...metadata,
+          products: z.array(z.string()).nullish(),
+          routing_numbers: z.array(z.string()).nullish(),
+          oauth: z.boolean().nullish(),
+        })
+        .optional(),
+    }),
+    run: ({ count, offset, country_codes, options }) => {
+      const found = world.institutions.all.filter((institution) =>
+        matches(institution, {
+          countries: country_codes,
+          products: options?.products,
+          oauth: options?.oauth,
+          routingNumbers: options?.routing_numbers,
+        }),
+      );
+      return {
+        institutions: found.slice(offset, offset + count).map((institution) => view(institution, options)),
+        total: found.length,
+      };
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/institutions/get_by_id',
+    body: requestBody({
+      institution_id: z.string(),
+      country_codes: countryCodes,
+      options: z.strictObject({ ...metadata, include_status: z.boolean().optional() }).optional(),
+    }),
+    run: ({ institution_id, country_codes, options }) => {
+      const institution = world.institutions.get(institution_id);
+      if (!institution || !matches(institution, { countries: country_codes })) {
+        throw new PlaidApiError('INVALID_INSTITUTION');
+      }
+      return { institution: view(institution, options) };
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/institutions/search',
+    body: requestBody({
+      query: z.string().min(1),
+      products: z.array(z.string()).nullish(),
+      country_codes: countryCodes,
+      options: z
+        .strictObject({
+          ...metadata,
+          oauth: z.boolean().nullish(),
+          payment_initiation: z.unknown().optional(),
+        })
+        .optional(),
+    }),
+    run: ({ query, products, country_codes, options }) => {
+      const wanted = query.toLowerCase();
+      const found = world.institutions.all.filter(
+        (institution) =>
+          institution.name.toLowerCase().includes(wanted) &&
+          matches(institution, { countries: country_codes, products, oauth: options?.oauth }),
+      );
+      return { institutions: found.slice(0, MOST_FOUND).map((institution) => view(institution, options)) };
+    },
+  });
+}

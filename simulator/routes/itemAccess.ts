@@ -1,0 +1,22 @@
+import { PlaidApiError } from '../errors.js';
+import type { Item, Product } from '../item/item.js';
+import type { World } from '../world.js';
+import type { Caller } from './endpoint.js';
+
+/** The Item of a request to a product: one that asks for a new login answers every product with its error. */
+export function healthyItem(world: World, accessToken: string, caller: Caller): Item {
+  const item = world.itemByToken(accessToken, caller.clientId);
+  if (item.facts.failure) {
+    throw new PlaidApiError(item.facts.failure.code, undefined, { reason: item.facts.failure.reason });
+  }
+  return item;
+}
+
+/** Puts a product on the Item at its first use, as Plaid does where the institution has it. */
+export function useProduct(world: World, item: Item, product: Product): void {
+  if (item.hasProduct(product)) return;
+  const institution = world.institutions.get(item.facts.institutionId);
+  if (!institution?.products.includes(product)) throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');
+  item.facts.products = [...item.facts.products, product];
+  world.keeper.item(item);
+}

@@ -1,0 +1,160 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { renderRows, type RenderOptions } from '../bank/row.js';
+import { PlaidApiError } from '../errors.js';
+import { changeBank, ImpossibleChange, type BankChanges } from '../item/bankChanges.js';
+import { isDynamic, moveBank } from '../item/dynamicUser.js';
+import type { Item } from '../item/item.js';
+import { itemView } from '../item/itemView.js';
+import { readSilently, runUpdate, startPull } from '../item/lifecycle.js';
+import { syncPage } from '../item/syncPage.js';
+import { completeReadAt } from '../item/truth.js';
+import { civilDate } from '../calendar.js';
+import { civilDateField, requestBody } from '../validation.js';
+import type { World } from '../world.js';
+import { plaidEndpoint, RawAnswer } from './endpoint.js';
+import { healthyItem, useProduct } from './itemAccess.js';
+
+const MOST_DAYS = 730;
+const count = z.int().min(1).max(500).default(100);
+const renderFields = {
+  include_original_description: z.boolean().nullish(),
+  include_personal_finance_category: z.boolean().optional(),
+  include_logo_and_counterparty_beta: z.boolean().optional(),
+  personal_finance_category_version: z.enum(['v1', 'v2']).optional(),
+  days_requested: z.int().min(1).max(MOST_DAYS).optional(),
+};
+
+interface RenderFields {
+  include_original_description?: boolean | null | undefined;
+  personal_finance_category_version?: 'v1' | 'v2' | undefined;
+  days_requested?: number | undefined;
+}
+
+function renderOptions(options: RenderFields | undefined): RenderOptions {
+  return {
+    originalDescription: options?.include_original_description ?? false,
+    categoryVersion: options?.personal_finance_category_version ?? 'v2',
+  };
+}
+
+/** The first transactions call on an Item that was linked without Transactions starts the pull; `days_requested` counts only then. */
+function ensureTransactions(world: World, item: Item, options: RenderFields | undefined): void {
+  if (item.hasProduct('transactions')) return;
+  useProduct(world, item, 'transactions');
+  if (options?.days_requested !== undefined) item.facts.daysRequested = options.days_requested;
+  startPull(world, item);
+}
+
+/** `/transactions/...`. */
+export function transactionRoutes(app: FastifyInstance, world: World): void {
+  plaidEndpoint(app, world, {
+    path: '/transactions/sync',
+    body: requestBody({
+      access_token: z.string(),
+      cursor: z.string().max(256).optional(),
+      count,
+      options: z.strictObject({ ...renderFields, account_id: z.string().optional() }).optional(),
+    }),
+    run: (body, caller) => {
+      const item = healthyItem(world, body.access_token, caller);
+      const accountId = body.options?.account_id ?? null;
+      if (accountId !== null && !item.openAccounts.some(({ account }) => account.account_id === accountId)) {
+        throw new PlaidApiError('INVALID_ACCOUNT_ID');
+      }
+      ensureTransactions(world, item, body.options);
+      item.facts.syncCalled = true;
+      const page = syncPage(item, {
+        cursor: body.cursor ?? '',
+        count: body.count,
+        accountId,
+        render: renderOptions(body.options),
+      });
+      world.keeper.item(item);
+      return new RawAnswer(
+        page.json,
+        () => {
+          if (page.completes === null) return;
+          completeReadAt(item, page.completes);
+          world.keeper.item(item);
+        },
+        () => {
+          for (const changes of world.faults.afterPage(item.id, page.number)) mutate(world, item, changes);
+        },
+      );
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/transactions/get',
+    body: requestBody({
+      access_token: z.string(),
+      start_date: civilDateField,
+      end_date: civilDateField,
+      options: z
+        .strictObject({
+          ...renderFields,
+          include_personal_finance_category_beta: z.boolean().optional(),
+          account_ids: z.array(z.string()).optional(),
+          count,
+          offset: z.int().min(0).default(0),
+        })
+        .optional(),
+    }),
+    run: (body, caller) => {
+      const item = healthyItem(world, body.access_token, caller);
+      if (body.start_date > body.end_date) {
+        throw new PlaidApiError('INVALID_FIELD', 'start_date must be on or before end_date');
+      }
+      ensureTransactions(world, item, body.options);
+      if (item.facts.status === 'NOT_READY') throw new PlaidApiError('PRODUCT_NOT_READY');
+      const ids = body.options?.account_ids;
+      const accounts = item.openAccounts.map(({ account }) => account);
+      if (accounts.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
+      if (ids?.some((id) => !accounts.some((account) => account.account_id === id))) {
+        throw new PlaidApiError('INVALID_ACCOUNT_ID');
+      }
+      const rows = item.log
+        .liveNewestFirst()
+        .filter(
+          (row) =>
+            row.date >= body.start_date && row.date <= body.end_date && (!ids || ids.includes(row.accountId)),
+        );
+      const offset = body.options?.offset ?? 0;
+      const page = rows.slice(offset, offset + (body.options?.count ?? 100));
+      const shown = ids ? accounts.filter((account) => ids.includes(account.account_id)) : accounts;
+      return new RawAnswer([
+        Buffer.from(
+          `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
+            `"total_transactions":${rows.length},"transactions":`,
+        ),
+        ...renderRows(page, renderOptions(body.options)),
+      ]);
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/transactions/refresh',
+    body: requestBody({ access_token: z.string() }),
+    run: ({ access_token }, caller) => {
+      const item = healthyItem(world, access_token, caller);
+      if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
+      if (isDynamic(item) && item.facts.status !== 'NOT_READY') moveBank(world, item);
+      runUpdate(world, item);
+      return {};
+    },
+  });
+}
+
+/** The mutation of a fault: by default one more transaction. An Item that cannot take the change is left alone. */
+function mutate(world: World, item: Item, changes: BankChanges): void {
+  const nothing = !changes.add && !changes.modify && !changes.remove && !changes.post;
+  const made: BankChanges = nothing ? { add: [{ amount: 1.23, name: 'Added between two pages' }] } : changes;
+  try {
+    changeBank(item, made, civilDate(world.clock.now()), () => world.ids.id('transaction'));
+  } catch (error) {
+    if (!(error instanceof ImpossibleChange)) throw error;
+    item.log.mark();
+  }
+  readSilently(world, item);
+}

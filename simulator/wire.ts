@@ -1,0 +1,64 @@
+/**
+ * Plaid's own types as they travel in JSON. The official package declares its enums as TypeScript enums, to which a
+ * string literal cannot be assigned although that is what is sent: `Wire<T>` turns every enum into the union of its values
+ * and leaves everything else alone. Source of the shapes: the `plaid` package (types only; no code of it runs here).
+ */
+import type {
+  AccountBase,
+  AccountIdentity,
+  AuthGetNumbers,
+  Institution,
+  Item,
+  ItemStatusNullable,
+  ItemWithConsentFields,
+  JWKPublicKey,
+  Owner,
+  PlaidError,
+  RemovedTransaction,
+  Transaction,
+} from 'plaid';
+
+type Wire<T> = T extends string
+  ? `${T}`
+  : T extends readonly (infer U)[]
+    ? Wire<U>[]
+    : T extends object
+      ? { [K in keyof T]: Wire<T[K]> }
+      : T;
+
+/** `T` with the optional fields `K`, which Plaid always sends, made compulsory: one that is forgotten does not compile. */
+type Always<T, K extends keyof T> = T & { [P in K]-?: Exclude<T[P], undefined> };
+
+export type WireAccount = Wire<AccountBase>;
+export type WireAccountIdentity = Wire<AccountIdentity>;
+export type WireOwner = Wire<Owner>;
+export type WireNumbers = Wire<AuthGetNumbers>;
+export type WireInstitution = Wire<Institution>;
+export type WireItem = Always<
+  Wire<Item>,
+  'institution_id' | 'institution_name' | 'auth_method' | 'products' | 'consented_products'
+>;
+export type WireItemWithConsent = Always<
+  Wire<ItemWithConsentFields>,
+  'institution_id' | 'institution_name' | 'auth_method' | 'products' | 'consented_products' | 'created_at'
+>;
+export type WireItemStatus = Wire<ItemStatusNullable>;
+export type WirePlaidError = Wire<PlaidError>;
+export type WireKey = Wire<JWKPublicKey>;
+export type WireRemoved = Wire<RemovedTransaction>;
+
+/** A transaction as `/transactions/sync` sends it; `original_description` is kept apart because only a request that asks gets it. */
+export type WireTransaction = Always<
+  Omit<Wire<Transaction>, 'original_description' | 'business_finance_category' | 'client_customization'>,
+  | 'category'
+  | 'category_id'
+  | 'check_number'
+  | 'counterparties'
+  | 'logo_url'
+  | 'merchant_entity_id'
+  | 'merchant_name'
+  | 'personal_finance_category'
+  | 'personal_finance_category_icon_url'
+  | 'transaction_type'
+  | 'website'
+>;

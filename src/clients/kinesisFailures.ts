@@ -1,0 +1,42 @@
+import type { FailureType } from '../domain/failures.js';
+import { Failure } from '../domain/failures.js';
+
+const throttled: ReadonlySet<string> = new Set([
+  'ProvisionedThroughputExceededException',
+  'LimitExceededException',
+  'KMSThrottlingException',
+  'ThrottlingException',
+  'RequestLimitExceeded',
+]);
+
+const invalid: ReadonlySet<string> = new Set(['ValidationException', 'InvalidArgumentException']);
+
+/** Kinesis's name of an error, or one from Node's closed alphabet of system errors. */
+function nameOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return 'unknown';
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  const shown = typeof name === 'string' && name !== 'Error' ? name : code;
+  return typeof shown === 'string' && /^[A-Za-z0-9_.]{1,80}$/.test(shown) ? shown : 'unknown';
+}
+
+/** What an error code of one record in a PutRecords answer means. */
+export const recordFailureType = (errorCode: string): FailureType =>
+  throttled.has(errorCode) ? 'RATE_LIMITED' : 'UPSTREAM_DOWN';
+
+/**
+ * Whether a whole PutRecords call was refused because of what is in one of its records. A bad stream name is refused in
+ * the same words and is no record's fault.
+ */
+export function isAboutRecords(error: unknown): boolean {
+  if (!invalid.has(nameOf(error))) return false;
+  const message = error instanceof Error ? error.message : '';
+  return !/stream ?(name|arn|id)/i.test(message);
+}
+
+/** Any error of the Kinesis client as a Failure. Its message is not kept: it may quote data. */
+export function failureOfKinesis(what: string, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const name = nameOf(error);
+  const type = throttled.has(name) ? 'RATE_LIMITED' : 'UPSTREAM_DOWN';
+  return new Failure(type, `Kinesis refused or did not answer (${what}): ${name}`, { outcomeUnknown: true });
+}

@@ -1,0 +1,173 @@
+import type { FailureType, UpstreamError } from '../domain/failures.js';
+import { Failure } from '../domain/failures.js';
+
+/**
+ * Plaid's error codes in our terms. The code decides, then the error's type, and the HTTP status only where Plaid said
+ * nothing: nearly everything is a 400 at Plaid, a bank's outage too.
+ */
+const byCode: Readonly<Record<string, FailureType>> = {
+  // The user acts at the bank or in update mode.
+  ITEM_LOGIN_REQUIRED: 'LOGIN_REQUIRED',
+  ITEM_LOCKED: 'LOGIN_REQUIRED',
+  USER_SETUP_REQUIRED: 'LOGIN_REQUIRED',
+  PASSWORD_RESET_REQUIRED: 'LOGIN_REQUIRED',
+  INVALID_CREDENTIALS: 'LOGIN_REQUIRED',
+  INVALID_MFA: 'LOGIN_REQUIRED',
+  INVALID_SEND_METHOD: 'LOGIN_REQUIRED',
+  INSUFFICIENT_CREDENTIALS: 'LOGIN_REQUIRED',
+  INVALID_UPDATED_USERNAME: 'LOGIN_REQUIRED',
+  USER_INPUT_TIMEOUT: 'LOGIN_REQUIRED',
+  NO_ACCOUNTS: 'LOGIN_REQUIRED',
+  // The Item or its token is no more.
+  ITEM_NOT_FOUND: 'ITEM_GONE',
+  ITEM_CONCURRENTLY_DELETED: 'ITEM_GONE',
+  INVALID_ACCESS_TOKEN: 'ITEM_GONE',
+  // INVALID_INPUT as an API error, ITEM_ERROR inside a webhook: one meaning.
+  USER_PERMISSION_REVOKED: 'PERMISSION_REVOKED',
+  // This product of this Item: now, or never.
+  PRODUCT_NOT_READY: 'NOT_READY',
+  NO_AUTH_ACCOUNTS: 'PRODUCT_UNAVAILABLE',
+  ACCESS_NOT_GRANTED: 'PRODUCT_UNAVAILABLE',
+  ADDITIONAL_CONSENT_REQUIRED: 'PRODUCT_UNAVAILABLE',
+  PRODUCTS_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
+  PRODUCT_NOT_ENABLED: 'PRODUCT_UNAVAILABLE',
+  ITEM_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
+  MFA_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
+  INSTITUTION_NO_LONGER_SUPPORTED: 'PRODUCT_UNAVAILABLE',
+  UNSUPPORTED_RESPONSE: 'PRODUCT_UNAVAILABLE',
+  TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION: 'PAGES_MOVED',
+  INVALID_PUBLIC_TOKEN: 'INVALID_PUBLIC_TOKEN',
+  INVALID_INSTITUTION: 'UNKNOWN_INSTITUTION',
+  // An operator acts.
+  INVALID_API_KEYS: 'MISCONFIGURED',
+  UNAUTHORIZED_ENVIRONMENT: 'MISCONFIGURED',
+  UNAUTHORIZED_ROUTE_ACCESS: 'MISCONFIGURED',
+  INVALID_PRODUCT: 'MISCONFIGURED',
+  INVALID_CONFIGURATION: 'MISCONFIGURED',
+  UNAUTHORIZED_INSTITUTION: 'MISCONFIGURED',
+  INSTITUTION_REGISTRATION_REQUIRED: 'MISCONFIGURED',
+  // Quotas carry the type of a rate limit, but no waiting ends them.
+  CREDITS_EXHAUSTED: 'MISCONFIGURED',
+  TRIAL_CONNECTION_LIMIT: 'MISCONFIGURED',
+  ADDITION_LIMIT: 'MISCONFIGURED',
+  INSTITUTION_DOWN: 'INSTITUTION_DOWN',
+  INSTITUTION_NOT_RESPONDING: 'INSTITUTION_DOWN',
+  INSTITUTION_NOT_AVAILABLE: 'INSTITUTION_DOWN',
+  INTERNAL_SERVER_ERROR: 'UPSTREAM_DOWN',
+  PLANNED_MAINTENANCE: 'MAINTENANCE',
+};
+
+/** For codes that Plaid adds after today. */
+const byType: Readonly<Record<string, FailureType>> = {
+  RATE_LIMIT_EXCEEDED: 'RATE_LIMITED',
+  API_ERROR: 'UPSTREAM_DOWN',
+  INSTITUTION_ERROR: 'INSTITUTION_DOWN',
+  ITEM_ERROR: 'LOGIN_REQUIRED',
+  INVALID_REQUEST: 'BAD_REQUEST',
+  INVALID_INPUT: 'BAD_REQUEST',
+  INVALID_RESULT: 'BAD_REQUEST',
+  OAUTH_ERROR: 'BAD_REQUEST',
+  SANDBOX_ERROR: 'BAD_REQUEST',
+  TRANSACTIONS_ERROR: 'BAD_REQUEST',
+};
+
+/** An HTTP answer of Plaid, or of something between Plaid and us. */
+export interface PlaidAnswer {
+  status: number;
+  /** The parsed body; undefined when it is no JSON. */
+  body: unknown;
+  retryAfter: string | undefined;
+}
+
+// A code is shown to clients and operators. Whatever else stands in its place (a token echoed back, say) is not.
+const isCode = (value: unknown): value is string =>
+  typeof value === 'string' && /^[A-Z][A-Z0-9_]{1,79}$/.test(value);
+const isRequestId = (value: unknown): value is string =>
+  typeof value === 'string' && /^[A-Za-z0-9-]{1,40}$/.test(value);
+
+function upstreamError(body: unknown): UpstreamError | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const { error_type, error_code, request_id } = body as Record<string, unknown>;
+  if (!isCode(error_type) || !isCode(error_code)) return undefined;
+  return { error_type, error_code, request_id: isRequestId(request_id) ? request_id : null };
+}
+
+const longestRetryAfterMs = 3_600_000;
+
+/** `Retry-After` in milliseconds from seconds, an HTTP date or an ISO time; undefined when it says nothing usable. */
+export function retryAfterMs(header: string | undefined, now: number): number | undefined {
+  if (header === undefined) return undefined;
+  const seconds = /^\d{1,9}$/.test(header.trim()) ? Number(header) : (Date.parse(header) - now) / 1000;
+  if (!Number.isFinite(seconds) || seconds < 0) return undefined;
+  return Math.min(longestRetryAfterMs, Math.ceil(seconds * 1000));
+}
+
+function typeOf(status: number, upstream: UpstreamError | undefined): FailureType {
+  if (upstream !== undefined) {
+    if (Object.hasOwn(byCode, upstream.error_code)) return byCode[upstream.error_code] as FailureType;
+    if (Object.hasOwn(byType, upstream.error_type)) return byType[upstream.error_type] as FailureType;
+  }
+  if (status === 429) return 'RATE_LIMITED';
+  // We follow no redirect: it would carry the secret to another host. A base URL that redirects is a wrong one.
+  if (status >= 300 && status < 400) return 'MISCONFIGURED';
+  if (upstream !== undefined && status < 500) return 'BAD_REQUEST';
+  return 'UPSTREAM_DOWN';
+}
+
+/**
+ * An answer that is no success, as a Failure. `outcomeUnknown` when Plaid may have done the work all the same: it broke
+ * down (5xx), or what came is not Plaid's error object. A refusal in Plaid's own words is definite.
+ */
+export function failureOfAnswer(path: string, answer: PlaidAnswer, now: number): Failure {
+  const upstream = upstreamError(answer.body);
+  const type = typeOf(answer.status, upstream);
+  const said = upstream ? `${upstream.error_type}/${upstream.error_code}` : 'no error object of its own';
+  const refused = type === 'MAINTENANCE' || type === 'RATE_LIMITED' || type === 'MISCONFIGURED';
+  return new Failure(type, `Plaid answered ${path} with HTTP ${answer.status}, ${said}`, {
+    upstream,
+    retryAfterMs: retryAfterMs(answer.retryAfter, now),
+    outcomeUnknown: !refused && (answer.status >= 500 || upstream === undefined),
+  });
+}
+
+/** A 200 whose body is not what the endpoint answers: cut off, no JSON, or without what we rely on. */
+export function failureOfShape(path: string, what: string): Failure {
+  return new Failure('UPSTREAM_DOWN', `Plaid's answer to ${path} is not usable: ${what}`, {
+    outcomeUnknown: true,
+  });
+}
+
+const unsentSyscalls: ReadonlySet<unknown> = new Set(['connect', 'getaddrinfo']);
+const unsentCodes = /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|CERT_|SELF_SIGNED_|UNABLE_TO_)/;
+const unsentTlsCodes: ReadonlySet<string> = new Set([
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
+const textField = (value: unknown, field: string): string | undefined => {
+  const found =
+    typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[field] : null;
+  return typeof found === 'string' ? found : undefined;
+};
+
+/**
+ * A call that got no answer, as a Failure. Nothing of the original error is kept but a code from a closed alphabet: an
+ * axios error holds PLAID-SECRET in its headers and the access token in its body.
+ */
+export function failureOfSilence(path: string, error: unknown, timedOutAfterMs: number | null): Failure {
+  if (timedOutAfterMs !== null) {
+    return new Failure('UPSTREAM_DOWN', `Plaid did not answer ${path} within ${timedOutAfterMs} ms`, {
+      outcomeUnknown: true,
+    });
+  }
+  const code = textField(error, 'code');
+  const cause =
+    typeof error === 'object' && error !== null ? (error as { cause?: unknown }).cause : undefined;
+  const unsent =
+    (code !== undefined && (unsentCodes.test(code) || unsentTlsCodes.has(code))) ||
+    unsentSyscalls.has(textField(cause, 'syscall'));
+  const shown = isCode(code) ? code : 'no code';
+  return new Failure('UPSTREAM_DOWN', `Plaid could not be asked for ${path}: ${shown}`, {
+    outcomeUnknown: !unsent,
+  });
+}

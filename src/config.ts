@@ -1,0 +1,242 @@
+import { z } from 'zod';
+import type { NamedKey } from './clients/secrets.js';
+import { parseEncryptionKeys } from './clients/secrets.js';
+import type { Policy } from './domain/policy.js';
+import { defaultPolicy } from './domain/policy.js';
+
+/** The environment, parsed once and frozen. The only file of the production processes that reads `process.env`. */
+
+const isoDuration = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
+
+/** Milliseconds of an ISO 8601 duration in days, hours, minutes and seconds. */
+export function parseDuration(text: string): number | null {
+  const parts = isoDuration.exec(text);
+  if (!parts || text === 'P' || text.endsWith('T')) return null;
+  const [days, hours, minutes, seconds] = parts.slice(1).map((part) => Number(part ?? 0));
+  return ((((days ?? 0) * 24 + (hours ?? 0)) * 60 + (minutes ?? 0)) * 60 + (seconds ?? 0)) * 1000;
+}
+
+const duration = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  if (ms === null) {
+    context.addIssue({ code: 'custom', message: 'must be an ISO 8601 duration such as PT36H or P1D' });
+    return z.NEVER;
+  }
+  return ms;
+});
+
+const list = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .pipe(z.array(z.string().min(1)).min(1));
+const port = z.coerce.number().int().min(0).max(65_535);
+const count = z.coerce.number().int().min(1);
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+
+const databaseSchema = {
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  DATABASE_CONNECTIONS: count.default(10),
+};
+const temporalSchema = {
+  TEMPORAL_ADDRESS: z.string().min(1),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  TEMPORAL_API_KEY: z.string().min(1).optional(),
+  TEMPORAL_TLS: flag.default(false),
+  TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
+  TEMPORAL_TLS_CA_FILE: z.string().min(1).optional(),
+  TEMPORAL_TLS_CERT_FILE: z.string().min(1).optional(),
+  TEMPORAL_TLS_KEY_FILE: z.string().min(1).optional(),
+};
+const plaidSchema = {
+  PLAID_ENV: z.enum(['sandbox', 'production']).optional(),
+  PLAID_BASE_URL: z.url().optional(),
+  PLAID_CLIENT_ID: z.string().min(1),
+  PLAID_SECRET: z.string().min(1),
+  PLAID_CLIENT_NAME: z.string().min(1).max(30).default('Sluice'),
+  PLAID_PRODUCTS: list.default(['transactions']),
+  PLAID_COUNTRY_CODES: list.default(['US']),
+  PUBLIC_URL: z.url().optional(),
+};
+const secretsSchema = {
+  ENCRYPTION_KEYS: z.string().transform((text, context): NamedKey[] => {
+    try {
+      return parseEncryptionKeys(text);
+    } catch (error) {
+      // The parser's message names the position and never the key.
+      context.addIssue({
+        code: 'custom',
+        message: error instanceof Error ? error.message : 'is not readable',
+      });
+      return z.NEVER;
+    }
+  }),
+};
+const streamsSchema = {
+  AWS_REGION: z.string().min(1),
+  KINESIS_ENDPOINT: z.url().optional(),
+  STREAM_PREFIX: z
+    .string()
+    .regex(/^[a-zA-Z0-9_.-]*$/)
+    .default('plaid-'),
+  STREAM_SHARDS: count.default(1),
+};
+const processSchema = {
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  METRICS_PORT: port.optional(),
+};
+const ms = z.number().int().min(0);
+/** The pace of Items: fields of `Policy`, in milliseconds. */
+const pace = z.strictObject({
+  updateTimeout: ms,
+  updateTimeoutSpread: z.number().min(0).max(1),
+  quiet: ms,
+  quietDeadline: ms,
+  betweenUpdates: ms,
+  pollFirst: ms,
+  pollLongest: ms,
+  retryFirst: ms,
+  retryLongest: ms,
+  brokenCheck: ms,
+  restarts: count,
+  childCheck: ms,
+  continueAfter: count,
+  limits: z.strictObject({ window: ms, sync: count, accounts: count }),
+});
+const crashPoint = /^[a-zA-Z.]+(:[1-9]\d*)?$/;
+const workerSchema = {
+  /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
+  WORKFLOW_BUNDLE: z.string().min(1).optional(),
+  WORKER_ROLES: list
+    .default(['core', 'plaid'])
+    .pipe(z.array(z.enum(['core', 'plaid']), { error: 'must be core, plaid or core,plaid' })),
+  UPDATE_TIMEOUT: duration.default(defaultPolicy.updateTimeout),
+  /** Calls a second that all workers together make to Plaid; 0 = no limit (for a simulator). */
+  PLAID_CALLS_PER_SECOND: z.coerce.number().min(0).default(38),
+  PLAID_FIRST_CALLS_PER_SECOND: z.coerce.number().min(0).default(7),
+  PLAID_LINK_CALLS_PER_SECOND: z.coerce.number().min(0).default(100),
+  /** Overrides of the pace of Items, as JSON. */
+  PACE: z
+    .string()
+    .transform((text, context): unknown => {
+      try {
+        return JSON.parse(text);
+      } catch {
+        context.addIssue({ code: 'custom', message: 'must be a JSON object' });
+        return z.NEVER;
+      }
+    })
+    .pipe(pace.partial())
+    // JSON knows no undefined: what is there is a value.
+    .transform((given) => given as Partial<Policy>)
+    .default({}),
+  SLUICE_CRASH_AT: z.string().regex(crashPoint, { error: 'must be NAME or NAME:n' }).optional(),
+};
+const serverSchema = {
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: port.default(8080),
+  ADMIN_API_KEY: z.string().min(16),
+};
+const provisionSchema = {
+  ADMIN_API_KEY: z.string().min(16),
+  SWEEP_EVERY: duration.default(60_000),
+  SWEEP_GRACE: duration.default(180_000),
+};
+
+const schemas = {
+  server: z.object({
+    ...databaseSchema,
+    ...temporalSchema,
+    ...plaidSchema,
+    ...secretsSchema,
+    ...processSchema,
+    ...serverSchema,
+  }),
+  worker: z.object({
+    ...databaseSchema,
+    ...temporalSchema,
+    ...plaidSchema,
+    ...secretsSchema,
+    ...streamsSchema,
+    ...processSchema,
+    ...workerSchema,
+  }),
+  provision: z.object({
+    ...databaseSchema,
+    ...temporalSchema,
+    ...streamsSchema,
+    ...processSchema,
+    ...provisionSchema,
+  }),
+};
+
+export type ProcessName = keyof typeof schemas;
+export type Config<Name extends ProcessName> = Readonly<z.output<(typeof schemas)[Name]>>;
+
+/** Thrown when the environment does not do; the message lists every bad variable, and no value. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads the configuration of one process. `environment` is given by tests only. */
+export function loadConfig<Name extends ProcessName>(
+  name: Name,
+  environment: Record<string, string | undefined> = process.env,
+): Config<Name> {
+  const present = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = schemas[name].safeParse(present);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => {
+        const variable = String(issue.path[0]);
+        return `  ${variable}: ${present[variable] === undefined ? 'is missing' : issue.message}`;
+      });
+  if (name !== 'provision') problems.push(...plaidProblems(present));
+  if (problems.length > 0) {
+    throw new ConfigError(
+      `The environment of the ${name} process does not do:\n${[...new Set(problems)].join('\n')}\n` +
+        'See docs/operations.md for every variable.',
+    );
+  }
+  return Object.freeze(parsed.data) as Config<Name>;
+}
+
+function plaidProblems(environment: Record<string, string | undefined>): string[] {
+  const problems: string[] = [];
+  if (!environment['PLAID_ENV'] && !environment['PLAID_BASE_URL']) {
+    problems.push(
+      '  PLAID_ENV: set it to sandbox or production, or set PLAID_BASE_URL (no base URL is guessed)',
+    );
+  }
+  if (environment['PLAID_ENV'] && environment['PLAID_BASE_URL']) {
+    problems.push('  PLAID_BASE_URL: give it or PLAID_ENV, not both');
+  }
+  if (environment['SLUICE_CRASH_AT'] && environment['PLAID_ENV'] === 'production') {
+    problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
+  }
+  return problems;
+}
+
+const plaidHosts = {
+  sandbox: 'https://sandbox.plaid.com',
+  production: 'https://production.plaid.com',
+} as const;
+
+/** Plaid's base URL as configured; `loadConfig` has made sure that there is one. */
+export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID_BASE_URL'>): string {
+  if (config.PLAID_BASE_URL) return config.PLAID_BASE_URL;
+  return plaidHosts[config.PLAID_ENV ?? 'sandbox'];
+}
+
+/** How to reach Temporal, as configured. */
+export function temporalOptions(config: Config<'provision'> | Config<'server'> | Config<'worker'>) {
+  return {
+    address: config.TEMPORAL_ADDRESS,
+    namespace: config.TEMPORAL_NAMESPACE,
+    apiKey: config.TEMPORAL_API_KEY,
+    tls: config.TEMPORAL_TLS,
+    tlsServerName: config.TEMPORAL_TLS_SERVER_NAME,
+    caFile: config.TEMPORAL_TLS_CA_FILE,
+    certFile: config.TEMPORAL_TLS_CERT_FILE,
+    keyFile: config.TEMPORAL_TLS_KEY_FILE,
+  };
+}

@@ -1,0 +1,43 @@
+/** Workflow ids, queue names and stream names are built and parsed here only. */
+
+/** Plaid's id of an Item; case-sensitive, as all of Plaid's ids. */
+export type ItemId = string;
+
+export const itemWorkflowId = (itemId: ItemId): string => `item/${itemId}`;
+export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/history`;
+export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
+export const SWEEP_SCHEDULE_ID = 'sweep';
+
+export type WorkflowName =
+  | { kind: 'item'; itemId: ItemId }
+  | { kind: 'history'; itemId: ItemId }
+  | { kind: 'link'; tokenHash: string };
+
+/** The inverse of the builders above; null for an id that is none of ours. */
+export function parseWorkflowId(id: string): WorkflowName | null {
+  const [head, body, tail, ...rest] = id.split('/');
+  if (!body || rest.length > 0) return null;
+  if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
+  if (head !== 'item') return null;
+  if (tail === undefined) return { kind: 'item', itemId: body };
+  return tail === 'history' ? { kind: 'history', itemId: body } : null;
+}
+
+/**
+ * Task queues. Plaid's calls have queues of their own because the server limits a queue as a whole:
+ * `first` carries `/transactions/sync` calls with an empty cursor, which Plaid limits apart, and `link`
+ * what a waiting user wants.
+ */
+export const taskQueues = {
+  core: 'sluice-core',
+  plaid: 'sluice-plaid',
+  plaidFirst: 'sluice-plaid-first',
+  plaidLink: 'sluice-plaid-link',
+} as const;
+
+/** The additional data that binds a secret's ciphertext to the one row and column where it may stand. */
+export const secretContext = {
+  publicToken: (tokenHash: string): string => `links/${tokenHash}/public_token`,
+  accessToken: (itemId: ItemId): string => `items/${itemId}/access_token`,
+  accountNumbers: (itemId: ItemId, accountId: string): string => `account_numbers/${itemId}/${accountId}`,
+} as const;

@@ -1,0 +1,81 @@
+/** Durations (milliseconds) and counts by which an Item's workflow paces itself. An input everywhere, never a constant. */
+export interface Policy {
+  /** Without a webhook for this long an idle Item is updated all the same; `jitter` spreads Items over `[1 - s, 1 + s]`. */
+  updateTimeout: number;
+  updateTimeoutSpread: number;
+  /** After a webhook: wait until none came for `quiet`, but never longer than `quietDeadline`. */
+  quiet: number;
+  quietDeadline: number;
+  /** Between the end of an update and the start of the next. */
+  betweenUpdates: number;
+  /** Polling of an Item whose history is not complete: first and longest pause, doubling. */
+  pollFirst: number;
+  pollLongest: number;
+  /** After a failed step: first and longest pause, doubling. */
+  retryFirst: number;
+  retryLongest: number;
+  /** How often a broken Item is asked for by `/item/get`. */
+  brokenCheck: number;
+  /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
+  restarts: number;
+  /** How long a running `pageHistory` is trusted before its workflow is looked at. */
+  childCheck: number;
+  /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
+  continueAfter: number;
+  /** Calls per `window` that one Item may make. */
+  limits: { window: number; sync: number; accounts: number };
+}
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+/** Plaid's published per-Item limits, and pauses that suit its own rhythm. */
+export const defaultPolicy: Policy = {
+  updateTimeout: 36 * hour,
+  updateTimeoutSpread: 1 / 3,
+  quiet: 1 * second,
+  quietDeadline: 5 * second,
+  betweenUpdates: 5 * second,
+  pollFirst: 10 * second,
+  pollLongest: 1 * hour,
+  retryFirst: 30 * second,
+  retryLongest: 6 * hour,
+  brokenCheck: 6 * hour,
+  restarts: 8,
+  childCheck: 10 * minute,
+  continueAfter: 4_000,
+  limits: { window: minute, sync: 50, accounts: 15 },
+};
+
+/** The pause before try number `failures + 1`: doubles from `first`, never above `longest`. */
+export function backoff(failures: number, first: number, longest: number): number {
+  return Math.min(longest, first * 2 ** Math.min(Math.max(failures - 1, 0), 30));
+}
+
+/** The jittered time-out of an idle Item. `random` is in [0, 1). */
+export function jitteredTimeout(policy: Policy, random: number): number {
+  const spread = policy.updateTimeoutSpread;
+  return Math.round(policy.updateTimeout * (1 - spread + 2 * spread * random));
+}
+
+/**
+ * The earliest time at which one more call keeps within `limit` calls a window. `calls` are the times at which earlier
+ * calls had **ended** (ascending), so that the true call is never later than what is counted.
+ */
+export function nextCallAt(calls: readonly number[], limit: number, window: number, now: number): number {
+  const oldest = calls[calls.length - limit];
+  return oldest === undefined ? now : Math.max(now, oldest + window);
+}
+
+/** The call times that still matter, with `count` new ones at `now`. */
+export function recordCalls(
+  calls: readonly number[],
+  count: number,
+  limit: number,
+  window: number,
+  now: number,
+): number[] {
+  const kept = calls.filter((at) => at + window > now);
+  return [...kept, ...Array.from({ length: count }, () => now)].slice(-limit);
+}

@@ -1,0 +1,521 @@
+/**
+ * What the program needs from outside, as interfaces. Adapters in `src/clients`, `src/temporal` and `drizzle` implement
+ * them; activities and the API receive them. Every method rejects with a `Failure` and with nothing else.
+ */
+import type { AccountIdentity } from './accounts.js';
+import type { OutboxRow, RecordKind, Form, StreamName } from './events.js';
+import type { UpstreamError } from './failures.js';
+import type { ItemSnapshot, Phase } from './item.js';
+import type { MinedPage } from './minedPage.js';
+import type { History, StepFailure, UpdateOutcome, UserActionError } from './mining.js';
+import type {
+  LinkAccount,
+  PlaidAccount,
+  PlaidItemView,
+  PlaidNumbers,
+  PlaidSyncPage,
+  PlaidTransaction,
+} from './plaid.js';
+import type { WebhookKind } from './webhook.js';
+
+// ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A secret as it is stored: AES-256-GCM under a data key of its own, which the key provider wrapped. */
+export interface Sealed {
+  /** Id of the key that wraps `dataKey`. */
+  keyId: string;
+  dataKey: Uint8Array;
+  ciphertext: Uint8Array;
+}
+
+export interface SecretBox {
+  /** `context` (see `secretContext`) binds the ciphertext to the row where it is stored. */
+  seal(plaintext: string, context: string): Promise<Sealed>;
+  /** Rejects with SECRET_UNREADABLE when a byte, the row or the key is another. */
+  open(sealed: Sealed, context: string): Promise<string>;
+}
+
+/** Wraps data keys. AWS KMS or a local keyring. */
+export interface KeyProvider {
+  wrap(dataKey: Uint8Array, context: string): Promise<{ keyId: string; wrapped: Uint8Array }>;
+  unwrap(keyId: string, wrapped: Uint8Array, context: string): Promise<Uint8Array>;
+}
+
+// ─── Plaid ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface PlaidPort {
+  /** `/link/token/create`. With an access token: update mode (no products, no webhook). */
+  createLinkToken(request: {
+    userId: string;
+    accessToken?: string;
+  }): Promise<{ link_token: string; expiration: string }>;
+  /** `/item/public_token/exchange`. A Failure with `outcomeUnknown` means that the Item may exist. Never repeat it then. */
+  exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;
+  /** `/item/get`. */
+  getItem(accessToken: string): Promise<PlaidItemView>;
+  /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */
+  removeItem(accessToken: string): Promise<void>;
+  /** `/accounts/get`: cached at Plaid, open accounts only. */
+  getAccounts(accessToken: string): Promise<PlaidAccount[]>;
+  /** `/auth/get`. Rejects with PRODUCT_UNAVAILABLE or NOT_READY where the Item has no numbers. */
+  getNumbers(accessToken: string): Promise<PlaidNumbers[]>;
+  /** `/transactions/sync`, count 500, with original descriptions. `cursor` "" = from the beginning. */
+  syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage>;
+  /** `/transactions/get`: by `date`, both ends inclusive. */
+  getTransactions(
+    accessToken: string,
+    query: { from: string; to: string; accountIds?: string[]; count: number; offset: number },
+  ): Promise<{ transactions: PlaidTransaction[]; total: number }>;
+}
+
+// ─── Webhooks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type WebhookVerdict =
+  | { kind: 'accepted' }
+  /** `reason` is a code such as `body_changed`, `unknown_key`, `too_old`. */
+  | { kind: 'rejected'; reason: string }
+  /** The key could not be looked up: Plaid shall deliver again. */
+  | { kind: 'undecided'; retryAfterMs: number | null };
+
+export interface WebhookVerifier {
+  /** `header` is the `Plaid-Verification` header; `body` the bytes as received. */
+  verify(header: string | undefined, body: Uint8Array): Promise<WebhookVerdict>;
+}
+
+export type WebhookSource = 'plaid' | 'synthetic' | 'replay';
+export type WebhookOutcomeState = 'pending' | 'done' | 'ignored' | 'rejected';
+
+export interface NewWebhook {
+  source: WebhookSource;
+  verdict: 'accepted' | 'rejected';
+  body: Uint8Array;
+  headers: Record<string, string>;
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  kind: WebhookKind | null;
+  removed_ids: string[];
+  /** Set when the outcome is already decided (ignored, rejected); null = pending. */
+  reason: string | null;
+}
+
+export interface StoredWebhook {
+  webhook_id: string;
+  received_at: string;
+  source: WebhookSource;
+  verdict: 'accepted' | 'rejected';
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  outcome: { state: WebhookOutcomeState; reason: string | null };
+  /** The body as received, as text. */
+  body: string;
+}
+
+export interface WebhookStore {
+  /** Inserts one webhook and commits. An accepted one of an Item that is not ours stays pending for adoption. */
+  store(webhook: NewWebhook): Promise<{ webhookId: string }>;
+  /** Keeps a rejected request in bounded form (newest 10,000, body cut to 4 KiB). */
+  storeRejected(webhook: NewWebhook): Promise<void>;
+  /**
+   * Whether the item workflow has to be signalled for this webhook: the Item is ours and no other pending webhook of the
+   * same kind was signalled already. Read after the insert was committed; marks the webhook as signalled.
+   */
+  claimSignal(webhookId: string): Promise<{ itemId: string; userId: string; kind: WebhookKind } | null>;
+  /** The signal could not be delivered after all: `sweep` shall find the webhook. */
+  releaseSignal(webhookId: string): Promise<void>;
+  page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
+  get(webhookId: string): Promise<StoredWebhook | null>;
+}
+
+export interface WebhookFilter {
+  item_id?: string | undefined;
+  verdict?: 'accepted' | 'rejected' | undefined;
+  outcome?: WebhookOutcomeState | undefined;
+}
+
+// ─── Pages of lists ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The sort values of the last row of a page, as text. */
+export type PageKey = string[];
+
+export interface Page<Row> {
+  rows: Row[];
+  /** null at the end. */
+  next: PageKey | null;
+}
+
+// ─── Linking ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * received: waiting for the exchange. exchanging: Plaid was or will be asked at any moment. exchanged: the Item is
+ * stored. finished: `outcome` answers every repeat.
+ */
+export type LinkState = 'received' | 'exchanging' | 'exchanged' | 'finished';
+
+export type LinkWarning = 'main_account_unknown';
+
+/** How a link ended; stored, and the answer to every repeat of the same public token. */
+export type LinkOutcome =
+  | { kind: 'linked'; item_id: string; replaces: string | null; warnings: LinkWarning[] }
+  | { kind: 'duplicate'; item_id: string }
+  | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
+  | { kind: 'outcome_unknown' }
+  /** Plaid refused for a reason that a repeat cannot mend (our configuration, say). */
+  | { kind: 'refused'; plaid: UpstreamError | null };
+
+export interface LinkRow {
+  token_hash: string;
+  user_id: string;
+  state: LinkState;
+  item_id: string | null;
+  outcome: LinkOutcome | null;
+  /** What the client sent of Link's metadata. */
+  institution_id: string | null;
+  accounts: LinkAccount[];
+  main_account_id: string | null;
+}
+
+export interface NewLink {
+  token_hash: string;
+  user_id: string;
+  application_id: string;
+  publicToken: Sealed;
+  institution_id: string | null;
+  accounts: LinkAccount[];
+  main_account_id: string | null;
+}
+
+/** An Item of the user that shares an account with the one being linked. */
+export interface DuplicateCandidate {
+  itemId: string;
+  accessToken: Sealed;
+}
+
+export interface LinkStore {
+  /** Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. */
+  receive(link: NewLink): Promise<LinkRow>;
+  get(tokenHash: string): Promise<LinkRow | null>;
+  /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
+  beginExchange(tokenHash: string): Promise<{ publicToken: Sealed } | null>;
+  /** exchanging → received: Plaid certainly did nothing. */
+  abandonExchange(tokenHash: string): Promise<void>;
+  /**
+   * exchanging → exchanged: inserts the Item (not admitted yet), erases the public token, adopts the Item's waiting
+   * webhooks of the last 24 h. One transaction.
+   */
+  storeExchanged(tokenHash: string, item: { itemId: string; accessToken: Sealed }): Promise<void>;
+  /** Admitted, not removed Items of the user at the institution that share one of the accounts, oldest first. */
+  findDuplicates(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<DuplicateCandidate[]>;
+  /**
+   * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
+   * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
+   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent.
+   */
+  admit(
+    admission: Admission,
+  ): Promise<{ kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string }>;
+  /** Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. */
+  finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
+  /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
+  discardItem(itemId: string): Promise<void>;
+}
+
+export interface Admission {
+  tokenHash: string;
+  itemId: string;
+  institutionId: string | null;
+  institutionName: string | null;
+  consentExpiresAt: string | null;
+  mainAccountId: string | null;
+  accounts: AccountIdentity[];
+  replaceable: string[];
+}
+
+// ─── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ItemCredentials {
+  itemId: string;
+  userId: string;
+  institutionId: string | null;
+  accessToken: Sealed;
+}
+
+export interface ItemStore {
+  /** Null for an Item that we do not have or that was never admitted. `historyRunning` is not known here. */
+  snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning'> | null>;
+  /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
+  credentials(itemId: string, options: { forRemoval: boolean }): Promise<ItemCredentials | null>;
+  /** Item ERROR: the first user-action error of an episode sets `since`; a newer code updates it. `dueAt` = next check (ISO). */
+  markBroken(itemId: string, error: UserActionError, dueAt: string): Promise<void>;
+  /** Ends an episode: item ACTIVE. No effect on a healthy or removed Item. */
+  markHealthy(itemId: string): Promise<void>;
+  /**
+   * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
+   * webhooks as ignored (`item_removed`). Idempotent.
+   */
+  finishRemoval(itemId: string): Promise<void>;
+  /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
+  ignoreWebhooks(itemId: string, reason: string): Promise<number>;
+  /** Replaces the Item's account numbers, all or none, and clears the numbers intent. */
+  saveNumbers(itemId: string, numbers: { accountId: string; sealed: Sealed }[]): Promise<void>;
+}
+
+export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked';
+
+export interface AlertStore {
+  /** `key` makes the same alert one row. `detail` holds ids and codes only. */
+  raise(alert: {
+    kind: AlertKind;
+    key: string;
+    item_id: string | null;
+    detail: Record<string, unknown>;
+  }): Promise<void>;
+}
+
+// ─── Mining ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type PageStart =
+  /** The update has ended already: this is what it did. */
+  | { kind: 'ended'; outcome: UpdateOutcome }
+  /** Absent, removed, or removal was asked for. */
+  | { kind: 'gone' }
+  /** The page is staged already. (The last page of an update never is: it goes into `apply`.) */
+  | { kind: 'staged'; rows: number }
+  /** The page before this one is not there (a crash of the database empties unlogged tables). */
+  | { kind: 'missing' }
+  | {
+      kind: 'fetch';
+      cursor: string;
+      /** When the update began, by the database's clock: webhooks received before are answered by it. */
+      horizon: string;
+      credentials: ItemCredentials;
+    };
+
+export interface Update {
+  itemId: string;
+  updateId: string;
+  /** The last page (`hasMore` false) and its number; the pages before it, 0 to `pageNumber` - 1, are staged. */
+  page: MinedPage;
+  pageNumber: number;
+  accounts: PlaidAccount[];
+  /** When `accounts` were fetched, ISO 8601. */
+  accountsAsOf: string;
+  horizon: string;
+  /** What Plaid said of the history with the last page; null = unchanged. */
+  history: History | null;
+  /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
+  dueAt: { complete: string; incomplete: string };
+}
+
+export interface MiningStore {
+  /** What page `page` of update `updateId` needs. One round trip. */
+  beginPage(itemId: string, updateId: string, page: number): Promise<PageStart>;
+  /**
+   * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
+   * have been first.
+   */
+  stagePage(
+    itemId: string,
+    updateId: string,
+    page: number,
+    horizon: string,
+    mined: MinedPage,
+  ): Promise<{ rows: number }>;
+  /**
+   * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. `moved`: the chain of
+   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, or the durable cursor is not the
+   * one the update began with; nothing was changed.
+   */
+  apply(
+    update: Update,
+  ): Promise<{ kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } | { kind: 'gone' }>;
+  /** Drops the staged pages of an abandoned update. */
+  discard(itemId: string, updateId: string): Promise<void>;
+  /** What still waits for the Item's workflow; read after an apply was committed. */
+  waiting(itemId: string): Promise<{ webhooks: number; removals: number }>;
+  /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
+  namedRemovals(
+    itemId: string,
+    limit: number,
+  ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
+  /**
+   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook all of whose ids are in
+   * `checked` or no longer live. Returns the number of rows changed. One transaction.
+   */
+  settleRemovals(itemId: string, checked: string[], remove: string[]): Promise<number>;
+}
+
+// ─── Outbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What of one Item and kind of record has not been sent yet, oldest first. */
+export interface Unsent {
+  /** Sequence up to which each form was accepted by its stream. */
+  sent: Record<Form, number>;
+  rows: OutboxRow[];
+  /** True when more rows wait behind these. */
+  more: boolean;
+}
+
+export interface OutboxStore {
+  /** At most `limit` rows after the lower of the two marks. */
+  unsent(itemId: string, record: RecordKind, limit: number): Promise<Unsent>;
+  /** Moves a mark forward from `from` to `to`; false when another publisher was faster. */
+  markSent(itemId: string, record: RecordKind, form: Form, from: number, to: number): Promise<boolean>;
+}
+
+export interface StreamPort {
+  /**
+   * Puts one record and resolves when the stream has accepted it. Concurrent calls share PutRecords requests; only
+   * refused records are tried again, for a short time. Rejects with UPSTREAM_DOWN, RATE_LIMITED or RECORD_REFUSED.
+   */
+  put(stream: StreamName, partitionKey: string, data: Uint8Array): Promise<void>;
+}
+
+// ─── Sweep ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface SweepStore {
+  /** Items that have something due of which no signal may have told: at most `limit`, longest waiting first. */
+  findDue(limit: number, graceMs: number): Promise<{ itemId: string; userId: string }[]>;
+  /** Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`); adopts those whose Item is ours. */
+  settleUnknown(): Promise<number>;
+  /** Links that have been `exchanging` or unfinished for longer than `graceMs`: their workflow is to be started again. */
+  findStaleLinks(limit: number, graceMs: number): Promise<{ tokenHash: string; userId: string }[]>;
+}
+
+// ─── Temporal ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type ItemSignal =
+  | { kind: 'linked' }
+  | { kind: 'webhookReceived'; webhook: WebhookKind }
+  | { kind: 'foundDue' }
+  | { kind: 'removalRequested' };
+
+/** What the item workflow answers about itself. */
+export interface ItemStatus {
+  phase: Phase;
+  history: History;
+  /** Pages and rows of the update on its way; null when none is. */
+  progress: { pages: number; rows: number; restarts: number } | null;
+  /** ISO 8601. */
+  next_due_at: string | null;
+  last_update_at: string | null;
+  last_failure: StepFailure | null;
+  waiting_for_publish: boolean;
+}
+
+export interface Gateway {
+  /** Starts or joins the link's workflow and waits for its outcome; null when it takes longer than `timeoutMs`. */
+  link(tokenHash: string, userId: string, timeoutMs: number): Promise<LinkOutcome | null>;
+  /** Starts the link's workflow, or leaves the running one alone. */
+  startLink(tokenHash: string, userId: string): Promise<void>;
+  /** `signalWithStart` on the item workflow, within `deadlineMs`. */
+  signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /** Null when no workflow runs for the Item. */
+  itemStatus(itemId: string): Promise<ItemStatus | null>;
+  isHistoryRunning(itemId: string): Promise<boolean>;
+  /** Rejects when Temporal cannot be reached within 2 s. */
+  ping(): Promise<void>;
+}
+
+// ─── Reads and access, for the API ──────────────────────────────────────────────────────────────────────────────────
+
+export type ItemStatusName = 'ACTIVE' | 'ERROR' | 'REMOVED';
+
+/** The item as clients see it. */
+export interface ItemView {
+  item_id: string;
+  user_id: string;
+  status: ItemStatusName;
+  phase: Phase;
+  institution_id: string | null;
+  institution_name: string | null;
+  main_account_id: string | null;
+  error: { error_type: string; error_code: string; since: string } | null;
+  history: History;
+  last_update_at: string | null;
+  last_webhook_at: string | null;
+  consent_expires_at: string | null;
+  new_accounts_available: boolean;
+  created_at: string;
+  removed_at: string | null;
+}
+
+/** How complete the cached answer about an Item is. */
+export interface ItemCompleteness {
+  item_id: string;
+  phase: Phase;
+  history: History;
+  as_of: string | null;
+}
+
+export interface TransactionFilter {
+  itemIds: string[];
+  from?: string | undefined;
+  to?: string | undefined;
+  account_id?: string | undefined;
+  statuses: ('pending' | 'posted' | 'removed')[];
+  format: Form;
+}
+
+export interface ReadStore {
+  user(userId: string): Promise<{
+    user_id: string;
+    status: 'inactive' | 'active';
+    activated_at: string | null;
+    items: number;
+  } | null>;
+  /** Creates the user, inactive, unless it exists. */
+  ensureUser(userId: string): Promise<void>;
+  item(itemId: string): Promise<ItemView | null>;
+  items(
+    filter: { userId: string; statuses: ItemStatusName[] },
+    limit: number,
+    after: PageKey | null,
+  ): Promise<Page<ItemView>>;
+  /** For `meta.items`, of the Items that a cached list draws from. */
+  completeness(
+    filter: { itemId: string } | { userId: string; includeRemoved: boolean },
+  ): Promise<ItemCompleteness[]>;
+  /** Rows are JSON texts of the asked form. Order: item, then account id. */
+  accounts(
+    filter: { itemIds: string[]; format: Form },
+    limit: number,
+    after: PageKey | null,
+  ): Promise<Page<string>>;
+  /** Rows are JSON texts of the asked form. Order: date descending, then id. */
+  transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
+  /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
+  pickForUpdateMode(userId: string, itemId: string | null): Promise<ItemCredentials | null>;
+}
+
+export type Scope = 'read' | 'write' | 'numbers' | 'admin';
+
+export interface ApiKey {
+  key_id: string;
+  application_id: string;
+  scopes: Scope[];
+}
+
+export interface ApplicationStore {
+  create(name: string): Promise<{ application_id: string; name: string; created_at: string }>;
+  /** Null when the application does not exist. */
+  addKey(applicationId: string, keyHash: string, scopes: Scope[]): Promise<{ key_id: string } | null>;
+  /** False when there is no such key. A revoked key stays, revoked. */
+  revokeKey(keyId: string): Promise<boolean>;
+  /** The living key with this hash. */
+  findKey(keyHash: string): Promise<ApiKey | null>;
+  /** The application `default` with a key of every scope; older bootstrap keys of it with another hash are revoked. */
+  ensureAdmin(keyHash: string): Promise<void>;
+}
+
+/** Something that `/readyz` asks. Resolves when the dependency answers. */
+export interface Probe {
+  name: string;
+  check(): Promise<void>;
+}

@@ -1,0 +1,68 @@
+/**
+ * What a webhook's body means to an Item. Bodies carry no event id and no time, and two true ones may be equal
+ * byte for byte, so a webhook never means "apply this" but "read this Item again".
+ */
+export type WebhookKind = 'update' | 'history' | 'removals';
+
+export interface ReadWebhook {
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  /** The item workflow's part in it, or null when there is none. */
+  kind: WebhookKind | null;
+  /** Transaction ids that TRANSACTIONS_REMOVED names. */
+  removed_ids: string[];
+  /** Why nothing is done, when `kind` is null. */
+  ignored: 'malformed_body' | 'no_item_id' | 'logged_only' | 'not_handled' | null;
+}
+
+const kinds: Readonly<Record<string, WebhookKind>> = {
+  'TRANSACTIONS/INITIAL_UPDATE': 'update',
+  'TRANSACTIONS/DEFAULT_UPDATE': 'update',
+  'TRANSACTIONS/SYNC_UPDATES_AVAILABLE': 'update',
+  'TRANSACTIONS/HISTORICAL_UPDATE': 'history',
+  'TRANSACTIONS/TRANSACTIONS_REMOVED': 'removals',
+};
+
+const loggedOnly: ReadonlySet<string> = new Set(['ITEM/WEBHOOK_UPDATE_ACKNOWLEDGED']);
+
+// PostgreSQL's text takes no NUL, and no name or id of Plaid's holds one.
+const text = (value: unknown): string | null =>
+  typeof value === 'string' && value.length > 0 && value.length <= 256 && !value.includes('\u0000')
+    ? value
+    : null;
+
+/** Reads a verified body. Total: any JSON value, and text that is no JSON, has an answer. */
+export function readWebhook(body: string): ReadWebhook {
+  const nothing: ReadWebhook = {
+    webhook_type: null,
+    webhook_code: null,
+    item_id: null,
+    kind: null,
+    removed_ids: [],
+    ignored: 'malformed_body',
+  };
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    return nothing;
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return nothing;
+  const fields = parsed as Record<string, unknown>;
+  const webhook_type = text(fields['webhook_type']);
+  const webhook_code = text(fields['webhook_code']);
+  const item_id = text(fields['item_id']);
+  const read = { ...nothing, webhook_type, webhook_code, item_id };
+  if (webhook_type === null || webhook_code === null) return read;
+  const name = `${webhook_type}/${webhook_code}`;
+  const kind = Object.hasOwn(kinds, name) ? (kinds[name] ?? null) : null;
+  if (kind === null) return { ...read, ignored: loggedOnly.has(name) ? 'logged_only' : 'not_handled' };
+  if (item_id === null) return { ...read, ignored: 'no_item_id' };
+  const removed = fields['removed_transactions'];
+  const removed_ids =
+    kind === 'removals' && Array.isArray(removed)
+      ? removed.filter((id): id is string => text(id) !== null)
+      : [];
+  return { ...read, kind, removed_ids, ignored: null };
+}

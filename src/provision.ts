@@ -1,0 +1,51 @@
+import { hashKey } from '../api/auth.js';
+import { createStores } from '../drizzle/index.js';
+import { migrate } from '../drizzle/migrate.js';
+import { openDatabase } from './clients/postgres.js';
+import { ensureStreams } from './clients/streams.js';
+import { ConfigError, loadConfig, temporalOptions } from './config.js';
+import { streamNames } from './domain/events.js';
+import { createLogger } from './logger.js';
+import { openClient } from './temporal/connect.js';
+import { ensureSchedules } from './temporal/schedules.js';
+import { ensureSearchAttributes } from './temporal/searchAttributes.js';
+
+/** Makes everything that the other processes take for granted. One-shot and idempotent: run it before each release. */
+async function provision(): Promise<void> {
+  const config = loadConfig('provision');
+  const logger = createLogger('provision', config.LOG_LEVEL);
+  const temporal = temporalOptions(config);
+  const { client, connection } = openClient(temporal);
+  try {
+    await migrate(config.DATABASE_URL);
+    const sql = openDatabase(config.DATABASE_URL, { max: 1 });
+    try {
+      await createStores(sql).applications.ensureAdmin(hashKey(config.ADMIN_API_KEY));
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
+    logger.info('database ready');
+    await ensureSearchAttributes(connection, temporal.namespace);
+    await ensureSchedules(client, {
+      sweepEveryMs: config.SWEEP_EVERY,
+      sweepGraceMs: config.SWEEP_GRACE,
+    });
+    logger.info('Temporal ready');
+    await ensureStreams(
+      { region: config.AWS_REGION, endpoint: config.KINESIS_ENDPOINT, shards: config.STREAM_SHARDS },
+      streamNames.map((name) => `${config.STREAM_PREFIX}${name}`),
+    );
+    logger.info('streams ready');
+  } finally {
+    await connection.close();
+  }
+}
+
+try {
+  await provision();
+} catch (error) {
+  const ours = error instanceof ConfigError || (error instanceof Error && error.name === 'Failure');
+  process.stderr.write(`${ours ? (error as Error).message : `provision failed: ${(error as Error).name}`}\n`);
+  if (!ours) process.stderr.write(`${((error as Error).stack ?? '').split('\n').slice(1, 8).join('\n')}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { buildApp } from '../api/app.js';
+import { promMetrics } from '../api/promMetrics.js';
+import { createStores } from '../drizzle/index.js';
+import { createPlaid } from './clients/plaid.js';
+import { createWebhookVerifier } from './clients/plaidWebhook.js';
+import { openDatabase } from './clients/postgres.js';
+import { createKeyring, createSecretBox } from './clients/secrets.js';
+import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { createLogger } from './logger.js';
+import { runProcess } from './process.js';
+import { openClient } from './temporal/connect.js';
+import { createGateway } from './temporal/gateway.js';
+
+/** The release that OpenAPI shows. */
+function version(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** Metrics on a port of their own, away from clients. */
+function serveMetrics(registry: Registry, host: string, port: number): Server {
+  const server = createServer((_request, response) => {
+    registry.metrics().then(
+      (body) => response.setHeader('content-type', registry.contentType).end(body),
+      () => response.writeHead(500).end(),
+    );
+  });
+  return server.listen(port, host);
+}
+
+/** The API process: REST for clients, webhooks from Plaid. */
+await runProcess(
+  'server',
+  async () => {
+    const config = loadConfig('server');
+    const logger = createLogger('server', config.LOG_LEVEL);
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
+    const stores = createStores(sql);
+    const { client, connection } = openClient(temporalOptions(config));
+    const gateway = createGateway(client);
+    const plaid = createPlaid({
+      baseUrl: plaidBaseUrl(config),
+      clientId: config.PLAID_CLIENT_ID,
+      secret: config.PLAID_SECRET,
+      clientName: config.PLAID_CLIENT_NAME,
+      products: config.PLAID_PRODUCTS,
+      countryCodes: config.PLAID_COUNTRY_CODES,
+      webhookUrl:
+        config.PUBLIC_URL === undefined ? null : `${config.PUBLIC_URL.replace(/\/+$/, '')}/webhooks/plaid`,
+    });
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const app = buildApp({
+      plaid,
+      secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
+      links: stores.links,
+      reads: stores.reads,
+      webhooks: stores.webhooks,
+      applications: stores.applications,
+      gateway,
+      verifier: createWebhookVerifier({ getKey: (kid) => plaid.getWebhookKey(kid) }),
+      probes: [
+        { name: 'postgresql', check: () => stores.ping() },
+        { name: 'temporal', check: () => gateway.ping() },
+      ],
+      logger,
+      metrics: promMetrics(registry),
+      serveMetrics: config.METRICS_PORT === undefined,
+      version: version(),
+    });
+    const metricsServer =
+      config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);
+    await app.listen({ host: config.HOST, port: config.PORT });
+    logger.info({ port: config.PORT }, 'server ready');
+    return {
+      logger,
+      async stop() {
+        metricsServer?.close();
+        await app.close();
+        plaid.close();
+        await connection.close();
+        await sql.end({ timeout: 5 });
+      },
+    };
+  },
+  ConfigError,
+);

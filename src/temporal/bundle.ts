@@ -1,0 +1,18 @@
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode } from '@temporalio/worker';
+
+const workflowsPath = fileURLToPath(new URL('../../workflows/index.ts', import.meta.url));
+
+/** The workflows as one script for the worker's sandbox. Takes seconds: made once and shared where many workers start. */
+export async function bundleWorkflows(): Promise<{ code: string }> {
+  const silent = {
+    log: () => {},
+    trace: () => {},
+    debug: () => {},
+    info: () => {},
+    warn: () => {},
+    error: () => {},
+  };
+  const { code } = await bundleWorkflowCode({ workflowsPath, logger: silent });
+  return { code };
+}

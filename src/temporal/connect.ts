@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+
+export interface TemporalOptions {
+  address: string;
+  namespace: string;
+  apiKey?: string | undefined;
+  tls: boolean;
+  tlsServerName?: string | undefined;
+  caFile?: string | undefined;
+  certFile?: string | undefined;
+  keyFile?: string | undefined;
+}
+
+function connectionOptions(options: TemporalOptions) {
+  const { caFile, certFile, keyFile, tlsServerName, apiKey } = options;
+  const tls =
+    caFile || certFile || tlsServerName
+      ? {
+          ...(tlsServerName ? { serverNameOverride: tlsServerName } : {}),
+          ...(caFile ? { serverRootCACertificate: readFileSync(caFile) } : {}),
+          ...(certFile && keyFile
+            ? { clientCertPair: { crt: readFileSync(certFile), key: readFileSync(keyFile) } }
+            : {}),
+        }
+      : options.tls || apiKey !== undefined;
+  return { address: options.address, tls, ...(apiKey ? { apiKey } : {}) };
+}
+
+/** A client that connects when it is first used, so that the API starts and answers webhooks with Temporal down. */
+export function openClient(options: TemporalOptions): { client: Client; connection: Connection } {
+  const connection = Connection.lazy(connectionOptions(options));
+  return { client: new Client({ connection, namespace: options.namespace }), connection };
+}
+
+/** The worker's own connection; rejects when Temporal cannot be reached. */
+export function connectWorker(options: TemporalOptions): Promise<NativeConnection> {
+  return NativeConnection.connect(connectionOptions(options));
+}

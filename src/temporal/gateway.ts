@@ -1,0 +1,156 @@
+import {
+  WithStartWorkflowOperation,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import { Failure } from '../domain/failures.js';
+import { historyWorkflowId, itemWorkflowId, linkWorkflowId, taskQueues } from '../domain/ids.js';
+import type { Gateway, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
+import {
+  foundDue,
+  keys,
+  linked,
+  linkOutcome,
+  priorities,
+  progress,
+  removalRequested,
+  status,
+  webhookReceived,
+} from '../../workflows/contract.js';
+import type { ItemInput, LinkItemInput } from '../../workflows/contract.js';
+
+const answerWithinMs = 2_000;
+const signalWithinMs = 5_000;
+const joinPauseMs = 500;
+
+const down = (what: string): Failure => new Failure('ORCHESTRATOR_DOWN', `Temporal did not take ${what}`);
+
+function signalOf(signal: ItemSignal) {
+  switch (signal.kind) {
+    case 'linked':
+      return { signal: linked, signalArgs: [] as [] };
+    case 'foundDue':
+      return { signal: foundDue, signalArgs: [] as [] };
+    case 'removalRequested':
+      return { signal: removalRequested, signalArgs: [] as [] };
+    case 'webhookReceived':
+      return {
+        signal: webhookReceived,
+        signalArgs: [{ webhook: signal.webhook }] as [{ webhook: typeof signal.webhook }],
+      };
+  }
+}
+
+/** Every start, signal, query and update that the program sends to Temporal. */
+export function createGateway(client: Client): Gateway {
+  const within = <T>(ms: number, run: () => Promise<T>): Promise<T> =>
+    client.withDeadline(Date.now() + ms, run);
+
+  const linkOptions = (tokenHash: string, userId: string) => ({
+    workflowId: linkWorkflowId(tokenHash),
+    taskQueue: taskQueues.core,
+    args: [{ tokenHash }] as [LinkItemInput],
+    workflowIdConflictPolicy: 'USE_EXISTING' as const,
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
+    priority: { priorityKey: priorities.waitingUser },
+    staticSummary: 'link an Item',
+    typedSearchAttributes: [{ key: keys.user, value: userId }],
+  });
+
+  async function describeRunning(workflowId: string): Promise<boolean> {
+    try {
+      const description = await within(answerWithinMs, () =>
+        client.workflow.getHandle(workflowId).describe(),
+      );
+      return description.status.name === 'RUNNING';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw down('a question about a workflow');
+    }
+  }
+
+  async function ping(): Promise<void> {
+    try {
+      await within(answerWithinMs, () => client.connection.workflowService.getSystemInfo({}));
+    } catch {
+      throw down('a ping');
+    }
+  }
+
+  return {
+    ping,
+
+    async link(tokenHash, userId, timeoutMs): Promise<LinkOutcome | null> {
+      const deadline = Date.now() + timeoutMs;
+      for (;;) {
+        const operation = new WithStartWorkflowOperation('linkItem', linkOptions(tokenHash, userId));
+        // The SDK tells of a failed start through this promise too; the update's own rejection is the one that is read.
+        operation.workflowHandle().catch(() => undefined);
+        try {
+          return await within(deadline - Date.now(), () =>
+            client.workflow.executeUpdateWithStart(linkOutcome, { startWorkflowOperation: operation }),
+          );
+        } catch (error) {
+          if (error instanceof WorkflowUpdateFailedError) return null;
+          // Slow work and an unreachable server end alike here: only the second answers no ping.
+          await ping();
+          // A server that answers refuses for a moment only (a worker that is just leaving, say): joining again is safe, and
+          // what did not start at all is started by the sweep.
+          if (Date.now() + joinPauseMs >= deadline) return null;
+          await new Promise((resolve) => setTimeout(resolve, joinPauseMs));
+        }
+      }
+    },
+
+    async startLink(tokenHash, userId): Promise<void> {
+      try {
+        await within(signalWithinMs, () => client.workflow.start('linkItem', linkOptions(tokenHash, userId)));
+      } catch {
+        throw down('the link');
+      }
+    },
+
+    async signalItem(itemId, userId, signal, deadlineMs = signalWithinMs): Promise<void> {
+      try {
+        await within(deadlineMs, () =>
+          client.workflow.signalWithStart<(input: ItemInput) => Promise<void>, [{ webhook: string }] | []>(
+            'item',
+            {
+              workflowId: itemWorkflowId(itemId),
+              taskQueue: taskQueues.core,
+              args: [{ itemId }],
+              ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
+              priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
+              staticSummary: `item ${itemId}`,
+              typedSearchAttributes: [
+                { key: keys.item, value: itemId },
+                { key: keys.user, value: userId },
+              ],
+            },
+          ),
+        );
+      } catch {
+        throw down(`the signal ${signal.kind}`);
+      }
+    },
+
+    async itemStatus(itemId): Promise<ItemStatus | null> {
+      try {
+        const item = client.workflow.getHandle(itemWorkflowId(itemId));
+        const answer = await within(answerWithinMs, () => item.query(status));
+        if (answer === null || answer.phase !== 'updating' || answer.progress !== null) return answer;
+        const history = client.workflow.getHandle(historyWorkflowId(itemId));
+        const run = await within(answerWithinMs, () => history.query(progress)).catch(() => null);
+        return run === null
+          ? answer
+          : { ...answer, progress: { pages: run.page, rows: run.rows, restarts: run.restarts } };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return null;
+        throw down('a question about the Item');
+      }
+    },
+
+    isHistoryRunning: (itemId) => describeRunning(historyWorkflowId(itemId)),
+  };
+}

@@ -1,0 +1,59 @@
+import { Worker } from '@temporalio/worker';
+import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
+import { taskQueues } from '../domain/ids.js';
+
+export type Role = 'core' | 'plaid';
+
+export interface WorkersOptions {
+  connection: NativeConnection;
+  namespace: string;
+  roles: readonly Role[];
+  activities: object;
+  /** Calls a second over all workers; 0 = unlimited. */
+  callsPerSecond: { plaid: number; plaidFirst: number; plaidLink: number };
+  /** See `bundleWorkflows`; needed for the role `core`. */
+  workflowBundle: { code: string } | { codePath: string };
+  /** Workflows kept in memory; 0 replays each from its history, which tests use to find what is not deterministic. */
+  maxCachedWorkflows?: number | undefined;
+  /** Activities of a queue that this process runs at a time; Temporal's default when absent. */
+  maxConcurrentActivities?: number | undefined;
+}
+
+/** The workers of one process: `core` runs workflows and what is ours, `plaid` the rate-limited queues of Plaid's calls. */
+export async function createWorkers(options: WorkersOptions): Promise<Worker[]> {
+  const { connection, namespace, activities } = options;
+  const shared: Omit<WorkerOptions, 'taskQueue'> = {
+    connection,
+    namespace,
+    activities,
+    shutdownGraceTime: '20s',
+    shutdownForceTime: '25s',
+    ...(options.maxConcurrentActivities === undefined
+      ? {}
+      : { maxConcurrentActivityTaskExecutions: options.maxConcurrentActivities }),
+  };
+  const core = (): Promise<Worker> =>
+    Worker.create({
+      ...shared,
+      taskQueue: taskQueues.core,
+      workflowBundle: options.workflowBundle,
+      ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
+    });
+  const plaid = (taskQueue: string, perSecond: number): Promise<Worker> =>
+    Worker.create({
+      ...shared,
+      taskQueue,
+      ...(perSecond > 0 ? { maxTaskQueueActivitiesPerSecond: perSecond } : {}),
+    });
+  const { callsPerSecond } = options;
+  return Promise.all([
+    ...(options.roles.includes('core') ? [core()] : []),
+    ...(options.roles.includes('plaid')
+      ? [
+          plaid(taskQueues.plaid, callsPerSecond.plaid),
+          plaid(taskQueues.plaidFirst, callsPerSecond.plaidFirst),
+          plaid(taskQueues.plaidLink, callsPerSecond.plaidLink),
+        ]
+      : []),
+  ]);
+}

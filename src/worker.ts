@@ -1,0 +1,95 @@
+import { Runtime } from '@temporalio/worker';
+import { createActivities } from '../activities/index.js';
+import { createStores } from '../drizzle/index.js';
+import { createKinesis } from './clients/kinesis.js';
+import { createPlaid } from './clients/plaid.js';
+import { openDatabase } from './clients/postgres.js';
+import { createKeyring, createSecretBox } from './clients/secrets.js';
+import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { createCrashPoint } from './crashPoint.js';
+import { defaultPolicy } from './domain/policy.js';
+import { createLogger, temporalLogger } from './logger.js';
+import { runProcess } from './process.js';
+import { bundleWorkflows } from './temporal/bundle.js';
+import { connectWorker, openClient } from './temporal/connect.js';
+import { createGateway } from './temporal/gateway.js';
+import { createWorkers } from './temporal/workers.js';
+
+/** The worker process: runs workflows (role `core`) and Plaid's rate-limited activities (role `plaid`). */
+await runProcess(
+  'worker',
+  async () => {
+    const config = loadConfig('worker');
+    const logger = createLogger('worker', config.LOG_LEVEL);
+    Runtime.install({
+      logger: temporalLogger(logger),
+      // Signals are ours to handle: the database is closed only after the last activity.
+      shutdownSignals: [],
+      ...(config.METRICS_PORT === undefined
+        ? {}
+        : {
+            telemetryOptions: { metrics: { prometheus: { bindAddress: `0.0.0.0:${config.METRICS_PORT}` } } },
+          }),
+    });
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
+    const stores = createStores(sql);
+    const kinesis = createKinesis({
+      region: config.AWS_REGION,
+      endpoint: config.KINESIS_ENDPOINT,
+      streamPrefix: config.STREAM_PREFIX,
+    });
+    const plaid = createPlaid({
+      baseUrl: plaidBaseUrl(config),
+      clientId: config.PLAID_CLIENT_ID,
+      secret: config.PLAID_SECRET,
+      clientName: config.PLAID_CLIENT_NAME,
+      products: config.PLAID_PRODUCTS,
+      countryCodes: config.PLAID_COUNTRY_CODES,
+      webhookUrl: null,
+    });
+    const temporal = temporalOptions(config);
+    const { client, connection: clientConnection } = openClient(temporal);
+    const connection = await connectWorker(temporal);
+    const workers = await createWorkers({
+      connection,
+      namespace: temporal.namespace,
+      roles: config.WORKER_ROLES,
+      workflowBundle:
+        config.WORKFLOW_BUNDLE === undefined ? await bundleWorkflows() : { codePath: config.WORKFLOW_BUNDLE },
+      callsPerSecond: {
+        plaid: config.PLAID_CALLS_PER_SECOND,
+        plaidFirst: config.PLAID_FIRST_CALLS_PER_SECOND,
+        plaidLink: config.PLAID_LINK_CALLS_PER_SECOND,
+      },
+      activities: createActivities({
+        plaid,
+        secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
+        links: stores.links,
+        items: stores.items,
+        mining: stores.mining,
+        outbox: stores.outbox,
+        alerts: stores.alerts,
+        sweeps: stores.sweep,
+        streams: kinesis,
+        gateway: createGateway(client),
+        policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },
+        crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),
+        reportUnexpected: (activity, err) =>
+          logger.error({ activity, err }, 'unexpected error in an activity'),
+      }),
+    });
+    const running = Promise.all(workers.map((worker) => worker.run()));
+    logger.info({ roles: config.WORKER_ROLES }, 'worker ready');
+    return {
+      logger,
+      ended: running,
+      async stop() {
+        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+        await running.catch(() => undefined);
+        await Promise.allSettled([connection.close(), clientConnection.close(), kinesis.close()]);
+        await sql.end({ timeout: 5 });
+      },
+    };
+  },
+  ConfigError,
+);

@@ -1,0 +1,543 @@
+import type { Activities } from '../../activities/index.js';
+import { Failure } from '../../src/domain/failures.js';
+import { secretContext } from '../../src/domain/ids.js';
+import type { LinkOutcome, NewWebhook, StreamPort } from '../../src/domain/ports.js';
+import type { WebhookKind } from '../../src/domain/webhook.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+import type { FakeItem } from './fakePlaid.js';
+import { account, transaction } from './fakePlaid.js';
+
+let world: ActivityWorld;
+const proven = new Set<string>();
+
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world?.close());
+afterEach(() => {
+  expect(world.unexpected).toEqual([]);
+  world.plaid.calls.length = 0;
+});
+
+/** Runs an activity again, as Temporal does when its first answer is lost: nothing may be different. */
+async function twice<Name extends keyof Activities>(
+  name: Name,
+  input: Parameters<Activities[Name]>[0],
+): Promise<Awaited<ReturnType<Activities[Name]>>[]> {
+  type Result = Awaited<ReturnType<Activities[Name]>>;
+  const activity = world.run[name] as (given: typeof input) => Promise<Result>;
+  const first = await activity(input);
+  const before = await world.dump();
+  const second = await activity(input);
+  expect(await world.dump()).toEqual(before);
+  proven.add(name);
+  return [first, second];
+}
+
+function webhook(itemId: string, kind: WebhookKind, removed_ids: string[] = []): NewWebhook {
+  return {
+    source: 'plaid',
+    verdict: 'accepted',
+    body: Buffer.from('{}'),
+    headers: {},
+    webhook_type: 'TRANSACTIONS',
+    webhook_code: kind,
+    item_id: itemId,
+    kind,
+    removed_ids,
+    reason: null,
+  };
+}
+
+const stateOf = async (tokenHash: string) => (await world.stores.links.get(tokenHash))?.state;
+const typeOf = (error: unknown): unknown => (error as { type?: unknown }).type;
+const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
+const mine = (item: FakeItem, updateId: string, page = 0) => ({ itemId: item.itemId, updateId, page, dueAt });
+
+describe('exchanging a public token', () => {
+  it('happens once, also when the activity runs again or twice at the same moment', async () => {
+    const { tokenHash, item } = await world.receive();
+    expect(await twice('exchangePublicToken', { tokenHash })).toEqual([
+      { kind: 'exchanged', itemId: item.itemId },
+      { kind: 'settled' },
+    ]);
+    expect(world.plaid.count('exchangePublicToken')).toBe(1);
+
+    const other = await world.receive();
+    const both = await Promise.all(
+      [1, 2].map(() => world.run.exchangePublicToken({ tokenHash: other.tokenHash })),
+    );
+    expect(both.map(({ kind }) => kind).sort()).toEqual(['exchanged', 'settled']);
+    expect(world.plaid.count('exchangePublicToken')).toBe(2);
+  });
+
+  it('is never repeated when the answer is lost, and reported once', async () => {
+    const { tokenHash } = await world.receive('lost');
+    const lost = new Failure('UPSTREAM_DOWN', 'cut', { outcomeUnknown: true });
+    world.plaid.failNext('exchangePublicToken', lost);
+    await expect(world.run.exchangePublicToken({ tokenHash })).rejects.toMatchObject({
+      type: 'UPSTREAM_DOWN',
+    });
+    expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({ kind: 'settled' });
+    expect([await stateOf(tokenHash), world.plaid.count('exchangePublicToken')]).toEqual(['exchanging', 1]);
+    const outcome = { kind: 'outcome_unknown' };
+    expect(await twice('reportLostExchange', { tokenHash })).toEqual([outcome, outcome]);
+    expect(await world.sql`SELECT key FROM alerts WHERE key = ${tokenHash}`).toHaveLength(1);
+  });
+
+  it('may be repeated when Plaid has certainly done nothing', async () => {
+    const { tokenHash, item } = await world.receive();
+    world.plaid.failNext('exchangePublicToken', 'RATE_LIMITED');
+    const refused = await world.run.exchangePublicToken({ tokenHash }).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ type: 'RATE_LIMITED', nonRetryable: false });
+    expect(await stateOf(tokenHash)).toBe('received');
+    expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({
+      kind: 'exchanged',
+      itemId: item.itemId,
+    });
+  });
+
+  it('ends as refused when Plaid does not take the token', async () => {
+    const { tokenHash } = await world.receive();
+    const upstream = {
+      error_type: 'INVALID_INPUT',
+      error_code: 'INVALID_PUBLIC_TOKEN',
+      request_id: 'request-1',
+    };
+    world.plaid.failNext('exchangePublicToken', new Failure('INVALID_PUBLIC_TOKEN', 'no', { upstream }));
+    expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({
+      kind: 'refused',
+      outcome: { kind: 'invalid_public_token', plaid: upstream },
+    });
+  });
+
+  it('removes the Item at Plaid when its access token cannot be stored', async () => {
+    const { tokenHash, item } = await world.receive();
+    const links = {
+      ...world.stores.links,
+      storeExchanged: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is away')),
+    };
+    const run = world.runWith({ links });
+    expect(typeOf(await run.exchangePublicToken({ tokenHash }).catch((error: unknown) => error))).toBe(
+      'UPSTREAM_DOWN',
+    );
+    expect([item.removed, await stateOf(tokenHash)]).toEqual([true, 'exchanging']);
+    expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({ kind: 'settled' });
+  });
+
+  it('killed around the call or after the store leaves a state that tells which', async () => {
+    for (const [point, state, calls] of [
+      ['link.beforeExchange', 'exchanging', 0],
+      ['link.afterExchange', 'exchanging', 1],
+      ['link.afterStore', 'exchanged', 1],
+    ] as const) {
+      const { tokenHash } = await world.receive();
+      world.plaid.calls.length = 0;
+      world.crashAt = point;
+      await expect(world.run.exchangePublicToken({ tokenHash })).rejects.toThrow();
+      expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({ kind: 'settled' });
+      const seen = [point, await stateOf(tokenHash), world.plaid.count('exchangePublicToken')];
+      expect(seen).toEqual([point, state, calls]);
+    }
+  });
+});
+
+describe('the other steps of a link', () => {
+  it('loadLink, guardLink and admitItem answer alike when they run again', async () => {
+    const first = await world.linkedItem('guarded');
+    const metadata = {
+      institution_id: 'ins_1',
+      accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: 'checking' }],
+    };
+    const { tokenHash } = await world.receive('guarded', metadata);
+    const row = { state: 'received', userId: 'guarded', itemId: null, outcome: null };
+    expect(await twice('loadLink', { tokenHash })).toEqual([row, row]);
+    const found = { duplicateOf: first.itemId };
+    expect(await twice('guardLink', { tokenHash })).toEqual([found, found]);
+
+    const fresh = await world.receive('newcomer', { main_account_id: 'none of its' });
+    await world.run.exchangePublicToken({ tokenHash: fresh.tokenHash });
+    const admitted = { kind: 'admitted', replaced: [], warnings: ['main_account_unknown'] };
+    expect(await twice('admitItem', { tokenHash: fresh.tokenHash })).toEqual([admitted, admitted]);
+    const [item] = await world.sql`SELECT main_account_id FROM items WHERE item_id = ${fresh.item.itemId}`;
+    expect(item?.['main_account_id']).toBe('account-1');
+  });
+
+  it('admitItem names the replaced Item again when its first answer was lost', async () => {
+    const old = await world.linkedItem('replacing');
+    old.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    const { tokenHash, item } = await world.receive('replacing');
+    await world.run.exchangePublicToken({ tokenHash });
+    const admitted = { kind: 'admitted', replaced: [old.itemId], warnings: [] };
+    expect(await twice('admitItem', { tokenHash })).toEqual([admitted, admitted]);
+    const input = { itemId: item.itemId, userId: 'replacing', replaced: [old.itemId] };
+    world.signals.length = 0;
+    await twice('startItem', input);
+    const once = [
+      { itemId: item.itemId, signal: 'linked' },
+      { itemId: old.itemId, signal: 'removalRequested' },
+    ];
+    expect(world.signals).toEqual([...once, ...once]);
+  });
+
+  it('discardItem removes a duplicate at Plaid once, and it never was an Item of the user', async () => {
+    const first = await world.linkedItem('twice');
+    const { tokenHash, item } = await world.receive('twice');
+    await world.run.exchangePublicToken({ tokenHash });
+    const duplicate = { kind: 'duplicate', itemId: first.itemId };
+    expect(await world.run.admitItem({ tokenHash })).toEqual(duplicate);
+    world.plaid.calls.length = 0;
+    await twice('discardItem', { tokenHash });
+    expect([item.removed, world.plaid.count('removeItem')]).toEqual([true, 1]);
+    expect(await world.stores.items.snapshot(item.itemId)).toBe(null);
+    expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
+  });
+
+  it('finishLink keeps the first outcome and erases the token', async () => {
+    const { tokenHash } = await world.receive();
+    const first: LinkOutcome = { kind: 'duplicate', item_id: 'a' };
+    expect(await twice('finishLink', { tokenHash, outcome: first })).toEqual([first, first]);
+    const other: LinkOutcome = { kind: 'outcome_unknown' };
+    expect(await world.run.finishLink({ tokenHash, outcome: other })).toEqual(first);
+    const [row] = await world.sql`
+      SELECT public_token_ciphertext AS token FROM links WHERE token_hash = ${tokenHash}`;
+    expect(row).toEqual({ token: null });
+  });
+
+  it('a link that is not stored is refused for good', async () => {
+    for (const name of ['loadLink', 'guardLink', 'admitItem', 'discardItem', 'reportLostExchange'] as const) {
+      const error = await world.run[name]({ tokenHash: 'unknown' }).catch((thrown: unknown) => thrown);
+      expect([name, error]).toEqual([
+        name,
+        expect.objectContaining({ type: 'BAD_REQUEST', nonRetryable: true }),
+      ]);
+    }
+  });
+});
+
+describe('an Item', () => {
+  it('loadItem and lookAtHistory read, and end what waits for a removed Item', async () => {
+    const item = await world.linkedItem();
+    const [first, second] = await twice('loadItem', { itemId: item.itemId });
+    expect(second).toEqual(first);
+    expect(first?.snapshot).toMatchObject({ itemId: item.itemId, removed: false, numbersDue: true });
+    expect(await twice('loadItem', { itemId: 'nobody' })).toEqual([null, null]);
+    const idle = { running: false };
+    expect(await twice('lookAtHistory', { itemId: item.itemId })).toEqual([idle, idle]);
+    await world.run.removeItem({ itemId: item.itemId });
+    await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+    await twice('loadItem', { itemId: item.itemId });
+    const late = await world.sql`SELECT outcome, reason FROM webhooks WHERE item_id = ${item.itemId}`;
+    expect(late).toEqual([{ outcome: 'ignored', reason: 'item_removed' }]);
+  });
+
+  it('checkItem asks Plaid and counts an episode once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    expect(await twice('checkItem', { itemId })).toEqual([{ result: 'broken' }, { result: 'broken' }]);
+    const episode = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    expect(await episode()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    item.error = null;
+    expect(await twice('checkItem', { itemId })).toEqual([{ result: 'healthy' }, { result: 'healthy' }]);
+    expect(await episode()).toEqual({ error_code: null, error_episode: 1 });
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_NOT_FOUND', request_id: null };
+    for (let time = 0; time < 2; time += 1)
+      world.plaid.failNext('getItem', new Failure('ITEM_GONE', 'no', { upstream }));
+    expect(await twice('checkItem', { itemId })).toEqual([{ result: 'gone' }, { result: 'gone' }]);
+    expect(await episode()).toEqual({ error_code: 'ITEM_NOT_FOUND', error_episode: 2 });
+  });
+
+  it('saveNumbers stores each account sealed under its own row, once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.numbers = ['account-1', 'account-2'].map((account_id) => ({
+      account_id,
+      ach: [{ account: `number of ${account_id}`, routing: '011401533' }],
+      eft: [],
+      international: [],
+      bacs: [],
+    }));
+    // Each seal is of its own: only what opens can be compared.
+    const opened = async (): Promise<string[]> => {
+      const rows = await world.sql<
+        { account_id: string; keyId: string; dataKey: Uint8Array; ciphertext: Uint8Array }[]
+      >`
+        SELECT account_id, numbers_key_id AS "keyId", numbers_data_key AS "dataKey",
+          numbers_ciphertext AS ciphertext FROM account_numbers WHERE item_id = ${itemId} ORDER BY 1`;
+      return Promise.all(
+        rows.map(({ account_id, ...sealed }) =>
+          world.secrets.open(sealed, secretContext.accountNumbers(itemId, account_id)),
+        ),
+      );
+    };
+    const expected = item.numbers.map(({ ach, eft, international, bacs }) =>
+      JSON.stringify({ ach, eft, international, bacs }),
+    );
+    for (let time = 0; time < 2; time += 1) {
+      expect(await world.run.saveNumbers({ itemId })).toEqual({ accounts: 2 });
+      expect(await opened()).toEqual(expected);
+    }
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+    expect(await twice('saveNumbers', { itemId })).toEqual([{ accounts: 0 }, { accounts: 0 }]);
+    expect(await opened()).toEqual([]);
+  });
+
+  it('removeItem asks Plaid until it agrees, then once more changes nothing', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', { added: [transaction(`t-${itemId}`)] });
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.calls.length = 0;
+    world.plaid.failNext('removeItem', 'UPSTREAM_DOWN');
+    await expect(world.run.removeItem({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    const [kept] = await world.sql`
+      SELECT removed_at, access_token_ciphertext IS NULL AS erased FROM items WHERE item_id = ${itemId}`;
+    expect(kept).toEqual({ removed_at: null, erased: false });
+    await twice('removeItem', { itemId });
+    expect([item.removed, world.plaid.count('removeItem')]).toEqual([true, 2]);
+    const [gone] = await world.sql`
+      SELECT removed_at IS NOT NULL AS removed, access_token_ciphertext IS NULL AS erased
+      FROM items WHERE item_id = ${itemId}`;
+    expect(gone).toEqual({ removed: true, erased: true });
+    const closed = await world.sql`
+      SELECT 1 FROM outbox WHERE item_id = ${itemId} AND record = 'account' AND removed`;
+    expect(closed).toHaveLength(1);
+  });
+});
+
+describe('mining', () => {
+  it('minePage fetches a page once and applies an update once', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('p1'), transaction('p2')], has_more: true });
+    item.page('c1', 'c2', { added: [transaction('p3')], modified: [transaction('p1', { amount: 9 })] });
+    world.plaid.calls.length = 0;
+    const staged = { kind: 'staged', rows: 2, calls: 1 };
+    expect(await twice('minePage', mine(item, 'u1', 0))).toEqual([staged, staged]);
+    expect(world.plaid.count('syncTransactions')).toBe(1);
+    const [first, second] = await twice('minePage', mine(item, 'u1', 1));
+    expect(first).toMatchObject({ kind: 'applied', outcome: { added: 3, changes: 4, history: 'complete' } });
+    expect(second).toEqual(first);
+    expect([world.plaid.count('syncTransactions'), world.plaid.count('getAccounts')]).toEqual([2, 1]);
+    const rows = await world.sql`
+      SELECT transaction_id AS id, amount::float8 AS amount, version FROM transactions
+      WHERE item_id = ${item.itemId} ORDER BY 1`;
+    expect(rows).toEqual([
+      { id: 'p1', amount: 9, version: 1 },
+      { id: 'p2', amount: 4.33, version: 1 },
+      { id: 'p3', amount: 4.33, version: 1 },
+    ]);
+  });
+
+  it('minePage killed at any point is done again with at most one more call', async () => {
+    for (const point of [
+      'page.beforeCall',
+      'page.afterAnswer',
+      'page.afterStaging',
+      'apply.before',
+      'apply.afterCommit',
+    ] as const) {
+      const item = await world.linkedItem();
+      item.page('', 'c1', { added: [transaction('k1')], has_more: true });
+      item.page('c1', 'c2', { added: [transaction('k2')] });
+      world.plaid.calls.length = 0;
+      world.crashAt = point;
+      for (const page of [0, 1]) {
+        await world.run.minePage(mine(item, 'u1', page)).catch(() => undefined);
+        const result = await world.run.minePage(mine(item, 'u1', page));
+        expect([point, result.kind]).toEqual([point, page === 0 ? 'staged' : 'applied']);
+      }
+      expect(world.crashAt).toBe(null);
+      expect([point, world.plaid.count('syncTransactions') <= 3]).toEqual([point, true]);
+      const [told] = await world.sql<{ sequences: number[] }[]>`
+        SELECT array_agg(sequence::int ORDER BY sequence) AS sequences FROM outbox WHERE item_id = ${item.itemId}`;
+      expect([point, told?.sequences]).toEqual([point, [1, 2, 3]]);
+    }
+  });
+
+  it('minePage answers a page fetched twice with other content by what was staged first', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('z1')], has_more: true });
+    const both = await Promise.all([1, 2].map(() => world.run.minePage(mine(item, 'u1', 0))));
+    expect(both.map(({ kind }) => kind)).toEqual(['staged', 'staged']);
+    item.page('', 'elsewhere', { added: [transaction('z9')], has_more: true });
+    item.page('c1', 'c2', { added: [transaction('z2')] });
+    await world.run.minePage(mine(item, 'u1', 0));
+    expect((await world.run.minePage(mine(item, 'u1', 1))).kind).toBe('applied');
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT transaction_id AS id FROM transactions WHERE item_id = ${item.itemId} ORDER BY 1`;
+    expect(rows.map(({ id }) => id)).toEqual(['z1', 'z2']);
+  });
+
+  it('minePage turns what Plaid says into a result, and drops what it had staged', async () => {
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: 'request-1' };
+    for (const [failure, result] of [
+      [new Failure('PAGES_MOVED', 'moved'), { kind: 'moved', calls: 1 }],
+      [new Failure('NOT_READY', 'not yet'), { kind: 'notReady', calls: 1 }],
+      [
+        new Failure('LOGIN_REQUIRED', 'log in', { upstream }),
+        {
+          kind: 'needsUser',
+          error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
+          calls: 1,
+        },
+      ],
+    ] as const) {
+      const item = await world.linkedItem();
+      world.plaid.failNext('syncTransactions', failure);
+      world.plaid.failNext('syncTransactions', failure);
+      expect(await twice('minePage', mine(item, 'u1'))).toEqual([result, result]);
+      expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
+    }
+    const item = await world.linkedItem();
+    item.page('', '', { transactions_update_status: 'NOT_READY' });
+    const waiting = { kind: 'notReady', calls: 1 };
+    expect(await twice('minePage', mine(item, 'u1'))).toEqual([waiting, waiting]);
+    const missing = { kind: 'moved', calls: 1 };
+    expect(await twice('minePage', mine(item, 'u1', 3))).toEqual([missing, missing]);
+    const gone = { kind: 'gone', calls: 1 };
+    expect(await twice('minePage', { ...mine(item, 'u1'), itemId: 'nobody' })).toEqual([gone, gone]);
+  });
+
+  it('settleRemovals marks what Plaid no longer lists, once, and ends the webhook', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', { added: [transaction('r1'), transaction('r2')] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['r1', 'r2', 'never-seen']));
+    item.listed = [transaction('r2')];
+    expect(await twice('settleRemovals', { itemId })).toEqual([{ changes: 1 }, { changes: 0 }]);
+    const rows = await world.sql`
+      SELECT transaction_id AS id, status FROM transactions WHERE item_id = ${itemId} ORDER BY 1`;
+    expect(rows).toEqual([
+      { id: 'r1', status: 'removed' },
+      { id: 'r2', status: 'posted' },
+    ]);
+    const ended = await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`;
+    expect(ended).toEqual([{ outcome: 'done' }]);
+    expect(await world.run.settleRemovals({ itemId: 'nobody' })).toEqual({ changes: 0 });
+  });
+});
+
+describe('publishing', () => {
+  async function minedItem(): Promise<FakeItem> {
+    const item = await world.linkedItem();
+    item.accounts = [account('account-1'), account('account-2', { mask: '1111', name: 'Savings' })];
+    item.page('', 'c1', { added: [transaction('s1'), transaction('s2')] });
+    await world.run.minePage(mine(item, 'u1'));
+    world.records.length = 0;
+    return item;
+  }
+  const sequencesOn = (stream: string, key: string): number[] =>
+    world.records
+      .filter((record) => record.stream === stream && record.key === key)
+      .flatMap(({ events }) => events.map(({ sequence }) => sequence));
+
+  it('publish sends every change once to each form, in order, and nothing when it runs again', async () => {
+    const { itemId } = await minedItem();
+    expect(await twice('publish', { itemId })).toEqual([{ done: true }, { done: true }]);
+    for (const form of ['raw', 'refined']) {
+      expect(sequencesOn(`${form}-accounts`, itemId)).toEqual([1, 2]);
+      expect(sequencesOn(`${form}-transactions`, itemId)).toEqual([3, 4]);
+    }
+    const [item] = await world.sql`SELECT unsent_since FROM items WHERE item_id = ${itemId}`;
+    expect(item).toEqual({ unsent_since: null });
+  });
+
+  it('publish killed around the put sends again what it cannot know of, never less', async () => {
+    for (const point of ['publish.beforePut', 'publish.afterPut', 'publish.afterMark'] as const) {
+      const { itemId } = await minedItem();
+      world.crashAt = point;
+      await expect(world.run.publish({ itemId })).rejects.toThrow();
+      expect(await world.run.publish({ itemId })).toEqual({ done: true });
+      for (const form of ['raw', 'refined']) {
+        const accounts = sequencesOn(`${form}-accounts`, itemId);
+        const transactions = sequencesOn(`${form}-transactions`, itemId);
+        expect([point, [...new Set(accounts)], [...new Set(transactions)]]).toEqual([point, [1, 2], [3, 4]]);
+      }
+      const ids = world.records.flatMap(({ events }) => events.map(({ id }) => id));
+      const repeats = ids.length - new Set(ids).size;
+      expect([point, repeats]).toEqual([point, point === 'publish.afterPut' ? 2 : 0]);
+    }
+  });
+
+  it('publish parks a record that the stream refuses, tells of it once, and goes on', async () => {
+    const { itemId } = await minedItem();
+    const streams: StreamPort = {
+      put: () => Promise.reject(new Failure('RECORD_REFUSED', 'too large')),
+    };
+    const run = world.runWith({ streams });
+    expect(await run.publish({ itemId })).toEqual({ done: true });
+    expect(await run.publish({ itemId })).toEqual({ done: true });
+    const alerts = await world.sql`SELECT kind FROM alerts WHERE item_id = ${itemId}`;
+    expect(alerts).toEqual(Array(4).fill({ kind: 'record_parked' }));
+  });
+
+  it('publish leaves an outage to a later try', async () => {
+    const { itemId } = await minedItem();
+    const streams: StreamPort = { put: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'away')) };
+    await expect(world.runWith({ streams }).publish({ itemId })).rejects.toMatchObject({
+      type: 'UPSTREAM_DOWN',
+      nonRetryable: false,
+    });
+    const [item] =
+      await world.sql`SELECT unsent_since IS NOT NULL AS unsent FROM items WHERE item_id = ${itemId}`;
+    expect(item).toEqual({ unsent: true });
+    expect(await world.run.publish({ itemId })).toEqual({ done: true });
+  });
+});
+
+describe('the sweep', () => {
+  it('tells again of the same, changes nothing, and is not held up by one that takes no signal', async () => {
+    const forgotten = await world.linkedItem();
+    await world.sql`UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL`;
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE outcome = 'pending'`;
+    await world.sql`UPDATE links SET state = 'finished'`;
+    await world.sql`UPDATE items SET removal_requested_at = NULL WHERE removed_at IS NULL`;
+    const { tokenHash } = await world.receive();
+    await world.stores.webhooks.store(webhook(forgotten.itemId, 'update'));
+    world.signals.length = 0;
+    world.startedLinks.length = 0;
+    const found = { items: 1, links: 1, unknown: 0, failed: 0 };
+    expect(await twice('sweep', { graceMs: 0 })).toEqual([found, found]);
+    const told = { itemId: forgotten.itemId, signal: 'foundDue' };
+    expect([world.signals, world.startedLinks]).toEqual([
+      [told, told],
+      [tokenHash, tokenHash],
+    ]);
+    const deaf = world.runWith({
+      gateway: {
+        signalItem: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'history is full')),
+        startLink: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'away')),
+        isHistoryRunning: async () => false,
+      },
+    });
+    expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });
+    expect(await world.run.sweep({ graceMs: 3_600_000 })).toEqual({ ...found, items: 0, links: 0 });
+  });
+});
+
+describe('at the edge', () => {
+  it('nothing of a foreign error reaches Temporal but its class', async () => {
+    const { tokenHash } = await world.receive();
+    const links = {
+      ...world.stores.links,
+      get: () => Promise.reject(new TypeError('canary access-sandbox-1')),
+    };
+    const error = await world
+      .runWith({ links })
+      .loadLink({ tokenHash })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ type: 'UNEXPECTED', message: 'unexpected TypeError', nonRetryable: false });
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('canary');
+    // Reported to the log, whose serializer leaves messages of foreign errors out.
+    expect(world.unexpected.splice(0)).toEqual(['loadLink: TypeError: canary access-sandbox-1']);
+  });
+
+  it('every activity was run twice above', () => {
+    expect([...proven].sort()).toEqual(Object.keys(world.run).sort());
+  });
+});

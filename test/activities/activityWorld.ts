@@ -1,0 +1,168 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Context } from '@temporalio/activity';
+import { asyncLocalStorage } from '@temporalio/activity';
+import type postgres from 'postgres';
+import type { ActivityDeps, CrashPoint } from '../../activities/deps.js';
+import { createActivities } from '../../activities/index.js';
+import type { Activities } from '../../activities/index.js';
+import type { Stores } from '../../drizzle/index.js';
+import { createStores } from '../../drizzle/index.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { createKeyring, createSecretBox } from '../../src/clients/secrets.js';
+import { Failure } from '../../src/domain/failures.js';
+import { secretContext } from '../../src/domain/ids.js';
+import { defaultPolicy } from '../../src/domain/policy.js';
+import type { ItemSignal, NewLink, SecretBox } from '../../src/domain/ports.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
+import { FakeItem, FakePlaid } from './fakePlaid.js';
+
+/** Activities on real stores, with a scripted Plaid, streams in memory, and a Temporal that only takes notes. */
+export interface ActivityWorld {
+  plaid: FakePlaid;
+  stores: Stores;
+  sql: postgres.Sql;
+  secrets: SecretBox;
+  /** Every activity, as Temporal calls it. */
+  run: Activities;
+  /** The same over other ports. */
+  runWith(deps: Partial<ActivityDeps>): Activities;
+  signals: { itemId: string; signal: ItemSignal['kind'] }[];
+  startedLinks: string[];
+  /** Accepted records, in order. */
+  records: { stream: string; key: string; events: { id: string; sequence: number }[] }[];
+  /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
+  crashAt: CrashPoint | null;
+  unexpected: string[];
+  /** A row in state `received`, and the Item that its exchange makes. */
+  receive(user?: string, more?: Partial<NewLink>): Promise<{ tokenHash: string; item: FakeItem }>;
+  /** An Item that is linked and admitted. */
+  linkedItem(user?: string): Promise<FakeItem>;
+  /** Every row of every table, as text, without what is a reading of the clock. */
+  dump(): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+class Crash extends Error {}
+
+const clocks = /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at)": ?("[^"]*"|null)/g;
+
+export async function createActivityWorld(): Promise<ActivityWorld> {
+  const database = await createTestDatabase();
+  const sql = openDatabase(database.url, { max: 4 });
+  const stores = createStores(sql);
+  const secrets = createSecretBox(createKeyring([{ id: 'k1', key: randomBytes(32) }]));
+  const plaid = new FakePlaid();
+  const signals: ActivityWorld['signals'] = [];
+  const startedLinks: string[] = [];
+  const records: ActivityWorld['records'] = [];
+  const unexpected: string[] = [];
+  let counter = 0;
+
+  const deps: ActivityDeps = {
+    plaid,
+    secrets,
+    links: stores.links,
+    items: stores.items,
+    mining: stores.mining,
+    outbox: stores.outbox,
+    alerts: stores.alerts,
+    sweeps: stores.sweep,
+    streams: {
+      async put(stream, key, data) {
+        records.push({ stream, key, events: JSON.parse(Buffer.from(data).toString()) });
+      },
+    },
+    gateway: {
+      async signalItem(itemId, _userId, signal) {
+        signals.push({ itemId, signal: signal.kind });
+      },
+      isHistoryRunning: async () => false,
+      async startLink(tokenHash) {
+        startedLinks.push(tokenHash);
+      },
+    },
+    policy: defaultPolicy,
+    crashPoint(name) {
+      if (world.crashAt !== name) return;
+      world.crashAt = null;
+      throw new Crash();
+    },
+    reportUnexpected: (activity, error) => {
+      if (!(error instanceof Crash)) unexpected.push(`${activity}: ${String(error)}`);
+    },
+  };
+
+  /** What `activityInfo` and `heartbeat` ask of Temporal. */
+  const context = { info: { attempt: 1 }, heartbeat: () => undefined } as unknown as Context;
+  const inContext = (activities: Activities): Activities =>
+    Object.fromEntries(
+      Object.entries(activities).map(([name, activity]) => [
+        name,
+        (input: never) =>
+          asyncLocalStorage.run(context, () => (activity as (given: never) => Promise<unknown>)(input)),
+      ]),
+    ) as unknown as Activities;
+
+  const world: ActivityWorld = {
+    plaid,
+    stores,
+    sql,
+    secrets,
+    run: inContext(createActivities(deps)),
+    runWith: (other) => inContext(createActivities({ ...deps, ...other })),
+    signals,
+    startedLinks,
+    records,
+    unexpected,
+    crashAt: null,
+
+    async receive(user = `user-${counter}`, more = {}) {
+      counter += 1;
+      const publicToken = `public-${counter}`;
+      const tokenHash = createHash('sha256').update(publicToken).digest('hex');
+      const item = new FakeItem(`Item${counter}`, `access-${counter}`);
+      plaid.linkable.set(publicToken, item);
+      await stores.links.receive({
+        token_hash: tokenHash,
+        user_id: user,
+        application_id: 'default',
+        publicToken: await secrets.seal(publicToken, secretContext.publicToken(tokenHash)),
+        institution_id: null,
+        accounts: [],
+        main_account_id: null,
+        ...more,
+      });
+      return { tokenHash, item };
+    },
+
+    async linkedItem(user) {
+      const { tokenHash, item } = await world.receive(user);
+      await world.run.exchangePublicToken({ tokenHash });
+      const admitted = await world.run.admitItem({ tokenHash });
+      if (admitted.kind !== 'admitted') throw new Failure('BAD_REQUEST', 'the Item was not admitted');
+      const { item_id } = { item_id: item.itemId };
+      await world.run.finishLink({
+        tokenHash,
+        outcome: { kind: 'linked', item_id, replaces: null, warnings: [] },
+      });
+      return item;
+    },
+
+    async dump() {
+      const tables = await sql<{ name: string }[]>`
+        SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1`;
+      const lines: string[] = [];
+      for (const { name } of tables) {
+        const rows = await sql.unsafe<{ row: string }[]>(`SELECT to_jsonb(t)::text AS row FROM ${name} t`);
+        lines.push(...rows.map(({ row }) => `${name} ${row.replace(clocks, '')}`).sort());
+      }
+      return lines;
+    },
+
+    async close() {
+      await sql.end({ timeout: 5 });
+      await database.drop();
+    },
+  };
+  return world;
+}

@@ -1,0 +1,154 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { FailureType } from '../../src/domain/failures.js';
+import type { PlaidAccount, PlaidNumbers, PlaidSyncPage, PlaidTransaction } from '../../src/domain/plaid.js';
+import type { PlaidPort } from '../../src/domain/ports.js';
+
+export function account(account_id: string, more: Partial<PlaidAccount> = {}): PlaidAccount {
+  return {
+    account_id,
+    balances: {
+      available: 100,
+      current: 110,
+      limit: null,
+      iso_currency_code: 'USD',
+      unofficial_currency_code: null,
+    },
+    mask: '0000',
+    name: 'Checking',
+    official_name: null,
+    type: 'depository',
+    subtype: 'checking',
+    ...more,
+  };
+}
+
+export function transaction(transaction_id: string, more: Partial<PlaidTransaction> = {}): PlaidTransaction {
+  return {
+    transaction_id,
+    account_id: 'account-1',
+    amount: 4.33,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+    date: '2026-11-20',
+    name: `Row ${transaction_id}`,
+    pending: false,
+    ...more,
+  };
+}
+
+/** An Item as Plaid would have it; what a test wants of it is set on it. */
+export class FakeItem {
+  institution_id: string | null = 'ins_1';
+  error: { error_type: string; error_code: string } | null = null;
+  removed = false;
+  accounts: PlaidAccount[] = [account('account-1')];
+  numbers: PlaidNumbers[] = [];
+  /** Answers of `/transactions/sync`, by cursor. */
+  pages = new Map<string, PlaidSyncPage>();
+  /** What `/transactions/get` lists. */
+  listed: PlaidTransaction[] = [];
+
+  constructor(
+    readonly itemId: string,
+    readonly accessToken: string,
+  ) {}
+
+  page(cursor: string, next_cursor: string, more: Partial<PlaidSyncPage>): void {
+    this.pages.set(cursor, {
+      added: [],
+      modified: [],
+      removed: [],
+      accounts: [],
+      next_cursor,
+      has_more: false,
+      transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+      ...more,
+    });
+  }
+}
+
+/** Plaid by script: counts every call, and fails a call as the test says. */
+export class FakePlaid implements PlaidPort {
+  readonly calls: string[] = [];
+  /** Public token → Item that its exchange makes. */
+  readonly linkable = new Map<string, FakeItem>();
+  private readonly byToken = new Map<string, FakeItem>();
+  private readonly failures = new Map<string, Failure[]>();
+
+  /** The next call of `method` fails so. */
+  failNext(method: keyof PlaidPort, failure: Failure | FailureType): void {
+    const made = typeof failure === 'string' ? new Failure(failure, 'as the test wants it') : failure;
+    this.failures.set(method, [...(this.failures.get(method) ?? []), made]);
+  }
+
+  count(method: keyof PlaidPort): number {
+    return this.calls.filter((call) => call === method).length;
+  }
+
+  async createLinkToken(): Promise<{ link_token: string; expiration: string }> {
+    this.note('createLinkToken');
+    return { link_token: 'link-1', expiration: '2026-11-21T12:00:00Z' };
+  }
+
+  async exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }> {
+    this.note('exchangePublicToken');
+    const item = this.linkable.get(publicToken);
+    this.linkable.delete(publicToken);
+    if (item === undefined) throw new Failure('INVALID_PUBLIC_TOKEN', 'no such token');
+    this.byToken.set(item.accessToken, item);
+    return { accessToken: item.accessToken, itemId: item.itemId };
+  }
+
+  async getItem(accessToken: string) {
+    const { itemId, institution_id, error } = this.living('getItem', accessToken);
+    return {
+      item_id: itemId,
+      institution_id,
+      institution_name: institution_id,
+      error,
+      consent_expiration_time: null,
+      last_successful_update: null,
+    };
+  }
+
+  async removeItem(accessToken: string): Promise<void> {
+    this.note('removeItem');
+    const item = this.byToken.get(accessToken);
+    if (item) item.removed = true;
+  }
+
+  async getAccounts(accessToken: string): Promise<PlaidAccount[]> {
+    return this.living('getAccounts', accessToken).accounts;
+  }
+
+  async getNumbers(accessToken: string): Promise<PlaidNumbers[]> {
+    return this.living('getNumbers', accessToken).numbers;
+  }
+
+  async syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage> {
+    const page = this.living('syncTransactions', accessToken).pages.get(cursor);
+    if (page === undefined) throw new Failure('BAD_REQUEST', `the script has no page at cursor "${cursor}"`);
+    return page;
+  }
+
+  async getTransactions(accessToken: string, query: { count: number; offset: number }) {
+    const { listed } = this.living('getTransactions', accessToken);
+    return {
+      transactions: listed.slice(query.offset, query.offset + query.count),
+      total: listed.length,
+    };
+  }
+
+  private note(method: keyof PlaidPort): void {
+    this.calls.push(method);
+    const failure = this.failures.get(method)?.shift();
+    if (failure) throw failure;
+  }
+
+  private living(method: keyof PlaidPort, accessToken: string): FakeItem {
+    this.note(method);
+    const item = this.byToken.get(accessToken);
+    if (item === undefined || item.removed) throw new Failure('ITEM_GONE', 'Plaid does not know the Item');
+    return item;
+  }
+}

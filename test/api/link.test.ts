@@ -1,0 +1,276 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { LinkOutcome, LinkRow } from '../../src/domain/ports.js';
+import { createWorld, down, itemView, never, sha256 } from './world.js';
+
+describe('a link token', () => {
+  const world = createWorld();
+  const { app, keys, behave, plaidCalls } = world;
+  afterAll(() => app.close());
+  const ask = (userId: string, payload: object = {}) =>
+    app.inject({ method: 'POST', url: `/v1/users/${userId}/link-token`, headers: keys.write, payload });
+  beforeEach(() => {
+    plaidCalls.length = 0;
+    behave.pick = null;
+    behave.linkToken = async () => undefined;
+  });
+
+  it('is refused for an item that is absent, of another user, or named in create mode', async () => {
+    for (const item_id of ['absent', 'item-2']) {
+      const answer = await ask('user-1', { item_id });
+      expect([answer.statusCode, answer.json().code]).toEqual([404, 'not_found']);
+    }
+    const create = await ask('user-1', { mode: 'create', item_id: 'item-1' });
+    expect([create.statusCode, create.json().code]).toEqual([422, 'item_id_not_allowed']);
+    expect(plaidCalls).toEqual([]);
+  });
+
+  it('is refused in update mode when there is nothing to update, and the user stays unknown', async () => {
+    for (const payload of [{ mode: 'update' }, { mode: 'update', item_id: 'item-gone' }]) {
+      const answer = await ask('user-1', payload);
+      expect([answer.statusCode, answer.json().code]).toEqual([409, 'no_item']);
+    }
+    await ask('user-9', { mode: 'update' });
+    expect(world.users.has('user-9')).toBe(false);
+    expect(plaidCalls).toEqual([]);
+  });
+
+  const failures: [Failure, number, string][] = [
+    [new Failure('RATE_LIMITED', 'x', { retryAfterMs: 61_500 }), 503, 'plaid_busy'],
+    [new Failure('MAINTENANCE', 'x'), 503, 'plaid_busy'],
+    [new Failure('UPSTREAM_DOWN', 'x'), 502, 'plaid_unreachable'],
+    [new Failure('INSTITUTION_DOWN', 'x'), 502, 'institution_unavailable'],
+    [new Failure('MISCONFIGURED', 'x'), 424, 'plaid_refused'],
+    [new Failure('BAD_REQUEST', 'x'), 424, 'plaid_refused'],
+    [new Failure('ITEM_GONE', 'x'), 424, 'plaid_refused'],
+    [new Failure('LOGIN_REQUIRED', 'x'), 409, 'login_required'],
+    [new Failure('UNKNOWN_INSTITUTION', 'x'), 404, 'unknown_institution'],
+  ];
+  for (const [failure, status, code] of failures) {
+    it(`that Plaid fails with ${failure.type} is ${status} ${code}`, async () => {
+      behave.linkToken = () => Promise.reject(failure);
+      const answer = await ask('user-1');
+      expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+      if (failure.type === 'RATE_LIMITED') expect(answer.headers['retry-after']).toBe('62');
+      if (failure.type === 'MAINTENANCE') expect(answer.headers['retry-after']).toBe('60');
+    });
+  }
+
+  it("carries Plaid's error, code by code, and no text of it", async () => {
+    const upstream = { error_type: 'INVALID_INPUT', error_code: 'INVALID_API_KEYS', request_id: 'r1' };
+    behave.linkToken = () =>
+      Promise.reject(
+        new Failure('MISCONFIGURED', 'canary-message', {
+          upstream: { ...upstream, secret: 'canary' } as never,
+        }),
+      );
+    const answer = await ask('user-1');
+    expect(answer.json().plaid).toEqual(upstream);
+    expect(answer.body).not.toContain('canary');
+    expect(world.logged.join('')).not.toContain('canary');
+  });
+
+  it('that Plaid does not answer is 504', async () => {
+    behave.linkToken = never;
+    const answer = await ask('user-1');
+    expect([answer.statusCode, answer.json().code]).toEqual([504, 'plaid_timeout']);
+  });
+
+  it('of an item that Plaid calls gone becomes one for a new item', async () => {
+    for (const type of ['ITEM_GONE', 'PERMISSION_REVOKED'] as const) {
+      plaidCalls.length = 0;
+      behave.pick = 'item-1';
+      behave.linkToken = async (accessToken) => {
+        if (accessToken !== undefined) throw new Failure(type, 'gone');
+      };
+      expect((await ask('user-1')).json()).toEqual({
+        link_token: 'link-sandbox-1',
+        expiration: '2026-11-21T11:00:00Z',
+        mode: 'create',
+      });
+      expect(plaidCalls).toEqual([{ userId: 'user-1', accessToken: 'access-item-1' }, { userId: 'user-1' }]);
+    }
+  });
+
+  it('updates the picked item, and makes the user known', async () => {
+    behave.pick = 'item-1';
+    expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-1' });
+    expect((await ask('user-1', { mode: 'create' })).json()).toMatchObject({ mode: 'create' });
+    expect((await ask('user-1', { item_id: 'item-1' })).json()).toMatchObject({
+      mode: 'update',
+      item_id: 'item-1',
+    });
+    expect((await ask('user-10')).json()).toMatchObject({ mode: 'create' });
+    expect(world.users.has('user-10')).toBe(true);
+    expect(JSON.stringify(world.logged)).not.toContain('access-item-1');
+  });
+});
+
+describe('linking', () => {
+  const token = 'public-sandbox-canary';
+  const hash = sha256(token);
+  const plaid = { error_type: 'INVALID_INPUT', error_code: 'INVALID_PUBLIC_TOKEN', request_id: 'r1' };
+
+  function started() {
+    const world = createWorld();
+    const link = (userId = 'user-1', more: object = {}) =>
+      world.app.inject({
+        method: 'POST',
+        url: `/v1/users/${userId}/items`,
+        headers: world.keys.write,
+        payload: { public_token: token, ...more },
+      });
+    return Object.assign(world, { link });
+  }
+  const finished = (outcome: LinkOutcome): LinkRow => ({
+    token_hash: hash,
+    user_id: 'user-1',
+    state: 'finished',
+    item_id: null,
+    outcome,
+    institution_id: null,
+    accounts: [],
+    main_account_id: null,
+  });
+
+  const outcomes: [LinkOutcome, number, Record<string, unknown>][] = [
+    [{ kind: 'duplicate', item_id: 'item-1' }, 409, { code: 'duplicate_item', item_id: 'item-1' }],
+    [{ kind: 'invalid_public_token', plaid }, 422, { code: 'invalid_public_token', plaid }],
+    [{ kind: 'outcome_unknown' }, 502, { code: 'link_outcome_unknown' }],
+    [{ kind: 'refused', plaid: null }, 502, { code: 'plaid_unreachable' }],
+    [
+      { kind: 'refused', plaid: { ...plaid, error_code: 'INVALID_API_KEYS' } },
+      424,
+      { code: 'plaid_refused', plaid: { ...plaid, error_code: 'INVALID_API_KEYS' } },
+    ],
+    [
+      { kind: 'refused', plaid: { ...plaid, error_type: 'INSTITUTION_ERROR' } },
+      502,
+      { code: 'institution_unavailable' },
+    ],
+    [
+      { kind: 'refused', plaid: { ...plaid, error_type: 'RATE_LIMIT_EXCEEDED' } },
+      503,
+      { code: 'plaid_busy' },
+    ],
+    [{ kind: 'refused', plaid: { ...plaid, error_type: 'API_ERROR' } }, 502, { code: 'plaid_unreachable' }],
+  ];
+  for (const [outcome, status, members] of outcomes) {
+    it(`that ends as ${JSON.stringify(outcome)} is ${status}, now and for every repeat`, async () => {
+      const { app, behave, links, link } = started();
+      behave.link = async () => outcome;
+      const first = await link();
+      expect(first.statusCode).toBe(status);
+      expect(first.json()).toMatchObject(members);
+      behave.link = () => Promise.reject(new Error('asked again'));
+      links.set(hash, finished(outcome));
+      const again = await link();
+      expect(again.statusCode).toBe(status);
+      expect(again.json()).toMatchObject(members);
+      await app.close();
+    });
+  }
+
+  it('with the token of another user is refused, before anything is started', async () => {
+    const { app, behave, link } = started();
+    await link('user-2');
+    behave.link = () => Promise.reject(new Error('asked'));
+    const answer = await link('user-1');
+    expect([answer.statusCode, answer.json().code]).toEqual([409, 'public_token_used']);
+    await app.close();
+  });
+
+  it('that takes too long is pending, and a repeat joins', async () => {
+    const { app, behave, link } = started();
+    behave.link = async () => null;
+    const pending = await link();
+    expect([pending.statusCode, pending.json().code]).toEqual([504, 'link_pending']);
+    behave.link = never;
+    expect((await link()).json().code).toBe('link_pending');
+    behave.link = async () => ({ kind: 'linked', item_id: 'item-1', replaces: null, warnings: [] });
+    expect((await link()).statusCode).toBe(201);
+    await app.close();
+  });
+
+  it('without Temporal is 503, whether it says so or hangs', async () => {
+    const { app, behave, link, links } = started();
+    behave.link = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    expect((await link()).json().code).toBe('orchestrator_down');
+    behave.link = never;
+    behave.ping = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    const answer = await link();
+    expect([answer.statusCode, answer.json().code]).toEqual([503, 'orchestrator_down']);
+    // Received all the same: `sweep` starts what nobody asks for again.
+    expect(links.has(hash)).toBe(true);
+    await app.close();
+  });
+
+  it('is not harmed by a ping that fails beside it', async () => {
+    const { app, behave, link } = started();
+    behave.ping = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    expect((await link()).statusCode).toBe(201);
+    await app.close();
+  });
+
+  it('without the database is 503, and nothing is started', async () => {
+    const { app, behave, link } = started();
+    behave.store = down;
+    behave.link = () => Promise.reject(new Error('asked'));
+    expect((await link()).statusCode).toBe(503);
+    await app.close();
+  });
+
+  it('gives the item with 201, and the same item with 200 for the same token', async () => {
+    const { app, behave, links, link, items } = started();
+    const outcome: LinkOutcome = {
+      kind: 'linked',
+      item_id: 'item-new',
+      replaces: 'item-1',
+      warnings: ['main_account_unknown'],
+    };
+    behave.link = async () => outcome;
+    items.set('item-new', itemView('item-new', 'user-1'));
+    const first = await link('user-1', {
+      main_account_id: 'account-9',
+      institution_id: 'ins_1',
+      accounts: [{ id: 'x', name: 'Checking', mask: '0000', type: 'depository', verification_status: null }],
+    });
+    expect([first.statusCode, first.headers['location']]).toEqual([201, '/v1/items/item-new']);
+    expect(first.json()).toEqual({
+      ...itemView('item-new', 'user-1'),
+      replaces: 'item-1',
+      warnings: ['main_account_unknown'],
+    });
+    expect(links.get(hash)).toMatchObject({
+      main_account_id: 'account-9',
+      institution_id: 'ins_1',
+      accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: null }],
+    });
+    links.set(hash, finished(outcome));
+    behave.link = () => Promise.reject(new Error('asked again'));
+    const again = await link();
+    expect([again.statusCode, again.json()]).toEqual([200, first.json()]);
+    await app.close();
+  });
+
+  it('never lets the public token into a log, an answer or the workflow', async () => {
+    const { app, behave, link, logged, links } = started();
+    const asked: string[] = [];
+    behave.link = async (tokenHash) => {
+      asked.push(tokenHash);
+      throw new Error(`failed with ${token}`);
+    };
+    const answer = await link();
+    expect([answer.statusCode, answer.json().code]).toEqual([500, 'internal_error']);
+    expect(asked).toEqual([hash]);
+    for (const text of [
+      answer.body,
+      JSON.stringify(answer.headers),
+      logged.join(''),
+      JSON.stringify([...links]),
+    ]) {
+      expect(text).not.toContain(token);
+    }
+    expect(logged.join('')).toContain('request failed');
+    await app.close();
+  });
+});

@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { problemCodes, problemTypes } from '../../api/problems.js';
+import { createWorld } from './world.js';
+import { documentOf, operationsOf } from './openapiDocument.js';
+
+const world = createWorld();
+const { app, keys } = world;
+
+let document: any;
+let ajv: Ajv2020;
+beforeAll(async () => {
+  document = await documentOf(app);
+  ajv = new Ajv2020({ strict: false, allErrors: true });
+  (formats as unknown as (ajv: Ajv2020) => void)(ajv);
+  ajv.addSchema({ ...document, $id: 'openapi' });
+});
+afterAll(() => app.close());
+
+/** Validates `value` by the schema at a JSON pointer of the document. */
+function faults(pointer: string, value: unknown): string[] {
+  const validate = ajv.compile({ $ref: `openapi#${pointer}` });
+  return validate(value)
+    ? []
+    : (validate.errors ?? []).map((error) => `${error.instancePath} ${error.message}`);
+}
+
+const escape = (text: string): string => text.replaceAll('~', '~0').replaceAll('/', '~1');
+
+describe('the OpenAPI document', () => {
+  it('is 3.1, and describes every operation with its key, its examples and its problems', () => {
+    expect(document.openapi).toBe('3.1.0');
+    expect(document.info.version).toBe('1.2.3');
+    const ids = new Set<string>();
+    for (const { method, path, definition, scope } of operationsOf(document)) {
+      const where = `${method} ${path}`;
+      ids.add(definition.operationId);
+      expect([where, typeof definition.summary, definition.tags.length]).toEqual([where, 'string', 1]);
+      if (path.startsWith('/v1')) expect([where, scope]).not.toEqual([where, null]);
+      for (const status of scope === null ? [] : ['400', '401', '403', '500', '503']) {
+        expect([where, Object.keys(definition.responses[status].content)]).toEqual([
+          where,
+          ['application/problem+json'],
+        ]);
+      }
+      for (const parameter of definition.parameters ?? []) {
+        if (parameter.in === 'path') expect([where, parameter.example]).not.toEqual([where, undefined]);
+      }
+    }
+    expect(ids.size).toBe(operationsOf(document).length);
+  });
+
+  it('holds only examples that its schemas take', () => {
+    const components = Object.entries(
+      document.components.schemas as Record<string, { examples?: unknown[] }>,
+    );
+    let checked = 0;
+    for (const [name, { examples = [] }] of components) {
+      for (const example of examples) {
+        checked += 1;
+        expect([name, faults(`/components/schemas/${name}`, example)]).toEqual([name, []]);
+      }
+    }
+    for (const { method, path, definition } of operationsOf(document)) {
+      const media = definition.requestBody?.content['application/json'] ?? {};
+      const examples = [
+        ...(media.example === undefined ? [] : [media.example]),
+        ...Object.values(media.examples ?? {}).map((example) => (example as { value: unknown }).value),
+      ];
+      const pointer = `/paths/${escape(path)}/${method.toLowerCase()}/requestBody/content/application~1json/schema`;
+      for (const example of examples) {
+        checked += 1;
+        expect([path, faults(pointer, example)]).toEqual([path, []]);
+      }
+    }
+    expect(checked).toBeGreaterThan(15);
+  });
+
+  it('is what the answers look like', async () => {
+    world.rows.transactions = [JSON.stringify(document.components.schemas.Transaction.examples[0])];
+    world.rows.accounts = [JSON.stringify(document.components.schemas.Account.examples[0])];
+    const bodies: Record<string, object> = {
+      '/v1/users/{userId}/items': { public_token: 'public-1' },
+      '/v1/users/{userId}/link-token': {},
+      '/v1/applications': { name: 'a' },
+      '/v1/applications/{id}/keys': { scopes: ['read'] },
+    };
+    await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
+    const seen: string[] = [];
+    for (const { method, path, url, definition } of operationsOf(document)) {
+      const good =
+        { '/v1/webhooks/{id}': '/v1/webhooks/webhook-1', '/v1/keys/{id}': '/v1/keys/key-1' }[path] ?? url;
+      const payload = bodies[path] ?? (method === 'POST' ? {} : undefined);
+      for (const [who, headers] of [
+        ['stranger', {}],
+        ['friend', keys.all],
+      ] as const) {
+        const answer = await app.inject({ method, url: good, headers, ...(payload ? { payload } : {}) });
+        const where = `${method} ${path} ${who} ${answer.statusCode}`;
+        const described = definition.responses[String(answer.statusCode)];
+        expect([where, described === undefined]).toEqual([where, false]);
+        if (who === 'friend') expect([where, answer.statusCode < 300]).toEqual([where, true]);
+        seen.push(where);
+        if (answer.statusCode === 204) {
+          expect([where, described.content, answer.body]).toEqual([where, undefined, '']);
+          continue;
+        }
+        const type = String(answer.headers['content-type']).split(';')[0]!;
+        expect([where, Object.keys(described.content)]).toEqual([where, [type]]);
+        if (!type.endsWith('json')) continue;
+        const pointer = `/paths/${escape(path)}/${method.toLowerCase()}/responses/${answer.statusCode}/content/${escape(type)}/schema`;
+        expect([where, faults(pointer, answer.json())]).toEqual([where, []]);
+      }
+    }
+    expect(seen.length).toBe(operationsOf(document).length * 2);
+  });
+
+  it('has a page at /docs that loads nothing from elsewhere', async () => {
+    const page = await app.inject('/docs');
+    expect(page.statusCode).toBe(200);
+    expect(page.headers['content-security-policy']).toContain("default-src 'none'");
+    const links = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
+    expect(links.length).toBeGreaterThan(3);
+    for (const link of links) {
+      expect(link).toMatch(/^\.?\/(docs|static)/);
+      expect([link, (await app.inject(link)).statusCode]).toEqual([link, 200]);
+    }
+    const initializer = (await app.inject('/docs/static/swagger-initializer.js')).body;
+    expect(initializer).toContain('"validatorUrl":null');
+    expect((await app.inject('/docs/json')).json().info.title).toBe('Sluice');
+  });
+});
+
+describe('problem types', () => {
+  it('each have a page where `type` leads', async () => {
+    for (const code of problemCodes) {
+      const page = await app.inject(`/problems/${code}`);
+      expect([page.statusCode, page.headers['content-type']]).toEqual([200, 'text/plain; charset=utf-8']);
+      expect(page.body).toContain(problemTypes[code].help);
+    }
+  });
+
+  it('each stand in the documentation', () => {
+    const page = readFileSync(new URL('../../docs/api-errors.md', import.meta.url), 'utf8');
+    // The formatter pads the columns of tables.
+    const text = page.replace(/ +/g, ' ');
+    for (const code of problemCodes) {
+      const { status, title, help } = problemTypes[code];
+      expect(text).toContain(`| \`${code}\` | ${status} | ${title} | ${help} |`);
+    }
+    expect([...text.matchAll(/^\| `/gm)].length).toBe(problemCodes.length);
+  });
+});

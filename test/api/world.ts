@@ -1,0 +1,360 @@
+import { createHash } from 'node:crypto';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { buildApp } from '../../api/app.js';
+import { hashKey } from '../../api/auth.js';
+import type { ApiDeps, ApiLimits } from '../../api/deps.js';
+import { promMetrics } from '../../api/promMetrics.js';
+import { Failure } from '../../src/domain/failures.js';
+import type {
+  ApiKey,
+  ItemStatus,
+  ItemView,
+  LinkOutcome,
+  LinkRow,
+  NewWebhook,
+  PageKey,
+  Scope,
+  StoredWebhook,
+  WebhookVerdict,
+} from '../../src/domain/ports.js';
+
+/**
+ * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to
+ * end; here the API alone is asked what it makes of their answers.
+ */
+export interface World {
+  deps: ApiDeps;
+  app: ReturnType<typeof buildApp>;
+  /** Authorization headers by the one scope that the key carries; `revoked` and `unknown` open nothing. */
+  keys: Record<Scope | 'all' | 'revoked' | 'unknown', { authorization: string }>;
+  users: Set<string>;
+  items: Map<string, ItemView>;
+  rows: { accounts: string[]; transactions: string[] };
+  links: Map<string, LinkRow>;
+  webhooks: Map<string, NewWebhook>;
+  rejected: NewWebhook[];
+  signals: { itemId: string; userId: string; webhook: string }[];
+  released: string[];
+  plaidCalls: { userId: string; accessToken?: string }[];
+  logged: string[];
+  /** What the ports do next; a test replaces what it wants to see fail. */
+  behave: {
+    verdict: (header: string | undefined, body: Uint8Array) => Promise<WebhookVerdict>;
+    store: () => Promise<void>;
+    signal: () => Promise<void>;
+    link: (tokenHash: string) => Promise<LinkOutcome | null>;
+    ping: () => Promise<void>;
+    status: () => Promise<ItemStatus | null>;
+    reads: () => Promise<void>;
+    linkToken: (accessToken: string | undefined) => Promise<void>;
+    page: (after: PageKey | null) => void;
+    probe: () => Promise<void>;
+    pick: string | null;
+    now: () => number;
+  };
+}
+
+export function itemView(itemId: string, userId: string, changes: Partial<ItemView> = {}): ItemView {
+  return {
+    item_id: itemId,
+    user_id: userId,
+    status: 'ACTIVE',
+    phase: 'idle',
+    institution_id: 'ins_1',
+    institution_name: 'First Platypus Bank',
+    main_account_id: 'account-1',
+    error: null,
+    history: 'complete',
+    last_update_at: '2026-11-21T07:00:00.000Z',
+    last_webhook_at: null,
+    consent_expires_at: null,
+    new_accounts_available: false,
+    created_at: '2026-11-20T07:00:00.000Z',
+    removed_at: null,
+    ...changes,
+  };
+}
+
+export const down = (): Promise<never> =>
+  Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is down'));
+export const never = (): Promise<never> => new Promise(() => undefined);
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** The rows of one page after `after`, keyed by their place. */
+function pageOf<Row>(
+  rows: Row[],
+  limit: number,
+  after: PageKey | null,
+): { rows: Row[]; next: PageKey | null } {
+  const start = after === null ? 0 : Number(after[0]) + 1;
+  const page = rows.slice(start, start + limit);
+  return { rows: page, next: start + limit < rows.length ? [String(start + limit - 1)] : null };
+}
+
+export function createWorld(limits: Partial<ApiLimits> = {}): World {
+  const keyring = new Map<string, ApiKey>();
+  const keys = {} as World['keys'];
+  const give = (name: keyof World['keys'], scopes: Scope[]): void => {
+    const key = `key-${name}`;
+    keys[name] = { authorization: `Bearer ${key}` };
+    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', scopes });
+  };
+  for (const scope of ['read', 'write', 'numbers', 'admin'] as const) give(scope, [scope]);
+  give('all', ['read', 'write', 'numbers', 'admin']);
+  // As the store answers: a revoked key is found no more than one that never was.
+  keys.revoked = { authorization: 'Bearer key-revoked' };
+  keys.unknown = { authorization: 'Bearer key-unknown' };
+
+  const applications = new Set(['app-1']);
+  const keyIds = new Set(['key-1']);
+  const world = {
+    keys,
+    users: new Set(['user-1', 'user-2', 'user-without-items']),
+    items: new Map([
+      ['item-1', itemView('item-1', 'user-1')],
+      ['item-2', itemView('item-2', 'user-2')],
+      [
+        'item-gone',
+        itemView('item-gone', 'user-1', {
+          status: 'REMOVED',
+          phase: 'removed',
+          removed_at: '2026-11-20T09:00:00.000Z',
+        }),
+      ],
+    ]),
+    rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
+    links: new Map(),
+    webhooks: new Map(),
+    rejected: [],
+    signals: [],
+    released: [],
+    plaidCalls: [],
+    logged: [],
+  } as unknown as World;
+
+  world.behave = {
+    verdict: async () => ({ kind: 'accepted' }),
+    store: async () => undefined,
+    signal: async () => undefined,
+    link: async () => ({ kind: 'linked', item_id: 'item-1', replaces: null, warnings: [] }),
+    ping: async () => undefined,
+    status: async () => null,
+    reads: async () => undefined,
+    linkToken: async () => undefined,
+    page: () => undefined,
+    probe: async () => undefined,
+    pick: null,
+    now: () => Date.now(),
+  };
+  const { behave } = world;
+
+  const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
+    webhook_id: id,
+    received_at: '2026-11-21T07:00:00.000Z',
+    source: webhook.source,
+    verdict: webhook.verdict,
+    webhook_type: webhook.webhook_type,
+    webhook_code: webhook.webhook_code,
+    item_id: webhook.item_id,
+    outcome: { state: webhook.reason === null ? 'pending' : 'ignored', reason: webhook.reason },
+    body: new TextDecoder().decode(webhook.body),
+  });
+
+  world.deps = {
+    plaid: {
+      async createLinkToken(request) {
+        world.plaidCalls.push(request);
+        await behave.linkToken(request.accessToken);
+        return { link_token: 'link-sandbox-1', expiration: '2026-11-21T11:00:00Z' };
+      },
+    },
+    secrets: {
+      seal: async (plaintext, context) => ({
+        keyId: 'k',
+        dataKey: encode(context),
+        ciphertext: encode(plaintext),
+      }),
+      async open(sealed, context) {
+        if (new TextDecoder().decode(sealed.dataKey) !== context) {
+          throw new Failure('SECRET_UNREADABLE', 'another row');
+        }
+        return new TextDecoder().decode(sealed.ciphertext);
+      },
+    },
+    links: {
+      async receive(link) {
+        await behave.store();
+        const known = world.links.get(link.token_hash);
+        if (known !== undefined) return known;
+        world.users.add(link.user_id);
+        const row: LinkRow = {
+          token_hash: link.token_hash,
+          user_id: link.user_id,
+          state: 'received',
+          item_id: null,
+          outcome: null,
+          institution_id: link.institution_id,
+          accounts: link.accounts,
+          main_account_id: link.main_account_id,
+        };
+        world.links.set(link.token_hash, row);
+        return row;
+      },
+    },
+    reads: {
+      async user(userId) {
+        await behave.reads();
+        if (!world.users.has(userId)) return null;
+        const items = [...world.items.values()].filter((item) => item.user_id === userId).length;
+        return { user_id: userId, status: 'active', activated_at: '2026-11-20T07:00:00.000Z', items };
+      },
+      async ensureUser(userId) {
+        await behave.store();
+        world.users.add(userId);
+      },
+      async item(itemId) {
+        await behave.reads();
+        return world.items.get(itemId) ?? null;
+      },
+      async items({ userId, statuses }, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        const rows = [...world.items.values()].filter(
+          (item) => item.user_id === userId && statuses.includes(item.status),
+        );
+        return pageOf(rows, limit, after);
+      },
+      async completeness(filter) {
+        await behave.reads();
+        return [...world.items.values()]
+          .filter((item) =>
+            'itemId' in filter
+              ? item.item_id === filter.itemId
+              : item.user_id === filter.userId && (filter.includeRemoved || item.status !== 'REMOVED'),
+          )
+          .map(({ item_id, phase, history, last_update_at }) => ({
+            item_id,
+            phase,
+            history,
+            as_of: last_update_at,
+          }));
+      },
+      async accounts(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf(world.rows.accounts, limit, after);
+      },
+      async transactions(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf(world.rows.transactions, limit, after);
+      },
+      async pickForUpdateMode(userId, itemId) {
+        const picked = itemId ?? behave.pick;
+        const item = picked === null ? undefined : world.items.get(picked);
+        if (item === undefined || item.user_id !== userId || item.status === 'REMOVED') return null;
+        const accessToken = {
+          keyId: 'k',
+          dataKey: encode(`items/${item.item_id}/access_token`),
+          ciphertext: encode(`access-${item.item_id}`),
+        };
+        return { itemId: item.item_id, userId, institutionId: item.institution_id, accessToken };
+      },
+    },
+    webhooks: {
+      async store(webhook) {
+        await behave.store();
+        const webhookId = `webhook-${world.webhooks.size + 1}`;
+        world.webhooks.set(webhookId, webhook);
+        return { webhookId };
+      },
+      async storeRejected(webhook) {
+        await behave.store();
+        world.rejected.push(webhook);
+      },
+      async claimSignal(webhookId) {
+        const webhook = world.webhooks.get(webhookId);
+        const item = world.items.get(webhook?.item_id ?? '');
+        if (!webhook?.kind || item === undefined) return null;
+        return { itemId: item.item_id, userId: item.user_id, kind: webhook.kind };
+      },
+      async releaseSignal(webhookId) {
+        world.released.push(webhookId);
+      },
+      async page(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf(
+          [...world.webhooks].map(([id, webhook]) => storedView(id, webhook)),
+          limit,
+          after,
+        );
+      },
+      async get(webhookId) {
+        await behave.reads();
+        const webhook = world.webhooks.get(webhookId);
+        return webhook === undefined ? null : storedView(webhookId, webhook);
+      },
+    },
+    applications: {
+      async create(name) {
+        await behave.store();
+        const application_id = `app-${applications.size + 1}`;
+        applications.add(application_id);
+        return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
+      },
+      async addKey(applicationId, keyHash, scopes) {
+        await behave.store();
+        if (!applications.has(applicationId)) return null;
+        const key_id = `key-${keyIds.size + 1}`;
+        keyIds.add(key_id);
+        keyring.set(keyHash, { key_id, application_id: applicationId, scopes });
+        return { key_id };
+      },
+      async revokeKey(keyId) {
+        await behave.store();
+        for (const [hash, key] of keyring) if (key.key_id === keyId) keyring.delete(hash);
+        return keyIds.has(keyId);
+      },
+      async findKey(keyHash) {
+        return keyring.get(keyHash) ?? null;
+      },
+    },
+    gateway: {
+      link: (tokenHash) => behave.link(tokenHash),
+      ping: () => behave.ping(),
+      itemStatus: () => behave.status(),
+      async signalItem(itemId, userId, signal) {
+        await behave.signal();
+        if (signal.kind === 'webhookReceived')
+          world.signals.push({ itemId, userId, webhook: signal.webhook });
+      },
+    },
+    verifier: { verify: (header, body) => behave.verdict(header, body) },
+    probes: [
+      { name: 'postgresql', check: () => behave.probe() },
+      { name: 'temporal', check: async () => undefined },
+    ],
+    logger: pino({ level: 'debug' }, { write: (line: string) => void world.logged.push(line) }),
+    metrics: promMetrics(new Registry()),
+    serveMetrics: true,
+    version: '1.2.3',
+    now: () => behave.now(),
+    limits: { linkMs: 200, plaidMs: 200, askMs: 100, signalMs: 100, intakeMs: 300, drainMs: 300, ...limits },
+  };
+  world.app = buildApp(world.deps);
+  return world;
+}
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Waits until `check` holds; the condition, not the clock, decides, and a bound keeps a failure from hanging. */
+export async function until(check: () => boolean, what: string): Promise<void> {
+  for (let turn = 0; turn < 500; turn += 1) {
+    if (check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`never happened: ${what}`);
+}

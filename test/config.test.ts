@@ -1,0 +1,152 @@
+import { ConfigError, loadConfig, parseDuration, plaidBaseUrl } from '../src/config.js';
+
+const secret = 'canary-in-a-value';
+const key = Buffer.alloc(32, 7).toString('base64');
+const good: Record<string, string> = {
+  DATABASE_URL: `postgres://sluice:${secret}@127.0.0.1/sluice`,
+  TEMPORAL_ADDRESS: '127.0.0.1:7233',
+  PLAID_ENV: 'sandbox',
+  PLAID_CLIENT_ID: 'client',
+  PLAID_SECRET: secret,
+  AWS_REGION: 'us-east-1',
+  ENCRYPTION_KEYS: `k1:${key}`,
+  ADMIN_API_KEY: `${secret}-0123456789`,
+};
+const without = (...names: string[]): Record<string, string> =>
+  Object.fromEntries(Object.entries(good).filter(([name]) => !names.includes(name)));
+
+/** The message with which the configuration refuses `environment`. */
+function refusal(name: 'server' | 'worker' | 'provision', environment: Record<string, string>): string {
+  try {
+    loadConfig(name, environment);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  throw new Error('the configuration was taken');
+}
+
+describe('a configuration that does not do', () => {
+  it('is refused with one message that lists everything that is missing', () => {
+    const message = refusal('server', {});
+    for (const name of Object.keys(without('AWS_REGION'))) expect(message).toContain(`  ${name}: `);
+    expect(message).not.toContain('AWS_REGION');
+    expect(refusal('worker', {})).toContain('  AWS_REGION: is missing');
+    expect(refusal('worker', {})).not.toContain('ADMIN_API_KEY');
+    expect(refusal('provision', {})).toContain('  ADMIN_API_KEY: is missing');
+    expect(refusal('provision', {})).not.toContain('PLAID');
+  });
+
+  it.each([
+    ['DATABASE_URL', `mysql://root:${secret}@127.0.0.1/x`],
+    ['DATABASE_URL', secret],
+    ['DATABASE_CONNECTIONS', '0'],
+    ['PORT', '70000'],
+    ['PORT', secret],
+    ['HOST', ''],
+    ['METRICS_PORT', '-1'],
+    ['LOG_LEVEL', secret],
+    ['PLAID_ENV', 'development'],
+    ['PLAID_CLIENT_NAME', 'x'.repeat(31)],
+    ['PLAID_PRODUCTS', 'transactions,,auth'],
+    ['PUBLIC_URL', secret],
+    ['TEMPORAL_TLS', 'yes'],
+    ['ADMIN_API_KEY', 'short'],
+    ['ENCRYPTION_KEYS', secret],
+    ['ENCRYPTION_KEYS', `k1:${Buffer.alloc(31, 1).toString('base64')}`],
+    ['ENCRYPTION_KEYS', `k1:${key},k1:${key}`],
+  ])('names %s when its value is bad, and never shows it (%#)', (name, value) => {
+    if (value === '') {
+      // An empty variable is one that is not set.
+      expect(loadConfig('server', { ...good, [name]: value }).HOST).toBe('127.0.0.1');
+      return;
+    }
+    const message = refusal('server', { ...good, [name]: value });
+    expect(message).toContain(`  ${name}: `);
+    expect(message).not.toContain(value);
+    expect(message).not.toContain(secret);
+    expect(message.split('\n  ').length).toBe(2);
+  });
+
+  it.each([
+    ['UPDATE_TIMEOUT', '36h'],
+    ['UPDATE_TIMEOUT', 'P'],
+    ['PLAID_CALLS_PER_SECOND', '-1'],
+    ['WORKER_ROLES', `core,${secret}`],
+    ['PACE', '[]'],
+    ['PACE', `{"quiet":${secret}`],
+    ['SLUICE_CRASH_AT', 'page.beforeCall:0'],
+    ['SLUICE_CRASH_AT', `${secret}!`],
+    ['STREAM_PREFIX', 'no spaces'],
+    ['KINESIS_ENDPOINT', secret],
+  ])('of a worker: %s=%s', (name, value) => {
+    const message = refusal('worker', { ...good, [name]: value });
+    expect(message).toContain(`  ${name}: `);
+    expect(message).not.toContain(secret);
+  });
+
+  it('guesses no base URL of Plaid, and takes only one', () => {
+    expect(refusal('server', without('PLAID_ENV'))).toContain('no base URL is guessed');
+    const both = refusal('server', { ...good, PLAID_BASE_URL: 'http://127.0.0.1:1' });
+    expect(both).toContain('  PLAID_BASE_URL: give it or PLAID_ENV, not both');
+  });
+
+  it('asks for a crash point in production', () => {
+    const crash = { ...good, SLUICE_CRASH_AT: 'apply.afterCommit:2' };
+    expect(refusal('worker', { ...crash, PLAID_ENV: 'production' })).toContain('SLUICE_CRASH_AT');
+    expect(loadConfig('worker', crash).SLUICE_CRASH_AT).toBe('apply.afterCommit:2');
+  });
+});
+
+describe('a good configuration', () => {
+  it('has defaults and is frozen', () => {
+    const config = loadConfig('worker', good);
+    expect(config).toMatchObject({
+      TEMPORAL_NAMESPACE: 'default',
+      STREAM_PREFIX: 'plaid-',
+      UPDATE_TIMEOUT: 36 * 3_600_000,
+      PLAID_PRODUCTS: ['transactions'],
+      PLAID_CALLS_PER_SECOND: 38,
+      WORKER_ROLES: ['core', 'plaid'],
+    });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(config.SLUICE_CRASH_AT).toBe(undefined);
+  });
+
+  it('reads durations, lists and keys', () => {
+    const config = loadConfig('worker', {
+      ...good,
+      UPDATE_TIMEOUT: 'PT90M',
+      PLAID_PRODUCTS: 'transactions, auth',
+      PACE: '{"quiet":5}',
+      ENCRYPTION_KEYS: `new:${key},old:${Buffer.alloc(32, 8).toString('base64')}`,
+    });
+    expect(config.UPDATE_TIMEOUT).toBe(5_400_000);
+    expect(config.PLAID_PRODUCTS).toEqual(['transactions', 'auth']);
+    expect(config.PACE).toEqual({ quiet: 5 });
+    expect(config.ENCRYPTION_KEYS.map(({ id }) => id)).toEqual(['new', 'old']);
+  });
+
+  it("knows Plaid's hosts, and takes another base URL as it is", () => {
+    expect(plaidBaseUrl(loadConfig('server', good))).toBe('https://sandbox.plaid.com');
+    const production = loadConfig('server', { ...good, PLAID_ENV: 'production' });
+    expect(plaidBaseUrl(production)).toBe('https://production.plaid.com');
+    const other = { ...without('PLAID_ENV'), PLAID_BASE_URL: 'http://127.0.0.1:8290' };
+    expect(plaidBaseUrl(loadConfig('server', other))).toBe('http://127.0.0.1:8290');
+  });
+});
+
+describe('a duration', () => {
+  it.each([
+    ['P1D', 86_400_000],
+    ['PT36H', 129_600_000],
+    ['P1DT1H1M1.5S', 90_061_500],
+    ['PT0S', 0],
+    ['P0D', 0],
+  ])('%s is %d ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
+
+  it.each(['', 'P', 'PT', 'P1DT', '1D', 'PT1D', 'P1Y', 'P1M', 'P1W', '-PT1S', 'PT1,5S', 'pt1s', 'PT1S '])(
+    '"%s" is none',
+    (text) => expect(parseDuration(text)).toBe(null),
+  );
+});

@@ -1,0 +1,367 @@
+import fc from 'fast-check';
+import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../src/domain/item.js';
+import { nextStep, reduce, stateFrom } from '../../src/domain/item.js';
+import type { PageResult, RunEnd, UpdateOutcome } from '../../src/domain/mining.js';
+import { defaultPolicy } from '../../src/domain/policy.js';
+
+const t0 = Date.UTC(2026, 0, 1);
+const policy = defaultPolicy;
+
+const snapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
+  itemId: 'ItemA',
+  userId: 'u1',
+  institutionId: 'ins_1',
+  removed: false,
+  broken: false,
+  history: 'none',
+  hasCursor: false,
+  nextDueAt: null,
+  removalRequested: false,
+  numbersDue: false,
+  unsent: false,
+  webhooksWaiting: 0,
+  removalsWaiting: 0,
+  historyRunning: false,
+  ...changes,
+});
+
+const outcome = (changes: Partial<UpdateOutcome> = {}): UpdateOutcome => ({
+  added: 3,
+  modified: 0,
+  removed: 0,
+  accounts: 1,
+  changes: 4,
+  pages: 1,
+  history: 'complete',
+  ...changes,
+});
+
+const applied = (changes: Partial<UpdateOutcome> = {}, waiting = 0): PageResult => ({
+  kind: 'applied',
+  outcome: outcome(changes),
+  webhooksWaiting: waiting,
+  removalsWaiting: 0,
+  calls: 1,
+});
+
+const populated = (): ItemState =>
+  stateFrom(snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 + 3_600_000 }), policy, t0);
+
+/** Runs events and returns the state; `at` is the clock of each. */
+function play(state: ItemState, events: [ItemEvent, number][]): ItemState {
+  return events.reduce((current, [event, at]) => reduce(current, event, at), state);
+}
+
+describe('a newborn Item', () => {
+  it('updates at once, without a webhook', () => {
+    const born = stateFrom(snapshot(), policy, t0);
+    expect(nextStep(born, t0)).toEqual({ kind: 'startRun' });
+  });
+
+  it('does not take "not ready" for "empty": it polls with growing pauses', () => {
+    let state = stateFrom(snapshot(), policy, t0);
+    const pauses: number[] = [];
+    let now = t0;
+    for (let poll = 0; poll < 12; poll += 1) {
+      state = reduce(state, { kind: 'runStarted', updateId: `u${poll}` }, now);
+      state = reduce(state, { kind: 'pageEnded', result: { kind: 'notReady', calls: 1 }, random: 0.5 }, now);
+      expect(state.history).toBe('none');
+      expect(state.phase).toBe('created');
+      pauses.push(state.nextDueAt - now);
+      now = state.nextDueAt;
+    }
+    expect(pauses[0]).toBe(policy.pollFirst);
+    expect(pauses.at(-1)).toBe(policy.pollLongest);
+    expect([...pauses].sort((a, b) => a - b)).toEqual(pauses);
+  });
+
+  it('keeps polling until the history is complete, then waits for the jittered time-out', () => {
+    let state = stateFrom(snapshot(), policy, t0);
+    state = play(state, [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'initial' }), random: 0 }, t0],
+    ]);
+    expect(state.nextDueAt - t0).toBe(policy.pollFirst);
+    state = play(state, [
+      [{ kind: 'runStarted', updateId: 'b' }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'complete', added: 0, changes: 0 }), random: 0 }, t0],
+    ]);
+    expect(state.history).toBe('complete');
+    expect(state.nextDueAt - t0).toBe(24 * 3_600_000);
+  });
+});
+
+describe('webhooks', () => {
+  it('are coalesced: a burst makes one update, after the quiet period', () => {
+    let state = populated();
+    for (let n = 0; n < 5; n += 1) {
+      state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + n * 100);
+    }
+    expect(nextStep(state, t0 + 400)).toEqual({ kind: 'wait', until: t0 + 400 + policy.quiet });
+    expect(nextStep(state, t0 + 400 + policy.quiet)).toEqual({ kind: 'startRun' });
+  });
+
+  it('that never stop cannot put an update off beyond the deadline', () => {
+    let state = populated();
+    for (let ms = 0; ms < policy.quietDeadline; ms += 500) {
+      state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + ms);
+    }
+    expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+  });
+
+  it('during an update mean: once more', () => {
+    let state = play(populated(), [
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+      [{ kind: 'runStarted', updateId: 'a' }, t0 + 1000],
+      [{ kind: 'webhook', webhook: 'update' }, t0 + 1500],
+    ]);
+    expect(nextStep(state, t0 + 1500)).toEqual({ kind: 'page' });
+    state = reduce(state, { kind: 'pageEnded', result: applied({ changes: 0 }), random: 0 }, t0 + 2000);
+    expect(state.wanted).not.toBeNull();
+    expect(nextStep(state, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'startRun' });
+  });
+
+  it('that the database still holds after an update ask for another one', () => {
+    const state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: applied({ changes: 0 }, 2), random: 0 }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.betweenUpdates + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+  });
+
+  it('HISTORICAL_UPDATE hands the update to pageHistory, and nothing else writes meanwhile', () => {
+    let state = reduce(populated(), { kind: 'webhook', webhook: 'history' }, t0);
+    expect(nextStep(state, t0 + policy.quiet)).toEqual({ kind: 'history' });
+    state = reduce(state, { kind: 'historyStarted' }, t0 + policy.quiet);
+    state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 2000);
+    expect(nextStep(state, t0 + 60_000).kind).toBe('wait');
+    expect(nextStep(state, t0 + policy.quiet + policy.childCheck)).toEqual({ kind: 'lookAtHistory' });
+    const end: RunEnd = { kind: 'applied', outcome: outcome(), webhooksWaiting: 0, removalsWaiting: 0 };
+    state = reduce(
+      state,
+      { kind: 'historyEnded', end, calls: { sync: [], accounts: [] }, random: 0 },
+      t0 + 90_000,
+    );
+    expect(nextStep(state, t0 + 90_000)).toEqual({ kind: 'publish' });
+    state = reduce(state, { kind: 'published', done: true }, t0 + 91_000);
+    expect(nextStep(state, t0 + 99_000)).toEqual({ kind: 'startRun' });
+  });
+});
+
+describe('an update', () => {
+  it('restarts from its first page under another id when data moved, and gives up for a while after many times', () => {
+    let state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    state = reduce(
+      state,
+      { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 }, random: 0 },
+      t0,
+    );
+    expect(state.run).toMatchObject({ page: 1, rows: 500 });
+    for (let n = 1; n <= policy.restarts; n += 1) {
+      state = reduce(state, { kind: 'pageEnded', result: { kind: 'moved', calls: 1 }, random: 0 }, t0);
+      expect(state.run).toMatchObject({ page: 0, rows: 0, restarts: n });
+    }
+    expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
+  });
+
+  it('keeps its page and its place when a page cannot be had', () => {
+    let state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    state = reduce(
+      state,
+      { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 }, random: 0 },
+      t0,
+    );
+    const failure = { step: 'page', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+    state = reduce(state, { kind: 'stepFailed', step: 'page', failure }, t0);
+    expect(state.run).toMatchObject({ page: 1, rows: 500, failures: 1 });
+    expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
+    expect(nextStep(state, t0 + policy.retryFirst)).toEqual({ kind: 'page' });
+  });
+
+  it('that meets a broken Item waits for a human; a webhook makes it ask /item/get, not /transactions/sync', () => {
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    let state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 }, random: 0 }, t0],
+    ]);
+    expect(state.phase).toBe('needs_relink');
+    expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.brokenCheck });
+    state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 1000);
+    expect(nextStep(state, t0 + 1000)).toEqual({ kind: 'check' });
+    state = reduce(state, { kind: 'checked', result: 'broken', random: 0 }, t0 + 1000);
+    expect(nextStep(state, t0 + 1000).kind).toBe('wait');
+    state = reduce(state, { kind: 'checked', result: 'healthy', random: 0 }, t0 + 2000);
+    expect(nextStep(state, t0 + 2000 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+  });
+});
+
+describe('publishing', () => {
+  it('never blocks mining: a refused try gives way for its pause', () => {
+    let state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: applied(), random: 0 }, t0],
+    ]);
+    expect(nextStep(state, t0)).toEqual({ kind: 'publish' });
+    const failure = { step: 'publish', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+    state = reduce(state, { kind: 'stepFailed', step: 'publish', failure }, t0);
+    state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 1000);
+    expect(nextStep(state, t0 + 1000 + policy.betweenUpdates)).toEqual({ kind: 'startRun' });
+    expect(nextStep(state, t0 + policy.retryFirst)).toEqual({ kind: 'publish' });
+  });
+});
+
+describe('removal', () => {
+  it('goes before everything, then drains the outbox and ends', () => {
+    let state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    state = reduce(state, { kind: 'removalRequested' }, t0);
+    expect(nextStep(state, t0)).toEqual({ kind: 'remove' });
+    state = reduce(state, { kind: 'removed' }, t0);
+    expect(nextStep(state, t0)).toEqual({ kind: 'publish' });
+    state = reduce(state, { kind: 'published', done: true }, t0);
+    expect(nextStep(state, t0)).toEqual({ kind: 'end' });
+  });
+
+  it('a removed Item that is woken by a late webhook does nothing', () => {
+    const state = stateFrom(snapshot({ removed: true, webhooksWaiting: 1 }), policy, t0);
+    expect(nextStep(state, t0)).toEqual({ kind: 'end' });
+  });
+});
+
+describe('a state rebuilt from the row', () => {
+  it('takes up every intent', () => {
+    const rebuilt = (changes: Partial<ItemSnapshot>) =>
+      stateFrom(
+        snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 + 1e9, ...changes }),
+        policy,
+        t0,
+      );
+    expect(nextStep(rebuilt({}), t0)).toEqual({ kind: 'wait', until: t0 + 48 * 3_600_000 });
+    expect(nextStep(rebuilt({ unsent: true }), t0)).toEqual({ kind: 'publish' });
+    expect(nextStep(rebuilt({ numbersDue: true }), t0)).toEqual({ kind: 'numbers' });
+    expect(nextStep(rebuilt({ removalsWaiting: 1 }), t0)).toEqual({ kind: 'removals' });
+    expect(nextStep(rebuilt({ removalRequested: true }), t0)).toEqual({ kind: 'remove' });
+    expect(nextStep(rebuilt({ webhooksWaiting: 1 }), t0 + policy.quiet)).toEqual({ kind: 'startRun' });
+    expect(nextStep(rebuilt({ nextDueAt: t0 }), t0)).toEqual({ kind: 'startRun' });
+    expect(nextStep(rebuilt({ historyRunning: true, nextDueAt: t0 }), t0).kind).toBe('wait');
+    expect(nextStep(rebuilt({ broken: true, nextDueAt: t0 }), t0)).toEqual({ kind: 'check' });
+  });
+});
+
+describe('a due time that the row has earlier than the working copy', () => {
+  const due = (at: number): ItemEvent => ({
+    kind: 'reloaded',
+    snapshot: snapshot({ history: 'complete', hasCursor: true, nextDueAt: at }),
+  });
+
+  it('is kept by an idle Item, else the sweep would find it due for ever', () => {
+    const state = play(populated(), [
+      [{ kind: 'foundDue' }, t0],
+      [due(t0 - 1), t0],
+    ]);
+    expect(nextStep(state, t0)).toEqual({ kind: 'startRun' });
+  });
+
+  it('and later than it changes nothing', () => {
+    expect(reduce(populated(), due(t0 + 7_200_000), t0).nextDueAt).toBe(t0 + 3_600_000);
+  });
+
+  it('does not take from a poll the pause that it has earned', () => {
+    const polling = play(stateFrom(snapshot(), policy, t0), [
+      [{ kind: 'runStarted', updateId: 'u1' }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'notReady', calls: 1 }, random: 0.5 }, t0],
+      [{ kind: 'reloaded', snapshot: snapshot({ nextDueAt: t0 - 60_000 }) }, t0],
+    ]);
+    expect(polling.nextDueAt).toBe(t0 + policy.pollFirst);
+  });
+});
+
+describe('any order of events', () => {
+  const failure = { step: 'x', type: 'TIMED_OUT' as const, at: new Date(t0).toISOString() };
+  const random = fc.double({ min: 0, max: 0.999, noNaN: true });
+  const end = fc.constantFrom<RunEnd>(
+    { kind: 'applied', outcome: outcome(), webhooksWaiting: 1, removalsWaiting: 1 },
+    { kind: 'notReady' },
+    { kind: 'needsUser', error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' } },
+    { kind: 'gone' },
+  );
+  const result = fc.oneof(
+    end.map((ended): PageResult => ({ ...ended, calls: 1 })),
+    fc.constantFrom<PageResult>({ kind: 'staged', rows: 5, calls: 2 }, { kind: 'moved', calls: 1 }),
+  );
+  const steps: WorkKind[] = [
+    'page',
+    'startRun',
+    'history',
+    'lookAtHistory',
+    'publish',
+    'numbers',
+    'removals',
+    'reload',
+    'check',
+    'remove',
+  ];
+  const event = fc.oneof(
+    fc.constantFrom<ItemEvent>(
+      { kind: 'linked' },
+      { kind: 'webhook', webhook: 'update' },
+      { kind: 'webhook', webhook: 'history' },
+      { kind: 'webhook', webhook: 'removals' },
+      { kind: 'removalRequested' },
+      { kind: 'runStarted', updateId: 'x' },
+      { kind: 'historyStarted' },
+      { kind: 'historyLost' },
+      { kind: 'historyAlive' },
+      { kind: 'published', done: true },
+      { kind: 'published', done: false },
+      { kind: 'numbersEnded' },
+      { kind: 'removalsEnded', changes: 1 },
+      { kind: 'removed' },
+      { kind: 'foundDue' },
+      { kind: 'reloaded', snapshot: snapshot({ unsent: true, webhooksWaiting: 3, numbersDue: true }) },
+      { kind: 'reloaded', snapshot: null },
+    ),
+    fc.record({ kind: fc.constant('pageEnded' as const), result, random }),
+    fc.record({
+      kind: fc.constant('historyEnded' as const),
+      end,
+      calls: fc.constant({ sync: [], accounts: [] }),
+      random,
+    }),
+    fc.record({
+      kind: fc.constant('checked' as const),
+      result: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const),
+      random,
+    }),
+    fc.record({
+      kind: fc.constant('stepFailed' as const),
+      step: fc.constantFrom(...steps),
+      failure: fc.constant(failure),
+    }),
+  ) as fc.Arbitrary<ItemEvent>;
+
+  it('keeps the state plain JSON, removed Items removed, and the next step possible', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(event, fc.integer({ min: 0, max: 60_000 })), { maxLength: 60 }),
+        (events) => {
+          let now = t0;
+          let state = stateFrom(snapshot(), policy, now);
+          let removed = false;
+          for (const [next, pause] of events) {
+            now += pause;
+            state = reduce(state, next, now);
+            removed ||= next.kind === 'removed' || (next.kind === 'reloaded' && next.snapshot === null);
+            if (removed) expect(state.phase).toBe('removed');
+            expect(JSON.parse(JSON.stringify(state))).toEqual(state);
+            const step = nextStep(state, now);
+            if (step.kind === 'page') expect(state.run).not.toBeNull();
+            if (step.kind === 'wait') expect(step.until).toBeGreaterThan(now);
+            if (step.kind === 'end') expect(state.phase).toBe('removed');
+            if (state.child !== null) expect(['page', 'startRun', 'history']).not.toContain(step.kind);
+          }
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+});

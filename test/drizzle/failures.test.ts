@@ -1,0 +1,85 @@
+import { createStores } from '../../drizzle/index.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import type { World } from './world.js';
+import { linkedItem, newId, openWorld, pageOf, transaction, updateOf } from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+describe('what PostgreSQL refuses or cannot do', () => {
+  it('is UPSTREAM_DOWN when nobody answers', async () => {
+    const sql = openDatabase('postgres://u:canary-password@127.0.0.1:1/none', { max: 1 });
+    try {
+      const asked = createStores(sql).ping();
+      await expect(asked).rejects.toMatchObject({ name: 'Failure', type: 'UPSTREAM_DOWN' });
+      await expect(asked).rejects.not.toThrow(/canary/);
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  });
+
+  it('is UPSTREAM_DOWN when the connection is cut in the middle, and the pool recovers', async () => {
+    const item = await linkedItem(world);
+    await world.sql.unsafe(`
+      CREATE OR REPLACE FUNCTION cut_connection() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+      CREATE TRIGGER cut_connection BEFORE INSERT ON transactions FOR EACH ROW
+        WHEN (NEW.item_id = '${item.itemId}') EXECUTE FUNCTION cut_connection()`);
+    const update = updateOf(item, 'u', pageOf(item, '', 'c', false, { added: [transaction('t')] }));
+    await expect(world.stores.mining.apply(update)).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await world.sql`DROP TRIGGER cut_connection ON transactions`;
+    expect(await world.stores.mining.apply(update)).toMatchObject({ kind: 'applied', outcome: { added: 1 } });
+  });
+
+  it('is UPSTREAM_DOWN when a statement takes longer than it may', async () => {
+    const item = await linkedItem(world);
+    const sql = openDatabase(world.url, { max: 2, statementTimeoutMs: 200 });
+    try {
+      const stores = createStores(sql);
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR UPDATE`;
+        await expect(
+          stores.items.markBroken(
+            item.itemId,
+            { error_type: 'a', error_code: 'b' },
+            '2030-01-01T00:00:00.000Z',
+          ),
+        ).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      });
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
+  });
+
+  it('is a Failure that quotes neither rows nor parameters', async () => {
+    const tries = [
+      world.stores.reads.item('canary\u0000'),
+      world.stores.reads.ensureUser('canary\u0000'),
+      world.stores.items.markBroken(
+        'x',
+        { error_type: 'canary\u0000', error_code: 'b' },
+        '2030-01-01T00:00:00.000Z',
+      ),
+      world.stores.reads.transactions(
+        { itemIds: ['x'], statuses: ['posted'], format: 'raw', from: 'canary' },
+        1,
+        null,
+      ),
+    ];
+    for (const end of await Promise.allSettled(tries)) {
+      expect(end).toMatchObject({ status: 'rejected', reason: { name: 'Failure', type: 'BAD_REQUEST' } });
+      expect(end.status === 'rejected' && String((end.reason as Error).stack)).not.toMatch(/canary/);
+    }
+  });
+
+  it('is the same alert once', async () => {
+    const key = newId('alert');
+    const alert = { kind: 'record_parked' as const, key, item_id: null, detail: { code: 'a\u0000b' } };
+    await Promise.all([1, 2, 3].map(() => world.stores.alerts.raise(alert)));
+    const rows = await world.sql`SELECT detail FROM alerts WHERE key = ${key}`;
+    expect(rows).toHaveLength(1);
+  });
+});

@@ -1,0 +1,170 @@
+import type { World } from './world.js';
+import {
+  account,
+  linkedItem,
+  openWorld,
+  pageOf,
+  runUpdate,
+  sealed,
+  storedChanges,
+  transaction,
+  updateOf,
+  webhook,
+  farHorizon,
+} from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+
+describe('a broken Item', () => {
+  it('keeps the time of its first error through newer codes, and counts episodes', async () => {
+    const { itemId } = await linkedItem(world);
+    const { items, reads } = world.stores;
+    await items.markHealthy(itemId);
+    await items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    const first = await reads.item(itemId);
+    expect(first).toMatchObject({
+      status: 'ERROR',
+      phase: 'needs_relink',
+      error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
+    });
+    await items.markBroken(
+      itemId,
+      { ...loginRequired, error_code: 'ITEM_LOCKED' },
+      '2030-06-06T00:00:00.000Z',
+    );
+    const second = await reads.item(itemId);
+    expect(second?.error).toEqual({ ...first?.error, error_code: 'ITEM_LOCKED' });
+    expect(await items.snapshot(itemId)).toMatchObject({
+      broken: true,
+      nextDueAt: Date.parse('2030-06-06T00:00:00.000Z'),
+    });
+    await items.markHealthy(itemId);
+    expect(await reads.item(itemId)).toMatchObject({ status: 'ACTIVE', error: null, phase: 'created' });
+    await items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    const [row] = await world.sql`SELECT error_episode AS n FROM items WHERE item_id = ${itemId}`;
+    expect(row?.['n']).toBe(2);
+  });
+
+  it('that is healthy again is due at once: its next check lies hours ahead', async () => {
+    const { itemId } = await linkedItem(world);
+    await world.stores.items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await world.stores.items.markHealthy(itemId);
+    const [row] =
+      await world.sql`SELECT next_due_at <= clock_timestamp() AS due FROM items WHERE item_id = ${itemId}`;
+    expect(row?.['due']).toBe(true);
+  });
+});
+
+describe('removal', () => {
+  it('erases secrets, drops pages, closes accounts with removed events, ends webhooks, once', async () => {
+    const item = await linkedItem(world);
+    const { itemId } = item;
+    const { items, mining, reads, webhooks } = world.stores;
+    await runUpdate(world, item, [{ added: [transaction('t1')] }], {
+      accounts: [account('acc-1'), account('acc-2')],
+    });
+    await items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
+    await mining.stagePage(itemId, 'next', 0, farHorizon, pageOf(item, 'x', 'y', true, {}));
+    const pending = await webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
+    await Promise.all([items.finishRemoval(itemId), items.finishRemoval(itemId)]);
+    const removedAt = (await reads.item(itemId))?.removed_at;
+    await items.finishRemoval(itemId);
+
+    expect(await reads.item(itemId)).toMatchObject({
+      status: 'REMOVED',
+      phase: 'removed',
+      removed_at: removedAt,
+      error: null,
+    });
+    expect(await items.credentials(itemId, { forRemoval: true })).toBeNull();
+    const [left] = await world.sql`
+      SELECT (SELECT count(*)::int FROM account_numbers WHERE item_id = ${itemId}) AS numbers,
+        (SELECT count(*)::int FROM staged_pages WHERE item_id = ${itemId}) AS pages,
+        access_token_key_id AS key, access_token_data_key AS data, access_token_ciphertext AS cipher
+      FROM items WHERE item_id = ${itemId}`;
+    expect(left).toEqual({ numbers: 0, pages: 0, key: null, data: null, cipher: null });
+    expect((await webhooks.get(pending.webhookId))?.outcome).toEqual({
+      state: 'ignored',
+      reason: 'item_removed',
+    });
+    const changes = await storedChanges(world, itemId);
+    expect(
+      changes.map(({ sequence, subject, removed, version }) => [sequence, subject, removed, version]),
+    ).toEqual([
+      [1, 'acc-1', false, 1],
+      [2, 'acc-2', false, 1],
+      [3, 't1', false, 1],
+      [4, 'acc-1', true, 2],
+      [5, 'acc-2', true, 2],
+    ]);
+    expect(changes[3]).toMatchObject({
+      raw: { account_id: 'acc-1' },
+      refined: { id: 'acc-1', status: 'closed', name: 'Checking acc-1', version: 2 },
+    });
+    expect(Object.keys(changes[3]?.raw ?? {})).toEqual(['account_id']);
+    expect(await items.snapshot(itemId)).toMatchObject({ removed: true, unsent: true, webhooksWaiting: 0 });
+  });
+
+  it('leaves no way back: no update, no numbers, no error, no error healed', async () => {
+    const item = await linkedItem(world);
+    const { items, mining } = world.stores;
+    await items.finishRemoval(item.itemId);
+    expect(await mining.apply(updateOf(item, 'u', pageOf(item, '', 'c', false, {})))).toEqual({
+      kind: 'gone',
+    });
+    expect(await mining.settleRemovals(item.itemId, [], ['t'])).toBe(0);
+    await items.saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
+    await items.markBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await mining.stagePage(item.itemId, 'late', 0, farHorizon, pageOf(item, '', 'y', true, {}));
+    const [row] = await world.sql`
+      SELECT error_code, next_due_at, update_started_at,
+        (SELECT count(*)::int FROM account_numbers n WHERE n.item_id = i.item_id) AS numbers
+      FROM items i WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ error_code: null, next_due_at: null, update_started_at: null, numbers: 0 });
+  });
+
+  it('ends late webhooks with the reason that it is told', async () => {
+    const { itemId } = await linkedItem(world);
+    await world.stores.items.finishRemoval(itemId);
+    const late = await world.stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
+    expect(await world.stores.items.ignoreWebhooks(itemId, 'item_removed')).toBe(1);
+    expect(await world.stores.items.ignoreWebhooks(itemId, 'item_removed')).toBe(0);
+    expect((await world.stores.webhooks.get(late.webhookId))?.outcome.reason).toBe('item_removed');
+  });
+});
+
+describe('account numbers', () => {
+  it('are replaced as a whole, and the intent to read them is cleared', async () => {
+    const { itemId } = await linkedItem(world);
+    const { items } = world.stores;
+    await items.saveNumbers(itemId, [
+      { accountId: 'a', sealed: sealed('1') },
+      { accountId: 'b', sealed: sealed('2') },
+    ]);
+    await items.saveNumbers(itemId, [{ accountId: 'b', sealed: sealed('3') }]);
+    const rows = await world.sql<{ account_id: string; text: Uint8Array }[]>`
+      SELECT account_id, numbers_ciphertext AS text FROM account_numbers WHERE item_id = ${itemId}`;
+    expect(rows.map((row) => [row.account_id, Buffer.from(row.text).toString()])).toEqual([['b', '3']]);
+    expect((await items.snapshot(itemId))?.numbersDue).toBe(false);
+  });
+
+  it('stay as they were when one of the new ones cannot be stored', async () => {
+    const { itemId } = await linkedItem(world);
+    const { items } = world.stores;
+    await items.saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
+    await expect(
+      items.saveNumbers(itemId, [
+        { accountId: 'b', sealed: sealed('2') },
+        { accountId: 'b', sealed: sealed('3') },
+      ]),
+    ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    const rows = await world.sql`SELECT account_id FROM account_numbers WHERE item_id = ${itemId}`;
+    expect(rows.map((row) => row['account_id'])).toEqual(['a']);
+  });
+});

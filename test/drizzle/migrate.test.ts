@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import postgres from 'postgres';
+import { migrate } from '../../drizzle/migrate.js';
+import { testStack } from '../stack/testStack.js';
+
+const name = `migrate_${randomUUID().replaceAll('-', '')}`;
+const admin = postgres(testStack().database_url, { max: 1, onnotice: () => undefined });
+const url = new URL(testStack().database_url);
+url.pathname = `/${name}`;
+
+beforeAll(() => admin.unsafe(`CREATE DATABASE ${name}`));
+afterAll(async () => {
+  await admin.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  await admin.end({ timeout: 5 });
+});
+
+async function applied(): Promise<{ hash: string }[]> {
+  const sql = postgres(url.href, { max: 1, onnotice: () => undefined });
+  try {
+    return await sql<{ hash: string }[]>`SELECT hash FROM drizzle.__drizzle_migrations ORDER BY id`;
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+it('a database that cannot be reached or opened is a Failure without its address', async () => {
+  const closed = new URL(url);
+  closed.port = '1';
+  closed.password = 'canary-password';
+  await expect(migrate(closed.href)).rejects.toMatchObject({ name: 'Failure', type: 'UPSTREAM_DOWN' });
+  const wrong = new URL(url);
+  wrong.password = 'canary-password';
+  await expect(migrate(wrong.href)).rejects.toMatchObject({ name: 'Failure' });
+  await expect(migrate(wrong.href)).rejects.not.toThrow(/canary/);
+});
+
+it('eight migrators at once: one applies, all succeed, and once more changes nothing', async () => {
+  await Promise.all(Array.from({ length: 8 }, () => migrate(url.href)));
+  const first = await applied();
+  expect(first.length).toBeGreaterThan(1);
+  expect(new Set(first.map((row) => row.hash)).size).toBe(first.length);
+  await migrate(url.href);
+  expect(await applied()).toEqual(first);
+});

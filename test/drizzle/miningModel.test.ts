@@ -1,0 +1,312 @@
+import fc from 'fast-check';
+import type { MinedPage } from '../../src/domain/minedPage.js';
+import type { History } from '../../src/domain/mining.js';
+import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
+import type { Update } from '../../src/domain/ports.js';
+import type { ModelPage } from './miningModel.js';
+import { MiningModel } from './miningModel.js';
+import { storedItem } from './storedItem.js';
+import type { Said, TestItem, World } from './world.js';
+import { account, dueAt, linkedItem, openWorld, pageOf, transaction } from './world.js';
+
+// Few ids and few values, so that pages collide, repeat and contradict each other all the time.
+const ids = ['t1', 't2', 't3', 't4', 't5'];
+const plaidRow: fc.Arbitrary<PlaidTransaction> = fc
+  .record({
+    id: fc.constantFrom(...ids),
+    amount: fc.constantFrom(-3, 12.5, 0.1),
+    pending: fc.boolean(),
+    account_id: fc.constantFrom('acc-1', 'acc-2'),
+    date: fc.constantFrom('2026-05-04', '2026-05-05'),
+  })
+  .map(({ id, ...rest }) => transaction(id, rest));
+const removedRow = fc.record({
+  transaction_id: fc.constantFrom(...ids),
+  account_id: fc.constantFrom('acc-1', 'acc-2', null),
+});
+const pageRows: fc.Arbitrary<Said> = fc.record({
+  added: fc.array(plaidRow, { maxLength: 4 }),
+  modified: fc.array(plaidRow, { maxLength: 3 }),
+  removed: fc.uniqueArray(removedRow, { maxLength: 3, selector: (row) => row.transaction_id }),
+});
+const openAccounts: fc.Arbitrary<PlaidAccount[]> = fc
+  .uniqueArray(fc.constantFrom('acc-1', 'acc-2', 'acc-3'), { maxLength: 3 })
+  .chain((open) =>
+    fc.tuple(...open.map((id) => fc.constantFrom('Checking', 'Saving').map((name) => account(id, { name })))),
+  );
+
+/** What else happens around the pages of an update. */
+type Disturbance =
+  /** A late attempt stages the page with other rows, before or after the real one. */
+  | { kind: 'zombieStages'; at: number; rows: Said; first: boolean }
+  /** The run gives up at this page, with or without dropping what is staged, and starts again under a new id. */
+  | { kind: 'restart'; at: number; discard: boolean }
+  /** The database crashes: unlogged tables are empty afterwards. */
+  | { kind: 'crash'; at: number }
+  /** An attempt whose answer was lost applies again, with other rows. */
+  | { kind: 'applyAgain'; rows: Said }
+  /** The attempt that a restart abandoned comes to its end after all. */
+  | { kind: 'zombieApplies'; rows: Said; early: boolean };
+
+const position = fc.nat({ max: 3 });
+const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
+  fc.record({
+    kind: fc.constant('zombieStages' as const),
+    at: position,
+    rows: pageRows,
+    first: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('restart' as const), at: position, discard: fc.boolean() }),
+  fc.record({ kind: fc.constant('crash' as const), at: position }),
+  fc.record({ kind: fc.constant('applyAgain' as const), rows: pageRows }),
+  fc.record({ kind: fc.constant('zombieApplies' as const), rows: pageRows, early: fc.boolean() }),
+);
+
+interface Story {
+  pages: Said[];
+  accounts: PlaidAccount[];
+  history: History | null;
+  disturbances: Disturbance[];
+}
+const story: fc.Arbitrary<Story> = fc.record({
+  pages: fc.array(pageRows, { minLength: 1, maxLength: 4 }),
+  accounts: openAccounts,
+  history: fc.constantFrom<History | null>('initial', 'complete', 'none', null),
+  disturbances: fc.array(disturbance, { maxLength: 3 }),
+});
+
+/** Drives the store and the model through the same steps and compares every answer. */
+class Drive {
+  private updates = 0;
+  readonly model: MiningModel;
+
+  constructor(
+    private readonly world: World,
+    private readonly item: TestItem,
+  ) {
+    this.model = new MiningModel(
+      {
+        item_id: item.itemId,
+        user_id: item.userId,
+        institution_id: 'ins_1',
+      },
+      'acc-1',
+    );
+  }
+
+  private get mining() {
+    return this.world.stores.mining;
+  }
+
+  private mined(given: ModelPage, hasMore: boolean): MinedPage {
+    return pageOf(this.item, given.cursor, given.nextCursor, hasMore, given.rows);
+  }
+
+  private async begin(updateId: string, number: number): Promise<string | null> {
+    const start = await this.mining.beginPage(this.item.itemId, updateId, number);
+    expect(start).toMatchObject(this.model.begin(updateId, number));
+    return start.kind === 'fetch' ? start.cursor : null;
+  }
+
+  private async stage(updateId: string, number: number, given: ModelPage): Promise<void> {
+    const horizon = '2026-06-01T09:59:00.000Z';
+    const { itemId } = this.item;
+    const answer = await this.mining.stagePage(itemId, updateId, number, horizon, this.mined(given, true));
+    expect(answer).toEqual({ rows: this.model.stage(updateId, number, given) });
+  }
+
+  private async apply(updateId: string, pageNumber: number, last: ModelPage, told: Story): Promise<string> {
+    const accountsAsOf = new Date(Date.UTC(2026, 5, 1, 0, this.updates)).toISOString();
+    const update: Update = {
+      itemId: this.item.itemId,
+      updateId,
+      pageNumber,
+      page: this.mined(last, false),
+      accounts: told.accounts,
+      accountsAsOf,
+      horizon: '2026-06-01T09:59:00.000Z',
+      history: told.history,
+      dueAt,
+    };
+    const expected = this.model.apply({
+      updateId,
+      pageNumber,
+      page: last,
+      accounts: told.accounts,
+      asOf: accountsAsOf,
+      history: told.history,
+    });
+    expect(await this.mining.apply(update)).toEqual(expected);
+    return expected.kind;
+  }
+
+  /** One update with everything that disturbs it, until it is applied. */
+  async tell(told: Story): Promise<void> {
+    this.updates += 1;
+    const base = `u${this.updates}`;
+    let pending = told.disturbances;
+    const take = <K extends Disturbance['kind']>(
+      kind: K,
+      at: number,
+    ): Extract<Disturbance, { kind: K }>[] => {
+      const taken = pending.filter((one) => one.kind === kind && (!('at' in one) || one.at === at));
+      pending = pending.filter((one) => !taken.includes(one));
+      return taken as Extract<Disturbance, { kind: K }>[];
+    };
+    const abandoned: { updateId: string; number: number; cursor: string }[] = [];
+    let restarts = 0;
+    let number = 0;
+    for (;;) {
+      const updateId = restarts === 0 ? base : `${base}.${restarts}`;
+      if (take('crash', number).length > 0) {
+        await this.world.sql`DELETE FROM staged_pages WHERE item_id = ${this.item.itemId}`;
+        this.model.loseStaged();
+      }
+      const cursor = await this.begin(updateId, number);
+      if (cursor === null) {
+        // A zombie staged what was to be the last page, or pages are lost: both are a new start.
+        if (this.model.begin(updateId, number).kind === 'staged' && number + 1 < told.pages.length) {
+          number += 1;
+          continue;
+        }
+        restarts += 1;
+        number = 0;
+        continue;
+      }
+      const [restart] = take('restart', number);
+      if (restart !== undefined) {
+        if (restart.discard) {
+          await this.mining.discard(this.item.itemId, updateId);
+          this.model.discard(updateId);
+        }
+        abandoned.push({ updateId, number, cursor });
+        restarts += 1;
+        number = 0;
+        continue;
+      }
+      const rows = told.pages[number] ?? {};
+      const mine: ModelPage = { cursor, nextCursor: `${updateId}/${number}`, rows };
+      const zombies = take('zombieStages', number).map((one) => ({
+        first: one.first,
+        page: { cursor, nextCursor: `${updateId}/${number}z`, rows: one.rows },
+      }));
+      for (const zombie of zombies) if (zombie.first) await this.stage(updateId, number, zombie.page);
+      if (number + 1 < told.pages.length) {
+        await this.stage(updateId, number, mine);
+        for (const zombie of zombies) if (!zombie.first) await this.stage(updateId, number, zombie.page);
+        number += 1;
+        continue;
+      }
+      for (const early of pending.filter((one) => one.kind === 'zombieApplies' && one.early)) {
+        const late = abandoned.at(-1);
+        if (late === undefined || early.kind !== 'zombieApplies') continue;
+        const last = { cursor: late.cursor, nextCursor: `${late.updateId}/zombie`, rows: early.rows };
+        await this.apply(late.updateId, late.number, last, told);
+      }
+      if ((await this.apply(updateId, number, mine, told)) === 'moved') {
+        await this.mining.discard(this.item.itemId, updateId);
+        this.model.discard(updateId);
+        restarts += 1;
+        number = 0;
+        continue;
+      }
+      for (const one of pending) {
+        if (one.kind === 'applyAgain') {
+          await this.apply(updateId, number, { ...mine, rows: one.rows }, { ...told, accounts: [] });
+        }
+        if (one.kind !== 'zombieApplies') continue;
+        for (const late of abandoned) {
+          const last = { cursor: late.cursor, nextCursor: `${late.updateId}/zombie`, rows: one.rows };
+          await this.apply(late.updateId, late.number, last, told);
+        }
+      }
+      return;
+    }
+  }
+
+  /** The tables are what the model says. */
+  async compare(): Promise<void> {
+    const stored = storedItem(this.world.sql, this.item.itemId);
+    const { model } = this;
+    const [transactions, accounts, outbox, row, staged] = await Promise.all([
+      stored.transactions(),
+      stored.accounts(),
+      stored.outbox(),
+      stored.row(),
+      stored.staged(),
+    ]);
+    expect(
+      transactions.map(({ transaction_id, account_id, status, raw, refined, version }) => {
+        return { transaction_id, account_id, status, raw, refined, version };
+      }),
+    ).toEqual(
+      [...model.transactions.keys()].sort().map((id) => {
+        const { account_id, status, raw, version } = model.transactions.get(id)!;
+        return { transaction_id: id, account_id, status, raw, refined: model.refinedOf(id), version };
+      }),
+    );
+    for (const { date, amount, currency, raw } of transactions) {
+      const columns = { date: raw?.['date'] ?? '-infinity', amount: raw?.['amount']?.toString() ?? null };
+      expect({ date, amount }).toEqual(columns);
+      expect(currency).toBe(raw === null ? null : 'USD');
+    }
+    expect(
+      accounts.map(({ account_id, status, is_main, raw, version, as_of }) => {
+        return { account_id, status, is_main, raw, version, as_of: as_of.toISOString() };
+      }),
+    ).toEqual(
+      [...model.accounts.keys()].sort().map((id) => {
+        return { account_id: id, is_main: id === 'acc-1', ...model.accounts.get(id)! };
+      }),
+    );
+    expect(outbox).toEqual(model.outbox);
+    const newest = (record: string): number =>
+      model.outbox.filter((change) => change.record === record).at(-1)?.sequence ?? 0;
+    expect(row).toMatchObject({
+      cursor: model.cursor,
+      history: model.history,
+      last_update_id: model.last?.updateId,
+      last_update_outcome: model.last?.outcome,
+      last_sequence: model.outbox.length,
+      last_transaction_sequence: newest('transaction'),
+      last_account_sequence: newest('account'),
+      update_started_at: null,
+    });
+    expect(row['unsent_since'] === null).toBe(model.outbox.length === 0);
+    const due = model.history === 'complete' ? dueAt.complete : dueAt.incomplete;
+    expect(row['next_due_at']).toEqual(new Date(due));
+    expect(staged).toBe(0);
+  }
+}
+
+describe('updates of an Item', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld();
+  });
+  afterAll(() => world.close());
+
+  it('leave the tables as a model without a database says, whatever disturbs them', async () => {
+    const seen = { applied: 0, tombstones: 0, removals: 0, pages: 0, accounts: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.array(story, { minLength: 1, maxLength: 5 }), async (stories) => {
+        const drive = new Drive(world, await linkedItem(world));
+        for (const told of stories) {
+          await drive.tell(told);
+          await drive.compare();
+          seen.applied += 1;
+          seen.pages += drive.model.last?.outcome.pages ?? 0;
+        }
+        for (const { raw } of drive.model.transactions.values()) seen.tombstones += raw === null ? 1 : 0;
+        seen.removals += drive.model.outbox.filter((change) => change.removed).length;
+        seen.accounts += drive.model.outbox.filter((change) => change.record === 'account').length;
+      }),
+      { numRuns: 25 },
+    );
+    // The stories are worth telling: they had several pages, tombstones, removals and accounts.
+    expect(seen.pages).toBeGreaterThan(seen.applied);
+    expect(seen.tombstones).toBeGreaterThan(0);
+    expect(seen.removals).toBeGreaterThan(seen.tombstones);
+    expect(seen.accounts).toBeGreaterThan(0);
+  });
+});

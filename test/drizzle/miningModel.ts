@@ -1,0 +1,225 @@
+import { furtherHistory } from '../../src/domain/mining.js';
+import type { History, UpdateOutcome } from '../../src/domain/mining.js';
+import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
+import type { RecordOwner } from '../../src/domain/refine.js';
+import { refineAccount, refineTransaction } from '../../src/domain/refine.js';
+import type { Said } from './world.js';
+
+interface ModelTransaction {
+  raw: PlaidTransaction | null;
+  /** Null for a tombstone. */
+  account_id: string | null;
+  status: string;
+  version: number;
+}
+
+interface ModelAccount {
+  raw: PlaidAccount;
+  status: 'open' | 'closed';
+  as_of: string;
+  version: number;
+}
+
+export interface ModelChange {
+  sequence: number;
+  record: 'transaction' | 'account';
+  removed: boolean;
+  subject: string;
+  version: number;
+  raw: unknown;
+  refined: Record<string, unknown>;
+}
+
+export interface ModelPage {
+  cursor: string;
+  nextCursor: string;
+  rows: Said;
+}
+
+export interface ModelUpdate {
+  updateId: string;
+  pageNumber: number;
+  page: ModelPage;
+  accounts: PlaidAccount[];
+  asOf: string;
+  history: History | null;
+}
+
+const sizeOf = ({ rows }: ModelPage): number => {
+  const gone = new Set((rows.removed ?? []).map((row) => row.transaction_id));
+  const listed = [...(rows.added ?? []), ...(rows.modified ?? [])].map((raw) => raw.transaction_id);
+  return new Set([...gone, ...listed]).size;
+};
+
+/** What an Item's tables have to hold, told one event at a time and without a database. */
+export class MiningModel {
+  readonly transactions = new Map<string, ModelTransaction>();
+  readonly accounts = new Map<string, ModelAccount>();
+  readonly outbox: ModelChange[] = [];
+  readonly staged = new Map<string, Map<number, ModelPage>>();
+  cursor = '';
+  history: History = 'none';
+  last: { updateId: string; outcome: UpdateOutcome } | null = null;
+
+  constructor(
+    private readonly owner: RecordOwner,
+    private readonly mainAccountId: string,
+  ) {}
+
+  begin(updateId: string, page: number): { kind: string; cursor?: string } {
+    if (this.last?.updateId === updateId) return { kind: 'ended' };
+    const pages = this.staged.get(updateId);
+    if (pages?.has(page)) return { kind: 'staged' };
+    if (page === 0) return { kind: 'fetch', cursor: this.cursor };
+    const before = pages?.get(page - 1);
+    return before === undefined ? { kind: 'missing' } : { kind: 'fetch', cursor: before.nextCursor };
+  }
+
+  /** Rows of the page that is staged afterwards: the first one wins. */
+  stage(updateId: string, number: number, page: ModelPage): number {
+    const pages = this.staged.get(updateId) ?? new Map<number, ModelPage>();
+    this.staged.set(updateId, pages);
+    const first = pages.get(number) ?? page;
+    pages.set(number, first);
+    return sizeOf(first);
+  }
+
+  discard(updateId: string): void {
+    this.staged.delete(updateId);
+  }
+
+  loseStaged(): void {
+    this.staged.clear();
+  }
+
+  apply(update: ModelUpdate): { kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } {
+    if (this.last?.updateId === update.updateId) return { kind: 'applied', outcome: this.last.outcome };
+    const pages = this.staged.get(update.updateId) ?? new Map<number, ModelPage>();
+    const chain: ModelPage[] = [];
+    for (let number = 0; number < update.pageNumber; number += 1) {
+      const page = pages.get(number);
+      if (page === undefined) return { kind: 'moved' };
+      chain.push(page);
+    }
+    if (pages.size !== update.pageNumber) return { kind: 'moved' };
+    chain.push(update.page);
+    let expected = this.cursor;
+    for (const page of chain) {
+      if (page.cursor !== expected) return { kind: 'moved' };
+      expected = page.nextCursor;
+    }
+
+    const before = this.outbox.length;
+    this.applyAccounts(update.accounts, update.asOf);
+    const accounts = this.outbox.length - before;
+    const counts = this.applyRows(chain);
+    this.cursor = update.page.nextCursor;
+    this.history = furtherHistory(this.history, update.history);
+    this.staged.clear();
+    const outcome: UpdateOutcome = {
+      ...counts,
+      accounts,
+      changes: this.outbox.length - before,
+      pages: chain.length,
+      history: this.history,
+    };
+    this.last = { updateId: update.updateId, outcome };
+    return { kind: 'applied', outcome };
+  }
+
+  private applyAccounts(open: PlaidAccount[], asOf: string): void {
+    const listed = new Map(open.map((raw) => [raw.account_id, raw]));
+    const known = [...this.accounts.keys()].sort();
+    for (const [id, raw] of listed) {
+      const stored = this.accounts.get(id);
+      if (stored !== undefined) stored.as_of = asOf;
+      const same = stored?.status === 'open' && JSON.stringify(stored.raw) === JSON.stringify(raw);
+      if (!same) this.changeAccount(id, raw, 'open', asOf);
+    }
+    for (const id of known) {
+      const stored = this.accounts.get(id);
+      if (stored === undefined || listed.has(id) || stored.status === 'closed') continue;
+      this.changeAccount(id, stored.raw, 'closed', stored.as_of);
+    }
+  }
+
+  private changeAccount(id: string, raw: PlaidAccount, status: 'open' | 'closed', asOf: string): void {
+    const version = (this.accounts.get(id)?.version ?? 0) + 1;
+    this.accounts.set(id, { raw, status, as_of: asOf, version });
+    const is_main = id === this.mainAccountId;
+    const refined = refineAccount(raw, { ...this.owner, status, is_main, as_of: asOf });
+    const removed = status === 'closed';
+    const told = removed ? { account_id: id } : raw;
+    this.record({ record: 'account', removed, subject: id, version, raw: told, refined });
+  }
+
+  /** Every mention is an event; the last one of an id decides and has its place. */
+  private applyRows(chain: ModelPage[]): { added: number; modified: number; removed: number } {
+    const final = new Map<string, { raw: PlaidTransaction | null; accountId: string | null }>();
+    for (const { rows } of chain) {
+      for (const raw of [...(rows.added ?? []), ...(rows.modified ?? [])]) {
+        final.delete(raw.transaction_id);
+        final.set(raw.transaction_id, { raw, accountId: raw.account_id });
+      }
+      for (const row of rows.removed ?? []) {
+        final.delete(row.transaction_id);
+        final.set(row.transaction_id, { raw: null, accountId: row.account_id ?? null });
+      }
+    }
+    const counts = { added: 0, modified: 0, removed: 0 };
+    for (const [id, { raw, accountId }] of final) {
+      const stored = this.transactions.get(id);
+      const version = (stored?.version ?? 0) + 1;
+      if (raw !== null) {
+        const refined = refineTransaction(raw, this.owner);
+        if (stored?.status === refined.status && JSON.stringify(stored.raw) === JSON.stringify(raw)) continue;
+        this.transactions.set(id, { raw, account_id: raw.account_id, status: refined.status, version });
+        this.record({ record: 'transaction', removed: false, subject: id, version, raw, refined });
+        counts[version === 1 ? 'added' : 'modified'] += 1;
+      } else if (stored?.status !== 'removed') {
+        const account_id = stored === undefined ? accountId : stored.account_id;
+        this.transactions.set(id, { raw: stored?.raw ?? null, account_id, status: 'removed', version });
+        const ids = { transaction_id: id, account_id };
+        const refined = this.refinedOf(id);
+        this.record({ record: 'transaction', removed: true, subject: id, version, raw: ids, refined });
+        counts.removed += 1;
+      }
+    }
+    return counts;
+  }
+
+  /** A stored transaction as refined, without its version. */
+  refinedOf(id: string): object {
+    const stored = this.transactions.get(id);
+    if (stored === undefined) throw new Error(`no transaction ${id}`);
+    if (stored.raw !== null) return { ...refineTransaction(stored.raw, this.owner), status: stored.status };
+    return {
+      ...this.owner,
+      id,
+      account_id: stored.account_id,
+      status: 'removed',
+      direction: null,
+      amount: null,
+      currency: null,
+      date: null,
+      authorized_date: null,
+      datetime: null,
+      authorized_datetime: null,
+      description: null,
+      merchant: { name: null, id: null, logo_url: null, website: null },
+      category: null,
+      channel: null,
+      check_number: null,
+      location: null,
+      replaces: null,
+    };
+  }
+
+  private record(change: Omit<ModelChange, 'sequence' | 'refined'> & { refined: object }): void {
+    this.outbox.push({
+      ...change,
+      sequence: this.outbox.length + 1,
+      refined: { ...change.refined, version: change.version },
+    });
+  }
+}

@@ -1,0 +1,155 @@
+import type { World } from './world.js';
+import {
+  exchangedItem,
+  linkedItem,
+  newId,
+  openWorld,
+  runUpdate,
+  sealed,
+  transaction,
+  webhook,
+} from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+const grace = 60_000;
+/** An Item with nothing due at all: everything sent, nothing intended, the next update far ahead. */
+async function quietItem() {
+  const item = await linkedItem(world);
+  await world.sql`
+    UPDATE items SET next_due_at = clock_timestamp() + interval '1 day', numbers_due_at = NULL, unsent_since = NULL
+    WHERE item_id = ${item.itemId}`;
+  return item;
+}
+const due = async (limit = 100) => (await world.stores.sweep.findDue(limit, grace)).map((one) => one.itemId);
+const set = (itemId: string, columns: Record<string, string | null>) =>
+  world.sql`UPDATE items SET ${world.sql(columns)} WHERE item_id = ${itemId}`;
+const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+
+describe('what is due', () => {
+  it('is no Item that waits for nothing, that was due just now, or that is not admitted', async () => {
+    const quiet = await quietItem();
+    const fresh = await linkedItem(world);
+    const pending = await exchangedItem(world);
+    await set(pending.itemId, { next_due_at: ago(60) });
+    await world.stores.webhooks.store(webhook(fresh.itemId, 'SYNC_UPDATES_AVAILABLE'));
+    const found = await due();
+    for (const { itemId } of [quiet, fresh, pending]) expect(found).not.toContain(itemId);
+  });
+
+  it.each([
+    ['an update', 'next_due_at', false],
+    ['a removal', 'removal_requested_at', false],
+    ['numbers', 'numbers_due_at', true],
+    ['unsent rows', 'unsent_since', true],
+  ])('is %s that is late (%s)', async (_, column, alsoWhenRemoved) => {
+    const item = await quietItem();
+    await set(item.itemId, { [column]: ago(0.5) });
+    expect(await due()).not.toContain(item.itemId);
+    await set(item.itemId, { [column]: ago(2) });
+    expect(await world.stores.sweep.findDue(100, grace)).toContainEqual({
+      itemId: item.itemId,
+      userId: item.userId,
+    });
+    await set(item.itemId, { removed_at: ago(1) });
+    expect((await due()).includes(item.itemId)).toBe(alsoWhenRemoved);
+  });
+
+  it('is a webhook without an outcome, unless its Item waits for a person', async () => {
+    const item = await quietItem();
+    const { webhookId } = await world.stores.webhooks.store(webhook(item.itemId, 'DEFAULT_UPDATE'));
+    await world.sql`UPDATE webhooks SET received_at = ${ago(2)} WHERE webhook_id = ${webhookId}`;
+    expect(await due()).toContain(item.itemId);
+    const inADay = new Date(Date.now() + 86_400_000).toISOString();
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.markBroken(item.itemId, error, inADay);
+    expect(await due()).not.toContain(item.itemId);
+    await set(item.itemId, { error_type: null, error_code: null, error_since: null });
+    expect(await due()).toContain(item.itemId);
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${webhookId}`;
+    expect(await due()).not.toContain(item.itemId);
+  });
+
+  it('comes once an Item, the longest waiting first, and no more than asked for', async () => {
+    const [late, later, latest] = [await quietItem(), await quietItem(), await quietItem()];
+    await set(later.itemId, { next_due_at: ago(50_000), unsent_since: ago(3) });
+    await set(latest.itemId, { unsent_since: ago(60_000), numbers_due_at: ago(5) });
+    await set(late.itemId, { next_due_at: ago(40_000) });
+    const wanted = [latest.itemId, later.itemId, late.itemId];
+    expect((await due()).slice(0, 3)).toEqual(wanted);
+    expect(await due(2)).toEqual(wanted.slice(0, 2));
+  });
+
+  it('ends with the work: after an update that changed nothing only its next time is left', async () => {
+    const item = await quietItem();
+    await runUpdate(world, item, [{ added: [transaction('t1')] }]);
+    await set(item.itemId, { unsent_since: ago(2) });
+    expect(await due()).toContain(item.itemId);
+    for (const [record, to] of [
+      ['account', 1],
+      ['transaction', 2],
+    ] as const) {
+      for (const form of ['raw', 'refined'] as const) {
+        await world.stores.outbox.markSent(item.itemId, record, form, 0, to);
+      }
+    }
+    expect(await due()).not.toContain(item.itemId);
+  });
+});
+
+describe('webhooks of nobody', () => {
+  it('end after a day, those of Items that are ours or are being linked stay', async () => {
+    const item = await quietItem();
+    const linking = await exchangedItem(world);
+    const discarded = await exchangedItem(world);
+    await world.stores.links.discardItem(discarded.itemId);
+    const unknown = newId('item');
+    const ids = [item.itemId, linking.itemId, discarded.itemId, unknown];
+    for (const id of ids) await world.stores.webhooks.store(webhook(id, 'SYNC_UPDATES_AVAILABLE'));
+    const ended = async () => {
+      const rows = await world.sql<{ item_id: string; reason: string }[]>`
+        SELECT item_id, reason FROM webhooks WHERE item_id = ANY(${ids}::text[]) AND outcome = 'ignored'`;
+      expect(rows.every((row) => row.reason === 'unknown_item')).toBe(true);
+      return rows.map((row) => row.item_id).sort();
+    };
+    const shift = (hours: number) => world.sql`
+      UPDATE webhooks SET received_at = clock_timestamp() - ${`${hours} hours`}::interval
+      WHERE item_id = ANY(${ids}::text[])`;
+    await shift(23);
+    expect(await world.stores.sweep.settleUnknown()).toBe(0);
+    await shift(25);
+    expect(await world.stores.sweep.settleUnknown()).toBe(2);
+    expect(await ended()).toEqual([discarded.itemId, unknown].sort());
+  });
+});
+
+describe('links left half way', () => {
+  it('are found until they are finished, the oldest first', async () => {
+    const { links } = world.stores;
+    const [received, exchanged, finished] = [newId('hash'), await exchangedItem(world), newId('hash')];
+    for (const token_hash of [received, finished]) {
+      await links.receive({
+        token_hash,
+        user_id: exchanged.userId,
+        application_id: 'default',
+        publicToken: sealed('public'),
+        institution_id: null,
+        accounts: [],
+        main_account_id: null,
+      });
+    }
+    await links.finish(finished, { kind: 'outcome_unknown' });
+    const mine = async () => {
+      const found = await world.stores.sweep.findStaleLinks(100, grace);
+      return found.filter((one) => one.userId === exchanged.userId).map((one) => one.tokenHash);
+    };
+    expect(await mine()).toEqual([]);
+    await world.sql`UPDATE links SET updated_at = ${ago(2)} WHERE user_id = ${exchanged.userId}`;
+    await world.sql`UPDATE links SET updated_at = ${ago(9)} WHERE token_hash = ${exchanged.tokenHash}`;
+    expect(await mine()).toEqual([exchanged.tokenHash, received]);
+  });
+});

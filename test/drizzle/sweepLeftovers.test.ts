@@ -1,0 +1,29 @@
+import type { World } from './world.js';
+import { linkedItem, openWorld } from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+it('numbers of a broken Item are not called for: they wait for its repair', async () => {
+  const { itemId } = await linkedItem(world);
+  const broken = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+  await world.stores.items.markBroken(itemId, broken, '2030-01-01T00:00:00.000Z');
+  await world.sql`UPDATE items SET numbers_due_at = now() - interval '1 hour' WHERE item_id = ${itemId}`;
+  const due = async () => (await world.stores.sweep.findDue(10, 1_000)).map((row) => row.itemId);
+  expect(await due()).toEqual([]);
+  await world.sql`UPDATE items SET error_code = NULL WHERE item_id = ${itemId}`;
+  expect(await due()).toEqual([itemId]);
+});
+
+it('pages that a late attempt left behind are dropped, those of an update on its way stay', async () => {
+  await world.sql`
+    INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, staged_at)
+    SELECT 'item', 'days-' || n, 0, '', 'x', now(), 0, '[]', now() - n * interval '1 day' - interval '1 minute'
+    FROM generate_series(0, 3) n`;
+  await world.stores.sweep.settleUnknown();
+  const rows = await world.sql`SELECT update_id FROM staged_pages ORDER BY 1`;
+  expect(rows.map((row) => row['update_id'] as string)).toEqual(['days-0', 'days-1']);
+});

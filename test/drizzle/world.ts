@@ -1,0 +1,262 @@
+import { randomUUID } from 'node:crypto';
+import type postgres from 'postgres';
+import { createStores } from '../../drizzle/index.js';
+import type { Stores } from '../../drizzle/index.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import type { AccountIdentity } from '../../src/domain/accounts.js';
+import { identityOf } from '../../src/domain/accounts.js';
+import { minedPage } from '../../src/domain/minedPage.js';
+import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../src/domain/plaid.js';
+import type { NewWebhook, Sealed, Update } from '../../src/domain/ports.js';
+import { readWebhook } from '../../src/domain/webhook.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
+
+/** A migrated database of its own for one test file, its stores, and a second pool for a second process. */
+export interface World {
+  url: string;
+  sql: postgres.Sql;
+  stores: Stores;
+  close(): Promise<void>;
+}
+
+export async function openWorld(): Promise<World> {
+  const database = await createTestDatabase();
+  const sql = openDatabase(database.url, { max: 12 });
+  return {
+    url: database.url,
+    sql,
+    stores: createStores(sql),
+    async close() {
+      await sql.end({ timeout: 5 });
+      await database.drop();
+    },
+  };
+}
+
+export const newId = (prefix: string): string => `${prefix}-${randomUUID().slice(0, 13)}`;
+
+export const sealed = (text: string): Sealed => ({
+  keyId: 'key-1',
+  dataKey: Buffer.from(`key of ${text}`),
+  ciphertext: Buffer.from(text),
+});
+
+export function account(id: string, changes: Partial<PlaidAccount> = {}): PlaidAccount {
+  return {
+    account_id: id,
+    balances: {
+      available: 90.5,
+      current: 100,
+      limit: null,
+      iso_currency_code: 'USD',
+      unofficial_currency_code: null,
+    },
+    mask: '0000',
+    name: `Checking ${id}`,
+    official_name: null,
+    type: 'depository',
+    subtype: 'checking',
+    persistent_account_id: null,
+    ...changes,
+  };
+}
+
+export function transaction(id: string, changes: Partial<PlaidTransaction> = {}): PlaidTransaction {
+  return {
+    transaction_id: id,
+    account_id: 'acc-1',
+    amount: 12.34,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+    date: '2026-11-20',
+    name: `Coffee ${id}`,
+    pending: false,
+    ...changes,
+  };
+}
+
+export interface TestItem {
+  itemId: string;
+  userId: string;
+}
+
+export interface Linking {
+  userId?: string;
+  itemId?: string;
+  institutionId?: string | null;
+  accounts?: AccountIdentity[];
+  replaceable?: string[];
+  mainAccountId?: string | null;
+}
+
+/** A link up to the stored Item; `admit` is the caller's. */
+export async function exchangedItem(
+  { stores }: World,
+  linking: Linking = {},
+): Promise<TestItem & { tokenHash: string }> {
+  const userId = linking.userId ?? newId('user');
+  const itemId = linking.itemId ?? newId('item');
+  const tokenHash = newId('hash');
+  await stores.links.receive({
+    token_hash: tokenHash,
+    user_id: userId,
+    application_id: 'default',
+    publicToken: sealed(`public-${itemId}`),
+    institution_id: null,
+    accounts: [],
+    main_account_id: null,
+  });
+  await stores.links.beginExchange(tokenHash);
+  await stores.links.storeExchanged(tokenHash, { itemId, accessToken: sealed(`access-${itemId}`) });
+  return { itemId, userId, tokenHash };
+}
+
+export function admission(item: TestItem & { tokenHash: string }, linking: Linking = {}) {
+  return {
+    tokenHash: item.tokenHash,
+    itemId: item.itemId,
+    institutionId: linking.institutionId === undefined ? 'ins_1' : linking.institutionId,
+    institutionName: 'First Platypus Bank',
+    consentExpiresAt: null,
+    mainAccountId: linking.mainAccountId === undefined ? 'acc-1' : linking.mainAccountId,
+    accounts: linking.accounts ?? [identityOf(account('acc-1'))],
+    replaceable: linking.replaceable ?? [],
+  };
+}
+
+export async function linkedItem(
+  world: World,
+  linking: Linking = {},
+): Promise<TestItem & { tokenHash: string }> {
+  const item = await exchangedItem(world, linking);
+  const admitted = await world.stores.links.admit(admission(item, linking));
+  if (admitted.kind !== 'admitted') throw new Error(`not admitted: ${admitted.kind}`);
+  return item;
+}
+
+/** What one answer of Plaid's says. */
+export interface Said {
+  added?: PlaidTransaction[];
+  modified?: PlaidTransaction[];
+  removed?: PlaidRemovedTransaction[];
+}
+
+export function pageOf(item: TestItem, cursor: string, nextCursor: string, hasMore: boolean, said: Said) {
+  return minedPage(
+    cursor,
+    {
+      added: said.added ?? [],
+      modified: said.modified ?? [],
+      removed: said.removed ?? [],
+      accounts: [],
+      next_cursor: nextCursor,
+      has_more: hasMore,
+      transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+    },
+    { item_id: item.itemId, user_id: item.userId, institution_id: 'ins_1' },
+  );
+}
+
+export const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
+export const accountsAsOf = '2026-11-21T06:00:00.000Z';
+export const farHorizon = '2999-01-01T00:00:00Z';
+
+/** The update that ends with `page`; the pages before it must be staged. */
+export function updateOf(
+  item: TestItem,
+  updateId: string,
+  page: Update['page'],
+  changes: Partial<Update> = {},
+): Update {
+  return {
+    itemId: item.itemId,
+    updateId,
+    page,
+    pageNumber: 0,
+    accounts: [account('acc-1')],
+    accountsAsOf,
+    horizon: farHorizon,
+    history: 'complete',
+    dueAt,
+    ...changes,
+  };
+}
+
+export async function durableCursor({ sql }: World, itemId: string): Promise<string> {
+  const [row] = await sql<[{ cursor: string }]>`SELECT cursor FROM items WHERE item_id = ${itemId}`;
+  return row.cursor;
+}
+
+/** A whole update from the durable cursor: all pages but the last are staged, then everything is applied. */
+export async function runUpdate(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
+  const updateId = newId('update');
+  let cursor = await durableCursor(world, item.itemId);
+  for (const [number, said] of pages.entries()) {
+    const next = newId('cursor');
+    const last = number === pages.length - 1;
+    const page = pageOf(item, cursor, next, !last, said);
+    if (last)
+      return world.stores.mining.apply(updateOf(item, updateId, page, { pageNumber: number, ...changes }));
+    await world.stores.mining.stagePage(item.itemId, updateId, number, farHorizon, page);
+    cursor = next;
+  }
+  throw new Error('an update has at least one page');
+}
+
+export interface StoredTransaction {
+  id: string;
+  status: string;
+  version: number;
+  raw: PlaidTransaction | null;
+  refined: Record<string, unknown>;
+  sanitized: boolean;
+  xmin: string;
+}
+
+export async function storedTransactions(
+  { sql }: World,
+  itemId: string,
+): Promise<Map<string, StoredTransaction>> {
+  const rows = await sql<StoredTransaction[]>`
+    SELECT transaction_id AS id, status, version, raw, refined, sanitized, xmin::text FROM transactions
+    WHERE item_id = ${itemId} ORDER BY transaction_id`;
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+export interface StoredChange {
+  sequence: number;
+  record: 'transaction' | 'account';
+  removed: boolean;
+  subject: string;
+  version: number;
+  raw: Record<string, unknown>;
+  refined: Record<string, unknown>;
+}
+
+export async function storedChanges({ sql }: World, itemId: string): Promise<StoredChange[]> {
+  return sql<StoredChange[]>`
+    SELECT sequence, record, removed, subject, version, raw, refined FROM outbox
+    WHERE item_id = ${itemId} ORDER BY sequence`;
+}
+
+export function webhook(itemId: string | null, code: string, more: Record<string, unknown> = {}): NewWebhook {
+  const body = JSON.stringify({
+    webhook_type: 'TRANSACTIONS',
+    webhook_code: code,
+    item_id: itemId,
+    ...more,
+  });
+  const read = readWebhook(body);
+  return {
+    source: 'plaid',
+    verdict: 'accepted',
+    body: Buffer.from(body),
+    headers: { 'content-type': 'application/json' },
+    webhook_type: read.webhook_type,
+    webhook_code: read.webhook_code,
+    item_id: read.item_id,
+    kind: read.kind,
+    removed_ids: read.removed_ids,
+    reason: read.ignored,
+  };
+}

@@ -1,0 +1,165 @@
+import type { Client } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { PageResult } from '../../src/domain/mining.js';
+import { until } from './until.js';
+import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
+import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
+import { tellWhatWaits } from './scenarios.js';
+import type { Running, System } from './system.js';
+import { startSystem } from './system.js';
+
+const sync = '/transactions/sync';
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({
+    transactionsPerItem: 20,
+    simulatorArgs: ['--initial-after-ms', '86400000'],
+    worker: false,
+    // Small enough that a backfill continues as new several times.
+    pace: { continueAfter: 24, pollFirst: 60_000, pollLongest: 60_000 },
+  });
+});
+tellWhatWaits();
+afterAll(async () => {
+  closeOracle(system);
+  await system.stop();
+});
+
+/** What Temporal remembers of the Item's pages, over all runs of its workflows. */
+async function minedPages(client: Client, itemId: string): Promise<{ needed: number; repeats: number }> {
+  const applied = new Map<string, number>();
+  let needed = 0;
+  let repeats = 0;
+  for await (const { workflowId, runId } of client.workflow.list({ query: `SluiceItem = '${itemId}'` })) {
+    const { events = [] } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+    for (const event of events ?? []) {
+      const end = event.activityTaskCompletedEventAttributes;
+      if (!end) continue;
+      const scheduled = events?.find((other) => String(other.eventId) === String(end.scheduledEventId));
+      const order = scheduled?.activityTaskScheduledEventAttributes;
+      if (order?.activityType?.name !== 'minePage') continue;
+      const [input] = order.input?.payloads ?? [];
+      const [output] = end.result?.payloads ?? [];
+      if (!input || !output) continue;
+      const { updateId } = defaultPayloadConverter.fromPayload<{ updateId: string }>(input);
+      const result = defaultPayloadConverter.fromPayload<PageResult>(output);
+      repeats += result.calls - 1;
+      if (result.kind === 'applied') applied.set(updateId, result.outcome.pages);
+      if (result.kind === 'notReady') needed += 1;
+    }
+  }
+  for (const pages of applied.values()) needed += pages;
+  return { needed, repeats };
+}
+
+/** Calls of an Item's `/transactions/sync` beyond those that its updates needed: at most one for each attempt that was cut off. */
+async function expectFewExtraCalls(itemId: string): Promise<number> {
+  const { needed, repeats } = await minedPages(system.client, itemId);
+  const calls = await callsOf(system, itemId, sync);
+  expect({ itemId, extra: calls - needed, repeats }).toEqual({
+    itemId,
+    extra: Math.min(calls - needed, repeats),
+    repeats,
+  });
+  return calls - needed;
+}
+
+/** An Item whose bank has something to tell and has not begun to: two pages, or one. */
+async function linkWaiting(pages: 1 | 2): Promise<string> {
+  const itemId = await linkItem(system);
+  await change(system, itemId, { add: rows(pages === 2 ? 500 : 5) });
+  return itemId;
+}
+
+describe('a worker killed with -9', () => {
+  const points = [
+    'page.beforeCall:2',
+    'page.afterAnswer:2',
+    'page.afterStaging',
+    'apply.before',
+    'apply.afterCommit',
+    'publish.beforePut:2',
+    'publish.afterPut',
+    'publish.afterPut:3',
+    'publish.afterMark',
+  ];
+  let items: string[] = [];
+  const survived: string[] = [];
+
+  it('leaves Items behind', async () => {
+    const worker = await system.startWorker();
+    items = await Promise.all(points.map((point) => linkWaiting(point.startsWith('page.') ? 2 : 1)));
+    await until(async () => {
+      const calls = await Promise.all(items.map((itemId) => callsOf(system, itemId, sync)));
+      return calls.every((count) => count > 0);
+    });
+    await worker.stop();
+  });
+
+  it.each(points)('at %s', async (point) => {
+    // The only worker, and it dies there; the next one takes over what it left, and dies at a point of its own.
+    const worker = await system.startWorker({ SLUICE_CRASH_AT: point });
+    await advance(system, String(items[points.indexOf(point)]), 'historical');
+    expect(await worker.process.exited).toEqual({ code: null, signal: 'SIGKILL' });
+    system.workers.splice(system.workers.indexOf(worker), 1);
+    survived.push(point);
+  });
+
+  it('loses nothing, invents nothing, and costs Plaid one more call at most', async () => {
+    expect(survived).toEqual(points);
+    await system.startWorker();
+    const told = await Promise.all(items.map((itemId) => expectTruth(system, itemId)));
+    expect(told.filter(({ transactions }) => transactions >= 500)).toHaveLength(3);
+    const extra = await Promise.all(items.map(expectFewExtraCalls));
+    const sum = extra.reduce((total, calls) => total + calls, 0);
+    // `page.beforeCall` dies before it calls; the crash points after the answer cost a call each.
+    expect(sum).toBeGreaterThan(0);
+    expect(sum).toBeLessThanOrEqual(points.length);
+  }, 180_000);
+
+  it('at moments of chance, while workflows continue as new', async () => {
+    const seed = Date.now() % 1_000_000;
+    process.stderr.write(`seed of the moments at which workers are killed: ${seed}\n`);
+    const chance = mulberry32(seed);
+    await system.sim('/_sim/faults', {
+      match: { path: sync },
+      fault: { latency_ms: 300 },
+      times: 1_000,
+    });
+    const items: string[] = [];
+    for (let kill = 0; kill < 4; kill += 1) {
+      const itemId = await linkWaiting(kill % 2 === 0 ? 2 : 1);
+      items.push(itemId);
+      await advance(system, itemId, 'historical');
+      await new Promise((resolve) => setTimeout(resolve, 500 + chance() * 4_000));
+      const [victim] = system.workers as [Running];
+      await victim.kill();
+      await system.startWorker();
+    }
+    await Promise.all(items.map((itemId) => expectTruth(system, itemId)));
+    await Promise.all(items.map(expectFewExtraCalls));
+    const runs = await Promise.all(
+      items.map((itemId) =>
+        system.client.workflow.count(`SluiceItem = '${itemId}' AND ExecutionStatus = 'ContinuedAsNew'`),
+      ),
+    );
+    expect(runs.some(({ count }) => count > 0)).toBe(true);
+    await until(async () => {
+      const { count } = await system.client.workflow.count("ExecutionStatus = 'Failed'");
+      return count === 0;
+    });
+    await expectHealthy(system);
+  }, 240_000);
+});
+
+/** A small generator of numbers in [0, 1): the same seed gives the same moments. */
+function mulberry32(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

@@ -1,0 +1,294 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Client } from '@temporalio/client';
+import postgres from 'postgres';
+import type { ChildProcess, Exit } from '../../local/childProcess.js';
+import { launch, logTail } from '../../local/childProcess.js';
+import { testStack, workflowBundleFile } from '../stack/testStack.js';
+import { createNamespace, until } from '../workflows/harness.js';
+
+/**
+ * The whole of Sluice for one test file: API, worker and simulator as processes of their own, with a database, a
+ * Temporal namespace and streams that no other file touches.
+ */
+export interface System {
+  api: Api;
+  sim: Sim;
+  sql: postgres.Sql;
+  client: Client;
+  streamPrefix: string;
+  urls: { api: string; simulator: string; kinesis: string };
+  adminKey: string;
+  /** Starts a worker; `env` on top of the usual one (a crash point, say). */
+  startWorker(env?: Record<string, string>): Promise<Running>;
+  /** Starts the API again; `env` on top of the usual one. */
+  startApi(env?: Record<string, string>): Promise<void>;
+  stopApi(): Promise<Exit | undefined>;
+  /** As a crash: SIGKILL, and waits until it is gone. */
+  killApi(): Promise<void>;
+  /** Workers that run. */
+  workers: Running[];
+  /** Everything that the processes have written so far. */
+  logs(): string;
+  stop(): Promise<void>;
+}
+
+export interface Running {
+  process: ChildProcess;
+  stop(): Promise<void>;
+  /** As a crash: SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
+}
+
+export interface Answer<Body = Record<string, unknown>> {
+  status: number;
+  headers: Headers;
+  body: Body;
+}
+
+export type Api = <Body = Record<string, any>>(
+  method: string,
+  route: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer<Body>>;
+
+/** A call to the simulator: Plaid's endpoints with credentials, its own controls under `/_sim`. */
+export type Sim = <Body = Record<string, any>>(
+  route: string,
+  body?: unknown,
+  method?: string,
+) => Promise<Body>;
+
+/** Paces that let a test see in seconds what takes minutes in production. */
+const fastPace = {
+  quiet: 100,
+  quietDeadline: 500,
+  betweenUpdates: 200,
+  pollFirst: 1_000,
+  pollLongest: 5_000,
+  retryFirst: 500,
+  retryLongest: 2_000,
+  brokenCheck: 2_000,
+  childCheck: 3_000,
+};
+
+export interface SystemOptions {
+  transactionsPerItem?: number;
+  simulatorArgs?: string[];
+  env?: Record<string, string>;
+  /** On top of `env`, for the API alone: addresses of proxies that a test can cut, say. */
+  apiEnv?: Record<string, string>;
+  pace?: Record<string, unknown>;
+  /** Default true. */
+  worker?: boolean;
+  sweepGrace?: string;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export async function startSystem(options: SystemOptions = {}): Promise<System> {
+  const id = randomBytes(5).toString('hex');
+  const dir = mkdtempSync(path.join(tmpdir(), 'sluice-e2e-'));
+  const stack = testStack();
+  const [{ client, connection, namespace }, databaseUrl, apiPort] = await Promise.all([
+    createNamespace(),
+    createDatabase(stack.database_url, `e2e_${id}`),
+    freePort(),
+  ]);
+  const sql = postgres(databaseUrl, { max: 3, onnotice: () => undefined });
+  const adminKey = `admin-${randomBytes(16).toString('hex')}`;
+  const processes: ChildProcess[] = [];
+  const run = async (name: string, entry: string, args: string[], env: Record<string, string>) => {
+    const file = fileURLToPath(new URL(`../../${entry}`, import.meta.url));
+    const child = await launch({
+      name,
+      command: process.execPath,
+      args: ['--enable-source-maps', '--import', import.meta.resolve('tsx'), file, ...args],
+      env,
+      logFile: path.join(dir, `${name}.log`),
+    });
+    processes.push(child);
+    return child;
+  };
+  const alive = (child: ChildProcess): void => {
+    const exit = child.exit();
+    if (exit)
+      throw new Dead(`${child.name} ended (${exit.signal ?? exit.code}):\n${logTail(child.logFile, 20)}`);
+  };
+  const ready = async (child: ChildProcess, condition: () => Promise<boolean> | boolean): Promise<void> => {
+    let dead: Dead | undefined;
+    await until(async () => {
+      try {
+        alive(child);
+      } catch (error) {
+        dead = error as Dead;
+        return true;
+      }
+      return condition();
+    });
+    if (dead) throw dead;
+  };
+
+  const simulatorPort = await freePort();
+  const simulator = await run(
+    'simulator',
+    'simulator/main.ts',
+    [
+      '--port',
+      String(simulatorPort),
+      '--transactions-per-item',
+      String(options.transactionsPerItem ?? 200),
+      ...(options.simulatorArgs ?? []),
+    ],
+    {},
+  );
+  const urls = {
+    api: `http://127.0.0.1:${apiPort}`,
+    simulator: `http://127.0.0.1:${simulatorPort}`,
+    kinesis: stack.kinesis_endpoint,
+  };
+  const streamPrefix = `t${id}-`;
+  const env: Record<string, string> = {
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: stack.temporal_address,
+    TEMPORAL_NAMESPACE: namespace,
+    PLAID_BASE_URL: urls.simulator,
+    PLAID_CLIENT_ID: 'test-client',
+    PLAID_SECRET: 'canary-plaid-secret',
+    PUBLIC_URL: urls.api,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    KINESIS_ENDPOINT: urls.kinesis,
+    STREAM_PREFIX: streamPrefix,
+    ENCRYPTION_KEYS: `t1:${randomBytes(32).toString('base64')}`,
+    ADMIN_API_KEY: adminKey,
+    HOST: '127.0.0.1',
+    PORT: String(apiPort),
+    LOG_LEVEL: 'info',
+    PACE: JSON.stringify({ ...fastPace, ...options.pace }),
+    WORKFLOW_BUNDLE: workflowBundleFile(),
+    PLAID_CALLS_PER_SECOND: '0',
+    PLAID_FIRST_CALLS_PER_SECOND: '0',
+    SWEEP_EVERY: 'PT1S',
+    SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
+    ...options.env,
+  };
+  await ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok);
+
+  const provisioning = await run('provision', 'src/provision.ts', [], env);
+  const provisioned = await provisioning.exited;
+  if (provisioned.code !== 0) throw new Error(logTail(provisioning.logFile, 20));
+
+  let api: ChildProcess | undefined;
+  const startApi = async (more: Record<string, string> = {}): Promise<void> => {
+    api = await run('api', 'src/server.ts', [], { ...env, ...options.apiEnv, ...more });
+    await ready(api, async () => (await fetch(`${urls.api}/livez`)).ok);
+  };
+  const stopApi = async (): Promise<Exit | undefined> => api?.stop('SIGTERM', 35_000);
+  const killApi = async (): Promise<void> => void (await api?.stop('SIGKILL', 1_000));
+  const workers: Running[] = [];
+  let started = 0;
+  const startWorker = async (more: Record<string, string> = {}): Promise<Running> => {
+    const name = `worker${(started += 1)}`;
+    const child = await run(name, 'src/worker.ts', [], { ...env, ...more });
+    await ready(child, () => readFileSync(child.logFile, 'utf8').includes('"worker ready"'));
+    const leave = (): void => void workers.splice(workers.indexOf(running), 1);
+    const running: Running = {
+      process: child,
+      async stop() {
+        leave();
+        await child.stop('SIGTERM', 35_000);
+      },
+      async kill() {
+        leave();
+        await child.stop('SIGKILL', 1_000);
+      },
+    };
+    workers.push(running);
+    return running;
+  };
+  await Promise.all([startApi(), ...(options.worker === false ? [] : [startWorker()])]);
+
+  return {
+    sql,
+    client,
+    streamPrefix,
+    urls,
+    adminKey,
+    workers,
+    startWorker,
+    startApi,
+    stopApi,
+    killApi,
+    api: async (method, route, body, headers = {}) => {
+      const response = await fetch(`${urls.api}${route}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${adminKey}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+        signal: AbortSignal.timeout(60_000),
+      });
+      const text = await response.text();
+      const json = (response.headers.get('content-type') ?? '').includes('json');
+      return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : { text } };
+    },
+    sim: async (route, body, method) => {
+      const response = await fetch(`${urls.simulator}${route}`, {
+        method: method ?? (body === undefined ? 'GET' : 'POST'),
+        headers: {
+          'content-type': 'application/json',
+          'plaid-client-id': 'test-client',
+          'plaid-secret': 'x',
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(30_000),
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(`simulator ${route}: ${response.status} ${text}`);
+      return text === '' ? {} : JSON.parse(text);
+    },
+    logs: () =>
+      [...new Set(processes.map((child) => child.logFile))]
+        .map((file) => readFileSync(file, 'utf8'))
+        .join('\n'),
+    async stop() {
+      await Promise.all(processes.map((child) => child.stop('SIGTERM', 35_000)));
+      await sql.end({ timeout: 5 });
+      await connection.close();
+      await dropDatabase(stack.database_url, `e2e_${id}`);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+class Dead extends Error {}
+
+async function createDatabase(adminUrl: string, name: string): Promise<string> {
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined });
+  await admin.unsafe(`CREATE DATABASE ${name}`);
+  await admin.end();
+  const url = new URL(adminUrl);
+  url.pathname = `/${name}`;
+  return url.toString();
+}
+
+async function dropDatabase(adminUrl: string, name: string): Promise<void> {
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined });
+  await admin.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  await admin.end();
+}

@@ -1,0 +1,21 @@
+let over = false;
+
+/**
+ * Asks again until the answer is true; an error counts as "not yet". The test's own time-out ends the test, the end of the test
+ * file ends the asking: else what a failed test still waits for would keep the process alive.
+ */
+export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 100): Promise<void> {
+  for (;;) {
+    if (over) throw new Error('the test file is over');
+    const met = await Promise.resolve()
+      .then(condition)
+      .catch(() => false);
+    if (met) return;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+/** Ends everything that is still being waited for. */
+export function endWaiting(): void {
+  over = true;
+}

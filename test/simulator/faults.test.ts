@@ -1,0 +1,151 @@
+import { Products } from 'plaid';
+import { refusalOf, Rig } from './rig.js';
+
+describe('faults', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await Rig.start();
+  });
+  afterAll(() => rig.close());
+  afterEach(() => rig.control('DELETE', '/_sim/faults'));
+
+  const fault = (body: object) => rig.control<{ fault_id: string }>('POST', '/_sim/faults', body);
+  const broken = (call: Promise<unknown>) =>
+    call.then(
+      () => 'answered',
+      (error: { code?: string; response?: unknown }) =>
+        error.response ? 'refused' : (error.code ?? 'broken'),
+    );
+
+  it('answer with any of Plaid’s errors, as often as asked', async () => {
+    const { accessToken } = await rig.link();
+    const get = () => rig.api.itemGet({ access_token: accessToken });
+    for (const [code, type, status] of [
+      ['INTERNAL_SERVER_ERROR', 'API_ERROR', 500],
+      ['PLANNED_MAINTENANCE', 'API_ERROR', 503],
+      ['INSTITUTION_DOWN', 'INSTITUTION_ERROR', 400],
+      ['TRANSACTIONS_SYNC_LIMIT', 'RATE_LIMIT_EXCEEDED', 429],
+    ] as const) {
+      await fault({ match: { path: '/item/get' }, fault: { error_code: code }, times: 2 });
+      for (let time = 0; time < 2; time += 1) {
+        expect(await refusalOf(get())).toMatchObject({ error_code: code, error_type: type, status });
+      }
+      expect((await get()).status).toBe(200);
+    }
+    await fault({ fault: { error_code: 'BRAND_NEW', error_type: 'NEW_ERROR' } });
+    expect(await refusalOf(get())).toMatchObject({ error_code: 'BRAND_NEW', error_type: 'NEW_ERROR' });
+    await fault({ fault: { status: 502 } });
+    expect((await refusalOf(get())).status).toBe(502);
+  });
+
+  it('match path, Item and the n-th call', async () => {
+    const one = await rig.link();
+    const two = await rig.link();
+    await fault({
+      match: { item_id: one.itemId, path: '/item/get', call: 2 },
+      fault: { error_code: 'RATE_LIMIT' },
+    });
+    const get = (accessToken: string) => broken(rig.api.itemGet({ access_token: accessToken }));
+    expect(await get(two.accessToken)).toBe('answered');
+    expect(await get(one.accessToken)).toBe('answered');
+    expect(await broken(rig.api.accountsGet({ access_token: one.accessToken }))).toBe('answered');
+    expect(await get(two.accessToken)).toBe('answered');
+    expect(await get(one.accessToken)).toBe('refused');
+    expect(await get(one.accessToken)).toBe('answered');
+  });
+
+  it('cut the connection before or after the work', async () => {
+    const create = () =>
+      rig.api.sandboxPublicTokenCreate({
+        institution_id: 'ins_109508',
+        initial_products: [Products.Transactions],
+      });
+    const path = '/item/public_token/exchange';
+    const before = (await create()).data.public_token;
+    await fault({ match: { path }, fault: { reset: 'before' } });
+    expect(await broken(rig.api.itemPublicTokenExchange({ public_token: before }))).toMatch(
+      /ECONNRESET|broken/,
+    );
+    expect(await broken(rig.api.itemPublicTokenExchange({ public_token: before }))).toBe('answered');
+    const after = (await create()).data.public_token;
+    await fault({ match: { path }, fault: { reset: 'after' } });
+    expect(await broken(rig.api.itemPublicTokenExchange({ public_token: after }))).toMatch(
+      /ECONNRESET|broken/,
+    );
+    expect(await refusalOf(rig.api.itemPublicTokenExchange({ public_token: after }))).toMatchObject({
+      error_code: 'INVALID_PUBLIC_TOKEN',
+    });
+  });
+
+  it('cut an answer short, and a read that was cut does not count as told', async () => {
+    const { accessToken, itemId } = await rig.link();
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    await fault({ match: { path: '/transactions/sync' }, fault: { truncate: 100 } });
+    const cut = await rig.api.transactionsSync(
+      { access_token: accessToken, count: 500 },
+      { transformResponse: (text: string) => text },
+    );
+    const text = cut.data as unknown as string;
+    expect(text).toHaveLength(100);
+    expect(() => JSON.parse(text) as unknown).toThrow();
+    const { transactions } = await rig.truth(itemId);
+    await rig.change(itemId, { remove: [transactions[0]?.transaction_id] });
+    expect((await rig.truth(itemId)).removed).toEqual([]);
+  });
+
+  it('delay an answer', async () => {
+    const { accessToken } = await rig.link();
+    await fault({ match: { path: '/item/get' }, fault: { latency_ms: 400 } });
+    const impatient = rig.api.itemGet({ access_token: accessToken }, { timeout: 100 });
+    expect(await broken(impatient)).toBe('ECONNABORTED');
+    expect(await broken(rig.api.itemGet({ access_token: accessToken }))).toBe('answered');
+  });
+
+  it('strike by chance, the same calls for the same seed', async () => {
+    const pattern = async () => {
+      await rig.control('POST', '/_sim/reset', { seed: 'chance' });
+      const { accessToken } = await rig.link();
+      await fault({ match: { path: '/item/get' }, fault: { error_code: 'RATE_LIMIT' }, probability: 0.5 });
+      const struck: string[] = [];
+      for (let call = 0; call < 24; call += 1) {
+        struck.push(await broken(rig.api.itemGet({ access_token: accessToken })));
+      }
+      return struck;
+    };
+    const first = await pattern();
+    expect(new Set(first)).toEqual(new Set(['answered', 'refused']));
+    expect(await pattern()).toEqual(first);
+  });
+
+  it('move the data between two pages', async () => {
+    const { accessToken, itemId } = await rig.link();
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const { transactions } = await rig.truth(itemId);
+    const id = transactions[59]?.transaction_id;
+    await fault({
+      match: { item_id: itemId },
+      fault: { mutate_during_pagination: { after_page: 2, remove: [id] } },
+    });
+    const one = await rig.sync(accessToken, '', 20);
+    const two = await rig.sync(accessToken, one.next_cursor, 20);
+    expect((await refusalOf(rig.sync(accessToken, two.next_cursor, 20))).error_code).toBe(
+      'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION',
+    );
+    const again = await rig.run(accessToken, '', 20);
+    expect(again.added.map(({ transaction_id }) => transaction_id)).not.toContain(id);
+    expect(again.added).toHaveLength(59);
+    await fault({ fault: { mutate_during_pagination: { after_page: 1 } } });
+    const page = await rig.sync(accessToken, '', 20);
+    expect((await refusalOf(rig.sync(accessToken, page.next_cursor, 20))).status).toBe(400);
+    expect((await rig.run(accessToken)).added).toHaveLength(60);
+  });
+
+  it('are kept apart from text that JSON must escape', async () => {
+    const { accessToken, itemId } = await rig.link();
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const name = 'NUL \u0000, lone \ud800, quote ", слово, 😀';
+    await rig.change(itemId, { add: [{ amount: 1, name }] });
+    const { added } = await rig.run(accessToken);
+    expect(added.at(-1)).toMatchObject({ name, original_description: name });
+  });
+});

@@ -1,0 +1,54 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { ItemState } from '../src/domain/item.js';
+import type { MiningRun, RunEnd } from '../src/domain/mining.js';
+import type { Policy } from '../src/domain/policy.js';
+import type { ItemStatus, LinkOutcome } from '../src/domain/ports.js';
+import { searchAttributes } from '../src/domain/searchAttributes.js';
+import type { WebhookKind } from '../src/domain/webhook.js';
+
+/** Names and shapes by which the workflows are reached. Wire names: never renamed once released. */
+
+export interface LinkItemInput {
+  tokenHash: string;
+}
+/** Waits for the link's outcome and returns it. */
+export const linkOutcome = defineUpdate<LinkOutcome>('linkOutcome');
+
+export interface ItemInput {
+  itemId: string;
+  /** The working copy, carried through continue-as-new; absent = read it from the database. */
+  state?: ItemState;
+}
+export const linked = defineSignal('linked');
+export const webhookReceived = defineSignal<[{ webhook: WebhookKind }]>('webhookReceived');
+export const foundDue = defineSignal('foundDue');
+export const removalRequested = defineSignal('removalRequested');
+export const historyEnded = defineSignal<[{ end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
+export const status = defineQuery<ItemStatus | null>('status');
+
+export interface PageHistoryInput {
+  itemId: string;
+  userId: string;
+  policy: Policy;
+  hasCursor: boolean;
+  run: MiningRun;
+  calls: ItemState['calls'];
+}
+export const progress = defineQuery<MiningRun>('progress');
+
+export interface SweepInput {
+  /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */
+  graceMs: number;
+}
+
+export const keys = {
+  item: defineSearchAttributeKey(searchAttributes.item, SearchAttributeType.KEYWORD),
+  user: defineSearchAttributeKey(searchAttributes.user, SearchAttributeType.KEYWORD),
+  institution: defineSearchAttributeKey(searchAttributes.institution, SearchAttributeType.KEYWORD),
+  phase: defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD),
+  status: defineSearchAttributeKey(searchAttributes.status, SearchAttributeType.KEYWORD),
+};
+
+/** Lower goes first, within and across Items of a queue: a waiting user, then news, then history. */
+export const priorities = { waitingUser: 1, webhook: 2, backfill: 4 } as const;

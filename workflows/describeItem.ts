@@ -1,0 +1,40 @@
+import type { ItemState, Step } from '../src/domain/item.js';
+import type { ItemStatus } from '../src/domain/ports.js';
+
+const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
+
+/** What the `status` query answers: the working copy in the words of the REST API. */
+export function statusOf(state: ItemState): ItemStatus {
+  return {
+    phase: state.phase,
+    history: state.history,
+    progress: state.run && { pages: state.run.page, rows: state.run.rows, restarts: state.run.restarts },
+    next_due_at: state.phase === 'removed' ? null : iso(state.nextDueAt),
+    last_update_at: iso(state.lastUpdateAt),
+    last_failure: state.lastFailure,
+    waiting_for_publish: state.publishDueAt !== null,
+  };
+}
+
+/** The Item's current details in the Temporal Web UI, as Markdown: ids, counts, codes and times; no bank data. */
+export function describeItem(state: ItemState, step: Step, now: number): string {
+  const lines = [`**${state.phase}**, history ${state.history}`];
+  if (state.run)
+    lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);
+  if (state.child) lines.push('paging runs in the workflow `pageHistory`');
+  lines.push(
+    step.kind === 'wait'
+      ? `waiting until ${new Date(Math.max(step.until, now)).toISOString()}`
+      : `doing: ${step.kind}`,
+  );
+  if (state.phase !== 'removed') lines.push(`next update due ${iso(state.nextDueAt)}`);
+  if (state.publishFailures > 0) {
+    lines.push(`streams refused ${state.publishFailures} times, next try ${iso(state.publishDueAt)}`);
+  }
+  if (state.lastFailure) {
+    lines.push(
+      `last failure: ${state.lastFailure.type} in ${state.lastFailure.step} at ${state.lastFailure.at}`,
+    );
+  }
+  return lines.map((line) => `- ${line}`).join('\n');
+}

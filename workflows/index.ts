@@ -1,0 +1,5 @@
+/** All workflows of the worker's bundle. An exported name is a workflow type: a wire name. */
+export { item } from './item.js';
+export { linkItem } from './linkItem.js';
+export { pageHistory } from './pageHistory.js';
+export { sweep } from './sweep.js';

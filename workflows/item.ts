@@ -1,0 +1,187 @@
+import {
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  ParentClosePolicy,
+  setCurrentDetails,
+  setHandler,
+  startChild,
+  upsertSearchAttributes,
+  uuid4,
+  WorkflowIdReusePolicy,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { historyWorkflowId } from '../src/domain/ids.js';
+import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
+import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
+import { startRun } from '../src/domain/mining.js';
+import type { ItemStatus } from '../src/domain/ports.js';
+import {
+  foundDue,
+  historyEnded,
+  keys,
+  linked,
+  priorities,
+  removalRequested,
+  status,
+  webhookReceived,
+} from './contract.js';
+import type { ItemInput } from './contract.js';
+import { describeItem, statusOf } from './describeItem.js';
+import { mineNextPage } from './mineNextPage.js';
+import { pageHistory } from './pageHistory.js';
+import { db, plaidRead, publisher } from './proxies.js';
+import { stepFailure } from './stepFailure.js';
+
+/** The longest wait between two looks at the server's continue-as-new hint. */
+const longestWaitMs = 24 * 3_600_000;
+
+/**
+ * One Item, from birth to removal. PostgreSQL is the truth and `state` a working copy: the reducer in `src/domain/item.ts`
+ * decides, this function only waits, runs the one step that is due, and carries the state on.
+ */
+export async function item(input: ItemInput): Promise<void> {
+  const { itemId } = input;
+  const inbox: ItemEvent[] = [];
+  let state: ItemState | null = input.state ?? null;
+  setHandler(linked, () => void inbox.push({ kind: 'linked' }));
+  setHandler(webhookReceived, ({ webhook }) => void inbox.push({ kind: 'webhook', webhook }));
+  setHandler(removalRequested, () => void inbox.push({ kind: 'removalRequested' }));
+  setHandler(historyEnded, ({ end, calls }) => {
+    inbox.push({ kind: 'historyEnded', end, calls, random: Math.random() });
+  });
+  setHandler(foundDue, () => void inbox.push({ kind: 'foundDue' }));
+  setHandler(status, (): ItemStatus | null => state && statusOf(state));
+
+  if (state === null) {
+    const loaded = await db({ summary: 'rebuild from the row' }).loadItem({ itemId });
+    if (loaded === null) return;
+    state = stateFrom(loaded.snapshot, loaded.policy, Date.now());
+  }
+
+  let shown: Phase | null = null;
+  for (;;) {
+    for (const event of inbox.splice(0)) state = reduce(state, event, Date.now());
+
+    const step = nextStep(state, Date.now());
+    setCurrentDetails(describeItem(state, step, Date.now()));
+    if (shown !== state.phase && !isBrief(state)) {
+      show(state);
+      shown = state.phase;
+    }
+    if (step.kind === 'end') return;
+    if (step.kind === 'wait') {
+      const ms = Math.min(step.until - Date.now(), longestWaitMs);
+      await condition(() => inbox.length > 0 || mustContinue(state as ItemState), Math.max(ms, 1));
+    } else {
+      const event: ItemEvent = await perform(state, step.kind);
+      state = reduce(state, event, Date.now());
+    }
+    if (mustContinue(state) && allHandlersFinished()) {
+      for (const event of inbox.splice(0)) state = reduce(state, event, Date.now());
+      await continueAsNew<typeof item>({ itemId, state });
+    }
+  }
+}
+
+function mustContinue(state: ItemState): boolean {
+  const info = workflowInfo();
+  return info.continueAsNewSuggested || info.historyLength >= state.policy.continueAfter;
+}
+
+/** An update that may end with its first page is not worth a write to the visibility store. */
+function isBrief(state: ItemState): boolean {
+  return state.phase === 'updating' && state.run !== null && state.run.page === 0;
+}
+
+function show(state: ItemState): void {
+  const broken = state.phase === 'needs_relink';
+  upsertSearchAttributes([
+    { key: keys.phase, value: state.phase },
+    { key: keys.status, value: state.phase === 'removed' ? 'REMOVED' : broken ? 'ERROR' : 'ACTIVE' },
+    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: state.institutionId }]),
+  ]);
+}
+
+/** Runs one step. Ends as an event, whatever happens. */
+async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
+  const { itemId } = state;
+  try {
+    switch (step) {
+      case 'reload': {
+        const loaded = await db({ summary: 'look at the row' }).loadItem({ itemId });
+        return { kind: 'reloaded', snapshot: loaded && loaded.snapshot };
+      }
+      case 'startRun':
+        return { kind: 'runStarted', updateId: uuid4() };
+      case 'page': {
+        const result = await mineNextPage({
+          itemId,
+          userId: state.userId,
+          run: state.run ?? startRun(uuid4()),
+          policy: state.policy,
+          hasCursor: state.hasCursor,
+          priorityKey: state.history === 'complete' ? priorities.webhook : priorities.backfill,
+        });
+        return { kind: 'pageEnded', result, random: Math.random() };
+      }
+      case 'history':
+        return await startHistory(state);
+      case 'lookAtHistory': {
+        const { running } = await db().lookAtHistory({ itemId });
+        return { kind: running ? 'historyAlive' : 'historyLost' };
+      }
+      case 'publish': {
+        const { done } = await publisher({ summary: 'outbox to streams' }).publish({ itemId });
+        return { kind: 'published', done };
+      }
+      case 'numbers':
+        await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
+        return { kind: 'numbersEnded' };
+      case 'removals': {
+        const { changes } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
+        return { kind: 'removalsEnded', changes };
+      }
+      case 'check': {
+        const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
+        return { kind: 'checked', result, random: Math.random() };
+      }
+      case 'remove':
+        await plaidRead({ summary: 'remove at Plaid' }).removeItem({ itemId });
+        return { kind: 'removed' };
+    }
+  } catch (error) {
+    return { kind: 'stepFailed', step, failure: stepFailure(step, error, Date.now()) };
+  }
+}
+
+/** Hands the update over to `pageHistory`; one that runs already is joined. */
+async function startHistory(state: ItemState): Promise<ItemEvent> {
+  try {
+    await startChild(pageHistory, {
+      workflowId: historyWorkflowId(state.itemId),
+      args: [
+        {
+          itemId: state.itemId,
+          userId: state.userId,
+          policy: state.policy,
+          hasCursor: state.hasCursor,
+          run: startRun(uuid4()),
+          calls: state.calls,
+        },
+      ],
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      priority: { priorityKey: priorities.backfill, fairnessKey: state.userId.slice(0, 64) },
+      staticSummary: `history of item ${state.itemId}`,
+      typedSearchAttributes: [
+        { key: keys.item, value: state.itemId },
+        { key: keys.user, value: state.userId },
+      ],
+    });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
+  return { kind: 'historyStarted' };
+}

@@ -1,0 +1,84 @@
+import {
+  ActivityFailure,
+  allHandlersFinished,
+  condition,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+} from '@temporalio/workflow';
+import { backoff } from '../src/domain/policy.js';
+import type { LinkOutcome } from '../src/domain/ports.js';
+import { linkOutcome, priorities } from './contract.js';
+import type { LinkItemInput } from './contract.js';
+import { db, plaidOnce, plaidWhileUserWaits } from './proxies.js';
+
+const firstPauseMs = 5_000;
+const longestPauseMs = 3_600_000;
+
+/**
+ * Links one Item: guard, exchange, store, admit, start the Item's workflow. Each turn of the loop reads the link's row and
+ * does what its state asks for, so that a repeat after any crash goes on where the row stands.
+ */
+export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcome> {
+  let outcome: LinkOutcome | null = null;
+  setHandler(linkOutcome, async () => {
+    await condition(() => outcome !== null);
+    return outcome as unknown as LinkOutcome;
+  });
+  const rows = db({ priority: { priorityKey: priorities.waitingUser } });
+
+  for (let failures = 0; outcome === null;) {
+    const row = await rows.loadLink({ tokenHash });
+    setCurrentDetails(`- ${row.state}\n- item ${row.itemId ?? 'unknown yet'}\n- ${failures} failed turns`);
+    try {
+      outcome = row.outcome ?? (await turn(tokenHash, row));
+    } catch (error) {
+      if (!(error instanceof ActivityFailure)) throw error;
+      failures += 1;
+      // Still `exchanging` = the answer is lost: say so at once. Else nothing is lost, and time may help.
+      const { state } = await rows.loadLink({ tokenHash });
+      if (state !== 'exchanging') await sleep(backoff(failures, firstPauseMs, longestPauseMs));
+    }
+  }
+  setCurrentDetails(`- ${outcome.kind}`);
+  await condition(allHandlersFinished);
+  return outcome;
+}
+
+type Row = Awaited<ReturnType<ReturnType<typeof db>['loadLink']>>;
+
+/** What the row's state asks for; null when the row has to be read again. */
+async function turn(tokenHash: string, row: Row): Promise<LinkOutcome | null> {
+  const priority = { priorityKey: priorities.waitingUser };
+  const rows = db({ priority });
+  const plaid = plaidWhileUserWaits({ priority });
+  const finish = (outcome: LinkOutcome): Promise<LinkOutcome> => rows.finishLink({ tokenHash, outcome });
+
+  switch (row.state) {
+    case 'received': {
+      const { duplicateOf } = await plaid.guardLink({ tokenHash });
+      if (duplicateOf !== null) return finish({ kind: 'duplicate', item_id: duplicateOf });
+      const exchange = await plaidOnce({ priority }).exchangePublicToken({ tokenHash });
+      return exchange.kind === 'refused' ? finish(exchange.outcome) : null;
+    }
+    case 'exchanging':
+      return rows.reportLostExchange({ tokenHash });
+    case 'exchanged': {
+      const item_id = row.itemId as string;
+      const admitted = await plaid.admitItem({ tokenHash });
+      if (admitted.kind === 'admitted') {
+        await rows.startItem({ itemId: item_id, userId: row.userId, replaced: admitted.replaced });
+        const replaces = admitted.replaced[0] ?? null;
+        return finish({ kind: 'linked', item_id, replaces, warnings: admitted.warnings });
+      }
+      await plaid.discardItem({ tokenHash });
+      return finish(
+        admitted.kind === 'duplicate'
+          ? { kind: 'duplicate', item_id: admitted.itemId }
+          : { kind: 'refused', plaid: admitted.plaid },
+      );
+    }
+    case 'finished':
+      return row.outcome;
+  }
+}

@@ -1,0 +1,33 @@
+import type { MiningRun, PageResult } from '../src/domain/mining.js';
+import { updateIdOf } from '../src/domain/mining.js';
+import { dueAfterUpdate } from '../src/domain/item.js';
+import type { Policy } from '../src/domain/policy.js';
+import { plaidRead } from './proxies.js';
+
+export interface NextPage {
+  itemId: string;
+  userId: string;
+  run: MiningRun;
+  policy: Policy;
+  hasCursor: boolean;
+  priorityKey: number;
+}
+
+/** The next page of a run, as one activity on the queue that Plaid's limits ask for. */
+export function mineNextPage(next: NextPage): Promise<PageResult> {
+  const { itemId, run, policy } = next;
+  const now = Date.now();
+  return plaidRead({
+    first: run.page === 0 && !next.hasCursor,
+    priority: { priorityKey: next.priorityKey, fairnessKey: next.userId.slice(0, 64) },
+    summary: `page ${run.page}${run.restarts > 0 ? `, restart ${run.restarts}` : ''}`,
+  }).minePage({
+    itemId,
+    updateId: updateIdOf(run),
+    page: run.page,
+    dueAt: {
+      complete: new Date(dueAfterUpdate(policy, Math.random(), now)).toISOString(),
+      incomplete: new Date(now + policy.pollLongest).toISOString(),
+    },
+  });
+}

@@ -1,0 +1,61 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { ActivityInterfaceFor, ActivityOptions } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.js';
+import { taskQueues } from '../src/domain/ids.js';
+
+/**
+ * Proxies are named by what a repeat means. Each has a bound for one attempt and one for all attempts: what cannot be
+ * had within it comes back as a failure, and the workflow decides when to ask again.
+ */
+type Call = Pick<ActivityOptions, 'priority' | 'summary'>;
+
+/** A killed worker is noticed after this long; activities beat every second. */
+const heartbeatTimeout = '15s';
+
+function proxy(options: ActivityOptions): ActivityInterfaceFor<Activities> {
+  return proxyActivities<Activities>({ heartbeatTimeout, ...options });
+}
+
+/** PostgreSQL and signals: cheap, idempotent, on the workflow's own queue. */
+export const db = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({
+    ...call,
+    startToCloseTimeout: '60s',
+    scheduleToCloseTimeout: '1h',
+    retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+  });
+
+const read: ActivityOptions = {
+  startToCloseTimeout: '2m',
+  scheduleToCloseTimeout: '10m',
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' },
+};
+
+/** A read at Plaid and what it writes here: safe to repeat. `first`: the cursor is empty, which Plaid limits apart. */
+export const plaidRead = (call: Call & { first?: boolean } = {}): ActivityInterfaceFor<Activities> => {
+  const { first, ...options } = call;
+  return proxy({ ...read, ...options, taskQueue: first ? taskQueues.plaidFirst : taskQueues.plaid });
+};
+
+/** The same while a user waits. */
+export const plaidWhileUserWaits = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({ ...read, ...call, taskQueue: taskQueues.plaidLink });
+
+/** A call that must never be made twice. */
+export const plaidOnce = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({
+    ...call,
+    taskQueue: taskQueues.plaidLink,
+    startToCloseTimeout: '90s',
+    scheduleToCloseTimeout: '10m',
+    retry: { maximumAttempts: 1 },
+  });
+
+/** The streams: one short try, since the outbox keeps what was not sent and mining goes on. */
+export const publisher = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({
+    ...call,
+    startToCloseTimeout: '60s',
+    scheduleToCloseTimeout: '5m',
+    retry: { maximumAttempts: 1 },
+  });
