@@ -232,15 +232,19 @@ describe('lists of a mined item', () => {
     const gone = before[150] as string;
     const rows = await walk(`/v1/items/${itemId}/transactions?limit=100`, async (page) => {
       if (page !== 1) return;
-      await system.sim(`/_sim/items/${itemId}/transactions`, {
+      const { added } = await system.sim(`/_sim/items/${itemId}/transactions`, {
         add: [{ amount: 5, name: 'New, on top' }],
         remove: [gone],
         notify: true,
       });
+      // TRANSACTIONS_REMOVED alone may settle the removal before an update brings the new row: wait for both.
       await until(
         async () =>
-          (await system.sql`SELECT 1 FROM transactions WHERE transaction_id = ${gone} AND status = 'removed'`)
-            .length === 1,
+          (
+            await system.sql`
+              SELECT FROM transactions WHERE (transaction_id = ${gone} AND status = 'removed')
+                OR (transaction_id = ${added[0]} AND status <> 'removed')`
+          ).length === 2,
       );
     });
     expect(rows.map(({ id }) => id)).toEqual(before.filter((id) => id !== gone));
