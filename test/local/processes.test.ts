@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess as NodeChild } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { launch, type ChildProcess } from '../../local/childProcess.js';
@@ -7,6 +7,7 @@ import { withFileLock } from '../../local/fileLock.mjs';
 import { startGuard } from '../../local/guard.js';
 import { isSameProcess, processIdentity } from '../../local/processIdentity.mjs';
 import { openProcessRegistry } from '../../local/processRegistry.js';
+import { until } from '../workflows/harness.js';
 
 let dir: string;
 let strangers: NodeChild[];
@@ -90,7 +91,9 @@ describe('the guard', () => {
     const scratch = mkdtempSync(path.join(dir, 'with space '));
     const guard = await startGuard(scratch, 1_000);
     const obedient = await sleeper();
-    const stubborn = await sleeper("trap '' TERM; while :; do sleep 1; done");
+    const stubborn = await sleeper("trap '' TERM; echo deaf; while :; do sleep 1; done");
+    // A shell that has not come to its trap yet would obey.
+    await until(() => readFileSync(stubborn.logFile, 'utf8').includes('deaf'));
     for (const child of [obedient, stubborn]) guard.add(child, 'SIGTERM');
     await guard.close(); // the same end of the pipe as when the stack is killed
     expect((await obedient.exited).signal).toBe('SIGTERM');
