@@ -96,6 +96,18 @@ export const items = pgTable(
     numbersDueAt: moment('numbers_due_at'),
     consentExpiresAt: moment('consent_expires_at'),
     newAccountsAvailable: boolean('new_accounts_available').notNull().default(false),
+    /** When the Item was linked or its main account changed last: the item-change cool-down counts from here. */
+    mainAccountChangedAt: moment('main_account_changed_at'),
+    /** USER_PERMISSION_REVOKED came: nothing is mined until the user goes through update mode. */
+    revokedAt: moment('revoked_at'),
+    /** Plaid's `last_successful_update` that our last update is known to cover; compared with Plaid's times only. */
+    plaidUpdatedAt: moment('plaid_updated_at'),
+    /** A remine was asked for and has not ended. */
+    remineRequestedAt: moment('remine_requested_at'),
+    /** Counts remines: part of the workflow id of each. */
+    remines: integer('remines').notNull().default(0),
+    /** Since when a Segment event waits to be sent; null = none does. */
+    segmentDueAt: moment('segment_due_at'),
     /** Sequence of the newest outbox row, and of the newest of each kind of record. */
     lastSequence: bigint('last_sequence', { mode: 'number' }).notNull().default(0),
     lastTransactionSequence: bigint('last_transaction_sequence', { mode: 'number' }).notNull().default(0),
@@ -118,6 +130,13 @@ export const items = pgTable(
     index('items_by_unsent')
       .on(table.unsentSince)
       .where(sql`${table.unsentSince} IS NOT NULL`),
+    index('items_by_segment')
+      .on(table.segmentDueAt)
+      .where(sql`${table.segmentDueAt} IS NOT NULL`),
+    index('items_by_remine')
+      .on(table.remineRequestedAt)
+      .where(sql`${table.remineRequestedAt} IS NOT NULL`),
+    index('items_by_institution').on(table.institutionId),
   ],
 );
 
@@ -153,6 +172,8 @@ export const accounts = pgTable(
     asOf: moment('as_of').notNull(),
     version: integer('version').notNull(),
     sanitized: boolean('sanitized').notNull().default(false),
+    /** USER_ACCOUNT_REVOKED named it: its numbers are withheld. */
+    revokedAt: moment('revoked_at'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -195,6 +216,8 @@ export const transactions = pgTable(
     currency: text('currency'),
     /** Plaid's object as received; null for a tombstone, a removal whose row never came. */
     raw: jsonb('raw'),
+    /** Of `raw` as it was written, so that rows which Plaid sends again unchanged need not be sent on; null = not known. */
+    rawHash: text('raw_hash'),
     /** The refined transaction without `version`. */
     refined: jsonb('refined').notNull(),
     version: integer('version').notNull(),
@@ -345,3 +368,163 @@ export const apiKeys = pgTable('api_keys', {
   createdAt: moment('created_at').notNull().default(now),
   revokedAt: moment('revoked_at'),
 });
+
+/** Short-term advances to a user, owned by another service that tells us of them. */
+export const floats = pgTable(
+  'floats',
+  {
+    /** No foreign key: a float may be told of before its user has linked anything. */
+    userId: id('user_id').notNull(),
+    floatId: id('float_id').notNull(),
+    status: text('status').notNull(),
+    /** When it became so, by the owner's clock: the latest word wins. */
+    occurredAt: moment('occurred_at').notNull(),
+    updatedAt: moment('updated_at').notNull().default(now),
+  },
+  (table) => [
+    primaryKey({ columns: [table.userId, table.floatId] }),
+    check('floats_status', sql`${table.status} IN ('active', 'closed')`),
+  ],
+);
+
+/** How far the listener has read each shard of the user-events stream, and who reads it. */
+export const userEventShards = pgTable(
+  'user_event_shards',
+  {
+    stream: text('stream').notNull(),
+    shardId: text('shard_id').notNull(),
+    parents: text('parents').array().notNull(),
+    /** Sequence number after which reading goes on; null = from the beginning. */
+    checkpoint: text('checkpoint'),
+    /** The listener that reads the shard, until its lease ends. */
+    owner: text('owner'),
+    leasedUntil: moment('leased_until'),
+    /** Read to its end (a shard that was split or merged). */
+    finishedAt: moment('finished_at'),
+  },
+  (table) => [primaryKey({ columns: [table.stream, table.shardId] })],
+);
+
+/** Records of the user-events stream that are no user events; the stream goes on without them. */
+export const parkedEvents = pgTable(
+  'parked_events',
+  {
+    stream: text('stream').notNull(),
+    shardId: text('shard_id').notNull(),
+    sequenceNumber: text('sequence_number').notNull(),
+    /** The first 4 KiB as received. */
+    data: bytea('data').notNull(),
+    reason: text('reason').notNull(),
+    parkedAt: moment('parked_at').notNull().default(now),
+  },
+  (table) => [primaryKey({ columns: [table.stream, table.shardId, table.sequenceNumber] })],
+);
+
+/** Plaid's institutions of the configured countries, as the scheduled sync found them. */
+export const institutions = pgTable(
+  'institutions',
+  {
+    institutionId: id('institution_id').primaryKey(),
+    name: text('name').notNull(),
+    countryCodes: text('country_codes').array().notNull(),
+    oauth: boolean('oauth').notNull(),
+    products: text('products').array().notNull(),
+    url: text('url'),
+    primaryColor: text('primary_color'),
+    /** Base64 PNG as Plaid gives it. */
+    logo: text('logo'),
+    /** Plaid's connection status object; asked for institutions in use only. */
+    status: jsonb('status'),
+    statusAt: moment('status_at'),
+    /** The sync that saw it last. */
+    syncId: text('sync_id'),
+    syncedAt: moment('synced_at').notNull().default(now),
+    /** Set when a complete sync no longer listed it. */
+    vanishedAt: moment('vanished_at'),
+  },
+  (table) => [index('institutions_by_name').on(table.name, table.institutionId)],
+);
+
+/** Answers by Idempotency-Key: a running entry is a lease, a final one holds the answer, encrypted. */
+export const idempotencyKeys = pgTable(
+  'idempotency_keys',
+  {
+    applicationId: id('application_id').notNull(),
+    method: text('method').notNull(),
+    path: text('path').notNull(),
+    key: id('key').notNull(),
+    /** SHA-256 of the request's body, hex. */
+    requestHash: text('request_hash').notNull(),
+    /** Who runs the request now; another may take over after `leased_until`. */
+    runner: text('runner').notNull(),
+    leasedUntil: moment('leased_until').notNull(),
+    status: integer('status'),
+    contentType: text('content_type'),
+    answerKeyId: id('answer_key_id'),
+    answerDataKey: bytea('answer_data_key'),
+    answerCiphertext: bytea('answer_ciphertext'),
+    createdAt: moment('created_at').notNull().default(now),
+    /** The answer is replayed until then. */
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.applicationId, table.method, table.path, table.key] }),
+    index('idempotency_keys_by_expiry').on(table.expiresAt),
+  ],
+);
+
+/** An account's balances, a row a day: the last ones seen that day (UTC). */
+export const balanceSnapshots = pgTable(
+  'balance_snapshots',
+  {
+    itemId: id('item_id').notNull(),
+    accountId: id('account_id').notNull(),
+    day: date('day', { mode: 'string' }).notNull(),
+    available: numeric('available'),
+    current: numeric('current'),
+    limit: numeric('limit'),
+    currency: text('currency'),
+    asOf: moment('as_of').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.itemId, table.accountId, table.day] }),
+    index('balance_snapshots_by_day').on(table.day),
+  ],
+);
+
+/** Who read decrypted account numbers, written before the answer leaves. Never cleaned up. */
+export const numberReads = pgTable(
+  'number_reads',
+  {
+    readId: uuid('read_id')
+      .primaryKey()
+      .default(sql`gen_random_uuid()`),
+    itemId: id('item_id').notNull(),
+    applicationId: id('application_id').notNull(),
+    keyId: id('key_id').notNull(),
+    requestId: text('request_id').notNull(),
+    accountIds: text('account_ids').array().notNull(),
+    readAt: moment('read_at').notNull().default(now),
+  },
+  (table) => [index('number_reads_by_item').on(table.itemId, table.readAt)],
+);
+
+/** Segment events of error episodes, committed with the transition that they tell of. */
+export const segmentEvents = pgTable(
+  'segment_events',
+  {
+    /** `<item_id>:<errored|repaired>:<episode>`. */
+    messageId: id('message_id').primaryKey(),
+    itemId: id('item_id').notNull(),
+    userId: id('user_id').notNull(),
+    event: text('event').notNull(),
+    properties: jsonb('properties').notNull(),
+    createdAt: moment('created_at').notNull().default(now),
+    sentAt: moment('sent_at'),
+  },
+  (table) => [
+    index('segment_events_unsent')
+      .on(table.itemId, table.createdAt)
+      .where(sql`${table.sentAt} IS NULL`),
+  ],
+);
