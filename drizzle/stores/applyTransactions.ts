@@ -26,10 +26,16 @@ export const pagesOf = (sql: Sql | Tx, { itemId, updateId, pageNumber, lastPage 
       FROM jsonb_array_elements(${lastPage}::text::jsonb) WITH ORDINALITY AS e(value, ord)
     ),
     entries AS NOT MATERIALIZED (
-      SELECT s.page, e.ord, e.value AS entry
-      FROM staged_pages s, jsonb_array_elements(s.rows) WITH ORDINALITY AS e(value, ord)
-      WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
-      UNION ALL SELECT page, ord, entry FROM last_page
+      ${
+        pageNumber === 0
+          ? sql``
+          : sql`
+            SELECT s.page, e.ord, e.value AS entry
+            FROM staged_pages s, jsonb_array_elements(s.rows) WITH ORDINALITY AS e(value, ord)
+            WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
+            UNION ALL`
+      }
+      SELECT page, ord, entry FROM last_page
     ),
     newest AS MATERIALIZED (
       SELECT DISTINCT ON (entry ->> 'id') entry ->> 'id' AS id, entry ->> 'kind' AS kind, page, ord

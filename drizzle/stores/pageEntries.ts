@@ -5,24 +5,26 @@ import type { RecordOwner, RefinedTransaction } from '../../src/domain/refine.js
 import { cleaned, maySpoil } from '../jsonText.js';
 import type { Sql, Tx } from '../rows.js';
 
+interface RowEntry {
+  kind: 'row';
+  id: string;
+  account_id: string;
+  status: string;
+  date: string;
+  amount: string;
+  currency: string | null;
+  hash: string;
+  raw: unknown;
+  refined: unknown;
+  sanitized: boolean;
+}
+
 /**
  * One transaction of a page as `applyTransactions` takes it. `same` stands for a row that the database holds already, byte
  * for byte: Plaid sends most rows again unchanged, and what is not sent on need not be written, sent, parsed and compared.
  */
 type Entry =
-  | {
-      kind: 'row';
-      id: string;
-      account_id: string;
-      status: string;
-      date: string;
-      amount: string;
-      currency: string | null;
-      hash: string;
-      raw: unknown;
-      refined: unknown;
-      sanitized: boolean;
-    }
+  | RowEntry
   | { kind: 'same'; id: string; hash: string }
   | { kind: 'removed'; id: string; account_id: string | null; refined: unknown };
 
@@ -70,9 +72,12 @@ interface Digested {
   hash: string;
 }
 
+/** 192 bits of BLAKE2b, at half of SHA-256's price. */
+const hashOf = (text: string): string => hash('blake2b512', text, 'base64').slice(0, 32);
+
 const digested = (transaction: MinedTransaction): Digested => {
   const rawText = JSON.stringify(transaction.raw);
-  return { transaction, rawText, hash: hash('sha256', rawText, 'base64') };
+  return { transaction, rawText, hash: hashOf(rawText) };
 };
 
 /** Ids of the live rows that hold the very bytes of these transactions. */
@@ -86,7 +91,7 @@ async function unchanged(sql: Sql | Tx, itemId: string, rows: readonly Digested[
   return new Set(found.map((row) => row.id));
 }
 
-function rowEntry({ transaction: { raw, refined }, hash: rawHash }: Digested): Entry {
+function rowEntry({ transaction: { raw, refined }, hash: rawHash }: Digested): Omit<RowEntry, 'raw'> {
   return {
     kind: 'row',
     id: raw.transaction_id,
@@ -96,16 +101,17 @@ function rowEntry({ transaction: { raw, refined }, hash: rawHash }: Digested): E
     amount: raw.amount < 0 ? `-${refined.amount}` : refined.amount,
     currency: refined.currency,
     hash: rawHash,
-    raw,
     refined,
     sanitized: false,
   };
 }
 
-/** The same text as `JSON.stringify` of the entry; the raw object, by far the larger part, has been written out already. */
+/** An entry's JSON text; the raw object, by far the larger part, has been written out already. */
 function rowText(row: Digested): string {
-  const head = JSON.stringify({ ...rowEntry(row), raw: undefined });
-  return `${head.slice(0, -1)},"raw":${row.rawText}}`;
+  const text = `${JSON.stringify(rowEntry(row)).slice(0, -1)},"raw":${row.rawText}}`;
+  if (!maySpoil(text)) return text;
+  const { value, sanitized } = cleaned({ ...rowEntry(row), raw: row.transaction.raw });
+  return JSON.stringify({ ...value, sanitized } satisfies RowEntry);
 }
 
 /**
@@ -120,21 +126,12 @@ export async function entriesOf(
 ): Promise<PageEntries> {
   const rows = page.transactions.map(digested);
   const known = isNew || rows.length === 0 ? new Set<string>() : await unchanged(sql, owner.item_id, rows);
-  const texts: string[] = [];
-  for (const row of rows) {
+  const texts = rows.map((row) => {
     const { transaction_id: id } = row.transaction.raw;
-    if (known.has(id)) {
-      texts.push(JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry));
-      continue;
-    }
-    const text = rowText(row);
-    if (!maySpoil(text)) {
-      texts.push(text);
-      continue;
-    }
-    const { value, sanitized } = cleaned(rowEntry(row));
-    texts.push(JSON.stringify({ ...value, sanitized }));
-  }
+    return known.has(id)
+      ? JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry)
+      : rowText(row);
+  });
   for (const row of page.removed) {
     const entry: Entry = {
       kind: 'removed',
