@@ -7,6 +7,8 @@ import type {
   OutboxStore,
   PlaidPort,
   SecretBox,
+  SegmentPort,
+  SegmentStore,
   StreamPort,
   SweepStore,
 } from '../src/domain/ports.js';
@@ -23,7 +25,10 @@ export interface ActivityDeps {
   alerts: AlertStore;
   sweeps: SweepStore;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'startLink'>;
+  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
+  segments: SegmentStore;
+  /** Null when Segment is not configured. */
+  segment: SegmentPort | null;
   policy: Policy;
   /** Dies here when this crash point was asked for; does nothing otherwise. */
   crashPoint: (name: CrashPoint) => void;

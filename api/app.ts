@@ -19,8 +19,10 @@ import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
 import { accessRoutes } from './routes/access.js';
+import { itemCommandRoutes } from './routes/itemCommands.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
+import { numberRoutes } from './routes/numbers.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -217,6 +219,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       userRoutes(scope, context);
       linkRoutes(scope, context);
       itemRoutes(scope, context);
+      itemCommandRoutes(scope, context);
+      numberRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);
     },

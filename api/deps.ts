@@ -4,7 +4,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
   Gateway,
+  ItemCommandStore,
+  ItemStore,
   LinkStore,
+  NumbersStore,
   PlaidPort,
   Probe,
   ReadStore,
@@ -16,16 +19,25 @@ import type { MetricsRegistry } from './metrics.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
-  plaid: Pick<PlaidPort, 'createLinkToken'>;
+  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
+  items: Pick<ItemStore, 'credentials' | 'markBroken' | 'markHealthy'>;
+  commands: ItemCommandStore;
+  numbers: NumbersStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];
+  /** Plaid is its sandbox or the simulator. */
+  sandbox: boolean;
+  /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
+  itemChangeCooldownMs: number;
+  /** When a broken Item is asked for again. */
+  brokenCheckMs: number;
   /** A pino logger, or something of its shape. */
   logger: FastifyBaseLogger;
   metrics: MetricsRegistry;

@@ -2,4 +2,5 @@
 export { item } from './item.js';
 export { linkItem } from './linkItem.js';
 export { pageHistory } from './pageHistory.js';
+export { remineItem } from './remineItem.js';
 export { sweep } from './sweep.js';

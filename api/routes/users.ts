@@ -5,6 +5,7 @@ import { operation } from '../operation.js';
 import {
   accountsAnswer,
   accountsOfUserQuery,
+  itemChangeAnswer,
   itemsAnswer,
   itemsQuery,
   noQuery,
@@ -14,7 +15,7 @@ import {
   userParams,
 } from '../schemas.js';
 
-export function userRoutes(app: Api, { reads }: RouteContext): void {
+export function userRoutes(app: Api, { reads, commands, itemChangeCooldownMs }: RouteContext): void {
   /** Users and completeness of their items; a user without items is looked up, so that 404 and an empty list differ. */
   async function itemsOf(userId: string, includeRemoved: boolean) {
     const items = await reads.completeness({ userId, includeRemoved });
@@ -37,6 +38,27 @@ export function userRoutes(app: Api, { reads }: RouteContext): void {
       const user = await reads.user(request.params.userId);
       if (user === null) throw new Problem('not_found');
       return user;
+    },
+  );
+
+  app.get(
+    '/users/:userId/item-change',
+    operation({
+      id: 'checkItemChange',
+      summary: 'Whether the user may change items now',
+      description:
+        '`ACTIVE_FLOAT`: a float is open. `COOLDOWN`: an item was linked, or its main account changed, too short a time ago ' +
+        '(`ITEM_CHANGE_COOLDOWN`).',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'Yes, or why not', schema: itemChangeAnswer } },
+      problems: ['not_found'],
+    }).with({ params: userParams, querystring: noQuery }),
+    async (request) => {
+      const { userId } = request.params;
+      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      const reasons = await commands.itemChangeReasons(userId, itemChangeCooldownMs);
+      return { allowed: reasons.length === 0, reasons };
     },
   );
 

@@ -6,7 +6,7 @@ export interface AppliedTransactions {
   removed: number;
 }
 
-interface Pages {
+export interface Pages {
   itemId: string;
   updateId: string;
   /** Of the last page, from 0; the pages before it are staged. */

@@ -10,6 +10,7 @@ import type { Instant, Sql, Tx } from '../rows.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleMarker } from './pageEntries.js';
+import { reconcile } from './reconcile.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
@@ -89,7 +90,8 @@ export function miningStore(sql: Sql): MiningStore {
         last_transaction_sequence = CASE WHEN ${numbers.transactions} > 0
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
-          THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END
+          THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
+        remine_requested_at = CASE WHEN ${update.remine ?? false} THEN NULL ELSE remine_requested_at END
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
@@ -101,7 +103,7 @@ export function miningStore(sql: Sql): MiningStore {
   }
 
   return {
-    async beginPage(itemId, updateId, page): Promise<PageStart> {
+    async beginPage(itemId, updateId, page, { remine } = { remine: false }): Promise<PageStart> {
       const [row] = await sql<
         {
           user_id: string;
@@ -138,7 +140,7 @@ export function miningStore(sql: Sql): MiningStore {
       if (page > 0 && row.before_cursor === null) return { kind: 'missing' };
       return {
         kind: 'fetch',
-        cursor: row.before_cursor ?? row.cursor,
+        cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         horizon: row.before_horizon ?? row.now,
         credentials: { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken },
       };
@@ -184,7 +186,8 @@ export function miningStore(sql: Sql): MiningStore {
           return { kind: 'applied' as const, outcome: item.last_update_outcome };
         }
         if (item.closed) return { kind: 'gone' as const };
-        if (!(await chainHolds(tx, update, item.cursor))) return { kind: 'moved' as const };
+        if (!(await chainHolds(tx, update, update.remine ? '' : item.cursor)))
+          return { kind: 'moved' as const };
         if (update.pageNumber > 0 && (await hasStaleMarker(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };
         }
@@ -202,14 +205,21 @@ export function miningStore(sql: Sql): MiningStore {
         });
         await park(tx, itemId, update.updateId, update.page);
         const lastPage = await entriesOf(tx, update.page, owner, { isNew: item.cursor === '' });
-        const rows = await applyTransactions(tx, {
+        const pages = {
           itemId,
           updateId: update.updateId,
           pageNumber: update.pageNumber,
           lastPage: lastPage.text,
-          sequence: item.last_sequence + accounts,
-        });
-        const transactions = rows.added + rows.modified + rows.removed;
+        };
+        const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
+        let transactions = rows.added + rows.modified + rows.removed;
+        // An answer that Plaid has not finished fetching lists less than there is.
+        if (update.remine && update.history === 'complete') {
+          const sequence = item.last_sequence + accounts + transactions;
+          const missing = await reconcile(tx, { ...pages, sequence });
+          rows.removed += missing;
+          transactions += missing;
+        }
         const outcome: UpdateOutcome = {
           ...rows,
           accounts,
