@@ -190,13 +190,116 @@ describe('an update', () => {
       [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 }, random: 0 }, t0],
     ]);
     expect(state.phase).toBe('needs_relink');
+    expect(nextStep(state, t0)).toEqual({ kind: 'segment' });
+    state = reduce(state, { kind: 'segmentSent', done: true }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.brokenCheck });
     state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 1000);
     expect(nextStep(state, t0 + 1000)).toEqual({ kind: 'check' });
-    state = reduce(state, { kind: 'checked', result: 'broken', random: 0 }, t0 + 1000);
+    state = play(state, [
+      [{ kind: 'checked', result: 'broken', random: 0 }, t0 + 1000],
+      [{ kind: 'segmentSent', done: true }, t0 + 1000],
+    ]);
     expect(nextStep(state, t0 + 1000).kind).toBe('wait');
-    state = reduce(state, { kind: 'checked', result: 'healthy', random: 0 }, t0 + 2000);
+    state = play(state, [
+      [{ kind: 'checked', result: 'healthy', random: 0 }, t0 + 2000],
+      [{ kind: 'segmentSent', done: true }, t0 + 2000],
+    ]);
     expect(nextStep(state, t0 + 2000 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+  });
+});
+
+describe('webhooks about the Item itself', () => {
+  const broken = { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 } as const;
+
+  it('are acted on at once, also while an update waits for its turn, and never start one', () => {
+    const state = play(populated(), [
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+      [{ kind: 'webhook', webhook: 'item' }, t0],
+    ]);
+    expect(nextStep(state, t0)).toEqual({ kind: 'itemWebhooks' });
+    const alone = reduce(populated(), { kind: 'webhook', webhook: 'item' }, t0);
+    expect(alone.wanted).toBeNull();
+  });
+
+  it('that find it broken drop the run on its way; an update that ends well meanwhile proves nothing', () => {
+    const running = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    const stopped = reduce(running, broken, t0);
+    expect([stopped.phase, stopped.run]).toEqual(['needs_relink', null]);
+    const paging = play(populated(), [
+      [{ kind: 'historyStarted' }, t0],
+      [broken, t0],
+      [{ kind: 'historyEnded', end: applied() as RunEnd, calls: { sync: [], accounts: [] }, random: 0 }, t0],
+    ]);
+    expect(paging.phase).toBe('needs_relink');
+  });
+
+  it('that find it healthy wake a broken Item, and leave a healthy one at what it does', () => {
+    const healthy = { ...broken, health: 'healthy' } as const;
+    const woken = play(populated(), [
+      [broken, t0],
+      [healthy, t0 + 1000],
+    ]);
+    expect([woken.phase, woken.wanted === null]).toEqual(['idle', false]);
+    const running = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    expect(reduce(running, healthy, t0)).toMatchObject({ phase: 'updating', run: { base: 'a' } });
+  });
+
+  it('whose outcome was lost are looked up in the row, which decides', () => {
+    const lost = play(populated(), [
+      [broken, t0],
+      [{ ...broken, health: null }, t0 + 1000],
+    ]);
+    expect(nextStep({ ...lost, segmentDueAt: null }, t0 + 1000)).toEqual({ kind: 'reload' });
+    const row = snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 });
+    expect(reduce(lost, { kind: 'reloaded', snapshot: row }, t0 + 1000)).toMatchObject({ phase: 'idle' });
+    const sick = { ...row, broken: true, nextDueAt: t0 + 5000 };
+    const told = reduce(populated(), { kind: 'reloaded', snapshot: sick }, t0);
+    expect([told.phase, told.nextDueAt]).toEqual(['needs_relink', t0 + 5000]);
+  });
+
+  it('never block mining when Segment does not answer', () => {
+    const failure = { step: 'segment', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+    const state = play(populated(), [
+      [broken, t0],
+      [{ ...broken, health: 'healthy' }, t0],
+      [{ kind: 'stepFailed', step: 'segment', failure }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+    expect(nextStep(state, t0 + policy.retryFirst)).toEqual({ kind: 'segment' });
+  });
+});
+
+describe('a remine', () => {
+  it('waits for a healthy Item with its whole history, and is the only writer while it runs', () => {
+    const young = reduce(
+      stateFrom(snapshot({ hasCursor: true }), policy, t0),
+      { kind: 'remineRequested' },
+      t0,
+    );
+    expect(nextStep(young, t0).kind).not.toBe('remine');
+    let state = reduce(populated(), { kind: 'remineRequested' }, t0);
+    expect(nextStep(state, t0)).toEqual({ kind: 'remine' });
+    state = play(state, [
+      [{ kind: 'remineStarted', remines: 3 }, t0],
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.quietDeadline).kind).toBe('wait');
+    const end: ItemEvent = {
+      kind: 'historyEnded',
+      end: applied() as RunEnd,
+      calls: { sync: [], accounts: [] },
+      random: 0,
+    };
+    const ended = reduce(state, end, t0 + 60_000);
+    expect([ended.remineRequested, ended.child, ended.wanted !== null]).toEqual([false, null, true]);
+  });
+
+  it('is wanted by the row until it is done', () => {
+    const row = snapshot({ history: 'complete', hasCursor: true, remineRequested: true, remines: 2 });
+    const state = stateFrom(row, policy, t0);
+    expect([state.remineRequested, state.remines]).toEqual([true, 2]);
+    const running = stateFrom({ ...row, remineRunning: true }, policy, t0);
+    expect(running.child).toEqual({ checkAt: t0 + policy.childCheck, remine: true });
   });
 });
 
@@ -338,6 +441,15 @@ describe('any order of events', () => {
       random,
     }),
     fc.record({
+      kind: fc.constant('itemWebhooksEnded' as const),
+      health: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, null),
+      numbersDue: fc.boolean(),
+      random,
+    }),
+    fc.record({ kind: fc.constant('segmentSent' as const), done: fc.boolean() }),
+    fc.record({ kind: fc.constantFrom('relinked' as const, 'remineRequested' as const) }),
+    fc.record({ kind: fc.constant('remineStarted' as const), remines: fc.integer({ min: 1, max: 9 }) }),
+    fc.record({
       kind: fc.constant('stepFailed' as const),
       step: fc.constantFrom(...steps),
       failure: fc.constant(failure),
@@ -362,7 +474,8 @@ describe('any order of events', () => {
             if (step.kind === 'page') expect(state.run).not.toBeNull();
             if (step.kind === 'wait') expect(step.until).toBeGreaterThan(now);
             if (step.kind === 'end') expect(state.phase).toBe('removed');
-            if (state.child !== null) expect(['page', 'startRun', 'history']).not.toContain(step.kind);
+            if (state.child !== null)
+              expect(['page', 'startRun', 'history', 'remine']).not.toContain(step.kind);
           }
         },
       ),

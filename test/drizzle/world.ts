@@ -190,7 +190,7 @@ export async function durableCursor({ sql }: World, itemId: string): Promise<str
 /** A whole update from the durable cursor: all pages but the last are staged, then everything is applied. */
 export async function runUpdate(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
   const updateId = newId('update');
-  let cursor = await durableCursor(world, item.itemId);
+  let cursor = changes.remine ? '' : await durableCursor(world, item.itemId);
   for (const [number, said] of pages.entries()) {
     const next = newId('cursor');
     const last = number === pages.length - 1;

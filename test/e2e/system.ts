@@ -32,6 +32,8 @@ export interface System {
   killApi(): Promise<void>;
   /** Workers that run. */
   workers: Running[];
+  /** What Segment was told, in order and with every repeat. */
+  segmentEvents(): Promise<Record<string, any>[]>;
   /** Everything that the processes have written so far. */
   logs(): string;
   stop(): Promise<void>;
@@ -140,6 +142,14 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     if (dead) throw dead;
   };
 
+  const segmentPort = await freePort();
+  const segmentUrl = `http://127.0.0.1:${segmentPort}`;
+  const segment = await run(
+    'segment',
+    'local/segmentSinkServer.mjs',
+    ['--port', String(segmentPort), '--file', path.join(dir, 'segment.ndjson')],
+    {},
+  );
   const simulatorPort = await freePort();
   const simulator = await run(
     'simulator',
@@ -172,6 +182,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     AWS_SECRET_ACCESS_KEY: 'test',
     KINESIS_ENDPOINT: urls.kinesis,
     STREAM_PREFIX: streamPrefix,
+    SEGMENT_WRITE_KEY: 'canary-segment-key',
+    SEGMENT_HOST: segmentUrl,
     ENCRYPTION_KEYS: `t1:${randomBytes(32).toString('base64')}`,
     ADMIN_API_KEY: adminKey,
     HOST: '127.0.0.1',
@@ -186,6 +198,9 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     ...options.env,
   };
   await ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok);
+  const segmentEvents = async (): Promise<Record<string, any>[]> =>
+    ((await (await fetch(`${segmentUrl}/events`)).json()) as { events: Record<string, any>[] }).events;
+  await ready(segment, async () => Array.isArray(await segmentEvents()));
 
   const provisioning = await run('provision', 'src/provision.ts', [], env);
   const provisioned = await provisioning.exited;
@@ -232,6 +247,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     startApi,
     stopApi,
     killApi,
+    segmentEvents,
     api: async (method, route, body, headers = {}) => {
       const response = await fetch(`${urls.api}${route}`, {
         method,

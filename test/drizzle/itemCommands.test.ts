@@ -1,0 +1,218 @@
+import type { World } from './world.js';
+import {
+  account,
+  farHorizon,
+  linkedItem,
+  newId,
+  openWorld,
+  pageOf,
+  runUpdate,
+  sealed,
+  storedChanges,
+  storedTransactions,
+  transaction,
+  updateOf,
+} from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+const float = (userId: string, status: string) => world.sql`
+  INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES (${userId}, 'f-1', ${status}, clock_timestamp())
+  ON CONFLICT (user_id, float_id) DO UPDATE SET status = excluded.status`;
+
+describe('asking for a removal', () => {
+  it('is refused while the user has an active float, unless it is forced, and is wished once', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const { itemCommands, items } = world.stores;
+    await float(userId, 'active');
+    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('active_float');
+    expect(await items.snapshot(itemId)).toMatchObject({ removalRequested: false });
+    await float(userId, 'closed');
+    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('requested');
+    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('already');
+    expect(await items.snapshot(itemId)).toMatchObject({ removalRequested: true });
+    const other = await linkedItem(world);
+    await float(other.userId, 'active');
+    expect(await itemCommands.requestRemoval(other.itemId, { force: true })).toBe('requested');
+    expect(await itemCommands.requestRemoval(newId('item'), { force: true })).toBe('not_found');
+  });
+
+  it('and a float that opens at that moment: one of them comes first', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const opening = world.sql.begin(async (tx) => {
+      await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
+      await tx`INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES (${userId}, 'f', 'active', now())`;
+      await opened;
+    });
+    const removal = world.stores.itemCommands.requestRemoval(itemId, { force: false });
+    const first = await Promise.race([
+      removal,
+      new Promise((resolve) => setTimeout(() => resolve('waits'), 300)),
+    ]);
+    expect(first).toBe('waits');
+    open();
+    await opening;
+    expect(await removal).toBe('active_float');
+  });
+});
+
+describe('the main account', () => {
+  it('changes on both accounts, is numbered without a gap, and only to an open account of the Item', async () => {
+    const item = await linkedItem(world);
+    const two = { accounts: [account('acc-1'), account('acc-2')] };
+    await runUpdate(world, item, [{ added: [transaction('t-1')] }], two);
+    const before = await storedChanges(world, item.itemId);
+    const set = (id: string) => world.stores.itemCommands.setMainAccount(item.itemId, id);
+    expect(await set('acc-9')).toBe('unknown_account');
+    expect(await set('acc-2')).toBe('done');
+    expect(await set('acc-2')).toBe('done');
+    const told = (await storedChanges(world, item.itemId)).slice(before.length);
+    expect(told.map((row) => [row.sequence, row.subject, row.removed, row.refined['is_main']])).toEqual([
+      [before.length + 1, 'acc-1', false, false],
+      [before.length + 2, 'acc-2', false, true],
+    ]);
+    // The next update keeps what was chosen.
+    await runUpdate(world, item, [{}], two);
+    expect(await storedChanges(world, item.itemId)).toHaveLength(before.length + 2);
+    await runUpdate(world, item, [{}], { accounts: [account('acc-2')] });
+    expect(await set('acc-1')).toBe('unknown_account');
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    expect(await set('acc-2')).toBe('item_removed');
+  });
+
+  it('starts the cool-down of item changes, as a link does', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const { itemCommands } = world.stores;
+    expect(await itemCommands.itemChangeReasons(userId, 0)).toEqual([]);
+    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['COOLDOWN']);
+    await world.sql`UPDATE items SET admitted_at = now() - interval '1 day' WHERE item_id = ${itemId}`;
+    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual([]);
+    await world.sql`UPDATE items SET main_account_changed_at = now() WHERE item_id = ${itemId}`;
+    await float(userId, 'active');
+    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
+  });
+});
+
+describe('a remine', () => {
+  it('is asked for once, and marks what the answer does not list in its span, and nothing else', async () => {
+    const item = await linkedItem(world);
+    const two = { accounts: [account('acc-1'), account('acc-2')] };
+    const rows = [
+      transaction('old', { date: '2025-01-01' }),
+      transaction('kept', { date: '2026-03-01' }),
+      transaction('gone', { date: '2026-04-01' }),
+      transaction('moved', { date: '2026-05-01' }),
+      transaction('closed', { account_id: 'acc-2', date: '2026-05-02' }),
+      transaction('elsewhere', { account_id: 'acc-3', date: '2026-05-02' }),
+    ];
+    await runUpdate(world, item, [{ added: rows }], two);
+    const { itemCommands, mining, items } = world.stores;
+    const asked = await Promise.all([1, 2].map(() => itemCommands.requestRemine(item.itemId)));
+    expect(asked).toEqual([{ number: 1 }, { number: 1 }]);
+    expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: true, remines: 1 });
+    expect(await mining.beginPage(item.itemId, 'remine', 0, { remine: true })).toMatchObject({ cursor: '' });
+
+    const before = await storedChanges(world, item.itemId);
+    const listed = [
+      transaction('kept', { date: '2026-03-01' }),
+      transaction('moved', { date: '2026-05-01', amount: 1 }),
+    ];
+    const answer = await runUpdate(world, item, [{ added: [listed[0]!] }, { added: [listed[1]!] }], {
+      accounts: [account('acc-1')],
+      remine: true,
+    });
+    expect(answer).toMatchObject({ kind: 'applied', outcome: { added: 0, modified: 1, removed: 1 } });
+    const stored = await storedTransactions(world, item.itemId);
+    const live = [...stored.values()].filter((row) => row.status !== 'removed').map((row) => row.id);
+    expect(live.sort()).toEqual(['closed', 'elsewhere', 'kept', 'moved', 'old']);
+    const told = (await storedChanges(world, item.itemId)).slice(before.length);
+    expect(told.map((row) => row.sequence)).toEqual(told.map((_, n) => before.length + 1 + n));
+    expect(told.filter((row) => row.removed).map((row) => row.subject)).toEqual(['acc-2', 'gone']);
+    expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: false });
+    expect(await itemCommands.requestRemine(item.itemId)).toEqual({ number: 2 });
+  });
+
+  it('marks nothing when Plaid has not fetched everything, or lists nothing', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
+    const unfinished = { remine: true, history: 'initial' as const };
+    for (const remined of [
+      await runUpdate(world, item, [{ added: [transaction('a')] }], unfinished),
+      await runUpdate(world, item, [{}], { remine: true }),
+    ]) {
+      expect(remined).toMatchObject({ kind: 'applied', outcome: { changes: 0 } });
+    }
+    const stored = await storedTransactions(world, item.itemId);
+    expect([...stored.values()].map((row) => row.status)).toEqual(['posted', 'posted']);
+  });
+
+  it('touches no row that is unchanged, and begins again when one was changed under it', async () => {
+    const item = await linkedItem(world);
+    const [a, b] = [transaction('a'), transaction('b')];
+    await runUpdate(world, item, [{ added: [a, b] }]);
+    const before = await storedTransactions(world, item.itemId);
+    const again = await runUpdate(world, item, [{ added: [a] }, { added: [b] }], { remine: true });
+    expect(again).toMatchObject({ kind: 'applied', outcome: { changes: 0, pages: 2 } });
+    expect(await storedTransactions(world, item.itemId)).toEqual(before);
+
+    await world.stores.mining.stagePage(
+      item.itemId,
+      'r',
+      0,
+      farHorizon,
+      pageOf(item, '', 'c1', true, { added: [a] }),
+    );
+    await world.stores.mining.settleRemovals(item.itemId, ['a'], ['a']);
+    const last = updateOf(item, 'r', pageOf(item, 'c1', 'c2', false, { added: [b] }), {
+      pageNumber: 1,
+      remine: true,
+    });
+    expect(await world.stores.mining.apply(last)).toEqual({ kind: 'moved' });
+    const revived = await runUpdate(world, item, [{ added: [a] }, { added: [b] }], { remine: true });
+    expect(revived).toMatchObject({ kind: 'applied', outcome: { modified: 1 } });
+  });
+});
+
+describe('account numbers', () => {
+  const reader = { application_id: 'app', key_id: 'key', request_id: 'req' };
+  const reads = (itemId: string) => world.sql`
+    SELECT application_id, key_id, request_id, account_ids FROM number_reads WHERE item_id = ${itemId}`;
+
+  it('are given after the read was noted, but for closed and revoked accounts', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{}], { accounts: ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)) });
+    await world.stores.items.saveNumbers(
+      item.itemId,
+      ['acc-1', 'acc-2', 'acc-3'].map((accountId) => ({ accountId, sealed: sealed(accountId) })),
+    );
+    await runUpdate(world, item, [{}], { accounts: [account('acc-1'), account('acc-3')] });
+    await world.sql`UPDATE accounts SET revoked_at = now() WHERE item_id = ${item.itemId} AND account_id = 'acc-3'`;
+    const read = await world.stores.numbers.read(item.itemId, reader);
+    expect(read?.numbers.map(({ accountId }) => accountId)).toEqual(['acc-1']);
+    expect(read?.withheld).toEqual([
+      { accountId: 'acc-2', reason: 'account_closed' },
+      { accountId: 'acc-3', reason: 'account_revoked' },
+    ]);
+    expect(await reads(item.itemId)).toEqual([{ ...reader, account_ids: ['acc-1'] }]);
+    await world.sql`UPDATE items SET revoked_at = now() WHERE item_id = ${item.itemId}`;
+    const revoked = await world.stores.numbers.read(item.itemId, reader);
+    expect([revoked?.numbers.length, revoked?.withheld.length]).toEqual([0, 3]);
+    expect(await reads(item.itemId)).toHaveLength(2);
+    expect(await world.stores.numbers.read(newId('item'), reader)).toBeNull();
+  });
+
+  it('are not given when the read cannot be noted', async () => {
+    const item = await linkedItem(world);
+    await world.stores.items.saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    const unwritable = { ...reader, request_id: '\u0000' };
+    await expect(world.stores.numbers.read(item.itemId, unwritable)).rejects.toMatchObject({
+      name: 'Failure',
+    });
+  });
+});

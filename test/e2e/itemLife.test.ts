@@ -1,0 +1,212 @@
+import { advance, change, linkItem, minedItem } from './linkedItem.js';
+import { expectTruth, untilQuiet } from './oracle.js';
+import type { System } from './system.js';
+import { startSystem } from './system.js';
+import { until } from './until.js';
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({ transactionsPerItem: 60 });
+}, 120_000);
+afterAll(() => system?.stop());
+
+type Json = Record<string, any>;
+const get = async (route: string): Promise<Json> => (await system.api<Json>('GET', route)).body;
+const statusOf = async (itemId: string): Promise<string> => (await get(`/v1/items/${itemId}`))['status'];
+const toldOf = async (itemId: string): Promise<string[]> =>
+  (await system.segmentEvents())
+    .filter((event) => event['properties'].item_id === itemId)
+    .map((event) => event['messageId']);
+
+describe('an episode', () => {
+  it('begins with the webhook of a reset login, ends with LOGIN_REPAIRED, and is told to Segment once each', async () => {
+    const itemId = await minedItem(system, { user: 'breaks' });
+    expect((await system.api('POST', `/v1/items/${itemId}/reset-login`)).body).toEqual({
+      item_id: itemId,
+      reset_login: true,
+    });
+    await until(async () => (await statusOf(itemId)) === 'ERROR');
+    expect(await get(`/v1/items/${itemId}`)).toMatchObject({
+      phase: 'needs_relink',
+      error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
+    });
+    await until(async () => (await toldOf(itemId)).length === 1);
+    // Ten more of the same change nothing.
+    const again = { webhook_type: 'ITEM', webhook_code: 'ERROR', duplicate: 10 };
+    await system.sim(`/_sim/items/${itemId}/webhooks`, again);
+    await untilQuiet(system, itemId, 'needs_relink');
+
+    await change(system, itemId, { add: [{ amount: 7, name: 'While broken' }] });
+    await system.sim(`/_sim/items/${itemId}/repair`, { webhook: true });
+    await until(async () => (await statusOf(itemId)) === 'ACTIVE');
+    await until(async () => (await toldOf(itemId)).length === 2);
+    await expectTruth(system, itemId);
+    expect(await toldOf(itemId)).toEqual([`${itemId}:errored:1`, `${itemId}:repaired:1`]);
+    const [event] = (await system.segmentEvents()).filter(
+      ({ messageId }) => messageId === `${itemId}:errored:1`,
+    );
+    expect(event).toMatchObject({ event: 'item errored', userId: 'breaks', type: 'track' });
+
+    // A late ERROR, and a LOGIN_REPAIRED outside an episode.
+    for (const webhook_code of ['ERROR', 'LOGIN_REPAIRED']) {
+      await system.sim(`/_sim/items/${itemId}/webhooks`, { webhook_type: 'ITEM', webhook_code });
+    }
+    await untilQuiet(system, itemId);
+    const { data } = await get(`/v1/webhooks?item_id=${itemId}&outcome=ignored`);
+    expect(
+      data
+        .slice(0, 2)
+        .map((webhook: Json) => webhook['outcome'].reason)
+        .sort(),
+    ).toEqual(['item_is_healthy', 'item_was_healthy']);
+    expect([await statusOf(itemId), (await toldOf(itemId)).length]).toEqual(['ACTIVE', 2]);
+  });
+
+  it('ends when the client says that the user was in update mode and Plaid agrees, and not before', async () => {
+    const itemId = await minedItem(system, { user: 'relinks' });
+    await system.sim(`/_sim/items/${itemId}/webhooks`, {
+      webhook_type: 'ITEM',
+      webhook_code: 'NEW_ACCOUNTS_AVAILABLE',
+    });
+    await system.api('POST', `/v1/items/${itemId}/reset-login`);
+    await until(async () => (await statusOf(itemId)) === 'ERROR');
+    expect((await get(`/v1/items/${itemId}`))['new_accounts_available']).toBe(true);
+    const early = await system.api<Json>('POST', `/v1/items/${itemId}/relinked`);
+    expect([early.status, early.body['code'], early.body['plaid'].error_code]).toEqual([
+      409,
+      'login_required',
+      'ITEM_LOGIN_REQUIRED',
+    ]);
+    await system.sim(`/_sim/items/${itemId}/repair`, {});
+    const { status, body } = await system.api<Json>('POST', `/v1/items/${itemId}/relinked`);
+    expect([status, body['status'], body['error'], body['new_accounts_available']]).toEqual([
+      200,
+      'ACTIVE',
+      null,
+      false,
+    ]);
+    await until(async () => (await toldOf(itemId)).length === 2);
+    await expectTruth(system, itemId);
+  });
+
+  it('is met by our own calls when its webhook is lost, and heals at the next look when the repair is lost too', async () => {
+    const itemId = await linkItem(system, { user: 'silent' });
+    await advance(system, itemId, 'initial');
+    await system.sim('/_sim/faults', {
+      match: { path: '/transactions/sync', item_id: itemId },
+      fault: { error_code: 'ITEM_LOGIN_REQUIRED' },
+      times: 1,
+    });
+    await advance(system, itemId, 'historical');
+    // /item/get says that the Item is well: the next look, seconds later here, clears it.
+    await until(async () => (await toldOf(itemId)).length === 2);
+    expect(await toldOf(itemId)).toEqual([`${itemId}:errored:1`, `${itemId}:repaired:1`]);
+    await expectTruth(system, itemId);
+  });
+
+  it('of a revocation stops the mining', async () => {
+    const itemId = await minedItem(system, { user: 'revokes' });
+    await system.sim(`/_sim/items/${itemId}/webhooks`, {
+      webhook_type: 'ITEM',
+      webhook_code: 'USER_PERMISSION_REVOKED',
+    });
+    await until(async () => (await toldOf(itemId)).length >= 1);
+    const [webhook] = (await get(`/v1/webhooks?item_id=${itemId}&limit=1`))['data'];
+    expect(webhook).toMatchObject({ webhook_code: 'USER_PERMISSION_REVOKED', outcome: { state: 'done' } });
+  });
+});
+
+describe('a remine', () => {
+  it('corrects what is wrong here, marks what Plaid does not list, and is joined while it runs', async () => {
+    const itemId = await minedItem(system, { user: 'remines' });
+    const [wrong] = await system.sql`
+      SELECT transaction_id AS id, raw, version FROM transactions WHERE item_id = ${itemId} AND status = 'posted'
+      ORDER BY date DESC LIMIT 1`;
+    await system.sql`
+      UPDATE transactions SET raw = raw || '{"amount": 999999}', raw_hash = NULL, amount = 999999
+      WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
+    await system.sql`
+      INSERT INTO transactions (item_id, transaction_id, account_id, status, date, amount, currency, raw, refined, version)
+      SELECT item_id, 'phantom', account_id, status, date, amount, currency, raw, refined || '{"id": "phantom"}', 1
+      FROM transactions WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
+    const asked = await Promise.all([1, 2].map(() => system.api<Json>('POST', `/v1/items/${itemId}/remine`)));
+    expect(asked.map(({ status, body }) => [status, body['workflow_id']])).toEqual([
+      [202, `item/${itemId}/remine/1`],
+      [202, `item/${itemId}/remine/1`],
+    ]);
+    await until(async () => {
+      const [row] = await system.sql`SELECT remine_requested_at FROM items WHERE item_id = ${itemId}`;
+      return row?.['remine_requested_at'] === null;
+    });
+    await untilQuiet(system, itemId);
+    const [right] = await system.sql`
+      SELECT raw, version FROM transactions WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
+    expect(right).toEqual({ raw: wrong?.['raw'], version: wrong?.['version'] + 1 });
+    const [phantom] = await system.sql`
+      SELECT status FROM transactions WHERE item_id = ${itemId} AND transaction_id = 'phantom'`;
+    expect(phantom).toEqual({ status: 'removed' });
+    expect((await get(`/v1/items/${itemId}/sync`))['remine']).toBeNull();
+  });
+});
+
+describe('an Item that its user does not want any more', () => {
+  it('is removed at Plaid, its token and numbers are erased, its rows stay; not while a float is active', async () => {
+    const itemId = await minedItem(system, { user: 'leaves' });
+    const { key } = await numbersKey();
+    const bearer = { authorization: `Bearer ${key}` };
+    await until(async () => {
+      const { body } = await system.api<Json>('GET', `/v1/items/${itemId}/numbers`, undefined, bearer);
+      return body['numbers'].length > 0;
+    });
+    const { body: numbers } = await system.api<Json>('GET', `/v1/items/${itemId}/numbers`, undefined, bearer);
+    const truth = await system.sim<Json>(`/_sim/items/${itemId}/truth`);
+    const [first] = numbers['numbers'];
+    expect(first.ach[0].account).toBe(
+      truth['numbers'].ach.find((ach: Json) => ach['account_id'] === first.account_id).account,
+    );
+    expect((await system.api('GET', `/v1/items/${itemId}/numbers`)).status).toBe(200);
+    const [audit] = await system.sql`
+      SELECT count(*)::int AS n FROM number_reads WHERE item_id = ${itemId} AND request_id <> ''`;
+    expect(audit?.['n']).toBeGreaterThanOrEqual(3);
+
+    const accounts = (await get(`/v1/items/${itemId}/accounts`))['data'] as Json[];
+    const other = accounts.find((account) => !account['is_main'])?.['id'] as string;
+    const wrong = await system.api<Json>('PATCH', `/v1/items/${itemId}`, { main_account_id: 'nobody' });
+    expect([wrong.status, wrong.body['code']]).toEqual([422, 'unknown_account']);
+    const patched = await system.api<Json>('PATCH', `/v1/items/${itemId}`, { main_account_id: other });
+    expect([patched.status, patched.body['main_account_id']]).toEqual([200, other]);
+
+    await system.sql`
+      INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES ('leaves', 'f-1', 'active', now())`;
+    expect(await get('/v1/users/leaves/item-change')).toEqual({ allowed: false, reasons: ['ACTIVE_FLOAT'] });
+    const refused = await system.api<Json>('DELETE', `/v1/items/${itemId}`);
+    expect([refused.status, refused.body['code']]).toEqual([409, 'active_float']);
+    const narrow = await writeKey();
+    const forbidden = await system.api<Json>('DELETE', `/v1/items/${itemId}?force=true`, undefined, {
+      authorization: `Bearer ${narrow}`,
+    });
+    expect(forbidden.status).toBe(403);
+    expect((await system.api('DELETE', `/v1/items/${itemId}?force=true`)).status).toBe(204);
+    await until(async () => (await statusOf(itemId)) === 'REMOVED');
+    expect((await system.api('DELETE', `/v1/items/${itemId}`)).status).toBe(204);
+    expect((await system.sim<Json>('/_sim/items'))['items']).toContainEqual(
+      expect.objectContaining({ item_id: itemId, removed: true }),
+    );
+    const [row] = await system.sql`
+      SELECT access_token_ciphertext AS token, (SELECT count(*)::int FROM account_numbers WHERE item_id = ${itemId}) AS n
+      FROM items WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ token: null, n: 0 });
+    expect((await get(`/v1/items/${itemId}/transactions`))['data'].length).toBeGreaterThan(10);
+    for (const command of ['relinked', 'remine', 'reset-login']) {
+      const answer = await system.api<Json>('POST', `/v1/items/${itemId}/${command}`);
+      expect([command, answer.status, answer.body['code']]).toEqual([command, 409, 'item_removed']);
+    }
+  });
+});
+
+async function newKey(scopes: string[]): Promise<Json> {
+  const { body } = await system.api<Json>('POST', '/v1/applications', { name: 'payments' });
+  return (await system.api<Json>('POST', `/v1/applications/${body['application_id']}/keys`, { scopes })).body;
+}
+const numbersKey = () => newKey(['numbers']);
+const writeKey = async (): Promise<string> => (await newKey(['write']))['key'];
