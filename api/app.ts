@@ -14,6 +14,7 @@ import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
 import { createIntake } from './intake.js';
+import { createLiveReads } from './liveReads.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
@@ -21,6 +22,7 @@ import type { ProblemCode } from './problems.js';
 import { accessRoutes } from './routes/access.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
+import { liveRoutes } from './routes/live.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -85,7 +87,8 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
  */
 export function buildApp(deps: ApiDeps): FastifyInstance {
   const limits = { ...defaultLimits, ...deps.limits };
-  const context: RouteContext = { ...deps, limits };
+  const liveReads = createLiveReads(limits.liveReads);
+  const context: RouteContext = { ...deps, limits, liveReads };
 
   const app: Api = Fastify({
     loggerInstance: deps.logger,
@@ -143,6 +146,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
+    liveReads.stop(limits.drainMs);
   });
   app.addHook('onSend', async (_request, reply) => {
     // A connection that is kept open after its last answer would hold up the shutdown until it times out (72 s).
@@ -217,6 +221,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       userRoutes(scope, context);
       linkRoutes(scope, context);
       itemRoutes(scope, context);
+      liveRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);
     },

@@ -4,7 +4,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
   Gateway,
+  ItemStore,
   LinkStore,
+  PlaidLive,
   PlaidPort,
   Probe,
   ReadStore,
@@ -12,13 +14,16 @@ import type {
   WebhookStore,
   WebhookVerifier,
 } from '../src/domain/ports.js';
+import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
   plaid: Pick<PlaidPort, 'createLinkToken'>;
+  live: PlaidLive;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
+  items: Pick<ItemStore, 'credentials'>;
   reads: ReadStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
@@ -55,6 +60,8 @@ export interface ApiLimits {
   intakeMs: number;
   /** For the background work at shutdown. */
   drainMs: number;
+  /** Live reads that may be on their way at once. */
+  liveReads: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -66,11 +73,13 @@ export const defaultLimits: ApiLimits = {
   signalsAtOnce: 16,
   intakeMs: 4_000,
   drainMs: 5_000,
+  liveReads: 32,
 };
 
 /** What a file of routes receives. */
 export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
+  liveReads: LiveReads;
 }
 
 export type Api = FastifyInstance<

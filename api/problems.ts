@@ -75,6 +75,11 @@ export const problemTypes = {
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
   },
+  item_removed: {
+    status: 409,
+    title: 'The item was removed',
+    help: 'Its login at the bank was given up, so nothing can be read live any more. Cached accounts and transactions still answer. Link the bank anew.',
+  },
   login_required: {
     status: 409,
     title: 'The user has to act at the bank',
@@ -109,6 +114,11 @@ export const problemTypes = {
     status: 424,
     title: 'Plaid refused the request',
     help: "`plaid` carries Plaid's own error. Repeating the request unchanged cannot help.",
+  },
+  product_not_ready: {
+    status: 424,
+    title: 'Plaid has not fetched the data yet',
+    help: 'Plaid reads the bank for the first time, or never succeeded. Repeat the request after `Retry-After` seconds; a webhook tells the service when the data are there.',
   },
   webhook_keys_busy: {
     status: 429,
@@ -159,6 +169,11 @@ export const problemTypes = {
     status: 503,
     title: 'Plaid asks to wait',
     help: 'Plaid limits the rate or is under maintenance. Repeat the request after `Retry-After` seconds.',
+  },
+  live_reads_busy: {
+    status: 503,
+    title: 'Too many live reads at once',
+    help: 'The process answers a bounded number of live reads at a time, and ends those that wait when it stops. Repeat the request after `Retry-After` seconds, or read what is cached.',
   },
   not_ready: {
     status: 503,

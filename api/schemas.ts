@@ -122,6 +122,19 @@ export const transactionsOfUserQuery = z.strictObject({
   ...transactionFilters,
 });
 
+const offset = z
+  .preprocess(digits, z.int().min(0).max(999_999))
+  .default(0)
+  .meta({ description: 'Rows to skip', 'x-default': 0 });
+
+export const liveTransactionsQuery = z.strictObject({
+  from: day('First date, inclusive; default: two years before `to`'),
+  to: day('Last date, inclusive; default: tomorrow (UTC), so that no time zone lacks its today'),
+  account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
+  limit,
+  offset,
+});
+
 export const webhooksQuery = z.strictObject({
   item_id: shown(256).optional(),
   verdict: z.enum(['accepted', 'rejected']).optional(),
@@ -499,9 +512,62 @@ const refinedAccount = z
     ],
   });
 
-const plaidObject = z
-  .looseObject({})
-  .meta({ id: 'PlaidObject', description: "Plaid's object as received (`format=raw`)" });
+const plaidObject = z.looseObject({}).meta({ id: 'PlaidObject', description: "Plaid's object as received" });
+
+const plaidRequestId = z.string().meta({ description: "Id of Plaid's own answer, for questions to Plaid" });
+
+const plaidAccount = {
+  account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+  balances: {
+    available: 100,
+    current: 110.5,
+    limit: null,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+  },
+  mask: '0000',
+  name: 'Plaid Checking',
+  official_name: 'Plaid Gold Standard 0% Interest Checking',
+  type: 'depository',
+  subtype: 'checking',
+};
+
+export const liveAccountsAnswer = z
+  .object({ accounts: z.array(plaidObject), request_id: plaidRequestId })
+  .meta({
+    id: 'LiveAccounts',
+    examples: [{ accounts: [plaidAccount], request_id: 'm8MDnv9okwxFNBV' }],
+  });
+
+export const liveTransactionsAnswer = z
+  .object({
+    transactions: z.array(plaidObject),
+    total_transactions: z
+      .number()
+      .meta({ description: 'In the range, as far as Plaid has fetched it; page on with `offset`' }),
+    request_id: plaidRequestId,
+  })
+  .meta({
+    id: 'LiveTransactions',
+    examples: [
+      {
+        transactions: [
+          {
+            transaction_id: 'lPNjeW1nR6CDn5okmGQ6hEpMo4lLNoSrzqDje',
+            account_id: plaidAccount.account_id,
+            amount: 12.34,
+            iso_currency_code: 'USD',
+            date: '2026-11-19',
+            name: 'Coffee',
+            original_description: 'COFFEE 0042',
+            pending: false,
+          },
+        ],
+        total_transactions: 1,
+        request_id: 'm8MDnv9okwxFNBV',
+      },
+    ],
+  });
 
 const completeness = z.object({ item_id: z.string(), phase, history, as_of: time.nullable() }).meta({
   id: 'Completeness',

@@ -134,6 +134,8 @@ const workerSchema = {
 const serverSchema = {
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
+  /** Live reads at Plaid that one process has on their way at once. */
+  LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
 };
 const provisionSchema = {

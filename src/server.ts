@@ -56,6 +56,9 @@ await runProcess(
     collectDefaultMetrics({ register: registry });
     const app = buildApp({
       plaid,
+      live: plaid.live,
+      limits: { liveReads: config.LIVE_READS },
+      items: stores.items,
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
       links: stores.links,
       reads: stores.reads,

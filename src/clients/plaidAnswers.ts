@@ -1,5 +1,6 @@
 import type {
   PlaidAccount,
+  PlaidInstitution,
   PlaidItemView,
   PlaidNumbers,
   PlaidRemovedTransaction,
@@ -54,6 +55,17 @@ const isAccount = (entry: unknown): entry is PlaidAccount => {
 
 export const accountsOf = (path: string, body: JsonObject): PlaidAccount[] =>
   list(path, body, 'accounts', isAccount);
+
+export const requestIdOf = (path: string, body: JsonObject): string => text(path, body, 'request_id');
+
+const isInstitution = (entry: unknown): entry is PlaidInstitution =>
+  isObject(entry) && isText(entry['institution_id']) && isText(entry['name']);
+
+export function institutionOf(path: string, body: JsonObject): PlaidInstitution {
+  const { institution } = body;
+  if (!isInstitution(institution)) throw failureOfShape(path, 'no institution');
+  return institution;
+}
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
   const { next_cursor, has_more } = body;

@@ -11,6 +11,7 @@ import type { History, StepFailure, UpdateOutcome, UserActionError } from './min
 import type {
   LinkAccount,
   PlaidAccount,
+  PlaidInstitution,
   PlaidItemView,
   PlaidNumbers,
   PlaidSyncPage,
@@ -66,6 +67,27 @@ export interface PlaidPort {
     accessToken: string,
     query: { from: string; to: string; accountIds?: string[]; count: number; offset: number },
   ): Promise<{ transactions: PlaidTransaction[]; total: number }>;
+}
+
+/**
+ * Reads that go straight through to a client. What comes back are Plaid's own objects under Plaid's own names, with the id
+ * of Plaid's request; nothing of them is kept.
+ */
+export interface PlaidLive {
+  /** `/accounts/get`. */
+  accounts(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
+  /**
+   * `/accounts/balance/get`: asks the bank, which may take half a minute and more. Where the bank has no balance of the last
+   * day to give (Capital One), what `/accounts/get` says; `last_updated_datetime` in the balances tells their age.
+   */
+  balances(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
+  /** `/transactions/get` with original descriptions, newest first; `from` and `to` (YYYY-MM-DD) inclusive. */
+  transactions(
+    accessToken: string,
+    query: { from: string; to: string; accountId?: string | undefined; count: number; offset: number },
+  ): Promise<{ transactions: PlaidTransaction[]; total_transactions: number; request_id: string }>;
+  /** `/institutions/get_by_id` with connection status. Rejects with UNKNOWN_INSTITUTION when Plaid has none of that id. */
+  institution(institutionId: string): Promise<{ institution: PlaidInstitution; request_id: string }>;
 }
 
 // ─── Webhooks ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -48,6 +48,7 @@ export interface World {
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
+    live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
     probe: () => Promise<void>;
     pick: string | null;
@@ -143,6 +144,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     status: async () => null,
     reads: async () => undefined,
     linkToken: async () => undefined,
+    live: async () => undefined,
     page: () => undefined,
     probe: async () => undefined,
     pick: null,
@@ -168,6 +170,36 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);
         return { link_token: 'link-sandbox-1', expiration: '2026-11-21T11:00:00Z' };
+      },
+    },
+    live: {
+      async accounts(token) {
+        await behave.live('accounts', token);
+        return { accounts: [], request_id: 'r1' };
+      },
+      async balances(token) {
+        await behave.live('balances', token);
+        return { accounts: [], request_id: 'r1' };
+      },
+      async transactions(token, { from, to, accountId = '', count, offset }) {
+        await behave.live('transactions', [token, from, to, accountId, count, offset].join(' '));
+        return { transactions: [], total_transactions: 0, request_id: 'r1' };
+      },
+      async institution(institutionId) {
+        await behave.live('institution', institutionId);
+        return { institution: { institution_id: institutionId, name: 'A bank' }, request_id: 'r1' };
+      },
+    },
+    items: {
+      async credentials(itemId) {
+        const item = world.items.get(itemId);
+        if (item === undefined || item.status === 'REMOVED') return null;
+        const accessToken = {
+          keyId: 'k',
+          dataKey: encode(`items/${itemId}/access_token`),
+          ciphertext: encode(`access-${itemId}`),
+        };
+        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken };
       },
     },
     secrets: {
