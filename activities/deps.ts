@@ -1,10 +1,12 @@
 import type {
   AlertStore,
   Gateway,
+  InstitutionStore,
   ItemStore,
   LinkStore,
   MiningStore,
   OutboxStore,
+  PlaidDirectory,
   PlaidPort,
   SecretBox,
   StreamPort,
@@ -15,6 +17,7 @@ import type { Policy } from '../src/domain/policy.js';
 /** What activities work with; the worker's entry point joins the rooms. */
 export interface ActivityDeps {
   plaid: PlaidPort;
+  directory: PlaidDirectory;
   secrets: SecretBox;
   links: LinkStore;
   items: ItemStore;
@@ -22,6 +25,7 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'startLink'>;
   policy: Policy;

@@ -1,5 +1,6 @@
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
+import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { linkActivities } from './link.js';
 import { publishActivities } from './publish.js';
@@ -15,6 +16,7 @@ export function createActivities(deps: ActivityDeps) {
       ...transactionActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
+      ...institutionActivities(deps),
     },
     deps.reportUnexpected,
   );

@@ -2,4 +2,6 @@
 export { item } from './item.js';
 export { linkItem } from './linkItem.js';
 export { pageHistory } from './pageHistory.js';
+export { refreshInstitutionStatus } from './refreshInstitutionStatus.js';
 export { sweep } from './sweep.js';
+export { syncInstitutions } from './syncInstitutions.js';

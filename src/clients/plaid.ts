@@ -3,7 +3,7 @@ import https from 'node:https';
 import type { CountryCode, Products } from 'plaid';
 import { Configuration, PlaidApi } from 'plaid';
 import { Failure } from '../domain/failures.js';
-import type { PlaidLive, PlaidPort } from '../domain/ports.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports.js';
 import type { JsonObject, WebhookKey } from './plaidAnswers.js';
 import {
   accountsOf,
@@ -16,6 +16,7 @@ import {
   transactionsOf,
   webhookKeyOf,
 } from './plaidAnswers.js';
+import { createPlaidDirectory } from './plaidDirectory.js';
 import { failureOfAnswer, failureOfShape, failureOfSilence } from './plaidFailures.js';
 import { createPlaidLive } from './plaidLive.js';
 
@@ -43,6 +44,7 @@ export interface PlaidOptions {
 
 export interface Plaid extends PlaidPort {
   live: PlaidLive;
+  directory: PlaidDirectory;
   /** `/webhook_verification_key/get`; null when Plaid knows no such key. */
   getWebhookKey(kid: string): Promise<WebhookKey | null>;
   /** Ends idle connections. */
@@ -168,8 +170,11 @@ export function createPlaid(options: PlaidOptions): Plaid {
     slow,
   };
 
+  const live = createPlaidLive(calls);
+
   return {
-    live: createPlaidLive(calls),
+    live,
+    directory: createPlaidDirectory(calls, live),
 
     async createLinkToken({ userId, accessToken }) {
       const path = '/link/token/create';

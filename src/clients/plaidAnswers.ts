@@ -67,6 +67,17 @@ export function institutionOf(path: string, body: JsonObject): PlaidInstitution 
   return institution;
 }
 
+/** A page of the list. An entry without id or name can be neither kept nor shown: it is counted and left out. */
+export function institutionsOf(
+  path: string,
+  body: JsonObject,
+): { institutions: PlaidInstitution[]; listed: number; total: number } {
+  const { institutions, total } = body;
+  if (!Array.isArray(institutions)) throw failureOfShape(path, 'no list institutions');
+  if (typeof total !== 'number') throw failureOfShape(path, 'no total');
+  return { institutions: institutions.filter(isInstitution), listed: institutions.length, total };
+}
+
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
   const { next_cursor, has_more } = body;
   if (typeof next_cursor !== 'string') throw failureOfShape(path, 'no next_cursor');

@@ -7,6 +7,8 @@ export const itemWorkflowId = (itemId: ItemId): string => `item/${itemId}`;
 export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/history`;
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
+export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
+export const INSTITUTION_STATUS_SCHEDULE_ID = 'institution-status';
 
 export type WorkflowName =
   | { kind: 'item'; itemId: ItemId }
