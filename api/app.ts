@@ -20,6 +20,7 @@ import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
 import { accessRoutes } from './routes/access.js';
+import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
 import { liveRoutes } from './routes/live.js';
@@ -222,6 +223,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       linkRoutes(scope, context);
       itemRoutes(scope, context);
       liveRoutes(scope, context);
+      institutionRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);
     },

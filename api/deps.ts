@@ -4,8 +4,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
   Gateway,
+  InstitutionStore,
   ItemStore,
   LinkStore,
+  PlaidDirectory,
   PlaidLive,
   PlaidPort,
   Probe,
@@ -21,6 +23,8 @@ import type { MetricsRegistry } from './metrics.js';
 export interface ApiDeps {
   plaid: Pick<PlaidPort, 'createLinkToken'>;
   live: PlaidLive;
+  directory: Pick<PlaidDirectory, 'get'>;
+  institutions: Pick<InstitutionStore, 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   items: Pick<ItemStore, 'credentials'>;
@@ -62,6 +66,8 @@ export interface ApiLimits {
   drainMs: number;
   /** Live reads that may be on their way at once. */
   liveReads: number;
+  /** How long a list waits for logos that have to be fetched first. */
+  logoMs: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -74,6 +80,7 @@ export const defaultLimits: ApiLimits = {
   intakeMs: 4_000,
   drainMs: 5_000,
   liveReads: 32,
+  logoMs: 2_000,
 };
 
 /** What a file of routes receives. */

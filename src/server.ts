@@ -57,6 +57,8 @@ await runProcess(
     const app = buildApp({
       plaid,
       live: plaid.live,
+      directory: plaid.directory,
+      institutions: stores.institutions,
       limits: { liveReads: config.LIVE_READS },
       items: stores.items,
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),

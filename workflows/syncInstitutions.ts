@@ -8,7 +8,6 @@ import {
   startWalk,
 } from '../src/domain/institutionSync.js';
 import { isRetryable } from '../src/domain/failures.js';
-import type { FailureType } from '../src/domain/failures.js';
 import { backoff, nextCallAt } from '../src/domain/policy.js';
 import { priorities } from './contract.js';
 import type { SyncInstitutionsInput } from './contract.js';
@@ -46,7 +45,7 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
     } catch (error) {
       const { type } = stepFailure('institutions', error, Date.now());
       sync = { ...sync, failures: sync.failures + 1 };
-      const passing = type === 'TIMED_OUT' || type === 'UNEXPECTED' || isRetryable(type as FailureType);
+      const passing = type === 'TIMED_OUT' || type === 'UNEXPECTED' || isRetryable(type);
       if (!passing || sync.failures > mostFailures) throw error;
       await sleep(backoff(sync.failures, retryFirstMs, retryLongestMs));
     }

@@ -8,6 +8,7 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
+  InstitutionView,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -32,6 +33,7 @@ export interface World {
   items: Map<string, ItemView>;
   rows: { accounts: string[]; transactions: string[] };
   links: Map<string, LinkRow>;
+  logos: Map<string, string>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
@@ -52,6 +54,7 @@ export interface World {
     page: (after: PageKey | null) => void;
     probe: () => Promise<void>;
     pick: string | null;
+    logo: string | null;
     now: () => number;
   };
 }
@@ -76,6 +79,21 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     ...changes,
   };
 }
+
+const institutionRow: InstitutionView = {
+  institution_id: 'ins_1',
+  name: 'First Platypus Bank',
+  country_codes: ['US'],
+  products: ['transactions'],
+  oauth: false,
+  url: null,
+  primary_color: null,
+  logo: null,
+  status: null,
+  status_at: null,
+  synced_at: '2026-11-21T07:00:00.000Z',
+  vanished_at: null,
+};
 
 export const down = (): Promise<never> =>
   Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is down'));
@@ -127,6 +145,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     ]),
     rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
     links: new Map(),
+    logos: new Map(),
     webhooks: new Map(),
     rejected: [],
     signals: [],
@@ -148,6 +167,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     page: () => undefined,
     probe: async () => undefined,
     pick: null,
+    logo: 'bG9nbw==',
     now: () => Date.now(),
   };
   const { behave } = world;
@@ -188,6 +208,34 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async institution(institutionId) {
         await behave.live('institution', institutionId);
         return { institution: { institution_id: institutionId, name: 'A bank' }, request_id: 'r1' };
+      },
+    },
+    directory: {
+      async get(institutionId) {
+        await behave.live('directory', institutionId);
+        return { institution_id: institutionId, name: 'A bank', logo: behave.logo };
+      },
+    },
+    institutions: {
+      async get(institutionId) {
+        await behave.reads();
+        return institutionId === institutionRow.institution_id ? institutionRow : null;
+      },
+      async page(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf([JSON.stringify(institutionRow)], limit, after);
+      },
+      async asOf() {
+        return institutionRow.synced_at;
+      },
+      async logos(ids) {
+        await behave.reads();
+        return new Map([...world.logos].filter(([id]) => ids.includes(id)));
+      },
+      async save(institutionId, institution) {
+        await behave.store();
+        if (institution?.logo) world.logos.set(institutionId, institution.logo);
       },
     },
     items: {
