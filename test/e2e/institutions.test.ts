@@ -1,3 +1,4 @@
+import { ensureSchedules } from '../../src/temporal/schedules.js';
 import { linkItem } from './linkedItem.js';
 import { callsOf } from './linking.js';
 import type { Json } from './linking.js';
@@ -158,5 +159,17 @@ describe('institutions', () => {
       .then((found) => ({ schedule: found.spec, policies: found.policies }));
     expect(schedule.intervals?.map(({ every }) => every)).toEqual([86_400_000]);
     expect([policies.overlap, policies.catchupWindow]).toEqual(['SKIP', 3_600_000]);
+
+    // The next release takes over what is configured, and starts nothing by that.
+    await ensureSchedules(system.client, {
+      sweepEveryMs: 1_000,
+      sweepGraceMs: 2_000,
+      institutionsEveryMs: 43_200_000,
+      institutionPagesPerMinute: 10,
+      institutionStatusEveryMs: 3_600_000,
+    });
+    const changed = await system.client.schedule.getHandle('institutions').describe();
+    expect(changed.spec.intervals?.map(({ every }) => every)).toEqual([43_200_000]);
+    expect(changed.info.numActionsTaken).toBe(1);
   });
 });
