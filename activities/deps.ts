@@ -9,6 +9,8 @@ import type {
   PlaidDirectory,
   PlaidPort,
   SecretBox,
+  SegmentPort,
+  SegmentStore,
   StreamPort,
   SweepStore,
 } from '../src/domain/ports.js';
@@ -27,7 +29,10 @@ export interface ActivityDeps {
   sweeps: SweepStore;
   institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'startLink'>;
+  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
+  segments: SegmentStore;
+  /** Null when Segment is not configured. */
+  segment: SegmentPort | null;
   policy: Policy;
   /** Dies here when this crash point was asked for; does nothing otherwise. */
   crashPoint: (name: CrashPoint) => void;

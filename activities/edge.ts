@@ -1,9 +1,17 @@
-import { ApplicationFailure, heartbeat } from '@temporalio/activity';
+import { activityInfo, ApplicationFailure, heartbeat } from '@temporalio/activity';
 import { Failure, isRetryable } from '../src/domain/failures.js';
+import { backoff } from '../src/domain/policy.js';
 
-/** The least pause before a rate-limited call is repeated: Plaid's windows are minutes. */
-const rateLimitPauseMs = 20_000;
+/**
+ * Before a rate-limited call is repeated, doubling. Plaid's windows are minutes, but a burst that met the edge of one is
+ * through after seconds: to wait a whole window each time would hold a backfill up for nothing.
+ */
+const rateLimitFirstPauseMs = 4_000;
+const rateLimitLongestPauseMs = 60_000;
 const maintenancePauseMs = 120_000;
+
+/** Between half of the pause and all of it: who was refused together shall not come back together. */
+const spread = (pauseMs: number): number => Math.round(pauseMs * (0.5 + Math.random() / 2));
 
 /**
  * A Failure in the form that Temporal keeps: type, retryability, the pause that the other side asked for. Messages of
@@ -22,7 +30,7 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   const pause =
     error.retryAfterMs ??
     (error.type === 'RATE_LIMITED'
-      ? rateLimitPauseMs
+      ? spread(backoff(activityInfo().attempt, rateLimitFirstPauseMs, rateLimitLongestPauseMs))
       : error.type === 'MAINTENANCE'
         ? maintenancePauseMs
         : undefined);

@@ -2,8 +2,10 @@ import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
+import { itemWebhookActivities } from './itemWebhooks.js';
 import { linkActivities } from './link.js';
 import { publishActivities } from './publish.js';
+import { segmentActivities } from './segment.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
 
@@ -13,6 +15,8 @@ export function createActivities(deps: ActivityDeps) {
     {
       ...linkActivities(deps),
       ...itemActivities(deps),
+      ...itemWebhookActivities(deps),
+      ...segmentActivities(deps),
       ...transactionActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),

@@ -15,13 +15,22 @@ export function itemActivities(deps: ActivityDeps) {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
       if (row.removed && row.webhooksWaiting > 0) await items.ignoreWebhooks(input.itemId, 'item_removed');
-      const historyRunning = !row.removed && (await gateway.isHistoryRunning(input.itemId));
-      return { snapshot: { ...row, historyRunning }, policy };
+      if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
+      const [historyRunning, remineRunning] = await Promise.all([
+        gateway.isHistoryRunning(input.itemId),
+        row.remines > 0 && gateway.isRemineRunning(input.itemId, row.remines),
+      ]);
+      return { snapshot: { ...row, historyRunning, remineRunning }, policy };
     },
 
-    /** Whether `pageHistory` still runs for the Item. */
-    async lookAtHistory(input: { itemId: string }): Promise<{ running: boolean }> {
-      return { running: await gateway.isHistoryRunning(input.itemId) };
+    /** Whether `pageHistory`, or the remine of this number, still runs for the Item. */
+    async lookAtHistory(input: { itemId: string; remine?: number }): Promise<{ running: boolean }> {
+      const { itemId, remine } = input;
+      return {
+        running: await (remine === undefined
+          ? gateway.isHistoryRunning(itemId)
+          : gateway.isRemineRunning(itemId, remine)),
+      };
     },
 
     /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */

@@ -3,7 +3,7 @@ import type { Form, OutboxRow, RecordKind } from '../src/domain/events.js';
 import { Failure } from '../src/domain/failures.js';
 import type { ActivityDeps } from './deps.js';
 
-const rowsAtOnce = 2_000;
+const rowsAtOnce = 1_000;
 /** 1 MiB is Kinesis's limit for data and partition key together. */
 const recordBytes = 1_048_576 - 1_024;
 
@@ -13,27 +13,28 @@ interface Batch {
   last: number;
 }
 
-/** Packs consecutive events of one Item into JSON arrays that fit a Kinesis record. An event that fits none stands alone. */
-function packBatches(rows: readonly OutboxRow[], form: Form): Batch[] {
-  const batches: Batch[] = [];
+/**
+ * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record, one at a time: a worker publishes many
+ * Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
+ */
+function* packBatches(rows: readonly OutboxRow[], form: Form): Generator<Batch> {
   let events: string[] = [];
   let bytes = 2;
   let last = 0;
-  const close = (): void => {
-    if (events.length > 0) batches.push({ data: Buffer.from(`[${events.join(',')}]`), last });
-    events = [];
-    bytes = 2;
-  };
+  const batch = (): Batch => ({ data: Buffer.from(`[${events.join(',')}]`), last });
   for (const row of rows) {
     const event = cloudEvent(row, form);
     const size = Buffer.byteLength(event) + 1;
-    if (bytes + size > recordBytes) close();
+    if (events.length > 0 && bytes + size > recordBytes) {
+      yield batch();
+      events = [];
+      bytes = 2;
+    }
     events.push(event);
     bytes += size;
     last = row.sequence;
   }
-  close();
-  return batches;
+  if (events.length > 0) yield batch();
 }
 
 export function publishActivities(deps: Pick<ActivityDeps, 'outbox' | 'streams' | 'alerts' | 'crashPoint'>) {

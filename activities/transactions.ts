@@ -13,6 +13,8 @@ export interface MinePageInput {
   updateId: string;
   /** From 0. */
   page: number;
+  /** Everything is read again from the empty cursor. */
+  remine?: boolean;
   /** When the Item is due again after this update, ISO 8601: with a complete history, and before it is complete. */
   dueAt: { complete: string; incomplete: string };
 }
@@ -80,6 +82,7 @@ export function transactionActivities(deps: ActivityDeps) {
       horizon: start.horizon,
       history,
       dueAt: input.dueAt,
+      remine: input.remine ?? false,
     });
     crashPoint('apply.afterCommit');
     if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
@@ -95,7 +98,7 @@ export function transactionActivities(deps: ActivityDeps) {
     async minePage(input: MinePageInput): Promise<PageResult> {
       const { itemId, updateId, page } = input;
       const calls = activityInfo().attempt;
-      const start = await mining.beginPage(itemId, updateId, page);
+      const start = await mining.beginPage(itemId, updateId, page, { remine: input.remine ?? false });
       switch (start.kind) {
         case 'ended':
           return applied(itemId, start.outcome, calls);

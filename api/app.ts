@@ -24,6 +24,8 @@ import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
 import { liveRoutes } from './routes/live.js';
+import { itemCommandRoutes } from './routes/itemCommands.js';
+import { numberRoutes } from './routes/numbers.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -224,6 +226,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       itemRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
+      itemCommandRoutes(scope, context);
+      numberRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);
     },

@@ -5,8 +5,10 @@ import type {
   ApplicationStore,
   Gateway,
   InstitutionStore,
+  ItemCommandStore,
   ItemStore,
   LinkStore,
+  NumbersStore,
   PlaidDirectory,
   PlaidLive,
   PlaidPort,
@@ -21,20 +23,28 @@ import type { MetricsRegistry } from './metrics.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
-  plaid: Pick<PlaidPort, 'createLinkToken'>;
+  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
   institutions: Pick<InstitutionStore, 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
-  items: Pick<ItemStore, 'credentials'>;
   reads: ReadStore;
+  items: Pick<ItemStore, 'credentials' | 'markBroken' | 'markHealthy'>;
+  commands: ItemCommandStore;
+  numbers: NumbersStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];
+  /** Plaid is its sandbox or the simulator. */
+  sandbox: boolean;
+  /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
+  itemChangeCooldownMs: number;
+  /** When a broken Item is asked for again. */
+  brokenCheckMs: number;
   /** A pino logger, or something of its shape. */
   logger: FastifyBaseLogger;
   metrics: MetricsRegistry;

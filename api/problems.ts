@@ -40,6 +40,11 @@ export const problemTypes = {
     title: 'The API key lacks the scope',
     help: 'The operation needs a scope that this key does not carry. `admin` implies `read` and `write`, never `numbers`.',
   },
+  sandbox_only: {
+    status: 403,
+    title: 'Only in the sandbox',
+    help: "The operation exists in Plaid's sandbox and in the simulator only.",
+  },
   not_found: {
     status: 404,
     title: 'There is no such resource',
@@ -75,10 +80,15 @@ export const problemTypes = {
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
   },
+  active_float: {
+    status: 409,
+    title: 'The user has an active float',
+    help: 'The item is needed until the float is closed. Close the float first, or remove the item with `force=true` and a key of scope `admin`.',
+  },
   item_removed: {
     status: 409,
     title: 'The item was removed',
-    help: 'Its login at the bank was given up, so nothing can be read live any more. Cached accounts and transactions still answer. Link the bank anew.',
+    help: 'Its access token is erased, or its removal was asked for. Cached rows stay readable; link the account again for more.',
   },
   login_required: {
     status: 409,
@@ -109,6 +119,11 @@ export const problemTypes = {
     status: 422,
     title: 'Plaid does not exchange this public token',
     help: 'It is unknown, expired (30 minutes) or was exchanged elsewhere. Let the user go through Link again.',
+  },
+  unknown_account: {
+    status: 422,
+    title: 'The item has no such open account',
+    help: "Choose one of the item's accounts with status `open`.",
   },
   plaid_refused: {
     status: 424,

@@ -312,6 +312,91 @@ export const userAnswer = z
     examples: [{ user_id: 'user-42', status: 'active', activated_at: '2026-11-20T10:00:00.000Z', items: 1 }],
   });
 
+export const itemChangeAnswer = z
+  .object({
+    allowed: z.boolean(),
+    reasons: z
+      .array(z.enum(['ACTIVE_FLOAT', 'COOLDOWN']))
+      .meta({ description: 'Why not; empty when allowed' }),
+  })
+  .meta({
+    id: 'ItemChange',
+    examples: [
+      { allowed: true, reasons: [] },
+      { allowed: false, reasons: ['ACTIVE_FLOAT'] },
+    ],
+  });
+
+export const mainAccountBody = z
+  .strictObject({
+    main_account_id: wellFormed(shown(256)).meta({
+      description: "Plaid's id of an open account of the item",
+    }),
+  })
+  .meta({ examples: [{ main_account_id: 'blgvvBlXw3cq5GMPwqB6s6q4dLKB9WcVqGDGo' }] });
+
+export const removalQuery = z.strictObject({
+  force: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((given) => given === 'true')
+    .meta({ description: 'Remove it although the user has an active float; needs the scope `admin`' }),
+});
+
+export const loginResetAnswer = z.object({ item_id: z.string(), reset_login: z.literal(true) }).meta({
+  id: 'LoginReset',
+  examples: [{ item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr', reset_login: true }],
+});
+
+export const remineAnswer = z
+  .object({ workflow_id: z.string().meta({ description: 'Its id in Temporal' }) })
+  .meta({ id: 'Remine', examples: [{ workflow_id: 'item/Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr/remine/1' }] });
+
+/** Objects of Plaid's `/auth/get`: open, since Plaid adds fields at any time. */
+const numbersOfKind = z.array(z.record(z.string(), z.unknown()));
+
+export const numbersAnswer = z
+  .object({
+    item_id: z.string(),
+    numbers: z.array(
+      z.object({
+        account_id: z.string(),
+        as_of: time.meta({ description: 'When they were read from Plaid' }),
+        ach: numbersOfKind,
+        eft: numbersOfKind,
+        international: numbersOfKind,
+        bacs: numbersOfKind,
+      }),
+    ),
+    withheld: z
+      .array(
+        z.object({
+          account_id: z.string(),
+          reason: z.enum(['account_closed', 'account_revoked', 'permission_revoked']),
+        }),
+      )
+      .meta({ description: 'Accounts whose numbers are stored and must not be used' }),
+  })
+  .meta({
+    id: 'Numbers',
+    examples: [
+      {
+        item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr',
+        numbers: [
+          {
+            account_id: 'blgvvBlXw3cq5GMPwqB6s6q4dLKB9WcVqGDGo',
+            as_of: '2026-11-20T10:00:00.000Z',
+            ach: [{ account: '1111222233330000', routing: '011401533', wire_routing: '021000021' }],
+            eft: [],
+            international: [],
+            bacs: [],
+          },
+        ],
+        withheld: [],
+      },
+    ],
+  });
+
 export const linkTokenAnswer = z
   .object({
     link_token: z.string(),
@@ -342,6 +427,10 @@ export const syncAnswer = z
       .object({ pages: z.int().min(0), rows: z.int().min(0), restarts: z.int().min(0) })
       .nullable()
       .meta({ description: 'Of the update on its way; null when none is' }),
+    remine: z
+      .object({ workflow_id: z.string(), running: z.boolean() })
+      .nullable()
+      .meta({ description: 'A remine that is asked for or on its way' }),
     next_due_at: time.nullable(),
     last_update_at: time.nullable(),
     last_failure: z.object({ step: z.string(), type: z.string(), at: time }).nullable(),
@@ -356,6 +445,7 @@ export const syncAnswer = z
         phase: 'updating',
         history: 'initial',
         progress: { pages: 3, rows: 1500, restarts: 0 },
+        remine: null,
         next_due_at: '2026-11-22T19:02:09.000Z',
         last_update_at: '2026-11-21T07:02:09.000Z',
         last_failure: null,

@@ -75,12 +75,18 @@ export async function w4(report: (line: string) => void): Promise<W4Result> {
     await Promise.all(
       [smallItem, largeItem].map((id) => gateway.signalItem(id, `user-${id}`, { kind: 'linked' }, 30_000)),
     );
+    const seen = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+    let mined = false;
     for (;;) {
-      const [left] = await sql<[{ n: number }]>`
-        SELECT count(*)::int AS n FROM items WHERE history <> 'complete' OR unsent_since IS NOT NULL`;
-      if (left.n === 0) break;
+      const [left] = await sql<[{ mining: number; unsent: number }]>`
+        SELECT count(*) FILTER (WHERE history <> 'complete')::int AS mining,
+          count(*) FILTER (WHERE unsent_since IS NOT NULL)::int AS unsent FROM items`;
+      if (left.mining === 0 && !mined) report(`mined after ${seen()}`);
+      mined = left.mining === 0;
+      if (mined && left.unsent === 0) break;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    report(`published after ${seen()}`);
     const seconds = (performance.now() - started) / 1000;
     clearInterval(sampling);
 

@@ -3,11 +3,14 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { institutionStore } from './stores/institutions.js';
+import { itemCommandStore } from './stores/itemCommands.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
 import { miningStore } from './stores/mining.js';
+import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
+import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
 import { webhookStore } from './stores/webhooks.js';
 
@@ -16,10 +19,13 @@ export function createStores(sql: Sql) {
   return {
     links: withDatabaseFailures(linkStore(sql)),
     items: withDatabaseFailures(itemStore(sql)),
+    itemCommands: withDatabaseFailures(itemCommandStore(sql)),
+    numbers: withDatabaseFailures(numbersStore(sql)),
     mining: withDatabaseFailures(miningStore(sql)),
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
+    segment: withDatabaseFailures(segmentStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),

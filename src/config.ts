@@ -105,6 +105,11 @@ const pace = z.strictObject({
   continueAfter: count,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 });
+/** Where the events of error episodes go; without a write key nowhere. */
+const segmentSchema = {
+  SEGMENT_WRITE_KEY: z.string().min(1).optional(),
+  SEGMENT_HOST: z.url().optional(),
+};
 const crashPoint = /^[a-zA-Z.]+(:[1-9]\d*)?$/;
 const workerSchema = {
   /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
@@ -140,6 +145,7 @@ const serverSchema = {
   /** Live reads at Plaid that one process has on their way at once. */
   LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
+  ITEM_CHANGE_COOLDOWN: duration.default(0),
 };
 const provisionSchema = {
   ADMIN_API_KEY: z.string().min(16),
@@ -166,6 +172,7 @@ const schemas = {
     ...plaidSchema,
     ...secretsSchema,
     ...streamsSchema,
+    ...segmentSchema,
     ...processSchema,
     ...workerSchema,
   }),
@@ -235,6 +242,10 @@ export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID
   if (config.PLAID_BASE_URL) return config.PLAID_BASE_URL;
   return plaidHosts[config.PLAID_ENV ?? 'sandbox'];
 }
+
+/** Whether these are Plaid's production servers, by whatever variable they were named. */
+export const isPlaidProduction = (baseUrl: string): boolean =>
+  new URL(baseUrl).hostname === new URL(plaidHosts.production).hostname;
 
 /** How to reach Temporal, as configured. */
 export function temporalOptions(config: Config<'provision'> | Config<'server'> | Config<'worker'>) {

@@ -9,7 +9,8 @@ import { createPlaid } from './clients/plaid.js';
 import { createWebhookVerifier } from './clients/plaidWebhook.js';
 import { openDatabase } from './clients/postgres.js';
 import { createKeyring, createSecretBox } from './clients/secrets.js';
-import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { defaultPolicy } from './domain/policy.js';
 import { createLogger } from './logger.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
@@ -60,10 +61,12 @@ await runProcess(
       directory: plaid.directory,
       institutions: stores.institutions,
       limits: { liveReads: config.LIVE_READS },
-      items: stores.items,
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
       links: stores.links,
       reads: stores.reads,
+      items: stores.items,
+      commands: stores.itemCommands,
+      numbers: stores.numbers,
       webhooks: stores.webhooks,
       applications: stores.applications,
       gateway,
@@ -72,6 +75,9 @@ await runProcess(
         { name: 'postgresql', check: () => stores.ping() },
         { name: 'temporal', check: () => gateway.ping() },
       ],
+      sandbox: !isPlaidProduction(plaidBaseUrl(config)),
+      itemChangeCooldownMs: config.ITEM_CHANGE_COOLDOWN,
+      brokenCheckMs: defaultPolicy.brokenCheck,
       logger,
       metrics: promMetrics(registry),
       serveMetrics: config.METRICS_PORT === undefined,

@@ -5,6 +5,7 @@ import { createKinesis } from './clients/kinesis.js';
 import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
 import { createKeyring, createSecretBox } from './clients/secrets.js';
+import { createSegment } from './clients/segment.js';
 import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from './domain/policy.js';
@@ -47,6 +48,10 @@ await runProcess(
       countryCodes: config.PLAID_COUNTRY_CODES,
       webhookUrl: null,
     });
+    const segment =
+      config.SEGMENT_WRITE_KEY === undefined
+        ? null
+        : createSegment({ writeKey: config.SEGMENT_WRITE_KEY, host: config.SEGMENT_HOST });
     const temporal = temporalOptions(config);
     const { client, connection: clientConnection } = openClient(temporal);
     const connection = await connectWorker(temporal);
@@ -72,6 +77,8 @@ await runProcess(
         outbox: stores.outbox,
         alerts: stores.alerts,
         sweeps: stores.sweep,
+        segments: stores.segment,
+        segment,
         streams: kinesis,
         gateway: createGateway(client),
         policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },
@@ -88,7 +95,12 @@ await runProcess(
       async stop() {
         for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
         await running.catch(() => undefined);
-        await Promise.allSettled([connection.close(), clientConnection.close(), kinesis.close()]);
+        await Promise.allSettled([
+          connection.close(),
+          clientConnection.close(),
+          kinesis.close(),
+          segment?.close(),
+        ]);
         await sql.end({ timeout: 5 });
       },
     };

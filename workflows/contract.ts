@@ -25,6 +25,8 @@ export const linked = defineSignal('linked');
 export const webhookReceived = defineSignal<[{ webhook: WebhookKind }]>('webhookReceived');
 export const foundDue = defineSignal('foundDue');
 export const removalRequested = defineSignal('removalRequested');
+export const relinked = defineSignal('relinked');
+export const remineRequested = defineSignal('remineRequested');
 export const historyEnded = defineSignal<[{ end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
 export const status = defineQuery<ItemStatus | null>('status');
 
@@ -36,6 +38,9 @@ export interface PageHistoryInput {
   run: MiningRun;
   calls: ItemState['calls'];
 }
+
+/** A remine pages as the history does, from the empty cursor. */
+export type RemineItemInput = PageHistoryInput;
 export const progress = defineQuery<MiningRun>('progress');
 
 export interface SweepInput {
@@ -66,4 +71,4 @@ export const keys = {
 };
 
 /** Lower goes first, within and across Items of a queue: a waiting user, then news, then history. */
-export const priorities = { waitingUser: 1, webhook: 2, backfill: 4 } as const;
+export const priorities = { waitingUser: 1, webhook: 2, backfill: 4, remine: 5 } as const;

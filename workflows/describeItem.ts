@@ -1,3 +1,4 @@
+import { remineWorkflowId } from '../src/domain/ids.js';
 import type { ItemState, Step } from '../src/domain/item.js';
 import type { ItemStatus } from '../src/domain/ports.js';
 
@@ -8,6 +9,13 @@ export function statusOf(state: ItemState): ItemStatus {
   return {
     phase: state.phase,
     history: state.history,
+    remine:
+      state.remineRequested || state.child?.remine
+        ? {
+            workflow_id: remineWorkflowId(state.itemId, state.remines),
+            running: state.child?.remine === true,
+          }
+        : null,
     progress: state.run && { pages: state.run.page, rows: state.run.rows, restarts: state.run.restarts },
     next_due_at: state.phase === 'removed' ? null : iso(state.nextDueAt),
     last_update_at: iso(state.lastUpdateAt),
@@ -21,7 +29,10 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
   const lines = [`**${state.phase}**, history ${state.history}`];
   if (state.run)
     lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);
-  if (state.child) lines.push('paging runs in the workflow `pageHistory`');
+  if (state.child) {
+    lines.push(`paging runs in the workflow \`${state.child.remine ? 'remineItem' : 'pageHistory'}\``);
+  }
+  if (state.remineRequested) lines.push(`remine ${state.remines} is asked for`);
   lines.push(
     step.kind === 'wait'
       ? `waiting until ${new Date(Math.max(step.until, now)).toISOString()}`
@@ -30,6 +41,9 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
   if (state.phase !== 'removed') lines.push(`next update due ${iso(state.nextDueAt)}`);
   if (state.publishFailures > 0) {
     lines.push(`streams refused ${state.publishFailures} times, next try ${iso(state.publishDueAt)}`);
+  }
+  if (state.segmentFailures > 0) {
+    lines.push(`Segment refused ${state.segmentFailures} times, next try ${iso(state.segmentDueAt)}`);
   }
   if (state.lastFailure) {
     lines.push(

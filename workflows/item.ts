@@ -12,7 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { historyWorkflowId } from '../src/domain/ids.js';
+import { historyWorkflowId, remineWorkflowId } from '../src/domain/ids.js';
 import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
 import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
 import { startRun } from '../src/domain/mining.js';
@@ -23,15 +23,18 @@ import {
   keys,
   linked,
   priorities,
+  relinked,
+  remineRequested,
   removalRequested,
   status,
   webhookReceived,
 } from './contract.js';
-import type { ItemInput } from './contract.js';
+import type { ItemInput, PageHistoryInput } from './contract.js';
 import { describeItem, statusOf } from './describeItem.js';
 import { mineNextPage } from './mineNextPage.js';
 import { pageHistory } from './pageHistory.js';
 import { db, plaidRead, publisher } from './proxies.js';
+import { remineItem } from './remineItem.js';
 import { stepFailure } from './stepFailure.js';
 
 /** The longest wait between two looks at the server's continue-as-new hint. */
@@ -48,6 +51,8 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(linked, () => void inbox.push({ kind: 'linked' }));
   setHandler(webhookReceived, ({ webhook }) => void inbox.push({ kind: 'webhook', webhook }));
   setHandler(removalRequested, () => void inbox.push({ kind: 'removalRequested' }));
+  setHandler(relinked, () => void inbox.push({ kind: 'relinked' }));
+  setHandler(remineRequested, () => void inbox.push({ kind: 'remineRequested' }));
   setHandler(historyEnded, ({ end, calls }) => {
     inbox.push({ kind: 'historyEnded', end, calls, random: Math.random() });
   });
@@ -128,8 +133,13 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
       }
       case 'history':
         return await startHistory(state);
+      case 'remine':
+        return await startRemine(state);
       case 'lookAtHistory': {
-        const { running } = await db().lookAtHistory({ itemId });
+        const { running } = await db().lookAtHistory({
+          itemId,
+          ...(state.child?.remine ? { remine: state.remines } : {}),
+        });
         return { kind: running ? 'historyAlive' : 'historyLost' };
       }
       case 'publish': {
@@ -147,6 +157,17 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
         return { kind: 'checked', result, random: Math.random() };
       }
+      case 'itemWebhooks': {
+        const settled = await plaidRead({
+          summary: 'webhooks about the Item',
+          priority: { priorityKey: priorities.webhook, fairnessKey: state.userId.slice(0, 64) },
+        }).settleItemWebhooks({ itemId });
+        return { kind: 'itemWebhooksEnded', ...settled, random: Math.random() };
+      }
+      case 'segment': {
+        const { done } = await publisher({ summary: 'events to Segment' }).sendSegmentEvents({ itemId });
+        return { kind: 'segmentSent', done };
+      }
       case 'remove':
         await plaidRead({ summary: 'remove at Plaid' }).removeItem({ itemId });
         return { kind: 'removed' };
@@ -156,25 +177,25 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
   }
 }
 
-/** Hands the update over to `pageHistory`; one that runs already is joined. */
-async function startHistory(state: ItemState): Promise<ItemEvent> {
+const pagingOf = (state: ItemState): PageHistoryInput => ({
+  itemId: state.itemId,
+  userId: state.userId,
+  policy: state.policy,
+  hasCursor: state.hasCursor,
+  run: startRun(uuid4()),
+  calls: state.calls,
+});
+
+/** Starts a child that owns the update until it reports; one that runs already is joined. */
+async function startPaging(state: ItemState, paging: typeof pageHistory, as: PagingName): Promise<void> {
   try {
-    await startChild(pageHistory, {
-      workflowId: historyWorkflowId(state.itemId),
-      args: [
-        {
-          itemId: state.itemId,
-          userId: state.userId,
-          policy: state.policy,
-          hasCursor: state.hasCursor,
-          run: startRun(uuid4()),
-          calls: state.calls,
-        },
-      ],
+    await startChild(paging, {
+      workflowId: as.workflowId,
+      args: [pagingOf(state)],
       parentClosePolicy: ParentClosePolicy.ABANDON,
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-      priority: { priorityKey: priorities.backfill, fairnessKey: state.userId.slice(0, 64) },
-      staticSummary: `history of item ${state.itemId}`,
+      priority: { priorityKey: as.priorityKey, fairnessKey: state.userId.slice(0, 64) },
+      staticSummary: as.summary,
       typedSearchAttributes: [
         { key: keys.item, value: state.itemId },
         { key: keys.user, value: state.userId },
@@ -183,5 +204,31 @@ async function startHistory(state: ItemState): Promise<ItemEvent> {
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
+}
+
+interface PagingName {
+  workflowId: string;
+  priorityKey: number;
+  summary: string;
+}
+
+async function startHistory(state: ItemState): Promise<ItemEvent> {
+  await startPaging(state, pageHistory, {
+    workflowId: historyWorkflowId(state.itemId),
+    priorityKey: priorities.backfill,
+    summary: `history of item ${state.itemId}`,
+  });
   return { kind: 'historyStarted' };
+}
+
+/** The row counts the remines: the number may have grown since it was read last. */
+async function startRemine(state: ItemState): Promise<ItemEvent> {
+  const loaded = await db({ summary: 'which remine?' }).loadItem({ itemId: state.itemId });
+  const remines = loaded?.snapshot.remines ?? state.remines;
+  await startPaging(state, remineItem, {
+    workflowId: remineWorkflowId(state.itemId, remines),
+    priorityKey: priorities.remine,
+    summary: `remine ${remines} of item ${state.itemId}`,
+  });
+  return { kind: 'remineStarted', remines };
 }

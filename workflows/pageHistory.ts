@@ -1,68 +1,9 @@
-import {
-  continueAsNew,
-  getExternalWorkflowHandle,
-  setCurrentDetails,
-  setHandler,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
-import { itemWorkflowId } from '../src/domain/ids.js';
-import type { MiningRun, RunEnd } from '../src/domain/mining.js';
-import { afterPage, afterPageFailure } from '../src/domain/mining.js';
-import { nextCallAt, recordCalls } from '../src/domain/policy.js';
-import { historyEnded, priorities, progress } from './contract.js';
+import { continueAsNew } from '@temporalio/workflow';
+import type { RunEnd } from '../src/domain/mining.js';
 import type { PageHistoryInput } from './contract.js';
-import { mineNextPage } from './mineNextPage.js';
-import { stepFailure } from './stepFailure.js';
+import { pageToTheEnd } from './pageToTheEnd.js';
 
-/**
- * Pages through an Item's history, up to two years, and reports to the item workflow. While it runs it is the Item's only
- * writer; it becomes visible whole when its last page is applied.
- */
+/** Pages through an Item's history from its durable cursor. */
 export async function pageHistory(input: PageHistoryInput): Promise<RunEnd> {
-  const { itemId, policy } = input;
-  const { limits } = policy;
-  let run: MiningRun = input.run;
-  let calls = input.calls;
-  setHandler(progress, () => run);
-
-  for (;;) {
-    setCurrentDetails(`- page ${run.page}, ${run.rows} rows staged\n- ${run.restarts} restarts`);
-    const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
-    if (at > Date.now()) await sleep(at - Date.now());
-    try {
-      const result = await mineNextPage({
-        itemId,
-        userId: input.userId,
-        run,
-        policy,
-        hasCursor: input.hasCursor,
-        priorityKey: priorities.backfill,
-      });
-      const now = Date.now();
-      calls = { ...calls, sync: recordCalls(calls.sync, result.calls, limits.sync, limits.window, now) };
-      const after = afterPage(run, result, policy, now);
-      if ('end' in after) {
-        await report(itemId, after.end, calls);
-        return after.end;
-      }
-      run = after.run;
-    } catch (error) {
-      stepFailure('page', error, Date.now());
-      run = afterPageFailure(run, policy, Date.now());
-    }
-    const info = workflowInfo();
-    if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
-      await continueAsNew<typeof pageHistory>({ ...input, run, calls });
-    }
-  }
-}
-
-/** The item workflow may have been terminated meanwhile: then the row tells its next run what was done. */
-async function report(itemId: string, end: RunEnd, calls: PageHistoryInput['calls']): Promise<void> {
-  try {
-    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyEnded, { end, calls });
-  } catch {
-    setCurrentDetails('- ended; the item workflow was not there to be told');
-  }
+  return pageToTheEnd(input, { remine: false }, (next) => continueAsNew<typeof pageHistory>(next));
 }

@@ -60,6 +60,7 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
         phase: item.phase,
         history: item.history,
         progress: null,
+        remine: null,
         next_due_at: null,
         last_update_at: item.last_update_at,
         last_failure: null,

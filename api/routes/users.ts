@@ -7,6 +7,7 @@ import { operation } from '../operation.js';
 import {
   accountsAnswer,
   accountsOfUserQuery,
+  itemChangeAnswer,
   itemsAnswer,
   itemsQuery,
   noQuery,
@@ -18,7 +19,7 @@ import {
 import type { RefinedAccount } from '../schemas.js';
 
 export function userRoutes(app: Api, context: RouteContext): void {
-  const { reads, limits, now = Date.now } = context;
+  const { reads, commands, itemChangeCooldownMs, limits, now = Date.now } = context;
   const logos = createLogos(context, limits, now);
 
   /** All accounts of these items, by item. */
@@ -58,6 +59,27 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const user = await reads.user(request.params.userId);
       if (user === null) throw new Problem('not_found');
       return user;
+    },
+  );
+
+  app.get(
+    '/users/:userId/item-change',
+    operation({
+      id: 'checkItemChange',
+      summary: 'Whether the user may change items now',
+      description:
+        '`ACTIVE_FLOAT`: a float is open. `COOLDOWN`: an item was linked, or its main account changed, too short a time ago ' +
+        '(`ITEM_CHANGE_COOLDOWN`).',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'Yes, or why not', schema: itemChangeAnswer } },
+      problems: ['not_found'],
+    }).with({ params: userParams, querystring: noQuery }),
+    async (request) => {
+      const { userId } = request.params;
+      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      const reasons = await commands.itemChangeReasons(userId, itemChangeCooldownMs);
+      return { allowed: reasons.length === 0, reasons };
     },
   );
 

@@ -5,9 +5,13 @@ import { refineAccount } from '../../src/domain/refine.js';
 import { sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
+import { noteBroken, noteHealthy } from './episodes.js';
+import { itemWebhookStore } from './itemWebhooks.js';
 
 export function itemStore(sql: Sql): ItemStore {
   return {
+    ...itemWebhookStore(sql),
+
     async snapshot(itemId) {
       const [row] = await sql<
         {
@@ -23,16 +27,25 @@ export function itemStore(sql: Sql): ItemStore {
           unsent: boolean;
           webhooks: number;
           removals: number;
+          item_webhooks: number;
+          segment_due: boolean;
+          remine_requested: boolean;
+          remines: number;
         }[]
       >`
         SELECT i.user_id, i.institution_id, i.removed_at IS NOT NULL AS removed, i.error_code IS NOT NULL AS broken,
           i.history, i.cursor <> '' AS has_cursor, i.next_due_at,
           i.removal_requested_at IS NOT NULL AS removal_requested, i.numbers_due_at IS NOT NULL AS numbers_due,
           i.unsent_since IS NOT NULL AS unsent,
-          (SELECT count(*)::int FROM webhooks w WHERE w.item_id = i.item_id AND w.outcome = 'pending') AS webhooks,
-          (SELECT count(*)::int FROM webhooks w
-            WHERE w.item_id = i.item_id AND w.outcome = 'pending' AND w.kind = 'removals') AS removals
-        FROM items i WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`;
+          i.segment_due_at IS NOT NULL AS segment_due, i.remine_requested_at IS NOT NULL AS remine_requested, i.remines,
+          w.webhooks, w.removals, w.item_webhooks
+        FROM items i, LATERAL (
+          SELECT count(*) FILTER (WHERE kind IS DISTINCT FROM 'item')::int AS webhooks,
+            count(*) FILTER (WHERE kind = 'removals')::int AS removals,
+            count(*) FILTER (WHERE kind = 'item')::int AS item_webhooks
+          FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
+        ) w
+        WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`;
       if (row === undefined) return null;
       return {
         itemId,
@@ -48,6 +61,10 @@ export function itemStore(sql: Sql): ItemStore {
         unsent: row.unsent,
         webhooksWaiting: row.webhooks,
         removalsWaiting: row.removals,
+        itemWebhooksWaiting: row.item_webhooks,
+        segmentDue: row.segment_due,
+        remineRequested: row.remine_requested,
+        remines: row.remines,
       };
     },
 
@@ -71,18 +88,11 @@ export function itemStore(sql: Sql): ItemStore {
     },
 
     async markBroken(itemId, error, dueAt) {
-      await sql`
-        UPDATE items SET error_type = ${error.error_type}, error_code = ${error.error_code},
-          error_since = coalesce(error_since, clock_timestamp()),
-          error_episode = error_episode + CASE WHEN error_since IS NULL THEN 1 ELSE 0 END,
-          next_due_at = ${dueAt}, update_started_at = NULL
-        WHERE item_id = ${itemId} AND removed_at IS NULL`;
+      await sql.begin((tx) => noteBroken(tx, itemId, error, dueAt));
     },
 
     async markHealthy(itemId) {
-      await sql`
-        UPDATE items SET error_type = NULL, error_code = NULL, error_since = NULL, next_due_at = clock_timestamp()
-        WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL`;
+      await sql.begin((tx) => noteHealthy(tx, itemId));
     },
 
     async finishRemoval(itemId) {
@@ -129,7 +139,7 @@ export function itemStore(sql: Sql): ItemStore {
         const last = item.last_sequence + closed.length;
         await tx`
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
-            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL,
+            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL,
             last_sequence = ${last},
             last_account_sequence = CASE WHEN ${closed.length} > 0 THEN ${last} ELSE last_account_sequence END,
             unsent_since = CASE WHEN ${closed.length} > 0

@@ -8,9 +8,11 @@ import { cleaned } from '../jsonText.js';
 import { sealedOf } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
 import { applyAccounts } from './applyAccounts.js';
-import { applyTransactions, entriesOf } from './applyTransactions.js';
+import { applyTransactions } from './applyTransactions.js';
+import { entriesOf, hasStaleMarker } from './pageEntries.js';
+import { reconcile } from './reconcile.js';
 
-/** Enough for the fold of a 50,000-row update to stay in memory. */
+/** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
 
 interface LockedItem {
@@ -88,7 +90,8 @@ export function miningStore(sql: Sql): MiningStore {
         last_transaction_sequence = CASE WHEN ${numbers.transactions} > 0
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
-          THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END
+          THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
+        remine_requested_at = CASE WHEN ${update.remine ?? false} THEN NULL ELSE remine_requested_at END
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
@@ -100,7 +103,7 @@ export function miningStore(sql: Sql): MiningStore {
   }
 
   return {
-    async beginPage(itemId, updateId, page): Promise<PageStart> {
+    async beginPage(itemId, updateId, page, { remine } = { remine: false }): Promise<PageStart> {
       const [row] = await sql<
         {
           user_id: string;
@@ -137,7 +140,7 @@ export function miningStore(sql: Sql): MiningStore {
       if (page > 0 && row.before_cursor === null) return { kind: 'missing' };
       return {
         kind: 'fetch',
-        cursor: row.before_cursor ?? row.cursor,
+        cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         horizon: row.before_horizon ?? row.now,
         credentials: { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken },
       };
@@ -145,15 +148,20 @@ export function miningStore(sql: Sql): MiningStore {
 
     async stagePage(itemId, updateId, page, horizon, mined) {
       // A late attempt of an update that has ended must not make the Item look busy again.
-      const [owner] = await sql<{ user_id: string; institution_id: string | null }[]>`
+      const [owner] = await sql<{ user_id: string; institution_id: string | null; is_new: boolean }[]>`
         UPDATE items SET update_started_at = CASE WHEN last_update_id = ${updateId} OR removed_at IS NOT NULL
           THEN update_started_at ELSE coalesce(update_started_at, clock_timestamp()) END
-        WHERE item_id = ${itemId} RETURNING user_id, institution_id`;
-      const { text, count } = entriesOf(mined, {
-        item_id: itemId,
-        user_id: owner?.user_id ?? '',
-        institution_id: owner?.institution_id ?? null,
-      });
+        WHERE item_id = ${itemId} RETURNING user_id, institution_id, cursor = '' AS is_new`;
+      const { text, count } = await entriesOf(
+        sql,
+        mined,
+        {
+          item_id: itemId,
+          user_id: owner?.user_id ?? '',
+          institution_id: owner?.institution_id ?? null,
+        },
+        { isNew: owner?.is_new ?? true },
+      );
       await park(sql, itemId, updateId, mined);
       await sql`
         INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows)
@@ -178,12 +186,13 @@ export function miningStore(sql: Sql): MiningStore {
           return { kind: 'applied' as const, outcome: item.last_update_outcome };
         }
         if (item.closed) return { kind: 'gone' as const };
-        if (!(await chainHolds(tx, update, item.cursor))) return { kind: 'moved' as const };
-        if (update.pageNumber > 0) {
-          // No statistics tell how many rows the staged pages hold; joined by nested loops they would be read again and again.
-          await tx`
-            SELECT set_config('work_mem', ${applyWorkMem}, true), set_config('enable_nestloop', 'off', true)`;
+        if (!(await chainHolds(tx, update, update.remine ? '' : item.cursor)))
+          return { kind: 'moved' as const };
+        if (update.pageNumber > 0 && (await hasStaleMarker(tx, itemId, update.updateId))) {
+          return { kind: 'moved' as const };
         }
+        // No statistics tell how many entries the pages hold; joined by nested loops they would be read again and again.
+        await tx`SELECT set_config('work_mem', ${applyWorkMem}, true), set_config('enable_nestloop', 'off', true)`;
         const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
         // At linking there may have been no accounts yet to choose from.
         const mainAccountId = item.main_account_id ?? defaultMainAccount(update.accounts);
@@ -195,14 +204,22 @@ export function miningStore(sql: Sql): MiningStore {
           sequence: item.last_sequence,
         });
         await park(tx, itemId, update.updateId, update.page);
-        const rows = await applyTransactions(tx, {
+        const lastPage = await entriesOf(tx, update.page, owner, { isNew: item.cursor === '' });
+        const pages = {
           itemId,
           updateId: update.updateId,
           pageNumber: update.pageNumber,
-          lastPage: entriesOf(update.page, owner).text,
-          sequence: item.last_sequence + accounts,
-        });
-        const transactions = rows.added + rows.modified + rows.removed;
+          lastPage: lastPage.text,
+        };
+        const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
+        let transactions = rows.added + rows.modified + rows.removed;
+        // An answer that Plaid has not finished fetching lists less than there is.
+        if (update.remine && update.history === 'complete') {
+          const sequence = item.last_sequence + accounts + transactions;
+          const missing = await reconcile(tx, { ...pages, sequence });
+          rows.removed += missing;
+          transactions += missing;
+        }
         const outcome: UpdateOutcome = {
           ...rows,
           accounts,

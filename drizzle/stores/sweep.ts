@@ -14,7 +14,7 @@ export function sweepStore(sql: Sql): SweepStore {
         SELECT i.item_id AS "itemId", i.user_id AS "userId" FROM items i JOIN (
           -- A broken Item is asked after at its own pace, not for every webhook that comes meanwhile.
           SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
-            WHERE w.outcome = 'pending' AND w.received_at < ${before} AND k.error_code IS NULL
+            WHERE w.outcome = 'pending' AND w.received_at < ${before} AND (k.error_code IS NULL OR w.kind = 'item')
             GROUP BY w.item_id
           UNION ALL
           SELECT item_id, next_due_at FROM items WHERE removed_at IS NULL AND next_due_at < ${before}
@@ -26,6 +26,12 @@ export function sweepStore(sql: Sql): SweepStore {
             WHERE numbers_due_at < ${before} AND error_code IS NULL
           UNION ALL
           SELECT item_id, unsent_since FROM items WHERE unsent_since < ${before}
+          UNION ALL
+          SELECT item_id, segment_due_at FROM items WHERE segment_due_at < ${before}
+          UNION ALL
+          -- One that runs has begun to stage pages; it is not told again.
+          SELECT item_id, remine_requested_at FROM items
+            WHERE remine_requested_at < ${before} AND error_code IS NULL AND update_started_at IS NULL
         ) AS due USING (item_id)
         WHERE i.admitted_at IS NOT NULL
         GROUP BY i.item_id, i.user_id ORDER BY min(due.since) LIMIT ${limit}`;

@@ -217,6 +217,11 @@ export function createPlaid(options: PlaidOptions): Plaid {
       return itemOf(path, await ask(path, usual, (o) => api.itemGet({ access_token: accessToken }, o)));
     },
 
+    async resetLogin(accessToken) {
+      const path = '/sandbox/item/reset_login';
+      await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o));
+    },
+
     async removeItem(accessToken) {
       try {
         await ask('/item/remove', slow, (o) => api.itemRemove({ access_token: accessToken }, o));

@@ -5,6 +5,7 @@ export type ItemId = string;
 
 export const itemWorkflowId = (itemId: ItemId): string => `item/${itemId}`;
 export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/history`;
+export const remineWorkflowId = (itemId: ItemId, number: number): string => `item/${itemId}/remine/${number}`;
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
@@ -13,14 +14,19 @@ export const INSTITUTION_STATUS_SCHEDULE_ID = 'institution-status';
 export type WorkflowName =
   | { kind: 'item'; itemId: ItemId }
   | { kind: 'history'; itemId: ItemId }
+  | { kind: 'remine'; itemId: ItemId; number: number }
   | { kind: 'link'; tokenHash: string };
 
 /** The inverse of the builders above; null for an id that is none of ours. */
 export function parseWorkflowId(id: string): WorkflowName | null {
-  const [head, body, tail, ...rest] = id.split('/');
+  const [head, body, tail, number, ...rest] = id.split('/');
   if (!body || rest.length > 0) return null;
   if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
   if (head !== 'item') return null;
+  if (tail === 'remine' && number !== undefined && /^[1-9]\d*$/.test(number)) {
+    return { kind: 'remine', itemId: body, number: Number(number) };
+  }
+  if (number !== undefined) return null;
   if (tail === undefined) return { kind: 'item', itemId: body };
   return tail === 'history' ? { kind: 'history', itemId: body } : null;
 }

@@ -22,7 +22,15 @@ export interface ItemSnapshot {
   unsent: boolean;
   webhooksWaiting: number;
   removalsWaiting: number;
+  /** Pending webhooks that say something of the Item itself. */
+  itemWebhooksWaiting: number;
+  /** A Segment event waits to be sent. */
+  segmentDue: boolean;
+  remineRequested: boolean;
+  /** Number of the newest remine. */
+  remines: number;
   historyRunning: boolean;
+  remineRunning: boolean;
 }
 
 /** The working copy. Plain JSON: it is carried through continue-as-new and never holds a row or a secret. */
@@ -37,8 +45,12 @@ export interface ItemState {
   /** An update was asked for: run it when it has been quiet, at `deadline` at the latest. */
   wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
   run: MiningRun | null;
-  /** `pageHistory` owns the update; look at its workflow at `checkAt` should it never report. */
-  child: { checkAt: number } | null;
+  /** `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. */
+  child: { checkAt: number; remine: boolean } | null;
+  /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
+  remineRequested: boolean;
+  /** Number of the newest remine: part of its workflow's id. */
+  remines: number;
   removalRequested: boolean;
   /** The row knows something that this copy does not: look at it. */
   reloadAt: number | null;
@@ -46,6 +58,10 @@ export interface ItemState {
   numbersFailures: number;
   removalsDueAt: number | null;
   removalsFailures: number;
+  itemWebhooksDueAt: number | null;
+  itemWebhooksFailures: number;
+  segmentDueAt: number | null;
+  segmentFailures: number;
   publishDueAt: number | null;
   publishFailures: number;
   /** Time-out, poll or check: the next time at which something is done though nobody asks. */
@@ -69,6 +85,10 @@ export type ItemEvent =
   /** What the row says; null when there is none. */
   | { kind: 'reloaded'; snapshot: ItemSnapshot | null }
   | { kind: 'removalRequested' }
+  /** The client says that the user has been through update mode. */
+  | { kind: 'relinked' }
+  | { kind: 'remineRequested' }
+  | { kind: 'remineStarted'; remines: number }
   | { kind: 'runStarted'; updateId: string }
   | { kind: 'pageEnded'; result: PageResult; random: number }
   | { kind: 'historyStarted' }
@@ -78,9 +98,15 @@ export type ItemEvent =
   | { kind: 'published'; done: boolean }
   | { kind: 'numbersEnded' }
   | { kind: 'removalsEnded'; changes: number }
-  | { kind: 'checked'; result: 'healthy' | 'broken' | 'gone'; random: number }
+  | { kind: 'checked'; result: Health; random: number }
+  /** `health` is null when no webhook asked how the Item is. */
+  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; random: number }
+  | { kind: 'segmentSent'; done: boolean }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
+
+/** How the Item is by `/item/get`; `gone`: its token is dead, or we do not have it any more. */
+export type Health = 'healthy' | 'broken' | 'gone';
 
 export type Step =
   | { kind: 'wait'; until: number }
@@ -94,6 +120,9 @@ export type Step =
   | { kind: 'numbers' }
   | { kind: 'removals' }
   | { kind: 'check' }
+  | { kind: 'itemWebhooks' }
+  | { kind: 'segment' }
+  | { kind: 'remine' }
   | { kind: 'remove' };
 
 export type WorkKind = Exclude<Step['kind'], 'wait' | 'end'>;
@@ -117,12 +146,18 @@ export function stateFrom(snapshot: ItemSnapshot, policy: Policy, now: number): 
     wanted: null,
     run: null,
     child: null,
+    remineRequested: false,
+    remines: snapshot.remines,
     removalRequested: false,
     reloadAt: null,
     numbersDueAt: null,
     numbersFailures: 0,
     removalsDueAt: null,
     removalsFailures: 0,
+    itemWebhooksDueAt: null,
+    itemWebhooksFailures: 0,
+    segmentDueAt: null,
+    segmentFailures: 0,
     publishDueAt: null,
     publishFailures: 0,
     nextDueAt: snapshot.nextDueAt ?? now,
@@ -140,17 +175,44 @@ export function stateFrom(snapshot: ItemSnapshot, policy: Policy, now: number): 
 /** Takes up what the row knows and the working copy does not; never undoes what is under way. */
 function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState {
   const publishDueAt = snapshot.unsent ? (state.publishDueAt ?? now) : state.publishDueAt;
-  if (snapshot.removed || state.phase === 'removed') return { ...end(state), publishDueAt };
+  const segmentDueAt = snapshot.segmentDue ? (state.segmentDueAt ?? now) : state.segmentDueAt;
+  if (snapshot.removed || state.phase === 'removed') return { ...end(state), publishDueAt, segmentDueAt };
   const next: ItemState = {
     ...state,
     publishDueAt,
+    segmentDueAt,
+    remineRequested: state.remineRequested || snapshot.remineRequested,
+    remines: Math.max(state.remines, snapshot.remines),
+    itemWebhooksDueAt:
+      snapshot.itemWebhooksWaiting > 0 ? (state.itemWebhooksDueAt ?? now) : state.itemWebhooksDueAt,
     removalRequested: state.removalRequested || snapshot.removalRequested,
     numbersDueAt: snapshot.numbersDue ? (state.numbersDueAt ?? now) : state.numbersDueAt,
     removalsDueAt: snapshot.removalsWaiting > 0 ? (state.removalsDueAt ?? now) : state.removalsDueAt,
-    child: state.child ?? (snapshot.historyRunning ? { checkAt: now + state.policy.childCheck } : null),
+    child: state.child ?? runningChild(state, snapshot, now),
     nextDueAt: dueAtRest(state, snapshot.nextDueAt),
   };
-  return snapshot.webhooksWaiting > 0 ? want(next, now, false) : next;
+  return agreeOnHealth(snapshot.webhooksWaiting > 0 ? want(next, now, false) : next, snapshot, now);
+}
+
+/** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */
+function agreeOnHealth(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState {
+  if (state.phase === 'needs_relink' && !snapshot.broken) {
+    return want({ ...state, phase: state.hasCursor ? 'idle' : 'created', polls: 0 }, now, false);
+  }
+  if (state.phase === 'needs_relink' || !snapshot.broken || state.run !== null || state.child !== null) {
+    return state;
+  }
+  return {
+    ...state,
+    phase: 'needs_relink',
+    wanted: null,
+    nextDueAt: snapshot.nextDueAt ?? now + state.policy.brokenCheck,
+  };
+}
+
+function runningChild(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState['child'] {
+  if (!snapshot.historyRunning && !snapshot.remineRunning) return null;
+  return { checkAt: now + state.policy.childCheck, remine: snapshot.remineRunning };
 }
 
 /**
@@ -187,12 +249,20 @@ export function dueAfterUpdate(policy: Policy, random: number, now: number): num
   return now + jitteredTimeout(policy, random);
 }
 
+/** What comes after an update; one that ends well proves nothing of an Item that was found broken meanwhile. */
+function restingPhase(state: ItemState, hasCursor: boolean): Phase {
+  if (state.phase === 'needs_relink') return 'needs_relink';
+  return hasCursor ? 'idle' : 'created';
+}
+
 function settle(state: ItemState, end: RunEnd, random: number, now: number): ItemState {
   const rested: ItemState = {
     ...state,
     run: null,
     child: null,
     restUntil: now + state.policy.betweenUpdates,
+    // One that did not get to its end is still wanted by the row: the sweep brings it back, with a pause.
+    remineRequested: state.remineRequested && state.child?.remine !== true,
   };
   switch (end.kind) {
     case 'applied': {
@@ -200,7 +270,7 @@ function settle(state: ItemState, end: RunEnd, random: number, now: number): Ite
       const moved = history !== state.history || end.outcome.changes > 0;
       const applied: ItemState = {
         ...rested,
-        phase: 'idle',
+        phase: restingPhase(state, true),
         history,
         hasCursor: true,
         polls: moved ? 1 : state.polls + 1,
@@ -213,15 +283,15 @@ function settle(state: ItemState, end: RunEnd, random: number, now: number): Ite
       return end.webhooksWaiting > 0 ? want(due, now, false) : due;
     }
     case 'notReady': {
-      const waiting = { ...rested, phase: 'created' as const, polls: state.polls + 1 };
+      const waiting = { ...rested, phase: restingPhase(state, false), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + idlePause(waiting, random) };
     }
     case 'needsUser': {
-      const broken = { ...rested, phase: 'needs_relink' as const, wanted: null };
+      const broken = { ...rested, phase: 'needs_relink' as const, wanted: null, segmentDueAt: now };
       return { ...broken, nextDueAt: now + idlePause(broken, random) };
     }
     case 'gone':
-      return { ...rested, wanted: null, phase: state.hasCursor ? 'idle' : 'created', reloadAt: now };
+      return { ...rested, wanted: null, phase: restingPhase(state, state.hasCursor), reloadAt: now };
   }
 }
 
@@ -244,6 +314,14 @@ function failStep(state: ItemState, step: WorkKind, failure: StepFailure, now: n
       const removalsFailures = state.removalsFailures + 1;
       return { ...failed, removalsFailures, removalsDueAt: pause(removalsFailures) };
     }
+    case 'itemWebhooks': {
+      const itemWebhooksFailures = state.itemWebhooksFailures + 1;
+      return { ...failed, itemWebhooksFailures, itemWebhooksDueAt: pause(itemWebhooksFailures) };
+    }
+    case 'segment': {
+      const segmentFailures = state.segmentFailures + 1;
+      return { ...failed, segmentFailures, segmentDueAt: pause(segmentFailures) };
+    }
     case 'check': {
       const checkFailures = state.checkFailures + 1;
       return { ...failed, checkFailures, wanted: null, nextDueAt: pause(checkFailures) };
@@ -256,9 +334,10 @@ function failStep(state: ItemState, step: WorkKind, failure: StepFailure, now: n
       return { ...failed, reloadAt: now + policy.retryFirst };
     case 'startRun':
     case 'history':
+    case 'remine':
       return { ...failed, restUntil: now + policy.retryFirst };
     case 'lookAtHistory':
-      return { ...failed, child: state.child && { checkAt: now + policy.retryFirst } };
+      return { ...failed, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
   }
 }
 
@@ -281,6 +360,8 @@ export function reduce(state: ItemState, event: ItemEvent, now: number): ItemSta
     }
     case 'published':
       return { ...state, publishFailures: 0, publishDueAt: event.done ? null : now };
+    case 'segmentSent':
+      return { ...state, segmentFailures: 0, segmentDueAt: event.done ? null : now };
     case 'stepFailed':
       return failStep(state, event.step, event.failure, now);
     case 'removed':
@@ -297,17 +378,19 @@ function end(state: ItemState): ItemState {
     ...state,
     phase: 'removed',
     removalRequested: false,
+    remineRequested: false,
     run: null,
     child: null,
     wanted: null,
     numbersDueAt: null,
     removalsDueAt: null,
+    itemWebhooksDueAt: null,
   };
 }
 
 type LivingEvent = Exclude<
   ItemEvent,
-  { kind: 'foundDue' | 'reloaded' | 'published' | 'stepFailed' | 'removed' }
+  { kind: 'foundDue' | 'reloaded' | 'published' | 'segmentSent' | 'stepFailed' | 'removed' }
 >;
 
 function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemState {
@@ -316,7 +399,22 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
       // The first call also arms Plaid's webhook, so it waits for nothing.
       return { ...state, wanted: { quietUntil: now, deadline: now, historical: false }, restUntil: 0 };
     case 'webhook':
+      // Not coalesced with the updates: it may say that there must be none.
+      if (event.webhook === 'item') return { ...state, itemWebhooksDueAt: state.itemWebhooksDueAt ?? now };
       return want(state, now, event.webhook === 'history');
+    case 'relinked':
+      // Numbers may be others after a repair, at some banks always.
+      return { ...want(state, now, false), numbersDueAt: state.numbersDueAt ?? now };
+    case 'remineRequested':
+      return { ...state, remineRequested: true };
+    case 'remineStarted':
+      return {
+        ...state,
+        remines: event.remines,
+        wanted: null,
+        phase: 'updating',
+        child: { checkAt: now + state.policy.childCheck, remine: true },
+      };
     case 'removalRequested':
       return { ...state, removalRequested: true };
     case 'runStarted':
@@ -335,7 +433,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
         ...state,
         wanted: null,
         phase: 'updating',
-        child: { checkAt: now + state.policy.childCheck },
+        child: { checkAt: now + state.policy.childCheck, remine: false },
       };
     case 'historyEnded':
       return state.child === null
@@ -343,9 +441,12 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
         : settle({ ...state, calls: event.calls }, event.end, event.random, now);
     case 'historyLost':
       // Nobody will report any more: what it staged is worthless, so the Item updates by itself.
-      return { ...want({ ...state, child: null }, now, false), phase: state.hasCursor ? 'idle' : 'created' };
+      return {
+        ...want({ ...state, child: null }, now, false),
+        phase: restingPhase(state, state.hasCursor),
+      };
     case 'historyAlive':
-      return { ...state, child: { checkAt: now + state.policy.childCheck } };
+      return { ...state, child: state.child && { ...state.child, checkAt: now + state.policy.childCheck } };
     case 'numbersEnded':
       return { ...state, numbersFailures: 0, numbersDueAt: null };
     case 'removalsEnded':
@@ -355,17 +456,38 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
         removalsDueAt: null,
         publishDueAt: event.changes > 0 ? now : state.publishDueAt,
       };
-    case 'checked': {
-      const checked = { ...state, checkFailures: 0, wanted: null };
-      if (event.result === 'gone')
-        return { ...checked, reloadAt: now, nextDueAt: now + idlePause(checked, event.random) };
-      if (event.result === 'healthy') {
-        return want({ ...checked, phase: state.hasCursor ? 'idle' : 'created', polls: 0 }, now, false);
-      }
-      const broken = { ...checked, phase: 'needs_relink' as const };
-      return { ...broken, nextDueAt: now + idlePause(broken, event.random) };
+    case 'checked':
+      return withHealth(
+        { ...state, checkFailures: 0, wanted: null, segmentDueAt: now },
+        event.result,
+        event.random,
+        now,
+      );
+    case 'itemWebhooksEnded': {
+      const told: ItemState = {
+        ...state,
+        itemWebhooksDueAt: null,
+        itemWebhooksFailures: 0,
+        numbersDueAt: event.numbersDue ? (state.numbersDueAt ?? now) : state.numbersDueAt,
+      };
+      // Nobody asked, or the answer to an earlier try was lost: the row knows.
+      if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
+      const asked = { ...told, segmentDueAt: now };
+      // A healthy Item that was healthy all along goes on with what it does.
+      if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
+      return withHealth(asked, event.health, event.random, now);
     }
   }
+}
+
+/** The Item as `/item/get` has it. A broken one drops the run on its way: it is staged only, and staged for nothing. */
+function withHealth(state: ItemState, health: Health, random: number, now: number): ItemState {
+  if (health === 'gone') return { ...state, reloadAt: now, nextDueAt: now + idlePause(state, random) };
+  if (health === 'healthy') {
+    return want({ ...state, phase: state.hasCursor ? 'idle' : 'created', polls: 0 }, now, false);
+  }
+  const broken: ItemState = { ...state, phase: 'needs_relink', run: null, wanted: null };
+  return { ...broken, nextDueAt: now + idlePause(broken, random) };
 }
 
 const isDue = (at: number | null, now: number): boolean => at !== null && at <= now;
@@ -377,8 +499,10 @@ const isDue = (at: number | null, now: number): boolean => at !== null && at <= 
 export function nextStep(state: ItemState, now: number): Step {
   if (isDue(state.reloadAt, now)) return { kind: 'reload' };
   if (state.phase === 'removed') {
-    if (state.publishDueAt === null) return { kind: 'end' };
-    return isDue(state.publishDueAt, now) ? { kind: 'publish' } : { kind: 'wait', until: state.publishDueAt };
+    if (isDue(state.publishDueAt, now)) return { kind: 'publish' };
+    if (isDue(state.segmentDueAt, now)) return { kind: 'segment' };
+    const left = [state.publishDueAt, state.segmentDueAt].filter((at) => at !== null);
+    return left.length === 0 ? { kind: 'end' } : { kind: 'wait', until: Math.min(...left) };
   }
   const waits: number[] = state.reloadAt === null ? [] : [state.reloadAt];
   const due = (at: number | null): boolean => {
@@ -387,7 +511,9 @@ export function nextStep(state: ItemState, now: number): Step {
   };
   if (state.removalRequested && due(state.restUntil)) return { kind: 'remove' };
   if (due(state.publishDueAt)) return { kind: 'publish' };
+  if (due(state.segmentDueAt)) return { kind: 'segment' };
   if (!state.removalRequested) {
+    if (due(state.itemWebhooksDueAt)) return { kind: 'itemWebhooks' };
     const work = nextWork(state, now, due);
     if (work) return work;
   }
@@ -411,6 +537,8 @@ function nextWork(state: ItemState, now: number, due: (at: number | null) => boo
   if (state.phase === 'needs_relink') {
     return state.wanted !== null || due(state.nextDueAt) ? { kind: 'check' } : null;
   }
+  if (state.remineRequested && state.history === 'complete' && due(state.restUntil))
+    return { kind: 'remine' };
   const asked = state.wanted?.quietUntil ?? state.nextDueAt;
   if (due(Math.max(asked, state.restUntil)))
     return { kind: state.wanted?.historical ? 'history' : 'startRun' };

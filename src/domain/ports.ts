@@ -54,6 +54,8 @@ export interface PlaidPort {
   exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;
   /** `/item/get`. */
   getItem(accessToken: string): Promise<PlaidItemView>;
+  /** `/sandbox/item/reset_login`: sandbox and simulator only. */
+  resetLogin(accessToken: string): Promise<void>;
   /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */
   removeItem(accessToken: string): Promise<void>;
   /** `/accounts/get`: cached at Plaid, open accounts only. */
@@ -280,14 +282,21 @@ export interface ItemCredentials {
 }
 
 export interface ItemStore {
-  /** Null for an Item that we do not have or that was never admitted. `historyRunning` is not known here. */
-  snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning'> | null>;
+  /** Null for an Item that we do not have or that was never admitted. Which workflows run is not known here. */
+  snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning' | 'remineRunning'> | null>;
   /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
   credentials(itemId: string, options: { forRemoval: boolean }): Promise<ItemCredentials | null>;
-  /** Item ERROR: the first user-action error of an episode sets `since`; a newer code updates it. `dueAt` = next check (ISO). */
+  /**
+   * Item ERROR: the first user-action error of an episode sets `since` and writes the Segment event `item errored`; a newer
+   * code updates the Item and tells nobody. `dueAt` = next check (ISO 8601).
+   */
   markBroken(itemId: string, error: UserActionError, dueAt: string): Promise<void>;
-  /** Ends an episode: item ACTIVE. No effect on a healthy or removed Item. */
+  /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
   markHealthy(itemId: string): Promise<void>;
+  /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
+  itemWebhooks(itemId: string): Promise<{ broken: boolean; webhooks: { webhookId: string; body: string }[] }>;
+  /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
+  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
   /**
    * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
    * webhooks as ignored (`item_removed`). Idempotent.
@@ -297,6 +306,93 @@ export interface ItemStore {
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /** Replaces the Item's account numbers, all or none, and clears the numbers intent. */
   saveNumbers(itemId: string, numbers: { accountId: string; sealed: Sealed }[]): Promise<void>;
+}
+
+/** The sum of an Item's waiting webhooks. */
+export interface ItemWebhooksSettlement {
+  webhooks: { webhookId: string; ignored: string | null }[];
+  /** What `/item/get` or a revocation says; null = nobody asked. */
+  health:
+    { kind: 'healthy' } | { kind: 'broken'; error: UserActionError; revoked: boolean; dueAt: string } | null;
+  /** ISO 8601. */
+  consentExpiresAt: string | null;
+  newAccounts: boolean;
+  revokedAccounts: string[];
+  /** Numbers are erased and read again: those of these accounts are not to be used any more. */
+  staleNumbers: string[];
+  numbersDue: boolean;
+}
+
+/** A Segment `track` call. */
+export interface SegmentEvent {
+  /** `<item_id>:<errored|repaired>:<episode>`: Segment drops repeats of it. */
+  messageId: string;
+  userId: string;
+  event: 'item errored' | 'item repaired';
+  properties: {
+    item_id: string;
+    institution_id: string | null;
+    error_type: string | null;
+    error_code: string | null;
+  };
+  /** When it came to pass, ISO 8601. */
+  timestamp: string;
+}
+
+export interface SegmentStore {
+  /** Events of the Item that were not sent, oldest first, at most `limit`. */
+  unsent(itemId: string, limit: number): Promise<SegmentEvent[]>;
+  /** Notes that these were sent. */
+  markSent(itemId: string, messageIds: string[]): Promise<void>;
+  /** Nobody wants them: Segment is not configured. */
+  discard(itemId: string): Promise<void>;
+}
+
+export interface SegmentPort {
+  /** Resolves when Segment has taken the event. Rejects with UPSTREAM_DOWN. */
+  track(event: SegmentEvent): Promise<void>;
+}
+
+// ─── What clients ask of an Item ────────────────────────────────────────────────────────────────────────────────────
+
+export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
+
+export interface ItemCommandStore {
+  /**
+   * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
+   * `active_float`: nothing was done; with `force` floats are not asked. `already` when it was wished before.
+   */
+  requestRemoval(
+    itemId: string,
+    options: { force: boolean },
+  ): Promise<'requested' | 'already' | 'active_float' | 'not_found'>;
+  /** The account must be one of the Item's open ones; both accounts' records go to the streams. */
+  setMainAccount(
+    itemId: string,
+    accountId: string,
+  ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
+  /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
+  itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
+  /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
+  noteRelinked(itemId: string): Promise<void>;
+  /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
+  requestRemine(itemId: string): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+}
+
+export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked';
+
+export interface NumbersStore {
+  /**
+   * Writes the audit row, commits it, and only then gives the sealed numbers. Those of closed and revoked accounts are
+   * withheld. Null for an Item that we do not have.
+   */
+  read(
+    itemId: string,
+    reader: { application_id: string; key_id: string; request_id: string },
+  ): Promise<{
+    numbers: { accountId: string; asOf: string; sealed: Sealed }[];
+    withheld: { accountId: string; reason: WithheldReason }[];
+  } | null>;
 }
 
 export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked';
@@ -344,11 +440,18 @@ export interface Update {
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
   dueAt: { complete: string; incomplete: string };
+  /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be marked. */
+  remine?: boolean;
 }
 
 export interface MiningStore {
-  /** What page `page` of update `updateId` needs. One round trip. */
-  beginPage(itemId: string, updateId: string, page: number): Promise<PageStart>;
+  /** What page `page` of update `updateId` needs. One round trip. A remine begins at the empty cursor. */
+  beginPage(
+    itemId: string,
+    updateId: string,
+    page: number,
+    options?: { remine: boolean },
+  ): Promise<PageStart>;
   /**
    * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
    * have been first.
@@ -479,7 +582,9 @@ export type ItemSignal =
   | { kind: 'linked' }
   | { kind: 'webhookReceived'; webhook: WebhookKind }
   | { kind: 'foundDue' }
-  | { kind: 'removalRequested' };
+  | { kind: 'removalRequested' }
+  | { kind: 'relinked' }
+  | { kind: 'remineRequested' };
 
 /** What the item workflow answers about itself. */
 export interface ItemStatus {
@@ -487,6 +592,8 @@ export interface ItemStatus {
   history: History;
   /** Pages and rows of the update on its way; null when none is. */
   progress: { pages: number; rows: number; restarts: number } | null;
+  /** A remine is asked for or on its way. */
+  remine: { workflow_id: string; running: boolean } | null;
   /** ISO 8601. */
   next_due_at: string | null;
   last_update_at: string | null;
@@ -504,6 +611,8 @@ export interface Gateway {
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;
+  /** Whether the remine of this number runs. */
+  isRemineRunning(itemId: string, number: number): Promise<boolean>;
   /** Rejects when Temporal cannot be reached within 2 s. */
   ping(): Promise<void>;
 }

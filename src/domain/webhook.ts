@@ -1,8 +1,10 @@
+import { itemWebhooks } from './itemFacts.js';
+
 /**
  * What a webhook's body means to an Item. Bodies carry no event id and no time, and two true ones may be equal
  * byte for byte, so a webhook never means "apply this" but "read this Item again".
  */
-export type WebhookKind = 'update' | 'history' | 'removals';
+export type WebhookKind = 'update' | 'history' | 'removals' | 'item';
 
 export interface ReadWebhook {
   webhook_type: string | null;
@@ -22,6 +24,7 @@ const kinds: Readonly<Record<string, WebhookKind>> = {
   'TRANSACTIONS/SYNC_UPDATES_AVAILABLE': 'update',
   'TRANSACTIONS/HISTORICAL_UPDATE': 'history',
   'TRANSACTIONS/TRANSACTIONS_REMOVED': 'removals',
+  ...itemWebhooks,
 };
 
 const loggedOnly: ReadonlySet<string> = new Set(['ITEM/WEBHOOK_UPDATE_ACKNOWLEDGED']);

@@ -5,7 +5,13 @@ import {
 } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { Failure } from '../domain/failures.js';
-import { historyWorkflowId, itemWorkflowId, linkWorkflowId, taskQueues } from '../domain/ids.js';
+import {
+  historyWorkflowId,
+  itemWorkflowId,
+  linkWorkflowId,
+  remineWorkflowId,
+  taskQueues,
+} from '../domain/ids.js';
 import type { Gateway, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
 import {
   foundDue,
@@ -14,6 +20,8 @@ import {
   linkOutcome,
   priorities,
   progress,
+  relinked,
+  remineRequested,
   removalRequested,
   status,
   webhookReceived,
@@ -34,6 +42,10 @@ function signalOf(signal: ItemSignal) {
       return { signal: foundDue, signalArgs: [] as [] };
     case 'removalRequested':
       return { signal: removalRequested, signalArgs: [] as [] };
+    case 'relinked':
+      return { signal: relinked, signalArgs: [] as [] };
+    case 'remineRequested':
+      return { signal: remineRequested, signalArgs: [] as [] };
     case 'webhookReceived':
       return {
         signal: webhookReceived,
@@ -140,8 +152,9 @@ export function createGateway(client: Client): Gateway {
         const item = client.workflow.getHandle(itemWorkflowId(itemId));
         const answer = await within(answerWithinMs, () => item.query(status));
         if (answer === null || answer.phase !== 'updating' || answer.progress !== null) return answer;
-        const history = client.workflow.getHandle(historyWorkflowId(itemId));
-        const run = await within(answerWithinMs, () => history.query(progress)).catch(() => null);
+        const pagingId = answer.remine?.running ? answer.remine.workflow_id : historyWorkflowId(itemId);
+        const paging = client.workflow.getHandle(pagingId);
+        const run = await within(answerWithinMs, () => paging.query(progress)).catch(() => null);
         return run === null
           ? answer
           : { ...answer, progress: { pages: run.page, rows: run.rows, restarts: run.restarts } };
@@ -152,5 +165,6 @@ export function createGateway(client: Client): Gateway {
     },
 
     isHistoryRunning: (itemId) => describeRunning(historyWorkflowId(itemId)),
+    isRemineRunning: (itemId, number) => describeRunning(remineWorkflowId(itemId, number)),
   };
 }

@@ -3,6 +3,7 @@ import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
 import type { LinkOutcome, NewWebhook, StreamPort } from '../../src/domain/ports.js';
 import type { WebhookKind } from '../../src/domain/webhook.js';
+import { readWebhook } from '../../src/domain/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
@@ -310,6 +311,147 @@ describe('an Item', () => {
   });
 });
 
+describe('webhooks about the Item itself', () => {
+  const told = async (itemId: string, body: Record<string, unknown>): Promise<string> => {
+    const text = JSON.stringify({ item_id: itemId, ...body });
+    const read = readWebhook(text);
+    const stored = await world.stores.webhooks.store({
+      ...webhook(itemId, 'item'),
+      ...read,
+      body: Buffer.from(text),
+      reason: read.ignored,
+    });
+    return stored.webhookId;
+  };
+  const outcomes = async (ids: string[]) =>
+    Promise.all(ids.map(async (id) => (await world.stores.webhooks.get(id))?.outcome));
+  const errored = {
+    webhook_type: 'ITEM',
+    webhook_code: 'ERROR',
+    error: { error_code: 'ITEM_LOGIN_REQUIRED' },
+  };
+  const repaired = { webhook_type: 'ITEM', webhook_code: 'LOGIN_REPAIRED' };
+  const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+  const rowOf = async (itemId: string) => {
+    const [row] = await world.sql`
+      SELECT error_code, error_episode AS episode, revoked_at IS NOT NULL AS revoked, new_accounts_available AS fresh,
+        consent_expires_at::text AS consent, numbers_due_at IS NOT NULL AS numbers, segment_due_at IS NOT NULL AS segment
+      FROM items WHERE item_id = ${itemId}`;
+    return row;
+  };
+
+  it('settleItemWebhooks believes /item/get, and an episode is told of once', async () => {
+    const item = await world.linkedItem();
+    // A late ERROR: Plaid says that the Item is well.
+    const late = await told(item.itemId, errored);
+    const [first] = await twice('settleItemWebhooks', { itemId: item.itemId });
+    expect(first).toEqual({ health: 'healthy', numbersDue: false });
+    expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
+    expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, episode: 0, segment: false });
+
+    item.error = loginRequired;
+    const [again, early] = [await told(item.itemId, errored), await told(item.itemId, repaired)];
+    const [second] = await twice('settleItemWebhooks', { itemId: item.itemId });
+    expect(second).toEqual({ health: 'broken', numbersDue: false });
+    expect(await outcomes([again, early])).toEqual([
+      { state: 'done', reason: null },
+      { state: 'ignored', reason: 'item_is_broken' },
+    ]);
+    // A new code within the episode updates the Item and tells nobody.
+    item.error = { ...loginRequired, error_code: 'ITEM_LOCKED' };
+    await told(item.itemId, errored);
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(await rowOf(item.itemId)).toMatchObject({ error_code: 'ITEM_LOCKED', episode: 1, segment: true });
+
+    item.error = null;
+    const mended = await told(item.itemId, { ...repaired, webhook_code: 'ITEM_REPAIRED' });
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
+      health: 'healthy',
+      numbersDue: true,
+    });
+    const outside = await told(item.itemId, repaired);
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(await outcomes([mended, outside])).toEqual([
+      { state: 'done', reason: null },
+      { state: 'ignored', reason: 'item_was_healthy' },
+    ]);
+
+    world.tracked.length = 0;
+    const sent = { done: true };
+    expect(await twice('sendSegmentEvents', { itemId: item.itemId })).toEqual([sent, sent]);
+    expect(
+      world.tracked.map(({ messageId, event, properties }) => [messageId, event, properties.error_code]),
+    ).toEqual([
+      [`${item.itemId}:errored:1`, 'item errored', 'ITEM_LOGIN_REQUIRED'],
+      [`${item.itemId}:repaired:1`, 'item repaired', 'ITEM_LOCKED'],
+    ]);
+    expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
+  });
+
+  it('settleItemWebhooks stops at a revocation at once, and keeps what else is said', async () => {
+    const item = await world.linkedItem();
+    world.plaid.calls.length = 0;
+    const ids = [
+      await told(item.itemId, {
+        webhook_type: 'ITEM',
+        webhook_code: 'PENDING_EXPIRATION',
+        consent_expiration_time: '2027-01-02T03:04:05Z',
+      }),
+      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' }),
+      await told(item.itemId, {
+        webhook_type: 'AUTH',
+        webhook_code: 'DEFAULT_UPDATE',
+        account_ids_with_new_auth: ['account-1'],
+      }),
+      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null }),
+      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_ACCOUNT_REVOKED' }),
+    ];
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
+      health: 'broken',
+      numbersDue: true,
+    });
+    expect(world.plaid.calls).toEqual([]);
+    expect((await outcomes(ids)).map((outcome) => [outcome?.state, outcome?.reason])).toEqual([
+      ['done', null],
+      ['done', null],
+      ['done', null],
+      ['done', null],
+      ['ignored', 'malformed_body'],
+    ]);
+    expect(await rowOf(item.itemId)).toMatchObject({
+      error_code: 'USER_PERMISSION_REVOKED',
+      revoked: true,
+      fresh: true,
+      numbers: true,
+      consent: '2027-01-02 03:04:05+00',
+    });
+    await world.stores.items.markHealthy(item.itemId);
+    expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
+  });
+
+  it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
+    const item = await world.linkedItem();
+    await world.stores.items.markBroken(item.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    const segment = { track: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'away')) };
+    await expect(world.runWith({ segment }).sendSegmentEvents({ itemId: item.itemId })).rejects.toMatchObject(
+      {
+        type: 'UPSTREAM_DOWN',
+      },
+    );
+    expect(await rowOf(item.itemId)).toMatchObject({ segment: true });
+    world.tracked.length = 0;
+    expect(await world.run.sendSegmentEvents({ itemId: item.itemId })).toEqual({ done: true });
+    expect(world.tracked).toHaveLength(1);
+    // Without Segment nobody waits for it.
+    const other = await world.linkedItem();
+    await world.stores.items.markBroken(other.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    expect(await world.runWith({ segment: null }).sendSegmentEvents({ itemId: other.itemId })).toEqual({
+      done: true,
+    });
+    expect(await rowOf(other.itemId)).toMatchObject({ segment: false });
+  });
+});
+
 describe('mining', () => {
   it('minePage fetches a page once and applies an update once', async () => {
     const item = await world.linkedItem();
@@ -494,7 +636,8 @@ describe('publishing', () => {
 describe('the sweep', () => {
   it('tells again of the same, changes nothing, and is not held up by one that takes no signal', async () => {
     const forgotten = await world.linkedItem();
-    await world.sql`UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL`;
+    await world.sql`
+      UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL, segment_due_at = NULL`;
     await world.sql`UPDATE webhooks SET outcome = 'done' WHERE outcome = 'pending'`;
     await world.sql`UPDATE links SET state = 'finished'`;
     await world.sql`UPDATE items SET removal_requested_at = NULL WHERE removed_at IS NULL`;
@@ -514,6 +657,7 @@ describe('the sweep', () => {
         signalItem: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'history is full')),
         startLink: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'away')),
         isHistoryRunning: async () => false,
+        isRemineRunning: () => Promise.resolve(false),
       },
     });
     expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });

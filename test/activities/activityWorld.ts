@@ -12,7 +12,7 @@ import { createKeyring, createSecretBox } from '../../src/clients/secrets.js';
 import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
-import type { ItemSignal, NewLink, SecretBox } from '../../src/domain/ports.js';
+import type { ItemSignal, NewLink, SecretBox, SegmentEvent } from '../../src/domain/ports.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 import { FakeDirectory } from './fakeDirectory.js';
 import { FakeItem, FakePlaid } from './fakePlaid.js';
@@ -35,6 +35,8 @@ export interface ActivityWorld {
   /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
   crashAt: CrashPoint | null;
   unexpected: string[];
+  /** What Segment was told, in order. */
+  tracked: SegmentEvent[];
   /** A row in state `received`, and the Item that its exchange makes. */
   receive(user?: string, more?: Partial<NewLink>): Promise<{ tokenHash: string; item: FakeItem }>;
   /** An Item that is linked and admitted. */
@@ -60,6 +62,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
   const startedLinks: string[] = [];
   const records: ActivityWorld['records'] = [];
   const unexpected: string[] = [];
+  const tracked: ActivityWorld['tracked'] = [];
   let counter = 0;
 
   const deps: ActivityDeps = {
@@ -72,6 +75,12 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     mining: stores.mining,
     outbox: stores.outbox,
     alerts: stores.alerts,
+    segments: stores.segment,
+    segment: {
+      async track(event) {
+        tracked.push(event);
+      },
+    },
     sweeps: stores.sweep,
     streams: {
       async put(stream, key, data) {
@@ -83,6 +92,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
         signals.push({ itemId, signal: signal.kind });
       },
       isHistoryRunning: async () => false,
+      isRemineRunning: () => Promise.resolve(false),
       async startLink(tokenHash) {
         startedLinks.push(tokenHash);
       },
@@ -114,6 +124,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     directory,
     stores,
     sql,
+    tracked,
     secrets,
     run: inContext(createActivities(deps)),
     runWith: (other) => inContext(createActivities({ ...deps, ...other })),

@@ -111,6 +111,11 @@ export class FakePlaid implements PlaidPort {
     };
   }
 
+  async resetLogin(accessToken: string): Promise<void> {
+    const item = this.living('resetLogin', accessToken);
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+  }
+
   async removeItem(accessToken: string): Promise<void> {
     this.note('removeItem');
     const item = this.byToken.get(accessToken);

@@ -191,6 +191,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.linkToken(request.accessToken);
         return { link_token: 'link-sandbox-1', expiration: '2026-11-21T11:00:00Z' };
       },
+      getItem: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
+      resetLogin: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
     },
     live: {
       async accounts(token) {
@@ -249,7 +251,22 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         };
         return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken };
       },
+      markBroken: async () => undefined,
+      markHealthy: async () => undefined,
     },
+    // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
+    commands: {
+      requestRemoval: async (itemId) => (world.items.has(itemId) ? 'requested' : 'not_found'),
+      setMainAccount: async (itemId, accountId) =>
+        !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
+      itemChangeReasons: async () => [],
+      noteRelinked: async () => undefined,
+      requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
+    },
+    numbers: { read: async () => null },
+    sandbox: true,
+    itemChangeCooldownMs: 0,
+    brokenCheckMs: 3_600_000,
     secrets: {
       seal: async (plaintext, context) => ({
         keyId: 'k',

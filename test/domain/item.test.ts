@@ -22,6 +22,11 @@ const snapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
   webhooksWaiting: 0,
   removalsWaiting: 0,
   historyRunning: false,
+  remineRunning: false,
+  itemWebhooksWaiting: 0,
+  segmentDue: false,
+  remineRequested: false,
+  remines: 0,
   ...changes,
 });
 

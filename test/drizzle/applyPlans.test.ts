@@ -1,4 +1,5 @@
-import { applyTransactions, entriesOf } from '../../drizzle/stores/applyTransactions.js';
+import { applyTransactions } from '../../drizzle/stores/applyTransactions.js';
+import { entriesOf } from '../../drizzle/stores/pageEntries.js';
 import type { Tx } from '../../drizzle/rows.js';
 import type { World } from './world.js';
 import { farHorizon, linkedItem, openWorld, pageOf, runUpdate, transaction } from './world.js';
@@ -71,7 +72,7 @@ it('an update of many pages reads its rows and the stored ones once each, not on
         itemId: item.itemId,
         updateId: 'u',
         pageNumber,
-        lastPage: entriesOf(last, owner).text,
+        lastPage: (await entriesOf(tx, last, owner, { isNew: true })).text,
         sequence: 10_000,
       }),
     );

@@ -64,6 +64,11 @@ class World {
       webhooksWaiting: 0,
       removalsWaiting: 0,
       historyRunning: false,
+      remineRunning: false,
+      itemWebhooksWaiting: 0,
+      segmentDue: false,
+      remineRequested: false,
+      remines: 0,
     };
   }
 }

@@ -34,6 +34,11 @@ describe('priorities on the queue of Plaid calls', () => {
             webhooksWaiting: 0,
             removalsWaiting: 0,
             historyRunning: false,
+            remineRunning: false,
+            itemWebhooksWaiting: 0,
+            segmentDue: false,
+            remineRequested: false,
+            remines: 0,
           },
         };
       },

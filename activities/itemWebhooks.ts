@@ -1,0 +1,102 @@
+import { Failure } from '../src/domain/failures.js';
+import { secretContext } from '../src/domain/ids.js';
+import type { Health } from '../src/domain/item.js';
+import type { ItemFact } from '../src/domain/itemFacts.js';
+import { itemFactOf } from '../src/domain/itemFacts.js';
+import type { UserActionError } from '../src/domain/mining.js';
+import type { ItemWebhooksSettlement } from '../src/domain/ports.js';
+import type { ActivityDeps } from './deps.js';
+
+type Told = { webhookId: string; fact: ItemFact | null };
+type Answer = { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError };
+
+/** Why a webhook changes nothing, seen from how the Item is now. */
+function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Health | null): string | null {
+  if (fact === null) return 'malformed_body';
+  if (fact.kind === 'errored' && health === 'healthy') return 'item_is_healthy';
+  if (fact.kind === 'repaired' && health !== 'healthy') return 'item_is_broken';
+  // No episode is on its way: nothing was repaired that anybody was told of.
+  return fact.kind === 'repaired' && !wasBroken ? 'item_was_healthy' : null;
+}
+
+export function itemWebhookActivities(deps: ActivityDeps) {
+  const { plaid, secrets, items, policy } = deps;
+
+  async function askPlaid(itemId: string): Promise<Answer | null> {
+    const credentials = await items.credentials(itemId, { forRemoval: false });
+    if (credentials === null) return null;
+    const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+    try {
+      const { error } = await plaid.getItem(token);
+      return error === null ? { result: 'healthy' } : { result: 'broken', error };
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
+      const { error_type, error_code } = error.upstream ?? {
+        error_type: 'ITEM_ERROR',
+        error_code: error.type,
+      };
+      return { result: 'gone', error: { error_type, error_code } };
+    }
+  }
+
+  /**
+   * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
+   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back.
+   */
+  async function healthOf(
+    itemId: string,
+    told: readonly Told[],
+  ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
+    const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+    const revoked = told.find(({ fact }) => fact?.kind === 'permissionRevoked')?.fact;
+    if (revoked?.kind === 'permissionRevoked') {
+      return { result: 'broken', health: { kind: 'broken', error: revoked.error, revoked: true, dueAt } };
+    }
+    const asked = told.some(({ fact }) => fact?.kind === 'errored' || fact?.kind === 'repaired');
+    const answer = asked ? await askPlaid(itemId) : null;
+    if (answer === null) return { result: null, health: null };
+    if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy' } };
+    return {
+      result: answer.result,
+      health: { kind: 'broken', error: answer.error, revoked: false, dueAt },
+    };
+  }
+
+  return {
+    /**
+     * Acts on the waiting webhooks about the Item itself, all at once: asks `/item/get` where they speak of its health, and
+     * stores what they say with their outcomes in one transaction. Safe to repeat.
+     */
+    async settleItemWebhooks(input: {
+      itemId: string;
+    }): Promise<{ health: Health | null; numbersDue: boolean }> {
+      const { itemId } = input;
+      const { broken, webhooks } = await items.itemWebhooks(itemId);
+      if (webhooks.length === 0) return { health: null, numbersDue: false };
+      const told = webhooks.map(({ webhookId, body }): Told => ({ webhookId, fact: itemFactOf(body) }));
+      const facts = told.map(({ fact }) => fact);
+      const { result, health } = await healthOf(itemId, told);
+      const revokedAccounts = facts.flatMap((fact) =>
+        fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
+      );
+      const staleNumbers = facts.flatMap((fact) => (fact?.kind === 'numbersChanged' ? fact.accountIds : []));
+      const repaired = broken && result === 'healthy';
+      const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
+      const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
+      await items.settleItemWebhooks(itemId, {
+        webhooks: told.map(({ webhookId, fact }) => ({
+          webhookId,
+          ignored: reasonToIgnore(fact, broken, result),
+        })),
+        health,
+        consentExpiresAt: expiries.at(-1) ?? null,
+        newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
+        revokedAccounts,
+        staleNumbers,
+        numbersDue,
+      });
+      return { health: result, numbersDue };
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { Failure } from '../../src/domain/failures.js';
+import { remineWorkflowId, secretContext } from '../../src/domain/ids.js';
+import type { ItemSignal } from '../../src/domain/ports.js';
+import { allows, callerOf } from '../auth.js';
+import type { Api, RouteContext } from '../deps.js';
+import { Problem, problemOfPlaid } from '../errors.js';
+import { operation } from '../operation.js';
+import {
+  itemAnswer,
+  itemParams,
+  loginResetAnswer,
+  mainAccountBody,
+  noQuery,
+  remineAnswer,
+  removalQuery,
+} from '../schemas.js';
+
+/** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
+export function itemCommandRoutes(app: Api, context: RouteContext): void {
+  const { reads, commands, items, plaid, secrets, gateway, limits, brokenCheckMs } = context;
+
+  async function itemOf(itemId: string) {
+    const item = await reads.item(itemId);
+    if (item === null) throw new Problem('not_found');
+    return item;
+  }
+
+  /** The wish is safe in the database: with Temporal down the sweep tells it later. */
+  async function tell(itemId: string, signal: ItemSignal): Promise<void> {
+    const { user_id } = await itemOf(itemId);
+    await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
+      app.log.warn(
+        { item_id: itemId, signal: signal.kind, type: error instanceof Failure ? error.type : 'UNEXPECTED' },
+        'left to the sweep',
+      );
+    });
+  }
+
+  async function tokenOf(itemId: string): Promise<string> {
+    await itemOf(itemId);
+    const credentials = await items.credentials(itemId, { forRemoval: false });
+    if (credentials === null) throw new Problem('item_removed');
+    return secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+  }
+
+  app.patch(
+    '/items/:itemId',
+    operation({
+      id: 'changeItem',
+      summary: 'Choose the main account',
+      description: 'The account must be an open one of the item. Both accounts are told to the streams.',
+      tag: 'Items',
+      scope: 'write',
+      answers: { 200: { description: 'The item', schema: itemAnswer } },
+      problems: ['not_found', 'item_removed', 'unknown_account'],
+    }).with({ params: itemParams, querystring: noQuery, body: mainAccountBody }),
+    async (request) => {
+      const { itemId } = request.params;
+      switch (await commands.setMainAccount(itemId, request.body.main_account_id)) {
+        case 'not_found':
+          throw new Problem('not_found');
+        case 'item_removed':
+          throw new Problem('item_removed');
+        case 'unknown_account':
+          throw new Problem('unknown_account');
+        case 'done':
+          await tell(itemId, { kind: 'foundDue' });
+          return itemOf(itemId);
+      }
+    },
+  );
+
+  app.delete(
+    '/items/:itemId',
+    operation({
+      id: 'removeItem',
+      summary: 'Remove an item',
+      description:
+        'Answered when the removal is recorded; from then on nothing more is mined. The item is then removed at Plaid, its ' +
+        'access token and numbers are erased, and its cached rows stay readable. `force=true` (scope `admin`) removes it ' +
+        'although the user has an active float. An item that is removed already: 204.',
+      tag: 'Items',
+      scope: 'write',
+      answers: { 204: { description: 'Recorded', schema: z.undefined() } },
+      problems: ['not_found', 'active_float'],
+    }).with({ params: itemParams, querystring: removalQuery }),
+    async (request, reply) => {
+      const { itemId } = request.params;
+      const { force } = request.query;
+      if (force && !allows(callerOf(request).scopes, 'admin')) {
+        throw new Problem('insufficient_scope', { detail: 'force=true needs the scope admin.' });
+      }
+      const outcome = await commands.requestRemoval(itemId, { force });
+      if (outcome === 'not_found') throw new Problem('not_found');
+      if (outcome === 'active_float') throw new Problem('active_float');
+      if (outcome === 'requested') await tell(itemId, { kind: 'removalRequested' });
+      return reply.code(204).send(undefined);
+    },
+  );
+
+  app.post(
+    '/items/:itemId/relinked',
+    operation({
+      id: 'reportRelinked',
+      summary: 'The user has been through update mode',
+      description:
+        'Plaid is asked how the item is: healthy → its error is cleared and it catches up; still broken → 409 ' +
+        '`login_required` with its error. When Plaid cannot be asked now, the item asks by itself soon.',
+      tag: 'Items',
+      scope: 'write',
+      answers: { 200: { description: 'The item', schema: itemAnswer } },
+      problems: [
+        'not_found',
+        'item_removed',
+        'login_required',
+        'plaid_refused',
+        'plaid_unreachable',
+        'institution_unavailable',
+        'plaid_busy',
+      ],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request) => {
+      const { itemId } = request.params;
+      const token = await tokenOf(itemId);
+      await commands.noteRelinked(itemId);
+      try {
+        const { error } = await plaid.getItem(token);
+        if (error === null) await items.markHealthy(itemId);
+        else {
+          await items.markBroken(itemId, error, new Date(Date.now() + brokenCheckMs).toISOString());
+          throw new Problem('login_required', { plaid: { ...error, request_id: null } });
+        }
+      } catch (error) {
+        throw error instanceof Failure ? problemOfPlaid(error) : error;
+      } finally {
+        await tell(itemId, { kind: 'relinked' });
+      }
+      return itemOf(itemId);
+    },
+  );
+
+  app.post(
+    '/items/:itemId/reset-login',
+    operation({
+      id: 'resetLogin',
+      summary: 'Make the item need its user (sandbox and simulator only)',
+      tag: 'Items',
+      scope: 'write',
+      answers: { 200: { description: 'Plaid has reset the login', schema: loginResetAnswer } },
+      problems: [
+        'not_found',
+        'item_removed',
+        'sandbox_only',
+        'plaid_refused',
+        'plaid_unreachable',
+        'plaid_busy',
+      ],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request) => {
+      const { itemId } = request.params;
+      if (!context.sandbox) throw new Problem('sandbox_only');
+      const token = await tokenOf(itemId);
+      await plaid.resetLogin(token).catch((error: unknown) => {
+        throw error instanceof Failure ? problemOfPlaid(error) : error;
+      });
+      return { item_id: itemId, reset_login: true as const };
+    },
+  );
+
+  app.post(
+    '/items/:itemId/remine',
+    operation({
+      id: 'remineItem',
+      summary: 'Read everything again',
+      description:
+        'Accounts and transactions are read again from the start and reconciled: what differs is corrected, what Plaid lists ' +
+        'no more is marked removed. It begins when the item is healthy and its history complete. One at a time: a second ' +
+        'request joins the first. Progress is in `/items/{itemId}/sync`.',
+      tag: 'Items',
+      scope: 'write',
+      answers: { 202: { description: 'Asked for', schema: remineAnswer } },
+      problems: ['not_found', 'item_removed'],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request, reply) => {
+      const { itemId } = request.params;
+      const outcome = await commands.requestRemine(itemId);
+      if (outcome === 'not_found') throw new Problem('not_found');
+      if (outcome === 'item_removed') throw new Problem('item_removed');
+      await tell(itemId, { kind: 'remineRequested' });
+      return reply.code(202).send({ workflow_id: remineWorkflowId(itemId, outcome.number) });
+    },
+  );
+}

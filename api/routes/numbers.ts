@@ -1,0 +1,41 @@
+import { secretContext } from '../../src/domain/ids.js';
+import type { PlaidNumbers } from '../../src/domain/plaid.js';
+import { callerOf } from '../auth.js';
+import type { Api, RouteContext } from '../deps.js';
+import { Problem } from '../errors.js';
+import { operation } from '../operation.js';
+import { itemParams, noQuery, numbersAnswer } from '../schemas.js';
+
+/** The one door through which account and routing numbers leave, decrypted. */
+export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void {
+  app.get(
+    '/items/:itemId/numbers',
+    operation({
+      id: 'readNumbers',
+      summary: 'Account and routing numbers, for payments',
+      description:
+        'Decrypted. Every read is written to an audit table, with the key and the request id, before it is answered. ' +
+        'Numbers of closed and revoked accounts are withheld. An account with a tokenized number must be paid with the ' +
+        'routing number beside it.',
+      tag: 'Items',
+      scope: 'numbers',
+      answers: { 200: { description: 'Numbers by account', schema: numbersAnswer } },
+      problems: ['not_found'],
+    }).with({ params: itemParams, querystring: noQuery }),
+    async (request) => {
+      const { itemId } = request.params;
+      const { application_id, key_id } = callerOf(request);
+      const read = await numbers.read(itemId, { application_id, key_id, request_id: request.id });
+      if (read === null) throw new Problem('not_found');
+      const shown = await Promise.all(
+        read.numbers.map(async ({ accountId, asOf, sealed }) => {
+          const text = await secrets.open(sealed, secretContext.accountNumbers(itemId, accountId));
+          const kinds = JSON.parse(text) as Omit<PlaidNumbers, 'account_id'>;
+          return { account_id: accountId, as_of: asOf, ...kinds };
+        }),
+      );
+      const withheld = read.withheld.map(({ accountId, reason }) => ({ account_id: accountId, reason }));
+      return { item_id: itemId, numbers: shown, withheld };
+    },
+  );
+}

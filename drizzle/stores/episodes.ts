@@ -1,0 +1,60 @@
+import type { UserActionError } from '../../src/domain/mining.js';
+import type { Tx } from '../rows.js';
+
+/**
+ * Episodes of user-action errors. An episode and the Segment event that tells of its start or end are committed together;
+ * the event's id is made of the episode's number, so that nothing is told twice.
+ */
+
+/** Notes the event of an Item that has just changed sides; `error` is the one that the episode began or ended with. */
+async function tell(
+  tx: Tx,
+  itemId: string,
+  episode: number,
+  name: 'errored' | 'repaired',
+  error: { error_type: string | null; error_code: string | null },
+): Promise<void> {
+  await tx`
+    INSERT INTO segment_events (message_id, item_id, user_id, event, properties)
+    SELECT ${`${itemId}:${name}:${episode}`}, item_id, user_id, ${`item ${name}`},
+      jsonb_build_object('item_id', item_id, 'institution_id', institution_id,
+        'error_type', ${error.error_type}::text, 'error_code', ${error.error_code}::text)
+    FROM items WHERE item_id = ${itemId}
+    ON CONFLICT DO NOTHING`;
+  await tx`
+    UPDATE items SET segment_due_at = coalesce(segment_due_at, clock_timestamp()) WHERE item_id = ${itemId}`;
+}
+
+/** Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). */
+export async function noteBroken(
+  tx: Tx,
+  itemId: string,
+  error: UserActionError,
+  dueAt: string,
+): Promise<void> {
+  const [item] = await tx<{ began: boolean; episode: number }[]>`
+    WITH before AS (
+      SELECT item_id, error_since FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR NO KEY UPDATE
+    )
+    UPDATE items i SET error_type = ${error.error_type}, error_code = ${error.error_code},
+      error_since = coalesce(i.error_since, clock_timestamp()),
+      error_episode = i.error_episode + CASE WHEN i.error_since IS NULL THEN 1 ELSE 0 END,
+      next_due_at = ${dueAt}, update_started_at = NULL
+    FROM before WHERE i.item_id = before.item_id
+    RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`;
+  if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
+}
+
+/** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
+export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
+  const [item] = await tx<{ episode: number; error_type: string | null; error_code: string | null }[]>`
+    WITH before AS (
+      SELECT item_id, error_type, error_code FROM items
+      WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
+    )
+    UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, revoked_at = NULL,
+      next_due_at = clock_timestamp(), numbers_due_at = coalesce(i.numbers_due_at, clock_timestamp())
+    FROM before WHERE i.item_id = before.item_id
+    RETURNING i.error_episode AS episode, before.error_type, before.error_code`;
+  if (item) await tell(tx, itemId, item.episode, 'repaired', item);
+}

@@ -1,0 +1,129 @@
+import type { ItemChangeReason, ItemCommandStore } from '../../src/domain/ports.js';
+import type { PlaidAccount } from '../../src/domain/plaid.js';
+import { refineAccount } from '../../src/domain/refine.js';
+import type { Sql, Tx } from '../rows.js';
+import { writeAccounts } from './applyAccounts.js';
+
+interface CommandedItem {
+  user_id: string;
+  institution_id: string | null;
+  main_account_id: string | null;
+  last_sequence: number;
+  removed: boolean;
+  removal_requested: boolean;
+}
+
+/**
+ * What clients ask of an Item. The wish is committed here, under the Item's lock; the Item's workflow does the work, and finds
+ * the wish in the row also when no signal came through.
+ */
+export function itemCommandStore(sql: Sql): ItemCommandStore {
+  async function lock(tx: Tx, itemId: string): Promise<CommandedItem | null> {
+    const [item] = await tx<CommandedItem[]>`
+      SELECT user_id, institution_id, main_account_id, last_sequence, removed_at IS NOT NULL AS removed,
+        removal_requested_at IS NOT NULL AS removal_requested
+      FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR NO KEY UPDATE`;
+    return item ?? null;
+  }
+
+  const hasActiveFloat = (tx: Sql | Tx, userId: string) => tx<{ active: boolean }[]>`
+    SELECT EXISTS (SELECT FROM floats WHERE user_id = ${userId} AND status = 'active') AS active`;
+
+  return {
+    async requestRemoval(itemId, { force }) {
+      return sql.begin(async (tx) => {
+        // User before Item, as everywhere: floats are written under the user's lock.
+        const [user] = await tx`
+          SELECT FROM users WHERE user_id = (
+            SELECT user_id FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL)
+          FOR NO KEY UPDATE`;
+        const item = user && (await lock(tx, itemId));
+        if (!item) return 'not_found';
+        if (item.removed || item.removal_requested) return 'already';
+        const [float] = await hasActiveFloat(tx, item.user_id);
+        if (!force && float?.active) return 'active_float';
+        await tx`UPDATE items SET removal_requested_at = clock_timestamp() WHERE item_id = ${itemId}`;
+        return 'requested';
+      });
+    },
+
+    async setMainAccount(itemId, accountId) {
+      return sql.begin(async (tx) => {
+        const item = await lock(tx, itemId);
+        if (item === null) return 'not_found';
+        if (item.removed || item.removal_requested) return 'item_removed';
+        const rows = await tx<
+          {
+            account_id: string;
+            is_main: boolean;
+            status: 'open' | 'closed';
+            raw: PlaidAccount;
+            version: number;
+            as_of: Date;
+            sanitized: boolean;
+          }[]
+        >`
+          SELECT account_id, is_main, status, raw, version, as_of, sanitized FROM accounts
+          WHERE item_id = ${itemId} AND (account_id = ${accountId} OR is_main) ORDER BY account_id`;
+        const chosen = rows.find((row) => row.account_id === accountId);
+        if (chosen === undefined || chosen.status === 'closed') return 'unknown_account';
+        if (item.main_account_id === accountId && chosen.is_main) return 'done';
+        const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
+        const changes = rows
+          .filter((row) => row.is_main !== (row.account_id === accountId))
+          .map((row) => {
+            const is_main = row.account_id === accountId;
+            const as_of = row.as_of.toISOString();
+            return {
+              ...row,
+              is_main,
+              as_of,
+              version: row.version + 1,
+              refined: refineAccount(row.raw, { ...owner, status: row.status, is_main, as_of }),
+            };
+          });
+        await writeAccounts(tx, itemId, item.last_sequence, changes);
+        const last = item.last_sequence + changes.length;
+        await tx`
+          UPDATE items SET main_account_id = ${accountId}, main_account_changed_at = clock_timestamp(),
+            last_sequence = ${last}, last_account_sequence = ${last},
+            unsent_since = coalesce(unsent_since, clock_timestamp())
+          WHERE item_id = ${itemId}`;
+        return 'done';
+      });
+    },
+
+    async itemChangeReasons(userId, cooldownMs) {
+      const [float] = await hasActiveFloat(sql, userId);
+      const [cooling] = await sql<{ cooling: boolean }[]>`
+        SELECT EXISTS (
+          SELECT FROM items WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
+            AND greatest(admitted_at, main_account_changed_at)
+              > clock_timestamp() - ${`${cooldownMs} milliseconds`}::interval) AS cooling`;
+      const reasons: ItemChangeReason[] = [];
+      if (float?.active) reasons.push('ACTIVE_FLOAT');
+      if (cooling?.cooling) reasons.push('COOLDOWN');
+      return reasons;
+    },
+
+    async noteRelinked(itemId) {
+      await sql`
+        UPDATE items SET new_accounts_available = false, next_due_at = clock_timestamp(),
+          numbers_due_at = coalesce(numbers_due_at, clock_timestamp())
+        WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
+    },
+
+    async requestRemine(itemId) {
+      return sql.begin(async (tx) => {
+        const item = await lock(tx, itemId);
+        if (item === null) return 'not_found';
+        if (item.removed || item.removal_requested) return 'item_removed';
+        const [row] = await tx<[{ number: number }]>`
+          UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
+            remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
+          WHERE item_id = ${itemId} RETURNING remines AS number`;
+        return row;
+      });
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import { hash } from 'node:crypto';
+import type { MinedPage, MinedTransaction } from '../../src/domain/minedPage.js';
+import type { PlaidRemovedTransaction } from '../../src/domain/plaid.js';
+import type { RecordOwner, RefinedTransaction } from '../../src/domain/refine.js';
+import { cleaned, maySpoil } from '../jsonText.js';
+import type { Sql, Tx } from '../rows.js';
+
+interface RowEntry {
+  kind: 'row';
+  id: string;
+  account_id: string;
+  status: string;
+  date: string;
+  amount: string;
+  currency: string | null;
+  hash: string;
+  raw: unknown;
+  refined: unknown;
+  sanitized: boolean;
+}
+
+/**
+ * One transaction of a page as `applyTransactions` takes it. `same` stands for a row that the database holds already, byte
+ * for byte: Plaid sends most rows again unchanged, and what is not sent on need not be written, sent, parsed and compared.
+ */
+type Entry =
+  | RowEntry
+  | { kind: 'same'; id: string; hash: string }
+  | { kind: 'removed'; id: string; account_id: string | null; refined: unknown };
+
+/** The rows of a page as the JSON text that goes to PostgreSQL, and how many there are. */
+export interface PageEntries {
+  text: string;
+  count: number;
+}
+
+/** What is told of a transaction that was removed before we ever saw it. */
+function tombstone(
+  row: PlaidRemovedTransaction,
+  owner: RecordOwner,
+): Omit<RefinedTransaction, 'account_id' | 'amount' | 'direction' | 'date'> & {
+  account_id: string | null;
+  amount: null;
+  direction: null;
+  date: null;
+} {
+  return {
+    id: row.transaction_id,
+    ...owner,
+    account_id: row.account_id ?? null,
+    status: 'removed',
+    direction: null,
+    amount: null,
+    currency: null,
+    date: null,
+    authorized_date: null,
+    datetime: null,
+    authorized_datetime: null,
+    description: null,
+    merchant: { name: null, id: null, logo_url: null, website: null },
+    category: null,
+    channel: null,
+    check_number: null,
+    location: null,
+    replaces: null,
+  };
+}
+
+interface Digested {
+  transaction: MinedTransaction;
+  rawText: string;
+  hash: string;
+}
+
+/** 192 bits of BLAKE2b, at half of SHA-256's price. */
+const hashOf = (text: string): string => hash('blake2b512', text, 'base64').slice(0, 32);
+
+const digested = (transaction: MinedTransaction): Digested => {
+  const rawText = JSON.stringify(transaction.raw);
+  return { transaction, rawText, hash: hashOf(rawText) };
+};
+
+/** Ids of the live rows that hold the very bytes of these transactions. */
+async function unchanged(sql: Sql | Tx, itemId: string, rows: readonly Digested[]): Promise<Set<string>> {
+  const found = await sql<{ id: string }[]>`
+    SELECT t.transaction_id AS id
+    FROM unnest(${rows.map((row) => row.transaction.raw.transaction_id)}::text[], ${rows.map((row) => row.hash)}::text[])
+        AS given(id, hash)
+      JOIN transactions t ON t.item_id = ${itemId} AND t.transaction_id = given.id COLLATE "C"
+    WHERE t.raw_hash = given.hash AND t.status <> 'removed'`;
+  return new Set(found.map((row) => row.id));
+}
+
+function rowEntry({ transaction: { raw, refined }, hash: rawHash }: Digested): Omit<RowEntry, 'raw'> {
+  return {
+    kind: 'row',
+    id: raw.transaction_id,
+    account_id: raw.account_id,
+    status: refined.status,
+    date: raw.date,
+    amount: raw.amount < 0 ? `-${refined.amount}` : refined.amount,
+    currency: refined.currency,
+    hash: rawHash,
+    refined,
+    sanitized: false,
+  };
+}
+
+/** An entry's JSON text; the raw object, by far the larger part, has been written out already. */
+function rowText(row: Digested): string {
+  const text = `${JSON.stringify(rowEntry(row)).slice(0, -1)},"raw":${row.rawText}}`;
+  if (!maySpoil(text)) return text;
+  const { value, sanitized } = cleaned({ ...rowEntry(row), raw: row.transaction.raw });
+  return JSON.stringify({ ...value, sanitized } satisfies RowEntry);
+}
+
+/**
+ * A page's entries. With `isNew` the Item has no rows yet, and none is looked up. Read again under the Item's lock, or see
+ * that `same` still holds (`staleMarker`), before they are applied.
+ */
+export async function entriesOf(
+  sql: Sql | Tx,
+  page: MinedPage,
+  owner: RecordOwner,
+  { isNew }: { isNew: boolean },
+): Promise<PageEntries> {
+  const rows = page.transactions.map(digested);
+  const known = isNew || rows.length === 0 ? new Set<string>() : await unchanged(sql, owner.item_id, rows);
+  const texts = rows.map((row) => {
+    const { transaction_id: id } = row.transaction.raw;
+    return known.has(id)
+      ? JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry)
+      : rowText(row);
+  });
+  for (const row of page.removed) {
+    const entry: Entry = {
+      kind: 'removed',
+      id: row.transaction_id,
+      account_id: row.account_id ?? null,
+      refined: tombstone(row, owner),
+    };
+    texts.push(JSON.stringify(cleaned(entry).value));
+  }
+  return { text: `[${texts.join(',')}]`, count: texts.length };
+}
+
+/** Whether a staged page of the update calls a row unchanged that is not so any more. */
+export async function hasStaleMarker(tx: Tx, itemId: string, updateId: string): Promise<boolean> {
+  const stale = await tx`
+    SELECT FROM staged_pages s, jsonb_array_elements(s.rows) AS e(entry)
+    WHERE s.item_id = ${itemId} AND s.update_id = ${updateId} AND e.entry ->> 'kind' = 'same'
+      AND NOT EXISTS (
+        SELECT FROM transactions t
+        WHERE t.item_id = ${itemId} AND t.transaction_id = e.entry ->> 'id'
+          AND t.raw_hash = e.entry ->> 'hash' AND t.status <> 'removed')
+    LIMIT 1`;
+  return stale.length > 0;
+}

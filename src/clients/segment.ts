@@ -1,0 +1,50 @@
+import { Analytics } from '@segment/analytics-node';
+import { Failure } from '../domain/failures.js';
+import type { SegmentPort } from '../domain/ports.js';
+
+export interface SegmentOptions {
+  writeKey: string;
+  /** Origin of Segment's tracking API; Segment's own when absent. */
+  host?: string | undefined;
+  /** For one request; default 10 s. */
+  timeoutMs?: number;
+}
+
+export interface Segment extends SegmentPort {
+  close(): Promise<void>;
+}
+
+/**
+ * Segment as a port. The client queues in memory and retries by itself; both are switched off, since Temporal retries and
+ * only what Segment has taken may be marked as sent.
+ */
+export function createSegment(options: SegmentOptions): Segment {
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const analytics = new Analytics({
+    writeKey: options.writeKey,
+    ...(options.host === undefined ? {} : { host: options.host }),
+    flushAt: 1,
+    maxRetries: 0,
+    httpRequestTimeout: timeoutMs,
+  });
+  // Without a listener an error event would end the process. The callback of the event in question hears of it too.
+  analytics.on('error', () => undefined);
+
+  return {
+    track(event) {
+      return new Promise((resolve, reject) => {
+        const { messageId, userId, properties, timestamp } = event;
+        const down = (): void => reject(new Failure('UPSTREAM_DOWN', 'Segment did not take an event'));
+        const timer = setTimeout(down, timeoutMs + 1_000);
+        analytics.track({ messageId, userId, event: event.event, properties, timestamp }, (error) => {
+          clearTimeout(timer);
+          if (error) down();
+          else resolve();
+        });
+      });
+    },
+    async close() {
+      await analytics.closeAndFlush({ timeout: 2_000 });
+    },
+  };
+}

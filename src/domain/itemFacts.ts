@@ -1,0 +1,85 @@
+import type { UserActionError } from './mining.js';
+import type { WebhookKind } from './webhook.js';
+
+/** What a webhook of kind `item` says of its Item. */
+export type ItemFact =
+  /** ITEM ERROR. Plaid's `/item/get` decides whether it is still so. */
+  | { kind: 'errored' }
+  /** ITEM LOGIN_REPAIRED, by its older name ITEM_REPAIRED too. */
+  | { kind: 'repaired' }
+  /** ITEM USER_PERMISSION_REVOKED. */
+  | { kind: 'permissionRevoked'; error: UserActionError }
+  /** ITEM PENDING_EXPIRATION and PENDING_DISCONNECT: from `at` (ISO 8601) on the Item needs its user. */
+  | { kind: 'consentExpires'; at: string }
+  | { kind: 'newAccounts' }
+  /** ITEM USER_ACCOUNT_REVOKED. */
+  | { kind: 'accountRevoked'; accountId: string }
+  /** AUTH DEFAULT_UPDATE: the numbers of these accounts must not be used any more. */
+  | { kind: 'numbersChanged'; accountIds: string[] };
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const text = (value: unknown): string | null =>
+  typeof value === 'string' && value !== '' && !value.includes('\u0000') ? value : null;
+
+function instant(value: unknown): string | null {
+  const given = text(value);
+  const at = given === null ? Number.NaN : Date.parse(given);
+  return Number.isNaN(at) ? null : new Date(at).toISOString();
+}
+
+function expiry(value: unknown): ItemFact | null {
+  const at = instant(value);
+  return at === null ? null : { kind: 'consentExpires', at };
+}
+
+function revocation(error: unknown): ItemFact {
+  const code = isObject(error) ? text(error['error_code']) : null;
+  const type = isObject(error) ? text(error['error_type']) : null;
+  return {
+    kind: 'permissionRevoked',
+    error: { error_type: type ?? 'ITEM_ERROR', error_code: code ?? 'USER_PERMISSION_REVOKED' },
+  };
+}
+
+function numbers(fields: Fields): ItemFact {
+  const fresh = fields['account_ids_with_new_auth'];
+  const updated = fields['account_ids_with_updated_auth'];
+  const ids = [...(Array.isArray(fresh) ? fresh : []), ...(isObject(updated) ? Object.keys(updated) : [])];
+  return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => text(id) !== null) };
+}
+
+const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
+  'ITEM/ERROR': () => ({ kind: 'errored' }),
+  'ITEM/LOGIN_REPAIRED': () => ({ kind: 'repaired' }),
+  'ITEM/ITEM_REPAIRED': () => ({ kind: 'repaired' }),
+  'ITEM/USER_PERMISSION_REVOKED': (fields) => revocation(fields['error']),
+  'ITEM/PENDING_EXPIRATION': (fields) => expiry(fields['consent_expiration_time']),
+  'ITEM/PENDING_DISCONNECT': (fields) => expiry(fields['disconnect_time']),
+  'ITEM/NEW_ACCOUNTS_AVAILABLE': () => ({ kind: 'newAccounts' }),
+  'ITEM/USER_ACCOUNT_REVOKED': (fields) => {
+    const accountId = text(fields['account_id']);
+    return accountId === null ? null : { kind: 'accountRevoked', accountId };
+  },
+  'AUTH/DEFAULT_UPDATE': numbers,
+};
+
+/** Names (`TYPE/CODE`) of the webhooks that carry such a fact. */
+export const itemWebhooks: Readonly<Record<string, WebhookKind>> = Object.fromEntries(
+  Object.keys(readers).map((name) => [name, 'item' as const]),
+);
+
+/** The fact in a stored body; null when the body lacks what its code promises. Total. */
+export function itemFactOf(body: string): ItemFact | null {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  if (!isObject(parsed)) return null;
+  const name = `${String(parsed['webhook_type'])}/${String(parsed['webhook_code'])}`;
+  return Object.hasOwn(readers, name) ? (readers[name]?.(parsed) ?? null) : null;
+}
