@@ -1,10 +1,12 @@
 import type {
   AlertStore,
   Gateway,
+  InstitutionStore,
   ItemStore,
   LinkStore,
   MiningStore,
   OutboxStore,
+  PlaidDirectory,
   PlaidPort,
   SecretBox,
   SegmentPort,
@@ -17,6 +19,7 @@ import type { Policy } from '../src/domain/policy.js';
 /** What activities work with; the worker's entry point joins the rooms. */
 export interface ActivityDeps {
   plaid: PlaidPort;
+  directory: PlaidDirectory;
   secrets: SecretBox;
   links: LinkStore;
   items: ItemStore;
@@ -24,6 +27,7 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
   segments: SegmentStore;

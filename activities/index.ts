@@ -1,5 +1,6 @@
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
+import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
 import { linkActivities } from './link.js';
@@ -19,6 +20,7 @@ export function createActivities(deps: ActivityDeps) {
       ...transactionActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
+      ...institutionActivities(deps),
     },
     deps.reportUnexpected,
   );

@@ -14,14 +14,17 @@ import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
 import { createIntake } from './intake.js';
+import { createLiveReads } from './liveReads.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
 import { accessRoutes } from './routes/access.js';
-import { itemCommandRoutes } from './routes/itemCommands.js';
+import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
+import { liveRoutes } from './routes/live.js';
+import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
@@ -87,7 +90,8 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
  */
 export function buildApp(deps: ApiDeps): FastifyInstance {
   const limits = { ...defaultLimits, ...deps.limits };
-  const context: RouteContext = { ...deps, limits };
+  const liveReads = createLiveReads(limits.liveReads);
+  const context: RouteContext = { ...deps, limits, liveReads };
 
   const app: Api = Fastify({
     loggerInstance: deps.logger,
@@ -145,6 +149,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
+    liveReads.stop(limits.drainMs);
   });
   app.addHook('onSend', async (_request, reply) => {
     // A connection that is kept open after its last answer would hold up the shutdown until it times out (72 s).
@@ -219,6 +224,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       userRoutes(scope, context);
       linkRoutes(scope, context);
       itemRoutes(scope, context);
+      liveRoutes(scope, context);
+      institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);
       numberRoutes(scope, context);
       storedWebhookRoutes(scope, context);

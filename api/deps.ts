@@ -4,10 +4,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
   Gateway,
+  InstitutionStore,
   ItemCommandStore,
   ItemStore,
   LinkStore,
   NumbersStore,
+  PlaidDirectory,
+  PlaidLive,
   PlaidPort,
   Probe,
   ReadStore,
@@ -15,11 +18,15 @@ import type {
   WebhookStore,
   WebhookVerifier,
 } from '../src/domain/ports.js';
+import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
   plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
+  live: PlaidLive;
+  directory: Pick<PlaidDirectory, 'get'>;
+  institutions: Pick<InstitutionStore, 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
@@ -67,6 +74,10 @@ export interface ApiLimits {
   intakeMs: number;
   /** For the background work at shutdown. */
   drainMs: number;
+  /** Live reads that may be on their way at once. */
+  liveReads: number;
+  /** How long a list waits for logos that have to be fetched first. */
+  logoMs: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -78,11 +89,14 @@ export const defaultLimits: ApiLimits = {
   signalsAtOnce: 16,
   intakeMs: 4_000,
   drainMs: 5_000,
+  liveReads: 32,
+  logoMs: 2_000,
 };
 
 /** What a file of routes receives. */
 export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
+  liveReads: LiveReads;
 }
 
 export type Api = FastifyInstance<

@@ -80,7 +80,7 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   UNKNOWN_INSTITUTION: 'unknown_institution',
   INVALID_PUBLIC_TOKEN: 'invalid_public_token',
   LINK_OUTCOME_UNKNOWN: 'link_outcome_unknown',
-  NOT_READY: 'plaid_refused',
+  NOT_READY: 'product_not_ready',
   ITEM_GONE: 'plaid_refused',
   PERMISSION_REVOKED: 'plaid_refused',
   PAGES_MOVED: 'plaid_refused',
@@ -92,12 +92,22 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   SECRET_UNREADABLE: 'internal_error',
 };
 
+function codeOfPlaid(failure: Failure): ProblemCode {
+  if (failure.timedOut) return 'plaid_timeout';
+  // Also those that no waiting mends (an institution that Plaid gave up, say): it is the bank all the same.
+  if (failure.upstream?.error_type === 'INSTITUTION_ERROR') return 'institution_unavailable';
+  return plaidCodes[failure.type];
+}
+
+/** Answered with `Retry-After`, a minute unless Plaid named another time: its windows are minutes. */
+const worthWaiting: ReadonlySet<ProblemCode> = new Set(['plaid_busy', 'product_not_ready']);
+
 /** What a failed call to Plaid means to the client. */
 export function problemOfPlaid(failure: Failure): Problem {
-  const code = plaidCodes[failure.type];
+  const code = codeOfPlaid(failure);
   return new Problem(code, {
     plaid: failure.upstream,
-    retryAfterMs: code === 'plaid_busy' ? (failure.retryAfterMs ?? minutes) : failure.retryAfterMs,
+    retryAfterMs: worthWaiting.has(code) ? (failure.retryAfterMs ?? minutes) : failure.retryAfterMs,
     cause: failure,
   });
 }

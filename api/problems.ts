@@ -130,6 +130,11 @@ export const problemTypes = {
     title: 'Plaid refused the request',
     help: "`plaid` carries Plaid's own error. Repeating the request unchanged cannot help.",
   },
+  product_not_ready: {
+    status: 424,
+    title: 'Plaid has not fetched the data yet',
+    help: 'Plaid reads the bank for the first time, or never succeeded. Repeat the request after `Retry-After` seconds; a webhook tells the service when the data are there.',
+  },
   webhook_keys_busy: {
     status: 429,
     title: 'Too many unknown webhook keys',
@@ -179,6 +184,11 @@ export const problemTypes = {
     status: 503,
     title: 'Plaid asks to wait',
     help: 'Plaid limits the rate or is under maintenance. Repeat the request after `Retry-After` seconds.',
+  },
+  live_reads_busy: {
+    status: 503,
+    title: 'Too many live reads at once',
+    help: 'The process answers a bounded number of live reads at a time, and ends those that wait when it stops. Repeat the request after `Retry-After` seconds, or read what is cached.',
   },
   not_ready: {
     status: 503,

@@ -40,6 +40,13 @@ export const itemParams = z.strictObject({
   }),
 });
 
+export const institutionParams = z.strictObject({
+  institutionId: shown(256).meta({
+    description: "Plaid's id of the institution, case-sensitive",
+    examples: ['ins_109508'],
+  }),
+});
+
 const id = (what: string, example: string) =>
   z.strictObject({ id: opaque.meta({ description: what, examples: [example] }) });
 const anyId = '0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e11';
@@ -75,14 +82,23 @@ const flag = (description: string) =>
     .meta({ description, 'x-default': false });
 
 /** A comma-separated list of words, each at most once. */
-const words = <const Words extends readonly [string, ...string[]]>(all: Words, absent: Words[number][]) =>
+const words = <const Words extends readonly [string, ...string[]]>(
+  all: Words,
+  absent: Words[number][],
+  description?: string,
+) =>
   z
     .preprocess(
       (value) => (typeof value === 'string' ? [...new Set(value.split(','))] : value),
       z.array(z.enum(all)).min(1).max(all.length),
     )
     .default(absent as never)
-    .meta({ style: 'form', explode: false, 'x-default': absent });
+    .meta({
+      style: 'form',
+      explode: false,
+      'x-default': absent,
+      ...(description === undefined ? {} : { description }),
+    });
 
 const statusNames = ['ACTIVE', 'ERROR', 'REMOVED'] as const;
 const transactionStatuses = ['pending', 'posted', 'removed'] as const;
@@ -94,6 +110,11 @@ const format = z
 
 export const itemsQuery = z.strictObject({
   status: words(statusNames, [...statusNames]),
+  include: words(
+    ['accounts', 'logo'],
+    [],
+    "`accounts`: each item's accounts, refined; `logo`: its institution's logo, null where none can be had",
+  ),
   ...paging,
 });
 
@@ -120,6 +141,29 @@ export const transactionsOfItemQuery = z.strictObject(transactionFilters);
 export const transactionsOfUserQuery = z.strictObject({
   include_removed: includeRemoved,
   ...transactionFilters,
+});
+
+const offset = z
+  .preprocess(digits, z.int().min(0).max(999_999))
+  .default(0)
+  .meta({ description: 'Rows to skip', 'x-default': 0 });
+
+export const liveTransactionsQuery = z.strictObject({
+  from: day('First date, inclusive; default: two years before `to`'),
+  to: day('Last date, inclusive; default: tomorrow (UTC), so that no time zone lacks its today'),
+  account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
+  limit,
+  offset,
+});
+
+export const institutionsQuery = z.strictObject({
+  query: wellFormed(shown(128)).optional().meta({ description: 'Part of the name, whatever its case' }),
+  country: z
+    .string()
+    .regex(pattern('^[A-Z]{2}$'), 'must be a country code such as US')
+    .optional()
+    .meta({ description: 'ISO 3166-1 alpha-2' }),
+  ...paging,
 });
 
 export const webhooksQuery = z.strictObject({
@@ -589,9 +633,119 @@ const refinedAccount = z
     ],
   });
 
-const plaidObject = z
-  .looseObject({})
-  .meta({ id: 'PlaidObject', description: "Plaid's object as received (`format=raw`)" });
+export type RefinedAccount = z.infer<typeof refinedAccount>;
+
+const plaidObject = z.looseObject({}).meta({ id: 'PlaidObject', description: "Plaid's object as received" });
+
+const plaidRequestId = z.string().meta({ description: "Id of Plaid's own answer, for questions to Plaid" });
+
+const plaidAccount = {
+  account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+  balances: {
+    available: 100,
+    current: 110.5,
+    limit: null,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+  },
+  mask: '0000',
+  name: 'Plaid Checking',
+  official_name: 'Plaid Gold Standard 0% Interest Checking',
+  type: 'depository',
+  subtype: 'checking',
+};
+
+export const institutionAnswer = z
+  .object({
+    institution_id: z.string(),
+    name: z.string(),
+    country_codes: z.array(z.string()),
+    products: z.array(z.string()),
+    oauth: z.boolean(),
+    url: z.string().nullable(),
+    primary_color: z.string().nullable(),
+    logo: z.string().nullable().meta({ description: 'Base64 PNG' }),
+    status: plaidObject
+      .nullable()
+      .meta({ description: "Plaid's connection status by product, as of `status_at`" }),
+    status_at: time.nullable(),
+    synced_at: time.meta({ description: 'When Plaid was last heard of it' }),
+    vanished_at: time.nullable().meta({ description: 'Since when Plaid no longer lists it' }),
+  })
+  .meta({
+    id: 'Institution',
+    examples: [
+      {
+        institution_id: 'ins_109508',
+        name: 'First Platypus Bank',
+        country_codes: ['US'],
+        products: ['auth', 'balance', 'identity', 'transactions'],
+        oauth: false,
+        url: 'https://www.plaid.com',
+        primary_color: '#1f1f1f',
+        logo: null,
+        status: null,
+        status_at: null,
+        synced_at: '2026-11-21T00:00:12.000Z',
+        vanished_at: null,
+      },
+    ],
+  });
+
+export const liveInstitutionAnswer = z.object({ institution: plaidObject, request_id: plaidRequestId }).meta({
+  id: 'LiveInstitution',
+  examples: [
+    {
+      institution: {
+        institution_id: 'ins_109508',
+        name: 'First Platypus Bank',
+        country_codes: ['US'],
+        products: ['auth', 'transactions'],
+        routing_numbers: [],
+        oauth: false,
+        status: { item_logins: { status: 'HEALTHY', last_status_change: '2026-11-20T10:00:00Z' } },
+      },
+      request_id: 'm8MDnv9okwxFNBV',
+    },
+  ],
+});
+
+export const liveAccountsAnswer = z
+  .object({ accounts: z.array(plaidObject), request_id: plaidRequestId })
+  .meta({
+    id: 'LiveAccounts',
+    examples: [{ accounts: [plaidAccount], request_id: 'm8MDnv9okwxFNBV' }],
+  });
+
+export const liveTransactionsAnswer = z
+  .object({
+    transactions: z.array(plaidObject),
+    total_transactions: z
+      .number()
+      .meta({ description: 'In the range, as far as Plaid has fetched it; page on with `offset`' }),
+    request_id: plaidRequestId,
+  })
+  .meta({
+    id: 'LiveTransactions',
+    examples: [
+      {
+        transactions: [
+          {
+            transaction_id: 'lPNjeW1nR6CDn5okmGQ6hEpMo4lLNoSrzqDje',
+            account_id: plaidAccount.account_id,
+            amount: 12.34,
+            iso_currency_code: 'USD',
+            date: '2026-11-19',
+            name: 'Coffee',
+            original_description: 'COFFEE 0042',
+            pending: false,
+          },
+        ],
+        total_transactions: 1,
+        request_id: 'm8MDnv9okwxFNBV',
+      },
+    ],
+  });
 
 const completeness = z.object({ item_id: z.string(), phase, history, as_of: time.nullable() }).meta({
   id: 'Completeness',
@@ -608,12 +762,23 @@ const pageOf = <Row extends z.ZodType, Meta extends z.ZodType>(row: Row, meta: M
 
 const aboutItems = z.object({ items: z.array(completeness) });
 
-export const itemsAnswer = pageOf(itemAnswer, aboutItems).meta({ id: 'ItemPage' });
+const listedItem = z
+  .object({
+    ...itemFields,
+    accounts: z.array(refinedAccount).optional().meta({ description: 'With `include=accounts` alone' }),
+    logo: z.string().nullable().optional().meta({ description: 'Base64 PNG; with `include=logo` alone' }),
+  })
+  .meta({ id: 'ListedItem', examples: [exampleItem] });
+
+export const itemsAnswer = pageOf(listedItem, aboutItems).meta({ id: 'ItemPage' });
 export const accountsAnswer = pageOf(z.union([refinedAccount, plaidObject]), aboutItems).meta({
   id: 'AccountPage',
 });
 export const transactionsAnswer = pageOf(z.union([refinedTransaction, plaidObject]), aboutItems).meta({
   id: 'TransactionPage',
+});
+export const institutionsAnswer = pageOf(institutionAnswer, z.object({ as_of: time.nullable() })).meta({
+  id: 'InstitutionPage',
 });
 export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({ id: 'WebhookPage' });
 

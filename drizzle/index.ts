@@ -2,6 +2,7 @@ import { withDatabaseFailures } from './failures.js';
 import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
+import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
@@ -27,6 +28,7 @@ export function createStores(sql: Sql) {
     segment: withDatabaseFailures(segmentStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
+    institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
     /** Resolves when the database answers. */
     ...withDatabaseFailures({

@@ -25,6 +25,9 @@ const duration = z.string().transform((text, context) => {
   return ms;
 });
 
+/** A duration after which something is done again and again. */
+const interval = duration.refine((ms) => ms >= 1_000, { error: 'must be at least PT1S' });
+
 const list = z
   .string()
   .transform((text) => text.split(',').map((part) => part.trim()))
@@ -139,6 +142,8 @@ const workerSchema = {
 const serverSchema = {
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
+  /** Live reads at Plaid that one process has on their way at once. */
+  LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
   ITEM_CHANGE_COOLDOWN: duration.default(0),
 };
@@ -146,6 +151,10 @@ const provisionSchema = {
   ADMIN_API_KEY: z.string().min(16),
   SWEEP_EVERY: duration.default(60_000),
   SWEEP_GRACE: duration.default(180_000),
+  INSTITUTION_SYNC_EVERY: interval.default(86_400_000),
+  INSTITUTION_STATUS_EVERY: interval.default(3_600_000),
+  /** Plaid's limit on calls of `/institutions/get`; 10 in its sandbox. */
+  INSTITUTION_PAGES_PER_MINUTE: count.default(25),
 };
 
 const schemas = {

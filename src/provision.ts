@@ -29,6 +29,9 @@ async function provision(): Promise<void> {
     await ensureSchedules(client, {
       sweepEveryMs: config.SWEEP_EVERY,
       sweepGraceMs: config.SWEEP_GRACE,
+      institutionsEveryMs: config.INSTITUTION_SYNC_EVERY,
+      institutionPagesPerMinute: config.INSTITUTION_PAGES_PER_MINUTE,
+      institutionStatusEveryMs: config.INSTITUTION_STATUS_EVERY,
     });
     logger.info('Temporal ready');
     await ensureStreams(

@@ -57,6 +57,10 @@ await runProcess(
     collectDefaultMetrics({ register: registry });
     const app = buildApp({
       plaid,
+      live: plaid.live,
+      directory: plaid.directory,
+      institutions: stores.institutions,
+      limits: { liveReads: config.LIVE_READS },
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
       links: stores.links,
       reads: stores.reads,

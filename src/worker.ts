@@ -68,6 +68,8 @@ await runProcess(
       },
       activities: createActivities({
         plaid,
+        directory: plaid.directory,
+        institutions: stores.institutions,
         secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
         links: stores.links,
         items: stores.items,

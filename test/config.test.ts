@@ -52,6 +52,7 @@ describe('a configuration that does not do', () => {
     ['PUBLIC_URL', secret],
     ['TEMPORAL_TLS', 'yes'],
     ['ADMIN_API_KEY', 'short'],
+    ['LIVE_READS', '0'],
     ['ENCRYPTION_KEYS', secret],
     ['ENCRYPTION_KEYS', `k1:${Buffer.alloc(31, 1).toString('base64')}`],
     ['ENCRYPTION_KEYS', `k1:${key},k1:${key}`],
@@ -66,6 +67,14 @@ describe('a configuration that does not do', () => {
     expect(message).not.toContain(value);
     expect(message).not.toContain(secret);
     expect(message.split('\n  ').length).toBe(2);
+  });
+
+  it.each([
+    ['INSTITUTION_SYNC_EVERY', 'P0D'],
+    ['INSTITUTION_STATUS_EVERY', 'daily'],
+    ['INSTITUTION_PAGES_PER_MINUTE', '0'],
+  ])('names %s of provisioning when its value is bad (%#)', (name, value) => {
+    expect(refusal('provision', { ...good, [name]: value })).toContain(`  ${name}: `);
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { InstitutionSync } from '../src/domain/institutionSync.js';
 import type { ItemState } from '../src/domain/item.js';
 import type { MiningRun, RunEnd } from '../src/domain/mining.js';
 import type { Policy } from '../src/domain/policy.js';
@@ -45,6 +46,20 @@ export const progress = defineQuery<MiningRun>('progress');
 export interface SweepInput {
   /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */
   graceMs: number;
+}
+
+export interface SyncInstitutionsInput {
+  /** Plaid's limit on calls of `/institutions/get`. */
+  pagesPerMinute: number;
+  /** The walk on its way, carried through continue-as-new; absent = a new one. */
+  sync?: InstitutionSync;
+}
+
+export interface RefreshInstitutionStatusInput {
+  /** Our share of Plaid's limit on calls of `/institutions/get_by_id`. */
+  callsPerMinute: number;
+  /** Carried through continue-as-new: when the round began (ISO 8601), and the id that it has come to. */
+  round?: { since: string; after: string };
 }
 
 export const keys = {

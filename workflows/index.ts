@@ -2,5 +2,7 @@
 export { item } from './item.js';
 export { linkItem } from './linkItem.js';
 export { pageHistory } from './pageHistory.js';
+export { refreshInstitutionStatus } from './refreshInstitutionStatus.js';
 export { remineItem } from './remineItem.js';
 export { sweep } from './sweep.js';
+export { syncInstitutions } from './syncInstitutions.js';

@@ -1,6 +1,8 @@
+import type { Page, PageKey } from '../../src/domain/ports.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { listBody, readCursor, writeCursor } from '../lists.js';
+import { createLogos } from '../logos.js';
 import { operation } from '../operation.js';
 import {
   accountsAnswer,
@@ -14,8 +16,27 @@ import {
   userAnswer,
   userParams,
 } from '../schemas.js';
+import type { RefinedAccount } from '../schemas.js';
 
-export function userRoutes(app: Api, { reads, commands, itemChangeCooldownMs }: RouteContext): void {
+export function userRoutes(app: Api, context: RouteContext): void {
+  const { reads, commands, itemChangeCooldownMs, limits, now = Date.now } = context;
+  const logos = createLogos(context, limits, now);
+
+  /** All accounts of these items, by item. */
+  async function accountsOf(itemIds: string[]): Promise<Map<string, RefinedAccount[]>> {
+    const found = new Map<string, RefinedAccount[]>(itemIds.map((itemId) => [itemId, []]));
+    let after: PageKey | null = null;
+    do {
+      const page: Page<string> = await reads.accounts({ itemIds, format: 'refined' }, 500, after);
+      for (const row of page.rows) {
+        const account = JSON.parse(row) as RefinedAccount;
+        found.get(account.item_id)?.push(account);
+      }
+      after = page.next;
+    } while (after !== null);
+    return found;
+  }
+
   /** Users and completeness of their items; a user without items is looked up, so that 404 and an empty list differ. */
   async function itemsOf(userId: string, includeRemoved: boolean) {
     const items = await reads.completeness({ userId, includeRemoved });
@@ -67,7 +88,9 @@ export function userRoutes(app: Api, { reads, commands, itemChangeCooldownMs }: 
     operation({
       id: 'listItemsOfUser',
       summary: "A user's items",
-      description: 'In the order in which they were linked. Without `status` all of them.',
+      description:
+        'In the order in which they were linked. Without `status` all of them. A logo that is not cached yet is fetched from ' +
+        'Plaid, for two seconds at most; it never fails the list.',
       tag: 'Users',
       scope: 'read',
       answers: { 200: { description: 'A page of items', schema: itemsAnswer } },
@@ -75,15 +98,25 @@ export function userRoutes(app: Api, { reads, commands, itemChangeCooldownMs }: 
     }).with({ params: userParams, querystring: itemsQuery }),
     async (request) => {
       const { userId } = request.params;
-      const { status, limit, cursor } = request.query;
+      const { status, include, limit, cursor } = request.query;
       const statuses = [...status].sort();
-      const query = { list: 'items', filters: { userId, statuses } };
+      const query = { list: 'items', filters: { userId, statuses, include: [...include].sort() } };
       const after = readCursor(query, cursor);
       const page = await reads.items({ userId, statuses }, limit, after);
       if (page.rows.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
       const next = writeCursor(query, page.next);
+      const [accounts, images] = await Promise.all([
+        include.includes('accounts') && page.rows.length > 0
+          ? accountsOf(page.rows.map(({ item_id }) => item_id))
+          : null,
+        include.includes('logo') ? logos.of(page.rows.map(({ institution_id }) => institution_id)) : null,
+      ]);
       return {
-        data: page.rows,
+        data: page.rows.map((item) => ({
+          ...item,
+          ...(accounts === null ? {} : { accounts: accounts.get(item.item_id) ?? [] }),
+          ...(images === null ? {} : { logo: images.get(item.institution_id ?? '') ?? null }),
+        })),
         next_cursor: next,
         has_more: next !== null,
         meta: {

@@ -60,7 +60,19 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     }),
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
-      return { accounts: views(chosen(item, options?.account_ids)), item: itemView(world, item) };
+      const accounts = chosen(item, options?.account_ids);
+      // Capital One alone gives balances that it has cached, and Plaid wants to hear how old they may be.
+      if (
+        item.facts.institutionId === 'ins_128026' &&
+        options?.min_last_updated_datetime === undefined &&
+        accounts.some(({ account }) => account.type !== 'depository')
+      ) {
+        throw new PlaidApiError(
+          'INVALID_FIELD',
+          'min_last_updated_datetime is required for this institution',
+        );
+      }
+      return { accounts: views(accounts), item: itemView(world, item) };
     },
   });
 

@@ -3,7 +3,7 @@ import https from 'node:https';
 import type { CountryCode, Products } from 'plaid';
 import { Configuration, PlaidApi } from 'plaid';
 import { Failure } from '../domain/failures.js';
-import type { PlaidPort } from '../domain/ports.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports.js';
 import type { JsonObject, WebhookKey } from './plaidAnswers.js';
 import {
   accountsOf,
@@ -16,7 +16,9 @@ import {
   transactionsOf,
   webhookKeyOf,
 } from './plaidAnswers.js';
+import { createPlaidDirectory } from './plaidDirectory.js';
 import { failureOfAnswer, failureOfShape, failureOfSilence } from './plaidFailures.js';
+import { createPlaidLive } from './plaidLive.js';
 
 export interface PlaidOptions {
   /** Origin, with or without a path prefix. Never guessed: the Plaid client's own default is production. */
@@ -41,6 +43,8 @@ export interface PlaidOptions {
 }
 
 export interface Plaid extends PlaidPort {
+  live: PlaidLive;
+  directory: PlaidDirectory;
   /** `/webhook_verification_key/get`; null when Plaid knows no such key. */
   getWebhookKey(kid: string): Promise<WebhookKey | null>;
   /** Ends idle connections. */
@@ -57,6 +61,22 @@ interface HttpAnswer {
   status: number;
   data: unknown;
   headers: unknown;
+}
+
+/** What the parts of this adapter share. */
+export interface PlaidCalls {
+  api: PlaidApi;
+  /** One call within `timeoutMs`, from start to last byte; the parsed body of a 200, else a Failure. */
+  ask: (
+    path: string,
+    timeoutMs: number,
+    call: (requestOptions: object) => Promise<HttpAnswer>,
+    requestOptions?: object,
+  ) => Promise<JsonObject>;
+  countryCodes: CountryCode[];
+  /** Milliseconds: for what Plaid answers from its own store, and for what it may ask the bank for. */
+  usual: number;
+  slow: number;
 }
 
 const unknownKeyCodes: ReadonlySet<string> = new Set([
@@ -142,7 +162,20 @@ export function createPlaid(options: PlaidOptions): Plaid {
     return body;
   }
 
+  const calls: PlaidCalls = {
+    api,
+    ask,
+    countryCodes: [...options.countryCodes] as CountryCode[],
+    usual,
+    slow,
+  };
+
+  const live = createPlaidLive(calls);
+
   return {
+    live,
+    directory: createPlaidDirectory(calls, live),
+
     async createLinkToken({ userId, accessToken }) {
       const path = '/link/token/create';
       const shared = {

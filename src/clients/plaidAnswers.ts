@@ -1,5 +1,6 @@
 import type {
   PlaidAccount,
+  PlaidInstitution,
   PlaidItemView,
   PlaidNumbers,
   PlaidRemovedTransaction,
@@ -54,6 +55,28 @@ const isAccount = (entry: unknown): entry is PlaidAccount => {
 
 export const accountsOf = (path: string, body: JsonObject): PlaidAccount[] =>
   list(path, body, 'accounts', isAccount);
+
+export const requestIdOf = (path: string, body: JsonObject): string => text(path, body, 'request_id');
+
+const isInstitution = (entry: unknown): entry is PlaidInstitution =>
+  isObject(entry) && isText(entry['institution_id']) && isText(entry['name']);
+
+export function institutionOf(path: string, body: JsonObject): PlaidInstitution {
+  const { institution } = body;
+  if (!isInstitution(institution)) throw failureOfShape(path, 'no institution');
+  return institution;
+}
+
+/** A page of the list. An entry without id or name can be neither kept nor shown: it is counted and left out. */
+export function institutionsOf(
+  path: string,
+  body: JsonObject,
+): { institutions: PlaidInstitution[]; listed: number; total: number } {
+  const { institutions, total } = body;
+  if (!Array.isArray(institutions)) throw failureOfShape(path, 'no list institutions');
+  if (typeof total !== 'number') throw failureOfShape(path, 'no total');
+  return { institutions: institutions.filter(isInstitution), listed: institutions.length, total };
+}
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
   const { next_cursor, has_more } = body;

@@ -158,6 +158,7 @@ export function failureOfSilence(path: string, error: unknown, timedOutAfterMs: 
   if (timedOutAfterMs !== null) {
     return new Failure('UPSTREAM_DOWN', `Plaid did not answer ${path} within ${timedOutAfterMs} ms`, {
       outcomeUnknown: true,
+      timedOut: true,
     });
   }
   const code = textField(error, 'code');

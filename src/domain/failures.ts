@@ -53,6 +53,8 @@ export interface FailureOptions {
   retryAfterMs?: number | undefined;
   /** True when the request may have been carried out although no answer came. */
   outcomeUnknown?: boolean | undefined;
+  /** True when no answer came in time, as opposed to a broken one. */
+  timedOut?: boolean | undefined;
 }
 
 /** The one error class of the program. `message` is for humans and never holds a secret. */
@@ -62,6 +64,7 @@ export class Failure extends Error {
   readonly upstream: UpstreamError | undefined;
   readonly retryAfterMs: number | undefined;
   readonly outcomeUnknown: boolean;
+  readonly timedOut: boolean;
 
   constructor(type: FailureType, message: string, options: FailureOptions = {}) {
     super(message);
@@ -69,6 +72,7 @@ export class Failure extends Error {
     this.upstream = options.upstream;
     this.retryAfterMs = options.retryAfterMs;
     this.outcomeUnknown = options.outcomeUnknown ?? false;
+    this.timedOut = options.timedOut ?? false;
   }
 }
 

@@ -8,6 +8,8 @@ export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/his
 export const remineWorkflowId = (itemId: ItemId, number: number): string => `item/${itemId}/remine/${number}`;
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
+export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
+export const INSTITUTION_STATUS_SCHEDULE_ID = 'institution-status';
 
 export type WorkflowName =
   | { kind: 'item'; itemId: ItemId }

@@ -94,6 +94,22 @@ export interface PlaidNumbers {
   bacs: Record<string, unknown>[];
 }
 
+/** An institution as `/institutions/get` and `/institutions/get_by_id` give it. */
+export interface PlaidInstitution {
+  institution_id: string;
+  name: string;
+  products?: string[];
+  country_codes?: string[];
+  oauth?: boolean;
+  /** These three only when optional metadata were asked for. `logo`: base64 PNG; `primary_color`: `#rrggbb`. */
+  url?: string | null;
+  primary_color?: string | null;
+  logo?: string | null;
+  /** Connection status by product, only when asked for; null when Plaid sees too little traffic. */
+  status?: Record<string, unknown> | null;
+  [field: string]: unknown;
+}
+
 /** What Link's `onSuccess` metadata tells of an account, before the exchange. */
 export interface LinkAccount {
   mask?: string | null;

@@ -11,6 +11,7 @@ import type { History, StepFailure, UpdateOutcome, UserActionError } from './min
 import type {
   LinkAccount,
   PlaidAccount,
+  PlaidInstitution,
   PlaidItemView,
   PlaidNumbers,
   PlaidSyncPage,
@@ -68,6 +69,38 @@ export interface PlaidPort {
     accessToken: string,
     query: { from: string; to: string; accountIds?: string[]; count: number; offset: number },
   ): Promise<{ transactions: PlaidTransaction[]; total: number }>;
+}
+
+/**
+ * Reads that go straight through to a client. What comes back are Plaid's own objects under Plaid's own names, with the id
+ * of Plaid's request; nothing of them is kept.
+ */
+export interface PlaidLive {
+  /** `/accounts/get`. */
+  accounts(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
+  /**
+   * `/accounts/balance/get`: asks the bank, which may take half a minute and more. Where the bank has no balance of the last
+   * day to give (Capital One), what `/accounts/get` says; `last_updated_datetime` in the balances tells their age.
+   */
+  balances(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
+  /** `/transactions/get` with original descriptions, newest first; `from` and `to` (YYYY-MM-DD) inclusive. */
+  transactions(
+    accessToken: string,
+    query: { from: string; to: string; accountId?: string | undefined; count: number; offset: number },
+  ): Promise<{ transactions: PlaidTransaction[]; total_transactions: number; request_id: string }>;
+  /** `/institutions/get_by_id` with connection status. Rejects with UNKNOWN_INSTITUTION when Plaid has none of that id. */
+  institution(institutionId: string): Promise<{ institution: PlaidInstitution; request_id: string }>;
+}
+
+/** Plaid's directory of institutions in the configured countries, with logos and colours. */
+export interface PlaidDirectory {
+  /**
+   * `/institutions/get`, 500 from `offset` on. `listed` counts what stood on the page, `institutions` holds what of it has
+   * an id and a name; `total` is Plaid's count of the whole list at that moment.
+   */
+  list(offset: number): Promise<{ institutions: PlaidInstitution[]; listed: number; total: number }>;
+  /** `/institutions/get_by_id` with connection status. Rejects with UNKNOWN_INSTITUTION when Plaid has none of that id. */
+  get(institutionId: string): Promise<PlaidInstitution>;
 }
 
 // ─── Webhooks ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -478,6 +511,58 @@ export interface StreamPort {
    * refused records are tried again, for a short time. Rejects with UPSTREAM_DOWN, RATE_LIMITED or RECORD_REFUSED.
    */
   put(stream: StreamName, partitionKey: string, data: Uint8Array): Promise<void>;
+}
+
+// ─── Institutions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An institution as clients see it, from the cache. */
+export interface InstitutionView {
+  institution_id: string;
+  name: string;
+  country_codes: string[];
+  products: string[];
+  oauth: boolean;
+  url: string | null;
+  /** `#rrggbb`. */
+  primary_color: string | null;
+  /** Base64 PNG. */
+  logo: string | null;
+  /** Plaid's connection status by product; asked for institutions in use only. */
+  status: Record<string, unknown> | null;
+  status_at: string | null;
+  /** When Plaid was last heard of it. */
+  synced_at: string;
+  /** Set once a complete sync no longer listed it. */
+  vanished_at: string | null;
+}
+
+export interface InstitutionStore {
+  /**
+   * Upserts one page of the list under the sync's id. What vanished is back with it; a logo, colour or address that this
+   * answer lacks is kept. Safe to repeat.
+   */
+  savePage(syncId: string, institutions: readonly PlaidInstitution[]): Promise<void>;
+  /**
+   * Ends a sync: when it has saved exactly `expected` institutions, all others are marked as vanished. Else something moved
+   * under it, and nothing is marked.
+   */
+  finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
+  /** Upserts one institution and its connection status as of now; null = Plaid no longer knows it, and has no status. */
+  save(institutionId: string, institution: PlaidInstitution | null): Promise<void>;
+  /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
+  dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;
+  /** Null when the cache does not hold it. */
+  get(institutionId: string): Promise<InstitutionView | null>;
+  /** Rows are JSON texts of `InstitutionView`, without those that vanished. Order: name, then id. */
+  page(
+    filter: { query?: string | undefined; country?: string | undefined },
+    limit: number,
+    after: PageKey | null,
+  ): Promise<Page<string>>;
+  /** When the cache was last written, ISO 8601; null before the first sync. */
+  asOf(): Promise<string | null>;
+  /** Logos by institution, of those that have one. */
+  logos(institutionIds: readonly string[]): Promise<Map<string, string>>;
 }
 
 // ─── Sweep ──────────────────────────────────────────────────────────────────────────────────────────────────────────

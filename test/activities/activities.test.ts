@@ -6,6 +6,7 @@ import type { WebhookKind } from '../../src/domain/webhook.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
+import { institution } from './fakeDirectory.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 
@@ -661,6 +662,82 @@ describe('the sweep', () => {
     });
     expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });
     expect(await world.run.sweep({ graceMs: 3_600_000 })).toEqual({ ...found, items: 0, links: 0 });
+  });
+});
+
+describe('the directory of institutions', () => {
+  it('is saved page by page, and what a complete walk no longer shows is marked', async () => {
+    const { directory, sql } = world;
+    directory.all = ['ins_1', 'ins_2', 'ins_3'].map((id) => institution(id));
+    directory.pageSize = 2;
+    const page = (offset: number, syncId = 'sync-1') => ({ syncId, offset });
+    const first = { listed: 2, kept: 2, total: 3 };
+    expect(await twice('saveInstitutionPage', page(0))).toEqual([first, first]);
+    const early = { syncId: 'sync-1', expected: 3 };
+    expect(await world.run.finishInstitutionSync(early)).toEqual({ complete: false, vanished: 0 });
+    expect(await world.run.saveInstitutionPage(page(2))).toEqual({ listed: 1, kept: 1, total: 3 });
+    directory.all = ['ins_1', 'ins_3'].map((id) => institution(id));
+    await world.run.saveInstitutionPage(page(0, 'sync-2'));
+    expect(await twice('finishInstitutionSync', { syncId: 'sync-2', expected: 2 })).toEqual([
+      { complete: true, vanished: 1 },
+      { complete: true, vanished: 0 },
+    ]);
+    expect(await sql`SELECT institution_id FROM institutions WHERE vanished_at IS NOT NULL`).toEqual([
+      { institution_id: 'ins_2' },
+    ]);
+  });
+
+  it('tells the status of institutions in use, each once a round, whatever one of them fails with', async () => {
+    const { directory, sql } = world;
+    await sql`UPDATE items SET removed_at = now() WHERE removed_at IS NULL`;
+    for (const id of ['ins_1', 'ins_2', 'ins_5', 'ins_6']) {
+      const { itemId } = await world.linkedItem();
+      await sql`UPDATE items SET institution_id = ${id} WHERE item_id = ${itemId}`;
+    }
+    directory.all = ['ins_1', 'ins_3', 'ins_5', 'ins_6'].map((id) => institution(id));
+    directory.failing.set('ins_5', new Failure('UPSTREAM_DOWN', 'this one only'));
+    directory.asked.length = 0;
+    const since = new Date().toISOString();
+    const input = { since, after: null, limit: 3 };
+    const result = { checked: 2, failed: 1, next: 'ins_5' };
+    expect(await world.run.saveInstitutionStatuses(input)).toEqual(result);
+    expect(directory.asked).toEqual(['ins_1', 'ins_2', 'ins_5']);
+    expect(await world.run.saveInstitutionStatuses({ ...input, after: 'ins_5' })).toEqual({
+      checked: 1,
+      failed: 0,
+      next: null,
+    });
+    const rows =
+      await sql`SELECT institution_id, status, status_at IS NULL AS never FROM institutions ORDER BY 1`;
+    const healthy = { item_logins: { status: 'HEALTHY' } };
+    expect(rows).toEqual([
+      { institution_id: 'ins_1', status: healthy, never: false },
+      { institution_id: 'ins_2', status: null, never: false },
+      { institution_id: 'ins_3', status: null, never: true },
+      { institution_id: 'ins_6', status: healthy, never: false },
+    ]);
+
+    // A round that runs again asks only for what it has not got.
+    directory.failing.clear();
+    expect(await twice('saveInstitutionStatuses', input)).toEqual([
+      { checked: 1, failed: 0, next: null },
+      { checked: 0, failed: 0, next: null },
+    ]);
+    expect(directory.asked.slice(4)).toEqual(['ins_5']);
+  });
+
+  it('leaves a status round to a later try when Plaid as a whole does not answer', async () => {
+    const { directory } = world;
+    const input = { since: '2999-01-01T00:00:00Z', after: null, limit: 9 };
+    directory.failing.set('ins_1', new Failure('RATE_LIMITED', 'slow down'));
+    await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({ type: 'RATE_LIMITED' });
+    for (const id of ['ins_1', 'ins_2', 'ins_5', 'ins_6']) {
+      directory.failing.set(id, new Failure('UPSTREAM_DOWN', 'away'));
+    }
+    await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({
+      type: 'UPSTREAM_DOWN',
+      nonRetryable: false,
+    });
   });
 });
 

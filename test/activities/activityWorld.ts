@@ -14,11 +14,13 @@ import { secretContext } from '../../src/domain/ids.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
 import type { ItemSignal, NewLink, SecretBox, SegmentEvent } from '../../src/domain/ports.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
+import { FakeDirectory } from './fakeDirectory.js';
 import { FakeItem, FakePlaid } from './fakePlaid.js';
 
 /** Activities on real stores, with a scripted Plaid, streams in memory, and a Temporal that only takes notes. */
 export interface ActivityWorld {
   plaid: FakePlaid;
+  directory: FakeDirectory;
   stores: Stores;
   sql: postgres.Sql;
   secrets: SecretBox;
@@ -46,7 +48,8 @@ export interface ActivityWorld {
 
 class Crash extends Error {}
 
-const clocks = /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at)": ?("[^"]*"|null)/g;
+const clocks =
+  /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at|synced_at|status_at)": ?("[^"]*"|null)/g;
 
 export async function createActivityWorld(): Promise<ActivityWorld> {
   const database = await createTestDatabase();
@@ -54,6 +57,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
   const stores = createStores(sql);
   const secrets = createSecretBox(createKeyring([{ id: 'k1', key: randomBytes(32) }]));
   const plaid = new FakePlaid();
+  const directory = new FakeDirectory();
   const signals: ActivityWorld['signals'] = [];
   const startedLinks: string[] = [];
   const records: ActivityWorld['records'] = [];
@@ -63,6 +67,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
 
   const deps: ActivityDeps = {
     plaid,
+    directory,
+    institutions: stores.institutions,
     secrets,
     links: stores.links,
     items: stores.items,
@@ -115,6 +121,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
 
   const world: ActivityWorld = {
     plaid,
+    directory,
     stores,
     sql,
     tracked,

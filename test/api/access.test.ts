@@ -12,10 +12,16 @@ describe('every operation that needs a key', () => {
   it('is known to this test', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/keys/{id}',
+      'GET /v1/institutions',
+      'GET /v1/institutions/{institutionId}',
+      'GET /v1/institutions/{institutionId}/live',
       'GET /v1/items/{itemId}',
       'GET /v1/items/{itemId}/accounts',
+      'GET /v1/items/{itemId}/accounts/live',
+      'GET /v1/items/{itemId}/balances/live',
       'GET /v1/items/{itemId}/sync',
       'GET /v1/items/{itemId}/transactions',
+      'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
       'GET /v1/users/{userId}/items',

@@ -19,7 +19,13 @@ export async function documentOf(app: ReturnType<typeof buildApp>): Promise<any>
   return (await app.inject('/openapi.json')).json();
 }
 
-const values: Record<string, string> = { userId: 'user-1', itemId: 'item-1', id: 'app-1', code: 'not_found' };
+const values: Record<string, string> = {
+  userId: 'user-1',
+  itemId: 'item-1',
+  institutionId: 'ins_1',
+  id: 'app-1',
+  code: 'not_found',
+};
 
 export function operationsOf(document: any): DescribedOperation[] {
   return Object.entries(document.paths as Record<string, Record<string, unknown>>).flatMap(

@@ -8,6 +8,7 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
+  InstitutionView,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -32,6 +33,7 @@ export interface World {
   items: Map<string, ItemView>;
   rows: { accounts: string[]; transactions: string[] };
   links: Map<string, LinkRow>;
+  logos: Map<string, string>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
@@ -48,9 +50,11 @@ export interface World {
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
+    live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
     probe: () => Promise<void>;
     pick: string | null;
+    logo: string | null;
     now: () => number;
   };
 }
@@ -75,6 +79,21 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     ...changes,
   };
 }
+
+const institutionRow: InstitutionView = {
+  institution_id: 'ins_1',
+  name: 'First Platypus Bank',
+  country_codes: ['US'],
+  products: ['transactions'],
+  oauth: false,
+  url: null,
+  primary_color: null,
+  logo: null,
+  status: null,
+  status_at: null,
+  synced_at: '2026-11-21T07:00:00.000Z',
+  vanished_at: null,
+};
 
 export const down = (): Promise<never> =>
   Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is down'));
@@ -126,6 +145,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     ]),
     rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
     links: new Map(),
+    logos: new Map(),
     webhooks: new Map(),
     rejected: [],
     signals: [],
@@ -143,9 +163,11 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     status: async () => null,
     reads: async () => undefined,
     linkToken: async () => undefined,
+    live: async () => undefined,
     page: () => undefined,
     probe: async () => undefined,
     pick: null,
+    logo: 'bG9nbw==',
     now: () => Date.now(),
   };
   const { behave } = world;
@@ -172,12 +194,67 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       getItem: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
       resetLogin: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
     },
-    // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
+    live: {
+      async accounts(token) {
+        await behave.live('accounts', token);
+        return { accounts: [], request_id: 'r1' };
+      },
+      async balances(token) {
+        await behave.live('balances', token);
+        return { accounts: [], request_id: 'r1' };
+      },
+      async transactions(token, { from, to, accountId = '', count, offset }) {
+        await behave.live('transactions', [token, from, to, accountId, count, offset].join(' '));
+        return { transactions: [], total_transactions: 0, request_id: 'r1' };
+      },
+      async institution(institutionId) {
+        await behave.live('institution', institutionId);
+        return { institution: { institution_id: institutionId, name: 'A bank' }, request_id: 'r1' };
+      },
+    },
+    directory: {
+      async get(institutionId) {
+        await behave.live('directory', institutionId);
+        return { institution_id: institutionId, name: 'A bank', logo: behave.logo };
+      },
+    },
+    institutions: {
+      async get(institutionId) {
+        await behave.reads();
+        return institutionId === institutionRow.institution_id ? institutionRow : null;
+      },
+      async page(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf([JSON.stringify(institutionRow)], limit, after);
+      },
+      async asOf() {
+        return institutionRow.synced_at;
+      },
+      async logos(ids) {
+        await behave.reads();
+        return new Map([...world.logos].filter(([id]) => ids.includes(id)));
+      },
+      async save(institutionId, institution) {
+        await behave.store();
+        if (institution?.logo) world.logos.set(institutionId, institution.logo);
+      },
+    },
     items: {
-      credentials: async () => null,
+      async credentials(itemId) {
+        const item = world.items.get(itemId);
+        if (item === undefined || item.status === 'REMOVED') return null;
+        const accessToken = {
+          keyId: 'k',
+          dataKey: encode(`items/${itemId}/access_token`),
+          ciphertext: encode(`access-${itemId}`),
+        };
+        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken };
+      },
       markBroken: async () => undefined,
       markHealthy: async () => undefined,
     },
+    // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
       requestRemoval: async (itemId) => (world.items.has(itemId) ? 'requested' : 'not_found'),
       setMainAccount: async (itemId, accountId) =>

@@ -1,0 +1,153 @@
+import type { PlaidInstitution } from '../../src/domain/plaid.js';
+import type { InstitutionStore, InstitutionView } from '../../src/domain/ports.js';
+import { cleaned } from '../jsonText.js';
+import { iso } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
+
+interface Row extends Omit<InstitutionView, 'status_at' | 'synced_at' | 'vanished_at'> {
+  status_at: Date | null;
+  synced_at: Date;
+  vanished_at: Date | null;
+}
+
+const textOrNull = (value: unknown): string | null =>
+  typeof value === 'string' && value !== '' ? value : null;
+const textsOf = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : [];
+
+/** What the table keeps of an institution. Plaid's own shape is open: what is of another type than announced is left out. */
+const columnsOf = (institution: PlaidInstitution) => ({
+  institution_id: institution.institution_id,
+  name: institution.name,
+  country_codes: textsOf(institution.country_codes),
+  oauth: institution.oauth === true,
+  products: textsOf(institution.products),
+  url: textOrNull(institution.url),
+  primary_color: textOrNull(institution.primary_color),
+  logo: textOrNull(institution.logo),
+});
+
+export function institutionStore(sql: Sql): InstitutionStore {
+  /** One statement may not touch a row twice: of an institution that is listed twice the last one counts. */
+  async function upsert(db: Sql | Tx, institutions: readonly PlaidInstitution[], syncId: string | null) {
+    const rows = [...new Map(institutions.map((one) => [one.institution_id, columnsOf(one)])).values()];
+    if (rows.length === 0) return;
+    await db`
+      INSERT INTO institutions AS kept (institution_id, name, country_codes, oauth, products, url, primary_color, logo,
+        sync_id, synced_at)
+      SELECT r.*, ${syncId}::text, clock_timestamp() FROM jsonb_to_recordset(${JSON.stringify(cleaned(rows).value)}::text::jsonb)
+        AS r(institution_id text, name text, country_codes text[], oauth boolean, products text[], url text,
+          primary_color text, logo text)
+      ON CONFLICT (institution_id) DO UPDATE SET
+        name = excluded.name, country_codes = excluded.country_codes, oauth = excluded.oauth,
+        products = excluded.products,
+        url = coalesce(excluded.url, kept.url),
+        primary_color = coalesce(excluded.primary_color, kept.primary_color),
+        logo = coalesce(excluded.logo, kept.logo),
+        sync_id = coalesce(excluded.sync_id, kept.sync_id),
+        synced_at = excluded.synced_at,
+        vanished_at = CASE WHEN excluded.sync_id IS NULL THEN kept.vanished_at END`;
+  }
+
+  const view = sql`institution_id, name, country_codes, products, oauth, url, primary_color, logo, status, status_at,
+    synced_at, vanished_at`;
+  const utc = (column: string) =>
+    sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+  return {
+    async savePage(syncId, institutions) {
+      await upsert(sql, institutions, syncId);
+    },
+
+    async finishSync(syncId, expected) {
+      // An empty list is an outage or a wrong country, never the end of all banks.
+      if (expected <= 0) return { complete: false, vanished: 0 };
+      const [row] = await sql<[{ complete: boolean; vanished: number }]>`
+        WITH seen AS (
+          SELECT count(*)::int = ${expected}::int AS complete FROM institutions WHERE sync_id = ${syncId}
+        ), marked AS (
+          UPDATE institutions SET vanished_at = clock_timestamp()
+          WHERE (SELECT complete FROM seen) AND sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL
+          RETURNING 1
+        )
+        SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`;
+      return row;
+    },
+
+    async save(institutionId, institution) {
+      const status = institution?.status ?? null;
+      await sql.begin(async (tx) => {
+        if (institution !== null) await upsert(tx, [{ ...institution, institution_id: institutionId }], null);
+        await tx`
+          UPDATE institutions SET status = ${status === null ? null : JSON.stringify(cleaned(status).value)}::text::jsonb,
+            status_at = clock_timestamp()
+          WHERE institution_id = ${institutionId}`;
+      });
+    },
+
+    async dueForStatus(since, after, limit) {
+      // From one institution to the next along the index: their Items may be millions.
+      const living = sql`i.admitted_at IS NOT NULL AND i.removed_at IS NULL`;
+      const rows = await sql<{ institution_id: string }[]>`
+        WITH RECURSIVE used(institution_id) AS (
+          (SELECT i.institution_id FROM items i WHERE i.institution_id > ${after ?? ''} AND ${living}
+            ORDER BY i.institution_id LIMIT 1)
+          UNION ALL
+          SELECT next.institution_id FROM used CROSS JOIN LATERAL (
+            SELECT i.institution_id FROM items i WHERE i.institution_id > used.institution_id AND ${living}
+            ORDER BY i.institution_id LIMIT 1
+          ) AS next
+        )
+        SELECT u.institution_id FROM used u LEFT JOIN institutions n ON n.institution_id = u.institution_id
+        WHERE n.status_at IS NULL OR n.status_at < ${since}::text::timestamptz
+        ORDER BY u.institution_id LIMIT ${limit}`;
+      return rows.map((row) => row.institution_id);
+    },
+
+    async get(institutionId) {
+      const [row] = await sql<
+        Row[]
+      >`SELECT ${view} FROM institutions WHERE institution_id = ${institutionId}`;
+      if (row === undefined) return null;
+      const { status_at, synced_at, vanished_at } = row;
+      return {
+        ...row,
+        status_at: iso(status_at),
+        synced_at: synced_at.toISOString(),
+        vanished_at: iso(vanished_at),
+      };
+    },
+
+    async page({ query, country }, limit, after) {
+      const contains = query === undefined ? null : `%${query.replace(/[\\%_]/g, '\\$&')}%`;
+      const rows = await sql<{ name: string; institution_id: string; row: string }[]>`
+        SELECT n.name, n.institution_id, json_build_object('institution_id', n.institution_id, 'name', n.name,
+          'country_codes', n.country_codes, 'products', n.products, 'oauth', n.oauth, 'url', n.url,
+          'primary_color', n.primary_color, 'logo', n.logo, 'status', n.status, 'status_at', ${utc('n.status_at')},
+          'synced_at', ${utc('n.synced_at')}, 'vanished_at', null)::text AS row
+        FROM institutions n WHERE n.vanished_at IS NULL
+          ${contains === null ? sql`` : sql`AND n.name ILIKE ${contains}`}
+          ${country === undefined ? sql`` : sql`AND ${country} = ANY(n.country_codes)`}
+          ${after === null ? sql`` : sql`AND (n.name, n.institution_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
+        ORDER BY n.name, n.institution_id LIMIT ${limit + 1}`;
+      const shown = rows.slice(0, limit);
+      const last = shown.at(-1);
+      return {
+        rows: shown.map(({ row }) => row),
+        next: rows.length > limit && last !== undefined ? [last.name, last.institution_id] : null,
+      };
+    },
+
+    async asOf() {
+      const [row] = await sql<[{ at: Date | null }]>`SELECT max(synced_at) AS at FROM institutions`;
+      return iso(row.at);
+    },
+
+    async logos(institutionIds) {
+      const rows = await sql<{ institution_id: string; logo: string }[]>`
+        SELECT institution_id, logo FROM institutions
+        WHERE institution_id = ANY(${[...institutionIds]}::text[]) AND logo IS NOT NULL`;
+      return new Map(rows.map((row) => [row.institution_id, row.logo]));
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import { recordCalls } from './policy.js';
+
+/**
+ * One walk through Plaid's list of institutions, page by page. The list has no snapshot: when its total changes on the way,
+ * rows may have shifted past the offset, so the walk is gone to its end for what it brings and then made again.
+ */
+export interface InstitutionSync {
+  /** Of this walk; each has its own, so that what a former one has seen proves nothing. */
+  syncId: string;
+  walk: number;
+  offset: number;
+  /** Plaid's count with the first page; null before it. */
+  total: number | null;
+  /** Entries without id or name. */
+  skipped: number;
+  moved: boolean;
+  /** Times (ms) at which the calls of the last window had ended. */
+  calls: number[];
+  /** Failures in a row. */
+  failures: number;
+}
+
+/** What the list said with one page: counts only. */
+export interface InstitutionPage {
+  listed: number;
+  kept: number;
+  total: number;
+}
+
+export const callWindowMs = 60_000;
+/** Walks of one sync, before the next day has another try. */
+const mostWalks = 3;
+
+export const startWalk = (syncId: string, before: InstitutionSync | null = null): InstitutionSync => ({
+  syncId,
+  walk: (before?.walk ?? 0) + 1,
+  offset: 0,
+  total: null,
+  skipped: 0,
+  moved: false,
+  calls: before?.calls ?? [],
+  failures: 0,
+});
+
+/** `ended`: the list has no more pages. */
+export function afterInstitutionPage(
+  sync: InstitutionSync,
+  page: InstitutionPage,
+  limit: number,
+  now: number,
+): { sync: InstitutionSync; ended: boolean } {
+  const offset = sync.offset + page.listed;
+  return {
+    sync: {
+      ...sync,
+      offset,
+      total: page.total,
+      skipped: sync.skipped + page.listed - page.kept,
+      moved: sync.moved || (sync.total !== null && sync.total !== page.total),
+      calls: recordCalls(sync.calls, 1, limit, callWindowMs, now),
+      failures: 0,
+    },
+    // An empty page ends it too: asked for the same offset again, the same page would come for ever.
+    ended: page.listed === 0 || offset >= page.total,
+  };
+}
+
+/** How many institutions a walk must have seen to prove that the others are gone; null = this one proves nothing. */
+export const provenBy = (sync: InstitutionSync): number | null =>
+  sync.moved || sync.total === null ? null : sync.total - sync.skipped;
+
+export const mayWalkAgain = (sync: InstitutionSync): boolean => sync.walk < mostWalks;

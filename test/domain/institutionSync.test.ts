@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { afterInstitutionPage, mayWalkAgain, provenBy, startWalk } from '../../src/domain/institutionSync.js';
+
+/** Walks through a list that `between` may change before each page; what it saw, and what it takes for proven. */
+function walk(list: string[], size: number, between: (page: number) => void) {
+  let sync = startWalk('s1');
+  const seen = new Set<string>();
+  for (let page = 0; ; page += 1) {
+    between(page);
+    const rows = list.slice(sync.offset, sync.offset + size);
+    for (const row of rows) seen.add(row);
+    const kept = rows.filter((row) => !row.startsWith('bad')).length;
+    const after = afterInstitutionPage(sync, { listed: rows.length, kept, total: list.length }, 25, page);
+    sync = after.sync;
+    if (after.ended) return { seen, sync, pages: page + 1 };
+    expect(page).toBeLessThan(list.length + 2);
+  }
+}
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `ins_${n}`);
+
+describe('a walk through the list', () => {
+  it('of 12,000 takes 24 pages and sees all', () => {
+    const { seen, sync, pages } = walk(names(12_000), 500, () => undefined);
+    expect([pages, seen.size, provenBy(sync)]).toEqual([24, 12_000, 12_000]);
+  });
+
+  it('of nothing ends at once', () => {
+    const { sync, pages } = walk([], 500, () => undefined);
+    expect([pages, provenBy(sync)]).toEqual([1, 0]);
+  });
+
+  it('proves nothing when the list shrinks or grows on the way, and ends all the same', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 3, max: 60 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(),
+        fc.boolean(),
+        (count, size, at, grows) => {
+          const list = names(count);
+          fc.pre(Math.ceil(count / size) > 1);
+          const { sync } = walk(list, size, (page) => {
+            if (page !== 1) return;
+            if (grows) list.splice(at % list.length, 0, 'ins_new');
+            else list.splice(at % list.length, 1);
+          });
+          expect(provenBy(sync)).toBeNull();
+        },
+      ),
+    );
+  });
+
+  it('does not wait for what has no id', () => {
+    const { sync } = walk(['ins_1', 'bad', 'ins_2'], 2, () => undefined);
+    expect(provenBy(sync)).toBe(2);
+  });
+
+  it('is made again under another id, a few times, and keeps the calls that count', () => {
+    let { sync } = walk(names(9), 2, () => undefined);
+    const ids = [sync.walk];
+    while (mayWalkAgain(sync)) {
+      const before = sync;
+      sync = startWalk(`s${sync.walk + 1}`, sync);
+      expect(sync).toMatchObject({ offset: 0, total: null, moved: false, calls: before.calls });
+      ids.push(sync.walk);
+    }
+    expect(ids).toEqual([1, 2, 3]);
+  });
+});
