@@ -13,6 +13,7 @@ import { within } from './deadline.js';
 import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
+import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
@@ -50,6 +51,7 @@ function requestIdOf(raw: IncomingMessage): string {
 const pathOf = (url: string): string => url.split('?', 1)[0] ?? '/';
 
 function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  request.problem = problem.code;
   return reply
     .code(problem.statusCode)
     .headers(problem.headers())
@@ -109,9 +111,11 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('caller', null);
+  app.decorateRequest('problem', null);
   app.removeContentTypeParser('text/plain');
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    hashBody(request, body as string);
     // Clients announce JSON and send nothing where every field is optional: that is no body, not a broken one.
     if (body === '') done(null, undefined);
     else void parseJson(request, body as string, done);
@@ -214,6 +218,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       scope.addHook('onSend', async (_request, reply) => {
         void reply.header('cache-control', 'no-store');
       });
+      idempotency(scope, context);
       userRoutes(scope, context);
       linkRoutes(scope, context);
       itemRoutes(scope, context);

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
   Gateway,
+  IdempotencyStore,
   LinkStore,
   PlaidPort,
   Probe,
@@ -22,6 +23,7 @@ export interface ApiDeps {
   reads: ReadStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
+  idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
@@ -55,6 +57,8 @@ export interface ApiLimits {
   intakeMs: number;
   /** For the background work at shutdown. */
   drainMs: number;
+  /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
+  leaseMs: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -66,6 +70,7 @@ export const defaultLimits: ApiLimits = {
   signalsAtOnce: 16,
   intakeMs: 4_000,
   drainMs: 5_000,
+  leaseMs: 60_000,
 };
 
 /** What a file of routes receives. */

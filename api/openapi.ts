@@ -11,6 +11,10 @@ const description = `Links bank accounts through Plaid, keeps their transactions
 - **Errors** are \`application/problem+json\` (RFC 9457) with a \`code\`; \`type\` leads to a page about it. Any operation may answer 400 for
   what its schema refuses, 401, 403, 500 and 503.
 - **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from.
+- **Idempotency.** Every POST, PATCH and DELETE takes \`Idempotency-Key\`. The same key with the same query and body (byte for byte) gets the
+  first answer again, for 24 hours, with \`Idempotency-Replayed: true\`; a link token only while it is valid. With another query or body: 422.
+  While the first request runs: 409; after 60 s a repeat takes it over. Kept per application, method and path. What may pass by itself
+  (401, 403, 408, 424, 429, 5xx, and \`login_required\`) is not kept: the repeat runs.
 - **Completeness.** Cached answers about items say in \`meta.items\` how far each one is, so that "not fetched yet" is never taken for "empty".
 - \`X-Request-Id\` (up to 128 visible ASCII characters) is taken over from the request, else made, and comes back with every answer.`;
 

@@ -39,25 +39,30 @@ interface Described {
   with<Parts extends object>(parts: Parts): { config: FastifyContextConfig; schema: Documented & Parts };
 }
 
+/** Describes problems among the answers of an operation, in place. */
+export function addProblems(response: Record<string, unknown>, codes: Iterable<ProblemCode>): void {
+  for (const code of codes) {
+    const { status, title } = problemTypes[code];
+    const line = `\`${code}\`: ${title}`;
+    const known = response[String(status)] as Content | undefined;
+    response[String(status)] = {
+      description: known === undefined ? line : `${known.description}  \n${line}`,
+      content: { 'application/problem+json': { schema: problemAnswer } },
+    } satisfies Content;
+  }
+}
+
 /** The part of a route's options that OpenAPI shows and that the access check reads: one list for both. */
 export function operation(op: Operation): Described {
   const codes = new Set<ProblemCode>([...(op.scope === null ? [] : [...withKey, ...always]), ...op.problems]);
-  const response: Record<string, Content> = {};
+  const response: Record<string, unknown> = {};
   for (const [status, answer] of Object.entries(op.answers)) {
     response[status] = {
       description: answer.description,
       content: { [answer.contentType ?? 'application/json']: { schema: answer.schema } },
-    };
+    } satisfies Content;
   }
-  for (const code of codes) {
-    const { status, title } = problemTypes[code];
-    const line = `\`${code}\`: ${title}`;
-    const known = response[String(status)];
-    response[String(status)] = {
-      description: known === undefined ? line : `${known.description}  \n${line}`,
-      content: { 'application/problem+json': { schema: problemAnswer } },
-    };
-  }
+  addProblems(response, codes);
   const documented: Documented = {
     operationId: op.id,
     summary: op.summary,

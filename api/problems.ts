@@ -75,6 +75,11 @@ export const problemTypes = {
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
   },
+  request_running: {
+    status: 409,
+    title: 'The same request is still running',
+    help: 'A request with this `Idempotency-Key` has not been answered yet. Repeat it after `Retry-After` seconds: it gets the answer, or runs when the other one has died.',
+  },
   login_required: {
     status: 409,
     title: 'The user has to act at the bank',
@@ -100,6 +105,11 @@ export const problemTypes = {
     title: 'Create mode takes no item',
     help: '`{"mode":"create"}` asks for another item: leave `item_id` out, or ask for update mode.',
   },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'The idempotency key stands for another request',
+    help: 'This `Idempotency-Key` was sent before with another body, with another query, or by a key with other scopes. Send a new one for a new request.',
+  },
   invalid_public_token: {
     status: 422,
     title: 'Plaid does not exchange this public token',
@@ -109,6 +119,11 @@ export const problemTypes = {
     status: 424,
     title: 'Plaid refused the request',
     help: "`plaid` carries Plaid's own error. Repeating the request unchanged cannot help.",
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many requests',
+    help: 'The limit of this API key, or of an address that sent unknown keys, is spent. Repeat the request after `Retry-After` seconds.',
   },
   webhook_keys_busy: {
     status: 429,

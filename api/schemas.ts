@@ -47,6 +47,17 @@ export const webhookParams = id('Id of the stored webhook', anyId);
 export const applicationParams = id('Id of the application', anyId);
 export const keyParams = id('Id of the key (not the key itself)', anyId);
 
+export const idempotencyHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(pattern('^[\\u0021-\\u007e]{1,255}$'), 'must be 1 to 255 visible ASCII characters')
+    .optional()
+    .meta({
+      description: 'Any text of your own, new for each request that is not a repeat: a UUID, say',
+      examples: ['7a0c5a57-1d5f-4a49-9a8b-0f7f4c1b8f0e'],
+    }),
+});
+
 /** Whole numbers in a query: digits only, where `Number` would take `1e2`, ` 5` and the empty text. */
 const digits = (value: unknown): unknown =>
   typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) : value;

@@ -27,6 +27,8 @@ function open(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, child]) => [key, open(child)]));
 }
 
+const titled = (header: string): string => header.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase());
+
 /** zod drops the default of a parameter that it converts, so the schemas say it under a name of their own. */
 function tidyParameter(parameter: Node): Node {
   const {
@@ -37,6 +39,8 @@ function tidyParameter(parameter: Node): Node {
   } = isNode(parameter['schema']) ? parameter['schema'] : {};
   return {
     ...parameter,
+    // Field names of headers are validated in lower case, and known in another.
+    ...(parameter['in'] === 'header' ? { name: titled(String(parameter['name'])) } : {}),
     schema: byDefault === undefined ? schema : { ...schema, default: byDefault },
     ...(style === undefined ? {} : { style }),
     ...(explode === undefined ? {} : { explode }),

@@ -2,6 +2,7 @@ import { withDatabaseFailures } from './failures.js';
 import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
+import { idempotencyStore } from './stores/idempotency.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
 import { miningStore } from './stores/mining.js';
@@ -22,6 +23,7 @@ export function createStores(sql: Sql) {
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers. */
     ...withDatabaseFailures({
       async ping(): Promise<void> {

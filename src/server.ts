@@ -61,6 +61,7 @@ await runProcess(
       reads: stores.reads,
       webhooks: stores.webhooks,
       applications: stores.applications,
+      idempotency: stores.idempotency,
       gateway,
       verifier: createWebhookVerifier({ getKey: (kid) => plaid.getWebhookKey(kid) }),
       probes: [
