@@ -19,6 +19,7 @@ import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
+import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
@@ -96,6 +97,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     requestIdHeader: false,
     genReqId: requestIdOf,
     bodyLimit,
+    trustProxy: deps.trustedProxies === undefined ? false : [...deps.trustedProxies],
     requestTimeout,
     http: slowRequests,
     routerOptions: { maxParamLength },
@@ -208,13 +210,15 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     },
   });
   openapi(app, deps.version);
+  registerRateLimit(app);
 
   // Registered by hand, in a plugin each: hooks and parsers of one do not reach the others.
   void app.register(async (scope: Api) => serviceRoutes(scope, context));
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
-      scope.addHook('onRequest', authenticate(deps.applications));
+      const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
+      scope.addHook('onRequest', authenticate(deps.applications, limiter));
       scope.addHook('onSend', async (_request, reply) => {
         void reply.header('cache-control', 'no-store');
       });

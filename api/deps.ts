@@ -35,6 +35,8 @@ export interface ApiDeps {
   serveMetrics: boolean;
   /** Shown in OpenAPI. */
   version: string;
+  /** Addresses or networks whose X-Forwarded-For names the client. Absent: the peer is the client. */
+  trustedProxies?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<ApiLimits>;
@@ -59,6 +61,8 @@ export interface ApiLimits {
   drainMs: number;
   /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
   leaseMs: number;
+  /** Requests a minute for one API key; a twentieth of it for an address without a valid one. 0 = no limit. */
+  requestsPerMinute: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -71,6 +75,7 @@ export const defaultLimits: ApiLimits = {
   intakeMs: 4_000,
   drainMs: 5_000,
   leaseMs: 60_000,
+  requestsPerMinute: 1_200,
 };
 
 /** What a file of routes receives. */

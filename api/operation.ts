@@ -21,7 +21,7 @@ export interface Operation {
 
 type Content = { description: string; content: Record<string, { schema: z.ZodType }> };
 
-const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope'];
+const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope', 'rate_limited'];
 const always: readonly ProblemCode[] = ['invalid_request', 'internal_error', 'unavailable'];
 
 interface Documented {

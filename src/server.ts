@@ -72,6 +72,8 @@ await runProcess(
       metrics: promMetrics(registry),
       serveMetrics: config.METRICS_PORT === undefined,
       version: version(),
+      trustedProxies: config.TRUSTED_PROXIES,
+      limits: { requestsPerMinute: config.RATE_LIMIT_PER_MINUTE },
     });
     const metricsServer =
       config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);

@@ -348,7 +348,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     serveMetrics: true,
     version: '1.2.3',
     now: () => behave.now(),
-    limits: { linkMs: 200, plaidMs: 200, askMs: 100, signalMs: 100, intakeMs: 300, drainMs: 300, ...limits },
+    limits: {
+      linkMs: 200,
+      plaidMs: 200,
+      askMs: 100,
+      signalMs: 100,
+      intakeMs: 300,
+      drainMs: 300,
+      requestsPerMinute: 0,
+      ...limits,
+    },
   };
   world.app = buildApp(world.deps);
   return world;
