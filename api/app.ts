@@ -39,7 +39,21 @@ const requestTimeout = 15_000;
  * Node takes the longer of its two time-outs for the whole request: with its default of 60 s for the head, a body that
  * drips in was hung up on after 60 to 90 s. And it looks only every 30 s.
  */
-const slowRequests = { headersTimeout: requestTimeout, connectionsCheckingInterval: 2_500 };
+const http = {
+  headersTimeout: requestTimeout,
+  connectionsCheckingInterval: 2_500,
+  // Node would refuse it without a body; `refuseHostless` says what is wrong.
+  requireHostHeader: false,
+};
+
+/** RFC 9112, 3.2: HTTP/1.1 without a host is a bad request. */
+function refuseHostless({ headers, httpVersion }: IncomingMessage): void {
+  if (headers.host === undefined && httpVersion === '1.1') {
+    throw new Problem('invalid_request', {
+      errors: [{ in: 'headers', pointer: '/host', detail: 'is missing' }],
+    });
+  }
+}
 
 const visible = /^[\x21-\x7e]{1,128}$/;
 
@@ -99,7 +113,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     bodyLimit,
     trustProxy: deps.trustedProxies === undefined ? false : [...deps.trustedProxies],
     requestTimeout,
-    http: slowRequests,
+    http,
     routerOptions: { maxParamLength },
     // While closing, requests on open connections are answered, not refused: a rolling restart fails nobody.
     return503OnClosing: false,
@@ -110,6 +124,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     },
   }).withTypeProvider<ZodTypeProvider>();
 
+  // Node answers an expectation that it does not know with 417 and no body; it may be passed over (RFC 9110, 10.1.1).
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('caller', null);
@@ -160,6 +176,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id);
+    refuseHostless(request.raw);
     // Answered here, before a body of whatever type is read.
     if (request.is404) throw methods.problemFor(pathOf(request.url));
   });

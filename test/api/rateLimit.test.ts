@@ -112,9 +112,17 @@ describe('an address that guesses keys', () => {
     const world = limited(40);
     await world.deps.applications.addKey('app-1', hashKey('short-lived'), ['read']);
     const headers = { authorization: 'Bearer short-lived' };
+    const { findKey } = world.deps.applications;
+    let lookups = 0;
+    world.deps.applications.findKey = (hash) => {
+      lookups += 1;
+      return findKey(hash);
+    };
     expect(await statuses(world, 1, headers)).toEqual([200]);
     await world.deps.applications.revokeKey('key-2');
     expect(await statuses(world, 4, headers)).toEqual([401, 401, 429, 429]);
+    // The last was not even looked up.
+    expect(lookups).toBe(4);
   });
 
   it('is the one that a trusted proxy names, and that no other names', async () => {
