@@ -26,6 +26,7 @@ export function openapi(app: Api, version: string): void {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Sluice', version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/', description: 'The service that shows this document' }],
       tags: [
         { name: 'Users', description: 'Users, by your own ids, and everything over all their items' },
         { name: 'Items', description: "One item: a user's login at one bank" },

@@ -86,14 +86,18 @@ const flag = (description: string) =>
     .meta({ description, 'x-default': false });
 
 /** A comma-separated list of words, each at most once. */
-const words = <const Words extends readonly [string, ...string[]]>(all: Words, absent: Words[number][]) =>
+const words = <const Words extends readonly [string, ...string[]]>(
+  description: string,
+  all: Words,
+  absent: Words[number][],
+) =>
   z
     .preprocess(
       (value) => (typeof value === 'string' ? [...new Set(value.split(','))] : value),
       z.array(z.enum(all)).min(1).max(all.length),
     )
     .default(absent as never)
-    .meta({ style: 'form', explode: false, 'x-default': absent });
+    .meta({ description, style: 'form', explode: false, 'x-default': absent });
 
 const statusNames = ['ACTIVE', 'ERROR', 'REMOVED'] as const;
 const transactionStatuses = ['pending', 'posted', 'removed'] as const;
@@ -104,7 +108,7 @@ const format = z
   .meta({ description: "`raw`: Plaid's own objects as received" });
 
 export const itemsQuery = z.strictObject({
-  status: words(statusNames, [...statusNames]),
+  status: words('Items of these only, separated by commas', statusNames, [...statusNames]),
   ...paging,
 });
 
@@ -121,7 +125,10 @@ const transactionFilters = {
   from: day('First date, inclusive'),
   to: day('Last date, inclusive; before `from` the list is empty'),
   account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
-  status: words(transactionStatuses, ['pending', 'posted']),
+  status: words('Transactions of these only, separated by commas', transactionStatuses, [
+    'pending',
+    'posted',
+  ]),
   format,
   ...paging,
 };
@@ -134,9 +141,15 @@ export const transactionsOfUserQuery = z.strictObject({
 });
 
 export const webhooksQuery = z.strictObject({
-  item_id: shown(256).optional(),
-  verdict: z.enum(['accepted', 'rejected']).optional(),
-  outcome: z.enum(['pending', 'done', 'ignored', 'rejected']).optional(),
+  item_id: shown(256).optional().meta({ description: 'Webhooks of one item' }),
+  verdict: z
+    .enum(['accepted', 'rejected'])
+    .optional()
+    .meta({ description: 'Whether the signature was good' }),
+  outcome: z
+    .enum(['pending', 'done', 'ignored', 'rejected'])
+    .optional()
+    .meta({ description: 'What came of them' }),
   ...paging,
 });
 
@@ -529,14 +542,45 @@ const pageOf = <Row extends z.ZodType, Meta extends z.ZodType>(row: Row, meta: M
 
 const aboutItems = z.object({ items: z.array(completeness) });
 
-export const itemsAnswer = pageOf(itemAnswer, aboutItems).meta({ id: 'ItemPage' });
+/** A page with the example of its row. */
+const examplePage = (row: z.ZodType, meta: object) => ({
+  examples: [
+    {
+      data: (row.meta()?.['examples'] as unknown[] | undefined)?.slice(0, 1) ?? [],
+      next_cursor: null,
+      has_more: false,
+      meta,
+    },
+  ],
+});
+
+const aboutExampleItem = {
+  items: [
+    {
+      item_id: exampleItem.item_id,
+      phase: exampleItem.phase,
+      history: exampleItem.history,
+      as_of: exampleItem.last_update_at,
+    },
+  ],
+};
+
+export const itemsAnswer = pageOf(itemAnswer, aboutItems).meta({
+  id: 'ItemPage',
+  ...examplePage(itemAnswer, aboutExampleItem),
+});
 export const accountsAnswer = pageOf(z.union([refinedAccount, plaidObject]), aboutItems).meta({
   id: 'AccountPage',
+  ...examplePage(refinedAccount, aboutExampleItem),
 });
 export const transactionsAnswer = pageOf(z.union([refinedTransaction, plaidObject]), aboutItems).meta({
   id: 'TransactionPage',
+  ...examplePage(refinedTransaction, aboutExampleItem),
 });
-export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({ id: 'WebhookPage' });
+export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({
+  id: 'WebhookPage',
+  ...examplePage(webhookAnswer, {}),
+});
 
 export const problemAnswer = z
   .looseObject({

@@ -1,3 +1,5 @@
+import { addExamples } from './examples.js';
+
 /** A part of an OpenAPI document. */
 type Node = Record<string, unknown>;
 
@@ -91,5 +93,6 @@ export function tidyOpenapi<Document extends object>(document: Document): Docume
       .filter(([name]) => used.has(name))
       .map(([name, schema]) => [name, open(schema)]),
   );
-  return { ...document, paths: tidy, components: { ...components, schemas } };
+  const examples = addExamples(Object.values(tidy).flatMap(Object.values), schemas);
+  return { ...document, paths: tidy, components: { ...components, schemas, examples } };
 }
