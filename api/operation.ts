@@ -21,6 +21,8 @@ export interface Operation {
 
 type Content = { description: string; content: Record<string, { schema: z.ZodType }> };
 
+/** Told before an operation is reached. */
+const anyRequest: readonly ProblemCode[] = ['request_timeout', 'headers_too_large'];
 const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope', 'rate_limited'];
 const always: readonly ProblemCode[] = ['invalid_request', 'internal_error', 'unavailable'];
 
@@ -54,7 +56,11 @@ export function addProblems(response: Record<string, unknown>, codes: Iterable<P
 
 /** The part of a route's options that OpenAPI shows and that the access check reads: one list for both. */
 export function operation(op: Operation): Described {
-  const codes = new Set<ProblemCode>([...(op.scope === null ? [] : [...withKey, ...always]), ...op.problems]);
+  const codes = new Set<ProblemCode>([
+    ...anyRequest,
+    ...(op.scope === null ? [] : [...withKey, ...always]),
+    ...op.problems,
+  ]);
   const response: Record<string, unknown> = {};
   for (const [status, answer] of Object.entries(op.answers)) {
     response[status] = {
@@ -71,5 +77,10 @@ export function operation(op: Operation): Described {
     security: op.scope === null ? [] : [{ ApiKey: [op.scope] }],
     response,
   };
-  return { with: (parts) => ({ config: { scope: op.scope }, schema: { ...documented, ...parts } }) };
+  return {
+    with: (parts) => {
+      if ('params' in parts) addProblems(response, ['uri_too_long']);
+      return { config: { scope: op.scope }, schema: { ...documented, ...parts } };
+    },
+  };
 }

@@ -85,7 +85,7 @@ const flag = (description: string) =>
     .default(false)
     .meta({ description, 'x-default': false });
 
-/** A comma-separated list of words, each at most once. */
+/** A comma-separated list of words; what is said twice counts once. */
 const words = <const Words extends readonly [string, ...string[]]>(
   description: string,
   all: Words,
@@ -94,7 +94,7 @@ const words = <const Words extends readonly [string, ...string[]]>(
   z
     .preprocess(
       (value) => (typeof value === 'string' ? [...new Set(value.split(','))] : value),
-      z.array(z.enum(all)).min(1).max(all.length),
+      z.array(z.enum(all)).min(1),
     )
     .default(absent as never)
     .meta({ description, style: 'form', explode: false, 'x-default': absent });

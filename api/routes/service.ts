@@ -34,7 +34,7 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
         tag: 'Service',
         scope: null,
         answers: { 200: { description: 'It does', schema: liveAnswer } },
-        problems: ['headers_too_large'],
+        problems: [],
       }).with({}),
     ),
     async () => ({ status: 'up' as const }),
@@ -64,7 +64,7 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
         tag: 'Service',
         scope: null,
         answers: { 200: { description: 'Every one does', schema: readyAnswer } },
-        problems: ['headers_too_large', 'not_ready'],
+        problems: ['not_ready'],
       }).with({}),
     ),
     async () => {
@@ -87,7 +87,7 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
           tag: 'Service',
           scope: null,
           answers: { 200: { description: 'Metrics', schema: metricsText, contentType: 'text/plain' } },
-          problems: ['headers_too_large', 'internal_error'],
+          problems: ['internal_error'],
         }).with({}),
       ),
       async (_request, reply) => {
