@@ -4,10 +4,10 @@ import type { ProblemCode } from './problems.js';
 import { isProblemCode, problemTypes } from './problems.js';
 
 /** A part of an OpenAPI document. */
-type Node = Record<string, unknown>;
+export type Node = Record<string, unknown>;
 type Example = { summary?: string; value: unknown };
 
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null;
+export const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null;
 
 const ofPlaid = (error_type: string, error_code: string): ProblemOptions => ({
   plaid: { error_type, error_code, request_id: 'm8MDnv9okwxFNBV' },
@@ -40,7 +40,7 @@ function problemExample(code: ProblemCode): Example {
 
 /**
  * Puts examples beside the schemas of all answers, in place: those of the schema itself, and for each problem one of its own.
- * Resolves to the examples that the document has to hold as components, by name.
+ * Returns the examples that the document has to hold as components, by name.
  */
 export function addExamples(operations: readonly Node[], schemas: Node): Record<string, Example> {
   const components: Record<string, Example> = {};

@@ -1,9 +1,5 @@
-import { addExamples } from './examples.js';
-
-/** A part of an OpenAPI document. */
-type Node = Record<string, unknown>;
-
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null;
+import type { Node } from './examples.js';
+import { addExamples, isNode } from './examples.js';
 
 /** Component names that `root` refers to, directly or through other components. */
 function referredTo(root: unknown, schemas: Node): Set<string> {

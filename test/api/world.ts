@@ -167,7 +167,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async createLinkToken(request) {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);
-        return { link_token: 'link-sandbox-1', expiration: '2026-11-21T11:00:00Z' };
+        return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
     },
     secrets: {
