@@ -13,12 +13,14 @@ import { within } from './deadline.js';
 import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
+import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { createLiveReads } from './liveReads.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
+import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -42,7 +44,21 @@ const requestTimeout = 15_000;
  * Node takes the longer of its two time-outs for the whole request: with its default of 60 s for the head, a body that
  * drips in was hung up on after 60 to 90 s. And it looks only every 30 s.
  */
-const slowRequests = { headersTimeout: requestTimeout, connectionsCheckingInterval: 2_500 };
+const http = {
+  headersTimeout: requestTimeout,
+  connectionsCheckingInterval: 2_500,
+  // Node would refuse it without a body; `refuseHostless` says what is wrong.
+  requireHostHeader: false,
+};
+
+/** RFC 9112, 3.2: HTTP/1.1 without a host is a bad request. */
+function refuseHostless({ headers, httpVersion }: IncomingMessage): void {
+  if (headers.host === undefined && httpVersion === '1.1') {
+    throw new Problem('invalid_request', {
+      errors: [{ in: 'headers', pointer: '/host', detail: 'is missing' }],
+    });
+  }
+}
 
 const visible = /^[\x21-\x7e]{1,128}$/;
 
@@ -55,6 +71,7 @@ function requestIdOf(raw: IncomingMessage): string {
 const pathOf = (url: string): string => url.split('?', 1)[0] ?? '/';
 
 function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  request.problem = problem.code;
   return reply
     .code(problem.statusCode)
     .headers(problem.headers())
@@ -100,8 +117,9 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     requestIdHeader: false,
     genReqId: requestIdOf,
     bodyLimit,
+    trustProxy: deps.trustedProxies === undefined ? false : [...deps.trustedProxies],
     requestTimeout,
-    http: slowRequests,
+    http,
     routerOptions: { maxParamLength },
     // While closing, requests on open connections are answered, not refused: a rolling restart fails nobody.
     return503OnClosing: false,
@@ -112,12 +130,16 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     },
   }).withTypeProvider<ZodTypeProvider>();
 
+  // Node answers an expectation that it does not know with 417 and no body; it may be passed over (RFC 9110, 10.1.1).
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('caller', null);
+  app.decorateRequest('problem', null);
   app.removeContentTypeParser('text/plain');
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    hashBody(request, body as string);
     // Clients announce JSON and send nothing where every field is optional: that is no body, not a broken one.
     if (body === '') done(null, undefined);
     else void parseJson(request, body as string, done);
@@ -161,6 +183,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id);
+    refuseHostless(request.raw);
     // Answered here, before a body of whatever type is read.
     if (request.is404) throw methods.problemFor(pathOf(request.url));
   });
@@ -211,16 +234,19 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     },
   });
   openapi(app, deps.version);
+  registerRateLimit(app);
 
   // Registered by hand, in a plugin each: hooks and parsers of one do not reach the others.
   void app.register(async (scope: Api) => serviceRoutes(scope, context));
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
-      scope.addHook('onRequest', authenticate(deps.applications));
+      const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
+      scope.addHook('onRequest', authenticate(deps.applications, limiter));
       scope.addHook('onSend', async (_request, reply) => {
         void reply.header('cache-control', 'no-store');
       });
+      idempotency(scope, context);
       userRoutes(scope, context);
       linkRoutes(scope, context);
       itemRoutes(scope, context);

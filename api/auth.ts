@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKey, ApplicationStore, Scope } from '../src/domain/ports.js';
 import { Problem } from './errors.js';
+import type { Limiter } from './rateLimit.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -34,15 +35,26 @@ const refused = (): Problem =>
 /** An `onRequest` hook: runs before the body is read, so a stranger cannot make us parse anything. */
 export function authenticate(
   applications: Pick<ApplicationStore, 'findKey'>,
-): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
+  limiter: Limiter,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+  return async (request, reply) => {
     const scope = request.routeOptions.config.scope;
     // Fails closed: a route that forgot to name its scope is a fault of ours, not an open door.
     if (scope == null) throw new Problem('internal_error');
     const key = bearer.exec(request.headers.authorization ?? '')?.[1];
-    if (key === undefined) throw refused();
-    const caller = await applications.findKey(hashKey(key));
-    if (caller === null) throw refused();
+    if (key === undefined) {
+      await limiter.stranger(request, null);
+      throw refused();
+    }
+    const keyHash = hashKey(key);
+    limiter.beforeLookup(request, keyHash);
+    const caller = await applications.findKey(keyHash);
+    if (caller === null) {
+      await limiter.stranger(request, keyHash);
+      throw refused();
+    }
+    request.caller = caller;
+    await limiter.caller(request, reply, keyHash);
     if (!allows(caller.scopes, scope)) {
       throw new Problem('insufficient_scope', {
         detail: `This operation needs the scope ${scope}.`,
@@ -51,7 +63,6 @@ export function authenticate(
         },
       });
     }
-    request.caller = caller;
   };
 }
 

@@ -7,6 +7,7 @@ import type {
   InstitutionStore,
   ItemCommandStore,
   ItemStore,
+  IdempotencyStore,
   LinkStore,
   NumbersStore,
   PlaidDirectory,
@@ -35,6 +36,7 @@ export interface ApiDeps {
   numbers: NumbersStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
+  idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
@@ -52,6 +54,8 @@ export interface ApiDeps {
   serveMetrics: boolean;
   /** Shown in OpenAPI. */
   version: string;
+  /** Addresses or networks whose X-Forwarded-For names the client. Absent: the peer is the client. */
+  trustedProxies?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   now?: () => number;
   limits?: Partial<ApiLimits>;
@@ -78,6 +82,10 @@ export interface ApiLimits {
   liveReads: number;
   /** How long a list waits for logos that have to be fetched first. */
   logoMs: number;
+  /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
+  leaseMs: number;
+  /** Requests a minute for one API key; a twentieth of it for an address without a valid one. 0 = no limit. */
+  requestsPerMinute: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -91,6 +99,8 @@ export const defaultLimits: ApiLimits = {
   drainMs: 5_000,
   liveReads: 32,
   logoMs: 2_000,
+  leaseMs: 60_000,
+  requestsPerMinute: 1_200,
 };
 
 /** What a file of routes receives. */

@@ -3,6 +3,13 @@ import { Failure } from '../src/domain/failures.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the request was answered with when it was a problem. */
+    problem: ProblemCode | null;
+  }
+}
+
 /** One fault in a request: where, by JSON pointer into the part named by `in`, and what is expected there. */
 export interface FieldError {
   in: 'body' | 'query' | 'path' | 'headers';

@@ -9,8 +9,14 @@ const description = `Links bank accounts through Plaid, keeps their transactions
 
 - **Keys.** \`Authorization: Bearer <key>\`. A key carries scopes; \`admin\` implies \`read\` and \`write\`, never \`numbers\`.
 - **Errors** are \`application/problem+json\` (RFC 9457) with a \`code\`; \`type\` leads to a page about it. Any operation may answer 400 for
-  what its schema refuses, 401, 403, 500 and 503.
+  what its schema refuses, 401, 403, 429, 500 and 503.
+- **Limits.** Each key has a number of requests a minute: \`RateLimit-Limit\`, \`RateLimit-Remaining\` and \`RateLimit-Reset\` (seconds) come with every
+  answer, \`Retry-After\` with a 429.
 - **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from.
+- **Idempotency.** Every POST, PATCH and DELETE takes \`Idempotency-Key\`. The same key with the same query and body (byte for byte) gets the
+  first answer again, for 24 hours, with \`Idempotency-Replayed: true\`; a link token only while it is valid. With another query or body: 422.
+  While the first request runs: 409; after 60 s a repeat takes it over. Kept per application, method and path. What may pass by itself
+  (401, 403, 408, 424, 429, 5xx, and \`login_required\`) is not kept: the repeat runs.
 - **Completeness.** Cached answers about items say in \`meta.items\` how far each one is, so that "not fetched yet" is never taken for "empty".
 - \`X-Request-Id\` (up to 128 visible ASCII characters) is taken over from the request, else made, and comes back with every answer.`;
 
@@ -20,6 +26,7 @@ export function openapi(app: Api, version: string): void {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Sluice', version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/', description: 'The service that shows this document' }],
       tags: [
         { name: 'Users', description: 'Users, by your own ids, and everything over all their items' },
         { name: 'Items', description: "One item: a user's login at one bank" },

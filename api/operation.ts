@@ -21,7 +21,9 @@ export interface Operation {
 
 type Content = { description: string; content: Record<string, { schema: z.ZodType }> };
 
-const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope'];
+/** Told before an operation is reached. */
+const anyRequest: readonly ProblemCode[] = ['request_timeout', 'headers_too_large'];
+const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope', 'rate_limited'];
 const always: readonly ProblemCode[] = ['invalid_request', 'internal_error', 'unavailable'];
 
 interface Documented {
@@ -39,25 +41,34 @@ interface Described {
   with<Parts extends object>(parts: Parts): { config: FastifyContextConfig; schema: Documented & Parts };
 }
 
+/** Describes problems among the answers of an operation, in place. */
+export function addProblems(response: Record<string, unknown>, codes: Iterable<ProblemCode>): void {
+  for (const code of codes) {
+    const { status, title } = problemTypes[code];
+    const line = `\`${code}\`: ${title}`;
+    const known = response[String(status)] as Content | undefined;
+    response[String(status)] = {
+      description: known === undefined ? line : `${known.description}  \n${line}`,
+      content: { 'application/problem+json': { schema: problemAnswer } },
+    } satisfies Content;
+  }
+}
+
 /** The part of a route's options that OpenAPI shows and that the access check reads: one list for both. */
 export function operation(op: Operation): Described {
-  const codes = new Set<ProblemCode>([...(op.scope === null ? [] : [...withKey, ...always]), ...op.problems]);
-  const response: Record<string, Content> = {};
+  const codes = new Set<ProblemCode>([
+    ...anyRequest,
+    ...(op.scope === null ? [] : [...withKey, ...always]),
+    ...op.problems,
+  ]);
+  const response: Record<string, unknown> = {};
   for (const [status, answer] of Object.entries(op.answers)) {
     response[status] = {
       description: answer.description,
       content: { [answer.contentType ?? 'application/json']: { schema: answer.schema } },
-    };
+    } satisfies Content;
   }
-  for (const code of codes) {
-    const { status, title } = problemTypes[code];
-    const line = `\`${code}\`: ${title}`;
-    const known = response[String(status)];
-    response[String(status)] = {
-      description: known === undefined ? line : `${known.description}  \n${line}`,
-      content: { 'application/problem+json': { schema: problemAnswer } },
-    };
-  }
+  addProblems(response, codes);
   const documented: Documented = {
     operationId: op.id,
     summary: op.summary,
@@ -66,5 +77,10 @@ export function operation(op: Operation): Described {
     security: op.scope === null ? [] : [{ ApiKey: [op.scope] }],
     response,
   };
-  return { with: (parts) => ({ config: { scope: op.scope }, schema: { ...documented, ...parts } }) };
+  return {
+    with: (parts) => {
+      if ('params' in parts) addProblems(response, ['uri_too_long']);
+      return { config: { scope: op.scope }, schema: { ...documented, ...parts } };
+    },
+  };
 }

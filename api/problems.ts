@@ -90,6 +90,11 @@ export const problemTypes = {
     title: 'The item was removed',
     help: 'Its access token is erased, or its removal was asked for. Cached rows stay readable; link the account again for more.',
   },
+  request_running: {
+    status: 409,
+    title: 'The same request is still running',
+    help: 'A request with this `Idempotency-Key` has not been answered yet. Repeat it after `Retry-After` seconds: it gets the answer, or runs when the other one has died.',
+  },
   login_required: {
     status: 409,
     title: 'The user has to act at the bank',
@@ -115,6 +120,11 @@ export const problemTypes = {
     title: 'Create mode takes no item',
     help: '`{"mode":"create"}` asks for another item: leave `item_id` out, or ask for update mode.',
   },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'The idempotency key stands for another request',
+    help: 'This `Idempotency-Key` was sent before with another body, with another query, or by a key with other scopes. Send a new one for a new request.',
+  },
   invalid_public_token: {
     status: 422,
     title: 'Plaid does not exchange this public token',
@@ -134,6 +144,11 @@ export const problemTypes = {
     status: 424,
     title: 'Plaid has not fetched the data yet',
     help: 'Plaid reads the bank for the first time, or never succeeded. Repeat the request after `Retry-After` seconds; a webhook tells the service when the data are there.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many requests',
+    help: 'The limit of this API key, or of an address that sent unknown keys, is spent. Repeat the request after `Retry-After` seconds.',
   },
   webhook_keys_busy: {
     status: 429,

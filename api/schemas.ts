@@ -54,6 +54,17 @@ export const webhookParams = id('Id of the stored webhook', anyId);
 export const applicationParams = id('Id of the application', anyId);
 export const keyParams = id('Id of the key (not the key itself)', anyId);
 
+export const idempotencyHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(pattern('^[\\u0021-\\u007e]{1,255}$'), 'must be 1 to 255 visible ASCII characters')
+    .optional()
+    .meta({
+      description: 'Any text of your own, new for each request that is not a repeat: a UUID, say',
+      examples: ['7a0c5a57-1d5f-4a49-9a8b-0f7f4c1b8f0e'],
+    }),
+});
+
 /** Whole numbers in a query: digits only, where `Number` would take `1e2`, ` 5` and the empty text. */
 const digits = (value: unknown): unknown =>
   typeof value === 'string' && /^\d{1,6}$/.test(value) ? Number(value) : value;
@@ -81,24 +92,19 @@ const flag = (description: string) =>
     .default(false)
     .meta({ description, 'x-default': false });
 
-/** A comma-separated list of words, each at most once. */
+/** A comma-separated list of words; what is said twice counts once. */
 const words = <const Words extends readonly [string, ...string[]]>(
+  description: string,
   all: Words,
   absent: Words[number][],
-  description?: string,
 ) =>
   z
     .preprocess(
       (value) => (typeof value === 'string' ? [...new Set(value.split(','))] : value),
-      z.array(z.enum(all)).min(1).max(all.length),
+      z.array(z.enum(all)).min(1),
     )
     .default(absent as never)
-    .meta({
-      style: 'form',
-      explode: false,
-      'x-default': absent,
-      ...(description === undefined ? {} : { description }),
-    });
+    .meta({ description, style: 'form', explode: false, 'x-default': absent });
 
 const statusNames = ['ACTIVE', 'ERROR', 'REMOVED'] as const;
 const transactionStatuses = ['pending', 'posted', 'removed'] as const;
@@ -109,11 +115,11 @@ const format = z
   .meta({ description: "`raw`: Plaid's own objects as received" });
 
 export const itemsQuery = z.strictObject({
-  status: words(statusNames, [...statusNames]),
+  status: words('Items of these only, separated by commas', statusNames, [...statusNames]),
   include: words(
+    "`accounts`: each item's accounts, refined; `logo`: its institution's logo, null where none can be had",
     ['accounts', 'logo'],
     [],
-    "`accounts`: each item's accounts, refined; `logo`: its institution's logo, null where none can be had",
   ),
   ...paging,
 });
@@ -131,7 +137,10 @@ const transactionFilters = {
   from: day('First date, inclusive'),
   to: day('Last date, inclusive; before `from` the list is empty'),
   account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
-  status: words(transactionStatuses, ['pending', 'posted']),
+  status: words('Transactions of these only, separated by commas', transactionStatuses, [
+    'pending',
+    'posted',
+  ]),
   format,
   ...paging,
 };
@@ -167,9 +176,15 @@ export const institutionsQuery = z.strictObject({
 });
 
 export const webhooksQuery = z.strictObject({
-  item_id: shown(256).optional(),
-  verdict: z.enum(['accepted', 'rejected']).optional(),
-  outcome: z.enum(['pending', 'done', 'ignored', 'rejected']).optional(),
+  item_id: shown(256).optional().meta({ description: 'Webhooks of one item' }),
+  verdict: z
+    .enum(['accepted', 'rejected'])
+    .optional()
+    .meta({ description: 'Whether the signature was good' }),
+  outcome: z
+    .enum(['pending', 'done', 'ignored', 'rejected'])
+    .optional()
+    .meta({ description: 'What came of them' }),
   ...paging,
 });
 
@@ -770,17 +785,49 @@ const listedItem = z
   })
   .meta({ id: 'ListedItem', examples: [exampleItem] });
 
-export const itemsAnswer = pageOf(listedItem, aboutItems).meta({ id: 'ItemPage' });
+/** A page with the example of its row. */
+const examplePage = (row: z.ZodType, meta: object) => ({
+  examples: [
+    {
+      data: (row.meta()?.['examples'] as unknown[] | undefined)?.slice(0, 1) ?? [],
+      next_cursor: null,
+      has_more: false,
+      meta,
+    },
+  ],
+});
+
+const aboutExampleItem = {
+  items: [
+    {
+      item_id: exampleItem.item_id,
+      phase: exampleItem.phase,
+      history: exampleItem.history,
+      as_of: exampleItem.last_update_at,
+    },
+  ],
+};
+
+export const itemsAnswer = pageOf(listedItem, aboutItems).meta({
+  id: 'ItemPage',
+  ...examplePage(listedItem, aboutExampleItem),
+});
 export const accountsAnswer = pageOf(z.union([refinedAccount, plaidObject]), aboutItems).meta({
   id: 'AccountPage',
+  ...examplePage(refinedAccount, aboutExampleItem),
 });
 export const transactionsAnswer = pageOf(z.union([refinedTransaction, plaidObject]), aboutItems).meta({
   id: 'TransactionPage',
+  ...examplePage(refinedTransaction, aboutExampleItem),
+});
+export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({
+  id: 'WebhookPage',
+  ...examplePage(webhookAnswer, {}),
 });
 export const institutionsAnswer = pageOf(institutionAnswer, z.object({ as_of: time.nullable() })).meta({
   id: 'InstitutionPage',
+  ...examplePage(institutionAnswer, { as_of: '2026-11-21T02:00:00.000Z' }),
 });
-export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({ id: 'WebhookPage' });
 
 export const problemAnswer = z
   .looseObject({

@@ -1,7 +1,5 @@
-/** A part of an OpenAPI document. */
-type Node = Record<string, unknown>;
-
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null;
+import type { Node } from './examples.js';
+import { addExamples, isNode } from './examples.js';
 
 /** Component names that `root` refers to, directly or through other components. */
 function referredTo(root: unknown, schemas: Node): Set<string> {
@@ -27,6 +25,8 @@ function open(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, child]) => [key, open(child)]));
 }
 
+const titled = (header: string): string => header.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase());
+
 /** zod drops the default of a parameter that it converts, so the schemas say it under a name of their own. */
 function tidyParameter(parameter: Node): Node {
   const {
@@ -37,6 +37,8 @@ function tidyParameter(parameter: Node): Node {
   } = isNode(parameter['schema']) ? parameter['schema'] : {};
   return {
     ...parameter,
+    // Field names of headers are validated in lower case, and known in another.
+    ...(parameter['in'] === 'header' ? { name: titled(String(parameter['name'])) } : {}),
     schema: byDefault === undefined ? schema : { ...schema, default: byDefault },
     ...(style === undefined ? {} : { style }),
     ...(explode === undefined ? {} : { explode }),
@@ -87,5 +89,6 @@ export function tidyOpenapi<Document extends object>(document: Document): Docume
       .filter(([name]) => used.has(name))
       .map(([name, schema]) => [name, open(schema)]),
   );
-  return { ...document, paths: tidy, components: { ...components, schemas } };
+  const examples = addExamples(Object.values(tidy).flatMap(Object.values), schemas);
+  return { ...document, paths: tidy, components: { ...components, schemas, examples } };
 }

@@ -4,6 +4,7 @@ import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
+import { idempotencyStore } from './stores/idempotency.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
 import { miningStore } from './stores/mining.js';
@@ -30,6 +31,7 @@ export function createStores(sql: Sql) {
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers. */
     ...withDatabaseFailures({
       async ping(): Promise<void> {

@@ -17,6 +17,8 @@ const PROVISION_TIMEOUT_MS = 120_000;
 function applicationEnvironment(stack: Stack): Record<string, string> {
   const secrets = keptSecrets(stack.dataDir);
   return {
+    // Nobody else asks here: only a loop that has gone wild should meet the limit.
+    RATE_LIMIT_PER_MINUTE: '60000',
     ...tuningEnvironment,
     DATABASE_URL: stack.urls.database_url,
     TEMPORAL_ADDRESS: stack.urls.temporal_address,

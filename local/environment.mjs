@@ -29,6 +29,7 @@ const TUNING = [
   'PLAID_PRODUCTS',
   'PLAID_COUNTRY_CODES',
   'PACE',
+  'RATE_LIMIT_PER_MINUTE',
 ];
 
 /** What every child process gets: where programs and homes are. Nothing else of a developer's shell leaks into the stack. */

@@ -8,7 +8,14 @@ import { fileURLToPath } from 'node:url';
 import { inherited, npmCli } from './environment.mjs';
 import { countResults } from './testCount.mjs';
 
-const STATIC_CHECKS = ['lint:types', 'lint:code', 'lint:format', 'lint:architecture', 'lint:unused'];
+const STATIC_CHECKS = [
+  'lint:types',
+  'lint:code',
+  'lint:format',
+  'lint:architecture',
+  'lint:unused',
+  'lint:openapi',
+];
 const STATIC_CHECK_TIMEOUT_MS = 10 * 60_000;
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const scratch = mkdtempSync(path.join(tmpdir(), 'sluice-results-'));

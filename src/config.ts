@@ -32,6 +32,9 @@ const list = z
   .string()
   .transform((text) => text.split(',').map((part) => part.trim()))
   .pipe(z.array(z.string().min(1)).min(1));
+const network = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], {
+  error: 'must be addresses or networks such as 10.0.0.0/8, separated by commas',
+});
 const port = z.coerce.number().int().min(0).max(65_535);
 const count = z.coerce.number().int().min(1);
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
@@ -146,6 +149,10 @@ const serverSchema = {
   LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
   ITEM_CHANGE_COOLDOWN: duration.default(0),
+  /** Requests a minute for one API key, in each API process; 0 = no limit. */
+  RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(0).default(1_200),
+  /** Proxies in front of the API whose X-Forwarded-For is believed. */
+  TRUSTED_PROXIES: list.pipe(z.array(network)).optional(),
 };
 const provisionSchema = {
   ADMIN_API_KEY: z.string().min(16),

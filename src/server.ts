@@ -60,7 +60,6 @@ await runProcess(
       live: plaid.live,
       directory: plaid.directory,
       institutions: stores.institutions,
-      limits: { liveReads: config.LIVE_READS },
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
       links: stores.links,
       reads: stores.reads,
@@ -69,6 +68,7 @@ await runProcess(
       numbers: stores.numbers,
       webhooks: stores.webhooks,
       applications: stores.applications,
+      idempotency: stores.idempotency,
       gateway,
       verifier: createWebhookVerifier({ getKey: (kid) => plaid.getWebhookKey(kid) }),
       probes: [
@@ -82,6 +82,8 @@ await runProcess(
       metrics: promMetrics(registry),
       serveMetrics: config.METRICS_PORT === undefined,
       version: version(),
+      trustedProxies: config.TRUSTED_PROXIES,
+      limits: { liveReads: config.LIVE_READS, requestsPerMinute: config.RATE_LIMIT_PER_MINUTE },
     });
     const metricsServer =
       config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);

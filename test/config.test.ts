@@ -51,6 +51,8 @@ describe('a configuration that does not do', () => {
     ['PLAID_PRODUCTS', 'transactions,,auth'],
     ['PUBLIC_URL', secret],
     ['TEMPORAL_TLS', 'yes'],
+    ['RATE_LIMIT_PER_MINUTE', '-1'],
+    ['TRUSTED_PROXIES', '10.0.0.0/8, everybody'],
     ['ADMIN_API_KEY', 'short'],
     ['LIVE_READS', '0'],
     ['ENCRYPTION_KEYS', secret],

@@ -82,6 +82,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       if (mode === 'update' && pick === null) throw new Problem('no_item');
       const { token, item } = await tokenFor(userId, pick);
       await reads.ensureUser(userId);
+      request.answerExpires = token.expiration;
       return {
         link_token: token.link_token,
         expiration: token.expiration,

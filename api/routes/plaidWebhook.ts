@@ -7,6 +7,20 @@ import { operation } from '../operation.js';
 
 const bodyLimit = 1024 * 1024;
 
+const anyWebhook = z.any().meta({
+  description: "Plaid's webhook, any JSON",
+  examples: [
+    {
+      webhook_type: 'TRANSACTIONS',
+      webhook_code: 'SYNC_UPDATES_AVAILABLE',
+      item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr',
+      initial_update_complete: true,
+      historical_update_complete: false,
+      environment: 'production',
+    },
+  ],
+});
+
 const empty = Buffer.alloc(0);
 
 /** Plaid's webhooks. No key: the signature speaks. Lives in a scope of its own, since it needs the bytes as they came. */
@@ -27,7 +41,7 @@ export function plaidWebhookRoute(app: Api, intake: Intake): void {
       'Verified on the bytes of the body before it is read; stored and committed before it is answered; acted on afterwards.',
     tag: 'Webhooks',
     scope: null,
-    answers: { 200: { description: 'Stored', schema: z.object({}) } },
+    answers: { 200: { description: 'Stored', schema: z.object({}).meta({ examples: [{}] }) } },
     problems: [
       'webhook_rejected',
       'payload_too_large',
@@ -36,7 +50,7 @@ export function plaidWebhookRoute(app: Api, intake: Intake): void {
       'webhook_undecided',
       'unavailable',
     ],
-  }).with({ body: z.any().meta({ description: "Plaid's webhook, any JSON" }) });
+  }).with({ body: anyWebhook });
   app.post(
     '/webhooks/plaid',
     {

@@ -14,7 +14,10 @@ declare module 'fastify' {
   }
 }
 
-const text = z.string();
+const metricsText = z
+  .string()
+  .meta({ examples: ['# TYPE sluice_api_signals_waiting gauge\nsluice_api_signals_waiting 0\n'] });
+const pageText = z.string().meta({ examples: [problemPage('not_found')] });
 
 export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits }: RouteContext): void {
   const quiet = <Options extends { config: object }>(options: Options): Options => ({
@@ -83,7 +86,7 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
           summary: 'Metrics for Prometheus',
           tag: 'Service',
           scope: null,
-          answers: { 200: { description: 'Metrics', schema: text, contentType: 'text/plain' } },
+          answers: { 200: { description: 'Metrics', schema: metricsText, contentType: 'text/plain' } },
           problems: ['internal_error'],
         }).with({}),
       ),
@@ -106,9 +109,13 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
       description: 'Where `type` of every error leads.',
       tag: 'Service',
       scope: null,
-      answers: { 200: { description: 'The page', schema: text, contentType: 'text/plain' } },
+      answers: { 200: { description: 'The page', schema: pageText, contentType: 'text/plain' } },
       problems: ['not_found'],
-    }).with({ params: z.object({ code: z.string().meta({ examples: [problemCodes[0]] }) }) }),
+    }).with({
+      params: z.object({
+        code: z.string().meta({ description: 'The `code` of a problem', examples: [problemCodes[0]] }),
+      }),
+    }),
     async (request, reply) => {
       const { code } = request.params;
       if (!isProblemCode(code)) throw new Problem('not_found');

@@ -48,4 +48,7 @@ export const secretContext = {
   publicToken: (tokenHash: string): string => `links/${tokenHash}/public_token`,
   accessToken: (itemId: ItemId): string => `items/${itemId}/access_token`,
   accountNumbers: (itemId: ItemId, accountId: string): string => `account_numbers/${itemId}/${accountId}`,
+  /** A key may hold any visible character, so the parts are told apart as JSON. */
+  answer: (applicationId: string, method: string, path: string, key: string): string =>
+    `idempotency_keys/${JSON.stringify([applicationId, method, path, key])}`,
 } as const;

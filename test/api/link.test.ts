@@ -84,7 +84,7 @@ describe('a link token', () => {
       };
       expect((await ask('user-1')).json()).toEqual({
         link_token: 'link-sandbox-1',
-        expiration: '2026-11-21T11:00:00Z',
+        expiration: '2999-11-21T11:00:00Z',
         mode: 'create',
       });
       expect(plaidCalls).toEqual([{ userId: 'user-1', accessToken: 'access-item-1' }, { userId: 'user-1' }]);

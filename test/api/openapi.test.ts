@@ -51,30 +51,59 @@ describe('the OpenAPI document', () => {
     expect(ids.size).toBe(operationsOf(document).length);
   });
 
-  it('holds only examples that its schemas take', () => {
+  it('has examples for every body that is sent and every answer, and its schemas take each of them', () => {
+    type Example = { value?: unknown; $ref?: string };
+    type Media = { example?: unknown; examples?: Record<string, Example> };
     const components = Object.entries(
       document.components.schemas as Record<string, { examples?: unknown[] }>,
     );
-    let checked = 0;
     for (const [name, { examples = [] }] of components) {
       for (const example of examples) {
-        checked += 1;
         expect([name, faults(`/components/schemas/${name}`, example)]).toEqual([name, []]);
       }
     }
+    const shared = document.components.examples as Record<string, { value: unknown }>;
+    const unused = new Set(Object.keys(shared));
+    const valueOf = ({ value, $ref = '' }: Example): unknown => {
+      const name = $ref.split('/').pop() ?? '';
+      unused.delete(name);
+      return $ref === '' ? value : shared[name]?.value;
+    };
+    const check = (pointer: string, content: Record<string, Media>): void => {
+      for (const [type, media] of Object.entries(content)) {
+        const where = `${pointer}/${escape(type)}`;
+        const examples = [
+          ...(media.example === undefined ? [] : [media.example]),
+          ...Object.values(media.examples ?? {}).map(valueOf),
+        ];
+        expect([where, examples.length > 0]).toEqual([where, true]);
+        for (const example of examples) {
+          expect([where, faults(`${where}/schema`, example)]).toEqual([where, []]);
+        }
+      }
+    };
     for (const { method, path, definition } of operationsOf(document)) {
-      const media = definition.requestBody?.content['application/json'] ?? {};
-      const examples = [
-        ...(media.example === undefined ? [] : [media.example]),
-        ...Object.values(media.examples ?? {}).map((example) => (example as { value: unknown }).value),
-      ];
-      const pointer = `/paths/${escape(path)}/${method.toLowerCase()}/requestBody/content/application~1json/schema`;
-      for (const example of examples) {
-        checked += 1;
-        expect([path, faults(pointer, example)]).toEqual([path, []]);
+      const pointer = `/paths/${escape(path)}/${method.toLowerCase()}`;
+      if (definition.requestBody) check(`${pointer}/requestBody/content`, definition.requestBody.content);
+      for (const [status, response] of Object.entries<any>(definition.responses)) {
+        if (status === '204') continue;
+        check(`${pointer}/responses/${status}/content`, response.content);
+        const named = [...response.description.matchAll(/`(\w+)`: /g)].map(([, code]) => code);
+        if (Number(status) < 400) continue;
+        expect(Object.keys(response.content['application/problem+json'].examples)).toEqual(named);
+        for (const code of named) expect(shared[code]?.value).toMatchObject({ code, status: Number(status) });
       }
     }
-    expect(checked).toBeGreaterThan(15);
+    expect([...unused]).toEqual([]);
+  });
+
+  it('is the one in docs, to the letter', () => {
+    const read = (file: string): string => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+    const { version } = JSON.parse(read('package.json')) as { version: string };
+    const expected = { ...document, info: { ...document.info, version } };
+    // After a change of the API: npm run openapi
+    expect(JSON.parse(read('docs/openapi.json'))).toEqual(expected);
+    expect(read('docs/openapi.json')).toBe(`${JSON.stringify(expected, null, 2)}\n`);
   });
 
   it('is what the answers look like', async () => {

@@ -189,7 +189,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async createLinkToken(request) {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);
-        return { link_token: 'link-sandbox-1', expiration: '2026-11-21T11:00:00Z' };
+        return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
       getItem: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
       resetLogin: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
@@ -419,6 +419,12 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return keyring.get(keyHash) ?? null;
       },
     },
+    // Every request runs: what a key does is asked of the real store, in idempotency.test.ts.
+    idempotency: {
+      begin: async () => ({ kind: 'run' }),
+      finish: async () => true,
+      release: async () => undefined,
+    },
     gateway: {
       link: (tokenHash) => behave.link(tokenHash),
       ping: () => behave.ping(),
@@ -439,7 +445,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     serveMetrics: true,
     version: '1.2.3',
     now: () => behave.now(),
-    limits: { linkMs: 200, plaidMs: 200, askMs: 100, signalMs: 100, intakeMs: 300, drainMs: 300, ...limits },
+    limits: {
+      linkMs: 200,
+      plaidMs: 200,
+      askMs: 100,
+      signalMs: 100,
+      intakeMs: 300,
+      drainMs: 300,
+      requestsPerMinute: 0,
+      ...limits,
+    },
   };
   world.app = buildApp(world.deps);
   return world;

@@ -193,6 +193,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     WORKFLOW_BUNDLE: workflowBundleFile(),
     PLAID_CALLS_PER_SECOND: '0',
     PLAID_FIRST_CALLS_PER_SECOND: '0',
+    // Tests ask as fast as they can.
+    RATE_LIMIT_PER_MINUTE: '0',
     SWEEP_EVERY: 'PT1S',
     SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
     ...options.env,

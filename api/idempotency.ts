@@ -1,0 +1,153 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { secretContext } from '../src/domain/ids.js';
+import type { KeyedRequest, StoredAnswer } from '../src/domain/ports.js';
+import { callerOf } from './auth.js';
+import type { Api, RouteContext } from './deps.js';
+import { loggedError, Problem } from './errors.js';
+import { addProblems } from './operation.js';
+import type { ProblemCode } from './problems.js';
+import { idempotencyHeaders } from './schemas.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** SHA-256 of the body as it came, hex; null without an Idempotency-Key or without a body. */
+    bodyHash: string | null;
+    /** The turn that this request has to finish; null = it has none. */
+    turn: { keyed: KeyedRequest; runner: string } | null;
+    /** Set by a handler whose answer is worth nothing after that moment (ISO). */
+    answerExpires: string | null;
+  }
+}
+
+const keyHeader = 'idempotency-key';
+const methods: ReadonlySet<string> = new Set(['POST', 'PATCH', 'DELETE']);
+/** The running request may answer long before its lease ends. */
+const askAgainMs = 5_000;
+/** Plaid's clock and ours may differ, and a token that dies on its way to the client is of no use. */
+const expiryMarginMs = 60_000;
+/** An entry of the primary key's index holds 2,704 bytes. */
+const longestPath = 1_024;
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** For the parser of bodies: two requests are the same when their bytes are. */
+export function hashBody(request: FastifyRequest, body: string): void {
+  if (body !== '' && request.headers[keyHeader] !== undefined) request.bodyHash = sha256(body);
+}
+
+/** Refusals that rest on what Plaid says at the moment, and not on the request or on what is stored here. */
+const passing: ReadonlySet<ProblemCode> = new Set(['login_required', 'plaid_refused']);
+
+/** Whether the same request would rightly be answered alike tomorrow. What is not final did nothing, or joins when repeated. */
+function isFinal(status: number, problem: ProblemCode | null): boolean {
+  if (status < 200 || status >= 500) return false;
+  if ([401, 403, 408, 429].includes(status)) return false;
+  return problem === null || !passing.has(problem);
+}
+
+function keyedRequestOf(request: FastifyRequest, key: string): KeyedRequest {
+  const caller = callerOf(request);
+  const [path = '/', query = ''] = request.url.split(/\?(.*)/s, 2);
+  return {
+    application_id: caller.application_id,
+    method: request.method,
+    path: path.length > longestPath ? `sha256:${sha256(path)}` : path,
+    key,
+    // The scopes too: an answer may hold what another key of the application must not see (a new key with `numbers`).
+    requestHash: sha256(JSON.stringify([query, request.bodyHash, [...caller.scopes].sort()])),
+  };
+}
+
+const contextOf = ({ application_id, method, path, key }: KeyedRequest): string =>
+  secretContext.answer(application_id, method, path, key);
+
+const storedText = z.object({ headers: z.record(z.string(), z.string()), body: z.string().nullable() });
+/** What the answer says in headers of its own; all others are made for every answer. */
+const keptHeaders = ['location'];
+
+/**
+ * Idempotency-Key for every POST, PATCH and DELETE of the scope that are registered after this. An answer is stored before it
+ * is sent. What runs again after a crash between the work and its answer is the handler: handlers are idempotent themselves.
+ */
+export function idempotency(app: Api, { idempotency: store, secrets, limits }: RouteContext): void {
+  app.decorateRequest('bodyHash', null);
+  app.decorateRequest('turn', null);
+  app.decorateRequest('answerExpires', null);
+
+  app.addHook('onRoute', (route) => {
+    if (![route.method].flat().some((method) => methods.has(method))) return;
+    const response = { ...(route.schema?.response as Record<string, unknown> | undefined) };
+    addProblems(response, ['request_running', 'idempotency_key_reused']);
+    route.schema = { ...route.schema, headers: idempotencyHeaders, response };
+  });
+
+  async function replay(reply: FastifyReply, keyed: KeyedRequest, stored: StoredAnswer) {
+    const { headers, body } = storedText.parse(
+      JSON.parse(await secrets.open(stored.answer, contextOf(keyed))),
+    );
+    reply.code(stored.status).headers(headers).header('idempotency-replayed', 'true');
+    if (stored.contentType !== null) reply.type(stored.contentType);
+    return reply.send(body ?? undefined);
+  }
+
+  app.addHook('preHandler', async (request, reply) => {
+    const key = request.headers[keyHeader];
+    if (typeof key !== 'string' || !methods.has(request.method)) return;
+    const keyed = keyedRequestOf(request, key);
+    const runner = randomUUID();
+    const turn = await store.begin(keyed, runner, limits.leaseMs);
+    switch (turn.kind) {
+      case 'run':
+        request.turn = { keyed, runner };
+        return;
+      case 'replay':
+        return replay(reply, keyed, turn.answer);
+      case 'running':
+        throw new Problem('request_running', { retryAfterMs: Math.min(turn.retryAfterMs, askAgainMs) });
+      case 'reused':
+        throw new Problem('idempotency_key_reused');
+    }
+  });
+
+  async function settle(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+    if (request.turn === null) return;
+    const { keyed, runner } = request.turn;
+    const expires =
+      request.answerExpires === null ? null : Date.parse(request.answerExpires) - expiryMarginMs;
+    // An end that cannot be read may have come already.
+    const lasting = isFinal(reply.statusCode, request.problem) && !Number.isNaN(expires);
+    if (!lasting || (payload != null && typeof payload !== 'string')) return store.release(keyed, runner);
+    const headers = Object.fromEntries(
+      keptHeaders.flatMap((name) => {
+        const value = reply.getHeader(name);
+        return typeof value === 'string' ? [[name, value] as const] : [];
+      }),
+    );
+    const contentType = reply.getHeader('content-type');
+    const answer = await secrets.seal(JSON.stringify({ headers, body: payload ?? null }), contextOf(keyed));
+    const kept = await store.finish(
+      keyed,
+      runner,
+      {
+        status: reply.statusCode,
+        contentType: typeof contentType === 'string' ? contentType : null,
+        answer,
+      },
+      expires === null ? null : new Date(expires).toISOString(),
+    );
+    if (!kept) request.log.warn('answered after the lease, the answer of another run stands');
+  }
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    try {
+      await settle(request, reply, payload);
+    } catch (error) {
+      // The work is done, and its answer true: it goes out. The lease ends by itself, and a repeat runs.
+      request.log.error(loggedError(error), 'answer not stored');
+    } finally {
+      request.turn = null;
+    }
+  });
+}

@@ -1,0 +1,91 @@
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Api } from './deps.js';
+import { Problem } from './errors.js';
+
+/** Counts requests, in the memory of this process. Both throw `rate_limited` when the count is spent. */
+export interface Limiter {
+  /** Before a key is looked up: may this address try one? Keys that were found before are not held up by others' guesses. */
+  beforeLookup(request: FastifyRequest, keyHash: string): void;
+  /** Who has no valid key; `keyHash` is null without any. */
+  stranger(request: FastifyRequest, keyHash: string | null): Promise<void>;
+  /** Who has one; says in headers what is left. */
+  caller(request: FastifyRequest, reply: FastifyReply, keyHash: string): Promise<void>;
+}
+
+const minute = 60_000;
+/** Of keys, and of addresses, that are remembered: the oldest are forgotten first. */
+const remembered = 10_000;
+/** Whoever needs as many tries for a key as a twentieth of its limit is guessing. */
+const strangersShare = 20;
+
+interface Count {
+  max: number;
+  remaining: number;
+  ttlInSeconds: number;
+}
+
+/** The header fields of draft-ietf-httpapi-ratelimit-headers-07. */
+const headersOf = ({ max, remaining, ttlInSeconds }: Count) => ({
+  'ratelimit-limit': String(max),
+  'ratelimit-remaining': String(remaining),
+  'ratelimit-reset': String(ttlInSeconds),
+});
+
+const spent = (count: Count): Problem =>
+  new Problem('rate_limited', { retryAfterMs: count.ttlInSeconds * 1_000, headers: headersOf(count) });
+
+/** Puts `value` last, and drops the first when there are too many. */
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > remembered) map.delete(map.keys().next().value as string);
+}
+
+/** For `app.register`: afterwards `createLimiter` may be called in the scopes of `app`. */
+export const registerRateLimit = (app: Api): void =>
+  void app.register(rateLimit, { global: false, timeWindow: minute, cache: remembered });
+
+/** Counts by API key, and by address (more strictly) who has none: that slows the guessing of keys. 0 = no limit. */
+export function createLimiter(app: Api, requestsPerMinute: number, now: () => number): Limiter {
+  if (requestsPerMinute === 0) {
+    return { beforeLookup: () => undefined, stranger: async () => undefined, caller: async () => undefined };
+  }
+  const byKey = app.createRateLimit({
+    max: requestsPerMinute,
+    keyGenerator: (request) => request.caller?.key_id ?? '',
+  });
+  const byAddress = app.createRateLimit({
+    max: Math.ceil(requestsPerMinute / strangersShare),
+    keyGenerator: (request) => request.ip,
+  });
+  /** Hashes of keys that were found. A hint only: each request looks its key up. */
+  const found = new Map<string, true>();
+  /** Addresses whose tries are spent, until when. */
+  const blocked = new Map<string, number>();
+
+  return {
+    beforeLookup(request, keyHash) {
+      const until = blocked.get(request.ip);
+      if (until === undefined || found.has(keyHash)) return;
+      if (until > now()) throw new Problem('rate_limited', { retryAfterMs: until - now() });
+      blocked.delete(request.ip);
+    },
+
+    async stranger(request, keyHash) {
+      if (keyHash !== null) found.delete(keyHash);
+      const count = await byAddress(request);
+      if (count.isAllowed || !count.isExceeded) return;
+      remember(blocked, request.ip, now() + count.ttl);
+      throw spent(count);
+    },
+
+    async caller(request, reply, keyHash) {
+      remember(found, keyHash, true);
+      const count = await byKey(request);
+      if (count.isAllowed) return;
+      if (count.isExceeded) throw spent(count);
+      void reply.headers(headersOf(count));
+    },
+  };
+}

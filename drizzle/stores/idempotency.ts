@@ -1,0 +1,95 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../src/domain/ports.js';
+import { sealedOf } from '../rows.js';
+import type { Sql } from '../rows.js';
+
+const kept = '24 hours';
+
+interface EntryRow {
+  request_hash: string;
+  status: number | null;
+  content_type: string | null;
+  key_id: string | null;
+  data_key: Uint8Array | null;
+  ciphertext: Uint8Array | null;
+  lease_left_ms: number;
+}
+
+export function idempotencyStore(sql: Sql): IdempotencyStore {
+  const named = ({ application_id, method, path, key }: KeyedRequest) =>
+    sql`application_id = ${application_id} AND method = ${method} AND path = ${path} AND key = ${key}`;
+
+  /** One statement, so that of all who find an entry free, PostgreSQL lets one have it. */
+  async function claim(request: KeyedRequest, runner: string, leaseMs: number): Promise<boolean> {
+    const { application_id, method, path, key, requestHash } = request;
+    const claimed = await sql`
+      INSERT INTO idempotency_keys AS entry (application_id, method, path, key, request_hash, runner, leased_until,
+        expires_at)
+      VALUES (${application_id}, ${method}, ${path}, ${key}, ${requestHash}, ${runner},
+        clock_timestamp() + ${leaseMs} * interval '1 millisecond', clock_timestamp() + ${kept}::interval)
+      ON CONFLICT (application_id, method, path, key) DO UPDATE
+      SET request_hash = excluded.request_hash, runner = excluded.runner, leased_until = excluded.leased_until,
+        status = NULL, content_type = NULL, answer_key_id = NULL, answer_data_key = NULL,
+        answer_ciphertext = NULL, created_at = clock_timestamp(), expires_at = excluded.expires_at
+      WHERE entry.expires_at <= clock_timestamp()
+        OR (entry.status IS NULL AND entry.leased_until <= clock_timestamp()
+          AND entry.request_hash = excluded.request_hash)
+      RETURNING 1`;
+    return claimed.length > 0;
+  }
+
+  function turnOf(row: EntryRow, request: KeyedRequest): KeyedTurn {
+    // Before anything else: another request learns neither the answer nor that it is on its way.
+    if (row.request_hash !== request.requestHash) return { kind: 'reused' };
+    if (row.status === null) return { kind: 'running', retryAfterMs: Math.max(0, row.lease_left_ms) };
+    const answer = sealedOf(row.key_id, row.data_key, row.ciphertext);
+    if (answer === null) throw new Failure('SECRET_UNREADABLE', 'an answer was stored without its body');
+    return { kind: 'replay', answer: { status: row.status, contentType: row.content_type, answer } };
+  }
+
+  return {
+    async begin(request, runner, leaseMs) {
+      // An entry may end between the two statements; then it is free, and asked for again.
+      for (let attempt = 0; attempt < 5; attempt += 1) {
+        if (await claim(request, runner, leaseMs)) return { kind: 'run' };
+        const [row] = await sql<EntryRow[]>`
+          SELECT request_hash, status, content_type, answer_key_id AS key_id, answer_data_key AS data_key,
+            answer_ciphertext AS ciphertext,
+            extract(epoch FROM leased_until - clock_timestamp())::float8 * 1000 AS lease_left_ms
+          FROM idempotency_keys WHERE ${named(request)} AND expires_at > clock_timestamp()`;
+        if (row !== undefined) return turnOf(row, request);
+      }
+      return { kind: 'running', retryAfterMs: 1_000 };
+    },
+
+    async finish(request, runner, { status, contentType, answer }, replayUntil) {
+      const finished = await sql`
+        UPDATE idempotency_keys
+        SET status = ${status}, content_type = ${contentType}, answer_key_id = ${answer.keyId},
+          answer_data_key = ${answer.dataKey}, answer_ciphertext = ${answer.ciphertext},
+          expires_at = least(clock_timestamp() + ${kept}::interval, ${replayUntil}::timestamptz)
+        WHERE ${named(request)} AND runner = ${runner} AND status IS NULL
+        RETURNING 1`;
+      return finished.length > 0;
+    },
+
+    async release(request, runner) {
+      // Not deleted: for a day the key means this request and no other.
+      await sql`
+        UPDATE idempotency_keys SET leased_until = clock_timestamp()
+        WHERE ${named(request)} AND runner = ${runner} AND status IS NULL`;
+    },
+
+    async deleteExpired(limit) {
+      const deleted = await sql`
+        WITH expired AS (
+          SELECT application_id, method, path, key FROM idempotency_keys WHERE expires_at <= clock_timestamp()
+          ORDER BY expires_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM idempotency_keys entry USING expired
+        WHERE entry.application_id = expired.application_id AND entry.method = expired.method
+          AND entry.path = expired.path AND entry.key = expired.key`;
+      return deleted.count;
+    },
+  };
+}
