@@ -11,6 +11,7 @@ afterAll(() => app.close());
 describe('every operation that needs a key', () => {
   it('is known to this test', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
@@ -19,17 +20,23 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/accounts',
       'GET /v1/items/{itemId}/accounts/live',
       'GET /v1/items/{itemId}/balances/live',
+      'GET /v1/items/{itemId}/numbers',
       'GET /v1/items/{itemId}/sync',
       'GET /v1/items/{itemId}/transactions',
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',
       'GET /v1/users/{userId}/transactions',
       'GET /v1/webhooks',
       'GET /v1/webhooks/{id}',
+      'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
       'POST /v1/applications/{id}/keys',
+      'POST /v1/items/{itemId}/relinked',
+      'POST /v1/items/{itemId}/remine',
+      'POST /v1/items/{itemId}/reset-login',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
     ]);

@@ -112,6 +112,7 @@ describe('the OpenAPI document', () => {
     const bodies: Record<string, object> = {
       '/v1/users/{userId}/items': { public_token: 'public-1' },
       '/v1/users/{userId}/link-token': {},
+      '/v1/items/{itemId}': { main_account_id: 'account-1' },
       '/v1/applications': { name: 'a' },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
     };
@@ -120,7 +121,7 @@ describe('the OpenAPI document', () => {
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =
         { '/v1/webhooks/{id}': '/v1/webhooks/webhook-1', '/v1/keys/{id}': '/v1/keys/key-1' }[path] ?? url;
-      const payload = bodies[path] ?? (method === 'POST' ? {} : undefined);
+      const payload = method === 'POST' || method === 'PATCH' ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],
         ['friend', keys.all],

@@ -191,8 +191,15 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.linkToken(request.accessToken);
         return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
-      getItem: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
-      resetLogin: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'not in this world')),
+      getItem: async () => ({
+        item_id: 'item-1',
+        institution_id: null,
+        institution_name: null,
+        error: null,
+        consent_expiration_time: null,
+        last_successful_update: null,
+      }),
+      resetLogin: async () => undefined,
     },
     live: {
       async accounts(token) {
@@ -263,7 +270,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       noteRelinked: async () => undefined,
       requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
-    numbers: { read: async () => null },
+    numbers: { read: async (itemId) => (world.items.has(itemId) ? { numbers: [], withheld: [] } : null) },
     sandbox: true,
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
