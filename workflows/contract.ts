@@ -26,7 +26,7 @@ export const webhookReceived = defineSignal<[{ webhook: WebhookKind }]>('webhook
 export const foundDue = defineSignal('foundDue');
 export const removalRequested = defineSignal('removalRequested');
 export const relinked = defineSignal('relinked');
-export const remineRequested = defineSignal('remineRequested');
+export const remineRequested = defineSignal<[{ number: number }]>('remineRequested');
 export const historyEnded = defineSignal<[{ end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
 export const status = defineQuery<ItemStatus | null>('status');
 

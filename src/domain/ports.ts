@@ -584,7 +584,7 @@ export type ItemSignal =
   | { kind: 'foundDue' }
   | { kind: 'removalRequested' }
   | { kind: 'relinked' }
-  | { kind: 'remineRequested' };
+  | { kind: 'remineRequested'; number: number };
 
 /** What the item workflow answers about itself. */
 export interface ItemStatus {

@@ -45,7 +45,10 @@ function signalOf(signal: ItemSignal) {
     case 'relinked':
       return { signal: relinked, signalArgs: [] as [] };
     case 'remineRequested':
-      return { signal: remineRequested, signalArgs: [] as [] };
+      return {
+        signal: remineRequested,
+        signalArgs: [{ number: signal.number }] as [{ number: number }],
+      };
     case 'webhookReceived':
       return {
         signal: webhookReceived,
@@ -126,21 +129,21 @@ export function createGateway(client: Client): Gateway {
     async signalItem(itemId, userId, signal, deadlineMs = signalWithinMs): Promise<void> {
       try {
         await within(deadlineMs, () =>
-          client.workflow.signalWithStart<(input: ItemInput) => Promise<void>, [{ webhook: string }] | []>(
-            'item',
-            {
-              workflowId: itemWorkflowId(itemId),
-              taskQueue: taskQueues.core,
-              args: [{ itemId }],
-              ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
-              priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
-              staticSummary: `item ${itemId}`,
-              typedSearchAttributes: [
-                { key: keys.item, value: itemId },
-                { key: keys.user, value: userId },
-              ],
-            },
-          ),
+          client.workflow.signalWithStart<
+            (input: ItemInput) => Promise<void>,
+            [{ webhook: string }] | [{ number: number }] | []
+          >('item', {
+            workflowId: itemWorkflowId(itemId),
+            taskQueue: taskQueues.core,
+            args: [{ itemId }],
+            ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
+            priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
+            staticSummary: `item ${itemId}`,
+            typedSearchAttributes: [
+              { key: keys.item, value: itemId },
+              { key: keys.user, value: userId },
+            ],
+          }),
         );
       } catch {
         throw down(`the signal ${signal.kind}`);
