@@ -19,6 +19,7 @@ import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
 import { accessRoutes } from './routes/access.js';
+import { floatRoutes } from './routes/floats.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
 import { serviceRoutes } from './routes/service.js';
@@ -216,6 +217,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       });
       userRoutes(scope, context);
       linkRoutes(scope, context);
+      floatRoutes(scope, context);
       itemRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);

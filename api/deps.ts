@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
+  FloatStore,
   Gateway,
   LinkStore,
   PlaidPort,
@@ -20,6 +21,7 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
+  floats: FloatStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;

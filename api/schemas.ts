@@ -122,6 +122,11 @@ export const transactionsOfUserQuery = z.strictObject({
   ...transactionFilters,
 });
 
+export const floatParams = z.strictObject({
+  ...userParams.shape,
+  floatId: shown(128).meta({ description: "The owner's own id of the float", examples: ['float-7'] }),
+});
+
 export const webhooksQuery = z.strictObject({
   item_id: shown(256).optional(),
   verdict: z.enum(['accepted', 'rejected']).optional(),
@@ -181,6 +186,12 @@ export const linkBody = z
       },
     ],
   });
+
+const floatStatus = z.enum(['active', 'closed']);
+
+export const floatBody = z
+  .strictObject({ status: floatStatus })
+  .meta({ examples: [{ status: 'active' }, { status: 'closed' }] });
 
 export const applicationBody = z
   .strictObject({ name: wellFormed(shown(200)) })
@@ -266,6 +277,25 @@ export const userAnswer = z
   .meta({
     id: 'User',
     examples: [{ user_id: 'user-42', status: 'active', activated_at: '2026-11-20T10:00:00.000Z', items: 1 }],
+  });
+
+export const floatAnswer = z
+  .object({
+    user_id: z.string(),
+    float_id: z.string(),
+    status: floatStatus,
+    occurred_at: time.meta({ description: 'When it became so' }),
+  })
+  .meta({
+    id: 'Float',
+    examples: [
+      {
+        user_id: 'user-42',
+        float_id: 'float-7',
+        status: 'active',
+        occurred_at: '2026-11-21T07:02:09.000Z',
+      },
+    ],
   });
 
 export const linkTokenAnswer = z

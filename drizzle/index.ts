@@ -2,6 +2,7 @@ import { withDatabaseFailures } from './failures.js';
 import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
+import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
 import { miningStore } from './stores/mining.js';
@@ -18,6 +19,7 @@ export function createStores(sql: Sql) {
     mining: withDatabaseFailures(miningStore(sql)),
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
+    floats: withDatabaseFailures(floatStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),

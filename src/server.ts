@@ -59,6 +59,7 @@ await runProcess(
       secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
       links: stores.links,
       reads: stores.reads,
+      floats: stores.floats,
       webhooks: stores.webhooks,
       applications: stores.applications,
       gateway,

@@ -18,6 +18,7 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/transactions',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/items',
       'GET /v1/users/{userId}/transactions',
       'GET /v1/webhooks',
@@ -26,6 +27,7 @@ describe('every operation that needs a key', () => {
       'POST /v1/applications/{id}/keys',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
+      'PUT /v1/users/{userId}/floats/{floatId}',
     ]);
   });
 

@@ -83,10 +83,12 @@ describe('the OpenAPI document', () => {
     const bodies: Record<string, object> = {
       '/v1/users/{userId}/items': { public_token: 'public-1' },
       '/v1/users/{userId}/link-token': {},
+      '/v1/users/{userId}/floats/{floatId}': { status: 'active' },
       '/v1/applications': { name: 'a' },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
+    await world.deps.floats.tell({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
     const seen: string[] = [];
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =

@@ -8,6 +8,7 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
+  FloatView,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -32,6 +33,8 @@ export interface World {
   items: Map<string, ItemView>;
   rows: { accounts: string[]; transactions: string[] };
   links: Map<string, LinkRow>;
+  /** By user and float id. */
+  floats: Map<string, FloatView>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
@@ -126,6 +129,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     ]),
     rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
     links: new Map(),
+    floats: new Map(),
     webhooks: new Map(),
     rejected: [],
     signals: [],
@@ -296,6 +300,19 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
+      },
+    },
+    floats: {
+      async tell({ userId, floatId, status, occurredAt }) {
+        await behave.store();
+        const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
+        const float = { user_id: userId, float_id: floatId, status, occurred_at };
+        world.floats.set(`${userId}/${floatId}`, float);
+        return float;
+      },
+      async get(userId, floatId) {
+        await behave.reads();
+        return world.floats.get(`${userId}/${floatId}`) ?? null;
       },
     },
     applications: {
