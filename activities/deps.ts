@@ -3,12 +3,14 @@ import type {
   Gateway,
   ItemStore,
   LinkStore,
+  LoginStore,
   MiningStore,
   OutboxStore,
   PlaidPort,
   SecretBox,
   StreamPort,
   SweepStore,
+  WebhookStore,
 } from '../src/domain/ports.js';
 import type { Policy } from '../src/domain/policy.js';
 
@@ -22,9 +24,15 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  logins: LoginStore;
+  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'startLink'>;
   policy: Policy;
+  /** At a login: an Item whose last update is older is stale. */
+  staleAfterMs: number;
+  /** As Plaid's webhooks name it. */
+  plaidEnvironment: 'sandbox' | 'production';
   /** Dies here when this crash point was asked for; does nothing otherwise. */
   crashPoint: (name: CrashPoint) => void;
   /** Reports an error that no adapter expected. Class name only reaches Temporal; the log gets the stack. */

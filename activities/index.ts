@@ -2,6 +2,7 @@ import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { itemActivities } from './items.js';
 import { linkActivities } from './link.js';
+import { loginActivities } from './logins.js';
 import { publishActivities } from './publish.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
@@ -13,6 +14,7 @@ export function createActivities(deps: ActivityDeps) {
       ...linkActivities(deps),
       ...itemActivities(deps),
       ...transactionActivities(deps),
+      ...loginActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
     },

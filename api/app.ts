@@ -22,6 +22,7 @@ import { accessRoutes } from './routes/access.js';
 import { floatRoutes } from './routes/floats.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
+import { loginRoutes } from './routes/logins.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -218,6 +219,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       userRoutes(scope, context);
       linkRoutes(scope, context);
       floatRoutes(scope, context);
+      loginRoutes(scope, context);
       itemRoutes(scope, context);
       storedWebhookRoutes(scope, context);
       accessRoutes(scope, context);

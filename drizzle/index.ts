@@ -5,6 +5,7 @@ import { applicationStore } from './stores/applications.js';
 import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
+import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
@@ -20,6 +21,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
+    logins: withDatabaseFailures(loginStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),

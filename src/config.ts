@@ -109,6 +109,7 @@ const workerSchema = {
   WORKER_ROLES: list
     .default(['core', 'plaid'])
     .pipe(z.array(z.enum(['core', 'plaid']), { error: 'must be core, plaid or core,plaid' })),
+  STALE_AFTER: duration.default(24 * 3_600_000),
   UPDATE_TIMEOUT: duration.default(defaultPolicy.updateTimeout),
   /** Calls a second that all workers together make to Plaid; 0 = no limit (for a simulator). */
   PLAID_CALLS_PER_SECOND: z.coerce.number().min(0).default(38),

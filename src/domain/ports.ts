@@ -16,6 +16,7 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from './plaid.js';
+import type { StaleReason } from './staleness.js';
 import type { WebhookKind } from './webhook.js';
 
 // ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,6 +294,34 @@ export interface FloatStore {
   get(userId: string, floatId: string): Promise<FloatView | null>;
 }
 
+// ─── Logins ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the check of one Item at its user's login found. */
+export interface ItemCheck {
+  item_id: string;
+  stale: boolean;
+  /** The webhook that makes the Item update; null when it is not stale. */
+  webhook_id: string | null;
+  /** Why it is stale; of one that is not, the type of the failure that kept us from knowing better, or null. */
+  reason: StaleReason | StepFailure['type'] | null;
+}
+
+export interface LoginStore {
+  /** The user's admitted Items that are healthy and not being removed, in order of linking. */
+  itemsToCheck(userId: string): Promise<string[]>;
+  /**
+   * Decides under the item's lock whether it is stale (`staleReason`), and then stores a synthetic update webhook together
+   * with Plaid's time that it will cover; while another update webhook waits, that one is the answer. `plaidUpdatedAt`:
+   * Plaid's `last_successful_update`, null = not known. Null for an Item that is not to be checked.
+   */
+  settle(check: {
+    itemId: string;
+    staleAfterMs: number;
+    plaidUpdatedAt: string | null;
+    environment: 'sandbox' | 'production';
+  }): Promise<{ reason: StaleReason | null; webhookId: string | null; stored: boolean } | null>;
+}
+
 export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked';
 
 export interface AlertStore {
@@ -443,6 +472,13 @@ export interface Gateway {
   startLink(tokenHash: string, userId: string): Promise<void>;
   /** `signalWithStart` on the item workflow, within `deadlineMs`. */
   signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /**
+   * Starts the check of a user's Items that a login event asks for. A repeat of the event, while it runs or later, does
+   * nothing.
+   */
+  startCheck(eventId: string, userId: string): Promise<void>;
+  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
+  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;

@@ -67,6 +67,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     outbox: stores.outbox,
     alerts: stores.alerts,
     sweeps: stores.sweep,
+    logins: stores.logins,
+    webhooks: stores.webhooks,
     streams: {
       async put(stream, key, data) {
         records.push({ stream, key, events: JSON.parse(Buffer.from(data).toString()) });
@@ -82,6 +84,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     policy: defaultPolicy,
+    staleAfterMs: 86_400_000,
+    plaidEnvironment: 'sandbox',
     crashPoint(name) {
       if (world.crashAt !== name) return;
       world.crashAt = null;

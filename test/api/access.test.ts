@@ -27,6 +27,7 @@ describe('every operation that needs a key', () => {
       'POST /v1/applications/{id}/keys',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
+      'POST /v1/users/{userId}/logins',
       'PUT /v1/users/{userId}/floats/{floatId}',
     ]);
   });

@@ -140,7 +140,8 @@ describe('a query that is refused', () => {
       const unknown = { in: 'query', pointer: '/unknown', detail: 'is not known here' };
       expect([method, url, answer.statusCode]).toEqual([method, url, 400]);
       // Where the body is wrong as well, that may be named instead.
-      if (method !== 'POST' && method !== 'PUT') expect([url, answer.json().errors]).toEqual([url, [unknown]]);
+      if (method !== 'POST' && method !== 'PUT')
+        expect([url, answer.json().errors]).toEqual([url, [unknown]]);
     }
   });
 

@@ -9,6 +9,7 @@ import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
   FloatView,
+  ItemCheck,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -48,6 +49,7 @@ export interface World {
     signal: () => Promise<void>;
     link: (tokenHash: string) => Promise<LinkOutcome | null>;
     ping: () => Promise<void>;
+    check: (userId: string) => Promise<ItemCheck[] | null>;
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
@@ -144,6 +146,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     signal: async () => undefined,
     link: async () => ({ kind: 'linked', item_id: 'item-1', replaces: null, warnings: [] }),
     ping: async () => undefined,
+    check: async () => [],
     status: async () => null,
     reads: async () => undefined,
     linkToken: async () => undefined,
@@ -342,6 +345,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     gateway: {
       link: (tokenHash) => behave.link(tokenHash),
       ping: () => behave.ping(),
+      checkUser: (userId) => behave.check(userId),
       itemStatus: () => behave.status(),
       async signalItem(itemId, userId, signal) {
         await behave.signal();
@@ -359,7 +363,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     serveMetrics: true,
     version: '1.2.3',
     now: () => behave.now(),
-    limits: { linkMs: 200, plaidMs: 200, askMs: 100, signalMs: 100, intakeMs: 300, drainMs: 300, ...limits },
+    limits: {
+      linkMs: 200,
+      checkMs: 200,
+      plaidMs: 200,
+      askMs: 100,
+      signalMs: 100,
+      intakeMs: 300,
+      drainMs: 300,
+      ...limits,
+    },
   };
   world.app = buildApp(world.deps);
   return world;
