@@ -10,6 +10,7 @@ import { miningStore } from './stores/mining.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
 import { sweepStore } from './stores/sweep.js';
+import { userEventStore } from './stores/userEvents.js';
 import { webhookStore } from './stores/webhooks.js';
 
 /** All stores on one pool of connections. Their methods reject with Failures. */
@@ -22,6 +23,7 @@ export function createStores(sql: Sql) {
     alerts: withDatabaseFailures(alertStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
+    userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
