@@ -102,7 +102,10 @@ const pace = z.strictObject({
   continueAfter: count,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 });
-const crashPoint = /^[a-zA-Z.]+(:[1-9]\d*)?$/;
+const crashPoint = z
+  .string()
+  .regex(/^[a-zA-Z.]+(:[1-9]\d*)?$/, { error: 'must be NAME or NAME:n' })
+  .optional();
 const workerSchema = {
   /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
@@ -130,14 +133,27 @@ const workerSchema = {
     // JSON knows no undefined: what is there is a value.
     .transform((given) => given as Partial<Policy>)
     .default({}),
-  SLUICE_CRASH_AT: z.string().regex(crashPoint, { error: 'must be NAME or NAME:n' }).optional(),
+  SLUICE_CRASH_AT: crashPoint,
 };
 const serverSchema = {
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
   ADMIN_API_KEY: z.string().min(16),
 };
+const streamName = z.string().regex(/^[a-zA-Z0-9_.-]{1,128}$/, { error: 'must be the name of a stream' });
+const listenerSchema = {
+  AWS_REGION: z.string().min(1),
+  KINESIS_ENDPOINT: z.url().optional(),
+  USER_EVENTS_STREAM: streamName,
+  /** How long a shard stays with a listener that says nothing more. */
+  USER_EVENTS_LEASE: duration
+    .default(20_000)
+    .refine((leaseMs) => leaseMs >= 1_000, { error: 'must be a second at least' }),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  SLUICE_CRASH_AT: crashPoint,
+};
 const provisionSchema = {
+  USER_EVENTS_STREAM: streamName.optional(),
   ADMIN_API_KEY: z.string().min(16),
   SWEEP_EVERY: duration.default(60_000),
   SWEEP_GRACE: duration.default(180_000),
@@ -160,6 +176,12 @@ const schemas = {
     ...streamsSchema,
     ...processSchema,
     ...workerSchema,
+  }),
+  listener: z.object({
+    ...databaseSchema,
+    ...temporalSchema,
+    ...processSchema,
+    ...listenerSchema,
   }),
   provision: z.object({
     ...databaseSchema,
@@ -191,7 +213,10 @@ export function loadConfig<Name extends ProcessName>(
         const variable = String(issue.path[0]);
         return `  ${variable}: ${present[variable] === undefined ? 'is missing' : issue.message}`;
       });
-  if (name !== 'provision') problems.push(...plaidProblems(present));
+  if (name === 'server' || name === 'worker') problems.push(...plaidProblems(present));
+  if (present['SLUICE_CRASH_AT'] && present['PLAID_ENV'] === 'production') {
+    problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
+  }
   if (problems.length > 0) {
     throw new ConfigError(
       `The environment of the ${name} process does not do:\n${[...new Set(problems)].join('\n')}\n` +
@@ -211,9 +236,6 @@ function plaidProblems(environment: Record<string, string | undefined>): string[
   if (environment['PLAID_ENV'] && environment['PLAID_BASE_URL']) {
     problems.push('  PLAID_BASE_URL: give it or PLAID_ENV, not both');
   }
-  if (environment['SLUICE_CRASH_AT'] && environment['PLAID_ENV'] === 'production') {
-    problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
-  }
   return problems;
 }
 
@@ -229,7 +251,7 @@ export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID
 }
 
 /** How to reach Temporal, as configured. */
-export function temporalOptions(config: Config<'provision'> | Config<'server'> | Config<'worker'>) {
+export function temporalOptions(config: Config<ProcessName>) {
   return {
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,

@@ -29,7 +29,7 @@ export function userEventStore(sql: Sql): UserEventStore {
       const [claimed] = await sql<{ checkpoint: string | null }[]>`
         UPDATE user_event_shards SET owner = ${owner}, leased_until = ${until(leaseMs)}
         WHERE stream = ${stream} AND shard_id = ${shardId} AND finished_at IS NULL
-          AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from})
+          AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from} OR owner = ${owner})
         RETURNING checkpoint`;
       return claimed ?? null;
     },

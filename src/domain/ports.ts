@@ -353,7 +353,7 @@ export interface UserEventStore {
   /** Takes down shards that are not known yet. */
   note(stream: string, shards: StreamShard[]): Promise<void>;
   leases(stream: string): Promise<ShardLease[]>;
-  /** Null when somebody else was faster, or the shard was finished meanwhile. */
+  /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be claimed again. */
   claim(
     stream: string,
     claim: LeaseClaim,

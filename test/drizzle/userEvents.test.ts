@@ -50,6 +50,7 @@ describe('a shard', () => {
 
   it('is not taken while its lease runs, unless from the owner that was seen', async () => {
     const stream = await leased();
+    expect(await store().claim(stream, { shardId: 's', from: null }, 'me', minute)).not.toBeNull();
     const claim = (from: string | null) => store().claim(stream, { shardId: 's', from }, 'other', minute);
     expect(await claim(null)).toBeNull();
     expect(await claim('somebody')).toBeNull();
