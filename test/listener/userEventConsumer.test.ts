@@ -139,16 +139,16 @@ describe('a listener', () => {
       if (failures % 3 !== 0) throw new Failure('RATE_LIMITED', 'slower');
     };
     bench.reading = failing;
-    const { checkpoint, claim } = world.stores.userEvents;
+    const { userEvents } = world.stores;
     bench.start('me', {
       store: {
         checkpoint: async (...args) => {
           failing();
-          return checkpoint(...args);
+          return userEvents.checkpoint(...args);
         },
         claim: async (...args) => {
           failing();
-          return claim(...args);
+          return userEvents.claim(...args);
         },
       },
     });
@@ -191,7 +191,7 @@ describe('a listener', () => {
   it('reads on under a lease of its own whose reader has met a failure', async () => {
     bench.shard('s');
     bench.put('s', login('a'));
-    const { checkpoint } = world.stores.userEvents;
+    const { userEvents } = world.stores;
     let lost = 0;
     bench.start('me', {
       leaseMs: 1_000,
@@ -199,7 +199,7 @@ describe('a listener', () => {
         checkpoint: async (...args) => {
           lost += 1;
           // Written, but the answer says no: as when the first of two tries has lost its answer.
-          return (await checkpoint(...args)) && lost > 1;
+          return (await userEvents.checkpoint(...args)) && lost > 1;
         },
       },
     });
