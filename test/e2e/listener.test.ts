@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { openKinesisClient } from '../../src/clients/kinesisClient.js';
+import { testStack } from '../stack/testStack.js';
+import { startCuttableProxy } from './cuttableProxy.js';
 import { change, minedItem, truthOf } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth, untilQuiet } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';
@@ -265,7 +268,31 @@ describe('a listener', () => {
     },
   );
 
+  it('waits while Temporal is down, and then acts on every login', async () => {
+    await listener.stop();
+    const temporal = await startCuttableProxy(testStack().temporal_address);
+    try {
+      listener = await system.startListener({ TEMPORAL_ADDRESS: temporal.address });
+      temporal.cut();
+      const logins = Array.from({ length: 4 }, () => login('logs-in'));
+      await put(...logins, event('float.opened', 'meanwhile', { float_id: 'f' }));
+      await until(async () => (await floatOf('meanwhile', 'f')) === 'active');
+      await until(() => readFileSync(listener.process.logFile, 'utf8').includes('"trying again"'));
+      const mine = async () =>
+        (await checked()).filter((id) => logins.some(({ event_id }) => id === `login/${event_id}`));
+      expect(await mine()).toEqual([]);
+      temporal.restore();
+      await until(async () => (await mine()).length === logins.length);
+    } finally {
+      temporal.restore();
+      await listener.stop();
+      await temporal.close();
+    }
+  });
+
   it('stops cleanly and leaves a healthy system behind', async () => {
+    listener = await system.startListener();
+    await until(async () => (await leases()).every(({ owner }) => owner !== null));
     await listener.stop();
     expect(listener.process.exit()).toEqual({ code: 0, signal: null });
     expect((await leases()).map(({ owner }) => owner)).toEqual([null, null]);
