@@ -215,6 +215,11 @@ export const problemTypes = {
     title: 'The item is still being linked',
     help: 'Linking goes on. Repeat the request with the same public token: it joins and gets the outcome.',
   },
+  login_check_pending: {
+    status: 504,
+    title: 'The check of the login still runs',
+    help: 'It goes on, and items that it finds stale are updated. There is no need to repeat the request.',
+  },
   plaid_timeout: {
     status: 504,
     title: 'Plaid did not answer in time',

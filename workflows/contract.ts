@@ -43,6 +43,12 @@ export interface PageHistoryInput {
 export type RemineItemInput = PageHistoryInput;
 export const progress = defineQuery<MiningRun>('progress');
 
+export interface CheckUserInput {
+  userId: string;
+  /** How long Plaid may take for an Item, in milliseconds; null = as long as usual. */
+  answerWithinMs: number | null;
+}
+
 export interface SweepInput {
   /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */
   graceMs: number;

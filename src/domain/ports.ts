@@ -17,6 +17,8 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from './plaid.js';
+import type { LeaseClaim, ShardLease } from './shardLeases.js';
+import type { StaleReason } from './staleness.js';
 import type { WebhookKind } from './webhook.js';
 
 // ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -395,7 +397,117 @@ export interface NumbersStore {
   } | null>;
 }
 
-export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked';
+// ─── Floats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type FloatStatus = 'active' | 'closed';
+
+/** A short-term advance to a user, owned by another service. */
+export interface FloatView {
+  user_id: string;
+  float_id: string;
+  status: FloatStatus;
+  /** When it became so, by its owner's clock, ISO 8601. */
+  occurred_at: string;
+}
+
+export interface FloatStore {
+  /**
+   * Takes down what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two words of the
+   * same moment `closed`. Returns the float as it stands. The user need not exist; one who does is locked meanwhile.
+   */
+  tell(word: {
+    userId: string;
+    floatId: string;
+    status: FloatStatus;
+    occurredAt: string | null;
+  }): Promise<FloatView>;
+  get(userId: string, floatId: string): Promise<FloatView | null>;
+}
+
+// ─── Logins ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the check of one Item at its user's login found. */
+export interface ItemCheck {
+  item_id: string;
+  stale: boolean;
+  /** The webhook that makes the Item update; null when it is not stale. */
+  webhook_id: string | null;
+  /** Why it is stale; of one that is not, the type of the failure that kept us from knowing better, or null. */
+  reason: StaleReason | StepFailure['type'] | null;
+}
+
+export interface LoginStore {
+  /** The user's admitted Items that are healthy and not being removed, in order of linking. */
+  itemsToCheck(userId: string): Promise<string[]>;
+  /**
+   * Decides under the item's lock whether it is stale (`staleReason`), and then stores a synthetic update webhook together
+   * with Plaid's time that it will cover; while another update webhook waits, that one is the answer. `plaidUpdatedAt`:
+   * Plaid's `last_successful_update`, null = not known. Null for an Item that is not to be checked.
+   */
+  settle(check: {
+    itemId: string;
+    staleAfterMs: number;
+    plaidUpdatedAt: string | null;
+    environment: 'sandbox' | 'production';
+  }): Promise<{ reason: StaleReason | null; webhookId: string | null; stored: boolean } | null>;
+}
+
+// ─── The stream of user events ──────────────────────────────────────────────────────────────────────────────────────
+
+export interface StreamShard {
+  shardId: string;
+  /** The shards that it came from by a split or a merge; they may be gone from the stream. */
+  parents: string[];
+}
+
+export interface StreamRecord {
+  sequenceNumber: string;
+  data: Uint8Array;
+}
+
+export interface ShardReader {
+  /** The next records, oldest first; none when there is nothing new. `ended`: the shard is closed and this was its end. */
+  next(): Promise<{ records: StreamRecord[]; ended: boolean; behindMs: number }>;
+}
+
+export interface UserEventStream {
+  /** Every shard that the stream still has, closed ones too. */
+  shards(): Promise<StreamShard[]>;
+  /** Reads a shard from behind the record `after`, or from the oldest record; nothing is asked before the first `next`. */
+  open(shardId: string, after: string | null): ShardReader;
+}
+
+/** How far each shard of a stream was read, and who reads it. A lease is a promise by the database's clock. */
+export interface UserEventStore {
+  /** Takes down shards that are not known yet. */
+  note(stream: string, shards: StreamShard[]): Promise<void>;
+  leases(stream: string): Promise<ShardLease[]>;
+  /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be claimed again. */
+  claim(
+    stream: string,
+    claim: LeaseClaim,
+    owner: string,
+    leaseMs: number,
+  ): Promise<{ checkpoint: string | null } | null>;
+  /** Which of the shards are still the owner's; those have their lease anew. */
+  renew(stream: string, shardIds: string[], owner: string, leaseMs: number): Promise<string[]>;
+  /** Moves the checkpoint `from` → `to`; false when the lease is lost or the checkpoint is another. */
+  checkpoint(
+    stream: string,
+    shardId: string,
+    owner: string,
+    from: string | null,
+    to: string,
+  ): Promise<boolean>;
+  /** The shard was read to its end; false when the lease is lost. */
+  finish(stream: string, shardId: string, owner: string): Promise<boolean>;
+  /** Gives up every lease of the owner. */
+  release(stream: string, owner: string): Promise<void>;
+  /** Keeps a record that is no event (the first 4 KiB), with an alert. Once per record. */
+  park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
+}
+
+export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked' | 'event_parked';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -608,6 +720,13 @@ export interface Gateway {
   startLink(tokenHash: string, userId: string): Promise<void>;
   /** `signalWithStart` on the item workflow, within `deadlineMs`. */
   signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /**
+   * Starts the check of a user's Items that a login event asks for. A repeat of the event, while it runs or later, does
+   * nothing.
+   */
+  startCheck(eventId: string, userId: string): Promise<void>;
+  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
+  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;

@@ -741,6 +741,18 @@ describe('the directory of institutions', () => {
   });
 });
 
+describe('a login', () => {
+  it('finds its user’s Items, and calls a stale one so with one webhook, also when it runs again', async () => {
+    const { itemId } = await world.linkedItem('login-user');
+    const found = { itemIds: [itemId] };
+    expect(await twice('listItemsToCheck', { userId: 'login-user' })).toEqual([found, found]);
+    await world.sql`UPDATE items SET admitted_at = admitted_at - interval '2 days' WHERE item_id = ${itemId}`;
+    const [first, second] = await twice('checkStaleness', { itemId });
+    expect(first).toMatchObject({ stale: true, reason: 'last_update_old' });
+    expect(second).toEqual({ ...first, reason: 'update_waiting' });
+  });
+});
+
 describe('at the edge', () => {
   it('nothing of a foreign error reaches Temporal but its class', async () => {
     const { tokenHash } = await world.receive();

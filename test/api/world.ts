@@ -8,7 +8,9 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
+  FloatView,
   InstitutionView,
+  ItemCheck,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -34,6 +36,8 @@ export interface World {
   rows: { accounts: string[]; transactions: string[] };
   links: Map<string, LinkRow>;
   logos: Map<string, string>;
+  /** By user and float id. */
+  floats: Map<string, FloatView>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
@@ -47,6 +51,7 @@ export interface World {
     signal: () => Promise<void>;
     link: (tokenHash: string) => Promise<LinkOutcome | null>;
     ping: () => Promise<void>;
+    check: (userId: string) => Promise<ItemCheck[] | null>;
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
@@ -146,6 +151,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
     links: new Map(),
     logos: new Map(),
+    floats: new Map(),
     webhooks: new Map(),
     rejected: [],
     signals: [],
@@ -160,6 +166,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     signal: async () => undefined,
     link: async () => ({ kind: 'linked', item_id: 'item-1', replaces: null, warnings: [] }),
     ping: async () => undefined,
+    check: async () => [],
     status: async () => null,
     reads: async () => undefined,
     linkToken: async () => undefined,
@@ -402,6 +409,19 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return webhook === undefined ? null : storedView(webhookId, webhook);
       },
     },
+    floats: {
+      async tell({ userId, floatId, status, occurredAt }) {
+        await behave.store();
+        const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
+        const float = { user_id: userId, float_id: floatId, status, occurred_at };
+        world.floats.set(`${userId}/${floatId}`, float);
+        return float;
+      },
+      async get(userId, floatId) {
+        await behave.reads();
+        return world.floats.get(`${userId}/${floatId}`) ?? null;
+      },
+    },
     applications: {
       async create(name) {
         await behave.store();
@@ -435,6 +455,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     gateway: {
       link: (tokenHash) => behave.link(tokenHash),
       ping: () => behave.ping(),
+      checkUser: (userId) => behave.check(userId),
       itemStatus: () => behave.status(),
       async signalItem(itemId, userId, signal) {
         await behave.signal();
@@ -454,6 +475,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     now: () => behave.now(),
     limits: {
       linkMs: 200,
+      checkMs: 200,
       plaidMs: 200,
       askMs: 100,
       signalMs: 100,
