@@ -258,7 +258,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);
       numberRoutes(scope, context);
-      storedWebhookRoutes(scope, context);
+      storedWebhookRoutes(scope, context, signals);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

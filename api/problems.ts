@@ -85,6 +85,11 @@ export const problemTypes = {
     title: 'The user has an active float',
     help: 'The item is needed until the float is closed. Close the float first, or remove the item with `force=true` and a key of scope `admin`.',
   },
+  replay_refused: {
+    status: 409,
+    title: 'The webhook cannot be replayed',
+    help: 'It was rejected, or it is a TRANSACTIONS_REMOVED that was acted on: it carries no time, and might name what has come back since. Ask for a remine of the item instead.',
+  },
   item_removed: {
     status: 409,
     title: 'The item was removed',

@@ -163,6 +163,11 @@ export interface WebhookStore {
   releaseSignal(webhookId: string): Promise<void>;
   page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
   get(webhookId: string): Promise<StoredWebhook | null>;
+  /**
+   * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
+   * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   */
+  replay(webhookId: string): Promise<{ webhookId: string } | 'not_found' | 'rejected' | 'acted_on'>;
 }
 
 export interface WebhookFilter {
@@ -296,7 +301,9 @@ export interface ItemStore {
   /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
   markHealthy(itemId: string): Promise<void>;
   /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
-  itemWebhooks(itemId: string): Promise<{ broken: boolean; webhooks: { webhookId: string; body: string }[] }>;
+  itemWebhooks(
+    itemId: string,
+  ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
   /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
   settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
   /**

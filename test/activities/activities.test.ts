@@ -427,6 +427,13 @@ describe('webhooks about the Item itself', () => {
     });
     await world.stores.items.markHealthy(item.itemId);
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
+
+    // Replayed by an operator it tells of the past: Plaid is asked.
+    const again = await world.stores.webhooks.replay(ids[3] as string);
+    expect(again).toEqual({ webhookId: expect.any(String) });
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    const { webhookId } = again as { webhookId: string };
+    expect(await outcomes([webhookId])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
   });
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {

@@ -122,7 +122,11 @@ describe('the OpenAPI document', () => {
     const seen: string[] = [];
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =
-        { '/v1/webhooks/{id}': '/v1/webhooks/webhook-1', '/v1/keys/{id}': '/v1/keys/key-1' }[path] ?? url;
+        {
+          '/v1/webhooks/{id}': '/v1/webhooks/webhook-1',
+          '/v1/webhooks/{id}/replay': '/v1/webhooks/webhook-1/replay',
+          '/v1/keys/{id}': '/v1/keys/key-1',
+        }[path] ?? url;
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],

@@ -381,6 +381,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.webhooks.set(webhookId, webhook);
         return { webhookId };
       },
+      async replay(webhookId) {
+        const webhook = world.webhooks.get(webhookId);
+        if (webhook === undefined) return 'not_found';
+        const replayed = `webhook-${world.webhooks.size + 1}`;
+        world.webhooks.set(replayed, { ...webhook, source: 'replay' });
+        return { webhookId: replayed };
+      },
       async storeRejected(webhook) {
         await behave.store();
         world.rejected.push(webhook);
