@@ -597,6 +597,24 @@ describe('publishing', () => {
     expect(item).toEqual({ unsent_since: null });
   });
 
+  it('publish reads on while it sends, and neither skips nor repeats where two reads meet', async () => {
+    const item = await world.linkedItem();
+    const many = Array.from({ length: 2_300 }, (_, n) => transaction(`many-${n}`));
+    item.page('', 'c1', { added: many });
+    await world.run.minePage(mine(item, 'u1'));
+    // Refined records are ahead: another publisher has sent some of them.
+    await world.sql`
+      INSERT INTO outbox_marks (item_id, record, form, sent) VALUES (${item.itemId}, 'transaction', 'refined', 1200)`;
+    expect(await world.run.publish({ itemId: item.itemId })).toEqual({ done: true });
+    const [first, last] = [sequencesOn('raw-accounts', item.itemId).length + 1, 2_300];
+    const raw = sequencesOn('raw-transactions', item.itemId);
+    expect([raw.length, raw[0]]).toEqual([last, first]);
+    expect(raw).toEqual(raw.map((_, n) => first + n));
+    const refined = sequencesOn('refined-transactions', item.itemId);
+    expect(refined).toEqual(refined.map((_, n) => 1201 + n));
+    expect(refined.at(-1)).toBe(raw.at(-1));
+  });
+
   it('publish killed around the put sends again what it cannot know of, never less', async () => {
     for (const point of ['publish.beforePut', 'publish.afterPut', 'publish.afterMark'] as const) {
       const { itemId } = await minedItem();
