@@ -16,6 +16,7 @@ import { loggedError, Problem, problemOf } from './errors.js';
 import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { createLiveReads } from './liveReads.js';
+import { registerFigures } from './figures.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
@@ -148,6 +149,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   });
 
   const metrics = apiMetrics(deps.metrics, () => signals.waiting());
+  registerFigures(deps.metrics, deps.figures, deps.now ?? Date.now);
   const onFailure = (error: unknown): void =>
     deps.logger.warn(loggedError(error), 'background work of intake failed');
   const signals = createSignalQueue(

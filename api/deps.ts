@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
+  FiguresStore,
   FloatStore,
   Gateway,
   InstitutionStore,
@@ -40,6 +41,7 @@ export interface ApiDeps {
   idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
+  figures: FiguresStore;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];

@@ -5,6 +5,7 @@ import { applicationStore } from './stores/applications.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { figuresStore } from './stores/figures.js';
 import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
@@ -29,6 +30,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
+    figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
     userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),

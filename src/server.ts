@@ -55,6 +55,7 @@ await runProcess(
       commands: stores.itemCommands,
       numbers: stores.numbers,
       floats: stores.floats,
+      figures: stores.figures,
       webhooks: stores.webhooks,
       applications: stores.applications,
       idempotency: stores.idempotency,

@@ -476,6 +476,20 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       { name: 'temporal', check: async () => undefined },
     ],
     logger: pino({ level: 'debug' }, { write: (line: string) => void world.logged.push(line) }),
+    figures: {
+      async read() {
+        await behave.reads();
+        return {
+          items: [{ status: 'ACTIVE', history: 'complete', count: 2 }],
+          unsentItems: 1,
+          oldestUnsentSeconds: 7,
+          pendingWebhooks: 3,
+          oldestPendingWebhookSeconds: 9,
+          overdueItems: 0,
+          alerts: [],
+        };
+      },
+    },
     metrics: promMetrics(new Registry()),
     serveMetrics: true,
     version: '1.2.3',
