@@ -3,32 +3,10 @@ import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../src/dom
 import { nextStep, reduce, stateFrom } from '../../src/domain/item.js';
 import type { PageResult, RunEnd, UpdateOutcome } from '../../src/domain/mining.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
+import { itemSnapshot as snapshot } from './itemSnapshot.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const policy = defaultPolicy;
-
-const snapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
-  itemId: 'ItemA',
-  userId: 'u1',
-  institutionId: 'ins_1',
-  removed: false,
-  broken: false,
-  history: 'none',
-  hasCursor: false,
-  nextDueAt: null,
-  removalRequested: false,
-  numbersDue: false,
-  unsent: false,
-  webhooksWaiting: 0,
-  removalsWaiting: 0,
-  historyRunning: false,
-  remineRunning: false,
-  itemWebhooksWaiting: 0,
-  segmentDue: false,
-  remineRequested: false,
-  remines: 0,
-  ...changes,
-});
 
 const outcome = (changes: Partial<UpdateOutcome> = {}): UpdateOutcome => ({
   added: 3,
