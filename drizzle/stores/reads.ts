@@ -75,7 +75,8 @@ export function readStore(sql: Sql): ReadStore {
     WHEN i.cursor <> '' THEN 'idle' ELSE 'created' END`;
   const itemColumns = sql`i.item_id, i.user_id, ${status} AS status, ${phase} AS phase, i.institution_id,
     i.institution_name, i.main_account_id, i.error_type, i.error_code, i.error_since, i.history, i.last_update_at,
-    (SELECT max(w.received_at) FROM webhooks w WHERE w.item_id = i.item_id AND w.verdict = 'accepted')
+    (SELECT max(w.received_at) FROM webhooks w
+      WHERE w.item_id = i.item_id AND w.verdict = 'accepted' AND w.source = 'plaid')
       AS last_webhook_at,
     i.consent_expires_at, i.new_accounts_available, i.created_at, i.created_at::text AS created_key, i.removed_at`;
 

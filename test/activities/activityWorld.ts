@@ -82,6 +82,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     sweeps: stores.sweep,
+    logins: stores.logins,
+    webhooks: stores.webhooks,
     streams: {
       async put(stream, key, data) {
         records.push({ stream, key, events: JSON.parse(Buffer.from(data).toString()) });
@@ -98,6 +100,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     policy: defaultPolicy,
+    staleAfterMs: 86_400_000,
+    plaidEnvironment: 'sandbox',
     crashPoint(name) {
       if (world.crashAt !== name) return;
       world.crashAt = null;

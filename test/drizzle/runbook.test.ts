@@ -16,6 +16,7 @@ const alertKinds: Record<AlertKind, true> = {
   link_outcome_unknown: true,
   row_parked: true,
   record_parked: true,
+  event_parked: true,
 };
 
 let world: World;
