@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { launch, logTail } from './childProcess.js';
 import { tuningEnvironment } from './environment.mjs';
 import { answersOk, type ServiceSpec } from './service.js';
+import { plaidEnvironment, type PlaidSandbox } from './plaidSandbox.js';
 import { keptSecrets } from './secrets.js';
 import { SetupFailure } from './setupFailure.mjs';
 import type { Stack } from './stack.js';
@@ -15,7 +16,7 @@ const METRICS = { api: 'apiMetrics', worker: 'workerMetrics', listener: 'listene
 const PROVISION_TIMEOUT_MS = 120_000;
 
 /** Environment of the production processes (docs/contract: environment), pointed at the local stack. */
-function applicationEnvironment(stack: Stack): Record<string, string> {
+function applicationEnvironment(stack: Stack, sandbox: PlaidSandbox | undefined): Record<string, string> {
   const secrets = keptSecrets(stack.dataDir);
   return {
     // Nobody else asks here: only a loop that has gone wild should meet the limit.
@@ -24,10 +25,10 @@ function applicationEnvironment(stack: Stack): Record<string, string> {
     DATABASE_URL: stack.urls.database_url,
     TEMPORAL_ADDRESS: stack.urls.temporal_address,
     TEMPORAL_NAMESPACE: 'default',
-    PLAID_BASE_URL: stack.urls.simulator_url,
-    PLAID_CLIENT_ID: secrets.plaidClientId,
-    PLAID_SECRET: secrets.plaidSecret,
-    PUBLIC_URL: apiUrl(stack),
+    ...plaidEnvironment(
+      { simulatorUrl: stack.urls.simulator_url, apiUrl: apiUrl(stack), ...secrets },
+      sandbox,
+    ),
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
@@ -46,7 +47,7 @@ export function apiUrl(stack: Stack): string {
 }
 
 /** API, worker and listener as they run in production: plain Node, TypeScript by tsx, one process each. */
-export function applicationService(name: Application, stack: Stack): ServiceSpec {
+export function applicationService(name: Application, stack: Stack, sandbox?: PlaidSandbox): ServiceSpec {
   const logFile = stack.logFile(name);
   let before = 0;
   return {
@@ -60,7 +61,7 @@ export function applicationService(name: Application, stack: Stack): ServiceSpec
       command: process.execPath,
       args: nodeArguments(name),
       env: {
-        ...applicationEnvironment(stack),
+        ...applicationEnvironment(stack, sandbox),
         METRICS_PORT: String(stack.ports[METRICS[name]]),
         ...(name === 'api' && { PORT: String(stack.ports.api) }),
       },
@@ -77,12 +78,12 @@ export function applicationService(name: Application, stack: Stack): ServiceSpec
 }
 
 /** Migrates, and makes search attributes, schedules and streams; one-shot and idempotent. */
-export async function provision(stack: Stack): Promise<void> {
+export async function provision(stack: Stack, sandbox?: PlaidSandbox): Promise<void> {
   const child = await launch({
     name: 'provision',
     command: process.execPath,
     args: nodeArguments('provision'),
-    env: applicationEnvironment(stack),
+    env: applicationEnvironment(stack, sandbox),
     logFile: stack.logFile('provision'),
   });
   stack.guard.add(child, 'SIGTERM');

@@ -1,21 +1,24 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { apiUrl, APPLICATIONS, applicationService, provision, type Application } from './applications.js';
+import type { PlaidSandbox } from './plaidSandbox.js';
 import { writeFileAtomic } from './atomicFile.js';
 import { say } from './progress.mjs';
 import { keptSecrets } from './secrets.js';
 import { startService, type Service } from './service.js';
-import { startStack, type Stack, type StackService, type StackUrls } from './stack.js';
+import { STACK_SERVICES, startStack, type Stack, type StackService, type StackUrls } from './stack.js';
 
 export interface DeploymentOptions {
   readonly dataDir: string;
   readonly freePorts: boolean;
   readonly transactionsPerItem: number | undefined;
+  /** Plaid's own sandbox; absent = the simulator. */
+  readonly sandbox?: PlaidSandbox | undefined;
   /** Aborted when the user wants to stop; starting ends at the next step. */
   readonly signal: AbortSignal;
 }
 
-/** What `stack.json` says. Origins without `/v1`. */
+/** What `stack.json` says. Origins without `/v1`; with Plaid's own sandbox `simulator_url` is empty and its credentials are not told. */
 export interface StackFile extends StackUrls {
   readonly api_url: string;
   readonly admin_api_key: string;
@@ -71,7 +74,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
 
   const startApplication = async (name: Application, running: Stack): Promise<void> => {
     const started = Date.now();
-    const service = await startService(applicationService(name, running), running.guard);
+    const service = await startService(applicationService(name, running, options.sandbox), running.guard);
     applications.set(name, service);
     void service.exited.then((exit) => {
       if (stopping) return;
@@ -112,9 +115,9 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     return {
       api_url: apiUrl(running),
       admin_api_key: secrets.adminApiKey,
-      simulator_url: running.urls.simulator_url,
-      plaid_client_id: secrets.plaidClientId,
-      plaid_secret: secrets.plaidSecret,
+      simulator_url: options.sandbox ? '' : running.urls.simulator_url,
+      plaid_client_id: options.sandbox ? '' : secrets.plaidClientId,
+      plaid_secret: options.sandbox ? '' : secrets.plaidSecret,
       temporal_address: running.urls.temporal_address,
       temporal_ui_url: running.urls.temporal_ui_url,
       database_url: running.urls.database_url,
@@ -130,17 +133,19 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
 
   try {
     rmSync(stackFile, { force: true }); // a killed predecessor's would name dead processes
-    say('starting PostgreSQL, Temporal, Kinesis emulator, Plaid simulator and Segment sink …');
+    const simulated = options.sandbox ? '' : ', Plaid simulator';
+    say(`starting PostgreSQL, Temporal, Kinesis emulator${simulated} and Segment sink …`);
     const running = await startStack({
       dataDir: options.dataDir,
       freePorts: options.freePorts,
+      services: options.sandbox ? STACK_SERVICES.filter((name) => name !== 'simulator') : STACK_SERVICES,
       simulator: { transactionsPerItem: options.transactionsPerItem },
       onDeath: mendService,
     });
     stack = running;
     options.signal.throwIfAborted();
     say('provisioning: migrations, search attributes, schedules, streams …');
-    await provision(running);
+    await provision(running, options.sandbox);
     options.signal.throwIfAborted();
     say('starting API, worker and listener …');
     const started = await Promise.allSettled(APPLICATIONS.map((name) => startApplication(name, running)));

@@ -7,3 +7,7 @@ export const cacheDir: string;
 export const testServices: readonly string[];
 export const machineEnvironment: Readonly<Record<string, string>>;
 export const tuningEnvironment: Readonly<Record<string, string>>;
+/** Plaid's own sandbox in place of the simulator; undefined = not asked for. */
+export const plaidSandbox:
+  | Readonly<{ clientId: string | undefined; secret: string | undefined; publicUrl: string | undefined }>
+  | undefined;

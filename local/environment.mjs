@@ -43,6 +43,20 @@ export const tuningEnvironment = pick(
   (name) => TUNING.includes(name) || name.startsWith('OTEL_') || name === 'SLUICE_CRASH_AT',
 );
 
+/**
+ * Plaid's own sandbox in place of the simulator: `PLAID_ENV=sandbox` with credentials of the developer's own. `PUBLIC_URL` is
+ * where Plaid's webhooks can reach this machine (a tunnel, say).
+ * @type {{ clientId: string | undefined, secret: string | undefined, publicUrl: string | undefined } | undefined}
+ */
+export const plaidSandbox =
+  inherited.PLAID_ENV === 'sandbox'
+    ? Object.freeze({
+        clientId: inherited.PLAID_CLIENT_ID || undefined,
+        secret: inherited.PLAID_SECRET || undefined,
+        publicUrl: inherited.PUBLIC_URL || undefined,
+      })
+    : undefined;
+
 // The AWS SDK prints a page about its plans for Node 20 into the progress of `npm start`; package.json's engines say what we support.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 

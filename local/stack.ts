@@ -13,7 +13,7 @@ import { simulatorService } from './simulator.js';
 import { temporalProgram } from './temporalBinary.mjs';
 import { temporalService } from './temporal.js';
 
-const STACK_SERVICES = ['postgres', 'temporal', 'kinesis', 'simulator', 'segment'] as const;
+export const STACK_SERVICES = ['postgres', 'temporal', 'kinesis', 'simulator', 'segment'] as const;
 export type StackService = (typeof STACK_SERVICES)[number];
 
 export interface StackOptions {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { DEFAULT_DATA_DIR, parseCommandOptions } from './commandOptions.js';
 import { runDemo } from './demoRun.js';
+import { SANDBOX_POLL, sandboxCredentials, type PlaidSandbox } from './plaidSandbox.js';
 import { startDeployment, type StackFile } from './deployment.js';
+import { plaidSandbox } from './environment.mjs';
 import { say } from './progress.mjs';
 import { SetupFailure } from './setupFailure.mjs';
 import { onStopSignals } from './stopSignals.js';
@@ -18,15 +20,18 @@ try {
     'no-demo',
     'transactions',
   ]);
+  const sandbox = sandboxCredentials(plaidSandbox);
   const deployment = await startDeployment({
     dataDir: options.dataDir ?? DEFAULT_DATA_DIR,
     freePorts: options.freePorts,
     transactionsPerItem: options.transactions,
+    sandbox,
     signal,
   });
   try {
     const stack = deployment.describe();
-    if (options.demo) await showDemo(stack);
+    if (sandbox) sayWhatIsOther(sandbox);
+    else if (options.demo) await showDemo(stack);
     signal.throwIfAborted();
     deployment.publish();
     process.stdout.write(`${renderAddresses(stack)}\n`);
@@ -50,6 +55,16 @@ try {
 }
 process.exit();
 
+/** There is no truth to compare with, and perhaps no way for Plaid to reach us. */
+function sayWhatIsOther({ publicUrl }: PlaidSandbox): void {
+  say("Plaid's own sandbox is used: no demo user is linked, since nobody knows its truth");
+  say(
+    publicUrl === undefined
+      ? `PUBLIC_URL is not set: Plaid cannot send webhooks here, Items are polled every ${SANDBOX_POLL} (UPDATE_TIMEOUT)`
+      : `Plaid sends its webhooks to ${publicUrl}/webhooks/plaid, which must lead here`,
+  );
+}
+
 /** A demo that fails is shown and leaves the stack running: it is the way to look into why. */
 async function showDemo(stack: StackFile): Promise<void> {
   try {
@@ -68,7 +83,9 @@ function renderAddresses(stack: StackFile): string {
     '',
     `API docs         ${stack.api_url}/docs   (Authorization: Bearer <admin_api_key of stack.json>)`,
     `Temporal Web UI  ${stack.temporal_ui_url}`,
-    `Plaid simulator  ${stack.simulator_url}`,
+    stack.simulator_url === ''
+      ? "Plaid            Plaid's own sandbox"
+      : `Plaid simulator  ${stack.simulator_url}`,
     `Segment sink     ${stack.segment_sink_url}/events`,
     '',
     'Ready. Ctrl-C stops; data stay until `npm run reset`.',
