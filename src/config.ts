@@ -195,6 +195,11 @@ const schemas = {
 export type ProcessName = keyof typeof schemas;
 export type Config<Name extends ProcessName> = Readonly<z.output<(typeof schemas)[Name]>>;
 
+export const processNames = Object.keys(schemas) as ProcessName[];
+
+/** Every variable that a process reads. */
+export const variablesOf = (name: ProcessName): string[] => Object.keys(schemas[name].shape);
+
 /** Thrown when the environment does not do; the message lists every bad variable, and no value. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
