@@ -1,6 +1,7 @@
 import type {
   AlertStore,
   Gateway,
+  IdempotencyStore,
   InstitutionStore,
   ItemStore,
   LinkStore,
@@ -8,6 +9,7 @@ import type {
   OutboxStore,
   PlaidDirectory,
   PlaidPort,
+  RetentionStore,
   SecretBox,
   SegmentPort,
   SegmentStore,
@@ -27,6 +29,8 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  retention: RetentionStore;
+  idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;

@@ -5,6 +5,7 @@ import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
 import { linkActivities } from './link.js';
 import { publishActivities } from './publish.js';
+import { retentionActivities } from './retention.js';
 import { segmentActivities } from './segment.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
@@ -20,6 +21,7 @@ export function createActivities(deps: ActivityDeps) {
       ...transactionActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
+      ...retentionActivities(deps),
       ...institutionActivities(deps),
     },
     deps.reportUnexpected,

@@ -11,6 +11,7 @@ import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
+import { retentionStore } from './stores/retention.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
 import { webhookStore } from './stores/webhooks.js';
@@ -27,6 +28,7 @@ export function createStores(sql: Sql) {
     alerts: withDatabaseFailures(alertStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
+    retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),

@@ -9,6 +9,7 @@ export const remineWorkflowId = (itemId: ItemId, number: number): string => `ite
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
+export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
 export const INSTITUTION_STATUS_SCHEDULE_ID = 'institution-status';
 
 export type WorkflowName =

@@ -17,6 +17,7 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from './plaid.js';
+import type { Perishable } from './retention.js';
 import type { WebhookKind } from './webhook.js';
 
 // ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -575,6 +576,22 @@ export interface SweepStore {
   /** Links that have been `exchanging` or unfinished for longer than `graceMs`: their workflow is to be started again. */
   findStaleLinks(limit: number, graceMs: number): Promise<{ tokenHash: string; userId: string }[]>;
 }
+
+/**
+ * Deletes what is older than `keepMs` and no longer needed, one batch of at most `limit` rows. `after` is where the batch
+ * before ended (null = from the beginning); `next` is where the next one goes on, null at the end.
+ */
+type Clean = (
+  keepMs: number,
+  after: string | null,
+  limit: number,
+) => Promise<{ deleted: number; next: string | null }>;
+
+/**
+ * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: settled ones but the newest of each Item.
+ * `links`: finished ones that no living Item came of. `segmentEvents`: sent ones, and those that nobody shall send.
+ */
+export type RetentionStore = Record<Exclude<Perishable, 'idempotencyKeys'>, Clean>;
 
 // ─── Temporal ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -82,6 +82,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     sweeps: stores.sweep,
+    retention: stores.retention,
+    idempotency: stores.idempotency,
     streams: {
       async put(stream, key, data) {
         records.push({ stream, key, events: JSON.parse(Buffer.from(data).toString()) });
