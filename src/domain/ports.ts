@@ -674,6 +674,14 @@ export interface TransactionFilter {
   format: Form;
 }
 
+/** `from` and `to` (YYYY-MM-DD) inclusive. */
+export interface BalanceFilter {
+  itemId: string;
+  account_id?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
 export interface ReadStore {
   user(userId: string): Promise<{
     user_id: string;
@@ -701,6 +709,8 @@ export interface ReadStore {
   ): Promise<Page<string>>;
   /** Rows are JSON texts of the asked form. Order: date descending, then id. */
   transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
+  /** Rows are JSON texts: an account's last balances of a day. Order: day descending, then account id. */
+  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
   /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
   pickForUpdateMode(userId: string, itemId: string | null): Promise<ItemCredentials | null>;
 }

@@ -31,7 +31,7 @@ export interface World {
   keys: Record<Scope | 'all' | 'revoked' | 'unknown', { authorization: string }>;
   users: Set<string>;
   items: Map<string, ItemView>;
-  rows: { accounts: string[]; transactions: string[] };
+  rows: { accounts: string[]; transactions: string[]; balances: string[] };
   links: Map<string, LinkRow>;
   logos: Map<string, string>;
   webhooks: Map<string, NewWebhook>;
@@ -143,7 +143,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         }),
       ],
     ]),
-    rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
+    rows: { accounts: ['{"id":"account-1"}'], transactions: [], balances: [] },
     links: new Map(),
     logos: new Map(),
     webhooks: new Map(),
@@ -354,6 +354,11 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         behave.page(after);
         return pageOf(world.rows.transactions, limit, after);
+      },
+      async balances(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf(world.rows.balances, limit, after);
       },
       async pickForUpdateMode(userId, itemId) {
         const picked = itemId ?? behave.pick;

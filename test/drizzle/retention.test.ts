@@ -218,7 +218,7 @@ it('parked rows, parked events and balances go by their age, in batches', async 
   const counts = async () => {
     const [row] = await world.sql<[{ rows: number; events: number; balances: number }]>`
       SELECT (SELECT count(*)::int FROM parked_rows) AS rows, (SELECT count(*)::int FROM parked_events) AS events,
-        (SELECT count(*)::int FROM balance_snapshots) AS balances`;
+        (SELECT count(*)::int FROM balance_snapshots WHERE item_id = ${itemId}) AS balances`;
     return row;
   };
   for (const what of ['parkedRows', 'parkedEvents', 'balances'] as const) {
