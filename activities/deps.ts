@@ -5,6 +5,7 @@ import type {
   InstitutionStore,
   ItemStore,
   LinkStore,
+  LoginStore,
   MiningStore,
   OutboxStore,
   PlaidDirectory,
@@ -15,6 +16,7 @@ import type {
   SegmentStore,
   StreamPort,
   SweepStore,
+  WebhookStore,
 } from '../src/domain/ports.js';
 import type { Policy } from '../src/domain/policy.js';
 
@@ -32,12 +34,18 @@ export interface ActivityDeps {
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
+  logins: LoginStore;
+  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
   segments: SegmentStore;
   /** Null when Segment is not configured. */
   segment: SegmentPort | null;
   policy: Policy;
+  /** At a login: an Item whose last update is older is stale. */
+  staleAfterMs: number;
+  /** As Plaid's webhooks name it. */
+  plaidEnvironment: 'sandbox' | 'production';
   /** Dies here when this crash point was asked for; does nothing otherwise. */
   crashPoint: (name: CrashPoint) => void;
   /** Reports an error that no adapter expected. Class name only reaches Temporal; the log gets the stack. */

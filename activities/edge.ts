@@ -6,7 +6,7 @@ import { backoff } from '../src/domain/policy.js';
  * Before a rate-limited call is repeated, doubling. Plaid's windows are minutes, but a burst that met the edge of one is
  * through after seconds: to wait a whole window each time would hold a backfill up for nothing.
  */
-const rateLimitFirstPauseMs = 4_000;
+const rateLimitFirstPauseMs = 2_000;
 const rateLimitLongestPauseMs = 60_000;
 const maintenancePauseMs = 120_000;
 

@@ -4,6 +4,7 @@ import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
 import { linkActivities } from './link.js';
+import { loginActivities } from './logins.js';
 import { publishActivities } from './publish.js';
 import { retentionActivities } from './retention.js';
 import { segmentActivities } from './segment.js';
@@ -19,6 +20,7 @@ export function createActivities(deps: ActivityDeps) {
       ...itemWebhookActivities(deps),
       ...segmentActivities(deps),
       ...transactionActivities(deps),
+      ...loginActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
       ...retentionActivities(deps),

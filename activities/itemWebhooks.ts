@@ -4,16 +4,20 @@ import type { Health } from '../src/domain/item.js';
 import type { ItemFact } from '../src/domain/itemFacts.js';
 import { itemFactOf } from '../src/domain/itemFacts.js';
 import type { UserActionError } from '../src/domain/mining.js';
-import type { ItemWebhooksSettlement } from '../src/domain/ports.js';
+import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
 
-type Told = { webhookId: string; fact: ItemFact | null };
+type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 type Answer = { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError };
+
+const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
 function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Health | null): string | null {
   if (fact === null) return 'malformed_body';
-  if (fact.kind === 'errored' && health === 'healthy') return 'item_is_healthy';
+  if ((fact.kind === 'errored' || fact.kind === 'permissionRevoked') && health === 'healthy') {
+    return 'item_is_healthy';
+  }
   if (fact.kind === 'repaired' && health !== 'healthy') return 'item_is_broken';
   // No episode is on its way: nothing was repaired that anybody was told of.
   return fact.kind === 'repaired' && !wasBroken ? 'item_was_healthy' : null;
@@ -49,11 +53,14 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     told: readonly Told[],
   ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
-    const revoked = told.find(({ fact }) => fact?.kind === 'permissionRevoked')?.fact;
+    // One that an operator replays tells of the past.
+    const revoked = told.find(
+      ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
+    )?.fact;
     if (revoked?.kind === 'permissionRevoked') {
       return { result: 'broken', health: { kind: 'broken', error: revoked.error, revoked: true, dueAt } };
     }
-    const asked = told.some(({ fact }) => fact?.kind === 'errored' || fact?.kind === 'repaired');
+    const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askPlaid(itemId) : null;
     if (answer === null) return { result: null, health: null };
     if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy' } };
@@ -74,7 +81,11 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       const { itemId } = input;
       const { broken, webhooks } = await items.itemWebhooks(itemId);
       if (webhooks.length === 0) return { health: null, numbersDue: false };
-      const told = webhooks.map(({ webhookId, body }): Told => ({ webhookId, fact: itemFactOf(body) }));
+      const told = webhooks.map(({ webhookId, source, body }): Told => ({
+        webhookId,
+        source,
+        fact: itemFactOf(body),
+      }));
       const facts = told.map(({ fact }) => fact);
       const { result, health } = await healthOf(itemId, told);
       const revokedAccounts = facts.flatMap((fact) =>

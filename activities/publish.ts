@@ -75,17 +75,26 @@ export function publishActivities(deps: Pick<ActivityDeps, 'outbox' | 'streams' 
   }
 
   async function publishRecords(itemId: string, record: RecordKind): Promise<boolean> {
+    let marks: Record<Form, number> | null = null;
+    let next = outbox.unsent(itemId, record, rowsAtOnce);
     for (;;) {
-      const { sent, rows, more } = await outbox.unsent(itemId, record, rowsAtOnce);
-      if (rows.length === 0) return true;
+      const { sent, rows, more } = await next;
+      const last = rows.at(-1)?.sequence;
+      if (last === undefined) return true;
+      // Read while these are on their way; the marks that it brings are older than ours.
+      const following = more ? outbox.unsent(itemId, record, rowsAtOnce, last) : null;
+      following?.catch(() => undefined);
+      const from: Record<Form, number> = marks ?? sent;
       // Both forms are tried although one fails: an outage of one stream does not hold back the other.
       const ends = await Promise.allSettled([
-        send(itemId, record, 'raw', rows, sent.raw),
-        send(itemId, record, 'refined', rows, sent.refined),
+        send(itemId, record, 'raw', rows, from.raw),
+        send(itemId, record, 'refined', rows, from.refined),
       ]);
       for (const end of ends) if (end.status === 'rejected') throw end.reason;
       if (ends.some((end) => end.status === 'fulfilled' && !end.value)) return false;
-      if (!more) return true;
+      if (following === null) return true;
+      marks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
+      next = following;
     }
   }
 

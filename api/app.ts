@@ -16,18 +16,21 @@ import { loggedError, Problem, problemOf } from './errors.js';
 import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { createLiveReads } from './liveReads.js';
+import { registerFigures } from './figures.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
 import { linkRoutes } from './routes/link.js';
 import { liveRoutes } from './routes/live.js';
 import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
+import { loginRoutes } from './routes/logins.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -146,6 +149,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   });
 
   const metrics = apiMetrics(deps.metrics, () => signals.waiting());
+  registerFigures(deps.metrics, deps.figures, deps.now ?? Date.now);
   const onFailure = (error: unknown): void =>
     deps.logger.warn(loggedError(error), 'background work of intake failed');
   const signals = createSignalQueue(
@@ -249,12 +253,14 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       idempotency(scope, context);
       userRoutes(scope, context);
       linkRoutes(scope, context);
+      floatRoutes(scope, context);
+      loginRoutes(scope, context);
       itemRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);
       numberRoutes(scope, context);
-      storedWebhookRoutes(scope, context);
+      storedWebhookRoutes(scope, context, signals);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

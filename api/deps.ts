@@ -3,6 +3,8 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
   ApplicationStore,
+  FiguresStore,
+  FloatStore,
   Gateway,
   InstitutionStore,
   ItemCommandStore,
@@ -37,7 +39,9 @@ export interface ApiDeps {
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
-  gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping'>;
+  gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
+  floats: FloatStore;
+  figures: FiguresStore;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];
@@ -65,6 +69,8 @@ export interface ApiDeps {
 export interface ApiLimits {
   /** How long POST items waits for the link. */
   linkMs: number;
+  /** How long POST logins waits for the check. */
+  checkMs: number;
   /** For one call to Plaid; below the adapter's own bound, so that a time-out is told as one. */
   plaidMs: number;
   /** For one question to a workflow, and for one probe of `/readyz`. */
@@ -90,6 +96,7 @@ export interface ApiLimits {
 
 export const defaultLimits: ApiLimits = {
   linkMs: 30_000,
+  checkMs: 20_000,
   plaidMs: 9_000,
   askMs: 3_000,
   signalMs: 2_000,

@@ -10,6 +10,13 @@ export interface MetricsRegistry {
   ): (values: Record<string, string>, seconds: number) => void;
   /** `read` is asked at each scrape. */
   gauge(name: string, help: string, read: () => number): void;
+  /** `read` is asked at each scrape; labels that it does not name any more are forgotten. */
+  gauges(
+    name: string,
+    help: string,
+    labels: readonly string[],
+    read: () => Promise<{ labels: Record<string, string>; value: number }[]>,
+  ): void;
   /** The text that Prometheus scrapes, and its content type. */
   text(): Promise<{ contentType: string; body: string }>;
 }

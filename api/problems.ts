@@ -85,6 +85,11 @@ export const problemTypes = {
     title: 'The user has an active float',
     help: 'The item is needed until the float is closed. Close the float first, or remove the item with `force=true` and a key of scope `admin`.',
   },
+  replay_refused: {
+    status: 409,
+    title: 'The webhook cannot be replayed',
+    help: 'It was rejected, or it is a TRANSACTIONS_REMOVED that was acted on: it carries no time, and might name what has come back since. Ask for a remine of the item instead.',
+  },
   item_removed: {
     status: 409,
     title: 'The item was removed',
@@ -214,6 +219,11 @@ export const problemTypes = {
     status: 504,
     title: 'The item is still being linked',
     help: 'Linking goes on. Repeat the request with the same public token: it joins and gets the outcome.',
+  },
+  login_check_pending: {
+    status: 504,
+    title: 'The check of the login still runs',
+    help: 'It goes on, and items that it finds stale are updated. There is no need to repeat the request.',
   },
   plaid_timeout: {
     status: 504,

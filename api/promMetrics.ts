@@ -30,6 +30,21 @@ export function promMetrics(registry: Registry): MetricsRegistry {
         },
       });
     },
+    gauges(name, help, labels, read) {
+      new Gauge({
+        name,
+        help,
+        labelNames: [...labels],
+        registers,
+        async collect() {
+          const samples = await read();
+          this.reset();
+          // A gauge without labels shows 0 after a reset, which would be taken for a figure.
+          if (labels.length === 0 && samples.length === 0) this.remove();
+          for (const { labels: values, value } of samples) this.set(values, value);
+        },
+      });
+    },
     async text() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },

@@ -182,6 +182,11 @@ export const institutionsQuery = z.strictObject({
   ...paging,
 });
 
+export const floatParams = z.strictObject({
+  ...userParams.shape,
+  floatId: shown(128).meta({ description: "The owner's own id of the float", examples: ['float-7'] }),
+});
+
 export const webhooksQuery = z.strictObject({
   item_id: shown(256).optional().meta({ description: 'Webhooks of one item' }),
   verdict: z
@@ -247,6 +252,18 @@ export const linkBody = z
       },
     ],
   });
+
+export const loginBody = z
+  .strictObject({})
+  // A body may be left out altogether.
+  .default({})
+  .meta({ examples: [{}] });
+
+const floatStatus = z.enum(['active', 'closed']);
+
+export const floatBody = z
+  .strictObject({ status: floatStatus })
+  .meta({ examples: [{ status: 'active' }, { status: 'closed' }] });
 
 export const applicationBody = z
   .strictObject({ name: wellFormed(shown(200)) })
@@ -415,6 +432,63 @@ export const numbersAnswer = z
           },
         ],
         withheld: [],
+      },
+    ],
+  });
+
+export const loginAnswer = z
+  .object({
+    items: z.array(
+      z.object({
+        item_id: z.string(),
+        stale: z.boolean(),
+        webhook_id: z
+          .string()
+          .optional()
+          .meta({ description: 'Of a stale item: the stored webhook that makes it update' }),
+        reason: z
+          .string()
+          .optional()
+          .meta({
+            description:
+              'Why it is stale: `last_update_old`, `plaid_newer`, `update_waiting`; of one that is not, what kept us from asking Plaid ' +
+              '(`UPSTREAM_DOWN`, say)',
+          }),
+      }),
+    ),
+  })
+  .meta({
+    id: 'LoginCheck',
+    examples: [
+      {
+        items: [
+          {
+            item_id: exampleItem.item_id,
+            stale: true,
+            webhook_id: anyId,
+            reason: 'last_update_old',
+          },
+        ],
+      },
+      { items: [{ item_id: exampleItem.item_id, stale: false }] },
+    ],
+  });
+
+export const floatAnswer = z
+  .object({
+    user_id: z.string(),
+    float_id: z.string(),
+    status: floatStatus,
+    occurred_at: time.meta({ description: 'When it became so' }),
+  })
+  .meta({
+    id: 'Float',
+    examples: [
+      {
+        user_id: 'user-42',
+        float_id: 'float-7',
+        status: 'active',
+        occurred_at: '2026-11-21T07:02:09.000Z',
       },
     ],
   });

@@ -10,6 +10,7 @@ import { createStores } from '../drizzle/index.js';
 import { migrate } from '../drizzle/migrate.js';
 import { launch, logTail } from '../local/childProcess.js';
 import type { ChildProcess } from '../local/childProcess.js';
+import { freePort } from '../local/ports.js';
 import { startStack } from '../local/stack.js';
 import type { Stack } from '../local/stack.js';
 import { openDatabase } from '../src/clients/postgres.js';
@@ -27,6 +28,8 @@ export interface BenchSystem {
   createDatabase(name: string): Promise<string>;
   environment(databaseUrl: string): Record<string, string>;
   startWorker(databaseUrl: string, env?: Record<string, string>): Promise<ChildProcess>;
+  /** The API on a free port, without a rate limit. */
+  startServer(databaseUrl: string, env?: Record<string, string>): Promise<{ url: string }>;
   sim<Body>(route: string, body?: unknown): Promise<Body>;
   sink(route: '/counts' | '/reset'): Promise<{ records: number; events: number; calls: number }>;
   /** Links `count` Items past Plaid's initial fetches, stored as admitted and due. */
@@ -139,6 +142,39 @@ export async function startBenchSystem(options: {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       return child;
+    },
+    async startServer(databaseUrl, env = {}) {
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}`;
+      const child = await launch({
+        name: 'api',
+        command: process.execPath,
+        args: [
+          '--import',
+          import.meta.resolve('tsx'),
+          fileURLToPath(new URL('../src/server.ts', import.meta.url)),
+        ],
+        env: {
+          ...environment(databaseUrl),
+          ADMIN_API_KEY: randomBytes(16).toString('hex'),
+          PORT: String(port),
+          RATE_LIMIT_PER_MINUTE: '0',
+          ...env,
+        },
+        logFile: stack.logFile('api'),
+      });
+      workers.push(child);
+      for (;;) {
+        if (child.exit()) throw new Error(`the API ended: ${logTail(child.logFile)}`);
+        if (
+          await fetch(`${url}/livez`).then(
+            ({ ok }) => ok,
+            () => false,
+          )
+        )
+          return { url };
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
     },
     async sink(route) {
       return (await (await fetch(`${sinkUrl}${route}`)).json()) as Awaited<ReturnType<BenchSystem['sink']>>;

@@ -75,7 +75,8 @@ export async function w4(report: (line: string) => void): Promise<W4Result> {
     await Promise.all(
       [smallItem, largeItem].map((id) => gateway.signalItem(id, `user-${id}`, { kind: 'linked' }, 30_000)),
     );
-    const seen = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+    const seen = (): string =>
+      `${((performance.now() - started) / 1000).toFixed(1)} s, worker ${Math.round((peak ?? 0) - (before ?? 0))} MB over its start`;
     let mined = false;
     for (;;) {
       const [left] = await sql<[{ mining: number; unsent: number }]>`

@@ -5,8 +5,11 @@ import { applicationStore } from './stores/applications.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { figuresStore } from './stores/figures.js';
+import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
 import { linkStore } from './stores/links.js';
+import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
@@ -14,6 +17,7 @@ import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
+import { userEventStore } from './stores/userEvents.js';
 import { webhookStore } from './stores/webhooks.js';
 
 /** All stores on one pool of connections. Their methods reject with Failures. */
@@ -26,6 +30,10 @@ export function createStores(sql: Sql) {
     mining: withDatabaseFailures(miningStore(sql)),
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
+    floats: withDatabaseFailures(floatStore(sql)),
+    figures: withDatabaseFailures(figuresStore(sql)),
+    logins: withDatabaseFailures(loginStore(sql)),
+    userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),

@@ -7,10 +7,11 @@ import { keptSecrets } from './secrets.js';
 import { SetupFailure } from './setupFailure.mjs';
 import type { Stack } from './stack.js';
 
-export const APPLICATIONS = ['api', 'worker'] as const;
+export const APPLICATIONS = ['api', 'worker', 'listener'] as const;
 export type Application = (typeof APPLICATIONS)[number];
 
-const ENTRY = { api: 'server', worker: 'worker', provision: 'provision' } as const;
+const ENTRY = { api: 'server', worker: 'worker', listener: 'listener', provision: 'provision' } as const;
+const METRICS = { api: 'apiMetrics', worker: 'workerMetrics', listener: 'listenerMetrics' } as const;
 const PROVISION_TIMEOUT_MS = 120_000;
 
 /** Environment of the production processes (docs/contract: environment), pointed at the local stack. */
@@ -31,6 +32,7 @@ function applicationEnvironment(stack: Stack): Record<string, string> {
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
     KINESIS_ENDPOINT: stack.urls.kinesis_endpoint,
+    USER_EVENTS_STREAM: 'user-events',
     SEGMENT_HOST: stack.urls.segment_sink_url,
     SEGMENT_WRITE_KEY: secrets.segmentWriteKey,
     ENCRYPTION_KEYS: secrets.encryptionKeys,
@@ -43,10 +45,9 @@ export function apiUrl(stack: Stack): string {
   return `http://127.0.0.1:${stack.ports.api}`;
 }
 
-/** API and worker as they run in production: plain Node, TypeScript by tsx, one process each. */
+/** API, worker and listener as they run in production: plain Node, TypeScript by tsx, one process each. */
 export function applicationService(name: Application, stack: Stack): ServiceSpec {
   const logFile = stack.logFile(name);
-  const metricsPort = name === 'api' ? stack.ports.apiMetrics : stack.ports.workerMetrics;
   let before = 0;
   return {
     name,
@@ -60,7 +61,7 @@ export function applicationService(name: Application, stack: Stack): ServiceSpec
       args: nodeArguments(name),
       env: {
         ...applicationEnvironment(stack),
-        METRICS_PORT: String(metricsPort),
+        METRICS_PORT: String(stack.ports[METRICS[name]]),
         ...(name === 'api' && { PORT: String(stack.ports.api) }),
       },
       logFile,
@@ -68,7 +69,7 @@ export function applicationService(name: Application, stack: Stack): ServiceSpec
     isReady: () =>
       name === 'api'
         ? answersOk(`${apiUrl(stack)}/readyz`)
-        : Promise.resolve(readFileSync(logFile).subarray(before).includes('"msg":"worker ready"')),
+        : Promise.resolve(readFileSync(logFile).subarray(before).includes(`"msg":"${name} ready"`)),
     readyTimeoutMs: 90_000,
     stopSignal: 'SIGTERM',
     stopGraceMs: 35_000, // they give themselves 30 s to finish what runs

@@ -2,6 +2,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseCommandOptions } from './commandOptions.js';
+import { showFeatures } from './demoFeatures.js';
 import { runDemo } from './demoRun.js';
 import { startDeployment } from './deployment.js';
 import { closedPlaceSubstitute } from './postgresAccount.js';
@@ -40,9 +41,11 @@ async function demo(): Promise<string> {
   });
   let result: ReturnType<typeof verdict>;
   try {
-    const items = await runDemo({ stack: deployment.describe(), customUser: options.customUser, signal });
-    process.stdout.write(`\n${renderSummary(items, performance.now() - started)}\n`);
-    result = verdict(items);
+    const stack = deployment.describe();
+    const items = await runDemo({ stack, customUser: options.customUser, signal });
+    const checks = options.customUser === undefined ? await showFeatures(stack, signal) : [];
+    process.stdout.write(`\n${renderSummary(items, checks, performance.now() - started)}\n`);
+    result = verdict(items, checks);
   } finally {
     await deployment.stop();
   }

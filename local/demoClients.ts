@@ -53,6 +53,27 @@ export function simulatorClient(at: SimulatorAddress, signal: AbortSignal) {
         body: { ...changes, notify: true },
         signal,
       }),
+    /** The user has logged in at the bank again; Plaid tells of it. */
+    repair: (itemId: string) =>
+      requestJson('POST', url(`/_sim/items/${itemId}/repair`), { body: { webhook: true }, signal }),
+    items: async () =>
+      (
+        (await requestJson('GET', url('/_sim/items'), { signal })) as {
+          items: { item_id: string; removed: boolean }[];
+        }
+      ).items,
+    /** How many institutions Plaid lists in the country that the local stack is configured for. */
+    countInstitutions: async (): Promise<number> => {
+      const body = {
+        client_id: at.plaid_client_id,
+        secret: at.plaid_secret,
+        count: 1,
+        offset: 0,
+        country_codes: ['US'],
+      };
+      return ((await requestJson('POST', url('/institutions/get'), { body, signal })) as { total: number })
+        .total;
+    },
   };
 }
 

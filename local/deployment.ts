@@ -37,7 +37,7 @@ const HEALTHY_AFTER_MS = 60_000;
 /** Longer than that of the applications, so that an outage of a store can be watched on the readiness page before it is mended. */
 const SERVICE_RESTART_MS = 10_000;
 
-/** The whole of Sluice on the local stack: services, then provisioning, then API and worker, each started again when it dies. */
+/** The whole of Sluice on the local stack: services, then provisioning, then API, worker and listener, each started again when it dies. */
 export async function startDeployment(options: DeploymentOptions): Promise<Deployment> {
   const stackFile = path.join(options.dataDir, 'stack.json');
   const applications = new Map<Application, Service>();
@@ -101,7 +101,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     stopping = true;
     for (const timer of timers) clearTimeout(timer);
     rmSync(stackFile, { force: true });
-    // The API first takes no more requests, the worker ends its activities, and only then do their stores go.
+    // The API first takes no more requests, worker and listener end what they have begun, and only then do their stores go.
     await Promise.all([...applications.values()].map((service) => service.stop()));
     await stack?.stop();
   };
@@ -142,7 +142,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     say('provisioning: migrations, search attributes, schedules, streams …');
     await provision(running);
     options.signal.throwIfAborted();
-    say('starting API and worker …');
+    say('starting API, worker and listener …');
     const started = await Promise.allSettled(APPLICATIONS.map((name) => startApplication(name, running)));
     const failure = started.find((result) => result.status === 'rejected');
     if (failure) throw failure.reason;

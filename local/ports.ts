@@ -15,6 +15,7 @@ export const FIXED_PORTS = {
   segment: 8291,
   apiMetrics: 9464,
   workerMetrics: 9465,
+  listenerMetrics: 9466,
 } as const;
 
 type PortName = keyof typeof FIXED_PORTS;

@@ -47,7 +47,7 @@ export interface Stack {
   readonly dataDir: string;
   readonly urls: StackUrls;
   readonly ports: Ports;
-  /** Registers further processes (API, worker) so that nothing outlives the stack. */
+  /** Registers further processes (API, worker, listener) so that nothing outlives the stack. */
   readonly guard: Guard;
   /** pids of the started services, current after a `restart` */
   pids(): Partial<Record<StackService, number>>;

@@ -54,7 +54,9 @@ process.exit();
 async function showDemo(stack: StackFile): Promise<void> {
   try {
     const items = await runDemo({ stack, customUser: undefined, signal });
-    process.stdout.write(`\n${renderSummary(items, performance.now() - started)}\n${verdict(items).line}\n`);
+    process.stdout.write(
+      `\n${renderSummary(items, [], performance.now() - started)}\n${verdict(items, []).line}\n`,
+    );
   } catch (error) {
     if (signal.aborted) throw error;
     say(`the demo failed: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,10 +1,15 @@
 import type { ComparedItem } from './demoRun.js';
 import { STREAMS, type Difference } from './compare.js';
+import type { FeatureCheck } from './demoFeatures.js';
 
 const SHOWN_DIFFERENCES = 20;
 
 /** The table that `npm start` and `npm run demo` end with. */
-export function renderSummary(items: readonly ComparedItem[], elapsedMs: number): string {
+export function renderSummary(
+  items: readonly ComparedItem[],
+  checks: readonly FeatureCheck[],
+  elapsedMs: number,
+): string {
   const lines: string[] = [];
   for (const { itemId, truth, observed, differences, notes } of items) {
     const openAccounts = truth.accounts.filter(({ closed }) => closed !== true).length;
@@ -41,14 +46,32 @@ export function renderSummary(items: readonly ComparedItem[], elapsedMs: number)
     if (differences.length > SHOWN_DIFFERENCES)
       lines.push(`  … and ${differences.length - SHOWN_DIFFERENCES} more`);
   }
+  if (checks.length > 0) {
+    const rows = checks.map(({ what, expected, found }) => [
+      what,
+      expected,
+      found,
+      expected === found ? '0' : '1',
+    ]);
+    lines.push('beside mining', ...table([['', 'expected', 'found', 'differences'], ...rows]));
+  }
   lines.push(`elapsed: ${(elapsedMs / 1000).toFixed(1)} s`);
   return lines.join('\n');
 }
 
 /** One line: what does not equal the truth, or that all does. */
-export function verdict(items: readonly ComparedItem[]): { readonly equal: boolean; readonly line: string } {
+export function verdict(
+  items: readonly ComparedItem[],
+  checks: readonly FeatureCheck[],
+): { readonly equal: boolean; readonly line: string } {
   const differences = items.flatMap((item) => item.differences);
+  const unmet = checks.find(({ expected, found }) => expected !== found);
   const [first] = differences;
+  if (!first && unmet)
+    return {
+      equal: false,
+      line: `NOT as expected: ${unmet.what}: ${unmet.found} instead of ${unmet.expected}`,
+    };
   if (!first)
     return {
       equal: items.length > 0,

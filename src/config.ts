@@ -117,13 +117,17 @@ const segmentSchema = {
   SEGMENT_WRITE_KEY: z.string().min(1).optional(),
   SEGMENT_HOST: z.url().optional(),
 };
-const crashPoint = /^[a-zA-Z.]+(:[1-9]\d*)?$/;
+const crashPoint = z
+  .string()
+  .regex(/^[a-zA-Z.]+(:[1-9]\d*)?$/, { error: 'must be NAME or NAME:n' })
+  .optional();
 const workerSchema = {
   /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
   WORKER_ROLES: list
     .default(['core', 'plaid'])
     .pipe(z.array(z.enum(['core', 'plaid']), { error: 'must be core, plaid or core,plaid' })),
+  STALE_AFTER: duration.default(24 * 3_600_000),
   UPDATE_TIMEOUT: duration.default(defaultPolicy.updateTimeout),
   /** Calls a second that all workers together make to Plaid; 0 = no limit (for a simulator). */
   PLAID_CALLS_PER_SECOND: z.coerce.number().min(0).default(38),
@@ -144,7 +148,7 @@ const workerSchema = {
     // JSON knows no undefined: what is there is a value.
     .transform((given) => given as Partial<Policy>)
     .default({}),
-  SLUICE_CRASH_AT: z.string().regex(crashPoint, { error: 'must be NAME or NAME:n' }).optional(),
+  SLUICE_CRASH_AT: crashPoint,
 };
 const serverSchema = {
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -158,7 +162,20 @@ const serverSchema = {
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUSTED_PROXIES: list.pipe(z.array(network)).optional(),
 };
+const streamName = z.string().regex(/^[a-zA-Z0-9_.-]{1,128}$/, { error: 'must be the name of a stream' });
+const listenerSchema = {
+  AWS_REGION: z.string().min(1),
+  KINESIS_ENDPOINT: z.url().optional(),
+  USER_EVENTS_STREAM: streamName,
+  /** How long a shard stays with a listener that says nothing more. */
+  USER_EVENTS_LEASE: duration
+    .default(20_000)
+    .refine((leaseMs) => leaseMs >= 1_000, { error: 'must be a second at least' }),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  SLUICE_CRASH_AT: crashPoint,
+};
 const provisionSchema = {
+  USER_EVENTS_STREAM: streamName.optional(),
   ADMIN_API_KEY: z.string().min(16),
   SWEEP_EVERY: duration.default(60_000),
   SWEEP_GRACE: duration.default(180_000),
@@ -193,6 +210,12 @@ const schemas = {
     ...segmentSchema,
     ...processSchema,
     ...workerSchema,
+  }),
+  listener: z.object({
+    ...databaseSchema,
+    ...temporalSchema,
+    ...processSchema,
+    ...listenerSchema,
   }),
   provision: z.object({
     ...databaseSchema,
@@ -229,7 +252,10 @@ export function loadConfig<Name extends ProcessName>(
         const variable = String(issue.path[0]);
         return `  ${variable}: ${present[variable] === undefined ? 'is missing' : issue.message}`;
       });
-  if (name !== 'provision') problems.push(...plaidProblems(present));
+  if (name === 'server' || name === 'worker') problems.push(...plaidProblems(present));
+  if (name !== 'provision' && present['SLUICE_CRASH_AT'] && present['PLAID_ENV'] === 'production') {
+    problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
+  }
   if (problems.length > 0) {
     throw new ConfigError(
       `The environment of the ${name} process does not do:\n${[...new Set(problems)].join('\n')}\n` +
@@ -248,9 +274,6 @@ function plaidProblems(environment: Record<string, string | undefined>): string[
   }
   if (environment['PLAID_ENV'] && environment['PLAID_BASE_URL']) {
     problems.push('  PLAID_BASE_URL: give it or PLAID_ENV, not both');
-  }
-  if (environment['SLUICE_CRASH_AT'] && environment['PLAID_ENV'] === 'production') {
-    problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
   }
   return problems;
 }
@@ -271,7 +294,7 @@ export const isPlaidProduction = (baseUrl: string): boolean =>
   new URL(baseUrl).hostname === new URL(plaidHosts.production).hostname;
 
 /** How to reach Temporal, as configured. */
-export function temporalOptions(config: Config<'provision'> | Config<'server'> | Config<'worker'>) {
+export function temporalOptions(config: Config<ProcessName>) {
   return {
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,

@@ -46,7 +46,10 @@ async function provision(): Promise<void> {
     logger.info('Temporal ready');
     await ensureStreams(
       { region: config.AWS_REGION, endpoint: config.KINESIS_ENDPOINT, shards: config.STREAM_SHARDS },
-      streamNames.map((name) => `${config.STREAM_PREFIX}${name}`),
+      [
+        ...streamNames.map((name) => `${config.STREAM_PREFIX}${name}`),
+        ...(config.USER_EVENTS_STREAM === undefined ? [] : [config.USER_EVENTS_STREAM]),
+      ],
     );
     logger.info('streams ready');
   } finally {

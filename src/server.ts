@@ -1,6 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { buildApp } from '../api/app.js';
 import { promMetrics } from '../api/promMetrics.js';
@@ -12,6 +10,7 @@ import { createKeyring, createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { defaultPolicy } from './domain/policy.js';
 import { createLogger } from './logger.js';
+import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
@@ -20,17 +19,6 @@ import { createGateway } from './temporal/gateway.js';
 function version(): string {
   const file = new URL('../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}
-
-/** Metrics on a port of their own, away from clients. */
-function serveMetrics(registry: Registry, host: string, port: number): Server {
-  const server = createServer((_request, response) => {
-    registry.metrics().then(
-      (body) => response.setHeader('content-type', registry.contentType).end(body),
-      () => response.writeHead(500).end(),
-    );
-  });
-  return server.listen(port, host);
 }
 
 /** The API process: REST for clients, webhooks from Plaid. */
@@ -66,6 +54,8 @@ await runProcess(
       items: stores.items,
       commands: stores.itemCommands,
       numbers: stores.numbers,
+      floats: stores.floats,
+      figures: stores.figures,
       webhooks: stores.webhooks,
       applications: stores.applications,
       idempotency: stores.idempotency,

@@ -81,9 +81,13 @@ await runProcess(
         idempotency: stores.idempotency,
         segments: stores.segment,
         segment,
+        logins: stores.logins,
+        webhooks: stores.webhooks,
         streams: kinesis,
         gateway: createGateway(client),
         policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },
+        staleAfterMs: config.STALE_AFTER,
+        plaidEnvironment: config.PLAID_ENV ?? 'sandbox',
         crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),
         reportUnexpected: (activity, err) =>
           logger.error({ activity, err }, 'unexpected error in an activity'),

@@ -16,7 +16,10 @@ const without = (...names: string[]): Record<string, string> =>
   Object.fromEntries(Object.entries(good).filter(([name]) => !names.includes(name)));
 
 /** The message with which the configuration refuses `environment`. */
-function refusal(name: 'server' | 'worker' | 'provision', environment: Record<string, string>): string {
+function refusal(
+  name: 'server' | 'worker' | 'listener' | 'provision',
+  environment: Record<string, string>,
+): string {
   try {
     loadConfig(name, environment);
   } catch (error) {
@@ -82,6 +85,7 @@ describe('a configuration that does not do', () => {
   it.each([
     ['UPDATE_TIMEOUT', '36h'],
     ['UPDATE_TIMEOUT', 'P'],
+    ['STALE_AFTER', '24h'],
     ['PLAID_CALLS_PER_SECOND', '-1'],
     ['WORKER_ROLES', `core,${secret}`],
     ['PACE', '[]'],
@@ -94,6 +98,19 @@ describe('a configuration that does not do', () => {
     const message = refusal('worker', { ...good, [name]: value });
     expect(message).toContain(`  ${name}: `);
     expect(message).not.toContain(secret);
+  });
+
+  it.each([
+    ['USER_EVENTS_STREAM', ''],
+    ['USER_EVENTS_STREAM', 'no spaces'],
+    ['USER_EVENTS_STREAM', 's'.repeat(129)],
+    ['USER_EVENTS_LEASE', 'PT0.5S'],
+    ['USER_EVENTS_LEASE', '20'],
+    ['AWS_REGION', ''],
+  ])('of a listener: %s=%s', (name, value) => {
+    const message = refusal('listener', { ...good, USER_EVENTS_STREAM: 'events', [name]: value });
+    expect(message).toContain(`  ${name}: `);
+    expect(message.split('\n  ').length).toBe(2);
   });
 
   it('guesses no base URL of Plaid, and takes only one', () => {
@@ -113,6 +130,9 @@ describe('a configuration that does not do', () => {
     const crash = { ...good, SLUICE_CRASH_AT: 'apply.afterCommit:2' };
     expect(refusal('worker', { ...crash, PLAID_ENV: 'production' })).toContain('SLUICE_CRASH_AT');
     expect(loadConfig('worker', crash).SLUICE_CRASH_AT).toBe('apply.afterCommit:2');
+    const listener = { ...crash, USER_EVENTS_STREAM: 'events' };
+    expect(refusal('listener', { ...listener, PLAID_ENV: 'production' })).toContain('SLUICE_CRASH_AT');
+    expect(loadConfig('listener', listener).SLUICE_CRASH_AT).toBe('apply.afterCommit:2');
   });
 });
 
@@ -123,12 +143,20 @@ describe('a good configuration', () => {
       TEMPORAL_NAMESPACE: 'default',
       STREAM_PREFIX: 'plaid-',
       UPDATE_TIMEOUT: 36 * 3_600_000,
+      STALE_AFTER: 24 * 3_600_000,
       PLAID_PRODUCTS: ['transactions'],
       PLAID_CALLS_PER_SECOND: 38,
       WORKER_ROLES: ['core', 'plaid'],
     });
     expect(Object.isFrozen(config)).toBe(true);
     expect(config.SLUICE_CRASH_AT).toBe(undefined);
+  });
+
+  it('of a listener needs nothing of Plaid and no key', () => {
+    const names = ['PLAID_ENV', 'PLAID_CLIENT_ID', 'PLAID_SECRET', 'ENCRYPTION_KEYS', 'ADMIN_API_KEY'];
+    const config = loadConfig('listener', { ...without(...names), USER_EVENTS_STREAM: 'events' });
+    expect(config).toMatchObject({ USER_EVENTS_STREAM: 'events', USER_EVENTS_LEASE: 20_000 });
+    expect(loadConfig('provision', good).USER_EVENTS_STREAM).toBe(undefined);
   });
 
   it('reads durations, lists and keys', () => {

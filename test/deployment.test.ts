@@ -59,9 +59,6 @@ function processOf(service: Service): (typeof processNames)[number] | null {
   return processNames.find((known) => known === name) ?? null;
 }
 
-/** Known from the moment when the listener is a process of ours. */
-const listenersOwn = (processNames as string[]).includes('listener') ? [] : ['USER_EVENTS_STREAM'];
-
 /** Read by the AWS SDK itself. */
 const awsVariables = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
@@ -82,7 +79,7 @@ describe('each process of ours in docker-compose.yml', () => {
       Object.entries(service.environment ?? {}).map(([name, value]) => [name, interpolate(value, filledIn)]),
     );
     expect(() => loadConfig(process, environment)).not.toThrow();
-    const known = [...variablesOf(process), ...awsVariables, ...listenersOwn];
+    const known = [...variablesOf(process), ...awsVariables];
     expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([]);
   });
 

@@ -27,7 +27,7 @@ export const webhookReceived = defineSignal<[{ webhook: WebhookKind }]>('webhook
 export const foundDue = defineSignal('foundDue');
 export const removalRequested = defineSignal('removalRequested');
 export const relinked = defineSignal('relinked');
-export const remineRequested = defineSignal('remineRequested');
+export const remineRequested = defineSignal<[{ number: number }]>('remineRequested');
 export const historyEnded = defineSignal<[{ end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
 export const status = defineQuery<ItemStatus | null>('status');
 
@@ -43,6 +43,12 @@ export interface PageHistoryInput {
 /** A remine pages as the history does, from the empty cursor. */
 export type RemineItemInput = PageHistoryInput;
 export const progress = defineQuery<MiningRun>('progress');
+
+export interface CheckUserInput {
+  userId: string;
+  /** How long Plaid may take for an Item, in milliseconds; null = as long as usual. */
+  answerWithinMs: number | null;
+}
 
 export interface SweepInput {
   /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */

@@ -52,7 +52,9 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(webhookReceived, ({ webhook }) => void inbox.push({ kind: 'webhook', webhook }));
   setHandler(removalRequested, () => void inbox.push({ kind: 'removalRequested' }));
   setHandler(relinked, () => void inbox.push({ kind: 'relinked' }));
-  setHandler(remineRequested, () => void inbox.push({ kind: 'remineRequested' }));
+  setHandler(remineRequested, ({ number }) => {
+    inbox.push({ kind: 'remineRequested', remines: number });
+  });
   setHandler(historyEnded, ({ end, calls }) => {
     inbox.push({ kind: 'historyEnded', end, calls, random: Math.random() });
   });
@@ -221,14 +223,11 @@ async function startHistory(state: ItemState): Promise<ItemEvent> {
   return { kind: 'historyStarted' };
 }
 
-/** The row counts the remines: the number may have grown since it was read last. */
 async function startRemine(state: ItemState): Promise<ItemEvent> {
-  const loaded = await db({ summary: 'which remine?' }).loadItem({ itemId: state.itemId });
-  const remines = loaded?.snapshot.remines ?? state.remines;
   await startPaging(state, remineItem, {
-    workflowId: remineWorkflowId(state.itemId, remines),
+    workflowId: remineWorkflowId(state.itemId, state.remines),
     priorityKey: priorities.remine,
-    summary: `remine ${remines} of item ${state.itemId}`,
+    summary: `remine ${state.remines} of item ${state.itemId}`,
   });
-  return { kind: 'remineStarted', remines };
+  return { kind: 'remineStarted' };
 }

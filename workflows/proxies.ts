@@ -37,9 +37,10 @@ export const plaidRead = (call: Call & { first?: boolean } = {}): ActivityInterf
   return proxy({ ...read, ...options, taskQueue: first ? taskQueues.plaidFirst : taskQueues.plaid });
 };
 
-/** The same while a user waits. */
-export const plaidWhileUserWaits = (call: Call = {}): ActivityInterfaceFor<Activities> =>
-  proxy({ ...read, ...call, taskQueue: taskQueues.plaidLink });
+/** The same while a user waits, who may not wait as long. */
+export const plaidWhileUserWaits = (
+  call: Call & Pick<ActivityOptions, 'scheduleToCloseTimeout'> = {},
+): ActivityInterfaceFor<Activities> => proxy({ ...read, ...call, taskQueue: taskQueues.plaidLink });
 
 /** A call that must never be made twice. */
 export const plaidOnce = (call: Call = {}): ActivityInterfaceFor<Activities> =>

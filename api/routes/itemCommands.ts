@@ -187,7 +187,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemine(itemId);
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
-      await tell(itemId, { kind: 'remineRequested' });
+      await tell(itemId, { kind: 'remineRequested', number: outcome.number });
       return reply.code(202).send({ workflow_id: remineWorkflowId(itemId, outcome.number) });
     },
   );

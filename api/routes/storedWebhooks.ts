@@ -2,9 +2,14 @@ import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
+import type { SignalQueue } from '../signalQueue.js';
 import { noQuery, webhookAnswer, webhookParams, webhooksAnswer, webhooksQuery } from '../schemas.js';
 
-export function storedWebhookRoutes(app: Api, { webhooks }: RouteContext): void {
+export function storedWebhookRoutes(
+  app: Api,
+  { webhooks }: RouteContext,
+  signals: Pick<SignalQueue, 'offer'>,
+): void {
   app.get(
     '/webhooks',
     operation({
@@ -39,6 +44,30 @@ export function storedWebhookRoutes(app: Api, { webhooks }: RouteContext): void 
       const webhook = await webhooks.get(request.params.id);
       if (webhook === null) throw new Problem('not_found');
       return webhook;
+    },
+  );
+
+  app.post(
+    '/webhooks/:id/replay',
+    operation({
+      id: 'replayWebhook',
+      summary: 'Act on a stored webhook once more',
+      description:
+        'Accepted ones only. A copy with source `replay` is stored and takes the normal way into its item: it is read again, ' +
+        'so that nothing is doubled.',
+      tag: 'Webhooks',
+      scope: 'admin',
+      answers: { 202: { description: 'The copy', schema: webhookAnswer } },
+      problems: ['not_found', 'replay_refused'],
+    }).with({ params: webhookParams, querystring: noQuery }),
+    async (request, reply) => {
+      const replayed = await webhooks.replay(request.params.id);
+      if (replayed === 'not_found') throw new Problem('not_found');
+      if (replayed === 'rejected' || replayed === 'acted_on') throw new Problem('replay_refused');
+      signals.offer(replayed.webhookId);
+      const stored = await webhooks.get(replayed.webhookId);
+      if (stored === null) throw new Problem('not_found');
+      return reply.code(202).send(stored);
     },
   );
 }

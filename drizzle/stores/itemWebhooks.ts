@@ -1,4 +1,4 @@
-import type { ItemStore } from '../../src/domain/ports.js';
+import type { ItemStore, WebhookSource } from '../../src/domain/ports.js';
 import type { Sql } from '../rows.js';
 import { noteBroken, noteHealthy } from './episodes.js';
 
@@ -10,14 +10,15 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
     async itemWebhooks(itemId) {
       const [item] = await sql<{ broken: boolean }[]>`
         SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`;
-      const rows = await sql<{ webhook_id: string; body: Uint8Array }[]>`
-        SELECT webhook_id, body FROM webhooks
+      const rows = await sql<{ webhook_id: string; source: WebhookSource; body: Uint8Array }[]>`
+        SELECT webhook_id, source, body FROM webhooks
         WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
         ORDER BY received_at, webhook_id LIMIT ${atOnce}`;
       return {
         broken: item?.broken ?? false,
         webhooks: rows.map((row) => ({
           webhookId: row.webhook_id,
+          source: row.source,
           body: Buffer.from(row.body).toString('utf8'),
         })),
       };

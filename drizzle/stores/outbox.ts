@@ -17,7 +17,7 @@ export function outboxStore(sql: Sql): OutboxStore {
         WHERE k.item_id = i.item_id AND k.record = newest.record AND k.form = forms.form), 0))`;
 
   return {
-    async unsent(itemId, record, limit) {
+    async unsent(itemId, record, limit, after = 0) {
       const marks = await sql<{ form: Form; sent: number }[]>`
         SELECT form, sent FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
       const sentOf = (form: Form): number => marks.find((mark) => mark.form === form)?.sent ?? 0;
@@ -39,12 +39,12 @@ export function outboxStore(sql: Sql): OutboxStore {
         SELECT o.id, o.item_id, i.user_id, o.record, o.removed, o.subject, o.sequence, o.created_at AS time,
           o.raw::text AS raw, o.refined::text AS refined
         FROM outbox o JOIN items i USING (item_id)
-        WHERE o.item_id = ${itemId} AND o.record = ${record} AND o.sequence > ${Math.min(sent.raw, sent.refined)}
+        WHERE o.item_id = ${itemId} AND o.record = ${record} AND o.sequence > ${Math.max(Math.min(sent.raw, sent.refined), after)}
           -- Without this end a scan for the next account would read all transactions ever told of the Item.
           AND o.sequence <= ${newest(record)}
         ORDER BY o.sequence LIMIT ${limit + 1}`;
       // A publisher may have died between its last mark and the note of it.
-      if (rows.length === 0) await noteSent(itemId);
+      if (rows.length === 0 && after === 0) await noteSent(itemId);
       return {
         sent,
         rows: rows.slice(0, limit).map((row) => ({ ...row, time: row.time.toISOString() })),

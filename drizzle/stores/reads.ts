@@ -75,7 +75,8 @@ export function readStore(sql: Sql): ReadStore {
     WHEN i.cursor <> '' THEN 'idle' ELSE 'created' END`;
   const itemColumns = sql`i.item_id, i.user_id, ${status} AS status, ${phase} AS phase, i.institution_id,
     i.institution_name, i.main_account_id, i.error_type, i.error_code, i.error_since, i.history, i.last_update_at,
-    (SELECT max(w.received_at) FROM webhooks w WHERE w.item_id = i.item_id AND w.verdict = 'accepted')
+    (SELECT max(w.received_at) FROM webhooks w
+      WHERE w.item_id = i.item_id AND w.verdict = 'accepted' AND w.source = 'plaid')
       AS last_webhook_at,
     i.consent_expires_at, i.new_accounts_available, i.created_at, i.created_at::text AS created_key, i.removed_at`;
 
@@ -220,7 +221,7 @@ export function readStore(sql: Sql): ReadStore {
           i.access_token_ciphertext AS ciphertext
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
-          AND i.removal_requested_at IS NULL AND (i.error_code IS NULL OR i.error_code NOT IN ('USER_PERMISSION_REVOKED', 'PERMISSION_REVOKED'))
+          AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code NOT IN ('USER_PERMISSION_REVOKED', 'PERMISSION_REVOKED'))
           ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`;
       const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);

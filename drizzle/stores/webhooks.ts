@@ -6,6 +6,7 @@ import type {
   WebhookStore,
 } from '../../src/domain/ports.js';
 import type { WebhookKind } from '../../src/domain/webhook.js';
+import { readWebhook } from '../../src/domain/webhook.js';
 import { cleaned } from '../jsonText.js';
 import type { Sql } from '../rows.js';
 
@@ -122,6 +123,31 @@ export function webhookStore(sql: Sql): WebhookStore {
         rows: shown.map(view),
         next: rows.length > limit && last ? [last.received_key, last.webhook_id] : null,
       };
+    },
+
+    async replay(webhookId) {
+      if (!uuid.test(webhookId)) return 'not_found';
+      const [row] = await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`;
+      if (row === undefined) return 'not_found';
+      if (row.verdict === 'rejected') return 'rejected';
+      const read = readWebhook(Buffer.from(row.body).toString('utf8'));
+      if (read.kind === 'removals' && row.outcome === 'done') return 'acted_on';
+      const id = await insert(
+        {
+          source: 'replay',
+          verdict: 'accepted',
+          body: row.body,
+          headers: { 'x-replay-of': webhookId },
+          webhook_type: read.webhook_type,
+          webhook_code: read.webhook_code,
+          item_id: read.item_id,
+          kind: read.kind,
+          removed_ids: read.removed_ids,
+          reason: read.ignored,
+        },
+        row.body,
+      );
+      return { webhookId: id };
     },
 
     async get(webhookId) {

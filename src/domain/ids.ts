@@ -7,6 +7,9 @@ export const itemWorkflowId = (itemId: ItemId): string => `item/${itemId}`;
 export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/history`;
 export const remineWorkflowId = (itemId: ItemId, number: number): string => `item/${itemId}/remine/${number}`;
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
+/** The check of a user's Items: asked for by an event of the stream, or by a request. */
+export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
+export const loginRequestWorkflowId = (requestId: string): string => `login-request/${requestId}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
 export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
@@ -16,13 +19,20 @@ export type WorkflowName =
   | { kind: 'item'; itemId: ItemId }
   | { kind: 'history'; itemId: ItemId }
   | { kind: 'remine'; itemId: ItemId; number: number }
-  | { kind: 'link'; tokenHash: string };
+  | { kind: 'link'; tokenHash: string }
+  | { kind: 'login'; eventId: string }
+  | { kind: 'loginRequest'; requestId: string };
 
 /** The inverse of the builders above; null for an id that is none of ours. */
 export function parseWorkflowId(id: string): WorkflowName | null {
   const [head, body, tail, number, ...rest] = id.split('/');
+  // An event's id is its sender's, slashes and all.
+  if (head === 'login' && id !== 'login' && id !== 'login/') {
+    return { kind: 'login', eventId: id.slice('login/'.length) };
+  }
   if (!body || rest.length > 0) return null;
   if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
+  if (head === 'login-request' && tail === undefined) return { kind: 'loginRequest', requestId: body };
   if (head !== 'item') return null;
   if (tail === 'remine' && number !== undefined && /^[1-9]\d*$/.test(number)) {
     return { kind: 'remine', itemId: body, number: Number(number) };

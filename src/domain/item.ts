@@ -87,8 +87,8 @@ export type ItemEvent =
   | { kind: 'removalRequested' }
   /** The client says that the user has been through update mode. */
   | { kind: 'relinked' }
-  | { kind: 'remineRequested' }
-  | { kind: 'remineStarted'; remines: number }
+  | { kind: 'remineRequested'; remines: number }
+  | { kind: 'remineStarted' }
   | { kind: 'runStarted'; updateId: string }
   | { kind: 'pageEnded'; result: PageResult; random: number }
   | { kind: 'historyStarted' }
@@ -406,11 +406,10 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
       // Numbers may be others after a repair, at some banks always.
       return { ...want(state, now, false), numbersDueAt: state.numbersDueAt ?? now };
     case 'remineRequested':
-      return { ...state, remineRequested: true };
+      return { ...state, remineRequested: true, remines: Math.max(state.remines, event.remines) };
     case 'remineStarted':
       return {
         ...state,
-        remines: event.remines,
         wanted: null,
         phase: 'updating',
         child: { checkAt: now + state.policy.childCheck, remine: true },

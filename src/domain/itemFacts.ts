@@ -47,7 +47,10 @@ function revocation(error: unknown): ItemFact {
 function numbers(fields: Fields): ItemFact {
   const fresh = fields['account_ids_with_new_auth'];
   const updated = fields['account_ids_with_updated_auth'];
-  const ids = [...(Array.isArray(fresh) ? fresh : []), ...(isObject(updated) ? Object.keys(updated) : [])];
+  const ids: unknown[] = [
+    ...(Array.isArray(fresh) ? (fresh as unknown[]) : []),
+    ...(isObject(updated) ? Object.keys(updated) : []),
+  ];
   return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => text(id) !== null) };
 }
 

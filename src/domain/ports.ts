@@ -18,6 +18,8 @@ import type {
   PlaidTransaction,
 } from './plaid.js';
 import type { Perishable } from './retention.js';
+import type { LeaseClaim, ShardLease } from './shardLeases.js';
+import type { StaleReason } from './staleness.js';
 import type { WebhookKind } from './webhook.js';
 
 // ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,6 +164,11 @@ export interface WebhookStore {
   releaseSignal(webhookId: string): Promise<void>;
   page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
   get(webhookId: string): Promise<StoredWebhook | null>;
+  /**
+   * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
+   * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   */
+  replay(webhookId: string): Promise<{ webhookId: string } | 'not_found' | 'rejected' | 'acted_on'>;
 }
 
 export interface WebhookFilter {
@@ -295,7 +302,9 @@ export interface ItemStore {
   /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
   markHealthy(itemId: string): Promise<void>;
   /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
-  itemWebhooks(itemId: string): Promise<{ broken: boolean; webhooks: { webhookId: string; body: string }[] }>;
+  itemWebhooks(
+    itemId: string,
+  ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
   /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
   settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
   /**
@@ -396,7 +405,117 @@ export interface NumbersStore {
   } | null>;
 }
 
-export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked';
+// ─── Floats ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type FloatStatus = 'active' | 'closed';
+
+/** A short-term advance to a user, owned by another service. */
+export interface FloatView {
+  user_id: string;
+  float_id: string;
+  status: FloatStatus;
+  /** When it became so, by its owner's clock, ISO 8601. */
+  occurred_at: string;
+}
+
+export interface FloatStore {
+  /**
+   * Takes down what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two words of the
+   * same moment `closed`. Returns the float as it stands. The user need not exist; one who does is locked meanwhile.
+   */
+  tell(word: {
+    userId: string;
+    floatId: string;
+    status: FloatStatus;
+    occurredAt: string | null;
+  }): Promise<FloatView>;
+  get(userId: string, floatId: string): Promise<FloatView | null>;
+}
+
+// ─── Logins ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the check of one Item at its user's login found. */
+export interface ItemCheck {
+  item_id: string;
+  stale: boolean;
+  /** The webhook that makes the Item update; null when it is not stale. */
+  webhook_id: string | null;
+  /** Why it is stale; of one that is not, the type of the failure that kept us from knowing better, or null. */
+  reason: StaleReason | StepFailure['type'] | null;
+}
+
+export interface LoginStore {
+  /** The user's admitted Items that are healthy and not being removed, in order of linking. */
+  itemsToCheck(userId: string): Promise<string[]>;
+  /**
+   * Decides under the item's lock whether it is stale (`staleReason`), and then stores a synthetic update webhook together
+   * with Plaid's time that it will cover; while another update webhook waits, that one is the answer. `plaidUpdatedAt`:
+   * Plaid's `last_successful_update`, null = not known. Null for an Item that is not to be checked.
+   */
+  settle(check: {
+    itemId: string;
+    staleAfterMs: number;
+    plaidUpdatedAt: string | null;
+    environment: 'sandbox' | 'production';
+  }): Promise<{ reason: StaleReason | null; webhookId: string | null; stored: boolean } | null>;
+}
+
+// ─── The stream of user events ──────────────────────────────────────────────────────────────────────────────────────
+
+export interface StreamShard {
+  shardId: string;
+  /** The shards that it came from by a split or a merge; they may be gone from the stream. */
+  parents: string[];
+}
+
+export interface StreamRecord {
+  sequenceNumber: string;
+  data: Uint8Array;
+}
+
+export interface ShardReader {
+  /** The next records, oldest first; none when there is nothing new. `ended`: the shard is closed and this was its end. */
+  next(): Promise<{ records: StreamRecord[]; ended: boolean; behindMs: number }>;
+}
+
+export interface UserEventStream {
+  /** Every shard that the stream still has, closed ones too. */
+  shards(): Promise<StreamShard[]>;
+  /** Reads a shard from behind the record `after`, or from the oldest record; nothing is asked before the first `next`. */
+  open(shardId: string, after: string | null): ShardReader;
+}
+
+/** How far each shard of a stream was read, and who reads it. A lease is a promise by the database's clock. */
+export interface UserEventStore {
+  /** Takes down shards that are not known yet. */
+  note(stream: string, shards: StreamShard[]): Promise<void>;
+  leases(stream: string): Promise<ShardLease[]>;
+  /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be claimed again. */
+  claim(
+    stream: string,
+    claim: LeaseClaim,
+    owner: string,
+    leaseMs: number,
+  ): Promise<{ checkpoint: string | null } | null>;
+  /** Which of the shards are still the owner's; those have their lease anew. */
+  renew(stream: string, shardIds: string[], owner: string, leaseMs: number): Promise<string[]>;
+  /** Moves the checkpoint `from` → `to`; false when the lease is lost or the checkpoint is another. */
+  checkpoint(
+    stream: string,
+    shardId: string,
+    owner: string,
+    from: string | null,
+    to: string,
+  ): Promise<boolean>;
+  /** The shard was read to its end; false when the lease is lost. */
+  finish(stream: string, shardId: string, owner: string): Promise<boolean>;
+  /** Gives up every lease of the owner. */
+  release(stream: string, owner: string): Promise<void>;
+  /** Keeps a record that is no event (the first 4 KiB), with an alert. Once per record. */
+  park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
+}
+
+export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked' | 'event_parked';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -500,8 +619,8 @@ export interface Unsent {
 }
 
 export interface OutboxStore {
-  /** At most `limit` rows after the lower of the two marks. */
-  unsent(itemId: string, record: RecordKind, limit: number): Promise<Unsent>;
+  /** At most `limit` rows after the lower of the two marks, and after the sequence `after`. */
+  unsent(itemId: string, record: RecordKind, limit: number, after?: number): Promise<Unsent>;
   /** Moves a mark forward from `from` to `to`; false when another publisher was faster. */
   markSent(itemId: string, record: RecordKind, form: Form, from: number, to: number): Promise<boolean>;
 }
@@ -601,7 +720,7 @@ export type ItemSignal =
   | { kind: 'foundDue' }
   | { kind: 'removalRequested' }
   | { kind: 'relinked' }
-  | { kind: 'remineRequested' };
+  | { kind: 'remineRequested'; number: number };
 
 /** What the item workflow answers about itself. */
 export interface ItemStatus {
@@ -625,6 +744,13 @@ export interface Gateway {
   startLink(tokenHash: string, userId: string): Promise<void>;
   /** `signalWithStart` on the item workflow, within `deadlineMs`. */
   signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /**
+   * Starts the check of a user's Items that a login event asks for. A repeat of the event, while it runs or later, does
+   * nothing.
+   */
+  startCheck(eventId: string, userId: string): Promise<void>;
+  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
+  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;
@@ -776,6 +902,21 @@ export interface IdempotencyStore {
   release(request: KeyedRequest, runner: string): Promise<void>;
   /** Deletes at most `limit` entries whose time is over. Resolves to how many. */
   deleteExpired(limit: number): Promise<number>;
+}
+
+/** What operators watch. Ages in seconds, 0 when there is nothing. */
+export interface Figures {
+  items: { status: string; history: string; count: number }[];
+  unsentItems: number;
+  oldestUnsentSeconds: number;
+  pendingWebhooks: number;
+  oldestPendingWebhookSeconds: number;
+  overdueItems: number;
+  alerts: { kind: string; count: number }[];
+}
+
+export interface FiguresStore {
+  read(): Promise<Figures>;
 }
 
 /** Something that `/readyz` asks. Resolves when the dependency answers. */

@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import {
   WithStartWorkflowOperation,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
@@ -9,10 +12,12 @@ import {
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
+  loginRequestWorkflowId,
+  loginWorkflowId,
   remineWorkflowId,
   taskQueues,
 } from '../domain/ids.js';
-import type { Gateway, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
+import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
 import {
   foundDue,
   keys,
@@ -26,11 +31,13 @@ import {
   status,
   webhookReceived,
 } from '../../workflows/contract.js';
-import type { ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
 
 const answerWithinMs = 2_000;
 const signalWithinMs = 5_000;
 const joinPauseMs = 500;
+/** Of the time in which a caller wants a check's answer, the part that is not Plaid's. */
+const checkOverheadMs = 5_000;
 
 const down = (what: string): Failure => new Failure('ORCHESTRATOR_DOWN', `Temporal did not take ${what}`);
 
@@ -45,7 +52,10 @@ function signalOf(signal: ItemSignal) {
     case 'relinked':
       return { signal: relinked, signalArgs: [] as [] };
     case 'remineRequested':
-      return { signal: remineRequested, signalArgs: [] as [] };
+      return {
+        signal: remineRequested,
+        signalArgs: [{ number: signal.number }] as [{ number: number }],
+      };
     case 'webhookReceived':
       return {
         signal: webhookReceived,
@@ -68,6 +78,14 @@ export function createGateway(client: Client): Gateway {
     priority: { priorityKey: priorities.waitingUser },
     staticSummary: 'link an Item',
     typedSearchAttributes: [{ key: keys.user, value: userId }],
+  });
+
+  const checkOptions = (input: CheckUserInput) => ({
+    taskQueue: taskQueues.core,
+    args: [input] as [CheckUserInput],
+    priority: { priorityKey: priorities.waitingUser, fairnessKey: input.userId.slice(0, 64) },
+    staticSummary: 'a login: are the Items fresh?',
+    typedSearchAttributes: [{ key: keys.user, value: input.userId }],
   });
 
   async function describeRunning(workflowId: string): Promise<boolean> {
@@ -126,24 +144,62 @@ export function createGateway(client: Client): Gateway {
     async signalItem(itemId, userId, signal, deadlineMs = signalWithinMs): Promise<void> {
       try {
         await within(deadlineMs, () =>
-          client.workflow.signalWithStart<(input: ItemInput) => Promise<void>, [{ webhook: string }] | []>(
-            'item',
-            {
-              workflowId: itemWorkflowId(itemId),
-              taskQueue: taskQueues.core,
-              args: [{ itemId }],
-              ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
-              priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
-              staticSummary: `item ${itemId}`,
-              typedSearchAttributes: [
-                { key: keys.item, value: itemId },
-                { key: keys.user, value: userId },
-              ],
-            },
-          ),
+          client.workflow.signalWithStart<
+            (input: ItemInput) => Promise<void>,
+            [{ webhook: string }] | [{ number: number }] | []
+          >('item', {
+            workflowId: itemWorkflowId(itemId),
+            taskQueue: taskQueues.core,
+            args: [{ itemId }],
+            ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
+            priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
+            staticSummary: `item ${itemId}`,
+            typedSearchAttributes: [
+              { key: keys.item, value: itemId },
+              { key: keys.user, value: userId },
+            ],
+          }),
         );
       } catch {
         throw down(`the signal ${signal.kind}`);
+      }
+    },
+
+    async startCheck(eventId, userId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.start('checkUser', {
+            workflowId: loginWorkflowId(eventId),
+            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            ...checkOptions({ userId, answerWithinMs: null }),
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw down('the check of a login');
+      }
+    },
+
+    async checkUser(userId, timeoutMs): Promise<ItemCheck[] | null> {
+      const deadline = Date.now() + timeoutMs;
+      const answerWithinMs = Math.max(timeoutMs - checkOverheadMs, 1_000);
+      const start = async () =>
+        client.workflow.start<(input: CheckUserInput) => Promise<ItemCheck[]>>('checkUser', {
+          workflowId: loginRequestWorkflowId(randomUUID()),
+          ...checkOptions({ userId, answerWithinMs }),
+        });
+      let check: Awaited<ReturnType<typeof start>>;
+      try {
+        check = await within(Math.min(signalWithinMs, timeoutMs), start);
+      } catch {
+        throw down('the check of a login');
+      }
+      try {
+        return await within(deadline - Date.now(), () => check.result());
+      } catch (error) {
+        if (error instanceof WorkflowFailedError) throw down('the check of a login');
+        // Slow work and an unreachable server end alike here: only the second answers no ping.
+        await ping();
+        return null;
       }
     },
 

@@ -427,6 +427,13 @@ describe('webhooks about the Item itself', () => {
     });
     await world.stores.items.markHealthy(item.itemId);
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
+
+    // Replayed by an operator it tells of the past: Plaid is asked.
+    const again = await world.stores.webhooks.replay(ids[3] as string);
+    expect(again).toEqual({ webhookId: expect.any(String) });
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    const { webhookId } = again as { webhookId: string };
+    expect(await outcomes([webhookId])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
   });
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
@@ -590,6 +597,24 @@ describe('publishing', () => {
     expect(item).toEqual({ unsent_since: null });
   });
 
+  it('publish reads on while it sends, and neither skips nor repeats where two reads meet', async () => {
+    const item = await world.linkedItem();
+    const many = Array.from({ length: 2_300 }, (_, n) => transaction(`many-${n}`));
+    item.page('', 'c1', { added: many });
+    await world.run.minePage(mine(item, 'u1'));
+    // Refined records are ahead: another publisher has sent some of them.
+    await world.sql`
+      INSERT INTO outbox_marks (item_id, record, form, sent) VALUES (${item.itemId}, 'transaction', 'refined', 1200)`;
+    expect(await world.run.publish({ itemId: item.itemId })).toEqual({ done: true });
+    const [first, last] = [sequencesOn('raw-accounts', item.itemId).length + 1, 2_300];
+    const raw = sequencesOn('raw-transactions', item.itemId);
+    expect([raw.length, raw[0]]).toEqual([last, first]);
+    expect(raw).toEqual(raw.map((_, n) => first + n));
+    const refined = sequencesOn('refined-transactions', item.itemId);
+    expect(refined).toEqual(refined.map((_, n) => 1201 + n));
+    expect(refined.at(-1)).toBe(raw.at(-1));
+  });
+
   it('publish killed around the put sends again what it cannot know of, never less', async () => {
     for (const point of ['publish.beforePut', 'publish.afterPut', 'publish.afterMark'] as const) {
       const { itemId } = await minedItem();
@@ -751,6 +776,18 @@ describe('the directory of institutions', () => {
       type: 'UPSTREAM_DOWN',
       nonRetryable: false,
     });
+  });
+});
+
+describe('a login', () => {
+  it('finds its user’s Items, and calls a stale one so with one webhook, also when it runs again', async () => {
+    const { itemId } = await world.linkedItem('login-user');
+    const found = { itemIds: [itemId] };
+    expect(await twice('listItemsToCheck', { userId: 'login-user' })).toEqual([found, found]);
+    await world.sql`UPDATE items SET admitted_at = admitted_at - interval '2 days' WHERE item_id = ${itemId}`;
+    const [first, second] = await twice('checkStaleness', { itemId });
+    expect(first).toMatchObject({ stale: true, reason: 'last_update_old' });
+    expect(second).toEqual({ ...first, reason: 'update_waiting' });
   });
 });
 

@@ -84,6 +84,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     sweeps: stores.sweep,
     retention: stores.retention,
     idempotency: stores.idempotency,
+    logins: stores.logins,
+    webhooks: stores.webhooks,
     streams: {
       async put(stream, key, data) {
         records.push({ stream, key, events: JSON.parse(Buffer.from(data).toString()) });
@@ -100,6 +102,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     policy: defaultPolicy,
+    staleAfterMs: 86_400_000,
+    plaidEnvironment: 'sandbox',
     crashPoint(name) {
       if (world.crashAt !== name) return;
       world.crashAt = null;

@@ -41,6 +41,7 @@ export class FakeItem {
   institution_id: string | null = 'ins_1';
   error: { error_type: string; error_code: string } | null = null;
   removed = false;
+  lastSuccessfulUpdate: string | null = null;
   accounts: PlaidAccount[] = [account('account-1')];
   numbers: PlaidNumbers[] = [];
   /** Answers of `/transactions/sync`, by cursor. */
@@ -100,14 +101,14 @@ export class FakePlaid implements PlaidPort {
   }
 
   async getItem(accessToken: string) {
-    const { itemId, institution_id, error } = this.living('getItem', accessToken);
+    const { itemId, institution_id, error, lastSuccessfulUpdate } = this.living('getItem', accessToken);
     return {
       item_id: itemId,
       institution_id,
       institution_name: institution_id,
       error,
       consent_expiration_time: null,
-      last_successful_update: null,
+      last_successful_update: lastSuccessfulUpdate,
     };
   }
 

@@ -27,6 +27,7 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',
       'GET /v1/users/{userId}/transactions',
@@ -40,6 +41,9 @@ describe('every operation that needs a key', () => {
       'POST /v1/items/{itemId}/reset-login',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
+      'POST /v1/users/{userId}/logins',
+      'POST /v1/webhooks/{id}/replay',
+      'PUT /v1/users/{userId}/floats/{floatId}',
     ]);
   });
 

@@ -1,3 +1,6 @@
+import { Registry } from 'prom-client';
+import { buildApp } from '../../api/app.js';
+import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import { createWorld, down, never } from './world.js';
 
@@ -112,6 +115,24 @@ describe('health', () => {
     expect(asked).toBe(1);
     await app.inject('/readyz');
     expect(asked).toBe(2);
+  });
+});
+
+describe('figures of the database', () => {
+  it('stand among the metrics, and are absent while it does not answer', async () => {
+    const own = createWorld();
+    let clock = Date.now();
+    own.behave.now = () => clock;
+    const metered = buildApp({ ...own.deps, now: () => clock, metrics: promMetrics(new Registry()) });
+    const shown = async (): Promise<string> => (await metered.inject('/metrics')).body;
+    expect(await shown()).toContain('sluice_items{status="ACTIVE",history="complete"} 2');
+    expect(await shown()).toContain('sluice_outbox_oldest_unsent_seconds 7');
+    own.behave.reads = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is away'));
+    clock += 60_000;
+    const away = await shown();
+    expect(away).not.toMatch(/^sluice_items\{/m);
+    expect(away).not.toMatch(/^sluice_webhooks_pending \d/m);
+    await metered.close();
   });
 });
 

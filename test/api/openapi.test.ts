@@ -113,15 +113,21 @@ describe('the OpenAPI document', () => {
       '/v1/users/{userId}/items': { public_token: 'public-1' },
       '/v1/users/{userId}/link-token': {},
       '/v1/items/{itemId}': { main_account_id: 'account-1' },
+      '/v1/users/{userId}/floats/{floatId}': { status: 'active' },
       '/v1/applications': { name: 'a' },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
+    await world.deps.floats.tell({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
     const seen: string[] = [];
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =
-        { '/v1/webhooks/{id}': '/v1/webhooks/webhook-1', '/v1/keys/{id}': '/v1/keys/key-1' }[path] ?? url;
-      const payload = method === 'POST' || method === 'PATCH' ? (bodies[path] ?? {}) : undefined;
+        {
+          '/v1/webhooks/{id}': '/v1/webhooks/webhook-1',
+          '/v1/webhooks/{id}/replay': '/v1/webhooks/webhook-1/replay',
+          '/v1/keys/{id}': '/v1/keys/key-1',
+        }[path] ?? url;
+      const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],
         ['friend', keys.all],

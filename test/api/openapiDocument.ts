@@ -1,7 +1,7 @@
 import type { InjectOptions } from 'fastify';
 import type { buildApp } from '../../api/app.js';
 
-type Method = NonNullable<Extract<InjectOptions['method'], 'GET' | 'POST' | 'PATCH' | 'DELETE'>>;
+type Method = NonNullable<Extract<InjectOptions['method'], 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'>>;
 
 export interface DescribedOperation {
   method: Method;

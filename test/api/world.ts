@@ -8,7 +8,9 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
   ApiKey,
+  FloatView,
   InstitutionView,
+  ItemCheck,
   ItemStatus,
   ItemView,
   LinkOutcome,
@@ -34,6 +36,8 @@ export interface World {
   rows: { accounts: string[]; transactions: string[]; balances: string[] };
   links: Map<string, LinkRow>;
   logos: Map<string, string>;
+  /** By user and float id. */
+  floats: Map<string, FloatView>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
@@ -47,6 +51,7 @@ export interface World {
     signal: () => Promise<void>;
     link: (tokenHash: string) => Promise<LinkOutcome | null>;
     ping: () => Promise<void>;
+    check: (userId: string) => Promise<ItemCheck[] | null>;
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
@@ -146,6 +151,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     rows: { accounts: ['{"id":"account-1"}'], transactions: [], balances: [] },
     links: new Map(),
     logos: new Map(),
+    floats: new Map(),
     webhooks: new Map(),
     rejected: [],
     signals: [],
@@ -160,6 +166,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     signal: async () => undefined,
     link: async () => ({ kind: 'linked', item_id: 'item-1', replaces: null, warnings: [] }),
     ping: async () => undefined,
+    check: async () => [],
     status: async () => null,
     reads: async () => undefined,
     linkToken: async () => undefined,
@@ -379,6 +386,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.webhooks.set(webhookId, webhook);
         return { webhookId };
       },
+      async replay(webhookId) {
+        const webhook = world.webhooks.get(webhookId);
+        if (webhook === undefined) return 'not_found';
+        const replayed = `webhook-${world.webhooks.size + 1}`;
+        world.webhooks.set(replayed, { ...webhook, source: 'replay' });
+        return { webhookId: replayed };
+      },
       async storeRejected(webhook) {
         await behave.store();
         world.rejected.push(webhook);
@@ -405,6 +419,19 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
+      },
+    },
+    floats: {
+      async tell({ userId, floatId, status, occurredAt }) {
+        await behave.store();
+        const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
+        const float = { user_id: userId, float_id: floatId, status, occurred_at };
+        world.floats.set(`${userId}/${floatId}`, float);
+        return float;
+      },
+      async get(userId, floatId) {
+        await behave.reads();
+        return world.floats.get(`${userId}/${floatId}`) ?? null;
       },
     },
     applications: {
@@ -440,6 +467,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     gateway: {
       link: (tokenHash) => behave.link(tokenHash),
       ping: () => behave.ping(),
+      checkUser: (userId) => behave.check(userId),
       itemStatus: () => behave.status(),
       async signalItem(itemId, userId, signal) {
         await behave.signal();
@@ -453,12 +481,27 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       { name: 'temporal', check: async () => undefined },
     ],
     logger: pino({ level: 'debug' }, { write: (line: string) => void world.logged.push(line) }),
+    figures: {
+      async read() {
+        await behave.reads();
+        return {
+          items: [{ status: 'ACTIVE', history: 'complete', count: 2 }],
+          unsentItems: 1,
+          oldestUnsentSeconds: 7,
+          pendingWebhooks: 3,
+          oldestPendingWebhookSeconds: 9,
+          overdueItems: 0,
+          alerts: [],
+        };
+      },
+    },
     metrics: promMetrics(new Registry()),
     serveMetrics: true,
     version: '1.2.3',
     now: () => behave.now(),
     limits: {
       linkMs: 200,
+      checkMs: 200,
       plaidMs: 200,
       askMs: 100,
       signalMs: 100,

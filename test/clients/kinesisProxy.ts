@@ -27,6 +27,8 @@ export interface KinesisProxy {
   /** Every PutRecords call as it came in. */
   calls: { stream: string; records: ProxiedRecord[]; bytes: number }[];
   fault: (call: number, records: ProxiedRecord[]) => PutRecordsFault | null;
+  /** How another operation (`GetRecords`, say) is answered instead of forwarded; null = forwarded. */
+  otherFault: (operation: string) => { status: number; body: unknown } | null;
   close(): Promise<void>;
 }
 
@@ -70,6 +72,7 @@ export async function startKinesisProxy(emulator: string): Promise<KinesisProxy>
     url: '',
     calls: [],
     fault: () => null,
+    otherFault: () => null,
     close: async () => {
       agent.destroy();
       await server.close();
@@ -125,7 +128,14 @@ export async function startKinesisProxy(emulator: string): Promise<KinesisProxy>
   }
 
   const server = await startLoopbackServer((request, body, response) => {
-    const isPut = String(request.headers['x-amz-target']).endsWith('.PutRecords');
+    const operation = String(request.headers['x-amz-target']).split('.').at(-1) ?? '';
+    const isPut = operation === 'PutRecords';
+    const other = isPut ? null : proxy.otherFault(operation);
+    if (other !== null) {
+      response.writeHead(other.status, { 'content-type': 'application/x-amz-json-1.1' });
+      response.end(JSON.stringify(other.body));
+      return;
+    }
     const done = isPut
       ? putRecords(request.headers, body, response)
       : forward(request.headers, body).then((answer) => {

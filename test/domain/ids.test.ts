@@ -3,6 +3,8 @@ import {
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
+  loginRequestWorkflowId,
+  loginWorkflowId,
   parseWorkflowId,
   secretContext,
 } from '../../src/domain/ids.js';
@@ -19,6 +21,9 @@ describe('workflow ids', () => {
     'item/a/other',
     'item/a/history/b',
     'link/a/b',
+    'login',
+    'login/',
+    'login-request/a/b',
     'sweep',
   ])('%p is none of ours', (id) => {
     expect(parseWorkflowId(id)).toBeNull();
@@ -30,6 +35,17 @@ describe('workflow ids', () => {
         expect(parseWorkflowId(itemWorkflowId(id))).toEqual({ kind: 'item', itemId: id });
         expect(parseWorkflowId(historyWorkflowId(id))).toEqual({ kind: 'history', itemId: id });
         expect(parseWorkflowId(linkWorkflowId(id))).toEqual({ kind: 'link', tokenHash: id });
+        expect(parseWorkflowId(loginRequestWorkflowId(id))).toEqual({ kind: 'loginRequest', requestId: id });
+      }),
+    );
+  });
+});
+
+describe('the workflow id of a login', () => {
+  it('keeps whatever id the event has', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 1 }), (id) => {
+        expect(parseWorkflowId(loginWorkflowId(id))).toEqual({ kind: 'login', eventId: id });
       }),
     );
   });

@@ -3,32 +3,10 @@ import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../src/dom
 import { nextStep, reduce, stateFrom } from '../../src/domain/item.js';
 import type { PageResult, RunEnd, UpdateOutcome } from '../../src/domain/mining.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
+import { itemSnapshot as snapshot } from './itemSnapshot.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const policy = defaultPolicy;
-
-const snapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
-  itemId: 'ItemA',
-  userId: 'u1',
-  institutionId: 'ins_1',
-  removed: false,
-  broken: false,
-  history: 'none',
-  hasCursor: false,
-  nextDueAt: null,
-  removalRequested: false,
-  numbersDue: false,
-  unsent: false,
-  webhooksWaiting: 0,
-  removalsWaiting: 0,
-  historyRunning: false,
-  remineRunning: false,
-  itemWebhooksWaiting: 0,
-  segmentDue: false,
-  remineRequested: false,
-  remines: 0,
-  ...changes,
-});
 
 const outcome = (changes: Partial<UpdateOutcome> = {}): UpdateOutcome => ({
   added: 3,
@@ -273,14 +251,14 @@ describe('a remine', () => {
   it('waits for a healthy Item with its whole history, and is the only writer while it runs', () => {
     const young = reduce(
       stateFrom(snapshot({ hasCursor: true }), policy, t0),
-      { kind: 'remineRequested' },
+      { kind: 'remineRequested', remines: 3 },
       t0,
     );
     expect(nextStep(young, t0).kind).not.toBe('remine');
-    let state = reduce(populated(), { kind: 'remineRequested' }, t0);
+    let state = reduce(populated(), { kind: 'remineRequested', remines: 3 }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'remine' });
     state = play(state, [
-      [{ kind: 'remineStarted', remines: 3 }, t0],
+      [{ kind: 'remineStarted' }, t0],
       [{ kind: 'webhook', webhook: 'update' }, t0],
     ]);
     expect(nextStep(state, t0 + policy.quietDeadline).kind).toBe('wait');
@@ -447,8 +425,8 @@ describe('any order of events', () => {
       random,
     }),
     fc.record({ kind: fc.constant('segmentSent' as const), done: fc.boolean() }),
-    fc.record({ kind: fc.constantFrom('relinked' as const, 'remineRequested' as const) }),
-    fc.record({ kind: fc.constant('remineStarted' as const), remines: fc.integer({ min: 1, max: 9 }) }),
+    fc.record({ kind: fc.constantFrom('relinked' as const, 'remineStarted' as const) }),
+    fc.record({ kind: fc.constant('remineRequested' as const), remines: fc.integer({ min: 1, max: 9 }) }),
     fc.record({
       kind: fc.constant('stepFailed' as const),
       step: fc.constantFrom(...steps),

@@ -116,6 +116,30 @@ describe('an episode', () => {
   });
 });
 
+describe('a replay', () => {
+  it('of an accepted webhook takes the normal way once more; rejected ones and removals acted on are refused', async () => {
+    const itemId = await minedItem(system, { user: 'replays' });
+    const { removed } = await change(system, itemId, {
+      remove: [(await get(`/v1/items/${itemId}/transactions?limit=1`))['data'][0].id],
+      notify: true,
+    });
+    expect(removed).toHaveLength(1);
+    await untilQuiet(system, itemId);
+    await change(system, itemId, { add: [{ amount: 3, name: 'Nobody told of it' }] });
+    const stored = (await get(`/v1/webhooks?item_id=${itemId}&limit=500`))['data'] as Json[];
+    const of = (code: string): string =>
+      stored.find((webhook) => webhook['webhook_code'] === code)?.['webhook_id'] as string;
+    const replay = (id: string) => system.api<Json>('POST', `/v1/webhooks/${id}/replay`);
+    const refused = await replay(of('TRANSACTIONS_REMOVED'));
+    expect([refused.status, refused.body['code']]).toEqual([409, 'replay_refused']);
+    expect((await replay('00000000-0000-4000-8000-000000000000')).status).toBe(404);
+    const { status, body } = await replay(of('HISTORICAL_UPDATE'));
+    expect([status, body['source'], body['webhook_code']]).toEqual([202, 'replay', 'HISTORICAL_UPDATE']);
+    await until(async () => (await get(`/v1/webhooks/${body['webhook_id']}`))['outcome'].state === 'done');
+    await expectTruth(system, itemId);
+  });
+});
+
 describe('a remine', () => {
   it('corrects what is wrong here, marks what Plaid does not list, and is joined while it runs', async () => {
     const itemId = await minedItem(system, { user: 'remines' });

@@ -30,6 +30,8 @@ export interface System {
   stopApi(): Promise<Exit | undefined>;
   /** As a crash: SIGKILL, and waits until it is gone. */
   killApi(): Promise<void>;
+  /** Starts a listener on the stream of user events, which is there with the option `userEvents`. */
+  startListener(env?: Record<string, string>): Promise<Running>;
   /** Workers that run. */
   workers: Running[];
   /** What Segment was told, in order and with every repeat. */
@@ -89,6 +91,8 @@ export interface SystemOptions {
   /** Default true. */
   worker?: boolean;
   sweepGrace?: string;
+  /** Makes a stream of user events. */
+  userEvents?: boolean;
 }
 
 async function freePort(): Promise<number> {
@@ -197,6 +201,9 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     RATE_LIMIT_PER_MINUTE: '0',
     SWEEP_EVERY: 'PT1S',
     SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
+    ...(options.userEvents
+      ? { USER_EVENTS_STREAM: `${streamPrefix}user-events`, USER_EVENTS_LEASE: 'PT4S' }
+      : {}),
     ...options.env,
   };
   await ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok);
@@ -215,6 +222,15 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   };
   const stopApi = async (): Promise<Exit | undefined> => api?.stop('SIGTERM', 35_000);
   const killApi = async (): Promise<void> => void (await api?.stop('SIGKILL', 1_000));
+  const startListener = async (more: Record<string, string> = {}): Promise<Running> => {
+    const child = await run(`listener${(started += 1)}`, 'src/listener.ts', [], { ...env, ...more });
+    await ready(child, () => readFileSync(child.logFile, 'utf8').includes('"listener ready"'));
+    return {
+      process: child,
+      stop: async () => void (await child.stop('SIGTERM', 35_000)),
+      kill: async () => void (await child.stop('SIGKILL', 1_000)),
+    };
+  };
   const workers: Running[] = [];
   let started = 0;
   const startWorker = async (more: Record<string, string> = {}): Promise<Running> => {
@@ -246,6 +262,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     adminKey,
     workers,
     startWorker,
+    startListener,
     startApi,
     stopApi,
     killApi,

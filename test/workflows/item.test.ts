@@ -7,6 +7,7 @@ import type { ItemSnapshot } from '../../src/domain/item.js';
 import type { PageResult, UpdateOutcome } from '../../src/domain/mining.js';
 import type { Policy } from '../../src/domain/policy.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
+import { itemSnapshot } from '../domain/itemSnapshot.js';
 import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 
@@ -49,27 +50,12 @@ class World {
   publish: () => boolean = () => true;
 
   constructor(readonly itemId: string = randomUUID().replaceAll('-', '')) {
-    this.snapshot = {
+    this.snapshot = itemSnapshot({
       itemId,
-      userId: 'user-1',
-      institutionId: 'ins_1',
-      removed: false,
-      broken: false,
       history: 'complete',
       hasCursor: true,
       nextDueAt: Date.now() + 3_600_000,
-      removalRequested: false,
-      numbersDue: false,
-      unsent: false,
-      webhooksWaiting: 0,
-      removalsWaiting: 0,
-      historyRunning: false,
-      remineRunning: false,
-      itemWebhooksWaiting: 0,
-      segmentDue: false,
-      remineRequested: false,
-      remines: 0,
-    };
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Activities } from '../../activities/index.js';
 import { taskQueues } from '../../src/domain/ids.js';
 import type { PageResult } from '../../src/domain/mining.js';
 import { defaultPolicy } from '../../src/domain/policy.js';
+import { itemSnapshot } from '../domain/itemSnapshot.js';
 import { startTemporal, until } from './harness.js';
 
 describe('priorities on the queue of Plaid calls', () => {
@@ -19,27 +20,13 @@ describe('priorities on the queue of Plaid calls', () => {
         const known = itemId.startsWith('news');
         return {
           policy: { ...defaultPolicy, quiet: 1, quietDeadline: 1, pollFirst: 3_600_000 },
-          snapshot: {
+          snapshot: itemSnapshot({
             itemId,
             userId: `user of ${itemId}`,
-            institutionId: null,
-            removed: false,
-            broken: false,
             history: known ? 'complete' : 'initial',
             hasCursor: true,
             nextDueAt: Date.now() + 3_600_000,
-            removalRequested: false,
-            numbersDue: false,
-            unsent: false,
-            webhooksWaiting: 0,
-            removalsWaiting: 0,
-            historyRunning: false,
-            remineRunning: false,
-            itemWebhooksWaiting: 0,
-            segmentDue: false,
-            remineRequested: false,
-            remines: 0,
-          },
+          }),
         };
       },
       async minePage({ itemId }): Promise<PageResult> {

@@ -1,0 +1,70 @@
+import { Failure, isRetryable } from '../src/domain/failures.js';
+import { secretContext } from '../src/domain/ids.js';
+import type { ItemCredentials, ItemCheck } from '../src/domain/ports.js';
+import { plaidTime } from '../src/domain/staleness.js';
+import type { ActivityDeps } from './deps.js';
+
+/** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
+const signalWithinMs = 5_000;
+
+export function loginActivities(deps: ActivityDeps) {
+  const { plaid, secrets, items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
+
+  /** When Plaid has read the bank last, or why it does not say. */
+  async function ask(
+    credentials: ItemCredentials,
+  ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
+    const { itemId, accessToken } = credentials;
+    try {
+      const view = await plaid.getItem(await secrets.open(accessToken, secretContext.accessToken(itemId)));
+      return { updatedAt: plaidTime(view.last_successful_update), failure: null };
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      return { updatedAt: null, failure };
+    }
+  }
+
+  /** Losing the signal is harmless: the webhook is stored. */
+  async function signal(webhookId: string): Promise<void> {
+    const claim = await webhooks.claimSignal(webhookId);
+    if (claim === null) return;
+    const { itemId, userId, kind } = claim;
+    try {
+      await gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, signalWithinMs);
+    } catch {
+      await webhooks.releaseSignal(webhookId);
+    }
+  }
+
+  return {
+    /** The user's Items that may be stale: healthy, and not being removed. */
+    async listItemsToCheck(input: { userId: string }): Promise<{ itemIds: string[] }> {
+      return { itemIds: await logins.itemsToCheck(input.userId) };
+    },
+
+    /**
+     * Whether an Item is stale now that its user logs in; one that is gets a synthetic webhook, which makes it update. Safe to
+     * repeat: while that webhook waits it is the answer. By age an Item is stale although Plaid is down; else the call fails.
+     */
+    async checkStaleness(input: { itemId: string }): Promise<ItemCheck> {
+      const { itemId } = input;
+      const fresh = { item_id: itemId, stale: false, webhook_id: null };
+      const credentials = await items.credentials(itemId, { forRemoval: false });
+      if (credentials === null) return { ...fresh, reason: 'ITEM_GONE' };
+      const { updatedAt, failure } = await ask(credentials);
+      const settled = await logins.settle({
+        itemId,
+        staleAfterMs,
+        plaidUpdatedAt: updatedAt,
+        environment: plaidEnvironment,
+      });
+      if (settled === null) return { ...fresh, reason: 'ITEM_GONE' };
+      if (settled.webhookId !== null) {
+        if (settled.stored) await signal(settled.webhookId);
+        return { item_id: itemId, stale: true, webhook_id: settled.webhookId, reason: settled.reason };
+      }
+      if (failure !== null && isRetryable(failure.type)) throw failure;
+      return { ...fresh, reason: failure?.type ?? null };
+    },
+  };
+}

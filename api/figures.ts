@@ -1,0 +1,60 @@
+import type { Figures, FiguresStore } from '../src/domain/ports.js';
+import { within } from './deadline.js';
+import type { MetricsRegistry } from './metrics.js';
+
+/** Scrapes within this time share one look at the database, however many ask. */
+const freshMs = 5_000;
+const patienceMs = 3_000;
+
+type Sample = { labels: Record<string, string>; value: number };
+
+/** The figures that stand in the database, as gauges. While it does not answer they are absent, which is what it means. */
+export function registerFigures(registry: MetricsRegistry, store: FiguresStore, now: () => number): void {
+  let looked: { at: number; figures: Promise<Figures | null> } | null = null;
+  const look = (): Promise<Figures | null> => {
+    if (looked === null || now() - looked.at > freshMs) {
+      const figures = within(store.read(), patienceMs, () => new Error('late')).catch(() => null);
+      looked = { at: now(), figures };
+    }
+    return looked.figures;
+  };
+  const gauge = (
+    name: string,
+    help: string,
+    labels: readonly string[],
+    of: (figures: Figures) => Sample[],
+  ): void =>
+    registry.gauges(name, help, labels, async () => {
+      const figures = await look();
+      return figures === null ? [] : of(figures);
+    });
+  const single = (value: number): Sample[] => [{ labels: {}, value }];
+
+  gauge('sluice_items', 'Items by status and history', ['status', 'history'], ({ items }) =>
+    items.map(({ status, history, count }) => ({ labels: { status, history }, value: count })),
+  );
+  gauge('sluice_items_overdue', 'Living Items whose update is more than 15 minutes late', [], (figures) =>
+    single(figures.overdueItems),
+  );
+  gauge('sluice_outbox_unsent_items', 'Items with changes that the streams lack', [], (figures) =>
+    single(figures.unsentItems),
+  );
+  gauge(
+    'sluice_outbox_oldest_unsent_seconds',
+    'Age of the oldest change that a stream lacks',
+    [],
+    (figures) => single(figures.oldestUnsentSeconds),
+  );
+  gauge('sluice_webhooks_pending', 'Accepted webhooks without an outcome', [], (figures) =>
+    single(figures.pendingWebhooks),
+  );
+  gauge(
+    'sluice_webhooks_oldest_pending_seconds',
+    'Age of the oldest accepted webhook without an outcome',
+    [],
+    (figures) => single(figures.oldestPendingWebhookSeconds),
+  );
+  gauge('sluice_alerts', 'Alert rows by kind', ['kind'], ({ alerts }) =>
+    alerts.map(({ kind, count }) => ({ labels: { kind }, value: count })),
+  );
+}

@@ -1,0 +1,47 @@
+import type { Api, RouteContext } from '../deps.js';
+import { Problem } from '../errors.js';
+import { operation } from '../operation.js';
+import { floatAnswer, floatBody, floatParams, noQuery } from '../schemas.js';
+
+export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
+  app.put(
+    '/users/:userId/floats/:floatId',
+    operation({
+      id: 'putFloat',
+      summary: 'Say what a float is',
+      description:
+        'Floats (short-term advances) are owned by another service; this tells of one, as the stream of user events does. ' +
+        'An item is not removed while its user has an active float. The latest word counts: the answer is the float as it stands, ' +
+        'which an event of a later time may have decided.',
+      tag: 'Users',
+      scope: 'write',
+      answers: { 200: { description: 'The float', schema: floatAnswer } },
+      problems: ['not_found', 'malformed_json', 'unsupported_media_type', 'payload_too_large'],
+    }).with({ params: floatParams, querystring: noQuery, body: floatBody }),
+    async (request) => {
+      const { userId, floatId } = request.params;
+      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      return floats.tell({ userId, floatId, status: request.body.status, occurredAt: null });
+    },
+  );
+
+  app.get(
+    '/users/:userId/floats/:floatId',
+    operation({
+      id: 'getFloat',
+      summary: 'A float',
+      description:
+        'What was said of it last, over REST or by an event. One of a user who is not known yet is 404.',
+      tag: 'Users',
+      scope: 'read',
+      answers: { 200: { description: 'The float', schema: floatAnswer } },
+      problems: ['not_found'],
+    }).with({ params: floatParams, querystring: noQuery }),
+    async (request) => {
+      const { userId, floatId } = request.params;
+      const [user, float] = await Promise.all([reads.user(userId), floats.get(userId, floatId)]);
+      if (user === null || float === null) throw new Problem('not_found');
+      return float;
+    },
+  );
+}

@@ -1,0 +1,37 @@
+import type { FiguresStore } from '../../src/domain/ports.js';
+import type { Sql } from '../rows.js';
+
+/** What operators watch, counted from the rows themselves. */
+export function figuresStore(sql: Sql): FiguresStore {
+  return {
+    async read() {
+      const [items, [work], alerts] = await Promise.all([
+        sql<{ status: string; history: string; n: number }[]>`
+          SELECT CASE WHEN removed_at IS NOT NULL THEN 'REMOVED' WHEN error_code IS NOT NULL THEN 'ERROR'
+            ELSE 'ACTIVE' END AS status, history, count(*)::int AS n
+          FROM items WHERE admitted_at IS NOT NULL GROUP BY 1, 2`,
+        sql<[{ unsent: number; unsent_age: number; pending: number; pending_age: number; overdue: number }]>`
+          SELECT
+            (SELECT count(*)::int FROM items WHERE unsent_since IS NOT NULL) AS unsent,
+            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(unsent_since)), 0)::float8
+              FROM items WHERE unsent_since IS NOT NULL) AS unsent_age,
+            (SELECT count(*)::int FROM webhooks WHERE outcome = 'pending') AS pending,
+            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0)::float8
+              FROM webhooks WHERE outcome = 'pending') AS pending_age,
+            (SELECT count(*)::int FROM items
+              WHERE removed_at IS NULL AND admitted_at IS NOT NULL
+                AND next_due_at < clock_timestamp() - interval '15 minutes') AS overdue`,
+        sql<{ kind: string; n: number }[]>`SELECT kind, count(*)::int AS n FROM alerts GROUP BY kind`,
+      ]);
+      return {
+        items: items.map(({ status, history, n }) => ({ status, history, count: n })),
+        unsentItems: work.unsent,
+        oldestUnsentSeconds: work.unsent_age,
+        pendingWebhooks: work.pending,
+        oldestPendingWebhookSeconds: work.pending_age,
+        overdueItems: work.overdue,
+        alerts: alerts.map(({ kind, n }) => ({ kind, count: n })),
+      };
+    },
+  };
+}

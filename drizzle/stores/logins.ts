@@ -1,0 +1,67 @@
+import type { History } from '../../src/domain/mining.js';
+import type { LoginStore } from '../../src/domain/ports.js';
+import { staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
+import { readWebhook } from '../../src/domain/webhook.js';
+import type { Sql } from '../rows.js';
+
+export function loginStore(sql: Sql): LoginStore {
+  return {
+    async itemsToCheck(userId) {
+      const rows = await sql<{ item_id: string }[]>`
+        SELECT item_id FROM items
+        WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
+          AND removal_requested_at IS NULL AND error_code IS NULL AND revoked_at IS NULL
+        ORDER BY created_at, item_id`;
+      return rows.map((row) => row.item_id);
+    },
+
+    async settle({ itemId, staleAfterMs, plaidUpdatedAt, environment }) {
+      return sql.begin(async (tx) => {
+        // Of two logins at once the second sees what the first has stored.
+        await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+        // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+        const [item] = await tx<
+          {
+            history: History;
+            old: boolean;
+            known: boolean;
+            newer: boolean | null;
+            waiting: string | null;
+          }[]
+        >`
+          SELECT i.history, i.plaid_updated_at IS NOT NULL AS known,
+            ${plaidUpdatedAt}::text::timestamptz > i.plaid_updated_at AS newer,
+            coalesce(i.last_update_at, i.admitted_at)
+              < clock_timestamp() - ${`${staleAfterMs} milliseconds`}::interval AS old,
+            (SELECT w.webhook_id FROM webhooks w
+              WHERE w.item_id = i.item_id AND w.outcome = 'pending' AND w.verdict = 'accepted'
+                AND w.kind IN ('update', 'history')
+              ORDER BY w.received_at DESC, w.webhook_id DESC LIMIT 1) AS waiting
+          FROM items i
+          WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
+            AND i.removal_requested_at IS NULL AND i.error_code IS NULL AND i.revoked_at IS NULL`;
+        if (item === undefined) return null;
+        const { waiting, old } = item;
+        const plaid =
+          plaidUpdatedAt === null ? 'silent' : !item.known ? 'first' : item.newer ? 'newer' : 'covered';
+        const reason = staleReason({ waiting, old, plaid });
+        // The update that waits may have begun before Plaid's: what it covers is not known.
+        if (waiting !== null) return { reason, webhookId: waiting, stored: false };
+        if (plaid === 'first' || plaid === 'newer') {
+          await tx`
+            UPDATE items SET plaid_updated_at = ${plaidUpdatedAt}::text::timestamptz WHERE item_id = ${itemId}`;
+        }
+        if (reason === null) return { reason, webhookId: null, stored: false };
+        const body = syntheticUpdate({ itemId, history: item.history, environment });
+        const { webhook_type, webhook_code, kind } = readWebhook(body);
+        const [webhook] = await tx<[{ webhook_id: string }]>`
+          INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome,
+            headers, body)
+          VALUES ('synthetic', 'accepted', ${webhook_type}, ${webhook_code}, ${itemId}, ${kind}, '{}', 'pending',
+            '{}', ${Buffer.from(body)})
+          RETURNING webhook_id`;
+        return { reason, webhookId: webhook.webhook_id, stored: true };
+      });
+    },
+  };
+}

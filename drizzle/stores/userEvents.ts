@@ -1,0 +1,84 @@
+import type { UserEventStore } from '../../src/domain/ports.js';
+import type { ShardLease } from '../../src/domain/shardLeases.js';
+import type { Sql } from '../rows.js';
+
+/** Of a record that cannot be read, what is kept to look at. */
+const parkedBytes = 4_096;
+
+export function userEventStore(sql: Sql): UserEventStore {
+  const until = (leaseMs: number) => sql`clock_timestamp() + ${`${leaseMs} milliseconds`}::interval`;
+  const now = sql`clock_timestamp()`;
+
+  return {
+    async note(stream, shards) {
+      for (const { shardId, parents } of shards) {
+        await sql`
+          INSERT INTO user_event_shards (stream, shard_id, parents) VALUES (${stream}, ${shardId}, ${parents})
+          ON CONFLICT DO NOTHING`;
+      }
+    },
+
+    async leases(stream) {
+      return sql<ShardLease[]>`
+        SELECT shard_id AS "shardId", parents, finished_at IS NOT NULL AS finished, owner,
+          coalesce(leased_until > ${now}, false) AS live
+        FROM user_event_shards WHERE stream = ${stream} ORDER BY shard_id`;
+    },
+
+    async claim(stream, { shardId, from }, owner, leaseMs) {
+      const [claimed] = await sql<{ checkpoint: string | null }[]>`
+        UPDATE user_event_shards SET owner = ${owner}, leased_until = ${until(leaseMs)}
+        WHERE stream = ${stream} AND shard_id = ${shardId} AND finished_at IS NULL
+          AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from} OR owner = ${owner})
+        RETURNING checkpoint`;
+      return claimed ?? null;
+    },
+
+    async renew(stream, shardIds, owner, leaseMs) {
+      const renewed = await sql<{ shard_id: string }[]>`
+        UPDATE user_event_shards SET leased_until = ${until(leaseMs)}
+        WHERE stream = ${stream} AND shard_id = ANY(${shardIds}::text[]) AND owner = ${owner}
+          AND finished_at IS NULL
+        RETURNING shard_id`;
+      return renewed.map((row) => row.shard_id);
+    },
+
+    async checkpoint(stream, shardId, owner, from, to) {
+      const moved = await sql`
+        UPDATE user_event_shards SET checkpoint = ${to}
+        WHERE stream = ${stream} AND shard_id = ${shardId} AND owner = ${owner} AND leased_until > ${now}
+          AND checkpoint IS NOT DISTINCT FROM ${from}
+        RETURNING 1`;
+      return moved.length > 0;
+    },
+
+    async finish(stream, shardId, owner) {
+      const finished = await sql`
+        UPDATE user_event_shards SET finished_at = ${now}, owner = NULL, leased_until = NULL
+        WHERE stream = ${stream} AND shard_id = ${shardId} AND owner = ${owner} AND leased_until > ${now}
+        RETURNING 1`;
+      return finished.length > 0;
+    },
+
+    async release(stream, owner) {
+      await sql`
+        UPDATE user_event_shards SET owner = NULL, leased_until = NULL
+        WHERE stream = ${stream} AND owner = ${owner}`;
+    },
+
+    async park(stream, shardId, { sequenceNumber, data }, reason) {
+      const detail = { stream, shard_id: shardId, sequence_number: sequenceNumber, reason };
+      await sql.begin(async (tx) => {
+        await tx`
+          INSERT INTO parked_events (stream, shard_id, sequence_number, data, reason)
+          VALUES (${stream}, ${shardId}, ${sequenceNumber}, ${data.subarray(0, parkedBytes)}, ${reason})
+          ON CONFLICT DO NOTHING`;
+        await tx`
+          INSERT INTO alerts (kind, key, item_id, detail)
+          VALUES ('event_parked', ${`${stream}/${shardId}/${sequenceNumber}`}, NULL,
+            ${JSON.stringify(detail)}::text::jsonb)
+          ON CONFLICT DO NOTHING`;
+      });
+    },
+  };
+}

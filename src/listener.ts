@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { createStores } from '../drizzle/index.js';
+import { openDatabase } from './clients/postgres.js';
+import { createUserEvents } from './clients/userEvents.js';
+import { ConfigError, loadConfig, temporalOptions } from './config.js';
+import { createCrashPoint } from './crashPoint.js';
+import type { Logger } from './logger.js';
+import { createLogger } from './logger.js';
+import { serveMetrics } from './metricsServer.js';
+import { runProcess } from './process.js';
+import { openClient } from './temporal/connect.js';
+import { createGateway } from './temporal/gateway.js';
+import type { UserEventObserver } from './userEventConsumer.js';
+import { createUserEventConsumer } from './userEventConsumer.js';
+
+const pollMs = 1_000;
+
+/** What the consumer tells of itself, as log lines and metrics: ids of shards and counts. */
+function observer(logger: Logger, registry: Registry): UserEventObserver {
+  const registers = [registry];
+  const settled = new Counter({
+    name: 'sluice_user_events_total',
+    help: 'Records of the stream of user events, by what was done with them',
+    labelNames: ['result'],
+    registers,
+  });
+  const shards = new Gauge({
+    name: 'sluice_user_event_shards',
+    help: 'Shards that this listener reads',
+    registers,
+  });
+  const behind = new Gauge({
+    name: 'sluice_user_events_behind_seconds',
+    help: 'How far the reading of a shard is behind its newest record',
+    labelNames: ['shard'],
+    registers,
+  });
+  const failed = new Counter({
+    name: 'sluice_user_event_failures_total',
+    help: 'Tries that did not work and are repeated',
+    labelNames: ['what'],
+    registers,
+  });
+  return {
+    settled: (result) => settled.inc({ result }),
+    holding(shardIds) {
+      shards.set(shardIds.length);
+      // The shards of others are theirs to measure.
+      behind.reset();
+      logger.info({ shards: shardIds }, 'reading shards');
+    },
+    behind: (shard, ms) => behind.set({ shard }, ms / 1_000),
+    failed(what, err) {
+      failed.inc({ what });
+      logger.warn({ err, what }, 'trying again');
+    },
+    parked: (shard, sequenceNumber, reason) =>
+      logger.error({ shard, sequence_number: sequenceNumber, reason }, 'a record is no user event: parked'),
+  };
+}
+
+/** The listener process: acts on the stream of user events, by which other services tell of logins and floats. */
+await runProcess(
+  'listener',
+  async () => {
+    const config = loadConfig('listener');
+    const logger = createLogger('listener', config.LOG_LEVEL);
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
+    const stores = createStores(sql);
+    const { client, connection } = openClient(temporalOptions(config));
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const events = createUserEvents({
+      region: config.AWS_REGION,
+      endpoint: config.KINESIS_ENDPOINT,
+      stream: config.USER_EVENTS_STREAM,
+      onUnknownCheckpoint: (shard) =>
+        logger.error({ shard }, 'the stream does not know the checkpoint: reading from its oldest record'),
+    });
+    const consumer = createUserEventConsumer(
+      {
+        events,
+        store: stores.userEvents,
+        floats: stores.floats,
+        gateway: createGateway(client),
+        crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),
+        observe: observer(logger, registry),
+      },
+      {
+        stream: config.USER_EVENTS_STREAM,
+        me: `${hostname()}/${process.pid}/${randomUUID()}`,
+        leaseMs: config.USER_EVENTS_LEASE,
+        pollMs,
+      },
+    );
+    const metricsServer =
+      config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);
+    const ended = consumer.run();
+    logger.info({ stream: config.USER_EVENTS_STREAM }, 'listener ready');
+    return {
+      logger,
+      ended,
+      async stop() {
+        metricsServer?.close();
+        await consumer.stop();
+        events.close();
+        await connection.close();
+        await sql.end({ timeout: 5 });
+      },
+    };
+  },
+  ConfigError,
+);

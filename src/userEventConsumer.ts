@@ -1,0 +1,282 @@
+import { Failure } from './domain/failures.js';
+import { backoff } from './domain/policy.js';
+import type { FloatStore, Gateway, StreamRecord, UserEventStore, UserEventStream } from './domain/ports.js';
+import { claimLeases } from './domain/shardLeases.js';
+import { readUserEvent } from './domain/userEvents.js';
+
+/** Times in milliseconds. */
+export interface UserEventConsumerOptions {
+  /** The stream's name: leases and checkpoints are kept under it. */
+  stream: string;
+  /** This process among all listeners; another one after each start. */
+  me: string;
+  /** How long a shard stays with a listener that says nothing more; it is renewed after a quarter of that. */
+  leaseMs: number;
+  /** Between two looks at a shard that had nothing new; Kinesis allows five a second. */
+  pollMs: number;
+}
+
+export interface UserEventConsumerDeps {
+  events: UserEventStream;
+  store: UserEventStore;
+  floats: Pick<FloatStore, 'tell'>;
+  gateway: Pick<Gateway, 'startCheck'>;
+  crashPoint: (name: 'listener.beforeEffect' | 'listener.afterEffect' | 'listener.afterCheckpoint') => void;
+  observe: UserEventObserver;
+}
+
+/** Told of what happens; never of what a record holds. */
+export interface UserEventObserver {
+  /** A record was acted on for good. */
+  settled(what: 'login' | 'float' | 'parked'): void;
+  /** Shards that this listener reads. */
+  holding(shardIds: string[]): void;
+  /** How far a shard's reading is behind the newest record. */
+  behind(shardId: string, ms: number): void;
+  /** Something did not work and is tried again. */
+  failed(what: string, error: unknown): void;
+  parked(shardId: string, sequenceNumber: string, reason: string): void;
+}
+
+export interface UserEventConsumer {
+  /** Reads until `stop`. Never rejects: what fails is tried again. */
+  run(): Promise<void>;
+  /** Ends what is on its way, writes the checkpoints and gives up the leases. */
+  stop(): Promise<void>;
+}
+
+/** Records that are acted on at a time; the checkpoint follows each such group. */
+const recordsAtOnce = 16;
+const firstPauseMs = 200;
+const longestPauseMs = 10_000;
+/** How often the shards of the stream are listed: a split is noticed by the end of its parent too. */
+const listEveryMs = 30_000;
+
+/** The lease of one shard as this process believes in it. */
+class Lease {
+  private readonly waking = new AbortController();
+  private until: number;
+
+  constructor(readonly leaseMs: number) {
+    this.until = performance.now() + leaseMs;
+  }
+
+  /** `askedAt`: before the database was asked, so that the belief ends before the truth does. */
+  renewed(askedAt: number): void {
+    if (this.until !== -Infinity) this.until = askedAt + this.leaseMs;
+  }
+
+  end(): void {
+    this.until = -Infinity;
+    this.wake();
+  }
+
+  /** Ends the present pause and every later one. */
+  wake(): void {
+    this.waking.abort();
+  }
+
+  isHeld(): boolean {
+    return performance.now() < this.until;
+  }
+
+  /** Waits, but not beyond the end of the lease. */
+  async pause(ms: number): Promise<void> {
+    await pauseUnless(this.waking.signal, Math.min(ms, Math.max(this.until - performance.now(), 0)));
+  }
+}
+
+function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
+
+/**
+ * Acts on every record of the stream of user events at least once: first the effect, then the checkpoint. Effects may be
+ * repeated and come in any order (the latest word of a float wins, a login's check runs once per event id), so that a shard
+ * that changes its reader in the middle of a batch loses and doubles nothing.
+ */
+export function createUserEventConsumer(
+  deps: UserEventConsumerDeps,
+  options: UserEventConsumerOptions,
+): UserEventConsumer {
+  const { events, store, floats, gateway, crashPoint, observe } = deps;
+  const { stream, me, leaseMs, pollMs } = options;
+  const stopping = new AbortController();
+  const readers = new Map<string, { lease: Lease; ended: Promise<void> }>();
+  let listed: ReadonlySet<string> | null = null;
+  let listedAt = -Infinity;
+
+  async function park(shardId: string, record: StreamRecord, reason: string): Promise<void> {
+    await store.park(stream, shardId, record, reason);
+    observe.parked(shardId, record.sequenceNumber, reason);
+    observe.settled('parked');
+  }
+
+  /** Acts on one record. Rejects when that has to be tried again. */
+  async function act(shardId: string, record: StreamRecord): Promise<void> {
+    const event = readUserEvent(record.data);
+    if (event.kind === 'poison') return park(shardId, record, event.reason);
+    try {
+      if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
+      else await floats.tell(event);
+      observe.settled(event.kind);
+    } catch (error) {
+      // A value that the database will never take (30 February, say) must not stop the stream.
+      if (!(error instanceof Failure) || error.type !== 'BAD_REQUEST') throw error;
+      await park(shardId, record, error.type);
+    }
+  }
+
+  /** Tries `work` until it is done; false when the lease or this process ends first. */
+  async function untilDone(what: string, lease: Lease, work: () => Promise<unknown>): Promise<boolean> {
+    for (let failures = 1; ; failures += 1) {
+      if (!lease.isHeld()) return false;
+      try {
+        await work();
+        return true;
+      } catch (error) {
+        observe.failed(what, error);
+        if (stopping.signal.aborted) return false;
+        await lease.pause(backoff(failures, firstPauseMs, longestPauseMs));
+      }
+    }
+  }
+
+  /** Acts on records and moves the checkpoint behind them; null when that could not be done. */
+  async function settle(
+    shardId: string,
+    lease: Lease,
+    from: string | null,
+    records: StreamRecord[],
+  ): Promise<string | null> {
+    crashPoint('listener.beforeEffect');
+    const done = await Promise.all(
+      records.map((record) => untilDone('an event', lease, () => act(shardId, record))),
+    );
+    if (!done.every(Boolean)) return null;
+    crashPoint('listener.afterEffect');
+    const to = (records.at(-1) as StreamRecord).sequenceNumber;
+    let moved = false;
+    await untilDone('a checkpoint', lease, async () => {
+      moved = await store.checkpoint(stream, shardId, me, from, to);
+    });
+    crashPoint('listener.afterCheckpoint');
+    return moved ? to : null;
+  }
+
+  async function readShard(shardId: string, lease: Lease, checkpoint: string | null): Promise<void> {
+    const reader = events.open(shardId, checkpoint);
+    let at = checkpoint;
+    let failures = 0;
+    while (lease.isHeld() && !stopping.signal.aborted) {
+      let batch: Awaited<ReturnType<typeof reader.next>>;
+      try {
+        batch = await reader.next();
+        failures = 0;
+      } catch (error) {
+        observe.failed('a read', error);
+        failures += 1;
+        await lease.pause(backoff(failures, firstPauseMs, longestPauseMs));
+        continue;
+      }
+      observe.behind(shardId, batch.behindMs);
+      for (let start = 0; start < batch.records.length; start += recordsAtOnce) {
+        if (stopping.signal.aborted) return;
+        const moved = await settle(shardId, lease, at, batch.records.slice(start, start + recordsAtOnce));
+        if (moved === null) return;
+        at = moved;
+      }
+      if (batch.ended) {
+        await untilDone('the end of a shard', lease, () => store.finish(stream, shardId, me));
+        // Its children may be read now.
+        listedAt = -Infinity;
+        return;
+      }
+      if (batch.records.length === 0) await lease.pause(pollMs);
+    }
+  }
+
+  function startReader(shardId: string, lease: Lease, checkpoint: string | null): void {
+    const ended = readShard(shardId, lease, checkpoint)
+      .catch((error: unknown) => observe.failed('a shard', error))
+      .finally(() => {
+        lease.end();
+        readers.delete(shardId);
+        observe.holding([...readers.keys()]);
+      });
+    readers.set(shardId, { lease, ended });
+    observe.holding([...readers.keys()]);
+  }
+
+  async function renewLeases(): Promise<void> {
+    const held = [...readers].map(([shardId, { lease }]) => ({ shardId, lease }));
+    if (held.length === 0) return;
+    const askedAt = performance.now();
+    const shardIds = held.map(({ shardId }) => shardId);
+    const renewed = new Set(await store.renew(stream, shardIds, me, leaseMs));
+    for (const { shardId, lease } of held) {
+      if (renewed.has(shardId)) lease.renewed(askedAt);
+      else lease.end();
+    }
+  }
+
+  async function listShards(): Promise<ReadonlySet<string>> {
+    if (listed !== null && performance.now() - listedAt < listEveryMs) return listed;
+    const shards = await events.shards();
+    await store.note(stream, shards);
+    listedAt = performance.now();
+    listed = new Set(shards.map(({ shardId }) => shardId));
+    return listed;
+  }
+
+  async function claimShards(): Promise<void> {
+    const known = await listShards();
+    // A lease of ours that nobody reads under (its reader met a failure) is as good as free.
+    const shards = (await store.leases(stream)).map((shard) =>
+      shard.owner === me && !readers.has(shard.shardId) ? { ...shard, owner: null, live: false } : shard,
+    );
+    for (const claim of claimLeases(shards, known, me, Math.random())) {
+      // A reader whose lease was lost may still be ending what it had begun.
+      if (readers.has(claim.shardId) || stopping.signal.aborted) continue;
+      const lease = new Lease(leaseMs);
+      const claimed = await store.claim(stream, claim, me, leaseMs);
+      if (claimed !== null) startReader(claim.shardId, lease, claimed.checkpoint);
+    }
+  }
+
+  let running: Promise<void> | null = null;
+  async function repeat(what: string, work: () => Promise<void>): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await work().catch((error: unknown) => observe.failed(what, error));
+      await pauseUnless(stopping.signal, leaseMs / 4);
+    }
+  }
+
+  return {
+    run() {
+      // Apart: while Kinesis is silent the leases are kept all the same.
+      running ??= Promise.all([repeat('a renewal', renewLeases), repeat('a claim', claimShards)]).then(
+        () => undefined,
+      );
+      return running;
+    },
+
+    async stop() {
+      stopping.abort();
+      await running;
+      const ending = [...readers.values()];
+      for (const { lease } of ending) lease.wake();
+      await Promise.all(ending.map(({ ended }) => ended));
+      await store.release(stream, me).catch((error: unknown) => observe.failed('a release', error));
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import type { ItemSnapshot } from '../../src/domain/item.js';
+
+/** A newborn Item as PostgreSQL has it; `changes` make of it what a test needs. */
+export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
+  itemId: 'ItemA',
+  userId: 'user-1',
+  institutionId: 'ins_1',
+  removed: false,
+  broken: false,
+  history: 'none',
+  hasCursor: false,
+  nextDueAt: null,
+  removalRequested: false,
+  numbersDue: false,
+  unsent: false,
+  webhooksWaiting: 0,
+  removalsWaiting: 0,
+  historyRunning: false,
+  remineRunning: false,
+  itemWebhooksWaiting: 0,
+  segmentDue: false,
+  remineRequested: false,
+  remines: 0,
+  ...changes,
+});

@@ -1,0 +1,45 @@
+import type { World } from './world.js';
+import { linkedItem, openWorld, runUpdate, transaction, webhook } from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+it('figures count what waits, and how long', async () => {
+  const { figures, items, webhooks } = world.stores;
+  expect(await figures.read()).toEqual({
+    items: [],
+    unsentItems: 0,
+    oldestUnsentSeconds: 0,
+    pendingWebhooks: 0,
+    oldestPendingWebhookSeconds: 0,
+    overdueItems: 0,
+    alerts: [],
+  });
+  const mined = await linkedItem(world);
+  await runUpdate(world, mined, [{ added: [transaction('a')] }]);
+  const broken = await linkedItem(world);
+  await items.markBroken(
+    broken.itemId,
+    { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
+    '2030-01-01T00:00:00Z',
+  );
+  await webhooks.store(webhook(mined.itemId, 'DEFAULT_UPDATE'));
+  await world.sql`UPDATE items SET unsent_since = now() - interval '1 hour' WHERE item_id = ${mined.itemId}`;
+  await world.sql`UPDATE items SET next_due_at = now() - interval '1 hour' WHERE item_id = ${mined.itemId}`;
+  await world.sql`INSERT INTO alerts (kind, key, detail) VALUES ('row_parked', 'k', '{}')`;
+  const seen = await figures.read();
+  expect(seen).toMatchObject({
+    unsentItems: 1,
+    pendingWebhooks: 1,
+    overdueItems: 1,
+    alerts: [{ kind: 'row_parked', count: 1 }],
+  });
+  expect(seen.oldestUnsentSeconds).toBeGreaterThanOrEqual(3_600);
+  const byStatus = Object.fromEntries(
+    seen.items.map(({ status, history, count }) => [`${status} ${history}`, count]),
+  );
+  expect(byStatus).toEqual({ 'ACTIVE complete': 1, 'ERROR none': 1 });
+});

@@ -1,0 +1,261 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { Gateway, StreamRecord, StreamShard, UserEventStore } from '../../src/domain/ports.js';
+import type { UserEventConsumer, UserEventConsumerDeps } from '../../src/userEventConsumer.js';
+import { createUserEventConsumer } from '../../src/userEventConsumer.js';
+import type { World } from '../drizzle/world.js';
+import { newId, openWorld } from '../drizzle/world.js';
+import { until } from '../workflows/harness.js';
+
+/** The consumer on a real database, over a stream in memory and a Temporal that takes notes. */
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+interface MemoryShard extends StreamShard {
+  records: StreamRecord[];
+  closed: boolean;
+}
+
+class Bench {
+  readonly stream = newId('stream');
+  readonly shards = new Map<string, MemoryShard>();
+  /** Event ids of logins, as Temporal was told of them. */
+  readonly logins: string[] = [];
+  /** By consumer: which shards it has asked for records. */
+  readonly read = new Map<string, Set<string>>();
+  readonly failed: string[] = [];
+  readonly parked: string[] = [];
+  readonly consumers: UserEventConsumer[] = [];
+  startCheck: Gateway['startCheck'] = async (eventId) => {
+    this.logins.push(eventId);
+  };
+  reading: () => void = () => undefined;
+  private numbers = 0;
+
+  shard(shardId: string, parents: string[] = []): MemoryShard {
+    const shard = { shardId, parents, records: [], closed: false };
+    this.shards.set(shardId, shard);
+    return shard;
+  }
+
+  put(shardId: string, ...events: unknown[]): void {
+    for (const event of events) {
+      const text = typeof event === 'string' ? event : JSON.stringify(event);
+      this.numbers += 1;
+      const sequenceNumber = String(this.numbers).padStart(6, '0');
+      this.shards.get(shardId)?.records.push({ sequenceNumber, data: Buffer.from(text) });
+    }
+  }
+
+  start(me: string, more: { leaseMs?: number; store?: Partial<UserEventStore> } = {}): UserEventConsumer {
+    const asked = new Set<string>();
+    this.read.set(me, asked);
+    const deps: UserEventConsumerDeps = {
+      events: {
+        shards: async () => [...this.shards.values()].map(({ shardId, parents }) => ({ shardId, parents })),
+        open: (shardId, after) => {
+          let last = after ?? '';
+          return {
+            next: async () => {
+              asked.add(shardId);
+              this.reading();
+              const shard = this.shards.get(shardId) as MemoryShard;
+              const records = shard.records
+                .filter(({ sequenceNumber }) => sequenceNumber > last)
+                .slice(0, 40);
+              last = records.at(-1)?.sequenceNumber ?? last;
+              const rest = shard.records.some(({ sequenceNumber }) => sequenceNumber > last);
+              return { records, ended: shard.closed && !rest, behindMs: 0 };
+            },
+          };
+        },
+      },
+      store: { ...world.stores.userEvents, ...more.store },
+      floats: world.stores.floats,
+      gateway: { startCheck: (eventId, userId) => this.startCheck(eventId, userId) },
+      crashPoint: () => undefined,
+      observe: {
+        settled: () => undefined,
+        holding: () => undefined,
+        behind: () => undefined,
+        failed: (what) => void this.failed.push(what),
+        parked: (_shard, _number, reason) => void this.parked.push(reason),
+      },
+    };
+    const consumer = createUserEventConsumer(deps, {
+      stream: this.stream,
+      me,
+      leaseMs: more.leaseMs ?? 2_000,
+      pollMs: 10,
+    });
+    void consumer.run();
+    this.consumers.push(consumer);
+    return consumer;
+  }
+
+  row = async (shardId: string) =>
+    (
+      await world.sql<{ owner: string | null; checkpoint: string | null; finished: boolean }[]>`
+        SELECT owner, checkpoint, finished_at IS NOT NULL AS finished FROM user_event_shards
+        WHERE stream = ${this.stream} AND shard_id = ${shardId}`
+    )[0];
+}
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(async () => {
+  await Promise.all(bench.consumers.map((consumer) => consumer.stop()));
+});
+
+const at = '2026-11-21T07:00:00Z';
+const login = (event_id: string) => ({ type: 'user.logged_in', user_id: 'u', occurred_at: at, event_id });
+const logins = (count: number, prefix = 'e') => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
+const sorted = (ids: readonly string[]) => [...new Set(ids)].sort();
+
+describe('a listener', () => {
+  it('waits while Temporal is down, keeps its lease, and skips nothing', async () => {
+    bench.shard('s');
+    bench.put('s', ...logins(20).map(login));
+    const taken = bench.startCheck;
+    bench.startCheck = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    bench.start('me', { leaseMs: 1_000 });
+    await until(() => bench.failed.length > 60);
+    expect(await bench.row('s')).toMatchObject({ owner: 'me', checkpoint: null });
+    bench.startCheck = taken;
+    await until(async () => (await bench.row('s'))?.checkpoint === '000020');
+    expect(sorted(bench.logins)).toEqual(sorted(logins(20)));
+  });
+
+  it('waits while the stream or the database fails, and skips nothing', async () => {
+    bench.shard('s');
+    bench.put('s', ...logins(3).map(login));
+    let failures = 0;
+    const failing = () => {
+      failures += 1;
+      if (failures % 3 !== 0) throw new Failure('RATE_LIMITED', 'slower');
+    };
+    bench.reading = failing;
+    const { userEvents } = world.stores;
+    bench.start('me', {
+      store: {
+        checkpoint: async (...args) => {
+          failing();
+          return userEvents.checkpoint(...args);
+        },
+        claim: async (...args) => {
+          failing();
+          return userEvents.claim(...args);
+        },
+      },
+    });
+    await until(async () => (await bench.row('s'))?.checkpoint === '000003');
+    expect(bench.logins).toEqual(logins(3));
+    expect(bench.failed.length).toBeGreaterThan(3);
+  });
+
+  it('parks what is no event, and what the database will never take, and goes on', async () => {
+    bench.shard('s');
+    const float = { ...login('f'), type: 'float.opened', float_id: 'f', occurred_at: '2026-02-30T00:00:00Z' };
+    bench.put('s', '{', login('before'), { ...login('x'), type: 'user.flew' }, float, login('after'));
+    bench.start('me');
+    await until(async () => (await bench.row('s'))?.checkpoint === '000005');
+    expect(sorted(bench.logins)).toEqual(['after', 'before']);
+    expect(sorted(bench.parked)).toEqual(['BAD_REQUEST', 'not_json', 'unknown_type']);
+    const parked = await world.sql<{ sequence_number: string }[]>`
+      SELECT sequence_number FROM parked_events WHERE stream = ${bench.stream} ORDER BY 1`;
+    expect(parked.map(({ sequence_number }) => sequence_number)).toEqual(['000001', '000003', '000004']);
+  });
+
+  it('whose lease was taken stops reading, and writes no checkpoint any more', async () => {
+    bench.shard('s');
+    bench.put('s', login('slow'));
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    bench.startCheck = () => held;
+    bench.start('me', { leaseMs: 1_000 });
+    await until(async () => (await bench.row('s'))?.owner === 'me');
+    await world.stores.userEvents.claim(bench.stream, { shardId: 's', from: 'me' }, 'thief', 60_000);
+    await world.stores.userEvents.checkpoint(bench.stream, 's', 'thief', null, '000009');
+    let reads = 0;
+    bench.reading = () => void (reads += 1);
+    release();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await bench.row('s')).toMatchObject({ owner: 'thief', checkpoint: '000009' });
+    expect(reads).toBe(0);
+  });
+
+  it('reads on under a lease of its own whose reader has met a failure', async () => {
+    bench.shard('s');
+    bench.put('s', login('a'));
+    const { userEvents } = world.stores;
+    let lost = 0;
+    bench.start('me', {
+      leaseMs: 1_000,
+      store: {
+        checkpoint: async (...args) => {
+          lost += 1;
+          // Written, but the answer says no: as when the first of two tries has lost its answer.
+          return (await userEvents.checkpoint(...args)) && lost > 1;
+        },
+      },
+    });
+    await until(() => lost === 1);
+    bench.put('s', login('b'));
+    await until(async () => (await bench.row('s'))?.checkpoint === '000002');
+    expect(sorted(bench.logins)).toEqual(['a', 'b']);
+  });
+
+  it('gives up its leases when it stops, and the next goes on behind the checkpoint', async () => {
+    bench.shard('s');
+    bench.put('s', ...logins(50).map(login));
+    const first = bench.start('first', { leaseMs: 60_000 });
+    await until(() => bench.logins.length > 0);
+    await first.stop();
+    const row = await bench.row('s');
+    expect(row?.owner).toBeNull();
+    const done = bench.logins.length;
+    expect(Number(row?.checkpoint)).toBe(done);
+    bench.start('second', { leaseMs: 60_000 });
+    await until(async () => (await bench.row('s'))?.checkpoint === '000050');
+    expect(bench.logins).toHaveLength(50);
+    expect(sorted(bench.logins)).toEqual(sorted(logins(50)));
+  });
+
+  it('reads parents before children, also when a shard is split under it', async () => {
+    const parent = bench.shard('parent');
+    bench.put('parent', ...logins(30, 'parent-').map(login));
+    bench.start('me', { leaseMs: 1_000 });
+    await until(() => bench.logins.length === 30);
+    bench.shard('left', ['parent']);
+    bench.shard('right', ['parent']);
+    bench.put('left', login('left-0'));
+    bench.put('right', login('right-0'));
+    bench.put('parent', ...logins(20, 'late-').map(login));
+    parent.closed = true;
+    await until(async () => (await bench.row('right'))?.checkpoint != null && bench.logins.length === 52);
+    const children = bench.logins
+      .map((id, place) => ({ id, place }))
+      .filter(({ id }) => /left|right/.test(id));
+    expect(Math.min(...children.map(({ place }) => place))).toBe(50);
+    expect(await bench.row('parent')).toMatchObject({ finished: true, owner: null });
+  });
+
+  it('shares the shards with others, and takes over those of one that dies', async () => {
+    for (const shardId of ['a', 'b', 'c', 'd']) bench.shard(shardId);
+    bench.start('one', { leaseMs: 1_000 });
+    await until(async () => (await bench.row('d'))?.owner === 'one');
+    bench.start('two', { leaseMs: 1_000 });
+    const owners = async () =>
+      (await Promise.all(['a', 'b', 'c', 'd'].map((id) => bench.row(id)))).map((row) => row?.owner).sort();
+    await until(async () => (await owners()).join() === 'one,one,two,two');
+    // One that died keeps its lease until it ends, and never says a word again.
+    await world.sql`UPDATE user_event_shards SET owner = 'dead' WHERE stream = ${bench.stream} AND owner = 'two'`;
+    await until(async () => (await owners()).join() === 'one,one,two,two');
+    for (const shardId of ['a', 'b', 'c', 'd']) bench.put(shardId, login(shardId));
+    await until(() => sorted(bench.logins).join() === 'a,b,c,d');
+  });
+});
