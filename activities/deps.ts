@@ -1,6 +1,7 @@
 import type {
   AlertStore,
   Gateway,
+  IdempotencyStore,
   InstitutionStore,
   ItemStore,
   LinkStore,
@@ -9,6 +10,7 @@ import type {
   OutboxStore,
   PlaidDirectory,
   PlaidPort,
+  RetentionStore,
   SecretBox,
   SegmentPort,
   SegmentStore,
@@ -29,6 +31,8 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  retention: RetentionStore;
+  idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;

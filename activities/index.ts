@@ -6,6 +6,7 @@ import { itemWebhookActivities } from './itemWebhooks.js';
 import { linkActivities } from './link.js';
 import { loginActivities } from './logins.js';
 import { publishActivities } from './publish.js';
+import { retentionActivities } from './retention.js';
 import { segmentActivities } from './segment.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
@@ -22,6 +23,7 @@ export function createActivities(deps: ActivityDeps) {
       ...loginActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),
+      ...retentionActivities(deps),
       ...institutionActivities(deps),
     },
     deps.reportUnexpected,

@@ -145,6 +145,13 @@ const transactionFilters = {
   ...paging,
 };
 
+export const balancesQuery = z.strictObject({
+  account_id: shown(256).optional().meta({ description: "Plaid's id of one account" }),
+  from: day('First day (UTC), inclusive'),
+  to: day('Last day (UTC), inclusive; before `from` the list is empty'),
+  ...paging,
+});
+
 export const transactionsOfItemQuery = z.strictObject(transactionFilters);
 
 export const transactionsOfUserQuery = z.strictObject({
@@ -669,6 +676,14 @@ const refinedTransaction = z
     description: 'Fields are null only in a row that was removed before it was ever seen',
   });
 
+const refinedBalances = z.object({
+  available: decimal.nullable(),
+  current: decimal.nullable(),
+  limit: decimal.nullable(),
+  currency: z.string().nullable(),
+  as_of: time,
+});
+
 const refinedAccount = z
   .object({
     id: z.string(),
@@ -682,13 +697,7 @@ const refinedAccount = z
     subtype: z.string().nullable(),
     status: z.enum(['open', 'closed']),
     is_main: z.boolean(),
-    balances: z.object({
-      available: decimal.nullable(),
-      current: decimal.nullable(),
-      limit: decimal.nullable(),
-      currency: z.string().nullable(),
-      as_of: time,
-    }),
+    balances: refinedBalances,
     persistent_id: z.string().nullable(),
     holder_category: z.string().nullable(),
     version: z.int().min(1),
@@ -718,6 +727,31 @@ const refinedAccount = z
         persistent_id: null,
         holder_category: 'personal',
         version: 1,
+      },
+    ],
+  });
+
+const dayBalances = z
+  .object({
+    item_id: z.string(),
+    account_id: z.string(),
+    day: z.iso.date().meta({ description: 'UTC' }),
+    balances: refinedBalances.meta({ description: 'The last ones seen that day' }),
+  })
+  .meta({
+    id: 'DayBalances',
+    examples: [
+      {
+        item_id: exampleItem.item_id,
+        account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+        day: '2026-11-21',
+        balances: {
+          available: '100',
+          current: '110.5',
+          limit: null,
+          currency: 'USD',
+          as_of: '2026-11-21T07:00:00.000Z',
+        },
       },
     ],
   });
@@ -893,6 +927,10 @@ export const accountsAnswer = pageOf(z.union([refinedAccount, plaidObject]), abo
 export const transactionsAnswer = pageOf(z.union([refinedTransaction, plaidObject]), aboutItems).meta({
   id: 'TransactionPage',
   ...examplePage(refinedTransaction, aboutExampleItem),
+});
+export const balancesAnswer = pageOf(dayBalances, aboutItems).meta({
+  id: 'BalancePage',
+  ...examplePage(dayBalances, aboutExampleItem),
 });
 export const webhooksAnswer = pageOf(webhookAnswer, z.object({})).meta({
   id: 'WebhookPage',

@@ -14,6 +14,7 @@ import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
+import { retentionStore } from './stores/retention.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
 import { userEventStore } from './stores/userEvents.js';
@@ -35,6 +36,7 @@ export function createStores(sql: Sql) {
     userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
+    retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),

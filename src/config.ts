@@ -28,6 +28,10 @@ const duration = z.string().transform((text, context) => {
 /** A duration after which something is done again and again. */
 const interval = duration.refine((ms) => ms >= 1_000, { error: 'must be at least PT1S' });
 
+const day = 86_400_000;
+/** How long something is kept. Repeats are answered for a day, so nothing goes sooner. */
+const retention = duration.refine((ms) => ms >= day, { error: 'must be at least P1D' });
+
 const list = z
   .string()
   .transform((text) => text.split(',').map((part) => part.trim()))
@@ -179,6 +183,13 @@ const provisionSchema = {
   INSTITUTION_STATUS_EVERY: interval.default(3_600_000),
   /** Plaid's limit on calls of `/institutions/get`; 10 in its sandbox. */
   INSTITUTION_PAGES_PER_MINUTE: count.default(25),
+  CLEAN_UP_EVERY: interval.default(day),
+  RETAIN_OUTBOX: retention.default(30 * day),
+  RETAIN_WEBHOOKS: retention.default(90 * day),
+  RETAIN_LINKS: retention.default(30 * day),
+  RETAIN_PARKED: retention.default(90 * day),
+  RETAIN_SEGMENT: retention.default(90 * day),
+  RETAIN_BALANCES: retention.default(90 * day),
 };
 
 const schemas = {
@@ -217,6 +228,11 @@ const schemas = {
 
 export type ProcessName = keyof typeof schemas;
 export type Config<Name extends ProcessName> = Readonly<z.output<(typeof schemas)[Name]>>;
+
+export const processNames = Object.keys(schemas) as ProcessName[];
+
+/** Every variable that a process reads. */
+export const variablesOf = (name: ProcessName): string[] => Object.keys(schemas[name].shape);
 
 /** Thrown when the environment does not do; the message lists every bad variable, and no value. */
 export class ConfigError extends Error {

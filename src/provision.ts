@@ -32,6 +32,16 @@ async function provision(): Promise<void> {
       institutionsEveryMs: config.INSTITUTION_SYNC_EVERY,
       institutionPagesPerMinute: config.INSTITUTION_PAGES_PER_MINUTE,
       institutionStatusEveryMs: config.INSTITUTION_STATUS_EVERY,
+      cleanUpEveryMs: config.CLEAN_UP_EVERY,
+      keep: {
+        outbox: config.RETAIN_OUTBOX,
+        webhooks: config.RETAIN_WEBHOOKS,
+        links: config.RETAIN_LINKS,
+        parkedRows: config.RETAIN_PARKED,
+        parkedEvents: config.RETAIN_PARKED,
+        segmentEvents: config.RETAIN_SEGMENT,
+        balances: config.RETAIN_BALANCES,
+      },
     });
     logger.info('Temporal ready');
     await ensureStreams(

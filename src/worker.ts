@@ -77,6 +77,8 @@ await runProcess(
         outbox: stores.outbox,
         alerts: stores.alerts,
         sweeps: stores.sweep,
+        retention: stores.retention,
+        idempotency: stores.idempotency,
         segments: stores.segment,
         segment,
         logins: stores.logins,

@@ -119,6 +119,13 @@ describe('a configuration that does not do', () => {
     expect(both).toContain('  PLAID_BASE_URL: give it or PLAID_ENV, not both');
   });
 
+  it('would delete what is still needed', () => {
+    for (const name of ['RETAIN_OUTBOX', 'RETAIN_WEBHOOKS', 'RETAIN_LINKS', 'RETAIN_PARKED']) {
+      expect(refusal('provision', { ...good, [name]: 'PT23H' })).toContain(`  ${name}: must be at least P1D`);
+    }
+    expect(loadConfig('provision', { ...good, RETAIN_OUTBOX: 'P1D' }).RETAIN_OUTBOX).toBe(86_400_000);
+  });
+
   it('asks for a crash point in production', () => {
     const crash = { ...good, SLUICE_CRASH_AT: 'apply.afterCommit:2' };
     expect(refusal('worker', { ...crash, PLAID_ENV: 'production' })).toContain('SLUICE_CRASH_AT');

@@ -5,6 +5,7 @@ import type { ItemState } from '../src/domain/item.js';
 import type { MiningRun, RunEnd } from '../src/domain/mining.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ItemStatus, LinkOutcome } from '../src/domain/ports.js';
+import type { Cleaned, Perishable, Retention } from '../src/domain/retention.js';
 import { searchAttributes } from '../src/domain/searchAttributes.js';
 import type { WebhookKind } from '../src/domain/webhook.js';
 
@@ -66,6 +67,12 @@ export interface RefreshInstitutionStatusInput {
   callsPerMinute: number;
   /** Carried through continue-as-new: when the round began (ISO 8601), and the id that it has come to. */
   round?: { since: string; after: string };
+}
+
+export interface CleanUpInput {
+  keep: Retention;
+  /** How far the run is, carried through continue-as-new; absent = at its beginning. */
+  place?: { what: Perishable; after: string | null; cleaned: Cleaned };
 }
 
 export const keys = {

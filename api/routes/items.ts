@@ -6,6 +6,8 @@ import { operation } from '../operation.js';
 import {
   accountsAnswer,
   accountsOfItemQuery,
+  balancesAnswer,
+  balancesQuery,
   itemAnswer,
   itemParams,
   noQuery,
@@ -88,6 +90,36 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
       const [items, page] = await Promise.all([
         reads.completeness({ itemId }),
         reads.accounts({ itemIds: [itemId], format }, limit, after),
+      ]);
+      if (items.length === 0) throw new Problem('not_found');
+      return reply
+        .type('application/json')
+        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+    },
+  );
+
+  app.get(
+    '/items/:itemId/balances',
+    operation({
+      id: 'listBalancesOfItem',
+      summary: "An item's balances, day by day",
+      description:
+        'Of each account the last balances seen on each day (UTC) with an update, newest day first. A day without an update has none. ' +
+        'Kept for 90 days unless configured otherwise. A REMOVED item keeps its rows and still answers.',
+      tag: 'Items',
+      scope: 'read',
+      answers: { 200: { description: 'A page of balances', schema: balancesAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: itemParams, querystring: balancesQuery }),
+    async (request, reply) => {
+      const { itemId } = request.params;
+      const { account_id, from, to, limit, cursor } = request.query;
+      const filter = { itemId, account_id, from, to };
+      const query = { list: 'balances', filters: filter };
+      const after = readCursor(query, cursor);
+      const [items, page] = await Promise.all([
+        reads.completeness({ itemId }),
+        reads.balances(filter, limit, after),
       ]);
       if (items.length === 0) throw new Problem('not_found');
       return reply

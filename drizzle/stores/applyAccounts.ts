@@ -88,7 +88,22 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
       now.open.map((raw) => identityOf(raw)),
     );
   }
+  await keepBalances(tx, owner.item_id, [...open.keys()]);
   return changes.length;
+}
+
+/** The accounts' balances as those of the day (UTC) on which they were fetched, changed or not: the last of a day stay. */
+async function keepBalances(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<void> {
+  await tx`
+    INSERT INTO balance_snapshots AS b (item_id, account_id, day, available, current, "limit", currency, as_of)
+    SELECT item_id, account_id, (as_of AT TIME ZONE 'UTC')::date, (refined->'balances'->>'available')::numeric,
+      (refined->'balances'->>'current')::numeric, (refined->'balances'->>'limit')::numeric,
+      refined->'balances'->>'currency', as_of
+    FROM accounts WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
+    ON CONFLICT (item_id, account_id, day) DO UPDATE SET
+      available = excluded.available, current = excluded.current, "limit" = excluded."limit",
+      currency = excluded.currency, as_of = excluded.as_of
+    WHERE b.as_of <= excluded.as_of`;
 }
 
 /** Replaces what the duplicate guard knows of the Item's accounts. */

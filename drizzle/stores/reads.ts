@@ -181,6 +181,32 @@ export function readStore(sql: Sql): ReadStore {
       );
     },
 
+    async balances({ itemId, account_id, from, to }, limit, after) {
+      const rows = await sql<{ day: string; account_id: string; row: string }[]>`
+        SELECT b.day::text AS day, b.account_id, json_build_object('item_id', b.item_id, 'account_id', b.account_id,
+          'day', b.day, 'balances', json_build_object('available', b.available::text, 'current', b.current::text,
+            'limit', b."limit"::text, 'currency', b.currency,
+            'as_of', to_char(b.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))::text AS row
+        FROM balance_snapshots b
+        WHERE b.item_id = ${itemId}
+          ${account_id === undefined ? sql`` : sql`AND b.account_id = ${account_id}`}
+          ${from === undefined ? sql`` : sql`AND b.day >= ${from}::text::date`}
+          ${to === undefined ? sql`` : sql`AND b.day <= ${to}::text::date`}
+          ${
+            after === null
+              ? sql``
+              : sql`AND b.day <= ${after[0] ?? ''}::text::date
+                  AND (b.day < ${after[0] ?? ''}::text::date OR b.account_id > ${after[1] ?? ''})`
+          }
+        ORDER BY b.day DESC, b.account_id LIMIT ${limit + 1}`;
+      return pageOf(
+        rows,
+        limit,
+        (row) => row.row,
+        (row) => [row.day, row.account_id],
+      );
+    },
+
     async pickForUpdateMode(userId, itemId): Promise<ItemCredentials | null> {
       const [row] = await sql<
         {

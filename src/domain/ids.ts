@@ -12,6 +12,7 @@ export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
 export const loginRequestWorkflowId = (requestId: string): string => `login-request/${requestId}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
+export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
 export const INSTITUTION_STATUS_SCHEDULE_ID = 'institution-status';
 
 export type WorkflowName =

@@ -17,6 +17,7 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from './plaid.js';
+import type { Perishable } from './retention.js';
 import type { LeaseClaim, ShardLease } from './shardLeases.js';
 import type { StaleReason } from './staleness.js';
 import type { WebhookKind } from './webhook.js';
@@ -695,6 +696,22 @@ export interface SweepStore {
   findStaleLinks(limit: number, graceMs: number): Promise<{ tokenHash: string; userId: string }[]>;
 }
 
+/**
+ * Deletes what is older than `keepMs` and no longer needed, one batch of at most `limit` rows. `after` is where the batch
+ * before ended (null = from the beginning); `next` is where the next one goes on, null at the end.
+ */
+type Clean = (
+  keepMs: number,
+  after: string | null,
+  limit: number,
+) => Promise<{ deleted: number; next: string | null }>;
+
+/**
+ * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: settled ones but the newest of each Item.
+ * `links`: finished ones that no living Item came of. `segmentEvents`: sent ones, and those that nobody shall send.
+ */
+export type RetentionStore = Record<Exclude<Perishable, 'idempotencyKeys'>, Clean>;
+
 // ─── Temporal ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type ItemSignal =
@@ -783,6 +800,14 @@ export interface TransactionFilter {
   format: Form;
 }
 
+/** `from` and `to` (YYYY-MM-DD) inclusive. */
+export interface BalanceFilter {
+  itemId: string;
+  account_id?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
 export interface ReadStore {
   user(userId: string): Promise<{
     user_id: string;
@@ -810,6 +835,8 @@ export interface ReadStore {
   ): Promise<Page<string>>;
   /** Rows are JSON texts of the asked form. Order: date descending, then id. */
   transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
+  /** Rows are JSON texts: an account's last balances of a day. Order: day descending, then account id. */
+  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
   /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
   pickForUpdateMode(userId: string, itemId: string | null): Promise<ItemCredentials | null>;
 }

@@ -1,11 +1,13 @@
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import {
+  CLEAN_UP_SCHEDULE_ID,
   INSTITUTION_STATUS_SCHEDULE_ID,
   INSTITUTIONS_SCHEDULE_ID,
   SWEEP_SCHEDULE_ID,
   taskQueues,
 } from '../domain/ids.js';
+import type { Retention } from '../domain/retention.js';
 
 export interface SchedulesOptions {
   sweepEveryMs: number;
@@ -13,6 +15,8 @@ export interface SchedulesOptions {
   institutionsEveryMs: number;
   institutionPagesPerMinute: number;
   institutionStatusEveryMs: number;
+  cleanUpEveryMs: number;
+  keep: Retention;
 }
 
 interface Job {
@@ -53,6 +57,13 @@ export async function ensureSchedules(client: Client, options: SchedulesOptions)
     catchupMs: Math.min(options.institutionStatusEveryMs, 60_000),
     workflowType: 'refreshInstitutionStatus',
     input: { callsPerMinute: statusCallsPerMinute },
+  });
+  await ensure(client, {
+    scheduleId: CLEAN_UP_SCHEDULE_ID,
+    everyMs: options.cleanUpEveryMs,
+    catchupMs: Math.min(options.cleanUpEveryMs, 3_600_000),
+    workflowType: 'cleanUp',
+    input: { keep: options.keep },
   });
 }
 

@@ -658,6 +658,19 @@ describe('publishing', () => {
   });
 });
 
+describe('retention', () => {
+  it('deletes what is old, once', async () => {
+    await world.sql`
+      INSERT INTO parked_rows (item_id, transaction_id, update_id, row, reason, parked_at)
+      SELECT 'item', n::text, 'u', '{}', 'no_date', now() - n * interval '1 day' FROM generate_series(1, 3) n`;
+    const input = { what: 'parkedRows', keepMs: 1.5 * 86_400_000, after: null } as const;
+    expect(await twice('deleteExpired', input)).toEqual([
+      { deleted: 2, next: null },
+      { deleted: 0, next: null },
+    ]);
+  });
+});
+
 describe('the sweep', () => {
   it('tells again of the same, changes nothing, and is not held up by one that takes no signal', async () => {
     const forgotten = await world.linkedItem();

@@ -82,6 +82,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     sweeps: stores.sweep,
+    retention: stores.retention,
+    idempotency: stores.idempotency,
     logins: stores.logins,
     webhooks: stores.webhooks,
     streams: {

@@ -19,6 +19,7 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}',
       'GET /v1/items/{itemId}/accounts',
       'GET /v1/items/{itemId}/accounts/live',
+      'GET /v1/items/{itemId}/balances',
       'GET /v1/items/{itemId}/balances/live',
       'GET /v1/items/{itemId}/numbers',
       'GET /v1/items/{itemId}/sync',

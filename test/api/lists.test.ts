@@ -109,6 +109,7 @@ describe('lists over REST', () => {
 
   world.rows.transactions = Array.from({ length: 7 }, (_, n) => `{"id":"t${n}"}`);
   world.rows.accounts = Array.from({ length: 3 }, (_, n) => `{"id":"a${n}"}`);
+  world.rows.balances = Array.from({ length: 5 }, (_, n) => `{"id":"b${n}"}`);
   for (let n = 0; n < 4; n += 1) world.items.set(`more-${n}`, itemView(`more-${n}`, 'user-2'));
 
   for (const [url, rows] of [
@@ -116,6 +117,7 @@ describe('lists over REST', () => {
     ['/v1/items/item-1/transactions?from=2026-01-01', 7],
     ['/v1/users/user-1/accounts?include_removed=true', 3],
     ['/v1/items/item-1/accounts?format=raw', 3],
+    ['/v1/items/item-1/balances?from=2026-01-01&account_id=a', 5],
     ['/v1/users/user-2/items?status=ACTIVE', 5],
   ] as const) {
     it(`${url} is read to its end, whatever the limit`, async () => {
@@ -168,6 +170,7 @@ describe('lists over REST', () => {
     }
     expect((await get('/v1/items/absent/accounts')).statusCode).toBe(404);
     expect((await get('/v1/items/absent/transactions')).statusCode).toBe(404);
+    expect((await get('/v1/items/absent/balances')).statusCode).toBe(404);
   });
 
   it('say how complete each item is, and leave removed ones out until asked', async () => {

@@ -33,7 +33,7 @@ export interface World {
   keys: Record<Scope | 'all' | 'revoked' | 'unknown', { authorization: string }>;
   users: Set<string>;
   items: Map<string, ItemView>;
-  rows: { accounts: string[]; transactions: string[] };
+  rows: { accounts: string[]; transactions: string[]; balances: string[] };
   links: Map<string, LinkRow>;
   logos: Map<string, string>;
   /** By user and float id. */
@@ -148,7 +148,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         }),
       ],
     ]),
-    rows: { accounts: ['{"id":"account-1"}'], transactions: [] },
+    rows: { accounts: ['{"id":"account-1"}'], transactions: [], balances: [] },
     links: new Map(),
     logos: new Map(),
     floats: new Map(),
@@ -361,6 +361,11 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         behave.page(after);
         return pageOf(world.rows.transactions, limit, after);
+      },
+      async balances(_filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf(world.rows.balances, limit, after);
       },
       async pickForUpdateMode(userId, itemId) {
         const picked = itemId ?? behave.pick;

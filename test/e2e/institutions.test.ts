@@ -159,6 +159,9 @@ describe('institutions', () => {
       .then((found) => ({ schedule: found.spec, policies: found.policies }));
     expect(schedule.intervals?.map(({ every }) => every)).toEqual([86_400_000]);
     expect([policies.overlap, policies.catchupWindow]).toEqual(['SKIP', 3_600_000]);
+    const cleanUp = await system.client.schedule.getHandle('clean-up').describe();
+    expect(cleanUp.spec.intervals?.map(({ every }) => every)).toEqual([86_400_000]);
+    expect([cleanUp.policies.overlap, cleanUp.policies.catchupWindow]).toEqual(['SKIP', 3_600_000]);
 
     // The next release takes over what is configured, and starts nothing by that.
     await ensureSchedules(system.client, {
@@ -167,6 +170,16 @@ describe('institutions', () => {
       institutionsEveryMs: 43_200_000,
       institutionPagesPerMinute: 10,
       institutionStatusEveryMs: 3_600_000,
+      cleanUpEveryMs: 86_400_000,
+      keep: {
+        outbox: 1,
+        webhooks: 1,
+        links: 1,
+        parkedRows: 1,
+        parkedEvents: 1,
+        segmentEvents: 1,
+        balances: 1,
+      },
     });
     const changed = await system.client.schedule.getHandle('institutions').describe();
     expect(changed.spec.intervals?.map(({ every }) => every)).toEqual([43_200_000]);

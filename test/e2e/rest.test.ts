@@ -77,6 +77,7 @@ afterAll(async () => {
 describe('a request that is wrong', () => {
   it('is told so: unknown item and user, malformed or unknown parts', async () => {
     const missing = ['/v1/items/nobody', '/v1/items/nobody/accounts', '/v1/items/nobody/transactions'];
+    missing.push('/v1/items/nobody/balances');
     missing.push('/v1/items/nobody/sync', '/v1/users/nobody', '/v1/users/nobody/transactions', '/v1/nothing');
     for (const route of missing) {
       const { status, body, headers } = await get(route);
@@ -195,6 +196,24 @@ describe('lists of a mined item', () => {
       const rows = await walk(`/v1/items/${itemId}/transactions?${query}&limit=50`);
       expect([query, rows.map(({ id }) => id)]).toEqual([query, inOrder(truth.transactions.filter(keeps))]);
     }
+  });
+
+  it('hold the balances day by day, of which the clean-up takes the old ones and nothing else', async () => {
+    const accounts = await walk(`/v1/items/${itemId}/accounts`);
+    const { account_id } = truth.accounts[0] as Json;
+    await system.sql`
+      INSERT INTO balance_snapshots (item_id, account_id, day, current, as_of)
+      SELECT ${itemId}, ${account_id}, (now() - interval '100 days')::date, 1, now() - interval '100 days'`;
+    const route = `/v1/items/${itemId}/balances`;
+    const before = await walk(`${route}?limit=1`);
+    const newest = before.slice(0, accounts.length);
+    expect(newest.map((row) => [row['account_id'], row['balances']])).toEqual(
+      accounts.map((account) => [account['id'], account['balances']]),
+    );
+    await system.client.schedule.getHandle('clean-up').trigger();
+    await until(async () => (await walk(route)).length === before.length - 1);
+    expect(await walk(route)).toEqual(before.slice(0, -1));
+    expect(await walk(`${route}?account_id=nobody`)).toEqual([]);
   });
 
   it('say how complete they are', async () => {
