@@ -4,6 +4,10 @@ import type { ItemStatus } from '../src/domain/ports.js';
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
 
+/** When the next update starts: at its own time, or soon because somebody has asked for one. */
+const nextUpdateAt = (state: ItemState): number =>
+  Math.min(state.nextDueAt, state.wanted?.quietUntil ?? state.nextDueAt);
+
 /** What the `status` query answers: the working copy in the words of the REST API. */
 export function statusOf(state: ItemState): ItemStatus {
   return {
@@ -17,7 +21,7 @@ export function statusOf(state: ItemState): ItemStatus {
           }
         : null,
     progress: state.run && { pages: state.run.page, rows: state.run.rows, restarts: state.run.restarts },
-    next_due_at: state.phase === 'removed' ? null : iso(state.nextDueAt),
+    next_due_at: state.phase === 'removed' ? null : iso(nextUpdateAt(state)),
     last_update_at: iso(state.lastUpdateAt),
     last_failure: state.lastFailure,
     waiting_for_publish: state.publishDueAt !== null,
@@ -38,7 +42,7 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
       ? `waiting until ${new Date(Math.max(step.until, now)).toISOString()}`
       : `doing: ${step.kind}`,
   );
-  if (state.phase !== 'removed') lines.push(`next update due ${iso(state.nextDueAt)}`);
+  if (state.phase !== 'removed') lines.push(`next update due ${iso(nextUpdateAt(state))}`);
   if (state.publishFailures > 0) {
     lines.push(`streams refused ${state.publishFailures} times, next try ${iso(state.publishDueAt)}`);
   }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
-import type { ItemCredentials, LinkOutcome } from '../../src/domain/ports.js';
+import type { LinkOutcome, ReadStore } from '../../src/domain/ports.js';
 import { callerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
@@ -11,23 +11,30 @@ import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
 import { operation } from '../operation.js';
 import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody, noQuery, userParams } from '../schemas.js';
 
+/** The item that a link token in update mode is for. */
+type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;
+
 export function linkRoutes(app: Api, context: RouteContext): void {
   const { plaid, secrets, links, reads, gateway, limits } = context;
 
-  async function createLinkToken(userId: string, item: ItemCredentials | null) {
-    const accessToken =
+  async function createLinkToken(userId: string, item: UpdatedItem | null) {
+    const update =
       item === null
-        ? undefined
-        : await secrets.open(item.accessToken, secretContext.accessToken(item.itemId));
+        ? {}
+        : {
+            accessToken: await secrets.open(item.accessToken, secretContext.accessToken(item.itemId)),
+            // Only then: who merely logs in again should not be able to take accounts away by the way.
+            accountSelection: item.newAccounts,
+          };
     return within(
-      plaid.createLinkToken({ userId, ...(accessToken === undefined ? {} : { accessToken }) }),
+      plaid.createLinkToken({ userId, ...update }),
       limits.plaidMs,
       () => new Problem('plaid_timeout'),
     );
   }
 
   /** The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. */
-  async function tokenFor(userId: string, item: ItemCredentials | null) {
+  async function tokenFor(userId: string, item: UpdatedItem | null) {
     try {
       return { token: await createLinkToken(userId, item), item };
     } catch (error) {

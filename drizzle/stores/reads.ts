@@ -1,14 +1,7 @@
 import type { Form } from '../../src/domain/events.js';
 import type { Phase } from '../../src/domain/item.js';
 import type { History } from '../../src/domain/mining.js';
-import type {
-  ItemCredentials,
-  ItemStatusName,
-  ItemView,
-  Page,
-  PageKey,
-  ReadStore,
-} from '../../src/domain/ports.js';
+import type { ItemStatusName, ItemView, Page, PageKey, ReadStore } from '../../src/domain/ports.js';
 import { iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
@@ -207,7 +200,7 @@ export function readStore(sql: Sql): ReadStore {
       );
     },
 
-    async pickForUpdateMode(userId, itemId): Promise<ItemCredentials | null> {
+    async pickForUpdateMode(userId, itemId) {
       const [row] = await sql<
         {
           item_id: string;
@@ -215,9 +208,10 @@ export function readStore(sql: Sql): ReadStore {
           key_id: string | null;
           data_key: Uint8Array | null;
           ciphertext: Uint8Array | null;
+          new_accounts: boolean;
         }[]
       >`
-        SELECT i.item_id, i.institution_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
+        SELECT i.item_id, i.institution_id, i.new_accounts_available AS new_accounts, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
           i.access_token_ciphertext AS ciphertext
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
@@ -226,7 +220,13 @@ export function readStore(sql: Sql): ReadStore {
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`;
       const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
       return row && accessToken
-        ? { itemId: row.item_id, userId, institutionId: row.institution_id, accessToken }
+        ? {
+            itemId: row.item_id,
+            userId,
+            institutionId: row.institution_id,
+            accessToken,
+            newAccounts: row.new_accounts,
+          }
         : null;
     },
   };

@@ -176,7 +176,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
     live,
     directory: createPlaidDirectory(calls, live),
 
-    async createLinkToken({ userId, accessToken }) {
+    async createLinkToken({ userId, accessToken, accountSelection }) {
       const path = '/link/token/create';
       const shared = {
         client_name: options.clientName,
@@ -197,7 +197,11 @@ export function createPlaid(options: PlaidOptions): Plaid {
                 : {}),
               ...(options.webhookUrl === null ? {} : { webhook: options.webhookUrl }),
             }
-          : { ...shared, access_token: accessToken };
+          : {
+              ...shared,
+              access_token: accessToken,
+              ...(accountSelection === true ? { update: { account_selection_enabled: true } } : {}),
+            };
       return linkTokenOf(path, await ask(path, usual, (o) => api.linkTokenCreate(request, o)));
     },
 

@@ -52,6 +52,8 @@ export interface PlaidPort {
   createLinkToken(request: {
     userId: string;
     accessToken?: string;
+    /** Update mode lets the user choose the accounts anew. */
+    accountSelection?: boolean;
   }): Promise<{ link_token: string; expiration: string }>;
   /** `/item/public_token/exchange`. A Failure with `outcomeUnknown` means that the Item may exist. Never repeat it then. */
   exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;
@@ -838,7 +840,10 @@ export interface ReadStore {
   /** Rows are JSON texts: an account's last balances of a day. Order: day descending, then account id. */
   balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
   /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
-  pickForUpdateMode(userId: string, itemId: string | null): Promise<ItemCredentials | null>;
+  pickForUpdateMode(
+    userId: string,
+    itemId: string | null,
+  ): Promise<(ItemCredentials & { newAccounts: boolean }) | null>;
 }
 
 export type Scope = 'read' | 'write' | 'numbers' | 'admin';

@@ -87,7 +87,10 @@ describe('a link token', () => {
         expiration: '2999-11-21T11:00:00Z',
         mode: 'create',
       });
-      expect(plaidCalls).toEqual([{ userId: 'user-1', accessToken: 'access-item-1' }, { userId: 'user-1' }]);
+      expect(plaidCalls).toEqual([
+        { userId: 'user-1', accessToken: 'access-item-1', accountSelection: false },
+        { userId: 'user-1' },
+      ]);
     }
   });
 

@@ -376,7 +376,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           dataKey: encode(`items/${item.item_id}/access_token`),
           ciphertext: encode(`access-${item.item_id}`),
         };
-        return { itemId: item.item_id, userId, institutionId: item.institution_id, accessToken };
+        return {
+          itemId: item.item_id,
+          userId,
+          institutionId: item.institution_id,
+          accessToken,
+          newAccounts: item.new_accounts_available,
+        };
       },
     },
     webhooks: {

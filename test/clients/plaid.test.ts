@@ -299,6 +299,13 @@ describe('what Plaid is asked', () => {
     });
   });
 
+  it('update mode lets the user choose accounts anew where that was asked for', async () => {
+    answer = json({ link_token: 'link-sandbox-1', expiration: '2026-11-21T12:00:00Z' });
+    const request = { userId: 'u-1', accessToken: canaryToken, accountSelection: true };
+    await plaidAt(server.url).createLinkToken(request);
+    expect(calls[0]?.body).toMatchObject({ update: { account_selection_enabled: true } });
+  });
+
   it('update mode sends the access token and neither products nor webhook', async () => {
     answer = json({ link_token: 'link-sandbox-1', expiration: '2026-11-21T12:00:00Z' });
     await plaidAt(server.url).createLinkToken({ userId: 'u-1', accessToken: canaryToken });
