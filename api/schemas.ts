@@ -425,7 +425,7 @@ export const numbersAnswer = z
           {
             account_id: 'blgvvBlXw3cq5GMPwqB6s6q4dLKB9WcVqGDGo',
             as_of: '2026-11-20T10:00:00.000Z',
-            ach: [{ account: '1111222233330000', routing: '011401533', wire_routing: '021000021' }],
+            ach: [{ account: '9876543210', routing: '110000000', wire_routing: '110000001' }],
             eft: [],
             international: [],
             bacs: [],
