@@ -1,14 +1,11 @@
-import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
 import type { Health } from '../src/domain/item.js';
 import type { ItemFact } from '../src/domain/itemFacts.js';
 import { itemFactOf } from '../src/domain/itemFacts.js';
-import type { UserActionError } from '../src/domain/mining.js';
 import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { askHealth } from './itemHealth.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
-type Answer = { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError };
 
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
 
@@ -24,25 +21,7 @@ function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Healt
 }
 
 export function itemWebhookActivities(deps: ActivityDeps) {
-  const { plaid, secrets, items, policy } = deps;
-
-  async function askPlaid(itemId: string): Promise<Answer | null> {
-    const credentials = await items.credentials(itemId, { forRemoval: false });
-    if (credentials === null) return null;
-    const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-    try {
-      const { error } = await plaid.getItem(token);
-      return error === null ? { result: 'healthy' } : { result: 'broken', error };
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-      const { error_type, error_code } = error.upstream ?? {
-        error_type: 'ITEM_ERROR',
-        error_code: error.type,
-      };
-      return { result: 'gone', error: { error_type, error_code } };
-    }
-  }
+  const { items, policy } = deps;
 
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
@@ -61,7 +40,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       return { result: 'broken', health: { kind: 'broken', error: revoked.error, revoked: true, dueAt } };
     }
     const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
-    const answer = asked ? await askPlaid(itemId) : null;
+    const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
     if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy' } };
     return {

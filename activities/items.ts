@@ -3,6 +3,7 @@ import { secretContext } from '../src/domain/ids.js';
 import type { ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
+import { askHealth } from './itemHealth.js';
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -36,30 +37,11 @@ export function itemActivities(deps: ActivityDeps) {
     /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
     async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
       const { itemId } = input;
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { result: 'gone' };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      try {
-        const view = await plaid.getItem(token);
-        if (view.error === null) {
-          await items.markHealthy(itemId);
-          return { result: 'healthy' };
-        }
-        await items.markBroken(itemId, view.error, brokenUntil());
-        return { result: 'broken' };
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-        await items.markBroken(
-          itemId,
-          {
-            error_type: error.upstream?.error_type ?? 'ITEM_ERROR',
-            error_code: error.upstream?.error_code ?? error.type,
-          },
-          brokenUntil(),
-        );
-        return { result: 'gone' };
-      }
+      const health = await askHealth(deps, itemId);
+      if (health === null) return { result: 'gone' };
+      if (health.result === 'healthy') await items.markHealthy(itemId);
+      else await items.markBroken(itemId, health.error, brokenUntil());
+      return { result: health.result };
     },
 
     /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */
