@@ -59,6 +59,7 @@ describe('npm start', () => {
 
     const second = start('--free-ports', '--no-demo');
     await until(() => second.output().includes('Ready.') || second.child.exitCode !== null, 200);
+    expect(second.output()).toContain('Ready.'); // else it says why
     const again = JSON.parse(readFileSync(stackFile(), 'utf8')) as StackFile;
     const headers = { authorization: `Bearer ${again.admin_api_key}` };
     const answer = await fetch(`${again.api_url}/v1/users/demo/transactions?limit=500`, { headers });
