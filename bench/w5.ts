@@ -2,7 +2,7 @@ import { sql as expression } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
 import { transactions } from '../drizzle/schema.js';
-import { pagesOf, upsertRows } from '../drizzle/stores/applyTransactions.js';
+import { changesNothing, pagesOf, upsertRows } from '../drizzle/stores/applyTransactions.js';
 import { entriesOf } from '../drizzle/stores/pageEntries.js';
 import { openDatabase } from '../src/clients/postgres.js';
 import { minedPage } from '../src/domain/minedPage.js';
@@ -55,37 +55,43 @@ export async function w5(pairs: number, report: (line: string) => void): Promise
     /** Both sides read a page alike. Of the refined object only what fills columns is kept: the kernel is page text → raw rows. */
     const read = (text: string): MinedPage => {
       const page = minedPage('', JSON.parse(text) as PlaidSyncPage, owner);
-      const lean = ({ status, amount, currency }: RefinedTransaction) => ({ status, amount, currency });
+      const lean = ({ status, amount, currency }: RefinedTransaction) =>
+        ({ status, amount, currency }) as RefinedTransaction;
       return {
         ...page,
-        transactions: page.transactions.map((row) => ({
-          ...row,
-          refined: lean(row.refined) as RefinedTransaction,
+        transactions: page.transactions.map(({ raw, modified, refine }) => ({
+          raw,
+          modified,
+          refine: () => lean(refine()),
         })),
       };
     };
 
     /** As `apply` does it: an Item's first update looks up nothing, a later one sends on only what differs. */
     const sluice = (isNew: boolean) => async (text: string) => {
-      const { text: lastPage } = await entriesOf(ours, read(text), owner, { isNew });
+      const lastPage = await entriesOf(ours, read(text), owner, { isNew });
       const pages = { itemId, updateId: 'bench-update', pageNumber: 0, lastPage };
+      if (changesNothing(pages)) return;
       await ours`WITH ${pagesOf(ours, pages)}, upserted AS (${upsertRows(ours, itemId)})
         SELECT count(*) FROM upserted`;
     };
     const excluded = (column: string) => expression.raw(`excluded.${column}`);
     const values = async (text: string): Promise<void> => {
-      const rows = read(text).transactions.map(({ raw, refined }) => ({
-        itemId,
-        transactionId: raw.transaction_id,
-        accountId: raw.account_id,
-        status: refined.status,
-        date: raw.date,
-        amount: refined.amount,
-        currency: refined.currency,
-        raw,
-        refined,
-        version: 1,
-      }));
+      const rows = read(text).transactions.map(({ raw, refine }) => {
+        const refined = refine();
+        return {
+          itemId,
+          transactionId: raw.transaction_id,
+          accountId: raw.account_id,
+          status: refined.status,
+          date: raw.date,
+          amount: refined.amount,
+          currency: refined.currency,
+          raw,
+          refined,
+          version: 1,
+        };
+      });
       await db
         .insert(transactions)
         .values(rows)

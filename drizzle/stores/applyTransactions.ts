@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../rows.js';
+import type { PageEntries } from './pageEntries.js';
 
 export interface AppliedTransactions {
   added: number;
@@ -11,36 +12,51 @@ export interface Pages {
   updateId: string;
   /** Of the last page, from 0; the pages before it are staged. */
   pageNumber: number;
-  /** JSON text of the last page (see `entriesOf`). */
-  lastPage: string;
+  /** See `entriesOf`. */
+  lastPage: Pick<PageEntries, 'text' | 'changes'>;
 }
 
 /**
- * CTEs `entries` (page, ord, entry), every entry of an update, and `newest` (id, kind, page, ord), the one that decides for
- * each transaction: that of its last page. `entries` is read anew at each mention: 50,000 entries are 125 MB, and to write
- * them out once and read them thrice took longer than to unpack them thrice. The last page is parsed once.
+ * CTEs `entries` (page, ord, entry), every entry of an update, `newest` (id, kind, page, ord), the one that decides for each
+ * transaction: that of its last page, and `chosen` (id, kind, page, ord, entry), the deciding ones with their bodies.
  */
-export const pagesOf = (sql: Sql | Tx, { itemId, updateId, pageNumber, lastPage }: Pages) => sql`
+export const pagesOf = (sql: Sql | Tx, pages: Pages) =>
+  pages.pageNumber === 0 ? onePage(sql, pages) : manyPages(sql, pages);
+
+/** Most updates: a page holds each transaction at most once, so that there is nothing to sort and to join. */
+const onePage = (sql: Sql | Tx, { lastPage }: Pages) => sql`
+    chosen AS MATERIALIZED (
+      SELECT e.value ->> 'id' AS id, e.value ->> 'kind' AS kind, 0 AS page, e.ord, e.value AS entry
+      FROM jsonb_array_elements(${lastPage.text}::text::jsonb) WITH ORDINALITY AS e(value, ord)
+    ),
+    entries AS NOT MATERIALIZED (SELECT page, ord, entry FROM chosen),
+    newest AS NOT MATERIALIZED (SELECT id, kind, page, ord FROM chosen)`;
+
+/**
+ * `entries` is read anew at each mention: 50,000 entries are 125 MB, and to write them out once and read them thrice took
+ * longer than to unpack them thrice. The last page is parsed once.
+ */
+const manyPages = (sql: Sql | Tx, { itemId, updateId, pageNumber, lastPage }: Pages) => sql`
     last_page AS MATERIALIZED (
       SELECT ${pageNumber}::int AS page, e.ord, e.value AS entry
-      FROM jsonb_array_elements(${lastPage}::text::jsonb) WITH ORDINALITY AS e(value, ord)
+      FROM jsonb_array_elements(${lastPage.text}::text::jsonb) WITH ORDINALITY AS e(value, ord)
     ),
     entries AS NOT MATERIALIZED (
-      ${
-        pageNumber === 0
-          ? sql``
-          : sql`
-            SELECT s.page, e.ord, e.value AS entry
-            FROM staged_pages s, jsonb_array_elements(s.rows) WITH ORDINALITY AS e(value, ord)
-            WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
-            UNION ALL`
-      }
+      SELECT s.page, e.ord, e.value AS entry
+      FROM staged_pages s, jsonb_array_elements(s.rows) WITH ORDINALITY AS e(value, ord)
+      WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
+      UNION ALL
       SELECT page, ord, entry FROM last_page
     ),
     newest AS MATERIALIZED (
       SELECT DISTINCT ON (entry ->> 'id') entry ->> 'id' AS id, entry ->> 'kind' AS kind, page, ord
       FROM entries ORDER BY entry ->> 'id', page DESC
-    )`;
+    ),
+    chosen AS NOT MATERIALIZED (SELECT n.*, e.entry FROM newest n JOIN entries e USING (page, ord))`;
+
+/** Most updates at rest: what Plaid sent again is what is stored. */
+export const changesNothing = ({ pageNumber, lastPage }: Pages): boolean =>
+  pageNumber === 0 && lastPage.changes === 0;
 
 /** Upserts the rows among what `pagesOf` gives; one that does not differ from what is stored is not touched. */
 export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
@@ -49,7 +65,7 @@ export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
     SELECT ${itemId}, n.id, entry ->> 'account_id', entry ->> 'status', (entry ->> 'date')::date,
       (entry ->> 'amount')::numeric, entry ->> 'currency', entry -> 'raw', entry ->> 'hash', entry -> 'refined', 1,
       (entry ->> 'sanitized')::boolean
-    FROM newest n JOIN entries USING (page, ord) WHERE n.kind = 'row'
+    FROM chosen n WHERE n.kind = 'row'
     ON CONFLICT (item_id, transaction_id) DO UPDATE SET
       account_id = excluded.account_id, status = excluded.status, date = excluded.date, amount = excluded.amount,
       currency = excluded.currency, raw = excluded.raw, raw_hash = excluded.raw_hash, refined = excluded.refined,
@@ -67,6 +83,7 @@ export async function applyTransactions(
   update: Pages & { sequence: number },
 ): Promise<AppliedTransactions> {
   const { itemId, sequence } = update;
+  if (changesNothing(update)) return { added: 0, modified: 0, removed: 0 };
   const [counts] = await tx<[AppliedTransactions]>`
     WITH ${pagesOf(tx, update)},
     upserted AS (${upsertRows(tx, itemId)}),
@@ -83,7 +100,7 @@ export async function applyTransactions(
       INSERT INTO transactions AS t
         (item_id, transaction_id, account_id, status, date, raw, refined, version, sanitized)
       SELECT ${itemId}, n.id, entry ->> 'account_id', 'removed', '-infinity', NULL, entry -> 'refined', 1, false
-      FROM newest n JOIN entries USING (page, ord) WHERE n.kind = 'removed'
+      FROM chosen n WHERE n.kind = 'removed'
       ON CONFLICT (item_id, transaction_id) DO NOTHING
       RETURNING t.transaction_id AS id, t.account_id, t.version, true AS removed, t.refined
     ),

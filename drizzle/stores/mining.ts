@@ -209,7 +209,7 @@ export function miningStore(sql: Sql): MiningStore {
           itemId,
           updateId: update.updateId,
           pageNumber: update.pageNumber,
-          lastPage: lastPage.text,
+          lastPage,
         };
         const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
         let transactions = rows.added + rows.modified + rows.removed;

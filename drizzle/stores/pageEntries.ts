@@ -28,10 +28,11 @@ type Entry =
   | { kind: 'same'; id: string; hash: string }
   | { kind: 'removed'; id: string; account_id: string | null; refined: unknown };
 
-/** The rows of a page as the JSON text that goes to PostgreSQL, and how many there are. */
+/** The rows of a page as the JSON text that goes to PostgreSQL, how many there are, and how many of them may change something. */
 export interface PageEntries {
   text: string;
   count: number;
+  changes: number;
 }
 
 /** What is told of a transaction that was removed before we ever saw it. */
@@ -91,7 +92,9 @@ async function unchanged(sql: Sql | Tx, itemId: string, rows: readonly Digested[
   return new Set(found.map((row) => row.id));
 }
 
-function rowEntry({ transaction: { raw, refined }, hash: rawHash }: Digested): Omit<RowEntry, 'raw'> {
+function rowEntry({ transaction, hash: rawHash }: Digested): Omit<RowEntry, 'raw'> {
+  const { raw } = transaction;
+  const refined = transaction.refine();
   return {
     kind: 'row',
     id: raw.transaction_id,
@@ -141,7 +144,7 @@ export async function entriesOf(
     };
     texts.push(JSON.stringify(cleaned(entry).value));
   }
-  return { text: `[${texts.join(',')}]`, count: texts.length };
+  return { text: `[${texts.join(',')}]`, count: texts.length, changes: texts.length - known.size };
 }
 
 /** Whether a staged page of the update calls a row unchanged that is not so any more. */

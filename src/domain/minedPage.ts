@@ -5,7 +5,8 @@ import { refineTransaction } from './refine.js';
 /** A transaction on its way into the database. */
 export interface MinedTransaction {
   raw: PlaidTransaction;
-  refined: RefinedTransaction;
+  /** What consumers are told; made only of rows that are new, since most come again unchanged. */
+  refine(): RefinedTransaction;
   modified: boolean;
 }
 
@@ -28,13 +29,16 @@ export interface MinedPage {
 
 /** Plaid's ids are about 37 characters; an index entry takes 2,704 bytes. */
 const longestId = 512;
-const calendarDate = /^\d{4}-\d{2}-\d{2}$/;
+const calendarDate = /^(\d{4})-(\d{2})-(\d{2})$/;
+const daysOfMonth = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /** Whether the text names a day that exists; `Date.parse` takes 2026-02-31 for a day in March, and knows a year 0. */
 export function isCalendarDate(text: string): boolean {
-  if (!calendarDate.test(text) || text.startsWith('0000')) return false;
-  const time = Date.parse(`${text}T00:00:00Z`);
-  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
+  const match = calendarDate.exec(text);
+  if (match === null) return false;
+  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  const leapDay = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 1 : 0;
+  return year > 0 && day > 0 && day <= (daysOfMonth[month - 1] ?? 0) + leapDay;
 }
 
 function refusalOfId(id: unknown): ParkedRow['reason'] | null {
@@ -54,7 +58,7 @@ function refusal(raw: PlaidTransaction): ParkedRow['reason'] | null {
 }
 
 /**
- * A page of Plaid's as it will be stored: refined, and folded to one state a transaction (removed before modified before
+ * A page of Plaid's as it will be stored: checked, and folded to one state a transaction (removed before modified before
  * added; among equals the later). `modified` is Plaid's word; whether a row differs from ours is seen when it is applied.
  */
 export function minedPage(cursor: string, answer: PlaidSyncPage, owner: RecordOwner): MinedPage {
@@ -82,7 +86,7 @@ export function minedPage(cursor: string, answer: PlaidSyncPage, owner: RecordOw
     } else if (!gone.has(raw.transaction_id)) {
       // Deleted first, so that the later state also takes the later place.
       kept.delete(raw.transaction_id);
-      kept.set(raw.transaction_id, { raw, refined: refineTransaction(raw, owner), modified });
+      kept.set(raw.transaction_id, { raw, refine: () => refineTransaction(raw, owner), modified });
     }
   };
   answer.added.forEach(take(false));
