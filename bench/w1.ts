@@ -3,22 +3,17 @@ import { fileURLToPath } from 'node:url';
 import { openDatabase } from '../src/clients/postgres.js';
 import { openClient } from '../src/temporal/connect.js';
 import { createGateway } from '../src/temporal/gateway.js';
-import type { PairResult } from './pairs.js';
 import { runPairs } from './pairs.js';
 import { cpuSeconds, startBenchSystem } from './system.js';
+import { atLeast } from './workload.js';
+import type { Workload } from './workload.js';
 
 const items = 60;
 const transactionsPerItem = 1_000;
 const concurrency = 8;
 
-export interface W1Result extends PairResult {
-  workload: 'W1';
-  goal: number;
-  cpu: { sluice: number[]; direct: number[] };
-}
-
 /** Backfill of 60 Items × 1,000 transactions to PostgreSQL and a counting sink, through Temporal against the same work without. */
-export async function w1(pairs: number, report: (line: string) => void): Promise<W1Result> {
+export const w1: Workload = async ({ pairs, say }) => {
   const system = await startBenchSystem({ transactionsPerItem });
   const cpu = { sluice: [] as number[], direct: [] as number[] };
   try {
@@ -104,13 +99,16 @@ export async function w1(pairs: number, report: (line: string) => void): Promise
           const { failed } = await done;
           if (failed !== undefined) throw new Error(failed);
         }),
-      report,
+      say,
     );
     direct.disconnect();
     await sql.end();
     await temporal.connection.close();
-    return { workload: 'W1', goal: 0.6, ...result, cpu };
+    return {
+      result: { workload: 'W1', ...result, cpu },
+      figures: [atLeast('W1 share of the work without Temporal', result, 0.6)],
+    };
   } finally {
     await system.stop();
   }
-}
+};

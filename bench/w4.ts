@@ -2,24 +2,13 @@ import { openDatabase } from '../src/clients/postgres.js';
 import { openClient } from '../src/temporal/connect.js';
 import { createGateway } from '../src/temporal/gateway.js';
 import { residentMb, startBenchSystem } from './system.js';
+import { atMost, exactly } from './workload.js';
+import type { Workload } from './workload.js';
 
 const large = 50_000;
 const small = 8_000;
 const callsPerWindow = 50;
 const windowSeconds = 60;
-
-export interface W4Result {
-  workload: 'W4';
-  lost: number;
-  doubled: number;
-  /** MB by which the worker's resident memory grew over its level before the work. */
-  rss_growth_mb: number | null;
-  seconds: number;
-  /** The time that the published per-Item limit alone asks for, given the calls made. */
-  bound_seconds: number;
-  calls: number;
-  violations: number;
-}
 
 interface Calls {
   calls: { path: string; item_id: string | null; count: number }[];
@@ -27,7 +16,7 @@ interface Calls {
 }
 
 /** Items of 8,000 and 50,000 transactions at once, published limits enforced, 429s and one mutation during pagination. */
-export async function w4(report: (line: string) => void): Promise<W4Result> {
+export const w4: Workload = async ({ say }) => {
   const system = await startBenchSystem({
     transactionsPerItem: small,
     simulatorArgs: ['--limits', 'production'],
@@ -37,7 +26,7 @@ export async function w4(report: (line: string) => void): Promise<W4Result> {
     const [smallItem] = await system.linkItems(databaseUrl, 1);
     const [largeItem] = await system.linkItems(databaseUrl, 1);
     if (smallItem === undefined || largeItem === undefined) throw new Error('no Items');
-    report('the bank books 42,000 further transactions …');
+    say('the bank books 42,000 further transactions …');
     const day = 86_400_000;
     for (let added = 0; added < large - small;) {
       const add = Array.from({ length: 2_000 }, (_, n) => ({
@@ -82,12 +71,12 @@ export async function w4(report: (line: string) => void): Promise<W4Result> {
       const [left] = await sql<[{ mining: number; unsent: number }]>`
         SELECT count(*) FILTER (WHERE history <> 'complete')::int AS mining,
           count(*) FILTER (WHERE unsent_since IS NOT NULL)::int AS unsent FROM items`;
-      if (left.mining === 0 && !mined) report(`mined after ${seen()}`);
+      if (left.mining === 0 && !mined) say(`mined after ${seen()}`);
       mined = left.mining === 0;
       if (mined && left.unsent === 0) break;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    report(`published after ${seen()}`);
+    say(`published after ${seen()}`);
     const seconds = (performance.now() - started) / 1000;
     clearInterval(sampling);
 
@@ -115,17 +104,27 @@ export async function w4(report: (line: string) => void): Promise<W4Result> {
     );
     await sql.end();
     await temporal.connection.close();
+    const growth = before === null || peak === null ? null : Math.round(peak - before);
+    // What the published limit per Item alone asks for, given the calls made.
+    const bound = Math.max(1, Math.floor((made - 1) / callsPerWindow) * windowSeconds);
     return {
-      workload: 'W4',
-      lost,
-      doubled,
-      rss_growth_mb: before === null || peak === null ? null : Math.round(peak - before),
-      seconds: Math.round(seconds * 10) / 10,
-      bound_seconds: Math.max(1, Math.floor((made - 1) / callsPerWindow) * windowSeconds),
-      calls: made,
-      violations: violations.length,
+      result: {
+        workload: 'W4',
+        lost,
+        doubled,
+        rss_growth_mb: growth,
+        seconds: Math.round(seconds * 10) / 10,
+        bound_seconds: bound,
+        calls: made,
+        violations: violations.length,
+      },
+      figures: [
+        exactly('W4 lost + doubled', lost + doubled, 0),
+        atMost('W4 growth of the worker, MB', growth, 150, 0),
+        atMost(`W4 seconds over the bound of ${bound}`, seconds / bound, 1.1),
+      ],
     };
   } finally {
     await system.stop();
   }
-}
+};

@@ -12,21 +12,20 @@ import type { RefinedTransaction } from '../src/domain/refine.js';
 import type { PairResult } from './pairs.js';
 import { runPairs } from './pairs.js';
 import { startBenchSystem } from './system.js';
+import { atLeast, shown } from './workload.js';
+import type { Workload } from './workload.js';
 
 const pages = 200;
 const rowsPerPage = 500;
+const mostLanes = 4;
 const itemId = 'bench-item';
 const owner = { item_id: itemId, user_id: 'bench-user', institution_id: 'ins_109508' };
 
-export interface W5Result {
-  workload: 'W5';
-  fresh: PairResult & { goal: number };
-  changed: PairResult;
-  unchanged: PairResult & { goal: number };
-}
-
-/** Page text → rows in the same table with the same indexes: our one-parameter upsert against drizzle's values upsert. */
-export async function w5(pairs: number, report: (line: string) => void): Promise<W5Result> {
+/**
+ * Page text → rows in the same table with the same indexes: our upsert of whole pages against drizzle's values upsert. One page at
+ * a time, and four at once, as a worker with four activities does it.
+ */
+export const w5: Workload = async ({ pairs, say }) => {
   const system = await startBenchSystem({ transactionsPerItem: rowsPerPage });
   try {
     const url = await system.createDatabase('w5');
@@ -49,8 +48,8 @@ export async function w5(pairs: number, report: (line: string) => void): Promise
         transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
       } satisfies PlaidSyncPage);
 
-    const ours = openDatabase(url, { max: 1 });
-    const theirs = postgres(url, { max: 1, onnotice: () => undefined });
+    const ours = openDatabase(url, { max: mostLanes });
+    const theirs = postgres(url, { max: mostLanes, onnotice: () => undefined });
     const db = drizzle(theirs);
     /** Both sides read a page alike. Of the refined object only what fills columns is kept: the kernel is page text → raw rows. */
     const read = (text: string): MinedPage => {
@@ -110,9 +109,18 @@ export async function w5(pairs: number, report: (line: string) => void): Promise
         });
     };
 
-    const rate = async (texts: string[], write: (text: string) => Promise<void>): Promise<number> => {
+    const rate = async (
+      texts: string[],
+      lanes: number,
+      write: (text: string) => Promise<void>,
+    ): Promise<number> => {
+      const left = texts.values();
       const started = performance.now();
-      for (const text of texts) await write(text);
+      await Promise.all(
+        Array.from({ length: lanes }, async () => {
+          for (const text of left) await write(text);
+        }),
+      );
       const seconds = (performance.now() - started) / 1000;
       const [row] = await ours<[{ n: number }]>`SELECT count(*)::int AS n FROM transactions`;
       if (row.n !== pages * rowsPerPage) throw new Error(`${row.n} rows instead of ${pages * rowsPerPage}`);
@@ -127,33 +135,35 @@ export async function w5(pairs: number, report: (line: string) => void): Promise
       for (const text of texts(0)) await sluice(true)(text);
       await ours`VACUUM ANALYZE transactions`;
     };
-    const measure = (prepare: () => Promise<void>, given: string[], isNew: boolean) =>
-      runPairs(
-        pairs,
-        async () => {
-          await prepare();
-          return rate(given, sluice(isNew));
-        },
-        async () => {
-          await prepare();
-          return rate(given, values);
-        },
-        report,
-      );
-    report('fresh rows');
-    const fresh = await measure(empty, texts(0), true);
-    report('changed rows');
-    const changed = await measure(filled, texts(1), false);
-    report('unchanged rows');
-    const unchanged = await measure(filled, texts(0), false);
+    const measure = (what: string, lanes: number, edition: number): Promise<PairResult> => {
+      say(`${what} rows, ${lanes === 1 ? 'one page at a time' : `${lanes} pages at once`}`);
+      const isNew = what === 'fresh';
+      const side = (write: (text: string) => Promise<void>) => async (): Promise<number> => {
+        await (isNew ? empty() : filled());
+        return rate(texts(edition), lanes, write);
+      };
+      return runPairs(pairs, side(sluice(isNew)), side(values), say);
+    };
+    const of = async (lanes: number) => ({
+      fresh: await measure('fresh', lanes, 0),
+      changed: await measure('changed', lanes, 1),
+      unchanged: await measure('unchanged', lanes, 0),
+    });
+    const alone = await of(1);
+    const together = await of(mostLanes);
     await Promise.all([ours.end(), theirs.end()]);
     return {
-      workload: 'W5',
-      fresh: { ...fresh, goal: 2.2 },
-      changed,
-      unchanged: { ...unchanged, goal: 5 },
+      result: { workload: 'W5', alone, together },
+      figures: [
+        atLeast('W5 fresh rows over drizzle, one page at a time', alone.fresh, 2.2),
+        shown('W5 changed rows over drizzle, one page at a time', alone.changed),
+        atLeast('W5 unchanged rows over drizzle, one page at a time', alone.unchanged, 5),
+        atLeast('W5 fresh rows over drizzle, four pages at once', together.fresh, 2.2),
+        shown('W5 changed rows over drizzle, four pages at once', together.changed),
+        atLeast('W5 unchanged rows over drizzle, four pages at once', together.unchanged, 5),
+      ],
     };
   } finally {
     await system.stop();
   }
-}
+};

@@ -4,6 +4,8 @@ import type { Sealed } from '../src/domain/ports.js';
 export type Sql = postgres.Sql;
 /** A connection inside a transaction. */
 export type Tx = postgres.TransactionSql;
+/** Part of a statement. */
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 /** Three columns of a row as a secret; null when it was erased. */
 export function sealedOf(keyId: unknown, dataKey: unknown, ciphertext: unknown): Sealed | null {

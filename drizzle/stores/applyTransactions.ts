@@ -1,4 +1,4 @@
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import type { PageEntries } from './pageEntries.js';
 
 export interface AppliedTransactions {
@@ -13,46 +13,48 @@ export interface Pages {
   /** Of the last page, from 0; the pages before it are staged. */
   pageNumber: number;
   /** See `entriesOf`. */
-  lastPage: Pick<PageEntries, 'text' | 'changes'>;
+  lastPage: Pick<PageEntries, 'text' | 'raws' | 'changes'>;
 }
 
+/** Columns of an entry and of its line of `raws`, numbered; `page` says where both texts come from. */
+const unpacked = (sql: Sql | Tx, rows: Fragment, raws: Fragment) => sql`
+  ROWS FROM (
+    jsonb_to_recordset(${rows}) AS (kind text, id text, account_id text, status text, date date, amount numeric,
+      currency text, hash text, refined jsonb, sanitized boolean),
+    string_to_table(${raws}, E'\\n')
+  ) WITH ORDINALITY
+    AS e(kind, id, account_id, status, date, amount, currency, hash, refined, sanitized, raw, ord)`;
+
 /**
- * CTEs `entries` (page, ord, entry), every entry of an update, `newest` (id, kind, page, ord), the one that decides for each
- * transaction: that of its last page, and `chosen` (id, kind, page, ord, entry), the deciding ones with their bodies.
+ * CTEs `entries` (page and the columns of `unpacked`), every entry of an update, `newest` (id, kind, page, ord), the one that
+ * decides for each transaction: that of its last page, and `chosen`, the deciding ones with all their columns.
  */
-export const pagesOf = (sql: Sql | Tx, pages: Pages) =>
-  pages.pageNumber === 0 ? onePage(sql, pages) : manyPages(sql, pages);
+export const pagesOf = (sql: Sql | Tx, pages: Pages) => {
+  const { text, raws } = pages.lastPage;
+  const lastPage = unpacked(sql, sql`${text}::text::jsonb`, sql`${raws}::text`);
+  return pages.pageNumber === 0 ? onePage(sql, lastPage) : manyPages(sql, pages, lastPage);
+};
 
 /** Most updates: a page holds each transaction at most once, so that there is nothing to sort and to join. */
-const onePage = (sql: Sql | Tx, { lastPage }: Pages) => sql`
-    chosen AS MATERIALIZED (
-      SELECT e.value ->> 'id' AS id, e.value ->> 'kind' AS kind, 0 AS page, e.ord, e.value AS entry
-      FROM jsonb_array_elements(${lastPage.text}::text::jsonb) WITH ORDINALITY AS e(value, ord)
-    ),
-    entries AS NOT MATERIALIZED (SELECT page, ord, entry FROM chosen),
+const onePage = (sql: Sql | Tx, lastPage: Fragment) => sql`
+    chosen AS (SELECT 0 AS page, e.* FROM ${lastPage}),
+    entries AS NOT MATERIALIZED (SELECT * FROM chosen),
     newest AS NOT MATERIALIZED (SELECT id, kind, page, ord FROM chosen)`;
 
 /**
  * `entries` is read anew at each mention: 50,000 entries are 125 MB, and to write them out once and read them thrice took
  * longer than to unpack them thrice. The last page is parsed once.
  */
-const manyPages = (sql: Sql | Tx, { itemId, updateId, pageNumber, lastPage }: Pages) => sql`
-    last_page AS MATERIALIZED (
-      SELECT ${pageNumber}::int AS page, e.ord, e.value AS entry
-      FROM jsonb_array_elements(${lastPage.text}::text::jsonb) WITH ORDINALITY AS e(value, ord)
-    ),
+const manyPages = (sql: Sql | Tx, { itemId, updateId, pageNumber }: Pages, lastPage: Fragment) => sql`
+    last_page AS MATERIALIZED (SELECT ${pageNumber}::int AS page, e.* FROM ${lastPage}),
     entries AS NOT MATERIALIZED (
-      SELECT s.page, e.ord, e.value AS entry
-      FROM staged_pages s, jsonb_array_elements(s.rows) WITH ORDINALITY AS e(value, ord)
+      SELECT s.page, e.* FROM staged_pages s, ${unpacked(sql, sql`s.rows`, sql`s.raws`)}
       WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
       UNION ALL
-      SELECT page, ord, entry FROM last_page
+      SELECT * FROM last_page
     ),
-    newest AS MATERIALIZED (
-      SELECT DISTINCT ON (entry ->> 'id') entry ->> 'id' AS id, entry ->> 'kind' AS kind, page, ord
-      FROM entries ORDER BY entry ->> 'id', page DESC
-    ),
-    chosen AS NOT MATERIALIZED (SELECT n.*, e.entry FROM newest n JOIN entries e USING (page, ord))`;
+    newest AS MATERIALIZED (SELECT DISTINCT ON (id) id, kind, page, ord FROM entries ORDER BY id, page DESC),
+    chosen AS NOT MATERIALIZED (SELECT e.* FROM newest JOIN entries e USING (page, ord))`;
 
 /** Most updates at rest: what Plaid sent again is what is stored. */
 export const changesNothing = ({ pageNumber, lastPage }: Pages): boolean =>
@@ -62,15 +64,15 @@ export const changesNothing = ({ pageNumber, lastPage }: Pages): boolean =>
 export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
     INSERT INTO transactions AS t
       (item_id, transaction_id, account_id, status, date, amount, currency, raw, raw_hash, refined, version, sanitized)
-    SELECT ${itemId}, n.id, entry ->> 'account_id', entry ->> 'status', (entry ->> 'date')::date,
-      (entry ->> 'amount')::numeric, entry ->> 'currency', entry -> 'raw', entry ->> 'hash', entry -> 'refined', 1,
-      (entry ->> 'sanitized')::boolean
+    SELECT ${itemId}, n.id, n.account_id, n.status, n.date, n.amount, n.currency, n.raw::json, n.hash, n.refined, 1,
+      n.sanitized
     FROM chosen n WHERE n.kind = 'row'
     ON CONFLICT (item_id, transaction_id) DO UPDATE SET
       account_id = excluded.account_id, status = excluded.status, date = excluded.date, amount = excluded.amount,
       currency = excluded.currency, raw = excluded.raw, raw_hash = excluded.raw_hash, refined = excluded.refined,
       sanitized = excluded.sanitized, version = t.version + 1, updated_at = clock_timestamp()
-    WHERE t.status IS DISTINCT FROM excluded.status OR t.raw IS DISTINCT FROM excluded.raw
+    WHERE t.status IS DISTINCT FROM excluded.status OR (t.raw_hash IS DISTINCT FROM excluded.raw_hash
+      AND t.raw::jsonb IS DISTINCT FROM excluded.raw::jsonb)
     RETURNING t.transaction_id AS id, t.account_id, t.version, false AS removed, NULL::jsonb AS refined`;
 
 /**
@@ -99,7 +101,7 @@ export async function applyTransactions(
     tombstones AS (
       INSERT INTO transactions AS t
         (item_id, transaction_id, account_id, status, date, raw, refined, version, sanitized)
-      SELECT ${itemId}, n.id, entry ->> 'account_id', 'removed', '-infinity', NULL, entry -> 'refined', 1, false
+      SELECT ${itemId}, n.id, n.account_id, 'removed', '-infinity', NULL, n.refined, 1, false
       FROM chosen n WHERE n.kind = 'removed'
       ON CONFLICT (item_id, transaction_id) DO NOTHING
       RETURNING t.transaction_id AS id, t.account_id, t.version, true AS removed, t.refined
@@ -115,10 +117,10 @@ export async function applyTransactions(
     written AS (
       INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
       SELECT ${itemId}, c.sequence, 'transaction', c.removed, c.id, c.version,
-        CASE WHEN c.removed THEN jsonb_build_object('transaction_id', c.id, 'account_id', c.account_id)
-          ELSE entry -> 'raw' END,
-        coalesce(c.refined, entry -> 'refined') || jsonb_build_object('version', c.version), clock_timestamp()
-      FROM numbered c JOIN entries USING (page, ord)
+        CASE WHEN c.removed THEN json_build_object('transaction_id', c.id, 'account_id', c.account_id)
+          ELSE e.raw::json END,
+        coalesce(c.refined, e.refined) || jsonb_build_object('version', c.version), clock_timestamp()
+      FROM numbered c JOIN entries e USING (page, ord)
     )
     SELECT
       count(*) FILTER (WHERE NOT removed AND version = 1)::int AS added,

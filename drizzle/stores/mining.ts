@@ -152,7 +152,7 @@ export function miningStore(sql: Sql): MiningStore {
         UPDATE items SET update_started_at = CASE WHEN last_update_id = ${updateId} OR removed_at IS NOT NULL
           THEN update_started_at ELSE coalesce(update_started_at, clock_timestamp()) END
         WHERE item_id = ${itemId} RETURNING user_id, institution_id, cursor = '' AS is_new`;
-      const { text, count } = await entriesOf(
+      const { text, raws, count } = await entriesOf(
         sql,
         mined,
         {
@@ -164,9 +164,9 @@ export function miningStore(sql: Sql): MiningStore {
       );
       await park(sql, itemId, updateId, mined);
       await sql`
-        INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows)
+        INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, raws)
         SELECT item_id, ${updateId}, ${page}, ${mined.cursor}, ${mined.nextCursor}, ${horizon}::text::timestamptz,
-          ${count}, ${text}::text::jsonb
+          ${count}, ${text}::text::jsonb, ${raws}
         -- Under the row's lock: what a late attempt stages after the removal would stay for ever.
         FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR SHARE
         ON CONFLICT DO NOTHING`;
@@ -272,7 +272,7 @@ export function miningStore(sql: Sql): MiningStore {
           )
           INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
           SELECT ${itemId}, ${item.last_sequence}::bigint + row_number() OVER (ORDER BY id), 'transaction', true, id,
-            version, jsonb_build_object('transaction_id', id, 'account_id', account_id),
+            version, json_build_object('transaction_id', id, 'account_id', account_id),
             refined || jsonb_build_object('version', version), clock_timestamp()
           FROM marked RETURNING 1 AS n`;
         if (marked.length > 0) {

@@ -14,7 +14,6 @@ interface RowEntry {
   amount: string;
   currency: string | null;
   hash: string;
-  raw: unknown;
   refined: unknown;
   sanitized: boolean;
 }
@@ -28,9 +27,15 @@ type Entry =
   | { kind: 'same'; id: string; hash: string }
   | { kind: 'removed'; id: string; account_id: string | null; refined: unknown };
 
-/** The rows of a page as the JSON text that goes to PostgreSQL, how many there are, and how many of them may change something. */
+/** The rows of a page as texts that go to PostgreSQL, how many there are, and how many of them may change something. */
 export interface PageEntries {
+  /** JSON array of entries */
   text: string;
+  /**
+   * Plaid's objects as JSON texts, a line for each entry, empty where it has none. Beside the entries and not within them:
+   * the database keeps them as text, and need not take apart what nobody took together. JSON texts hold no line ends.
+   */
+  raws: string;
   count: number;
   changes: number;
 }
@@ -92,7 +97,7 @@ async function unchanged(sql: Sql | Tx, itemId: string, rows: readonly Digested[
   return new Set(found.map((row) => row.id));
 }
 
-function rowEntry({ transaction, hash: rawHash }: Digested): Omit<RowEntry, 'raw'> {
+function rowEntry({ transaction, hash: rawHash }: Digested): RowEntry {
   const { raw } = transaction;
   const refined = transaction.refine();
   return {
@@ -109,12 +114,17 @@ function rowEntry({ transaction, hash: rawHash }: Digested): Omit<RowEntry, 'raw
   };
 }
 
-/** An entry's JSON text; the raw object, by far the larger part, has been written out already. */
-function rowText(row: Digested): string {
-  const text = `${JSON.stringify(rowEntry(row)).slice(0, -1)},"raw":${row.rawText}}`;
-  if (!maySpoil(text)) return text;
-  const { value, sanitized } = cleaned({ ...rowEntry(row), raw: row.transaction.raw });
-  return JSON.stringify({ ...value, sanitized } satisfies RowEntry);
+interface Line {
+  entry: string;
+  raw: string;
+}
+
+function rowLine(row: Digested): Line {
+  const entry = rowEntry(row);
+  const line = { entry: JSON.stringify(entry), raw: row.rawText };
+  if (!maySpoil(line.entry) && !maySpoil(line.raw)) return line;
+  const { value, sanitized } = cleaned({ entry, raw: row.transaction.raw });
+  return { entry: JSON.stringify({ ...value.entry, sanitized }), raw: JSON.stringify(value.raw) };
 }
 
 /**
@@ -129,11 +139,11 @@ export async function entriesOf(
 ): Promise<PageEntries> {
   const rows = page.transactions.map(digested);
   const known = isNew || rows.length === 0 ? new Set<string>() : await unchanged(sql, owner.item_id, rows);
-  const texts = rows.map((row) => {
+  const lines = rows.map((row): Line => {
     const { transaction_id: id } = row.transaction.raw;
     return known.has(id)
-      ? JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry)
-      : rowText(row);
+      ? { entry: JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry), raw: '' }
+      : rowLine(row);
   });
   for (const row of page.removed) {
     const entry: Entry = {
@@ -142,9 +152,14 @@ export async function entriesOf(
       account_id: row.account_id ?? null,
       refined: tombstone(row, owner),
     };
-    texts.push(JSON.stringify(cleaned(entry).value));
+    lines.push({ entry: JSON.stringify(cleaned(entry).value), raw: '' });
   }
-  return { text: `[${texts.join(',')}]`, count: texts.length, changes: texts.length - known.size };
+  return {
+    text: `[${lines.map(({ entry }) => entry).join(',')}]`,
+    raws: lines.map(({ raw }) => raw).join('\n'),
+    count: lines.length,
+    changes: lines.length - known.size,
+  };
 }
 
 /** Whether a staged page of the update calls a row unchanged that is not so any more. */

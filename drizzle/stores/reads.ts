@@ -141,7 +141,7 @@ export function readStore(sql: Sql): ReadStore {
     async transactions(filter, limit, after) {
       const shown = (format: Form) =>
         format === 'raw'
-          ? sql`coalesce(t.raw, jsonb_build_object('transaction_id', t.transaction_id, 'account_id', t.account_id))::text`
+          ? sql`coalesce(t.raw, json_build_object('transaction_id', t.transaction_id, 'account_id', t.account_id))::text`
           : sql`(t.refined || jsonb_build_object('version', t.version))::text`;
       // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end.
       const rows = await sql<{ transaction_id: string; date: string; row: string }[]>`

@@ -29,7 +29,7 @@ export async function reconcile(tx: Tx, update: Pages & { sequence: number }): P
     written AS (
       INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
       SELECT ${itemId}, ${sequence}::bigint + row_number() OVER (ORDER BY id), 'transaction', true, id, version,
-        jsonb_build_object('transaction_id', id, 'account_id', account_id),
+        json_build_object('transaction_id', id, 'account_id', account_id),
         refined || jsonb_build_object('version', version), clock_timestamp()
       FROM marked
     )

@@ -6,7 +6,7 @@ import { refineTransaction } from './refine.js';
 export interface MinedTransaction {
   raw: PlaidTransaction;
   /** What consumers are told; made only of rows that are new, since most come again unchanged. */
-  refine(): RefinedTransaction;
+  refine: () => RefinedTransaction;
   modified: boolean;
 }
 

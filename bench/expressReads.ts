@@ -1,0 +1,102 @@
+import express from 'express';
+import { Pool, types } from 'pg';
+import postgres from 'postgres';
+import { createStores } from '../drizzle/index.js';
+import type { Form } from '../src/domain/events.js';
+import type { PageKey } from '../src/domain/ports.js';
+import { given } from './environment.js';
+
+/**
+ * A child process of W6: the same reads as anybody would first write them, with Express and pg. The statements are the very ones
+ * that our API sends, listened to on their way; one more pages by OFFSET.
+ */
+const url = given('DATABASE_URL');
+const connections = Number(given('DATABASE_CONNECTIONS'));
+const itemId = { stands: 'for an Item' };
+const day = '2000-01-01';
+const row = 'stands-for-a-row';
+
+interface Statement {
+  text: string;
+  parameters: unknown[];
+}
+const heard: Statement[] = [];
+const listening = postgres(url, {
+  max: 1,
+  debug: (_connection, text, parameters) => heard.push({ text, parameters: [...parameters] }),
+});
+const { reads } = createStores(listening);
+const placeholder = itemId.stands;
+
+async function statementOf(read: () => Promise<unknown>): Promise<Statement> {
+  await read();
+  const statement = heard.at(-1);
+  if (statement === undefined) throw new Error('no statement was heard');
+  return statement;
+}
+const pageOf = (format: Form, limit: number, after: PageKey | null): Promise<Statement> =>
+  statementOf(() =>
+    reads.transactions(
+      {
+        itemIds: [placeholder],
+        statuses: ['pending', 'posted'],
+        format,
+        account_id: undefined,
+        from: undefined,
+        to: undefined,
+      },
+      limit,
+      after,
+    ),
+  );
+
+const pool = new Pool({ connectionString: url, max: connections });
+types.setTypeParser(types.builtins.DATE, (text) => text);
+const filled = ({ parameters }: Statement, item: string, after?: { date: string; id: string }): unknown[] =>
+  parameters.map((value) => {
+    if (value === placeholder) return item;
+    if (Array.isArray(value) && value[0] === placeholder) return [item];
+    if (value === day) return after?.date;
+    if (value === row) return after?.id;
+    return value;
+  });
+
+const statements = {
+  completeness: await statementOf(() => reads.completeness({ itemId: placeholder })),
+  first: await pageOf('refined', 100, null),
+  next: await pageOf('refined', 100, [day, row]),
+  raw: await pageOf('raw', 500, null),
+};
+const byOffset = `SELECT (t.refined || jsonb_build_object('version', t.version))::text AS row FROM transactions t
+  WHERE t.item_id = $1 AND t.status = ANY($2::text[]) ORDER BY t.date DESC, t.transaction_id LIMIT $3 OFFSET $4`;
+await listening.end();
+
+const app = express();
+app.get('/items/:item/:page', async (request, response) => {
+  const { item, page } = request.params;
+  const { date, id, offset } = request.query as Record<string, string | undefined>;
+  const run = (name: keyof typeof statements) =>
+    pool.query<{ row: string }>({
+      name,
+      text: statements[name].text,
+      values: filled(statements[name], item, { date: date ?? '', id: id ?? '' }),
+    });
+  const rows =
+    page === 'offset'
+      ? pool.query<{ row: string }>({
+          name: 'offset',
+          text: byOffset,
+          values: [item, ['pending', 'posted'], 100, Number(offset)],
+        })
+      : run(page as 'first' | 'next' | 'raw');
+  const [completeness, answer] = await Promise.all([run('completeness'), rows]);
+  response.json({
+    data: answer.rows.map(({ row: text }) => JSON.parse(text) as unknown),
+    items: completeness.rows,
+  });
+});
+const server = app.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  process.send?.({ url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}` });
+});
+process.once('disconnect', () => process.exit());
