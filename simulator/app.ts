@@ -8,10 +8,13 @@ import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { accountRoutes } from './routes/accountRoutes.js';
+import { categoryRoutes } from './routes/categoryRoutes.js';
+import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
 import { itemRoutes } from './routes/itemRoutes.js';
 import { linkRoutes } from './routes/linkRoutes.js';
+import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
 import { transactionRoutes } from './routes/transactionRoutes.js';
 import { webhookKeyRoutes } from './routes/webhookKeyRoutes.js';
@@ -62,6 +65,9 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     itemRoutes,
     accountRoutes,
     transactionRoutes,
+    recurringRoutes,
+    categoryRoutes,
+    enrichRoutes,
     institutionRoutes,
     webhookKeyRoutes,
     sandboxRoutes,

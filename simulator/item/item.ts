@@ -45,6 +45,8 @@ export interface ItemFacts {
   removedAt: number | null;
   /** `/transactions/sync` was called: from now on SYNC_UPDATES_AVAILABLE is sent. */
   syncCalled: boolean;
+  /** What the client was last told of the recurring streams (a digest); absent until it asks for them. */
+  streamsTold?: string;
   /** Log position up to which webhooks have announced the changes. */
   announced: number;
   /** Where the truth's list of removals begins; see `truth.ts`. */

@@ -8,6 +8,7 @@ import type { SendOptions } from '../webhooks/deliveries.js';
 import type { World } from '../world.js';
 import type { Item } from './item.js';
 import { pullChanges, pullReadable } from './pull.js';
+import { movedStreams } from './streams.js';
 
 /** Plaid looks again 24 to 48 hours after the last look. */
 const SHORTEST_PAUSE_MS = DAY_MS;
@@ -133,6 +134,10 @@ function announceChanges(world: World, item: Item): void {
     sendWebhook(world, item, 'TRANSACTIONS', 'TRANSACTIONS_REMOVED', { removed_transactions: removed });
   }
   if (moved && item.facts.syncCalled) sendWebhook(world, item, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE');
+  const streams = movedStreams(item, world.clock.now());
+  if (streams) {
+    sendWebhook(world, item, 'TRANSACTIONS', 'RECURRING_TRANSACTIONS_UPDATE', { account_ids: streams });
+  }
   world.keeper.item(item);
 }
 

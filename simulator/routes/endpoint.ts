@@ -33,6 +33,8 @@ export interface Endpoint<T extends z.ZodType> {
   body: T;
   /** What it answers must outlive a crash: it is on disk before the answer goes. */
   durable?: boolean;
+  /** Asks for no credentials. */
+  open?: boolean;
   run: (body: z.output<T>, caller: Caller) => object | RawAnswer | Promise<object | RawAnswer>;
 }
 
@@ -52,7 +54,8 @@ export function plaidEndpoint<T extends z.ZodType>(
     if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return hangUp(reply);
     try {
       raise(faults);
-      const caller = { clientId: authenticate(world, request, body), requestId: id };
+      const clientId = endpoint.open ? null : authenticate(world, request, body);
+      const caller = { clientId, requestId: id };
       enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;
@@ -116,7 +119,7 @@ function enforceLimits(
   body: Body,
 ): void {
   const fromStart = path === '/transactions/sync' && (body['cursor'] === undefined || body['cursor'] === '');
-  const refused = world.limits.call(world.clock.now(), path, clientId, item?.id ?? null, fromStart);
+  const refused = world.limits.call(world.clock.now(), { path, clientId, itemId: item?.id ?? null, fromStart });
   if (refused !== null) throw new PlaidApiError(refused);
 }
 
