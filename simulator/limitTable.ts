@@ -88,9 +88,6 @@ export const LIMIT_TABLE: Record<string, Partial<Record<LimitedEnvironment, Cap[
   },
   '/institutions/get_by_id': { production: INSTITUTION_BY_ID, sandbox: INSTITUTION_BY_ID },
   '/sandbox/transactions/create': {
-    sandbox: [
-      item(2, 'SANDBOX_TRANSACTIONS_CREATE_LIMIT'),
-      client(50, 'SANDBOX_TRANSACTIONS_CREATE_LIMIT'),
-    ],
+    sandbox: [item(2, 'SANDBOX_TRANSACTIONS_CREATE_LIMIT'), client(50, 'SANDBOX_TRANSACTIONS_CREATE_LIMIT')],
   },
 };

@@ -89,7 +89,11 @@ function rhythmOf(gaps: readonly number[]): Rhythm | null {
 /** One payee or payer on one account: the merchant where it is known, else the bank's text without its numbers. */
 function keyOf(transaction: WireTransaction): string {
   const party =
-    transaction.merchant_entity_id ?? transaction.name.toUpperCase().replace(/[^\p{L}]+/gu, ' ').trim();
+    transaction.merchant_entity_id ??
+    transaction.name
+      .toUpperCase()
+      .replace(/[^\p{L}]+/gu, ' ')
+      .trim();
   return [transaction.account_id, transaction.amount < 0 ? 'in' : 'out', party].join('/');
 }
 

@@ -18,6 +18,7 @@ export interface Login {
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
+  userId?: string | undefined;
 }
 
 const MOST_DAYS = 730;
@@ -43,6 +44,7 @@ export function createItem(world: World, login: Login): Item {
       institutionId: login.institution.id,
       username: login.username,
       clientId: login.clientId,
+      ...(login.userId === undefined ? {} : { userId: login.userId }),
       accessToken: `access-sandbox-${world.ids.uuid('access')}`,
       exchanged: false,
       webhook: login.webhook,

@@ -22,6 +22,8 @@ export interface ItemFacts {
   itemId: string;
   institutionId: string;
   username: string;
+  /** Plaid's user that the application made it for, where it named one. */
+  userId?: string;
   /** The client that made it; `null` when tokens are bound to no client. */
   clientId: string | null;
   accessToken: string;

@@ -1,7 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { isDebitable, joinNumbers, type BankAccount } from '../bank/account.js';
+import { awaitsMicrodeposits, isDebitable, joinNumbers, type BankAccount } from '../bank/account.js';
+import { CAPITAL_ONE } from '../bank/institutions.js';
+import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
+import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
 import type { WireAccount, WireAccountIdentity } from '../wire.js';
 import { requestBody } from '../validation.js';
@@ -17,6 +20,29 @@ const request = requestBody({
 
 function views(accounts: readonly BankAccount[]): WireAccount[] {
   return accounts.map(({ account }) => account);
+}
+
+/**
+ * Accounts with fresh balances, but for Capital One's cards: of those it gives what it has cached and says from when, and Plaid
+ * wants to hear how old that may be.
+ */
+function withBalanceTimes(
+  item: Item,
+  accounts: readonly BankAccount[],
+  oldest: string | undefined,
+): WireAccount[] {
+  const cached = item.facts.institutionId === CAPITAL_ONE;
+  if (!cached || accounts.every(({ account }) => account.type === 'depository')) return views(accounts);
+  if (oldest === undefined) {
+    throw new PlaidApiError('INVALID_FIELD', 'min_last_updated_datetime is required for this institution');
+  }
+  const updatedAt = item.facts.lastSuccessfulUpdate ?? item.facts.createdAt;
+  if (updatedAt < Date.parse(oldest)) throw new PlaidApiError('LAST_UPDATED_DATETIME_OUT_OF_RANGE');
+  return views(accounts).map((account) =>
+    account.type === 'depository'
+      ? account
+      : { ...account, balances: { ...account.balances, last_updated_datetime: instant(updatedAt) } },
+  );
 }
 
 /** `/accounts/...`, `/auth/get`, `/identity/get`. */
@@ -44,18 +70,10 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       const accounts = chosenAccounts(item, options?.account_ids);
-      // Capital One alone gives balances that it has cached, and Plaid wants to hear how old they may be.
-      if (
-        item.facts.institutionId === 'ins_128026' &&
-        options?.min_last_updated_datetime === undefined &&
-        accounts.some(({ account }) => account.type !== 'depository')
-      ) {
-        throw new PlaidApiError(
-          'INVALID_FIELD',
-          'min_last_updated_datetime is required for this institution',
-        );
-      }
-      return { accounts: views(accounts), item: itemView(world, item) };
+      return {
+        accounts: withBalanceTimes(item, accounts, options?.min_last_updated_datetime),
+        item: itemView(world, item),
+      };
     },
   });
 
@@ -65,7 +83,12 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'auth');
-      const accounts = chosenAccounts(item, options?.account_ids).filter(isDebitable);
+      const debitable = chosenAccounts(item, options?.account_ids).filter(isDebitable);
+      if (debitable.some(awaitsMicrodeposits)) throw new PlaidApiError('PRODUCT_NOT_READY');
+      const accounts = debitable.filter(
+        ({ account, numbersRevoked }) =>
+          !numbersRevoked && account.verification_status !== 'verification_expired',
+      );
       if (accounts.length === 0) throw new PlaidApiError('NO_AUTH_ACCOUNTS');
       return { accounts: views(accounts), item: itemView(world, item), numbers: joinNumbers(accounts) };
     },
@@ -77,10 +100,12 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'identity');
-      const accounts = chosenAccounts(item, options?.account_ids).map(({ account, owners }): WireAccountIdentity => ({
-        ...account,
-        owners,
-      }));
+      const accounts = chosenAccounts(item, options?.account_ids).map(
+        ({ account, owners }): WireAccountIdentity => ({
+          ...account,
+          owners,
+        }),
+      );
       return { accounts, item: itemView(world, item) };
     },
   });

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { CAPITAL_ONE } from '../bank/institutions.js';
 import { renderRows, type RenderOptions } from '../bank/row.js';
 import { PlaidApiError } from '../errors.js';
 import { changeBank, ImpossibleChange, type BankChanges } from '../item/bankChanges.js';
@@ -139,6 +140,13 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token }, caller) => {
       const item = healthyItem(world, access_token, caller);
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
+      const { institutionId } = item.facts;
+      if (
+        institutionId === CAPITAL_ONE &&
+        !item.openAccounts.some(({ account }) => account.type === 'depository')
+      ) {
+        throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');
+      }
       if (isDynamic(item) && item.facts.status !== 'NOT_READY') moveBank(world, item);
       runUpdate(world, item);
       return {};

@@ -27,7 +27,7 @@ describe('requests', () => {
     const cases: [string, string, string, string][] = [
       ['/item/get', '{', 'INVALID_BODY', 'INVALID_REQUEST'],
       ['/item/get', '{}', 'MISSING_FIELDS', 'INVALID_REQUEST'],
-      ['/item/get', '[]', 'MISSING_FIELDS', 'INVALID_REQUEST'],
+      ['/item/get', '[]', 'INVALID_BODY', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":"x","foo":1}', 'UNKNOWN_FIELDS', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":5}', 'INVALID_FIELD', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":"access-sandbox-x"}', 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT'],
