@@ -181,6 +181,22 @@ describe('requests', () => {
     expect(await login('ins_132361', 'pass_good')).toMatchObject({ error_code: 'INSTITUTION_DOWN' });
   });
 
+  it('lets the users of the sandbox in whose second factor only Link asks for', async () => {
+    for (const password of ['mfa_device', 'mfa_questions_2_3', 'mfa_selections', 'microdeposits_good']) {
+      const { accessToken } = await rig.link({ username: 'user_good', password });
+      expect((await rig.api.itemGet({ access_token: accessToken })).data.item.error).toBeNull();
+    }
+    for (const code of [
+      'INVALID_CREDENTIALS',
+      'INVALID_MFA',
+      'INTERNAL_SERVER_ERROR',
+      'PLANNED_MAINTENANCE',
+    ]) {
+      const refusal = await refusalOf(rig.link({ username: 'user_good', password: `error_${code}` }));
+      expect(refusal.error_code).toBe(code);
+    }
+  });
+
   it('answers an impossible control with a sentence', async () => {
     const { itemId } = await rig.link();
     const status = (call: Promise<unknown>) =>
