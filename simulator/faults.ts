@@ -16,6 +16,10 @@ export type Fault =
   | { kind: 'truncate'; bytes: number }
   | { kind: 'mutate'; afterPage: number; changes: BankChanges };
 
+/** Endpoints that answer in pages, between which a fault can change the data. */
+type PagedPath = '/transactions/sync' | '/transactions/get';
+const USUALLY_PAGED: PagedPath = '/transactions/sync';
+
 interface Active {
   id: string;
   match: FaultMatch;
@@ -80,11 +84,15 @@ export class Faults {
     return struck;
   }
 
-  /** The changes to make now that the n-th page (from 1) of a run of `/transactions/sync` was answered. */
-  afterPage(itemId: string, page: number): BankChanges[] {
+  /**
+   * The changes to make now that the n-th page (from 1) of a run of `/transactions/sync` was answered, or the page of
+   * `/transactions/get` that starts at n - 1 times its count; the latter only for a fault that names the path.
+   */
+  afterPage(path: PagedPath, itemId: string, page: number): BankChanges[] {
     const changes: BankChanges[] = [];
     for (const active of this.active) {
       if (active.fault.kind !== 'mutate' || active.fault.afterPage !== page) continue;
+      if ((active.match.path ?? USUALLY_PAGED) !== path) continue;
       if (active.match.item_id !== undefined && active.match.item_id !== itemId) continue;
       if (hits(active)) changes.push(active.fault.changes);
     }

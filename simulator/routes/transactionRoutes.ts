@@ -79,9 +79,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
           completeReadAt(item, page.completes);
           world.keeper.item(item);
         },
-        () => {
-          for (const changes of world.faults.afterPage(item.id, page.number)) mutate(world, item, changes);
-        },
+        () => moveAfterPage(world, item, '/transactions/sync', page.number),
       );
     },
   });
@@ -122,15 +120,20 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
             row.date >= body.start_date && row.date <= body.end_date && (!ids || ids.includes(row.accountId)),
         );
       const offset = body.options?.offset ?? 0;
-      const page = rows.slice(offset, offset + (body.options?.count ?? 100));
+      const pageSize = body.options?.count ?? 100;
+      const page = rows.slice(offset, offset + pageSize);
       const shown = ids ? accounts.filter((account) => ids.includes(account.account_id)) : accounts;
-      return new RawAnswer([
-        Buffer.from(
-          `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
-            `"total_transactions":${rows.length},"transactions":`,
-        ),
-        ...renderRows(page, renderOptions(body.options)),
-      ]);
+      return new RawAnswer(
+        [
+          Buffer.from(
+            `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
+              `"total_transactions":${rows.length},"transactions":`,
+          ),
+          ...renderRows(page, renderOptions(body.options)),
+        ],
+        undefined,
+        () => moveAfterPage(world, item, '/transactions/get', Math.floor(offset / pageSize) + 1),
+      );
     },
   });
 
@@ -152,6 +155,16 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       return {};
     },
   });
+}
+
+/** Between two pages the data move as the faults say. */
+function moveAfterPage(
+  world: World,
+  item: Item,
+  path: '/transactions/sync' | '/transactions/get',
+  page: number,
+): void {
+  for (const changes of world.faults.afterPage(path, item.id, page)) mutate(world, item, changes);
 }
 
 /** The mutation of a fault: by default one more transaction. An Item that cannot take the change is left alone. */

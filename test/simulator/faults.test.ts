@@ -233,6 +233,43 @@ describe('faults', () => {
     expect((await rig.run(accessToken)).added).toHaveLength(60);
   });
 
+  it('move the list under the offsets of /transactions/get: a row is skipped though the total stays', async () => {
+    const { accessToken, itemId } = await rig.link();
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const get = async (offset: number) =>
+      (
+        await rig.api.transactionsGet({
+          access_token: accessToken,
+          start_date: '2020-01-01',
+          end_date: '2040-01-01',
+          options: { count: 20, offset },
+        })
+      ).data;
+    const before = await get(0);
+    const pending = before.transactions.find((transaction) => transaction.pending);
+    const old = (await get(40)).transactions.at(-1);
+    await fault({
+      match: { item_id: itemId, path: '/transactions/get' },
+      fault: {
+        mutate_during_pagination: {
+          after_page: 1,
+          post: [{ transaction_id: pending?.transaction_id, date: old?.date }],
+        },
+      },
+    });
+    const pages = [await get(0), await get(20), await get(40)];
+    expect(pages.map(({ total_transactions }) => total_transactions)).toEqual([60, 60, 60]);
+    const told = pages.flatMap(({ transactions }) =>
+      transactions.map(({ transaction_id }) => transaction_id),
+    );
+    const live = (await rig.truth(itemId)).transactions.map(({ transaction_id }) => transaction_id);
+    expect(live.filter((id) => !told.includes(id))).toHaveLength(1);
+    expect(told).toContain(pending?.transaction_id);
+    await fault({ fault: { mutate_during_pagination: { after_page: 1 } } });
+    await get(0);
+    expect((await get(0)).total_transactions).toBe(60);
+  });
+
   it('are kept apart from text that JSON must escape', async () => {
     const { accessToken, itemId } = await rig.link();
     await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
