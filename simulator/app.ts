@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { answerControlErrors } from './controls/control.js';
+import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
@@ -77,7 +78,14 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
   }
   app.register(async (controls) => {
     answerControlErrors(controls);
-    for (const routes of [worldControls, itemControls, webhookControls, faultControls, linkControls]) {
+    for (const routes of [
+      worldControls,
+      itemControls,
+      webhookControls,
+      faultControls,
+      linkControls,
+      churnControls,
+    ]) {
       routes(controls, world);
     }
   });

@@ -85,7 +85,7 @@ export function inVersion(
 }
 
 /** What taxonomy v1 calls a category that v2 has renamed. */
-const V1_NAMES: Record<string, string> = { INCOME_SALARY: 'INCOME_WAGES' };
+export const V1_NAMES: Record<string, string> = { INCOME_SALARY: 'INCOME_WAGES' };
 
 export type DetailedCategory = keyof typeof LEGACY;
 

@@ -1,5 +1,5 @@
 import type { WireTransaction } from '../wire.js';
-import { inVersion } from './categories.js';
+import { V1_NAMES } from './categories.js';
 
 /** A transaction as the bank has it: Plaid's object, and the bank's own text, which only some requests get. */
 export interface BankTransaction {
@@ -65,10 +65,15 @@ export function renderRows(rows: readonly Row[], options: RenderOptions): Buffer
 
 function renderV1(row: Row, options: RenderOptions): string {
   const { transaction, originalDescription } = parseRow(row);
+  const category = transaction.personal_finance_category;
   return JSON.stringify({
     ...(options.originalDescription ? { original_description: originalDescription } : {}),
     ...transaction,
-    personal_finance_category: inVersion(transaction.personal_finance_category, 'v1'),
+    personal_finance_category: category && {
+      ...category,
+      detailed: V1_NAMES[category.detailed] ?? category.detailed,
+      version: 'v1',
+    },
   });
 }
 

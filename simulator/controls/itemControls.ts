@@ -1,20 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { BankAccount } from '../bank/account.js';
-import { renewedNumbers } from '../bank/accountNumbers.js';
-import { US_BANK } from '../bank/institutions.js';
 import { civilDate, instant } from '../calendar.js';
-import { churnAccount } from '../item/accountChurn.js';
 import { changeBank, ImpossibleChange } from '../item/bankChanges.js';
-import {
-  finishHistorical,
-  finishInitial,
-  readSilently,
-  repairItem,
-  runUpdate,
-  sendWebhook,
-} from '../item/lifecycle.js';
-import type { Item } from '../item/item.js';
+import { finishHistorical, finishInitial, readSilently, repairItem, runUpdate } from '../item/lifecycle.js';
 import { renderTruth } from '../item/truth.js';
 import { civilDateField } from '../validation.js';
 import type { World } from '../world.js';
@@ -59,23 +47,6 @@ const balances = z.strictObject({
   iso_currency_code: z.string().nullish(),
   unofficial_currency_code: z.string().nullish(),
 });
-
-/** Tokenised numbers die when the user revokes them at the bank; those of US Bank do not. */
-function revokesNumbers(world: World, item: Item): boolean {
-  const { institutionId } = item.facts;
-  return (world.institutions.get(institutionId)?.tokenizesNumbers ?? false) && institutionId !== US_BANK;
-}
-
-function renumbered(account: BankAccount, change: 'revoked' | 'renewed'): BankAccount {
-  if (change === 'revoked') return { ...account, numbersRevoked: true };
-  return { ...account, numbersRevoked: false, numbers: renewedNumbers(account.numbers) };
-}
-
-function announceNumbers(world: World, item: Item, accountIds: readonly string[]): void {
-  sendWebhook(world, item, 'AUTH', 'DEFAULT_UPDATE', {
-    account_ids_with_updated_auth: Object.fromEntries(accountIds.map((id) => [id, ['ACCOUNT_NUMBER']])),
-  });
-}
 
 /** `/_sim/items...`: what the bank, the user and time do to an Item. */
 export function itemControls(app: FastifyInstance, world: World): void {
@@ -146,11 +117,9 @@ export function itemControls(app: FastifyInstance, world: World): void {
 
   app.post<{ Params: ItemParams }>('/_sim/items/:item_id/accounts', async (request) => {
     const item = itemOr404(world, request.params.item_id);
-    const { close, modify, churn, notify } = controlBody(
+    const { close, modify } = controlBody(
       z.strictObject({
         close: z.array(z.string()).optional(),
-        churn: z.array(z.string()).optional(),
-        notify: z.boolean().optional(),
         modify: z
           .array(
             z.strictObject({
@@ -158,26 +127,14 @@ export function itemControls(app: FastifyInstance, world: World): void {
               balances: balances.optional(),
               name: z.string().optional(),
               official_name: z.string().nullish(),
-              numbers: z.enum(['revoked', 'renewed']).optional(),
             }),
           )
           .optional(),
       }),
       request.body,
     );
-    for (const id of [
-      ...(close ?? []),
-      ...(churn ?? []),
-      ...(modify ?? []).map(({ account_id }) => account_id),
-    ]) {
+    for (const id of [...(close ?? []), ...(modify ?? []).map(({ account_id }) => account_id)]) {
       if (!item.account(id)) throw new ControlError(400, `the item has no account ${id}`);
-    }
-    for (const id of churn ?? []) {
-      if (close?.includes(id) || item.account(id)?.closedAt)
-        throw new ControlError(400, `account ${id} is closed`);
-    }
-    if (modify?.some(({ numbers }) => numbers !== undefined) && !revokesNumbers(world, item)) {
-      throw new ControlError(409, 'the numbers of this institution cannot be revoked');
     }
     const changed: typeof item.accounts = item.accounts.map((bankAccount) => {
       const id = bankAccount.account.account_id;
@@ -189,32 +146,15 @@ export function itemControls(app: FastifyInstance, world: World): void {
         const given = Object.entries(change.balances).filter(([, value]) => value !== undefined);
         account.balances = { ...account.balances, ...Object.fromEntries(given) };
       }
-      const numbered = change?.numbers ? renumbered(bankAccount, change.numbers) : bankAccount;
       const closes = close?.includes(id) && bankAccount.closedAt === null;
-      return { ...numbered, account, ...(closes ? { closedAt: instant(world.clock.now()) } : {}) };
+      return { ...bankAccount, account, ...(closes ? { closedAt: instant(world.clock.now()) } : {}) };
     });
     item.accounts = changed;
     item.refreshHidden();
     // What a run of pages has told may be a closed account's: it starts again.
     if (close?.length) item.log.mark();
-    const churned = (churn ?? []).map((id) => ({
-      account_id: id,
-      new_account_id: churnAccount(world, item, id),
-    }));
-    if (notify) {
-      const renewed = (modify ?? []).filter(({ numbers }) => numbers === 'renewed');
-      if (renewed.length > 0)
-        announceNumbers(
-          world,
-          item,
-          renewed.map(({ account_id }) => account_id),
-        );
-      runUpdate(world, item);
-    } else if (churned.length > 0) {
-      readSilently(world, item);
-    }
     world.keeper.item(item);
     await world.keeper.saved();
-    return { closed: close ?? [], modified: (modify ?? []).map(({ account_id }) => account_id), churned };
+    return { closed: close ?? [], modified: (modify ?? []).map(({ account_id }) => account_id) };
   });
 }

@@ -8,6 +8,7 @@ import type { SendOptions } from '../webhooks/deliveries.js';
 import type { World } from '../world.js';
 import type { Item } from './item.js';
 import { pullChanges, pullReadable } from './pull.js';
+import { renewRevokedNumbers } from './revokedNumbers.js';
 import { movedStreams } from './streams.js';
 
 /** Plaid looks again 24 to 48 hours after the last look. */
@@ -181,6 +182,7 @@ export function failItem(world: World, item: Item, code: string, reason?: string
 /** The user has logged in again. What was missed meanwhile is read at once and announced. */
 export function repairItem(world: World, item: Item, webhook: boolean): void {
   item.facts.failure = null;
+  renewRevokedNumbers(item);
   if (webhook) sendWebhook(world, item, 'ITEM', 'LOGIN_REPAIRED');
   const now = world.clock.now();
   if (item.facts.status === 'NOT_READY') {

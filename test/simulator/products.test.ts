@@ -212,8 +212,8 @@ describe('products', () => {
   describe('tokenised account numbers', () => {
     const numbersOf = async (accessToken: string) =>
       (await rig.api.authGet({ access_token: accessToken })).data.numbers.ach;
-    const change = (itemId: string, body: object) =>
-      rig.control('POST', `/_sim/items/${itemId}/accounts`, body);
+    const revoke = (itemId: string, id: string | undefined) =>
+      rig.control('POST', `/_sim/items/${itemId}/revoke-numbers`, { account_ids: [id] });
 
     it('are others for each Item of the same account, and only depository accounts persist', async () => {
       for (const institution of [CHASE, 'ins_13', US_BANK, 'ins_127287']) {
@@ -242,36 +242,25 @@ describe('products', () => {
       });
     });
 
-    it('die when the user revokes them, and come back as others', async () => {
-      const { accessToken, itemId } = await rig.link({
-        institution: CHASE,
-        products: [Products.Auth],
-        webhook: 'http://127.0.0.1:9/hook',
-      });
+    it('die when the user revokes them, and are others after update mode', async () => {
+      const { accessToken, itemId } = await rig.link({ institution: CHASE, products: [Products.Auth] });
       const before = await numbersOf(accessToken);
-      const id = before[0]?.account_id ?? '';
-      await change(itemId, { modify: [{ account_id: id, numbers: 'revoked' }] });
+      await revoke(itemId, before[0]?.account_id);
       expect(await numbersOf(accessToken)).toEqual(before.slice(1));
       expect((await rig.truth(itemId)).numbers.ach).toEqual(before.slice(1));
-      await change(itemId, { modify: [{ account_id: id, numbers: 'renewed' }], notify: true });
+      await rig.control('POST', `/_sim/items/${itemId}/repair`);
       const [renewed, ...others] = await numbersOf(accessToken);
       expect(others).toEqual(before.slice(1));
       expect({ ...renewed, account: '' }).toEqual({ ...before[0], account: '' });
       expect(renewed?.account).not.toBe(before[0]?.account);
-      const told = (await rig.deliveries(itemId)).at(-1);
-      expect(JSON.parse(told?.body ?? '')).toMatchObject({
-        webhook_type: 'AUTH',
-        webhook_code: 'DEFAULT_UPDATE',
-        account_ids_with_updated_auth: { [id]: ['ACCOUNT_NUMBER'] },
-      });
     });
 
     it('cannot be revoked where there are none, nor at US Bank', async () => {
       for (const institution of [US_BANK, 'ins_109508']) {
         const { accessToken, itemId } = await rig.link({ institution });
         const [first] = await numbersOf(accessToken);
-        const modify = [{ account_id: first?.account_id, numbers: 'revoked' }];
-        await expect(change(itemId, { modify })).rejects.toMatchObject({ status: 409 });
+        await expect(revoke(itemId, first?.account_id)).rejects.toMatchObject({ status: 409 });
+        await expect(revoke(itemId, 'nobody')).rejects.toMatchObject({ status: 400 });
       }
     });
   });

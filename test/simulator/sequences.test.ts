@@ -17,10 +17,12 @@ describe('sequences', () => {
     return linked;
   };
   const accounts = (itemId: string, body: object) =>
+    rig.control('POST', `/_sim/items/${itemId}/accounts`, body);
+  const churn = (itemId: string, ids: (string | undefined)[], notify = false) =>
     rig.control<{ churned: { account_id: string; new_account_id: string }[] }>(
       'POST',
-      `/_sim/items/${itemId}/accounts`,
-      body,
+      `/_sim/items/${itemId}/churn`,
+      { account_ids: ids, notify },
     );
   const errorOf = async (accessToken: string) =>
     (await rig.api.itemGet({ access_token: accessToken })).data.item.error?.error_code ?? null;
@@ -112,7 +114,7 @@ describe('sequences', () => {
       const { cursor, added } = await rig.run(accessToken);
       const before = (await rig.api.accountsGet({ access_token: accessToken })).data.accounts;
       const old = before[0]?.account_id ?? '';
-      const { churned } = await accounts(itemId, { churn: [old], notify: true });
+      const { churned } = await churn(itemId, [old], true);
       const fresh = churned[0]?.new_account_id ?? '';
       expect(churned).toEqual([{ account_id: old, new_account_id: fresh }]);
       const after = (await rig.api.accountsGet({ access_token: accessToken })).data.accounts;
@@ -147,12 +149,12 @@ describe('sequences', () => {
       const { accessToken, itemId } = await ready();
       const page = await rig.sync(accessToken, '', 10);
       const [first, second] = await openIds(accessToken);
-      await accounts(itemId, { churn: [first] });
+      await churn(itemId, [first]);
       expect((await refusalOf(rig.sync(accessToken, page.next_cursor, 10))).error_code).toBe(
         'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION',
       );
-      await expect(accounts(itemId, { churn: [first] })).rejects.toMatchObject({ status: 400 });
-      await expect(accounts(itemId, { close: [second], churn: [second] })).rejects.toMatchObject({
+      await expect(churn(itemId, [first])).rejects.toMatchObject({ status: 400 });
+      await expect(churn(itemId, [second, second])).rejects.toMatchObject({
         status: 400,
       });
       expect(await openIds(accessToken)).toContain(second);

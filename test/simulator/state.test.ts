@@ -82,12 +82,10 @@ describe('the state file', () => {
     const [first, second] = (await rig.truth(itemId)).accounts;
     const { churned } = await rig.control<{ churned: { new_account_id: string }[] }>(
       'POST',
-      `/_sim/items/${itemId}/accounts`,
-      {
-        churn: [first?.account_id],
-        modify: [{ account_id: second?.account_id, numbers: 'revoked' }],
-      },
+      `/_sim/items/${itemId}/churn`,
+      { account_ids: [first?.account_id] },
     );
+    await rig.control('POST', `/_sim/items/${itemId}/revoke-numbers`, { account_ids: [second?.account_id] });
     const recurring = () => rig.api.transactionsRecurringGet({ access_token: accessToken });
     const before = (await recurring()).data.outflow_streams;
     expect(before).toHaveLength(1);
