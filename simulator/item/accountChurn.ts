@@ -41,8 +41,6 @@ export function churnAccount(world: World, item: Item, accountId: string): strin
     );
   }
   item.refreshHidden();
-  // What a run of pages has told may be the old account's: it starts again.
-  item.log.mark();
   world.keeper.world();
   return newId;
 }

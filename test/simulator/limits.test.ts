@@ -102,6 +102,25 @@ describe('rate limits', () => {
     }
   });
 
+  it('hold for calls of one client that start from the empty cursor', async () => {
+    const rig = await Rig.start({ limits: 'production', transactionsPerItem: 1 });
+    try {
+      for (let item = 0; item < 10; item += 1) {
+        const { accessToken } = await rig.link();
+        await times(50, () => rig.sync(accessToken));
+      }
+      const last = await rig.link();
+      expect((await refusalOf(rig.sync(last.accessToken))).error_code).toBe('TRANSACTIONS_SYNC_LIMIT');
+      expect((await refusalOf(rig.sync(last.accessToken, 'AAAA'))).error_code).toBe('INVALID_FIELD');
+      const { violations } = await rig.control<Calls>('GET', '/_sim/calls');
+      expect(violations).toEqual([
+        expect.objectContaining({ path: '/transactions/sync', item_id: null, limit: 500, count: 1 }),
+      ]);
+    } finally {
+      await rig.close();
+    }
+  });
+
   it('cover each endpoint of the published table, and no more', async () => {
     for (const [limits, table] of [
       ['production', PRODUCTION],
