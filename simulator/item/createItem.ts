@@ -14,11 +14,12 @@ export interface Login {
   institution: SimulatedInstitution;
   username: string;
   password: string;
+  /** Plaid's user, where the application names one. */
+  userId?: string | undefined;
   products: Product[];
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
-  userId?: string | undefined;
 }
 
 const MOST_DAYS = 730;
@@ -43,8 +44,8 @@ export function createItem(world: World, login: Login): Item {
       itemId,
       institutionId: login.institution.id,
       username: login.username,
-      clientId: login.clientId,
       ...(login.userId === undefined ? {} : { userId: login.userId }),
+      clientId: login.clientId,
       accessToken: `access-sandbox-${world.ids.uuid('access')}`,
       exchanged: false,
       webhook: login.webhook,
