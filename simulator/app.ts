@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { answerControlErrors } from './controls/control.js';
+import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
@@ -8,10 +9,13 @@ import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { accountRoutes } from './routes/accountRoutes.js';
+import { categoryRoutes } from './routes/categoryRoutes.js';
+import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
 import { itemRoutes } from './routes/itemRoutes.js';
 import { linkRoutes } from './routes/linkRoutes.js';
+import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
 import { transactionRoutes } from './routes/transactionRoutes.js';
 import { webhookKeyRoutes } from './routes/webhookKeyRoutes.js';
@@ -62,6 +66,9 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     itemRoutes,
     accountRoutes,
     transactionRoutes,
+    recurringRoutes,
+    categoryRoutes,
+    enrichRoutes,
     institutionRoutes,
     webhookKeyRoutes,
     sandboxRoutes,
@@ -71,7 +78,14 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
   }
   app.register(async (controls) => {
     answerControlErrors(controls);
-    for (const routes of [worldControls, itemControls, webhookControls, faultControls, linkControls]) {
+    for (const routes of [
+      worldControls,
+      itemControls,
+      webhookControls,
+      faultControls,
+      linkControls,
+      churnControls,
+    ]) {
       routes(controls, world);
     }
   });

@@ -1,5 +1,5 @@
 export const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
+export const HOUR_MS = 60 * MINUTE_MS;
 export const DAY_MS = 24 * HOUR_MS;
 
 const CIVIL_DATE = /^\d{4}-\d{2}-\d{2}$/;
@@ -18,6 +18,11 @@ export function isCivilDate(text: string): boolean {
 
 export function addDays(date: string, days: number): string {
   return civilDate(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS);
+}
+
+/** Days from one date to another; negative when that one is earlier. */
+export function daysBetween(from: string, to: string): number {
+  return Math.round((Date.parse(`${to}T00:00:00Z`) - Date.parse(`${from}T00:00:00Z`)) / DAY_MS);
 }
 
 export function instant(epochMs: number): string {

@@ -34,6 +34,7 @@ const CATALOGUE = new Map<string, Known>([
     INVALID_LINK_TOKEN: 'could not find matching link token',
     INVALID_PRODUCT: 'client is not authorized to access the requested products',
     INVALID_ACCOUNT_ID: 'one or more of the account IDs could not be found on this Item',
+    INVALID_USER_TOKEN: 'could not find matching user',
     INVALID_INSTITUTION: 'invalid institution_id provided',
     INVALID_WEBHOOK_VERIFICATION_KEY_ID:
       'invalid key_id provided. note that key_ids are specific to Plaid environments, and verification keys rotate',

@@ -7,6 +7,8 @@ import type {
   AccountBase,
   AccountIdentity,
   AuthGetNumbers,
+  Category,
+  Enrichments,
   Institution,
   Item,
   ItemStatusNullable,
@@ -16,6 +18,7 @@ import type {
   PlaidError,
   RemovedTransaction,
   Transaction,
+  TransactionStream,
 } from 'plaid';
 
 type Wire<T> = T extends string
@@ -45,6 +48,9 @@ export type WireItemWithConsent = Always<
 export type WireItemStatus = Wire<ItemStatusNullable>;
 export type WirePlaidError = Wire<PlaidError>;
 export type WireKey = Wire<JWKPublicKey>;
+export type WireEnrichments = Always<Wire<Enrichments>, 'entity_id' | 'check_number'>;
+export type WireLegacyCategory = Wire<Category>;
+export type WireTransactionStream = Wire<TransactionStream>;
 export type WireRemoved = Wire<RemovedTransaction>;
 
 /** A transaction as `/transactions/sync` sends it; `original_description` is kept apart because only a request that asks gets it. */

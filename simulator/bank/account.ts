@@ -5,6 +5,8 @@ export interface BankAccount {
   account: WireAccount;
   owners: WireOwner[];
   numbers: WireNumbers;
+  /** The user has revoked the tokenised number at the bank: it is dead, and there is none until another is given out. */
+  numbersRevoked?: boolean;
   /** When the user closed it (simulated, ISO); closed accounts and their transactions vanish from Plaid's answers. */
   closedAt: string | null;
 }
@@ -13,11 +15,12 @@ export const NO_NUMBERS: WireNumbers = { ach: [], eft: [], international: [], ba
 
 /** Everybody's numbers in one object; the four lists are always there. */
 export function joinNumbers(accounts: readonly BankAccount[]): WireNumbers {
+  const valid = accounts.filter(({ numbersRevoked }) => !numbersRevoked);
   return {
-    ach: accounts.flatMap(({ numbers }) => numbers.ach),
-    eft: accounts.flatMap(({ numbers }) => numbers.eft),
-    international: accounts.flatMap(({ numbers }) => numbers.international),
-    bacs: accounts.flatMap(({ numbers }) => numbers.bacs),
+    ach: valid.flatMap(({ numbers }) => numbers.ach),
+    eft: valid.flatMap(({ numbers }) => numbers.eft),
+    international: valid.flatMap(({ numbers }) => numbers.international),
+    bacs: valid.flatMap(({ numbers }) => numbers.bacs),
   };
 }
 
@@ -27,4 +30,11 @@ export function isDebitable({ account }: BankAccount): boolean {
     account.type === 'depository' &&
     (account.subtype === 'checking' || account.subtype === 'savings' || account.subtype === 'cash management')
   );
+}
+
+const UNVERIFIED = new Set(['pending_automatic_verification', 'pending_manual_verification']);
+
+/** Micro-deposits are on their way: `/auth/get` has no numbers to give yet. */
+export function awaitsMicrodeposits({ account }: BankAccount): boolean {
+  return account.verification_status !== undefined && UNVERIFIED.has(account.verification_status);
 }

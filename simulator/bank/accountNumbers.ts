@@ -19,6 +19,27 @@ export interface GivenNumbers {
 const ACH_ROUTING = '011401533';
 const WIRE_ROUTING = '021000021';
 
+/** The same numbers under another account id. */
+export function withAccountId(numbers: WireNumbers, accountId: string): WireNumbers {
+  return {
+    ach: numbers.ach.map((ach) => ({ ...ach, account_id: accountId })),
+    eft: numbers.eft.map((eft) => ({ ...eft, account_id: accountId })),
+    international: numbers.international.map((iban) => ({ ...iban, account_id: accountId })),
+    bacs: numbers.bacs.map((bacs) => ({ ...bacs, account_id: accountId })),
+  };
+}
+
+/** The tokenised number that the bank gives out in place of a revoked one; it follows from that one. */
+export function renewedNumbers(numbers: WireNumbers): WireNumbers {
+  return {
+    ...numbers,
+    ach: numbers.ach.map((ach) => ({
+      ...ach,
+      account: new Random('renewed', ach.account_id, ach.account).digits(ach.account.length),
+    })),
+  };
+}
+
 /**
  * The numbers of one account. Which kinds there are follows from what is given, else from the institution's country.
  * A tokenised number is another one for each Item, though the account is the same.

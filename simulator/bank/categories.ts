@@ -1,3 +1,5 @@
+import type { WireLegacyCategory, WireTransaction } from '../wire.js';
+
 /**
  * Personal finance categories (detailed → the legacy category id and path that Plaid still sends beside them). Names are those
  * of Plaid's taxonomy v2; `V1_NAMES` gives the older name where v1 calls it otherwise.
@@ -55,6 +57,32 @@ const PRIMARIES = [
   'TRANSPORTATION',
   'TRAVEL',
 ];
+
+/** Groups of legacy categories that happen at a place; all others are `special`. */
+const PLACE_GROUPS = new Set(['Food and Drink', 'Recreation', 'Service', 'Shops', 'Travel']);
+
+/** Plaid's legacy categories in the order of their ids: those that a transaction here can bear. */
+export function legacyCategories(): WireLegacyCategory[] {
+  const known = new Map(Object.values(LEGACY).map(([id, ...hierarchy]) => [id, hierarchy]));
+  return [...known]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([category_id, hierarchy]) => ({
+      category_id,
+      group: PLACE_GROUPS.has(hierarchy[0] ?? '') ? 'place' : 'special',
+      hierarchy,
+    }));
+}
+
+export type TaxonomyVersion = 'v1' | 'v2';
+
+/** A category of v2 by the names of the version that a request asks for. */
+export function inVersion(
+  category: WireTransaction['personal_finance_category'],
+  version: TaxonomyVersion,
+): WireTransaction['personal_finance_category'] {
+  if (!category || version === 'v2') return category;
+  return { ...category, detailed: V1_NAMES[category.detailed] ?? category.detailed, version };
+}
 
 /** What taxonomy v1 calls a category that v2 has renamed. */
 export const V1_NAMES: Record<string, string> = { INCOME_SALARY: 'INCOME_WAGES' };

@@ -23,6 +23,12 @@ export interface SimulatedInstitution {
   tokenizesNumbers: boolean;
 }
 
+/** The bank that gives cached balances of cards only, and no refresh without a depository account. */
+export const CAPITAL_ONE = 'ins_128026';
+
+/** The one bank whose tokenised numbers outlive their revocation. */
+export const US_BANK = 'ins_127990';
+
 const US_PRODUCTS: Product[] = ['assets', 'auth', 'balance', 'identity', 'liabilities', 'transactions'];
 const EUROPE_PRODUCTS: Product[] = ['auth', 'balance', 'identity', 'transactions'];
 
@@ -56,8 +62,8 @@ const KNOWN: readonly Known[] = [
   ['ins_133402', 'Unsupported Platypus Bank', { availability: 'INSTITUTION_NO_LONGER_SUPPORTED' }],
   ['ins_56', 'Chase', { oauth: true, tokenizesNumbers: true, routingNumbers: ['021000021', '322271627'] }],
   ['ins_13', 'PNC', { oauth: true, tokenizesNumbers: true, routingNumbers: ['043000096'] }],
-  ['ins_127990', 'US Bank', { oauth: true, tokenizesNumbers: true, routingNumbers: ['091000022'] }],
-  ['ins_128026', 'Capital One', { oauth: true, routingNumbers: ['031176110'] }],
+  [US_BANK, 'US Bank', { oauth: true, tokenizesNumbers: true, routingNumbers: ['091000022'] }],
+  [CAPITAL_ONE, 'Capital One', { oauth: true, routingNumbers: ['031176110'] }],
 ];
 
 const FIRST_WORDS = [
@@ -205,6 +211,12 @@ export class InstitutionCatalogue {
         ],
       },
     };
-    return { item_logins: product, transactions_updates: updates, auth: product, identity: product };
+    return {
+      item_logins: product,
+      transactions_updates: updates,
+      auth: product,
+      identity: product,
+      health_incidents: [],
+    };
   }
 }

@@ -34,6 +34,9 @@ interface Plan {
   owner: BankAccount['owners'][number];
 }
 
+/** Plaid's sandbox user whose accounts are verified by micro-deposits. */
+const MICRODEPOSITS_USER = 'microdeposits_good';
+
 const COUNTRY_CURRENCY: Record<string, string> = { US: 'USD', CA: 'CAD', GB: 'GBP' };
 
 function currencyOf(institution: SimulatedInstitution): string {
@@ -74,6 +77,9 @@ function open(holder: Holder, plans: readonly Plan[]): BankAccount[] {
         : {}),
       subtype: plan.subtype,
       type: plan.type,
+      ...(debitable && holder.username === MICRODEPOSITS_USER
+        ? { verification_status: 'pending_automatic_verification' as const }
+        : {}),
     };
     return {
       account,

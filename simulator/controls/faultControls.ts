@@ -57,8 +57,15 @@ export function faultControls(app: FastifyInstance, world: World): void {
     return { fault_id: world.faults.add(body.match, faultOf(body.fault), body.times, body.probability) };
   });
 
+  app.get('/_sim/faults', async () => ({ faults: world.faults.list() }));
+
   app.delete('/_sim/faults', async () => {
     world.faults.clear();
+    return {};
+  });
+
+  app.delete<{ Params: { fault_id: string } }>('/_sim/faults/:fault_id', async (request) => {
+    if (!world.faults.remove(request.params.fault_id)) throw new ControlError(404, 'there is no such fault');
     return {};
   });
 }

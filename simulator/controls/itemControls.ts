@@ -34,6 +34,7 @@ export const bankChanges = {
         transaction_id: z.string(),
         amount: z.number().optional(),
         date: civilDateField.optional(),
+        first: z.enum(['removed', 'added']).optional(),
       }),
     )
     .optional(),

@@ -14,12 +14,20 @@ interface AddedTransaction {
   unofficial_currency_code?: string | undefined;
 }
 
+interface PostedTransaction {
+  transaction_id: string;
+  amount?: number | undefined;
+  date?: string | undefined;
+  /** Which half Plaid tells first; the removal, if not said. */
+  first?: 'removed' | 'added' | undefined;
+}
+
 /** What a test or a bank changes, in the order add, modify, remove, post. */
 export interface BankChanges {
   add?: AddedTransaction[] | undefined;
   modify?: ({ transaction_id: string } & Record<string, unknown>)[] | undefined;
   remove?: string[] | undefined;
-  post?: { transaction_id: string; amount?: number | undefined; date?: string | undefined }[] | undefined;
+  post?: PostedTransaction[] | undefined;
 }
 
 /** Ids of what was changed; a posted transaction counts as one removed and one added. */
@@ -74,10 +82,10 @@ export function changeBank(item: Item, changes: BankChanges, today: string, newI
     item.take(id);
     ids.removed.push(id);
   }
-  for (const { transaction_id: pendingId, amount, date } of changes.post ?? []) {
+  for (const { transaction_id: pendingId, amount, date, first } of changes.post ?? []) {
     // A pending transaction never becomes posted: it goes and another one, which names it, comes.
     const old = parseRow(bankRow(item, pendingId));
-    item.take(pendingId);
+    if (first !== 'added') item.take(pendingId);
     const id = newId();
     item.put(
       rowOf({
@@ -93,6 +101,7 @@ export function changeBank(item: Item, changes: BankChanges, today: string, newI
         originalDescription: old.originalDescription,
       }),
     );
+    if (first === 'added') item.take(pendingId);
     ids.removed.push(pendingId);
     ids.added.push(id);
   }

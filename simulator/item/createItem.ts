@@ -14,6 +14,8 @@ export interface Login {
   institution: SimulatedInstitution;
   username: string;
   password: string;
+  /** Plaid's user, where the application names one. */
+  userId?: string | undefined;
   products: Product[];
   webhook: string | null;
   daysRequested: number;
@@ -42,6 +44,7 @@ export function createItem(world: World, login: Login): Item {
       itemId,
       institutionId: login.institution.id,
       username: login.username,
+      ...(login.userId === undefined ? {} : { userId: login.userId }),
       clientId: login.clientId,
       accessToken: `access-sandbox-${world.ids.uuid('access')}`,
       exchanged: false,

@@ -22,6 +22,8 @@ export interface ItemFacts {
   itemId: string;
   institutionId: string;
   username: string;
+  /** Plaid's user that the application made it for, where it named one. */
+  userId?: string;
   /** The client that made it; `null` when tokens are bound to no client. */
   clientId: string | null;
   accessToken: string;
@@ -45,6 +47,8 @@ export interface ItemFacts {
   removedAt: number | null;
   /** `/transactions/sync` was called: from now on SYNC_UPDATES_AVAILABLE is sent. */
   syncCalled: boolean;
+  /** What the client was last told of the recurring streams (a digest); absent until it asks for them. */
+  streamsTold?: string;
   /** Log position up to which webhooks have announced the changes. */
   announced: number;
   /** Where the truth's list of removals begins; see `truth.ts`. */

@@ -9,12 +9,18 @@ function errorOf(item: Item): WirePlaidError | null {
   return failure && new PlaidApiError(failure.code, undefined, { reason: failure.reason }).body();
 }
 
+function authMethodOf(item: Item): WireItem['auth_method'] {
+  if (!item.hasProduct('auth')) return null;
+  const deposited = item.accounts.some(({ account }) => account.verification_status !== undefined);
+  return deposited ? 'AUTOMATED_MICRODEPOSITS' : 'INSTANT_AUTH';
+}
+
 /** Plaid's `item` object as product endpoints send it. */
 export function itemView(world: World, item: Item): WireItem {
   const institution = world.institutions.get(item.facts.institutionId);
   const products = item.facts.products;
   return {
-    auth_method: products.includes('auth') ? 'INSTANT_AUTH' : null,
+    auth_method: authMethodOf(item),
     available_products: (institution?.products ?? []).filter((product) => !products.includes(product)),
     billed_products: products,
     consent_expiration_time: null,

@@ -8,6 +8,8 @@ import type { SendOptions } from '../webhooks/deliveries.js';
 import type { World } from '../world.js';
 import type { Item } from './item.js';
 import { pullChanges, pullReadable } from './pull.js';
+import { renewRevokedNumbers } from './revokedNumbers.js';
+import { movedStreams } from './streams.js';
 
 /** Plaid looks again 24 to 48 hours after the last look. */
 const SHORTEST_PAUSE_MS = DAY_MS;
@@ -133,6 +135,10 @@ function announceChanges(world: World, item: Item): void {
     sendWebhook(world, item, 'TRANSACTIONS', 'TRANSACTIONS_REMOVED', { removed_transactions: removed });
   }
   if (moved && item.facts.syncCalled) sendWebhook(world, item, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE');
+  const streams = movedStreams(item, world.clock.now());
+  if (streams) {
+    sendWebhook(world, item, 'TRANSACTIONS', 'RECURRING_TRANSACTIONS_UPDATE', { account_ids: streams });
+  }
   world.keeper.item(item);
 }
 
@@ -176,6 +182,7 @@ export function failItem(world: World, item: Item, code: string, reason?: string
 /** The user has logged in again. What was missed meanwhile is read at once and announced. */
 export function repairItem(world: World, item: Item, webhook: boolean): void {
   item.facts.failure = null;
+  renewRevokedNumbers(item);
   if (webhook) sendWebhook(world, item, 'ITEM', 'LOGIN_REPAIRED');
   const now = world.clock.now();
   if (item.facts.status === 'NOT_READY') {

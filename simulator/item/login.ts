@@ -1,6 +1,7 @@
 import { PlaidApiError } from '../errors.js';
 import type { World } from '../world.js';
 import { PUBLIC_TOKEN_TTL_MS, type PublicToken } from '../tokens.js';
+import { breakOlderDuplicates } from './duplicates.js';
 import { createItem, type Login } from './createItem.js';
 import type { Product } from './item.js';
 import { scheduleItem, startPull } from './lifecycle.js';
@@ -28,6 +29,7 @@ export function logIn(world: World, request: LoginRequest): PublicToken {
   );
   const products = [...new Set([...request.products, ...extra])];
   const item = createItem(world, { ...request, institution, products });
+  breakOlderDuplicates(world, item);
   scheduleItem(world, item);
   if (item.hasProduct('transactions')) startPull(world, item);
   const token: PublicToken = {

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { isDebitable, joinNumbers, type BankAccount } from '../bank/account.js';
+import { awaitsMicrodeposits, isDebitable, joinNumbers, type BankAccount } from '../bank/account.js';
+import { CAPITAL_ONE } from '../bank/institutions.js';
+import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
@@ -8,7 +10,7 @@ import type { WireAccount, WireAccountIdentity } from '../wire.js';
 import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
-import { healthyItem, useProduct } from './itemAccess.js';
+import { chosenAccounts, healthyItem, useProduct } from './itemAccess.js';
 
 const accountIds = z.array(z.string()).optional();
 const request = requestBody({
@@ -16,24 +18,31 @@ const request = requestBody({
   options: z.strictObject({ account_ids: accountIds }).optional(),
 });
 
-/** Only open accounts; an id that is not among them is INVALID_ACCOUNT_ID. */
-function chosen(item: Item, ids: readonly string[] | undefined): BankAccount[] {
-  const open = item.openAccounts;
-  if (open.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
-  if (ids === undefined) return open;
-  const known = new Set(open.map(({ account }) => account.account_id));
-  const unknown = ids.filter((id) => !known.has(id));
-  if (unknown.length > 0) {
-    throw new PlaidApiError(
-      'INVALID_ACCOUNT_ID',
-      `failed to find requested account ID(s) for requested item: ${unknown.join(', ')}`,
-    );
-  }
-  return open.filter(({ account }) => ids.includes(account.account_id));
-}
-
 function views(accounts: readonly BankAccount[]): WireAccount[] {
   return accounts.map(({ account }) => account);
+}
+
+/**
+ * Accounts with fresh balances, but for Capital One's cards: of those it gives what it has cached and says from when, and Plaid
+ * wants to hear how old that may be.
+ */
+function withBalanceTimes(
+  item: Item,
+  accounts: readonly BankAccount[],
+  oldest: string | undefined,
+): WireAccount[] {
+  const cached = item.facts.institutionId === CAPITAL_ONE;
+  if (!cached || accounts.every(({ account }) => account.type === 'depository')) return views(accounts);
+  if (oldest === undefined) {
+    throw new PlaidApiError('INVALID_FIELD', 'min_last_updated_datetime is required for this institution');
+  }
+  const updatedAt = item.facts.lastSuccessfulUpdate ?? item.facts.createdAt;
+  if (updatedAt < Date.parse(oldest)) throw new PlaidApiError('LAST_UPDATED_DATETIME_OUT_OF_RANGE');
+  return views(accounts).map((account) =>
+    account.type === 'depository'
+      ? account
+      : { ...account, balances: { ...account.balances, last_updated_datetime: instant(updatedAt) } },
+  );
 }
 
 /** `/accounts/...`, `/auth/get`, `/identity/get`. */
@@ -43,7 +52,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     body: request,
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
-      return { accounts: views(chosen(item, options?.account_ids)), item: itemView(world, item) };
+      return { accounts: views(chosenAccounts(item, options?.account_ids)), item: itemView(world, item) };
     },
   });
 
@@ -60,19 +69,11 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     }),
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
-      const accounts = chosen(item, options?.account_ids);
-      // Capital One alone gives balances that it has cached, and Plaid wants to hear how old they may be.
-      if (
-        item.facts.institutionId === 'ins_128026' &&
-        options?.min_last_updated_datetime === undefined &&
-        accounts.some(({ account }) => account.type !== 'depository')
-      ) {
-        throw new PlaidApiError(
-          'INVALID_FIELD',
-          'min_last_updated_datetime is required for this institution',
-        );
-      }
-      return { accounts: views(accounts), item: itemView(world, item) };
+      const accounts = chosenAccounts(item, options?.account_ids);
+      return {
+        accounts: withBalanceTimes(item, accounts, options?.min_last_updated_datetime),
+        item: itemView(world, item),
+      };
     },
   });
 
@@ -82,7 +83,12 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'auth');
-      const accounts = chosen(item, options?.account_ids).filter(isDebitable);
+      const debitable = chosenAccounts(item, options?.account_ids).filter(isDebitable);
+      if (debitable.some(awaitsMicrodeposits)) throw new PlaidApiError('PRODUCT_NOT_READY');
+      const accounts = debitable.filter(
+        ({ account, numbersRevoked }) =>
+          !numbersRevoked && account.verification_status !== 'verification_expired',
+      );
       if (accounts.length === 0) throw new PlaidApiError('NO_AUTH_ACCOUNTS');
       return { accounts: views(accounts), item: itemView(world, item), numbers: joinNumbers(accounts) };
     },
@@ -94,10 +100,12 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'identity');
-      const accounts = chosen(item, options?.account_ids).map(({ account, owners }): WireAccountIdentity => ({
-        ...account,
-        owners,
-      }));
+      const accounts = chosenAccounts(item, options?.account_ids).map(
+        ({ account, owners }): WireAccountIdentity => ({
+          ...account,
+          owners,
+        }),
+      );
       return { accounts, item: itemView(world, item) };
     },
   });

@@ -33,6 +33,8 @@ export interface Endpoint<T extends z.ZodType> {
   body: T;
   /** What it answers must outlive a crash: it is on disk before the answer goes. */
   durable?: boolean;
+  /** Asks for no credentials. */
+  open?: boolean;
   run: (body: z.output<T>, caller: Caller) => object | RawAnswer | Promise<object | RawAnswer>;
 }
 
@@ -44,7 +46,7 @@ export function plaidEndpoint<T extends z.ZodType>(
 ): void {
   app.post(endpoint.path, async (request, reply) => {
     const id = requestId();
-    const body = objectBody(request.body);
+    const body = isObject(request.body) ? request.body : {};
     const item = itemOf(world, body);
     world.calls.note(endpoint.path, item?.id ?? null);
     const faults = world.faults.strike(endpoint.path, item?.id ?? null);
@@ -52,7 +54,9 @@ export function plaidEndpoint<T extends z.ZodType>(
     if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return hangUp(reply);
     try {
       raise(faults);
-      const caller = { clientId: authenticate(world, request, body), requestId: id };
+      if (request.body !== undefined && !isObject(request.body)) throw new PlaidApiError('INVALID_BODY');
+      const clientId = endpoint.open ? null : authenticate(world, request, body);
+      const caller = { clientId, requestId: id };
       enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;
@@ -71,9 +75,8 @@ export function plaidEndpoint<T extends z.ZodType>(
   });
 }
 
-function objectBody(body: unknown): Body {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return {};
-  return body as Body;
+function isObject(body: unknown): body is Body {
+  return typeof body === 'object' && body !== null && !Array.isArray(body);
 }
 
 function itemOf(world: World, body: Body): Item | undefined {
@@ -116,7 +119,12 @@ function enforceLimits(
   body: Body,
 ): void {
   const fromStart = path === '/transactions/sync' && (body['cursor'] === undefined || body['cursor'] === '');
-  const refused = world.limits.call(world.clock.now(), path, clientId, item?.id ?? null, fromStart);
+  const refused = world.limits.call(world.clock.now(), {
+    path,
+    clientId,
+    itemId: item?.id ?? null,
+    fromStart,
+  });
   if (refused !== null) throw new PlaidApiError(refused);
 }
 

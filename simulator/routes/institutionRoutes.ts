@@ -15,10 +15,23 @@ const MOST_FOUND = 10;
 
 export const countryCodes = z.array(z.enum(COUNTRIES)).min(1);
 
+/** All products of Plaid: an institution may be asked for any of them. */
+const PRODUCTS = [
+  ...['assets', 'auth', 'balance', 'balance_plus', 'beacon', 'credit_details', 'employment'],
+  ...['identity', 'identity_match', 'identity_verification', 'income', 'income_verification'],
+  ...['investments', 'investments_auth', 'layer', 'liabilities', 'pay_by_bank', 'payment_initiation'],
+  ...['processor_identity', 'processor_payments', 'profile', 'protect_linked_bank'],
+  ...['protect_transactions', 'recurring_transactions', 'signal', 'standing_orders', 'statements'],
+  ...['transactions', 'transactions_refresh', 'transfer', 'cra_base_report', 'cra_cashflow_insights'],
+  ...['cra_home_lending', 'cra_income_insights', 'cra_lend_score', 'cra_monitoring'],
+  ...['cra_network_insights', 'cra_partner_insights', 'cra_plaid_credit_score', 'cra_qualify'],
+] as const;
+const productFilter = z.array(z.enum(PRODUCTS));
+
 const metadata = {
   include_optional_metadata: z.boolean().optional(),
-  include_auth_metadata: z.boolean().nullish(),
-  include_payment_initiation_metadata: z.boolean().nullish(),
+  include_auth_metadata: z.boolean().optional(),
+  include_payment_initiation_metadata: z.boolean().optional(),
 };
 
 interface Filter {
@@ -69,7 +82,7 @@ export function institutionRoutes(app: FastifyInstance, world: World): void {
       options: z
         .strictObject({
           ...metadata,
-          products: z.array(z.string()).nullish(),
+          products: productFilter.nullish(),
           routing_numbers: z.array(z.string()).nullish(),
           oauth: z.boolean().nullish(),
         })
@@ -111,13 +124,17 @@ export function institutionRoutes(app: FastifyInstance, world: World): void {
     path: '/institutions/search',
     body: requestBody({
       query: z.string().min(1),
-      products: z.array(z.string()).nullish(),
+      products: productFilter.nullish(),
       country_codes: countryCodes,
       options: z
         .strictObject({
-          ...metadata,
+          include_optional_metadata: z.boolean().optional(),
+          include_auth_metadata: z.boolean().nullish(),
+          include_payment_initiation_metadata: z.boolean().nullish(),
           oauth: z.boolean().nullish(),
-          payment_initiation: z.unknown().optional(),
+          payment_initiation: z
+            .strictObject({ payment_id: z.string().nullish(), consent_id: z.string().nullish() })
+            .nullish(),
         })
         .optional(),
     }),

@@ -1,3 +1,4 @@
+import type { BankAccount } from '../bank/account.js';
 import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
 import type { World } from '../world.js';
@@ -10,6 +11,22 @@ export function healthyItem(world: World, accessToken: string, caller: Caller): 
     throw new PlaidApiError(item.facts.failure.code, undefined, { reason: item.facts.failure.reason });
   }
   return item;
+}
+
+/** Only open accounts; an id that is not among them is INVALID_ACCOUNT_ID. */
+export function chosenAccounts(item: Item, ids: readonly string[] | undefined): BankAccount[] {
+  const open = item.openAccounts;
+  if (open.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
+  if (ids === undefined) return open;
+  const known = new Set(open.map(({ account }) => account.account_id));
+  const unknown = ids.filter((id) => !known.has(id));
+  if (unknown.length > 0) {
+    throw new PlaidApiError(
+      'INVALID_ACCOUNT_ID',
+      `failed to find requested account ID(s) for requested item: ${unknown.join(', ')}`,
+    );
+  }
+  return open.filter(({ account }) => ids.includes(account.account_id));
 }
 
 /** Puts a product on the Item at its first use, as Plaid does where the institution has it. */

@@ -11,7 +11,23 @@ import { plaidEndpoint } from './endpoint.js';
 const accessToken = { access_token: z.string() };
 const LONGEST_NOTE = 512;
 
-/** `/item/...`: exchange, get, remove, webhook, token rotation. */
+const TERMINATE_REASONS = [
+  'FRAUD_FIRST_PARTY',
+  'FRAUD_FALSE_IDENTITY',
+  'FRAUD_ABUSE',
+  'FRAUD_OTHER',
+  'FRAUD_TRANSACTION',
+  'CONSUMER_LOAN_PAID_OFF',
+  'CONSUMER_ACCOUNT_CLOSED',
+  'CONSUMER_CHARGE_OFF',
+  'CONSUMER_PAYMENT_METHOD_SWITCHED',
+  'USER_OFFBOARDING',
+  'DUPLICATE_ITEM',
+  'BILLING_TERMINATION',
+  'OTHER',
+] as const;
+
+/** `/item/...`: exchange, get, remove, terminate, webhook, token rotation. */
 export function itemRoutes(app: FastifyInstance, world: World): void {
   plaidEndpoint(app, world, {
     path: '/item/public_token/exchange',
@@ -69,6 +85,20 @@ export function itemRoutes(app: FastifyInstance, world: World): void {
           'OTHER',
         ])
         .nullish(),
+      reason_note: z.string().max(LONGEST_NOTE).nullish(),
+    }),
+    run: ({ access_token }, caller) => {
+      removeItem(world, world.itemByToken(access_token, caller.clientId));
+      return {};
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/item/products/terminate',
+    durable: true,
+    body: requestBody({
+      ...accessToken,
+      reason_code: z.enum(TERMINATE_REASONS),
       reason_note: z.string().max(LONGEST_NOTE).nullish(),
     }),
     run: ({ access_token }, caller) => {

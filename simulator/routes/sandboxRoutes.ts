@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { awaitsMicrodeposits } from '../bank/account.js';
 import { customTransactionRow } from '../bank/customUser.js';
 import { rowOf } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
@@ -12,7 +13,7 @@ import { isHttpUrl } from '../options.js';
 import { civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
-import { healthyItem } from './itemAccess.js';
+import { chosenAccounts, healthyItem } from './itemAccess.js';
 
 const DEFAULT_DAYS = 90;
 const MOST_DAYS = 730;
@@ -67,14 +68,20 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
               days_requested: z.int().min(1).max(MOST_DAYS).optional(),
             })
             .nullish(),
-          statements: z.unknown().optional(),
-          income_verification: z.unknown().optional(),
+          // Of products that are not simulated: checked, and without effect.
+          statements: z.strictObject({ start_date: civilDateField, end_date: civilDateField }).nullish(),
+          income_verification: z
+            .strictObject({
+              income_source_types: z.array(z.enum(['bank', 'payroll'])).optional(),
+              bank_income: z.looseObject({}).optional(),
+            })
+            .optional(),
         })
         .optional(),
       user_token: z.string().optional(),
       user_id: z.string().optional(),
     }),
-    run: ({ institution_id, initial_products, options }, caller) => {
+    run: ({ institution_id, initial_products, options, user_id, user_token }, caller) => {
       const token = logIn(world, {
         institutionId: institution_id,
         username: options?.override_username ?? 'user_good',
@@ -83,6 +90,7 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
         webhook: options?.webhook ? options.webhook : null,
         daysRequested: options?.transactions?.days_requested ?? DEFAULT_DAYS,
         clientId: caller.clientId,
+        userId: user_id ?? user_token,
       });
       return { public_token: token.token };
     },
@@ -168,6 +176,58 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token }, caller) => {
       failItem(world, world.itemByToken(access_token, caller.clientId), 'ITEM_LOGIN_REQUIRED');
       return { reset_login: true };
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/sandbox/user/reset_login',
+    body: requestBody({
+      user_id: z.string().optional(),
+      user_token: z.string().optional(),
+      item_ids: z.array(z.string()).nullish(),
+    }),
+    run: ({ user_id, user_token, item_ids }, caller) => {
+      const user = user_id ?? user_token;
+      if (user === undefined) {
+        throw new PlaidApiError('MISSING_FIELDS', 'the following required fields are missing: user_id');
+      }
+      const items = [...world.items.values()].filter(
+        ({ facts }) =>
+          facts.userId === user &&
+          facts.removedAt === null &&
+          (facts.clientId === null || facts.clientId === caller.clientId),
+      );
+      if (items.length === 0) throw new PlaidApiError('INVALID_USER_TOKEN');
+      const foreign = (item_ids ?? []).filter((id) => !items.some((item) => item.id === id));
+      if (foreign.length > 0) {
+        throw new PlaidApiError('INVALID_FIELD', `item_ids: not Items of this user: ${foreign.join(', ')}`);
+      }
+      for (const item of items) {
+        if (!item_ids?.length || item_ids.includes(item.id)) failItem(world, item, 'ITEM_LOGIN_REQUIRED');
+      }
+      return {};
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/sandbox/item/set_verification_status',
+    body: requestBody({
+      access_token: z.string(),
+      account_id: z.string(),
+      verification_status: z.enum(['automatically_verified', 'verification_expired']),
+    }),
+    run: ({ access_token, account_id, verification_status }, caller) => {
+      const item = healthyItem(world, access_token, caller);
+      const [account] = chosenAccounts(item, [account_id]);
+      if (!account || !awaitsMicrodeposits(account)) {
+        throw new PlaidApiError('INVALID_FIELD', 'account_id: no micro-deposit to this account is pending');
+      }
+      item.accounts = item.accounts.map((known) =>
+        known === account ? { ...known, account: { ...known.account, verification_status } } : known,
+      );
+      world.keeper.item(item);
+      sendWebhook(world, item, 'AUTH', verification_status.toUpperCase(), { account_id, error: null });
+      return {};
     },
   });
 }

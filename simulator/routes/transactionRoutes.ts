@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { CAPITAL_ONE } from '../bank/institutions.js';
 import { renderRows, type RenderOptions } from '../bank/row.js';
 import { PlaidApiError } from '../errors.js';
 import { changeBank, ImpossibleChange, type BankChanges } from '../item/bankChanges.js';
@@ -78,9 +79,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
           completeReadAt(item, page.completes);
           world.keeper.item(item);
         },
-        () => {
-          for (const changes of world.faults.afterPage(item.id, page.number)) mutate(world, item, changes);
-        },
+        () => moveAfterPage(world, item, '/transactions/sync', page.number),
       );
     },
   });
@@ -121,15 +120,20 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
             row.date >= body.start_date && row.date <= body.end_date && (!ids || ids.includes(row.accountId)),
         );
       const offset = body.options?.offset ?? 0;
-      const page = rows.slice(offset, offset + (body.options?.count ?? 100));
+      const pageSize = body.options?.count ?? 100;
+      const page = rows.slice(offset, offset + pageSize);
       const shown = ids ? accounts.filter((account) => ids.includes(account.account_id)) : accounts;
-      return new RawAnswer([
-        Buffer.from(
-          `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
-            `"total_transactions":${rows.length},"transactions":`,
-        ),
-        ...renderRows(page, renderOptions(body.options)),
-      ]);
+      return new RawAnswer(
+        [
+          Buffer.from(
+            `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
+              `"total_transactions":${rows.length},"transactions":`,
+          ),
+          ...renderRows(page, renderOptions(body.options)),
+        ],
+        undefined,
+        () => moveAfterPage(world, item, '/transactions/get', Math.floor(offset / pageSize) + 1),
+      );
     },
   });
 
@@ -139,11 +143,28 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token }, caller) => {
       const item = healthyItem(world, access_token, caller);
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
+      const { institutionId } = item.facts;
+      if (
+        institutionId === CAPITAL_ONE &&
+        !item.openAccounts.some(({ account }) => account.type === 'depository')
+      ) {
+        throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');
+      }
       if (isDynamic(item) && item.facts.status !== 'NOT_READY') moveBank(world, item);
       runUpdate(world, item);
       return {};
     },
   });
+}
+
+/** Between two pages the data move as the faults say. */
+function moveAfterPage(
+  world: World,
+  item: Item,
+  path: '/transactions/sync' | '/transactions/get',
+  page: number,
+): void {
+  for (const changes of world.faults.afterPage(path, item.id, page)) mutate(world, item, changes);
 }
 
 /** The mutation of a fault: by default one more transaction. An Item that cannot take the change is left alone. */

@@ -1,4 +1,32 @@
+import { call } from './endpoints.js';
 import { refusalOf, Rig } from './rig.js';
+
+/** Calls a minute for one Item, and the code of one more. */
+const PRODUCTION: Record<string, [perItem: number, code: string]> = {
+  '/transactions/get': [30, 'TRANSACTIONS_LIMIT'],
+  '/transactions/sync': [50, 'TRANSACTIONS_SYNC_LIMIT'],
+  '/transactions/refresh': [2, 'TRANSACTIONS_REFRESH_LIMIT'],
+  '/transactions/recurring/get': [20, 'RATE_LIMIT'],
+  '/accounts/get': [15, 'ACCOUNTS_LIMIT'],
+  '/accounts/balance/get': [5, 'BALANCE_LIMIT'],
+  '/auth/get': [15, 'AUTH_LIMIT'],
+  '/identity/get': [15, 'IDENTITY_LIMIT'],
+  '/item/get': [15, 'ITEM_GET_LIMIT'],
+  '/item/remove': [20, 'RATE_LIMIT'],
+};
+const SANDBOX: typeof PRODUCTION = {
+  '/transactions/get': [80, 'TRANSACTIONS_LIMIT'],
+  '/transactions/sync': [50, 'TRANSACTIONS_SYNC_LIMIT'],
+  '/transactions/refresh': [2, 'TRANSACTIONS_REFRESH_LIMIT'],
+  '/transactions/recurring/get': [20, 'RATE_LIMIT'],
+  '/accounts/get': [100, 'ACCOUNTS_LIMIT'],
+  '/accounts/balance/get': [25, 'BALANCE_LIMIT'],
+  '/auth/get': [100, 'AUTH_LIMIT'],
+  '/identity/get': [100, 'IDENTITY_LIMIT'],
+  '/item/get': [40, 'ITEM_GET_LIMIT'],
+  '/item/remove': [100, 'RATE_LIMIT'],
+  '/sandbox/transactions/create': [2, 'SANDBOX_TRANSACTIONS_CREATE_LIMIT'],
+};
 
 interface Calls {
   calls: { path: string; item_id: string | null; count: number }[];
@@ -50,6 +78,74 @@ describe('rate limits', () => {
       expect(await refusalOf(get())).toMatchObject({ error_code: 'INSTITUTIONS_GET_LIMIT', status: 429 });
     } finally {
       await rig.close();
+    }
+  });
+
+  it('hold for hours and days where Plaid publishes such caps', async () => {
+    const rig = await Rig.start({ limits: 'production' });
+    try {
+      const { accessToken, itemId } = await rig.link();
+      const balance = () => rig.api.accountsBalanceGet({ access_token: accessToken });
+      for (let minute = 0; minute < 6; minute += 1) {
+        await times(5, balance);
+        await rig.advance('PT1M');
+      }
+      expect(await refusalOf(balance())).toMatchObject({ error_code: 'BALANCE_LIMIT', status: 429 });
+      await rig.advance('PT54M');
+      await times(5, balance);
+      const { violations } = await rig.control<Calls>('GET', '/_sim/calls');
+      expect(violations).toEqual([
+        expect.objectContaining({ path: '/accounts/balance/get', item_id: itemId, per: 'hour', limit: 30 }),
+      ]);
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it('hold for calls of one client that start from the empty cursor', async () => {
+    const rig = await Rig.start({ limits: 'production', transactionsPerItem: 1 });
+    try {
+      for (let item = 0; item < 10; item += 1) {
+        const { accessToken } = await rig.link();
+        await times(50, () => rig.sync(accessToken));
+      }
+      const last = await rig.link();
+      expect((await refusalOf(rig.sync(last.accessToken))).error_code).toBe('TRANSACTIONS_SYNC_LIMIT');
+      expect((await refusalOf(rig.sync(last.accessToken, 'AAAA'))).error_code).toBe('INVALID_FIELD');
+      const { violations } = await rig.control<Calls>('GET', '/_sim/calls');
+      expect(violations).toEqual([
+        expect.objectContaining({ path: '/transactions/sync', item_id: null, limit: 500, count: 1 }),
+      ]);
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it('cover each endpoint of the published table, and no more', async () => {
+    for (const [limits, table] of [
+      ['production', PRODUCTION],
+      ['sandbox', SANDBOX],
+    ] as const) {
+      const rig = await Rig.start({ limits });
+      try {
+        for (const [path, [perItem, code]] of Object.entries(table)) {
+          const { accessToken, itemId } = await rig.link();
+          // Limits come before the body is looked at: an Item is all that a call must name.
+          const one = () => call(rig, path, { access_token: accessToken, unheard_of: 1 });
+          for (let n = 0; n < perItem; n += 1) {
+            expect((await one()).status).toBe(400);
+          }
+          const refused = await one();
+          expect({ path, itemId, status: refused.status, code: refused.body.error_code }).toEqual({
+            path,
+            itemId,
+            status: 429,
+            code,
+          });
+        }
+      } finally {
+        await rig.close();
+      }
     }
   });
 

@@ -27,7 +27,7 @@ describe('requests', () => {
     const cases: [string, string, string, string][] = [
       ['/item/get', '{', 'INVALID_BODY', 'INVALID_REQUEST'],
       ['/item/get', '{}', 'MISSING_FIELDS', 'INVALID_REQUEST'],
-      ['/item/get', '[]', 'MISSING_FIELDS', 'INVALID_REQUEST'],
+      ['/item/get', '[]', 'INVALID_BODY', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":"x","foo":1}', 'UNKNOWN_FIELDS', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":5}', 'INVALID_FIELD', 'INVALID_REQUEST'],
       ['/item/get', '{"access_token":"access-sandbox-x"}', 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT'],
@@ -179,6 +179,22 @@ describe('requests', () => {
       error_type: 'INSTITUTION_ERROR',
     });
     expect(await login('ins_132361', 'pass_good')).toMatchObject({ error_code: 'INSTITUTION_DOWN' });
+  });
+
+  it('lets the users of the sandbox in whose second factor only Link asks for', async () => {
+    for (const password of ['mfa_device', 'mfa_questions_2_3', 'mfa_selections', 'microdeposits_good']) {
+      const { accessToken } = await rig.link({ username: 'user_good', password });
+      expect((await rig.api.itemGet({ access_token: accessToken })).data.item.error).toBeNull();
+    }
+    for (const code of [
+      'INVALID_CREDENTIALS',
+      'INVALID_MFA',
+      'INTERNAL_SERVER_ERROR',
+      'PLANNED_MAINTENANCE',
+    ]) {
+      const refusal = await refusalOf(rig.link({ username: 'user_good', password: `error_${code}` }));
+      expect(refusal.error_code).toBe(code);
+    }
   });
 
   it('answers an impossible control with a sentence', async () => {

@@ -62,6 +62,47 @@ describe('the state file', () => {
     await receiver.stop();
   });
 
+  it('brings back what was done to accounts and told of streams', async () => {
+    const rents = ['2026-03-01', '2026-04-01', '2026-05-01'].map((date) => ({
+      date_transacted: date,
+      date_posted: date,
+      amount: 1500,
+      description: 'RENT',
+    }));
+    const account = { type: 'depository', subtype: 'checking' };
+    const accounts = [rents, []].map((transactions) => ({ ...account, transactions }));
+    let rig = await Rig.start({ state, now: Date.parse('2026-05-20T00:00:00Z') });
+    const { itemId, accessToken } = await rig.link({
+      institution: 'ins_56',
+      username: 'user_custom',
+      password: JSON.stringify({ override_accounts: accounts }),
+      webhook: 'http://127.0.0.1:9/hook',
+    });
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const [first, second] = (await rig.truth(itemId)).accounts;
+    const { churned } = await rig.control<{ churned: { new_account_id: string }[] }>(
+      'POST',
+      `/_sim/items/${itemId}/churn`,
+      { account_ids: [first?.account_id] },
+    );
+    await rig.control('POST', `/_sim/items/${itemId}/revoke-numbers`, { account_ids: [second?.account_id] });
+    const recurring = () => rig.api.transactionsRecurringGet({ access_token: accessToken });
+    const before = (await recurring()).data.outflow_streams;
+    expect(before).toHaveLength(1);
+    const truth = await rig.truth(itemId);
+    await rig.close();
+
+    rig = await Rig.start({ state });
+    expect(await rig.truth(itemId)).toEqual(truth);
+    expect((await recurring()).data.outflow_streams).toEqual(before);
+    const { numbers } = (await rig.api.authGet({ access_token: accessToken })).data;
+    expect(numbers.ach.map(({ account_id }) => account_id)).toEqual([churned[0]?.new_account_id]);
+    const add = { account_id: churned[0]?.new_account_id, amount: 1500, name: 'RENT', date: '2026-06-01' };
+    await rig.change(itemId, { add: [add], notify: true });
+    expect((await rig.deliveries(itemId)).at(-1)?.webhook_code).toBe('RECURRING_TRANSACTIONS_UPDATE');
+    await rig.close();
+  });
+
   it('forgets what a reset has forgotten', async () => {
     let rig = await Rig.start({ state });
     await rig.link();

@@ -1,0 +1,200 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Products } from 'plaid';
+import type { Rig } from './rig.js';
+
+/** What a request of each endpoint needs to name. */
+export interface Scene {
+  rig: Rig;
+  accessToken: string;
+  accountId: string;
+  itemId: string;
+}
+
+type Request = (scene: Scene) => Record<string, unknown> | Promise<Record<string, unknown>>;
+
+const PLATYPUS = 'ins_109508';
+const onItem: Request = ({ accessToken }) => ({ access_token: accessToken });
+
+async function keyId({ rig }: Scene): Promise<string> {
+  const { key } = await rig.control<{ key: { kid: string } }>('POST', '/_sim/keys/rotate');
+  return key.kid;
+}
+
+async function linkToken(rig: Rig): Promise<string> {
+  const created = await call(rig, '/link/token/create', {
+    client_name: 'Tests',
+    country_codes: ['US'],
+    language: 'en',
+    products: ['transactions'],
+    user: { client_user_id: 'somebody' },
+  });
+  return String(created.body['link_token']);
+}
+
+async function publicToken(rig: Rig): Promise<string> {
+  const created = await rig.api.sandboxPublicTokenCreate({
+    institution_id: PLATYPUS,
+    initial_products: [Products.Transactions],
+  });
+  return created.data.public_token;
+}
+
+/** A valid request to each of Plaid's endpoints that the simulator has, with every optional object given. */
+export const REQUESTS: Record<string, Request> = {
+  '/accounts/get': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    options: { account_ids: [accountId] },
+  }),
+  '/accounts/balance/get': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    options: { account_ids: [accountId], min_last_updated_datetime: '2020-01-01T00:00:00Z' },
+  }),
+  '/auth/get': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    options: { account_ids: [accountId] },
+  }),
+  '/identity/get': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    options: { account_ids: [accountId] },
+  }),
+  '/transactions/sync': ({ accessToken }) => ({
+    access_token: accessToken,
+    cursor: '',
+    count: 500,
+    options: { include_original_description: true },
+  }),
+  '/transactions/get': ({ accessToken }) => ({
+    access_token: accessToken,
+    start_date: '2020-01-01',
+    end_date: '2040-01-01',
+    options: { count: 500, offset: 0 },
+  }),
+  '/transactions/refresh': onItem,
+  '/transactions/recurring/get': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    account_ids: [accountId],
+    options: { personal_finance_category_version: 'v2' },
+  }),
+  '/transactions/enrich': () => ({
+    account_type: 'depository',
+    options: { include_legacy_category: true },
+    transactions: [
+      {
+        id: 'one',
+        description: 'KETTLE & BEAN #1234 SEATTLE',
+        amount: 4.5,
+        direction: 'OUTFLOW',
+        iso_currency_code: 'USD',
+        location: { city: 'Seattle', region: 'WA' },
+        date_posted: '2026-01-31',
+      },
+      {
+        id: 'two',
+        description: 'NOBODY KNOWS THIS',
+        amount: 1,
+        direction: 'INFLOW',
+        iso_currency_code: 'USD',
+      },
+    ],
+  }),
+  '/categories/get': () => ({}),
+  '/item/get': onItem,
+  '/item/webhook/update': ({ accessToken }) => ({
+    access_token: accessToken,
+    webhook: 'http://127.0.0.1:9/hook',
+  }),
+  '/item/access_token/invalidate': onItem,
+  '/item/public_token/exchange': async ({ rig }) => ({ public_token: await publicToken(rig) }),
+  '/item/products/terminate': ({ accessToken }) => ({
+    access_token: accessToken,
+    reason_code: 'USER_OFFBOARDING',
+    reason_note: 'left',
+  }),
+  '/item/remove': ({ accessToken }) => ({ access_token: accessToken, reason_code: 'OTHER' }),
+  '/link/token/create': () => ({
+    client_name: 'Tests',
+    country_codes: ['US'],
+    language: 'en',
+    products: ['transactions'],
+    transactions: { days_requested: 30 },
+    user: { client_user_id: 'somebody' },
+  }),
+  '/link/token/get': async ({ rig }) => ({ link_token: await linkToken(rig) }),
+  '/institutions/get': () => ({
+    count: 500,
+    offset: 0,
+    country_codes: ['US', 'GB', 'CA'],
+    options: { include_optional_metadata: true, include_auth_metadata: true },
+  }),
+  '/institutions/get_by_id': () => ({
+    institution_id: PLATYPUS,
+    country_codes: ['US'],
+    options: { include_status: true, include_optional_metadata: true, include_auth_metadata: true },
+  }),
+  '/institutions/search': () => ({
+    query: 'platypus',
+    products: null,
+    country_codes: ['US'],
+    options: { include_optional_metadata: true },
+  }),
+  '/webhook_verification_key/get': async (scene) => ({ key_id: await keyId(scene) }),
+  '/sandbox/public_token/create': () => ({
+    institution_id: PLATYPUS,
+    initial_products: ['transactions'],
+    options: { override_username: 'user_good', transactions: { days_requested: 90 } },
+    user_id: 'usr_1',
+  }),
+  '/sandbox/item/fire_webhook': ({ accessToken }) => ({
+    access_token: accessToken,
+    webhook_type: 'ITEM',
+    webhook_code: 'NEW_ACCOUNTS_AVAILABLE',
+  }),
+  '/sandbox/item/reset_login': onItem,
+  '/sandbox/item/set_verification_status': ({ accessToken, accountId }) => ({
+    access_token: accessToken,
+    account_id: accountId,
+    verification_status: 'automatically_verified',
+  }),
+  '/sandbox/user/reset_login': ({ itemId }) => ({ user_id: 'usr_1', item_ids: [itemId] }),
+  '/sandbox/transactions/create': ({ accessToken }) => {
+    const today = new Date().toISOString().slice(0, 10);
+    return {
+      access_token: accessToken,
+      transactions: [{ date_transacted: today, date_posted: today, amount: 5, description: 'Made' }],
+    };
+  },
+};
+
+const ROUTES = new URL('../../simulator/routes/', import.meta.url);
+
+/** The paths that the simulator's source names as Plaid's endpoints. */
+export function pathsInSource(): string[] {
+  return readdirSync(ROUTES)
+    .flatMap((file) => [...readFileSync(new URL(file, ROUTES), 'utf8').matchAll(/^ {4}path: '([^']+)'/gm)])
+    .map(([, path]) => path ?? '');
+}
+
+export interface Answer {
+  status: number;
+  body: Record<string, unknown> & { error_code?: string };
+}
+
+/** Posts a body as it is (text) or as JSON; credentials stand in headers unless the headers say otherwise. */
+export async function call(
+  rig: Rig,
+  path: string,
+  body: string | object,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const response = await fetch(`${rig.url}${path}`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      'plaid-client-id': 'client',
+      'plaid-secret': 'secret',
+      ...headers,
+    },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  return { status: response.status, body: (await response.json()) as Answer['body'] };
+}
