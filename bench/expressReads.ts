@@ -51,6 +51,7 @@ const pageOf = (format: Form, limit: number, after: PageKey | null): Promise<Sta
   );
 
 const pool = new Pool({ connectionString: url, max: connections });
+pool.on('error', () => undefined); // the database ends before we do
 types.setTypeParser(types.builtins.DATE, (text) => text);
 const filled = ({ parameters }: Statement, item: string, after?: { date: string; id: string }): unknown[] =>
   parameters.map((value) => {
@@ -91,7 +92,10 @@ app.get('/items/:item/:page', async (request, response) => {
       : run(page as 'first' | 'next' | 'raw');
   const [completeness, answer] = await Promise.all([run('completeness'), rows]);
   response.json({
-    data: answer.rows.map(({ row: text }) => JSON.parse(text) as unknown),
+    // One row more is asked for than is shown: it tells whether there is a next page.
+    data: answer.rows
+      .slice(0, page === 'raw' ? 500 : 100)
+      .map(({ row: text }) => JSON.parse(text) as unknown),
     items: completeness.rows,
   });
 });

@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
@@ -35,6 +36,7 @@ async function idsOf(origin: string, { path, headers }: Read): Promise<string[]>
 /** Reads on a million rows: our API against Express and pg with the very same statements, and against paging by OFFSET. */
 export const w6: Workload = async ({ pairs, say }) => {
   const system = await startBenchSystem({ transactionsPerItem: 500 });
+  let child: ChildProcess | undefined;
   try {
     const databaseUrl = await system.createDatabase('w6');
     const sql = openDatabase(databaseUrl, { max: 2 });
@@ -63,10 +65,10 @@ export const w6: Workload = async ({ pairs, say }) => {
       ADMIN_API_KEY: key,
       DATABASE_CONNECTIONS: String(databaseConnections),
     });
-    const other = fork(fileURLToPath(new URL('./expressReads.ts', import.meta.url)), {
+    const other = (child = fork(fileURLToPath(new URL('./expressReads.ts', import.meta.url)), {
       execArgv: ['--import', import.meta.resolve('tsx')],
       env: { ...system.environment(databaseUrl), DATABASE_CONNECTIONS: String(databaseConnections) },
-    });
+    }));
     const otherUrl = await new Promise<string>((resolve, reject) => {
       other.once('message', (message) => resolve((message as { url: string }).url));
       other.once('exit', (code) => reject(new Error(`the Express server ended with ${code}`)));
@@ -131,7 +133,6 @@ export const w6: Workload = async ({ pairs, say }) => {
       deepReads.map(({ ours }) => ours),
       deepReads.map(({ offset: read }) => read),
     );
-    other.disconnect();
     await sql.end();
     const worst = Object.fromEntries(
       Object.entries(p99s).map(([name, values]) => [
@@ -156,6 +157,7 @@ export const w6: Workload = async ({ pairs, say }) => {
       ],
     };
   } finally {
+    child?.disconnect();
     await system.stop();
   }
 };
