@@ -68,7 +68,7 @@ const statements = {
   next: await pageOf('refined', 100, [day, row]),
   raw: await pageOf('raw', 500, null),
 };
-const byOffset = `SELECT (t.refined || jsonb_build_object('version', t.version))::text AS row FROM transactions t
+const byOffset = `SELECT left(t.refined::text, -1) || ',"version":' || t.version || '}' AS row FROM transactions t
   WHERE t.item_id = $1 AND t.status = ANY($2::text[]) ORDER BY t.date DESC, t.transaction_id LIMIT $3 OFFSET $4`;
 await listening.end();
 

@@ -54,7 +54,7 @@ export const w6: Workload = async ({ pairs, say }) => {
       await sql`
         INSERT INTO transactions (item_id, transaction_id, account_id, status, date, amount, currency, raw, refined, version)
         SELECT ${id}, 'tx-' || lpad(g::text, 8, '0'), refined ->> 'account_id', 'posted', current_date - (g % 730)::int,
-          (refined ->> 'amount')::numeric, refined ->> 'currency', raw, refined, 1
+          (refined ->> 'amount')::numeric, refined ->> 'currency', raw, refined::json, 1
         FROM generate_series(1, ${rowsPerItem}) AS g JOIN template ON n = g % ${template.length}`;
     }
     await sql`VACUUM ANALYZE transactions`;

@@ -222,8 +222,8 @@ export const transactions = pgTable(
     raw: json('raw'),
     /** Of `raw` as it was written, so that rows which Plaid sends again unchanged need not be sent on; null = not known. */
     rawHash: text('raw_hash'),
-    /** The refined transaction without `version`. */
-    refined: jsonb('refined').notNull(),
+    /** The refined transaction without `version`; text for the same reason. */
+    refined: json('refined').notNull(),
     version: integer('version').notNull(),
     /** A text in it held what jsonb refuses, and has it replaced. */
     sanitized: boolean('sanitized').notNull().default(false),
@@ -248,9 +248,10 @@ export const stagedPages = pgTable(
     nextCursor: text('next_cursor').notNull(),
     horizon: moment('horizon').notNull(),
     rowCount: integer('row_count').notNull(),
-    /** What `entriesOf` makes of a page: entries, and Plaid's objects in lines. */
+    /** What `entriesOf` makes of a page: entries, and Plaid's and the refined objects in lines. */
     rows: jsonb('rows').notNull(),
     raws: text('raws').notNull(),
+    refineds: text('refineds').notNull(),
     stagedAt: moment('staged_at').notNull().default(now),
   },
   (table) => [primaryKey({ columns: [table.itemId, table.updateId, table.page] })],
@@ -284,7 +285,7 @@ export const outbox = pgTable(
     subject: id('subject').notNull(),
     version: integer('version').notNull(),
     raw: json('raw').notNull(),
-    refined: jsonb('refined').notNull(),
+    refined: json('refined').notNull(),
     createdAt: moment('created_at').notNull().default(now),
   },
   (table) => [

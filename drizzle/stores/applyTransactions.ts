@@ -1,5 +1,6 @@
 import type { Fragment, Sql, Tx } from '../rows.js';
 import type { PageEntries } from './pageEntries.js';
+import { markRemoved, removedRaw, versioned } from './recordTexts.js';
 
 export interface AppliedTransactions {
   added: number;
@@ -13,25 +14,25 @@ export interface Pages {
   /** Of the last page, from 0; the pages before it are staged. */
   pageNumber: number;
   /** See `entriesOf`. */
-  lastPage: Pick<PageEntries, 'text' | 'raws' | 'changes'>;
+  lastPage: Omit<PageEntries, 'count'>;
 }
 
-/** Columns of an entry and of its line of `raws`, numbered; `page` says where both texts come from. */
-const unpacked = (sql: Sql | Tx, rows: Fragment, raws: Fragment) => sql`
+/** Columns of the entries and of their lines, numbered. */
+const unpacked = (sql: Sql | Tx, rows: Fragment, raws: Fragment, refineds: Fragment) => sql`
   ROWS FROM (
     jsonb_to_recordset(${rows}) AS (kind text, id text, account_id text, status text, date date, amount numeric,
-      currency text, hash text, refined jsonb, sanitized boolean),
-    string_to_table(${raws}, E'\\n')
+      currency text, hash text, sanitized boolean),
+    string_to_table(${raws}, E'\\n'), string_to_table(${refineds}, E'\\n')
   ) WITH ORDINALITY
-    AS e(kind, id, account_id, status, date, amount, currency, hash, refined, sanitized, raw, ord)`;
+    AS e(kind, id, account_id, status, date, amount, currency, hash, sanitized, raw, refined, ord)`;
 
 /**
  * CTEs `entries` (page and the columns of `unpacked`), every entry of an update, `newest` (id, kind, page, ord), the one that
  * decides for each transaction: that of its last page, and `chosen`, the deciding ones with all their columns.
  */
 export const pagesOf = (sql: Sql | Tx, pages: Pages) => {
-  const { text, raws } = pages.lastPage;
-  const lastPage = unpacked(sql, sql`${text}::text::jsonb`, sql`${raws}::text`);
+  const { text, raws, refineds } = pages.lastPage;
+  const lastPage = unpacked(sql, sql`${text}::text::jsonb`, sql`${raws}::text`, sql`${refineds}::text`);
   return pages.pageNumber === 0 ? onePage(sql, lastPage) : manyPages(sql, pages, lastPage);
 };
 
@@ -48,7 +49,7 @@ const onePage = (sql: Sql | Tx, lastPage: Fragment) => sql`
 const manyPages = (sql: Sql | Tx, { itemId, updateId, pageNumber }: Pages, lastPage: Fragment) => sql`
     last_page AS MATERIALIZED (SELECT ${pageNumber}::int AS page, e.* FROM ${lastPage}),
     entries AS NOT MATERIALIZED (
-      SELECT s.page, e.* FROM staged_pages s, ${unpacked(sql, sql`s.rows`, sql`s.raws`)}
+      SELECT s.page, e.* FROM staged_pages s, ${unpacked(sql, sql`s.rows`, sql`s.raws`, sql`s.refineds`)}
       WHERE s.item_id = ${itemId} AND s.update_id = ${updateId}
       UNION ALL
       SELECT * FROM last_page
@@ -64,7 +65,7 @@ export const changesNothing = ({ pageNumber, lastPage }: Pages): boolean =>
 export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
     INSERT INTO transactions AS t
       (item_id, transaction_id, account_id, status, date, amount, currency, raw, raw_hash, refined, version, sanitized)
-    SELECT ${itemId}, n.id, n.account_id, n.status, n.date, n.amount, n.currency, n.raw::json, n.hash, n.refined, 1,
+    SELECT ${itemId}, n.id, n.account_id, n.status, n.date, n.amount, n.currency, n.raw::json, n.hash, n.refined::json, 1,
       n.sanitized
     FROM chosen n WHERE n.kind = 'row'
     ON CONFLICT (item_id, transaction_id) DO UPDATE SET
@@ -73,7 +74,7 @@ export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
       sanitized = excluded.sanitized, version = t.version + 1, updated_at = clock_timestamp()
     WHERE t.status IS DISTINCT FROM excluded.status OR (t.raw_hash IS DISTINCT FROM excluded.raw_hash
       AND t.raw::jsonb IS DISTINCT FROM excluded.raw::jsonb)
-    RETURNING t.transaction_id AS id, t.account_id, t.version, false AS removed, NULL::jsonb AS refined`;
+    RETURNING t.transaction_id AS id, t.account_id, t.version, false AS removed, NULL::json AS refined`;
 
 /**
  * Writes all pages of an update in one statement: staged ones from their table, the last one from `lastPage`. What does not
@@ -89,25 +90,20 @@ export async function applyTransactions(
   const [counts] = await tx<[AppliedTransactions]>`
     WITH ${pagesOf(tx, update)},
     upserted AS (${upsertRows(tx, itemId)}),
-    marked AS (
-      UPDATE transactions t SET
-        status = 'removed', refined = t.refined || '{"status": "removed"}', version = t.version + 1,
-        updated_at = clock_timestamp()
-      -- As an array: a join with entries, whose number nobody can guess, was done by comparing all rows with all of them.
-      WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.transaction_id = ANY(ARRAY(
-        SELECT id FROM newest WHERE kind = 'removed'))
-      RETURNING t.transaction_id AS id, t.account_id, t.version, true AS removed, t.refined
-    ),
+    -- As an array: a join with entries, whose number nobody can guess, was done by comparing all rows with all of them.
+    ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(ARRAY(SELECT id FROM newest WHERE kind = 'removed'))`)},
     tombstones AS (
       INSERT INTO transactions AS t
         (item_id, transaction_id, account_id, status, date, raw, refined, version, sanitized)
-      SELECT ${itemId}, n.id, n.account_id, 'removed', '-infinity', NULL, n.refined, 1, false
+      SELECT ${itemId}, n.id, n.account_id, 'removed', '-infinity', NULL, n.refined::json, 1, false
       FROM chosen n WHERE n.kind = 'removed'
       ON CONFLICT (item_id, transaction_id) DO NOTHING
       RETURNING t.transaction_id AS id, t.account_id, t.version, true AS removed, t.refined
     ),
     changed AS (
-      SELECT * FROM upserted UNION ALL SELECT * FROM marked UNION ALL SELECT * FROM tombstones
+      SELECT * FROM upserted
+      UNION ALL SELECT id, account_id, version, true, refined FROM marked
+      UNION ALL SELECT * FROM tombstones
     ),
     -- Numbered apart from the bodies, which are too large to be sorted.
     numbered AS MATERIALIZED (
@@ -117,9 +113,8 @@ export async function applyTransactions(
     written AS (
       INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
       SELECT ${itemId}, c.sequence, 'transaction', c.removed, c.id, c.version,
-        CASE WHEN c.removed THEN json_build_object('transaction_id', c.id, 'account_id', c.account_id)
-          ELSE e.raw::json END,
-        coalesce(c.refined, e.refined) || jsonb_build_object('version', c.version), clock_timestamp()
+        CASE WHEN c.removed THEN ${removedRaw(tx, tx`c.id`, tx`c.account_id`)} ELSE e.raw::json END,
+        ${versioned(tx, tx`coalesce(c.refined::text, e.refined)`, tx`c.version`)}::json, clock_timestamp()
       FROM numbered c JOIN entries e USING (page, ord)
     )
     SELECT

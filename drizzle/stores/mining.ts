@@ -11,6 +11,7 @@ import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleMarker } from './pageEntries.js';
 import { reconcile } from './reconcile.js';
+import { markRemoved, tellRemoved } from './recordTexts.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
@@ -152,7 +153,7 @@ export function miningStore(sql: Sql): MiningStore {
         UPDATE items SET update_started_at = CASE WHEN last_update_id = ${updateId} OR removed_at IS NOT NULL
           THEN update_started_at ELSE coalesce(update_started_at, clock_timestamp()) END
         WHERE item_id = ${itemId} RETURNING user_id, institution_id, cursor = '' AS is_new`;
-      const { text, raws, count } = await entriesOf(
+      const { text, raws, refineds, count } = await entriesOf(
         sql,
         mined,
         {
@@ -164,9 +165,9 @@ export function miningStore(sql: Sql): MiningStore {
       );
       await park(sql, itemId, updateId, mined);
       await sql`
-        INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, raws)
+        INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, raws, refineds)
         SELECT item_id, ${updateId}, ${page}, ${mined.cursor}, ${mined.nextCursor}, ${horizon}::text::timestamptz,
-          ${count}, ${text}::text::jsonb, ${raws}
+          ${count}, ${text}::text::jsonb, ${raws}, ${refineds}
         -- Under the row's lock: what a late attempt stages after the removal would stay for ever.
         FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR SHARE
         ON CONFLICT DO NOTHING`;
@@ -263,20 +264,12 @@ export function miningStore(sql: Sql): MiningStore {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null || item.closed) return 0;
-        const marked = await tx<{ n: number }[]>`
-          WITH marked AS (
-            UPDATE transactions t SET status = 'removed', refined = t.refined || '{"status": "removed"}',
-              version = t.version + 1, updated_at = clock_timestamp()
-            WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(${remove}::text[]) AND t.status <> 'removed'
-            RETURNING t.transaction_id AS id, t.account_id, t.version, t.refined
-          )
-          INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
-          SELECT ${itemId}, ${item.last_sequence}::bigint + row_number() OVER (ORDER BY id), 'transaction', true, id,
-            version, json_build_object('transaction_id', id, 'account_id', account_id),
-            refined || jsonb_build_object('version', version), clock_timestamp()
-          FROM marked RETURNING 1 AS n`;
-        if (marked.length > 0) {
-          const last = item.last_sequence + marked.length;
+        const [marked] = await tx<[{ n: number }]>`
+          WITH ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(${remove}::text[])`)},
+          ${tellRemoved(tx, itemId, item.last_sequence)}
+          SELECT count(*)::int AS n FROM marked`;
+        if (marked.n > 0) {
+          const last = item.last_sequence + marked.n;
           await tx`
             UPDATE items SET last_sequence = ${last}, last_transaction_sequence = ${last},
               unsent_since = coalesce(unsent_since, clock_timestamp())
@@ -293,7 +286,7 @@ export function miningStore(sql: Sql): MiningStore {
           UPDATE webhooks w SET removed_ids = ARRAY(SELECT unnest(w.removed_ids) EXCEPT SELECT unnest(${checked}::text[]))
           WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals'
             AND w.removed_ids && ${checked}::text[]`;
-        return marked.length;
+        return marked.n;
       });
     },
   };

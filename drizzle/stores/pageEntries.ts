@@ -14,7 +14,6 @@ interface RowEntry {
   amount: string;
   currency: string | null;
   hash: string;
-  refined: unknown;
   sanitized: boolean;
 }
 
@@ -25,7 +24,7 @@ interface RowEntry {
 type Entry =
   | RowEntry
   | { kind: 'same'; id: string; hash: string }
-  | { kind: 'removed'; id: string; account_id: string | null; refined: unknown };
+  | { kind: 'removed'; id: string; account_id: string | null };
 
 /** The rows of a page as texts that go to PostgreSQL, how many there are, and how many of them may change something. */
 export interface PageEntries {
@@ -36,6 +35,8 @@ export interface PageEntries {
    * the database keeps them as text, and need not take apart what nobody took together. JSON texts hold no line ends.
    */
   raws: string;
+  /** The refined objects (of a removal what is told of a row that never came), likewise. */
+  refineds: string;
   count: number;
   changes: number;
 }
@@ -97,10 +98,15 @@ async function unchanged(sql: Sql | Tx, itemId: string, rows: readonly Digested[
   return new Set(found.map((row) => row.id));
 }
 
-function rowEntry({ transaction, hash: rawHash }: Digested): RowEntry {
-  const { raw } = transaction;
-  const refined = transaction.refine();
-  return {
+interface Line {
+  entry: string;
+  raw: string;
+  refined: string;
+}
+
+function rowLine({ transaction: { raw, refine }, hash: rawHash, rawText }: Digested): Line {
+  const refined = refine();
+  const entry: RowEntry = {
     kind: 'row',
     id: raw.transaction_id,
     account_id: raw.account_id,
@@ -109,22 +115,16 @@ function rowEntry({ transaction, hash: rawHash }: Digested): RowEntry {
     amount: raw.amount < 0 ? `-${refined.amount}` : refined.amount,
     currency: refined.currency,
     hash: rawHash,
-    refined,
     sanitized: false,
   };
-}
-
-interface Line {
-  entry: string;
-  raw: string;
-}
-
-function rowLine(row: Digested): Line {
-  const entry = rowEntry(row);
-  const line = { entry: JSON.stringify(entry), raw: row.rawText };
-  if (!maySpoil(line.entry) && !maySpoil(line.raw)) return line;
-  const { value, sanitized } = cleaned({ entry, raw: row.transaction.raw });
-  return { entry: JSON.stringify({ ...value.entry, sanitized }), raw: JSON.stringify(value.raw) };
+  const line: Line = { entry: JSON.stringify(entry), raw: rawText, refined: JSON.stringify(refined) };
+  if (!maySpoil(line.entry) && !maySpoil(line.raw) && !maySpoil(line.refined)) return line;
+  const { value, sanitized } = cleaned({ entry, raw, refined });
+  return {
+    entry: JSON.stringify({ ...value.entry, sanitized } satisfies RowEntry),
+    raw: JSON.stringify(value.raw),
+    refined: JSON.stringify(value.refined),
+  };
 }
 
 /**
@@ -142,7 +142,7 @@ export async function entriesOf(
   const lines = rows.map((row): Line => {
     const { transaction_id: id } = row.transaction.raw;
     return known.has(id)
-      ? { entry: JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry), raw: '' }
+      ? { entry: JSON.stringify({ kind: 'same', id, hash: row.hash } satisfies Entry), raw: '', refined: '' }
       : rowLine(row);
   });
   for (const row of page.removed) {
@@ -150,13 +150,14 @@ export async function entriesOf(
       kind: 'removed',
       id: row.transaction_id,
       account_id: row.account_id ?? null,
-      refined: tombstone(row, owner),
     };
-    lines.push({ entry: JSON.stringify(cleaned(entry).value), raw: '' });
+    const { value } = cleaned({ entry, refined: tombstone(row, owner) });
+    lines.push({ entry: JSON.stringify(value.entry), raw: '', refined: JSON.stringify(value.refined) });
   }
   return {
     text: `[${lines.map(({ entry }) => entry).join(',')}]`,
     raws: lines.map(({ raw }) => raw).join('\n'),
+    refineds: lines.map(({ refined }) => refined).join('\n'),
     count: lines.length,
     changes: lines.length - known.size,
   };

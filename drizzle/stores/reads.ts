@@ -4,6 +4,7 @@ import type { History } from '../../src/domain/mining.js';
 import type { ItemStatusName, ItemView, Page, PageKey, ReadStore } from '../../src/domain/ports.js';
 import { iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { removedRaw, versioned } from './recordTexts.js';
 
 interface ItemRow {
   item_id: string;
@@ -141,8 +142,8 @@ export function readStore(sql: Sql): ReadStore {
     async transactions(filter, limit, after) {
       const shown = (format: Form) =>
         format === 'raw'
-          ? sql`coalesce(t.raw, json_build_object('transaction_id', t.transaction_id, 'account_id', t.account_id))::text`
-          : sql`(t.refined || jsonb_build_object('version', t.version))::text`;
+          ? sql`coalesce(t.raw, ${removedRaw(sql, sql`t.transaction_id`, sql`t.account_id`)})::text`
+          : versioned(sql, sql`t.refined`, sql`t.version`);
       // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end.
       const rows = await sql<{ transaction_id: string; date: string; row: string }[]>`
         SELECT p.transaction_id, p.date::text AS date, ${shown(filter.format)} AS row

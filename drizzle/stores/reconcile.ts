@@ -1,6 +1,7 @@
 import type { Tx } from '../rows.js';
 import { pagesOf } from './applyTransactions.js';
 import type { Pages } from './applyTransactions.js';
+import { markRemoved, tellRemoved } from './recordTexts.js';
 
 /**
  * After a remine was applied: marks as removed what Plaid no longer lists, and returns how many rows that were. Only rows of
@@ -18,21 +19,13 @@ export async function reconcile(tx: Tx, update: Pages & { sequence: number }): P
         JOIN accounts a ON a.item_id = ${itemId} AND a.account_id = t.account_id AND a.status = 'open'
       GROUP BY t.account_id
     ),
-    marked AS (
-      UPDATE transactions t SET status = 'removed', refined = t.refined || '{"status": "removed"}',
-        version = t.version + 1, updated_at = clock_timestamp()
-      FROM oldest o
-      WHERE t.item_id = ${itemId} AND t.account_id = o.account_id AND t.date >= o.date AND t.status <> 'removed'
-        AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)
-      RETURNING t.transaction_id AS id, t.account_id, t.version, t.refined
-    ),
-    written AS (
-      INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
-      SELECT ${itemId}, ${sequence}::bigint + row_number() OVER (ORDER BY id), 'transaction', true, id, version,
-        json_build_object('transaction_id', id, 'account_id', account_id),
-        refined || jsonb_build_object('version', version), clock_timestamp()
-      FROM marked
-    )
+    ${markRemoved(
+      tx,
+      itemId,
+      tx`FROM oldest o WHERE t.account_id = o.account_id AND t.date >= o.date
+        AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)`,
+    )},
+    ${tellRemoved(tx, itemId, sequence)}
     SELECT count(*)::int AS n FROM marked`;
   return told.n;
 }

@@ -20,8 +20,8 @@ it('numbers of a broken Item are not called for: they wait for its repair', asyn
 
 it('pages that a late attempt left behind are dropped, those of an update on its way stay', async () => {
   await world.sql`
-    INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, staged_at)
-    SELECT 'item', 'days-' || n, 0, '', 'x', now(), 0, '[]', now() - n * interval '1 day' - interval '1 minute'
+    INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, raws, refineds, staged_at)
+    SELECT 'item', 'days-' || n, 0, '', 'x', now(), 0, '[]', '', '', now() - n * interval '1 day' - interval '1 minute'
     FROM generate_series(0, 3) n`;
   await world.stores.sweep.settleUnknown();
   const rows = await world.sql`SELECT update_id FROM staged_pages ORDER BY 1`;

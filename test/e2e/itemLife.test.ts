@@ -151,7 +151,7 @@ describe('a remine', () => {
       WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
     await system.sql`
       INSERT INTO transactions (item_id, transaction_id, account_id, status, date, amount, currency, raw, refined, version)
-      SELECT item_id, 'phantom', account_id, status, date, amount, currency, raw, refined || '{"id": "phantom"}', 1
+      SELECT item_id, 'phantom', account_id, status, date, amount, currency, raw, (refined::jsonb || '{"id": "phantom"}')::json, 1
       FROM transactions WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
     const asked = await Promise.all([1, 2].map(() => system.api<Json>('POST', `/v1/items/${itemId}/remine`)));
     expect(asked.map(({ status, body }) => [status, body['workflow_id']])).toEqual([

@@ -130,7 +130,7 @@ describe('mining', () => {
         await untilQuiet(system, itemId);
         // As if the delta that told of it had never come: live here, and Plaid will not mention it again.
         await system.sql`
-          UPDATE transactions SET status = 'posted', refined = refined || '{"status": "posted"}'
+          UPDATE transactions SET status = 'posted', refined = (refined::jsonb || '{"status": "posted"}')::json
           WHERE item_id = ${itemId} AND transaction_id = ${gone}`;
         await sendWebhook(system, itemId, 'TRANSACTIONS', 'TRANSACTIONS_REMOVED', {
           removed_transactions: [gone, listed],
