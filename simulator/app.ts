@@ -7,6 +7,7 @@ import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
+import { linkPages } from './link/linkPages.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
@@ -75,5 +76,6 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
       routes(controls, world);
     }
   });
+  app.register(async (pages) => linkPages(pages, world));
   return app;
 }

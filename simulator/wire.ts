@@ -11,6 +11,7 @@ import type {
   Item,
   ItemStatusNullable,
   ItemWithConsentFields,
+  LinkTokenGetResponse,
   JWKPublicKey,
   Owner,
   PlaidError,
@@ -44,6 +45,8 @@ export type WireItemWithConsent = Always<
 >;
 export type WireItemStatus = Wire<ItemStatusNullable>;
 export type WirePlaidError = Wire<PlaidError>;
+export type WireLinkToken = Wire<LinkTokenGetResponse>;
+export type WireLinkSession = NonNullable<WireLinkToken['link_sessions']>[number];
 export type WireKey = Wire<JWKPublicKey>;
 export type WireRemoved = Wire<RemovedTransaction>;
 

@@ -23,6 +23,8 @@ export interface Caller {
   /** The client that calls; `null` when any credentials are accepted, so that tokens are bound to nobody. */
   clientId: string | null;
   requestId: string;
+  /** Where the caller reaches this simulator. */
+  origin: string;
 }
 
 type Body = Record<string, unknown>;
@@ -52,7 +54,11 @@ export function plaidEndpoint<T extends z.ZodType>(
     if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return hangUp(reply);
     try {
       raise(faults);
-      const caller = { clientId: authenticate(world, request, body), requestId: id };
+      const caller = {
+        clientId: authenticate(world, request, body),
+        requestId: id,
+        origin: `${request.protocol}://${request.host}`,
+      };
       enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;
