@@ -36,7 +36,7 @@ function accountsAtBank(world: World, session: LinkSession) {
   const item = world.items.get(world.linkTokens.get(session.linkToken)?.itemId ?? '');
   const user = session.login ? signInTo(world, session, session.login) : null;
   const accounts = item ? selectableAccounts(item, user) : (user?.accounts ?? []);
-  return accounts.map((account) => accountView(account, !item || account.closedAt === null));
+  return accounts.map((account) => accountView(account, item?.openAccounts.includes(account) ?? true));
 }
 
 /** The user signs in at the bank. A wrong password is the bank's business; anything else ends the visit with that error. */

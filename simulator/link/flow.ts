@@ -21,7 +21,12 @@ const MOST_LISTED = 10;
 /** Sessions that are kept in memory; the oldest finished ones go first. */
 const MOST_SESSIONS = 20_000;
 /** Refusals after which the user stays on the same screen and tries again. */
-const TRY_AGAIN = new Set(['INVALID_CREDENTIALS', 'INVALID_MFA', 'INVALID_UPDATED_USERNAME', 'INVALID_FIELD']);
+const TRY_AGAIN = new Set([
+  'INVALID_CREDENTIALS',
+  'INVALID_MFA',
+  'INVALID_UPDATED_USERNAME',
+  'INVALID_FIELD',
+]);
 /** Panes that are left without a question. */
 const LEFT_AT_ONCE: readonly Pane[] = ['consent', 'institutions', 'connected', 'error', 'exit'];
 
@@ -111,9 +116,13 @@ export function resumeSession(
   const session = openSession(world, linkToken, surface);
   if (!session.error) {
     attempt(world, session, () => {
-      throw new PlaidApiError('INVALID_FIELD', 'receivedRedirectUri has no oauth_state_id of this link token', {
-        type: 'INVALID_REQUEST',
-      });
+      throw new PlaidApiError(
+        'INVALID_FIELD',
+        'receivedRedirectUri has no oauth_state_id of this link token',
+        {
+          type: 'INVALID_REQUEST',
+        },
+      );
     });
   }
   return { session, heard: 0 };
@@ -214,11 +223,7 @@ function step(world: World, session: LinkSession, action: LinkAction): void {
 }
 
 /** The institutions that a session offers: of the token's countries, with all of its products, by words of the name. */
-export function institutionsFound(
-  world: World,
-  session: LinkSession,
-  query: string,
-): SimulatedInstitution[] {
+export function institutionsFound(world: World, session: LinkSession, query: string): SimulatedInstitution[] {
   const token = tokenOf(world, session);
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return world.institutions.all
@@ -309,7 +314,8 @@ export function offeredAccounts(
       .map((account) => ({ account, shared: isShared(account) }));
   const user = userOf(world, session, login);
   if (token.itemId === null) return offer(user?.accounts ?? [], () => false);
-  return offer(selectableAccounts(itemOf(world, token.itemId), user), ({ closedAt }) => closedAt === null);
+  const item = itemOf(world, token.itemId);
+  return offer(selectableAccounts(item, user), (account) => item.openAccounts.includes(account));
 }
 
 /** Who has signed in; `null` for a custom user of update mode whose file was not given. */
@@ -339,7 +345,8 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
   if (token.itemId !== null) {
     const item = itemOf(world, token.itemId);
     repairItem(world, item, false);
-    if (chosen) shareAccounts(world, item, userOf(world, session, login), [...chosen, ...unseen(item, offered)]);
+    if (chosen)
+      shareAccounts(world, item, userOf(world, session, login), [...chosen, ...unseen(item, offered)]);
     session.added = { publicToken: null, accounts: item.openAccounts.map(sharedAccount) };
   } else {
     const made = logIn(world, {

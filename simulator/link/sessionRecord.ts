@@ -43,8 +43,7 @@ function record(world: World, session: LinkSession): WireLinkSession {
           }
         : null,
     results: added && {
-      item_add_results:
-        publicToken === null ? [] : [{ public_token: publicToken, accounts, institution }],
+      item_add_results: publicToken === null ? [] : [{ public_token: publicToken, accounts, institution }],
       cra_item_add_results: [],
       cra_update_results: [],
       bank_income_results: [],

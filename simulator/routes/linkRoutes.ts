@@ -76,7 +76,10 @@ const linkTokenRequest = requestBody({
   access_tokens: z.array(z.string()).optional(),
   redirect_uri: z
     .string()
-    .refine((uri) => isHttpUrl(uri) && new URL(uri).search === '', 'must be a http or https URL without a query')
+    .refine(
+      (uri) => isHttpUrl(uri) && new URL(uri).search === '',
+      'must be a http or https URL without a query',
+    )
     .nullish(),
   update: z.looseObject({ account_selection_enabled: z.boolean().optional() }).optional(),
   account_filters: z
@@ -183,7 +186,7 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
         link_sessions: sessionRecords(world, token),
         link_token: token.token,
         metadata: {
-          ...(token.accountFilters ? { account_filters: token.accountFilters as object } : {}),
+          ...(token.accountFilters ? { account_filters: token.accountFilters } : {}),
           client_name: token.clientName,
           country_codes: token.countryCodes as WireLinkToken['metadata']['country_codes'],
           initial_products: token.products,

@@ -37,7 +37,7 @@ const STEPS = {
         }),
       heading('Sign in to online banking'),
       view.error ? h('p', { class: 'alert', role: 'alert', id: 'alert' }, view.error) : null,
-      field('username', 'Username', { autocomplete: 'username', autofocus: true }),
+      field('username', 'Username', { autocomplete: 'username', 'data-focus': true }),
       field('password', 'Password', { type: 'password', autocomplete: 'current-password' }),
       h('div', { class: 'actions' }, h('button', { type: 'submit', class: 'primary' }, 'Sign in'), deny()),
       h('p', { class: 'code-line' }, 'Simulator: user_good / pass_good'),
@@ -53,16 +53,27 @@ const STEPS = {
         h('legend', { class: 'hidden' }, 'Accounts'),
         ...view.accounts.map((account) => accountChoice(account, account.shared)),
       ),
-      h('div', { class: 'actions' }, h('button', { type: 'submit', class: 'primary', autofocus: true }, 'Allow access'), deny()),
+      h(
+        'div',
+        { class: 'actions' },
+        h('button', { type: 'submit', class: 'primary', 'data-focus': true }, 'Allow access'),
+        deny(),
+      ),
     ),
-  done: () => h('div', { class: 'body' }, heading('You can close this window'), h('p', { class: 'lead' }, 'Go back to the application.')),
+  done: () =>
+    h(
+      'div',
+      { class: 'body' },
+      heading('You can close this window'),
+      h('p', { class: 'lead' }, 'Go back to the application.'),
+    ),
 };
 
 function render(view) {
   paint(document.body, view.institution);
   header.replaceChildren(logo(view.institution), h('strong', {}, view.institution.name));
   card.replaceChildren(STEPS[view.step](view));
-  (card.querySelector('[autofocus]') ?? card.querySelector('h1'))?.focus();
+  (card.querySelector('[data-focus]') ?? card.querySelector('h1'))?.focus();
   document.title = view.institution.name;
   if (view.step !== 'done') return;
   if (view.return_to) window.location.assign(view.return_to);

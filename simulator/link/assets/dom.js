@@ -65,14 +65,22 @@ export function accountChoice(account, checked) {
   return h(
     'label',
     { class: 'choice', for: id },
-    h('input', { type: 'checkbox', id, name: 'account', value: account.id, ...(checked ? { checked: true } : {}) }),
+    h('input', {
+      type: 'checkbox',
+      id,
+      name: 'account',
+      value: account.id,
+      ...(checked ? { checked: true } : {}),
+    }),
     h(
       'span',
       { class: 'choice-text' },
       h('strong', {}, account.name),
       h('small', {}, kind.filter(Boolean).join(' ')),
     ),
-    account.balance === null ? null : h('span', { class: 'amount' }, money(account.balance, account.currency)),
+    account.balance === null
+      ? null
+      : h('span', { class: 'amount' }, money(account.balance, account.currency)),
   );
 }
 

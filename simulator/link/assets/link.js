@@ -95,7 +95,9 @@ async function search(text) {
 /** To the bank: in this tab, by the page that Link is in, or in a window of its own. */
 async function visitBank() {
   const bankWindow =
-    view.pane === 'oauth' && view.oauth_in_window ? window.open('', 'sluice-bank', 'width=480,height=760') : null;
+    view.pane === 'oauth' && view.oauth_in_window
+      ? window.open('', 'sluice-bank', 'width=480,height=760')
+      : null;
   await act({ action: 'oauth_open' });
   if (!view.oauth) {
     bankWindow?.close();
@@ -149,7 +151,7 @@ function render() {
   card.dataset.pane = view.pane;
   card.replaceChildren(...PANES[view.pane].render(view, api));
   document.title = card.querySelector('h1')?.textContent ?? 'Connect your account';
-  (card.querySelector('[autofocus]') ?? card.querySelector('h1'))?.focus();
+  (card.querySelector('[data-focus]') ?? card.querySelector('h1'))?.focus();
 }
 
 function showFailure(message) {

@@ -6,19 +6,37 @@ const WORDS = {
   INVALID_UPDATED_USERNAME: ['', 'Sign in with the same username as when you connected this account.'],
   INVALID_MFA: ['', 'That answer is not right. Try again.'],
   ITEM_LOCKED: ['Your account is locked', 'Unlock it on your bank’s website, then come back and try again.'],
-  PASSWORD_RESET_REQUIRED: ['Your bank wants a new password', 'Reset it on your bank’s website, then try again.'],
-  USER_SETUP_REQUIRED: ['Your bank needs something from you', 'Finish setting up online banking there, then try again.'],
+  PASSWORD_RESET_REQUIRED: [
+    'Your bank wants a new password',
+    'Reset it on your bank’s website, then try again.',
+  ],
+  USER_SETUP_REQUIRED: [
+    'Your bank needs something from you',
+    'Finish setting up online banking there, then try again.',
+  ],
   USER_INPUT_TIMEOUT: ['That took too long', 'Your bank ended the sign-in. You can start it again.'],
-  INSUFFICIENT_CREDENTIALS: ['Not connected', 'Your bank tells us that access was not allowed. You can try again.'],
-  MFA_NOT_SUPPORTED: ['This sign-in is not supported', 'Your bank asks for a kind of confirmation that does not work here.'],
+  INSUFFICIENT_CREDENTIALS: [
+    'Not connected',
+    'Your bank tells us that access was not allowed. You can try again.',
+  ],
+  MFA_NOT_SUPPORTED: [
+    'This sign-in is not supported',
+    'Your bank asks for a kind of confirmation that does not work here.',
+  ],
   ITEM_NOT_SUPPORTED: ['This account is not supported', 'You can connect a different account instead.'],
   NO_ACCOUNTS: ['No accounts to connect', 'None of your accounts at this bank can be used here.'],
   PRODUCTS_NOT_SUPPORTED: ['This bank cannot be used here', 'It does not offer what the application needs.'],
-  INSTITUTION_NO_LONGER_SUPPORTED: ['This bank is no longer supported', 'You can connect an account at a different bank.'],
+  INSTITUTION_NO_LONGER_SUPPORTED: [
+    'This bank is no longer supported',
+    'You can connect an account at a different bank.',
+  ],
   INVALID_LINK_TOKEN: ['This link has expired', 'Go back to the application and start again.'],
   ITEM_NOT_FOUND: ['This connection is gone', 'Go back to the application and connect your account anew.'],
 };
-const BANK_TROUBLE = ['Your bank is not answering', 'This is on their side. Try again later, or choose a different bank.'];
+const BANK_TROUBLE = [
+  'Your bank is not answering',
+  'This is on their side. Try again later, or choose a different bank.',
+];
 const TROUBLE = ['Something went wrong', 'Nothing was connected. You can try again.'];
 
 const wordsFor = (error) =>
@@ -26,7 +44,8 @@ const wordsFor = (error) =>
 
 const title = (text) => h('h1', { tabindex: '-1' }, text);
 const lead = (text) => h('p', { class: 'lead' }, text);
-const submit = (text, properties = {}) => h('button', { type: 'submit', class: 'primary', ...properties }, text);
+const submit = (text, properties = {}) =>
+  h('button', { type: 'submit', class: 'primary', ...properties }, text);
 const quiet = (text, onclick) => h('button', { type: 'button', class: 'quiet', onclick }, text);
 
 /** The line at the top: back, the bank, close. */
@@ -35,10 +54,15 @@ function top(view, api) {
     'header',
     { class: 'top' },
     view.can_go_back
-      ? h('button', { type: 'button', class: 'icon', 'aria-label': 'Back', onclick: () => api.act({ action: 'back' }) }, '←')
+      ? h('button', {
+          type: 'button',
+          class: 'icon back',
+          'aria-label': 'Back',
+          onclick: () => api.act({ action: 'back' }),
+        })
       : h('span', { class: 'icon' }),
     h('span', { class: 'top-name' }, view.institution?.name ?? ''),
-    h('button', { type: 'button', class: 'icon', 'aria-label': 'Close', onclick: () => api.leave() }, '×'),
+    h('button', { type: 'button', class: 'icon close', 'aria-label': 'Close', onclick: () => api.leave() }),
   );
 }
 
@@ -77,7 +101,7 @@ const consent = {
         h('li', {}, h('strong', {}, 'Your password stays here. '), 'The application never sees it.'),
         h('li', {}, h('strong', {}, 'You can end it. '), 'Access can be taken back at any time.'),
       ),
-      h('div', { class: 'actions' }, submit('Continue', { autofocus: true })),
+      h('div', { class: 'actions' }, submit('Continue', { 'data-focus': true })),
     ),
   ],
 };
@@ -123,7 +147,7 @@ const institutions = {
           h('input', {
             id: 'search',
             type: 'search',
-            autofocus: true,
+            'data-focus': true,
             autocomplete: 'off',
             placeholder: 'Name of your bank',
             'aria-controls': 'banks',
@@ -178,10 +202,14 @@ const credentials = {
             password: element.elements.password.value,
           }),
         logo(view.institution, 'large'),
-        title(view.update_mode ? `Sign in to ${view.institution.name} again` : `Sign in to ${view.institution.name}`),
+        title(
+          view.update_mode
+            ? `Sign in to ${view.institution.name} again`
+            : `Sign in to ${view.institution.name}`,
+        ),
         view.update_mode ? lead('The connection has to be confirmed. Your accounts stay as they are.') : null,
         alertOf(view),
-        field('username', 'Username', { autocomplete: 'username', autofocus: true, ...described }),
+        field('username', 'Username', { autocomplete: 'username', 'data-focus': true, ...described }),
         field('password', 'Password', { type: 'password', autocomplete: 'current-password', ...described }),
         h('div', { class: 'actions' }, submit('Sign in')),
         hints(),
@@ -205,7 +233,9 @@ const oauth = {
       h(
         'div',
         { class: 'actions' },
-        submit(view.oauth && view.oauth_in_window ? 'Open the window again' : 'Go to my bank', { autofocus: true }),
+        submit(view.oauth && view.oauth_in_window ? 'Open the window again' : 'Go to my bank', {
+          'data-focus': true,
+        }),
       ),
     ),
   ],
@@ -224,7 +254,7 @@ function prompt({ text, options }, index, isCode) {
     return field(name, text, {
       autocomplete: isCode ? 'one-time-code' : 'off',
       ...(isCode ? { inputmode: 'numeric', class: 'code' } : {}),
-      ...(index === 0 ? { autofocus: true } : {}),
+      ...(index === 0 ? { 'data-focus': true } : {}),
     });
   }
   return h(
@@ -240,7 +270,7 @@ function prompt({ text, options }, index, isCode) {
           name,
           value: option,
           required: true,
-          ...(index === 0 && at === 0 ? { autofocus: true } : {}),
+          ...(index === 0 && at === 0 ? { 'data-focus': true } : {}),
         }),
         h('span', { class: 'choice-text' }, h('strong', {}, option)),
       ),
@@ -298,14 +328,14 @@ const connected = {
     top(view, api),
     form(
       () => api.act({ action: 'continue' }),
-      h('div', { class: 'tick', 'aria-hidden': 'true' }, '✓'),
+      h('div', { class: 'tick', 'aria-hidden': 'true' }),
       title(view.update_mode ? 'All set again' : 'You are connected'),
       lead(
         view.update_mode
           ? `Your connection to ${view.institution.name} works again.`
           : `Your accounts at ${view.institution.name} are connected to ${view.client_name || 'the application'}.`,
       ),
-      h('div', { class: 'actions' }, submit('Done', { autofocus: true })),
+      h('div', { class: 'actions' }, submit('Done', { 'data-focus': true })),
     ),
   ],
 };
@@ -317,14 +347,14 @@ const error = {
       top(view, api),
       form(
         () => (view.can_retry ? api.act({ action: 'retry' }) : api.leave(true)),
-        h('div', { class: 'tick warn', 'aria-hidden': 'true' }, '!'),
+        h('div', { class: 'tick warn', 'aria-hidden': 'true' }),
         title(heading || TROUBLE[0]),
         lead(text),
         h('p', { class: 'code-line' }, view.error.error_code),
         h(
           'div',
           { class: 'actions' },
-          submit(view.can_retry ? 'Try again' : 'Close', { autofocus: true }),
+          submit(view.can_retry ? 'Try again' : 'Close', { 'data-focus': true }),
           view.can_retry ? quiet('Leave', () => api.leave(true)) : null,
         ),
       ),
@@ -341,7 +371,7 @@ const exit = {
       h(
         'div',
         { class: 'actions' },
-        submit('Stay', { autofocus: true }),
+        submit('Stay', { 'data-focus': true }),
         quiet('Leave', () => api.leave(true)),
       ),
     ),
@@ -353,7 +383,7 @@ const done = {
     h(
       'div',
       { class: 'body' },
-      h('div', { class: `tick${view.success ? '' : ' warn'}`, 'aria-hidden': 'true' }, view.success ? '✓' : '–'),
+      h('div', { class: `tick${view.success ? '' : ' warn'}`, 'aria-hidden': 'true' }),
       title(view.success ? 'Finished' : 'Nothing was connected'),
       lead('You can close this page and go back to the application.'),
     ),
