@@ -47,7 +47,7 @@ export type LinkAction =
   | { action: 'oauth_closed' };
 
 /** The token of a session while it can be used; a session of an unknown or expired token ends in an error. */
-export function usableToken(world: World, token: string): LinkToken | null {
+function usableToken(world: World, token: string): LinkToken | null {
   const known = world.linkTokens.get(token);
   return known && known.expiresAt > world.clock.realNow() ? known : null;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CountryCode, DepositoryAccountSubtype, Products } from 'plaid';
@@ -556,8 +556,11 @@ describe('a Hosted Link', () => {
     await walk.toBank();
     await walk.signIn();
     const told = await sessionsOf(rig.api, token);
+    // As a kill -9 would leave it: a stop writes everything anew.
+    const killed = join(folder, 'killed.jsonl');
+    copyFileSync(state, killed);
     await rig.close();
-    rig = await Rig.start({ state });
+    rig = await Rig.start({ state: killed });
     expect(await sessionsOf(rig.api, token)).toEqual(told);
     await rig.advance('PT10M');
     expect((await sessionsOf(rig.api, token))[0]?.exit?.metadata?.status).toBe('requires_account_selection');
