@@ -34,12 +34,10 @@ export function linkControls(app: FastifyInstance, world: World): void {
         password: body.password,
         masks: body.account_masks ?? null,
       });
-      const publicToken = session.added?.publicToken ?? null;
       return {
         mode: item ? 'update' : 'create',
         item_id: session.itemId,
-        public_token: publicToken,
-        link_session_id: session.id,
+        public_token: session.added?.publicToken ?? null,
       };
     } catch (error) {
       if (error instanceof OutOfStep) throw new ControlError(409, error.message);

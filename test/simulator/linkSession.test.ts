@@ -260,11 +260,11 @@ describe('a Link session', () => {
         password: 'wrong',
       }),
     ).rejects.toThrow('INVALID_CREDENTIALS');
-    const made = await rig.control<{ public_token: string; item_id: string; link_session_id: string }>(
-      'POST',
-      '/_sim/link',
-      { link_token: token, password: 'mfa_questions_2_2', account_masks: ['1111'] },
-    );
+    const made = await rig.control<{ public_token: string; item_id: string }>('POST', '/_sim/link', {
+      link_token: token,
+      password: 'mfa_questions_2_2',
+      account_masks: ['1111'],
+    });
     const oauth = await rig.control<{ public_token: string }>('POST', '/_sim/link', {
       link_token: token,
       institution_id: 'ins_127287',
@@ -283,7 +283,6 @@ describe('a Link session', () => {
       metadata: { status: 'requires_oauth' },
     });
     expect(done).toMatchObject({
-      link_session_id: made.link_session_id,
       exit: null,
       results: {
         item_add_results: [
@@ -543,6 +542,15 @@ describe('a Hosted Link', () => {
     await until(() => receiver.received.some(({ body }) => body['status'] === 'EXITED'));
     expect((await sessionsOf(rig.api, created.link_token))[1]?.exit?.metadata?.status).toBe(
       'requires_credentials',
+    );
+  });
+
+  it('has the address at which browsers find the simulator', async () => {
+    await rig.close();
+    rig = await Rig.start({ publicUrl: 'https://link.example.com' });
+    const request = { ...LINK_REQUEST, products: [Products.Transactions], hosted_link: {} };
+    expect((await rig.api.linkTokenCreate(request)).data.hosted_link_url).toMatch(
+      /^https:\/\/link\.example\.com\/link\?token=link-sandbox-/,
     );
   });
 
