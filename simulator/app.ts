@@ -8,6 +8,7 @@ import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
+import { linkPages } from './link/linkPages.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
@@ -89,5 +90,6 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
       routes(controls, world);
     }
   });
+  app.register(async (pages) => linkPages(pages, world));
   return app;
 }

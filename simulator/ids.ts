@@ -20,7 +20,7 @@ export function plaidId(...parts: (string | number)[]): string {
 }
 
 /** A UUID that follows from its parts alone. */
-function derivedUuid(...parts: (string | number)[]): string {
+export function derivedUuid(...parts: (string | number)[]): string {
   const bytes = digest(...parts).subarray(0, 16);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);

@@ -15,6 +15,8 @@ export interface SimulatorOptions {
   latencyMs: number;
   limits: LimitTable;
   webhookTarget: string | null;
+  /** Origin at which browsers reach this simulator, for `hosted_link_url`; `null`: as the request names it. */
+  publicUrl: string | null;
   clockScale: number;
   /** Where simulated time starts (epoch ms); `null`: now. */
   now: number | null;
@@ -37,6 +39,7 @@ export const DEFAULT_OPTIONS: SimulatorOptions = {
   latencyMs: 0,
   limits: 'off',
   webhookTarget: null,
+  publicUrl: null,
   clockScale: 1,
   now: null,
   seed: 'sluice',
@@ -56,6 +59,7 @@ export const USAGE = `Plaid simulator
   --latency-ms N               added to every answer
   --limits off|production|sandbox   enforce Plaid's published rate limits (counted all the same)
   --webhook-target URL         send all webhooks here (an origin keeps their paths)
+  --public-url URL             where browsers find this simulator, for hosted_link_url
   --clock-scale N              simulated time runs N times as fast; 0 stands still
   --now TIME                   where simulated time starts (ISO 8601)
   --seed TEXT                  what all data follow from
@@ -86,6 +90,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
         'latency-ms': { type: 'string' },
         limits: { type: 'string' },
         'webhook-target': { type: 'string' },
+        'public-url': { type: 'string' },
         'clock-scale': { type: 'string' },
         now: { type: 'string' },
         seed: { type: 'string' },
@@ -118,6 +123,8 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
   if (now !== null && Number.isNaN(now)) bad.push('--now must be an ISO 8601 time');
   const target = values['webhook-target'] ?? null;
   if (target !== null && !isHttpUrl(target)) bad.push('--webhook-target must be an http or https URL');
+  const publicUrl = values['public-url'] ?? null;
+  if (publicUrl !== null && !isHttpUrl(publicUrl)) bad.push('--public-url must be an http or https URL');
   const clients: Record<string, string> = {};
   for (const pair of values.client ?? []) {
     const colon = pair.indexOf(':');
@@ -137,6 +144,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
     latencyMs: number('latency-ms', values['latency-ms'], defaults.latencyMs),
     limits: limits as LimitTable,
     webhookTarget: target,
+    publicUrl,
     clockScale: number('clock-scale', values['clock-scale'], defaults.clockScale, false),
     now,
     seed: values.seed ?? defaults.seed,

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { buildApp } from './app.js';
 import { scheduleItem } from './item/lifecycle.js';
+import { planAbandonment } from './link/ending.js';
 import { DEFAULT_OPTIONS, type SimulatorOptions } from './options.js';
 import { readState } from './persistence/readState.js';
 import { StateFile } from './persistence/stateFile.js';
@@ -28,9 +29,11 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
   for (const item of saved?.items ?? []) world.add(item);
   for (const token of saved?.publicTokens ?? []) world.publicTokens.set(token.token, token);
   for (const token of saved?.linkTokens ?? []) world.linkTokens.set(token.token, token);
+  for (const session of saved?.linkSessions ?? []) world.linkSessions.set(session.id, session);
   world.deliveries.restore(saved?.deliveries ?? []);
   const file = all.state === null ? null : await StateFile.attach(all.state, world, onError);
   for (const item of world.items.values()) scheduleItem(world, item);
+  for (const session of world.linkSessions.values()) planAbandonment(world, session);
   const app = buildApp(world, onError);
   await app.listen({ port: all.port, host: all.host });
   const { port } = app.server.address() as AddressInfo;

@@ -5,6 +5,9 @@ export const PUBLIC_TOKEN_TTL_MS = 30 * 60_000;
 /** Real time: four hours for a new Item, half an hour in update mode. */
 export const LINK_TOKEN_TTL_MS = 4 * 60 * 60_000;
 export const UPDATE_LINK_TOKEN_TTL_MS = 30 * 60_000;
+/** Real time: a Hosted Link URL that Plaid does not deliver itself, and the longest that can be asked for. */
+export const HOSTED_LINK_TTL_MS = 30 * 60_000;
+export const LONGEST_HOSTED_LINK_TTL_S = 21 * 24 * 60 * 60;
 
 export interface PublicToken {
   token: string;
@@ -31,4 +34,29 @@ export interface LinkToken {
   daysRequested: number | null;
   /** Set in update mode. */
   itemId: string | null;
+  /** Account types and their subtypes that Link shows (`all` for every subtype); `null`: every account. */
+  accountFilters: AccountFilters | null;
+  /** Update mode: the user may also choose other accounts. */
+  accountSelection: boolean;
+  /** Link begins at this institution instead of the list. */
+  institutionId: string | null;
+  /** Set when a Hosted Link was asked for. */
+  hostedLink: HostedLink | null;
 }
+
+export type AccountFilters = Record<string, { account_subtypes: string[] }>;
+
+export interface HostedLink {
+  /** Where the browser goes when the session is over. */
+  completionRedirectUri: string | null;
+  /** Gets the LINK webhooks, in update mode too, where `LinkToken.webhook` is not set. */
+  webhook: string | null;
+}
+
+/** What tokens of an older state file do not have. */
+export const PLAIN_LINK = {
+  accountFilters: null,
+  accountSelection: false,
+  institutionId: null,
+  hostedLink: null,
+} as const;

@@ -13,6 +13,7 @@ import type {
   Item,
   ItemStatusNullable,
   ItemWithConsentFields,
+  LinkTokenGetResponse,
   JWKPublicKey,
   Owner,
   PlaidError,
@@ -47,6 +48,8 @@ export type WireItemWithConsent = Always<
 >;
 export type WireItemStatus = Wire<ItemStatusNullable>;
 export type WirePlaidError = Wire<PlaidError>;
+export type WireLinkToken = Wire<LinkTokenGetResponse>;
+export type WireLinkSession = NonNullable<WireLinkToken['link_sessions']>[number];
 export type WireKey = Wire<JWKPublicKey>;
 export type WireEnrichments = Always<Wire<Enrichments>, 'entity_id' | 'check_number'>;
 export type WireLegacyCategory = Wire<Category>;

@@ -6,6 +6,7 @@ import { Faults } from './faults.js';
 import { IdFactory } from './ids.js';
 import type { Item } from './item/item.js';
 import { RateLimits } from './limits.js';
+import type { LinkSession } from './link/session.js';
 import type { SimulatorOptions } from './options.js';
 import { Schedule } from './schedule.js';
 import type { LinkToken, PublicToken } from './tokens.js';
@@ -21,6 +22,7 @@ export interface Keeper {
   delivery(delivery: Delivery): void;
   publicToken(token: PublicToken): void;
   linkToken(token: LinkToken): void;
+  linkSession(session: LinkSession): void;
   reset(): void;
   /** Resolves when all of it is on disk. */
   saved(): Promise<void>;
@@ -32,6 +34,7 @@ const NOBODY: Keeper = {
   delivery: () => undefined,
   publicToken: () => undefined,
   linkToken: () => undefined,
+  linkSession: () => undefined,
   reset: () => undefined,
   saved: () => Promise.resolve(),
 };
@@ -51,6 +54,7 @@ export class World {
   readonly items = new Map<string, Item>();
   readonly publicTokens = new Map<string, PublicToken>();
   readonly linkTokens = new Map<string, LinkToken>();
+  readonly linkSessions = new Map<string, LinkSession>();
   private readonly byAccessToken = new Map<string, Item>();
 
   constructor(
@@ -123,6 +127,7 @@ export class World {
     this.byAccessToken.clear();
     this.publicTokens.clear();
     this.linkTokens.clear();
+    this.linkSessions.clear();
     this.calls.clear();
     this.limits.clear();
     const next = seed ?? this.seed;

@@ -1,46 +1,49 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { repairItem } from '../item/lifecycle.js';
-import { logIn } from '../item/login.js';
+import { OutOfStep } from '../link/session.js';
+import { walkThroughLink } from '../link/throughLink.js';
 import type { World } from '../world.js';
 import { controlBody, ControlError } from './control.js';
 
-const DEFAULT_DAYS = 90;
 const FIRST_PLATYPUS = 'ins_109508';
 
-/** `/_sim/link`: the user goes through Link with a link token, there being no Link to click through. */
+/** `/_sim/link`: a user goes through Link without a browser. The steps are those of the page; here all answers are known. */
 export function linkControls(app: FastifyInstance, world: World): void {
   app.post('/_sim/link', async (request) => {
     const body = controlBody(
       z.strictObject({
         link_token: z.string(),
         institution_id: z.string().default(FIRST_PLATYPUS),
-        username: z.string().default('user_good'),
+        username: z.string().optional(),
         password: z.string().default('pass_good'),
+        account_masks: z.array(z.string()).min(1).optional(),
       }),
       request.body,
     );
     const link = world.linkTokens.get(body.link_token);
     if (!link) throw new ControlError(404, 'there is no such link token');
     if (link.expiresAt <= world.clock.realNow()) throw new ControlError(409, 'the link token has expired');
-    if (link.itemId !== null) {
-      const item = world.items.get(link.itemId);
-      if (!item || item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-      // Update mode keeps item and access token: there is nothing to exchange.
-      repairItem(world, item, false);
-      return { mode: 'update', item_id: item.id, public_token: null };
+    const item = link.itemId === null ? null : world.items.get(link.itemId);
+    if (item === undefined || (item && item.facts.removedAt !== null)) {
+      throw new ControlError(409, 'the item was removed');
     }
-    const token = logIn(world, {
-      institutionId: body.institution_id,
-      username: body.username,
-      password: body.password,
-      products: link.products,
-      productsIfSupported: link.productsIfSupported,
-      webhook: link.webhook,
-      daysRequested: link.daysRequested ?? DEFAULT_DAYS,
-      clientId: link.clientId,
-    });
-    await world.keeper.saved();
-    return { mode: 'create', item_id: token.itemId, public_token: token.token };
+    try {
+      const session = walkThroughLink(world, body.link_token, {
+        institutionId: body.institution_id,
+        username: body.username ?? item?.facts.username ?? 'user_good',
+        password: body.password,
+        masks: body.account_masks ?? null,
+      });
+      return {
+        mode: item ? 'update' : 'create',
+        item_id: session.itemId,
+        public_token: session.added?.publicToken ?? null,
+      };
+    } catch (error) {
+      if (error instanceof OutOfStep) throw new ControlError(409, error.message);
+      throw error;
+    } finally {
+      await world.keeper.saved();
+    }
   });
 }

@@ -20,24 +20,48 @@ export interface Login {
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
+  /** An id that Link has shown accounts under; absent: a new one. */
+  itemId?: string | undefined;
+  /** The accounts that the user shares; absent: all. */
+  accountIds?: readonly string[] | undefined;
+}
+
+/** Who logs in, as the bank knows them. */
+export interface BankUser {
+  holder: Holder;
+  custom: CustomUser | null;
+  accounts: BankAccount[];
 }
 
 const MOST_DAYS = 730;
 const ERROR_PASSWORD = /^error_([A-Z_]+)$/;
 
-/** A user logs in at the bank: makes the Item with its accounts and the bank's data, or fails as the password says. */
-export function createItem(world: World, login: Login): Item {
+/** Whom institution, username and password name, with all accounts under the ids of one Item; or the error the password asks for. */
+export function bankUser(
+  world: World,
+  login: Pick<Login, 'institution' | 'username' | 'password'>,
+  itemId: string,
+): BankUser {
   if (login.institution.availability !== 'ok') throw new PlaidApiError(login.institution.availability);
   const wanted = ERROR_PASSWORD.exec(login.password);
   if (wanted?.[1]) throw new PlaidApiError(wanted[1]);
   const custom = login.username === 'user_custom' ? parseCustomUser(login.password) : null;
   if (custom?.forceError) throw new PlaidApiError(custom.forceError);
-  const itemId = world.ids.id('item');
   // A custom user is who the password says: another file is another person with other accounts.
   const identity = custom ? `user_custom/${login.password}` : login.username;
   const holder: Holder = { seed: world.seed, institution: login.institution, username: identity, itemId };
   const accounts =
     custom && custom.accounts.length > 0 ? customAccounts(holder, custom.accounts) : defaultAccounts(holder);
+  return { holder, custom, accounts };
+}
+
+/** A user logs in at the bank: makes the Item with its accounts and the bank's data, or fails as the password says. */
+export function createItem(world: World, login: Login): Item {
+  const user = bankUser(world, login, login.itemId ?? world.ids.id('item'));
+  const itemId = user.holder.itemId;
+  const accounts = user.accounts.filter(
+    ({ account }) => login.accountIds?.includes(account.account_id) ?? true,
+  );
   const now = world.clock.now();
   const item = new Item(
     {
@@ -70,25 +94,26 @@ export function createItem(world: World, login: Login): Item {
     },
     accounts,
   );
-  const today = civilDate(now);
-  for (const row of bankData(world, item, holder, custom, accounts, today)) item.put(rowOf(row));
+  for (const row of bankData(world, item, user, accounts)) item.put(rowOf(row));
   item.unread.clear();
   world.add(item);
   world.keeper.world();
   return item;
 }
 
-function bankData(
+/** What the bank has booked on these accounts of a user; `ids` is what the ids of generated rows follow from. */
+export function bankData(
   world: World,
   item: Item,
-  holder: Holder,
-  custom: CustomUser | null,
-  accounts: readonly BankAccount[],
-  today: string,
+  { holder, custom, accounts }: BankUser,
+  shared: readonly BankAccount[],
+  ids = item.id,
 ): BankTransaction[] {
+  const today = civilDate(world.clock.now());
   const listed: BankTransaction[] = [];
   const unlisted: BankAccount[] = [];
   accounts.forEach((account, index) => {
+    if (!shared.includes(account)) return;
     const list = custom?.accounts[index]?.transactions;
     if (!list) unlisted.push(account);
     list?.forEach((transaction, n) =>
@@ -99,7 +124,7 @@ function bankData(
   });
   const seeded = seededTransactions({
     scope: [holder.seed, custom?.seed ?? '', holder.institution.id, holder.username],
-    itemId: item.id,
+    itemId: ids,
     accounts: unlisted.map(({ account }) => account).filter(coversTransactions),
     to: today,
     // Without Transactions it is not yet said how far back they will be asked for.

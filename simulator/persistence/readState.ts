@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { rowOf, type Row } from '../bank/row.js';
 import { Item } from '../item/item.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkSession } from '../link/session.js';
+import { PLAIN_LINK, type LinkToken, type PublicToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import { STATE_VERSION, type SavedRowEvent, type SavedWorld, type StateRecord } from './records.js';
 
@@ -12,6 +13,7 @@ export interface Saved {
   deliveries: Delivery[];
   publicTokens: PublicToken[];
   linkTokens: LinkToken[];
+  linkSessions: LinkSession[];
 }
 
 /** A state file that is damaged before its last line, or of another version. */
@@ -48,6 +50,7 @@ function restore(path: string, lines: Iterable<string>): Saved {
   const deliveries = new Map<string, Delivery>();
   const publicTokens = new Map<string, PublicToken>();
   const linkTokens = new Map<string, LinkToken>();
+  const linkSessions = new Map<string, LinkSession>();
   for (const line of lines) {
     const record = parse(path, line);
     switch (record.kind) {
@@ -72,10 +75,13 @@ function restore(path: string, lines: Iterable<string>): Saved {
         publicTokens.set(record.token.token, record.token);
         break;
       case 'link':
-        linkTokens.set(record.token.token, record.token);
+        linkTokens.set(record.token.token, { ...PLAIN_LINK, ...record.token });
+        break;
+      case 'session':
+        linkSessions.set(record.session.id, record.session);
         break;
       case 'reset':
-        for (const map of [items, rows, deliveries, publicTokens, linkTokens]) map.clear();
+        for (const map of [items, rows, deliveries, publicTokens, linkTokens, linkSessions]) map.clear();
     }
   }
   return {
@@ -86,6 +92,7 @@ function restore(path: string, lines: Iterable<string>): Saved {
     deliveries: [...deliveries.values()],
     publicTokens: [...publicTokens.values()],
     linkTokens: [...linkTokens.values()],
+    linkSessions: [...linkSessions.values()],
   };
 }
 

@@ -2,6 +2,7 @@ import type { BankAccount } from '../bank/account.js';
 import type { WireTransaction } from '../wire.js';
 import type { ClockState } from '../clock.js';
 import type { ItemFacts } from '../item/item.js';
+import type { LinkSession } from '../link/session.js';
 import type { LinkToken, PublicToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
@@ -32,4 +33,5 @@ export type StateRecord =
   | { kind: 'delivery'; delivery: Delivery }
   | { kind: 'public'; token: PublicToken }
   | { kind: 'link'; token: LinkToken }
+  | { kind: 'session'; session: LinkSession }
   | { kind: 'reset' };

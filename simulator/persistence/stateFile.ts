@@ -1,6 +1,7 @@
 import { open, rename } from 'node:fs/promises';
 import type { Row } from '../bank/row.js';
 import type { Item, RowEvent } from '../item/item.js';
+import type { LinkSession } from '../link/session.js';
 import type { LinkToken, PublicToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { Keeper, World } from '../world.js';
@@ -73,6 +74,11 @@ export class StateFile implements Keeper {
     this.later();
   }
 
+  linkSession(session: LinkSession): void {
+    this.waiting.push({ kind: 'session', session: structuredClone(session) });
+    this.later();
+  }
+
   reset(): void {
     this.dirtyItems.clear();
     this.written = new Map();
@@ -138,6 +144,10 @@ export class StateFile implements Keeper {
         token: { ...token },
       })),
       ...[...world.linkTokens.values()].map((token): StateRecord => ({ kind: 'link', token })),
+      ...[...world.linkSessions.values()].map((session): StateRecord => ({
+        kind: 'session',
+        session: structuredClone(session),
+      })),
       ...world.deliveries
         .list()
         .map((delivery): StateRecord => ({ kind: 'delivery', delivery: structuredClone(delivery) })),

@@ -23,6 +23,8 @@ export interface Caller {
   /** The client that calls; `null` when any credentials are accepted, so that tokens are bound to nobody. */
   clientId: string | null;
   requestId: string;
+  /** Where the caller reaches this simulator. */
+  origin: string;
 }
 
 type Body = Record<string, unknown>;
@@ -55,8 +57,11 @@ export function plaidEndpoint<T extends z.ZodType>(
     try {
       raise(faults);
       if (request.body !== undefined && !isObject(request.body)) throw new PlaidApiError('INVALID_BODY');
-      const clientId = endpoint.open ? null : authenticate(world, request, body);
-      const caller = { clientId, requestId: id };
+      const caller = {
+        clientId: endpoint.open ? null : authenticate(world, request, body),
+        requestId: id,
+        origin: `${request.protocol}://${request.host}`,
+      };
       enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;

@@ -4,8 +4,16 @@ import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { productList, productsNamed } from '../item/products.js';
 import { isHttpUrl } from '../options.js';
-import { LINK_TOKEN_TTL_MS, UPDATE_LINK_TOKEN_TTL_MS, type LinkToken } from '../tokens.js';
+import { sessionRecords } from '../link/sessionRecord.js';
+import {
+  HOSTED_LINK_TTL_MS,
+  LINK_TOKEN_TTL_MS,
+  LONGEST_HOSTED_LINK_TTL_S,
+  UPDATE_LINK_TOKEN_TTL_MS,
+  type LinkToken,
+} from '../tokens.js';
 import { requestBody } from '../validation.js';
+import type { WireLinkToken } from '../wire.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
 import { countryCodes } from './institutionRoutes.js';
@@ -16,7 +24,6 @@ const products = productList.nullish();
 /** Parts of a link token's request that say how Link looks or serve products that are not simulated: taken, not looked into. */
 const UNREAD = Object.fromEntries(
   [
-    'account_filters',
     'android_package_name',
     'appearance_mode',
     'auth',
@@ -31,12 +38,10 @@ const UNREAD = Object.fromEntries(
     'enable_multi_item_link',
     'eu_config',
     'financekit_supported',
-    'hosted_link',
     'identity',
     'identity_verification',
     'income_verification',
     'institution_data',
-    'institution_id',
     'investments',
     'investments_auth',
     'link_customization_name',
@@ -48,6 +53,12 @@ const UNREAD = Object.fromEntries(
     'user_token',
   ].map((name) => [name, z.unknown().optional()]),
 );
+
+const ACCOUNT_TYPES = ['depository', 'credit', 'loan', 'investment', 'other'] as const;
+const accountFilter = z.looseObject({ account_subtypes: z.array(z.string()).min(1) }).optional();
+/** Addresses that a browser would run instead of going there. */
+const NOT_A_PLACE = /^(javascript|data|vbscript|blob|file):$/;
+const isPlace = (text: string) => URL.canParse(text) && !NOT_A_PLACE.test(new URL(text).protocol);
 
 const linkTokenRequest = requestBody({
   ...UNREAD,
@@ -63,12 +74,28 @@ const linkTokenRequest = requestBody({
   webhook: z.string().refine(isHttpUrl, 'must be a valid http or https URL').optional(),
   access_token: z.string().nullish(),
   access_tokens: z.array(z.string()).optional(),
-  redirect_uri: z.string().optional(),
+  redirect_uri: z
+    .string()
+    .refine(
+      (uri) => isHttpUrl(uri) && new URL(uri).search === '',
+      'must be a http or https URL without a query',
+    )
+    .nullish(),
   update: z.looseObject({ account_selection_enabled: z.boolean().optional() }).optional(),
+  account_filters: z
+    .strictObject(Object.fromEntries(ACCOUNT_TYPES.map((type) => [type, accountFilter])))
+    .nullish(),
+  institution_id: z.string().nullish(),
+  hosted_link: z
+    .looseObject({
+      completion_redirect_uri: z.string().refine(isPlace, 'must be a valid URI').optional(),
+      url_lifetime_seconds: z.int().min(1).max(LONGEST_HOSTED_LINK_TTL_S).optional(),
+    })
+    .nullish(),
   transactions: z.strictObject({ days_requested: z.int().min(1).max(MOST_DAYS).optional() }).optional(),
 });
 
-/** `/link/token/...`. Link itself is a control of the simulator: `POST /_sim/link`. */
+/** `/link/token/...`. Link itself is a page (`simulator/link/`), and a control: `POST /_sim/link`. */
 export function linkRoutes(app: FastifyInstance, world: World): void {
   plaidEndpoint(app, world, {
     path: '/link/token/create',
@@ -95,12 +122,26 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
       if (!item && (body.products ?? []).length === 0) {
         throw new PlaidApiError('MISSING_FIELDS', 'the following required fields are missing: products');
       }
+      const accountSelection = item !== null && (body.update?.account_selection_enabled ?? false);
+      const filters = body.account_filters ?? null;
+      if (item && filters && !accountSelection) {
+        throw new PlaidApiError(
+          'INVALID_FIELD',
+          'account_filters can be set in update mode only with update.account_selection_enabled',
+        );
+      }
+      if (body.institution_id && !world.institutions.get(body.institution_id)) {
+        throw new PlaidApiError('INVALID_INSTITUTION');
+      }
+      const hosted = body.hosted_link ?? null;
+      const seconds = hosted?.url_lifetime_seconds;
+      const usual = item ? UPDATE_LINK_TOKEN_TTL_MS : hosted ? HOSTED_LINK_TTL_MS : LINK_TOKEN_TTL_MS;
       const now = world.clock.realNow();
       const token: LinkToken = {
         token: `link-sandbox-${world.ids.uuid('link')}`,
         clientId: caller.clientId,
         createdAt: now,
-        expiresAt: now + (item ? UPDATE_LINK_TOKEN_TTL_MS : LINK_TOKEN_TTL_MS),
+        expiresAt: now + (seconds === undefined ? usual : seconds * 1000),
         products: asked,
         productsIfSupported: ifSupported,
         // In update mode a webhook is ignored: it is changed by /item/webhook/update only.
@@ -111,11 +152,23 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
         redirectUri: body.redirect_uri ?? null,
         daysRequested: body.transactions?.days_requested ?? null,
         itemId: item?.id ?? null,
+        accountFilters: givenFilters(filters),
+        accountSelection,
+        institutionId: item ? null : (body.institution_id ?? null),
+        hostedLink: hosted && {
+          completionRedirectUri: hosted.completion_redirect_uri ?? null,
+          webhook: body.webhook ?? null,
+        },
       };
       world.linkTokens.set(token.token, token);
       world.keeper.world();
       world.keeper.linkToken(token);
-      return { expiration: instant(token.expiresAt), link_token: token.token };
+      const origin = world.options.publicUrl ?? caller.origin;
+      return {
+        expiration: instant(token.expiresAt),
+        ...(hosted ? { hosted_link_url: new URL(`/link?token=${token.token}`, origin).href } : {}),
+        link_token: token.token,
+      };
     },
   });
 
@@ -127,20 +180,32 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
       if (!token || (token.clientId !== null && token.clientId !== caller.clientId)) {
         throw new PlaidApiError('INVALID_LINK_TOKEN');
       }
-      return {
+      const answer: Omit<WireLinkToken, 'request_id'> = {
         created_at: instant(token.createdAt),
         expiration: instant(token.expiresAt),
-        link_sessions: [],
+        link_sessions: sessionRecords(world, token),
         link_token: token.token,
         metadata: {
+          ...(token.accountFilters ? { account_filters: token.accountFilters } : {}),
           client_name: token.clientName,
-          country_codes: token.countryCodes,
+          country_codes: token.countryCodes as WireLinkToken['metadata']['country_codes'],
           initial_products: token.products,
           language: token.language,
           redirect_uri: token.redirectUri,
-          webhook: token.webhook,
+          webhook: token.webhook ?? token.hostedLink?.webhook ?? null,
         },
       };
+      return answer;
     },
   });
+}
+
+/** The filters that were given: a type without one is not there. */
+function givenFilters(filters: Partial<LinkToken['accountFilters']>): LinkToken['accountFilters'] {
+  if (!filters) return null;
+  return Object.fromEntries(
+    Object.entries(filters).flatMap(([type, filter]) =>
+      filter ? [[type, { account_subtypes: filter.account_subtypes }]] : [],
+    ),
+  );
 }

@@ -59,8 +59,9 @@ export class Receiver {
 
   stop(): Promise<void> {
     return new Promise((resolve) => {
-      this.server?.close(() => resolve());
-      this.server?.closeAllConnections();
+      if (!this.server) return resolve();
+      this.server.close(() => resolve());
+      this.server.closeAllConnections();
     });
   }
 }
