@@ -93,12 +93,10 @@ app.get('/items/:item/:page', async (request, response) => {
   const [completeness, answer] = await Promise.all([run('completeness'), rows]);
   response.json({
     // One row more is asked for than is shown: it tells whether there is a next page.
-    data: answer.rows
-      .slice(0, page === 'raw' ? 500 : 100)
-      .map(({ body, version }) => ({
-        ...(JSON.parse(body) as object),
-        ...(page === 'raw' ? {} : { version }),
-      })),
+    data: answer.rows.slice(0, page === 'raw' ? 500 : 100).map(({ body, version }) => ({
+      ...(JSON.parse(body) as object),
+      ...(page === 'raw' ? {} : { version }),
+    })),
     items: completeness.rows,
   });
 });
