@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { answerControlErrors } from './controls/control.js';
+import { bankControls } from './controls/bankControls.js';
 import { faultControls } from './controls/faultControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
@@ -8,12 +9,14 @@ import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { accountRoutes } from './routes/accountRoutes.js';
+import { applicationRoutes } from './routes/applicationRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
 import { itemRoutes } from './routes/itemRoutes.js';
 import { linkRoutes } from './routes/linkRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
 import { transactionRoutes } from './routes/transactionRoutes.js';
+import { webhookEventRoutes } from './routes/webhookEventRoutes.js';
 import { webhookKeyRoutes } from './routes/webhookKeyRoutes.js';
 import type { World } from './world.js';
 
@@ -66,12 +69,21 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     webhookKeyRoutes,
     sandboxRoutes,
     exchangeRoutes,
+    applicationRoutes,
+    webhookEventRoutes,
   ]) {
     routes(app, world);
   }
   app.register(async (controls) => {
     answerControlErrors(controls);
-    for (const routes of [worldControls, itemControls, webhookControls, faultControls, linkControls]) {
+    for (const routes of [
+      worldControls,
+      itemControls,
+      bankControls,
+      webhookControls,
+      faultControls,
+      linkControls,
+    ]) {
       routes(controls, world);
     }
   });

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { consentForTarget } from '../item/crossApplication.js';
 import { repairItem } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
 import type { World } from '../world.js';
@@ -23,6 +24,11 @@ export function linkControls(app: FastifyInstance, world: World): void {
     const link = world.linkTokens.get(body.link_token);
     if (!link) throw new ControlError(404, 'there is no such link token');
     if (link.expiresAt <= world.clock.realNow()) throw new ControlError(409, 'the link token has expired');
+    if (link.itemId !== null && link.targetApplication !== null) {
+      const token = consentForTarget(world, link);
+      await world.keeper.saved();
+      return { mode: 'create', item_id: token.itemId, public_token: token.token };
+    }
     if (link.itemId !== null) {
       const item = world.items.get(link.itemId);
       if (!item || item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
@@ -39,6 +45,7 @@ export function linkControls(app: FastifyInstance, world: World): void {
       webhook: link.webhook,
       daysRequested: link.daysRequested ?? DEFAULT_DAYS,
       clientId: link.clientId,
+      application: { id: link.application, name: link.clientName },
     });
     await world.keeper.saved();
     return { mode: 'create', item_id: token.itemId, public_token: token.token };

@@ -3,12 +3,15 @@ import { civilDate } from '../calendar.js';
 import { customAccounts, defaultAccounts, type Holder } from '../bank/openAccounts.js';
 import { customTransactionRow, parseCustomUser, type CustomUser } from '../bank/customUser.js';
 import type { SimulatedInstitution } from '../bank/institutions.js';
-import { rowOf, type BankTransaction } from '../bank/row.js';
+import { rowOf, type BankTransaction, type Row } from '../bank/row.js';
 import { coversTransactions, seededTransactions } from '../bank/seededTransactions.js';
 import { plaidId } from '../ids.js';
+import { Random } from '../random.js';
 import type { BankAccount } from '../bank/account.js';
 import type { World } from '../world.js';
-import { Item, type Product } from './item.js';
+import { firstConsent } from './consent.js';
+import { translateId, translateRow } from './connections.js';
+import { Item, type Application, type Product } from './item.js';
 
 export interface Login {
   institution: SimulatedInstitution;
@@ -18,6 +21,10 @@ export interface Login {
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
+  /** Whom the user gives access; without it, nobody is known to be another application. */
+  application?: Application | null;
+  /** Made by the bank itself, with `/item/import`. */
+  imported?: boolean;
 }
 
 const MOST_DAYS = 730;
@@ -34,8 +41,16 @@ export function createItem(world: World, login: Login): Item {
   // A custom user is who the password says: another file is another person with other accounts.
   const identity = custom ? `user_custom/${login.password}` : login.username;
   const holder: Holder = { seed: world.seed, institution: login.institution, username: identity, itemId };
-  const accounts =
-    custom && custom.accounts.length > 0 ? customAccounts(holder, custom.accounts) : defaultAccounts(holder);
+  const application = login.application ?? null;
+  const loginKey = plaidId('login', login.institution.id, identity);
+  // Another application is connected already: what the bank has is what that one sees, under ids of this one.
+  const [model] = world.connections.toJoin(loginKey, application?.id ?? null);
+  const idKey = model ? plaidId('ids', itemId) : null;
+  const accounts = model
+    ? accountsAlike(world, model, itemId, idKey)
+    : custom && custom.accounts.length > 0
+      ? customAccounts(holder, custom.accounts)
+      : defaultAccounts(holder);
   const now = world.clock.now();
   const item = new Item(
     {
@@ -64,15 +79,72 @@ export function createItem(world: World, login: Login): Item {
       announced: 0,
       removalsFrom: null,
       removalsFrozen: false,
+      application,
+      imported: login.imported ?? false,
+      loginKey,
+      connectionId: model?.facts.connectionId ?? itemId,
+      idKey,
+      bankAnswer: 'ok',
+      consent: firstConsent(login.institution, now),
+      scopes: null,
+      offered: [],
+      withdrawn: [],
+      withheld: [],
     },
     accounts,
   );
-  const today = civilDate(now);
-  for (const row of bankData(world, item, holder, custom, accounts, today)) item.put(rowOf(row));
+  if (model) {
+    for (const row of rowsAlike(model, item)) item.put(row);
+  } else {
+    const today = civilDate(now);
+    for (const row of bankData(world, item, holder, custom, accounts, today)) item.put(rowOf(row));
+  }
   item.unread.clear();
   world.add(item);
   world.keeper.world();
   return item;
+}
+
+/** Every account that is open at the bank, also what this Item's application does not see. */
+function openAtBank({ openAccounts, facts, accounts }: Item): BankAccount[] {
+  const withdrawn = accounts.filter(({ account }) => facts.withdrawn.includes(account.account_id));
+  return [
+    ...openAccounts,
+    ...withdrawn.map((bankAccount) => ({ ...bankAccount, closedAt: null })),
+    ...facts.offered.map(({ bankAccount }) => bankAccount),
+  ];
+}
+
+/** The accounts of an Item of the same login, under ids of the new one. Tokenised numbers are different ones for each Item. */
+function accountsAlike(world: World, model: Item, itemId: string, idKey: string | null): BankAccount[] {
+  const id = (accountId: string) => translateId(accountId, model.facts.idKey, idKey);
+  return openAtBank(model).map(({ account, owners, numbers, closedAt }) => {
+    const own = <T extends { account_id: string }>(known: T): T => ({
+      ...known,
+      account_id: id(known.account_id),
+    });
+    const token = new Random(world.seed, itemId, 'number', account.account_id).digits(16);
+    return {
+      account: own(account),
+      owners,
+      numbers: {
+        ach: numbers.ach.map((ach) =>
+          own(ach.is_tokenized_account_number ? { ...ach, account: token } : ach),
+        ),
+        eft: numbers.eft.map(own),
+        international: numbers.international.map(own),
+        bacs: numbers.bacs.map(own),
+      },
+      closedAt,
+    };
+  });
+}
+
+function rowsAlike(model: Item, item: Item): Row[] {
+  const open = new Set(openAtBank(model).map(({ account }) => account.account_id));
+  return [...model.bank.values(), ...model.facts.withheld.map(rowOf)]
+    .filter(({ accountId }) => open.has(accountId))
+    .map((row) => translateRow(row, model.facts.idKey, item.facts.idKey));
 }
 
 function bankData(

@@ -1,5 +1,6 @@
 import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
+import { requireAccess } from '../item/scopes.js';
 import type { World } from '../world.js';
 import type { Caller } from './endpoint.js';
 
@@ -14,6 +15,7 @@ export function healthyItem(world: World, accessToken: string, caller: Caller): 
 
 /** Puts a product on the Item at its first use, as Plaid does where the institution has it. */
 export function useProduct(world: World, item: Item, product: Product): void {
+  requireAccess(world, item, product);
   if (item.hasProduct(product)) return;
   const institution = world.institutions.get(item.facts.institutionId);
   if (!institution?.products.includes(product)) throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');

@@ -5,6 +5,7 @@ import { rowOf } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { isDynamic } from '../item/dynamicUser.js';
+import type { Product } from '../item/item.js';
 import { failItem, runUpdate, sendWebhook } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
 import { productList, productsNamed } from '../item/products.js';
@@ -38,9 +39,13 @@ const FIREABLE: Record<string, readonly string[]> = {
 };
 
 const CODES = [...new Set(Object.values(FIREABLE).flat())];
-const PRODUCT_OF: Record<string, 'transactions' | 'auth' | undefined> = {
-  TRANSACTIONS: 'transactions',
+const PRODUCT_OF: Record<string, Product | undefined> = {
+  ASSETS: 'assets',
   AUTH: 'auth',
+  HOLDINGS: 'investments',
+  INVESTMENTS_TRANSACTIONS: 'investments',
+  LIABILITIES: 'liabilities',
+  TRANSACTIONS: 'transactions',
 };
 
 /** `/sandbox/...`: making Items without Link, and breaking them. */
@@ -83,6 +88,7 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
         webhook: options?.webhook ? options.webhook : null,
         daysRequested: options?.transactions?.days_requested ?? DEFAULT_DAYS,
         clientId: caller.clientId,
+        application: { id: caller.application, name: caller.application },
       });
       return { public_token: token.token };
     },

@@ -7,6 +7,7 @@ import { isDynamic, moveBank } from '../item/dynamicUser.js';
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
 import { readSilently, runUpdate, startPull } from '../item/lifecycle.js';
+import { requireAccess } from '../item/scopes.js';
 import { syncPage } from '../item/syncPage.js';
 import { completeReadAt } from '../item/truth.js';
 import { civilDate } from '../calendar.js';
@@ -40,6 +41,7 @@ function renderOptions(options: RenderFields | undefined): RenderOptions {
 
 /** The first transactions call on an Item that was linked without Transactions starts the pull; `days_requested` counts only then. */
 function ensureTransactions(world: World, item: Item, options: RenderFields | undefined): void {
+  requireAccess(world, item, 'transactions');
   if (item.hasProduct('transactions')) return;
   useProduct(world, item, 'transactions');
   if (options?.days_requested !== undefined) item.facts.daysRequested = options.days_requested;
