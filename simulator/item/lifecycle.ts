@@ -140,6 +140,15 @@ function bankAnswers(world: World, item: Item): boolean {
   return false;
 }
 
+/** A call that is live asks the bank itself, and hears at once when it does not answer. */
+export function requireBank(world: World, item: Item): void {
+  if (item.facts.bankAnswer === 'ok') return;
+  runUpdate(world, item);
+  const { failure } = item.facts;
+  if (!failure) throw new PlaidApiError('INSTITUTION_NOT_RESPONDING');
+  throw new PlaidApiError(failure.code, undefined, { reason: failure.reason });
+}
+
 /** The bank did not answer a first fetch: it is tried again until it does. A broken Item waits for its repair. */
 function putOffPulls(world: World, item: Item): void {
   if (item.facts.failure) return;

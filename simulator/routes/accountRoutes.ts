@@ -8,7 +8,7 @@ import type { WireAccount, WireAccountIdentity } from '../wire.js';
 import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
-import { healthyItem, useProduct } from './itemAccess.js';
+import { healthyItem, liveItem, useProduct } from './itemAccess.js';
 
 const accountIds = z.array(z.string()).optional();
 const request = requestBody({
@@ -59,7 +59,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
         .optional(),
     }),
     run: ({ access_token, options }, caller) => {
-      const item = healthyItem(world, access_token, caller);
+      const item = liveItem(world, access_token, caller);
       const accounts = chosen(item, options?.account_ids);
       // Capital One alone gives balances that it has cached, and Plaid wants to hear how old they may be.
       if (

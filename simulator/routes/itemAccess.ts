@@ -1,5 +1,6 @@
 import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
+import { requireBank } from '../item/lifecycle.js';
 import { requireAccess } from '../item/scopes.js';
 import type { World } from '../world.js';
 import type { Caller } from './endpoint.js';
@@ -10,6 +11,13 @@ export function healthyItem(world: World, accessToken: string, caller: Caller): 
   if (item.facts.failure) {
     throw new PlaidApiError(item.facts.failure.code, undefined, { reason: item.facts.failure.reason });
   }
+  return item;
+}
+
+/** As `healthyItem`, for calls that ask the bank at once. */
+export function liveItem(world: World, accessToken: string, caller: Caller): Item {
+  const item = healthyItem(world, accessToken, caller);
+  requireBank(world, item);
   return item;
 }
 

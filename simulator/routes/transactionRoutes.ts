@@ -14,7 +14,7 @@ import { civilDate } from '../calendar.js';
 import { civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
-import { healthyItem, useProduct } from './itemAccess.js';
+import { healthyItem, liveItem, useProduct } from './itemAccess.js';
 
 const MOST_DAYS = 730;
 const count = z.int().min(1).max(500).default(100);
@@ -139,7 +139,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     path: '/transactions/refresh',
     body: requestBody({ access_token: z.string() }),
     run: ({ access_token }, caller) => {
-      const item = healthyItem(world, access_token, caller);
+      const item = liveItem(world, access_token, caller);
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
       if (isDynamic(item) && item.facts.status !== 'NOT_READY') moveBank(world, item);
       runUpdate(world, item);

@@ -2,7 +2,7 @@ import { instant } from '../calendar.js';
 import type { SimulatedClock } from '../clock.js';
 import type { Schedule } from '../schedule.js';
 import { webhookBody, type WebhookFields } from './body.js';
-import { idOf, isTooLate, numberOf, retryAfter, retryDelay, type Delivery } from './delivery.js';
+import { idOf, numberOf, retryAfter, retryDelay, type Delivery } from './delivery.js';
 import type { Signature, SigningKeys } from './keys.js';
 import { WebhookPoster } from './post.js';
 import { Rejections } from './rejections.js';
@@ -163,7 +163,7 @@ export class Deliveries {
     }
     if (this.rejections.tooMany(receiver, at)) return this.giveUp(delivery, 'rejections');
     const delay = retryDelay(delivery.attempts.length, retryAfter(wait, this.clock.realNow()));
-    if (delay === null || isTooLate(delivery, at + delay)) return this.giveUp(delivery, 'retries');
+    if (delay === null) return this.giveUp(delivery, 'retries');
     delivery.nextAt = at + delay;
     this.plan(delivery);
   }

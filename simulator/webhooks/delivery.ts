@@ -4,9 +4,7 @@ import type { Signature } from './keys.js';
 const FIRST_RETRY_MS = 30_000;
 const RETRY_FACTOR = 4;
 const MOST_RETRIES = 6;
-/** Whatever a receiver asks for, nothing is tried later than this after the first attempt. */
-const LONGEST_LIFE_MS = 24 * 60 * 60_000;
-/** A `Retry-After` is honoured up to four hours. */
+/** A `Retry-After` is honoured up to four hours: so the last retry is never later than a day after the first attempt. */
 const LONGEST_RETRY_AFTER_MS = 4 * 60 * 60_000;
 
 const ID_PREFIX = 'wh_';
@@ -53,12 +51,6 @@ export function numberOf({ id }: Delivery): number {
 
 export function idOf(number: number): string {
   return `${ID_PREFIX}${String(number).padStart(8, '0')}`;
-}
-
-/** Is this later than what a webhook has, from its first attempt on? */
-export function isTooLate({ attempts }: Delivery, at: number): boolean {
-  const first = attempts[0];
-  return first !== undefined && at > Date.parse(first.at) + LONGEST_LIFE_MS;
 }
 
 /** How long after a failed attempt the next one follows (simulated milliseconds); `null` when it was the last. */
