@@ -23,7 +23,7 @@ export function translateId(id: string, from: string | null, to: string | null):
 }
 
 /** A transaction of one Item as another Item of the same login has it. */
-export function translateTransaction(
+function translateTransaction(
   given: BankTransaction,
   from: string | null,
   to: string | null,

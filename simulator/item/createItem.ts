@@ -106,11 +106,13 @@ export function createItem(world: World, login: Login): Item {
 }
 
 /** Every account that is open at the bank, also what this Item's application does not see. */
-function openAtBank({ openAccounts, facts, accounts }: Item): BankAccount[] {
-  const withdrawn = accounts.filter(({ account }) => facts.withdrawn.includes(account.account_id));
+function openAtBank({ facts, accounts }: Item): BankAccount[] {
   return [
-    ...openAccounts,
-    ...withdrawn.map((bankAccount) => ({ ...bankAccount, closedAt: null })),
+    ...accounts.flatMap((known) =>
+      known.closedAt === null || facts.withdrawn.includes(known.account.account_id)
+        ? [{ ...known, closedAt: null }]
+        : [],
+    ),
     ...facts.offered.map(({ bankAccount }) => bankAccount),
   ];
 }

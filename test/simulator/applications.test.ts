@@ -136,6 +136,36 @@ describe('applications of one user', () => {
     expect(new Set(items.map(({ connection_id }) => connection_id)).size).toBe(4);
   });
 
+  it('one that links twice has two sessions, and others join the latest that they are not in', async () => {
+    const { first, second } = await both();
+    const third = await link(budget);
+    await rig.advance('PT9S');
+    expect(budget.receiver.received).toEqual([]);
+    const fourth = await link(taxes);
+    await rig.advance('PT1S');
+    expect(budget.receiver.codes()).toEqual(['INITIAL_UPDATE']);
+    expect(taxes.receiver.codes()).toEqual(['INITIAL_UPDATE']);
+    const { items } = await rig.control<{ items: { item_id: string; connection_id: string }[] }>(
+      'GET',
+      '/_sim/items',
+    );
+    const connection = ({ itemId }: Linked) => items.find(({ item_id }) => item_id === itemId)?.connection_id;
+    expect([first, second, third, fourth].map(connection)).toEqual([
+      first.itemId,
+      first.itemId,
+      third.itemId,
+      third.itemId,
+    ]);
+  });
+
+  it('a fetch that was finished ahead of its time need not be made again either', async () => {
+    const first = await link(budget);
+    await sim(first, 'advance', { to: 'idle' });
+    await link(taxes);
+    await until(() => taxes.receiver.received.length === 2);
+    expect(taxes.receiver.codes().sort()).toEqual(['HISTORICAL_UPDATE', 'INITIAL_UPDATE']);
+  });
+
   it('a fetch that is still under way serves both', async () => {
     await link(budget);
     await rig.advance('PT8S');
