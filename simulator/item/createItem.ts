@@ -143,9 +143,11 @@ function accountsAlike(world: World, model: Item, itemId: string, idKey: string 
 }
 
 function rowsAlike(model: Item, item: Item): Row[] {
-  const open = new Set(openAtBank(model).map(({ account }) => account.account_id));
+  const shared = new Set(
+    item.accounts.map(({ account }) => translateId(account.account_id, item.facts.idKey, model.facts.idKey)),
+  );
   return [...model.bank.values(), ...model.facts.withheld.map(rowOf)]
-    .filter(({ accountId }) => open.has(accountId))
+    .filter(({ accountId }) => shared.has(accountId))
     .map((row) => translateRow(row, model.facts.idKey, item.facts.idKey));
 }
 
