@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { answerControlErrors } from './controls/control.js';
+import { bankControls } from './controls/bankControls.js';
 import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
 import { itemControls } from './controls/itemControls.js';
@@ -10,6 +11,7 @@ import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { linkPages } from './link/linkPages.js';
 import { accountRoutes } from './routes/accountRoutes.js';
+import { applicationRoutes } from './routes/applicationRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
@@ -19,6 +21,7 @@ import { linkRoutes } from './routes/linkRoutes.js';
 import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
 import { transactionRoutes } from './routes/transactionRoutes.js';
+import { webhookEventRoutes } from './routes/webhookEventRoutes.js';
 import { webhookKeyRoutes } from './routes/webhookKeyRoutes.js';
 import type { World } from './world.js';
 
@@ -74,6 +77,8 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     webhookKeyRoutes,
     sandboxRoutes,
     exchangeRoutes,
+    applicationRoutes,
+    webhookEventRoutes,
   ]) {
     routes(app, world);
   }
@@ -82,6 +87,7 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     for (const routes of [
       worldControls,
       itemControls,
+      bankControls,
       webhookControls,
       faultControls,
       linkControls,

@@ -30,6 +30,10 @@ export interface LinkToken {
   countryCodes: string[];
   language: string;
   clientName: string;
+  /** The client id that asked for it, also when tokens are bound to no client. */
+  application: string;
+  /** Cross-application Link: the client id of the application that gets an Item of the same login, by consent alone. */
+  targetApplication: string | null;
   redirectUri: string | null;
   daysRequested: number | null;
   /** Set in update mode. */

@@ -1,6 +1,8 @@
 import type { BankAccount } from '../bank/account.js';
-import type { Row } from '../bank/row.js';
+import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
+import { translateId, translateRow } from './connections.js';
+import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry } from './log.js';
 
 export type Product = WireItem['products'][number];
@@ -16,6 +18,31 @@ interface ItemFailure {
   reason: string | undefined;
   since: number;
 }
+
+/** A client of Plaid as users and banks see it. */
+export interface Application {
+  /** Its client id. */
+  id: string;
+  name: string;
+}
+
+/** When the user's consent (or the bank's way of connecting) ends, and the Item with it. */
+export interface Consent {
+  expiresAt: number;
+  reason: 'INSTITUTION_TOKEN_EXPIRATION' | 'INSTITUTION_MIGRATION';
+  /** The webhook that comes seven days ahead was sent. */
+  announced: boolean;
+}
+
+/** An account which the bank has opened and the application does not see: the user has not chosen it. */
+export interface OfferedAccount {
+  bankAccount: BankAccount;
+  /** NEW_ACCOUNTS_AVAILABLE has told of it. */
+  announced: boolean;
+}
+
+/** How the bank answers Plaid for an Item: as usual, with 401 (it has revoked Plaid's token), or not at all. */
+export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
@@ -54,6 +81,26 @@ export interface ItemFacts {
   /** Where the truth's list of removals begins; see `truth.ts`. */
   removalsFrom: number | null;
   removalsFrozen: boolean;
+  /** Whom the user gave access; `null` when that is not known. */
+  application: Application | null;
+  /** A bank made it for its own user, by `/item/import`: no application of its own is connected by it. */
+  imported: boolean;
+  /** Institution and user: who logs in again has the same. */
+  loginKey: string;
+  /** The Items of several applications on one login have the same. */
+  connectionId: string;
+  /** Turns the bank's ids into this Item's, see `translateId`. */
+  idKey: string | null;
+  bankAnswer: BankAnswer;
+  /** `null`: it does not end. */
+  consent: Consent | null;
+  /** What the user allows the application at the bank; `null`: nothing was ever restricted. */
+  scopes: Scopes | null;
+  offered: OfferedAccount[];
+  /** Ids of accounts that are open at the bank and were taken from the application; to it they look closed. */
+  withdrawn: string[];
+  /** Transactions of accounts that the application does not see. */
+  withheld: BankTransaction[];
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -69,6 +116,8 @@ export class Item {
   private readonly atBank = new Map<string, Row>();
   /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
   readonly unread = new Set<string>();
+  /** The other Items of the same login; none before the Item is part of a world. */
+  private others: (() => Item[]) | null = null;
 
   constructor(
     readonly facts: ItemFacts,
@@ -86,18 +135,57 @@ export class Item {
     return this.atBank;
   }
 
+  /** From now on what the bank books for this Item it books for these, too. */
+  share(others: () => Item[]): void {
+    this.others = others;
+  }
+
   /** The bank books a transaction, or another version of one. */
   put(row: Row): void {
+    this.book(row);
+    for (const other of this.others?.() ?? []) {
+      other.book(translateRow(row, this.facts.idKey, other.facts.idKey));
+    }
+  }
+
+  /** The bank drops a transaction. */
+  take(id: string): void {
+    this.drop(id);
+    for (const other of this.others?.() ?? []) {
+      other.drop(translateId(id, this.facts.idKey, other.facts.idKey));
+    }
+  }
+
+  /** Books for this Item alone. What is of an account that the application does not see waits until it does. */
+  book(row: Row): void {
+    if (this.others && this.isWithheld(row.accountId)) {
+      this.facts.withheld = [...this.facts.withheld.filter((held) => idOf(held) !== row.id), parseRow(row)];
+      return;
+    }
     this.atBank.set(row.id, row);
     this.story.push({ kind: 'put', row });
     this.touch(row.id);
   }
 
-  /** The bank drops a transaction. */
-  take(id: string): void {
-    this.atBank.delete(id);
+  /** Books what has waited for this account. */
+  release(accountId: string): void {
+    const released = this.facts.withheld.filter(({ transaction }) => transaction.account_id === accountId);
+    this.facts.withheld = this.facts.withheld.filter((held) => !released.includes(held));
+    for (const held of released) this.book(rowOf(held));
+  }
+
+  private drop(id: string): void {
+    this.facts.withheld = this.facts.withheld.filter((held) => idOf(held) !== id);
+    if (!this.atBank.delete(id)) return;
     this.story.push({ kind: 'taken', id });
     this.touch(id);
+  }
+
+  private isWithheld(accountId: string): boolean {
+    return (
+      this.facts.withdrawn.includes(accountId) ||
+      this.facts.offered.some(({ bankAccount }) => bankAccount.account.account_id === accountId)
+    );
   }
 
   /** The latest change decides the place: an id that changes again moves to the end. */
@@ -126,4 +214,8 @@ export class Item {
   refreshHidden(): void {
     this.log.hide(new Set(this.closedAccounts.map(({ account }) => account.account_id)));
   }
+}
+
+function idOf({ transaction }: BankTransaction): string {
+  return transaction.transaction_id;
 }

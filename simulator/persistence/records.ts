@@ -8,7 +8,7 @@ import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
 
 /** The version of the state file's records; a file of another version is refused. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 3;
 
 export interface SavedWorld {
   version: number;
