@@ -1,5 +1,5 @@
 import type { WireTransaction } from '../wire.js';
-import { V1_NAMES } from './categories.js';
+import { inTaxonomyV1 } from './rowTemplate.js';
 
 /** A transaction as the bank has it: Plaid's object, and the bank's own text, which only some requests get. */
 export interface BankTransaction {
@@ -7,23 +7,23 @@ export interface BankTransaction {
   originalDescription: string;
 }
 
-/**
- * One version of a transaction, rendered once: a page of 500 is a concatenation of these bytes. A row never changes: a new version
- * is a new row.
- */
+/** One version of a transaction. A row never changes: a new version is a new row. */
 export interface Row {
-  id: string;
-  accountId: string;
-  date: string;
-  pending: boolean;
+  readonly id: string;
+  readonly accountId: string;
+  readonly date: string;
+  readonly pending: boolean;
   /** UTF-8 JSON with a comma before it: `,{"original_description":…,<the other members>}`. */
-  bytes: Buffer;
+  readonly bytes: Buffer;
   /** Where the other members begin. */
-  othersAt: number;
+  readonly othersAt: number;
+  /** A row that is not stored but follows from its number: its number, and its JSON (ASCII), made when it is asked for. */
+  readonly seeded?: { n: number; json: (options: RenderOptions) => string };
 }
 
-const START = ',{"original_description":';
+export const ROW_START = ',{"original_description":';
 
+/** A row that is kept as the bytes it is sent as: a page is a concatenation of these. */
 export function rowOf({ transaction, originalDescription }: BankTransaction): Row {
   const description = JSON.stringify(originalDescription);
   return {
@@ -31,9 +31,16 @@ export function rowOf({ transaction, originalDescription }: BankTransaction): Ro
     accountId: transaction.account_id,
     date: transaction.date,
     pending: transaction.pending,
-    bytes: Buffer.from(`${START}${description},${JSON.stringify(transaction).slice(1)}`),
-    othersAt: START.length + Buffer.byteLength(description) + 1,
+    bytes: Buffer.from(`${ROW_START}${description},${JSON.stringify(transaction).slice(1)}`),
+    othersAt: ROW_START.length + Buffer.byteLength(description) + 1,
   };
+}
+
+/** Are these the same version of the same transaction? Rows that are not stored are made anew each time. */
+export function sameRow(one: Row | null, other: Row | null): boolean {
+  return (
+    one === other || (one?.seeded !== undefined && other?.seeded?.n === one.seeded.n && one.id === other.id)
+  );
 }
 
 /** How a request wants its transactions. */
@@ -42,38 +49,42 @@ export interface RenderOptions {
   categoryVersion: 'v1' | 'v2';
 }
 
-const OPEN = Buffer.from('[');
-const CLOSE = Buffer.from(']');
-const COMMA_BRACE = Buffer.from(',{');
 const BRACE = Buffer.from('{');
+const COMMA_BRACE = Buffer.from(',{');
 
 /** The JSON array of these transactions, in parts to be concatenated. */
 export function renderRows(rows: readonly Row[], options: RenderOptions): Buffer[] {
-  const parts: Buffer[] = [OPEN];
+  const parts: Buffer[] = [];
+  let text = '[';
+  const flush = () => {
+    if (text !== '') parts.push(Buffer.from(text, 'latin1'));
+    text = '';
+  };
   rows.forEach((row, index) => {
+    const comma = index === 0 ? '' : ',';
+    if (row.seeded) {
+      text += comma + row.seeded.json(options);
+      return;
+    }
+    flush();
     if (options.categoryVersion === 'v1') {
-      parts.push(Buffer.from(`${index === 0 ? '' : ','}${renderV1(row, options)}`));
+      parts.push(Buffer.from(comma + renderV1(row, options)));
     } else if (options.originalDescription) {
       parts.push(index === 0 ? row.bytes.subarray(1) : row.bytes);
     } else {
       parts.push(index === 0 ? BRACE : COMMA_BRACE, row.bytes.subarray(row.othersAt));
     }
   });
-  parts.push(CLOSE);
+  text += ']';
+  flush();
   return parts;
 }
 
 function renderV1(row: Row, options: RenderOptions): string {
   const { transaction, originalDescription } = parseRow(row);
-  const category = transaction.personal_finance_category;
   return JSON.stringify({
     ...(options.originalDescription ? { original_description: originalDescription } : {}),
-    ...transaction,
-    personal_finance_category: category && {
-      ...category,
-      detailed: V1_NAMES[category.detailed] ?? category.detailed,
-      version: 'v1',
-    },
+    ...inTaxonomyV1(transaction),
   });
 }
 

@@ -4,9 +4,8 @@ import { customAccounts, defaultAccounts, type Holder } from '../bank/openAccoun
 import { customTransactionRow, parseCustomUser, type CustomUser } from '../bank/customUser.js';
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { rowOf, type BankTransaction } from '../bank/row.js';
-import { coversTransactions, seededTransactions } from '../bank/seededTransactions.js';
+import { seededPlan } from '../bank/seededRows.js';
 import { plaidId } from '../ids.js';
-import type { BankAccount } from '../bank/account.js';
 import type { World } from '../world.js';
 import { Item, type Product } from './item.js';
 
@@ -37,6 +36,7 @@ export function createItem(world: World, login: Login): Item {
   const accounts =
     custom && custom.accounts.length > 0 ? customAccounts(holder, custom.accounts) : defaultAccounts(holder);
   const now = world.clock.now();
+  const today = civilDate(now);
   const item = new Item(
     {
       itemId,
@@ -66,42 +66,29 @@ export function createItem(world: World, login: Login): Item {
       removalsFrozen: false,
     },
     accounts,
+    seededPlan({
+      scope: [holder.seed, custom?.seed ?? '', holder.institution.id, holder.username],
+      accounts: accounts
+        .filter((_, index) => custom?.accounts[index]?.transactions === undefined)
+        .map(({ account }) => account),
+      to: today,
+      // Without Transactions it is not yet said how far back they will be asked for.
+      days: login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
+      count: world.options.transactionsPerItem,
+    }),
   );
-  const today = civilDate(now);
-  for (const row of bankData(world, item, holder, custom, accounts, today)) item.put(rowOf(row));
+  if (custom) for (const row of listedTransactions(item, custom, today)) item.put(rowOf(row));
   item.unread.clear();
   world.add(item);
   world.keeper.world();
   return item;
 }
 
-function bankData(
-  world: World,
-  item: Item,
-  holder: Holder,
-  custom: CustomUser | null,
-  accounts: readonly BankAccount[],
-  today: string,
-): BankTransaction[] {
-  const listed: BankTransaction[] = [];
-  const unlisted: BankAccount[] = [];
-  accounts.forEach((account, index) => {
-    const list = custom?.accounts[index]?.transactions;
-    if (!list) unlisted.push(account);
-    list?.forEach((transaction, n) =>
-      listed.push(
-        customTransactionRow(transaction, account.account, today, plaidId(item.id, 'custom', index, n)),
-      ),
-    );
-  });
-  const seeded = seededTransactions({
-    scope: [holder.seed, custom?.seed ?? '', holder.institution.id, holder.username],
-    itemId: item.id,
-    accounts: unlisted.map(({ account }) => account).filter(coversTransactions),
-    to: today,
-    // Without Transactions it is not yet said how far back they will be asked for.
-    days: item.hasProduct('transactions') ? item.facts.daysRequested : MOST_DAYS,
-    count: world.options.transactionsPerItem,
-  });
-  return [...listed, ...seeded];
+/** What a custom user's file lists, as the bank has it. */
+function listedTransactions(item: Item, custom: CustomUser, today: string): BankTransaction[] {
+  return item.accounts.flatMap(({ account }, index) =>
+    (custom.accounts[index]?.transactions ?? []).map((transaction, n) =>
+      customTransactionRow(transaction, account, today, plaidId(item.id, 'custom', index, n)),
+    ),
+  );
 }

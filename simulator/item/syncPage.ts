@@ -82,7 +82,7 @@ const withRows = new WeakMap<Item, { at: number; accounts: Set<string> }>();
 function accountsWithRows(item: Item): Set<string> {
   const known = withRows.get(item);
   if (known && known.at === item.log.length) return known.accounts;
-  const accounts = new Set(item.log.live().map(({ accountId }) => accountId));
+  const accounts = item.log.liveAccounts(item.openAccounts.length);
   withRows.set(item, { at: item.log.length, accounts });
   return accounts;
 }

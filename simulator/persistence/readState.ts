@@ -3,7 +3,13 @@ import { rowOf, type Row } from '../bank/row.js';
 import { Item } from '../item/item.js';
 import type { LinkToken, PublicToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
-import { STATE_VERSION, type SavedRowEvent, type SavedWorld, type StateRecord } from './records.js';
+import {
+  STATE_VERSION,
+  type SavedRow,
+  type SavedRowEvent,
+  type SavedWorld,
+  type StateRecord,
+} from './records.js';
 
 /** What a state file has kept. */
 export interface Saved {
@@ -54,7 +60,7 @@ function restore(path: string, lines: Iterable<string>): Saved {
       case 'world':
         if (record.world.version !== STATE_VERSION) {
           throw new UnreadableState(
-            `${path} is of version ${record.world.version}; this simulator reads ${STATE_VERSION}`,
+            `${path} is of version ${record.world.version}, this simulator reads version ${STATE_VERSION}: delete it, or name another --state`,
           );
         }
         world = record.world;
@@ -98,25 +104,42 @@ function parse(path: string, line: string): StateRecord {
 }
 
 function restoreItem(record: ItemRecord, events: readonly SavedRowEvent[]): Item {
-  const item = new Item(record.facts, record.accounts);
+  const item = new Item(record.facts, record.accounts, record.seeded);
   const versions: Row[] = [];
   for (const event of events) {
-    if (event[0] === 'p') {
-      const { original_description: originalDescription, ...transaction } = event[1];
-      const row = rowOf({ transaction, originalDescription });
-      versions.push(row);
-      item.put(row);
-    } else if (event[0] === 't') {
-      item.take(event[1]);
-    } else {
-      const [, id, accountId, version] = event;
-      const row = versions[version];
-      if (row) item.log.upsert(row);
-      else if (id === '') item.log.mark();
-      else item.log.remove(id, accountId);
+    switch (event[0]) {
+      case 'p': {
+        const row = restoreRow(event[1]);
+        versions.push(row);
+        item.put(row);
+        break;
+      }
+      case 't':
+        item.take(event[1]);
+        break;
+      case 's':
+        item.log.tellSeeded(event[1], event[2]);
+        break;
+      case 'o':
+        if (item.seeded) item.log.upsert(item.seeded.row(event[1]));
+        break;
+      case 'v':
+        item.log.upsert(restoreRow(event[1]));
+        break;
+      case 'l': {
+        const [, id, accountId, version] = event;
+        const row = versions[version];
+        if (row) item.log.upsert(row);
+        else if (id === '') item.log.mark();
+        else item.log.remove(id, accountId);
+      }
     }
   }
   item.unread.clear();
   for (const id of record.unread) item.unread.add(id);
   return item;
+}
+
+function restoreRow({ original_description: originalDescription, ...transaction }: SavedRow): Row {
+  return rowOf({ transaction, originalDescription });
 }

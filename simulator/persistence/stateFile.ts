@@ -184,7 +184,13 @@ export class StateFile implements Keeper {
       written.events += part.length;
     }
     lines.push(
-      lineOf({ kind: 'item', facts: item.facts, accounts: item.accounts, unread: [...item.unread] }),
+      lineOf({
+        kind: 'item',
+        facts: item.facts,
+        accounts: item.accounts,
+        seeded: item.seeded?.plan ?? null,
+        unread: [...item.unread],
+      }),
     );
     return lines;
   }
@@ -198,8 +204,12 @@ function savedEvent(event: RowEvent, numbers: Map<Row, number>): string {
     numbers.set(event.row, numbers.size);
     return `["p",${event.row.bytes.toString('utf8', 1)}]`;
   }
+  if (event.kind === 'span') return json(['s', event.span.first, event.span.count]);
   const { id, accountId, row } = event.entry;
-  return json(['l', id, accountId, row ? (numbers.get(row) ?? -1) : -1]);
+  if (!row) return json(['l', id, accountId, -1]);
+  if (row.seeded) return json(['o', row.seeded.n]);
+  const number = numbers.get(row);
+  return number === undefined ? `["v",${row.bytes.toString('utf8', 1)}]` : json(['l', id, accountId, number]);
 }
 
 function lineOf(record: StateRecord): string {
