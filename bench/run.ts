@@ -2,18 +2,21 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { PairResult } from './pairs.js';
+import { sim } from './sim.js';
 import { w1 } from './w1.js';
 import { w4 } from './w4.js';
 import { w5 } from './w5.js';
 import { w8 } from './w8.js';
 import { w9 } from './w9.js';
 
-/** `npm run bench [-- W1 W4 W5 W8 W9] [--pairs N]`: a table on the terminal, the figures as JSON in `bench/results/`. */
+/** `npm run bench [-- W1 W4 W5 W8 W9 SIM] [--pairs N] [--items N]`: a table on the terminal, the figures as JSON in `bench/results/`. */
 const { values, positionals } = parseArgs({
-  options: { pairs: { type: 'string', default: '5' } },
+  options: { pairs: { type: 'string', default: '5' }, items: { type: 'string', default: '10000' } },
   allowPositionals: true,
 });
-const wanted = positionals.length > 0 ? positionals : ['W1', 'W4', 'W5', 'W8', 'W9'];
+const wanted = positionals.length > 0 ? positionals : ['W1', 'W4', 'W5', 'W8', 'W9', 'SIM'];
+/** Of the simulator's Items, this share is read whole. */
+const SIM_READ_SHARE = 0.3;
 const pairs = Number(values.pairs);
 const say = (line: string): void => console.log(`  ${line}`);
 const shown = ({ median, min, max }: PairResult): string =>
@@ -120,8 +123,28 @@ for (const name of wanted) {
       });
       break;
     }
+    case 'SIM': {
+      const result = await sim(say, Number(values.items), SIM_READ_SHARE);
+      results.push(result);
+      const { items, linked_mb: linked, read_mb: read, read_items: whole, lost } = result;
+      const { pages_per_second: wall, pages_per_cpu_second: cpu, page_kb: size } = result;
+      table.push({ workload: 'SIM lost', figure: String(lost), goal: '0', reached: lost === 0 });
+      table.push({
+        workload: `SIM memory with ${items} Items × 1,500, MB`,
+        figure: `${linked}, ${read} after ${whole} were read`,
+        goal: '< 2,000',
+        reached: read !== null && linked !== null && Math.max(read, linked) < 2_000,
+      });
+      table.push({
+        workload: `SIM pages of 500 (${size} kB) a second of one core`,
+        figure: `${cpu} (${wall} a second beside its client)`,
+        goal: '≥ 500',
+        reached: cpu !== null && cpu >= 500,
+      });
+      break;
+    }
     default:
-      console.error(`There is no workload ${name}: choose of W1, W4, W5 and W9.`);
+      console.error(`There is no workload ${name}: choose of W1, W4, W5, W8, W9 and SIM.`);
       process.exit(2);
   }
 }

@@ -1,11 +1,22 @@
 import type { WireTransaction } from '../wire.js';
-import { inTaxonomyV1 } from './rowTemplate.js';
+import type { JsonPart, LazyJson } from '../jsonParts.js';
+import { inTaxonomyV1 } from './rowStamp.js';
 
 /** A transaction as the bank has it: Plaid's object, and the bank's own text, which only some requests get. */
 export interface BankTransaction {
   transaction: WireTransaction;
   originalDescription: string;
 }
+
+/** Makes a row's JSON when it is asked for. */
+export interface SeededSource {
+  n: number;
+  /** Writes the row's JSON, which is ASCII; answers where it ends. `target` must have room for `MOST_SEEDED_BYTES`. */
+  write: (target: Uint8Array, at: number, options: RenderOptions) => number;
+}
+
+/** No seeded row takes more bytes, a comma included. */
+export const MOST_SEEDED_BYTES = 2_560;
 
 /** One version of a transaction. A row never changes: a new version is a new row. */
 export interface Row {
@@ -17,8 +28,8 @@ export interface Row {
   readonly bytes: Buffer;
   /** Where the other members begin. */
   readonly othersAt: number;
-  /** A row that is not stored but follows from its number: its number, and its JSON (ASCII), made when it is asked for. */
-  readonly seeded?: { n: number; json: (options: RenderOptions) => string };
+  /** What a row that is not stored but follows from its number is made with. */
+  readonly seeded?: SeededSource;
 }
 
 export const ROW_START = ',{"original_description":';
@@ -49,35 +60,52 @@ export interface RenderOptions {
   categoryVersion: 'v1' | 'v2';
 }
 
+const OPEN = Buffer.from('[');
+const CLOSE = Buffer.from(']');
+const COMMA = ','.charCodeAt(0);
 const BRACE = Buffer.from('{');
 const COMMA_BRACE = Buffer.from(',{');
 
-/** The JSON array of these transactions, in parts to be concatenated. */
-export function renderRows(rows: readonly Row[], options: RenderOptions): Buffer[] {
-  const parts: Buffer[] = [];
-  let text = '[';
+/** The JSON array of these transactions, in parts to be joined. */
+export function renderRows(rows: readonly Row[], options: RenderOptions): JsonPart[] {
+  const parts: JsonPart[] = [OPEN];
+  let run: SeededSource[] = [];
   const flush = () => {
-    if (text !== '') parts.push(Buffer.from(text, 'latin1'));
-    text = '';
+    if (run.length > 0) parts.push(seededRun(run, options, parts.length > 1));
+    run = [];
   };
   rows.forEach((row, index) => {
-    const comma = index === 0 ? '' : ',';
     if (row.seeded) {
-      text += comma + row.seeded.json(options);
+      run.push(row.seeded);
       return;
     }
     flush();
     if (options.categoryVersion === 'v1') {
-      parts.push(Buffer.from(comma + renderV1(row, options)));
+      parts.push(Buffer.from(`${index === 0 ? '' : ','}${renderV1(row, options)}`));
     } else if (options.originalDescription) {
       parts.push(index === 0 ? row.bytes.subarray(1) : row.bytes);
     } else {
       parts.push(index === 0 ? BRACE : COMMA_BRACE, row.bytes.subarray(row.othersAt));
     }
   });
-  text += ']';
   flush();
+  parts.push(CLOSE);
   return parts;
+}
+
+/** Seeded rows one behind the other. */
+function seededRun(rows: readonly SeededSource[], options: RenderOptions, comma: boolean): LazyJson {
+  return {
+    most: rows.length * MOST_SEEDED_BYTES,
+    write: (target, at) => {
+      let end = at;
+      rows.forEach((row, index) => {
+        if (comma || index > 0) target[end++] = COMMA;
+        end = row.write(target, end, options);
+      });
+      return end;
+    },
+  };
 }
 
 function renderV1(row: Row, options: RenderOptions): string {

@@ -2,7 +2,7 @@ import type { Random } from '../random.js';
 import type { DetailedCategory } from './categories.js';
 import { MERCHANTS, PLACES } from './merchants.js';
 import type { RenderOptions } from './row.js';
-import { marker, MARKED_ACCOUNT, rowTemplate, type RowTemplate, type SlotValues } from './rowTemplate.js';
+import { marker, MARKED_ACCOUNT, MARKED_AMOUNT, RowStamp, StampValues } from './rowStamp.js';
 import { draftTransaction, type TransactionDraft } from './seededTransactions.js';
 
 /** Sandbox answers carry amounts with up to seven decimals; so do the foreign purchases of seeded data. */
@@ -13,12 +13,6 @@ const NO_PLACE = PLACES.length;
 
 /** What matters about an account for what happens on it. */
 export type AccountKind = 'credit' | 'savings' | 'other';
-
-/** A row's template by number, and what is put into it; the caller adds ids, dates and currency. */
-export interface SeededContent {
-  kind: number;
-  values: SlotValues;
-}
 
 /** Merchants, each as often as it weighs: one draw picks one. */
 const BY_WEIGHT = MERCHANTS.flatMap((merchant, index) =>
@@ -51,18 +45,34 @@ function movement(name: string, category: DetailedCategory, from: number, to: nu
   return { name, category, from, to };
 }
 
-const FIRST_MOVEMENT = MERCHANTS.length * 4 * (NO_PLACE + 1);
-
-function merchantKind(merchant: number, refund: boolean, pending: boolean, place: number): number {
-  return (merchant * 4 + (refund ? 2 : 0) + (pending ? 1 : 0)) * (NO_PLACE + 1) + place;
-}
+/** Bits of a purchase's kind, beside its merchant and place. */
+const PENDING = 1;
+const REFUND = 2;
+const TIMED = 4;
+const SURE = 8;
+const VARIANTS = 16;
+const FIRST_MOVEMENT = MERCHANTS.length * VARIANTS * (NO_PLACE + 1);
 
 /** What stands after the whole part of an amount, as JSON has it: `.5`, `.05`, nothing for round amounts. */
 const CENTS = Array.from({ length: 100 }, (_, cents) => (cents / 100).toString().slice(1));
-const FOUR_DIGITS = Array.from({ length: 10_000 }, (_, n) => String(n).padStart(4, '0'));
+const AT = {
+  time: StampValues.at('time'),
+  store: StampValues.at('store'),
+  check: StampValues.at('check'),
+  reference: StampValues.at('reference'),
+  shortReference: StampValues.at('shortReference'),
+};
+const ZERO = '0'.charCodeAt(0);
 
-function digits4(random: Random): string {
-  return FOUR_DIGITS[random.integer(0, 9_999)] ?? '';
+/** Four digits a draw. */
+function putDigits(random: Random, values: StampValues, at: number, count: number): void {
+  for (let end = at + count; end > at; end -= 4) {
+    let rest = random.integer(0, 9_999);
+    for (let k = 1; k <= 4; k += 1) {
+      values.bytes[end - k] = ZERO + (rest % 10);
+      rest = Math.floor(rest / 10);
+    }
+  }
 }
 
 function centsText(cents: number): string {
@@ -72,16 +82,16 @@ function centsText(cents: number): string {
 
 /**
  * What happens in one row: a purchase at a merchant, or a movement of the bank's own. The newest rows are purchases, pending ones;
- * on a savings account there are movements only. Draws from `random` in an order that only depends on what was drawn before.
+ * on a savings account there are movements only. Answers the number of the kind and puts all values but ids and dates.
  */
 export function seededContent(
   random: Random,
   account: AccountKind,
   newest: boolean,
-  authorizedDate: string,
-): SeededContent {
+  values: StampValues,
+): number {
   if (account === 'savings' || (random.chance(SPECIAL_SHARE) && !newest)) {
-    return movementContent(random, account);
+    return movementContent(random, account, values);
   }
   const index = BY_WEIGHT[random.integer(0, BY_WEIGHT.length - 1)] ?? 0;
   const merchant = MERCHANTS[index];
@@ -93,34 +103,20 @@ export function seededContent(
   const unsigned = random.chance(LONG_AMOUNT_SHARE)
     ? String(Number(size.toFixed(random.integer(3, 7))))
     : centsText(Math.round(size * 100));
+  values.amount = refund ? `-${unsigned}` : unsigned;
   const place = merchant.channel === 'in store' ? random.integer(0, PLACES.length - 1) : NO_PLACE;
-  const at = PLACES[place];
-  const store = digits4(random);
-  const where = at ? `${at.city.toUpperCase()} ${at.region}` : 'WEB';
-  const what = newest ? 'PENDING' : refund ? 'RETURN' : 'POS PURCHASE';
-  const reference = digits4(random) + digits4(random) + digits4(random);
-  const hour = random.integer(106, 122);
-  const minute = random.integer(100, 159);
-  return {
-    kind: merchantKind(index, refund, newest, place),
-    values: {
-      id: '',
-      account: '',
-      amount: refund ? `-${unsigned}` : unsigned,
-      authorizedDate: '',
-      // Only some banks tell the time of day.
-      authorizedDatetime: random.chance(0.2)
-        ? `"${authorizedDate}T${String(hour).slice(1)}:${String(minute).slice(1)}:00Z"`
-        : 'null',
-      date: '',
-      currency: '',
-      name: '',
-      description: `"${what} ${merchant.statement} #${store} ${where} ${reference}"`,
-      confidence: random.chance(0.7) ? '"VERY_HIGH"' : '"HIGH"',
-      store: `"${store}"`,
-      check: 'null',
-    },
-  };
+  putDigits(random, values, AT.store, 4);
+  putDigits(random, values, AT.reference, 12);
+  // Only some banks tell the time of day.
+  const timed = random.chance(0.2);
+  if (timed) values.put(AT.time, `${twoDigits(random.integer(6, 22))}:${twoDigits(random.integer(0, 59))}`);
+  const sure = random.chance(0.7);
+  const variant = (newest ? PENDING : 0) | (refund ? REFUND : 0) | (timed ? TIMED : 0) | (sure ? SURE : 0);
+  return (index * VARIANTS + variant) * (NO_PLACE + 1) + place;
+}
+
+function twoDigits(n: number): string {
+  return n < 10 ? `0${n}` : String(n);
 }
 
 function movementNameOf(random: Random, account: AccountKind): MovementName {
@@ -133,68 +129,71 @@ function movementNameOf(random: Random, account: AccountKind): MovementName {
   return kind < 8 ? 'check' : 'rent';
 }
 
-function movementContent(random: Random, account: AccountKind): SeededContent {
+function movementContent(random: Random, account: AccountKind, values: StampValues): number {
   const chosen = movementNameOf(random, account);
-  const { name, from, to } = MOVEMENTS[chosen];
+  const { from, to } = MOVEMENTS[chosen];
   const drawn = from + Math.round((to - from) * random.next());
-  const number = digits4(random);
-  const title = chosen === 'check' ? `${name} ${number}` : name;
-  return {
-    kind: FIRST_MOVEMENT + MOVEMENT_NAMES.indexOf(chosen),
-    values: {
-      id: '',
-      account: '',
-      amount: centsText(chosen === 'cash' ? Math.ceil(drawn / NOTE_CENTS) * NOTE_CENTS : drawn),
-      authorizedDate: '',
-      authorizedDatetime: 'null',
-      date: '',
-      currency: '',
-      name: `"${title}"`,
-      description: `"${title.toUpperCase()} ${digits4(random)}${digits4(random)}"`,
-      confidence: '"MEDIUM"',
-      store: 'null',
-      check: chosen === 'check' ? `"${number}"` : 'null',
-    },
-  };
+  values.amount = centsText(chosen === 'cash' ? Math.ceil(drawn / NOTE_CENTS) * NOTE_CENTS : drawn);
+  putDigits(random, values, AT.check, 4);
+  putDigits(random, values, AT.shortReference, 8);
+  return FIRST_MOVEMENT + MOVEMENT_NAMES.indexOf(chosen);
 }
 
-/** Templates by kind, for each way in which a request can want its transactions. */
-const templates: RowTemplate[][] = [[], [], [], []];
+/** Stamps by kind, for each currency and each way in which a request can want its transactions. */
+const stamps = new Map<string | null, (RowStamp | undefined)[][]>();
 
-/** The template of a kind, made when it is first needed. */
-export function seededTemplate(kind: number, options: RenderOptions): RowTemplate {
-  const made =
-    templates[(options.originalDescription ? 1 : 0) + (options.categoryVersion === 'v1' ? 2 : 0)] ?? [];
-  return (made[kind] ??= rowTemplate(draftTransaction(markedDraft(kind)), options));
+/** The stamp of a kind, made when it is first needed. */
+export function seededStamp(kind: number, currency: string | null, options: RenderOptions): RowStamp {
+  let ways = stamps.get(currency);
+  if (!ways) stamps.set(currency, (ways = [[], [], [], []]));
+  const way = ways[(options.originalDescription ? 1 : 0) + (options.categoryVersion === 'v1' ? 2 : 0)] ?? [];
+  return (way[kind] ??= new RowStamp(draftTransaction(markedDraft(kind, currency)), options));
 }
 
-function markedDraft(kind: number): TransactionDraft {
+function markedDraft(kind: number, currency: string | null): TransactionDraft {
   const common = {
     transactionId: marker('id'),
     account: MARKED_ACCOUNT,
-    amount: marker<number>('amount'),
-    isoCurrency: marker('currency'),
+    amount: MARKED_AMOUNT,
+    isoCurrency: currency,
     date: marker('date'),
     authorizedDate: marker('authorizedDate'),
-    authorizedDatetime: marker('authorizedDatetime'),
-    originalDescription: marker('description'),
-    confidence: marker<TransactionDraft['confidence']>('confidence'),
-    checkNumber: marker('check'),
   };
   if (kind >= FIRST_MOVEMENT) {
-    const { category } = MOVEMENTS[MOVEMENT_NAMES[kind - FIRST_MOVEMENT] ?? 'rent'];
-    return { ...common, name: marker('name'), category, channel: 'other', pending: false };
+    const chosen = MOVEMENT_NAMES[kind - FIRST_MOVEMENT] ?? 'rent';
+    const { name: plain, category } = MOVEMENTS[chosen];
+    const name = chosen === 'check' ? `${plain} ${marker('check')}` : plain;
+    return {
+      ...common,
+      name,
+      originalDescription: `${name.toUpperCase()} ${marker('shortReference')}`,
+      category,
+      confidence: 'MEDIUM',
+      channel: 'other',
+      checkNumber: chosen === 'check' ? marker('check') : null,
+      pending: false,
+    };
   }
   const place = PLACES[kind % (NO_PLACE + 1)];
   const variant = Math.floor(kind / (NO_PLACE + 1));
-  const merchant = MERCHANTS[variant >> 2];
+  const merchant = MERCHANTS[Math.floor(variant / VARIANTS)];
   if (!merchant) throw new Error(`there is no kind ${kind} of seeded transactions`);
+  const refund = (variant & REFUND) > 0;
+  const pending = (variant & PENDING) > 0;
   return {
     ...common,
-    name: variant & 2 ? `${merchant.name} Refund` : merchant.name,
+    authorizedDatetime: variant & TIMED ? `${marker('authorizedDate')}T${marker('time')}:00Z` : null,
+    name: refund ? `${merchant.name} Refund` : merchant.name,
+    originalDescription: [
+      pending ? 'PENDING' : refund ? 'RETURN' : 'POS PURCHASE',
+      `${merchant.statement} #${marker('store')}`,
+      place ? `${place.city.toUpperCase()} ${place.region}` : 'WEB',
+      marker('reference'),
+    ].join(' '),
     category: merchant.category,
+    confidence: variant & SURE ? 'VERY_HIGH' : 'HIGH',
     channel: merchant.channel,
-    pending: (variant & 1) === 1,
+    pending,
     merchant,
     place: place ? { at: place, store: marker('store') } : null,
   };

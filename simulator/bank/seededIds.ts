@@ -1,12 +1,9 @@
+import { plaidId } from '../ids.js';
 import { keyWords, randomKey } from '../random.js';
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const BASE = ALPHABET.length;
-/** All texts of two characters, by number. */
-const PAIRS = Array.from(
-  { length: BASE * BASE },
-  (_, n) => `${ALPHABET.charAt(Math.floor(n / BASE))}${ALPHABET.charAt(n % BASE)}`,
-);
+const CODES = Uint8Array.from(Buffer.from(ALPHABET));
 /** A number of 32 bits takes six characters. */
 const WORD = 6;
 const ID_LENGTH = 37;
@@ -28,10 +25,14 @@ function unmix(value: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-function wordText(value: number): string {
-  const high = Math.floor(value / (BASE * BASE * BASE * BASE));
-  const middle = Math.floor(value / (BASE * BASE)) % (BASE * BASE);
-  return `${PAIRS[high] ?? ''}${PAIRS[middle] ?? ''}${PAIRS[value % (BASE * BASE)] ?? ''}`;
+/** Six characters. */
+function writeWord(value: number, target: Uint8Array, at: number): void {
+  let rest = value;
+  for (let k = WORD - 1; k >= 0; k -= 1) {
+    const higher = Math.floor(rest / BASE);
+    target[at + k] = CODES[rest - higher * BASE] ?? 0;
+    rest = higher;
+  }
 }
 
 /**
@@ -48,16 +49,20 @@ export class SeededIds {
     const [first = 0, second = 0] = keyWords(randomKey(itemId, 'transactions'));
     this.first = first;
     this.second = second;
-    const words = keyWords(randomKey(itemId, 'transactions', 'tail'));
-    const more = keyWords(randomKey(itemId, 'transactions', 'more'));
-    this.tail = [...words, ...more]
-      .map((word) => wordText(word >>> 0))
-      .join('')
-      .slice(0, ID_LENGTH - 2 * WORD);
+    this.tail = plaidId(itemId, 'transactions').slice(0, ID_LENGTH - 2 * WORD);
+  }
+
+  /** Writes an id, of 37 characters. */
+  write(n: number, target: Uint8Array, at: number): void {
+    writeWord(mix(n ^ this.first), target, at);
+    writeWord(mix(n ^ this.second), target, at + WORD);
+    for (let k = 0; k < this.tail.length; k += 1) target[at + 2 * WORD + k] = this.tail.charCodeAt(k);
   }
 
   id(n: number): string {
-    return `${wordText(mix(n ^ this.first))}${wordText(mix(n ^ this.second))}${this.tail}`;
+    const bytes = Buffer.alloc(ID_LENGTH);
+    this.write(n, bytes, 0);
+    return bytes.toString('latin1');
   }
 
   /** The number below `count` that this is the id of; -1 when there is none. */

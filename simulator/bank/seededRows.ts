@@ -1,9 +1,9 @@
 import { addDays } from '../calendar.js';
 import { keyWords, Random, randomKey } from '../random.js';
 import type { WireAccount } from '../wire.js';
-import { ROW_START, type RenderOptions, type Row } from './row.js';
-import { fillTemplate } from './rowTemplate.js';
-import { seededContent, seededTemplate, type AccountKind, type SeededContent } from './seededContent.js';
+import { MOST_SEEDED_BYTES, type RenderOptions, type Row, type SeededSource } from './row.js';
+import { StampValues } from './rowStamp.js';
+import { seededContent, seededStamp, type AccountKind } from './seededContent.js';
 import { SeededIds } from './seededIds.js';
 import { coversTransactions } from './seededTransactions.js';
 
@@ -17,8 +17,7 @@ const PENDING_DAYS = 3;
 export interface SeededAccount {
   id: string;
   kind: AccountKind;
-  /** JSON text. */
-  currency: string;
+  currency: string | null;
   weight: number;
 }
 
@@ -49,7 +48,7 @@ export function seededPlan(request: {
     accounts: accounts.map((account) => ({
       id: account.account_id,
       kind: account.type === 'credit' ? 'credit' : account.subtype === 'savings' ? 'savings' : 'other',
-      currency: JSON.stringify(account.balances.iso_currency_code),
+      currency: account.balances.iso_currency_code,
       weight: accountWeight(account),
     })),
     to: request.to,
@@ -66,6 +65,13 @@ function accountWeight(account: WireAccount): number {
 
 /** One for all rows: each begins it anew. */
 const random = new Random('rows');
+const values = new StampValues();
+const AT = {
+  id: StampValues.at('id'),
+  account: StampValues.at('account'),
+  date: StampValues.at('date'),
+  authorizedDate: StampValues.at('authorizedDate'),
+};
 
 /**
  * An Item's seeded transactions, numbered from the oldest date to the newest. Nothing is stored: each follows from the plan, the
@@ -127,28 +133,16 @@ export class SeededRows {
     return low;
   }
 
-  json(n: number, options: RenderOptions): string {
-    const { kind, values } = this.content(n);
-    return fillTemplate(seededTemplate(kind, options), values);
-  }
-
-  /** The bank's own text as JSON. */
-  description(n: number): string {
-    return this.content(n).values.description;
-  }
-
-  private content(n: number): SeededContent {
+  /** Writes a row's JSON; answers where it ends. */
+  write(n: number, target: Uint8Array, at: number, options: RenderOptions): number {
     const account = this.begin(n);
     const age = this.age(n);
-    const authorizedDate = daysBefore(this.plan.to, age + random.integer(0, AUTHORIZED_BEFORE));
-    const content = seededContent(random, account.kind, this.isNewest(n), authorizedDate);
-    const { values } = content;
-    values.id = `"${this.id(n)}"`;
-    values.account = `"${account.id}"`;
-    values.authorizedDate = `"${authorizedDate}"`;
-    values.date = `"${daysBefore(this.plan.to, age)}"`;
-    values.currency = account.currency;
-    return content;
+    values.put(AT.date, daysBefore(this.plan.to, age));
+    values.put(AT.authorizedDate, daysBefore(this.plan.to, age + random.integer(0, AUTHORIZED_BEFORE)));
+    values.put(AT.account, account.id);
+    this.ids.write(n, values.bytes, AT.id);
+    const kind = seededContent(random, account.kind, this.isNewest(n), values);
+    return seededStamp(kind, account.currency, options).write(values, target, at);
   }
 
   private isNewest(n: number): boolean {
@@ -170,7 +164,7 @@ export class SeededRows {
   }
 }
 
-class SeededRow implements Row {
+class SeededRow implements Row, SeededSource {
   constructor(
     private readonly rows: SeededRows,
     readonly n: number,
@@ -193,19 +187,21 @@ class SeededRow implements Row {
   }
 
   get bytes(): Buffer {
-    return Buffer.from(`,${this.json({ originalDescription: true, categoryVersion: 'v2' })}`);
+    const bytes = Buffer.alloc(MOST_SEEDED_BYTES, ',');
+    return bytes.subarray(0, this.write(bytes, 1, { originalDescription: true, categoryVersion: 'v2' }));
   }
 
+  /** Nothing in the bank's own text of a seeded row needs escaping, a quote least of all. */
   get othersAt(): number {
-    return ROW_START.length + Buffer.byteLength(this.rows.description(this.n)) + 1;
+    return this.bytes.indexOf('","') + 2;
   }
 
-  get seeded(): this {
+  get seeded(): SeededSource {
     return this;
   }
 
-  json(options: RenderOptions): string {
-    return this.rows.json(this.n, options);
+  write(target: Uint8Array, at: number, options: RenderOptions): number {
+    return this.rows.write(this.n, target, at, options);
   }
 }
 

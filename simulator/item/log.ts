@@ -1,5 +1,6 @@
 import { renderRows, type RenderOptions, type Row } from '../bank/row.js';
 import type { SeededRows } from '../bank/seededRows.js';
+import type { JsonPart } from '../jsonParts.js';
 import type { WireRemoved } from '../wire.js';
 import { RecentLists } from './recentLists.js';
 
@@ -263,7 +264,7 @@ function wasLiveBefore(entry: LogEntry, position: number): boolean {
 export function renderChanges(
   changes: readonly Change[],
   options: RenderOptions,
-): Record<Change['kind'], Buffer[]> {
+): Record<Change['kind'], JsonPart[]> {
   const rows: Record<'added' | 'modified', Row[]> = { added: [], modified: [] };
   const removed: WireRemoved[] = [];
   for (const change of changes) {
