@@ -7,6 +7,7 @@ import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
+import { overviewRoutes } from './overview/overviewRoutes.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
@@ -69,6 +70,7 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
   ]) {
     routes(app, world);
   }
+  overviewRoutes(app, world);
   app.register(async (controls) => {
     answerControlErrors(controls);
     for (const routes of [worldControls, itemControls, webhookControls, faultControls, linkControls]) {

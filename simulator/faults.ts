@@ -49,6 +49,16 @@ export class Faults {
     return id;
   }
 
+  /** Faults that may still strike; `left: null` is without end. */
+  list() {
+    return this.active.map(({ id, match, fault, left }) => ({
+      fault_id: id,
+      match,
+      kind: fault.kind,
+      left: left === Infinity ? null : left,
+    }));
+  }
+
   /** The faults that strike this call. */
   strike(path: string, itemId: string | null): Fault[] {
     if (this.active.length === 0) return [];

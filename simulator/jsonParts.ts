@@ -14,7 +14,7 @@ function size(part: JsonPart): number {
 /** All parts one behind the other. */
 export function joinParts(
   parts: readonly JsonPart[],
-  take: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+  take: (bytes: number) => Buffer = (bytes) => Buffer.allocUnsafeSlow(bytes),
 ): Buffer {
   const target = take(parts.reduce((sum, part) => sum + size(part), 0));
   let end = 0;

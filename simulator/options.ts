@@ -9,6 +9,8 @@ export interface SimulatorOptions {
   host: string;
   /** File that keeps the world over a restart; `null`: nothing is kept. */
   state: string | null;
+  /** File with an exported world to begin with; it replaces what `state` has kept. */
+  import: string | null;
   transactionsPerItem: number;
   institutions: number;
   /** Real time added to each answer. */
@@ -32,6 +34,7 @@ export const DEFAULT_OPTIONS: SimulatorOptions = {
   port: 0,
   host: '127.0.0.1',
   state: null,
+  import: null,
   transactionsPerItem: 1_500,
   institutions: 300,
   latencyMs: 0,
@@ -51,6 +54,7 @@ export const USAGE = `Plaid simulator
   --port N                     port to listen on (0 or absent: a free one)
   --host ADDRESS               default 127.0.0.1
   --state FILE                 keep world, keys, clock and pending webhooks in this file
+  --import FILE                begin with a world that GET /_sim/world has exported
   --transactions-per-item N    default 1500
   --institutions N             how many institutions there are, default 300
   --latency-ms N               added to every answer
@@ -81,6 +85,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
         port: { type: 'string' },
         host: { type: 'string' },
         state: { type: 'string' },
+        import: { type: 'string' },
         'transactions-per-item': { type: 'string' },
         institutions: { type: 'string' },
         'latency-ms': { type: 'string' },
@@ -128,6 +133,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
     port: number('port', values.port, defaults.port),
     host: values.host ?? defaults.host,
     state: values.state ?? null,
+    import: values.import ?? null,
     transactionsPerItem: number(
       'transactions-per-item',
       values['transactions-per-item'],

@@ -35,10 +35,13 @@ export class BankRows {
     else this.altered.set(n, row);
   }
 
-  delete(id: string): void {
+  /** `false`: it had none of this id. */
+  delete(id: string): boolean {
     const n = this.seeded?.number(id) ?? -1;
-    if (n < 0) this.others.delete(id);
-    else this.altered.set(n, null);
+    if (n < 0) return this.others.delete(id);
+    if (this.altered.get(n) === null) return false;
+    this.altered.set(n, null);
+    return true;
   }
 
   *values(): Generator<Row> {
