@@ -49,7 +49,9 @@ export const DEFAULT_OPTIONS: SimulatorOptions = {
   loginExpiresAfterDays: 0,
 };
 
-export const USAGE = `Plaid simulator
+export const USAGE = `A Plaid to develop and test against: give a Plaid client its URL and any client id and secret.
+
+plaid-simulator [options]
 
   --port N                     port to listen on (0 or absent: a free one)
   --host ADDRESS               default 127.0.0.1
@@ -67,14 +69,15 @@ export const USAGE = `Plaid simulator
   --initial-after-ms N         simulated time until INITIAL_UPDATE, default 10000
   --historical-after-ms N      simulated time until HISTORICAL_UPDATE, default 60000
   --login-expires-after-days N as Plaid's sandbox does after 30; default 0 (never)
+  --version
   --help
 `;
 
 /** Command-line arguments that make no sense; the message lists all of them. */
 export class BadOptions extends Error {}
 
-/** Parses the command line; `null` when help was asked for. */
-export function parseOptions(args: readonly string[]): SimulatorOptions | null {
+/** Parses the command line; or what was asked about the program instead. */
+export function parseOptions(args: readonly string[]): SimulatorOptions | 'help' | 'version' {
   let values;
   try {
     ({ values } = parseArgs({
@@ -98,13 +101,15 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
         'initial-after-ms': { type: 'string' },
         'historical-after-ms': { type: 'string' },
         'login-expires-after-days': { type: 'string' },
+        version: { type: 'boolean' },
         help: { type: 'boolean' },
       },
     }));
   } catch (error) {
     throw new BadOptions(error instanceof Error ? error.message : String(error));
   }
-  if (values.help) return null;
+  if (values.help) return 'help';
+  if (values.version) return 'version';
   const bad: string[] = [];
   const number = (name: string, text: string | undefined, fallback: number, whole = true): number => {
     if (text === undefined) return fallback;

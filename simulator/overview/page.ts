@@ -162,7 +162,7 @@ function itemRow(world: World, item: Item): Html {
   return html`<tr class="${kind}">
     <td title="${item.id}"><code>${item.id.slice(0, 12)}…</code></td>
     <td>${institutionName(world, facts.institutionId)}</td>
-    <td>${facts.username}</td>
+    <td class="wide">${facts.username}</td>
     <td>${facts.exchanged ? facts.phase : 'not exchanged'}</td>
     <td><b>${state}</b></td>
     <td class="number">${item.log.delta(0, null).length} / ${item.bank.size}</td>
@@ -201,9 +201,9 @@ function webhookRow(delivery: Delivery): Html {
     <td><code>${delivery.id}</code></td>
     <td>${delivery.webhookType} <b>${delivery.webhookCode}</b></td>
     <td title="${delivery.itemId}"><code>${delivery.itemId?.slice(0, 12) ?? ''}</code></td>
-    <td>${delivery.url}</td>
+    <td class="wide">${delivery.url}</td>
     <td><b>${delivery.state}</b> ${last}</td>
     <td class="number">${delivery.attempts.length}</td>
-    <td>${answers}</td>
+    <td class="wide">${answers}</td>
   </tr>`;
 }

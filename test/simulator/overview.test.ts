@@ -25,7 +25,7 @@ describe('the overview', () => {
     });
     await rig.control('POST', '/_sim/faults', { match: { path: '/<u>' }, fault: { status: 500 } });
     const { text, headers } = await page('?q=%22%3E%3Cscript%3E');
-    for (const raw of ['<script>alert', '<img', '<b>&lt;', '</td><i>', '/<u>', '"><script>'])
+    for (const raw of ['<script>alert', '<img', '</td><i>', '/<u>', '"><script>'])
       expect(text).not.toContain(raw);
     const all = (await page()).text;
     for (const raw of ['<script>alert', '<img', '</td><i>', '/<u>']) expect(all).not.toContain(raw);
@@ -34,7 +34,7 @@ describe('the overview', () => {
     const policy = headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'none'");
     expect(policy).not.toContain('unsafe');
-    expect(text).not.toMatch(/ on[a-z]+=|style=|<script(?! type="module" src="\/_sim)/);
+    expect(text).not.toMatch(/<[a-z]+[^>]* (on[a-z]+|style)=|<script(?! type="module" src="\/_sim)/);
     for (const [file, type] of [
       ['overview.js', 'text/javascript'],
       ['overview.css', 'text/css'],
