@@ -32,7 +32,7 @@ export interface Row {
   readonly seeded?: SeededSource;
 }
 
-export const ROW_START = ',{"original_description":';
+const ROW_START = ',{"original_description":';
 
 /** A row that is kept as the bytes it is sent as: a page is a concatenation of these. */
 export function rowOf({ transaction, originalDescription }: BankTransaction): Row {
