@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { byId, Rig } from './rig.js';
+import { byId, Rig, until } from './rig.js';
 
 /** Seeded transactions are not stored: what a client sees must not tell. */
 describe('seeded transactions', () => {
@@ -117,6 +118,54 @@ describe('seeded transactions', () => {
       }),
       { numRuns: 10 },
     );
+  });
+
+  it('reach a reader who takes his time unharmed, whatever others read meanwhile', async () => {
+    const large = await Rig.start({ transactionsPerItem: 500 });
+    const items: { accessToken: string; rows: unknown[] }[] = [];
+    for (let n = 0; n < 12; n += 1) {
+      const { itemId, accessToken } = await large.link({ username: `reader_${n}` });
+      await large.control('POST', `/_sim/items/${itemId}/advance`, { to: 'historical' });
+      items.push({ accessToken, rows: (await large.truth(itemId)).transactions });
+    }
+    // More than the system's own buffers hold: what it has not taken yet waits in the simulator.
+    const { hostname, port } = new URL(large.url);
+    const slow = connect(Number(port), hostname);
+    slow.pause();
+    for (const { accessToken } of items) {
+      const body = JSON.stringify({
+        access_token: accessToken,
+        count: 500,
+        options: { include_original_description: true },
+      });
+      slow.write(
+        `POST /transactions/sync HTTP/1.1\r\nhost: s\r\nplaid-client-id: c\r\nplaid-secret: s\r\n` +
+          `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      );
+    }
+    for (const { accessToken, rows } of [...items].reverse()) {
+      expect((await large.run(accessToken)).added).toEqual(rows);
+    }
+    const chunks: Buffer[] = [];
+    slow.on('data', (chunk: Buffer) => chunks.push(chunk)).resume();
+    const answers = () =>
+      Buffer.concat(chunks)
+        .toString()
+        .split(/HTTP\/1\.1 200 OK\r\n[^{]*\r\n\r\n/);
+    await until(
+      () =>
+        (
+          Buffer.concat(chunks)
+            .toString()
+            .match(/"request_id":"/g) ?? []
+        ).length === items.length,
+    );
+    const pages = answers()
+      .slice(1)
+      .map((text) => JSON.parse(text) as { added: unknown[] });
+    expect(pages.map(({ added }) => added)).toEqual(items.map(({ rows }) => rows));
+    slow.destroy();
+    await large.close();
   });
 
   it('take a line of the state file, not a line each; what was changed is kept', async () => {
