@@ -10,6 +10,7 @@ import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { linkPages } from './link/linkPages.js';
+import { overviewRoutes } from './overview/overviewRoutes.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { applicationRoutes } from './routes/applicationRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
@@ -82,6 +83,7 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
   ]) {
     routes(app, world);
   }
+  overviewRoutes(app, world);
   app.register(async (controls) => {
     answerControlErrors(controls);
     for (const routes of [

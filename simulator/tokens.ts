@@ -56,11 +56,3 @@ export interface HostedLink {
   /** Gets the LINK webhooks, in update mode too, where `LinkToken.webhook` is not set. */
   webhook: string | null;
 }
-
-/** What tokens of an older state file do not have. */
-export const PLAIN_LINK = {
-  accountFilters: null,
-  accountSelection: false,
-  institutionId: null,
-  hostedLink: null,
-} as const;

@@ -142,6 +142,18 @@ export class World {
     this.keeper.reset();
   }
 
+  /**
+   * Another world's seed, time and keys in an otherwise empty one. Simulated time goes on from that world's moment. Keys that are
+   * none throw before anything has changed.
+   */
+  replace({ seed, issued, clock, keys }: SavedWorld): void {
+    this.keys.restore(keys);
+    this.reset(seed, clock.scale);
+    this.ids = new IdFactory(seed, issued);
+    this.clock.restart({ simBase: clock.simBase, scale: clock.scale });
+    this.keeper.world();
+  }
+
   async close(): Promise<void> {
     await this.schedule.close();
     this.deliveries.close();

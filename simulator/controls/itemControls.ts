@@ -1,8 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { civilDate, instant } from '../calendar.js';
+import { isKnownCode } from '../errors.js';
 import { changeBank, ImpossibleChange } from '../item/bankChanges.js';
-import { finishHistorical, finishInitial, readSilently, repairItem, runUpdate } from '../item/lifecycle.js';
+import {
+  failItem,
+  finishHistorical,
+  finishInitial,
+  readSilently,
+  repairItem,
+  runUpdate,
+} from '../item/lifecycle.js';
 import { renderTruth } from '../item/truth.js';
 import { civilDateField } from '../validation.js';
 import type { World } from '../world.js';
@@ -85,6 +93,19 @@ export function itemControls(app: FastifyInstance, world: World): void {
     repairItem(world, item, webhook ?? false);
     await world.keeper.saved();
     return { item_id: item.id, phase: item.facts.phase };
+  });
+
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/break', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { error_code } = controlBody(
+      z.strictObject({ error_code: z.string().default('ITEM_LOGIN_REQUIRED') }),
+      request.body,
+    );
+    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+    if (!isKnownCode(error_code)) throw new ControlError(400, `error_code: ${error_code} is not known`);
+    failItem(world, item, error_code);
+    await world.keeper.saved();
+    return { item_id: item.id, error_code };
   });
 
   app.post<{ Params: ItemParams }>('/_sim/items/:item_id/transactions', async (request) => {

@@ -4,7 +4,7 @@ import { customAccounts, defaultAccounts, type Holder } from '../bank/openAccoun
 import { customTransactionRow, parseCustomUser, type CustomUser } from '../bank/customUser.js';
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
-import { coversTransactions, seededTransactions } from '../bank/seededTransactions.js';
+import { SeededRows, seededPlan, type SeededPlan } from '../bank/seededRows.js';
 import { plaidId } from '../ids.js';
 import { Random } from '../random.js';
 import type { BankAccount } from '../bank/account.js';
@@ -84,6 +84,22 @@ export function createItem(world: World, login: Login): Item {
   const accounts = user.accounts.filter(isShared);
   const others = user.accounts.filter((account) => !isShared(account));
   const now = world.clock.now();
+  const today = civilDate(now);
+  /** Where a custom user's file lists transactions, none are made up. */
+  const planFor = (wanted: readonly BankAccount[]): SeededPlan | null =>
+    seededPlan({
+      scope: [holder.seed, user.custom?.seed ?? '', holder.institution.id, holder.username],
+      accounts: user.accounts
+        .filter(
+          (known, index) =>
+            wanted.includes(known) && user.custom?.accounts[index]?.transactions === undefined,
+        )
+        .map(({ account }) => account),
+      to: today,
+      // Without Transactions it is not yet said how far back they will be asked for.
+      days: login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
+      count: world.options.transactionsPerItem,
+    });
   const item = new Item(
     {
       itemId,
@@ -126,6 +142,7 @@ export function createItem(world: World, login: Login): Item {
       withheld: [],
     },
     accounts,
+    model ? null : planFor(accounts),
   );
   if (model) {
     const unseen = new Set(others.map(({ account }) => account.account_id));
@@ -133,8 +150,15 @@ export function createItem(world: World, login: Login): Item {
     for (const row of rows) if (!unseen.has(row.accountId)) item.put(row);
     item.facts.withheld = rows.filter(({ accountId }) => unseen.has(accountId)).map(parseRow);
   } else {
-    for (const row of bankData(world, item, user, accounts, itemId)) item.put(rowOf(row));
-    item.facts.withheld = bankData(world, item, user, others, `${itemId}/others`);
+    for (const row of listedTransactions(item, user, accounts, today)) item.put(rowOf(row));
+    const plan = planFor(others);
+    const seeded = plan && new SeededRows(plan, `${itemId}/others`);
+    item.facts.withheld = [
+      ...listedTransactions(item, user, others, today),
+      ...Array.from({ length: seeded?.count ?? 0 }, (_, n) => seeded?.row(n) ?? [])
+        .flat()
+        .map(parseRow),
+    ];
   }
   item.unread.clear();
   world.add(item);
@@ -178,35 +202,18 @@ function rowsAlike(model: Item, item: Item, accounts: readonly BankAccount[]): R
     .map((row) => translateRow(row, model.facts.idKey, item.facts.idKey));
 }
 
-/** What the bank has booked on these accounts of a user; `ids` is what the ids of generated rows follow from. */
-function bankData(
-  world: World,
+/** What a custom user's file lists of these accounts, as the bank has it. */
+function listedTransactions(
   item: Item,
-  { holder, custom, accounts }: BankUser,
+  { custom, accounts }: BankUser,
   wanted: readonly BankAccount[],
-  ids: string,
+  today: string,
 ): BankTransaction[] {
-  const today = civilDate(world.clock.now());
-  const listed: BankTransaction[] = [];
-  const unlisted: BankAccount[] = [];
-  accounts.forEach((account, index) => {
-    if (!wanted.includes(account)) return;
-    const list = custom?.accounts[index]?.transactions;
-    if (!list) unlisted.push(account);
-    list?.forEach((transaction, n) =>
-      listed.push(
-        customTransactionRow(transaction, account.account, today, plaidId(item.id, 'custom', index, n)),
-      ),
-    );
-  });
-  const seeded = seededTransactions({
-    scope: [holder.seed, custom?.seed ?? '', holder.institution.id, holder.username],
-    itemId: ids,
-    accounts: unlisted.map(({ account }) => account).filter(coversTransactions),
-    to: today,
-    // Without Transactions it is not yet said how far back they will be asked for.
-    days: item.hasProduct('transactions') ? item.facts.daysRequested : MOST_DAYS,
-    count: world.options.transactionsPerItem,
-  });
-  return [...listed, ...seeded];
+  return accounts.flatMap((known, index) =>
+    wanted.includes(known)
+      ? (custom?.accounts[index]?.transactions ?? []).map((transaction, n) =>
+          customTransactionRow(transaction, known.account, today, plaidId(item.id, 'custom', index, n)),
+        )
+      : [],
+  );
 }

@@ -1,9 +1,11 @@
 import type { BankAccount } from '../bank/account.js';
 import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
+import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
+import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './connections.js';
 import type { Scopes } from './scopes.js';
-import { ItemLog, type LogEntry } from './log.js';
+import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 
 export type Product = WireItem['products'][number];
 
@@ -105,15 +107,22 @@ export interface ItemFacts {
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
 export type RowEvent =
-  { kind: 'put'; row: Row } | { kind: 'taken'; id: string } | { kind: 'told'; entry: LogEntry };
+  | { kind: 'put'; row: Row }
+  | { kind: 'taken'; id: string }
+  | { kind: 'told'; entry: LogEntry }
+  | { kind: 'span'; span: LogSpan };
 
 /** A user's connection to an institution for one application. */
 export class Item {
-  /** Everything that happened to the Item's rows, in order: what a state file keeps. */
+  /** Everything that happened to the Item's rows, in order: what a state file keeps. Seeded rows were there from the start. */
   readonly story: RowEvent[] = [];
+  /** What the bank has from the start without anybody storing it. */
+  readonly seeded: SeededRows | null;
   /** Plaid's copy. */
-  readonly log = new ItemLog((entry) => this.story.push({ kind: 'told', entry }));
-  private readonly atBank = new Map<string, Row>();
+  readonly log: ItemLog;
+  /** The bank's own data, which Plaid's copy follows at each update. */
+  readonly bank: Omit<BankRows, 'set' | 'delete'>;
+  private readonly atBank: BankRows;
   /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
   readonly unread = new Set<string>();
   /** The other Items of the same login; none before the Item is part of a world. */
@@ -122,17 +131,19 @@ export class Item {
   constructor(
     readonly facts: ItemFacts,
     public accounts: BankAccount[],
+    seeded: SeededPlan | null = null,
   ) {
+    this.seeded = seeded && new SeededRows(seeded, facts.itemId);
+    this.atBank = new BankRows(this.seeded);
+    this.bank = this.atBank;
+    this.log = new ItemLog(this.seeded, (step) =>
+      this.story.push('count' in step ? { kind: 'span', span: step } : { kind: 'told', entry: step }),
+    );
     this.refreshHidden();
   }
 
   get id(): string {
     return this.facts.itemId;
-  }
-
-  /** The bank's own data, which Plaid's copy follows at each update. */
-  get bank(): ReadonlyMap<string, Row> {
-    return this.atBank;
   }
 
   /** From now on what the bank books for this Item it books for these, too. */
@@ -162,7 +173,7 @@ export class Item {
       this.facts.withheld = [...this.facts.withheld.filter((held) => idOf(held) !== row.id), parseRow(row)];
       return;
     }
-    this.atBank.set(row.id, row);
+    this.atBank.set(row);
     this.story.push({ kind: 'put', row });
     this.touch(row.id);
   }

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { PlaidApiError } from '../errors.js';
 import type { Fault } from '../faults.js';
 import { requestId } from '../ids.js';
+import { AnswerBuffers, type JsonPart } from '../jsonParts.js';
 import type { Item } from '../item/item.js';
 import { parseBody } from '../validation.js';
 import type { World } from '../world.js';
@@ -11,7 +12,7 @@ import type { World } from '../world.js';
 /** JSON of an answer in parts, without `request_id` and the closing brace, for answers that are too large to build as objects. */
 export class RawAnswer {
   constructor(
-    readonly json: readonly Buffer[],
+    readonly json: readonly JsonPart[],
     /** Runs when the answer has reached the client whole. */
     readonly afterSent: () => void = () => undefined,
     /** Runs right after the work, whatever becomes of the answer. */
@@ -28,6 +29,8 @@ export interface Caller {
   /** Where the caller reaches this simulator. */
   origin: string;
 }
+
+const buffers = new AnswerBuffers();
 
 type Body = Record<string, unknown>;
 
@@ -75,9 +78,10 @@ export function plaidEndpoint<T extends z.ZodType>(
       if (endpoint.durable) await world.keeper.saved();
       if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return hangUp(reply);
       const text = raw
-        ? Buffer.concat([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
+        ? buffers.join([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
         : JSON.stringify({ ...answer, request_id: id });
       if (raw) reply.raw.once('finish', raw.afterSent);
+      if (typeof text !== 'string') reply.raw.once('finish', () => buffers.sent(text));
       return send(reply, 200, text, faults, raw);
     } catch (error) {
       if (!(error instanceof PlaidApiError)) throw error;
