@@ -62,5 +62,5 @@ function swapAccount(item: Item, oldId: string, newId: string, now: string): voi
   );
   facts.withdrawn = facts.withdrawn.map((id) => (id === oldId ? newId : id));
   facts.offered = facts.offered.map((offer) => ({ ...offer, bankAccount: renewed(offer.bankAccount) }));
-  facts.withheld = facts.withheld.filter(({ transaction }) => transaction.account_id !== oldId);
+  item.withheld.forget(oldId);
 }

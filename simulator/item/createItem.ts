@@ -4,7 +4,7 @@ import { customAccounts, defaultAccounts, type Holder } from '../bank/openAccoun
 import { customTransactionRow, parseCustomUser, type CustomUser } from '../bank/customUser.js';
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
-import { SeededRows, seededPlan, type SeededPlan } from '../bank/seededRows.js';
+import { seededPlan, type SeededPlan } from '../bank/seededRows.js';
 import { plaidId } from '../ids.js';
 import { Random } from '../random.js';
 import type { BankAccount } from '../bank/account.js';
@@ -100,6 +100,13 @@ export function createItem(world: World, login: Login): Item {
       days: login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
       count: world.options.transactionsPerItem,
     });
+  // Another application's Item has rows of all accounts; what this one's does not see waits.
+  const alike = model ? rowsAlike(model, user) : [];
+  const isOther = (row: Row) => others.some(({ account }) => account.account_id === row.accountId);
+  const seen = model
+    ? alike.filter((row) => !isOther(row))
+    : listedTransactions(user, accounts, today).map(rowOf);
+  const unseen = model ? alike.filter(isOther).map(parseRow) : listedTransactions(user, others, today);
   const item = new Item(
     {
       itemId,
@@ -139,27 +146,12 @@ export function createItem(world: World, login: Login): Item {
       // The user was shown them and did not choose them: Plaid has nothing to tell of them.
       offered: others.map((bankAccount) => ({ bankAccount, announced: true })),
       withdrawn: [],
-      withheld: [],
+      withheld: { rows: unseen, plan: model ? null : planFor(others), gone: [], settled: [] },
     },
     accounts,
     model ? null : planFor(accounts),
   );
-  if (model) {
-    const unseen = new Set(others.map(({ account }) => account.account_id));
-    const rows = rowsAlike(model, item, user.accounts);
-    for (const row of rows) if (!unseen.has(row.accountId)) item.put(row);
-    item.facts.withheld = rows.filter(({ accountId }) => unseen.has(accountId)).map(parseRow);
-  } else {
-    for (const row of listedTransactions(item, user, accounts, today)) item.put(rowOf(row));
-    const plan = planFor(others);
-    const seeded = plan && new SeededRows(plan, `${itemId}/others`);
-    item.facts.withheld = [
-      ...listedTransactions(item, user, others, today),
-      ...Array.from({ length: seeded?.count ?? 0 }, (_, n) => seeded?.row(n) ?? [])
-        .flat()
-        .map(parseRow),
-    ];
-  }
+  for (const row of seen) item.put(row);
   item.unread.clear();
   world.add(item);
   world.keeper.world();
@@ -192,27 +184,26 @@ function accountsAlike(world: World, model: Item, itemId: string, idKey: string 
   });
 }
 
-/** What the bank has booked on these accounts, as another application's Item of the login has it. */
-function rowsAlike(model: Item, item: Item, accounts: readonly BankAccount[]): Row[] {
+/** What the bank has booked, as another application's Item of the login has it, for the user's accounts. */
+function rowsAlike(model: Item, { accounts, idKey }: BankUser): Row[] {
   const wanted = new Set(
-    accounts.map(({ account }) => translateId(account.account_id, item.facts.idKey, model.facts.idKey)),
+    accounts.map(({ account }) => translateId(account.account_id, idKey, model.facts.idKey)),
   );
-  return [...model.bank.values(), ...model.facts.withheld.map(rowOf)]
+  return [...model.bank.values(), ...model.withheld.values()]
     .filter(({ accountId }) => wanted.has(accountId))
-    .map((row) => translateRow(row, model.facts.idKey, item.facts.idKey));
+    .map((row) => translateRow(row, model.facts.idKey, idKey));
 }
 
 /** What a custom user's file lists of these accounts, as the bank has it. */
 function listedTransactions(
-  item: Item,
-  { custom, accounts }: BankUser,
+  { holder, custom, accounts }: BankUser,
   wanted: readonly BankAccount[],
   today: string,
 ): BankTransaction[] {
   return accounts.flatMap((known, index) =>
     wanted.includes(known)
       ? (custom?.accounts[index]?.transactions ?? []).map((transaction, n) =>
-          customTransactionRow(transaction, known.account, today, plaidId(item.id, 'custom', index, n)),
+          customTransactionRow(transaction, known.account, today, plaidId(holder.itemId, 'custom', index, n)),
         )
       : [],
   );

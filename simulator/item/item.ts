@@ -1,11 +1,12 @@
 import type { BankAccount } from '../bank/account.js';
-import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
+import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
 import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './connections.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
+import { WithheldRows, type Withheld } from './withheldRows.js';
 
 export type Product = WireItem['products'][number];
 
@@ -102,7 +103,7 @@ export interface ItemFacts {
   /** Ids of accounts that are open at the bank and were taken from the application; to it they look closed. */
   withdrawn: string[];
   /** Transactions of accounts that the application does not see. */
-  withheld: BankTransaction[];
+  withheld: Withheld;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -123,6 +124,8 @@ export class Item {
   /** The bank's own data, which Plaid's copy follows at each update. */
   readonly bank: Omit<BankRows, 'set' | 'delete'>;
   private readonly atBank: BankRows;
+  /** What the bank has booked on accounts that the application does not see. */
+  readonly withheld: WithheldRows;
   /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
   readonly unread = new Set<string>();
   /** The other Items of the same login; none before the Item is part of a world. */
@@ -136,6 +139,7 @@ export class Item {
     this.seeded = seeded && new SeededRows(seeded, facts.itemId);
     this.atBank = new BankRows(this.seeded);
     this.bank = this.atBank;
+    this.withheld = new WithheldRows(facts.withheld, facts.itemId);
     this.log = new ItemLog(this.seeded, (step) =>
       this.story.push('count' in step ? { kind: 'span', span: step } : { kind: 'told', entry: step }),
     );
@@ -169,10 +173,7 @@ export class Item {
 
   /** Books for this Item alone. What is of an account that the application does not see waits until it does. */
   book(row: Row): void {
-    if (this.others && this.isWithheld(row.accountId)) {
-      this.facts.withheld = [...this.facts.withheld.filter((held) => idOf(held) !== row.id), parseRow(row)];
-      return;
-    }
+    if (this.others && this.isWithheld(row.accountId)) return this.withheld.hold(row);
     this.atBank.set(row);
     this.story.push({ kind: 'put', row });
     this.touch(row.id);
@@ -180,13 +181,11 @@ export class Item {
 
   /** Books what has waited for this account. */
   release(accountId: string): void {
-    const released = this.facts.withheld.filter(({ transaction }) => transaction.account_id === accountId);
-    this.facts.withheld = this.facts.withheld.filter((held) => !released.includes(held));
-    for (const held of released) this.book(rowOf(held));
+    for (const row of this.withheld.release(accountId)) this.book(row);
   }
 
   private drop(id: string): void {
-    this.facts.withheld = this.facts.withheld.filter((held) => idOf(held) !== id);
+    this.withheld.drop(id);
     if (!this.atBank.delete(id)) return;
     this.story.push({ kind: 'taken', id });
     this.touch(id);
@@ -225,8 +224,4 @@ export class Item {
   refreshHidden(): void {
     this.log.hide(new Set(this.closedAccounts.map(({ account }) => account.account_id)));
   }
-}
-
-function idOf({ transaction }: BankTransaction): string {
-  return transaction.transaction_id;
 }
