@@ -18,6 +18,8 @@ export interface Measured {
 export interface BenchOptions {
   /** Pairs to measure where two sides are compared; one more is run first and dropped. */
   pairs: number;
+  /** Items of the simulator in the workload that measures it alone. */
+  items: number;
   say: (line: string) => void;
 }
 
@@ -38,6 +40,20 @@ export const atMost = (what: string, value: number | null, goal: number, digits 
   figure: value === null ? 'not measured here' : value.toFixed(digits),
   goal: `≤ ${goal}`,
   reached: value !== null && value <= goal,
+});
+
+export const below = (what: string, value: number | null, goal: number, note = ''): Figure => ({
+  what,
+  figure: value === null ? 'not measured here' : `${value}${note}`,
+  goal: `< ${goal}`,
+  reached: value !== null && value < goal,
+});
+
+export const from = (what: string, value: number | null, goal: number, note = ''): Figure => ({
+  what,
+  figure: value === null ? 'not measured here' : `${value}${note}`,
+  goal: `≥ ${goal}`,
+  reached: value !== null && value >= goal,
 });
 
 export const exactly = (what: string, value: number, goal: number): Figure => ({

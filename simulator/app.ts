@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { answerControlErrors } from './controls/control.js';
+import { bankControls } from './controls/bankControls.js';
 import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
 import { itemControls } from './controls/itemControls.js';
@@ -9,7 +10,9 @@ import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
 import { requestId } from './ids.js';
 import { linkPages } from './link/linkPages.js';
+import { overviewRoutes } from './overview/overviewRoutes.js';
 import { accountRoutes } from './routes/accountRoutes.js';
+import { applicationRoutes } from './routes/applicationRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
@@ -19,6 +22,7 @@ import { linkRoutes } from './routes/linkRoutes.js';
 import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
 import { transactionRoutes } from './routes/transactionRoutes.js';
+import { webhookEventRoutes } from './routes/webhookEventRoutes.js';
 import { webhookKeyRoutes } from './routes/webhookKeyRoutes.js';
 import type { World } from './world.js';
 
@@ -74,14 +78,18 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     webhookKeyRoutes,
     sandboxRoutes,
     exchangeRoutes,
+    applicationRoutes,
+    webhookEventRoutes,
   ]) {
     routes(app, world);
   }
+  overviewRoutes(app, world);
   app.register(async (controls) => {
     answerControlErrors(controls);
     for (const routes of [
       worldControls,
       itemControls,
+      bankControls,
       webhookControls,
       faultControls,
       linkControls,

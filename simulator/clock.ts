@@ -60,7 +60,8 @@ export class SimulatedClock {
     this.rate = start.scale ?? this.rate;
   }
 
+  /** As of this moment: `simBase` is the simulated time now. */
   state(): ClockState {
-    return { simBase: this.simBase, realBase: this.realBase, scale: this.rate };
+    return { simBase: this.now(), realBase: this.realNow(), scale: this.rate };
   }
 }

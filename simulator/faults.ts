@@ -100,6 +100,7 @@ export class Faults {
     return changes;
   }
 
+  /** Faults that may still strike; `left: null` is without end. */
   list(): FaultView[] {
     return this.active.map(({ id, match, fault, left, seen, struck }) => ({
       fault_id: id,

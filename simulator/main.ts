@@ -1,10 +1,20 @@
+import { readFile } from 'node:fs/promises';
 import { BadOptions, parseOptions, USAGE } from './options.js';
 import { startSimulator } from './server.js';
 
+async function version(): Promise<string> {
+  const text = await readFile(new URL('./package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
-  if (options === null) {
+  if (options === 'help') {
     process.stdout.write(USAGE);
+    return;
+  }
+  if (options === 'version') {
+    process.stdout.write(`${await version()}\n`);
     return;
   }
   const simulator = await startSimulator(options);

@@ -9,6 +9,8 @@ export interface SimulatorOptions {
   host: string;
   /** File that keeps the world over a restart; `null`: nothing is kept. */
   state: string | null;
+  /** File with an exported world to begin with; it replaces what `state` has kept. */
+  import: string | null;
   transactionsPerItem: number;
   institutions: number;
   /** Real time added to each answer. */
@@ -34,6 +36,7 @@ export const DEFAULT_OPTIONS: SimulatorOptions = {
   port: 0,
   host: '127.0.0.1',
   state: null,
+  import: null,
   transactionsPerItem: 1_500,
   institutions: 300,
   latencyMs: 0,
@@ -49,11 +52,14 @@ export const DEFAULT_OPTIONS: SimulatorOptions = {
   loginExpiresAfterDays: 0,
 };
 
-export const USAGE = `Plaid simulator
+export const USAGE = `A Plaid to develop and test against: give a Plaid client its URL and any client id and secret.
+
+plaid-simulator [options]
 
   --port N                     port to listen on (0 or absent: a free one)
   --host ADDRESS               default 127.0.0.1
   --state FILE                 keep world, keys, clock and pending webhooks in this file
+  --import FILE                begin with a world that GET /_sim/world has exported
   --transactions-per-item N    default 1500
   --institutions N             how many institutions there are, default 300
   --latency-ms N               added to every answer
@@ -67,14 +73,15 @@ export const USAGE = `Plaid simulator
   --initial-after-ms N         simulated time until INITIAL_UPDATE, default 10000
   --historical-after-ms N      simulated time until HISTORICAL_UPDATE, default 60000
   --login-expires-after-days N as Plaid's sandbox does after 30; default 0 (never)
+  --version
   --help
 `;
 
 /** Command-line arguments that make no sense; the message lists all of them. */
 export class BadOptions extends Error {}
 
-/** Parses the command line; `null` when help was asked for. */
-export function parseOptions(args: readonly string[]): SimulatorOptions | null {
+/** Parses the command line; or what was asked about the program instead. */
+export function parseOptions(args: readonly string[]): SimulatorOptions | 'help' | 'version' {
   let values;
   try {
     ({ values } = parseArgs({
@@ -85,6 +92,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
         port: { type: 'string' },
         host: { type: 'string' },
         state: { type: 'string' },
+        import: { type: 'string' },
         'transactions-per-item': { type: 'string' },
         institutions: { type: 'string' },
         'latency-ms': { type: 'string' },
@@ -98,13 +106,15 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
         'initial-after-ms': { type: 'string' },
         'historical-after-ms': { type: 'string' },
         'login-expires-after-days': { type: 'string' },
+        version: { type: 'boolean' },
         help: { type: 'boolean' },
       },
     }));
   } catch (error) {
     throw new BadOptions(error instanceof Error ? error.message : String(error));
   }
-  if (values.help) return null;
+  if (values.help) return 'help';
+  if (values.version) return 'version';
   const bad: string[] = [];
   const number = (name: string, text: string | undefined, fallback: number, whole = true): number => {
     if (text === undefined) return fallback;
@@ -135,6 +145,7 @@ export function parseOptions(args: readonly string[]): SimulatorOptions | null {
     port: number('port', values.port, defaults.port),
     host: values.host ?? defaults.host,
     state: values.state ?? null,
+    import: values.import ?? null,
     transactionsPerItem: number(
       'transactions-per-item',
       values['transactions-per-item'],

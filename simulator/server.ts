@@ -1,10 +1,10 @@
 import type { AddressInfo } from 'node:net';
 import { buildApp } from './app.js';
-import { scheduleItem } from './item/lifecycle.js';
-import { planAbandonment } from './link/ending.js';
 import { DEFAULT_OPTIONS, type SimulatorOptions } from './options.js';
+import { fillWorld } from './persistence/fillWorld.js';
 import { readState } from './persistence/readState.js';
 import { StateFile } from './persistence/stateFile.js';
+import { importWorldFile } from './persistence/worldDocument.js';
 import { World } from './world.js';
 
 export type { SimulatorOptions } from './options.js';
@@ -26,14 +26,9 @@ export async function startSimulator(options: Partial<SimulatorOptions> = {}): P
   };
   const saved = all.state === null ? null : await readState(all.state);
   const world = new World(all, onError, saved?.world);
-  for (const item of saved?.items ?? []) world.add(item);
-  for (const token of saved?.publicTokens ?? []) world.publicTokens.set(token.token, token);
-  for (const token of saved?.linkTokens ?? []) world.linkTokens.set(token.token, token);
-  for (const session of saved?.linkSessions ?? []) world.linkSessions.set(session.id, session);
-  world.deliveries.restore(saved?.deliveries ?? []);
+  if (saved) fillWorld(world, saved);
+  if (all.import !== null) await importWorldFile(world, all.import);
   const file = all.state === null ? null : await StateFile.attach(all.state, world, onError);
-  for (const item of world.items.values()) scheduleItem(world, item);
-  for (const session of world.linkSessions.values()) planAbandonment(world, session);
   const app = buildApp(world, onError);
   await app.listen({ port: all.port, host: all.host });
   const { port } = app.server.address() as AddressInfo;

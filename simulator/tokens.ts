@@ -30,6 +30,10 @@ export interface LinkToken {
   countryCodes: string[];
   language: string;
   clientName: string;
+  /** The client id that asked for it, also when tokens are bound to no client. */
+  application: string;
+  /** Cross-application Link: the client id of the application that gets an Item of the same login, by consent alone. */
+  targetApplication: string | null;
   redirectUri: string | null;
   daysRequested: number | null;
   /** Set in update mode. */
@@ -52,11 +56,3 @@ export interface HostedLink {
   /** Gets the LINK webhooks, in update mode too, where `LinkToken.webhook` is not set. */
   webhook: string | null;
 }
-
-/** What tokens of an older state file do not have. */
-export const PLAIN_LINK = {
-  accountFilters: null,
-  accountSelection: false,
-  institutionId: null,
-  hostedLink: null,
-} as const;

@@ -4,6 +4,7 @@ import { SimulatedClock } from './clock.js';
 import { PlaidApiError } from './errors.js';
 import { Faults } from './faults.js';
 import { IdFactory } from './ids.js';
+import { Connections } from './item/connections.js';
 import type { Item } from './item/item.js';
 import { RateLimits } from './limits.js';
 import type { LinkSession } from './link/session.js';
@@ -52,6 +53,7 @@ export class World {
   ids: IdFactory;
   keeper: Keeper = NOBODY;
   readonly items = new Map<string, Item>();
+  readonly connections = new Connections();
   readonly publicTokens = new Map<string, PublicToken>();
   readonly linkTokens = new Map<string, LinkToken>();
   readonly linkSessions = new Map<string, LinkSession>();
@@ -87,6 +89,7 @@ export class World {
   add(item: Item): void {
     this.items.set(item.id, item);
     this.byAccessToken.set(item.facts.accessToken, item);
+    this.connections.add(item);
   }
 
   /** The Item of an access token; unknown tokens are INVALID_ACCESS_TOKEN, those of removed Items ITEM_NOT_FOUND. */
@@ -124,6 +127,7 @@ export class World {
     this.schedule.clear();
     this.deliveries.clear();
     this.items.clear();
+    this.connections.clear();
     this.byAccessToken.clear();
     this.publicTokens.clear();
     this.linkTokens.clear();
@@ -136,6 +140,18 @@ export class World {
     this.institutions = new InstitutionCatalogue(next, this.options.institutions);
     this.clock.restart(this.startOfTime(scale ?? this.clock.scale));
     this.keeper.reset();
+  }
+
+  /**
+   * Another world's seed, time and keys in an otherwise empty one. Simulated time goes on from that world's moment. Keys that are
+   * none throw before anything has changed.
+   */
+  replace({ seed, issued, clock, keys }: SavedWorld): void {
+    this.keys.restore(keys);
+    this.reset(seed, clock.scale);
+    this.ids = new IdFactory(seed, issued);
+    this.clock.restart({ simBase: clock.simBase, scale: clock.scale });
+    this.keeper.world();
   }
 
   async close(): Promise<void> {

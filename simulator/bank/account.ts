@@ -9,8 +9,6 @@ export interface BankAccount {
   numbersRevoked?: boolean;
   /** When the user closed it (simulated, ISO); closed accounts and their transactions vanish from Plaid's answers. */
   closedAt: string | null;
-  /** Closed to this Item only: the user took it out in Link and can share it again. */
-  deselected?: boolean;
 }
 
 export const NO_NUMBERS: WireNumbers = { ach: [], eft: [], international: [], bacs: [] };

@@ -1,5 +1,6 @@
 import type { WireTransaction } from '../wire.js';
-import { V1_NAMES } from './categories.js';
+import type { JsonPart, LazyJson } from '../jsonParts.js';
+import { inTaxonomyV1 } from './rowStamp.js';
 
 /** A transaction as the bank has it: Plaid's object, and the bank's own text, which only some requests get. */
 export interface BankTransaction {
@@ -7,23 +8,33 @@ export interface BankTransaction {
   originalDescription: string;
 }
 
-/**
- * One version of a transaction, rendered once: a page of 500 is a concatenation of these bytes. A row never changes: a new version
- * is a new row.
- */
-export interface Row {
-  id: string;
-  accountId: string;
-  date: string;
-  pending: boolean;
-  /** UTF-8 JSON with a comma before it: `,{"original_description":…,<the other members>}`. */
-  bytes: Buffer;
-  /** Where the other members begin. */
-  othersAt: number;
+/** Makes a row's JSON when it is asked for. */
+export interface SeededSource {
+  n: number;
+  /** Writes the row's JSON, which is ASCII; answers where it ends. `target` must have room for `MOST_SEEDED_BYTES`. */
+  write: (target: Uint8Array, at: number, options: RenderOptions) => number;
 }
 
-const START = ',{"original_description":';
+/** No seeded row takes more bytes, a comma included. */
+export const MOST_SEEDED_BYTES = 2_560;
 
+/** One version of a transaction. A row never changes: a new version is a new row. */
+export interface Row {
+  readonly id: string;
+  readonly accountId: string;
+  readonly date: string;
+  readonly pending: boolean;
+  /** UTF-8 JSON with a comma before it: `,{"original_description":…,<the other members>}`. */
+  readonly bytes: Buffer;
+  /** Where the other members begin. */
+  readonly othersAt: number;
+  /** What a row that is not stored but follows from its number is made with. */
+  readonly seeded?: SeededSource;
+}
+
+const ROW_START = ',{"original_description":';
+
+/** A row that is kept as the bytes it is sent as: a page is a concatenation of these. */
 export function rowOf({ transaction, originalDescription }: BankTransaction): Row {
   const description = JSON.stringify(originalDescription);
   return {
@@ -31,9 +42,16 @@ export function rowOf({ transaction, originalDescription }: BankTransaction): Ro
     accountId: transaction.account_id,
     date: transaction.date,
     pending: transaction.pending,
-    bytes: Buffer.from(`${START}${description},${JSON.stringify(transaction).slice(1)}`),
-    othersAt: START.length + Buffer.byteLength(description) + 1,
+    bytes: Buffer.from(`${ROW_START}${description},${JSON.stringify(transaction).slice(1)}`),
+    othersAt: ROW_START.length + Buffer.byteLength(description) + 1,
   };
+}
+
+/** Are these the same version of the same transaction? Rows that are not stored are made anew each time. */
+export function sameRow(one: Row | null, other: Row | null): boolean {
+  return (
+    one === other || (one?.seeded !== undefined && other?.seeded?.n === one.seeded.n && one.id === other.id)
+  );
 }
 
 /** How a request wants its transactions. */
@@ -44,13 +62,24 @@ export interface RenderOptions {
 
 const OPEN = Buffer.from('[');
 const CLOSE = Buffer.from(']');
-const COMMA_BRACE = Buffer.from(',{');
+const COMMA = ','.charCodeAt(0);
 const BRACE = Buffer.from('{');
+const COMMA_BRACE = Buffer.from(',{');
 
-/** The JSON array of these transactions, in parts to be concatenated. */
-export function renderRows(rows: readonly Row[], options: RenderOptions): Buffer[] {
-  const parts: Buffer[] = [OPEN];
+/** The JSON array of these transactions, in parts to be joined. */
+export function renderRows(rows: readonly Row[], options: RenderOptions): JsonPart[] {
+  const parts: JsonPart[] = [OPEN];
+  let run: SeededSource[] = [];
+  const flush = () => {
+    if (run.length > 0) parts.push(seededRun(run, options, parts.length > 1));
+    run = [];
+  };
   rows.forEach((row, index) => {
+    if (row.seeded) {
+      run.push(row.seeded);
+      return;
+    }
+    flush();
     if (options.categoryVersion === 'v1') {
       parts.push(Buffer.from(`${index === 0 ? '' : ','}${renderV1(row, options)}`));
     } else if (options.originalDescription) {
@@ -59,21 +88,31 @@ export function renderRows(rows: readonly Row[], options: RenderOptions): Buffer
       parts.push(index === 0 ? BRACE : COMMA_BRACE, row.bytes.subarray(row.othersAt));
     }
   });
+  flush();
   parts.push(CLOSE);
   return parts;
 }
 
+/** Seeded rows one behind the other. */
+function seededRun(rows: readonly SeededSource[], options: RenderOptions, comma: boolean): LazyJson {
+  return {
+    most: rows.length * MOST_SEEDED_BYTES,
+    write: (target, at) => {
+      let end = at;
+      rows.forEach((row, index) => {
+        if (comma || index > 0) target[end++] = COMMA;
+        end = row.write(target, end, options);
+      });
+      return end;
+    },
+  };
+}
+
 function renderV1(row: Row, options: RenderOptions): string {
   const { transaction, originalDescription } = parseRow(row);
-  const category = transaction.personal_finance_category;
   return JSON.stringify({
     ...(options.originalDescription ? { original_description: originalDescription } : {}),
-    ...transaction,
-    personal_finance_category: category && {
-      ...category,
-      detailed: V1_NAMES[category.detailed] ?? category.detailed,
-      version: 'v1',
-    },
+    ...inTaxonomyV1(transaction),
   });
 }
 

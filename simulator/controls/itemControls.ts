@@ -1,8 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { civilDate, instant } from '../calendar.js';
+import { isKnownCode } from '../errors.js';
 import { changeBank, ImpossibleChange } from '../item/bankChanges.js';
-import { finishHistorical, finishInitial, readSilently, repairItem, runUpdate } from '../item/lifecycle.js';
+import {
+  failItem,
+  finishHistorical,
+  finishInitial,
+  readSilently,
+  repairItem,
+  runUpdate,
+} from '../item/lifecycle.js';
 import { renderTruth } from '../item/truth.js';
 import { civilDateField } from '../validation.js';
 import type { World } from '../world.js';
@@ -40,14 +48,6 @@ export const bankChanges = {
     .optional(),
 };
 
-const balances = z.strictObject({
-  available: z.number().nullish(),
-  current: z.number().nullish(),
-  limit: z.number().nullish(),
-  iso_currency_code: z.string().nullish(),
-  unofficial_currency_code: z.string().nullish(),
-});
-
 /** `/_sim/items...`: what the bank, the user and time do to an Item. */
 export function itemControls(app: FastifyInstance, world: World): void {
   app.get('/_sim/items', async () => ({
@@ -61,6 +61,8 @@ export function itemControls(app: FastifyInstance, world: World): void {
         transactions_update_status: facts.status,
         error_code: facts.failure?.code ?? null,
         created_at: instant(facts.createdAt),
+        application_id: facts.application?.id ?? null,
+        connection_id: facts.connectionId,
       })),
   }));
 
@@ -93,6 +95,19 @@ export function itemControls(app: FastifyInstance, world: World): void {
     return { item_id: item.id, phase: item.facts.phase };
   });
 
+  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/break', async (request) => {
+    const item = itemOr404(world, request.params.item_id);
+    const { error_code } = controlBody(
+      z.strictObject({ error_code: z.string().default('ITEM_LOGIN_REQUIRED') }),
+      request.body,
+    );
+    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+    if (!isKnownCode(error_code)) throw new ControlError(400, `error_code: ${error_code} is not known`);
+    failItem(world, item, error_code);
+    await world.keeper.saved();
+    return { item_id: item.id, error_code };
+  });
+
   app.post<{ Params: ItemParams }>('/_sim/items/:item_id/transactions', async (request) => {
     const item = itemOr404(world, request.params.item_id);
     const { notify, ...changes } = controlBody(
@@ -113,48 +128,5 @@ export function itemControls(app: FastifyInstance, world: World): void {
       if (error instanceof ImpossibleChange) throw new ControlError(400, error.message);
       throw error;
     }
-  });
-
-  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/accounts', async (request) => {
-    const item = itemOr404(world, request.params.item_id);
-    const { close, modify } = controlBody(
-      z.strictObject({
-        close: z.array(z.string()).optional(),
-        modify: z
-          .array(
-            z.strictObject({
-              account_id: z.string(),
-              balances: balances.optional(),
-              name: z.string().optional(),
-              official_name: z.string().nullish(),
-            }),
-          )
-          .optional(),
-      }),
-      request.body,
-    );
-    for (const id of [...(close ?? []), ...(modify ?? []).map(({ account_id }) => account_id)]) {
-      if (!item.account(id)) throw new ControlError(400, `the item has no account ${id}`);
-    }
-    const changed: typeof item.accounts = item.accounts.map((bankAccount) => {
-      const id = bankAccount.account.account_id;
-      const change = modify?.find(({ account_id }) => account_id === id);
-      const account = { ...bankAccount.account };
-      if (change?.name !== undefined) account.name = change.name;
-      if (change?.official_name !== undefined) account.official_name = change.official_name;
-      if (change?.balances) {
-        const given = Object.entries(change.balances).filter(([, value]) => value !== undefined);
-        account.balances = { ...account.balances, ...Object.fromEntries(given) };
-      }
-      const closes = close?.includes(id) && bankAccount.closedAt === null;
-      return { ...bankAccount, account, ...(closes ? { closedAt: instant(world.clock.now()) } : {}) };
-    });
-    item.accounts = changed;
-    item.refreshHidden();
-    // What a run of pages has told may be a closed account's: it starts again.
-    if (close?.length) item.log.mark();
-    world.keeper.item(item);
-    await world.keeper.saved();
-    return { closed: close ?? [], modified: (modify ?? []).map(({ account_id }) => account_id) };
   });
 }

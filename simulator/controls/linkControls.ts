@@ -35,7 +35,7 @@ export function linkControls(app: FastifyInstance, world: World): void {
         masks: body.account_masks ?? null,
       });
       return {
-        mode: item ? 'update' : 'create',
+        mode: item && link.targetApplication === null ? 'update' : 'create',
         item_id: session.itemId,
         public_token: session.added?.publicToken ?? null,
       };

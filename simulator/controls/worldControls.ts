@@ -1,10 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { durationMs, instant } from '../calendar.js';
+import { exportWorld, importWorld } from '../persistence/worldDocument.js';
+import { UnreadableState } from '../persistence/restoreRecords.js';
 import type { World } from '../world.js';
 import { controlBody, ControlError } from './control.js';
 
-/** `/_sim/reset`, `/_sim/clock`, `/_sim/keys/rotate`, `/_sim/calls`. */
+/** The longest text that the engine can hold. */
+const LARGEST_WORLD = 512 * 1024 * 1024;
+
+/** `/_sim/reset`, `/_sim/clock`, `/_sim/world`, `/_sim/keys/rotate`, `/_sim/calls`. */
 export function worldControls(app: FastifyInstance, world: World): void {
   const clockState = () => ({ now: instant(world.clock.now()), scale: world.clock.scale });
 
@@ -38,6 +43,21 @@ export function worldControls(app: FastifyInstance, world: World): void {
     world.keeper.world();
     await world.keeper.saved();
     return clockState();
+  });
+
+  app.get('/_sim/world', async (_request, reply) =>
+    reply.type('application/json; charset=utf-8').send(exportWorld(world)),
+  );
+
+  app.post('/_sim/world', { bodyLimit: LARGEST_WORLD }, async (request) => {
+    try {
+      importWorld(world, request.body);
+    } catch (error) {
+      if (error instanceof UnreadableState) throw new ControlError(400, error.message);
+      throw error;
+    }
+    await world.keeper.saved();
+    return { seed: world.seed, items: world.items.size, ...clockState() };
   });
 
   app.post('/_sim/keys/rotate', async () => {

@@ -1,28 +1,24 @@
 import { withAccountId } from '../bank/accountNumbers.js';
+import type { BankAccount } from '../bank/account.js';
 import { parseRow, rowOf } from '../bank/row.js';
 import { instant } from '../calendar.js';
 import type { World } from '../world.js';
+import { connectedWith } from './bankAccounts.js';
+import { translateId } from './connections.js';
 import type { Item } from './item.js';
 
 /**
  * The bank gives an account another identity: the old account is gone from Plaid's answers with its transactions, and a new one,
- * like it but for its id, has the same transactions under new ids. Answers the new account's id.
+ * like it but for its id, has the same transactions under new ids; so for every application of the login, each of which sees the
+ * new account if it saw the old one. Answers the new account's id, as this Item has it.
  */
 export function churnAccount(world: World, item: Item, accountId: string): string {
   const newId = world.ids.id('account');
-  const now = instant(world.clock.now());
-  item.accounts = item.accounts.flatMap((known) =>
-    known.account.account_id === accountId
-      ? [
-          { ...known, closedAt: now },
-          {
-            ...known,
-            account: { ...known.account, account_id: newId },
-            numbers: withAccountId(known.numbers, newId),
-          },
-        ]
-      : [known],
-  );
+  const members = connectedWith(world, item);
+  for (const member of members) {
+    const own = (id: string) => translateId(id, item.facts.idKey, member.facts.idKey);
+    swapAccount(member, own(accountId), own(newId), instant(world.clock.now()));
+  }
   const old = [...item.bank.values()].filter((row) => row.accountId === accountId);
   const idOf = new Map(old.map(({ id }) => [id, world.ids.id('transaction')]));
   for (const row of old) {
@@ -40,7 +36,31 @@ export function churnAccount(world: World, item: Item, accountId: string): strin
       }),
     );
   }
-  item.refreshHidden();
+  for (const member of members) {
+    member.refreshHidden();
+    world.keeper.item(member);
+  }
   world.keeper.world();
   return newId;
+}
+
+/** The old account closes, and a new one is as much shared, withdrawn or offered as the old one was. */
+function swapAccount(item: Item, oldId: string, newId: string, now: string): void {
+  const { facts } = item;
+  const renewed = (known: BankAccount): BankAccount =>
+    known.account.account_id === oldId
+      ? {
+          ...known,
+          account: { ...known.account, account_id: newId },
+          numbers: withAccountId(known.numbers, newId),
+        }
+      : known;
+  item.accounts = item.accounts.flatMap((known) =>
+    known.account.account_id === oldId
+      ? [{ ...known, closedAt: known.closedAt ?? now }, renewed(known)]
+      : [known],
+  );
+  facts.withdrawn = facts.withdrawn.map((id) => (id === oldId ? newId : id));
+  facts.offered = facts.offered.map((offer) => ({ ...offer, bankAccount: renewed(offer.bankAccount) }));
+  item.withheld.forget(oldId);
 }

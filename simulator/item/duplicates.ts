@@ -17,6 +17,12 @@ function identities(accounts: readonly BankAccount[]): Set<string> {
   return new Set(accounts.map(identityOf));
 }
 
+/** Another application's Item is left alone. Where an application is not known, clients are compared. */
+function sameApplication({ facts: one }: Item, { facts: other }: Item): boolean {
+  if (one.application && other.application) return one.application.id === other.application.id;
+  return one.clientId === other.clientId;
+}
+
 /** The older Items of the same user and application ask for a new login, unless they have the very same accounts. */
 export function breakOlderDuplicates(world: World, item: Item): void {
   if (!ONE_CONNECTION.has(item.facts.institutionId)) return;
@@ -25,7 +31,7 @@ export function breakOlderDuplicates(world: World, item: Item): void {
   for (const older of world.items.values()) {
     const { facts } = older;
     if (older === item || facts.removedAt !== null || facts.failure) continue;
-    if (facts.institutionId !== item.facts.institutionId || facts.clientId !== item.facts.clientId) continue;
+    if (facts.institutionId !== item.facts.institutionId || !sameApplication(older, item)) continue;
     if (!older.accounts.some(({ account }) => persistent.has(account.persistent_account_id ?? ''))) continue;
     const known = identities(older.openAccounts);
     const same = known.size === fresh.size && [...known].every((identity) => fresh.has(identity));

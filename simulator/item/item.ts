@@ -1,7 +1,12 @@
 import type { BankAccount } from '../bank/account.js';
 import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
-import { ItemLog, type LogEntry } from './log.js';
+import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
+import { BankRows } from './bankRows.js';
+import { translateId, translateRow } from './connections.js';
+import type { Scopes } from './scopes.js';
+import { ItemLog, type LogEntry, type LogSpan } from './log.js';
+import { WithheldRows, type Withheld } from './withheldRows.js';
 
 export type Product = WireItem['products'][number];
 
@@ -16,6 +21,31 @@ interface ItemFailure {
   reason: string | undefined;
   since: number;
 }
+
+/** A client of Plaid as users and banks see it. */
+export interface Application {
+  /** Its client id. */
+  id: string;
+  name: string;
+}
+
+/** When the user's consent (or the bank's way of connecting) ends, and the Item with it. */
+export interface Consent {
+  expiresAt: number;
+  reason: 'INSTITUTION_TOKEN_EXPIRATION' | 'INSTITUTION_MIGRATION';
+  /** The webhook that comes seven days ahead was sent. */
+  announced: boolean;
+}
+
+/** An account which the bank has opened and the application does not see: the user has not chosen it. */
+export interface OfferedAccount {
+  bankAccount: BankAccount;
+  /** NEW_ACCOUNTS_AVAILABLE has told of it. */
+  announced: boolean;
+}
+
+/** How the bank answers Plaid for an Item: as usual, with 401 (it has revoked Plaid's token), or not at all. */
+export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
@@ -54,26 +84,65 @@ export interface ItemFacts {
   /** Where the truth's list of removals begins; see `truth.ts`. */
   removalsFrom: number | null;
   removalsFrozen: boolean;
+  /** Whom the user gave access; `null` when that is not known. */
+  application: Application | null;
+  /** A bank made it for its own user, by `/item/import`: no application of its own is connected by it. */
+  imported: boolean;
+  /** Institution and user: who logs in again has the same. */
+  loginKey: string;
+  /** The Items of several applications on one login have the same. */
+  connectionId: string;
+  /** Turns the bank's ids into this Item's, see `translateId`. */
+  idKey: string | null;
+  bankAnswer: BankAnswer;
+  /** `null`: it does not end. */
+  consent: Consent | null;
+  /** What the user allows the application at the bank; `null`: nothing was ever restricted. */
+  scopes: Scopes | null;
+  offered: OfferedAccount[];
+  /** Ids of accounts that are open at the bank and were taken from the application; to it they look closed. */
+  withdrawn: string[];
+  /** Transactions of accounts that the application does not see. */
+  withheld: Withheld;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
 export type RowEvent =
-  { kind: 'put'; row: Row } | { kind: 'taken'; id: string } | { kind: 'told'; entry: LogEntry };
+  | { kind: 'put'; row: Row }
+  | { kind: 'taken'; id: string }
+  | { kind: 'told'; entry: LogEntry }
+  | { kind: 'span'; span: LogSpan };
 
 /** A user's connection to an institution for one application. */
 export class Item {
-  /** Everything that happened to the Item's rows, in order: what a state file keeps. */
+  /** Everything that happened to the Item's rows, in order: what a state file keeps. Seeded rows were there from the start. */
   readonly story: RowEvent[] = [];
+  /** What the bank has from the start without anybody storing it. */
+  readonly seeded: SeededRows | null;
   /** Plaid's copy. */
-  readonly log = new ItemLog((entry) => this.story.push({ kind: 'told', entry }));
-  private readonly atBank = new Map<string, Row>();
+  readonly log: ItemLog;
+  /** The bank's own data, which Plaid's copy follows at each update. */
+  readonly bank: Omit<BankRows, 'set' | 'delete'>;
+  private readonly atBank: BankRows;
+  /** What the bank has booked on accounts that the application does not see. */
+  readonly withheld: WithheldRows;
   /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
   readonly unread = new Set<string>();
+  /** The other Items of the same login; none before the Item is part of a world. */
+  private others: (() => Item[]) | null = null;
 
   constructor(
     readonly facts: ItemFacts,
     public accounts: BankAccount[],
+    seeded: SeededPlan | null = null,
   ) {
+    this.seeded = seeded && new SeededRows(seeded, facts.itemId);
+    this.atBank = new BankRows(this.seeded);
+    this.bank = this.atBank;
+    this.withheld = new WithheldRows(facts.withheld, facts.itemId);
+    this.log = new ItemLog(this.seeded, (step) =>
+      this.story.push('count' in step ? { kind: 'span', span: step } : { kind: 'told', entry: step }),
+    );
     this.refreshHidden();
   }
 
@@ -81,23 +150,52 @@ export class Item {
     return this.facts.itemId;
   }
 
-  /** The bank's own data, which Plaid's copy follows at each update. */
-  get bank(): ReadonlyMap<string, Row> {
-    return this.atBank;
+  /** From now on what the bank books for this Item it books for these, too. */
+  share(others: () => Item[]): void {
+    this.others = others;
   }
 
   /** The bank books a transaction, or another version of one. */
   put(row: Row): void {
-    this.atBank.set(row.id, row);
-    this.story.push({ kind: 'put', row });
-    this.touch(row.id);
+    this.book(row);
+    for (const other of this.others?.() ?? []) {
+      other.book(translateRow(row, this.facts.idKey, other.facts.idKey));
+    }
   }
 
   /** The bank drops a transaction. */
   take(id: string): void {
-    this.atBank.delete(id);
+    this.drop(id);
+    for (const other of this.others?.() ?? []) {
+      other.drop(translateId(id, this.facts.idKey, other.facts.idKey));
+    }
+  }
+
+  /** Books for this Item alone. What is of an account that the application does not see waits until it does. */
+  book(row: Row): void {
+    if (this.others && this.isWithheld(row.accountId)) return this.withheld.hold(row);
+    this.atBank.set(row);
+    this.story.push({ kind: 'put', row });
+    this.touch(row.id);
+  }
+
+  /** Books what has waited for this account. */
+  release(accountId: string): void {
+    for (const row of this.withheld.release(accountId)) this.book(row);
+  }
+
+  private drop(id: string): void {
+    this.withheld.drop(id);
+    if (!this.atBank.delete(id)) return;
     this.story.push({ kind: 'taken', id });
     this.touch(id);
+  }
+
+  private isWithheld(accountId: string): boolean {
+    return (
+      this.facts.withdrawn.includes(accountId) ||
+      this.facts.offered.some(({ bankAccount }) => bankAccount.account.account_id === accountId)
+    );
   }
 
   /** The latest change decides the place: an id that changes again moves to the end. */

@@ -6,7 +6,10 @@ import type { Item } from './item.js';
 
 function errorOf(item: Item): WirePlaidError | null {
   const { failure } = item.facts;
-  return failure && new PlaidApiError(failure.code, undefined, { reason: failure.reason }).body();
+  if (!failure) return null;
+  // Of INVALID_INPUT as an answer, but an error of the Item inside one.
+  const type = failure.code === 'USER_PERMISSION_REVOKED' ? 'ITEM_ERROR' : undefined;
+  return new PlaidApiError(failure.code, undefined, { reason: failure.reason, type }).body();
 }
 
 function authMethodOf(item: Item): WireItem['auth_method'] {
@@ -18,12 +21,13 @@ function authMethodOf(item: Item): WireItem['auth_method'] {
 /** Plaid's `item` object as product endpoints send it. */
 export function itemView(world: World, item: Item): WireItem {
   const institution = world.institutions.get(item.facts.institutionId);
-  const products = item.facts.products;
+  const { consent, products } = item.facts;
   return {
     auth_method: authMethodOf(item),
     available_products: (institution?.products ?? []).filter((product) => !products.includes(product)),
     billed_products: products,
-    consent_expiration_time: null,
+    consent_expiration_time:
+      consent?.reason === 'INSTITUTION_TOKEN_EXPIRATION' ? instant(consent.expiresAt) : null,
     consented_products: products,
     error: errorOf(item),
     institution_id: item.facts.institutionId,

@@ -1,46 +1,81 @@
 import { renderRows, type RenderOptions, type Row } from '../bank/row.js';
+import type { SeededRows } from '../bank/seededRows.js';
+import type { JsonPart } from '../jsonParts.js';
 import type { WireRemoved } from '../wire.js';
+import { RecentLists } from './recentLists.js';
 
 /** One change in Plaid's copy of an Item. `row: null` is a removal; an entry without id only marks that something else moved. */
 export interface LogEntry {
+  /** Its position. */
+  at: number;
   id: string;
   accountId: string;
   row: Row | null;
-  /** Position of the entry before this one about the same transaction; -1 when it is the first. */
-  previous: number;
+  /** The entry before this one about the same transaction: one of these, the position of a seeded row in a span, or none. */
+  previous: LogEntry | number | null;
+}
+
+/** Seeded rows `first` to `first + count - 1`, told for the first time one after the other from this position on. */
+export interface LogSpan {
+  at: number;
+  first: number;
+  count: number;
 }
 
 /** What one transaction's changes since a position come to. */
 export interface Change {
-  kind: 'added' | 'modified' | 'removed';
-  id: string;
-  accountId: string;
-  row: Row | null;
+  readonly kind: 'added' | 'modified' | 'removed';
+  readonly id: string;
+  readonly accountId: string;
+  readonly row: Row | null;
 }
 
-const CACHED_DELTAS = 8;
+/** A seeded row's first change: its id is made when somebody asks for it. */
+class SeededChange implements Change {
+  readonly kind = 'added';
+
+  constructor(readonly row: Row) {}
+
+  get id(): string {
+    return this.row.id;
+  }
+
+  get accountId(): string {
+    return this.row.accountId;
+  }
+}
+
 const NO_ACCOUNTS: ReadonlySet<string> = new Set();
+
+/** What is being read just now, of all logs. */
+const recentDeltas = new RecentLists<Change>(200_000);
+const recentListings = new RecentLists<Row>(200_000);
+let logs = 0;
 
 /**
  * Plaid's copy of an Item's transactions as an append-only log: a cursor of `/transactions/sync` is a position in it, and
- * a run of pages stays valid only as long as nothing is appended. Rows are in the order of their last modification.
+ * a run of pages stays valid only as long as nothing is appended. Rows are in the order of their last modification. Seeded rows
+ * that were told as they are take one span, however many they are.
  */
 export class ItemLog {
-  private readonly entries: LogEntry[] = [];
-  private readonly last = new Map<string, number>();
-  private readonly deltas = new Map<string, Change[]>();
-  private newestFirst: Row[] | undefined;
+  private readonly steps: (LogEntry | LogSpan)[] = [];
+  private readonly spans: LogSpan[] = [];
+  private readonly last = new Map<string, LogEntry>();
+  /** Numbers of seeded rows that have an entry of their own. */
+  private readonly entered = new Set<number>();
+  private positions = 0;
   private hidden: ReadonlySet<string> = NO_ACCOUNTS;
+  private readonly serial = (logs += 1);
+  private version = 0;
 
-  /** `onAppend` hears of every new entry. */
-  constructor(private readonly onAppend: (entry: LogEntry) => void = () => undefined) {}
+  /** `onAppend` hears of every new entry and span. */
+  constructor(
+    private readonly seeded: SeededRows | null,
+    private readonly onAppend: (step: LogEntry | LogSpan) => void = () => undefined,
+  ) {}
 
   get length(): number {
-    return this.entries.length;
-  }
-
-  get all(): readonly LogEntry[] {
-    return this.entries;
+    return this.positions;
   }
 
   upsert(row: Row): void {
@@ -51,6 +86,14 @@ export class ItemLog {
     this.append(id, accountId, null);
   }
 
+  /** Tells seeded rows, none of which was told before. */
+  tellSeeded(first: number, count: number): void {
+    if (count <= 0) return;
+    const span = { at: this.positions, first, count };
+    this.spans.push(span);
+    this.add(span, count);
+  }
+
   /** Says that what is told has changed without a change of a transaction (an account was closed): running pages end. */
   mark(): void {
     this.append('', '', null);
@@ -59,18 +102,28 @@ export class ItemLog {
   /** Closed accounts: their rows are no longer told, by any cursor. */
   hide(accountIds: ReadonlySet<string>): void {
     this.hidden = accountIds;
-    this.deltas.clear();
-    this.newestFirst = undefined;
+    this.version += 1;
   }
 
   /** The row as it is told now, if it is live; a closed account's row counts as live. */
   row(id: string): Row | null {
-    const at = this.last.get(id);
-    return at === undefined ? null : (this.entries[at]?.row ?? null);
+    const entry = this.last.get(id);
+    if (entry) return entry.row;
+    const n = this.seeded?.number(id) ?? -1;
+    return n >= 0 && this.spanOf(n) && this.seeded ? this.seeded.row(n) : null;
   }
 
   knows(id: string): boolean {
-    return this.last.has(id);
+    if (this.last.has(id)) return true;
+    const n = this.seeded?.number(id) ?? -1;
+    return n >= 0 && this.spanOf(n) !== undefined;
+  }
+
+  /** Parts of the seeded rows that were told in spans, as numbers from and to (not included), in ascending order. */
+  toldSeeded(): { from: number; to: number }[] {
+    return this.spans
+      .map(({ first, count }) => ({ from: first, to: first + count }))
+      .sort((a, b) => a.from - b.from);
   }
 
   /** Live rows of open accounts, oldest modification first. */
@@ -80,26 +133,38 @@ export class ItemLog {
 
   /** Live rows of closed accounts. */
   liveHidden(): Row[] {
-    return this.entries.flatMap((entry, at) =>
-      entry.row && this.hidden.has(entry.accountId) && this.last.get(entry.id) === at ? [entry.row] : [],
+    if (this.hidden.size === 0) return [];
+    return [...this.current(0)].flatMap(({ row, accountId }) =>
+      row && this.hidden.has(accountId) ? [row] : [],
     );
   }
 
   /** Live rows as `/transactions/get` lists them: newest date first, later changes first within a day. */
-  liveNewestFirst(): Row[] {
-    this.newestFirst ??= this.live()
-      .reverse()
-      .sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
-    return this.newestFirst;
+  liveNewestFirst(): readonly Row[] {
+    return recentListings.get(`${this.serial}/${this.version}`, () =>
+      this.live()
+        .map((row) => ({ row, date: row.date }))
+        .reverse()
+        .sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0))
+        .map(({ row }) => row),
+    );
+  }
+
+  /** Accounts that live rows belong to, closed ones not counted; `most`: there can be no more of them. */
+  liveAccounts(most: number): Set<string> {
+    const accounts = new Set<string>();
+    for (const { row, accountId } of this.current(0)) {
+      if (row && !this.hidden.has(accountId)) accounts.add(accountId);
+      if (accounts.size >= most) break;
+    }
+    return accounts;
   }
 
   /** Ids whose last change is a removal at or after this position. */
   removedSince(position: number): string[] {
     const ids: string[] = [];
-    for (let at = position; at < this.entries.length; at += 1) {
-      const entry = this.entries[at];
-      if (!entry || entry.row || entry.id === '' || this.last.get(entry.id) !== at) continue;
-      if (!this.hidden.has(entry.accountId)) ids.push(entry.id);
+    for (const { row, id, accountId } of this.current(position)) {
+      if (!row && !this.hidden.has(accountId)) ids.push(id);
     }
     return ids;
   }
@@ -108,52 +173,104 @@ export class ItemLog {
    * What has changed since a position (0: from the beginning), one change per transaction, in the order of last modification. From
    * the beginning only live rows are told; later an id that came and went since then is told as removed only.
    */
-  delta(from: number, accountId: string | null): Change[] {
-    const key = `${from}/${accountId ?? ''}`;
-    const known = this.deltas.get(key);
-    if (known) return known;
-    const changes: Change[] = [];
-    for (let at = from; at < this.entries.length; at += 1) {
-      const entry = this.entries[at];
-      if (!entry || entry.id === '' || this.last.get(entry.id) !== at) continue;
-      if (this.hidden.has(entry.accountId) || (accountId !== null && entry.accountId !== accountId)) continue;
-      if (!entry.row && from === 0) continue;
-      const kind = !entry.row ? 'removed' : this.wasLiveBefore(entry, from) ? 'modified' : 'added';
-      changes.push({ kind, id: entry.id, accountId: entry.accountId, row: entry.row });
-    }
-    const oldest = this.deltas.keys().next();
-    if (this.deltas.size >= CACHED_DELTAS && !oldest.done) this.deltas.delete(oldest.value);
-    this.deltas.set(key, changes);
-    return changes;
+  delta(from: number, accountId: string | null): readonly Change[] {
+    const key = `${this.serial}/${this.version}/${from}/${accountId ?? ''}`;
+    return recentDeltas.get(key, () => {
+      const filtered = accountId !== null || this.hidden.size > 0;
+      const changes: Change[] = [];
+      for (const change of this.current(from)) {
+        if (filtered) {
+          const account = change.accountId;
+          if (this.hidden.has(account) || (accountId !== null && account !== accountId)) continue;
+        }
+        if (change.row || from > 0) changes.push(change);
+      }
+      return changes;
+    });
   }
 
-  private wasLiveBefore(entry: LogEntry, from: number): boolean {
-    let at = entry.previous;
-    while (at >= from) at = this.entries[at]?.previous ?? -1;
-    return at >= 0 && this.entries[at]?.row !== null;
+  /** The last change of each transaction that changed at or after a position, in the order of the log. */
+  private *current(from: number): Generator<Change> {
+    for (let index = this.stepAt(from); index < this.steps.length; index += 1) {
+      const step = this.steps[index];
+      if (!step) continue;
+      if ('count' in step) {
+        if (!this.seeded) continue;
+        const end = step.first + step.count;
+        for (let n = step.first + Math.max(0, from - step.at); n < end; n += 1) {
+          if (!this.entered.has(n)) yield new SeededChange(this.seeded.row(n));
+        }
+      } else if (step.id !== '' && this.last.get(step.id) === step) {
+        const { id, accountId, row } = step;
+        const kind = !row ? 'removed' : wasLiveBefore(step, from) ? 'modified' : 'added';
+        yield { kind, id, accountId, row };
+      }
+    }
+  }
+
+  /** Index of the step that a position lies in, or of the first one behind it. */
+  private stepAt(position: number): number {
+    let low = 0;
+    let high = this.steps.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const step = this.steps[middle];
+      const end = step ? step.at + ('count' in step ? step.count : 1) : 0;
+      if (end <= position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  private spanOf(n: number): LogSpan | undefined {
+    return this.spans.find(({ first, count }) => n >= first && n < first + count);
   }
 
   private append(id: string, accountId: string, row: Row | null): void {
-    const at = this.entries.length;
-    const entry = { id, accountId, row, previous: id === '' ? -1 : (this.last.get(id) ?? -1) };
-    this.entries.push(entry);
-    this.onAppend(entry);
-    if (id !== '') this.last.set(id, at);
-    this.deltas.clear();
-    this.newestFirst = undefined;
+    const entry: LogEntry = { at: this.positions, id, accountId, row, previous: this.lastOf(id) };
+    if (id !== '') {
+      this.last.set(id, entry);
+      const n = this.seeded?.number(id) ?? -1;
+      if (n >= 0) this.entered.add(n);
+    }
+    this.add(entry, 1);
   }
+
+  private lastOf(id: string): LogEntry | number | null {
+    const entry = this.last.get(id);
+    if (entry || id === '') return entry ?? null;
+    const n = this.seeded?.number(id) ?? -1;
+    const span = n >= 0 ? this.spanOf(n) : undefined;
+    return span ? span.at + n - span.first : null;
+  }
+
+  private add(step: LogEntry | LogSpan, count: number): void {
+    this.steps.push(step);
+    this.positions += count;
+    this.version += 1;
+    this.onAppend(step);
+  }
+}
+
+function wasLiveBefore(entry: LogEntry, position: number): boolean {
+  let { previous } = entry;
+  while (previous !== null && typeof previous !== 'number' && previous.at >= position)
+    previous = previous.previous;
+  if (previous === null) return false;
+  return typeof previous === 'number' ? previous < position : previous.row !== null;
 }
 
 /** JSON arrays of changes, as a page of `/transactions/sync` has them; each in parts to be concatenated. */
 export function renderChanges(
   changes: readonly Change[],
   options: RenderOptions,
-): Record<Change['kind'], Buffer[]> {
+): Record<Change['kind'], JsonPart[]> {
   const rows: Record<'added' | 'modified', Row[]> = { added: [], modified: [] };
   const removed: WireRemoved[] = [];
-  for (const { kind, id, accountId, row } of changes) {
-    if (kind === 'removed') removed.push({ transaction_id: id, account_id: accountId });
-    else if (row) rows[kind].push(row);
+  for (const change of changes) {
+    if (change.kind === 'removed') {
+      removed.push({ transaction_id: change.id, account_id: change.accountId });
+    } else if (change.row) rows[change.kind].push(change.row);
   }
   return {
     added: renderRows(rows.added, options),

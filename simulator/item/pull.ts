@@ -1,4 +1,4 @@
-import type { Row } from '../bank/row.js';
+import { sameRow, type Row } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import type { Item } from './item.js';
 
@@ -13,17 +13,61 @@ function oldestReadable(item: Item): string | null {
   return addDays(created, -Math.min(days, item.facts.daysRequested));
 }
 
-function byDate(a: Row, b: Row): number {
-  return a.date < b.date ? -1 : a.date > b.date ? 1 : 0;
-}
-
 /** Everything at the bank that has become readable and is not in Plaid's copy yet, oldest date first. */
 export function pullReadable(item: Item): void {
   const oldest = oldestReadable(item);
   if (oldest === null) return;
-  const fresh = [...item.bank.values()].filter((row) => row.date >= oldest && !item.log.knows(row.id));
-  for (const row of fresh.sort(byDate)) item.log.upsert(row);
+  const seeded = untoldSeeded(item, oldest);
+  const fresh = [...item.bank.stored()]
+    .filter(({ row }) => row.date >= oldest && !item.log.knows(row.id))
+    .sort((a, b) => (a.row.date === b.row.date ? a.place - b.place : a.row.date < b.row.date ? -1 : 1));
+  for (const { row, place } of fresh) {
+    tellUpTo(item, seeded, numberBehind(item, row, place));
+    item.log.upsert(row);
+  }
+  tellUpTo(item, seeded, Infinity);
   pullChanges(item);
+}
+
+/** Numbers from and to (not included) of seeded transactions. */
+interface Part {
+  from: number;
+  to: number;
+}
+
+/** Seeded transactions of this date or later that are as they were and were never told. */
+function untoldSeeded(item: Item, oldest: string): Part[] {
+  if (!item.seeded) return [];
+  const taken: Part[] = [
+    ...item.log.toldSeeded(),
+    ...item.bank.alteredNumbers().map((n) => ({ from: n, to: n + 1 })),
+  ].sort((a, b) => a.from - b.from);
+  const parts: Part[] = [];
+  let from = item.seeded.firstOn(oldest);
+  for (const part of taken) {
+    if (part.from > from) parts.push({ from, to: part.from });
+    from = Math.max(from, part.to);
+  }
+  parts.push({ from, to: item.seeded.count });
+  return parts;
+}
+
+/** The first seeded number that comes behind a stored row: by date, and within a day by place. */
+function numberBehind(item: Item, row: Row, place: number): number {
+  if (!item.seeded) return 0;
+  const first = item.seeded.firstOn(row.date);
+  const next = item.seeded.firstOn(addDays(row.date, 1));
+  return Math.min(Math.max(place, first), next);
+}
+
+/** Tells what is left of these parts below a number. */
+function tellUpTo(item: Item, parts: Part[], end: number): void {
+  for (let part = parts[0]; part && part.from < end; part = parts[0]) {
+    const to = Math.min(part.to, end);
+    item.log.tellSeeded(part.from, to - part.from);
+    part.from = to;
+    if (part.from >= part.to) parts.shift();
+  }
 }
 
 /** Brings Plaid's copy up to what changed at the bank since the last look, in the order in which it changed. */
@@ -35,7 +79,7 @@ export function pullChanges(item: Item): void {
       const told = item.log.row(id);
       if (!row) {
         if (told) item.log.remove(id, told.accountId);
-      } else if (told !== row && (item.log.knows(id) || row.date >= oldest)) {
+      } else if (!sameRow(told, row) && (item.log.knows(id) || row.date >= oldest)) {
         item.log.upsert(row);
       }
     }

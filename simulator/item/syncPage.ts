@@ -1,5 +1,6 @@
 import { PlaidApiError } from '../errors.js';
 import type { RenderOptions } from '../bank/row.js';
+import type { JsonPart } from '../jsonParts.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
 import type { Item } from './item.js';
 import { renderChanges, type Change } from './log.js';
@@ -15,7 +16,7 @@ export interface SyncQuery {
 
 export interface SyncPage {
   /** The answer as JSON text in parts, but for `request_id`, without the closing brace. */
-  json: Buffer[];
+  json: JsonPart[];
   /** The page's number in its run, from 1. */
   number: number;
   /** The log position that this page completes reading up to from the empty cursor of the whole Item; else `null`. */
@@ -34,7 +35,7 @@ export function syncPage(item: Item, query: SyncQuery): SyncPage {
           : account.account_id === query.accountId,
       ),
   );
-  const answer = (changes: readonly Change[], next: string, more: boolean): Buffer[] => {
+  const answer = (changes: readonly Change[], next: string, more: boolean): JsonPart[] => {
     const lists = renderChanges(changes, query.render);
     return [
       Buffer.from(`{"accounts":${accounts},"added":`),
@@ -82,7 +83,7 @@ const withRows = new WeakMap<Item, { at: number; accounts: Set<string> }>();
 function accountsWithRows(item: Item): Set<string> {
   const known = withRows.get(item);
   if (known && known.at === item.log.length) return known.accounts;
-  const accounts = new Set(item.log.live().map(({ accountId }) => accountId));
+  const accounts = item.log.liveAccounts(item.openAccounts.length);
   withRows.set(item, { at: item.log.length, accounts });
   return accounts;
 }

@@ -1,5 +1,6 @@
 import { joinNumbers } from '../bank/account.js';
 import { renderRows } from '../bank/row.js';
+import { joinParts } from '../jsonParts.js';
 import type { Item } from './item.js';
 
 const AS_SYNC_SENDS = { originalDescription: true, categoryVersion: 'v2' } as const;
@@ -22,7 +23,7 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
     numbers: joinNumbers(item.openAccounts),
     webhooks_due: webhooksDue,
   };
-  return Buffer.concat([
+  return joinParts([
     Buffer.from(`${JSON.stringify(head).slice(0, -1)},"transactions":`),
     ...renderRows(log.live(), AS_SYNC_SENDS),
     Buffer.from('}'),

@@ -1,5 +1,4 @@
 import { PlaidApiError } from '../errors.js';
-import { selectableAccounts } from '../item/accountSelection.js';
 import type { World } from '../world.js';
 import type { Credentials } from './credentials.js';
 import { institutionOf, signInTo } from './flow.js';
@@ -34,8 +33,7 @@ export function bankPageView(world: World, stateId: string, error: PlaidApiError
 
 function accountsAtBank(world: World, session: LinkSession) {
   const item = world.items.get(world.linkTokens.get(session.linkToken)?.itemId ?? '');
-  const user = session.login ? signInTo(world, session, session.login) : null;
-  const accounts = item ? selectableAccounts(item, user) : (user?.accounts ?? []);
+  const accounts = session.login ? signInTo(world, session, session.login) : [];
   return accounts.map((account) => accountView(account, item?.openAccounts.includes(account) ?? true));
 }
 

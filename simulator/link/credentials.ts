@@ -1,7 +1,7 @@
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { PlaidApiError } from '../errors.js';
 import { bankUser, type BankUser } from '../item/createItem.js';
-import type { Item } from '../item/item.js';
+import type { Application, Item } from '../item/item.js';
 import type { World } from '../world.js';
 import { challengeOf } from './mfa.js';
 
@@ -23,9 +23,10 @@ export function signIn(
   world: World,
   institution: SimulatedInstitution,
   { username, password }: Credentials,
+  application: Application | null,
   itemId: string,
 ): BankUser {
-  const user = bankUser(world, { institution, username, password }, itemId);
+  const user = bankUser(world, { institution, username, password, application }, itemId);
   const known =
     user.custom !== null ||
     password === GOOD_PASSWORD ||
@@ -35,18 +36,14 @@ export function signIn(
   return user;
 }
 
-/**
- * The same for an Item that exists: it stays with the user who made it. For a custom user the good password does as well as the
- * whole file, but the bank's further accounts are known from the file only; then the user is `null`.
- */
+/** The same for an Item that exists: it stays with the user who made it. For a custom user the good password does as well as the file. */
 export function signInAgain(
   world: World,
   institution: SimulatedInstitution,
   given: Credentials,
   item: Item,
-): BankUser | null {
+): void {
   const brief = given.username === 'user_custom' && given.password === GOOD_PASSWORD;
-  const user = brief ? null : signIn(world, institution, given, item.id);
+  if (!brief) signIn(world, institution, given, item.facts.application, item.id);
   if (given.username !== item.facts.username) throw new PlaidApiError('INVALID_UPDATED_USERNAME');
-  return user;
 }

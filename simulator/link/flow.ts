@@ -1,10 +1,10 @@
 import type { BankAccount } from '../bank/account.js';
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { PlaidApiError } from '../errors.js';
-import { selectableAccounts, shareAccounts } from '../item/accountSelection.js';
-import { bankUser, type BankUser } from '../item/createItem.js';
-import type { Item } from '../item/item.js';
-import { repairItem } from '../item/lifecycle.js';
+import { selectableAccounts } from '../item/bankAccounts.js';
+import { consentForTarget } from '../item/crossApplication.js';
+import type { Application, Item } from '../item/item.js';
+import { repairItem, selectAccounts } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
 import type { LinkToken } from '../tokens.js';
 import type { World } from '../world.js';
@@ -88,6 +88,7 @@ export function openSession(world: World, linkToken: string, surface: Surface): 
     }
     if (token.itemId === null) return show(world, session, 'consent');
     session.institutionId = itemOf(world, token.itemId).facts.institutionId;
+    if (token.targetApplication !== null) return show(world, session, 'consent');
     showSignIn(world, session);
   });
   touched(world, session);
@@ -173,6 +174,7 @@ function step(world: World, session: LinkSession, action: LinkAction): void {
     case 'continue':
       at('consent', 'connected');
       if (session.pane === 'connected') return endSession(world, session);
+      if (tokenOf(world, session).targetApplication !== null) return consentAlone(world, session);
       if (session.institutionId === null) return showInstitutions(world, session);
       return chooseInstitution(world, session, session.institutionId);
     case 'search':
@@ -276,15 +278,25 @@ function submitCredentials(world: World, session: LinkSession, given: Credential
   else showAccounts(world, session);
 }
 
-/** The bank's answer to a username and a password, at Link's form or at the bank's own. */
-export function signInTo(world: World, session: LinkSession, login: Credentials): BankUser | null {
+/**
+ * The bank's answer to a username and a password, at Link's form or at the bank's own: the accounts that the user can choose from,
+ * in update mode those of the Item and those that the bank has besides.
+ */
+export function signInTo(world: World, session: LinkSession, login: Credentials): BankAccount[] {
   const institution = institutionOf(world, session);
   const token = tokenOf(world, session);
   if (token.itemId !== null) {
-    return signInAgain(world, institution, login, itemOf(world, token.itemId));
+    const item = itemOf(world, token.itemId);
+    signInAgain(world, institution, login, item);
+    return selectableAccounts(item);
   }
   session.itemId ??= world.ids.id('item');
-  return signIn(world, institution, login, session.itemId);
+  return signIn(world, institution, login, applicationOf(token), session.itemId).accounts;
+}
+
+/** Who asked for the token: the Item's application. */
+function applicationOf({ application, clientName }: LinkToken): Application {
+  return { id: application, name: clientName };
 }
 
 function submitMfa(world: World, session: LinkSession, answers: string[]): void {
@@ -312,17 +324,8 @@ export function offeredAccounts(
     accounts
       .filter((account) => isShown(account, token.accountFilters))
       .map((account) => ({ account, shared: isShared(account) }));
-  const user = userOf(world, session, login);
-  if (token.itemId === null) return offer(user?.accounts ?? [], () => false);
-  const item = itemOf(world, token.itemId);
-  return offer(selectableAccounts(item, user), (account) => item.openAccounts.includes(account));
-}
-
-/** Who has signed in; `null` for a custom user of update mode whose file was not given. */
-function userOf(world: World, session: LinkSession, login: Credentials): BankUser | null {
-  const custom = login.username === 'user_custom' && !login.password.trimStart().startsWith('{');
-  if (custom || session.itemId === null) return null;
-  return bankUser(world, { institution: institutionOf(world, session), ...login }, session.itemId);
+  const open = token.itemId === null ? [] : itemOf(world, token.itemId).openAccounts;
+  return offer(signInTo(world, session, login), (account) => open.includes(account));
 }
 
 function showAccounts(world: World, session: LinkSession): void {
@@ -345,8 +348,7 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
   if (token.itemId !== null) {
     const item = itemOf(world, token.itemId);
     repairItem(world, item, false);
-    if (chosen)
-      shareAccounts(world, item, userOf(world, session, login), [...chosen, ...unseen(item, offered)]);
+    if (chosen) selectAccounts(world, item, [...chosen, ...unseen(item, offered)]);
     session.added = { publicToken: null, accounts: item.openAccounts.map(sharedAccount) };
   } else {
     const made = logIn(world, {
@@ -357,12 +359,24 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
       webhook: token.webhook,
       daysRequested: token.daysRequested ?? DEFAULT_DAYS,
       clientId: token.clientId,
+      application: applicationOf(token),
       itemId: session.itemId ?? undefined,
       accountIds: shared.map(({ account }) => account.account_id),
     });
     session.added = { publicToken: made.token, accounts: shared.map(sharedAccount) };
     sendLinkWebhook(world, session, 'ITEM_ADD_RESULT', { public_token: made.token });
   }
+  session.error = null;
+  show(world, session, 'connected');
+}
+
+/** A bank's user lets another application in: consent is all, the login is there. */
+function consentAlone(world: World, session: LinkSession): void {
+  const made = consentForTarget(world, tokenOf(world, session));
+  session.itemId = made.itemId;
+  const accounts = itemOf(world, made.itemId).openAccounts.map(sharedAccount);
+  session.added = { publicToken: made.token, accounts };
+  sendLinkWebhook(world, session, 'ITEM_ADD_RESULT', { public_token: made.token });
   session.error = null;
   show(world, session, 'connected');
 }
@@ -421,6 +435,7 @@ function retry(world: World, session: LinkSession): void {
   const elsewhere = session.error?.error_type === 'INSTITUTION_ERROR' || session.before === 'institutions';
   const token = tokenOf(world, session);
   session.error = null;
+  if (token.targetApplication !== null) return show(world, session, 'consent');
   if (elsewhere && token.itemId === null && token.institutionId === null) {
     return showInstitutions(world, session);
   }

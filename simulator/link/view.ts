@@ -43,7 +43,7 @@ export function sessionView(world: World, session: LinkSession, heard: number, q
   const token = world.linkTokens.get(session.linkToken);
   const institution =
     session.institutionId === null ? undefined : world.institutions.get(session.institutionId);
-  const updateMode = (token?.itemId ?? null) !== null;
+  const updateMode = (token?.itemId ?? null) !== null && token?.targetApplication === null;
   const fixed = updateMode || (token?.institutionId ?? null) !== null;
   const challenge = challengeOf(session.login?.password ?? '')?.[session.mfaStep];
   return {

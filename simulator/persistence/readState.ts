@@ -1,23 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { rowOf, type Row } from '../bank/row.js';
-import { Item } from '../item/item.js';
-import type { LinkSession } from '../link/session.js';
-import { PLAIN_LINK, type LinkToken, type PublicToken } from '../tokens.js';
-import type { Delivery } from '../webhooks/delivery.js';
-import { STATE_VERSION, type SavedRowEvent, type SavedWorld, type StateRecord } from './records.js';
-
-/** What a state file has kept. */
-export interface Saved {
-  world: SavedWorld | undefined;
-  items: Item[];
-  deliveries: Delivery[];
-  publicTokens: PublicToken[];
-  linkTokens: LinkToken[];
-  linkSessions: LinkSession[];
-}
-
-/** A state file that is damaged before its last line, or of another version. */
-class UnreadableState extends Error {}
+import type { StateRecord } from './records.js';
+import { restoreRecords, UnreadableState, type Saved } from './restoreRecords.js';
 
 const NEWLINE = 0x0a;
 
@@ -29,71 +12,16 @@ export async function readState(path: string): Promise<Saved> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  return restore(path, linesOf(bytes));
+  return restoreRecords(path, recordsOf(path, bytes));
 }
 
 /** Line by line: a whole file may be longer than the longest string of the engine. */
-function* linesOf(bytes: Buffer): Generator<string> {
+function* recordsOf(path: string, bytes: Buffer): Generator<StateRecord> {
   let start = 0;
   for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-    yield bytes.toString('utf8', start, end);
+    yield parse(path, bytes.toString('utf8', start, end));
     start = end + 1;
   }
-}
-
-type ItemRecord = Extract<StateRecord, { kind: 'item' }>;
-
-function restore(path: string, lines: Iterable<string>): Saved {
-  let world: SavedWorld | undefined;
-  const items = new Map<string, ItemRecord>();
-  const rows = new Map<string, SavedRowEvent[][]>();
-  const deliveries = new Map<string, Delivery>();
-  const publicTokens = new Map<string, PublicToken>();
-  const linkTokens = new Map<string, LinkToken>();
-  const linkSessions = new Map<string, LinkSession>();
-  for (const line of lines) {
-    const record = parse(path, line);
-    switch (record.kind) {
-      case 'world':
-        if (record.world.version !== STATE_VERSION) {
-          throw new UnreadableState(
-            `${path} is of version ${record.world.version}; this simulator reads ${STATE_VERSION}`,
-          );
-        }
-        world = record.world;
-        break;
-      case 'item':
-        items.set(record.facts.itemId, record);
-        break;
-      case 'rows':
-        rows.set(record.itemId, [...(rows.get(record.itemId) ?? []), record.events]);
-        break;
-      case 'delivery':
-        deliveries.set(record.delivery.id, record.delivery);
-        break;
-      case 'public':
-        publicTokens.set(record.token.token, record.token);
-        break;
-      case 'link':
-        linkTokens.set(record.token.token, { ...PLAIN_LINK, ...record.token });
-        break;
-      case 'session':
-        linkSessions.set(record.session.id, record.session);
-        break;
-      case 'reset':
-        for (const map of [items, rows, deliveries, publicTokens, linkTokens, linkSessions]) map.clear();
-    }
-  }
-  return {
-    world,
-    items: [...items.values()].map((record) =>
-      restoreItem(record, (rows.get(record.facts.itemId) ?? []).flat()),
-    ),
-    deliveries: [...deliveries.values()],
-    publicTokens: [...publicTokens.values()],
-    linkTokens: [...linkTokens.values()],
-    linkSessions: [...linkSessions.values()],
-  };
 }
 
 function parse(path: string, line: string): StateRecord {
@@ -102,28 +30,4 @@ function parse(path: string, line: string): StateRecord {
   } catch {
     throw new UnreadableState(`${path} is damaged: it has a line that is no JSON`);
   }
-}
-
-function restoreItem(record: ItemRecord, events: readonly SavedRowEvent[]): Item {
-  const item = new Item(record.facts, record.accounts);
-  const versions: Row[] = [];
-  for (const event of events) {
-    if (event[0] === 'p') {
-      const { original_description: originalDescription, ...transaction } = event[1];
-      const row = rowOf({ transaction, originalDescription });
-      versions.push(row);
-      item.put(row);
-    } else if (event[0] === 't') {
-      item.take(event[1]);
-    } else {
-      const [, id, accountId, version] = event;
-      const row = versions[version];
-      if (row) item.log.upsert(row);
-      else if (id === '') item.log.mark();
-      else item.log.remove(id, accountId);
-    }
-  }
-  item.unread.clear();
-  for (const id of record.unread) item.unread.add(id);
-  return item;
 }

@@ -1,4 +1,5 @@
 import type { BankAccount } from '../bank/account.js';
+import type { SeededPlan } from '../bank/seededRows.js';
 import type { WireTransaction } from '../wire.js';
 import type { ClockState } from '../clock.js';
 import type { ItemFacts } from '../item/item.js';
@@ -8,7 +9,7 @@ import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
 
 /** The version of the state file's records; a file of another version is refused. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 3;
 
 export interface SavedWorld {
   version: number;
@@ -18,17 +19,32 @@ export interface SavedWorld {
   keys: StoredKey[];
 }
 
+/** A stored version of a transaction. */
+export type SavedRow = WireTransaction & { original_description: string };
+
 /**
- * One step of an Item's rows. `p`: the bank has this version, which gets the next number; `t`: the bank dropped an id; `l`: Plaid's
- * copy got version number `n` of a transaction (-1: its removal).
+ * One step of an Item's rows. `p`: the bank has this version, which gets the next number; `t`: the bank dropped an id; `s`: Plaid's
+ * copy got so many seeded rows from a number on; `l`: it got version number `n` of a transaction (-1: its removal, or a mark);
+ * `o`: it got a seeded row as it was; `v`: it got a version that the bank never had.
  */
 export type SavedRowEvent =
-  ['p', WireTransaction & { original_description: string }] | ['t', string] | ['l', string, string, number];
+  | ['p', SavedRow]
+  | ['t', string]
+  | ['s', number, number]
+  | ['l', string, string, number]
+  | ['o', number]
+  | ['v', SavedRow];
 
 /** A line of the state file. Later lines about the same thing replace earlier ones, `rows` add to them, `reset` forgets all. */
 export type StateRecord =
   | { kind: 'world'; world: SavedWorld }
-  | { kind: 'item'; facts: ItemFacts; accounts: BankAccount[]; unread: string[] }
+  | {
+      kind: 'item';
+      facts: ItemFacts;
+      accounts: BankAccount[];
+      seeded: SeededPlan | null;
+      unread: string[];
+    }
   | { kind: 'rows'; itemId: string; events: SavedRowEvent[] }
   | { kind: 'delivery'; delivery: Delivery }
   | { kind: 'public'; token: PublicToken }

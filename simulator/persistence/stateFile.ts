@@ -1,25 +1,16 @@
 import { open, rename } from 'node:fs/promises';
-import type { Row } from '../bank/row.js';
-import type { Item, RowEvent } from '../item/item.js';
+import type { Item } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
 import type { LinkToken, PublicToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { Keeper, World } from '../world.js';
-import { STATE_VERSION, type SavedRowEvent, type SavedWorld, type StateRecord } from './records.js';
+import type { StateRecord } from './records.js';
+import { itemRecords, nothingWritten, worldRecord, worldRecords, type Written } from './writeRecords.js';
 
 const WRITE_AFTER_MS = 100;
 /** The file is written anew when what was appended is this much more than what it began with. */
 const COMPACT_FACTOR = 4;
 const COMPACT_SLACK_BYTES = 16 * 1024 * 1024;
-/** Rows in one line: a line must stay far below the longest string of the engine. */
-const EVENTS_PER_LINE = 2_000;
-
-/** How far an Item's story is on disk, and the numbers under which its row versions are. */
-interface Written {
-  events: number;
-  numbers: Map<Row, number>;
-}
-
 /**
  * The world on disk: lines of JSON, each a thing as it is now; later lines win. Writing only appends, so a kill -9 can at most
  * leave half a last line, which is ignored. Now and then, and at start and stop, the file is written anew beside the old one
@@ -44,8 +35,11 @@ export class StateFile implements Keeper {
   /** Writes the world as it is, and keeps it from now on. */
   static async attach(path: string, world: World, onError: (error: unknown) => void): Promise<StateFile> {
     const file = new StateFile(path, world, onError);
-    await file.compact();
+    const written = file.compact();
+    // What happens while this writes waits for its end.
+    file.writing = written.catch(() => undefined);
     world.keeper = file;
+    await written;
     return file;
   }
 
@@ -119,7 +113,7 @@ export class StateFile implements Keeper {
   /** What changed since the last write; synchronous, so that it is one moment of the world. */
   private takeLines(): string[] {
     const records: StateRecord[] = this.waiting.splice(0);
-    if (this.worldDirty) records.push({ kind: 'world', world: this.worldRecord() });
+    if (this.worldDirty) records.push(worldRecord(this.kept));
     this.worldDirty = false;
     const items = [...this.dirtyItems];
     this.dirtyItems.clear();
@@ -137,21 +131,7 @@ export class StateFile implements Keeper {
     this.waiting.length = 0;
     this.worldDirty = false;
     const world = this.kept;
-    const records: StateRecord[] = [
-      { kind: 'world', world: this.worldRecord() },
-      ...[...world.publicTokens.values()].map((token): StateRecord => ({
-        kind: 'public',
-        token: { ...token },
-      })),
-      ...[...world.linkTokens.values()].map((token): StateRecord => ({ kind: 'link', token })),
-      ...[...world.linkSessions.values()].map((session): StateRecord => ({
-        kind: 'session',
-        session: structuredClone(session),
-      })),
-      ...world.deliveries
-        .list()
-        .map((delivery): StateRecord => ({ kind: 'delivery', delivery: structuredClone(delivery) })),
-    ];
+    const records = worldRecords(world);
     const items = [...world.items.values()];
     const temporary = `${this.path}.${process.pid}.tmp`;
     const handle = await open(temporary, 'w', 0o600);
@@ -172,44 +152,11 @@ export class StateFile implements Keeper {
     this.addedBytes = 0;
   }
 
-  private worldRecord(): SavedWorld {
-    const world = this.kept;
-    return {
-      version: STATE_VERSION,
-      seed: world.seed,
-      issued: world.ids.issued,
-      clock: world.clock.state(),
-      keys: world.keys.stored(),
-    };
-  }
-
   private itemLines(item: Item): string[] {
-    const written = this.written.get(item) ?? { events: 0, numbers: new Map<Row, number>() };
+    const written = this.written.get(item) ?? nothingWritten();
     this.written.set(item, written);
-    const lines: string[] = [];
-    while (written.events < item.story.length) {
-      const part = item.story.slice(written.events, written.events + EVENTS_PER_LINE);
-      const events = part.map((event) => savedEvent(event, written.numbers));
-      lines.push(`{"kind":"rows","itemId":${JSON.stringify(item.id)},"events":[${events.join(',')}]}\n`);
-      written.events += part.length;
-    }
-    lines.push(
-      lineOf({ kind: 'item', facts: item.facts, accounts: item.accounts, unread: [...item.unread] }),
-    );
-    return lines;
+    return itemRecords(item, written).map((record) => `${record}\n`);
   }
-}
-
-/** The JSON of a step; a row's own JSON goes in as it is. */
-function savedEvent(event: RowEvent, numbers: Map<Row, number>): string {
-  const json = (saved: SavedRowEvent) => JSON.stringify(saved);
-  if (event.kind === 'taken') return json(['t', event.id]);
-  if (event.kind === 'put') {
-    numbers.set(event.row, numbers.size);
-    return `["p",${event.row.bytes.toString('utf8', 1)}]`;
-  }
-  const { id, accountId, row } = event.entry;
-  return json(['l', id, accountId, row ? (numbers.get(row) ?? -1) : -1]);
 }
 
 function lineOf(record: StateRecord): string {

@@ -10,7 +10,7 @@ import type { WireAccount, WireAccountIdentity } from '../wire.js';
 import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
-import { chosenAccounts, healthyItem, useProduct } from './itemAccess.js';
+import { chosenAccounts, healthyItem, liveItem, useProduct } from './itemAccess.js';
 
 const accountIds = z.array(z.string()).optional();
 const request = requestBody({
@@ -68,7 +68,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
         .optional(),
     }),
     run: ({ access_token, options }, caller) => {
-      const item = healthyItem(world, access_token, caller);
+      const item = liveItem(world, access_token, caller);
       const accounts = chosenAccounts(item, options?.account_ids);
       return {
         accounts: withBalanceTimes(item, accounts, options?.min_last_updated_datetime),

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { PlaidApiError } from '../errors.js';
 import type { Fault } from '../faults.js';
 import { requestId } from '../ids.js';
+import { AnswerBuffers, type JsonPart } from '../jsonParts.js';
 import type { Item } from '../item/item.js';
 import { parseBody } from '../validation.js';
 import type { World } from '../world.js';
@@ -11,7 +12,7 @@ import type { World } from '../world.js';
 /** JSON of an answer in parts, without `request_id` and the closing brace, for answers that are too large to build as objects. */
 export class RawAnswer {
   constructor(
-    readonly json: readonly Buffer[],
+    readonly json: readonly JsonPart[],
     /** Runs when the answer has reached the client whole. */
     readonly afterSent: () => void = () => undefined,
     /** Runs right after the work, whatever becomes of the answer. */
@@ -22,10 +23,14 @@ export class RawAnswer {
 export interface Caller {
   /** The client that calls; `null` when any credentials are accepted, so that tokens are bound to nobody. */
   clientId: string | null;
+  /** The client id it gave, also when tokens are bound to nobody: applications are told apart by it. */
+  application: string;
   requestId: string;
   /** Where the caller reaches this simulator. */
   origin: string;
 }
+
+const buffers = new AnswerBuffers();
 
 type Body = Record<string, unknown>;
 
@@ -37,6 +42,8 @@ export interface Endpoint<T extends z.ZodType> {
   durable?: boolean;
   /** Asks for no credentials. */
   open?: boolean;
+  /** What credentials that do not hold are answered with, where it is not Plaid's usual 400. */
+  unauthorizedStatus?: number;
   run: (body: z.output<T>, caller: Caller) => object | RawAnswer | Promise<object | RawAnswer>;
 }
 
@@ -57,21 +64,24 @@ export function plaidEndpoint<T extends z.ZodType>(
     try {
       raise(faults);
       if (request.body !== undefined && !isObject(request.body)) throw new PlaidApiError('INVALID_BODY');
+      const application = credential(request, body, 'client_id');
       const caller = {
-        clientId: endpoint.open ? null : authenticate(world, request, body),
+        clientId: endpoint.open ? null : authenticateAs(world, request, body, endpoint.unauthorizedStatus),
+        application,
         requestId: id,
         origin: `${request.protocol}://${request.host}`,
       };
-      enforceLimits(world, endpoint.path, credential(request, body, 'client_id'), item, body);
+      enforceLimits(world, endpoint.path, application, item, body);
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;
       raw?.afterWork();
       if (endpoint.durable) await world.keeper.saved();
       if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return hangUp(reply);
       const text = raw
-        ? Buffer.concat([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
+        ? buffers.join([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
         : JSON.stringify({ ...answer, request_id: id });
       if (raw) reply.raw.once('finish', raw.afterSent);
+      if (typeof text !== 'string') reply.raw.once('finish', () => buffers.sent(text));
       return send(reply, 200, text, faults, raw);
     } catch (error) {
       if (!(error instanceof PlaidApiError)) throw error;
@@ -98,8 +108,22 @@ function credential(request: FastifyRequest, body: Body, name: 'client_id' | 'se
   return typeof value === 'string' ? value : '';
 }
 
+function authenticateAs(
+  world: World,
+  request: FastifyRequest,
+  body: Body,
+  status: number | undefined,
+): string | null {
+  try {
+    return authenticate(world, request, body);
+  } catch (error) {
+    if (status === undefined || !(error instanceof PlaidApiError)) throw error;
+    throw new PlaidApiError(error.code, error.message, { status });
+  }
+}
+
 /** Checks client id and secret, in headers or body. */
-export function authenticate(world: World, request: FastifyRequest, body: Body): string | null {
+function authenticate(world: World, request: FastifyRequest, body: Body): string | null {
   const clientId = credential(request, body, 'client_id');
   const secret = credential(request, body, 'secret');
   const missing = [clientId === '' ? 'client_id' : '', secret === '' ? 'secret' : ''].filter(Boolean);

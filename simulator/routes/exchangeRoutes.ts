@@ -1,13 +1,22 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { PlaidApiError } from '../errors.js';
-import { requestId } from '../ids.js';
+import { isCivilDate } from '../calendar.js';
 import { runUpdate } from '../item/lifecycle.js';
-import { parseBody, requestBody } from '../validation.js';
+import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
-import { authenticate } from './endpoint.js';
+import { plaidEndpoint } from './endpoint.js';
 
 const MOST_NOTIFICATIONS = 2_000;
+const UNAUTHORIZED = 401;
+
+/** The age of the oldest thing that is new. */
+const newSince = z
+  .string()
+  .refine(
+    (text) => isCivilDate(text) || z.iso.datetime({ offset: true }).safeParse(text).success,
+    'must be a date or a date and time in ISO 8601 form',
+  )
+  .optional();
 
 const notification = requestBody({
   notifications: z
@@ -15,35 +24,35 @@ const notification = requestBody({
       z.looseObject({
         access_token: z.string(),
         account_id: z.string().optional(),
-        new_since: z.string().optional(),
+        new_since: newSince,
       }),
     )
     .max(MOST_NOTIFICATIONS),
-  new_since: z.string().optional(),
+  new_since: newSince,
 });
 
 /**
- * Plaid Exchange's notification, as a bank sends it: new transactions are there, Plaid should look. The answer says only that
- * it was accepted. 401 for credentials, 400 for a body that does not fit.
+ * Plaid Exchange's notifications, as a bank sends them: new transactions are there, or accounts were opened or closed. Plaid looks at
+ * everything of the Items that are named, whichever account it is about. 200 says only that it was accepted; 401 is for credentials,
+ * 400 for a body that does not fit, 429 comes from faults: Plaid publishes no limit.
  */
 export function exchangeRoutes(app: FastifyInstance, world: World): void {
-  app.post('/items/transactions/notify', async (request, reply) => {
-    const id = requestId();
-    try {
-      const body = (request.body ?? {}) as Record<string, unknown>;
-      try {
-        authenticate(world, request, body);
-      } catch (error) {
-        if (!(error instanceof PlaidApiError)) throw error;
-        return await reply.code(401).send(error.body(id));
-      }
-      const { notifications } = parseBody(notification, body);
-      const items = new Set(notifications.map(({ access_token }) => world.findByToken(access_token)));
-      for (const item of items) if (item) runUpdate(world, item);
-      return await reply.code(200).send({ request_id: id });
-    } catch (error) {
-      if (!(error instanceof PlaidApiError)) throw error;
-      return reply.code(error.status).send(error.body(id));
-    }
-  });
+  for (const path of ['/items/transactions/notify', '/items/accounts/notify']) {
+    plaidEndpoint(app, world, {
+      path,
+      unauthorizedStatus: UNAUTHORIZED,
+      body: notification,
+      run: ({ notifications }) => {
+        const items = new Set(notifications.map(({ access_token }) => world.findByToken(access_token)));
+        const looked = new Set<string>();
+        for (const item of items) {
+          // One look serves every application of the login.
+          if (!item || looked.has(item.facts.connectionId)) continue;
+          looked.add(item.facts.connectionId);
+          runUpdate(world, item);
+        }
+        return {};
+      },
+    });
+  }
 }

@@ -1,6 +1,8 @@
 import type { BankAccount } from '../bank/account.js';
 import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
+import { requireBank } from '../item/lifecycle.js';
+import { requireAccess } from '../item/scopes.js';
 import type { World } from '../world.js';
 import type { Caller } from './endpoint.js';
 
@@ -29,8 +31,16 @@ export function chosenAccounts(item: Item, ids: readonly string[] | undefined): 
   return open.filter(({ account }) => ids.includes(account.account_id));
 }
 
+/** As `healthyItem`, for calls that ask the bank at once. */
+export function liveItem(world: World, accessToken: string, caller: Caller): Item {
+  const item = healthyItem(world, accessToken, caller);
+  requireBank(world, item);
+  return item;
+}
+
 /** Puts a product on the Item at its first use, as Plaid does where the institution has it. */
 export function useProduct(world: World, item: Item, product: Product): void {
+  requireAccess(world, item, product);
   if (item.hasProduct(product)) return;
   const institution = world.institutions.get(item.facts.institutionId);
   if (!institution?.products.includes(product)) throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');

@@ -15,6 +15,7 @@ import {
 import { requestBody } from '../validation.js';
 import type { WireLinkToken } from '../wire.js';
 import type { World } from '../world.js';
+import { requireTarget } from '../item/crossApplication.js';
 import { plaidEndpoint } from './endpoint.js';
 import { countryCodes } from './institutionRoutes.js';
 
@@ -74,6 +75,10 @@ const linkTokenRequest = requestBody({
   webhook: z.string().refine(isHttpUrl, 'must be a valid http or https URL').optional(),
   access_token: z.string().nullish(),
   access_tokens: z.array(z.string()).optional(),
+  // Plaid Exchange's; older client libraries know it, the newest no longer does.
+  cross_app_item_add: z
+    .strictObject({ target_application_token: z.string().min(1), foreign_id: z.string().optional() })
+    .optional(),
   redirect_uri: z
     .string()
     .refine(
@@ -113,7 +118,9 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
       const asked = productsNamed(body.products ?? []);
       const ifSupported = productsNamed(body.required_if_supported_products ?? []);
       productsNamed([...(body.optional_products ?? []), ...(body.additional_consented_products ?? [])]);
-      if (item && (body.products ?? []).length > 0) {
+      const target = body.cross_app_item_add?.target_application_token ?? null;
+      if (target !== null) requireTarget(world, item, target);
+      if (item && target === null && (body.products ?? []).length > 0) {
         throw new PlaidApiError(
           'INVALID_FIELD',
           'products should not be set when creating a link_token for update mode',
@@ -145,10 +152,12 @@ export function linkRoutes(app: FastifyInstance, world: World): void {
         products: asked,
         productsIfSupported: ifSupported,
         // In update mode a webhook is ignored: it is changed by /item/webhook/update only.
-        webhook: item ? null : (body.webhook ?? null),
+        webhook: item && target === null ? null : (body.webhook ?? null),
         countryCodes: body.country_codes,
         language: body.language,
         clientName: body.client_name,
+        application: caller.application,
+        targetApplication: target,
         redirectUri: body.redirect_uri ?? null,
         daysRequested: body.transactions?.days_requested ?? null,
         itemId: item?.id ?? null,

@@ -5,7 +5,9 @@ import { customTransactionRow } from '../bank/customUser.js';
 import { rowOf } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
+import { endVerification } from '../item/bankAccounts.js';
 import { isDynamic } from '../item/dynamicUser.js';
+import type { Product } from '../item/item.js';
 import { failItem, runUpdate, sendWebhook } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
 import { productList, productsNamed } from '../item/products.js';
@@ -39,9 +41,13 @@ const FIREABLE: Record<string, readonly string[]> = {
 };
 
 const CODES = [...new Set(Object.values(FIREABLE).flat())];
-const PRODUCT_OF: Record<string, 'transactions' | 'auth' | undefined> = {
-  TRANSACTIONS: 'transactions',
+const PRODUCT_OF: Record<string, Product | undefined> = {
+  ASSETS: 'assets',
   AUTH: 'auth',
+  HOLDINGS: 'investments',
+  INVESTMENTS_TRANSACTIONS: 'investments',
+  LIABILITIES: 'liabilities',
+  TRANSACTIONS: 'transactions',
 };
 
 /** `/sandbox/...`: making Items without Link, and breaking them. */
@@ -91,6 +97,7 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
         daysRequested: options?.transactions?.days_requested ?? DEFAULT_DAYS,
         clientId: caller.clientId,
         userId: user_id ?? user_token,
+        application: { id: caller.application, name: caller.application },
       });
       return { public_token: token.token };
     },
@@ -222,11 +229,7 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
       if (!account || !awaitsMicrodeposits(account)) {
         throw new PlaidApiError('INVALID_FIELD', 'account_id: no micro-deposit to this account is pending');
       }
-      item.accounts = item.accounts.map((known) =>
-        known === account ? { ...known, account: { ...known.account, verification_status } } : known,
-      );
-      world.keeper.item(item);
-      sendWebhook(world, item, 'AUTH', verification_status.toUpperCase(), { account_id, error: null });
+      endVerification(world, item, account_id, verification_status);
       return {};
     },
   });

@@ -8,13 +8,14 @@ import { isDynamic, moveBank } from '../item/dynamicUser.js';
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
 import { readSilently, runUpdate, startPull } from '../item/lifecycle.js';
+import { requireAccess } from '../item/scopes.js';
 import { syncPage } from '../item/syncPage.js';
 import { completeReadAt } from '../item/truth.js';
 import { civilDate } from '../calendar.js';
 import { civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
-import { healthyItem, useProduct } from './itemAccess.js';
+import { healthyItem, liveItem, useProduct } from './itemAccess.js';
 
 const MOST_DAYS = 730;
 const count = z.int().min(1).max(500).default(100);
@@ -41,6 +42,7 @@ function renderOptions(options: RenderFields | undefined): RenderOptions {
 
 /** The first transactions call on an Item that was linked without Transactions starts the pull; `days_requested` counts only then. */
 function ensureTransactions(world: World, item: Item, options: RenderFields | undefined): void {
+  requireAccess(world, item, 'transactions');
   if (item.hasProduct('transactions')) return;
   useProduct(world, item, 'transactions');
   if (options?.days_requested !== undefined) item.facts.daysRequested = options.days_requested;
@@ -141,7 +143,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     path: '/transactions/refresh',
     body: requestBody({ access_token: z.string() }),
     run: ({ access_token }, caller) => {
-      const item = healthyItem(world, access_token, caller);
+      const item = liveItem(world, access_token, caller);
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
       const { institutionId } = item.facts;
       if (

@@ -1,10 +1,18 @@
 import { PlaidApiError } from '../errors.js';
 import { instant, DAY_MS } from '../calendar.js';
+import { plaidId } from '../ids.js';
 import type { Item } from '../item/item.js';
 import type { WebhookFields } from './body.js';
 
 /** Notice that Plaid gives before a connection ends. */
 const NOTICE_MS = 7 * DAY_MS;
+
+/** Types of webhooks that name no Item. */
+const WITHOUT_ITEM: ReadonlySet<string> = new Set(['ASSETS', 'DASHBOARD_CONFIGURED_ALERT', 'LINK']);
+
+export function isAboutItem(type: string): boolean {
+  return !WITHOUT_ITEM.has(type);
+}
 
 /** The fields which a webhook of this type and code has at Plaid beside those that all have; for codes that bear none, nothing. */
 export function defaultFields(type: string, code: string, item: Item, now: number): WebhookFields {
@@ -47,6 +55,35 @@ export function defaultFields(type: string, code: string, item: Item, now: numbe
           accountIds.slice(0, 1).map((id) => [id, ['ACCOUNT_NUMBER']]),
         ),
         error: null,
+      };
+    case 'AUTH/AUTOMATICALLY_VERIFIED':
+    case 'AUTH/VERIFICATION_EXPIRED':
+      return { account_id: accountIds[0] ?? '', error: null };
+    case 'AUTH/SMS_MICRODEPOSITS_VERIFICATION':
+      return { account_id: accountIds[0] ?? '', status: 'MANUALLY_VERIFIED' };
+    case 'IDENTITY/DEFAULT_UPDATE':
+      return {
+        account_ids_with_updated_identity: Object.fromEntries(
+          accountIds.slice(0, 1).map((id) => [id, ['PHONES']]),
+        ),
+        error: null,
+      };
+    case 'HOLDINGS/DEFAULT_UPDATE':
+      return { error: null, new_holdings: 0, updated_holdings: 0 };
+    case 'INVESTMENTS_TRANSACTIONS/DEFAULT_UPDATE':
+      return { error: null, new_investments_transactions: 0, cancelled_investments_transactions: 0 };
+    case 'LIABILITIES/DEFAULT_UPDATE':
+      return {
+        error: null,
+        account_ids_with_new_liabilities: [],
+        account_ids_with_updated_liabilities: {},
+      };
+    case 'ASSETS/PRODUCT_READY':
+      return { asset_report_id: plaidId('asset report', item.id), report_type: 'FULL' };
+    case 'ASSETS/ERROR':
+      return {
+        asset_report_id: plaidId('asset report', item.id),
+        error: new PlaidApiError('PRODUCT_NOT_ENABLED').body(),
       };
     default:
       return {};

@@ -2,9 +2,10 @@ import { instant } from '../calendar.js';
 import type { SimulatedClock } from '../clock.js';
 import type { Schedule } from '../schedule.js';
 import { webhookBody, type WebhookFields } from './body.js';
-import { retryAfter, retryDelay, type Delivery } from './delivery.js';
+import { idOf, numberOf, retryAfter, retryDelay, type Delivery } from './delivery.js';
 import type { Signature, SigningKeys } from './keys.js';
 import { WebhookPoster } from './post.js';
+import { Rejections } from './rejections.js';
 
 /** Finished deliveries that are kept for `GET /_sim/webhooks`. */
 const KEPT = 20_000;
@@ -14,6 +15,8 @@ const OVERTAKE_PATIENCE_MS = 5_000;
 export interface SendOptions {
   url: string;
   itemId: string | null;
+  /** The client that is told; `null` or absent when tokens are bound to no client. */
+  clientId?: string | null;
   fields: WebhookFields;
   signature?: Signature;
   delayMs?: number;
@@ -28,6 +31,7 @@ export class Deliveries {
   private readonly deliveries = new Map<string, Delivery>();
   private readonly held = new Map<string, Delivery[]>();
   private readonly poster = new WebhookPoster();
+  private readonly rejections = new Rejections();
   private counter = 0;
 
   constructor(
@@ -42,8 +46,9 @@ export class Deliveries {
     const body = webhookBody(options.fields);
     const signature = options.signature ?? 'ok';
     const delivery: Delivery = {
-      id: `wh_${String((this.counter += 1)).padStart(8, '0')}`,
+      id: idOf((this.counter += 1)),
       itemId: options.itemId,
+      clientId: options.clientId ?? null,
       url: options.url,
       body: signature === 'body_changed' ? `${body} ` : signature === 'reindented' ? reindented(body) : body,
       ...(signature === 'body_changed' || signature === 'reindented' ? { signedBody: body } : {}),
@@ -51,6 +56,7 @@ export class Deliveries {
       webhookCode: textOf(options.fields['webhook_code']),
       signature,
       state: options.drop ? 'dropped' : 'pending',
+      createdAt: this.clock.now(),
       nextAt: this.clock.now() + (options.delayMs ?? 0),
       attempts: [],
     };
@@ -72,6 +78,11 @@ export class Deliveries {
     return delivery;
   }
 
+  /** The number of the latest delivery, 0 before the first. */
+  get latest(): number {
+    return this.counter;
+  }
+
   /** Deliveries in the order in which they were made. */
   list(itemId?: string): Delivery[] {
     const all = [...this.deliveries.values()];
@@ -84,9 +95,16 @@ export class Deliveries {
   }
 
   restore(deliveries: readonly Delivery[]): void {
+    const tried = deliveries.flatMap((delivery) => {
+      const last = delivery.attempts.at(-1);
+      return last ? [{ delivery, at: Date.parse(last.at), accepted: last.status === 200 }] : [];
+    });
+    for (const { delivery, at, accepted } of tried.sort((a, b) => a.at - b.at)) {
+      this.rejections.note(receiverOf(delivery), delivery.id, at, accepted);
+    }
     for (const delivery of deliveries) {
       this.deliveries.set(delivery.id, delivery);
-      this.counter = Math.max(this.counter, Number(delivery.id.slice(3)));
+      this.counter = Math.max(this.counter, numberOf(delivery));
       this.plan(delivery);
     }
   }
@@ -94,6 +112,7 @@ export class Deliveries {
   clear(): void {
     this.deliveries.clear();
     this.held.clear();
+    this.rejections.clear();
     this.counter = 0;
   }
 
@@ -114,6 +133,11 @@ export class Deliveries {
   }
 
   private async attempt(delivery: Delivery): Promise<void> {
+    const receiver = receiverOf(delivery);
+    // A retry that was planned before the receiver had rejected too much.
+    if (delivery.attempts.length > 0 && this.rejections.tooMany(receiver, this.clock.now())) {
+      return this.giveUp(delivery, 'rejections');
+    }
     const verification = this.keys.verification(delivery.signedBody ?? delivery.body, delivery.signature);
     const headers: Record<string, string> = {
       'content-type': 'application/json',
@@ -132,12 +156,21 @@ export class Deliveries {
         error instanceof Error ? (error.name === 'TimeoutError' ? 'timeout' : error.message) : 'failed';
     }
     delivery.attempts.push(attempt);
-    const delay =
-      attempt.status === 200
-        ? null
-        : retryDelay(delivery.attempts.length, retryAfter(wait, this.clock.realNow()));
-    if (delay === null) delivery.state = attempt.status === 200 ? 'delivered' : 'failed';
-    else delivery.nextAt = at + delay;
+    this.rejections.note(receiver, delivery.id, at, attempt.status === 200);
+    if (attempt.status === 200) {
+      delivery.state = 'delivered';
+      return this.plan(delivery);
+    }
+    if (this.rejections.tooMany(receiver, at)) return this.giveUp(delivery, 'rejections');
+    const delay = retryDelay(delivery.attempts.length, retryAfter(wait, this.clock.realNow()));
+    if (delay === null) return this.giveUp(delivery, 'retries');
+    delivery.nextAt = at + delay;
+    this.plan(delivery);
+  }
+
+  private giveUp(delivery: Delivery, reason: NonNullable<Delivery['gaveUp']>): void {
+    delivery.state = 'failed';
+    delivery.gaveUp = reason;
     this.plan(delivery);
   }
 
@@ -158,6 +191,11 @@ export class Deliveries {
       return;
     }
   }
+}
+
+/** Plaid judges receivers by client and URL. */
+function receiverOf({ clientId, url }: Delivery): string {
+  return `${clientId ?? ''} ${url}`;
 }
 
 function textOf(value: unknown): string {

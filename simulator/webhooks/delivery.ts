@@ -4,8 +4,10 @@ import type { Signature } from './keys.js';
 const FIRST_RETRY_MS = 30_000;
 const RETRY_FACTOR = 4;
 const MOST_RETRIES = 6;
-/** A `Retry-After` is honoured up to four hours. */
+/** A `Retry-After` is honoured up to four hours: so the last retry is never later than a day after the first attempt. */
 const LONGEST_RETRY_AFTER_MS = 4 * 60 * 60_000;
+
+const ID_PREFIX = 'wh_';
 
 type DeliveryState = 'pending' | 'delivered' | 'failed' | 'dropped';
 
@@ -22,6 +24,8 @@ interface Attempt {
 export interface Delivery {
   id: string;
   itemId: string | null;
+  /** The client that Plaid tells; `null` when tokens are bound to no client. */
+  clientId: string | null;
   url: string;
   /** As sent, byte for byte. */
   body: string;
@@ -31,9 +35,22 @@ export interface Delivery {
   webhookCode: string;
   signature: Signature;
   state: DeliveryState;
+  /** Why it was given up: no retry was left, or the receiver rejects too much to be tried again. */
+  gaveUp?: 'retries' | 'rejections';
+  /** When it was made, simulated milliseconds. */
+  createdAt: number;
   /** When the next attempt is due, simulated milliseconds. */
   nextAt: number;
   attempts: Attempt[];
+}
+
+/** The number of a delivery in the order in which they were made, from 1. */
+export function numberOf({ id }: Delivery): number {
+  return Number(id.slice(ID_PREFIX.length));
+}
+
+export function idOf(number: number): string {
+  return `${ID_PREFIX}${String(number).padStart(8, '0')}`;
 }
 
 /** How long after a failed attempt the next one follows (simulated milliseconds); `null` when it was the last. */

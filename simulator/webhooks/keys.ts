@@ -57,6 +57,10 @@ function newKey(createdAt: number): SigningKey {
   };
 }
 
+function readKeys(stored: readonly StoredKey[]): SigningKey[] {
+  return stored.map(({ wire, privatePem }) => ({ wire, privateKey: createPrivateKey(privatePem) }));
+}
+
 function part(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
@@ -66,8 +70,13 @@ export class SigningKeys {
   private keys: SigningKey[];
 
   constructor(stored: readonly StoredKey[] = []) {
-    this.keys = stored.map(({ wire, privatePem }) => ({ wire, privateKey: createPrivateKey(privatePem) }));
+    this.keys = readKeys(stored);
     if (this.keys.length === 0) this.keys = [newKey(Math.floor(Date.now() / 1000))];
+  }
+
+  /** The keys of another world instead of these. */
+  restore(stored: readonly StoredKey[]): void {
+    this.keys = readKeys(stored);
   }
 
   get(kid: string): WireKey | undefined {

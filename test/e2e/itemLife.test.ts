@@ -147,7 +147,7 @@ describe('a remine', () => {
       SELECT transaction_id AS id, raw, version FROM transactions WHERE item_id = ${itemId} AND status = 'posted'
       ORDER BY date DESC LIMIT 1`;
     await system.sql`
-      UPDATE transactions SET raw = raw || '{"amount": 999999}', raw_hash = NULL, amount = 999999
+      UPDATE transactions SET raw = (raw::jsonb || '{"amount": 999999}')::json, raw_hash = NULL, amount = 999999
       WHERE item_id = ${itemId} AND transaction_id = ${wrong?.['id']}`;
     await system.sql`
       INSERT INTO transactions (item_id, transaction_id, account_id, status, date, amount, currency, raw, refined, version)

@@ -39,6 +39,42 @@ async function publicToken(rig: Rig): Promise<string> {
   return created.data.public_token;
 }
 
+const OTHER = { 'plaid-client-id': 'another', 'plaid-secret': 'secret' };
+let users = 0;
+
+/** A bank's user who has let another application in: the access token that the bank has of the user, and that application. */
+async function letIn(rig: Rig): Promise<{ access_token: string; application_id: string }> {
+  users += 1;
+  const username = `user ${users} of the bank`;
+  const created = await call(
+    rig,
+    '/sandbox/public_token/create',
+    {
+      institution_id: PLATYPUS,
+      initial_products: ['transactions'],
+      options: { override_username: username },
+    },
+    OTHER,
+  );
+  const { public_token } = created.body;
+  await call(rig, '/item/public_token/exchange', { public_token }, OTHER);
+  const imported = await call(rig, '/item/import', {
+    institution_id: PLATYPUS,
+    products: ['transactions'],
+    user_auth: { user_id: username, auth_token: 'token of the bank' },
+  });
+  return {
+    access_token: String(imported.body['access_token']),
+    application_id: OTHER['plaid-client-id'],
+  };
+}
+
+async function accountAtBank(rig: Rig, access_token: string): Promise<unknown> {
+  const { body } = await call(rig, '/item/application/list', { access_token });
+  const [application] = body['applications'] as { scopes: { accounts: { unique_id: string }[] } }[];
+  return application?.scopes.accounts[0]?.unique_id;
+}
+
 /** A valid request to each of Plaid's endpoints that the simulator has, with every optional object given. */
 export const REQUESTS: Record<string, Request> = {
   '/accounts/get': ({ accessToken, accountId }) => ({
@@ -99,6 +135,27 @@ export const REQUESTS: Record<string, Request> = {
   }),
   '/categories/get': () => ({}),
   '/item/get': onItem,
+  '/item/import': () => ({
+    institution_id: PLATYPUS,
+    products: ['transactions'],
+    user_auth: { user_id: 'somebody at the bank', auth_token: 'token of the bank' },
+    options: { webhook: 'http://127.0.0.1:9/hook' },
+  }),
+  '/item/application/list': async ({ rig }) => ({ access_token: (await letIn(rig)).access_token }),
+  '/item/application/unlink': ({ rig }) => letIn(rig),
+  '/item/application/scopes/update': async ({ rig }) => {
+    const request = await letIn(rig);
+    return {
+      ...request,
+      scopes: {
+        product_access: { transactions: true, auth: false },
+        accounts: [{ unique_id: await accountAtBank(rig, request.access_token), authorized: false }],
+        new_accounts: true,
+      },
+      state: 'of the portal',
+      context: 'PORTAL',
+    };
+  },
   '/item/webhook/update': ({ accessToken }) => ({
     access_token: accessToken,
     webhook: 'http://127.0.0.1:9/hook',
@@ -138,6 +195,7 @@ export const REQUESTS: Record<string, Request> = {
     options: { include_optional_metadata: true },
   }),
   '/webhook_verification_key/get': async (scene) => ({ key_id: await keyId(scene) }),
+  '/beta/webhook_events/list': () => ({ count: 10, webhook_types: ['TRANSACTIONS'] }),
   '/sandbox/public_token/create': () => ({
     institution_id: PLATYPUS,
     initial_products: ['transactions'],

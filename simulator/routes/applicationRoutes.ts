@@ -1,0 +1,111 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { PlaidApiError } from '../errors.js';
+import { applicationItem, importItem, listApplications, updateScopes } from '../item/applications.js';
+import { revokeItem, runUpdate } from '../item/lifecycle.js';
+import { productList, productsNamed } from '../item/products.js';
+import { PRODUCT_ACCESS } from '../item/scopes.js';
+import { isHttpUrl } from '../options.js';
+import { requestBody } from '../validation.js';
+import type { World } from '../world.js';
+import { plaidEndpoint } from './endpoint.js';
+
+/** The bank whose users are imported when the request names none. */
+const FIRST_PLATYPUS = 'ins_109508';
+
+const allowed = z.boolean().nullish();
+const scopes = z.strictObject({
+  product_access: z
+    .strictObject(Object.fromEntries(PRODUCT_ACCESS.map((name) => [name, allowed])))
+    .optional(),
+  accounts: z
+    .array(
+      z.strictObject({
+        unique_id: z.string(),
+        authorized: allowed,
+        account_product_access: z
+          .strictObject({ account_data: allowed, statements: allowed, tax_documents: allowed })
+          .nullish(),
+      }),
+    )
+    .optional(),
+  new_accounts: allowed,
+});
+
+/** Plaid Exchange's user account management: a bank imports its users, sees the applications they have let in, and unlinks them. */
+export function applicationRoutes(app: FastifyInstance, world: World): void {
+  plaidEndpoint(app, world, {
+    path: '/item/import',
+    durable: true,
+    body: requestBody({
+      institution_id: z.string().optional(),
+      products: productList.optional(),
+      user_auth: z.strictObject({ user_id: z.string().min(1), auth_token: z.string().optional() }),
+      options: z
+        .strictObject({
+          webhook: z.string().refine(isHttpUrl, 'must be a valid http or https URL').optional(),
+        })
+        .optional(),
+    }),
+    run: ({ institution_id, products, user_auth, options }, caller) => {
+      const item = importItem(world, {
+        institutionId: institution_id ?? FIRST_PLATYPUS,
+        userId: user_auth.user_id,
+        products: productsNamed(products ?? []),
+        webhook: options?.webhook ?? null,
+        clientId: caller.clientId,
+        application: caller.application,
+      });
+      return { access_token: item.facts.accessToken };
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/item/application/list',
+    body: requestBody({ access_token: z.string() }),
+    run: ({ access_token }, caller) =>
+      listApplications(world, world.itemByToken(access_token, caller.clientId)),
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/item/application/unlink',
+    durable: true,
+    body: requestBody({ access_token: z.string(), application_id: z.string() }),
+    run: ({ access_token, application_id }, caller) => {
+      const item = world.itemByToken(access_token, caller.clientId);
+      revokeItem(world, applicationItem(world, item, application_id));
+      return {};
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/item/application/scopes/update',
+    durable: true,
+    body: requestBody({
+      access_token: z.string(),
+      application_id: z.string(),
+      scopes,
+      state: z.string().optional(),
+      context: z.enum(['ENROLLMENT', 'PORTAL']),
+    }),
+    run: ({ access_token, application_id, scopes: given, state, context }, caller) => {
+      if (context === 'ENROLLMENT' && state === undefined) {
+        throw new PlaidApiError('MISSING_FIELDS', 'the following required fields are missing: state');
+      }
+      const item = world.itemByToken(access_token, caller.clientId);
+      const target = applicationItem(world, item, application_id);
+      updateScopes(world, target, {
+        product_access: Object.fromEntries(
+          Object.entries(given.product_access ?? {}).map(([name, access]) => [name, access ?? true]),
+        ),
+        accounts: (given.accounts ?? []).map(({ unique_id, authorized }) => ({
+          unique_id,
+          authorized: authorized ?? true,
+        })),
+        new_accounts: given.new_accounts ?? undefined,
+      });
+      runUpdate(world, target);
+      return {};
+    },
+  });
+}
