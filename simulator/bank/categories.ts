@@ -85,7 +85,7 @@ export function inVersion(
 }
 
 /** What taxonomy v1 calls a category that v2 has renamed. */
-export const V1_NAMES: Record<string, string> = { INCOME_SALARY: 'INCOME_WAGES' };
+const V1_NAMES: Record<string, string> = { INCOME_SALARY: 'INCOME_WAGES' };
 
 export type DetailedCategory = keyof typeof LEGACY;
 
@@ -107,5 +107,13 @@ export function categoryOf(detailed: DetailedCategory): Category {
     iconUrl: `https://plaid-category-icons.plaid.com/PFC_${primary}.png`,
     legacyId,
     legacyPath,
+  };
+}
+
+/** The same transaction under the names of the older taxonomy. */
+export function inTaxonomyV1(transaction: WireTransaction): WireTransaction {
+  return {
+    ...transaction,
+    personal_finance_category: inVersion(transaction.personal_finance_category, 'v1'),
   };
 }

@@ -1,6 +1,6 @@
 import type { WireTransaction } from '../wire.js';
 import type { JsonPart, LazyJson } from '../jsonParts.js';
-import { inTaxonomyV1 } from './rowStamp.js';
+import { inTaxonomyV1 } from './categories.js';
 
 /** A transaction as the bank has it: Plaid's object, and the bank's own text, which only some requests get. */
 export interface BankTransaction {

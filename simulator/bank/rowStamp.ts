@@ -1,5 +1,5 @@
-import type { WireAccount, WireTransaction } from '../wire.js';
-import { V1_NAMES } from './categories.js';
+import type { WireAccount } from '../wire.js';
+import { inTaxonomyV1 } from './categories.js';
 import { MOST_SEEDED_BYTES, type BankTransaction, type RenderOptions } from './row.js';
 
 /** What differs between two rows of one stamp, each always of the same number of ASCII characters. */
@@ -109,17 +109,4 @@ function writePart({ bytes, patches }: Part, values: Uint8Array, target: Uint8Ar
     for (let k = 0; k < width; k += 1) target[to + k] = values[from + k] ?? 0;
   }
   return at + bytes.length;
-}
-
-/** The same transaction under the names of the older taxonomy. */
-export function inTaxonomyV1(transaction: WireTransaction): WireTransaction {
-  const category = transaction.personal_finance_category;
-  return {
-    ...transaction,
-    personal_finance_category: category && {
-      ...category,
-      detailed: V1_NAMES[category.detailed] ?? category.detailed,
-      version: 'v1',
-    },
-  };
 }

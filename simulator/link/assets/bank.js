@@ -1,4 +1,4 @@
-import { accountChoice, ask, field, h, logo, paint, ticked } from '/link/assets/dom.js';
+import { accountChoice, ask, field, h, logo, paint, ticked } from './dom.js';
 
 const state = new URLSearchParams(window.location.search).get('state') ?? '';
 const card = document.getElementById('card');

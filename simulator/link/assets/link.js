@@ -1,5 +1,5 @@
-import { ask, h, paint } from '/link/assets/dom.js';
-import { PANES } from '/link/assets/panes.js';
+import { ask, h, paint } from './dom.js';
+import { PANES } from './panes.js';
 
 const CHANNEL = 'sluice-link';
 const CHECK_MS = 700;

@@ -1,4 +1,4 @@
-import { accountChoice, field, h, logo, ticked } from '/link/assets/dom.js';
+import { accountChoice, field, h, logo, ticked } from './dom.js';
 
 /** What a user is told about an error: never the API's own words, which are for developers. */
 const WORDS = {
