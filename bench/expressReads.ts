@@ -68,7 +68,7 @@ const statements = {
   next: await pageOf('refined', 100, [day, row]),
   raw: await pageOf('raw', 500, null),
 };
-const byOffset = `SELECT left(t.refined::text, -1) || ',"version":' || t.version || '}' AS row FROM transactions t
+const byOffset = `SELECT t.refined::text AS body, t.version FROM transactions t
   WHERE t.item_id = $1 AND t.status = ANY($2::text[]) ORDER BY t.date DESC, t.transaction_id LIMIT $3 OFFSET $4`;
 await listening.end();
 
@@ -77,14 +77,14 @@ app.get('/items/:item/:page', async (request, response) => {
   const { item, page } = request.params;
   const { date, id, offset } = request.query as Record<string, string | undefined>;
   const run = (name: keyof typeof statements) =>
-    pool.query<{ row: string }>({
+    pool.query<{ body: string; version: number }>({
       name,
       text: statements[name].text,
       values: filled(statements[name], item, { date: date ?? '', id: id ?? '' }),
     });
   const rows =
     page === 'offset'
-      ? pool.query<{ row: string }>({
+      ? pool.query<{ body: string; version: number }>({
           name: 'offset',
           text: byOffset,
           values: [item, ['pending', 'posted'], 100, Number(offset)],
@@ -93,9 +93,10 @@ app.get('/items/:item/:page', async (request, response) => {
   const [completeness, answer] = await Promise.all([run('completeness'), rows]);
   response.json({
     // One row more is asked for than is shown: it tells whether there is a next page.
-    data: answer.rows
-      .slice(0, page === 'raw' ? 500 : 100)
-      .map(({ row: text }) => JSON.parse(text) as unknown),
+    data: answer.rows.slice(0, page === 'raw' ? 500 : 100).map(({ body, version }) => ({
+      ...(JSON.parse(body) as object),
+      ...(page === 'raw' ? {} : { version }),
+    })),
     items: completeness.rows,
   });
 });

@@ -54,8 +54,10 @@ export async function resolvePostgresAccount(
 
   const user = ordinaryUser();
   const prefix = ['unshare', '--user', `--map-user=${user.uid}`, `--map-group=${user.gid}`];
-  const madeByUser = existingOwner(clusterDir) === user.uid || existsSync(closedPlaceSubstitute(clusterDir));
-  if (allowNamespace && !madeByUser && (await runs([...prefix, 'true']))) {
+  const owner = existingOwner(clusterDir);
+  const madeByUser = owner === user.uid || existsSync(closedPlaceSubstitute(clusterDir));
+  // A cluster that root made lives in a namespace for good: a machine too busy to say so must not get an empty one elsewhere.
+  if (allowNamespace && !madeByUser && (owner === 0 || (await runs([...prefix, 'true'])))) {
     return { ...programs(native), clusterDir, prefix, user: undefined };
   }
   const openNative = isOpenToOthers(native) ? native : copyPrograms(native);

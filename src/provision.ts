@@ -6,55 +6,82 @@ import { ensureStreams } from './clients/streams.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { streamNames } from './domain/events.js';
 import { createLogger } from './logger.js';
+import { patiently } from './patience.js';
+import type { Patience } from './patience.js';
 import { openClient } from './temporal/connect.js';
 import { ensureSchedules } from './temporal/schedules.js';
+import type { SchedulesOptions } from './temporal/schedules.js';
 import { ensureSearchAttributes } from './temporal/searchAttributes.js';
+
+/** What starts beside us gets so long to come up. */
+const patienceMs = 90_000;
+
+type Config = ReturnType<typeof loadConfig<'provision'>>;
+
+async function provisionDatabase(config: Config): Promise<void> {
+  await migrate(config.DATABASE_URL);
+  const sql = openDatabase(config.DATABASE_URL, { max: 1 });
+  try {
+    await createStores(sql).applications.ensureAdmin(hashKey(config.ADMIN_API_KEY));
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+const schedulesOf = (config: Config): SchedulesOptions => ({
+  sweepEveryMs: config.SWEEP_EVERY,
+  sweepGraceMs: config.SWEEP_GRACE,
+  institutionsEveryMs: config.INSTITUTION_SYNC_EVERY,
+  institutionPagesPerMinute: config.INSTITUTION_PAGES_PER_MINUTE,
+  institutionStatusEveryMs: config.INSTITUTION_STATUS_EVERY,
+  cleanUpEveryMs: config.CLEAN_UP_EVERY,
+  keep: {
+    outbox: config.RETAIN_OUTBOX,
+    webhooks: config.RETAIN_WEBHOOKS,
+    links: config.RETAIN_LINKS,
+    parkedRows: config.RETAIN_PARKED,
+    parkedEvents: config.RETAIN_PARKED,
+    segmentEvents: config.RETAIN_SEGMENT,
+    balances: config.RETAIN_BALANCES,
+  },
+});
+
+/** A connection of its own each time: one that was refused waits longer and longer before it tries again. */
+async function provisionTemporal(config: Config): Promise<void> {
+  const temporal = temporalOptions(config);
+  const { client, connection } = openClient(temporal);
+  try {
+    await ensureSearchAttributes(connection, temporal.namespace);
+    await ensureSchedules(client, schedulesOf(config));
+  } finally {
+    await connection.close();
+  }
+}
+
+const provisionStreams = (config: Config): Promise<void> =>
+  ensureStreams(
+    { region: config.AWS_REGION, endpoint: config.KINESIS_ENDPOINT, shards: config.STREAM_SHARDS },
+    [
+      ...streamNames.map((name) => `${config.STREAM_PREFIX}${name}`),
+      ...(config.USER_EVENTS_STREAM === undefined ? [] : [config.USER_EVENTS_STREAM]),
+    ],
+  );
 
 /** Makes everything that the other processes take for granted. One-shot and idempotent: run it before each release. */
 async function provision(): Promise<void> {
   const config = loadConfig('provision');
   const logger = createLogger('provision', config.LOG_LEVEL);
-  const temporal = temporalOptions(config);
-  const { client, connection } = openClient(temporal);
-  try {
-    await migrate(config.DATABASE_URL);
-    const sql = openDatabase(config.DATABASE_URL, { max: 1 });
-    try {
-      await createStores(sql).applications.ensureAdmin(hashKey(config.ADMIN_API_KEY));
-    } finally {
-      await sql.end({ timeout: 5 });
-    }
-    logger.info('database ready');
-    await ensureSearchAttributes(connection, temporal.namespace);
-    await ensureSchedules(client, {
-      sweepEveryMs: config.SWEEP_EVERY,
-      sweepGraceMs: config.SWEEP_GRACE,
-      institutionsEveryMs: config.INSTITUTION_SYNC_EVERY,
-      institutionPagesPerMinute: config.INSTITUTION_PAGES_PER_MINUTE,
-      institutionStatusEveryMs: config.INSTITUTION_STATUS_EVERY,
-      cleanUpEveryMs: config.CLEAN_UP_EVERY,
-      keep: {
-        outbox: config.RETAIN_OUTBOX,
-        webhooks: config.RETAIN_WEBHOOKS,
-        links: config.RETAIN_LINKS,
-        parkedRows: config.RETAIN_PARKED,
-        parkedEvents: config.RETAIN_PARKED,
-        segmentEvents: config.RETAIN_SEGMENT,
-        balances: config.RETAIN_BALANCES,
-      },
-    });
-    logger.info('Temporal ready');
-    await ensureStreams(
-      { region: config.AWS_REGION, endpoint: config.KINESIS_ENDPOINT, shards: config.STREAM_SHARDS },
-      [
-        ...streamNames.map((name) => `${config.STREAM_PREFIX}${name}`),
-        ...(config.USER_EVENTS_STREAM === undefined ? [] : [config.USER_EVENTS_STREAM]),
-      ],
-    );
-    logger.info('streams ready');
-  } finally {
-    await connection.close();
-  }
+  const patience: Patience = {
+    forMs: patienceMs,
+    pauseMs: 1_000,
+    onWait: (what) => logger.warn({ what }, 'does not answer yet, trying again'),
+  };
+  await patiently('database', () => provisionDatabase(config), patience);
+  logger.info('database ready');
+  await patiently('Temporal', () => provisionTemporal(config), patience);
+  logger.info('Temporal ready');
+  await patiently('Kinesis', () => provisionStreams(config), patience);
+  logger.info('streams ready');
 }
 
 try {

@@ -1,10 +1,9 @@
-import type { Form } from '../../src/domain/events.js';
 import type { Phase } from '../../src/domain/item.js';
 import type { History } from '../../src/domain/mining.js';
 import type { ItemStatusName, ItemView, Page, PageKey, ReadStore } from '../../src/domain/ports.js';
 import { iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
-import { removedRaw, versioned } from './recordTexts.js';
+import { removedRaw } from './recordTexts.js';
 
 interface ItemRow {
   item_id: string;
@@ -140,39 +139,46 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     async transactions(filter, limit, after) {
-      const shown = (format: Form) =>
+      const { itemIds, format } = filter;
+      const body =
         format === 'raw'
           ? sql`coalesce(t.raw, ${removedRaw(sql, sql`t.transaction_id`, sql`t.account_id`)})::text`
-          : versioned(sql, sql`t.refined`, sql`t.version`);
-      // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end.
-      const rows = await sql<{ transaction_id: string; date: string; row: string }[]>`
-        SELECT p.transaction_id, p.date::text AS date, ${shown(filter.format)} AS row
-        FROM (
-          SELECT page.* FROM unnest(${filter.itemIds}::text[]) AS wanted(item_id)
-          CROSS JOIN LATERAL (
-            SELECT t.item_id, t.transaction_id, t.date FROM transactions t
-            WHERE t.item_id = wanted.item_id AND t.status = ANY(${filter.statuses}::text[])
-              ${filter.from === undefined ? sql`` : sql`AND t.date >= ${filter.from}::text::date`}
-              ${filter.to === undefined ? sql`` : sql`AND t.date <= ${filter.to}::text::date`}
-              ${filter.account_id === undefined ? sql`` : sql`AND t.account_id = ${filter.account_id}`}
-              ${
-                // The first condition starts the scan in the index, the second drops what that day has shown already.
-                after === null
-                  ? sql``
-                  : sql`AND t.date <= ${after[0] ?? ''}::text::date
-                      AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''})`
-              }
-            ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}
-          ) AS page
-          ORDER BY page.date DESC, page.transaction_id LIMIT ${limit + 1}
-        ) AS p JOIN transactions t USING (item_id, transaction_id)
-        ORDER BY p.date DESC, p.transaction_id`;
-      return pageOf(
-        rows,
-        limit,
-        (row) => row.row,
-        (row) => [row.date, row.transaction_id],
-      );
+          : sql`t.refined::text`;
+      const columns = sql`t.transaction_id, t.date::text AS date, t.version, ${body} AS body`;
+      const wanted = sql`t.status = ANY(${filter.statuses}::text[])
+        ${filter.from === undefined ? sql`` : sql`AND t.date >= ${filter.from}::text::date`}
+        ${filter.to === undefined ? sql`` : sql`AND t.date <= ${filter.to}::text::date`}
+        ${filter.account_id === undefined ? sql`` : sql`AND t.account_id = ${filter.account_id}`}
+        ${
+          // The first condition starts the scan in the index, the second drops what that day has shown already.
+          after === null
+            ? sql``
+            : sql`AND t.date <= ${after[0] ?? ''}::text::date
+                AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''})`
+        }`;
+      type Row = { transaction_id: string; date: string; version: number; body: string };
+      const rows =
+        itemIds.length === 1
+          ? await sql<Row[]>`
+              SELECT ${columns} FROM transactions t WHERE t.item_id = ${itemIds[0] ?? ''} AND ${wanted}
+              ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}`
+          : // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end. Bodies are
+            // fetched of the page only, so that they are not sorted.
+            await sql<Row[]>`
+              SELECT ${columns} FROM (
+                SELECT page.* FROM unnest(${itemIds}::text[]) AS wanted(item_id)
+                CROSS JOIN LATERAL (
+                  SELECT t.item_id, t.transaction_id, t.date FROM transactions t
+                  WHERE t.item_id = wanted.item_id AND ${wanted}
+                  ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}
+                ) AS page
+                ORDER BY page.date DESC, page.transaction_id LIMIT ${limit + 1}
+              ) AS p JOIN transactions t USING (item_id, transaction_id)
+              ORDER BY t.date DESC, t.transaction_id`;
+      // The version is spliced in here: there, half of a read's time went into it.
+      const shown = (row: Row): string =>
+        format === 'raw' ? row.body : `${row.body.slice(0, -1)},"version":${row.version}}`;
+      return pageOf(rows, limit, shown, (row) => [row.date, row.transaction_id]);
     },
 
     async balances({ itemId, account_id, from, to }, limit, after) {

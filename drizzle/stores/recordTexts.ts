@@ -2,7 +2,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 
 /** The refined transaction as it is told, JSON text: the stored one, and the version that it does not know itself. */
 export const versioned = (sql: Sql | Tx, refined: Fragment, version: Fragment): Fragment =>
-  // Spliced: to take the object apart and to write it again cost half of a read.
+  // Spliced: to take the object apart and to write it again cost more than to write the row.
   sql`(left(${refined}::text, -1) || ',"version":' || ${version} || '}')`;
 
 /** What the raw streams tell of a removed transaction, JSON. */

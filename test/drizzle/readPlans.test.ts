@@ -40,7 +40,8 @@ async function explain(
   let explained: Plan | undefined;
   // The store asks for one statement; it is asked with EXPLAIN before it.
   const sql = ((strings: TemplateStringsArray, ...values: unknown[]) => {
-    if (!/^\s*SELECT p\.transaction_id/.test(strings[0] ?? '')) {
+    const isList = /^\s*SELECT\s*$/.test(strings[0] ?? '') && /FROM/.test(strings[1] ?? '');
+    if (!isList) {
       return (world.sql as (...args: unknown[]) => unknown)(strings, ...values);
     }
     const parts = [`EXPLAIN (ANALYZE, FORMAT JSON) ${strings[0]}`, ...strings.slice(1)];
@@ -60,7 +61,10 @@ async function explain(
   return explained;
 }
 
-describe('the list of transactions', () => {
+describe.each([
+  ['one Item', 1],
+  ['several Items', 2],
+])('the list of transactions of %s', (_of, count) => {
   it.each([
     ['the first page', {}, null],
     ['a page a year back', {}, ['2025-11-01', 'row-010000']],
@@ -71,14 +75,14 @@ describe('the list of transactions', () => {
     '%s is read from its index in order, as far as the page goes',
     async (_, filter, after) => {
       const limit = 100;
-      const nodes = flat(await explain(filter, limit, after));
+      const nodes = flat(await explain({ itemIds: itemIds.slice(0, count), ...filter }, limit, after));
       const onTable = nodes.filter((node) => node['Relation Name'] === 'transactions');
       expect(onTable.length).toBeGreaterThan(0);
       for (const node of onTable) expect(node['Node Type']).toMatch(/^Index (Only )?Scan$/);
       expect(nodes.map((node) => node['Index Name'])).toContain('transactions_by_date');
       const most = Math.max(...nodes.map((node) => node['Actual Rows'] * node['Actual Loops']));
       // Each Item gives a page and one row more; nothing ever sees the rest of the table.
-      expect(most).toBeLessThanOrEqual(itemIds.length * (limit + 1));
+      expect(most).toBeLessThanOrEqual(count * (limit + 1));
       for (const node of nodes.filter((one) => one['Node Type'] === 'Sort')) {
         expect(flat(node).some((below) => below['Node Type'] === 'Limit')).toBe(true);
       }

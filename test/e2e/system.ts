@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import postgres from 'postgres';
 import type { ChildProcess, Exit } from '../../local/childProcess.js';
+import { freePort } from '../../local/ports.js';
 import { launch, logTail } from '../../local/childProcess.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 import { createNamespace, until } from '../workflows/harness.js';
@@ -93,14 +93,6 @@ export interface SystemOptions {
   sweepGrace?: string;
   /** Makes a stream of user events. */
   userEvents?: boolean;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export async function startSystem(options: SystemOptions = {}): Promise<System> {
@@ -313,7 +305,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
 
 class Dead extends Error {}
 
-async function createDatabase(adminUrl: string, name: string): Promise<string> {
+export async function createDatabase(adminUrl: string, name: string): Promise<string> {
   const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined });
   await admin.unsafe(`CREATE DATABASE ${name}`);
   await admin.end();
