@@ -88,7 +88,11 @@ export function createItem(world: World, login: Login): Item {
   /** Where a custom user's file lists transactions, none are made up. */
   const planFor = (wanted: readonly BankAccount[]): SeededPlan | null =>
     seededPlan({
-      scope: [holder.seed, user.custom?.seed ?? '', holder.institution.id, holder.username],
+      scope: [
+        ...[holder.seed, user.custom?.seed ?? '', holder.institution.id, holder.username],
+        // With the same scope the others would have the rows of the shared ones.
+        ...(wanted === others ? ['others'] : []),
+      ],
       accounts: user.accounts
         .filter(
           (known, index) =>

@@ -214,4 +214,32 @@ describe('a login of several applications', () => {
     await other.act('exit');
     expect(other.view.success).toBeNull();
   });
+
+  it('is connected in an exported world, too, with its consent, Link sessions and what waits', async () => {
+    const first = await link(budget, 'ins_116834', ['0000']);
+    const second = await link(taxes, 'ins_116834');
+    const token = await linkToken(budget);
+    const walk = await PageWalk.open(rig.url, token);
+    await walk.toBank();
+    await rig.advance('PT2M');
+    const before = await rows(taxes, second);
+    const world = await rig.control<object>('GET', '/_sim/world');
+    await rig.advance('P1D');
+    await rig.control('POST', '/_sim/world', world);
+
+    await rig.change(first.itemId, { add: [{ amount: 3.21, name: 'After the import' }], notify: true });
+    const now = said(await rows(taxes, second));
+    expect(now).toHaveLength(before.length + 1);
+    expect(now).toContainEqual(expect.stringMatching(/ 3\.21 After the import$/));
+    expect(new Set(now).size).toBe(now.length);
+    const [session] = (await budget.linkTokenGet({ link_token: token })).data.link_sessions ?? [];
+    expect(session?.link_session_id).toBe(walk.view.session_id);
+    await reselect(budget, first, ['0000', '1111', '3333', '4444']);
+    expect(said(await rows(budget, first))).toEqual(said(await rows(taxes, second)));
+    await rig.advance('P181D');
+    expect([await errorOf(budget, first), await errorOf(taxes, second)]).toEqual([
+      'ITEM_LOGIN_REQUIRED',
+      'ITEM_LOGIN_REQUIRED',
+    ]);
+  });
 });
