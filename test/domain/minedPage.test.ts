@@ -1,0 +1,25 @@
+import { isCalendarDate } from '../../src/domain/minedPage.js';
+
+describe('a calendar date', () => {
+  it('is what the Gregorian calendar has, of each year that matters to the rule of leap years', () => {
+    const two = (n: number): string => String(n).padStart(2, '0');
+    const wrong: string[] = [];
+    for (const year of ['0001', '1900', '1999', '2000', '2024', '2025', '2100', '2400', '9999']) {
+      for (let month = 0; month <= 13; month += 1) {
+        for (let day = 0; day <= 32; day += 1) {
+          const text = `${year}-${two(month)}-${two(day)}`;
+          const instant = new Date(`${text}T00:00:00Z`);
+          // A Date rolls what does not exist over into the next month.
+          const exists = !Number.isNaN(instant.getTime()) && instant.toISOString().startsWith(text);
+          if (isCalendarDate(text) !== exists) wrong.push(text);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(['0000-01-01', '2026-1-1', '2026-01-01T00:00:00Z', ' 2026-01-01', '2026-01-01\n', '20260101', ''])(
+    'is not %j',
+    (text) => expect(isCalendarDate(text)).toBe(false),
+  );
+});
