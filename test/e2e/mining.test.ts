@@ -233,7 +233,7 @@ describe('mining', () => {
     const id = (row: typeof first): string => String(row?.transaction_id);
     await system.sql`DELETE FROM transactions WHERE item_id = ${itemId} AND transaction_id = ${id(first)}`;
     await system.sql`
-      UPDATE transactions SET raw = raw || '{"amount": 0.01}'
+      UPDATE transactions SET raw = (raw::jsonb || '{"amount": 0.01}')::json
       WHERE item_id = ${itemId} AND transaction_id = ${id(second)}`;
     await system.sql`
       INSERT INTO transactions SELECT (t).* FROM (
