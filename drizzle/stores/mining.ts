@@ -161,7 +161,7 @@ export function miningStore(sql: Sql): MiningStore {
           user_id: owner?.user_id ?? '',
           institution_id: owner?.institution_id ?? null,
         },
-        { isNew: owner?.is_new ?? true },
+        { isNew: owner?.is_new ?? true, alone: false },
       );
       await park(sql, itemId, updateId, mined);
       await sql`
@@ -205,7 +205,11 @@ export function miningStore(sql: Sql): MiningStore {
           sequence: item.last_sequence,
         });
         await park(tx, itemId, update.updateId, update.page);
-        const lastPage = await entriesOf(tx, update.page, owner, { isNew: item.cursor === '' });
+        const lastPage = await entriesOf(tx, update.page, owner, {
+          isNew: item.cursor === '',
+          // A remine also asks which rows were listed.
+          alone: update.pageNumber === 0 && update.remine !== true,
+        });
         const pages = {
           itemId,
           updateId: update.updateId,

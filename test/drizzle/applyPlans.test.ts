@@ -72,7 +72,7 @@ it('an update of many pages reads its rows and the stored ones once each, not on
         itemId: item.itemId,
         updateId: 'u',
         pageNumber,
-        lastPage: await entriesOf(tx, last, owner, { isNew: true }),
+        lastPage: await entriesOf(tx, last, owner, { isNew: true, alone: false }),
         sequence: 10_000,
       }),
     );

@@ -54,6 +54,16 @@ describe('one bad row never blocks an Item', () => {
     expect(rows.filter((row) => row.reason === 'bad_id').length).toBeGreaterThan(0);
   });
 
+  it('an id with a line end is a row like any other, and is not told again unchanged', async () => {
+    const item = await linkedItem(world);
+    const said = { added: [transaction('a\nb'), transaction('c')] };
+    expect(await runUpdate(world, item, [said])).toMatchObject({ outcome: { added: 2 } });
+    expect(await runUpdate(world, item, [said])).toMatchObject({
+      outcome: { added: 0, modified: 0, changes: 0 },
+    });
+    expect([...(await storedTransactions(world, item.itemId)).keys()].sort()).toEqual(['a\nb', 'c']);
+  });
+
   it('the first and the last day that a date may name are kept', async () => {
     expect(['0001-01-01', '9999-12-31', '2024-02-29'].filter((day) => !isCalendarDate(day))).toEqual([]);
     const item = await linkedItem(world);
