@@ -1,24 +1,10 @@
-import { accountChoice, ask, field, h, logo, paint, ticked } from './dom.js';
+import { accountChoice, ask, field, form, h, logo, paint, ticked } from './dom.js';
 
 const state = new URLSearchParams(window.location.search).get('state') ?? '';
 const card = document.getElementById('card');
 const header = document.getElementById('bank-header');
 
 const heading = (text) => h('h1', { tabindex: '-1' }, text);
-
-function form(onsubmit, ...children) {
-  return h(
-    'form',
-    {
-      class: 'body',
-      onsubmit: (event) => {
-        event.preventDefault();
-        onsubmit(event.currentTarget);
-      },
-    },
-    ...children,
-  );
-}
 
 const deny = () =>
   h(

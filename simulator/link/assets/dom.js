@@ -47,6 +47,21 @@ export function paint(element, institution) {
   if (COLOR.test(color)) element.style.setProperty('--bank', color);
 }
 
+/** A form that asks nobody but `onsubmit`, which gets the form. */
+export function form(onsubmit, ...children) {
+  return h(
+    'form',
+    {
+      class: 'body',
+      onsubmit: (event) => {
+        event.preventDefault();
+        onsubmit(event.currentTarget);
+      },
+    },
+    ...children,
+  );
+}
+
 /** A labelled field. */
 export function field(name, label, properties = {}) {
   const id = `field-${name}`;

@@ -1,4 +1,4 @@
-import { accountChoice, field, h, logo, ticked } from './dom.js';
+import { accountChoice, field, form, h, logo, ticked } from './dom.js';
 
 /** What a user is told about an error: never the API's own words, which are for developers. */
 const WORDS = {
@@ -71,20 +71,6 @@ function alertOf(view) {
   const [, text] = wordsFor(view.error);
   const words = view.error.error_code === 'INVALID_FIELD' ? view.error.error_message : text;
   return h('p', { class: 'alert', role: 'alert', id: 'alert' }, words);
-}
-
-function form(onsubmit, ...children) {
-  return h(
-    'form',
-    {
-      class: 'body',
-      onsubmit: (event) => {
-        event.preventDefault();
-        onsubmit(event.currentTarget);
-      },
-    },
-    ...children,
-  );
 }
 
 const consent = {
