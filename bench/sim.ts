@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { machineEnvironment } from './environment.js';
 import { cpuSeconds, residentMb } from './system.js';
-import { below, exactly, from } from './workload.js';
+import { below, exactly, from, inLanes } from './workload.js';
 import type { Workload } from './workload.js';
 
 const transactions = 1_500;
@@ -101,29 +101,19 @@ async function measure(report: (line: string) => void, items: number): Promise<S
         sent.once('error', reject);
         sent.end(JSON.stringify(body));
       });
-    const inLanes = async (work: () => Promise<boolean>): Promise<void> => {
-      const lane = async () => {
-        while (await work());
-      };
-      await Promise.all(Array.from({ length: lanes }, lane));
-    };
 
     report(`${items} Items × ${transactions} …`);
     const tokens: string[] = [];
-    let begun = 0;
     let started = performance.now();
-    await inLanes(async () => {
-      if (begun >= items) return false;
-      begun += 1;
+    await inLanes(lanes, [...Array(items).keys()], async (n) => {
       const created = await post('/sandbox/public_token/create', {
         institution_id: 'ins_109508',
         initial_products: ['transactions'],
-        options: { override_username: `user_${begun}`, transactions: { days_requested: 730 } },
+        options: { override_username: `user_${n + 1}`, transactions: { days_requested: 730 } },
       });
       const { public_token } = JSON.parse(created.toString()) as { public_token: string };
       const exchanged = await post('/item/public_token/exchange', { public_token });
       tokens.push((JSON.parse(exchanged.toString()) as { access_token: string }).access_token);
-      return true;
     });
     await post('/_sim/clock', { advance: 'PT2M' });
     const linkedSeconds = (performance.now() - started) / 1000;
@@ -132,15 +122,11 @@ async function measure(report: (line: string) => void, items: number): Promise<S
     const toRead = Math.max(1, Math.round(items * readShare));
     report(`${toRead} of them read whole …`);
     const cpuBefore = cpuSeconds(pid);
-    let next = 0;
     let pages = 0;
     let bytes = 0;
     let lost = 0;
     started = performance.now();
-    await inLanes(async () => {
-      const index = next;
-      if (index >= toRead) return false;
-      next += 1;
+    await inLanes(lanes, [...Array(toRead).keys()], async (index) => {
       const ids = new Set<string>();
       for (let cursor = '', more = true; more;) {
         const page = await post('/transactions/sync', { access_token: tokens[index], cursor, count });
@@ -155,7 +141,6 @@ async function measure(report: (line: string) => void, items: number): Promise<S
         }
       }
       if (index < checked) lost += transactions - ids.size;
-      return true;
     });
     const seconds = (performance.now() - started) / 1000;
     const cpuAfter = cpuSeconds(pid);

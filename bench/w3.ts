@@ -4,7 +4,7 @@ import { openClient } from '../src/temporal/connect.js';
 import { createGateway } from '../src/temporal/gateway.js';
 import { startBenchSystem } from './system.js';
 import { startWebhookSource } from './webhookSource.js';
-import { exactly, known, percentile } from './workload.js';
+import { exactly, inLanes, known, percentile } from './workload.js';
 import type { Figure, Workload } from './workload.js';
 
 const items = 1_000;
@@ -52,14 +52,6 @@ export const w3: Workload = async ({ say }) => {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     };
-    const inLanes = async <Given>(given: readonly Given[], work: (one: Given) => Promise<unknown>) => {
-      const left = given.values();
-      await Promise.all(
-        Array.from({ length: sendersAtOnce }, async () => {
-          for (const one of left) await work(one);
-        }),
-      );
-    };
     const calls = async (): Promise<number> => {
       const answer = await system.sim<{ calls: { path: string; count: number }[] }>('/_sim/calls');
       return answer.calls
@@ -69,11 +61,13 @@ export const w3: Workload = async ({ say }) => {
 
     say(`linking ${items} Items and mining their first rows …`);
     const ids = await system.linkItems(databaseUrl, items);
-    await inLanes(ids, (id) => gateway.signalItem(id, `user-${id}`, { kind: 'linked' }, 30_000));
+    await inLanes(sendersAtOnce, ids, (id) =>
+      gateway.signalItem(id, `user-${id}`, { kind: 'linked' }, 30_000),
+    );
     await settled();
 
     const round = async (copies: number): Promise<Round> => {
-      await inLanes(ids, (id) =>
+      await inLanes(sendersAtOnce, ids, (id) =>
         // Plaid's copy has the news, and nobody was told: the webhooks below are ours to time.
         system.sim(`/_sim/items/${id}/transactions`, {
           add: Array.from({ length: booked }, (_, n) => ({ amount: n + 1, name: `W3 ${n}` })),
@@ -96,6 +90,7 @@ export const w3: Workload = async ({ say }) => {
       const sentAt = new Map<string, number>();
       const started = Date.now();
       await inLanes(
+        sendersAtOnce,
         Array.from({ length: copies }, () =>
           webhooks.map((webhook, n) => ({ webhook, id: ids[n] ?? '' })),
         ).flat(),

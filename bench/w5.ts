@@ -12,7 +12,7 @@ import type { RefinedTransaction } from '../src/domain/refine.js';
 import type { PairResult } from './pairs.js';
 import { runPairs } from './pairs.js';
 import { startBenchSystem } from './system.js';
-import { atLeast, shown } from './workload.js';
+import { atLeast, inLanes, shown } from './workload.js';
 import type { Workload } from './workload.js';
 
 const pages = 200;
@@ -114,13 +114,8 @@ export const w5: Workload = async ({ pairs, say }) => {
       lanes: number,
       write: (text: string) => Promise<void>,
     ): Promise<number> => {
-      const left = texts.values();
       const started = performance.now();
-      await Promise.all(
-        Array.from({ length: lanes }, async () => {
-          for (const text of left) await write(text);
-        }),
-      );
+      await inLanes(lanes, texts, write);
       const seconds = (performance.now() - started) / 1000;
       const [row] = await ours<[{ n: number }]>`SELECT count(*)::int AS n FROM transactions`;
       if (row.n !== pages * rowsPerPage) throw new Error(`${row.n} rows instead of ${pages * rowsPerPage}`);

@@ -1,6 +1,6 @@
 import type { WireEnrichments } from '../wire.js';
 import { categoryOf } from './categories.js';
-import { merchantNamed } from './merchants.js';
+import { counterpartiesOf, merchantNamed } from './merchants.js';
 
 /** A transaction of the client's own, as `/transactions/enrich` takes it. Amounts are not negative; `direction` is their sign. */
 export interface ClientTransaction {
@@ -31,20 +31,7 @@ export function enrichmentOf(given: ClientTransaction): WireEnrichments {
   const place = given.location;
   return {
     check_number: /\bCHECK #?(\d+)/i.exec(given.description)?.[1] ?? null,
-    counterparties: merchant
-      ? [
-          {
-            name: merchant.name,
-            entity_id: merchant.entityId,
-            type: 'merchant',
-            website: merchant.website,
-            logo_url: null,
-            confidence_level: 'VERY_HIGH',
-            phone_number: null,
-            account_numbers: null,
-          },
-        ]
-      : [],
+    counterparties: counterpartiesOf(merchant).map((other) => ({ ...other, phone_number: null })),
     entity_id: merchant?.entityId ?? null,
     legacy_category: category.legacyPath,
     legacy_category_id: category.legacyId,

@@ -18,6 +18,22 @@ export interface Merchant {
   mcc: string;
 }
 
+/** The other side of a transaction with a merchant, as Plaid shows it; null without one: an empty list. */
+export const counterpartiesOf = (merchant: Merchant | null) =>
+  merchant === null
+    ? []
+    : [
+        {
+          name: merchant.name,
+          entity_id: merchant.entityId,
+          type: 'merchant' as const,
+          website: merchant.website,
+          logo_url: null,
+          confidence_level: 'VERY_HIGH',
+          account_numbers: null,
+        },
+      ];
+
 type Line = readonly [
   name: string,
   category: DetailedCategory,

@@ -1,6 +1,6 @@
 import type { WireAccount, WireTransaction } from '../wire.js';
 import { categoryOf, type DetailedCategory } from './categories.js';
-import type { Channel, Merchant, Place } from './merchants.js';
+import { counterpartiesOf, type Channel, type Merchant, type Place } from './merchants.js';
 import type { BankTransaction } from './row.js';
 
 /** What a transaction starts from; everything that is not given is Plaid's null. */
@@ -38,19 +38,7 @@ export function draftTransaction(draft: TransactionDraft): BankTransaction {
     category: category.legacyPath,
     category_id: category.legacyId,
     check_number: draft.checkNumber ?? null,
-    counterparties: merchant
-      ? [
-          {
-            name: merchant.name,
-            entity_id: merchant.entityId,
-            type: 'merchant',
-            website: merchant.website,
-            logo_url: null,
-            confidence_level: 'VERY_HIGH',
-            account_numbers: null,
-          },
-        ]
-      : [],
+    counterparties: counterpartiesOf(merchant),
     date: draft.date,
     datetime: null,
     iso_currency_code: draft.isoCurrency,

@@ -1,20 +1,6 @@
 import { Products } from 'plaid';
+import { call } from './endpoints.js';
 import { clientFor, refusalOf, Rig } from './rig.js';
-
-/** Posts a body as it is; credentials in headers unless the headers say otherwise. */
-async function post(rig: Rig, path: string, body: string, headers: Record<string, string> = {}) {
-  const response = await fetch(`${rig.url}${path}`, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      'plaid-client-id': 'client',
-      'plaid-secret': 'secret',
-      ...headers,
-    },
-    body,
-  });
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-}
 
 describe('requests', () => {
   let rig: Rig;
@@ -76,7 +62,7 @@ describe('requests', () => {
       ['/no/such/endpoint', '{}', 'NOT_FOUND', 'INVALID_REQUEST'],
     ];
     for (const [path, body, code, type] of cases) {
-      const answer = await post(rig, path, body);
+      const answer = await call(rig, path, body);
       expect({ path, body, ...answer.body }).toMatchObject({ error_code: code, error_type: type });
       expect(answer.body).toMatchObject({ display_message: null, suggested_action: null });
       expect(answer.body['request_id']).toMatch(/^[A-Za-z0-9]{15}$/);
@@ -85,20 +71,20 @@ describe('requests', () => {
   });
 
   it('wants JSON', async () => {
-    const answer = await post(rig, '/item/get', 'access_token=x', { 'content-type': 'text/plain' });
+    const answer = await call(rig, '/item/get', 'access_token=x', { 'content-type': 'text/plain' });
     expect(answer.body).toMatchObject({ error_code: 'INVALID_HEADERS', error_type: 'INVALID_REQUEST' });
   });
 
   it('wants credentials, in headers or in the body', async () => {
     const none = { 'plaid-client-id': '', 'plaid-secret': '' };
     const body = { key_id: 'x' };
-    const missing = await post(rig, '/webhook_verification_key/get', JSON.stringify(body), none);
+    const missing = await call(rig, '/webhook_verification_key/get', JSON.stringify(body), none);
     expect(missing.body).toMatchObject({
       error_code: 'MISSING_FIELDS',
       error_message: 'the following required fields are missing: client_id, secret',
     });
     const inBody = JSON.stringify({ ...body, client_id: 'a', secret: 'b' });
-    const accepted = await post(rig, '/webhook_verification_key/get', inBody, none);
+    const accepted = await call(rig, '/webhook_verification_key/get', inBody, none);
     expect(accepted.body['error_code']).toBe('INVALID_WEBHOOK_VERIFICATION_KEY_ID');
   });
 
@@ -106,7 +92,7 @@ describe('requests', () => {
     const { accessToken } = await rig.link();
     const answer = await clientFor(`${rig.url}/`).itemGet({ access_token: accessToken });
     expect(answer.data.item.institution_id).toBe('ins_109508');
-    const slash = await post(rig, '/item/get/', JSON.stringify({ access_token: accessToken }));
+    const slash = await call(rig, '/item/get/', JSON.stringify({ access_token: accessToken }));
     expect(slash.status).toBe(200);
   });
 
