@@ -32,7 +32,7 @@ export function loginActivities(deps: ActivityDeps) {
     try {
       await gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, signalWithinMs);
     } catch {
-      await webhooks.releaseSignal(webhookId);
+      await webhooks.releaseSignal(claim.webhookId);
     }
   }
 

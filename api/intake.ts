@@ -140,7 +140,9 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
       () => new Failure('UPSTREAM_DOWN', 'the commit took too long'),
     );
     deps.metrics.webhook({ verdict: 'accepted', outcome: 'stored' });
-    if (read.kind !== null && read.item_id !== null) deps.signals.offer(webhookId);
+    if (read.kind !== null && read.item_id !== null) {
+      deps.signals.offer({ webhookId, itemId: read.item_id, kind: read.kind });
+    }
     return { kind: 'stored', webhookId };
   }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Gateway, WebhookStore } from '../src/domain/ports.js';
+import type { Gateway, SignalClaim, WebhookStore } from '../src/domain/ports.js';
 import { Failure } from '../src/domain/failures.js';
+import type { WebhookKind } from '../src/domain/webhook.js';
 import { within } from './deadline.js';
 import type { ApiMetrics } from './metrics.js';
 
@@ -13,7 +14,7 @@ export interface SignalQueueDeps {
 }
 
 export interface SignalQueueLimits {
-  /** Webhooks that may wait. One more is left to `sweep`. */
+  /** Items that may wait, each once for a kind. One more is left to `sweep`. */
   capacity: number;
   /** Signals on their way at the same time. */
   concurrency: number;
@@ -21,9 +22,18 @@ export interface SignalQueueLimits {
   deadlineMs: number;
 }
 
+export interface OfferedWebhook {
+  webhookId: string;
+  itemId: string;
+  kind: WebhookKind;
+}
+
 export interface SignalQueue {
-  /** Takes a stored webhook whose Item may have to be told. Never waits, never throws. */
-  offer(webhookId: string): void;
+  /**
+   * Takes a stored webhook whose Item may have to be told. Never waits, never throws. Of those of one Item and kind that wait
+   * only the newest is kept: its claim, made after all of them were committed, speaks for them all.
+   */
+  offer(webhook: OfferedWebhook): void;
   waiting(): number;
   /** Takes nothing more and waits for what is on its way, for about `ms` at most. What is left stays for `sweep`. */
   drain(ms: number): Promise<void>;
@@ -34,18 +44,18 @@ export interface SignalQueue {
  * claimed, or was released, is found by `sweep`.
  */
 export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimits): SignalQueue {
-  const queue: string[] = [];
+  /** By Item and kind, in the order in which they came. */
+  const queue = new Map<string, string>();
   const running = new Set<Promise<void>>();
   let closed = false;
 
   async function send(webhookId: string): Promise<void> {
     const { webhooks, gateway, metrics, onFailure } = deps;
-    let claimed = false;
+    let claimed: SignalClaim | null = null;
     try {
-      const claim = await webhooks.claimSignal(webhookId);
-      if (claim === null) return metrics.signal({ result: 'not_needed' });
-      claimed = true;
-      const { itemId, userId, kind } = claim;
+      claimed = await webhooks.claimSignal(webhookId);
+      if (claimed === null) return metrics.signal({ result: 'not_needed' });
+      const { itemId, userId, kind } = claimed;
       await within(
         gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, limits.deadlineMs),
         limits.deadlineMs + 250,
@@ -56,14 +66,16 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
       metrics.signal({ result: 'failed' });
       onFailure(error);
       // Fails only when the database is down as well; then the mark ages and `sweep` looks again all the same.
-      if (claimed) await webhooks.releaseSignal(webhookId).catch(onFailure);
+      if (claimed !== null) await webhooks.releaseSignal(claimed.webhookId).catch(onFailure);
     }
   }
 
   function next(): void {
     while (running.size < limits.concurrency) {
-      const webhookId = queue.shift();
-      if (webhookId === undefined) return;
+      const [first] = queue;
+      if (first === undefined) return;
+      const [key, webhookId] = first;
+      queue.delete(key);
       const work = send(webhookId).finally(() => {
         running.delete(work);
         next();
@@ -73,12 +85,15 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
   }
 
   return {
-    offer(webhookId) {
-      if (closed || queue.length >= limits.capacity) return deps.metrics.signal({ result: 'overflow' });
-      queue.push(webhookId);
+    offer({ webhookId, itemId, kind }) {
+      const key = `${kind}/${itemId}`;
+      if (closed || (queue.size >= limits.capacity && !queue.has(key))) {
+        return deps.metrics.signal({ result: 'overflow' });
+      }
+      queue.set(key, webhookId);
       next();
     },
-    waiting: () => queue.length + running.size,
+    waiting: () => queue.size + running.size,
     async drain(ms) {
       closed = true;
       const cut = new AbortController();
@@ -88,7 +103,7 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
       await Promise.race([idle(), sleep(ms, undefined, { signal: cut.signal }).catch(() => undefined)]);
       cut.abort();
       // Nothing was claimed for these. What still runs ends within its own deadline and releases its claim.
-      queue.length = 0;
+      queue.clear();
       await Promise.race([
         Promise.allSettled(running),
         sleep(limits.deadlineMs + 500, undefined, { ref: false }),

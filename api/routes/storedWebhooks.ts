@@ -64,8 +64,9 @@ export function storedWebhookRoutes(
       const replayed = await webhooks.replay(request.params.id);
       if (replayed === 'not_found') throw new Problem('not_found');
       if (replayed === 'rejected' || replayed === 'acted_on') throw new Problem('replay_refused');
-      signals.offer(replayed.webhookId);
-      const stored = await webhooks.get(replayed.webhookId);
+      const { webhookId, itemId, kind } = replayed;
+      if (itemId !== null && kind !== null) signals.offer({ webhookId, itemId, kind });
+      const stored = await webhooks.get(webhookId);
       if (stored === null) throw new Problem('not_found');
       return reply.code(202).send(stored);
     },

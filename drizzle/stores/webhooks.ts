@@ -1,5 +1,6 @@
 import type {
   NewWebhook,
+  SignalClaim,
   StoredWebhook,
   WebhookOutcomeState,
   WebhookSource,
@@ -81,21 +82,24 @@ export function webhookStore(sql: Sql): WebhookStore {
     async claimSignal(webhookId) {
       return sql.begin(async (tx) => {
         // Neither of two claims at once would see that the other has signalled.
-        const [mine] = await tx`
-          SELECT pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0)) FROM webhooks w
-          WHERE w.webhook_id = ${webhookId} AND w.outcome = 'pending' AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`;
+        const [mine] = await tx<{ item_id: string; kind: WebhookKind }[]>`
+          SELECT w.item_id, w.kind, pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0))
+          FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`;
         if (mine === undefined) return null;
-        const [claimed] = await tx<{ itemId: string; userId: string; kind: WebhookKind }[]>`
-        UPDATE webhooks w SET signalled_at = clock_timestamp()
-        FROM items i
-        WHERE w.webhook_id = ${webhookId} AND w.outcome = 'pending' AND w.kind IS NOT NULL
-          AND i.item_id = w.item_id AND i.admitted_at IS NOT NULL
-          AND NOT EXISTS (
-            SELECT FROM webhooks other
-            WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
-              AND other.webhook_id <> w.webhook_id
-              AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
-        RETURNING w.item_id AS "itemId", i.user_id AS "userId", w.kind`;
+        const [claimed] = await tx<SignalClaim[]>`
+          UPDATE webhooks w SET signalled_at = clock_timestamp()
+          FROM items i
+          WHERE w.webhook_id = (
+              SELECT p.webhook_id FROM webhooks p
+              WHERE p.item_id = ${mine.item_id} AND p.kind = ${mine.kind} AND p.outcome = 'pending'
+              ORDER BY p.webhook_id = ${webhookId} DESC, p.received_at DESC LIMIT 1)
+            AND w.outcome = 'pending' AND i.item_id = w.item_id AND i.admitted_at IS NOT NULL
+            AND NOT EXISTS (
+              SELECT FROM webhooks other
+              WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
+                AND other.webhook_id <> w.webhook_id
+                AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
+          RETURNING w.webhook_id AS "webhookId", w.item_id AS "itemId", i.user_id AS "userId", w.kind`;
         return claimed ?? null;
       });
     },
@@ -147,7 +151,7 @@ export function webhookStore(sql: Sql): WebhookStore {
         },
         row.body,
       );
-      return { webhookId: id };
+      return { webhookId: id, itemId: read.item_id, kind: read.kind };
     },
 
     async get(webhookId) {

@@ -152,17 +152,25 @@ export interface StoredWebhook {
   body: string;
 }
 
+export interface SignalClaim {
+  webhookId: string;
+  itemId: string;
+  userId: string;
+  kind: WebhookKind;
+}
+
 export interface WebhookStore {
   /** Inserts one webhook and commits. An accepted one of an Item that is not ours stays pending for adoption. */
   store(webhook: NewWebhook): Promise<{ webhookId: string }>;
   /** Keeps a rejected request in bounded form (newest 10,000, body cut to 4 KiB). */
   storeRejected(webhook: NewWebhook): Promise<void>;
   /**
-   * Whether the item workflow has to be signalled for this webhook: the Item is ours and no other pending webhook of the
-   * same kind was signalled already. Read after the insert was committed; marks the webhook as signalled.
+   * Whether the item workflow has to be signalled for the kind of this webhook: the Item is ours, and of its pending webhooks
+   * of that kind (this one, or when it is settled any) none was signalled already. Read after the insert was committed; marks
+   * the webhook that it names as signalled.
    */
-  claimSignal(webhookId: string): Promise<{ itemId: string; userId: string; kind: WebhookKind } | null>;
-  /** The signal could not be delivered after all: `sweep` shall find the webhook. */
+  claimSignal(webhookId: string): Promise<SignalClaim | null>;
+  /** The signal of the claimed webhook could not be delivered after all: `sweep` shall find it. */
   releaseSignal(webhookId: string): Promise<void>;
   page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
   get(webhookId: string): Promise<StoredWebhook | null>;
@@ -170,7 +178,14 @@ export interface WebhookStore {
    * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
    * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
    */
-  replay(webhookId: string): Promise<{ webhookId: string } | 'not_found' | 'rejected' | 'acted_on'>;
+  replay(
+    webhookId: string,
+  ): Promise<
+    | { webhookId: string; itemId: string | null; kind: WebhookKind | null }
+    | 'not_found'
+    | 'rejected'
+    | 'acted_on'
+  >;
 }
 
 export interface WebhookFilter {

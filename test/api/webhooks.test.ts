@@ -1,5 +1,5 @@
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, down, never, until } from './world.js';
+import { createWorld, down, itemView, never, until } from './world.js';
 
 const update = {
   item_id: 'item-1',
@@ -19,6 +19,15 @@ function start(limits = {}) {
   return { ...world, world, send };
 }
 type Started = ReturnType<typeof start>;
+
+/** An update of each of `n` Items. */
+function updatesOf({ items }: Pick<Started, 'items'>, n: number): string[] {
+  return Array.from({ length: n }, (_, at) => {
+    const itemId = `many-${at}`;
+    items.set(itemId, itemView(itemId, 'user-1'));
+    return JSON.stringify({ ...update, item_id: itemId });
+  });
+}
 
 async function withIntake(run: (started: Started) => Promise<void>, limits = {}): Promise<void> {
   const started = start(limits);
@@ -215,10 +224,10 @@ describe('a webhook that is stored', () => {
 
   it('is answered when too many signals wait; those are left to the sweep, unclaimed', async () => {
     await withIntake(
-      async ({ send, behave, webhooks, signals, released, app }) => {
+      async ({ send, behave, webhooks, signals, released, app, items }) => {
         let open = (): void => undefined;
         behave.signal = () => new Promise((resolve) => (open = resolve));
-        for (let n = 0; n < 5; n += 1) expect((await send(JSON.stringify(update))).statusCode).toBe(200);
+        for (const body of updatesOf({ items }, 5)) expect((await send(body)).statusCode).toBe(200);
         expect(webhooks.size).toBe(5);
         expect((await app.inject('/metrics')).body).toMatch(
           /sluice_api_signals_total\{result="overflow"\} 2/,
@@ -233,17 +242,39 @@ describe('a webhook that is stored', () => {
     );
   });
 
+  it('waits once for its Item and kind, however often it came; the newest speaks for all', async () => {
+    await withIntake(
+      async ({ send, behave, webhooks, signals, claims, app }) => {
+        let open = (): void => undefined;
+        behave.signal = () => new Promise((resolve) => (open = resolve));
+        for (let n = 0; n < 5; n += 1) await send(JSON.stringify(update));
+        for (let n = 0; n < 5; n += 1) {
+          await send(JSON.stringify({ ...update, webhook_code: 'HISTORICAL_UPDATE' }));
+        }
+        expect(webhooks.size).toBe(10);
+        expect((await app.inject('/metrics')).body).toMatch(/sluice_api_signals_waiting 3/);
+        expect((await app.inject('/metrics')).body).not.toMatch(/result="overflow"/);
+        behave.signal = async () => undefined;
+        open();
+        await until(() => signals.length === 3, 'the signals that waited');
+        expect(signals.map(({ webhook }) => webhook)).toEqual(['update', 'update', 'history']);
+        expect(claims).toEqual(['webhook-1', 'webhook-5', 'webhook-10']);
+      },
+      { signalsWaiting: 2, signalsAtOnce: 1, signalMs: 10_000 },
+    );
+  });
+
   it('is signalled before the process ends, or left to the sweep', async () => {
     // Long enough that a slow machine drains all the same.
-    const { app, send, behave, signals } = start({ signalMs: 60_000, drainMs: 60_000 });
+    const { app, send, behave, signals, items } = start({ signalMs: 60_000, drainMs: 60_000 });
     behave.signal = () => new Promise((resolve) => setTimeout(resolve, 30));
-    for (let n = 0; n < 20; n += 1) await send(JSON.stringify(update));
+    for (const body of updatesOf({ items }, 20)) await send(body);
     await app.close();
     expect(signals.length).toBe(20);
 
     const stuck = start({ signalsAtOnce: 2 });
     stuck.behave.signal = never;
-    for (let n = 0; n < 20; n += 1) await stuck.send(JSON.stringify(update));
+    for (const body of updatesOf(stuck, 20)) await stuck.send(body);
     await stuck.app.close();
     expect(stuck.signals).toEqual([]);
     const released = stuck.released.length;

@@ -41,6 +41,8 @@ export interface World {
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
   signals: { itemId: string; userId: string; webhook: string }[];
+  /** Webhooks for which a signal was asked. */
+  claims: string[];
   released: string[];
   plaidCalls: { userId: string; accessToken?: string }[];
   logged: string[];
@@ -155,6 +157,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     webhooks: new Map(),
     rejected: [],
     signals: [],
+    claims: [],
     released: [],
     plaidCalls: [],
     logged: [],
@@ -397,17 +400,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         if (webhook === undefined) return 'not_found';
         const replayed = `webhook-${world.webhooks.size + 1}`;
         world.webhooks.set(replayed, { ...webhook, source: 'replay' });
-        return { webhookId: replayed };
+        return { webhookId: replayed, itemId: webhook.item_id, kind: webhook.kind };
       },
       async storeRejected(webhook) {
         await behave.store();
         world.rejected.push(webhook);
       },
       async claimSignal(webhookId) {
+        world.claims.push(webhookId);
         const webhook = world.webhooks.get(webhookId);
         const item = world.items.get(webhook?.item_id ?? '');
         if (!webhook?.kind || item === undefined) return null;
-        return { itemId: item.item_id, userId: item.user_id, kind: webhook.kind };
+        return { webhookId, itemId: item.item_id, userId: item.user_id, kind: webhook.kind };
       },
       async releaseSignal(webhookId) {
         world.released.push(webhookId);

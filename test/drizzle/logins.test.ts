@@ -136,6 +136,7 @@ it('the synthetic webhook is stored like any other, and its signal can be claime
     outcome: { state: 'pending', reason: null },
   });
   expect(await world.stores.webhooks.claimSignal(webhookId)).toEqual({
+    webhookId,
     itemId: item.itemId,
     userId: item.userId,
     kind: 'update',

@@ -79,7 +79,9 @@ describe('the signal of a webhook', () => {
         waiting = row.n;
       }
     });
-    expect((await claims).filter((one) => one !== null)).toEqual([{ itemId, userId, kind: 'update' }]);
+    expect((await claims).filter((one) => one !== null)).toEqual([
+      { webhookId: expect.any(String), itemId, userId, kind: 'update' },
+    ]);
     expect(await claim(await stored(itemId))).toBeNull();
   });
 
@@ -106,6 +108,14 @@ describe('the signal of a webhook', () => {
     await world.sql`
       UPDATE webhooks SET signalled_at = clock_timestamp() - interval '6 minutes' WHERE webhook_id = ${third}`;
     expect(await claim(first)).not.toBeNull();
+  });
+
+  it('is claimed by a later one of its Item and kind that was settled meanwhile', async () => {
+    const { itemId } = await linkedItem(world);
+    const [waiting, settled] = [await stored(itemId), await stored(itemId)];
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${settled}`;
+    expect(await claim(settled)).toMatchObject({ webhookId: waiting });
+    expect(await claim(settled)).toMatchObject({ webhookId: waiting });
   });
 });
 
