@@ -38,7 +38,7 @@ const pageOf = (format: Form, limit: number, after: PageKey | null): Promise<Sta
   statementOf(() =>
     reads.transactions(
       {
-        itemIds: [placeholder],
+        itemId: placeholder,
         statuses: ['pending', 'posted'],
         format,
         account_id: undefined,
@@ -56,48 +56,58 @@ types.setTypeParser(types.builtins.DATE, (text) => text);
 const filled = ({ parameters }: Statement, item: string, after?: { date: string; id: string }): unknown[] =>
   parameters.map((value) => {
     if (value === placeholder) return item;
-    if (Array.isArray(value) && value[0] === placeholder) return [item];
     if (value === day) return after?.date;
     if (value === row) return after?.id;
     return value;
   });
 
 const statements = {
-  completeness: await statementOf(() => reads.completeness({ itemId: placeholder })),
   first: await pageOf('refined', 100, null),
   next: await pageOf('refined', 100, [day, row]),
   raw: await pageOf('raw', 500, null),
 };
-const byOffset = `SELECT t.refined::text AS body, t.version FROM transactions t
+const byOffset = `SELECT t.date::text AS key1, t.transaction_id AS key2, t.refined::text AS body, t.version FROM transactions t
   WHERE t.item_id = $1 AND t.status = ANY($2::text[]) ORDER BY t.date DESC, t.transaction_id LIMIT $3 OFFSET $4`;
 await listening.end();
 
 const app = express();
+interface Row {
+  key1: string;
+  /** null: an Item that the page draws from. */
+  key2: string | null;
+  version: number | null;
+  body: string;
+}
+
 app.get('/items/:item/:page', async (request, response) => {
   const { item, page } = request.params;
   const { date, id, offset } = request.query as Record<string, string | undefined>;
-  const run = (name: keyof typeof statements) =>
-    pool.query<{ body: string; version: number }>({
-      name,
-      text: statements[name].text,
-      values: filled(statements[name], item, { date: date ?? '', id: id ?? '' }),
-    });
-  const rows =
+  const { rows } =
     page === 'offset'
-      ? pool.query<{ body: string; version: number }>({
+      ? await pool.query<Row>({
           name: 'offset',
           text: byOffset,
           values: [item, ['pending', 'posted'], 100, Number(offset)],
         })
-      : run(page as 'first' | 'next' | 'raw');
-  const [completeness, answer] = await Promise.all([run('completeness'), rows]);
+      : await pool.query<Row>({
+          name: page,
+          text: statements[page as keyof typeof statements].text,
+          values: filled(statements[page as keyof typeof statements], item, {
+            date: date ?? '',
+            id: id ?? '',
+          }),
+        });
+  const shown = (row: Row): unknown => ({
+    ...(JSON.parse(row.body) as object),
+    ...(row.version === null ? {} : { version: row.version }),
+  });
   response.json({
     // One row more is asked for than is shown: it tells whether there is a next page.
-    data: answer.rows.slice(0, page === 'raw' ? 500 : 100).map(({ body, version }) => ({
-      ...(JSON.parse(body) as object),
-      ...(page === 'raw' ? {} : { version }),
-    })),
-    items: completeness.rows,
+    data: rows
+      .filter((row) => row.key2 !== null)
+      .slice(0, page === 'raw' ? 500 : 100)
+      .map(shown),
+    items: rows.filter((row) => row.key2 === null).map(shown),
   });
 });
 const server = app.listen(0, '127.0.0.1', () => {

@@ -27,7 +27,7 @@ await runProcess(
   async () => {
     const config = loadConfig('server');
     const logger = createLogger('server', config.LOG_LEVEL);
-    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, plansOnce: true });
     const stores = createStores(sql);
     const { client, connection } = openClient(temporalOptions(config));
     const gateway = createGateway(client);

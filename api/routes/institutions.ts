@@ -1,7 +1,7 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
-import { listBody, readCursor, writeCursor } from '../lists.js';
+import { readCursor, sendList } from '../lists.js';
 import { operation } from '../operation.js';
 import {
   institutionAnswer,
@@ -31,9 +31,7 @@ export function institutionRoutes(app: Api, { institutions, live, liveReads }: R
       const query = { list: 'institutions', filters: filter };
       const after = readCursor(query, cursor);
       const [page, as_of] = await Promise.all([institutions.page(filter, limit, after), institutions.asOf()]);
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { as_of }));
+      return sendList(reply, query, page, { as_of });
     },
   );
 

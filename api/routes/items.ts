@@ -1,7 +1,10 @@
+import type { FastifyReply } from 'fastify';
+import type { CachedPage } from '../../src/domain/ports.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
-import { listBody, readCursor, writeCursor } from '../lists.js';
+import { readCursor, sendList } from '../lists.js';
+import type { ListQuery } from '../lists.js';
 import { operation } from '../operation.js';
 import {
   accountsAnswer,
@@ -21,6 +24,12 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
     const item = await reads.item(itemId);
     if (item === null) throw new Problem('not_found');
     return item;
+  }
+
+  /** A page of what is cached of one Item; without the Item there is none. */
+  function sendPage(reply: FastifyReply, query: ListQuery, page: CachedPage): FastifyReply {
+    if (page.items.length === 0) throw new Problem('not_found');
+    return sendList(reply, query, page, { items: page.items });
   }
 
   app.get(
@@ -87,14 +96,7 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
       const { format, limit, cursor } = request.query;
       const query = { list: 'accounts', filters: { itemId, format } };
       const after = readCursor(query, cursor);
-      const [items, page] = await Promise.all([
-        reads.completeness({ itemId }),
-        reads.accounts({ itemIds: [itemId], format }, limit, after),
-      ]);
-      if (items.length === 0) throw new Problem('not_found');
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+      return sendPage(reply, query, await reads.accounts({ itemId, format }, limit, after));
     },
   );
 
@@ -117,14 +119,7 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
       const filter = { itemId, account_id, from, to };
       const query = { list: 'balances', filters: filter };
       const after = readCursor(query, cursor);
-      const [items, page] = await Promise.all([
-        reads.completeness({ itemId }),
-        reads.balances(filter, limit, after),
-      ]);
-      if (items.length === 0) throw new Problem('not_found');
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+      return sendPage(reply, query, await reads.balances(filter, limit, after));
     },
   );
 
@@ -146,14 +141,7 @@ export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): 
       const filter = { from, to, account_id, statuses: [...status].sort(), format };
       const query = { list: 'transactions', filters: { itemId, ...filter } };
       const after = readCursor(query, cursor);
-      const [items, page] = await Promise.all([
-        reads.completeness({ itemId }),
-        reads.transactions({ itemIds: [itemId], ...filter }, limit, after),
-      ]);
-      if (items.length === 0) throw new Problem('not_found');
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+      return sendPage(reply, query, await reads.transactions({ itemId, ...filter }, limit, after));
     },
   );
 }

@@ -1,7 +1,9 @@
-import type { Page, PageKey } from '../../src/domain/ports.js';
+import type { FastifyReply } from 'fastify';
+import type { CachedPage, Page, PageKey } from '../../src/domain/ports.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
-import { listBody, readCursor, writeCursor } from '../lists.js';
+import { readCursor, sendList, writeCursor } from '../lists.js';
+import type { ListQuery } from '../lists.js';
 import { createLogos } from '../logos.js';
 import { operation } from '../operation.js';
 import {
@@ -37,11 +39,10 @@ export function userRoutes(app: Api, context: RouteContext): void {
     return found;
   }
 
-  /** Users and completeness of their items; a user without items is looked up, so that 404 and an empty list differ. */
-  async function itemsOf(userId: string, includeRemoved: boolean) {
-    const items = await reads.completeness({ userId, includeRemoved });
-    if (items.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
-    return items;
+  /** A page of what is cached of a user's Items; a user without any is looked up, so that 404 and an empty list differ. */
+  async function sendPage(reply: FastifyReply, query: ListQuery, userId: string, page: CachedPage) {
+    if (page.items.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
+    return sendList(reply, query, page, { items: page.items });
   }
 
   app.get(
@@ -146,15 +147,8 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const { include_removed, format, limit, cursor } = request.query;
       const query = { list: 'accounts', filters: { userId, include_removed, format } };
       const after = readCursor(query, cursor);
-      const items = await itemsOf(userId, include_removed);
-      const itemIds = items.map((item) => item.item_id);
-      const page =
-        itemIds.length === 0
-          ? { rows: [], next: null }
-          : await reads.accounts({ itemIds, format }, limit, after);
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+      const items = { userId, includeRemoved: include_removed };
+      return sendPage(reply, query, userId, await reads.accounts({ ...items, format }, limit, after));
     },
   );
 
@@ -175,15 +169,8 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const filter = { from, to, account_id, statuses: [...status].sort(), format };
       const query = { list: 'transactions', filters: { userId, include_removed, ...filter } };
       const after = readCursor(query, cursor);
-      const items = await itemsOf(userId, include_removed);
-      const itemIds = items.map((item) => item.item_id);
-      const page =
-        itemIds.length === 0
-          ? { rows: [], next: null }
-          : await reads.transactions({ itemIds, ...filter }, limit, after);
-      return reply
-        .type('application/json')
-        .send(listBody(page.rows, writeCursor(query, page.next), { items }));
+      const items = { userId, includeRemoved: include_removed };
+      return sendPage(reply, query, userId, await reads.transactions({ ...items, ...filter }, limit, after));
     },
   );
 }

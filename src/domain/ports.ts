@@ -808,14 +808,23 @@ export interface ItemCompleteness {
   as_of: string | null;
 }
 
-export interface TransactionFilter {
-  itemIds: string[];
+/** The Items that a cached list draws from; what is not admitted (yet) is left out. */
+export type ListedItems =
+  { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
+
+/** A page of JSON texts, and of the same moment the Items that the list draws from, in the order of their linking. */
+export interface CachedPage extends Page<string> {
+  items: ItemCompleteness[];
+}
+
+/** `from` and `to` (YYYY-MM-DD) inclusive. */
+export type TransactionFilter = ListedItems & {
   from?: string | undefined;
   to?: string | undefined;
   account_id?: string | undefined;
   statuses: ('pending' | 'posted' | 'removed')[];
   format: Form;
-}
+};
 
 /** `from` and `to` (YYYY-MM-DD) inclusive. */
 export interface BalanceFilter {
@@ -840,20 +849,12 @@ export interface ReadStore {
     limit: number,
     after: PageKey | null,
   ): Promise<Page<ItemView>>;
-  /** For `meta.items`, of the Items that a cached list draws from. */
-  completeness(
-    filter: { itemId: string } | { userId: string; includeRemoved: boolean },
-  ): Promise<ItemCompleteness[]>;
-  /** Rows are JSON texts of the asked form. Order: item, then account id. */
-  accounts(
-    filter: { itemIds: string[]; format: Form },
-    limit: number,
-    after: PageKey | null,
-  ): Promise<Page<string>>;
-  /** Rows are JSON texts of the asked form. Order: date descending, then id. */
-  transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
-  /** Rows are JSON texts: an account's last balances of a day. Order: day descending, then account id. */
-  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<Page<string>>;
+  /** Rows in the asked form. Order: item, then account id. */
+  accounts(filter: ListedItems & { format: Form }, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** Rows in the asked form. Order: date descending, then id. */
+  transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** An account's last balances of a day. Order: day descending, then account id. */
+  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
   /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
   pickForUpdateMode(
     userId: string,

@@ -7,6 +7,8 @@ import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
 import type {
+  CachedPage,
+  ListedItems,
   ApiKey,
   FloatView,
   InstitutionView,
@@ -182,6 +184,31 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   };
   const { behave } = world;
 
+  const cached = async (
+    filter: ListedItems,
+    rows: string[],
+    limit: number,
+    after: PageKey | null,
+  ): Promise<CachedPage> => {
+    await behave.reads();
+    behave.page(after);
+    const listed = (item: ItemView): boolean =>
+      'itemId' in filter
+        ? item.item_id === filter.itemId
+        : 'itemIds' in filter
+          ? filter.itemIds.includes(item.item_id)
+          : item.user_id === filter.userId && (filter.includeRemoved || item.status !== 'REMOVED');
+    const items = [...world.items.values()]
+      .filter(listed)
+      .map(({ item_id, phase, history, last_update_at }) => ({
+        item_id,
+        phase,
+        history,
+        as_of: last_update_at,
+      }));
+    return { items, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
+  };
+
   const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
     webhook_id: id,
     received_at: '2026-11-21T07:00:00.000Z',
@@ -340,36 +367,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         );
         return pageOf(rows, limit, after);
       },
-      async completeness(filter) {
-        await behave.reads();
-        return [...world.items.values()]
-          .filter((item) =>
-            'itemId' in filter
-              ? item.item_id === filter.itemId
-              : item.user_id === filter.userId && (filter.includeRemoved || item.status !== 'REMOVED'),
-          )
-          .map(({ item_id, phase, history, last_update_at }) => ({
-            item_id,
-            phase,
-            history,
-            as_of: last_update_at,
-          }));
-      },
-      async accounts(_filter, limit, after) {
-        await behave.reads();
-        behave.page(after);
-        return pageOf(world.rows.accounts, limit, after);
-      },
-      async transactions(_filter, limit, after) {
-        await behave.reads();
-        behave.page(after);
-        return pageOf(world.rows.transactions, limit, after);
-      },
-      async balances(_filter, limit, after) {
-        await behave.reads();
-        behave.page(after);
-        return pageOf(world.rows.balances, limit, after);
-      },
+      accounts: async (filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
+      transactions: async (filter, limit, after) => cached(filter, world.rows.transactions, limit, after),
+      balances: async (filter, limit, after) => cached(filter, world.rows.balances, limit, after),
       async pickForUpdateMode(userId, itemId) {
         const picked = itemId ?? behave.pick;
         const item = picked === null ? undefined : world.items.get(picked);

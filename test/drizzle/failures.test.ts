@@ -64,7 +64,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
         '2030-01-01T00:00:00.000Z',
       ),
       world.stores.reads.transactions(
-        { itemIds: ['x'], statuses: ['posted'], format: 'raw', from: 'canary' },
+        { itemIds: ['x\u0000'], statuses: ['posted'], format: 'raw', from: 'canary' },
         1,
         null,
       ),

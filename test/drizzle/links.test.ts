@@ -114,7 +114,8 @@ describe('an Item that was not admitted', () => {
     const item = await exchangedItem(world);
     const { reads, items, mining, links } = world.stores;
     expect(await reads.item(item.itemId)).toBeNull();
-    expect(await reads.completeness({ itemId: item.itemId })).toEqual([]);
+    const list = { itemId: item.itemId, format: 'refined' as const };
+    expect((await reads.accounts(list, 10, null)).items).toEqual([]);
     expect(await reads.pickForUpdateMode(item.userId, null)).toBeNull();
     expect(await items.snapshot(item.itemId)).toBeNull();
     expect(await mining.beginPage(item.itemId, 'u', 0)).toEqual({ kind: 'gone' });

@@ -1,0 +1,141 @@
+import type {
+  CachedPage,
+  ItemCompleteness,
+  ListedItems,
+  PageKey,
+  ReadStore,
+} from '../../src/domain/ports.js';
+import type { Fragment, Sql } from '../rows.js';
+import { itemPhase } from './itemState.js';
+import { removedRaw } from './recordTexts.js';
+
+/** A row of a cached list, or (without a second key) an Item that the list draws from. */
+interface ListRow {
+  key1: string;
+  key2: string | null;
+  /** Of what does not hold its version itself. */
+  version: number | null;
+  body: string;
+}
+
+const utc = (sql: Sql, column: Fragment): Fragment =>
+  sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** The cached lists of accounts, balances and transactions, each with the Items that it draws from. */
+export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' | 'transactions'> {
+  const listed = (items: ListedItems): Fragment =>
+    'itemId' in items
+      ? sql`i.item_id = ${items.itemId}`
+      : 'itemIds' in items
+        ? sql`i.item_id = ANY(${items.itemIds}::text[])`
+        : sql`i.user_id = ${items.userId} AND (${items.includeRemoved} OR i.removed_at IS NULL)`;
+
+  /**
+   * One statement, so that rows and what is said of their completeness are of one moment. `rows` selects the columns of a
+   * `ListRow`, in order, one more than `limit`, from `drawn` (item_id) or the Item itself.
+   */
+  async function list(items: ListedItems, rows: Fragment, limit: number): Promise<CachedPage> {
+    const found = await sql<ListRow[]>`
+      WITH drawn AS MATERIALIZED (
+        SELECT i.item_id, i.created_at, ${itemPhase(sql)} AS phase, i.history, i.last_update_at
+        FROM items i WHERE i.admitted_at IS NOT NULL AND ${listed(items)}
+      )
+      (SELECT d.item_id AS key1, NULL AS key2, NULL::int AS version, json_build_object('item_id', d.item_id, 'phase', d.phase,
+          'history', d.history, 'as_of', ${utc(sql, sql`d.last_update_at`)})::text AS body
+        FROM drawn d ORDER BY d.created_at, d.item_id)
+      UNION ALL (${rows})`;
+    const drawn: ItemCompleteness[] = [];
+    const shown: string[] = [];
+    let last: PageKey = [];
+    let more = false;
+    for (const { key1, key2, version, body } of found) {
+      if (key2 === null) drawn.push(JSON.parse(body) as ItemCompleteness);
+      else if (shown.length === limit) more = true;
+      else {
+        // Spliced in here: there, half of a read's time went into it.
+        shown.push(version === null ? body : `${body.slice(0, -1)},"version":${version}}`);
+        last = [key1, key2];
+      }
+    }
+    return { items: drawn, rows: shown, next: more ? last : null };
+  }
+
+  return {
+    async accounts({ format, ...items }, limit, after) {
+      const body =
+        format === 'raw'
+          ? sql`a.raw::text`
+          : sql`jsonb_set(a.refined || jsonb_build_object('version', a.version), '{balances,as_of}',
+              to_jsonb(${utc(sql, sql`a.as_of`)}))::text`;
+      return list(
+        items,
+        sql`
+          SELECT a.item_id, a.account_id, NULL, ${body} FROM drawn JOIN accounts a USING (item_id)
+          ${after === null ? sql`` : sql`WHERE (a.item_id, a.account_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
+          ORDER BY a.item_id, a.account_id LIMIT ${limit + 1}`,
+        limit,
+      );
+    },
+
+    async transactions({ from, to, account_id, statuses, format, ...items }, limit, after) {
+      const columns =
+        format === 'raw'
+          ? sql`t.date::text, t.transaction_id, NULL::int,
+              coalesce(t.raw, ${removedRaw(sql, sql`t.transaction_id`, sql`t.account_id`)})::text`
+          : sql`t.date::text, t.transaction_id, t.version, t.refined::text`;
+      const wanted = sql`t.status = ANY(${statuses}::text[])
+        ${from === undefined ? sql`` : sql`AND t.date >= ${from}::text::date`}
+        ${to === undefined ? sql`` : sql`AND t.date <= ${to}::text::date`}
+        ${account_id === undefined ? sql`` : sql`AND t.account_id = ${account_id}`}
+        ${
+          // The first condition starts the scan in the index, the second drops what that day has shown already.
+          after === null
+            ? sql``
+            : sql`AND t.date <= ${after[0] ?? ''}::text::date
+                AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''})`
+        }`;
+      const rows =
+        'itemId' in items
+          ? sql`
+              SELECT ${columns} FROM transactions t WHERE t.item_id = ${items.itemId} AND ${wanted}
+              ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}`
+          : // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end. Bodies are
+            // fetched of the page only, so that they are not sorted.
+            sql`
+              SELECT ${columns} FROM (
+                SELECT page.* FROM drawn
+                CROSS JOIN LATERAL (
+                  SELECT t.item_id, t.transaction_id, t.date FROM transactions t
+                  WHERE t.item_id = drawn.item_id AND ${wanted}
+                  ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}
+                ) AS page
+                ORDER BY page.date DESC, page.transaction_id LIMIT ${limit + 1}
+              ) AS p JOIN transactions t USING (item_id, transaction_id)
+              ORDER BY t.date DESC, t.transaction_id`;
+      return list(items, rows, limit);
+    },
+
+    async balances({ itemId, account_id, from, to }, limit, after) {
+      return list(
+        { itemId },
+        sql`
+          SELECT b.day::text, b.account_id, NULL, json_build_object('item_id', b.item_id, 'account_id', b.account_id,
+            'day', b.day, 'balances', json_build_object('available', b.available::text, 'current', b.current::text,
+              'limit', b."limit"::text, 'currency', b.currency, 'as_of', ${utc(sql, sql`b.as_of`)}))::text
+          FROM balance_snapshots b
+          WHERE b.item_id = ${itemId}
+            ${account_id === undefined ? sql`` : sql`AND b.account_id = ${account_id}`}
+            ${from === undefined ? sql`` : sql`AND b.day >= ${from}::text::date`}
+            ${to === undefined ? sql`` : sql`AND b.day <= ${to}::text::date`}
+            ${
+              after === null
+                ? sql``
+                : sql`AND b.day <= ${after[0] ?? ''}::text::date
+                    AND (b.day < ${after[0] ?? ''}::text::date OR b.account_id > ${after[1] ?? ''})`
+            }
+          ORDER BY b.day DESC, b.account_id LIMIT ${limit + 1}`,
+        limit,
+      );
+    },
+  };
+}
