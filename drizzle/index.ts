@@ -15,6 +15,7 @@ import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
 import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
+import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
 import { userEventStore } from './stores/userEvents.js';
@@ -35,6 +36,7 @@ export function createStores(sql: Sql) {
     logins: withDatabaseFailures(loginStore(sql)),
     userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
+    sealedRows: withDatabaseFailures(sealedRowStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),

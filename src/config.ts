@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { NamedKey } from './clients/secrets.js';
-import { parseEncryptionKeys } from './clients/secrets.js';
+import type { NamedKey } from './clients/keyring.js';
+import { parseEncryptionKeys } from './clients/keyring.js';
 import type { Policy } from './domain/policy.js';
 import { defaultPolicy } from './domain/policy.js';
 
@@ -68,18 +68,25 @@ const plaidSchema = {
   PUBLIC_URL: z.url().optional(),
 };
 const secretsSchema = {
-  ENCRYPTION_KEYS: z.string().transform((text, context): NamedKey[] => {
-    try {
-      return parseEncryptionKeys(text);
-    } catch (error) {
-      // The parser's message names the position and never the key.
-      context.addIssue({
-        code: 'custom',
-        message: error instanceof Error ? error.message : 'is not readable',
-      });
-      return z.NEVER;
-    }
-  }),
+  ENCRYPTION_KEYS: z
+    .string()
+    .transform((text, context): NamedKey[] => {
+      try {
+        return parseEncryptionKeys(text);
+      } catch (error) {
+        // The parser's message names the position and never the key.
+        context.addIssue({
+          code: 'custom',
+          message: error instanceof Error ? error.message : 'is not readable',
+        });
+        return z.NEVER;
+      }
+    })
+    .optional(),
+  /** Id, ARN or alias of a symmetric key of AWS KMS. */
+  KMS_KEY_ID: z.string().min(1).optional(),
+  KMS_ENDPOINT: z.url().optional(),
+  AWS_REGION: z.string().min(1).optional(),
 };
 const streamsSchema = {
   AWS_REGION: z.string().min(1),
@@ -217,6 +224,7 @@ const schemas = {
     ...processSchema,
     ...listenerSchema,
   }),
+  rewrap: z.object({ ...databaseSchema, ...secretsSchema, ...processSchema }),
   provision: z.object({
     ...databaseSchema,
     ...temporalSchema,
@@ -253,6 +261,7 @@ export function loadConfig<Name extends ProcessName>(
         return `  ${variable}: ${present[variable] === undefined ? 'is missing' : issue.message}`;
       });
   if (name === 'server' || name === 'worker') problems.push(...plaidProblems(present));
+  if (variablesOf(name).includes('KMS_KEY_ID')) problems.push(...keyProblems(present));
   if (name !== 'provision' && present['SLUICE_CRASH_AT'] && present['PLAID_ENV'] === 'production') {
     problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
   }
@@ -278,6 +287,17 @@ function plaidProblems(environment: Record<string, string | undefined>): string[
   return problems;
 }
 
+function keyProblems(environment: Record<string, string | undefined>): string[] {
+  const problems: string[] = [];
+  if (!environment['ENCRYPTION_KEYS'] && !environment['KMS_KEY_ID']) {
+    problems.push('  ENCRYPTION_KEYS: is missing; set it, or KMS_KEY_ID');
+  }
+  if (environment['KMS_KEY_ID'] && !environment['AWS_REGION']) {
+    problems.push('  AWS_REGION: is missing; KMS_KEY_ID needs it');
+  }
+  return problems;
+}
+
 const plaidHosts = {
   sandbox: 'https://sandbox.plaid.com',
   production: 'https://production.plaid.com',
@@ -294,7 +314,7 @@ export const isPlaidProduction = (baseUrl: string): boolean =>
   new URL(baseUrl).hostname === new URL(plaidHosts.production).hostname;
 
 /** How to reach Temporal, as configured. */
-export function temporalOptions(config: Config<ProcessName>) {
+export function temporalOptions(config: Config<'server' | 'worker' | 'listener' | 'provision'>) {
   return {
     address: config.TEMPORAL_ADDRESS,
     namespace: config.TEMPORAL_NAMESPACE,

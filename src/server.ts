@@ -6,8 +6,9 @@ import { createStores } from '../drizzle/index.js';
 import { createPlaid } from './clients/plaid.js';
 import { createWebhookVerifier } from './clients/plaidWebhook.js';
 import { openDatabase } from './clients/postgres.js';
-import { createKeyring, createSecretBox } from './clients/secrets.js';
+import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { openKeys } from './keys.js';
 import { defaultPolicy } from './domain/policy.js';
 import { createLogger } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
@@ -27,6 +28,7 @@ await runProcess(
   async () => {
     const config = loadConfig('server');
     const logger = createLogger('server', config.LOG_LEVEL);
+    const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, plansOnce: true });
     const stores = createStores(sql);
     const { client, connection } = openClient(temporalOptions(config));
@@ -48,7 +50,7 @@ await runProcess(
       live: plaid.live,
       directory: plaid.directory,
       institutions: stores.institutions,
-      secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
+      secrets: createSecretBox(keys),
       links: stores.links,
       reads: stores.reads,
       items: stores.items,

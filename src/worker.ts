@@ -4,9 +4,10 @@ import { createStores } from '../drizzle/index.js';
 import { createKinesis } from './clients/kinesis.js';
 import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
-import { createKeyring, createSecretBox } from './clients/secrets.js';
+import { createSecretBox } from './clients/secrets.js';
 import { createSegment } from './clients/segment.js';
 import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from './domain/policy.js';
 import { createLogger, temporalLogger } from './logger.js';
@@ -32,6 +33,7 @@ await runProcess(
             telemetryOptions: { metrics: { prometheus: { bindAddress: `0.0.0.0:${config.METRICS_PORT}` } } },
           }),
     });
+    const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
     const stores = createStores(sql);
     const kinesis = createKinesis({
@@ -70,7 +72,7 @@ await runProcess(
         plaid,
         directory: plaid.directory,
         institutions: stores.institutions,
-        secrets: createSecretBox(createKeyring(config.ENCRYPTION_KEYS)),
+        secrets: createSecretBox(keys),
         links: stores.links,
         items: stores.items,
         mining: stores.mining,

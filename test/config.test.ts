@@ -17,7 +17,7 @@ const without = (...names: string[]): Record<string, string> =>
 
 /** The message with which the configuration refuses `environment`. */
 function refusal(
-  name: 'server' | 'worker' | 'listener' | 'provision',
+  name: 'server' | 'worker' | 'listener' | 'provision' | 'rewrap',
   environment: Record<string, string>,
 ): string {
   try {
@@ -170,7 +170,21 @@ describe('a good configuration', () => {
     expect(config.UPDATE_TIMEOUT).toBe(5_400_000);
     expect(config.PLAID_PRODUCTS).toEqual(['transactions', 'auth']);
     expect(config.PACE).toEqual({ quiet: 5 });
-    expect(config.ENCRYPTION_KEYS.map(({ id }) => id)).toEqual(['new', 'old']);
+    expect(config.ENCRYPTION_KEYS?.map(({ id }) => id)).toEqual(['new', 'old']);
+  });
+
+  it('has its keys from a keyring, from AWS KMS or from both', () => {
+    const rewrap = { DATABASE_URL: good['DATABASE_URL'] ?? '', AWS_REGION: 'us-east-1' };
+    const keys = { ENCRYPTION_KEYS: good['ENCRYPTION_KEYS'] ?? '' };
+    expect(loadConfig('rewrap', { ...rewrap, KMS_KEY_ID: 'alias/x' }).ENCRYPTION_KEYS).toBe(undefined);
+    expect(loadConfig('rewrap', { ...rewrap, ...keys, KMS_KEY_ID: 'alias/x' }).ENCRYPTION_KEYS).toHaveLength(
+      1,
+    );
+    for (const name of ['server', 'worker', 'rewrap'] as const) {
+      const given = { ...without('AWS_REGION'), ...keys, KMS_KEY_ID: 'alias/x' };
+      expect(refusal(name, given)).toContain('  AWS_REGION: is missing');
+      expect(refusal(name, without('ENCRYPTION_KEYS'))).toContain('set it, or KMS_KEY_ID');
+    }
   });
 
   it("knows Plaid's hosts, and takes another base URL as it is", () => {

@@ -54,6 +54,10 @@ export const taskQueues = {
   plaidLink: 'sluice-plaid-link',
 } as const;
 
+/** Secrets at rest, by the tables that hold them. */
+export const sealedKinds = ['access tokens', 'public tokens', 'account numbers', 'answers'] as const;
+export type SealedKind = (typeof sealedKinds)[number];
+
 /** The additional data that binds a secret's ciphertext to the one row and column where it may stand. */
 export const secretContext = {
   publicToken: (tokenHash: string): string => `links/${tokenHash}/public_token`,

@@ -5,6 +5,7 @@
 import type { AccountIdentity } from './accounts.js';
 import type { OutboxRow, RecordKind, Form, StreamName } from './events.js';
 import type { UpstreamError } from './failures.js';
+import type { SealedKind } from './ids.js';
 import type { ItemSnapshot, Phase } from './item.js';
 import type { MinedPage } from './minedPage.js';
 import type { History, StepFailure, UpdateOutcome, UserActionError } from './mining.js';
@@ -41,8 +42,27 @@ export interface SecretBox {
 
 /** Wraps data keys. AWS KMS or a local keyring. */
 export interface KeyProvider {
+  /** `keyId` names the key that wrapped: today's. */
   wrap(dataKey: Uint8Array, context: string): Promise<{ keyId: string; wrapped: Uint8Array }>;
   unwrap(keyId: string, wrapped: Uint8Array, context: string): Promise<Uint8Array>;
+}
+
+/** A secret where it stands. */
+export interface SealedRow {
+  kind: SealedKind;
+  /** The values of its primary key. */
+  id: string[];
+  context: string;
+  sealed: Sealed;
+}
+
+export interface SealedRowStore {
+  /** Secrets of a kind that another key wraps, in the order of their ids, after an id. */
+  page(kind: SealedKind, currentKeyId: string, limit: number, after: string[] | null): Promise<SealedRow[]>;
+  /** Puts the data key in the place of the row's; false when the row holds another one by now, or is gone. */
+  replace(row: SealedRow, sealed: Sealed): Promise<boolean>;
+  /** How many secrets each key wraps. */
+  keysInUse(): Promise<Map<string, number>>;
 }
 
 // ─── Plaid ──────────────────────────────────────────────────────────────────────────────────────────────────────────

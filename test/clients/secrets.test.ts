@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { createKeyring, createSecretBox, parseEncryptionKeys } from '../../src/clients/secrets.js';
+import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
 import { Failure } from '../../src/domain/failures.js';
 import type { KeyProvider, Sealed } from '../../src/domain/ports.js';
 import { caught } from './caught.js';

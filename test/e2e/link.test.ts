@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createKeyring, createSecretBox, parseEncryptionKeys } from '../../src/clients/secrets.js';
+import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
 import { linkWorkflowId, secretContext } from '../../src/domain/ids.js';
 import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';

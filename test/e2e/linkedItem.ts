@@ -1,4 +1,5 @@
-import { createKeyring, createSecretBox, parseEncryptionKeys } from '../../src/clients/secrets.js';
+import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
 import { secretContext } from '../../src/domain/ids.js';
 import { until } from './until.js';
 import { untilQuiet } from './oracle.js';

@@ -1,0 +1,92 @@
+import { secretContext } from '../../src/domain/ids.js';
+import type { SealedKind } from '../../src/domain/ids.js';
+import type { SealedRow, SealedRowStore } from '../../src/domain/ports.js';
+import { sealedOf } from '../rows.js';
+import type { Fragment, Sql } from '../rows.js';
+
+/** Where secrets of a kind are: the columns are `<column>_key_id`, `<column>_data_key`, `<column>_ciphertext`. */
+interface Place {
+  table: string;
+  id: readonly string[];
+  column: string;
+  context: (id: readonly string[]) => string;
+}
+
+const places: Readonly<Record<SealedKind, Place>> = {
+  'access tokens': {
+    table: 'items',
+    id: ['item_id'],
+    column: 'access_token',
+    context: ([itemId = '']) => secretContext.accessToken(itemId),
+  },
+  'public tokens': {
+    table: 'links',
+    id: ['token_hash'],
+    column: 'public_token',
+    context: ([tokenHash = '']) => secretContext.publicToken(tokenHash),
+  },
+  'account numbers': {
+    table: 'account_numbers',
+    id: ['item_id', 'account_id'],
+    column: 'numbers',
+    context: ([itemId = '', accountId = '']) => secretContext.accountNumbers(itemId, accountId),
+  },
+  answers: {
+    table: 'idempotency_keys',
+    id: ['application_id', 'method', 'path', 'key'],
+    column: 'answer',
+    context: ([applicationId = '', method = '', path = '', key = '']) =>
+      secretContext.answer(applicationId, method, path, key),
+  },
+};
+
+/** Every secret that the database holds, of whatever kind, for the re-wrapping of data keys. */
+export function sealedRowStore(sql: Sql): SealedRowStore {
+  const list = (values: readonly string[]): Fragment[] =>
+    values.map((value, n) => (n === 0 ? sql`${value}` : sql`, ${value}`));
+
+  return {
+    async page(kind, currentKeyId, limit, after) {
+      const { table, id, column, context } = places[kind];
+      const keyId = sql(`${column}_key_id`);
+      const rows = await sql<
+        { id: string[]; key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]
+      >`
+        SELECT ARRAY[${sql(id)}]::text[] AS id, ${keyId} AS key_id, ${sql(`${column}_data_key`)} AS data_key,
+          ${sql(`${column}_ciphertext`)} AS ciphertext
+        FROM ${sql(table)}
+        WHERE ${keyId} IS NOT NULL AND ${keyId} <> ${currentKeyId}
+          ${after === null ? sql`` : sql`AND (${sql(id)}) > (${list(after)})`}
+        ORDER BY ${sql(id)} LIMIT ${limit}`;
+      return rows.flatMap((row): SealedRow[] => {
+        const sealed = sealedOf(row.key_id, row.data_key, row.ciphertext);
+        return sealed === null ? [] : [{ kind, id: row.id, context: context(row.id), sealed }];
+      });
+    },
+
+    async replace({ kind, id, sealed: before }, after) {
+      const place = places[kind];
+      const keyId = sql(`${place.column}_key_id`);
+      const dataKey = sql(`${place.column}_data_key`);
+      // Compared, since the row may hold another secret by now: only the very data key that was re-wrapped is replaced.
+      const replaced = await sql`
+        UPDATE ${sql(place.table)} SET ${keyId} = ${after.keyId}, ${dataKey} = ${after.dataKey}
+        WHERE (${sql(place.id)}) = (${list(id)}) AND ${keyId} = ${before.keyId} AND ${dataKey} = ${before.dataKey}
+        RETURNING 1`;
+      return replaced.length > 0;
+    },
+
+    async keysInUse() {
+      const counted = await Promise.all(
+        Object.values(places).map(({ table, column }) => {
+          const keyId = sql(`${column}_key_id`);
+          return sql<{ key: string; count: number }[]>`
+            SELECT ${keyId} AS key, count(*)::int AS count FROM ${sql(table)} WHERE ${keyId} IS NOT NULL GROUP BY 1`;
+        }),
+      );
+      const inUse = new Map<string, number>();
+      for (const { key, count } of counted.flat()) inUse.set(key, (inUse.get(key) ?? 0) + count);
+      return inUse;
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { Failure } from '../domain/failures.js';
+import type { KeyProvider } from '../domain/ports.js';
+import { decrypt, encrypt, unreadable } from './aesMessage.js';
+
+export interface KmsOptions {
+  /** Id, ARN or alias of a symmetric key. What is stored is the ARN, as KMS answers. */
+  keyId: string;
+  region: string;
+  /** Only where KMS is not AWS's own of the region: a VPC endpoint, an emulator. */
+  endpoint?: string | undefined;
+  /** Default: the AWS SDK's own chain (role, environment, profile). */
+  credentials?: { accessKeyId: string; secretAccessKey: string } | undefined;
+  /** For one request; default 3 s. */
+  timeoutMs?: number;
+  now?: () => number;
+}
+
+export interface Kms extends KeyProvider {
+  /** Rejects unless KMS gives us a key now. */
+  check(): Promise<void>;
+  close(): void;
+}
+
+/** A key of ours that KMS has wrapped: it wraps data keys in this process, so that KMS is not asked for each secret. */
+interface Intermediate {
+  keyId: string;
+  key: Uint8Array;
+  /** The key as KMS wrapped it: stands before every data key that it wraps. */
+  blob: Uint8Array;
+  since: number;
+}
+
+/** So long an intermediate key wraps before another is asked for, and so long one that was opened is remembered. */
+const renewAfterMs = 3_600_000;
+/** While KMS does not answer the last one goes on: an exchanged access token must not be lost for it. */
+const longestMs = 24 * 3_600_000;
+/** KMS is asked for a new one so often at most, while it does not answer. */
+const retryAfterMs = 10_000;
+const remembered = 1_000;
+/** Proven to KMS with each call, and readable in its log: it names no row. */
+const encryptionContext = { application: 'sluice' };
+
+const notOurs: ReadonlySet<string> = new Set(['InvalidCiphertextException', 'IncorrectKeyException']);
+
+/** Any error of KMS's client as a Failure. Its message is not kept. All but bytes that are not ours may pass: retry. */
+function failureOfKms(what: string, error: unknown): Failure {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  if (notOurs.has(String(name))) return unreadable();
+  const shown = typeof name === 'string' && name !== 'Error' ? name : code;
+  const safe = typeof shown === 'string' && /^[A-Za-z0-9_.]{1,80}$/.test(shown) ? shown : 'unknown';
+  return new Failure('UPSTREAM_DOWN', `AWS KMS refused or did not answer (${what}): ${safe}`);
+}
+
+const aad = (context: string, keyId: string): string => `${context}\u0000${keyId}`;
+
+/** Whether a stored key id is one of KMS's: those of a local keyring hold no colon. */
+export const isKmsKey = (keyId: string): boolean => keyId.startsWith('arn:');
+
+/**
+ * Wraps data keys by intermediate keys of an hour each, and those by AWS KMS. A wrapped data key is: length of the blob
+ * (2 bytes), the blob, the data key as an AES-256-GCM message.
+ */
+export function createKms(options: KmsOptions): Kms {
+  const timeout = options.timeoutMs ?? 3_000;
+  const now = options.now ?? Date.now;
+  const client = new KMSClient({
+    region: options.region,
+    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+    requestHandler: new NodeHttpHandler({ connectionTimeout: Math.min(2_000, timeout) }),
+    maxAttempts: 1,
+  });
+  const bounded = () => ({ abortSignal: AbortSignal.timeout(timeout) });
+
+  let current: Intermediate | null = null;
+  let renewing: Promise<Intermediate> | null = null;
+  let failedAt = Number.NEGATIVE_INFINITY;
+  /** Opened keys by the hash of their blob, the latest last. */
+  const opened = new Map<string, { key: Promise<Uint8Array>; since: number }>();
+
+  async function generate(): Promise<Intermediate> {
+    try {
+      const { CiphertextBlob, Plaintext, KeyId } = await client.send(
+        new GenerateDataKeyCommand({
+          KeyId: options.keyId,
+          KeySpec: 'AES_256',
+          EncryptionContext: encryptionContext,
+        }),
+        bounded(),
+      );
+      if (!CiphertextBlob || !Plaintext || !KeyId || !isKmsKey(KeyId)) throw new Error('incomplete');
+      return (current = { keyId: KeyId, key: Plaintext, blob: CiphertextBlob, since: now() });
+    } catch (error) {
+      failedAt = now();
+      throw failureOfKms('GenerateDataKey', error);
+    }
+  }
+
+  const renew = (): Promise<Intermediate> => (renewing ??= generate().finally(() => (renewing = null)));
+
+  async function intermediate(): Promise<Intermediate> {
+    const age = current === null ? Number.POSITIVE_INFINITY : now() - current.since;
+    if (current !== null && age < renewAfterMs) return current;
+    const last = current;
+    if (last === null || age >= longestMs) return renew();
+    if (now() - failedAt < retryAfterMs) return last;
+    return renew().catch(() => last);
+  }
+
+  async function open(keyId: string, blob: Uint8Array): Promise<Uint8Array> {
+    try {
+      const { Plaintext } = await client.send(
+        new DecryptCommand({ KeyId: keyId, CiphertextBlob: blob, EncryptionContext: encryptionContext }),
+        bounded(),
+      );
+      if (!Plaintext) throw new Error('incomplete');
+      return Plaintext;
+    } catch (error) {
+      throw failureOfKms('Decrypt', error);
+    }
+  }
+
+  function openedKey(keyId: string, blob: Uint8Array): Promise<Uint8Array> {
+    const name = createHash('sha256').update(keyId).update(blob).digest('base64');
+    const known = opened.get(name);
+    if (known !== undefined && now() - known.since < renewAfterMs) return known.key;
+    const key = open(keyId, blob);
+    opened.delete(name);
+    opened.set(name, { key, since: now() });
+    if (opened.size > remembered) opened.delete(opened.keys().next().value as string);
+    // A failure is nobody's answer but who waits for it.
+    key.catch(() => {
+      if (opened.get(name)?.key === key) opened.delete(name);
+    });
+    return key;
+  }
+
+  return {
+    async wrap(dataKey, context) {
+      const { keyId, key, blob } = await intermediate();
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(blob.length);
+      return { keyId, wrapped: Buffer.concat([length, blob, encrypt(key, dataKey, aad(context, keyId))]) };
+    },
+
+    async unwrap(keyId, wrapped, context) {
+      const bytes = Buffer.from(wrapped.buffer, wrapped.byteOffset, wrapped.byteLength);
+      const start = bytes.length < 2 ? bytes.length : 2 + bytes.readUInt16BE(0);
+      if (start <= 2 || start >= bytes.length) throw unreadable();
+      const blob = bytes.subarray(2, start);
+      const key =
+        current !== null && current.keyId === keyId && blob.equals(current.blob)
+          ? current.key
+          : await openedKey(keyId, blob);
+      return decrypt(key, bytes.subarray(start), aad(context, keyId));
+    },
+
+    async check() {
+      await renew();
+    },
+
+    close() {
+      client.destroy();
+    },
+  };
+}

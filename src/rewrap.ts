@@ -1,0 +1,43 @@
+import { createStores } from '../drizzle/index.js';
+import { openDatabase } from './clients/postgres.js';
+import { ConfigError, loadConfig } from './config.js';
+import { openKeys } from './keys.js';
+import { rewrapAll } from './rewrapAll.js';
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** After a rotation: brings every data key under today's key, and says which keys may go. Run it again whenever it was ended. */
+async function main(): Promise<boolean> {
+  const config = loadConfig('rewrap');
+  const provider = await openKeys(config);
+  const sql = openDatabase(config.DATABASE_URL, { max: 8 });
+  try {
+    const { sealedRows } = createStores(sql);
+    const { keyId, rewrapped, unreadable } = await rewrapAll(provider, sealedRows);
+    for (const [kind, count] of Object.entries(rewrapped)) say(`${kind}: ${count} re-wrapped`);
+    for (const row of unreadable) {
+      // An answer's id holds what a client wrote into a path.
+      const where = row.kind === 'answers' ? '' : ` ${row.id.join(' / ')}`;
+      say(`does not open: ${row.kind}${where} (key ${row.keyId})`);
+    }
+    const others = [...(await sealedRows.keysInUse())].filter(([key]) => key !== keyId);
+    for (const [key, count] of others) {
+      say(
+        `${count} secrets are still under ${key}: keep it. Do they open? Does a process still run with it first?`,
+      );
+    }
+    if (others.length === 0) say(`every secret is under ${keyId}: the other keys may go`);
+    return others.length === 0;
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+try {
+  process.exitCode = (await main()) ? 0 : 1;
+} catch (error) {
+  const ours = error instanceof ConfigError || (error instanceof Error && error.name === 'Failure');
+  process.stderr.write(`rewrap: ${ours ? (error as Error).message : (error as Error).name}\n`);
+  process.stderr.write('Nothing is lost: run it again, it goes on where it was.\n');
+  process.exitCode = 1;
+}

@@ -1,0 +1,281 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { launch } from '../../local/childProcess.js';
+import { createKeyring } from '../../src/clients/keyring.js';
+import type { NamedKey } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
+import { Failure } from '../../src/domain/failures.js';
+import { secretContext } from '../../src/domain/ids.js';
+import type { KeyProvider, Sealed, SealedRow } from '../../src/domain/ports.js';
+import { rewrapAll } from '../../src/rewrapAll.js';
+import { caught } from '../clients/caught.js';
+import { keyArn, startKms } from '../clients/kmsServer.js';
+import type { World } from './world.js';
+import { exchangedItem, newId, openWorld } from './world.js';
+
+const oldKey: NamedKey = { id: 'old', key: randomBytes(32) };
+const newKey: NamedKey = { id: 'new', key: randomBytes(32) };
+const both = createKeyring([newKey, oldKey]);
+const onlyOld = createSecretBox(createKeyring([oldKey]));
+const onlyNew = createSecretBox(createKeyring([newKey]));
+
+let world: World;
+beforeEach(async () => {
+  world = await openWorld();
+});
+afterEach(() => world.close());
+
+interface Secret {
+  text: string;
+  context: string;
+  stored: () => Promise<Sealed>;
+}
+
+const one = async (rows: Promise<{ k: string; d: Uint8Array; c: Uint8Array }[]>): Promise<Sealed> => {
+  const [row] = await rows;
+  if (row === undefined) throw new Error('no such row');
+  return { keyId: row.k, dataKey: row.d, ciphertext: row.c };
+};
+
+/** A secret of every kind in `count` rows each, wrapped by the old key. */
+async function secrets(count: number): Promise<Secret[]> {
+  const { sql } = world;
+  const made: Secret[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const { itemId, tokenHash } = await exchangedItem(world);
+    const put = async (
+      kind: string,
+      context: string,
+      write: (sealed: Sealed) => Promise<unknown>,
+      stored: Secret['stored'],
+    ) => {
+      const text = `${kind} ${n}`;
+      await write(await onlyOld.seal(text, context));
+      made.push({ text, context, stored });
+    };
+    await put(
+      'token',
+      secretContext.accessToken(itemId),
+      (s) => sql`UPDATE items SET access_token_key_id = ${s.keyId}, access_token_data_key = ${s.dataKey},
+        access_token_ciphertext = ${s.ciphertext} WHERE item_id = ${itemId}`,
+      () =>
+        one(sql`SELECT access_token_key_id AS k, access_token_data_key AS d, access_token_ciphertext AS c
+          FROM items WHERE item_id = ${itemId}`),
+    );
+    await put(
+      'public token',
+      secretContext.publicToken(tokenHash),
+      (s) => sql`UPDATE links SET public_token_key_id = ${s.keyId}, public_token_data_key = ${s.dataKey},
+        public_token_ciphertext = ${s.ciphertext} WHERE token_hash = ${tokenHash}`,
+      () =>
+        one(sql`SELECT public_token_key_id AS k, public_token_data_key AS d, public_token_ciphertext AS c
+          FROM links WHERE token_hash = ${tokenHash}`),
+    );
+    await put(
+      'numbers',
+      secretContext.accountNumbers(itemId, 'acc-1'),
+      (
+        s,
+      ) => sql`INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
+        VALUES (${itemId}, 'acc-1', ${s.keyId}, ${s.dataKey}, ${s.ciphertext})`,
+      () =>
+        one(sql`SELECT numbers_key_id AS k, numbers_data_key AS d, numbers_ciphertext AS c
+          FROM account_numbers WHERE item_id = ${itemId}`),
+    );
+    const key = newId('key');
+    await put(
+      'answer',
+      secretContext.answer('default', 'POST', '/v1/x', key),
+      (
+        s,
+      ) => sql`INSERT INTO idempotency_keys (application_id, method, path, key, request_hash, runner, leased_until,
+          status, content_type, answer_key_id, answer_data_key, answer_ciphertext, expires_at)
+        VALUES ('default', 'POST', '/v1/x', ${key}, 'h', 'r', now(), 200, 'application/json', ${s.keyId}, ${s.dataKey},
+          ${s.ciphertext}, now() + interval '1 day')`,
+      () =>
+        one(sql`SELECT answer_key_id AS k, answer_data_key AS d, answer_ciphertext AS c
+          FROM idempotency_keys WHERE key = ${key}`),
+    );
+  }
+  return made;
+}
+
+/** `provider` until it was asked `times` times, then a service that is down. */
+function failsAfter(provider: KeyProvider, times: number): KeyProvider {
+  let asked = 0;
+  return {
+    wrap: (...args) => provider.wrap(...args),
+    unwrap: async (...args) => {
+      asked += 1;
+      if (asked > times) throw new Failure('UPSTREAM_DOWN', 'no key service');
+      return provider.unwrap(...args);
+    },
+  };
+}
+
+describe('re-wrapping', () => {
+  it('brings every secret of every kind under the new key, and the old one may go', async () => {
+    const made = await secrets(3);
+    const { keyId, rewrapped, unreadable } = await rewrapAll(both, world.stores.sealedRows);
+    expect(keyId).toBe('new');
+    expect(rewrapped).toEqual({ 'access tokens': 3, 'public tokens': 3, 'account numbers': 3, answers: 3 });
+    expect(unreadable).toEqual([]);
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 12]]));
+    for (const { text, context, stored } of made) {
+      expect(await onlyNew.open(await stored(), context)).toBe(text);
+    }
+    const again = await rewrapAll(both, world.stores.sealedRows);
+    expect(Object.values(again.rewrapped)).toEqual([0, 0, 0, 0]);
+  });
+
+  it('that was ended goes on where it was', async () => {
+    await secrets(5);
+    const { sealedRows } = world.stores;
+    expect(await caught(rewrapAll(failsAfter(both, 7), sealedRows))).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    const between = await sealedRows.keysInUse();
+    expect(between.get('old')).toBeGreaterThan(0);
+    expect(between.get('new')).toBeGreaterThan(0);
+    await rewrapAll(both, sealedRows);
+    expect(await sealedRows.keysInUse()).toEqual(new Map([['new', 20]]));
+  });
+
+  it('reads page after page of a kind', async () => {
+    const { sealedRows } = world.stores;
+    await secrets(3);
+    const ids = async (limit: number) => {
+      const seen: string[][] = [];
+      let after: string[] | null = null;
+      for (;;) {
+        const page: SealedRow[] = await sealedRows.page('account numbers', 'new', limit, after);
+        if (page.length === 0) return seen;
+        seen.push(...page.map(({ id }) => id));
+        after = page.at(-1)?.id ?? null;
+      }
+    };
+    const all = await ids(10);
+    expect(all).toHaveLength(3);
+    expect(await ids(1)).toEqual(all);
+    expect(await ids(2)).toEqual(all);
+  });
+
+  it('never touches a secret that was written meanwhile', async () => {
+    const [token] = await secrets(1);
+    if (token === undefined) throw new Error('no secret');
+    const { sealedRows } = world.stores;
+    const newer = await onlyOld.seal('a newer token', token.context);
+    await rewrapAll(both, {
+      ...sealedRows,
+      async replace(row, sealed) {
+        if (row.kind === 'access tokens') {
+          await world.sql`UPDATE items SET access_token_data_key = ${newer.dataKey}, access_token_ciphertext = ${newer.ciphertext}`;
+        }
+        return sealedRows.replace(row, sealed);
+      },
+    });
+    const stored = await token.stored();
+    expect(stored.keyId).toBe('old');
+    expect(await onlyOld.open(stored, token.context)).toBe('a newer token');
+  });
+
+  it('names what does not open and leaves it as it is', async () => {
+    const made = await secrets(2);
+    const damaged = await made[0]?.stored();
+    if (damaged === undefined) throw new Error('no secret');
+    const dataKey = Uint8Array.from(damaged.dataKey);
+    dataKey[20] = (dataKey[20] as number) ^ 1;
+    await world.sql`UPDATE items SET access_token_data_key = ${dataKey} WHERE access_token_data_key = ${damaged.dataKey}`;
+    const { unreadable, rewrapped } = await rewrapAll(both, world.stores.sealedRows);
+    expect(unreadable).toEqual([{ kind: 'access tokens', id: [expect.any(String)], keyId: 'old' }]);
+    expect(rewrapped['access tokens']).toBe(1);
+    expect(Buffer.from((await made[0]?.stored())?.dataKey ?? []).equals(dataKey)).toBe(true);
+  });
+
+  it('fails no read that goes on beside it', async () => {
+    const made = await secrets(10);
+    const box = createSecretBox(both);
+    let done = false;
+    let reads = 0;
+    const reading = (async () => {
+      while (!done || reads < 1_000) {
+        for (const { text, context, stored } of made) {
+          expect(await box.open(await stored(), context)).toBe(text);
+          reads += 1;
+        }
+      }
+    })();
+    await rewrapAll(both, world.stores.sealedRows);
+    done = true;
+    await reading;
+    expect(reads).toBeGreaterThanOrEqual(1_000);
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 40]]));
+  });
+});
+
+describe('npm run rewrap', () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'sluice-rewrap-'));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  const written = ({ id, key }: NamedKey): string => `${id}:${Buffer.from(key).toString('base64')}`;
+
+  async function run(env: Record<string, string>): Promise<{ code: number | null; output: string }> {
+    const child = await launch({
+      name: 'rewrap',
+      command: process.execPath,
+      args: [
+        '--import',
+        import.meta.resolve('tsx'),
+        fileURLToPath(new URL('../../src/rewrap.ts', import.meta.url)),
+      ],
+      env: { DATABASE_URL: world.url, ...env },
+      logFile: path.join(dir, `${randomBytes(4).toString('hex')}.log`),
+    });
+    const ended = await child.exited;
+    return { code: ended.code, output: readFileSync(child.logFile, 'utf8') };
+  }
+
+  it('says what it did and which keys may go', async () => {
+    await secrets(1);
+    const { code, output } = await run({ ENCRYPTION_KEYS: `${written(newKey)},${written(oldKey)}` });
+    expect(output).toContain('access tokens: 1 re-wrapped');
+    expect(output).toContain('every secret is under new: the other keys may go');
+    expect(code).toBe(0);
+  });
+
+  it('says which key is missing, and changes nothing', async () => {
+    await secrets(1);
+    const { code, output } = await run({ ENCRYPTION_KEYS: written(newKey) });
+    expect(output).toMatch(/does not open: access tokens \S+ \(key old\)/);
+    expect(output).toContain('4 secrets are still under old: keep it.');
+    expect(code).toBe(1);
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['old', 4]]));
+  });
+
+  it('brings them from the keyring to AWS KMS', async () => {
+    const made = await secrets(1);
+    const kms = await startKms();
+    try {
+      const { code, output } = await run({
+        ENCRYPTION_KEYS: written(oldKey),
+        KMS_KEY_ID: 'alias/sluice',
+        KMS_ENDPOINT: kms.url,
+        AWS_REGION: 'us-east-1',
+        AWS_ACCESS_KEY_ID: 'test',
+        AWS_SECRET_ACCESS_KEY: 'test',
+      });
+      expect(output).toContain(`every secret is under ${keyArn}`);
+      expect(code).toBe(0);
+      expect((await made[0]?.stored())?.keyId).toBe(keyArn);
+    } finally {
+      await kms.close();
+    }
+  });
+
+  it('needs keys and a database', async () => {
+    const { code, output } = await run({ DATABASE_URL: '' });
+    expect(output).toContain('ENCRYPTION_KEYS: is missing; set it, or KMS_KEY_ID');
+    expect(output).toContain('DATABASE_URL');
+    expect(code).toBe(1);
+  });
+});
