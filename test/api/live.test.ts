@@ -1,6 +1,6 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { FailureOptions, FailureType } from '../../src/domain/failures.js';
-import { createWorld, never, until } from './world.js';
+import { createWorld, itemView, never, until } from './world.js';
 
 const world = createWorld({ liveReads: 2, drainMs: 50 });
 const { app, behave, keys } = world;
@@ -66,6 +66,29 @@ describe('a live read', () => {
       }
     });
   }
+
+  it.each(['LOGIN_REQUIRED', 'PERMISSION_REVOKED', 'ITEM_GONE'] as const)(
+    'that meets %s has the item looked at; any other failure, or an item known to be broken, has not',
+    async (type) => {
+      world.signals.length = 0;
+      behave.live = () => Promise.reject(new Failure('INSTITUTION_DOWN', 'down'));
+      await get('/v1/items/item-1/accounts/live');
+      behave.live = () => Promise.reject(new Failure(type, 'no'));
+      world.items.set('item-broken', itemView('item-broken', 'user-1', { status: 'ERROR' }));
+      await get('/v1/items/item-broken/accounts/live');
+      await get('/v1/items/item-1/accounts/live');
+      await until(() => world.signals.length === 1, 'the signal');
+      expect(world.signals).toEqual([{ itemId: 'item-1', userId: 'user-1', webhook: 'update' }]);
+    },
+  );
+
+  it('says what Plaid says although Temporal does not take the signal', async () => {
+    behave.live = () => Promise.reject(new Failure('LOGIN_REQUIRED', 'no'));
+    behave.signal = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    expect((await get('/v1/items/item-1/accounts/live')).statusCode).toBe(409);
+    await until(() => world.logged.join('').includes('left to the next update'), 'the line in the log');
+    behave.signal = async () => undefined;
+  });
 
   it('passes the time on that Plaid asks to wait', async () => {
     behave.live = () => Promise.reject(new Failure('RATE_LIMITED', 'slow down', { retryAfterMs: 7_500 }));

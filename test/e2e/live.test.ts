@@ -1,19 +1,25 @@
-import { advance, fault, linkItem, truthOf, untilHistory } from './linkedItem.js';
+import { randomBytes } from 'node:crypto';
+import { accessTokenOf, advance, fault, linkItem, truthOf, untilHistory } from './linkedItem.js';
 import type { Json } from './linking.js';
 import { untilQuiet } from './oracle.js';
 import type { Answer, System } from './system.js';
 import { startSystem } from './system.js';
 import { until } from './until.js';
 
+const keys = `live:${randomBytes(32).toString('base64')}`;
 let system: System;
 let itemId: string;
 
 const read = (what: string, id = itemId): Promise<Answer<Json>> =>
-  system.api<Json>('GET', `/v1/items/${id}/${what}`);
+  system.api<Json>('GET', `/v1/items/${id}${what === '' ? '' : `/${what}`}`);
 const balancePath = '/accounts/balance/get';
 
 beforeAll(async () => {
-  system = await startSystem({ transactionsPerItem: 150, apiEnv: { LIVE_READS: '2' } });
+  system = await startSystem({
+    transactionsPerItem: 150,
+    env: { ENCRYPTION_KEYS: keys },
+    apiEnv: { LIVE_READS: '2' },
+  });
   itemId = await linkItem(system, { user: 'live' });
 }, 120_000);
 afterAll(() => system?.stop(), 60_000);
@@ -90,6 +96,20 @@ describe('live reads', () => {
     }
     expect((await read('balances/live')).status).toBe(200);
   }, 60_000);
+
+  it('that meet an item which broke without a word begin its episode', async () => {
+    const silent = await linkItem(system, { user: 'silent' });
+    await advance(system, silent, 'historical');
+    await untilHistory(system, silent, 'complete');
+    await untilQuiet(system, silent);
+    const access_token = await accessTokenOf(system, silent, keys);
+    await system.sim('/item/webhook/update', { access_token, webhook: 'http://127.0.0.1:9/nobody' });
+    await system.sim('/sandbox/item/reset_login', { access_token });
+    expect((await read('', silent)).body['status']).toBe('ACTIVE');
+    const { status, body } = await read('accounts/live', silent);
+    expect([status, body['code']]).toEqual([409, 'login_required']);
+    await until(async () => (await read('', silent)).body['status'] === 'ERROR');
+  }, 100_000);
 
   it('of a removed item are refused', async () => {
     await system.sql`UPDATE items SET removal_requested_at = now() WHERE item_id = ${itemId}`;
