@@ -6,7 +6,7 @@ import type { Difference, StoredRecord, StreamEvent, StreamName, Truth } from '.
 import { compareItem, STREAMS } from '../../local/compare.js';
 import type { StreamReader } from '../../local/streamReader.js';
 import { openStreamReader } from '../../local/streamReader.js';
-import { endWaiting, until } from './until.js';
+import { until } from './until.js';
 import type { System } from './system.js';
 
 /** What one Item's comparison with the truth came to. All lists empty = equal. */
@@ -274,9 +274,8 @@ async function readEvents(system: System, itemId: string): Promise<Record<Stream
   return shared.reader.eventsOf(itemId);
 }
 
-/** Ends the oracle's connections for a system, and whatever still waits; before `system.stop()`. */
+/** Ends the oracle's connections for a system; before `system.stop()`. */
 export function closeOracle(system: System): void {
-  endWaiting();
   readers.get(system)?.reader.close();
   readers.delete(system);
 }

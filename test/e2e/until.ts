@@ -1,4 +1,7 @@
 let over = false;
+afterAll(() => {
+  over = true;
+});
 
 /**
  * Asks again until the answer is true; an error counts as "not yet". The test's own time-out ends the test, the end of the test
@@ -13,9 +16,4 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
     if (met) return;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
-}
-
-/** Ends everything that is still being waited for. */
-export function endWaiting(): void {
-  over = true;
 }
