@@ -21,6 +21,8 @@ export interface Login {
   /** Plaid's user, where the application names one. */
   userId?: string | undefined;
   products: Product[];
+  /** Further products that the user has consented to, for later. */
+  consentedProducts?: readonly Product[] | undefined;
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
@@ -126,6 +128,7 @@ export function createItem(world: World, login: Login): Item {
       exchanged: false,
       webhook: login.webhook,
       products: login.products,
+      ...(login.consentedProducts?.length ? { consentedProducts: [...login.consentedProducts] } : {}),
       daysRequested: login.daysRequested,
       createdAt: now,
       phase: 'created',

@@ -145,6 +145,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     body: requestBody({ access_token: z.string() }),
     run: ({ access_token }, caller) => {
       const item = liveItem(world, access_token, caller);
+      requireAccess(world, item, 'transactions');
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
       const { institutionId } = item.facts;
       if (
