@@ -11,7 +11,7 @@ import type { LinkSession } from './session.js';
 const LONGEST_NAME = 30;
 
 /** What Link calls the application. */
-export function shownName(clientName: string): string {
+function shownName(clientName: string): string {
   return clientName.length > LONGEST_NAME ? 'This Application' : clientName;
 }
 

@@ -77,9 +77,15 @@ describe('fields of a link token', () => {
       (await rig.api.itemGet({ access_token: accessToken })).data.item.error?.error_code ?? null;
     expect(await failing(first)).toBe('ITEM_LOGIN_REQUIRED');
     expect(await failing(stranger)).toBeNull();
-    for (const item_ids of [[stranger.itemId], [first.itemId, second.itemId]]) {
-      expect((await refusalOf(linkToken(rig.api, update({ item_ids })))).error_code).toBe('INVALID_FIELD');
-    }
+    const several = await refusalOf(linkToken(rig.api, update({ item_ids: [first.itemId, second.itemId] })));
+    expect(several).toMatchObject({ error_code: 'INVALID_FIELD' });
+    const foreign = await refusalOf(
+      linkToken(rig.api, update({ item_ids: [second.itemId, stranger.itemId] })),
+    );
+    expect(foreign).toMatchObject({
+      error_code: 'INVALID_FIELD',
+      error_message: `item_ids: not Items of this user: ${stranger.itemId}`,
+    });
     expect(await walk(update())).toMatchObject({ item_id: second.itemId, public_token: null });
     expect([await failing(first), await failing(second)]).toEqual(['ITEM_LOGIN_REQUIRED', null]);
     expect(await walk(update({ item_ids: [second.itemId] }))).toMatchObject({ item_id: second.itemId });
