@@ -26,6 +26,10 @@ export interface LinkToken {
   products: Product[];
   /** Asked for only where the institution has them. */
   productsIfSupported: Product[];
+  /** Products that the user is asked to consent to, without their being used yet. */
+  productsConsented?: Product[];
+  /** Plaid's user to whom the session's Item will belong. */
+  userId?: string | undefined;
   webhook: string | null;
   countryCodes: string[];
   language: string;

@@ -1,5 +1,13 @@
 import type { WireAccount, WireNumbers, WireOwner } from '../wire.js';
 
+/** A deposit by which Plaid finds out whether an account's numbers are right. */
+export interface Microdeposit {
+  /** Simulated milliseconds. */
+  madeAt: number;
+  /** Plaid will find it on the account. */
+  verifies: boolean;
+}
+
 /** An account at the bank, under the id of one Item: Plaid's object, its owners and its numbers. */
 export interface BankAccount {
   account: WireAccount;
@@ -7,6 +15,8 @@ export interface BankAccount {
   numbers: WireNumbers;
   /** The user has revoked the tokenised number at the bank: it is dead, and there is none until another is given out. */
   numbersRevoked?: boolean;
+  /** While one is under way. */
+  microdeposit?: Microdeposit | undefined;
   /** When the user closed it (simulated, ISO); closed accounts and their transactions vanish from Plaid's answers. */
   closedAt: string | null;
 }

@@ -23,8 +23,22 @@ export interface SimulatedInstitution {
   tokenizesNumbers: boolean;
 }
 
-/** The bank that gives cached balances of cards only, and no refresh without a depository account. */
+/**
+ * The bank that gives cached balances of cards only, no refresh without a depository account, a short history, and nothing of
+ * payments that are not booked yet.
+ */
 export const CAPITAL_ONE = 'ins_128026';
+const CAPITAL_ONE_DAYS = 90;
+
+/** How many days of history a bank gives when so many are asked for. */
+export function daysGiven(institutionId: string, asked: number): number {
+  return institutionId === CAPITAL_ONE ? Math.min(asked, CAPITAL_ONE_DAYS) : asked;
+}
+
+/** Does the bank tell of payments that are pending? */
+export function hasPendingFeed(institutionId: string): boolean {
+  return institutionId !== CAPITAL_ONE;
+}
 
 /** The one bank whose tokenised numbers outlive their revocation. */
 export const US_BANK = 'ins_127990';

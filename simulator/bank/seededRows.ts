@@ -30,6 +30,8 @@ export interface SeededPlan {
   to: string;
   days: number;
   count: number;
+  /** All are booked: the bank tells of none that is pending. */
+  posted?: boolean;
 }
 
 /** A plan of exactly `count` transactions spread over the days and accounts; `null` when there are none. */
@@ -40,6 +42,7 @@ export function seededPlan(request: {
   to: string;
   days: number;
   count: number;
+  pendingFeed: boolean;
 }): SeededPlan | null {
   const accounts = request.accounts.filter(coversTransactions);
   if (accounts.length === 0 || request.count === 0) return null;
@@ -54,6 +57,7 @@ export function seededPlan(request: {
     to: request.to,
     days: request.days,
     count: request.count,
+    ...(request.pendingFeed ? {} : { posted: true }),
   };
 }
 
@@ -145,8 +149,9 @@ export class SeededRows {
     return seededStamp(kind, account.currency, options).write(values, target, at);
   }
 
+  /** One of the newest, which are pending where the bank tells of such. */
   private isNewest(n: number): boolean {
-    return n >= this.plan.count - PENDING_ROWS;
+    return !this.plan.posted && n >= this.plan.count - PENDING_ROWS;
   }
 
   /** Days before the last one: evenly spread, and the last rows are of the last days, so that pending rows exist. */

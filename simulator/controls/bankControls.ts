@@ -5,7 +5,6 @@ import {
   changeNumbers,
   changeOwners,
   closeAccounts,
-  endVerification,
   modifyAccounts,
   openAccounts,
   withdrawAccounts,
@@ -14,6 +13,7 @@ import { ImpossibleChange } from '../item/bankChanges.js';
 import { setConsent } from '../item/consent.js';
 import type { BankAnswer, Item } from '../item/item.js';
 import { revokeItem, runUpdate, selectAccounts, sendWebhook } from '../item/lifecycle.js';
+import { endVerification, sendMicrodeposit } from '../item/microdeposits.js';
 import type { World } from '../world.js';
 import { controlBody, ControlError, itemOr404 } from './control.js';
 
@@ -58,6 +58,7 @@ const TELLS_OF_ACCOUNTS: readonly string[] = ['ins_56', 'ins_13', 'ins_127287'];
 
 const ANSWERS: Record<number, BankAnswer> = { 200: 'ok', 401: 'unauthorized', 503: 'down' };
 
+const verificationEnd = z.enum(['automatically_verified', 'verification_expired']);
 const newValue = z.union([z.boolean(), z.string().regex(/^\d{4,17}$/)]);
 const contact = { data: z.string(), primary: z.boolean().default(true) };
 
@@ -168,13 +169,18 @@ export function bankControls(app: FastifyInstance, world: World): void {
 
   control(
     'verification',
-    z.strictObject({
-      account_id: z.string(),
-      status: z.enum(['automatically_verified', 'verification_expired']),
-    }),
-    (item, { account_id, status }) => {
-      endVerification(world, item, account_id, status);
-      return { account_id, verification_status: status };
+    z.union([
+      z.strictObject({ account_id: z.string(), status: verificationEnd }),
+      z.strictObject({
+        account_id: z.string(),
+        status: z.literal('pending_automatic_verification'),
+        outcome: verificationEnd.default('automatically_verified'),
+      }),
+    ]),
+    (item, body) => {
+      if ('outcome' in body) sendMicrodeposit(world, item, body.account_id, body.outcome);
+      else endVerification(world, item, body.account_id, body.status);
+      return { account_id: body.account_id, verification_status: body.status };
     },
   );
 

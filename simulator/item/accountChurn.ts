@@ -6,6 +6,7 @@ import type { World } from '../world.js';
 import { connectedWith } from './bankAccounts.js';
 import { translateId } from './connections.js';
 import type { Item } from './item.js';
+import { beginMicrodeposits } from './microdeposits.js';
 
 /**
  * The bank gives an account another identity: the old account is gone from Plaid's answers with its transactions, and a new one,
@@ -38,6 +39,7 @@ export function churnAccount(world: World, item: Item, accountId: string): strin
   }
   for (const member of members) {
     member.refreshHidden();
+    beginMicrodeposits(world, member);
     world.keeper.item(member);
   }
   world.keeper.world();
@@ -53,6 +55,8 @@ function swapAccount(item: Item, oldId: string, newId: string, now: string): voi
           ...known,
           account: { ...known.account, account_id: newId },
           numbers: withAccountId(known.numbers, newId),
+          // One that is under way reaches the old account.
+          microdeposit: undefined,
         }
       : known;
   item.accounts = item.accounts.flatMap((known) =>

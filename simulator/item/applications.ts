@@ -5,7 +5,7 @@ import { grantAccounts, withdrawAccounts } from './bankAccounts.js';
 import { translateId } from './connections.js';
 import type { Item } from './item.js';
 import { logIn } from './login.js';
-import { PRODUCT_ACCESS, type AccountScope, type Scopes } from './scopes.js';
+import { isSeen, PRODUCT_ACCESS, type AccountScope, type Scopes } from './scopes.js';
 
 /** Days of history at the bank of a user whom nobody has asked for transactions yet. */
 const MOST_DAYS = 730;
@@ -119,10 +119,14 @@ function view({ facts }: Item): ApplicationView | null {
 
 function scopesOf(item: Item): ConnectedView['scopes'] {
   const { scopes, offered, withdrawn, idKey } = item.facts;
-  const account = (accountId: string, authorized: boolean) => ({
-    unique_id: translateId(accountId, idKey, null),
-    authorized,
-  });
+  const account = (accountId: string, seen: boolean): AccountScope => {
+    const unique_id = translateId(accountId, idKey, null);
+    const said = scopes?.accounts?.find((scope) => scope.unique_id === unique_id);
+    const access = said?.account_product_access;
+    if (!said || !access) return { unique_id, authorized: seen };
+    if (seen) return { ...said, authorized: true, account_product_access: { ...access, account_data: true } };
+    return isSeen(said) ? { ...said, authorized: false } : said;
+  };
   return {
     product_access: {
       ...Object.fromEntries(PRODUCT_ACCESS.map((name) => [name, true])),
@@ -160,8 +164,7 @@ export function updateScopes(
   if (unknown) {
     throw new PlaidApiError('INVALID_FIELD', `scopes.accounts: there is no account ${unknown.unique_id}`);
   }
-  const chosen = (authorized: boolean) =>
-    ids.filter((scope) => scope.authorized === authorized).map(({ id }) => id);
+  const chosen = (seen: boolean) => ids.filter((scope) => isSeen(scope) === seen).map(({ id }) => id);
   const isOpen = new Set(item.openAccounts.map(({ account }) => account.account_id));
   withdrawAccounts(
     world,
@@ -173,6 +176,12 @@ export function updateScopes(
   item.facts.scopes = {
     product_access: { ...before?.product_access, ...change.product_access },
     new_accounts: change.new_accounts ?? before?.new_accounts ?? true,
+    accounts: [
+      ...(before?.accounts ?? []).filter(
+        ({ unique_id }) => !change.accounts.some((scope) => scope.unique_id === unique_id),
+      ),
+      ...change.accounts,
+    ],
   };
   world.keeper.item(item);
 }

@@ -10,6 +10,7 @@ import type { World } from '../world.js';
 import { ImpossibleChange } from './bankChanges.js';
 import { translateId } from './connections.js';
 import type { Item } from './item.js';
+import { beginMicrodeposits } from './microdeposits.js';
 import { sendWebhook } from './sendWebhook.js';
 
 /** Some members of an object; one that is `undefined` counts as not given. */
@@ -244,6 +245,7 @@ export function grantAccounts(world: World, item: Item, ids: readonly string[]):
     if (returned.has(row.accountId) && item.log.row(row.id)) item.log.upsert(row);
   }
   for (const id of granted) item.release(id);
+  beginMicrodeposits(world, item);
   world.keeper.item(item);
   return item.openAccounts
     .filter((known) => granted.includes(known.account.account_id) && isDebitable(known))
@@ -339,26 +341,4 @@ export function changeOwners(
     });
   }
   return [...chosen];
-}
-
-const VERIFICATIONS = {
-  automatically_verified: 'AUTOMATICALLY_VERIFIED',
-  verification_expired: 'VERIFICATION_EXPIRED',
-} as const;
-
-/** Micro-deposits to an account were verified, or not in time. */
-export function endVerification(
-  world: World,
-  item: Item,
-  accountId: string,
-  status: keyof typeof VERIFICATIONS,
-): void {
-  requireAccounts(item, [accountId]);
-  item.accounts = item.accounts.map((known) =>
-    known.account.account_id === accountId
-      ? { ...known, account: { ...known.account, verification_status: status } }
-      : known,
-  );
-  sendWebhook(world, item, 'AUTH', VERIFICATIONS[status], { account_id: accountId });
-  world.keeper.item(item);
 }

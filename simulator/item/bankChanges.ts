@@ -1,3 +1,4 @@
+import { hasPendingFeed } from '../bank/institutions.js';
 import { draftTransaction } from '../bank/seededTransactions.js';
 import { parseRow, rowOf } from '../bank/row.js';
 import { merchantNamed } from '../bank/merchants.js';
@@ -83,7 +84,7 @@ export function changeBank(item: Item, changes: BankChanges, today: string, newI
     ids.removed.push(id);
   }
   for (const { transaction_id: pendingId, amount, date, first } of changes.post ?? []) {
-    // A pending transaction never becomes posted: it goes and another one, which names it, comes.
+    // A pending transaction never becomes posted: it goes and another one comes, which names it if Plaid knew of it.
     const old = parseRow(bankRow(item, pendingId));
     if (first !== 'added') item.take(pendingId);
     const id = newId();
@@ -92,7 +93,7 @@ export function changeBank(item: Item, changes: BankChanges, today: string, newI
         transaction: {
           ...old.transaction,
           transaction_id: id,
-          pending_transaction_id: pendingId,
+          pending_transaction_id: hasPendingFeed(item.facts.institutionId) ? pendingId : null,
           pending: false,
           amount: amount ?? old.transaction.amount,
           date: date ?? today,

@@ -2,7 +2,7 @@ import { PlaidApiError } from '../errors.js';
 import { civilDate } from '../calendar.js';
 import { customAccounts, defaultAccounts, type Holder } from '../bank/openAccounts.js';
 import { customTransactionRow, parseCustomUser, type CustomUser } from '../bank/customUser.js';
-import type { SimulatedInstitution } from '../bank/institutions.js';
+import { daysGiven, hasPendingFeed, type SimulatedInstitution } from '../bank/institutions.js';
 import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js';
 import { seededPlan, type SeededPlan } from '../bank/seededRows.js';
 import { plaidId } from '../ids.js';
@@ -21,6 +21,8 @@ export interface Login {
   /** Plaid's user, where the application names one. */
   userId?: string | undefined;
   products: Product[];
+  /** Further products that the user has consented to, for later. */
+  consentedProducts?: readonly Product[] | undefined;
   webhook: string | null;
   daysRequested: number;
   clientId: string | null;
@@ -101,8 +103,12 @@ export function createItem(world: World, login: Login): Item {
         .map(({ account }) => account),
       to: today,
       // Without Transactions it is not yet said how far back they will be asked for.
-      days: login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
+      days: daysGiven(
+        login.institution.id,
+        login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
+      ),
       count: world.options.transactionsPerItem,
+      pendingFeed: hasPendingFeed(login.institution.id),
     });
   // Another application's Item has rows of all accounts; what this one's does not see waits.
   const alike = model ? rowsAlike(model, user) : [];
@@ -122,6 +128,7 @@ export function createItem(world: World, login: Login): Item {
       exchanged: false,
       webhook: login.webhook,
       products: login.products,
+      ...(login.consentedProducts?.length ? { consentedProducts: [...login.consentedProducts] } : {}),
       daysRequested: login.daysRequested,
       createdAt: now,
       phase: 'created',

@@ -33,6 +33,8 @@ export function consentForTarget(world: World, link: LinkToken): PublicToken {
     password: '',
     products: link.products.length > 0 ? link.products : source.facts.products,
     productsIfSupported: link.productsIfSupported,
+    consentedProducts: link.productsConsented,
+    userId: link.userId,
     webhook: link.webhook,
     daysRequested: link.daysRequested ?? DEFAULT_DAYS,
     clientId: link.clientId === null ? null : target,

@@ -60,6 +60,8 @@ export interface ItemFacts {
   exchanged: boolean;
   webhook: string | null;
   products: Product[];
+  /** What the user has consented to besides, before the products are used. */
+  consentedProducts?: Product[];
   daysRequested: number;
   createdAt: number;
   phase: Phase;

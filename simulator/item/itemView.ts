@@ -21,14 +21,16 @@ function authMethodOf(item: Item): WireItem['auth_method'] {
 /** Plaid's `item` object as product endpoints send it. */
 export function itemView(world: World, item: Item): WireItem {
   const institution = world.institutions.get(item.facts.institutionId);
-  const { consent, products } = item.facts;
+  const { consent, products, consentedProducts = [] } = item.facts;
+  const supported = institution?.products ?? [];
+  const consented = consentedProducts.filter((product) => supported.includes(product));
   return {
     auth_method: authMethodOf(item),
-    available_products: (institution?.products ?? []).filter((product) => !products.includes(product)),
+    available_products: supported.filter((product) => !products.includes(product)),
     billed_products: products,
     consent_expiration_time:
       consent?.reason === 'INSTITUTION_TOKEN_EXPIRATION' ? instant(consent.expiresAt) : null,
-    consented_products: products,
+    consented_products: [...new Set([...products, ...consented])],
     error: errorOf(item),
     institution_id: item.facts.institutionId,
     institution_name: institution?.name ?? null,

@@ -12,6 +12,7 @@ import {
 import { ImpossibleChange } from './bankChanges.js';
 import { renewConsent, scheduleConsent } from './consent.js';
 import type { Item } from './item.js';
+import { scheduleMicrodeposits } from './microdeposits.js';
 import { pullChanges, pullReadable } from './pull.js';
 import { renewRevokedNumbers } from './revokedNumbers.js';
 import { sendWebhook } from './sendWebhook.js';
@@ -61,6 +62,7 @@ export function scheduleItem(world: World, item: Item): void {
   if (item.facts.removedAt !== null) return;
   schedulePulls(world, item);
   scheduleConsent(world, item);
+  scheduleMicrodeposits(world, item);
   if (item.facts.nextUpdateAt !== null) scheduleUpdate(world, item, item.facts.nextUpdateAt);
   const days = world.options.loginExpiresAfterDays;
   if (days > 0) {

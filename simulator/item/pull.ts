@@ -1,3 +1,4 @@
+import { daysGiven, hasPendingFeed } from '../bank/institutions.js';
 import { sameRow, type Row } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import type { Item } from './item.js';
@@ -10,7 +11,13 @@ function oldestReadable(item: Item): string | null {
   const created = civilDate(item.facts.createdAt);
   if (item.facts.status === 'NOT_READY') return null;
   const days = item.facts.status === 'INITIAL_UPDATE_COMPLETE' ? INITIAL_DAYS : item.facts.daysRequested;
-  return addDays(created, -Math.min(days, item.facts.daysRequested));
+  const asked = Math.min(days, item.facts.daysRequested);
+  return addDays(created, -daysGiven(item.facts.institutionId, asked));
+}
+
+/** What is not booked yet, not every bank tells Plaid. */
+function isTold({ facts }: Item, { pending }: Row): boolean {
+  return !pending || hasPendingFeed(facts.institutionId);
 }
 
 /** Everything at the bank that has become readable and is not in Plaid's copy yet, oldest date first. */
@@ -19,7 +26,7 @@ export function pullReadable(item: Item): void {
   if (oldest === null) return;
   const seeded = untoldSeeded(item, oldest);
   const fresh = [...item.bank.stored()]
-    .filter(({ row }) => row.date >= oldest && !item.log.knows(row.id))
+    .filter(({ row }) => row.date >= oldest && isTold(item, row) && !item.log.knows(row.id))
     .sort((a, b) => (a.row.date === b.row.date ? a.place - b.place : a.row.date < b.row.date ? -1 : 1));
   for (const { row, place } of fresh) {
     tellUpTo(item, seeded, numberBehind(item, row, place));
@@ -79,7 +86,7 @@ export function pullChanges(item: Item): void {
       const told = item.log.row(id);
       if (!row) {
         if (told) item.log.remove(id, told.accountId);
-      } else if (!sameRow(told, row) && (item.log.knows(id) || row.date >= oldest)) {
+      } else if (isTold(item, row) && !sameRow(told, row) && (item.log.knows(id) || row.date >= oldest)) {
         item.log.upsert(row);
       }
     }

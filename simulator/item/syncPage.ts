@@ -1,4 +1,5 @@
 import { PlaidApiError } from '../errors.js';
+import { accountView } from './accountView.js';
 import type { RenderOptions } from '../bank/row.js';
 import type { JsonPart } from '../jsonParts.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
@@ -28,7 +29,7 @@ export function syncPage(item: Item, query: SyncQuery): SyncPage {
   const { log, facts } = item;
   const accounts = JSON.stringify(
     item.openAccounts
-      .map(({ account }) => account)
+      .map((known) => accountView(item, known))
       .filter((account) =>
         query.accountId === null
           ? accountsWithRows(item).has(account.account_id)

@@ -1,6 +1,7 @@
 import { joinNumbers } from '../bank/account.js';
 import { renderRows } from '../bank/row.js';
 import { joinParts } from '../jsonParts.js';
+import { accountView } from './accountView.js';
 import type { Item } from './item.js';
 
 const AS_SYNC_SENDS = { originalDescription: true, categoryVersion: 'v2' } as const;
@@ -17,7 +18,10 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
     phase: facts.phase,
     item_removed: facts.removedAt !== null,
     transactions_update_status: facts.status,
-    accounts: item.accounts.map(({ account, closedAt }) => ({ ...account, closed: closedAt !== null })),
+    accounts: item.accounts.map((known) => ({
+      ...accountView(item, known),
+      closed: known.closedAt !== null,
+    })),
     removed: facts.removalsFrom === null ? [] : log.removedSince(facts.removalsFrom),
     closed_account_transactions: log.liveHidden().map(({ id }) => id),
     numbers: joinNumbers(item.openAccounts),

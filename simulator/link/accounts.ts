@@ -19,7 +19,7 @@ export function sharedAccount({ account }: BankAccount): SharedAccount {
     mask: account.mask,
     type: account.type,
     subtype: account.subtype,
-    verification_status: null,
+    verification_status: account.verification_status ?? null,
     class_type: null,
   };
 }

@@ -349,6 +349,11 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
     const item = itemOf(world, token.itemId);
     repairItem(world, item, false);
     if (chosen) selectAccounts(world, item, [...chosen, ...unseen(item, offered)]);
+    if (token.productsConsented?.length) {
+      const before = item.facts.consentedProducts ?? [];
+      item.facts.consentedProducts = [...new Set([...before, ...token.productsConsented])];
+      world.keeper.item(item);
+    }
     session.added = { publicToken: null, accounts: item.openAccounts.map(sharedAccount) };
   } else {
     const made = logIn(world, {
@@ -356,6 +361,8 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
       ...login,
       products: token.products,
       productsIfSupported: token.productsIfSupported,
+      consentedProducts: token.productsConsented,
+      userId: token.userId,
       webhook: token.webhook,
       daysRequested: token.daysRequested ?? DEFAULT_DAYS,
       clientId: token.clientId,

@@ -45,7 +45,7 @@ export interface SharedAccount {
   mask: string | null;
   type: string;
   subtype: string | null;
-  verification_status: null;
+  verification_status: string | null;
   class_type: null;
 }
 

@@ -7,6 +7,14 @@ import { callbackEvent, exitResult, successResult } from './journal.js';
 import { challengeOf } from './mfa.js';
 import type { LinkSession } from './session.js';
 
+/** Link shows no name that is longer. */
+const LONGEST_NAME = 30;
+
+/** What Link calls the application. */
+function shownName(clientName: string): string {
+  return clientName.length > LONGEST_NAME ? 'This Application' : clientName;
+}
+
 export function institutionView(world: World, institution: SimulatedInstitution) {
   const wire = world.institutions.wire(
     institution,
@@ -49,7 +57,7 @@ export function sessionView(world: World, session: LinkSession, heard: number, q
   return {
     session_id: session.id,
     pane: session.finishedAt === null ? session.pane : 'done',
-    client_name: token?.clientName ?? '',
+    client_name: shownName(token?.clientName ?? ''),
     update_mode: updateMode,
     institution: institution ? institutionView(world, institution) : null,
     can_go_back:

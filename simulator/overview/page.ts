@@ -11,7 +11,7 @@ const SHOWN_VIOLATIONS = 20;
 export interface OverviewQuery {
   /** From 1. */
   page: number;
-  /** Part of an item id, institution or user name. */
+  /** Part of an item id, institution, user name or client id. */
   search: string;
 }
 
@@ -37,7 +37,7 @@ export function overviewPage(world: World, query: OverviewQuery): string {
             <input
               name="q"
               value="${query.search}"
-              placeholder="item, bank or user"
+              placeholder="item, bank, user or client id"
               aria-label="Search items"
             />
           </form>
@@ -51,7 +51,7 @@ export function overviewPage(world: World, query: OverviewQuery): string {
             <table>
               <thead>
                 <tr>
-                  ${['Item', 'Bank', 'User', 'Phase', 'Status', 'Rows', 'Last webhook', ''].map(heading)}
+                  ${['Item', 'Bank', 'User', 'Applications', 'Phase', 'Status', 'Rows', 'Last webhook', ''].map(heading)}
                 </tr>
               </thead>
               <tbody>
@@ -81,9 +81,10 @@ function itemsLike(world: World, search: string): Item[] {
   const all = [...world.items.values()].reverse();
   if (wanted === '') return all;
   return all.filter(({ id, facts }) =>
-    [id, facts.username, facts.institutionId, institutionName(world, facts.institutionId)].some((text) =>
-      text.toLowerCase().includes(wanted),
-    ),
+    [
+      ...[id, facts.username, facts.institutionId, institutionName(world, facts.institutionId)],
+      facts.application?.id ?? '',
+    ].some((text) => text.toLowerCase().includes(wanted)),
   );
 }
 
@@ -163,12 +164,23 @@ function itemRow(world: World, item: Item): Html {
     <td title="${item.id}"><code>${item.id.slice(0, 12)}…</code></td>
     <td>${institutionName(world, facts.institutionId)}</td>
     <td class="wide">${facts.username}</td>
+    <td class="wide">${applications(world, item)}</td>
     <td>${facts.exchanged ? facts.phase : 'not exchanged'}</td>
     <td><b>${state}</b></td>
     <td class="number">${item.log.delta(0, null).length} / ${item.bank.size}</td>
     <td>${facts.lastWebhook ? `${facts.lastWebhook.code} ${time(facts.lastWebhook.sentAt)}` : '–'}</td>
     <td>${controls}</td>
   </tr>`;
+}
+
+/** The client ids that are connected with the login of an Item, its own first, where there is more than one. */
+function applications(world: World, item: Item): Html[] {
+  const own = item.facts.application?.id;
+  const connected = world.connections.connected(item);
+  const ids = connected.flatMap(({ facts }) => facts.application?.id ?? []);
+  const others = [...new Set(ids)].filter((id) => id !== own);
+  if (own === undefined || others.length === 0 || !connected.includes(item)) return [];
+  return [html`<b>${own}</b>`, ...others.map((id) => html`, ${id}`)];
 }
 
 function time(at: number): string {

@@ -1,12 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { awaitsMicrodeposits, isDebitable, joinNumbers, type BankAccount } from '../bank/account.js';
-import { CAPITAL_ONE } from '../bank/institutions.js';
-import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
+import { accountView, balancesReadAt, hasCachedBalance } from '../item/accountView.js';
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
-import type { WireAccount, WireAccountIdentity } from '../wire.js';
+import type { WireAccountIdentity } from '../wire.js';
 import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
@@ -18,31 +17,19 @@ const request = requestBody({
   options: z.strictObject({ account_ids: accountIds }).optional(),
 });
 
-function views(accounts: readonly BankAccount[]): WireAccount[] {
-  return accounts.map(({ account }) => account);
+function views(item: Item, accounts: readonly BankAccount[]) {
+  return accounts.map((known) => accountView(item, known));
 }
 
-/**
- * Accounts with fresh balances, but for Capital One's cards: of those it gives what it has cached and says from when, and Plaid
- * wants to hear how old that may be.
- */
-function withBalanceTimes(
-  item: Item,
-  accounts: readonly BankAccount[],
-  oldest: string | undefined,
-): WireAccount[] {
-  const cached = item.facts.institutionId === CAPITAL_ONE;
-  if (!cached || accounts.every(({ account }) => account.type === 'depository')) return views(accounts);
+/** Of cached balances, those of Capital One's cards, Plaid wants to hear how old they may be. */
+function requireRecent(item: Item, accounts: readonly BankAccount[], oldest: string | undefined): void {
+  if (!accounts.some((known) => hasCachedBalance(item, known))) return;
   if (oldest === undefined) {
     throw new PlaidApiError('INVALID_FIELD', 'min_last_updated_datetime is required for this institution');
   }
-  const updatedAt = item.facts.lastSuccessfulUpdate ?? item.facts.createdAt;
-  if (updatedAt < Date.parse(oldest)) throw new PlaidApiError('LAST_UPDATED_DATETIME_OUT_OF_RANGE');
-  return views(accounts).map((account) =>
-    account.type === 'depository'
-      ? account
-      : { ...account, balances: { ...account.balances, last_updated_datetime: instant(updatedAt) } },
-  );
+  if (balancesReadAt(item) < Date.parse(oldest)) {
+    throw new PlaidApiError('LAST_UPDATED_DATETIME_OUT_OF_RANGE');
+  }
 }
 
 /** `/accounts/...`, `/auth/get`, `/identity/get`. */
@@ -52,7 +39,10 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     body: request,
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
-      return { accounts: views(chosenAccounts(item, options?.account_ids)), item: itemView(world, item) };
+      return {
+        accounts: views(item, chosenAccounts(item, options?.account_ids)),
+        item: itemView(world, item),
+      };
     },
   });
 
@@ -70,10 +60,8 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = liveItem(world, access_token, caller);
       const accounts = chosenAccounts(item, options?.account_ids);
-      return {
-        accounts: withBalanceTimes(item, accounts, options?.min_last_updated_datetime),
-        item: itemView(world, item),
-      };
+      requireRecent(item, accounts, options?.min_last_updated_datetime);
+      return { accounts: views(item, accounts), item: itemView(world, item) };
     },
   });
 
@@ -90,7 +78,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
           !numbersRevoked && account.verification_status !== 'verification_expired',
       );
       if (accounts.length === 0) throw new PlaidApiError('NO_AUTH_ACCOUNTS');
-      return { accounts: views(accounts), item: itemView(world, item), numbers: joinNumbers(accounts) };
+      return { accounts: views(item, accounts), item: itemView(world, item), numbers: joinNumbers(accounts) };
     },
   });
 
@@ -100,12 +88,10 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'identity');
-      const accounts = chosenAccounts(item, options?.account_ids).map(
-        ({ account, owners }): WireAccountIdentity => ({
-          ...account,
-          owners,
-        }),
-      );
+      const accounts = chosenAccounts(item, options?.account_ids).map((known): WireAccountIdentity => ({
+        ...accountView(item, known),
+        owners: known.owners,
+      }));
       return { accounts, item: itemView(world, item) };
     },
   });

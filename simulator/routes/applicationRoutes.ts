@@ -98,9 +98,18 @@ export function applicationRoutes(app: FastifyInstance, world: World): void {
         product_access: Object.fromEntries(
           Object.entries(given.product_access ?? {}).map(([name, access]) => [name, access ?? true]),
         ),
-        accounts: (given.accounts ?? []).map(({ unique_id, authorized }) => ({
+        accounts: (given.accounts ?? []).map(({ unique_id, authorized, account_product_access: access }) => ({
           unique_id,
           authorized: authorized ?? true,
+          ...(access
+            ? {
+                account_product_access: {
+                  account_data: access.account_data ?? true,
+                  statements: access.statements ?? true,
+                  tax_documents: access.tax_documents ?? true,
+                },
+              }
+            : {}),
         })),
         new_accounts: given.new_accounts ?? undefined,
       });

@@ -48,7 +48,7 @@ function matches(institution: SimulatedInstitution, filter: Filter): boolean {
     (filter.products ?? []).every((product) => names.includes(product)) &&
     (filter.oauth === null || filter.oauth === undefined || institution.oauth === filter.oauth) &&
     (!filter.routingNumbers?.length ||
-      filter.routingNumbers.some((number) => institution.routingNumbers.includes(number)))
+      filter.routingNumbers.every((number) => institution.routingNumbers.includes(number)))
   );
 }
 

@@ -2,6 +2,7 @@ import type { BankAccount } from '../bank/account.js';
 import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
 import { requireBank } from '../item/lifecycle.js';
+import { beginMicrodeposits } from '../item/microdeposits.js';
 import { requireAccess } from '../item/scopes.js';
 import type { World } from '../world.js';
 import type { Caller } from './endpoint.js';
@@ -45,5 +46,6 @@ export function useProduct(world: World, item: Item, product: Product): void {
   const institution = world.institutions.get(item.facts.institutionId);
   if (!institution?.products.includes(product)) throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');
   item.facts.products = [...item.facts.products, product];
+  if (product === 'auth') beginMicrodeposits(world, item);
   world.keeper.item(item);
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { inVersion, type TaxonomyVersion } from '../bank/categories.js';
 import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
+import { requireAccess } from '../item/scopes.js';
 import { streamsOf, streamsTold } from '../item/streams.js';
 import { requestBody } from '../validation.js';
 import type { WireTransactionStream } from '../wire.js';
@@ -26,6 +27,7 @@ export function recurringRoutes(app: FastifyInstance, world: World): void {
     }),
     run: ({ access_token, account_ids, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
+      requireAccess(world, item, 'transactions');
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
       if (item.facts.status !== 'HISTORICAL_UPDATE_COMPLETE') throw new PlaidApiError('PRODUCT_NOT_READY');
       const accounts = new Set(chosenAccounts(item, account_ids).map(({ account }) => account.account_id));

@@ -5,12 +5,13 @@ import { customTransactionRow } from '../bank/customUser.js';
 import { rowOf } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
-import { endVerification } from '../item/bankAccounts.js';
 import { isDynamic } from '../item/dynamicUser.js';
 import type { Product } from '../item/item.js';
 import { failItem, runUpdate, sendWebhook } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
+import { endVerification } from '../item/microdeposits.js';
 import { productList, productsNamed } from '../item/products.js';
+import { chosenItems, itemsOfUser } from '../item/users.js';
 import { isHttpUrl } from '../options.js';
 import { civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
@@ -194,24 +195,8 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
       item_ids: z.array(z.string()).nullish(),
     }),
     run: ({ user_id, user_token, item_ids }, caller) => {
-      const user = user_id ?? user_token;
-      if (user === undefined) {
-        throw new PlaidApiError('MISSING_FIELDS', 'the following required fields are missing: user_id');
-      }
-      const items = [...world.items.values()].filter(
-        ({ facts }) =>
-          facts.userId === user &&
-          facts.removedAt === null &&
-          (facts.clientId === null || facts.clientId === caller.clientId),
-      );
-      if (items.length === 0) throw new PlaidApiError('INVALID_USER_TOKEN');
-      const foreign = (item_ids ?? []).filter((id) => !items.some((item) => item.id === id));
-      if (foreign.length > 0) {
-        throw new PlaidApiError('INVALID_FIELD', `item_ids: not Items of this user: ${foreign.join(', ')}`);
-      }
-      for (const item of items) {
-        if (!item_ids?.length || item_ids.includes(item.id)) failItem(world, item, 'ITEM_LOGIN_REQUIRED');
-      }
+      const items = itemsOfUser(world, user_id ?? user_token, caller.clientId);
+      for (const item of chosenItems(items, item_ids)) failItem(world, item, 'ITEM_LOGIN_REQUIRED');
       return {};
     },
   });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CAPITAL_ONE } from '../bank/institutions.js';
 import { renderRows, type RenderOptions } from '../bank/row.js';
 import { PlaidApiError } from '../errors.js';
+import { accountView } from '../item/accountView.js';
 import { changeBank, ImpossibleChange, type BankChanges } from '../item/bankChanges.js';
 import { isDynamic, moveBank } from '../item/dynamicUser.js';
 import type { Item } from '../item/item.js';
@@ -110,7 +111,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       ensureTransactions(world, item, body.options);
       if (item.facts.status === 'NOT_READY') throw new PlaidApiError('PRODUCT_NOT_READY');
       const ids = body.options?.account_ids;
-      const accounts = item.openAccounts.map(({ account }) => account);
+      const accounts = item.openAccounts.map((known) => accountView(item, known));
       if (accounts.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
       if (ids?.some((id) => !accounts.some((account) => account.account_id === id))) {
         throw new PlaidApiError('INVALID_ACCOUNT_ID');
@@ -144,6 +145,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     body: requestBody({ access_token: z.string() }),
     run: ({ access_token }, caller) => {
       const item = liveItem(world, access_token, caller);
+      requireAccess(world, item, 'transactions');
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
       const { institutionId } = item.facts;
       if (

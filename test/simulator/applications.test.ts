@@ -431,6 +431,91 @@ describe('applications of one user', () => {
     expect((await bank.itemGet({ access_token })).data.item.error).toBeNull();
   });
 
+  it('may be let see an account without its data, or be denied a product by a bank’s own name for it', async () => {
+    const { second } = await both();
+    const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;
+    const scopes = async () =>
+      (await bank.itemApplicationList({ access_token })).data.applications.find(
+        ({ application_id }) => application_id === 'taxes',
+      )?.scopes;
+    const [unique_id = ''] = (await scopes())?.accounts?.map((account) => account.unique_id) ?? [];
+    const update = (given: object) =>
+      bank.itemApplicationScopesUpdate({
+        access_token,
+        application_id: 'taxes',
+        scopes: given,
+        context: 'PORTAL' as never,
+      });
+    const account = async () => (await scopes())?.accounts?.find((known) => known.unique_id === unique_id);
+    const masks = async () =>
+      (await taxes.api.accountsGet({ access_token: second.accessToken })).data.accounts.map(
+        ({ mask }) => mask,
+      );
+    const all = ['0000', '1111', '3333', '4444'];
+    expect(await account()).toEqual({ unique_id, authorized: true });
+    for (const [access, code] of [
+      [{ account_data: 'no' }, 'INVALID_FIELD'],
+      [{ balances: true }, 'UNKNOWN_FIELDS'],
+    ] as const) {
+      const refused = update({ accounts: [{ unique_id, account_product_access: access }] });
+      expect((await refusalOf(refused)).error_code).toBe(code);
+    }
+
+    await update({ accounts: [{ unique_id, account_product_access: { statements: false } }] });
+    expect(await masks()).toEqual(all);
+    const access = { account_data: true, statements: false, tax_documents: true };
+    expect(await account()).toEqual({ unique_id, authorized: true, account_product_access: access });
+
+    await update({ accounts: [{ unique_id, account_product_access: { account_data: false } }] });
+    expect(await masks()).toEqual(all.slice(1));
+    const none = { account_data: false, statements: true, tax_documents: true };
+    expect(await account()).toEqual({ unique_id, authorized: true, account_product_access: none });
+    // What is said of one account leaves the others as they are.
+    const [another] = (await scopes())?.accounts ?? [];
+    await update({ accounts: [{ unique_id: another?.unique_id, authorized: false }] });
+    expect(await masks()).toEqual(all.slice(2));
+    expect(await account()).toEqual({ unique_id, authorized: true, account_product_access: none });
+    // The user shares it again.
+    const { accounts } = await rig.truth(second.itemId);
+    await sim(second, 'selection', { account_ids: accounts.map(({ account_id }) => account_id) });
+    expect(await masks()).toEqual(all);
+    expect((await account())?.account_product_access).toEqual({ ...none, account_data: true });
+    await update({ accounts: [{ unique_id, authorized: false, account_product_access: {} }] });
+    expect(await account()).toMatchObject({
+      authorized: false,
+      account_product_access: { account_data: true },
+    });
+    await update({ accounts: [{ unique_id }] });
+    expect(await masks()).toEqual(all);
+    expect(await account()).toEqual({ unique_id, authorized: true });
+
+    const token = { access_token: second.accessToken };
+    const codes = () =>
+      Promise.all(
+        [
+          taxes.api.authGet(token),
+          taxes.api.identityGet(token),
+          taxes.api.transactionsSync(token),
+          taxes.api.transactionsRefresh(token),
+          taxes.api.transactionsRecurringGet(token),
+        ].map((call) =>
+          refusalOf(call).then(
+            ({ error_code }) => error_code,
+            () => null,
+          ),
+        ),
+      );
+    const denied = 'ACCESS_NOT_GRANTED';
+    await update({ product_access: { accounts_routing_number: false } });
+    expect(await codes()).toEqual([denied, null, null, null, null]);
+    await update({ product_access: { accounts_routing_number: null, customers_profiles: false } });
+    expect(await codes()).toEqual([null, denied, null, null, null]);
+    await update({ product_access: { customers_profiles: true, accounts_details_transactions: false } });
+    expect(await codes()).toEqual([null, null, denied, denied, denied]);
+    await update({ product_access: { accounts_details_transactions: true, transactions: false } });
+    expect(await codes()).toEqual([null, null, denied, denied, denied]);
+  });
+
   it('stay connected over a restart, with all that was restricted', async () => {
     const { first, second } = await both();
     const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;

@@ -1,4 +1,5 @@
-import { Rig } from './rig.js';
+import { Products } from 'plaid';
+import { clientFor, Rig } from './rig.js';
 
 /** The page at `/_sim`: what people look at, made of data that anybody may have put into the world. */
 describe('the overview', () => {
@@ -82,6 +83,32 @@ describe('the overview', () => {
     await press('\\+1 hour');
     const later = await rig.control<{ now: string }>('GET', '/_sim/clock');
     expect(Date.parse(later.now) - Date.parse(now)).toBe(3_600_000);
+  });
+
+  it('shows which applications are connected with an Item, where there are several', async () => {
+    await rig.control('POST', '/_sim/reset', {});
+    const linked = await rig.link({ username: 'shared' });
+    await rig.link({ username: 'alone' });
+    const cells = async (query: string) =>
+      [...(await page(query)).text.matchAll(/<td class="wide">(<b>.*?)<\/td>/gs)].map(([, text]) => text);
+    expect(await cells('')).toEqual([]);
+    const api = clientFor(rig.url, '<i>other&');
+    const { public_token } = (
+      await api.sandboxPublicTokenCreate({
+        institution_id: 'ins_109508',
+        initial_products: [Products.Transactions],
+        options: { override_username: 'shared' },
+      })
+    ).data;
+    const { access_token } = (await api.itemPublicTokenExchange({ public_token })).data;
+    const other = '&lt;i&gt;other&amp;';
+    expect(await cells('?q=shared')).toEqual([`<b>${other}</b>, client`, `<b>client</b>, ${other}`]);
+    expect(await cells('?q=alone')).toEqual([]);
+    expect(await cells(`?q=${encodeURIComponent('<i>OTHER')}`)).toEqual([`<b>${other}</b>, client`]);
+    await rig.control('POST', `/_sim/items/${linked.itemId}/revoke`);
+    expect(await cells('')).toEqual([]);
+    await api.itemRemove({ access_token });
+    expect(await cells('')).toEqual([]);
   });
 
   it('breaks logins with any code that Plaid has, and no other', async () => {
