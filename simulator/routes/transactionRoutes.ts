@@ -55,7 +55,8 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     path: '/transactions/sync',
     body: requestBody({
       access_token: z.string(),
-      cursor: z.string().max(256).optional(),
+      // Null begins like no cursor at all: Plaid's own samples for Node begin so.
+      cursor: z.string().max(256).nullish(),
       count,
       options: z.strictObject({ ...renderFields, account_id: z.string().optional() }).optional(),
     }),

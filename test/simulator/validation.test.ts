@@ -11,6 +11,9 @@ const LINK = '/link/token/create';
 /** Values of every kind that JSON knows; those that a field's published type does not allow must be refused. */
 const PROBES: readonly unknown[] = [5.5, 'nonsense', true, null, ['nonsense'], [5.5], { nonsense: 1 }];
 
+/** Published as a string, and null is taken: Plaid's own samples send it. */
+const NULL_ALL_THE_SAME = ['/transactions/sync cursor'];
+
 type Body = Record<string, unknown>;
 
 /** A place in a request: the object there, what Plaid publishes about it, and a way to put another one in its place. */
@@ -95,6 +98,7 @@ describe('each endpoint', () => {
       for (const field of place.fields) {
         if (path === LINK && !(field.name in place.object)) continue;
         for (const value of PROBES.filter((probe) => !types.allows(field, probe))) {
+          if (value === null && NULL_ALL_THE_SAME.includes(`${path} ${place.at}${field.name}`)) continue;
           const answer = await call(rig, path, place.with({ ...place.object, [field.name]: value }));
           const what = `${place.at}${field.name}: ${JSON.stringify(value)}: ${said(answer)}`;
           const { status, body } = answer;
