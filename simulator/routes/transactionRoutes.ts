@@ -12,7 +12,7 @@ import { requireAccess } from '../item/scopes.js';
 import { syncPage } from '../item/syncPage.js';
 import { completeReadAt } from '../item/truth.js';
 import { civilDate } from '../calendar.js';
-import { civilDateField, requestBody } from '../validation.js';
+import { accountIdsOption, civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
 import { healthyItem, liveItem, useProduct } from './itemAccess.js';
@@ -97,7 +97,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
         .strictObject({
           ...renderFields,
           include_personal_finance_category_beta: z.boolean().optional(),
-          account_ids: z.array(z.string()).optional(),
+          account_ids: accountIdsOption,
           count,
           offset: z.int().min(0).default(0),
         })

@@ -53,15 +53,6 @@ describe('/transactions/sync and /transactions/get', () => {
     expect((await rig.truth(itemId)).phase).toBe('idle');
   });
 
-  it('takes null for no cursor, as Plaid’s samples for Node send it', async () => {
-    const { accessToken } = await ready();
-    const nothing = { access_token: accessToken, cursor: null as never };
-    const { data } = await rig.api.transactionsSync(nothing);
-    expect(data.added).toHaveLength(60);
-    const { data: usual } = await rig.api.transactionsSync({ access_token: accessToken });
-    expect({ ...data, request_id: '' }).toEqual({ ...usual, request_id: '' });
-  });
-
   it('pages from the empty cursor, whatever the page size', async () => {
     const { accessToken, itemId } = await ready();
     const { transactions } = await rig.truth(itemId);
