@@ -12,6 +12,9 @@ export function requestBody<T extends z.ZodRawShape>(shape: T) {
 
 export const civilDateField = z.string().refine(isCivilDate, 'must be a date formatted YYYY-MM-DD');
 
+/** `options.account_ids`. Null is no choice of accounts: Plaid's own client for Go of before August 2021 sends it so. */
+export const accountIdsOption = z.array(z.string()).nullish();
+
 function pathOf(path: readonly PropertyKey[]): string {
   return path.map(String).join('.');
 }

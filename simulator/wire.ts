@@ -37,7 +37,8 @@ export type WireAccount = Wire<AccountBase>;
 export type WireAccountIdentity = Wire<AccountIdentity>;
 export type WireOwner = Wire<Owner>;
 export type WireNumbers = Wire<AuthGetNumbers>;
-export type WireInstitution = Wire<Institution>;
+/** `connection_availability` is newer than the types of npm `plaid` 47: Plaid's clients of API 1.778.0 (plaid-python 46) refuse an institution without it. */
+export type WireInstitution = Wire<Institution> & { connection_availability: 'SUPPORTED' | 'NOT_SUPPORTED' };
 export type WireItem = Always<
   Wire<Item>,
   'institution_id' | 'institution_name' | 'auth_method' | 'products' | 'consented_products'

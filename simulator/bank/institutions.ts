@@ -117,6 +117,11 @@ function colorOf(random: Random): string {
   return `#${[0, 1, 2].map(() => random.integer(20, 200).toString(16).padStart(2, '0')).join('')}`;
 }
 
+/** An institution that takes no new Items is found by its id only. */
+export function takesNewItems(institution: SimulatedInstitution): boolean {
+  return institution.availability !== 'INSTITUTION_NO_LONGER_SUPPORTED';
+}
+
 /** All institutions of a world: Plaid's known ones first, then seeded ones up to `count`. */
 export class InstitutionCatalogue {
   readonly all: readonly SimulatedInstitution[];
@@ -174,6 +179,7 @@ export class InstitutionCatalogue {
     at: string,
   ): WireInstitution {
     return {
+      connection_availability: takesNewItems(institution) ? 'SUPPORTED' : 'NOT_SUPPORTED',
       country_codes: institution.countries,
       dtc_numbers: [],
       institution_id: institution.id,

@@ -6,15 +6,14 @@ import { accountView, balancesReadAt, hasCachedBalance } from '../item/accountVi
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
 import type { WireAccountIdentity } from '../wire.js';
-import { requestBody } from '../validation.js';
+import { accountIdsOption, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
 import { chosenAccounts, healthyItem, liveItem, useProduct } from './itemAccess.js';
 
-const accountIds = z.array(z.string()).optional();
 const request = requestBody({
   access_token: z.string(),
-  options: z.strictObject({ account_ids: accountIds }).optional(),
+  options: z.strictObject({ account_ids: accountIdsOption }).optional(),
 });
 
 function views(item: Item, accounts: readonly BankAccount[]) {
@@ -52,7 +51,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
       access_token: z.string(),
       options: z
         .strictObject({
-          account_ids: accountIds,
+          account_ids: accountIdsOption,
           min_last_updated_datetime: z.iso.datetime({ offset: true }).optional(),
         })
         .optional(),

@@ -147,7 +147,7 @@ function enforceLimits(
   item: Item | undefined,
   body: Body,
 ): void {
-  const fromStart = path === '/transactions/sync' && (body['cursor'] === undefined || body['cursor'] === '');
+  const fromStart = path === '/transactions/sync' && (body['cursor'] ?? '') === '';
   const refused = world.limits.call(world.clock.now(), {
     path,
     clientId,

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { SimulatedInstitution } from '../bank/institutions.js';
+import { takesNewItems, type SimulatedInstitution } from '../bank/institutions.js';
 import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { requestBody } from '../validation.js';
@@ -89,13 +89,15 @@ export function institutionRoutes(app: FastifyInstance, world: World): void {
         .optional(),
     }),
     run: ({ count, offset, country_codes, options }) => {
-      const found = world.institutions.all.filter((institution) =>
-        matches(institution, {
-          countries: country_codes,
-          products: options?.products,
-          oauth: options?.oauth,
-          routingNumbers: options?.routing_numbers,
-        }),
+      const found = world.institutions.all.filter(
+        (institution) =>
+          takesNewItems(institution) &&
+          matches(institution, {
+            countries: country_codes,
+            products: options?.products,
+            oauth: options?.oauth,
+            routingNumbers: options?.routing_numbers,
+          }),
       );
       return {
         institutions: found.slice(offset, offset + count).map((institution) => view(institution, options)),
@@ -142,6 +144,7 @@ export function institutionRoutes(app: FastifyInstance, world: World): void {
       const wanted = query.toLowerCase();
       const found = world.institutions.all.filter(
         (institution) =>
+          takesNewItems(institution) &&
           institution.name.toLowerCase().includes(wanted) &&
           matches(institution, { countries: country_codes, products, oauth: options?.oauth }),
       );

@@ -17,10 +17,10 @@ export function healthyItem(world: World, accessToken: string, caller: Caller): 
 }
 
 /** Only open accounts; an id that is not among them is INVALID_ACCOUNT_ID. */
-export function chosenAccounts(item: Item, ids: readonly string[] | undefined): BankAccount[] {
+export function chosenAccounts(item: Item, ids: readonly string[] | null | undefined): BankAccount[] {
   const open = item.openAccounts;
   if (open.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
-  if (ids === undefined) return open;
+  if (ids === undefined || ids === null) return open;
   const known = new Set(open.map(({ account }) => account.account_id));
   const unknown = ids.filter((id) => !known.has(id));
   if (unknown.length > 0) {

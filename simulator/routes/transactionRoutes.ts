@@ -13,7 +13,7 @@ import { requireAccess } from '../item/scopes.js';
 import { syncPage } from '../item/syncPage.js';
 import { completeReadAt } from '../item/truth.js';
 import { civilDate } from '../calendar.js';
-import { civilDateField, requestBody } from '../validation.js';
+import { accountIdsOption, civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
 import { healthyItem, liveItem, useProduct } from './itemAccess.js';
@@ -56,7 +56,8 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
     path: '/transactions/sync',
     body: requestBody({
       access_token: z.string(),
-      cursor: z.string().max(256).optional(),
+      // Null begins like no cursor at all: Plaid's own samples for Node begin so.
+      cursor: z.string().max(256).nullish(),
       count,
       options: z.strictObject({ ...renderFields, account_id: z.string().optional() }).optional(),
     }),
@@ -97,7 +98,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
         .strictObject({
           ...renderFields,
           include_personal_finance_category_beta: z.boolean().optional(),
-          account_ids: z.array(z.string()).optional(),
+          account_ids: accountIdsOption,
           count,
           offset: z.int().min(0).default(0),
         })

@@ -78,8 +78,9 @@ describe('institutions', () => {
     expect(rows.length).toBe(truth.length);
     const byId = new Map(rows.map((row) => [row['institution_id'], row]));
     for (const institution of truth) {
-      const { routing_numbers, dtc_numbers, ...shown } = institution;
+      const { routing_numbers, dtc_numbers, connection_availability, ...shown } = institution;
       expect([routing_numbers, dtc_numbers].every(Array.isArray)).toBe(true);
+      expect(connection_availability).toBe('SUPPORTED');
       expect(byId.get(institution['institution_id'])).toMatchObject(shown);
     }
     const { violations } = await system.sim<{ violations: Json[] }>('/_sim/calls');

@@ -111,10 +111,13 @@ describe('rate limits', () => {
       }
       const last = await rig.link();
       expect((await refusalOf(rig.sync(last.accessToken))).error_code).toBe('TRANSACTIONS_SYNC_LIMIT');
+      expect((await refusalOf(rig.sync(last.accessToken, null as never))).error_code).toBe(
+        'TRANSACTIONS_SYNC_LIMIT',
+      );
       expect((await refusalOf(rig.sync(last.accessToken, 'AAAA'))).error_code).toBe('INVALID_FIELD');
       const { violations } = await rig.control<Calls>('GET', '/_sim/calls');
       expect(violations).toEqual([
-        expect.objectContaining({ path: '/transactions/sync', item_id: null, limit: 500, count: 1 }),
+        expect.objectContaining({ path: '/transactions/sync', item_id: null, limit: 500, count: 2 }),
       ]);
     } finally {
       await rig.close();

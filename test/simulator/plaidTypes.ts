@@ -7,6 +7,11 @@ const DECLARATIONS = createRequire(import.meta.url)
   .resolve('plaid')
   .replace(/index\.js$/, 'api.d.ts');
 
+/** What Plaid publishes in clients newer than the one here: plaid-python 46.0.0, API 2020-09-14_1.778.0. */
+const NEWER = `
+  interface Institution { connection_availability: 'SUPPORTED' | 'NOT_SUPPORTED'; }
+`;
+
 type Declared = ts.InterfaceDeclaration | ts.TypeAliasDeclaration | ts.EnumDeclaration;
 
 /** One field of a published object. */
@@ -28,6 +33,7 @@ interface EndpointTypes {
  */
 export class PlaidTypes {
   private readonly declared = new Map<string, Declared>();
+  private readonly newer = new Map<string, PublishedField[]>();
   private readonly methods = new Map<string, EndpointTypes>();
 
   constructor() {
@@ -47,6 +53,15 @@ export class PlaidTypes {
       ) {
         this.declared.set(statement.name.text, statement);
       }
+    }
+    this.readNewer();
+  }
+
+  private readNewer(): void {
+    const source = ts.createSourceFile('newer.d.ts', NEWER, ts.ScriptTarget.ES2022, true);
+    for (const statement of source.statements) {
+      if (ts.isInterfaceDeclaration(statement))
+        this.newer.set(statement.name.text, membersOf(statement.members));
     }
   }
 
@@ -69,7 +84,7 @@ export class PlaidTypes {
     const inherited = (declaration.heritageClauses ?? []).flatMap((clause) =>
       clause.types.flatMap((base) => this.fields(textOf(base.expression))),
     );
-    return [...inherited, ...membersOf(declaration.members)];
+    return [...inherited, ...membersOf(declaration.members), ...(this.newer.get(name) ?? [])];
   }
 
   /** The name of the object type that a field holds, alone or in a list. */

@@ -1,15 +1,19 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { call, REQUESTS, type Scene } from './endpoints.js';
 import { Rig } from './rig.js';
 
 const run = promisify(execFile);
-const script = fileURLToPath(new URL('./python/life.py', import.meta.url));
+const scriptOf = (name: string) => fileURLToPath(new URL(`./python/${name}.py`, import.meta.url));
 /** Plaid's own client, and a library for JWTs that shares nothing with ours. */
 const packages = ['plaid-python==46.0.0', 'pyjwt[crypto]==2.15.1'];
+
+/** Endpoints that end the Item or its token. */
+const ENDING = ['/item/access_token/invalidate', '/item/products/terminate', '/item/remove'];
 
 const python = await run('python3', ['-m', 'venv', '--help'], { timeout: 20_000 }).then(
   () => true,
@@ -21,21 +25,21 @@ if (!python)
 (python ? describe : describe.skip)("Plaid's own client for Python", () => {
   let rig: Rig;
   const dir = mkdtempSync(path.join(tmpdir(), 'sluice-python-'));
+  const bin = path.join(dir, 'bin');
   beforeAll(async () => {
-    rig = await Rig.start({ transactionsPerItem: 250 });
-  });
+    rig = await Rig.start({ transactionsPerItem: 250, now: Date.now() });
+    await run('python3', ['-m', 'venv', dir], { timeout: 120_000 });
+    await run(path.join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...packages], {
+      timeout: 300_000,
+    });
+  }, 600_000);
   afterAll(async () => {
     await rig.close();
     rmSync(dir, { recursive: true, force: true });
   });
 
   it('goes through the life of an Item: link, sync, verified webhooks, error, repair, removal', async () => {
-    await run('python3', ['-m', 'venv', dir], { timeout: 120_000 });
-    const bin = path.join(dir, 'bin');
-    await run(path.join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...packages], {
-      timeout: 300_000,
-    });
-    const { stdout } = await run(path.join(bin, 'python'), [script, rig.url], { timeout: 120_000 });
+    const { stdout } = await run(path.join(bin, 'python'), [scriptOf('life'), rig.url], { timeout: 120_000 });
     const seen = JSON.parse(stdout) as Record<string, unknown> & { item_id: string; transactions: string[] };
     expect(seen).toMatchObject({
       link_token: expect.stringMatching(/^link-sandbox-/) as string,
@@ -53,4 +57,25 @@ if (!python)
       pages: Math.ceil(live.length / 100),
     });
   }, 600_000);
+
+  it('reads the answers of all endpoints that it knows', async () => {
+    const { accessToken, itemId } = await rig.link();
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const { data } = await rig.api.accountsGet({ access_token: accessToken });
+    const scene: Scene = { rig, accessToken, itemId, accountId: data.accounts[0]?.account_id ?? '' };
+    const bodies: Record<string, unknown> = {};
+    for (const [endpoint, request] of Object.entries(REQUESTS)) {
+      if (ENDING.includes(endpoint) || endpoint.startsWith('/sandbox/')) continue;
+      const answer = await call(rig, endpoint, await request(scene));
+      expect(`${endpoint} ${answer.status}`).toBe(`${endpoint} 200`);
+      bodies[endpoint] = answer.body;
+    }
+    const [answers, unread] = ['answers.json', 'unread.json'].map((name) => path.join(dir, name));
+    writeFileSync(answers ?? '', JSON.stringify(bodies));
+    await run(path.join(bin, 'python'), [scriptOf('answers'), answers ?? '', unread ?? ''], {
+      timeout: 120_000,
+    });
+    expect(JSON.parse(readFileSync(unread ?? '', 'utf8'))).toEqual({});
+    expect(Object.keys(bodies)).toEqual(expect.arrayContaining(['/institutions/get', '/transactions/sync']));
+  }, 120_000);
 });
