@@ -430,7 +430,7 @@ describe('webhooks about the Item itself', () => {
 
     // Replayed by an operator it tells of the past: Plaid is asked.
     const again = await world.stores.webhooks.replay(ids[3] as string);
-    expect(again).toEqual({ webhookId: expect.any(String) });
+    expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };
     expect(await outcomes([webhookId])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
