@@ -61,6 +61,8 @@ describe('one bad row never blocks an Item', () => {
     expect(await runUpdate(world, item, [said])).toMatchObject({
       outcome: { added: 0, modified: 0, changes: 0 },
     });
+    const changed = { modified: [transaction('a\nb', { amount: 1 })] };
+    expect(await runUpdate(world, item, [changed])).toMatchObject({ outcome: { modified: 1 } });
     expect([...(await storedTransactions(world, item.itemId)).keys()].sort()).toEqual(['a\nb', 'c']);
   });
 

@@ -45,11 +45,16 @@ describe('asking for a removal', () => {
     const { itemId, userId } = await linkedItem(world);
     let open: () => void = () => undefined;
     const opened = new Promise<void>((resolve) => (open = resolve));
+    let hold: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (hold = resolve));
     const opening = world.sql.begin(async (tx) => {
       await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
       await tx`INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES (${userId}, 'f', 'active', now())`;
+      hold();
       await opened;
     });
+    // The removal must not come first by being quicker.
+    await held;
     const removal = world.stores.itemCommands.requestRemoval(itemId, { force: false });
     const first = await Promise.race([
       removal,
@@ -136,6 +141,36 @@ describe('a remine', () => {
     expect(told.filter((row) => row.removed).map((row) => row.subject)).toEqual(['acc-2', 'gone']);
     expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: false });
     expect(await itemCommands.requestRemine(item.itemId)).toEqual({ number: 2 });
+  });
+
+  it('goes by the live rows that Plaid lists of open accounts, from the day of the oldest on', async () => {
+    const item = await linkedItem(world);
+    const two = { accounts: [account('acc-1'), account('acc-2')] };
+    const [listed, closed] = [
+      transaction('listed', { date: '2026-03-01' }),
+      transaction('closed', { account_id: 'acc-2', date: '2026-03-01' }),
+    ];
+    const others = [
+      transaction('older', { date: '2026-01-01' }),
+      transaction('between', { date: '2026-02-01' }),
+      transaction('same day', { date: '2026-03-01' }),
+      transaction('of a closed account', { account_id: 'acc-2', date: '2026-03-02' }),
+    ];
+    await runUpdate(world, item, [{ added: [listed, closed, ...others] }], two);
+    const said = { added: [listed, closed], removed: [{ transaction_id: 'older', account_id: 'acc-1' }] };
+    await runUpdate(world, item, [said], { accounts: [account('acc-1')], remine: true });
+    const stored = [...(await storedTransactions(world, item.itemId)).values()];
+    const removed = stored.filter((row) => row.status === 'removed').map((row) => row.id);
+    expect(removed.sort()).toEqual(['older', 'same day']);
+  });
+
+  it('of one page marks what is missing too when every row that it lists is unchanged', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
+    const answer = await runUpdate(world, item, [{ added: [transaction('a')] }], { remine: true });
+    expect(answer).toMatchObject({ kind: 'applied', outcome: { changes: 1, removed: 1 } });
+    const stored = await storedTransactions(world, item.itemId);
+    expect([stored.get('a')?.status, stored.get('b')?.status]).toEqual(['posted', 'removed']);
   });
 
   it('marks nothing when Plaid has not fetched everything, or lists nothing', async () => {

@@ -117,6 +117,37 @@ describe('the signal of a webhook', () => {
     expect(await claim(settled)).toMatchObject({ webhookId: waiting });
     expect(await claim(settled)).toMatchObject({ webhookId: waiting });
   });
+
+  it('is not claimed by one of another kind', async () => {
+    const { itemId } = await linkedItem(world);
+    await stored(itemId, 'HISTORICAL_UPDATE');
+    const settled = await stored(itemId);
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${settled}`;
+    expect(await claim(settled)).toBeNull();
+  });
+});
+
+describe('a replay', () => {
+  const replay = (id: string) => world.stores.webhooks.replay(id);
+
+  it('is refused for what was rejected, and for what is not there', async () => {
+    const { webhookId } = await world.stores.webhooks.store(rejected('{}'));
+    expect(await replay(webhookId)).toBe('rejected');
+    expect(await replay(randomUUID())).toBe('not_found');
+    expect(await replay('none')).toBe('not_found');
+  });
+
+  it('of named removals is refused once they were acted on: the ids may live again', async () => {
+    const { itemId } = await linkedItem(world);
+    const [removals, update] = [
+      await stored(itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['t1'] }),
+      await stored(itemId),
+    ];
+    expect(await replay(removals)).toMatchObject({ itemId, kind: 'removals' });
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ANY(${[removals, update]}::uuid[])`;
+    expect(await replay(removals)).toBe('acted_on');
+    expect(await replay(update)).toEqual({ webhookId: expect.any(String), itemId, kind: 'update' });
+  });
 });
 
 describe('what was rejected', () => {
