@@ -6,6 +6,7 @@ import {
   durableCursor,
   farHorizon,
   linkedItem,
+  lockWaiters,
   openWorld,
   pageOf,
   runUpdate,
@@ -482,26 +483,18 @@ describe('pages of an update', () => {
     const { mining, items } = world.stores;
     const odd = transaction('odd', { date: 'never' });
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1'), odd] });
-    const waits = async (n: number) => {
-      for (let waiting = 0; waiting < n;) {
-        const [row] = await world.sql<[{ n: number }]>`
-          SELECT count(*)::int AS n FROM pg_locks
-          WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
-        waiting = row.n;
-      }
-    };
     let staging: Promise<unknown> = Promise.resolve();
     let removal: Promise<unknown> = Promise.resolve();
     // The attempt has passed its first look at the Item, and is held where it parks the odd row.
     await world.sql.begin(async (park) => {
       await park`LOCK TABLE parked_rows`;
       staging = mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
-      await waits(1);
+      await lockWaiters(world, 1);
       await world.sql.begin(async (erase) => {
         // Holds the removal after it has marked the Item, before it commits.
         await erase`LOCK TABLE staged_pages IN SHARE MODE`;
         removal = items.finishRemoval(item.itemId);
-        await waits(2);
+        await lockWaiters(world, 2);
       });
     });
     await Promise.all([staging, removal]);

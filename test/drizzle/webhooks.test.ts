@@ -1,7 +1,16 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NewWebhook } from '../../src/domain/ports.js';
 import type { World } from './world.js';
-import { exchangedItem, linkedItem, newId, openWorld, runUpdate, transaction, webhook } from './world.js';
+import {
+  exchangedItem,
+  linkedItem,
+  lockWaiters,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -72,12 +81,7 @@ describe('the signal of a webhook', () => {
     await world.sql.begin(async (tx) => {
       await tx`SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) FOR UPDATE`;
       claims = Promise.all(ids.map(claim));
-      for (let waiting = 0; waiting < ids.length;) {
-        const [row] = await world.sql<[{ n: number }]>`
-          SELECT count(*)::int AS n FROM pg_locks
-          WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
-        waiting = row.n;
-      }
+      await lockWaiters(world, ids.length);
     });
     expect((await claims).filter((one) => one !== null)).toEqual([
       { webhookId: expect.any(String), itemId, userId, kind: 'update' },
