@@ -1,4 +1,5 @@
-import { allows, hashKey, newKey } from '../../api/auth.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { allows, authenticate, hashKey, newKey } from '../../api/auth.js';
 import type { Scope } from '../../src/domain/ports.js';
 import { createWorld, down } from './world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';
@@ -81,6 +82,19 @@ describe('every operation that needs a key', () => {
       }
     });
   }
+
+  it('would answer nobody if it had forgotten to name its scope', async () => {
+    const pass = async () => undefined;
+    const check = authenticate(
+      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', scopes: ['admin'] }) },
+      { beforeLookup: () => undefined, stranger: pass, caller: pass },
+    );
+    for (const scope of [undefined, null]) {
+      const request = { routeOptions: { config: { scope } }, headers: keys.all };
+      const checked = check(request as unknown as FastifyRequest, {} as FastifyReply);
+      await expect(checked).rejects.toMatchObject({ code: 'internal_error' });
+    }
+  });
 
   it('did nothing for any of them', () => {
     expect(world.plaidCalls).toEqual([]);
