@@ -63,7 +63,7 @@ describe('a main account', () => {
     deps.commands.setMainAccount = async () => 'item_removed';
     expect(answerOf(await choose('account-1'))).toEqual([409, 'item_removed']);
     expect(told).toEqual([]);
-    deps.commands.setMainAccount = usual.setMainAccount;
+    Object.assign(deps.commands, usual);
     expect(answerOf(await choose('account-1'))).toEqual([200, 'ok']);
     expect(told).toEqual([{ kind: 'foundDue' }]);
   });
