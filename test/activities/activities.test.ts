@@ -252,6 +252,20 @@ describe('an Item', () => {
     expect(await episode()).toEqual({ error_code: 'ITEM_NOT_FOUND', error_episode: 2 });
   });
 
+  it('checkItem learns nothing of an Item from an outage, and says that the user took it back when Plaid does', async () => {
+    const { itemId } = await world.linkedItem();
+    const broken = async () =>
+      (await world.sql`SELECT error_code FROM items WHERE item_id = ${itemId}`)[0]?.['error_code'];
+    for (const failure of ['UPSTREAM_DOWN', 'RATE_LIMITED', 'MISCONFIGURED'] as const) {
+      world.plaid.failNext('getItem', failure);
+      await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({ type: failure });
+      expect(await broken()).toBeNull();
+    }
+    world.plaid.failNext('getItem', 'PERMISSION_REVOKED');
+    expect(await world.run.checkItem({ itemId })).toEqual({ result: 'gone' });
+    expect(await broken()).toBe('PERMISSION_REVOKED');
+  });
+
   it('saveNumbers stores each account sealed under its own row, once', async () => {
     const item = await world.linkedItem();
     const { itemId } = item;
@@ -806,6 +820,16 @@ describe('at the edge', () => {
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('canary');
     // Reported to the log, whose serializer leaves messages of foreign errors out.
     expect(world.unexpected.splice(0)).toEqual(['loadLink: TypeError: canary access-sandbox-1']);
+  });
+
+  it('the pause that the other side asked for is kept', async () => {
+    const { itemId } = await world.linkedItem();
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
+      type: 'RATE_LIMITED',
+      nonRetryable: false,
+      nextRetryDelay: 123_456,
+    });
   });
 
   it('every activity was run twice above', () => {
