@@ -647,6 +647,55 @@ describe('mining', () => {
     expect(await twice('minePage', { ...mine(item, 'u1'), itemId: 'nobody' })).toEqual([gone, gone]);
   });
 
+  it('minePage answers no webhook that came after Plaid was asked, and takes the later word on an account', async () => {
+    const item = await world.linkedItem();
+    item.accounts = [account('account-1', { name: 'Now' })];
+    item.page('', 'c1', { accounts: [account('account-1', { name: 'Before' })] });
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getAccounts: async (token: string) => {
+        await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+        return world.plaid.getAccounts(token);
+      },
+    });
+    expect(await world.runWith({ plaid }).minePage(mine(item, 'u1'))).toMatchObject({
+      kind: 'applied',
+      webhooksWaiting: 1,
+    });
+    const [row] = await world.sql`SELECT raw ->> 'name' AS name FROM accounts WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ name: 'Now' });
+  });
+
+  it('minePage takes a permission that was taken back for an end of reading', async () => {
+    const item = await world.linkedItem();
+    world.plaid.failNext('syncTransactions', 'PERMISSION_REVOKED');
+    expect(await world.run.minePage(mine(item, 'u1'))).toMatchObject({
+      kind: 'needsUser',
+      error: { error_code: 'PERMISSION_REVOKED' },
+    });
+  });
+
+  it('settleRemovals reads all pages of some days around what was named', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', { added: [transaction('named', { date: '2026-11-10' })] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+    item.listed = [...Array.from({ length: 500 }, (_, n) => transaction(`t${n}`)), transaction('named')];
+    const asked: { from: string; to: string; offset: number }[] = [];
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: (typeof asked)[number] & { count: number }) => {
+        asked.push({ from: query.from, to: query.to, offset: query.offset });
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0 });
+    const days = { from: '2026-11-07', to: '2026-11-13' };
+    expect(asked).toEqual([
+      { ...days, offset: 0 },
+      { ...days, offset: 500 },
+    ]);
+  });
+
   it('settleRemovals marks what Plaid no longer lists, once, and ends the webhook', async () => {
     const item = await world.linkedItem();
     const { itemId } = item;

@@ -102,6 +102,19 @@ describe('every operation that needs a key', () => {
   });
 });
 
+it('a read of numbers is noted under the application, the key and the request that read them', async () => {
+  const readers: unknown[] = [];
+  const read = world.deps.numbers.read.bind(world.deps.numbers);
+  world.deps.numbers.read = async (itemId, reader) => {
+    readers.push(reader);
+    return read(itemId, reader);
+  };
+  const answer = await app.inject({ url: '/v1/items/item-1/numbers', headers: keys.numbers });
+  expect(answer.statusCode).toBe(200);
+  const request_id = answer.headers['x-request-id'];
+  expect(readers).toEqual([{ application_id: 'app-1', key_id: 'numbers', request_id }]);
+});
+
 describe('scopes', () => {
   it('let admin do everything but read numbers', () => {
     expect(allows(['admin'], 'numbers')).toBe(false);

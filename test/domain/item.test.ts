@@ -72,6 +72,25 @@ describe('a newborn Item', () => {
     expect(state.history).toBe('complete');
     expect(state.nextDueAt - t0).toBe(24 * 3_600_000);
   });
+
+  it('polls quickly again once something has moved', () => {
+    let state = stateFrom(snapshot(), policy, t0);
+    const pauseAfter = (result: PageResult): number => {
+      state = play(state, [
+        [{ kind: 'runStarted', updateId: 'u' }, t0],
+        [{ kind: 'pageEnded', result, random: 0 }, t0],
+      ]);
+      return state.nextDueAt - t0;
+    };
+    const nothing = applied({ history: 'initial', changes: 0 });
+    const first = pauseAfter(applied({ history: 'initial' }));
+    expect([first, pauseAfter(nothing), pauseAfter(nothing)]).toEqual([
+      policy.pollFirst,
+      2 * policy.pollFirst,
+      4 * policy.pollFirst,
+    ]);
+    expect(pauseAfter(applied({ history: 'initial' }))).toBe(policy.pollFirst);
+  });
 });
 
 describe('webhooks', () => {
