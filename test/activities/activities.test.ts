@@ -654,6 +654,8 @@ describe('mining', () => {
     const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
       getAccounts: async (token: string) => {
         await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+        // The clock of the database goes by microseconds, the one of the activity by milliseconds.
+        await new Promise((resolve) => setTimeout(resolve, 5));
         return world.plaid.getAccounts(token);
       },
     });
