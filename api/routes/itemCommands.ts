@@ -125,14 +125,14 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const token = await tokenOf(itemId);
       await commands.noteRelinked(itemId);
       try {
-        const { error } = await plaid.getItem(token);
+        const { error } = await plaid.getItem(token).catch((failure: unknown) => {
+          throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
+        });
         if (error === null) await items.markHealthy(itemId);
         else {
           await items.markBroken(itemId, error, new Date(Date.now() + brokenCheckMs).toISOString());
           throw new Problem('login_required', { plaid: { ...error, request_id: null } });
         }
-      } catch (error) {
-        throw error instanceof Failure ? problemOfPlaid(error) : error;
       } finally {
         await tell(itemId, { kind: 'relinked' });
       }

@@ -128,6 +128,37 @@ describe('exchanging a public token', () => {
     expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({ kind: 'settled' });
   });
 
+  it('never removes an Item that lives here already, and one that cannot be looked for all the same', async () => {
+    const away = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is away'));
+    const links = { ...world.stores.links, storeExchanged: away };
+    const lives = await world.linkedItem('update-mode');
+    const [updated, unseen] = [await world.receive('update-mode'), await world.receive()];
+    // Link's update mode: the public token is of the Item that the user has.
+    for (const [token, item] of world.plaid.linkable) {
+      if (item === updated.item) world.plaid.linkable.set(token, lives);
+    }
+    const blind = { links, items: { ...world.stores.items, credentials: away } };
+    const ends = await Promise.allSettled([
+      world.runWith({ links }).exchangePublicToken({ tokenHash: updated.tokenHash }),
+      world.runWith(blind).exchangePublicToken({ tokenHash: unseen.tokenHash }),
+    ]);
+    expect(ends.map((end) => end.status)).toEqual(['rejected', 'rejected']);
+    expect([lives.removed, unseen.item.removed]).toEqual([false, true]);
+  });
+
+  it('that cannot begin, since the public token does not open, may begin later', async () => {
+    const { tokenHash } = await world.receive();
+    const secrets = {
+      ...world.secrets,
+      open: () => Promise.reject(new Failure('SECRET_UNREADABLE', 'no key')),
+    };
+    await expect(world.runWith({ secrets }).exchangePublicToken({ tokenHash })).rejects.toMatchObject({
+      type: 'SECRET_UNREADABLE',
+    });
+    expect([await stateOf(tokenHash), world.plaid.count('exchangePublicToken')]).toEqual(['received', 0]);
+    expect(await world.run.exchangePublicToken({ tokenHash })).toMatchObject({ kind: 'exchanged' });
+  });
+
   it('killed around the call or after the store leaves a state that tells which', async () => {
     for (const [point, state, calls] of [
       ['link.beforeExchange', 'exchanging', 0],
@@ -183,6 +214,36 @@ describe('the other steps of a link', () => {
     expect(world.signals).toEqual([...once, ...once]);
   });
 
+  it('admitItem takes an Item whose products do not answer yet, and none that Plaid no longer knows', async () => {
+    for (const failure of ['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE'] as const) {
+      const { tokenHash } = await world.receive(`early-${failure}`);
+      await world.run.exchangePublicToken({ tokenHash });
+      world.plaid.failNext('getAccounts', failure);
+      expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+    }
+    const { tokenHash } = await world.receive('gone');
+    await world.run.exchangePublicToken({ tokenHash });
+    world.plaid.failNext('getAccounts', 'UPSTREAM_DOWN');
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    world.plaid.failNext('getItem', 'ITEM_GONE');
+    expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
+  });
+
+  it('admitItem replaces an Item whose permission was taken back, and waits when Plaid does not say', async () => {
+    const old = await world.linkedItem('revoked');
+    const { tokenHash } = await world.receive('revoked');
+    await world.run.exchangePublicToken({ tokenHash });
+    const itself = new Failure('UPSTREAM_DOWN', 'not now');
+    const answers = [itself, new Failure('PERMISSION_REVOKED', 'no')];
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getItem: (token: string) =>
+        token === old.accessToken ? Promise.reject(answers.shift() ?? itself) : world.plaid.getItem(token),
+    });
+    const run = world.runWith({ plaid });
+    await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted', replaced: [old.itemId] });
+  });
+
   it('discardItem removes a duplicate at Plaid once, and it never was an Item of the user', async () => {
     const first = await world.linkedItem('twice');
     const { tokenHash, item } = await world.receive('twice');
@@ -227,6 +288,14 @@ describe('an Item', () => {
     expect(await twice('loadItem', { itemId: 'nobody' })).toEqual([null, null]);
     const idle = { running: false };
     expect(await twice('lookAtHistory', { itemId: item.itemId })).toEqual([idle, idle]);
+    await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+    expect((await world.run.loadItem({ itemId: item.itemId }))?.snapshot).toMatchObject({
+      webhooksWaiting: 1,
+    });
+    expect((await world.run.loadItem({ itemId: item.itemId }))?.snapshot).toMatchObject({
+      webhooksWaiting: 1,
+    });
+    await world.sql`DELETE FROM webhooks WHERE item_id = ${item.itemId}`;
     await world.run.removeItem({ itemId: item.itemId });
     await world.stores.webhooks.store(webhook(item.itemId, 'update'));
     await twice('loadItem', { itemId: item.itemId });
@@ -250,6 +319,20 @@ describe('an Item', () => {
       world.plaid.failNext('getItem', new Failure('ITEM_GONE', 'no', { upstream }));
     expect(await twice('checkItem', { itemId })).toEqual([{ result: 'gone' }, { result: 'gone' }]);
     expect(await episode()).toEqual({ error_code: 'ITEM_NOT_FOUND', error_episode: 2 });
+  });
+
+  it('checkItem learns nothing of an Item from an outage, and says that the user took it back when Plaid does', async () => {
+    const { itemId } = await world.linkedItem();
+    const broken = async () =>
+      (await world.sql`SELECT error_code FROM items WHERE item_id = ${itemId}`)[0]?.['error_code'];
+    for (const failure of ['UPSTREAM_DOWN', 'RATE_LIMITED', 'MISCONFIGURED'] as const) {
+      world.plaid.failNext('getItem', failure);
+      await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({ type: failure });
+      expect(await broken()).toBeNull();
+    }
+    world.plaid.failNext('getItem', 'PERMISSION_REVOKED');
+    expect(await world.run.checkItem({ itemId })).toEqual({ result: 'gone' });
+    expect(await broken()).toBe('PERMISSION_REVOKED');
   });
 
   it('saveNumbers stores each account sealed under its own row, once', async () => {
@@ -282,7 +365,10 @@ describe('an Item', () => {
       expect(await world.run.saveNumbers({ itemId })).toEqual({ accounts: 2 });
       expect(await opened()).toEqual(expected);
     }
-    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+    world.plaid.failNext('getNumbers', 'UPSTREAM_DOWN');
+    await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await opened()).toEqual(expected);
+    world.plaid.failNext('getNumbers', 'NOT_READY');
     world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     expect(await twice('saveNumbers', { itemId })).toEqual([{ accounts: 0 }, { accounts: 0 }]);
     expect(await opened()).toEqual([]);
@@ -293,6 +379,7 @@ describe('an Item', () => {
     const { itemId } = item;
     item.page('', 'c1', { added: [transaction(`t-${itemId}`)] });
     await world.run.minePage(mine(item, 'u1'));
+    await world.stores.itemCommands.requestRemoval(itemId, { force: false });
     world.plaid.calls.length = 0;
     world.plaid.failNext('removeItem', 'UPSTREAM_DOWN');
     await expect(world.run.removeItem({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
@@ -388,6 +475,14 @@ describe('webhooks about the Item itself', () => {
     expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
   });
 
+  it('settleItemWebhooks asks Plaid for nothing when none of them speaks of health', async () => {
+    const item = await world.linkedItem();
+    await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' });
+    world.plaid.calls.length = 0;
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: null });
+    expect(world.plaid.calls).toEqual([]);
+  });
+
   it('settleItemWebhooks stops at a revocation at once, and keeps what else is said', async () => {
     const item = await world.linkedItem();
     world.plaid.calls.length = 0;
@@ -430,7 +525,7 @@ describe('webhooks about the Item itself', () => {
 
     // Replayed by an operator it tells of the past: Plaid is asked.
     const again = await world.stores.webhooks.replay(ids[3] as string);
-    expect(again).toEqual({ webhookId: expect.any(String) });
+    expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };
     expect(await outcomes([webhookId])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
@@ -550,6 +645,57 @@ describe('mining', () => {
     expect(await twice('minePage', mine(item, 'u1', 3))).toEqual([missing, missing]);
     const gone = { kind: 'gone', calls: 1 };
     expect(await twice('minePage', { ...mine(item, 'u1'), itemId: 'nobody' })).toEqual([gone, gone]);
+  });
+
+  it('minePage answers no webhook that came after Plaid was asked, and takes the later word on an account', async () => {
+    const item = await world.linkedItem();
+    item.accounts = [account('account-1', { name: 'Now' })];
+    item.page('', 'c1', { accounts: [account('account-1', { name: 'Before' })] });
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getAccounts: async (token: string) => {
+        await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+        // The clock of the database goes by microseconds, the one of the activity by milliseconds.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        return world.plaid.getAccounts(token);
+      },
+    });
+    expect(await world.runWith({ plaid }).minePage(mine(item, 'u1'))).toMatchObject({
+      kind: 'applied',
+      webhooksWaiting: 1,
+    });
+    const [row] = await world.sql`SELECT raw ->> 'name' AS name FROM accounts WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ name: 'Now' });
+  });
+
+  it('minePage takes a permission that was taken back for an end of reading', async () => {
+    const item = await world.linkedItem();
+    world.plaid.failNext('syncTransactions', 'PERMISSION_REVOKED');
+    expect(await world.run.minePage(mine(item, 'u1'))).toMatchObject({
+      kind: 'needsUser',
+      error: { error_code: 'PERMISSION_REVOKED' },
+    });
+  });
+
+  it('settleRemovals reads all pages of some days around what was named', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', { added: [transaction('named', { date: '2026-11-10' })] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+    item.listed = [...Array.from({ length: 500 }, (_, n) => transaction(`t${n}`)), transaction('named')];
+    const asked: { from: string; to: string; offset: number }[] = [];
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: (typeof asked)[number] & { count: number }) => {
+        asked.push({ from: query.from, to: query.to, offset: query.offset });
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0 });
+    const days = { from: '2026-11-07', to: '2026-11-13' };
+    expect(asked).toEqual([
+      { ...days, offset: 0 },
+      { ...days, offset: 500 },
+    ]);
   });
 
   it('settleRemovals marks what Plaid no longer lists, once, and ends the webhook', async () => {
@@ -806,6 +952,16 @@ describe('at the edge', () => {
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('canary');
     // Reported to the log, whose serializer leaves messages of foreign errors out.
     expect(world.unexpected.splice(0)).toEqual(['loadLink: TypeError: canary access-sandbox-1']);
+  });
+
+  it('the pause that the other side asked for is kept', async () => {
+    const { itemId } = await world.linkedItem();
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
+      type: 'RATE_LIMITED',
+      nonRetryable: false,
+      nextRetryDelay: 123_456,
+    });
   });
 
   it('every activity was run twice above', () => {

@@ -1,4 +1,5 @@
-import { allows, hashKey, newKey } from '../../api/auth.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { allows, authenticate, hashKey, newKey } from '../../api/auth.js';
 import type { Scope } from '../../src/domain/ports.js';
 import { createWorld, down } from './world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';
@@ -82,10 +83,36 @@ describe('every operation that needs a key', () => {
     });
   }
 
+  it('would answer nobody if it had forgotten to name its scope', async () => {
+    const pass = async () => undefined;
+    const check = authenticate(
+      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', scopes: ['admin'] }) },
+      { beforeLookup: () => undefined, stranger: pass, caller: pass },
+    );
+    for (const scope of [undefined, null]) {
+      const request = { routeOptions: { config: { scope } }, headers: keys.all };
+      const checked = check(request as unknown as FastifyRequest, {} as FastifyReply);
+      await expect(checked).rejects.toMatchObject({ code: 'internal_error' });
+    }
+  });
+
   it('did nothing for any of them', () => {
     expect(world.plaidCalls).toEqual([]);
     expect(world.links.size).toBe(0);
   });
+});
+
+it('a read of numbers is noted under the application, the key and the request that read them', async () => {
+  const readers: unknown[] = [];
+  const read = world.deps.numbers.read.bind(world.deps.numbers);
+  world.deps.numbers.read = async (itemId, reader) => {
+    readers.push(reader);
+    return read(itemId, reader);
+  };
+  const answer = await app.inject({ url: '/v1/items/item-1/numbers', headers: keys.numbers });
+  expect(answer.statusCode).toBe(200);
+  const request_id = answer.headers['x-request-id'];
+  expect(readers).toEqual([{ application_id: 'app-1', key_id: 'numbers', request_id }]);
 });
 
 describe('scopes', () => {

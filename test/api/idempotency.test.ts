@@ -150,6 +150,8 @@ describe('a repeat', () => {
       plaid: { error_type: 'ITEM_ERROR', error_code: 'PRODUCT_NOT_READY', request_id: null },
     });
     expect(told(await ask(items, key, { payload }))).toEqual([424, 'plaid_refused', 'first']);
+    world.behave.link = () => Promise.reject(new Error('a fault of ours'));
+    expect(told(await ask(items, key, { payload }))).toEqual([500, 'internal_error', 'first']);
     world.behave.store = down;
     expect(told(await ask(items, key, { payload }))).toEqual([503, 'unavailable', 'first']);
     Object.assign(world.behave, usual.behave);
@@ -168,6 +170,16 @@ describe('a repeat', () => {
       told(await ask(linkToken, key, { payload: '{"mode":"create"}', headers: world.keys.write })),
     ).toEqual(reused);
     expect(told(await ask(linkToken, key, { payload: '{"mode":"create"}' }))).toEqual([200, 'ok', 'true']);
+    // In whatever order a key of the application holds the same scopes.
+    const made = await ask('/v1/applications/app-1/keys', newId('key'), {
+      payload: { scopes: ['admin', 'numbers', 'write', 'read'] },
+    });
+    const headers = { authorization: `Bearer ${made.json().key}` };
+    expect(told(await ask(linkToken, key, { payload: '{"mode":"create"}', headers }))).toEqual([
+      200,
+      'ok',
+      'true',
+    ]);
   });
 
   it('is another request on another path, by another method, and from another application', async () => {
@@ -211,6 +223,7 @@ describe('a repeat', () => {
       const tokens = [];
       for (let turn = 0; turn < 2; turn += 1) {
         const answer = await ask(linkToken, key, { payload: {}, on });
+        expect(answer.statusCode).toBe(200);
         tokens.push([answer.json().link_token, answer.headers['idempotency-replayed']]);
       }
       await on.close();

@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { problemOf, problemOfPlaid, problemOfPlaidError } from '../../api/errors.js';
 import { isProblemCode, problemTypes } from '../../api/problems.js';
+import { Failure } from '../../src/domain/failures.js';
 import { createWorld } from './world.js';
 
 /** What goes wrong before a handler is reached, over a real connection: each is a problem whose `type` leads to a page. */
@@ -115,5 +117,35 @@ describe('what never reaches a handler', () => {
     const page = await app.inject(problem.type);
     expect([page.statusCode, page.body.includes(problemTypes[code].help)]).toEqual([200, true]);
     expect(world.links.size).toBe(0);
+  });
+});
+
+describe('a failure that becomes a problem', () => {
+  it("shows of Plaid's error its type, its code and its request id, whatever else hangs on it", () => {
+    const shown = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: 'r1' };
+    const upstream = { ...shown, error_message: 'canary access-sandbox-1' };
+    for (const problem of [
+      problemOfPlaid(new Failure('LOGIN_REQUIRED', 'no', { upstream })),
+      problemOfPlaidError(upstream),
+    ]) {
+      const body = problem.body('/v1/items/item-1', 'request-1');
+      expect(JSON.parse(body).plaid).toEqual(shown);
+      expect(body).not.toContain('canary');
+    }
+  });
+
+  it('says that Plaid is busy for a maintenance that was stored, as for a limit', () => {
+    const stored = (error_type: string, error_code: string) =>
+      problemOfPlaidError({ error_type, error_code, request_id: null });
+    expect(stored('API_ERROR', 'PLANNED_MAINTENANCE').code).toBe('plaid_busy');
+    expect(stored('RATE_LIMIT_EXCEEDED', 'RATE_LIMIT').headers()).toEqual({ 'retry-after': '60' });
+    expect(stored('API_ERROR', 'INTERNAL_SERVER_ERROR').code).toBe('plaid_unreachable');
+  });
+
+  it('takes no word of anybody but the framework for what the client did wrong', () => {
+    const thrown = (code: string) => Object.assign(new Error('canary'), { statusCode: 404, code });
+    expect(problemOf(thrown('FST_ERR_NOT_FOUND')).code).toBe('not_found');
+    expect(problemOf(thrown('NoSuchKey')).code).toBe('internal_error');
+    expect(problemOf('thrown text').code).toBe('internal_error');
   });
 });

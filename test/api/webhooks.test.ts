@@ -1,3 +1,4 @@
+import { createSignalQueue } from '../../api/signalQueue.js';
 import { Failure } from '../../src/domain/failures.js';
 import { createWorld, down, itemView, never, until } from './world.js';
 
@@ -78,8 +79,17 @@ describe('a webhook that is not stored', () => {
       for (let n = 0; n < 100; n += 1) expect((await send('{}')).statusCode).toBe(401);
       expect(rejected.length).toBe(20);
       now += 1_000;
-      behave.store = never;
-      expect((await send('{}')).statusCode).toBe(401);
+      // With a database that does not answer, no more than ten are held in memory, however long it lasts.
+      let held = 0;
+      behave.store = () => {
+        held += 1;
+        return never();
+      };
+      for (let n = 0; n < 40; n += 1) {
+        now += n % 20 === 0 ? 1_000 : 0;
+        expect((await send('{}')).statusCode).toBe(401);
+      }
+      expect(held).toBe(10);
     });
   });
 
@@ -284,6 +294,30 @@ describe('a webhook that is stored', () => {
     expect(stuck.released.length).toBe(released);
   });
 
+  it('is left to the sweep, unclaimed, when it waits or comes while the process ends', async () => {
+    const [claims, results]: [string[], string[]] = [[], []];
+    const queue = createSignalQueue(
+      {
+        webhooks: {
+          claimSignal: async (webhookId) => {
+            claims.push(webhookId);
+            return { webhookId, itemId: webhookId, userId: 'user-1', kind: 'update' };
+          },
+          releaseSignal: async () => undefined,
+        },
+        gateway: { signalItem: never },
+        metrics: { signal: ({ result }) => void results.push(result) },
+        onFailure: () => undefined,
+      },
+      { capacity: 10, concurrency: 1, deadlineMs: 20 },
+    );
+    for (const id of ['runs', 'waits']) queue.offer({ webhookId: id, itemId: id, kind: 'update' });
+    await queue.drain(1);
+    queue.offer({ webhookId: 'late', itemId: 'late', kind: 'update' });
+    await until(() => queue.waiting() === 0, 'the end of the one that ran');
+    expect([claims, results]).toEqual([['runs'], ['failed', 'overflow']]);
+  });
+
   it('leaves nothing of its body or headers in a log', async () => {
     await withIntake(async ({ send, logged, behave }) => {
       const body = JSON.stringify({ ...update, note: 'canary-body' });
@@ -314,6 +348,28 @@ describe('stored webhooks', () => {
       expect([page.data.length, page.has_more, page.meta]).toEqual([2, true, {}]);
       const rest = (await get(`/v1/webhooks?verdict=accepted&cursor=${page.next_cursor}`)).json();
       expect([rest.data.length, rest.next_cursor]).toEqual([1, null]);
+    });
+  });
+
+  it('are replayed as a copy that is told to its Item, unless the store refuses', async () => {
+    await withIntake(async ({ send, app, keys, signals, deps }) => {
+      await send(JSON.stringify(update));
+      await until(() => signals.length === 1, 'the first signal');
+      const replay = (id: string) =>
+        app.inject({ method: 'POST', url: `/v1/webhooks/${id}/replay`, headers: keys.admin });
+      const copy = await replay('webhook-1');
+      expect([copy.statusCode, copy.json()]).toMatchObject([
+        202,
+        { webhook_id: 'webhook-2', source: 'replay' },
+      ]);
+      await until(() => signals.length === 2, 'the signal of the copy');
+      expect(signals[1]).toEqual({ itemId: 'item-1', userId: 'user-1', webhook: 'update' });
+      expect((await replay('absent')).statusCode).toBe(404);
+      for (const refusal of ['rejected', 'acted_on'] as const) {
+        deps.webhooks.replay = async () => refusal;
+        const refused = await replay('webhook-1');
+        expect([refused.statusCode, refused.json().code]).toEqual([409, 'replay_refused']);
+      }
     });
   });
 });

@@ -77,6 +77,7 @@ describe("Plaid's errors in our terms", () => {
   it("a bank's outage is retried although it is a 400, a spent quota is not although it is a 429", () => {
     expect(isRetryable(of('INSTITUTION_ERROR', 'INSTITUTION_DOWN').type)).toBe(true);
     expect(isRetryable(of('RATE_LIMIT_EXCEEDED', 'CREDITS_EXHAUSTED', 429).type)).toBe(false);
+    expect(isRetryable(of('API_ERROR', 'PLANNED_MAINTENANCE', 503).type)).toBe(true);
   });
 
   it.each([

@@ -72,6 +72,14 @@ describe('a sealed secret', () => {
     }
   });
 
+  it('has a data key that is bound to its row by itself', async () => {
+    const keyring = createKeyring([oldKey]);
+    const { keyId, wrapped } = await keyring.wrap(randomBytes(32), context);
+    expect(await caught(keyring.unwrap(keyId, wrapped, 'items/item2/access_token'))).toMatchObject({
+      type: 'SECRET_UNREADABLE',
+    });
+  });
+
   it('does not open without its key, nor under another key with its id', async () => {
     const sealed = await box.seal(token, context);
     const without = createSecretBox(createKeyring([newKey]));

@@ -72,6 +72,25 @@ describe('a newborn Item', () => {
     expect(state.history).toBe('complete');
     expect(state.nextDueAt - t0).toBe(24 * 3_600_000);
   });
+
+  it('polls quickly again once something has moved', () => {
+    let state = stateFrom(snapshot(), policy, t0);
+    const pauseAfter = (result: PageResult): number => {
+      state = play(state, [
+        [{ kind: 'runStarted', updateId: 'u' }, t0],
+        [{ kind: 'pageEnded', result, random: 0 }, t0],
+      ]);
+      return state.nextDueAt - t0;
+    };
+    const nothing = applied({ history: 'initial', changes: 0 });
+    const first = pauseAfter(applied({ history: 'initial' }));
+    expect([first, pauseAfter(nothing), pauseAfter(nothing)]).toEqual([
+      policy.pollFirst,
+      2 * policy.pollFirst,
+      4 * policy.pollFirst,
+    ]);
+    expect(pauseAfter(applied({ history: 'initial' }))).toBe(policy.pollFirst);
+  });
 });
 
 describe('webhooks', () => {
@@ -330,6 +349,177 @@ describe('a state rebuilt from the row', () => {
     expect(nextStep(rebuilt({ nextDueAt: t0 }), t0)).toEqual({ kind: 'startRun' });
     expect(nextStep(rebuilt({ historyRunning: true, nextDueAt: t0 }), t0).kind).toBe('wait');
     expect(nextStep(rebuilt({ broken: true, nextDueAt: t0 }), t0)).toEqual({ kind: 'check' });
+  });
+});
+
+describe('a row that was read again', () => {
+  const reloaded = (changes: Partial<ItemSnapshot>): ItemEvent => ({
+    kind: 'reloaded',
+    snapshot: snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 + 3_600_000, ...changes }),
+  });
+
+  it('never undoes what is under way: an update, a removal that was told, the end', () => {
+    const running = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    expect(reduce(running, reloaded({ broken: true }), t0)).toMatchObject({
+      phase: 'updating',
+      run: { base: 'a' },
+    });
+    const asked = reduce(populated(), { kind: 'removalRequested' }, t0);
+    expect(nextStep(reduce(asked, reloaded({}), t0), t0)).toEqual({ kind: 'remove' });
+    const removed = reduce(populated(), { kind: 'removed' }, t0);
+    expect(reduce(removed, reloaded({ webhooksWaiting: 1 }), t0)).toMatchObject({
+      phase: 'removed',
+      wanted: null,
+    });
+  });
+});
+
+describe('a step that fails', () => {
+  const failure = { step: 'x', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+  const rebuilt = (changes: Partial<ItemSnapshot>): ItemState =>
+    stateFrom(
+      snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 + 1e9, ...changes }),
+      policy,
+      t0,
+    );
+  const paging = { ...populated(), child: { checkAt: t0, remine: false } };
+
+  it.each<[WorkKind, ItemState]>([
+    ['remove', rebuilt({ removalRequested: true })],
+    ['reload', reduce(populated(), { kind: 'foundDue' }, t0)],
+    ['check', reduce(rebuilt({ broken: true }), { kind: 'webhook', webhook: 'update' }, t0 - policy.quiet)],
+    ['startRun', rebuilt({ nextDueAt: t0 })],
+    ['remine', rebuilt({ remineRequested: true })],
+    ['lookAtHistory', paging],
+    ['numbers', rebuilt({ numbersDue: true })],
+    ['removals', rebuilt({ removalsWaiting: 1 })],
+    ['itemWebhooks', rebuilt({ itemWebhooksWaiting: 1 })],
+    ['segment', rebuilt({ segmentDue: true })],
+    ['publish', rebuilt({ unsent: true })],
+  ])('%s is done again after a pause, and not before', (step, state) => {
+    expect(nextStep(state, t0)).toEqual({ kind: step });
+    const failed = reduce(state, { kind: 'stepFailed', step, failure }, t0);
+    expect(nextStep(failed, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
+    expect(nextStep(failed, t0 + policy.retryFirst)).toEqual({ kind: step });
+    expect(failed.lastFailure).toBe(failure);
+  });
+
+  it('and is a removal lets nothing else begin meanwhile', () => {
+    const state = play(populated(), [
+      [{ kind: 'removalRequested' }, t0],
+      [{ kind: 'stepFailed', step: 'remove', failure }, t0],
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+      [{ kind: 'webhook', webhook: 'item' }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({
+      kind: 'wait',
+      until: t0 + policy.retryFirst,
+    });
+  });
+});
+
+describe('an update that has ended', () => {
+  const ended = (result: PageResult): [ItemEvent, number][] => [
+    [{ kind: 'runStarted', updateId: 'a' }, t0],
+    [{ kind: 'pageEnded', result, random: 0 }, t0],
+  ];
+
+  it('is followed by the next one after a rest, but for an Item that was linked just now', () => {
+    const state = play(populated(), ended(applied({ changes: 0 }, 1)));
+    expect(nextStep(state, t0 + policy.quiet)).toEqual({ kind: 'wait', until: t0 + policy.betweenUpdates });
+    expect(nextStep(reduce(state, { kind: 'linked' }, t0), t0)).toEqual({ kind: 'startRun' });
+  });
+
+  it('leaves named removals that are still live to be looked up', () => {
+    const result = { ...applied({ changes: 0 }), removalsWaiting: 1 } as PageResult;
+    expect(nextStep(play(populated(), ended(result)), t0)).toEqual({ kind: 'removals' });
+  });
+
+  it('leaves a remine wanted that is not its own, and its number the highest', () => {
+    const state = play(populated(), [
+      [{ kind: 'remineRequested', remines: 3 }, t0],
+      [{ kind: 'remineRequested', remines: 2 }, t0],
+      ...ended(applied({ changes: 0 })),
+    ]);
+    expect([state.remineRequested, state.remines]).toEqual([true, 3]);
+  });
+
+  it('without an Item has the row looked at', () => {
+    const state = play(populated(), ended({ kind: 'gone', calls: 1 }));
+    expect(nextStep(state, t0)).toEqual({ kind: 'reload' });
+  });
+
+  it('for want of its user is not asked for again by what came meanwhile', () => {
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    const state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 }, random: 0 }, t0],
+      [{ kind: 'segmentSent', done: true }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({
+      kind: 'wait',
+      until: t0 + policy.brokenCheck,
+    });
+  });
+
+  it('elsewhere brings its calls along, and counts only where one was waited for', () => {
+    const end: ItemEvent = {
+      kind: 'historyEnded',
+      end: applied() as RunEnd,
+      calls: { sync: [t0 - 1, t0], accounts: [t0] },
+      random: 0,
+    };
+    expect(reduce(populated(), end, t0)).toEqual(populated());
+    const paged = play(populated(), [
+      [{ kind: 'historyStarted' }, t0],
+      [end, t0],
+    ]);
+    expect(paged.calls).toEqual({ sync: [t0 - 1, t0], accounts: [t0] });
+  });
+
+  it('was of the whole history when one of the webhooks said so', () => {
+    const state = play(populated(), [
+      [{ kind: 'webhook', webhook: 'history' }, t0],
+      [{ kind: 'webhook', webhook: 'update' }, t0],
+    ]);
+    expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({ kind: 'history' });
+  });
+});
+
+describe('what an Item may ask of Plaid', () => {
+  const { sync, accounts, window } = policy.limits;
+  const running = (page: number, calls: ItemState['calls']): ItemState => {
+    const state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
+    return { ...state, calls, run: state.run && { ...state.run, page } };
+  };
+  const times = (n: number): number[] => Array.from({ length: n }, () => t0 - 1000);
+
+  it('is a page when its calls of the last minute allow it', () => {
+    const wait = { kind: 'wait', until: t0 - 1000 + window };
+    expect(nextStep(running(0, { sync: times(sync - 1), accounts: [] }), t0)).toEqual({ kind: 'page' });
+    expect(nextStep(running(0, { sync: times(sync), accounts: [] }), t0)).toEqual(wait);
+    expect(nextStep(running(0, { sync: [], accounts: times(accounts) }), t0)).toEqual(wait);
+    expect(nextStep(running(0, { sync: times(sync), accounts: [] }), wait.until)).toEqual({ kind: 'page' });
+  });
+
+  it('is nothing for a while when it is gone: the row says what it is', () => {
+    const state = play(populated(), [
+      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 }, t0],
+      [{ kind: 'segmentSent', done: true }, t0],
+      [{ kind: 'webhook', webhook: 'update' }, t0 + policy.brokenCheck],
+      [{ kind: 'checked', result: 'gone', random: 0 }, t0 + policy.brokenCheck],
+      [{ kind: 'segmentSent', done: true }, t0 + policy.brokenCheck],
+    ]);
+    expect(nextStep(state, t0 + policy.brokenCheck)).toEqual({ kind: 'reload' });
+    expect(nextStep({ ...state, reloadAt: null }, t0 + policy.brokenCheck)).toEqual({
+      kind: 'wait',
+      until: t0 + 2 * policy.brokenCheck,
+    });
+  });
+
+  it('are its numbers once more after it was relinked', () => {
+    expect(reduce(populated(), { kind: 'relinked' }, t0).numbersDueAt).toBe(t0);
   });
 });
 

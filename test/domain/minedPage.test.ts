@@ -1,4 +1,5 @@
-import { isCalendarDate } from '../../src/domain/minedPage.js';
+import { isCalendarDate, minedPage } from '../../src/domain/minedPage.js';
+import type { PlaidTransaction } from '../../src/domain/plaid.js';
 
 describe('a calendar date', () => {
   it('is what the Gregorian calendar has, of each year that matters to the rule of leap years', () => {
@@ -22,4 +23,35 @@ describe('a calendar date', () => {
     'is not %j',
     (text) => expect(isCalendarDate(text)).toBe(false),
   );
+});
+
+it('a page tells of a transaction once: removed before modified before added', () => {
+  const row = (id: string, amount: number): PlaidTransaction => ({
+    transaction_id: id,
+    account_id: 'acc-1',
+    amount,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+    date: '2026-11-20',
+    name: 'Coffee',
+    pending: false,
+  });
+  const page = minedPage(
+    '',
+    {
+      added: [row('a', 1), row('b', 1), row('c', 1)],
+      modified: [row('a', 2), row('c', 2)],
+      removed: [{ transaction_id: 'c', account_id: 'acc-1' }],
+      accounts: [],
+      next_cursor: 'end',
+      has_more: false,
+      transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+    },
+    { item_id: 'ItemA', user_id: 'user-1', institution_id: null },
+  );
+  expect(page.transactions.map(({ raw }) => [raw.transaction_id, raw.amount])).toEqual([
+    ['b', 1],
+    ['a', 2],
+  ]);
+  expect(page.removed.map((one) => one.transaction_id)).toEqual(['c']);
 });

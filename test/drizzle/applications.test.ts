@@ -55,4 +55,19 @@ describe('keys of applications', () => {
     expect(await applications.findKey(second)).toBeNull();
     expect(await applications.findKey(own)).not.toBeNull();
   });
+
+  it('that were revoked stay so from the first time on, also when the environment names them', async () => {
+    const { applications } = world.stores;
+    const { application_id } = await applications.create('Ledger');
+    const hash = newId('hash');
+    const { key_id } = (await applications.addKey(application_id, hash, ['read'])) ?? { key_id: '' };
+    const revokedAt = async () =>
+      (await world.sql`SELECT revoked_at::text AS at FROM api_keys WHERE key_id = ${key_id}`)[0]?.['at'];
+    await applications.revokeKey(key_id);
+    const first = await revokedAt();
+    await applications.revokeKey(key_id);
+    await applications.ensureAdmin(hash);
+    expect(await revokedAt()).toBe(first);
+    expect(await applications.findKey(hash)).toBeNull();
+  });
 });

@@ -23,6 +23,7 @@ describe('one bad row never blocks an Item', () => {
     ['an amount as a text', { amount: '1.00' as unknown as number }, 'bad_amount'],
     ['no id', { transaction_id: '' }, 'no_id'],
     ['an id longer than an index takes', { transaction_id: 'x'.repeat(3_000) }, 'id_too_long'],
+    ['no account', { account_id: undefined as unknown as string }, 'no_account'],
     ['a NUL in its id', { transaction_id: 'a\u0000' }, 'bad_id'],
     ['half a character in its id', { transaction_id: 'a\ud83d' }, 'bad_id'],
   ] satisfies [string, Partial<PlaidTransaction>, string][])('%s', async (_, changes, reason) => {
@@ -61,6 +62,8 @@ describe('one bad row never blocks an Item', () => {
     expect(await runUpdate(world, item, [said])).toMatchObject({
       outcome: { added: 0, modified: 0, changes: 0 },
     });
+    const changed = { modified: [transaction('a\nb', { amount: 1 })] };
+    expect(await runUpdate(world, item, [changed])).toMatchObject({ outcome: { modified: 1 } });
     expect([...(await storedTransactions(world, item.itemId)).keys()].sort()).toEqual(['a\nb', 'c']);
   });
 

@@ -83,6 +83,13 @@ describe('the balances of a day', () => {
       '2026-11-19 acc-1 1',
       '2026-11-19 acc-2 2',
     ]);
+    // What the retention has deleted does not come back.
+    await world.sql`DELETE FROM balance_snapshots WHERE item_id = ${item.itemId} AND day = '2026-11-19'`;
+    await seen(item, '2026-11-21T06:00:00.000Z', [holding('acc-2', 4)]);
+    expect(days(await history({ itemId: item.itemId }))).toEqual([
+      '2026-11-21 acc-2 4',
+      '2026-11-20 acc-2 3',
+    ]);
   });
 
   it('are not put back by an older fetch that came late', async () => {

@@ -63,6 +63,13 @@ describe('a key that is free', () => {
         kind: 'run',
       });
     }
+    const two = [keyed, { ...keyed, application_id: 'third' }];
+    await idempotency.begin(two[1]!, 'third', minute);
+    expect(await idempotency.finish(two[1]!, 'third', answer('of the third'), null)).toBe(true);
+    expect(await Promise.all(two.map((one) => idempotency.begin(one, 'again', minute)))).toMatchObject([
+      { kind: 'running' },
+      { kind: 'replay' },
+    ]);
   });
 });
 

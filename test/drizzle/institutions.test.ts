@@ -80,6 +80,7 @@ describe('the end of a sync', () => {
     await store().savePage('old', [institution('ins_1'), institution('ins_2')]);
     await store().savePage('new', [institution('ins_1')]);
     expect(await store().finishSync('new', 1)).toEqual({ complete: true, vanished: 1 });
+    expect(await store().finishSync('new', 1)).toEqual({ complete: true, vanished: 0 });
     expect(await ids()).toEqual(['ins_1']);
     expect((await store().get('ins_2'))?.vanished_at).toEqual(expect.any(String));
     // Asked for by itself it stays what the list says of it.

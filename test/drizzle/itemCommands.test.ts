@@ -1,8 +1,10 @@
 import type { World } from './world.js';
 import {
   account,
+  exchangedItem,
   farHorizon,
   linkedItem,
+  lockWaiters,
   newId,
   openWorld,
   pageOf,
@@ -45,11 +47,16 @@ describe('asking for a removal', () => {
     const { itemId, userId } = await linkedItem(world);
     let open: () => void = () => undefined;
     const opened = new Promise<void>((resolve) => (open = resolve));
+    let hold: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (hold = resolve));
     const opening = world.sql.begin(async (tx) => {
       await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
       await tx`INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES (${userId}, 'f', 'active', now())`;
+      hold();
       await opened;
     });
+    // The removal must not come first by being quicker.
+    await held;
     const removal = world.stores.itemCommands.requestRemoval(itemId, { force: false });
     const first = await Promise.race([
       removal,
@@ -64,9 +71,9 @@ describe('asking for a removal', () => {
 
 describe('the main account', () => {
   it('changes on both accounts, is numbered without a gap, and only to an open account of the Item', async () => {
-    const item = await linkedItem(world);
+    const [item, other] = [await linkedItem(world), await linkedItem(world)];
     const two = { accounts: [account('acc-1'), account('acc-2')] };
-    await runUpdate(world, item, [{ added: [transaction('t-1')] }], two);
+    for (const one of [item, other]) await runUpdate(world, one, [{ added: [transaction('t-1')] }], two);
     const before = await storedChanges(world, item.itemId);
     const set = (id: string) => world.stores.itemCommands.setMainAccount(item.itemId, id);
     expect(await set('acc-9')).toBe('unknown_account');
@@ -77,6 +84,7 @@ describe('the main account', () => {
       [before.length + 1, 'acc-1', false, false],
       [before.length + 2, 'acc-2', false, true],
     ]);
+    expect(await world.stores.itemCommands.setMainAccount(newId('item'), 'acc-1')).toBe('not_found');
     // The next update keeps what was chosen.
     await runUpdate(world, item, [{}], two);
     expect(await storedChanges(world, item.itemId)).toHaveLength(before.length + 2);
@@ -84,6 +92,30 @@ describe('the main account', () => {
     expect(await set('acc-1')).toBe('unknown_account');
     await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
     expect(await set('acc-2')).toBe('item_removed');
+  });
+
+  it('chosen twice at the same time is told in order, without a gap', async () => {
+    const item = await linkedItem(world);
+    const three = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    await runUpdate(world, item, [{}], { accounts: three });
+    let choices: Promise<string[]> = Promise.resolve([]);
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR NO KEY UPDATE`;
+      choices = Promise.all(
+        ['acc-2', 'acc-3'].map((id) => world.stores.itemCommands.setMainAccount(item.itemId, id)),
+      );
+      await lockWaiters(world, 2);
+    });
+    expect(await choices).toEqual(['done', 'done']);
+    const changes = await storedChanges(world, item.itemId);
+    expect(changes.map((row) => row.sequence)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('and a remine are no matter of an Item that was not admitted', async () => {
+    const { itemId } = await exchangedItem(world);
+    const { itemCommands } = world.stores;
+    expect(await itemCommands.setMainAccount(itemId, 'acc-1')).toBe('not_found');
+    expect(await itemCommands.requestRemine(itemId)).toBe('not_found');
   });
 
   it('starts the cool-down of item changes, as a link does', async () => {
@@ -96,6 +128,16 @@ describe('the main account', () => {
     await world.sql`UPDATE items SET main_account_changed_at = now() WHERE item_id = ${itemId}`;
     await float(userId, 'active');
     expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
+    await world.stores.items.finishRemoval(itemId);
+    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['ACTIVE_FLOAT']);
+  });
+
+  it('chosen as it is starts no cool-down', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{}]);
+    await world.sql`UPDATE items SET admitted_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+    expect(await world.stores.itemCommands.setMainAccount(item.itemId, 'acc-1')).toBe('done');
+    expect(await world.stores.itemCommands.itemChangeReasons(item.userId, 60_000)).toEqual([]);
   });
 });
 
@@ -136,6 +178,36 @@ describe('a remine', () => {
     expect(told.filter((row) => row.removed).map((row) => row.subject)).toEqual(['acc-2', 'gone']);
     expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: false });
     expect(await itemCommands.requestRemine(item.itemId)).toEqual({ number: 2 });
+  });
+
+  it('goes by the live rows that Plaid lists of open accounts, from the day of the oldest on', async () => {
+    const item = await linkedItem(world);
+    const two = { accounts: [account('acc-1'), account('acc-2')] };
+    const [listed, closed] = [
+      transaction('listed', { date: '2026-03-01' }),
+      transaction('closed', { account_id: 'acc-2', date: '2026-03-01' }),
+    ];
+    const others = [
+      transaction('older', { date: '2026-01-01' }),
+      transaction('between', { date: '2026-02-01' }),
+      transaction('same day', { date: '2026-03-01' }),
+      transaction('of a closed account', { account_id: 'acc-2', date: '2026-03-02' }),
+    ];
+    await runUpdate(world, item, [{ added: [listed, closed, ...others] }], two);
+    const said = { added: [listed, closed], removed: [{ transaction_id: 'older', account_id: 'acc-1' }] };
+    await runUpdate(world, item, [said], { accounts: [account('acc-1')], remine: true });
+    const stored = [...(await storedTransactions(world, item.itemId)).values()];
+    const removed = stored.filter((row) => row.status === 'removed').map((row) => row.id);
+    expect(removed.sort()).toEqual(['older', 'same day']);
+  });
+
+  it('of one page marks what is missing too when every row that it lists is unchanged', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
+    const answer = await runUpdate(world, item, [{ added: [transaction('a')] }], { remine: true });
+    expect(answer).toMatchObject({ kind: 'applied', outcome: { changes: 1, removed: 1 } });
+    const stored = await storedTransactions(world, item.itemId);
+    expect([stored.get('a')?.status, stored.get('b')?.status]).toEqual(['posted', 'removed']);
   });
 
   it('marks nothing when Plaid has not fetched everything, or lists nothing', async () => {
@@ -205,6 +277,28 @@ describe('account numbers', () => {
     expect([revoked?.numbers.length, revoked?.withheld.length]).toEqual([0, 3]);
     expect(await reads(item.itemId)).toHaveLength(2);
     expect(await world.stores.numbers.read(newId('item'), reader)).toBeNull();
+  });
+
+  it('are given before the first update has brought the accounts, and never of an Item not admitted', async () => {
+    const [item, early] = [await linkedItem(world), await exchangedItem(world)];
+    for (const { itemId } of [item, early]) {
+      await world.stores.items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    }
+    const read = await world.stores.numbers.read(item.itemId, reader);
+    expect(read?.numbers.map(({ accountId }) => accountId)).toEqual(['acc-1']);
+    expect(await world.stores.numbers.read(early.itemId, reader)).toBeNull();
+  });
+
+  it('are not given beside a revocation that is on its way', async () => {
+    const { itemId } = await linkedItem(world);
+    await world.stores.items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    let reading: Promise<unknown> = Promise.resolve();
+    await world.sql.begin(async (tx) => {
+      await tx`UPDATE items SET revoked_at = now() WHERE item_id = ${itemId}`;
+      reading = world.stores.numbers.read(itemId, reader);
+      await lockWaiters(world, 1);
+    });
+    expect(await reading).toMatchObject({ numbers: [], withheld: [{ reason: 'permission_revoked' }] });
   });
 
   it('are not given when the read cannot be noted', async () => {

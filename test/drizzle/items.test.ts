@@ -2,6 +2,7 @@ import type { World } from './world.js';
 import {
   account,
   linkedItem,
+  lockWaiters,
   openWorld,
   pageOf,
   runUpdate,
@@ -111,10 +112,38 @@ describe('removal', () => {
     expect(await items.snapshot(itemId)).toMatchObject({ removed: true, unsent: true, webhooksWaiting: 0 });
   });
 
+  it('tells of open accounts only, once, also when it is done twice at the same time', async () => {
+    const item = await linkedItem(world);
+    const { items } = world.stores;
+    await runUpdate(world, item, [{}], { accounts: [account('acc-1'), account('acc-2')] });
+    await runUpdate(world, item, [{}], { accounts: [account('acc-1')] });
+    const before = await storedChanges(world, item.itemId);
+    let removals: Promise<unknown> = Promise.resolve();
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR NO KEY UPDATE`;
+      removals = Promise.all([1, 2].map(() => items.finishRemoval(item.itemId)));
+      await lockWaiters(world, 2);
+    });
+    await removals;
+    const told = (await storedChanges(world, item.itemId)).slice(before.length);
+    expect(told.map(({ subject, removed }) => [subject, removed])).toEqual([['acc-1', true]]);
+  });
+
+  it('that was asked for ends every use of the token but its own', async () => {
+    const { itemId } = await linkedItem(world);
+    const { items, itemCommands } = world.stores;
+    expect(await items.credentials(itemId, { forRemoval: false })).toMatchObject({ itemId });
+    await itemCommands.requestRemoval(itemId, { force: false });
+    expect(await items.credentials(itemId, { forRemoval: false })).toBeNull();
+    expect(await items.credentials(itemId, { forRemoval: true })).toMatchObject({ itemId });
+  });
+
   it('leaves no way back: no update, no numbers, no error, no error healed', async () => {
     const item = await linkedItem(world);
-    const { items, mining } = world.stores;
+    const { items, mining, itemCommands } = world.stores;
+    await itemCommands.requestRemine(item.itemId);
     await items.finishRemoval(item.itemId);
+    await itemCommands.noteRelinked(item.itemId);
     expect(await mining.apply(updateOf(item, 'u', pageOf(item, '', 'c', false, {})))).toEqual({
       kind: 'gone',
     });
@@ -123,10 +152,17 @@ describe('removal', () => {
     await items.markBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     await mining.stagePage(item.itemId, 'late', 0, farHorizon, pageOf(item, '', 'y', true, {}));
     const [row] = await world.sql`
-      SELECT error_code, next_due_at, update_started_at,
+      SELECT error_code, next_due_at, update_started_at, numbers_due_at, remine_requested_at,
         (SELECT count(*)::int FROM account_numbers n WHERE n.item_id = i.item_id) AS numbers
       FROM items i WHERE item_id = ${item.itemId}`;
-    expect(row).toEqual({ error_code: null, next_due_at: null, update_started_at: null, numbers: 0 });
+    expect(row).toEqual({
+      error_code: null,
+      next_due_at: null,
+      update_started_at: null,
+      numbers_due_at: null,
+      remine_requested_at: null,
+      numbers: 0,
+    });
   });
 
   it('ends late webhooks with the reason that it is told', async () => {
@@ -152,6 +188,25 @@ describe('account numbers', () => {
       SELECT account_id, numbers_ciphertext AS text FROM account_numbers WHERE item_id = ${itemId}`;
     expect(rows.map((row) => [row.account_id, Buffer.from(row.text).toString()])).toEqual([['b', '3']]);
     expect((await items.snapshot(itemId))?.numbersDue).toBe(false);
+  });
+
+  it('are not kept of an Item whose removal was asked for, or that is removed at that moment', async () => {
+    const { items, itemCommands } = world.stores;
+    const [asked, removed] = [await linkedItem(world), await linkedItem(world)];
+    const save = (itemId: string) => items.saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
+    await itemCommands.requestRemoval(asked.itemId, { force: false });
+    await save(asked.itemId);
+    let saving: Promise<unknown> = Promise.resolve();
+    await world.sql.begin(async (tx) => {
+      await tx`UPDATE items SET removed_at = now() WHERE item_id = ${removed.itemId}`;
+      saving = save(removed.itemId);
+      await lockWaiters(world, 1);
+    });
+    await saving;
+    const ids = [asked.itemId, removed.itemId];
+    expect(await world.sql`SELECT 1 FROM account_numbers WHERE item_id = ANY(${ids}::text[])`).toHaveLength(
+      0,
+    );
   });
 
   it('stay as they were when one of the new ones cannot be stored', async () => {

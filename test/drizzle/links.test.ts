@@ -1,7 +1,17 @@
 import { identityOf } from '../../src/domain/accounts.js';
 import type { LinkOutcome } from '../../src/domain/ports.js';
 import type { World } from './world.js';
-import { account, admission, exchangedItem, linkedItem, newId, openWorld, sealed, webhook } from './world.js';
+import {
+  account,
+  admission,
+  exchangedItem,
+  linkedItem,
+  lockWaiters,
+  newId,
+  openWorld,
+  sealed,
+  webhook,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -68,6 +78,7 @@ describe('a link', () => {
     await links.storeExchanged(hash, { itemId: newId('item'), accessToken: sealed('access') });
     await links.abandonExchange(hash);
     expect(await links.beginExchange(hash)).toBeNull();
+    expect((await links.get(hash))?.state).toBe('exchanged');
   });
 
   it('stores its Item once, erases the public token, and refuses an Item when it has ended', async () => {
@@ -79,6 +90,9 @@ describe('a link', () => {
       FROM links l JOIN items i USING (item_id) WHERE l.token_hash = ${item.tokenHash}`;
     expect(row).toMatchObject({ token: null, state: 'exchanged' });
     expect(Buffer.from(row?.['access'] as Uint8Array).toString()).toBe(`access-${item.itemId}`);
+    await expect(
+      links.storeExchanged(item.tokenHash, { itemId: newId('item'), accessToken: sealed('x') }),
+    ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
 
     const lost = newId('hash');
     await links.receive(newLink(lost, newId('user')));
@@ -87,6 +101,23 @@ describe('a link', () => {
     await expect(
       links.storeExchanged(lost, { itemId: newId('item'), accessToken: sealed('x') }),
     ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+  });
+
+  it('that is reported as lost while its Item is being stored keeps no Item', async () => {
+    const { links } = world.stores;
+    const [hash, itemId] = [newId('hash'), newId('item')];
+    await links.receive(newLink(hash, newId('user')));
+    await links.beginExchange(hash);
+    let storing: Promise<unknown> = Promise.resolve();
+    await world.sql.begin(async (tx) => {
+      await tx`UPDATE links SET state = 'finished' WHERE token_hash = ${hash}`;
+      storing = expect(
+        links.storeExchanged(hash, { itemId, accessToken: sealed('x') }),
+      ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+      await lockWaiters(world, 1);
+    });
+    await storing;
+    expect(await world.sql`SELECT 1 FROM items WHERE item_id = ${itemId}`).toHaveLength(0);
   });
 
   it('keeps its first outcome and no secret', async () => {
@@ -130,8 +161,14 @@ describe('an Item that was not admitted', () => {
   it('can be discarded, with its token and its webhooks; an admitted one cannot', async () => {
     const item = await exchangedItem(world);
     const early = await world.stores.webhooks.store(webhook(item.itemId, 'DEFAULT_UPDATE'));
+    const look = () => world.sql`
+      SELECT removed_at, access_token_key_id AS key, access_token_data_key AS data, access_token_ciphertext AS cipher
+      FROM items WHERE item_id = ${item.itemId}`;
     await world.stores.links.discardItem(item.itemId);
+    const [discarded] = await look();
+    expect(discarded).toEqual({ removed_at: expect.any(Date), key: null, data: null, cipher: null });
     await world.stores.links.discardItem(item.itemId);
+    expect([...(await look())]).toEqual([discarded]);
     expect(await world.stores.items.credentials(item.itemId, { forRemoval: true })).toBeNull();
     expect((await world.stores.webhooks.get(early.webhookId))?.outcome).toEqual({
       state: 'ignored',
@@ -184,6 +221,15 @@ describe('admission', () => {
     expect(await links.findDuplicates(newId('user'), 'ins_1', [renamed], null)).toEqual([]);
     await world.sql`UPDATE items SET removed_at = now() WHERE item_id = ${first.itemId}`;
     expect(await found('ins_1', [renamed])).toEqual([]);
+  });
+
+  it('takes no Item for a duplicate whose removal was asked for', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const find = () =>
+      world.stores.links.findDuplicates(userId, 'ins_1', [identityOf(account('acc-1'))], null);
+    expect(await find()).toMatchObject([{ itemId }]);
+    await world.stores.itemCommands.requestRemoval(itemId, { force: false });
+    expect(await find()).toEqual([]);
   });
 
   it('lets one of two same Items through when both come at once', async () => {

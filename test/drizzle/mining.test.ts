@@ -6,6 +6,7 @@ import {
   durableCursor,
   farHorizon,
   linkedItem,
+  lockWaiters,
   openWorld,
   pageOf,
   runUpdate,
@@ -66,6 +67,14 @@ describe('what an apply refuses', () => {
     await stage('link', 0, '', 'a');
     await stage('link', 1, 'other', 'b');
     expect(await apply('link', 2, 'b')).toEqual({ kind: 'moved' });
+
+    // Numbers that do not follow each other, although the cursors do.
+    await stage('hole', 0, '', 'a');
+    await stage('hole', 2, 'a', 'b');
+    expect(await apply('hole', 2, 'b')).toEqual({ kind: 'moved' });
+
+    await stage('short', 0, '', 'a');
+    expect(await apply('short', 2, 'a')).toEqual({ kind: 'moved' });
 
     await stage('end', 0, '', 'a');
     expect(await apply('end', 1, 'other')).toEqual({ kind: 'moved' });
@@ -447,6 +456,51 @@ describe('pages of an update', () => {
     expect(next).toMatchObject({ kind: 'fetch', cursor: `end-${(answers[0]?.rows ?? 0) - 1}` });
   });
 
+  it('are dropped with their own update, and no other', async () => {
+    const item = await linkedItem(world);
+    const { mining } = world.stores;
+    const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
+    for (const update of ['u', 'other']) await mining.stagePage(item.itemId, update, 0, farHorizon, page);
+    await mining.discard(item.itemId, 'u');
+    expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
+    expect(await mining.beginPage(item.itemId, 'other', 1)).toMatchObject({ kind: 'fetch', cursor: 'a' });
+  });
+
+  it('that say the opposite of each other: the later one counts, although it changes nothing', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: [transaction('a')] }]);
+    const before = await storedTransactions(world, item.itemId);
+    const again = await runUpdate(world, item, [
+      { removed: [removedOf('a')] },
+      { added: [transaction('a')] },
+    ]);
+    expect(again).toMatchObject({ kind: 'applied', outcome: { changes: 0, pages: 2 } });
+    expect(await storedTransactions(world, item.itemId)).toEqual(before);
+  });
+
+  it('on their way are not kept when their Item is removed meanwhile', async () => {
+    const item = await linkedItem(world);
+    const { mining, items } = world.stores;
+    const odd = transaction('odd', { date: 'never' });
+    const page = pageOf(item, '', 'a', true, { added: [transaction('t1'), odd] });
+    let staging: Promise<unknown> = Promise.resolve();
+    let removal: Promise<unknown> = Promise.resolve();
+    // The attempt has passed its first look at the Item, and is held where it parks the odd row.
+    await world.sql.begin(async (park) => {
+      await park`LOCK TABLE parked_rows`;
+      staging = mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+      await lockWaiters(world, 1);
+      await world.sql.begin(async (erase) => {
+        // Holds the removal after it has marked the Item, before it commits.
+        await erase`LOCK TABLE staged_pages IN SHARE MODE`;
+        removal = items.finishRemoval(item.itemId);
+        await lockWaiters(world, 2);
+      });
+    });
+    await Promise.all([staging, removal]);
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
+  });
+
   it('of a late attempt do not make a finished Item look busy', async () => {
     const item = await linkedItem(world);
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
@@ -484,6 +538,40 @@ describe('webhooks and an update', () => {
       { state: 'pending', reason: null },
     ]);
     expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 1, removals: 0 });
+  });
+
+  it('keep the outcome that they have', async () => {
+    const item = await linkedItem(world);
+    const { webhooks, mining } = world.stores;
+    const ended = [
+      await webhooks.store(webhook(item.itemId, 'SYNC_UPDATES_AVAILABLE')),
+      await webhooks.store(webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a'] })),
+    ];
+    await world.stores.items.ignoreWebhooks(item.itemId, 'told');
+    await runUpdate(world, item, [{ added: [transaction('b')] }]);
+    await mining.settleRemovals(item.itemId, [], []);
+    for (const { webhookId } of ended) {
+      expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
+    }
+  });
+
+  it('that name removed transactions end with the update that removes the last of them', async () => {
+    const item = await linkedItem(world);
+    const { webhooks, mining } = world.stores;
+    await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
+    const named = { removed_transactions: ['a', 'b'] };
+    const { webhookId } = await webhooks.store(webhook(item.itemId, 'TRANSACTIONS_REMOVED', named));
+    await runUpdate(world, item, [{ removed: [removedOf('a'), removedOf('b')] }]);
+    expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'done', reason: null });
+    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 0 });
+  });
+
+  it('that name removed transactions mark nothing once the removal of the Item was asked for', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: [transaction('a')] }]);
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    expect(await world.stores.mining.settleRemovals(item.itemId, ['a'], ['a'])).toBe(0);
+    expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
 
   it('that name removed transactions wait until none of them is live', async () => {

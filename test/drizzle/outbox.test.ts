@@ -91,6 +91,20 @@ describe('the outbox of an Item', () => {
     expect(await isUnsent(item.itemId)).toBe(true);
   });
 
+  it('is unsent since the oldest change that waits', async () => {
+    const item = await linkedItem(world);
+    const since = async () => {
+      const [row] = await world.sql<[{ since: string | null }]>`
+        SELECT unsent_since::text AS since FROM items WHERE item_id = ${item.itemId}`;
+      return row.since;
+    };
+    await runUpdate(world, item, [{ added: [transaction('a')] }]);
+    const first = await since();
+    expect(first).not.toBeNull();
+    await runUpdate(world, item, [{ added: [transaction('b')] }]);
+    expect(await since()).toBe(first);
+  });
+
   it('is not unsent for ever when the streams finish at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
       const { itemId } = await itemWithRows(1);

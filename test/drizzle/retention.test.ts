@@ -83,7 +83,9 @@ describe('outbox rows', () => {
     });
     await cleanAll('outbox', 30);
     expect(await left(itemId)).toEqual([3]);
-    await world.sql`DELETE FROM alerts WHERE item_id = ${itemId}`;
+    // One of the other kind of record, although its numbers are about them, keeps none of these.
+    await world.sql`
+      UPDATE alerts SET detail = jsonb_set(detail, '{record}', '"account"') WHERE item_id = ${itemId}`;
     await cleanAll('outbox', 30);
     expect(await left(itemId)).toEqual([]);
   });

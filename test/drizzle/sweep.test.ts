@@ -59,6 +59,19 @@ describe('what is due', () => {
     expect((await due()).includes(item.itemId)).toBe(alsoWhenRemoved);
   });
 
+  it('is a remine that has not begun, of an Item that waits for no person', async () => {
+    const { itemId } = await quietItem();
+    await set(itemId, { remine_requested_at: ago(0.5) });
+    expect(await due()).not.toContain(itemId);
+    await set(itemId, { remine_requested_at: ago(2) });
+    expect(await due()).toContain(itemId);
+    for (const column of ['update_started_at', 'error_code']) {
+      await set(itemId, { [column]: column === 'error_code' ? 'ITEM_LOGIN_REQUIRED' : ago(1) });
+      expect(await due()).not.toContain(itemId);
+      await set(itemId, { [column]: null });
+    }
+  });
+
   it('is a webhook without an outcome, unless its Item waits for a person', async () => {
     const item = await quietItem();
     const { webhookId } = await world.stores.webhooks.store(webhook(item.itemId, 'DEFAULT_UPDATE'));

@@ -1,7 +1,16 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NewWebhook } from '../../src/domain/ports.js';
 import type { World } from './world.js';
-import { exchangedItem, linkedItem, newId, openWorld, runUpdate, transaction, webhook } from './world.js';
+import {
+  exchangedItem,
+  linkedItem,
+  lockWaiters,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -72,12 +81,7 @@ describe('the signal of a webhook', () => {
     await world.sql.begin(async (tx) => {
       await tx`SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) FOR UPDATE`;
       claims = Promise.all(ids.map(claim));
-      for (let waiting = 0; waiting < ids.length;) {
-        const [row] = await world.sql<[{ n: number }]>`
-          SELECT count(*)::int AS n FROM pg_locks
-          WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
-        waiting = row.n;
-      }
+      await lockWaiters(world, ids.length);
     });
     expect((await claims).filter((one) => one !== null)).toEqual([
       { webhookId: expect.any(String), itemId, userId, kind: 'update' },
@@ -116,6 +120,37 @@ describe('the signal of a webhook', () => {
     await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${settled}`;
     expect(await claim(settled)).toMatchObject({ webhookId: waiting });
     expect(await claim(settled)).toMatchObject({ webhookId: waiting });
+  });
+
+  it('is not claimed by one of another kind', async () => {
+    const { itemId } = await linkedItem(world);
+    await stored(itemId, 'HISTORICAL_UPDATE');
+    const settled = await stored(itemId);
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${settled}`;
+    expect(await claim(settled)).toBeNull();
+  });
+});
+
+describe('a replay', () => {
+  const replay = (id: string) => world.stores.webhooks.replay(id);
+
+  it('is refused for what was rejected, and for what is not there', async () => {
+    const { webhookId } = await world.stores.webhooks.store(rejected('{}'));
+    expect(await replay(webhookId)).toBe('rejected');
+    expect(await replay(randomUUID())).toBe('not_found');
+    expect(await replay('none')).toBe('not_found');
+  });
+
+  it('of named removals is refused once they were acted on: the ids may live again', async () => {
+    const { itemId } = await linkedItem(world);
+    const [removals, update] = [
+      await stored(itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['t1'] }),
+      await stored(itemId),
+    ];
+    expect(await replay(removals)).toMatchObject({ itemId, kind: 'removals' });
+    await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ANY(${[removals, update]}::uuid[])`;
+    expect(await replay(removals)).toBe('acted_on');
+    expect(await replay(update)).toEqual({ webhookId: expect.any(String), itemId, kind: 'update' });
   });
 });
 

@@ -33,6 +33,16 @@ export async function openWorld(): Promise<World> {
   };
 }
 
+/** Resolves once `n` locks are waited for in the world's database: those who wait have read what they read before it. */
+export async function lockWaiters({ sql }: World, n: number): Promise<void> {
+  for (let waiting = 0; waiting < n;) {
+    const [row] = await sql<[{ n: number }]>`
+      SELECT count(*)::int AS n FROM pg_locks
+      WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
+    waiting = row.n;
+  }
+}
+
 export const newId = (prefix: string): string => `${prefix}-${randomUUID().slice(0, 13)}`;
 
 export const sealed = (text: string): Sealed => ({

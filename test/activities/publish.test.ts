@@ -1,0 +1,108 @@
+import { publishActivities } from '../../activities/publish.js';
+import type { Form, OutboxRow, StreamName } from '../../src/domain/events.js';
+import { Failure } from '../../src/domain/failures.js';
+import type { OutboxStore } from '../../src/domain/ports.js';
+
+/** Kinesis's bound of a record, its partition key included. */
+const recordBytes = 1_048_576;
+
+const rowOf = (sequence: number, note: string): OutboxRow => ({
+  id: `id-${sequence}`,
+  item_id: 'ItemA',
+  user_id: 'user-1',
+  record: 'transaction',
+  removed: false,
+  subject: `t${sequence}`,
+  sequence,
+  time: '2026-11-21T07:00:00.000Z',
+  raw: JSON.stringify({ note }),
+  refined: JSON.stringify({ note }),
+});
+
+/** Publishes these transactions of one Item, over an outbox in memory. */
+function publishing(
+  rows: OutboxRow[],
+  put: (stream: StreamName, data: Uint8Array) => Promise<void> = async () => undefined,
+) {
+  const sent: Record<Form, number> = { raw: 0, refined: 0 };
+  const told: { stream: StreamName; bytes: number; sequences: number[] }[] = [];
+  const alerts: { key: string; detail: unknown }[] = [];
+  const outbox: OutboxStore = {
+    async unsent(_itemId, record, limit, after = 0) {
+      const from = Math.max(Math.min(sent.raw, sent.refined), after);
+      const found = record === 'transaction' ? rows.filter((row) => row.sequence > from) : [];
+      return { sent: { ...sent }, rows: found.slice(0, limit), more: found.length > limit };
+    },
+    async markSent(_itemId, _record, form, from, to) {
+      if (sent[form] !== from) return false;
+      sent[form] = to;
+      return true;
+    },
+  };
+  const activities = publishActivities({
+    outbox,
+    streams: {
+      async put(stream, _key, data) {
+        await put(stream, data);
+        const events = JSON.parse(Buffer.from(data).toString()) as { sequence: number }[];
+        told.push({ stream, bytes: data.byteLength, sequences: events.map((event) => event.sequence) });
+      },
+    },
+    alerts: { raise: async ({ key, detail }) => void alerts.push({ key, detail }) },
+    crashPoint: () => undefined,
+  });
+  const toldTo = (stream: StreamName) => told.filter((one) => one.stream === stream);
+  return { publish: () => activities.publish({ itemId: 'ItemA' }), sent, told, toldTo, alerts, outbox };
+}
+
+describe('what is published of an Item', () => {
+  it('fits its records by bytes, in order, each once', async () => {
+    // Two bytes a letter: two of these fit by letters, and not by bytes.
+    const rows = [1, 2, 3, 4].map((n) => rowOf(n, 'ä'.repeat(300_000)));
+    const { publish, told, toldTo, sent } = publishing([...rows, rowOf(5, 'small')]);
+    expect(await publish()).toEqual({ done: true });
+    for (const { bytes } of told) expect(bytes).toBeLessThan(recordBytes);
+    for (const stream of ['raw-transactions', 'refined-transactions'] as const) {
+      expect(toldTo(stream).map(({ sequences }) => sequences)).toEqual([[1], [2], [3], [4, 5]]);
+    }
+    expect(sent).toEqual({ raw: 5, refined: 5 });
+  });
+
+  it('passes over a record that is refused, and says which rows were in it', async () => {
+    const rows = [1, 2, 3].map((n) => rowOf(n, 'x'.repeat(600_000)));
+    const { publish, toldTo, alerts } = publishing(rows, async (stream, data) => {
+      const second = Buffer.from(data).includes('"sequence":2');
+      if (stream === 'raw-transactions' && second) throw new Failure('RECORD_REFUSED', 'never');
+    });
+    expect(await publish()).toEqual({ done: true });
+    expect(toldTo('raw-transactions').map(({ sequences }) => sequences)).toEqual([[1], [3]]);
+    expect(alerts).toEqual([
+      {
+        key: 'ItemA/transaction/raw/2',
+        detail: { record: 'transaction', form: 'raw', after: 1, last: 2 },
+      },
+    ]);
+  });
+
+  it('ends where another publisher is met, and is asked for again', async () => {
+    const rows = [1, 2, 3].map((n) => rowOf(n, 'x'.repeat(600_000)));
+    const { publish, toldTo, sent, outbox } = publishing(rows);
+    const usual = { ...outbox };
+    outbox.markSent = async (itemId, record, form, from, to) => {
+      if (form === 'raw') sent.raw = 3;
+      return usual.markSent(itemId, record, form, from, to);
+    };
+    expect(await publish()).toEqual({ done: false });
+    expect(toldTo('raw-transactions')).toHaveLength(1);
+    expect(toldTo('refined-transactions')).toHaveLength(3);
+  });
+
+  it('goes to the one stream although the other does not answer, before the failure is told', async () => {
+    const { publish, toldTo, sent } = publishing([rowOf(1, 'x')], async (stream) => {
+      if (stream === 'raw-transactions') throw new Failure('UPSTREAM_DOWN', 'down');
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    });
+    await expect(publish()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect([toldTo('refined-transactions').length, sent]).toEqual([1, { raw: 0, refined: 1 }]);
+  });
+});

@@ -1,0 +1,106 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { ItemSignal } from '../../src/domain/ports.js';
+import { createWorld, down } from './world.js';
+
+const world = createWorld();
+const { app, keys, deps } = world;
+afterAll(() => app.close());
+
+const told: ItemSignal[] = [];
+const removals: boolean[] = [];
+const usual = { ...deps.commands };
+beforeEach(() => {
+  told.length = 0;
+  removals.length = 0;
+  Object.assign(deps.commands, usual);
+  deps.commands.requestRemoval = async (_itemId, { force }) => {
+    removals.push(force);
+    return 'requested';
+  };
+  deps.gateway.signalItem = async (_itemId, _userId, signal) => void told.push(signal);
+});
+
+const ask = (method: 'DELETE' | 'PATCH' | 'POST', url: string, headers = keys.all, payload?: object) =>
+  app.inject({ method, url: `/v1/items/${url}`, headers, ...(payload === undefined ? {} : { payload }) });
+const answerOf = (answer: Awaited<ReturnType<typeof ask>>) => [
+  answer.statusCode,
+  answer.body === '' ? '' : (answer.json().code ?? 'ok'),
+];
+
+describe('a removal', () => {
+  it('is not forced by a key without admin, and nothing is asked for', async () => {
+    expect(answerOf(await ask('DELETE', 'item-1?force=true', keys.write))).toEqual([
+      403,
+      'insufficient_scope',
+    ]);
+    expect([removals, told]).toEqual([[], []]);
+    expect(answerOf(await ask('DELETE', 'item-1?force=true', keys.admin))).toEqual([204, '']);
+    expect(answerOf(await ask('DELETE', 'item-1', keys.write))).toEqual([204, '']);
+    expect(removals).toEqual([true, false]);
+  });
+
+  it('is told to the workflow once it is recorded, and when it was so already not again', async () => {
+    expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
+    expect(told).toEqual([{ kind: 'removalRequested' }]);
+    deps.commands.requestRemoval = async () => 'already';
+    expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
+    deps.commands.requestRemoval = async () => 'active_float';
+    expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([409, 'active_float']);
+    expect(told).toHaveLength(1);
+  });
+
+  it('stands although Temporal is down: the sweep tells it later', async () => {
+    deps.gateway.signalItem = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
+  });
+});
+
+describe('a main account', () => {
+  const choose = (account: string) => ask('PATCH', 'item-1', keys.write, { main_account_id: account });
+
+  it('that is chosen is told to the workflow, which publishes it; one that is refused is not', async () => {
+    expect(answerOf(await choose('account-9'))).toEqual([422, 'unknown_account']);
+    deps.commands.setMainAccount = async () => 'item_removed';
+    expect(answerOf(await choose('account-1'))).toEqual([409, 'item_removed']);
+    expect(told).toEqual([]);
+    Object.assign(deps.commands, usual);
+    expect(answerOf(await choose('account-1'))).toEqual([200, 'ok']);
+    expect(told).toEqual([{ kind: 'foundDue' }]);
+  });
+});
+
+describe('a remine', () => {
+  it('is told with its number, and refused for a removed item', async () => {
+    deps.commands.requestRemine = async () => ({ number: 3 });
+    const asked = await ask('POST', 'item-1/remine');
+    expect([asked.statusCode, asked.json()]).toEqual([202, { workflow_id: 'item/item-1/remine/3' }]);
+    expect(told).toEqual([{ kind: 'remineRequested', number: 3 }]);
+    deps.commands.requestRemine = async () => 'item_removed';
+    expect(answerOf(await ask('POST', 'item-1/remine'))).toEqual([409, 'item_removed']);
+    expect(told).toHaveLength(1);
+  });
+});
+
+describe('a user who has been through update mode', () => {
+  const relinked = () => ask('POST', 'item-1/relinked');
+
+  it('is told to the workflow, whatever Plaid says and whatever fails', async () => {
+    const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    const view = await deps.plaid.getItem('token');
+    const marked: string[] = [];
+    deps.items.markHealthy = async () => void marked.push('healthy');
+    deps.items.markBroken = async (_itemId, error) => void marked.push(error.error_code);
+    deps.plaid.getItem = async () => ({ ...view, error: null });
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    deps.plaid.getItem = async () => ({ ...view, error: loginRequired });
+    expect(answerOf(await relinked())).toEqual([409, 'login_required']);
+    expect(marked).toEqual(['healthy', 'ITEM_LOGIN_REQUIRED']);
+    deps.plaid.getItem = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'Plaid is down'));
+    expect(answerOf(await relinked())).toEqual([502, 'plaid_unreachable']);
+    // A database that is down is no fault of Plaid's.
+    deps.plaid.getItem = async () => ({ ...view, error: null });
+    deps.items.markHealthy = down;
+    expect(answerOf(await relinked())).toEqual([503, 'unavailable']);
+    expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
+  });
+});

@@ -1,0 +1,34 @@
+import { itemFactOf } from '../../src/domain/itemFacts.js';
+
+const factOf = (webhook_type: string, webhook_code: string, more: Record<string, unknown> = {}) =>
+  itemFactOf(JSON.stringify({ webhook_type, webhook_code, item_id: 'ItemA', ...more }));
+
+describe('what a webhook says of its Item', () => {
+  it('is whose numbers must not be used any more, new or updated', () => {
+    const fact = factOf('AUTH', 'DEFAULT_UPDATE', {
+      account_ids_with_new_auth: ['new', '', 7],
+      account_ids_with_updated_auth: { updated: ['ACCOUNT_NUMBER'], other: ['ROUTING_NUMBER'] },
+    });
+    expect(fact).toEqual({ kind: 'numbersChanged', accountIds: ['new', 'updated', 'other'] });
+    expect(factOf('AUTH', 'DEFAULT_UPDATE')).toEqual({ kind: 'numbersChanged', accountIds: [] });
+  });
+
+  it('is when it needs its user, each code by its own field', () => {
+    const at = '2027-01-02T03:04:05.000Z';
+    const [expiration, disconnect] = [{ consent_expiration_time: at }, { disconnect_time: at }];
+    expect(factOf('ITEM', 'PENDING_EXPIRATION', expiration)).toEqual({ kind: 'consentExpires', at });
+    expect(factOf('ITEM', 'PENDING_DISCONNECT', disconnect)).toEqual({ kind: 'consentExpires', at });
+    expect(factOf('ITEM', 'PENDING_EXPIRATION', disconnect)).toBeNull();
+    expect(factOf('ITEM', 'PENDING_DISCONNECT', { disconnect_time: 'soon' })).toBeNull();
+  });
+
+  it('is nothing when it lacks what its code promises, or is no such webhook', () => {
+    expect(factOf('ITEM', 'USER_ACCOUNT_REVOKED', { account_id: 'a' })).toEqual({
+      kind: 'accountRevoked',
+      accountId: 'a',
+    });
+    expect(factOf('ITEM', 'USER_ACCOUNT_REVOKED')).toBeNull();
+    expect(factOf('ITEM', 'A_CODE_OF_TOMORROW')).toBeNull();
+    for (const body of ['', '[]', 'null', '"ITEM/ERROR"']) expect(itemFactOf(body)).toBeNull();
+  });
+});

@@ -1,0 +1,52 @@
+import type { MiningRun } from '../../src/domain/mining.js';
+import {
+  afterPage,
+  afterPageFailure,
+  furtherHistory,
+  historyOf,
+  startRun,
+  updateIdOf,
+} from '../../src/domain/mining.js';
+import { defaultPolicy } from '../../src/domain/policy.js';
+
+const t0 = Date.UTC(2026, 0, 1);
+const runAfter = (run: MiningRun, kind: 'staged' | 'moved'): MiningRun => {
+  const result = kind === 'staged' ? { kind, rows: 500, calls: 1 } : { kind, calls: 1 };
+  const after = afterPage(run, result, defaultPolicy, t0);
+  if (!('run' in after)) throw new Error('the run has ended');
+  return after.run;
+};
+
+describe('a run', () => {
+  it('has another id for each restart, so that no late page is taken for one of its own', () => {
+    const ids: string[] = [];
+    let run = startRun('u');
+    for (let n = 0; n < 4; n += 1) {
+      ids.push(updateIdOf(run));
+      run = runAfter(run, 'moved');
+    }
+    expect(new Set(ids).size).toBe(4);
+    expect(ids[0]).toBe('u');
+  });
+
+  it('forgets its failures with the page that comes at last', () => {
+    const failed = afterPageFailure(afterPageFailure(startRun('u'), defaultPolicy, t0), defaultPolicy, t0);
+    expect([failed.failures, failed.notBefore]).toEqual([2, t0 + 2 * defaultPolicy.retryFirst]);
+    expect(runAfter(failed, 'staged')).toMatchObject({ page: 1, rows: 500, failures: 0, notBefore: 0 });
+  });
+});
+
+describe('the history of an Item', () => {
+  it('goes forward only, and a status that is not known changes nothing', () => {
+    const statuses = [
+      'NOT_READY',
+      'INITIAL_UPDATE_COMPLETE',
+      'HISTORICAL_UPDATE_COMPLETE',
+      'ONE_OF_TOMORROW',
+    ];
+    expect(statuses.map(historyOf)).toEqual(['none', 'initial', 'complete', null]);
+    expect(furtherHistory('initial', 'complete')).toBe('complete');
+    expect(furtherHistory('complete', 'initial')).toBe('complete');
+    expect(furtherHistory('initial', null)).toBe('initial');
+  });
+});
