@@ -17,33 +17,27 @@ type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']
 export function linkRoutes(app: Api, context: RouteContext): void {
   const { plaid, secrets, links, reads, gateway, limits } = context;
 
-  async function createLinkToken(userId: string, item: UpdatedItem | null) {
-    const update =
-      item === null
-        ? {}
-        : {
-            accessToken: await secrets.open(item.accessToken, secretContext.accessToken(item.itemId)),
-            // Only then: who merely logs in again should not be able to take accounts away by the way.
-            accountSelection: item.newAccounts,
-          };
-    return within(
-      plaid.createLinkToken({ userId, ...update }),
-      limits.plaidMs,
-      () => new Problem('plaid_timeout'),
-    );
+  /** What opens update mode for the item; nothing for a new one. */
+  async function updateModeOf(item: UpdatedItem | null) {
+    if (item === null) return {};
+    return {
+      accessToken: await secrets.open(item.accessToken, secretContext.accessToken(item.itemId)),
+      // Only then: who merely logs in again should not be able to take accounts away by the way.
+      accountSelection: item.newAccounts,
+    };
   }
 
   /** The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. */
   async function tokenFor(userId: string, item: UpdatedItem | null) {
+    const update = await updateModeOf(item);
     try {
-      return { token: await createLinkToken(userId, item), item };
+      const asked = plaid.createLinkToken({ userId, ...update });
+      return { token: await within(asked, limits.plaidMs, () => new Problem('plaid_timeout')), item };
     } catch (error) {
       const gone =
         error instanceof Failure && (error.type === 'ITEM_GONE' || error.type === 'PERMISSION_REVOKED');
       if (item !== null && gone) return tokenFor(userId, null);
-      // SECRET_UNREADABLE is ours, everything else in a Failure is Plaid's word.
-      if (error instanceof Failure && error.type !== 'SECRET_UNREADABLE') throw problemOfPlaid(error);
-      throw error;
+      throw error instanceof Failure ? problemOfPlaid(error) : error;
     }
   }
 

@@ -58,6 +58,7 @@ export interface World {
     check: (userId: string) => Promise<ItemCheck[] | null>;
     status: () => Promise<ItemStatus | null>;
     reads: () => Promise<void>;
+    keys: () => Promise<void>;
     linkToken: (accessToken: string | undefined) => Promise<void>;
     live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
@@ -174,6 +175,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     check: async () => [],
     status: async () => null,
     reads: async () => undefined,
+    keys: async () => undefined,
     linkToken: async () => undefined,
     live: async () => undefined,
     page: () => undefined,
@@ -318,6 +320,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         ciphertext: encode(plaintext),
       }),
       async open(sealed, context) {
+        await behave.keys();
         if (new TextDecoder().decode(sealed.dataKey) !== context) {
           throw new Failure('SECRET_UNREADABLE', 'another row');
         }
