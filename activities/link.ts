@@ -108,6 +108,8 @@ export function linkActivities(deps: ActivityDeps) {
      */
     async exchangePublicToken(input: { tokenHash: string }): Promise<ExchangeResult> {
       const { tokenHash } = input;
+      // Who cannot seal the access token must not ask for it.
+      await secrets.seal('', secretContext.accessToken('probe'));
       const begun = await links.beginExchange(tokenHash);
       if (begun === null) return { kind: 'settled' };
       const publicToken = await secrets

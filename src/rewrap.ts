@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util';
 import { createStores } from '../drizzle/index.js';
 import { openDatabase } from './clients/postgres.js';
 import { ConfigError, loadConfig } from './config.js';
@@ -6,6 +7,8 @@ import { rewrapAll } from './rewrapAll.js';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
+const { values: given } = parseArgs({ options: { all: { type: 'boolean', default: false } } });
+
 /** After a rotation: brings every data key under today's key, and says which keys may go. Run it again whenever it was ended. */
 async function main(): Promise<boolean> {
   const config = loadConfig('rewrap');
@@ -13,12 +16,12 @@ async function main(): Promise<boolean> {
   const sql = openDatabase(config.DATABASE_URL, { max: 8 });
   try {
     const { sealedRows } = createStores(sql);
-    const { keyId, rewrapped, unreadable } = await rewrapAll(provider, sealedRows);
+    const { keyId, rewrapped, failed } = await rewrapAll(provider, sealedRows, { all: given.all });
     for (const [kind, count] of Object.entries(rewrapped)) say(`${kind}: ${count} re-wrapped`);
-    for (const row of unreadable) {
+    for (const { row, failure } of failed) {
       // An answer's id holds what a client wrote into a path.
       const where = row.kind === 'answers' ? '' : ` ${row.id.join(' / ')}`;
-      say(`does not open: ${row.kind}${where} (key ${row.keyId})`);
+      say(`left as it is: ${row.kind}${where} (key ${row.sealed.keyId}): ${failure.message}`);
     }
     const others = [...(await sealedRows.keysInUse())].filter(([key]) => key !== keyId);
     for (const [key, count] of others) {
@@ -27,7 +30,7 @@ async function main(): Promise<boolean> {
       );
     }
     if (others.length === 0) say(`every secret is under ${keyId}: the other keys may go`);
-    return others.length === 0;
+    return others.length === 0 && failed.length === 0;
   } finally {
     await sql.end({ timeout: 5 });
   }
@@ -38,6 +41,6 @@ try {
 } catch (error) {
   const ours = error instanceof ConfigError || (error instanceof Error && error.name === 'Failure');
   process.stderr.write(`rewrap: ${ours ? (error as Error).message : (error as Error).name}\n`);
-  process.stderr.write('Nothing is lost: run it again, it goes on where it was.\n');
+  process.stderr.write('Nothing is lost: run it again, it goes on with what is left.\n');
   process.exitCode = 1;
 }

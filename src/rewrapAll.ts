@@ -3,19 +3,27 @@ import { rewrap } from './clients/secrets.js';
 import { Failure } from './domain/failures.js';
 import { sealedKinds } from './domain/ids.js';
 import type { SealedKind } from './domain/ids.js';
-import type { KeyProvider, SealedRow, SealedRowStore } from './domain/ports.js';
+import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from './domain/ports.js';
 
 export interface Rewrapped {
   /** The key that wraps now. */
   keyId: string;
   rewrapped: Record<SealedKind, number>;
-  /** Secrets that do not open: with a key that is missing, or with bytes that are not what was written. */
-  unreadable: { kind: SealedKind; id: string[]; keyId: string }[];
+  /** Secrets that were left as they are: with a key that is missing or refuses, or with bytes that are not what was written. */
+  failed: { row: SealedRow; failure: Failure }[];
 }
 
-const pageRows = 500;
+export interface RewrapOptions {
+  /** Also what today's key wraps: gathers secrets under few intermediate keys of AWS KMS. */
+  all?: boolean;
+  /** Default 500. */
+  pageRows?: number;
+}
+
 /** So many at once: a provider may be a service. */
 const lanes = 8;
+/** After so many refusals in a row a key is asked no more: each may take a time-out. */
+const givesUpAfter = 20;
 
 async function currentKeyOf(provider: KeyProvider): Promise<string> {
   const probe = randomBytes(32);
@@ -24,31 +32,47 @@ async function currentKeyOf(provider: KeyProvider): Promise<string> {
 
 /**
  * Wraps every data key with today's key; the secrets themselves are not opened. Each row by itself and compared before it is
- * replaced, so it may run beside everything else, be ended at any moment and begun again. Rejects when the database or the
- * provider fails.
+ * replaced, so it may run beside everything else, be ended at any moment and begun again. A key that refuses costs only its own
+ * rows. Rejects when the database fails, or the provider gives no key to wrap with.
  */
-export async function rewrapAll(provider: KeyProvider, rows: SealedRowStore): Promise<Rewrapped> {
+export async function rewrapAll(
+  provider: KeyProvider,
+  rows: SealedRowStore,
+  { all = false, pageRows = 500 }: RewrapOptions = {},
+): Promise<Rewrapped> {
   const keyId = await currentKeyOf(provider);
   const result: Rewrapped = {
     keyId,
     rewrapped: { 'access tokens': 0, 'public tokens': 0, 'account numbers': 0, answers: 0 },
-    unreadable: [],
+    failed: [],
   };
+  /** Refusals in a row, by the key that refused. */
+  const refusals = new Map<string, number>();
 
-  async function one(row: SealedRow): Promise<void> {
+  async function wrappedAnew(row: SealedRow): Promise<Sealed | null> {
+    const { keyId: from } = row.sealed;
+    if ((refusals.get(from) ?? 0) >= givesUpAfter) return null;
     try {
       const sealed = await rewrap(provider, row.sealed, row.context);
-      if (await rows.replace(row, sealed)) result.rewrapped[row.kind] += 1;
-    } catch (error) {
-      if (!(error instanceof Failure) || error.type !== 'SECRET_UNREADABLE') throw error;
-      result.unreadable.push({ kind: row.kind, id: row.id, keyId: row.sealed.keyId });
+      refusals.delete(from);
+      return sealed;
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      result.failed.push({ row, failure });
+      if (failure.type !== 'SECRET_UNREADABLE') refusals.set(from, (refusals.get(from) ?? 0) + 1);
+      return null;
     }
+  }
+
+  async function one(row: SealedRow): Promise<void> {
+    const sealed = await wrappedAnew(row);
+    if (sealed !== null && (await rows.replace(row, sealed))) result.rewrapped[row.kind] += 1;
   }
 
   for (const kind of sealedKinds) {
     let after: string[] | null = null;
     for (;;) {
-      const page: SealedRow[] = await rows.page(kind, keyId, pageRows, after);
+      const page: SealedRow[] = await rows.page(kind, all ? null : keyId, pageRows, after);
       const left = page.values();
       await Promise.all(
         Array.from({ length: lanes }, async () => {

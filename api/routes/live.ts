@@ -1,9 +1,9 @@
 import { Failure } from '../../src/domain/failures.js';
-import type { FailureType } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
 import type { ItemView } from '../../src/domain/ports.js';
 import type { Api, RouteContext } from '../deps.js';
-import { loggedError, Problem, problemOfPlaid } from '../errors.js';
+import { Problem, problemOfPlaid } from '../errors.js';
+import { createItemLooks } from '../itemLooks.js';
 import { operation } from '../operation.js';
 import type { ProblemCode } from '../problems.js';
 import {
@@ -30,8 +30,6 @@ const problems: readonly ProblemCode[] = [
 
 const dayMs = 86_400_000;
 const longestHistoryDays = 730;
-/** Failures after which an Item is not what we take it for. */
-const endsMining: ReadonlySet<FailureType> = new Set(['LOGIN_REQUIRED', 'PERMISSION_REVOKED', 'ITEM_GONE']);
 
 const dateOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
@@ -50,7 +48,8 @@ function rangeOf(given: { from?: string | undefined; to?: string | undefined }, 
 
 /** Straight from Plaid, for one item; nothing is stored. */
 export function liveRoutes(app: Api, context: RouteContext): void {
-  const { live, items, reads, secrets, liveReads, gateway, limits, now = Date.now } = context;
+  const { live, items, reads, secrets, liveReads, limits, now = Date.now } = context;
+  const looks = createItemLooks(context, limits, now);
 
   async function itemOf(itemId: string): Promise<ItemView> {
     const item = await reads.item(itemId);
@@ -65,23 +64,13 @@ export function liveRoutes(app: Api, context: RouteContext): void {
     return secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
   }
 
-  /**
-   * Plaid has told us what no webhook has (yet): an update meets the same and begins the episode. Not waited for, and losing
-   * it is harmless: the Item's next update finds out as well.
-   */
-  function lookAt({ item_id, user_id }: ItemView): void {
-    gateway
-      .signalItem(item_id, user_id, { kind: 'webhookReceived', webhook: 'update' }, limits.signalMs)
-      .catch((error: unknown) => app.log.warn({ item_id, ...loggedError(error) }, 'left to the next update'));
-  }
-
   async function read<T>(itemId: string, call: (accessToken: string) => Promise<T>): Promise<T> {
     const item = await itemOf(itemId);
     const token = await tokenOf(itemId);
     return liveReads.run(() =>
       call(token).catch((error: unknown) => {
         if (!(error instanceof Failure)) throw error;
-        if (item.status === 'ACTIVE' && endsMining.has(error.type)) lookAt(item);
+        looks.after(error, item, token);
         throw problemOfPlaid(error);
       }),
     );

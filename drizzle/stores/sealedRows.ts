@@ -1,7 +1,6 @@
 import { secretContext } from '../../src/domain/ids.js';
 import type { SealedKind } from '../../src/domain/ids.js';
-import type { SealedRow, SealedRowStore } from '../../src/domain/ports.js';
-import { sealedOf } from '../rows.js';
+import type { SealedRowStore } from '../../src/domain/ports.js';
 import type { Fragment, Sql } from '../rows.js';
 
 /** Where secrets of a kind are: the columns are `<column>_key_id`, `<column>_data_key`, `<column>_ciphertext`. */
@@ -46,22 +45,26 @@ export function sealedRowStore(sql: Sql): SealedRowStore {
     values.map((value, n) => (n === 0 ? sql`${value}` : sql`, ${value}`));
 
   return {
-    async page(kind, currentKeyId, limit, after) {
+    async page(kind, exceptKeyId, limit, after) {
       const { table, id, column, context } = places[kind];
       const keyId = sql(`${column}_key_id`);
+      const dataKey = sql(`${column}_data_key`);
+      const ciphertext = sql(`${column}_ciphertext`);
       const rows = await sql<
         { id: string[]; key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]
       >`
-        SELECT ARRAY[${sql(id)}]::text[] AS id, ${keyId} AS key_id, ${sql(`${column}_data_key`)} AS data_key,
-          ${sql(`${column}_ciphertext`)} AS ciphertext
+        SELECT ARRAY[${sql(id)}]::text[] AS id, ${keyId} AS key_id, ${dataKey} AS data_key, ${ciphertext} AS ciphertext
         FROM ${sql(table)}
-        WHERE ${keyId} IS NOT NULL AND ${keyId} <> ${currentKeyId}
+        WHERE ${keyId} IS NOT NULL AND ${dataKey} IS NOT NULL AND ${ciphertext} IS NOT NULL
+          ${exceptKeyId === null ? sql`` : sql`AND ${keyId} <> ${exceptKeyId}`}
           ${after === null ? sql`` : sql`AND (${sql(id)}) > (${list(after)})`}
         ORDER BY ${sql(id)} LIMIT ${limit}`;
-      return rows.flatMap((row): SealedRow[] => {
-        const sealed = sealedOf(row.key_id, row.data_key, row.ciphertext);
-        return sealed === null ? [] : [{ kind, id: row.id, context: context(row.id), sealed }];
-      });
+      return rows.map(({ id: key, key_id, data_key, ciphertext: bytes }) => ({
+        kind,
+        id: key,
+        context: context(key),
+        sealed: { keyId: key_id, dataKey: data_key, ciphertext: bytes },
+      }));
     },
 
     async replace({ kind, id, sealed: before }, after) {

@@ -97,7 +97,7 @@ export function webhookStore(sql: Sql): WebhookStore {
             AND NOT EXISTS (
               SELECT FROM webhooks other
               WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
-                AND other.webhook_id <> w.webhook_id
+                AND other.webhook_id <> ${webhookId}
                 AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
           RETURNING w.webhook_id AS "webhookId", w.item_id AS "itemId", i.user_id AS "userId", w.kind`;
         return claimed ?? null;
@@ -113,8 +113,21 @@ export function webhookStore(sql: Sql): WebhookStore {
         SELECT ${columns} FROM webhooks
         WHERE true
           ${filter.item_id === undefined ? sql`` : sql`AND item_id = ${filter.item_id}`}
-          ${filter.verdict === undefined ? sql`` : sql`AND verdict = ${filter.verdict}`}
-          ${filter.outcome === undefined ? sql`` : sql`AND outcome = ${filter.outcome}`}
+          ${
+            // Two of them spelled out: the partial indexes are for them, and no plan for any value uses those.
+            filter.verdict === undefined
+              ? sql``
+              : filter.verdict === 'rejected'
+                ? sql`AND verdict = 'rejected'`
+                : sql`AND verdict = ${filter.verdict}`
+          }
+          ${
+            filter.outcome === undefined
+              ? sql``
+              : filter.outcome === 'pending'
+                ? sql`AND outcome = 'pending'`
+                : sql`AND outcome = ${filter.outcome}`
+          }
           ${
             after === null
               ? sql``

@@ -19,6 +19,9 @@ export const unreadable = (): Failure =>
     'a stored secret does not open: another row, changed bytes or a missing key',
   );
 
+/** What binds a wrapped data key. Ids hold no NUL, so that context and id cannot be cut elsewhere and read as another pair. */
+export const wrapAad = (context: string, keyId: string): string => `${context}\u0000${keyId}`;
+
 /** `aad` is authenticated with the text and has to be given again to open it. */
 export function encrypt(key: Uint8Array, plaintext: Uint8Array, aad: string): Uint8Array {
   const nonce = randomBytes(nonceBytes);

@@ -1,6 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import type { KeyProvider } from '../domain/ports.js';
-import { decrypt, encrypt, keyBytes, unreadable } from './aesMessage.js';
+import { decrypt, encrypt, keyBytes, unreadable, wrapAad } from './aesMessage.js';
 
 /** A wrapping key of the local keyring: 32 bytes. */
 export interface NamedKey {
@@ -15,17 +15,15 @@ export function createKeyring(keys: readonly NamedKey[]): KeyProvider {
     throw new Failure('MISCONFIGURED', 'a keyring needs at least one key, each of 32 bytes');
   }
   const byId = new Map(keys.map(({ id, key }) => [id, Uint8Array.from(key)]));
-  // Ids hold no NUL, so that context and id cannot be cut elsewhere and read as another pair.
-  const aad = (context: string, id: string): string => `${context}\u0000${id}`;
   return {
     async wrap(dataKey, context) {
-      const wrapped = encrypt(byId.get(current.id) as Uint8Array, dataKey, aad(context, current.id));
+      const wrapped = encrypt(byId.get(current.id) as Uint8Array, dataKey, wrapAad(context, current.id));
       return { keyId: current.id, wrapped };
     },
     async unwrap(keyId, wrapped, context) {
       const key = byId.get(keyId);
       if (key === undefined) throw unreadable();
-      return decrypt(key, wrapped, aad(context, keyId));
+      return decrypt(key, wrapped, wrapAad(context, keyId));
     },
   };
 }

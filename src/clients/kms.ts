@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { Failure } from '../domain/failures.js';
 import type { KeyProvider } from '../domain/ports.js';
-import { decrypt, encrypt, unreadable } from './aesMessage.js';
+import { decrypt, encrypt, unreadable, wrapAad } from './aesMessage.js';
 
 export interface KmsOptions {
   /** Id, ARN or alias of a symmetric key. What is stored is the ARN, as KMS answers. */
@@ -21,7 +22,6 @@ export interface KmsOptions {
 export interface Kms extends KeyProvider {
   /** Rejects unless KMS gives us a key now. */
   check(): Promise<void>;
-  close(): void;
 }
 
 /** A key of ours that KMS has wrapped: it wraps data keys in this process, so that KMS is not asked for each secret. */
@@ -39,22 +39,30 @@ const renewAfterMs = 3_600_000;
 const longestMs = 24 * 3_600_000;
 /** KMS is asked for a new one so often at most, while it does not answer. */
 const retryAfterMs = 10_000;
-const remembered = 1_000;
+/** Of opened keys: a sealing process makes one an hour, and any of them may wrap what is opened next. */
+const remembered = 50_000;
 /** Proven to KMS with each call, and readable in its log: it names no row. */
 const encryptionContext = { application: 'sluice' };
 
 const notOurs: ReadonlySet<string> = new Set(['InvalidCiphertextException', 'IncorrectKeyException']);
+/** The key was taken from us: what we remember of it goes as well. */
+const takenAway: ReadonlySet<string> = new Set([
+  'AccessDeniedException',
+  'DisabledException',
+  'KMSInvalidStateException',
+  'NotFoundException',
+]);
+
+const nameOf = (error: unknown): string => String((error as { name?: unknown }).name);
 
 /** Any error of KMS's client as a Failure. Its message is not kept. All but bytes that are not ours may pass: retry. */
 function failureOfKms(what: string, error: unknown): Failure {
   const { name, code } = error as { name?: unknown; code?: unknown };
-  if (notOurs.has(String(name))) return unreadable();
+  if (notOurs.has(nameOf(error))) return unreadable();
   const shown = typeof name === 'string' && name !== 'Error' ? name : code;
   const safe = typeof shown === 'string' && /^[A-Za-z0-9_.]{1,80}$/.test(shown) ? shown : 'unknown';
   return new Failure('UPSTREAM_DOWN', `AWS KMS refused or did not answer (${what}): ${safe}`);
 }
-
-const aad = (context: string, keyId: string): string => `${context}\u0000${keyId}`;
 
 /** Whether a stored key id is one of KMS's: those of a local keyring hold no colon. */
 export const isKmsKey = (keyId: string): boolean => keyId.startsWith('arn:');
@@ -73,28 +81,40 @@ export function createKms(options: KmsOptions): Kms {
     requestHandler: new NodeHttpHandler({ connectionTimeout: Math.min(2_000, timeout) }),
     maxAttempts: 1,
   });
-  const bounded = () => ({ abortSignal: AbortSignal.timeout(timeout) });
+
+  /** All of a call, the search for credentials included: the SDK bounds only what it sends. */
+  async function bounded<Answer>(
+    call: (options: { abortSignal: AbortSignal }) => Promise<Answer>,
+  ): Promise<Answer> {
+    const abortSignal = AbortSignal.timeout(timeout);
+    const late = once(abortSignal, 'abort').then((): never => {
+      throw abortSignal.reason;
+    });
+    return Promise.race([call({ abortSignal }), late]);
+  }
 
   let current: Intermediate | null = null;
   let renewing: Promise<Intermediate> | null = null;
   let failedAt = Number.NEGATIVE_INFINITY;
-  /** Opened keys by the hash of their blob, the latest last. */
+  /** Opened keys by the hash of their blob, the one used last at the end. */
   const opened = new Map<string, { key: Promise<Uint8Array>; since: number }>();
 
   async function generate(): Promise<Intermediate> {
     try {
-      const { CiphertextBlob, Plaintext, KeyId } = await client.send(
-        new GenerateDataKeyCommand({
-          KeyId: options.keyId,
-          KeySpec: 'AES_256',
-          EncryptionContext: encryptionContext,
-        }),
-        bounded(),
-      );
+      const command = new GenerateDataKeyCommand({
+        KeyId: options.keyId,
+        KeySpec: 'AES_256',
+        EncryptionContext: encryptionContext,
+      });
+      const { CiphertextBlob, Plaintext, KeyId } = await bounded((bounds) => client.send(command, bounds));
       if (!CiphertextBlob || !Plaintext || !KeyId || !isKmsKey(KeyId)) throw new Error('incomplete');
       return (current = { keyId: KeyId, key: Plaintext, blob: CiphertextBlob, since: now() });
     } catch (error) {
       failedAt = now();
+      if (takenAway.has(nameOf(error))) {
+        current = null;
+        opened.clear();
+      }
       throw failureOfKms('GenerateDataKey', error);
     }
   }
@@ -107,15 +127,20 @@ export function createKms(options: KmsOptions): Kms {
     const last = current;
     if (last === null || age >= longestMs) return renew();
     if (now() - failedAt < retryAfterMs) return last;
-    return renew().catch(() => last);
+    return renew().catch((error: unknown) => {
+      if (current === null) throw error;
+      return last;
+    });
   }
 
   async function open(keyId: string, blob: Uint8Array): Promise<Uint8Array> {
     try {
-      const { Plaintext } = await client.send(
-        new DecryptCommand({ KeyId: keyId, CiphertextBlob: blob, EncryptionContext: encryptionContext }),
-        bounded(),
-      );
+      const command = new DecryptCommand({
+        KeyId: keyId,
+        CiphertextBlob: blob,
+        EncryptionContext: encryptionContext,
+      });
+      const { Plaintext } = await bounded((bounds) => client.send(command, bounds));
       if (!Plaintext) throw new Error('incomplete');
       return Plaintext;
     } catch (error) {
@@ -126,9 +151,12 @@ export function createKms(options: KmsOptions): Kms {
   function openedKey(keyId: string, blob: Uint8Array): Promise<Uint8Array> {
     const name = createHash('sha256').update(keyId).update(blob).digest('base64');
     const known = opened.get(name);
-    if (known !== undefined && now() - known.since < renewAfterMs) return known.key;
-    const key = open(keyId, blob);
     opened.delete(name);
+    if (known !== undefined && now() - known.since < renewAfterMs) {
+      opened.set(name, known);
+      return known.key;
+    }
+    const key = open(keyId, blob);
     opened.set(name, { key, since: now() });
     if (opened.size > remembered) opened.delete(opened.keys().next().value as string);
     // A failure is nobody's answer but who waits for it.
@@ -143,7 +171,10 @@ export function createKms(options: KmsOptions): Kms {
       const { keyId, key, blob } = await intermediate();
       const length = Buffer.alloc(2);
       length.writeUInt16BE(blob.length);
-      return { keyId, wrapped: Buffer.concat([length, blob, encrypt(key, dataKey, aad(context, keyId))]) };
+      return {
+        keyId,
+        wrapped: Buffer.concat([length, blob, encrypt(key, dataKey, wrapAad(context, keyId))]),
+      };
     },
 
     async unwrap(keyId, wrapped, context) {
@@ -152,18 +183,14 @@ export function createKms(options: KmsOptions): Kms {
       if (start <= 2 || start >= bytes.length) throw unreadable();
       const blob = bytes.subarray(2, start);
       const key =
-        current !== null && current.keyId === keyId && blob.equals(current.blob)
+        current !== null && now() - current.since < renewAfterMs && blob.equals(current.blob)
           ? current.key
           : await openedKey(keyId, blob);
-      return decrypt(key, bytes.subarray(start), aad(context, keyId));
+      return decrypt(key, bytes.subarray(start), wrapAad(context, keyId));
     },
 
     async check() {
       await renew();
-    },
-
-    close() {
-      client.destroy();
     },
   };
 }

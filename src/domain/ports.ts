@@ -33,6 +33,7 @@ export interface Sealed {
   ciphertext: Uint8Array;
 }
 
+/** Where keys are a service, both methods also reject with UPSTREAM_DOWN. */
 export interface SecretBox {
   /** `context` (see `secretContext`) binds the ciphertext to the row where it is stored. */
   seal(plaintext: string, context: string): Promise<Sealed>;
@@ -57,8 +58,8 @@ export interface SealedRow {
 }
 
 export interface SealedRowStore {
-  /** Secrets of a kind that another key wraps, in the order of their ids, after an id. */
-  page(kind: SealedKind, currentKeyId: string, limit: number, after: string[] | null): Promise<SealedRow[]>;
+  /** Secrets of a kind, but those that this key wraps, in the order of their ids, after an id. */
+  page(kind: SealedKind, exceptKeyId: string | null, limit: number, after: string[] | null): Promise<SealedRow[]>;
   /** Puts the data key in the place of the row's; false when the row holds another one by now, or is gone. */
   replace(row: SealedRow, sealed: Sealed): Promise<boolean>;
   /** How many secrets each key wraps. */

@@ -74,6 +74,25 @@ describe('exchanging a public token', () => {
     expect(world.plaid.count('exchangePublicToken')).toBe(2);
   });
 
+  it('is not begun by who cannot seal the access token, and can be begun later', async () => {
+    const { tokenHash, item } = await world.receive();
+    const secrets = { ...world.secrets };
+    const before = world.plaid.count('exchangePublicToken');
+    world.secrets.seal = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'no key service'));
+    await expect(world.run.exchangePublicToken({ tokenHash })).rejects.toMatchObject({
+      type: 'UPSTREAM_DOWN',
+    });
+    Object.assign(world.secrets, secrets);
+    expect([await stateOf(tokenHash), world.plaid.count('exchangePublicToken')]).toEqual([
+      'received',
+      before,
+    ]);
+    expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({
+      kind: 'exchanged',
+      itemId: item.itemId,
+    });
+  });
+
   it('is never repeated when the answer is lost, and reported once', async () => {
     const { tokenHash } = await world.receive('lost');
     const lost = new Failure('UPSTREAM_DOWN', 'cut', { outcomeUnknown: true });

@@ -14,18 +14,16 @@ const dataKey = randomBytes(32);
 
 let server: KmsServer;
 let now: number;
-const opened: Kms[] = [];
 beforeEach(async () => {
   server = await startKms();
   now = 1_000_000;
 });
 afterEach(async () => {
-  for (const kms of opened.splice(0)) kms.close();
   await server.close();
 });
 
 function open(keyId = 'alias/sluice'): Kms {
-  const kms = createKms({
+  return createKms({
     keyId,
     region: 'us-east-1',
     endpoint: server.url,
@@ -33,8 +31,6 @@ function open(keyId = 'alias/sluice'): Kms {
     timeoutMs: 500,
     now: () => now,
   });
-  opened.push(kms);
-  return kms;
 }
 
 describe('a data key under AWS KMS', () => {
@@ -85,6 +81,24 @@ describe('a data key under AWS KMS', () => {
     server.behave.refuse = null;
     expect(Buffer.from(await reader.unwrap(later.keyId, later.wrapped, context)).equals(dataKey)).toBe(true);
   });
+
+  it.each(['AccessDeniedException', 'DisabledException', 'NotFoundException', 'KMSInvalidStateException'])(
+    'is sealed and opened no more, an hour after KMS said %s, by the process that wrapped it either',
+    async (refuse) => {
+      const kms = open();
+      const { keyId, wrapped } = await kms.wrap(dataKey, context);
+      server.behave.refuse = refuse;
+      await kms.unwrap(keyId, wrapped, context);
+      now += hour;
+      for (let n = 0; n < 2; n += 1) {
+        expect(await caught(kms.wrap(dataKey, context))).toMatchObject({ type: 'UPSTREAM_DOWN' });
+        expect(await caught(kms.unwrap(keyId, wrapped, context))).toMatchObject({ type: 'UPSTREAM_DOWN' });
+      }
+      server.behave.refuse = null;
+      await kms.wrap(dataKey, context);
+      await kms.unwrap(keyId, wrapped, context);
+    },
+  );
 
   it('is still wrapped while KMS does not answer, for a day, without waiting each time', async () => {
     const kms = open();

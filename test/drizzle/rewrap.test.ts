@@ -9,7 +9,7 @@ import type { NamedKey } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
-import type { KeyProvider, Sealed, SealedRow } from '../../src/domain/ports.js';
+import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../../src/domain/ports.js';
 import { rewrapAll } from '../../src/rewrapAll.js';
 import { caught } from '../clients/caught.js';
 import { keyArn, startKms } from '../clients/kmsServer.js';
@@ -103,15 +103,15 @@ async function secrets(count: number): Promise<Secret[]> {
   return made;
 }
 
-/** `provider` until it was asked `times` times, then a service that is down. */
-function failsAfter(provider: KeyProvider, times: number): KeyProvider {
+/** `sealedRows` of a database that fails from the `times`th replacement on. */
+function failsAfter(rows: SealedRowStore, times: number): SealedRowStore {
   let asked = 0;
   return {
-    wrap: (...args) => provider.wrap(...args),
-    unwrap: async (...args) => {
+    ...rows,
+    async replace(...args) {
       asked += 1;
-      if (asked > times) throw new Failure('UPSTREAM_DOWN', 'no key service');
-      return provider.unwrap(...args);
+      if (asked > times) throw new Failure('UPSTREAM_DOWN', 'no database');
+      return rows.replace(...args);
     },
   };
 }
@@ -119,10 +119,10 @@ function failsAfter(provider: KeyProvider, times: number): KeyProvider {
 describe('re-wrapping', () => {
   it('brings every secret of every kind under the new key, and the old one may go', async () => {
     const made = await secrets(3);
-    const { keyId, rewrapped, unreadable } = await rewrapAll(both, world.stores.sealedRows);
+    const { keyId, rewrapped, failed } = await rewrapAll(both, world.stores.sealedRows, { pageRows: 2 });
     expect(keyId).toBe('new');
     expect(rewrapped).toEqual({ 'access tokens': 3, 'public tokens': 3, 'account numbers': 3, answers: 3 });
-    expect(unreadable).toEqual([]);
+    expect(failed).toEqual([]);
     expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 12]]));
     for (const { text, context, stored } of made) {
       expect(await onlyNew.open(await stored(), context)).toBe(text);
@@ -134,7 +134,7 @@ describe('re-wrapping', () => {
   it('that was ended goes on where it was', async () => {
     await secrets(5);
     const { sealedRows } = world.stores;
-    expect(await caught(rewrapAll(failsAfter(both, 7), sealedRows))).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await caught(rewrapAll(both, failsAfter(sealedRows, 7)))).toMatchObject({ type: 'UPSTREAM_DOWN' });
     const between = await sealedRows.keysInUse();
     expect(between.get('old')).toBeGreaterThan(0);
     expect(between.get('new')).toBeGreaterThan(0);
@@ -187,10 +187,52 @@ describe('re-wrapping', () => {
     const dataKey = Uint8Array.from(damaged.dataKey);
     dataKey[20] = (dataKey[20] as number) ^ 1;
     await world.sql`UPDATE items SET access_token_data_key = ${dataKey} WHERE access_token_data_key = ${damaged.dataKey}`;
-    const { unreadable, rewrapped } = await rewrapAll(both, world.stores.sealedRows);
-    expect(unreadable).toEqual([{ kind: 'access tokens', id: [expect.any(String)], keyId: 'old' }]);
+    const { failed, rewrapped } = await rewrapAll(both, world.stores.sealedRows);
+    expect(failed).toMatchObject([
+      { row: { kind: 'access tokens', sealed: { keyId: 'old' } }, failure: { type: 'SECRET_UNREADABLE' } },
+    ]);
     expect(rewrapped['access tokens']).toBe(1);
     expect(Buffer.from((await made[0]?.stored())?.dataKey ?? []).equals(dataKey)).toBe(true);
+  });
+
+  it('goes on past a key that refuses, and asks it no more when it refuses again and again', async () => {
+    await secrets(12);
+    const { sql, stores } = world;
+    await sql`UPDATE items SET access_token_key_id = 'dead'`;
+    await sql`UPDATE links SET public_token_key_id = 'dead'`;
+    let asked = 0;
+    const provider: KeyProvider = {
+      wrap: (...args) => both.wrap(...args),
+      async unwrap(keyId, ...args) {
+        if (keyId !== 'dead') return both.unwrap(keyId, ...args);
+        asked += 1;
+        throw new Failure('UPSTREAM_DOWN', 'DisabledException');
+      },
+    };
+    const { failed, rewrapped } = await rewrapAll(provider, stores.sealedRows, { pageRows: 5 });
+    expect(rewrapped).toEqual({ 'access tokens': 0, 'public tokens': 0, 'account numbers': 12, answers: 12 });
+    expect(failed.length).toBe(asked);
+    expect(asked).toBeGreaterThanOrEqual(20);
+    expect(asked).toBeLessThan(24);
+    expect(await stores.sealedRows.keysInUse()).toEqual(
+      new Map([
+        ['dead', 24],
+        ['new', 24],
+      ]),
+    );
+  });
+
+  it('wraps what is under the key already only when it is asked for all', async () => {
+    const [token] = await secrets(1);
+    const { sealedRows } = world.stores;
+    await rewrapAll(both, sealedRows);
+    const before = await token?.stored();
+    const again = await rewrapAll(both, sealedRows, { all: true });
+    expect(Object.values(again.rewrapped)).toEqual([1, 1, 1, 1]);
+    const after = await token?.stored();
+    expect(after?.keyId).toBe('new');
+    expect(Buffer.from(after?.dataKey ?? []).equals(before?.dataKey ?? Buffer.alloc(0))).toBe(false);
+    expect(after && (await onlyNew.open(after, token?.context ?? ''))).toBe(token?.text);
   });
 
   it('fails no read that goes on beside it', async () => {
@@ -246,7 +288,7 @@ describe('npm run rewrap', () => {
   it('says which key is missing, and changes nothing', async () => {
     await secrets(1);
     const { code, output } = await run({ ENCRYPTION_KEYS: written(newKey) });
-    expect(output).toMatch(/does not open: access tokens \S+ \(key old\)/);
+    expect(output).toMatch(/left as it is: access tokens \S+ \(key old\): a stored secret does not open/);
     expect(output).toContain('4 secrets are still under old: keep it.');
     expect(code).toBe(1);
     expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['old', 4]]));

@@ -1,0 +1,93 @@
+import { createItemLooks } from '../../api/itemLooks.js';
+import { Failure } from '../../src/domain/failures.js';
+import type { FailureType } from '../../src/domain/failures.js';
+import type { ItemSignal } from '../../src/domain/ports.js';
+import { createWorld, itemView, until } from './world.js';
+
+const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+
+async function start(error: typeof loginRequired | null = loginRequired) {
+  const world = createWorld();
+  const { deps } = world;
+  const view = await deps.plaid.getItem('token');
+  const seen = {
+    asked: [] as string[],
+    marked: [] as unknown[],
+    told: [] as ItemSignal[],
+    now: Date.parse('2026-11-21T10:00:00Z'),
+  };
+  deps.plaid.getItem = async (token) => (seen.asked.push(token), { ...view, error });
+  deps.items.markBroken = async (...given) => void seen.marked.push(given);
+  deps.gateway.signalItem = async (_itemId, _userId, signal) => void seen.told.push(signal);
+  const looks = createItemLooks(deps, { signalMs: 1_000 }, () => seen.now);
+  const fail = (type: FailureType, item = itemView('item-1', 'user-1')): void =>
+    looks.after(new Failure(type, 'x'), item, 'access-1');
+  return { ...seen, seen, deps, fail, logged: world.logged, close: () => world.app.close() };
+}
+
+describe('an item of which a read at Plaid says that its user must act', () => {
+  it('is broken when /item/get says so, and its workflow is told', async () => {
+    const { seen, fail, close } = await start();
+    fail('LOGIN_REQUIRED');
+    await until(() => seen.told.length === 1, 'the signal');
+    expect(seen.asked).toEqual(['access-1']);
+    expect(seen.marked).toEqual([['item-1', loginRequired, '2026-11-21T11:00:00.000Z']]);
+    expect(seen.told).toEqual([{ kind: 'foundDue' }]);
+    await close();
+  });
+
+  it('is left alone when /item/get knows nothing of it', async () => {
+    const { seen, fail, close } = await start(null);
+    fail('LOGIN_REQUIRED');
+    await until(() => seen.asked.length === 1, 'the question');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([seen.marked, seen.told]).toEqual([[], []]);
+    await close();
+  });
+
+  it.each(['PERMISSION_REVOKED', 'ITEM_GONE'] as const)(
+    'or that says %s is left to an update at once',
+    async (type) => {
+      const { seen, fail, close } = await start();
+      fail(type);
+      await until(() => seen.told.length === 1, 'the signal');
+      expect([seen.asked, seen.marked]).toEqual([[], []]);
+      expect(seen.told).toEqual([{ kind: 'webhookReceived', webhook: 'update' }]);
+      await close();
+    },
+  );
+
+  it('is looked at once in five minutes, however many reads fail', async () => {
+    const { seen, fail, close } = await start();
+    for (let n = 0; n < 50; n += 1) fail('LOGIN_REQUIRED');
+    fail('LOGIN_REQUIRED', itemView('item-2', 'user-1'));
+    seen.now += 299_999;
+    fail('LOGIN_REQUIRED');
+    await until(() => seen.told.length === 2, 'the signals');
+    expect(seen.asked).toHaveLength(2);
+    seen.now += 1;
+    fail('LOGIN_REQUIRED');
+    await until(() => seen.told.length === 3, 'the next signal');
+    await close();
+  });
+
+  it('is not looked at when it is known to be broken, or for any other failure', async () => {
+    const { seen, fail, close } = await start();
+    fail('LOGIN_REQUIRED', itemView('item-1', 'user-1', { status: 'ERROR' }));
+    for (const type of ['INSTITUTION_DOWN', 'NOT_READY', 'UPSTREAM_DOWN', 'RATE_LIMITED'] as const)
+      fail(type);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([seen.asked, seen.told]).toEqual([[], []]);
+    await close();
+  });
+
+  it('is left to its next update when Plaid, the database or Temporal does not answer', async () => {
+    const { deps, fail, logged, close } = await start();
+    deps.gateway.signalItem = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'canary'));
+    fail('LOGIN_REQUIRED');
+    await until(() => logged.join('').includes('left to the next update'), 'the line in the log');
+    expect(logged.join('')).not.toContain('canary');
+    expect(logged.join('')).not.toContain('access-1');
+    await close();
+  });
+});
