@@ -59,7 +59,12 @@ export interface SealedRow {
 
 export interface SealedRowStore {
   /** Secrets of a kind, but those that this key wraps, in the order of their ids, after an id. */
-  page(kind: SealedKind, exceptKeyId: string | null, limit: number, after: string[] | null): Promise<SealedRow[]>;
+  page(
+    kind: SealedKind,
+    exceptKeyId: string | null,
+    limit: number,
+    after: string[] | null,
+  ): Promise<SealedRow[]>;
   /** Puts the data key in the place of the row's; false when the row holds another one by now, or is gone. */
   replace(row: SealedRow, sealed: Sealed): Promise<boolean>;
   /** How many secrets each key wraps. */
