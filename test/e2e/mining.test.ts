@@ -265,11 +265,14 @@ async function expectUntold(itemId: string, added: string[]): Promise<void> {
   expect(await statusOf(itemId, String(added[0]))).toBeUndefined();
 }
 
-/** The next pages of the Item take two seconds each, so that a test can meet it on its way. */
+/**
+ * The next pages of the Item take six seconds each, so that a test can meet it on its way: with two, a busy machine asked before
+ * and after and never in between.
+ */
 async function slow(itemId: string, times: number): Promise<void> {
   await system.sim('/_sim/faults', {
     match: { item_id: itemId, path: '/transactions/sync' },
-    fault: { latency_ms: 2_000 },
+    fault: { latency_ms: 6_000 },
     times,
   });
 }
