@@ -1,5 +1,6 @@
 import type { Failure } from '../src/domain/failures.js';
-import type { ItemView } from '../src/domain/ports.js';
+import type { ItemSignal, ItemView } from '../src/domain/ports.js';
+import { remember } from '../src/domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
 
@@ -24,39 +25,30 @@ export function createItemLooks(
 ): ItemLooks {
   const lookedAt = new Map<string, number>();
 
-  /** Whether it is the first time in a while. */
-  function remember(itemId: string): boolean {
-    const last = lookedAt.get(itemId);
-    if (last !== undefined && now() - last < againAfterMs) return false;
-    lookedAt.delete(itemId);
-    lookedAt.set(itemId, now());
-    if (lookedAt.size > mostRemembered) lookedAt.delete(lookedAt.keys().next().value as string);
-    return true;
-  }
+  const seenOfLate = (itemId: string): boolean =>
+    now() - (lookedAt.get(itemId) ?? Number.NEGATIVE_INFINITY) < againAfterMs;
 
-  const tell = (item: ItemView, kind: 'foundDue' | 'webhookReceived'): Promise<void> =>
-    gateway.signalItem(
-      item.item_id,
-      item.user_id,
-      kind === 'foundDue' ? { kind } : { kind, webhook: 'update' },
-      limits.signalMs,
-    );
+  const tell = ({ item_id, user_id }: ItemView, signal: ItemSignal): Promise<void> =>
+    gateway.signalItem(item_id, user_id, signal, limits.signalMs);
 
   /** What `/item/get` says decides: a sync may still answer from what Plaid has. */
   async function askHealth(item: ItemView, accessToken: string): Promise<void> {
     const { error } = await plaid.getItem(accessToken);
     if (error === null) return;
     await items.markBroken(item.item_id, error, new Date(now() + brokenCheckMs).toISOString());
-    await tell(item, 'foundDue');
+    await tell(item, { kind: 'foundDue' });
   }
 
   return {
     after(failure, item, accessToken) {
       const gone = failure.type === 'PERMISSION_REVOKED' || failure.type === 'ITEM_GONE';
       if (!gone && failure.type !== 'LOGIN_REQUIRED') return;
-      if (item.status !== 'ACTIVE' || !remember(item.item_id)) return;
+      if (item.status !== 'ACTIVE' || seenOfLate(item.item_id)) return;
+      remember(lookedAt, item.item_id, now(), mostRemembered);
       // A token that Plaid knows no more fails everywhere: the next update ends the Item as it should be ended.
-      const look = gone ? tell(item, 'webhookReceived') : askHealth(item, accessToken);
+      const look = gone
+        ? tell(item, { kind: 'webhookReceived', webhook: 'update' })
+        : askHealth(item, accessToken);
       look.catch((error: unknown) =>
         logger.warn({ item_id: item.item_id, ...loggedError(error) }, 'left to the next update'),
       );

@@ -1,5 +1,6 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { remember } from '../src/domain/remember.js';
 import type { Api } from './deps.js';
 import { Problem } from './errors.js';
 
@@ -35,13 +36,6 @@ const headersOf = ({ max, remaining, ttlInSeconds }: Count) => ({
 const spent = (count: Count): Problem =>
   new Problem('rate_limited', { retryAfterMs: count.ttlInSeconds * 1_000, headers: headersOf(count) });
 
-/** Puts `value` last, and drops the first when there are too many. */
-function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size > remembered) map.delete(map.keys().next().value as string);
-}
-
 /** For `app.register`: afterwards `createLimiter` may be called in the scopes of `app`. */
 export const registerRateLimit = (app: Api): void =>
   void app.register(rateLimit, { global: false, timeWindow: minute, cache: remembered });
@@ -76,12 +70,12 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
       if (keyHash !== null) found.delete(keyHash);
       const count = await byAddress(request);
       if (count.isAllowed || !count.isExceeded) return;
-      remember(blocked, request.ip, now() + count.ttl);
+      remember(blocked, request.ip, now() + count.ttl, remembered);
       throw spent(count);
     },
 
     async caller(request, reply, keyHash) {
-      remember(found, keyHash, true);
+      remember(found, keyHash, true, remembered);
       const count = await byKey(request);
       if (count.isAllowed) return;
       if (count.isExceeded) throw spent(count);

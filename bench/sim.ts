@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { inLanes } from '../src/lanes.js';
 import { machineEnvironment } from './environment.js';
 import { cpuSeconds, residentMb } from './system.js';
-import { below, exactly, from, inLanes } from './workload.js';
+import { below, exactly, from } from './workload.js';
 import type { Workload } from './workload.js';
 
 const transactions = 1_500;

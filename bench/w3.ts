@@ -1,10 +1,11 @@
+import { inLanes } from '../src/lanes.js';
 import { openDatabase } from '../src/clients/postgres.js';
 import { taskQueues } from '../src/domain/ids.js';
 import { openClient } from '../src/temporal/connect.js';
 import { createGateway } from '../src/temporal/gateway.js';
 import { startBenchSystem } from './system.js';
 import { startWebhookSource } from './webhookSource.js';
-import { exactly, inLanes, known, percentile } from './workload.js';
+import { exactly, known, percentile } from './workload.js';
 import type { Figure, Workload } from './workload.js';
 
 const items = 1_000;
@@ -124,7 +125,7 @@ export const w3: Workload = async ({ say }) => {
         doubled: Math.max(0, after.n - expected) + Math.max(0, events - 2 * items * booked),
       };
     };
-    /** In a storm most signals are left to the sweep, which a schedule starts in production. */
+    /** What no signal told is left to the sweep, which a schedule starts in production. */
     const pendingWebhooks = async (): Promise<void> => {
       for (;;) {
         const [left] = await sql<[{ n: number }]>`

@@ -4,6 +4,7 @@ import postgres from 'postgres';
 import { transactions } from '../drizzle/schema.js';
 import { changesNothing, pagesOf, upsertRows } from '../drizzle/stores/applyTransactions.js';
 import { entriesOf } from '../drizzle/stores/pageEntries.js';
+import { inLanes } from '../src/lanes.js';
 import { openDatabase } from '../src/clients/postgres.js';
 import { minedPage } from '../src/domain/minedPage.js';
 import type { MinedPage } from '../src/domain/minedPage.js';
@@ -12,7 +13,7 @@ import type { RefinedTransaction } from '../src/domain/refine.js';
 import type { PairResult } from './pairs.js';
 import { runPairs } from './pairs.js';
 import { startBenchSystem } from './system.js';
-import { atLeast, inLanes, shown } from './workload.js';
+import { atLeast, shown } from './workload.js';
 import type { Workload } from './workload.js';
 
 const pages = 200;

@@ -72,17 +72,3 @@ export const shown = (what: string, pair: PairResult): Figure => known(what, rat
 export const percentile = (sorted: readonly number[], share: number): number =>
   Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN) * 10) /
   10;
-
-/** Does all of `given`, `lanes` at a time, in their order. */
-export async function inLanes<Given>(
-  lanes: number,
-  given: readonly Given[],
-  work: (one: Given) => Promise<unknown>,
-): Promise<void> {
-  const left = given.values();
-  await Promise.all(
-    Array.from({ length: lanes }, async () => {
-      for (const one of left) await work(one);
-    }),
-  );
-}

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rewrap } from './clients/secrets.js';
 import { Failure } from './domain/failures.js';
+import { inLanes } from './lanes.js';
 import { sealedKinds } from './domain/ids.js';
 import type { SealedKind } from './domain/ids.js';
 import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from './domain/ports.js';
@@ -73,12 +74,7 @@ export async function rewrapAll(
     let after: string[] | null = null;
     for (;;) {
       const page: SealedRow[] = await rows.page(kind, all ? null : keyId, pageRows, after);
-      const left = page.values();
-      await Promise.all(
-        Array.from({ length: lanes }, async () => {
-          for (const row of left) await one(row);
-        }),
-      );
+      await inLanes(lanes, page, one);
       const last = page.at(-1);
       if (last === undefined || page.length < pageRows) break;
       after = last.id;

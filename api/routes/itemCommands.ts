@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { Failure } from '../../src/domain/failures.js';
-import { remineWorkflowId, secretContext } from '../../src/domain/ids.js';
+import { remineWorkflowId } from '../../src/domain/ids.js';
 import type { ItemSignal } from '../../src/domain/ports.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
+import { itemAccess } from '../itemAccess.js';
 import { operation } from '../operation.js';
 import {
   itemAnswer,
@@ -18,13 +19,8 @@ import {
 
 /** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
 export function itemCommandRoutes(app: Api, context: RouteContext): void {
-  const { reads, commands, items, plaid, secrets, gateway, limits, brokenCheckMs } = context;
-
-  async function itemOf(itemId: string) {
-    const item = await reads.item(itemId);
-    if (item === null) throw new Problem('not_found');
-    return item;
-  }
+  const { commands, items, plaid, gateway, limits, brokenCheckMs } = context;
+  const { itemOf, tokenOf } = itemAccess(context);
 
   /** The wish is safe in the database: with Temporal down the sweep tells it later. */
   async function tell(itemId: string, signal: ItemSignal): Promise<void> {
@@ -35,13 +31,6 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         'left to the sweep',
       );
     });
-  }
-
-  async function tokenOf(itemId: string): Promise<string> {
-    await itemOf(itemId);
-    const credentials = await items.credentials(itemId, { forRemoval: false });
-    if (credentials === null) throw new Problem('item_removed');
-    return secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
   }
 
   app.patch(
@@ -122,7 +111,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const token = await tokenOf(itemId);
+      const token = await tokenOf(await itemOf(itemId));
       await commands.noteRelinked(itemId);
       try {
         const { error } = await plaid.getItem(token).catch((failure: unknown) => {
@@ -160,7 +149,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     async (request) => {
       const { itemId } = request.params;
       if (!context.sandbox) throw new Problem('sandbox_only');
-      const token = await tokenOf(itemId);
+      const token = await tokenOf(await itemOf(itemId));
       await plaid.resetLogin(token).catch((error: unknown) => {
         throw error instanceof Failure ? problemOfPlaid(error) : error;
       });

@@ -3,6 +3,7 @@ import type { CachedPage } from '../../src/domain/ports.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
+import { itemAccess } from '../itemAccess.js';
 import { readCursor, sendList } from '../lists.js';
 import type { ListQuery } from '../lists.js';
 import { operation } from '../operation.js';
@@ -19,13 +20,9 @@ import {
   transactionsOfItemQuery,
 } from '../schemas.js';
 
-export function itemRoutes(app: Api, { reads, gateway, limits }: RouteContext): void {
-  async function itemOf(itemId: string) {
-    const item = await reads.item(itemId);
-    if (item === null) throw new Problem('not_found');
-    return item;
-  }
-
+export function itemRoutes(app: Api, context: RouteContext): void {
+  const { reads, gateway, limits } = context;
+  const { itemOf } = itemAccess(context);
   /** A page of what is cached of one Item; without the Item there is none. */
   function sendPage(reply: FastifyReply, query: ListQuery, page: CachedPage): FastifyReply {
     if (page.items.length === 0) throw new Problem('not_found');

@@ -1,8 +1,7 @@
 import { Failure } from '../../src/domain/failures.js';
-import { secretContext } from '../../src/domain/ids.js';
-import type { ItemView } from '../../src/domain/ports.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
+import { itemAccess } from '../itemAccess.js';
 import { createItemLooks } from '../itemLooks.js';
 import { operation } from '../operation.js';
 import type { ProblemCode } from '../problems.js';
@@ -48,25 +47,13 @@ function rangeOf(given: { from?: string | undefined; to?: string | undefined }, 
 
 /** Straight from Plaid, for one item; nothing is stored. */
 export function liveRoutes(app: Api, context: RouteContext): void {
-  const { live, items, reads, secrets, liveReads, limits, now = Date.now } = context;
+  const { live, liveReads, limits, now = Date.now } = context;
+  const { itemOf, tokenOf } = itemAccess(context);
   const looks = createItemLooks(context, limits, now);
-
-  async function itemOf(itemId: string): Promise<ItemView> {
-    const item = await reads.item(itemId);
-    if (item === null) throw new Problem('not_found');
-    return item;
-  }
-
-  async function tokenOf(itemId: string): Promise<string> {
-    const credentials = await items.credentials(itemId, { forRemoval: false });
-    // Asked for and not yet done counts as removed: Plaid may be told at any moment.
-    if (credentials === null) throw new Problem('item_removed');
-    return secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-  }
 
   async function read<T>(itemId: string, call: (accessToken: string) => Promise<T>): Promise<T> {
     const item = await itemOf(itemId);
-    const token = await tokenOf(itemId);
+    const token = await tokenOf(item);
     return liveReads.run(() =>
       call(token).catch((error: unknown) => {
         if (!(error instanceof Failure)) throw error;

@@ -4,6 +4,7 @@ import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/clie
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { Failure } from '../domain/failures.js';
 import type { KeyProvider } from '../domain/ports.js';
+import { remember } from '../domain/remember.js';
 import { decrypt, encrypt, unreadable, wrapAad } from './aesMessage.js';
 
 export interface KmsOptions {
@@ -151,14 +152,12 @@ export function createKms(options: KmsOptions): Kms {
   function openedKey(keyId: string, blob: Uint8Array): Promise<Uint8Array> {
     const name = createHash('sha256').update(keyId).update(blob).digest('base64');
     const known = opened.get(name);
-    opened.delete(name);
     if (known !== undefined && now() - known.since < renewAfterMs) {
-      opened.set(name, known);
+      remember(opened, name, known, remembered);
       return known.key;
     }
     const key = open(keyId, blob);
-    opened.set(name, { key, since: now() });
-    if (opened.size > remembered) opened.delete(opened.keys().next().value as string);
+    remember(opened, name, { key, since: now() }, remembered);
     // A failure is nobody's answer but who waits for it.
     key.catch(() => {
       if (opened.get(name)?.key === key) opened.delete(name);

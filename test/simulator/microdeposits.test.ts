@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AccountSubtype, AccountType, Products } from 'plaid';
-import { clientFor, Receiver, refusalOf, Rig, until } from './rig.js';
+import { clientFor, type Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 const DEPOSITED = 'microdeposits_good';
 
@@ -11,15 +11,12 @@ describe('micro-deposits', () => {
   let rig: Rig;
   let receiver: Receiver;
   let webhook: string;
+  let listening: Awaited<ReturnType<typeof startListening>>;
   beforeEach(async () => {
-    rig = await Rig.start();
-    receiver = new Receiver();
-    webhook = await receiver.start();
+    listening = await startListening();
+    ({ rig, receiver, webhook } = listening);
   });
-  afterEach(async () => {
-    await rig.close();
-    await receiver.stop();
-  });
+  afterEach(() => listening.close());
 
   interface Linked {
     itemId: string;

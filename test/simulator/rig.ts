@@ -258,3 +258,18 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
 export function byId(transactions: readonly Transaction[]): Map<string, Transaction> {
   return new Map(transactions.map((transaction) => [transaction.transaction_id, transaction]));
 }
+
+/** A simulator with a receiver of its webhooks; `webhook` is where to send them. */
+export async function startListening() {
+  const rig = await Rig.start();
+  const receiver = new Receiver();
+  return {
+    rig,
+    receiver,
+    webhook: await receiver.start(),
+    async close(): Promise<void> {
+      await rig.close();
+      await receiver.stop();
+    },
+  };
+}

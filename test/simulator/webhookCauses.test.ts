@@ -1,5 +1,5 @@
 import { CountryCode, Products, type PlaidApi } from 'plaid';
-import { clientFor, Receiver, refusalOf, Rig, until } from './rig.js';
+import { clientFor, Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 interface Linked {
   itemId: string;
@@ -267,15 +267,12 @@ describe('a webhook follows from', () => {
   let rig: Rig;
   let receiver: Receiver;
   let webhook: string;
+  let listening: Awaited<ReturnType<typeof startListening>>;
   beforeEach(async () => {
-    rig = await Rig.start();
-    receiver = new Receiver();
-    webhook = await receiver.start();
+    listening = await startListening();
+    ({ rig, receiver, webhook } = listening);
   });
-  afterEach(async () => {
-    await rig.close();
-    await receiver.stop();
-  });
+  afterEach(() => listening.close());
 
   const scene = async (cause: Cause): Promise<Scene> => {
     const linked = await rig.link({

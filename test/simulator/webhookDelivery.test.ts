@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Products, type WebhookEvent } from 'plaid';
 import { LEAST_JUDGED, Rejections } from '../../simulator/webhooks/rejections.js';
-import { clientFor, Receiver, refusalOf, Rig, until } from './rig.js';
+import { clientFor, Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 interface Sent {
   id: string;
@@ -283,15 +283,12 @@ describe('the codes that Plaid’s sandbox can fire', () => {
   let rig: Rig;
   let receiver: Receiver;
   let webhook: string;
+  let listening: Awaited<ReturnType<typeof startListening>>;
   beforeAll(async () => {
-    rig = await Rig.start();
-    receiver = new Receiver();
-    webhook = await receiver.start();
+    listening = await startListening();
+    ({ rig, receiver, webhook } = listening);
   });
-  afterAll(async () => {
-    await rig.close();
-    await receiver.stop();
-  });
+  afterAll(() => listening.close());
 
   it.each(fireable)('%s %s', async (webhook_type, webhook_code, fields) => {
     const { itemId, accessToken } = await rig.link({

@@ -1,21 +1,18 @@
 import { Products, SandboxItemFireWebhookRequestWebhookCodeEnum as Code, WebhookType } from 'plaid';
 import { webhookBody } from '../../simulator/webhooks/body.js';
 import { retryAfter, retryDelay } from '../../simulator/webhooks/delivery.js';
-import { Receiver, refusalOf, Rig, until } from './rig.js';
+import { Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 describe('webhooks', () => {
   let rig: Rig;
   let receiver: Receiver;
   let webhook: string;
+  let listening: Awaited<ReturnType<typeof startListening>>;
   beforeEach(async () => {
-    rig = await Rig.start();
-    receiver = new Receiver();
-    webhook = await receiver.start();
+    listening = await startListening();
+    ({ rig, receiver, webhook } = listening);
   });
-  afterEach(async () => {
-    await rig.close();
-    await receiver.stop();
-  });
+  afterEach(() => listening.close());
 
   const send = (itemId: string, body: object) =>
     rig.control<{ deliveries: string[] }>('POST', `/_sim/items/${itemId}/webhooks`, body);
