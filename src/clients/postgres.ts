@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { Failure } from '../domain/failures.js';
 
 export interface DatabaseOptions {
   /** Connections of this process. */
@@ -25,44 +26,27 @@ const int8 = { to: 20, from: [20], serialize: String, parse: Number };
  */
 const readInOrder = { enable_bitmapscan: 'off', random_page_cost: '1.1' };
 
-/** After these the connection closes, whatever is sent: ended by an operator, by a crash, by a time limit, or cut. */
-const closingCodes: ReadonlySet<string> = new Set([
-  '57P01',
-  '57P02',
-  '57P05',
-  '25P03',
-  'CONNECTION_CLOSED',
-  'CONNECTION_DESTROYED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-]);
-
-const closesConnection = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && closingCodes.has(String(error.code));
-
-type Run = (tx: postgres.TransactionSql) => Promise<unknown>;
+/** What the patch adds to the driver, raised with each change of it. */
+const patch = 'nothing outlives a refusal or a connection, 1';
 
 /**
- * postgres.js 3.4.9 ends a failed transaction with ROLLBACK, also on a connection that is gone: it then writes to no socket,
- * from a timer, where nobody can catch it, and the process dies (porsager/postgres#1154). So a transaction that has lost its
- * connection is left pending, and the close of the connection, for which `begin` waits as well, rejects it.
+ * As published, postgres.js 3.4.9 keeps what a refused statement or a lost connection has left: the next answer begins with holes
+ * and reads as "no such row" (docs/decisions/0014). So nothing is asked through a driver that lacks our patch.
  */
-function surviveCuts(sql: object): void {
-  const client = sql as { begin: (run: Run) => Promise<unknown> };
-  const begin = client.begin.bind(client);
-  client.begin = (run) =>
-    begin((tx) =>
-      run(tx).catch((error: unknown) => {
-        if (closesConnection(error)) return new Promise(() => undefined);
-        throw error;
-      }),
-    );
+export function assertDriverIsPatched(
+  mark: () => unknown = () => (postgres as { sluicePatch?: unknown }).sluicePatch,
+): void {
+  if (mark() === patch) return;
+  throw new Failure(
+    'MISCONFIGURED',
+    'the PostgreSQL driver lacks our patch (patches/): install with `npm ci`, scripts not ignored, or run `npx patch-package`',
+  );
 }
 
 /** A pool of connections for the stores; connects when it is first used. */
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
-  const sql = postgres(url, {
+  assertDriverIsPatched();
+  return postgres(url, {
     max: options.max,
     connect_timeout: connectTimeoutSeconds,
     idle_timeout: 300,
@@ -76,6 +60,4 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
       ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
     },
   });
-  surviveCuts(sql);
-  return sql;
 }
