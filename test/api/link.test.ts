@@ -1,6 +1,6 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { LinkOutcome, LinkRow } from '../../src/domain/ports.js';
-import { createWorld, down, itemView, never, sha256 } from './world.js';
+import { createWorld, down, impatient, itemView, never, sha256 } from './world.js';
 
 describe('a link token', () => {
   const world = createWorld();
@@ -83,8 +83,14 @@ describe('a link token', () => {
   });
 
   it('that Plaid does not answer is 504', async () => {
-    behave.linkToken = never;
-    const answer = await ask('user-1');
+    const hasty = createWorld(impatient);
+    hasty.behave.linkToken = never;
+    const answer = await hasty.app.inject({
+      method: 'POST',
+      url: '/v1/users/user-1/link-token',
+      headers: hasty.keys.write,
+    });
+    await hasty.app.close();
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'plaid_timeout']);
   });
 
@@ -126,8 +132,8 @@ describe('linking', () => {
   const hash = sha256(token);
   const plaid = { error_type: 'INVALID_INPUT', error_code: 'INVALID_PUBLIC_TOKEN', request_id: 'r1' };
 
-  function started() {
-    const world = createWorld();
+  function started(limits = {}) {
+    const world = createWorld(limits);
     const link = (userId = 'user-1', more: object = {}) =>
       world.app.inject({
         method: 'POST',
@@ -196,7 +202,7 @@ describe('linking', () => {
   });
 
   it('that takes too long is pending, and a repeat joins', async () => {
-    const { app, behave, link } = started();
+    const { app, behave, link } = started(impatient);
     behave.link = async () => null;
     const pending = await link();
     expect([pending.statusCode, pending.json().code]).toEqual([504, 'link_pending']);
@@ -208,7 +214,7 @@ describe('linking', () => {
   });
 
   it('without Temporal is 503, whether it says so or hangs', async () => {
-    const { app, behave, link, links } = started();
+    const { app, behave, link, links } = started(impatient);
     behave.link = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
     expect((await link()).json().code).toBe('orchestrator_down');
     behave.link = never;

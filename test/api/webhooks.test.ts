@@ -1,6 +1,6 @@
 import { createSignalQueue } from '../../api/signalQueue.js';
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, down, itemView, never, until } from './world.js';
+import { createWorld, down, impatient, itemView, never, until } from './world.js';
 
 const update = {
   item_id: 'item-1',
@@ -90,7 +90,7 @@ describe('a webhook that is not stored', () => {
         expect((await send('{}')).statusCode).toBe(401);
       }
       expect(held).toBe(10);
-    });
+    }, impatient);
   });
 
   it('cannot be verified: 503, or 429 with Retry-After when the budget of keys is spent', async () => {
@@ -126,7 +126,7 @@ describe('a webhook that is not stored', () => {
         expect([answer.statusCode, answer.json().code]).toEqual([503, 'unavailable']);
       }
       expect(signals).toEqual([]);
-    });
+    }, impatient);
   });
 
   it('is larger than 1 MiB: 413, and exactly 1 MiB is not', async () => {
@@ -221,7 +221,7 @@ describe('a webhook that is stored', () => {
       await until(() => released.length === 1, 'the release');
       expect(released).toEqual(['webhook-1']);
       expect(logged.join('')).toContain('ORCHESTRATOR_DOWN');
-    });
+    }, impatient);
   });
 
   it('is answered while Temporal refuses, and released for the sweep', async () => {
@@ -282,7 +282,7 @@ describe('a webhook that is stored', () => {
     await app.close();
     expect(signals.length).toBe(20);
 
-    const stuck = start({ signalsAtOnce: 2 });
+    const stuck = start({ ...impatient, signalsAtOnce: 2 });
     stuck.behave.signal = never;
     for (const body of updatesOf(stuck, 20)) await stuck.send(body);
     await stuck.app.close();

@@ -122,6 +122,17 @@ function pageOf<Row>(
   return { rows: page, next: start + limit < rows.length ? [String(start + limit - 1)] : null };
 }
 
+/** Deadlines for tests of what happens when they pass. Elsewhere nothing may end because the machine is busy. */
+export const impatient: Partial<ApiLimits> = {
+  linkMs: 200,
+  checkMs: 200,
+  plaidMs: 200,
+  askMs: 100,
+  signalMs: 100,
+  intakeMs: 300,
+  drainMs: 300,
+};
+
 export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const keyring = new Map<string, ApiKey>();
   const keys = {} as World['keys'];
@@ -513,13 +524,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     version: '1.2.3',
     now: () => behave.now(),
     limits: {
-      linkMs: 200,
-      checkMs: 200,
-      plaidMs: 200,
-      askMs: 100,
-      signalMs: 100,
-      intakeMs: 300,
-      drainMs: 300,
+      linkMs: 60_000,
+      checkMs: 60_000,
+      plaidMs: 60_000,
+      askMs: 60_000,
+      signalMs: 60_000,
+      intakeMs: 60_000,
+      drainMs: 60_000,
       requestsPerMinute: 0,
       ...limits,
     },

@@ -7,7 +7,7 @@ import { until } from './until.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ transactionsPerItem: 60 });
-}, 120_000);
+});
 afterAll(() => system?.stop());
 
 type Json = Record<string, any>;

@@ -95,7 +95,7 @@ beforeAll(async () => {
     return body['history'] === 'complete' && pending.length === 0 && webhooks_due === 0;
   });
   untold = await bookUntold(system, itemId);
-}, 300_000);
+});
 afterAll(() => system?.stop());
 
 describe('a forged webhook', () => {
