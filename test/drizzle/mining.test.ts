@@ -15,6 +15,7 @@ import {
   transaction,
   updateOf,
   webhook,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -448,9 +449,7 @@ describe('pages of an update', () => {
         added: Array.from({ length: attempt + 1 }, (_row, n) => transaction(`t${n}`)),
       }),
     );
-    const answers = await Promise.all(
-      said.map((page) => world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page)),
-    );
+    const answers = await Promise.all(said.map((page) => prompt(world).stagePage(item.itemId, 'u', 0, page)));
     expect(new Set(answers.map(({ rows }) => rows)).size).toBe(1);
     const next = await world.stores.mining.beginPage(item.itemId, 'u', 1);
     expect(next).toMatchObject({ kind: 'fetch', cursor: `end-${(answers[0]?.rows ?? 0) - 1}` });
@@ -460,7 +459,7 @@ describe('pages of an update', () => {
     const item = await linkedItem(world);
     const { mining } = world.stores;
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    for (const update of ['u', 'other']) await mining.stagePage(item.itemId, update, 0, farHorizon, page);
+    for (const update of ['u', 'other']) await prompt(world).stagePage(item.itemId, update, 0, page);
     await mining.discard(item.itemId, 'u');
     expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
     expect(await mining.beginPage(item.itemId, 'other', 1)).toMatchObject({ kind: 'fetch', cursor: 'a' });
@@ -488,7 +487,7 @@ describe('pages of an update', () => {
     // The attempt has passed its first look at the Item, and is held where it parks the odd row.
     await world.sql.begin(async (park) => {
       await park`LOCK TABLE parked_rows`;
-      staging = mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+      staging = prompt(world).stagePage(item.itemId, 'u', 0, page);
       await lockWaiters(world, 1);
       await world.sql.begin(async (erase) => {
         // Holds the removal after it has marked the Item, before it commits.
@@ -504,11 +503,11 @@ describe('pages of an update', () => {
   it('of a late attempt do not make a finished Item look busy', async () => {
     const item = await linkedItem(world);
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    await world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+    await prompt(world).stagePage(item.itemId, 'u', 0, page);
     await world.stores.mining.apply(
       updateOf(item, 'u', pageOf(item, 'a', 'b', false, {}), { pageNumber: 1 }),
     );
-    await world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+    await prompt(world).stagePage(item.itemId, 'u', 0, page);
     expect((await world.stores.reads.item(item.itemId))?.phase).toBe('idle');
   });
 
@@ -549,7 +548,7 @@ describe('webhooks and an update', () => {
     ];
     await world.stores.items.ignoreWebhooks(item.itemId, 'told');
     await runUpdate(world, item, [{ added: [transaction('b')] }]);
-    await mining.settleRemovals(item.itemId, [], []);
+    await prompt(world).settleRemovals(item.itemId, [], []);
     for (const { webhookId } of ended) {
       expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
     }
@@ -570,7 +569,7 @@ describe('webhooks and an update', () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: [transaction('a')] }]);
     await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
-    expect(await world.stores.mining.settleRemovals(item.itemId, ['a'], ['a'])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['a'], ['a'])).toBe(0);
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
 
@@ -586,9 +585,9 @@ describe('webhooks and an update', () => {
     expect(await mining.namedRemovals(item.itemId, 10)).toEqual([
       { transactionId: 'b', accountId: 'acc-1', date: '2026-11-02' },
     ]);
-    expect(await mining.settleRemovals(item.itemId, ['b'], ['b'])).toBe(1);
+    expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(1);
     expect(await webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
-    expect(await mining.settleRemovals(item.itemId, ['b'], ['b'])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(0);
     const changes = await storedChanges(world, item.itemId);
     expect(changes.at(-1)).toMatchObject({
       subject: 'b',
@@ -605,11 +604,11 @@ describe('webhooks and an update', () => {
     const stored = await world.stores.webhooks.store(
       webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a'] }),
     );
-    expect(await world.stores.mining.settleRemovals(item.itemId, [], [])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, [], [])).toBe(0);
     expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({
       outcome: { state: 'pending' },
     });
-    expect(await world.stores.mining.settleRemovals(item.itemId, ['a'], [])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['a'], [])).toBe(0);
     expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
