@@ -276,6 +276,8 @@ export interface NewLink {
 export interface DuplicateCandidate {
   itemId: string;
   accessToken: Sealed;
+  /** What its row said before anybody asked Plaid how it is. */
+  seen: Seen;
 }
 
 export interface LinkStore {
@@ -301,13 +303,32 @@ export interface LinkStore {
   /**
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
    * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
-   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent.
+   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
+   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
     admission: Admission,
-  ): Promise<{ kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string }>;
-  /** Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. */
+  ): Promise<
+    { kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }
+  >;
+  /** What `admit` has answered before; null for an Item that is not admitted. */
+  admitted(itemId: string): Promise<{ kind: 'admitted'; replaced: string[] } | null>;
+  /**
+   * Ends a link that is found `exchanging` as `outcome_unknown`, with the alert `link_outcome_unknown`. Returns the outcome of
+   * a finished link; null when it is in another state: the exchange has ended after all, and nothing was done.
+   */
+  reportLost(tokenHash: string): Promise<LinkOutcome | null>;
+  /**
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
+   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else nothing was exchanged,
+   * or the Item is discarded).
+   */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
+  /**
+   * Commits that the Item is to be discarded: it can not be admitted any more. False, and nothing was done, when it is admitted
+   * or discarded already: then Plaid must not be asked to remove it.
+   */
+  beginDiscard(itemId: string): Promise<boolean>;
   /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
   discardItem(itemId: string): Promise<void>;
 }
@@ -320,7 +341,8 @@ export interface Admission {
   consentExpiresAt: string | null;
   mainAccountId: string | null;
   accounts: AccountIdentity[];
-  replaceable: string[];
+  /** Items that Plaid calls broken, and what their rows said before it was asked. */
+  replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
 }
 
 // ─── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -742,18 +764,20 @@ export interface InstitutionView {
 }
 
 export interface InstitutionStore {
+  /** The database's clock, ISO 8601; read before Plaid is asked (`askedAt`): the answer to the latest question stays. */
+  now(): Promise<string>;
   /**
-   * Upserts one page of the list under the sync's id. What vanished is back with it; a logo, colour or address that this
-   * answer lacks is kept. Safe to repeat.
+   * Upserts one page of the list under the sync's id. What vanished before `askedAt` is back with it; a logo, colour or
+   * address that this answer lacks is kept. Safe to repeat.
    */
-  savePage(syncId: string, institutions: readonly PlaidInstitution[]): Promise<void>;
+  savePage(syncId: string, askedAt: string, institutions: readonly PlaidInstitution[]): Promise<void>;
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are marked as vanished. Else something moved
    * under it, and nothing is marked.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
-  /** Upserts one institution and its connection status as of now; null = Plaid no longer knows it, and has no status. */
-  save(institutionId: string, institution: PlaidInstitution | null): Promise<void>;
+  /** Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. */
+  save(institutionId: string, askedAt: string, institution: PlaidInstitution | null): Promise<void>;
   /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
   dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;
   /** Null when the cache does not hold it. */

@@ -2,7 +2,7 @@ import { applyTransactions } from '../../drizzle/stores/applyTransactions.js';
 import { entriesOf } from '../../drizzle/stores/pageEntries.js';
 import type { Tx } from '../../drizzle/rows.js';
 import type { World } from './world.js';
-import { farHorizon, linkedItem, openWorld, pageOf, runUpdate, transaction, prompt } from './world.js';
+import { linkedItem, openWorld, pageOf, runUpdate, transaction, prompt } from './world.js';
 
 interface Plan {
   'Node Type': string;

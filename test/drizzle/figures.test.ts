@@ -8,7 +8,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 it('figures count what waits, and how long', async () => {
-  const { figures, items, webhooks } = world.stores;
+  const { figures, webhooks } = world.stores;
   expect(await figures.read()).toEqual({
     items: [],
     unsentItems: 0,

@@ -2,7 +2,7 @@ import type { World } from './world.js';
 import {
   account,
   exchangedItem,
-  farHorizon,
+  begunNow,
   linkedItem,
   lockWaiters,
   newId,
@@ -234,16 +234,14 @@ describe('a remine', () => {
     expect(again).toMatchObject({ kind: 'applied', outcome: { changes: 0, pages: 2 } });
     expect(await storedTransactions(world, item.itemId)).toEqual(before);
 
-    await world.stores.mining.stagePage(
-      item.itemId,
-      'r',
-      0,
-      farHorizon,
-      pageOf(item, '', 'c1', true, { added: [a] }),
-    );
+    await world.stores.itemCommands.requestRemine(item.itemId);
+    const began = await begunNow(world, item.itemId);
+    const first = pageOf(item, '', 'c1', true, { added: [a] });
+    await world.stores.mining.stagePage(item.itemId, 'r', 0, { began, remine: true }, first);
     await prompt(world).settleRemovals(item.itemId, ['a'], ['a']);
     const last = updateOf(item, 'r', pageOf(item, 'c1', 'c2', false, { added: [b] }), {
       pageNumber: 1,
+      began,
       remine: true,
     });
     expect(await world.stores.mining.apply(last)).toEqual({ kind: 'moved' });

@@ -73,6 +73,7 @@ describe('what webhooks say of an Item', () => {
       webhooks: [{ webhookId, ignored: null }],
       health: {
         kind: 'broken',
+        seen: null,
         error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
         revoked: true,
         dueAt: '2030-01-01T00:00:00.000Z',

@@ -11,7 +11,6 @@ import {
   transaction,
   updateOf,
   webhook,
-  farHorizon,
   prompt,
 } from './world.js';
 
@@ -67,7 +66,7 @@ describe('removal', () => {
   it('erases secrets, drops pages, closes accounts with removed events, ends webhooks, once', async () => {
     const item = await linkedItem(world);
     const { itemId } = item;
-    const { items, mining, reads, webhooks } = world.stores;
+    const { items, reads, webhooks } = world.stores;
     await runUpdate(world, item, [{ added: [transaction('t1')] }], {
       accounts: [account('acc-1'), account('acc-2')],
     });
@@ -192,7 +191,7 @@ describe('account numbers', () => {
   });
 
   it('are not kept of an Item whose removal was asked for, or that is removed at that moment', async () => {
-    const { items, itemCommands } = world.stores;
+    const { itemCommands } = world.stores;
     const [asked, removed] = [await linkedItem(world), await linkedItem(world)];
     const save = (itemId: string) =>
       prompt(world).saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
@@ -213,7 +212,6 @@ describe('account numbers', () => {
 
   it('stay as they were when one of the new ones cannot be stored', async () => {
     const { itemId } = await linkedItem(world);
-    const { items } = world.stores;
     await prompt(world).saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
     await expect(
       prompt(world).saveNumbers(itemId, [

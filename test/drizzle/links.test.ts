@@ -10,6 +10,7 @@ import {
   newId,
   openWorld,
   sealed,
+  seenNow,
   webhook,
 } from './world.js';
 
@@ -253,7 +254,8 @@ describe('admission', () => {
     const item = await exchangedItem(world, { userId: old.userId });
     const { links, items } = world.stores;
     expect(await links.admit(admission(item))).toEqual({ kind: 'duplicate', itemId: old.itemId });
-    const replacing = admission(item, { replaceable: [old.itemId] });
+    const seen = await seenNow(world, old.itemId);
+    const replacing = admission(item, { replaceable: [{ itemId: old.itemId, seen }] });
     expect(await links.admit(replacing)).toEqual({ kind: 'admitted', replaced: [old.itemId] });
     expect((await items.snapshot(old.itemId))?.removalRequested).toBe(true);
     // A repeat no longer finds the old Item among the living, so it cannot name it itself.

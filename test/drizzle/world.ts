@@ -7,7 +7,7 @@ import type { AccountIdentity } from '../../src/domain/accounts.js';
 import { identityOf } from '../../src/domain/accounts.js';
 import { minedPage } from '../../src/domain/minedPage.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { MiningStore, NewWebhook, Sealed, Seen, Update } from '../../src/domain/ports.js';
+import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../src/domain/ports.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 
@@ -95,7 +95,7 @@ export interface Linking {
   itemId?: string;
   institutionId?: string | null;
   accounts?: AccountIdentity[];
-  replaceable?: string[];
+  replaceable?: Admission['replaceable'];
   mainAccountId?: string | null;
 }
 
@@ -238,8 +238,9 @@ export async function durableCursor({ sql }: World, itemId: string): Promise<str
 /** A whole update from the durable cursor: all pages but the last are staged, then everything is applied. */
 export async function runUpdate(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
   const updateId = newId('update');
-  const began = await begunNow(world, item.itemId);
   const remine = changes.remine ?? false;
+  if (remine) await world.stores.itemCommands.requestRemine(item.itemId);
+  const began = await begunNow(world, item.itemId);
   let cursor = remine ? '' : await durableCursor(world, item.itemId);
   for (const [number, said] of pages.entries()) {
     const next = newId('cursor');
