@@ -98,7 +98,7 @@ describe('a link', () => {
     const lost = newId('hash');
     await links.receive(newLink(lost, newId('user')));
     await links.beginExchange(lost);
-    await links.finish(lost, { kind: 'outcome_unknown' });
+    expect(await links.reportLost(lost)).toEqual({ kind: 'outcome_unknown' });
     await expect(
       links.storeExchanged(lost, { itemId: newId('item'), accessToken: sealed('x') }),
     ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
@@ -126,7 +126,7 @@ describe('a link', () => {
     const hash = newId('hash');
     await links.receive(newLink(hash, newId('user')));
     const outcomes: LinkOutcome[] = [
-      { kind: 'outcome_unknown' },
+      { kind: 'invalid_public_token', plaid: null },
       { kind: 'duplicate', item_id: 'i' },
       { kind: 'refused', plaid: null },
     ];

@@ -6,6 +6,7 @@ import {
   durableCursor,
   linkedItem,
   lockWaiters,
+  newborn,
   openWorld,
   pageOf,
   runUpdate,
@@ -499,11 +500,13 @@ describe('pages of an update', () => {
   it('of a late attempt do not make a finished Item look busy', async () => {
     const item = await linkedItem(world);
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    await prompt(world).stagePage(item.itemId, 'u', 0, page);
+    const stage = () =>
+      world.stores.mining.stagePage(item.itemId, 'u', 0, { began: newborn, remine: false }, page);
+    expect(await stage()).toEqual({ kind: 'staged', rows: 1 });
     await world.stores.mining.apply(
       updateOf(item, 'u', pageOf(item, 'a', 'b', false, {}), { pageNumber: 1 }),
     );
-    await prompt(world).stagePage(item.itemId, 'u', 0, page);
+    expect(await stage()).toEqual({ kind: 'moved' });
     expect((await world.stores.reads.item(item.itemId))?.phase).toBe('idle');
   });
 

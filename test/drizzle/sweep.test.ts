@@ -156,7 +156,7 @@ describe('links left half way', () => {
         main_account_id: null,
       });
     }
-    await links.finish(finished, { kind: 'outcome_unknown' });
+    await links.finish(finished, { kind: 'refused', plaid: null });
     const mine = async () => {
       const found = await world.stores.sweep.findStaleLinks(100, grace);
       return found.filter((one) => one.userId === exchanged.userId).map((one) => one.tokenHash);
