@@ -33,7 +33,7 @@ export interface ActivityDeps {
   sweeps: SweepStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
-  institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
+  institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
   streams: StreamPort;

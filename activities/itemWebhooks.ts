@@ -4,6 +4,7 @@ import { itemFactOf } from '../src/domain/itemFacts.js';
 import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
 import { askHealth } from './itemHealth.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 
@@ -37,15 +38,19 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
     )?.fact;
     if (revoked?.kind === 'permissionRevoked') {
-      return { result: 'broken', health: { kind: 'broken', error: revoked.error, revoked: true, dueAt } };
+      return {
+        result: 'broken',
+        health: { kind: 'broken', seen: null, error: revoked.error, revoked: true, dueAt },
+      };
     }
     const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
-    if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy' } };
+    const { seen } = answer;
+    if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy', seen } };
     return {
       result: answer.result,
-      health: { kind: 'broken', error: answer.error, revoked: false, dueAt },
+      health: { kind: 'broken', seen, error: answer.error, revoked: false, dueAt },
     };
   }
 
@@ -58,35 +63,39 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       itemId: string;
     }): Promise<{ health: Health | null; numbersDue: boolean }> {
       const { itemId } = input;
-      const { broken, webhooks } = await items.itemWebhooks(itemId);
-      if (webhooks.length === 0) return { health: null, numbersDue: false };
-      const told = webhooks.map(({ webhookId, source, body }): Told => ({
-        webhookId,
-        source,
-        fact: itemFactOf(body),
-      }));
-      const facts = told.map(({ fact }) => fact);
-      const { result, health } = await healthOf(itemId, told);
-      const revokedAccounts = facts.flatMap((fact) =>
-        fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
-      );
-      const staleNumbers = facts.flatMap((fact) => (fact?.kind === 'numbersChanged' ? fact.accountIds : []));
-      const repaired = broken && result === 'healthy';
-      const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
-      const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
-      await items.settleItemWebhooks(itemId, {
-        webhooks: told.map(({ webhookId, fact }) => ({
+      return untilItStands(async () => {
+        const { broken, webhooks } = await items.itemWebhooks(itemId);
+        if (webhooks.length === 0) return { health: null, numbersDue: false };
+        const told = webhooks.map(({ webhookId, source, body }): Told => ({
           webhookId,
-          ignored: reasonToIgnore(fact, broken, result),
-        })),
-        health,
-        consentExpiresAt: expiries.at(-1) ?? null,
-        newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
-        revokedAccounts,
-        staleNumbers,
-        numbersDue,
+          source,
+          fact: itemFactOf(body),
+        }));
+        const facts = told.map(({ fact }) => fact);
+        const { result, health } = await healthOf(itemId, told);
+        const revokedAccounts = facts.flatMap((fact) =>
+          fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
+        );
+        const staleNumbers = facts.flatMap((fact) =>
+          fact?.kind === 'numbersChanged' ? fact.accountIds : [],
+        );
+        const repaired = broken && result === 'healthy';
+        const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
+        const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
+        const stands = await items.settleItemWebhooks(itemId, {
+          webhooks: told.map(({ webhookId, fact }) => ({
+            webhookId,
+            ignored: reasonToIgnore(fact, broken, result),
+          })),
+          health,
+          consentExpiresAt: expiries.at(-1) ?? null,
+          newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
+          revokedAccounts,
+          staleNumbers,
+          numbersDue,
+        });
+        return stands ? { health: result, numbersDue } : 'moved';
       });
-      return { health: result, numbersDue };
     },
   };
 }

@@ -4,6 +4,7 @@ import type { ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { askHealth } from './itemHealth.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -37,11 +38,16 @@ export function itemActivities(deps: ActivityDeps) {
     /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
     async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
       const { itemId } = input;
-      const health = await askHealth(deps, itemId);
-      if (health === null) return { result: 'gone' };
-      if (health.result === 'healthy') await items.markHealthy(itemId);
-      else await items.markBroken(itemId, health.error, brokenUntil());
-      return { result: health.result };
+      return untilItStands(async () => {
+        const health = await askHealth(deps, itemId);
+        if (health === null) return { result: 'gone' };
+        const { seen, result } = health;
+        const stands =
+          result === 'healthy'
+            ? await items.markHealthy(itemId, seen)
+            : await items.markBroken(itemId, seen, health.error, brokenUntil());
+        return stands ? { result } : 'moved';
+      });
     },
 
     /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */
@@ -58,22 +64,27 @@ export function itemActivities(deps: ActivityDeps) {
     /** Reads account and routing numbers and stores them encrypted. An Item that has none is not an error. Safe to repeat. */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number }> {
       const { itemId } = input;
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { accounts: 0 };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
-        const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
-        if (error instanceof Failure && without.has(error.type)) return [];
-        throw error;
+      return untilItStands(async () => {
+        const credentials = await items.credentials(itemId, { forRemoval: false });
+        if (credentials === null) return { accounts: 0 };
+        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+        const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
+          const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
+          if (error instanceof Failure && without.has(error.type)) return [];
+          throw error;
+        });
+        const sealed = await Promise.all(
+          numbers.map(async ({ account_id, ...kinds }) => ({
+            accountId: account_id,
+            sealed: await secrets.seal(
+              JSON.stringify(kinds),
+              secretContext.accountNumbers(itemId, account_id),
+            ),
+          })),
+        );
+        const stands = await items.saveNumbers(itemId, credentials.seen, sealed);
+        return stands ? { accounts: sealed.length } : 'moved';
       });
-      const sealed = await Promise.all(
-        numbers.map(async ({ account_id, ...kinds }) => ({
-          accountId: account_id,
-          sealed: await secrets.seal(JSON.stringify(kinds), secretContext.accountNumbers(itemId, account_id)),
-        })),
-      );
-      await items.saveNumbers(itemId, sealed);
-      return { accounts: sealed.length };
     },
   };
 }

@@ -4,7 +4,8 @@ import { Failure } from '../src/domain/failures.js';
 import type { UpstreamError } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
 import type { PlaidAccount } from '../src/domain/plaid.js';
-import type { LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
+import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 
 /** What the link's workflow needs to know of its row. */
@@ -34,7 +35,7 @@ const storePauseMs = 500;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function linkActivities(deps: ActivityDeps) {
-  const { plaid, secrets, links, items, alerts, gateway, crashPoint } = deps;
+  const { plaid, secrets, links, items, gateway, crashPoint } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
@@ -48,8 +49,8 @@ export function linkActivities(deps: ActivityDeps) {
     institutionId: string | null,
     accounts: AccountIdentity[],
     except: string | null,
-  ): Promise<{ broken: string[]; healthy: string[] }> {
-    const found = { broken: [] as string[], healthy: [] as string[] };
+  ): Promise<{ broken: DuplicateCandidate[]; healthy: DuplicateCandidate[] }> {
+    const found = { broken: [] as DuplicateCandidate[], healthy: [] as DuplicateCandidate[] };
     if (institutionId === null || accounts.length === 0) return found;
     const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
     for (const candidate of candidates) {
@@ -62,7 +63,7 @@ export function linkActivities(deps: ActivityDeps) {
           throw error;
         },
       );
-      (broken ? found.broken : found.healthy).push(candidate.itemId);
+      (broken ? found.broken : found.healthy).push(candidate);
     }
     return found;
   }
@@ -99,7 +100,7 @@ export function linkActivities(deps: ActivityDeps) {
     async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null }> {
       const row = await requireLink(input.tokenHash);
       const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
-      return { duplicateOf: healthy[0] ?? null };
+      return { duplicateOf: healthy[0]?.itemId ?? null };
     },
 
     /**
@@ -139,16 +140,12 @@ export function linkActivities(deps: ActivityDeps) {
       return { kind: 'exchanged', itemId: exchanged.itemId };
     },
 
-    /** An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. */
-    async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome> {
-      const row = await requireLink(input.tokenHash);
-      await alerts.raise({
-        kind: 'link_outcome_unknown',
-        key: input.tokenHash,
-        item_id: null,
-        detail: { token_hash: input.tokenHash, user_id: row.user_id },
-      });
-      return links.finish(input.tokenHash, { kind: 'outcome_unknown' });
+    /**
+     * An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. Null when the answer
+     * came after all: read the row again.
+     */
+    async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome | null> {
+      return links.reportLost(input.tokenHash);
     },
 
     /**
@@ -166,7 +163,11 @@ export function linkActivities(deps: ActivityDeps) {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });
-      if (view instanceof Failure) return { kind: 'gone', plaid: view.upstream ?? null };
+      if (view instanceof Failure) {
+        // An earlier attempt made it the user's: its own workflow tells what became of it.
+        const admitted = await links.admitted(itemId);
+        return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
+      }
       const accounts = await plaid.getAccounts(token).catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
         const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
@@ -175,18 +176,21 @@ export function linkActivities(deps: ActivityDeps) {
       });
       const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
       const institutionId = view.institution_id ?? row.institution_id;
-      const { broken } = await brokenAmong(row, institutionId, identities, itemId);
       const wanted = row.main_account_id;
       const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
-      const admitted = await links.admit({
-        tokenHash: input.tokenHash,
-        itemId,
-        institutionId,
-        institutionName: view.institution_name,
-        consentExpiresAt: view.consent_expiration_time,
-        mainAccountId: known ? wanted : defaultMainAccount(accounts),
-        accounts: identities,
-        replaceable: broken,
+      const admitted = await untilItStands(async () => {
+        const { broken } = await brokenAmong(row, institutionId, identities, itemId);
+        const end = await links.admit({
+          tokenHash: input.tokenHash,
+          itemId,
+          institutionId,
+          institutionName: view.institution_name,
+          consentExpiresAt: view.consent_expiration_time,
+          mainAccountId: known ? wanted : defaultMainAccount(accounts),
+          accounts: identities,
+          replaceable: broken,
+        });
+        return end.kind === 'moved' ? 'moved' : end;
       });
       if (admitted.kind === 'duplicate') return admitted;
       return {
@@ -198,7 +202,8 @@ export function linkActivities(deps: ActivityDeps) {
     /** Removes an Item at Plaid that never became the user's (it was linked twice, say). Safe to repeat. */
     async discardItem(input: { tokenHash: string }): Promise<void> {
       const row = await requireLink(input.tokenHash);
-      if (row.item_id === null) return;
+      // Committed first: from here on no late attempt can make it the user's.
+      if (row.item_id === null || !(await links.beginDiscard(row.item_id))) return;
       const credentials = await items.credentials(row.item_id, { forRemoval: true });
       if (credentials !== null) {
         await plaid.removeItem(

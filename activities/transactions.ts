@@ -7,6 +7,7 @@ import type { PageResult } from '../src/domain/mining.js';
 import { historyOf } from '../src/domain/mining.js';
 import type { ItemCredentials, PageStart } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -65,9 +66,10 @@ export function transactionActivities(deps: ActivityDeps) {
     const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
     const mined = minedPage(start.cursor, answer, owner);
     if (mined.hasMore) {
-      const { rows } = await mining.stagePage(itemId, updateId, input.page, start.horizon, mined);
+      const options = { began: start.began, remine: input.remine ?? false };
+      const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
       crashPoint('page.afterStaging');
-      return { kind: 'staged', rows, calls };
+      return { ...staged, calls };
     }
     const accounts = unionOfAccounts(await plaid.getAccounts(token), answer.accounts);
     const accountsAsOf = new Date().toISOString();
@@ -79,7 +81,7 @@ export function transactionActivities(deps: ActivityDeps) {
       pageNumber: input.page,
       accounts,
       accountsAsOf,
-      horizon: start.horizon,
+      began: start.began,
       history,
       dueAt: input.dueAt,
       remine: input.remine ?? false,
@@ -107,6 +109,7 @@ export function transactionActivities(deps: ActivityDeps) {
         case 'staged':
           return { kind: 'staged', rows: start.rows, calls };
         case 'missing':
+        case 'moved':
           await mining.discard(itemId, updateId);
           return { kind: 'moved', calls };
         case 'fetch':
@@ -130,7 +133,11 @@ export function transactionActivities(deps: ActivityDeps) {
               error_code: error.upstream?.error_code ?? error.type,
             };
             await mining.discard(itemId, updateId);
-            await items.markBroken(itemId, broken, new Date(Date.now() + policy.brokenCheck).toISOString());
+            const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+            // A late word: Plaid has answered better since, so the update asks once more.
+            if (!(await items.markBroken(itemId, start.credentials.seen, broken, dueAt))) {
+              return { kind: 'moved', calls };
+            }
             return { kind: 'needsUser', error: broken, calls };
           }
           default:
@@ -145,30 +152,33 @@ export function transactionActivities(deps: ActivityDeps) {
      */
     async settleRemovals(input: { itemId: string }): Promise<{ changes: number }> {
       const { itemId } = input;
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { changes: 0 };
-      const named = await mining.namedRemovals(itemId, removalsAtOnce);
-      const gone: string[] = [];
-      if (named.length > 0) {
-        const token = await openToken(credentials);
-        const dates = named.map((row) => row.date).sort();
-        const listed = new Set<string>();
-        const query = {
-          from: shiftDate(dates[0] as string, -removalWindowDays),
-          to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
-          // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
-          count: 500,
-        };
-        for (let offset = 0; ;) {
-          const { transactions, total } = await plaid.getTransactions(token, { ...query, offset });
-          for (const transaction of transactions) listed.add(transaction.transaction_id);
-          offset += transactions.length;
-          if (transactions.length === 0 || offset >= total) break;
+      return untilItStands(async () => {
+        const credentials = await items.credentials(itemId, { forRemoval: false });
+        if (credentials === null) return { changes: 0 };
+        const named = await mining.namedRemovals(itemId, removalsAtOnce);
+        const gone: string[] = [];
+        if (named.length > 0) {
+          const token = await openToken(credentials);
+          const dates = named.map((row) => row.date).sort();
+          const listed = new Set<string>();
+          const query = {
+            from: shiftDate(dates[0] as string, -removalWindowDays),
+            to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
+            // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
+            count: 500,
+          };
+          for (let offset = 0; ;) {
+            const { transactions, total } = await plaid.getTransactions(token, { ...query, offset });
+            for (const transaction of transactions) listed.add(transaction.transaction_id);
+            offset += transactions.length;
+            if (transactions.length === 0 || offset >= total) break;
+          }
+          gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
         }
-        gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
-      }
-      const checked = named.map((row) => row.transactionId);
-      return { changes: await mining.settleRemovals(itemId, checked, gone) };
+        const checked = named.map((row) => row.transactionId);
+        const changes = await mining.settleRemovals(itemId, credentials.seen, checked, gone);
+        return changes === 'moved' ? 'moved' : { changes };
+      });
     },
   };
 }

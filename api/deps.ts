@@ -29,7 +29,7 @@ export interface ApiDeps {
   plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
-  institutions: Pick<InstitutionStore, 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
+  institutions: Pick<InstitutionStore, 'now' | 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;

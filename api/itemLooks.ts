@@ -33,9 +33,13 @@ export function createItemLooks(
 
   /** What `/item/get` says decides: a sync may still answer from what Plaid has. */
   async function askHealth(item: ItemView, accessToken: string): Promise<void> {
+    const credentials = await items.credentials(item.item_id, { forRemoval: false });
+    if (credentials === null) return;
     const { error } = await plaid.getItem(accessToken);
     if (error === null) return;
-    await items.markBroken(item.item_id, error, new Date(now() + brokenCheckMs).toISOString());
+    const dueAt = new Date(now() + brokenCheckMs).toISOString();
+    // Who has asked after us knows better, and has told.
+    if (!(await items.markBroken(item.item_id, credentials.seen, error, dueAt))) return;
     await tell(item, { kind: 'foundDue' });
   }
 

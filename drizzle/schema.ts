@@ -85,6 +85,10 @@ export const items = pgTable(
     errorSince: moment('error_since'),
     /** Counts episodes of user-action errors. */
     errorEpisode: integer('error_episode').notNull().default(0),
+    /** Counts what was learned of the Item's health: an answer to a question asked before the newest one is refused. */
+    healthAnswers: integer('health_answers').notNull().default(0),
+    /** Counts what happened to the account numbers: each reading, and whatever makes one due or forbids one. */
+    numbersFacts: integer('numbers_facts').notNull().default(0),
     history: text('history').notNull().default('none'),
     /** Plaid's cursor after the last applied update; '' = none yet. */
     cursor: text('cursor').notNull().default(''),
@@ -247,6 +251,8 @@ export const stagedPages = pgTable(
     cursor: text('cursor').notNull(),
     nextCursor: text('next_cursor').notNull(),
     horizon: moment('horizon').notNull(),
+    /** What the Item's row said when the update began (`Seen`); null: staged by an older release, to be read again. */
+    began: jsonb('began'),
     rowCount: integer('row_count').notNull(),
     /** What `entriesOf` makes of a page: entries, and Plaid's and the refined objects in lines. */
     rows: jsonb('rows').notNull(),
@@ -443,8 +449,10 @@ export const institutions = pgTable(
     /** Plaid's connection status object; asked for institutions in use only. */
     status: jsonb('status'),
     statusAt: moment('status_at'),
-    /** The sync that saw it last. */
+    /** The sync that saw it last, and when that one had asked for the page. */
     syncId: text('sync_id'),
+    listedAt: moment('listed_at'),
+    /** When Plaid was asked whose answer this is. */
     syncedAt: moment('synced_at').notNull().default(now),
     /** Set when a complete sync no longer listed it. */
     vanishedAt: moment('vanished_at'),

@@ -3,6 +3,7 @@ import type { PlaidAccount } from '../../src/domain/plaid.js';
 import { refineAccount } from '../../src/domain/refine.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
+import { numbersAreDue } from './episodes.js';
 
 interface CommandedItem {
   user_id: string;
@@ -109,7 +110,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     async noteRelinked(itemId) {
       await sql`
         UPDATE items SET new_accounts_available = false, next_due_at = clock_timestamp(),
-          numbers_due_at = coalesce(numbers_due_at, clock_timestamp())
+          -- What Plaid answers to questions from before is not of the Item as it is now.
+          health_answers = health_answers + 1, ${numbersAreDue(sql)}
         WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
     },
 

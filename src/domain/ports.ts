@@ -276,6 +276,8 @@ export interface NewLink {
 export interface DuplicateCandidate {
   itemId: string;
   accessToken: Sealed;
+  /** What its row said before anybody asked Plaid how it is. */
+  seen: Seen;
 }
 
 export interface LinkStore {
@@ -301,13 +303,32 @@ export interface LinkStore {
   /**
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
    * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
-   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent.
+   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
+   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
     admission: Admission,
-  ): Promise<{ kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string }>;
-  /** Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. */
+  ): Promise<
+    { kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }
+  >;
+  /** What `admit` has answered before; null for an Item that is not admitted. */
+  admitted(itemId: string): Promise<{ kind: 'admitted'; replaced: string[] } | null>;
+  /**
+   * Ends a link that is found `exchanging` as `outcome_unknown`, with the alert `link_outcome_unknown`. Returns the outcome of
+   * a finished link; null when it is in another state: the exchange has ended after all, and nothing was done.
+   */
+  reportLost(tokenHash: string): Promise<LinkOutcome | null>;
+  /**
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
+   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else nothing was exchanged,
+   * or the Item is discarded).
+   */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
+  /**
+   * Commits that the Item is to be discarded: it can not be admitted any more. False, and nothing was done, when it is admitted
+   * or discarded already: then Plaid must not be asked to remove it.
+   */
+  beginDiscard(itemId: string): Promise<boolean>;
   /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
   discardItem(itemId: string): Promise<void>;
 }
@@ -320,7 +341,8 @@ export interface Admission {
   consentExpiresAt: string | null;
   mainAccountId: string | null;
   accounts: AccountIdentity[];
-  replaceable: string[];
+  /** Items that Plaid calls broken, and what their rows said before it was asked. */
+  replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
 }
 
 // ─── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,24 +354,56 @@ export interface ItemCredentials {
   accessToken: Sealed;
 }
 
+/**
+ * What an Item's row said before somebody outside was asked. Who writes the answer down gives it back, and is refused when
+ * the world has moved on since: an attempt that Temporal has given up may come to its end minutes later. For stores only.
+ */
+export interface Seen {
+  /** The database's clock, ISO 8601. */
+  readonly at: string;
+  /** The update that was applied last. */
+  readonly update: string | null;
+  /** Sequence of the newest change of a transaction. */
+  readonly rows: number;
+  /** Counts what was learned of the Item's health. */
+  readonly health: number;
+  /** Counts what happened to the account numbers: each reading, and each event that makes one due or forbids one. */
+  readonly numbers: number;
+  /** Number of the remine that is asked for; null = none is. */
+  readonly remine: number | null;
+}
+
+/** What is needed to ask Plaid of an Item, and to write the answer down. */
+export interface AskingCredentials extends ItemCredentials {
+  seen: Seen;
+}
+
 export interface ItemStore {
   /** Null for an Item that we do not have or that was never admitted. Which workflows run is not known here. */
   snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning' | 'remineRunning'> | null>;
   /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
-  credentials(itemId: string, options: { forRemoval: boolean }): Promise<ItemCredentials | null>;
+  credentials(itemId: string, options: { forRemoval: boolean }): Promise<AskingCredentials | null>;
   /**
-   * Item ERROR: the first user-action error of an episode sets `since` and writes the Segment event `item errored`; a newer
-   * code updates the Item and tells nobody. `dueAt` = next check (ISO 8601).
+   * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
+   * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
+   * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
+   * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  markBroken(itemId: string, error: UserActionError, dueAt: string): Promise<void>;
-  /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
-  markHealthy(itemId: string): Promise<void>;
+  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  /**
+   * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
+   * it was asked for. False as for `markBroken`.
+   */
+  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
   /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
   itemWebhooks(
     itemId: string,
   ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
-  /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
-  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
+  /**
+   * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
+   * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
+   */
+  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<boolean>;
   /**
    * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
    * webhooks as ignored (`item_removed`). Idempotent.
@@ -357,16 +411,21 @@ export interface ItemStore {
   finishRemoval(itemId: string): Promise<void>;
   /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
-  /** Replaces the Item's account numbers, all or none, and clears the numbers intent. */
-  saveNumbers(itemId: string, numbers: { accountId: string; sealed: Sealed }[]): Promise<void>;
+  /**
+   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. False, and nothing was
+   * done: since `seen` numbers were read, made due again or forbidden. True for an Item whose removal was asked for.
+   */
+  saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
 }
 
 /** The sum of an Item's waiting webhooks. */
 export interface ItemWebhooksSettlement {
   webhooks: { webhookId: string; ignored: string | null }[];
-  /** What `/item/get` or a revocation says; null = nobody asked. */
+  /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:
-    { kind: 'healthy' } | { kind: 'broken'; error: UserActionError; revoked: boolean; dueAt: string } | null;
+    | { kind: 'healthy'; seen: Seen }
+    | { kind: 'broken'; seen: Seen | null; error: UserActionError; revoked: boolean; dueAt: string }
+    | null;
   /** ISO 8601. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
@@ -575,18 +634,20 @@ export interface AlertStore {
 export type PageStart =
   /** The update has ended already: this is what it did. */
   | { kind: 'ended'; outcome: UpdateOutcome }
-  /** Absent, removed, or removal was asked for. */
+  /** Absent, removed, removal was asked for, or it is a remine that nobody asks for (any more). */
   | { kind: 'gone' }
   /** The page is staged already. (The last page of an update never is: it goes into `apply`.) */
   | { kind: 'staged'; rows: number }
   /** The page before this one is not there (a crash of the database empties unlogged tables). */
   | { kind: 'missing' }
+  /** What the update began with is no longer so: another was applied meanwhile. */
+  | { kind: 'moved' }
   | {
       kind: 'fetch';
       cursor: string;
-      /** When the update began, by the database's clock: webhooks received before are answered by it. */
-      horizon: string;
-      credentials: ItemCredentials;
+      /** What the row said when the update began, before its first page was asked for. */
+      began: Seen;
+      credentials: AskingCredentials;
     };
 
 export interface Update {
@@ -598,7 +659,8 @@ export interface Update {
   accounts: PlaidAccount[];
   /** When `accounts` were fetched, ISO 8601. */
   accountsAsOf: string;
-  horizon: string;
+  /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
+  began: Seen;
   /** What Plaid said of the history with the last page; null = unchanged. */
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
@@ -617,19 +679,20 @@ export interface MiningStore {
   ): Promise<PageStart>;
   /**
    * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
-   * have been first.
+   * have been first. `moved` and `gone` as for `apply`; nothing was staged.
    */
   stagePage(
     itemId: string,
     updateId: string,
     page: number,
-    horizon: string,
+    options: { began: Seen; remine: boolean },
     mined: MinedPage,
-  ): Promise<{ rows: number }>;
+  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
   /**
    * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. `moved`: the chain of
-   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, or the durable cursor is not the
-   * one the update began with; nothing was changed.
+   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, the durable cursor is not the
+   * one the update began with, or since `began` another update was applied or a transaction was changed. `gone`: also a
+   * remine whose request was answered or replaced by another. Nothing was changed.
    */
   apply(
     update: Update,
@@ -644,10 +707,11 @@ export interface MiningStore {
     limit: number,
   ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
   /**
-   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook all of whose ids are in
-   * `checked` or no longer live. Returns the number of rows changed. One transaction.
+   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
+   * whose ids are in `checked` or no longer live. Returns the number of rows changed; `moved`, and nothing was done, when since
+   * `seen` an update was applied or a transaction was changed. One transaction.
    */
-  settleRemovals(itemId: string, checked: string[], remove: string[]): Promise<number>;
+  settleRemovals(itemId: string, seen: Seen, checked: string[], remove: string[]): Promise<number | 'moved'>;
 }
 
 // ─── Outbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -700,18 +764,20 @@ export interface InstitutionView {
 }
 
 export interface InstitutionStore {
+  /** The database's clock, ISO 8601; read before Plaid is asked (`askedAt`): the answer to the latest question stays. */
+  now(): Promise<string>;
   /**
-   * Upserts one page of the list under the sync's id. What vanished is back with it; a logo, colour or address that this
-   * answer lacks is kept. Safe to repeat.
+   * Upserts one page of the list under the sync's id. What vanished before `askedAt` is back with it; a logo, colour or
+   * address that this answer lacks is kept. Safe to repeat.
    */
-  savePage(syncId: string, institutions: readonly PlaidInstitution[]): Promise<void>;
+  savePage(syncId: string, askedAt: string, institutions: readonly PlaidInstitution[]): Promise<void>;
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are marked as vanished. Else something moved
    * under it, and nothing is marked.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
-  /** Upserts one institution and its connection status as of now; null = Plaid no longer knows it, and has no status. */
-  save(institutionId: string, institution: PlaidInstitution | null): Promise<void>;
+  /** Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. */
+  save(institutionId: string, askedAt: string, institution: PlaidInstitution | null): Promise<void>;
   /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
   dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;
   /** Null when the cache does not hold it. */

@@ -1,7 +1,7 @@
 import type { Activities } from '../../activities/index.js';
 import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
-import type { LinkOutcome, NewWebhook, StreamPort } from '../../src/domain/ports.js';
+import type { LinkOutcome, NewWebhook, Seen, StreamPort } from '../../src/domain/ports.js';
 import type { WebhookKind } from '../../src/domain/webhook.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -52,6 +52,12 @@ function webhook(itemId: string, kind: WebhookKind, removed_ids: string[] = []):
   };
 }
 
+/** What the row says to somebody who is about to ask Plaid. */
+async function seenOf({ itemId }: FakeItem): Promise<Seen> {
+  const credentials = await world.stores.items.credentials(itemId, { forRemoval: true });
+  if (credentials === null) throw new Error('the Item is gone');
+  return credentials.seen;
+}
 const stateOf = async (tokenHash: string) => (await world.stores.links.get(tokenHash))?.state;
 const typeOf = (error: unknown): unknown => (error as { type?: unknown }).type;
 const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
@@ -539,7 +545,7 @@ describe('webhooks about the Item itself', () => {
       numbers: true,
       consent: '2027-01-02 03:04:05+00',
     });
-    await world.stores.items.markHealthy(item.itemId);
+    await world.stores.items.markHealthy(item.itemId, await seenOf(item));
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
@@ -552,7 +558,12 @@ describe('webhooks about the Item itself', () => {
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
     const item = await world.linkedItem();
-    await world.stores.items.markBroken(item.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    await world.stores.items.markBroken(
+      item.itemId,
+      await seenOf(item),
+      loginRequired,
+      '2026-11-22T00:00:00Z',
+    );
     const segment = { track: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'away')) };
     await expect(world.runWith({ segment }).sendSegmentEvents({ itemId: item.itemId })).rejects.toMatchObject(
       {
@@ -565,7 +576,12 @@ describe('webhooks about the Item itself', () => {
     expect(world.tracked).toHaveLength(1);
     // Without Segment nobody waits for it.
     const other = await world.linkedItem();
-    await world.stores.items.markBroken(other.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    await world.stores.items.markBroken(
+      other.itemId,
+      await seenOf(other),
+      loginRequired,
+      '2026-11-22T00:00:00Z',
+    );
     expect(await world.runWith({ segment: null }).sendSegmentEvents({ itemId: other.itemId })).toEqual({
       done: true,
     });

@@ -292,7 +292,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         return new Map([...world.logos].filter(([id]) => ids.includes(id)));
       },
-      async save(institutionId, institution) {
+      now: async () => institutionRow.synced_at,
+      async save(institutionId, _askedAt, institution) {
         await behave.store();
         if (institution?.logo) world.logos.set(institutionId, institution.logo);
       },
@@ -306,10 +307,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           dataKey: encode(`items/${itemId}/access_token`),
           ciphertext: encode(`access-${itemId}`),
         };
-        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken };
+        const seen = {
+          at: '2026-11-21T10:00:00Z',
+          update: null,
+          rows: 0,
+          health: 0,
+          numbers: 0,
+          remine: null,
+        };
+        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken, seen };
       },
-      markBroken: async () => undefined,
-      markHealthy: async () => undefined,
+      markBroken: async () => true,
+      markHealthy: async () => true,
     },
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {

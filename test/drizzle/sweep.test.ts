@@ -8,6 +8,7 @@ import {
   sealed,
   transaction,
   webhook,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -79,7 +80,7 @@ describe('what is due', () => {
     expect(await due()).toContain(item.itemId);
     const inADay = new Date(Date.now() + 86_400_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.markBroken(item.itemId, error, inADay);
+    await prompt(world).markBroken(item.itemId, error, inADay);
     expect(await due()).not.toContain(item.itemId);
     await set(item.itemId, { error_type: null, error_code: null, error_since: null });
     expect(await due()).toContain(item.itemId);
@@ -155,7 +156,7 @@ describe('links left half way', () => {
         main_account_id: null,
       });
     }
-    await links.finish(finished, { kind: 'outcome_unknown' });
+    await links.finish(finished, { kind: 'refused', plaid: null });
     const mine = async () => {
       const found = await world.stores.sweep.findStaleLinks(100, grace);
       return found.filter((one) => one.userId === exchanged.userId).map((one) => one.tokenHash);

@@ -1,5 +1,5 @@
 import type { World } from './world.js';
-import { linkedItem, openWorld } from './world.js';
+import { linkedItem, openWorld, prompt } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -10,7 +10,7 @@ afterAll(() => world.close());
 it('numbers of a broken Item are not called for: they wait for its repair', async () => {
   const { itemId } = await linkedItem(world);
   const broken = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-  await world.stores.items.markBroken(itemId, broken, '2030-01-01T00:00:00.000Z');
+  await prompt(world).markBroken(itemId, broken, '2030-01-01T00:00:00.000Z');
   await world.sql`UPDATE items SET numbers_due_at = now() - interval '1 hour' WHERE item_id = ${itemId}`;
   const due = async () => (await world.stores.sweep.findDue(10, 1_000)).map((row) => row.itemId);
   expect(await due()).toEqual([]);
