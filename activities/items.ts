@@ -4,6 +4,7 @@ import type { ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { askHealth } from './itemHealth.js';
+import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -49,8 +50,7 @@ export function itemActivities(deps: ActivityDeps) {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials !== null) {
-        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-        await plaid.removeItem(token);
+        await withToken(deps, credentials, (token) => plaid.removeItem(token));
       }
       await items.finishRemoval(itemId);
     },
@@ -60,8 +60,8 @@ export function itemActivities(deps: ActivityDeps) {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: false });
       if (credentials === null) return { accounts: 0 };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
+      const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
+      const numbers = await asked.catch((error: unknown) => {
         const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
         if (error instanceof Failure && without.has(error.type)) return [];
         throw error;

@@ -1,12 +1,12 @@
 import { activityInfo } from '@temporalio/activity';
 import { unionOfAccounts } from '../src/domain/accounts.js';
 import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
 import { minedPage } from '../src/domain/minedPage.js';
 import type { PageResult } from '../src/domain/mining.js';
 import { historyOf } from '../src/domain/mining.js';
-import type { ItemCredentials, PageStart } from '../src/domain/ports.js';
+import type { PageStart } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -28,10 +28,7 @@ function shiftDate(date: string, days: number): string {
 }
 
 export function transactionActivities(deps: ActivityDeps) {
-  const { plaid, secrets, items, mining, policy, crashPoint } = deps;
-
-  const openToken = (credentials: ItemCredentials): Promise<string> =>
-    secrets.open(credentials.accessToken, secretContext.accessToken(credentials.itemId));
+  const { plaid, items, mining, policy, crashPoint } = deps;
 
   async function applied(
     itemId: string,
@@ -53,9 +50,9 @@ export function transactionActivities(deps: ActivityDeps) {
     input: MinePageInput,
     start: Extract<PageStart, { kind: 'fetch' }>,
     calls: number,
+    token: string,
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
-    const token = await openToken(start.credentials);
     crashPoint('page.beforeCall');
     const answer = await plaid.syncTransactions(token, start.cursor);
     crashPoint('page.afterAnswer');
@@ -113,7 +110,7 @@ export function transactionActivities(deps: ActivityDeps) {
           break;
       }
       try {
-        return await fetchPage(input, start, calls);
+        return await withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         switch (error.type) {
@@ -150,7 +147,6 @@ export function transactionActivities(deps: ActivityDeps) {
       const named = await mining.namedRemovals(itemId, removalsAtOnce);
       const gone: string[] = [];
       if (named.length > 0) {
-        const token = await openToken(credentials);
         const dates = named.map((row) => row.date).sort();
         const listed = new Set<string>();
         const query = {
@@ -160,7 +156,9 @@ export function transactionActivities(deps: ActivityDeps) {
           count: 500,
         };
         for (let offset = 0; ;) {
-          const { transactions, total } = await plaid.getTransactions(token, { ...query, offset });
+          const { transactions, total } = await withToken(deps, credentials, (token) =>
+            plaid.getTransactions(token, { ...query, offset }),
+          );
           for (const transaction of transactions) listed.add(transaction.transaction_id);
           offset += transactions.length;
           if (transactions.length === 0 || offset >= total) break;

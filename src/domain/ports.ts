@@ -558,7 +558,13 @@ export interface UserEventStore {
   park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
 }
 
-export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked' | 'event_parked';
+export type AlertKind =
+  | 'link_outcome_unknown'
+  | 'row_parked'
+  | 'record_parked'
+  | 'event_parked'
+  /** Plaid does not take an Item's access token. */
+  | 'token_refused';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
