@@ -1,4 +1,5 @@
 import { Failure } from '../src/domain/failures.js';
+import type { FailureType } from '../src/domain/failures.js';
 import type { UserActionError } from '../src/domain/mining.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
@@ -19,10 +20,34 @@ export async function askHealth(
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-    const { error_type, error_code } = error.upstream ?? {
-      error_type: 'ITEM_ERROR',
-      error_code: error.type,
-    };
-    return { result: 'gone', error: { error_type, error_code } };
+    return { result: 'gone', error: saidBy(error) };
+  }
+}
+
+/** Failures of a product call that say: the user has to act. */
+const wantsUser: ReadonlySet<FailureType> = new Set(['LOGIN_REQUIRED', 'PERMISSION_REVOKED', 'ITEM_GONE']);
+
+/** That the user has to act, as Plaid has put it. */
+export function saidBy({ type, upstream }: Failure): UserActionError {
+  const { error_type, error_code } = upstream ?? { error_type: 'ITEM_ERROR', error_code: type };
+  return { error_type, error_code };
+}
+
+/**
+ * Asks for the first page after the durable cursor, and keeps nothing of it: the error when it is refused for want of the user,
+ * else null. Any other failure says nothing of the user, and is left to the next update.
+ */
+export async function askForTransactions(
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'mining' | 'alerts'>,
+  itemId: string,
+): Promise<UserActionError | null> {
+  const start = await deps.mining.beginPage(itemId, 'is it healthy?', 0);
+  if (start.kind !== 'fetch') return null;
+  try {
+    await withToken(deps, start.credentials, (token) => deps.plaid.syncTransactions(token, start.cursor));
+    return null;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return wantsUser.has(error.type) ? saidBy(error) : null;
   }
 }

@@ -1,9 +1,9 @@
 import { Failure } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
-import type { ItemSnapshot } from '../src/domain/item.js';
+import type { Health, ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
-import { askHealth } from './itemHealth.js';
+import { askForTransactions, askHealth } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
@@ -35,14 +35,19 @@ export function itemActivities(deps: ActivityDeps) {
       };
     },
 
-    /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
-    async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
+    /**
+     * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`).
+     */
+    async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
       const { itemId } = input;
       const health = await askHealth(deps, itemId);
       if (health === null) return { result: 'gone' };
-      if (health.result === 'healthy') await items.markHealthy(itemId);
-      else await items.markBroken(itemId, health.error, brokenUntil());
-      return { result: health.result };
+      const refusal = health.result === 'healthy' ? await askForTransactions(deps, itemId) : null;
+      const error = health.result === 'healthy' ? refusal : health.error;
+      if (error === null) await items.markHealthy(itemId);
+      else await items.markBroken(itemId, error, brokenUntil());
+      return { result: refusal === null ? health.result : 'unsure' };
     },
 
     /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */

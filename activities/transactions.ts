@@ -6,6 +6,7 @@ import type { PageResult } from '../src/domain/mining.js';
 import { historyOf } from '../src/domain/mining.js';
 import type { PageStart } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { askHealth, saidBy } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 export interface MinePageInput {
@@ -15,6 +16,8 @@ export interface MinePageInput {
   page: number;
   /** Everything is read again from the empty cursor. */
   remine?: boolean;
+  /** A page that is refused for want of the user begins an episode, also while `/item/get` calls the Item healthy. */
+  believe?: boolean;
   /** When the Item is due again after this update, ISO 8601: with a complete history, and before it is complete. */
   dueAt: { complete: string; incomplete: string };
 }
@@ -22,6 +25,13 @@ export interface MinePageInput {
 /** How far around a named transaction's date `/transactions/get` is asked: posting may have moved it. */
 const removalWindowDays = 3;
 const removalsAtOnce = 100;
+
+/** What Plaid says of the pages themselves; every other failure is thrown on. */
+function refusalOf(error: unknown): Failure {
+  if (error instanceof Failure && (error.type === 'PAGES_MOVED' || error.type === 'BAD_REQUEST'))
+    return error;
+  throw error;
+}
 
 function shiftDate(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
@@ -42,6 +52,7 @@ export function transactionActivities(deps: ActivityDeps) {
       outcome,
       webhooksWaiting: waiting.webhooks,
       removalsWaiting: waiting.removals,
+      broken: waiting.broken,
       calls,
     };
   }
@@ -54,8 +65,14 @@ export function transactionActivities(deps: ActivityDeps) {
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
     crashPoint('page.beforeCall');
-    const answer = await plaid.syncTransactions(token, start.cursor);
+    const answer = await plaid.syncTransactions(token, start.cursor).catch(refusalOf);
     crashPoint('page.afterAnswer');
+    if (answer instanceof Failure) {
+      await mining.discard(itemId, updateId);
+      if (answer.type === 'BAD_REQUEST')
+        return { kind: 'refused', error: answer.upstream === undefined ? null : saidBy(answer), calls };
+      return { kind: 'moved', atDurableCursor: input.page === 0 && start.cursor !== '', calls };
+    }
     const history = historyOf(answer.transactions_update_status);
     if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
     const { userId, institutionId } = start.credentials;
@@ -83,8 +100,26 @@ export function transactionActivities(deps: ActivityDeps) {
     });
     crashPoint('apply.afterCommit');
     if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
-    if (result.kind === 'moved') await mining.discard(itemId, updateId);
-    return { kind: result.kind, calls };
+    if (result.kind === 'gone') return { kind: 'gone', calls };
+    await mining.discard(itemId, updateId);
+    return { kind: 'moved', atDurableCursor: false, calls };
+  }
+
+  /**
+   * A page that was refused for want of the user: `/item/get` decides whether an episode begins. A healthy Item is asked for the
+   * page again, until `believe` is given.
+   */
+  async function needsUser(input: MinePageInput, refusal: Failure, calls: number): Promise<PageResult> {
+    const { itemId, updateId } = input;
+    const health = await askHealth(deps, itemId);
+    if (health === null) return { kind: 'gone', calls };
+    if (health.result === 'healthy' && input.believe !== true) {
+      return { kind: 'doubted', failure: refusal.type, calls };
+    }
+    const error = health.result === 'healthy' ? saidBy(refusal) : health.error;
+    await mining.discard(itemId, updateId);
+    await items.markBroken(itemId, error, new Date(Date.now() + policy.brokenCheck).toISOString());
+    return { kind: 'needsUser', error, calls };
   }
 
   return {
@@ -105,7 +140,7 @@ export function transactionActivities(deps: ActivityDeps) {
           return { kind: 'staged', rows: start.rows, calls };
         case 'missing':
           await mining.discard(itemId, updateId);
-          return { kind: 'moved', calls };
+          return { kind: 'moved', atDurableCursor: false, calls };
         case 'fetch':
           break;
       }
@@ -114,22 +149,12 @@ export function transactionActivities(deps: ActivityDeps) {
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         switch (error.type) {
-          case 'PAGES_MOVED':
-            await mining.discard(itemId, updateId);
-            return { kind: 'moved', calls };
           case 'NOT_READY':
             return { kind: 'notReady', calls };
           case 'LOGIN_REQUIRED':
           case 'PERMISSION_REVOKED':
-          case 'ITEM_GONE': {
-            const broken = {
-              error_type: error.upstream?.error_type ?? 'ITEM_ERROR',
-              error_code: error.upstream?.error_code ?? error.type,
-            };
-            await mining.discard(itemId, updateId);
-            await items.markBroken(itemId, broken, new Date(Date.now() + policy.brokenCheck).toISOString());
-            return { kind: 'needsUser', error: broken, calls };
-          }
+          case 'ITEM_GONE':
+            return needsUser(input, error, calls);
           default:
             throw error;
         }

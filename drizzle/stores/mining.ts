@@ -84,7 +84,11 @@ export function miningStore(sql: Sql): MiningStore {
       UPDATE items SET
         cursor = ${update.page.nextCursor}, history = ${outcome.history}, last_update_id = ${update.updateId},
         last_update_outcome = ${JSON.stringify(outcome)}::text::jsonb, last_update_at = clock_timestamp(),
-        update_started_at = NULL, next_due_at = ${dueAt}, last_sequence = ${last},
+        update_started_at = NULL,
+        -- Found broken while the update ran: it is looked at when that asks for it, not when the update would.
+        next_due_at = CASE WHEN error_code IS NULL THEN ${dueAt}::text::timestamptz
+          ELSE least(next_due_at, ${dueAt}::text::timestamptz) END,
+        last_sequence = ${last},
         main_account_id = ${item.main_account_id},
         last_account_sequence = CASE WHEN ${numbers.accounts} > 0
           THEN ${item.last_sequence + numbers.accounts} ELSE last_account_sequence END,
@@ -247,11 +251,12 @@ export function miningStore(sql: Sql): MiningStore {
     },
 
     async waiting(itemId) {
-      const [row] = await sql<{ webhooks: number; removals: number }[]>`
+      const [row] = await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
         SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
-          count(*) FILTER (WHERE kind = 'removals')::int AS removals
+          count(*) FILTER (WHERE kind = 'removals')::int AS removals,
+          (SELECT error_code IS NOT NULL FROM items WHERE item_id = ${itemId}) AS broken
         FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
-      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0 };
+      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0, broken: row?.broken ?? false };
     },
 
     async namedRemovals(itemId, limit) {

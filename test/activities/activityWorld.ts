@@ -74,6 +74,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     links: stores.links,
     items: stores.items,
     mining: stores.mining,
+    commands: stores.itemCommands,
     outbox: stores.outbox,
     alerts: stores.alerts,
     segments: stores.segment,

@@ -90,9 +90,9 @@ describe('an access token that Plaid does not take', () => {
         kind: 'item',
         removed_ids: [],
       });
-      const activity = run[name] as (input: object) => Promise<unknown>;
+      const ask = run as Record<typeof name, (input: object) => Promise<unknown>>;
       for (let time = 0; time < 2; time += 1) {
-        await expect(activity({ itemId, updateId: 'u2', page: 0, dueAt })).rejects.toMatchObject({
+        await expect(ask[name]({ itemId, updateId: 'u2', page: 0, dueAt })).rejects.toMatchObject({
           type: 'TOKEN_REFUSED',
         });
       }

@@ -18,6 +18,8 @@ const alertKinds: Record<AlertKind, true> = {
   record_parked: true,
   event_parked: true,
   token_refused: true,
+  cursor_lost: true,
+  update_stuck: true,
 };
 
 let world: World;
