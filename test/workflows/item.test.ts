@@ -223,13 +223,13 @@ describe('the item workflow', () => {
   it('a failing page is shown, kept, and asked for again', async () => {
     const mine = world();
     mine.page = (_input, call) => {
-      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'BAD_REQUEST');
+      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
       return applied;
     };
     await signal(mine);
     await until(async () => {
       const status = await temporal.gateway.itemStatus(mine.itemId);
-      return status?.last_failure?.type === 'BAD_REQUEST' || mine.pages.length > 1;
+      return status?.last_failure?.type === 'MISCONFIGURED' || mine.pages.length > 1;
     });
     await settled(mine, 2);
     expect(mine.pages[1]).toMatchObject({ updateId: mine.pages[0]?.updateId, page: 0 });
