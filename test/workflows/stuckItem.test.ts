@@ -174,6 +174,25 @@ describe('an Item whose updates get nowhere', () => {
     expect(mine.kinds().at(-2)).toBe('cursor');
   });
 
+  it.each(['update', 'history'] as const)(
+    'shows the first failed try already, while Temporal repeats it (%s)',
+    async (webhook) => {
+      const mine = scene();
+      let down = true;
+      mine.page = () => {
+        if (down) throw ApplicationFailure.create({ message: 'down', type: 'UPSTREAM_DOWN' });
+        return applied;
+      };
+      await signal(mine, webhook);
+      await until(async () => {
+        const failure = (await status(mine))?.last_failure;
+        return failure?.type === 'UPSTREAM_DOWN' && failure.step === 'page';
+      });
+      down = false;
+      await idle(mine);
+    },
+  );
+
   it('terminated by an operator while the child owns the update comes out all the same', async () => {
     const mine = scene();
     mine.page = ({ remine }) => (remine ? applied : withdrawn);
