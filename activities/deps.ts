@@ -3,6 +3,7 @@ import type {
   Gateway,
   IdempotencyStore,
   InstitutionStore,
+  ItemCommandStore,
   ItemStore,
   LinkStore,
   LoginStore,
@@ -28,6 +29,7 @@ export interface ActivityDeps {
   links: LinkStore;
   items: ItemStore;
   mining: MiningStore;
+  commands: Pick<ItemCommandStore, 'requestRemine'>;
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;

@@ -1,3 +1,4 @@
+import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { institutionActivities } from './institutions.js';
@@ -20,6 +21,7 @@ export function createActivities(deps: ActivityDeps) {
       ...itemWebhookActivities(deps),
       ...segmentActivities(deps),
       ...transactionActivities(deps),
+      ...deadEndActivities(deps),
       ...loginActivities(deps),
       ...publishActivities(deps),
       ...sweepActivities(deps),

@@ -1,10 +1,11 @@
 import { Failure } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
-import type { ItemSnapshot } from '../src/domain/item.js';
+import type { Health, ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
-import { askHealth } from './itemHealth.js';
 import { untilItStands } from '../src/domain/untilItStands.js';
+import { askForTransactions, askHealth } from './itemHealth.js';
+import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -35,18 +36,23 @@ export function itemActivities(deps: ActivityDeps) {
       };
     },
 
-    /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
-    async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
+    /**
+     * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`).
+     */
+    async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const health = await askHealth(deps, itemId);
         if (health === null) return { result: 'gone' };
-        const { seen, result } = health;
+        const refusal = health.result === 'healthy' ? await askForTransactions(deps, itemId) : null;
+        const error = health.result === 'healthy' ? refusal : health.error;
         const stands =
-          result === 'healthy'
-            ? await items.markHealthy(itemId, seen)
-            : await items.markBroken(itemId, seen, health.error, brokenUntil());
-        return stands ? { result } : 'moved';
+          error === null
+            ? await items.markHealthy(itemId, health.seen)
+            : await items.markBroken(itemId, health.seen, error, brokenUntil());
+        if (!stands) return 'moved';
+        return { result: refusal === null ? health.result : 'unsure' };
       });
     },
 
@@ -55,8 +61,7 @@ export function itemActivities(deps: ActivityDeps) {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials !== null) {
-        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-        await plaid.removeItem(token);
+        await withToken(deps, credentials, (token) => plaid.removeItem(token));
       }
       await items.finishRemoval(itemId);
     },
@@ -67,8 +72,8 @@ export function itemActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
-        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-        const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
+        const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
+        const numbers = await asked.catch((error: unknown) => {
           const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
           if (error instanceof Failure && without.has(error.type)) return [];
           throw error;

@@ -1,12 +1,13 @@
 import type { AccountIdentity } from '../src/domain/accounts.js';
 import { defaultMainAccount, identityOf } from '../src/domain/accounts.js';
 import { Failure } from '../src/domain/failures.js';
-import type { UpstreamError } from '../src/domain/failures.js';
+import type { FailureType, UpstreamError } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
 import type { PlaidAccount } from '../src/domain/plaid.js';
 import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
 import { untilItStands } from '../src/domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -28,6 +29,12 @@ export type AdmitResult =
   | { kind: 'duplicate'; itemId: string }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
+
+/**
+ * What of an older Item's token makes it give way to the new one. One that is refused beside the new one, which our keys have
+ * just got, is out of our reach; it is kept until its removal has ended at Plaid.
+ */
+const useless: ReadonlySet<FailureType> = new Set(['ITEM_GONE', 'PERMISSION_REVOKED', 'TOKEN_REFUSED']);
 
 const storeTries = 10;
 const storePauseMs = 500;
@@ -54,12 +61,10 @@ export function linkActivities(deps: ActivityDeps) {
     if (institutionId === null || accounts.length === 0) return found;
     const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
     for (const candidate of candidates) {
-      const token = await secrets.open(candidate.accessToken, secretContext.accessToken(candidate.itemId));
-      const broken = await plaid.getItem(token).then(
+      const broken = await withToken(deps, candidate, (token) => plaid.getItem(token)).then(
         (view) => view.error !== null,
         (error: unknown) => {
-          if (error instanceof Failure && ['ITEM_GONE', 'PERMISSION_REVOKED'].includes(error.type))
-            return true;
+          if (error instanceof Failure && useless.has(error.type)) return true;
           throw error;
         },
       );
@@ -158,8 +163,8 @@ export function linkActivities(deps: ActivityDeps) {
       if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials === null) return { kind: 'gone', plaid: null };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      const view = await plaid.getItem(token).catch((error: unknown) => {
+      const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
+      const view = await ask((token) => plaid.getItem(token)).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });
@@ -168,7 +173,8 @@ export function linkActivities(deps: ActivityDeps) {
         const admitted = await links.admitted(itemId);
         return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
       }
-      const accounts = await plaid.getAccounts(token).catch((error: unknown): PlaidAccount[] => {
+      const listed = ask((token) => plaid.getAccounts(token));
+      const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
         const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
         if (error instanceof Failure && later.has(error.type)) return [];
@@ -206,9 +212,7 @@ export function linkActivities(deps: ActivityDeps) {
       if (row.item_id === null || !(await links.beginDiscard(row.item_id))) return;
       const credentials = await items.credentials(row.item_id, { forRemoval: true });
       if (credentials !== null) {
-        await plaid.removeItem(
-          await secrets.open(credentials.accessToken, secretContext.accessToken(row.item_id)),
-        );
+        await withToken(deps, credentials, (token) => plaid.removeItem(token));
       }
       await links.discardItem(row.item_id);
     },

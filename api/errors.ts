@@ -89,6 +89,7 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   LINK_OUTCOME_UNKNOWN: 'link_outcome_unknown',
   NOT_READY: 'product_not_ready',
   ITEM_GONE: 'plaid_refused',
+  TOKEN_REFUSED: 'plaid_refused',
   PERMISSION_REVOKED: 'plaid_refused',
   PAGES_MOVED: 'plaid_refused',
   PRODUCT_UNAVAILABLE: 'plaid_refused',

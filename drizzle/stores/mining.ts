@@ -278,11 +278,12 @@ export function miningStore(sql: Sql): MiningStore {
     },
 
     async waiting(itemId) {
-      const [row] = await sql<{ webhooks: number; removals: number }[]>`
+      const [row] = await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
         SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
-          count(*) FILTER (WHERE kind = 'removals')::int AS removals
+          count(*) FILTER (WHERE kind = 'removals')::int AS removals,
+          (SELECT error_code IS NOT NULL FROM items WHERE item_id = ${itemId}) AS broken
         FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
-      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0 };
+      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0, broken: row?.broken ?? false };
     },
 
     async namedRemovals(itemId, limit) {

@@ -15,8 +15,10 @@ export type FailureType =
   | 'NOT_READY'
   /** The user has to act at the bank or in Link's update mode. */
   | 'LOGIN_REQUIRED'
-  /** The Item does not exist at Plaid any more: removed there, or its token is dead. */
+  /** The Item does not exist at Plaid any more. */
   | 'ITEM_GONE'
+  /** Plaid does not take the access token (of another environment or client, say): nothing is known of the Item by it. */
+  | 'TOKEN_REFUSED'
   /** The user took back the permission: the Item is never revived. */
   | 'PERMISSION_REVOKED'
   /** Data moved while pages were read: restart from the update's first cursor. */

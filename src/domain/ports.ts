@@ -617,7 +617,17 @@ export interface UserEventStore {
   park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
 }
 
-export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked' | 'event_parked';
+export type AlertKind =
+  | 'link_outcome_unknown'
+  | 'row_parked'
+  | 'record_parked'
+  | 'event_parked'
+  /** Plaid does not take an Item's access token. */
+  | 'token_refused'
+  /** Plaid does not take the cursor that an Item's last update had ended at: everything was read from the start. */
+  | 'cursor_lost'
+  /** An Item's update was given up, and is tried again with long pauses. */
+  | 'update_stuck';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -699,8 +709,8 @@ export interface MiningStore {
   ): Promise<{ kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } | { kind: 'gone' }>;
   /** Drops the staged pages of an abandoned update. */
   discard(itemId: string, updateId: string): Promise<void>;
-  /** What still waits for the Item's workflow; read after an apply was committed. */
-  waiting(itemId: string): Promise<{ webhooks: number; removals: number }>;
+  /** What still waits for the Item's workflow, and whether the row calls it broken; read after an apply was committed. */
+  waiting(itemId: string): Promise<{ webhooks: number; removals: number; broken: boolean }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(
     itemId: string,

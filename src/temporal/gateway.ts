@@ -6,7 +6,7 @@ import {
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../domain/failures.js';
 import {
   historyWorkflowId,
@@ -17,6 +17,7 @@ import {
   remineWorkflowId,
   taskQueues,
 } from '../domain/ids.js';
+import type { StepFailure } from '../domain/mining.js';
 import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
 import {
   foundDue,
@@ -32,6 +33,7 @@ import {
   webhookReceived,
 } from '../../workflows/contract.js';
 import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
 const signalWithinMs = 5_000;
@@ -98,6 +100,12 @@ export function createGateway(client: Client): Gateway {
       if (error instanceof WorkflowNotFoundError) return false;
       throw down('a question about a workflow');
     }
+  }
+
+  /** What the workflow will be told of an activity only when Temporal has ceased to repeat it. */
+  async function failingNow(workflow: WorkflowHandle): Promise<StepFailure | null> {
+    const described = within(answerWithinMs, () => workflow.describe());
+    return described.then(pendingFailure, () => null);
   }
 
   async function ping(): Promise<void> {
@@ -207,13 +215,21 @@ export function createGateway(client: Client): Gateway {
       try {
         const item = client.workflow.getHandle(itemWorkflowId(itemId));
         const answer = await within(answerWithinMs, () => item.query(status));
-        if (answer === null || answer.phase !== 'updating' || answer.progress !== null) return answer;
+        if (answer === null) return null;
+        if (answer.phase !== 'updating' || answer.progress !== null) {
+          return { ...answer, last_failure: (await failingNow(item)) ?? answer.last_failure };
+        }
         const pagingId = answer.remine?.running ? answer.remine.workflow_id : historyWorkflowId(itemId);
         const paging = client.workflow.getHandle(pagingId);
-        const run = await within(answerWithinMs, () => paging.query(progress)).catch(() => null);
-        return run === null
-          ? answer
-          : { ...answer, progress: { pages: run.page, rows: run.rows, restarts: run.restarts } };
+        const [run, failure] = await Promise.all([
+          within(answerWithinMs, () => paging.query(progress)).catch(() => null),
+          failingNow(paging),
+        ]);
+        return {
+          ...answer,
+          progress: run && { pages: run.page, rows: run.rows, restarts: run.restarts },
+          last_failure: failure ?? answer.last_failure,
+        };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return null;
         throw down('a question about the Item');

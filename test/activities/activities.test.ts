@@ -346,6 +346,30 @@ describe('an Item', () => {
     expect(await episode()).toEqual({ error_code: 'ITEM_NOT_FOUND', error_episode: 2 });
   });
 
+  it('checkItem ends no episode on the word of /item/get alone while transactions are refused', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', {});
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: null };
+    const refuse = () =>
+      world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'x', { upstream }));
+    refuse();
+    await world.run.minePage({ ...mine(item, 'u2'), believe: true });
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    for (let time = 0; time < 2; time += 1) {
+      refuse();
+      expect(await world.run.checkItem({ itemId })).toEqual({ result: 'unsure' });
+    }
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    // Anything but a want of the user is left to the next update.
+    world.plaid.failNext('syncTransactions', 'UPSTREAM_DOWN');
+    expect(await world.run.checkItem({ itemId })).toEqual({ result: 'healthy' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 1 });
+  });
+
   it('checkItem learns nothing of an Item from an outage, and says that the user took it back when Plaid does', async () => {
     const { itemId } = await world.linkedItem();
     const broken = async () =>
@@ -655,8 +679,12 @@ describe('mining', () => {
   it('minePage turns what Plaid says into a result, and drops what it had staged', async () => {
     const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: 'request-1' };
     for (const [failure, result] of [
-      [new Failure('PAGES_MOVED', 'moved'), { kind: 'moved', calls: 1 }],
+      [new Failure('PAGES_MOVED', 'moved'), { kind: 'moved', atDurableCursor: false, calls: 1 }],
       [new Failure('NOT_READY', 'not yet'), { kind: 'notReady', calls: 1 }],
+      [
+        new Failure('BAD_REQUEST', 'no', { upstream: { ...upstream, error_code: 'INVALID_FIELD' } }),
+        { kind: 'refused', error: { error_type: 'ITEM_ERROR', error_code: 'INVALID_FIELD' }, calls: 1 },
+      ],
       [
         new Failure('LOGIN_REQUIRED', 'log in', { upstream }),
         {
@@ -667,6 +695,7 @@ describe('mining', () => {
       ],
     ] as const) {
       const item = await world.linkedItem();
+      if (result.kind === 'needsUser') item.error = result.error;
       world.plaid.failNext('syncTransactions', failure);
       world.plaid.failNext('syncTransactions', failure);
       expect(await twice('minePage', mine(item, 'u1'))).toEqual([result, result]);
@@ -676,7 +705,7 @@ describe('mining', () => {
     item.page('', '', { transactions_update_status: 'NOT_READY' });
     const waiting = { kind: 'notReady', calls: 1 };
     expect(await twice('minePage', mine(item, 'u1'))).toEqual([waiting, waiting]);
-    const missing = { kind: 'moved', calls: 1 };
+    const missing = { kind: 'moved', atDurableCursor: false, calls: 1 };
     expect(await twice('minePage', mine(item, 'u1', 3))).toEqual([missing, missing]);
     const gone = { kind: 'gone', calls: 1 };
     expect(await twice('minePage', { ...mine(item, 'u1'), itemId: 'nobody' })).toEqual([gone, gone]);
@@ -705,10 +734,114 @@ describe('mining', () => {
   it('minePage takes a permission that was taken back for an end of reading', async () => {
     const item = await world.linkedItem();
     world.plaid.failNext('syncTransactions', 'PERMISSION_REVOKED');
+    world.plaid.failNext('getItem', 'PERMISSION_REVOKED');
     expect(await world.run.minePage(mine(item, 'u1'))).toMatchObject({
       kind: 'needsUser',
       error: { error_code: 'PERMISSION_REVOKED' },
     });
+  });
+
+  it('minePage says that Plaid moved the data, or refuses the request, under the first page of a durable cursor', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    item.page('c1', 'c2', { has_more: true });
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    const moved = { kind: 'moved', atDurableCursor: true, calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual(moved);
+    world.plaid.failNext('syncTransactions', 'BAD_REQUEST');
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual({ kind: 'refused', error: null, calls: 1 });
+    await world.run.minePage(mine(item, 'u2'));
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual({ ...moved, atDurableCursor: false });
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    await world.stores.itemCommands.requestRemine(item.itemId);
+    const again = { ...mine(item, 'u3'), remine: true };
+    expect(await world.run.minePage(again)).toEqual({ ...moved, atDurableCursor: false });
+    // A request that another endpoint, or the database, calls wrong says nothing of the cursor.
+    item.page('c1', 'c2', {});
+    world.plaid.failNext('getAccounts', 'BAD_REQUEST');
+    await expect(world.run.minePage(mine(item, 'u4'))).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+  });
+
+  it('minePage begins no episode that /item/get knows nothing of, until it is told to believe', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: null };
+    const refuse = () =>
+      world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'x', { upstream }));
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    refuse();
+    const doubted = { kind: 'doubted', failure: 'LOGIN_REQUIRED', calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u1'))).toEqual(doubted);
+    expect(await row()).toEqual({ error_code: null, error_episode: 0 });
+    refuse();
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 0 });
+    refuse();
+    const { error_type, error_code } = upstream;
+    const needsUser = { kind: 'needsUser', error: { error_type, error_code }, calls: 1 };
+    expect(await world.run.minePage({ ...mine(item, 'u1'), believe: true })).toEqual(needsUser);
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+  });
+
+  it('minePage tells that the Item was found broken while the update ran, and it is looked at again at once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', {});
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    const error = { error_type: 'ITEM_ERROR', error_code: 'X' };
+    await world.stores.items.markBroken(itemId, await seenOf(item), error, soon);
+    const later = new Date(Date.now() + 36 * 3_600_000).toISOString();
+    const ended = await world.run.minePage({
+      ...mine(item, 'u1'),
+      dueAt: { complete: later, incomplete: later },
+    });
+    expect(ended).toMatchObject({ kind: 'applied', broken: true });
+    const [row] = await world.sql`
+      SELECT next_due_at <= clock_timestamp() AS due, error_code FROM items WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ due: true, error_code: 'X' });
+    await world.stores.items.markHealthy(itemId, await seenOf(item));
+    const repeated = await world.run.minePage(mine(item, 'u1'));
+    expect(repeated).toMatchObject({ kind: 'applied', broken: false });
+    // Healthy again, it is due, and the next update ends that.
+    item.page('c1', 'c2', {});
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied' });
+  });
+
+  it('reportDeadEnd tells operators once, drops what was staged, and asks for a remine where there is a cursor', async () => {
+    const deadEnd = {
+      updateId: 'u2',
+      failure: { step: 'page', type: 'BAD_REQUEST' as const, at: '2026-11-21T07:00:00.000Z' },
+      error: { error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' },
+      cursorLost: true,
+    };
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const alerts = () =>
+      world.sql`SELECT kind, key, detail FROM alerts WHERE item_id = ${itemId} ORDER BY kind`;
+    const detail = { type: 'BAD_REQUEST', error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' };
+    const young = { remines: null };
+    expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([young, young]);
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: itemId, detail }]);
+
+    item.page('', 'c1', {});
+    item.page('c1', 'c2', { has_more: true });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.run.minePage(mine(item, 'u2'));
+    const first = { remines: 1 };
+    expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([first, first]);
+    expect((await alerts()).map(({ kind }) => kind as string)).toEqual(['cursor_lost', 'update_stuck']);
+    const [row] = await world.sql`
+      SELECT remine_requested_at IS NOT NULL AS asked, update_started_at,
+        (SELECT count(*)::int FROM staged_pages s WHERE s.item_id = i.item_id) AS staged
+      FROM items i WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ asked: true, update_started_at: null, staged: 0 });
+    await world.stores.itemCommands.requestRemoval(itemId, { force: true });
+    expect(await world.run.reportDeadEnd({ itemId, deadEnd })).toEqual({ remines: null });
+    await world.run.removeItem({ itemId });
   });
 
   it('settleRemovals reads all pages of some days around what was named', async () => {

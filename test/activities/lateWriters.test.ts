@@ -220,7 +220,9 @@ describe('a late update', () => {
   it('does not break an Item of which Plaid has answered better since', async () => {
     const item = await minedItem();
     world.plaid.failNext('syncTransactions', 'LOGIN_REQUIRED');
-    const late = await cutOff(['syncTransactions'], (run) => run.minePage(mine(item, 'u1')));
+    const late = await cutOff(['syncTransactions'], (run) =>
+      run.minePage({ ...mine(item, 'u1'), believe: true }),
+    );
     item.page('c1', 'c2', { added: [transaction('c')] });
     await world.run.minePage(mine(item, 'u2'));
     expect(await late.end()).toMatchObject({ kind: 'moved' });
@@ -231,7 +233,9 @@ describe('a late update', () => {
   it('does not break an Item that was repaired since', async () => {
     const item = await minedItem();
     world.plaid.failNext('syncTransactions', 'LOGIN_REQUIRED');
-    const late = await cutOff(['syncTransactions'], (run) => run.minePage(mine(item, 'u1')));
+    const late = await cutOff(['syncTransactions'], (run) =>
+      run.minePage({ ...mine(item, 'u1'), believe: true }),
+    );
     item.error = loginRequired;
     await world.run.checkItem({ itemId: item.itemId });
     item.error = null;

@@ -47,7 +47,7 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     await close();
   });
 
-  it.each(['PERMISSION_REVOKED', 'ITEM_GONE'] as const)(
+  it.each(['PERMISSION_REVOKED', 'ITEM_GONE', 'TOKEN_REFUSED'] as const)(
     'or that says %s is left to an update at once',
     async (type) => {
       const { seen, fail, close } = await start();

@@ -42,6 +42,7 @@ describe('a link token', () => {
     [new Failure('MISCONFIGURED', 'x'), 424, 'plaid_refused'],
     [new Failure('BAD_REQUEST', 'x'), 424, 'plaid_refused'],
     [new Failure('ITEM_GONE', 'x'), 424, 'plaid_refused'],
+    [new Failure('TOKEN_REFUSED', 'x'), 424, 'plaid_refused'],
     [new Failure('LOGIN_REQUIRED', 'x'), 409, 'login_required'],
     [new Failure('UNKNOWN_INSTITUTION', 'x'), 404, 'unknown_institution'],
   ];
@@ -111,6 +112,12 @@ describe('a link token', () => {
         { userId: 'user-1' },
       ]);
     }
+  });
+
+  it('of an item whose access token Plaid does not take is refused: the item may live', async () => {
+    behave.pick = 'item-1';
+    behave.linkToken = () => Promise.reject(new Failure('TOKEN_REFUSED', 'x'));
+    expect((await ask('user-1')).json().code).toBe('plaid_refused');
   });
 
   it('updates the picked item, and makes the user known', async () => {

@@ -17,6 +17,9 @@ const alertKinds: Record<AlertKind, true> = {
   row_parked: true,
   record_parked: true,
   event_parked: true,
+  token_refused: true,
+  cursor_lost: true,
+  update_stuck: true,
 };
 
 let world: World;

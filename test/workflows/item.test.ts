@@ -34,7 +34,14 @@ const outcome: UpdateOutcome = {
   history: 'complete',
 };
 
-const applied: PageResult = { kind: 'applied', outcome, webhooksWaiting: 0, removalsWaiting: 0, calls: 1 };
+const applied: PageResult = {
+  kind: 'applied',
+  outcome,
+  webhooksWaiting: 0,
+  removalsWaiting: 0,
+  broken: false,
+  calls: 1,
+};
 
 /** A stand-in for the activities of one test: remembers the calls, and answers as its row says. */
 class World {
@@ -156,7 +163,7 @@ describe('the item workflow', () => {
   it('restarts under another update id when data moved', async () => {
     const mine = world();
     mine.page = (input, call) => {
-      if (call === 2) return { kind: 'moved', calls: 1 };
+      if (call === 2) return { kind: 'moved', atDurableCursor: false, calls: 1 };
       return input.page === 0 ? { kind: 'staged', rows: 1, calls: 1 } : applied;
     };
     await signal(mine);
@@ -216,13 +223,13 @@ describe('the item workflow', () => {
   it('a failing page is shown, kept, and asked for again', async () => {
     const mine = world();
     mine.page = (_input, call) => {
-      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'BAD_REQUEST');
+      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
       return applied;
     };
     await signal(mine);
     await until(async () => {
       const status = await temporal.gateway.itemStatus(mine.itemId);
-      return status?.last_failure?.type === 'BAD_REQUEST' || mine.pages.length > 1;
+      return status?.last_failure?.type === 'MISCONFIGURED' || mine.pages.length > 1;
     });
     await settled(mine, 2);
     expect(mine.pages[1]).toMatchObject({ updateId: mine.pages[0]?.updateId, page: 0 });
