@@ -12,14 +12,17 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { fairnessKey } from '../src/domain/fairness.js';
 import { historyWorkflowId, remineWorkflowId } from '../src/domain/ids.js';
 import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
 import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
 import { startRun } from '../src/domain/mining.js';
+import { keyword, summary } from '../src/domain/operatorTexts.js';
 import type { ItemStatus } from '../src/domain/ports.js';
 import {
   foundDue,
   historyEnded,
+  itemAttributes,
   keys,
   linked,
   priorities,
@@ -107,7 +110,7 @@ function show(state: ItemState): void {
   upsertSearchAttributes([
     { key: keys.phase, value: state.phase },
     { key: keys.status, value: state.phase === 'removed' ? 'REMOVED' : broken ? 'ERROR' : 'ACTIVE' },
-    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: state.institutionId }]),
+    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: keyword(state.institutionId) }]),
   ]);
 }
 
@@ -162,7 +165,7 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
       case 'itemWebhooks': {
         const settled = await plaidRead({
           summary: 'webhooks about the Item',
-          priority: { priorityKey: priorities.webhook, fairnessKey: state.userId.slice(0, 64) },
+          priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(state.userId) },
         }).settleItemWebhooks({ itemId });
         return { kind: 'itemWebhooksEnded', ...settled, random: Math.random() };
       }
@@ -196,12 +199,9 @@ async function startPaging(state: ItemState, paging: typeof pageHistory, as: Pag
       args: [pagingOf(state)],
       parentClosePolicy: ParentClosePolicy.ABANDON,
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-      priority: { priorityKey: as.priorityKey, fairnessKey: state.userId.slice(0, 64) },
-      staticSummary: as.summary,
-      typedSearchAttributes: [
-        { key: keys.item, value: state.itemId },
-        { key: keys.user, value: state.userId },
-      ],
+      priority: { priorityKey: as.priorityKey, fairnessKey: fairnessKey(state.userId) },
+      staticSummary: summary(as.summary),
+      typedSearchAttributes: itemAttributes(state.itemId, state.userId),
     });
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
