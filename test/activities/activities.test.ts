@@ -848,7 +848,7 @@ describe('the sweep', () => {
     await world.stores.webhooks.store(webhook(forgotten.itemId, 'update'));
     world.signals.length = 0;
     world.startedLinks.length = 0;
-    const found = { items: 1, links: 1, unknown: 0, failed: 0 };
+    const found = { items: 1, links: 1, unknown: 0, failed: 0, left: 0 };
     expect(await twice('sweep', { graceMs: 0 })).toEqual([found, found]);
     const told = { itemId: forgotten.itemId, signal: 'foundDue' };
     expect([world.signals, world.startedLinks]).toEqual([
@@ -865,6 +865,29 @@ describe('the sweep', () => {
     });
     expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });
     expect(await world.run.sweep({ graceMs: 3_600_000 })).toEqual({ ...found, items: 0, links: 0 });
+  });
+
+  it('has an operator told of each whose signal Temporal will refuse for ever, once, and logs the first', async () => {
+    const { tokenHash } = await world.receive();
+    const { itemId } = await world.linkedItem();
+    const refuse = () => Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'INVALID_ARGUMENT'));
+    const run = world.runWith({
+      gateway: {
+        signalItem: refuse,
+        startLink: refuse,
+        isHistoryRunning: async () => false,
+        isRemineRunning: async () => false,
+      },
+    });
+    await run.sweep({ graceMs: 0 });
+    await run.sweep({ graceMs: 0 });
+    expect(world.unexpected.splice(0)).toHaveLength(2);
+    const alerts = await world.sql<{ key: string; item_id: string | null }[]>`
+      SELECT key, item_id FROM alerts WHERE kind = 'signal_refused' AND key IN (${tokenHash}, ${itemId})`;
+    expect([...alerts].sort((a, b) => (a.item_id === null ? -1 : b.item_id === null ? 1 : 0))).toEqual([
+      { key: tokenHash, item_id: null },
+      { key: itemId, item_id: itemId },
+    ]);
   });
 });
 

@@ -17,6 +17,7 @@ const alertKinds: Record<AlertKind, true> = {
   row_parked: true,
   record_parked: true,
   event_parked: true,
+  signal_refused: true,
 };
 
 let world: World;

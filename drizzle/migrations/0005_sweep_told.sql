@@ -1,0 +1,8 @@
+CREATE TABLE "sweep_told" (
+	"kind" text NOT NULL,
+	"subject" text COLLATE "C" NOT NULL,
+	"told_at" timestamp(6) with time zone NOT NULL,
+	CONSTRAINT "sweep_told_kind_subject_pk" PRIMARY KEY("kind","subject")
+);
+--> statement-breakpoint
+CREATE INDEX "sweep_told_by_time" ON "sweep_told" USING btree ("told_at");
