@@ -141,13 +141,15 @@ export function transactionActivities(deps: ActivityDeps) {
 
     /**
      * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are marked removed. Safe to repeat.
+     * `/transactions/get`; those that Plaid no longer lists are marked removed. At most a hundred at once (`more`: others wait).
+     * Safe to repeat.
      */
-    async settleRemovals(input: { itemId: string }): Promise<{ changes: number }> {
+    async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { changes: 0 };
-      const named = await mining.namedRemovals(itemId, removalsAtOnce);
+      if (credentials === null) return { changes: 0, more: false };
+      const all = await mining.namedRemovals(itemId, removalsAtOnce + 1);
+      const named = all.slice(0, removalsAtOnce);
       const gone: string[] = [];
       if (named.length > 0) {
         const token = await openToken(credentials);
@@ -168,7 +170,8 @@ export function transactionActivities(deps: ActivityDeps) {
         gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
       }
       const checked = named.map((row) => row.transactionId);
-      return { changes: await mining.settleRemovals(itemId, checked, gone) };
+      const changes = await mining.settleRemovals(itemId, checked, gone);
+      return { changes, more: all.length > named.length };
     },
   };
 }

@@ -155,8 +155,8 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
         return { kind: 'numbersEnded' };
       case 'removals': {
-        const { changes } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
-        return { kind: 'removalsEnded', changes };
+        const settled = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
+        return { kind: 'removalsEnded', ...settled };
       }
       case 'check': {
         const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });

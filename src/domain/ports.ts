@@ -344,10 +344,15 @@ export interface ItemStore {
   markBroken(itemId: string, error: UserActionError, dueAt: string): Promise<void>;
   /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
   markHealthy(itemId: string): Promise<void>;
-  /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
+  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
-  ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
+    limit: number,
+  ): Promise<{
+    broken: boolean;
+    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    more: boolean;
+  }>;
   /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
   settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
   /**

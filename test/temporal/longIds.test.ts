@@ -55,7 +55,7 @@ describe.each(alphabets)('ids of characters of %s', (_, character) => {
     },
     async settleItemWebhooks() {
       done.push('settled');
-      return { health: null, numbersDue: false };
+      return { health: null, numbersDue: false, more: false };
     },
     async minePage() {
       done.push('mined');
