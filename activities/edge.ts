@@ -45,9 +45,7 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
 
 /** What no adapter foresaw, and what Temporal refuses for what we have sent. */
 const isOurFault = (error: unknown): boolean =>
-  error instanceof Failure
-    ? error.type === 'ORCHESTRATOR_REFUSED'
-    : !(error instanceof ApplicationFailure);
+  error instanceof Failure ? error.type === 'ORCHESTRATOR_REFUSED' : !(error instanceof ApplicationFailure);
 
 /** Well below the proxies' heartbeat time-out, so that a killed worker is noticed within seconds and a busy one is not. */
 const heartbeatEveryMs = 1_000;

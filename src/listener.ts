@@ -60,7 +60,10 @@ function observer(logger: Logger, registry: Registry): UserEventObserver {
       } else logger.warn({ err, what }, 'trying again');
     },
     parked: (shard, sequenceNumber, reason) =>
-      logger.error({ shard, sequence_number: sequenceNumber, reason }, 'a record is no user event, or will never be taken: parked'),
+      logger.error(
+        { shard, sequence_number: sequenceNumber, reason },
+        'a record is no user event, or will never be taken: parked',
+      ),
   };
 }
 

@@ -8,15 +8,16 @@ import { Failure } from '../domain/failures.js';
  * told; and FAILED_PRECONDITION, which Temporal says of a workflow whose worker is just failing and of a namespace that is
  * just moving to another cluster.
  */
-const refusals: ReadonlyMap<number, { name: string; type: 'ORCHESTRATOR_REFUSED' | 'MISCONFIGURED' }> = new Map([
-  [3, { name: 'INVALID_ARGUMENT', type: 'ORCHESTRATOR_REFUSED' }],
-  [5, { name: 'NOT_FOUND', type: 'MISCONFIGURED' }],
-  [6, { name: 'ALREADY_EXISTS', type: 'ORCHESTRATOR_REFUSED' }],
-  [7, { name: 'PERMISSION_DENIED', type: 'MISCONFIGURED' }],
-  [11, { name: 'OUT_OF_RANGE', type: 'ORCHESTRATOR_REFUSED' }],
-  [12, { name: 'UNIMPLEMENTED', type: 'MISCONFIGURED' }],
-  [16, { name: 'UNAUTHENTICATED', type: 'MISCONFIGURED' }],
-]);
+const refusals: ReadonlyMap<number, { name: string; type: 'ORCHESTRATOR_REFUSED' | 'MISCONFIGURED' }> =
+  new Map([
+    [3, { name: 'INVALID_ARGUMENT', type: 'ORCHESTRATOR_REFUSED' }],
+    [5, { name: 'NOT_FOUND', type: 'MISCONFIGURED' }],
+    [6, { name: 'ALREADY_EXISTS', type: 'ORCHESTRATOR_REFUSED' }],
+    [7, { name: 'PERMISSION_DENIED', type: 'MISCONFIGURED' }],
+    [11, { name: 'OUT_OF_RANGE', type: 'ORCHESTRATOR_REFUSED' }],
+    [12, { name: 'UNIMPLEMENTED', type: 'MISCONFIGURED' }],
+    [16, { name: 'UNAUTHENTICATED', type: 'MISCONFIGURED' }],
+  ]);
 
 /** Search attributes that the namespace lacks are told as an invalid argument, and are not the call's fault. */
 const aboutSetUp = /search attribute/i;

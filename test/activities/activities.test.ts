@@ -519,10 +519,15 @@ describe('webhooks about the Item itself', () => {
     const late = await told(item.itemId, errored);
     await world.run.loadItem({ itemId: item.itemId });
     expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_removed' }]);
-    const both = [await told(item.itemId, repaired), (await world.stores.webhooks.store(webhook(item.itemId, 'update'))).webhookId];
+    const both = [
+      await told(item.itemId, repaired),
+      (await world.stores.webhooks.store(webhook(item.itemId, 'update'))).webhookId,
+    ];
     await twice('loadItem', { itemId: item.itemId });
     for (const outcome of await outcomes(both)) expect(outcome).toMatchObject({ reason: 'item_removed' });
-    expect((await world.stores.sweep.findDue(500, 0)).find(({ itemId }) => itemId === item.itemId)?.kinds ?? []).not.toContain('itemWebhooks');
+    expect(
+      (await world.stores.sweep.findDue(500, 0)).find(({ itemId }) => itemId === item.itemId)?.kinds ?? [],
+    ).not.toContain('itemWebhooks');
   });
 
   it('settleItemWebhooks asks Plaid for nothing when none of them speaks of health', async () => {
@@ -764,7 +769,9 @@ describe('mining', () => {
       { changes: 100, more: true },
       { changes: 50, more: false },
     ]);
-    expect(await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`).toEqual([{ outcome: 'done' }]);
+    expect(await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`).toEqual([
+      { outcome: 'done' },
+    ]);
   });
 
   it('settleRemovals marks what Plaid no longer lists, once, and ends the webhook', async () => {

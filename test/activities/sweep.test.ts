@@ -31,7 +31,10 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
       findDue: async () => items,
       findStaleLinks: async () => links,
       noteTold: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
-        noted.push(...told.items.map(({ itemId }) => itemId), ...told.links.map(({ tokenHash }) => tokenHash));
+        noted.push(
+          ...told.items.map(({ itemId }) => itemId),
+          ...told.links.map(({ tokenHash }) => tokenHash),
+        );
       },
       settleUnknown: async () => {
         seen.settled = true;

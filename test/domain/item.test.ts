@@ -206,7 +206,13 @@ describe('an update', () => {
 });
 
 describe('webhooks about the Item itself', () => {
-  const broken = { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, more: false, random: 0 } as const;
+  const broken = {
+    kind: 'itemWebhooksEnded',
+    health: 'broken',
+    numbersDue: false,
+    more: false,
+    random: 0,
+  } as const;
 
   it('are acted on at once, also while an update waits for its turn, and never start one', () => {
     const state = play(populated(), [
@@ -227,7 +233,10 @@ describe('webhooks about the Item itself', () => {
       else expect(nextStep({ ...state, segmentDueAt: null }, t0)).toEqual({ kind: 'itemWebhooks' });
     }
     const removals = reduce(populated(), { kind: 'removalsEnded', changes: 1, more: true }, t0);
-    expect([removals.removalsDueAt, reduce(removals, { kind: 'removalsEnded', changes: 0, more: false }, t0).removalsDueAt]).toEqual([t0, null]);
+    expect([
+      removals.removalsDueAt,
+      reduce(removals, { kind: 'removalsEnded', changes: 0, more: false }, t0).removalsDueAt,
+    ]).toEqual([t0, null]);
   });
 
   it('that find it broken drop the run on its way; an update that ends well meanwhile proves nothing', () => {

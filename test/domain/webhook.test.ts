@@ -105,8 +105,14 @@ describe('bodies that ask for something', () => {
 
   it.each(['a', 'ж', '漢', '😀'])('ids have up to 256 characters, also such as %s', (character) => {
     const [longest, longer] = [character.repeat(256), character.repeat(257)];
-    expect(readWebhook(body({ ...update, item_id: longest }))).toMatchObject({ item_id: longest, ignored: null });
-    expect(readWebhook(body({ ...update, item_id: longer }))).toMatchObject({ item_id: null, ignored: 'no_item_id' });
+    expect(readWebhook(body({ ...update, item_id: longest }))).toMatchObject({
+      item_id: longest,
+      ignored: null,
+    });
+    expect(readWebhook(body({ ...update, item_id: longer }))).toMatchObject({
+      item_id: null,
+      ignored: 'no_item_id',
+    });
   });
 
   it('WEBHOOK_UPDATE_ACKNOWLEDGED is logged only, an unknown code is kept with its name', () => {

@@ -119,7 +119,9 @@ describe('what is due', () => {
     const [removed, written, unsent] = [await quietItem(), await quietItem(), await quietItem()];
     await set(removed.itemId, { removal_requested_at: ago(2) });
     await set(unsent.itemId, { unsent_since: ago(2) });
-    const { webhookId } = await world.stores.webhooks.store(webhook(written.itemId, 'SYNC_UPDATES_AVAILABLE'));
+    const { webhookId } = await world.stores.webhooks.store(
+      webhook(written.itemId, 'SYNC_UPDATES_AVAILABLE'),
+    );
     await world.sql`UPDATE webhooks SET received_at = ${ago(2)} WHERE webhook_id = ${webhookId}`;
 
     const limit = 3;

@@ -37,5 +37,9 @@ it('whom it told is forgotten after a day, and told twice at once is noted once'
   await world.stores.sweep.settleUnknown();
   const rows = await world.sql<{ subject: string; kind: string }[]>`
     SELECT subject, kind FROM sweep_told ORDER BY 1, 2`;
-  expect(rows.map(({ subject, kind }) => `${subject} ${kind}`)).toEqual(['lately update', 'one publish', 'one update']);
+  expect(rows.map(({ subject, kind }) => `${subject} ${kind}`)).toEqual([
+    'lately update',
+    'one publish',
+    'one update',
+  ]);
 });

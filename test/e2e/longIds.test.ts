@@ -114,7 +114,9 @@ function pathOf(path: string): string {
 /** A page of one row, of all that the route lists and under each filter by an id. */
 function routesOf(path: string, definition: any): string[] {
   const filters: Record<string, string> = { account_id: ids.accountId, item_id: ids.itemId };
-  const names = (definition.parameters ?? []).filter((one: any) => one.in === 'query').map((one: any) => one.name);
+  const names = (definition.parameters ?? [])
+    .filter((one: any) => one.in === 'query')
+    .map((one: any) => one.name);
   const whole = names.includes('limit') ? `${pathOf(path)}?limit=1` : pathOf(path);
   const filtered = names
     .filter((name: string) => name in filters)
@@ -149,7 +151,8 @@ it('every route takes every id at its longest, and no list gives a cursor that i
         : {};
       const answer = await system.api(method, route, bodies[name], key);
       // The bank's own accounts have other ids.
-      const isUnknown = unknown.has(name) || (name === 'readTransactionsLive' && route.includes('account_id'));
+      const isUnknown =
+        unknown.has(name) || (name === 'readTransactionsLive' && route.includes('account_id'));
       const expected = isUnknown ? 'refused' : 'done';
       const was = answer.status < 300 ? 'done' : answer.status < 500 ? 'refused' : 'failed';
       expect([name, was, was === expected ? null : answer.body]).toEqual([name, expected, null]);
@@ -168,7 +171,8 @@ it('the Item works: its webhooks, its update, its removal at Plaid and the strea
   await until(async () => (await row())['last_update_at'] !== null && (await row())['unsent_since'] === null);
   await until(
     async () =>
-      (await system.sql`SELECT 1 FROM webhooks WHERE item_id = ${ids.itemId} AND outcome = 'pending'`).length === 0,
+      (await system.sql`SELECT 1 FROM webhooks WHERE item_id = ${ids.itemId} AND outcome = 'pending'`)
+        .length === 0,
   );
   const route = `/v1/items/${encodeURIComponent(ids.itemId)}`;
   expect((await system.api('DELETE', route)).status).toBe(204);
@@ -194,7 +198,12 @@ it('the listener acts on events of the longest ids, and on what is behind them',
     );
   };
   await put({ type: 'user.logged_in', event_id: ids.eventId, user_id: ids.userId });
-  const float = { type: 'float.opened', event_id: longest(128), user_id: longest(128), float_id: ids.floatId };
+  const float = {
+    type: 'float.opened',
+    event_id: longest(128),
+    user_id: longest(128),
+    float_id: ids.floatId,
+  };
   await put(float);
   await until(
     async () =>

@@ -136,7 +136,8 @@ describe('a real server', () => {
 
   it('has no such namespace: an operator’s matter', async () => {
     const gateway = gatewayTo(address(), 'of-nobody');
-    for (const [, call] of calls) await expect(call(gateway)).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+    for (const [, call] of calls)
+      await expect(call(gateway)).rejects.toMatchObject({ type: 'MISCONFIGURED' });
     await expect(gateway.itemStatus('item')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
     await expect(gateway.isHistoryRunning('item')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
   });
