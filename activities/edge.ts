@@ -43,6 +43,10 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   });
 }
 
+/** What no adapter foresaw, and what Temporal refuses for what we have sent. */
+const isOurFault = (error: unknown): boolean =>
+  error instanceof Failure ? error.type === 'ORCHESTRATOR_REFUSED' : !(error instanceof ApplicationFailure);
+
 /** Well below the proxies' heartbeat time-out, so that a killed worker is noticed within seconds and a busy one is not. */
 const heartbeatEveryMs = 1_000;
 
@@ -60,7 +64,7 @@ export function atTheEdge<T extends Activities>(
       try {
         return await run(...args);
       } catch (error) {
-        if (!(error instanceof Failure) && !(error instanceof ApplicationFailure)) report(name, error);
+        if (isOurFault(error)) report(name, error);
         throw toApplicationFailure(error);
       } finally {
         clearInterval(beat);

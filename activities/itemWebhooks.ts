@@ -8,6 +8,7 @@ import { untilItStands } from '../src/domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 
+const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
@@ -56,16 +57,16 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, all at once: asks `/item/get` where they speak of its health, and
+     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait): asks `/item/get` where they speak of its health, and
      * stores what they say with their outcomes in one transaction. Safe to repeat.
      */
     async settleItemWebhooks(input: {
       itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean }> {
+    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean }> {
       const { itemId } = input;
       return untilItStands(async () => {
-        const { broken, webhooks } = await items.itemWebhooks(itemId);
-        if (webhooks.length === 0) return { health: null, numbersDue: false };
+        const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
+        if (webhooks.length === 0) return { health: null, numbersDue: false, more };
         const told = webhooks.map(({ webhookId, source, body }): Told => ({
           webhookId,
           source,
@@ -94,7 +95,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           staleNumbers,
           numbersDue,
         });
-        return stands ? { health: result, numbersDue } : 'moved';
+        return stands ? { health: result, numbersDue, more } : 'moved';
       });
     },
   };

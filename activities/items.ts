@@ -17,7 +17,8 @@ export function itemActivities(deps: ActivityDeps) {
     async loadItem(input: { itemId: string }): Promise<{ snapshot: ItemSnapshot; policy: Policy } | null> {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
-      if (row.removed && row.webhooksWaiting > 0) await items.ignoreWebhooks(input.itemId, 'item_removed');
+      if (row.removed && row.webhooksWaiting + row.itemWebhooksWaiting > 0)
+        await items.ignoreWebhooks(input.itemId, 'item_removed');
       if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
       const [historyRunning, remineRunning] = await Promise.all([
         gateway.isHistoryRunning(input.itemId),

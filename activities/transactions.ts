@@ -176,14 +176,16 @@ export function transactionActivities(deps: ActivityDeps) {
 
     /**
      * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are marked removed. Safe to repeat.
+     * `/transactions/get`; those that Plaid no longer lists are marked removed. At most a hundred at once (`more`: others wait).
+     * Safe to repeat.
      */
-    async settleRemovals(input: { itemId: string }): Promise<{ changes: number }> {
+    async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
-        if (credentials === null) return { changes: 0 };
-        const named = await mining.namedRemovals(itemId, removalsAtOnce);
+        if (credentials === null) return { changes: 0, more: false };
+        const all = await mining.namedRemovals(itemId, removalsAtOnce + 1);
+        const named = all.slice(0, removalsAtOnce);
         const gone: string[] = [];
         if (named.length > 0) {
           const dates = named.map((row) => row.date).sort();
@@ -206,7 +208,7 @@ export function transactionActivities(deps: ActivityDeps) {
         }
         const checked = named.map((row) => row.transactionId);
         const changes = await mining.settleRemovals(itemId, credentials.seen, checked, gone);
-        return changes === 'moved' ? 'moved' : { changes };
+        return changes === 'moved' ? 'moved' : { changes, more: all.length > named.length };
       });
     },
   };

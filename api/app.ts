@@ -39,8 +39,8 @@ import { createSignalQueue } from './signalQueue.js';
 import { validatorCompiler } from './validate.js';
 
 const bodyLimit = 256 * 1024;
-/** 128 characters of four bytes, each written as `%XX`, with room to refuse what is longer by name. */
-const maxParamLength = 2_048;
+/** 256 characters of four bytes, each written as `%XX`, with room to refuse what is longer by name. */
+const maxParamLength = 4_096;
 /** For the head and the body of a request to arrive. */
 const requestTimeout = 15_000;
 /**

@@ -349,6 +349,22 @@ export const webhooks = pgTable(
   ],
 );
 
+/** Whom the sweep told of due work, and when last. No foreign key: to note it waits for no Item's row. */
+export const sweepTold = pgTable(
+  'sweep_told',
+  {
+    /** A kind of due work of Items, or `link`. */
+    kind: text('kind').notNull(),
+    /** Item id, or the hash of a link's public token. */
+    subject: id('subject').notNull(),
+    toldAt: moment('told_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.kind, table.subject] }),
+    index('sweep_told_by_time').on(table.toldAt),
+  ],
+);
+
 /** What an operator has to know of. One row a matter. */
 export const alerts = pgTable(
   'alerts',

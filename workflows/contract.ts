@@ -3,6 +3,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { InstitutionSync } from '../src/domain/institutionSync.js';
 import type { ItemState } from '../src/domain/item.js';
 import type { MiningRun, RunEnd, StepFailure } from '../src/domain/mining.js';
+import { keyword } from '../src/domain/operatorTexts.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ItemStatus, LinkOutcome } from '../src/domain/ports.js';
 import type { Cleaned, Perishable, Retention } from '../src/domain/retention.js';
@@ -89,6 +90,11 @@ export const keys = {
   phase: defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD),
   status: defineSearchAttributeKey(searchAttributes.status, SearchAttributeType.KEYWORD),
 };
+
+export const itemAttributes = (itemId: string, userId: string) => [
+  { key: keys.item, value: keyword(itemId) },
+  { key: keys.user, value: keyword(userId) },
+];
 
 /** Lower goes first, within and across Items of a queue: a waiting user, then news, then history. */
 export const priorities = { waitingUser: 1, webhook: 2, backfill: 4, remine: 5 } as const;

@@ -13,16 +13,19 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { fairnessKey } from '../src/domain/fairness.js';
 import { historyWorkflowId, remineWorkflowId } from '../src/domain/ids.js';
 import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
 import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
 import type { RunEnd } from '../src/domain/mining.js';
 import { startRun } from '../src/domain/mining.js';
+import { keyword, summary } from '../src/domain/operatorTexts.js';
 import type { ItemStatus } from '../src/domain/ports.js';
 import {
   foundDue,
   historyEnded,
   historyHeldUp,
+  itemAttributes,
   keys,
   linked,
   priorities,
@@ -111,7 +114,7 @@ function show(state: ItemState): void {
   upsertSearchAttributes([
     { key: keys.phase, value: state.phase },
     { key: keys.status, value: state.phase === 'removed' ? 'REMOVED' : broken ? 'ERROR' : 'ACTIVE' },
-    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: state.institutionId }]),
+    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: keyword(state.institutionId) }]),
   ]);
 }
 
@@ -160,8 +163,8 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
         return { kind: 'numbersEnded' };
       case 'removals': {
-        const { changes } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
-        return { kind: 'removalsEnded', changes };
+        const settled = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
+        return { kind: 'removalsEnded', ...settled };
       }
       case 'check': {
         const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
@@ -170,7 +173,7 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
       case 'itemWebhooks': {
         const settled = await plaidRead({
           summary: 'webhooks about the Item',
-          priority: { priorityKey: priorities.webhook, fairnessKey: state.userId.slice(0, 64) },
+          priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(state.userId) },
         }).settleItemWebhooks({ itemId });
         return { kind: 'itemWebhooksEnded', ...settled, random: Math.random() };
       }
@@ -206,12 +209,9 @@ async function startPaging<Input extends PageHistoryInput>(
     workflowId: as.workflowId,
     parentClosePolicy: ParentClosePolicy.ABANDON,
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-    priority: { priorityKey: as.priorityKey, fairnessKey: input.userId.slice(0, 64) },
-    staticSummary: as.summary,
-    typedSearchAttributes: [
-      { key: keys.item, value: input.itemId },
-      { key: keys.user, value: input.userId },
-    ],
+    priority: { priorityKey: as.priorityKey, fairnessKey: fairnessKey(input.userId) },
+    staticSummary: summary(as.summary),
+    typedSearchAttributes: itemAttributes(input.itemId, input.userId),
   };
   try {
     await startChild<typeof paging>(paging, { ...options, args: [input] });

@@ -1,3 +1,4 @@
+import { fairnessKey } from '../src/domain/fairness.js';
 import type { MiningRun, PageResult } from '../src/domain/mining.js';
 import { updateIdOf } from '../src/domain/mining.js';
 import { dueAfterUpdate } from '../src/domain/item.js';
@@ -19,7 +20,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
   const now = Date.now();
   return plaidRead({
     first: run.page === 0 && (!next.hasCursor || run.fromStart),
-    priority: { priorityKey: next.priorityKey, fairnessKey: next.userId.slice(0, 64) },
+    priority: { priorityKey: next.priorityKey, fairnessKey: fairnessKey(next.userId) },
     summary: `page ${run.page}${run.restarts > 0 ? `, restart ${run.restarts}` : ''}`,
   }).minePage({
     itemId,

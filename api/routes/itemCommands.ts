@@ -43,10 +43,10 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   async function tell(itemId: string, signal: ItemSignal): Promise<void> {
     const { user_id } = await itemOf(itemId);
     await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
-      app.log.warn(
-        { item_id: itemId, signal: signal.kind, type: error instanceof Failure ? error.type : 'UNEXPECTED' },
-        'left to the sweep',
-      );
+      const type = error instanceof Failure ? error.type : 'UNEXPECTED';
+      // Only an outage ends by itself.
+      const level = type === 'ORCHESTRATOR_DOWN' ? 'warn' : 'error';
+      app.log[level]({ item_id: itemId, signal: signal.kind, type }, 'left to the sweep');
     });
   }
 

@@ -3,25 +3,24 @@ import type { Sql } from '../rows.js';
 import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
 import { lockSeen, sameHealth } from './seen.js';
 
-const atOnce = 200;
-
 /** The part of the item store that webhooks about the Item itself go through. */
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
   return {
-    async itemWebhooks(itemId) {
+    async itemWebhooks(itemId, limit) {
       const [item] = await sql<{ broken: boolean }[]>`
         SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`;
       const rows = await sql<{ webhook_id: string; source: WebhookSource; body: Uint8Array }[]>`
         SELECT webhook_id, source, body FROM webhooks
         WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
-        ORDER BY received_at, webhook_id LIMIT ${atOnce}`;
+        ORDER BY received_at, webhook_id LIMIT ${limit + 1}`;
       return {
         broken: item?.broken ?? false,
-        webhooks: rows.map((row) => ({
+        webhooks: rows.slice(0, limit).map((row) => ({
           webhookId: row.webhook_id,
           source: row.source,
           body: Buffer.from(row.body).toString('utf8'),
         })),
+        more: rows.length > limit,
       };
     },
 

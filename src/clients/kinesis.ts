@@ -4,6 +4,7 @@ import type { StreamName } from '../domain/events.js';
 import type { FailureType } from '../domain/failures.js';
 import { Failure } from '../domain/failures.js';
 import type { StreamPort } from '../domain/ports.js';
+import { shortened } from '../domain/shortened.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';
 import { failureOfKinesis, isAboutRecords, recordFailureType } from './kinesisFailures.js';
@@ -32,6 +33,8 @@ export interface Kinesis extends StreamPort {
 const mostRecords = 500;
 const mostBytes = 5 * 1024 * 1024;
 const mostRecordBytes = 1024 * 1024;
+/** Kinesis counts 256 characters, and not every server counts those alike: in bytes it is never more. */
+const longestPartitionKey = 256;
 /** Requests on their way per stream; what comes meanwhile waits and fills the next request. */
 const mostRequests = 8;
 /**
@@ -180,7 +183,10 @@ export function createKinesis(options: KinesisOptions): Kinesis {
     client.send(
       new PutRecordsCommand({
         StreamName: stream,
-        Records: records.map(({ partitionKey, data }) => ({ PartitionKey: partitionKey, Data: data })),
+        Records: records.map(({ partitionKey, data }) => ({
+          PartitionKey: shortened(partitionKey, longestPartitionKey),
+          Data: data,
+        })),
       }),
       { abortSignal: AbortSignal.timeout(timeoutOf(records)) },
     );

@@ -39,6 +39,8 @@ export type FailureType =
   | 'BAD_REQUEST'
   /** Temporal could not be reached, or did not answer in time. */
   | 'ORCHESTRATOR_DOWN'
+  /** Temporal refuses this call for what it is, and always will: a fault of ours. */
+  | 'ORCHESTRATOR_REFUSED'
   /** Stored secret bytes do not open: wrong row, changed bytes, or a missing key. */
   | 'SECRET_UNREADABLE';
 

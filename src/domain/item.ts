@@ -113,10 +113,11 @@ export type ItemEvent =
   | { kind: 'deadEndReported'; remines: number | null }
   | { kind: 'published'; done: boolean }
   | { kind: 'numbersEnded' }
-  | { kind: 'removalsEnded'; changes: number }
+  /** `more`: of the kind still wait. */
+  | { kind: 'removalsEnded'; changes: number; more: boolean }
   | { kind: 'checked'; result: Health; random: number }
   /** `health` is null when no webhook asked how the Item is. */
-  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; random: number }
+  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean; random: number }
   | { kind: 'segmentSent'; done: boolean }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
@@ -555,7 +556,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
       return {
         ...state,
         removalsFailures: 0,
-        removalsDueAt: null,
+        removalsDueAt: event.more ? now : null,
         publishDueAt: event.changes > 0 ? now : state.publishDueAt,
       };
     case 'checked':
@@ -573,7 +574,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
     case 'itemWebhooksEnded': {
       const told: ItemState = {
         ...state,
-        itemWebhooksDueAt: null,
+        itemWebhooksDueAt: event.more ? now : null,
         itemWebhooksFailures: 0,
         numbersDueAt: event.numbersDue ? (state.numbersDueAt ?? now) : state.numbersDueAt,
       };

@@ -395,10 +395,15 @@ export interface ItemStore {
    * it was asked for. False as for `markBroken`.
    */
   markHealthy(itemId: string, seen: Seen): Promise<boolean>;
-  /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
+  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
-  ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
+    limit: number,
+  ): Promise<{
+    broken: boolean;
+    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    more: boolean;
+  }>;
   /**
    * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
    * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
@@ -627,7 +632,9 @@ export type AlertKind =
   /** Plaid does not take the cursor that an Item's last update had ended at: everything was read from the start. */
   | 'cursor_lost'
   /** An Item's update was given up, and is tried again with long pauses. */
-  | 'update_stuck';
+  | 'update_stuck'
+  /** Temporal refuses a signal, or the start of a link, for what it is. */
+  | 'signal_refused';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -806,13 +813,33 @@ export interface InstitutionStore {
 
 // ─── Sweep ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** An Item that has something due, and of which kinds. */
+export interface DueItem {
+  itemId: string;
+  userId: string;
+  kinds: string[];
+}
+
+export interface StaleLink {
+  tokenHash: string;
+  userId: string;
+}
+
 export interface SweepStore {
-  /** Items that have something due of which no signal may have told: at most `limit`, longest waiting first. */
-  findDue(limit: number, graceMs: number): Promise<{ itemId: string; userId: string }[]>;
-  /** Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`); adopts those whose Item is ours. */
+  /**
+   * Items that have something due of which no signal may have told: at most `limit` of each kind, the longest waiting first,
+   * where one that the sweep told waits since then. The first of every kind come before the second, removals before all.
+   */
+  findDue(limit: number, graceMs: number): Promise<DueItem[]>;
+  /** Links that have been unfinished for longer than `graceMs`, in the same order: their workflow is to be started again. */
+  findStaleLinks(limit: number, graceMs: number): Promise<StaleLink[]>;
+  /** Remembers that these were told now, whether or not they heard: the next sweep looks to the others first. */
+  noteTold(told: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
+  /**
+   * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`), and drops what nobody asks for any more:
+   * staged pages of two days ago, notes of whom the sweep told a day ago. Resolves to the count of webhooks.
+   */
   settleUnknown(): Promise<number>;
-  /** Links that have been `exchanging` or unfinished for longer than `graceMs`: their workflow is to be started again. */
-  findStaleLinks(limit: number, graceMs: number): Promise<{ tokenHash: string; userId: string }[]>;
 }
 
 /**

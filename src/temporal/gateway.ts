@@ -8,6 +8,7 @@ import {
 } from '@temporalio/client';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../domain/failures.js';
+import { fairnessKey } from '../domain/fairness.js';
 import {
   historyWorkflowId,
   itemWorkflowId,
@@ -18,9 +19,12 @@ import {
   taskQueues,
 } from '../domain/ids.js';
 import type { StepFailure } from '../domain/mining.js';
+import { keyword, summary } from '../domain/operatorTexts.js';
 import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
+import { temporalFailure } from './temporalFailures.js';
 import {
   foundDue,
+  itemAttributes,
   keys,
   linked,
   linkOutcome,
@@ -40,8 +44,6 @@ const signalWithinMs = 5_000;
 const joinPauseMs = 500;
 /** Of the time in which a caller wants a check's answer, the part that is not Plaid's. */
 const checkOverheadMs = 5_000;
-
-const down = (what: string): Failure => new Failure('ORCHESTRATOR_DOWN', `Temporal did not take ${what}`);
 
 function signalOf(signal: ItemSignal) {
   switch (signal.kind) {
@@ -79,15 +81,15 @@ export function createGateway(client: Client): Gateway {
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
     priority: { priorityKey: priorities.waitingUser },
     staticSummary: 'link an Item',
-    typedSearchAttributes: [{ key: keys.user, value: userId }],
+    typedSearchAttributes: [{ key: keys.user, value: keyword(userId) }],
   });
 
   const checkOptions = (input: CheckUserInput) => ({
     taskQueue: taskQueues.core,
     args: [input] as [CheckUserInput],
-    priority: { priorityKey: priorities.waitingUser, fairnessKey: input.userId.slice(0, 64) },
+    priority: { priorityKey: priorities.waitingUser, fairnessKey: fairnessKey(input.userId) },
     staticSummary: 'a login: are the Items fresh?',
-    typedSearchAttributes: [{ key: keys.user, value: input.userId }],
+    typedSearchAttributes: [{ key: keys.user, value: keyword(input.userId) }],
   });
 
   async function describeRunning(workflowId: string): Promise<boolean> {
@@ -98,7 +100,7 @@ export function createGateway(client: Client): Gateway {
       return description.status.name === 'RUNNING';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
-      throw down('a question about a workflow');
+      throw temporalFailure('a question about a workflow', error);
     }
   }
 
@@ -111,8 +113,8 @@ export function createGateway(client: Client): Gateway {
   async function ping(): Promise<void> {
     try {
       await within(answerWithinMs, () => client.connection.workflowService.getSystemInfo({}));
-    } catch {
-      throw down('a ping');
+    } catch (error) {
+      throw temporalFailure('a ping', error);
     }
   }
 
@@ -131,6 +133,8 @@ export function createGateway(client: Client): Gateway {
           );
         } catch (error) {
           if (error instanceof WorkflowUpdateFailedError) return null;
+          const failure = temporalFailure('the link', error);
+          if (failure.type !== 'ORCHESTRATOR_DOWN') throw failure;
           // Slow work and an unreachable server end alike here: only the second answers no ping.
           await ping();
           // A server that answers refuses for a moment only (a worker that is just leaving, say): joining again is safe, and
@@ -144,8 +148,8 @@ export function createGateway(client: Client): Gateway {
     async startLink(tokenHash, userId): Promise<void> {
       try {
         await within(signalWithinMs, () => client.workflow.start('linkItem', linkOptions(tokenHash, userId)));
-      } catch {
-        throw down('the link');
+      } catch (error) {
+        throw temporalFailure('the link', error);
       }
     },
 
@@ -160,16 +164,13 @@ export function createGateway(client: Client): Gateway {
             taskQueue: taskQueues.core,
             args: [{ itemId }],
             ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
-            priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
-            staticSummary: `item ${itemId}`,
-            typedSearchAttributes: [
-              { key: keys.item, value: itemId },
-              { key: keys.user, value: userId },
-            ],
+            priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(userId) },
+            staticSummary: summary(`item ${itemId}`),
+            typedSearchAttributes: itemAttributes(itemId, userId),
           }),
         );
-      } catch {
-        throw down(`the signal ${signal.kind}`);
+      } catch (error) {
+        throw temporalFailure(`the signal ${signal.kind}`, error);
       }
     },
 
@@ -183,7 +184,8 @@ export function createGateway(client: Client): Gateway {
           }),
         );
       } catch (error) {
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw down('the check of a login');
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+        throw temporalFailure('the check of a login', error);
       }
     },
 
@@ -198,13 +200,18 @@ export function createGateway(client: Client): Gateway {
       let check: Awaited<ReturnType<typeof start>>;
       try {
         check = await within(Math.min(signalWithinMs, timeoutMs), start);
-      } catch {
-        throw down('the check of a login');
+      } catch (error) {
+        throw temporalFailure('the check of a login', error);
       }
       try {
         return await within(deadline - Date.now(), () => check.result());
       } catch (error) {
-        if (error instanceof WorkflowFailedError) throw down('the check of a login');
+        // Its activities have failed: they say why where they ran.
+        if (error instanceof WorkflowFailedError) {
+          throw new Failure('ORCHESTRATOR_DOWN', 'the check of a login has failed');
+        }
+        const failure = temporalFailure('the check of a login', error);
+        if (failure.type !== 'ORCHESTRATOR_DOWN') throw failure;
         // Slow work and an unreachable server end alike here: only the second answers no ping.
         await ping();
         return null;
@@ -232,7 +239,7 @@ export function createGateway(client: Client): Gateway {
         };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return null;
-        throw down('a question about the Item');
+        throw temporalFailure('a question about the Item', error);
       }
     },
 

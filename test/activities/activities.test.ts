@@ -481,14 +481,14 @@ describe('webhooks about the Item itself', () => {
     // A late ERROR: Plaid says that the Item is well.
     const late = await told(item.itemId, errored);
     const [first] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(first).toEqual({ health: 'healthy', numbersDue: false });
+    expect(first).toEqual({ health: 'healthy', numbersDue: false, more: false });
     expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, episode: 0, segment: false });
 
     item.error = loginRequired;
     const [again, early] = [await told(item.itemId, errored), await told(item.itemId, repaired)];
     const [second] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(second).toEqual({ health: 'broken', numbersDue: false });
+    expect(second).toEqual({ health: 'broken', numbersDue: false, more: false });
     expect(await outcomes([again, early])).toEqual([
       { state: 'done', reason: null },
       { state: 'ignored', reason: 'item_is_broken' },
@@ -504,6 +504,7 @@ describe('webhooks about the Item itself', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
       health: 'healthy',
       numbersDue: true,
+      more: false,
     });
     const outside = await told(item.itemId, repaired);
     await world.run.settleItemWebhooks({ itemId: item.itemId });
@@ -522,6 +523,41 @@ describe('webhooks about the Item itself', () => {
       [`${item.itemId}:repaired:1`, 'item repaired', 'ITEM_LOCKED'],
     ]);
     expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
+  });
+
+  it('settleItemWebhooks takes a thousand of them a part after the other, and says when more wait', async () => {
+    const item = await world.linkedItem();
+    await world.sql`
+      INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, headers, body)
+      SELECT 'plaid', 'accepted', 'ITEM', 'NEW_ACCOUNTS_AVAILABLE', ${item.itemId}, 'item', '{}', 'pending', '{}',
+        convert_to('{"webhook_type":"ITEM","webhook_code":"NEW_ACCOUNTS_AVAILABLE","item_id":"x"}', 'UTF8')
+      FROM generate_series(1, 1000)`;
+    const more: boolean[] = [];
+    for (let last = true; last; more.push(last)) {
+      last = (await world.run.settleItemWebhooks({ itemId: item.itemId })).more;
+    }
+    expect(more).toEqual([true, true, true, true, false]);
+    const [left] = await world.sql<[{ n: number }]>`
+      SELECT count(*)::int AS n FROM webhooks WHERE item_id = ${item.itemId} AND outcome <> 'done'`;
+    expect(left.n).toBe(0);
+  });
+
+  it('loadItem of a removed Item ends every webhook that has come since, also those about the Item', async () => {
+    const item = await world.linkedItem();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    await world.run.removeItem({ itemId: item.itemId });
+    const late = await told(item.itemId, errored);
+    await world.run.loadItem({ itemId: item.itemId });
+    expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_removed' }]);
+    const both = [
+      await told(item.itemId, repaired),
+      (await world.stores.webhooks.store(webhook(item.itemId, 'update'))).webhookId,
+    ];
+    await twice('loadItem', { itemId: item.itemId });
+    for (const outcome of await outcomes(both)) expect(outcome).toMatchObject({ reason: 'item_removed' });
+    expect(
+      (await world.stores.sweep.findDue(500, 0)).find(({ itemId }) => itemId === item.itemId)?.kinds ?? [],
+    ).not.toContain('itemWebhooks');
   });
 
   it('settleItemWebhooks asks Plaid for nothing when none of them speaks of health', async () => {
@@ -553,6 +589,7 @@ describe('webhooks about the Item itself', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
       health: 'broken',
       numbersDue: true,
+      more: false,
     });
     expect(world.plaid.calls).toEqual([]);
     expect((await outcomes(ids)).map((outcome) => [outcome?.state, outcome?.reason])).toEqual([
@@ -858,11 +895,31 @@ describe('mining', () => {
         return world.plaid.getTransactions(token, query);
       },
     });
-    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0 });
+    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0, more: false });
     const days = { from: '2026-11-07', to: '2026-11-13' };
     expect(asked).toEqual([
       { ...days, offset: 0 },
       { ...days, offset: 500 },
+    ]);
+  });
+
+  it('settleRemovals of more than it looks up at once says that more wait, until all are told', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const ids = Array.from({ length: 250 }, (_, n) => `r${n}`);
+    item.page('', 'c1', { added: ids.map((id) => transaction(id)) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ids));
+    item.listed = [];
+    const results = [];
+    for (let n = 0; n < 3; n += 1) results.push(await world.run.settleRemovals({ itemId }));
+    expect(results).toEqual([
+      { changes: 100, more: true },
+      { changes: 100, more: true },
+      { changes: 50, more: false },
+    ]);
+    expect(await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`).toEqual([
+      { outcome: 'done' },
     ]);
   });
 
@@ -873,7 +930,10 @@ describe('mining', () => {
     await world.run.minePage(mine(item, 'u1'));
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['r1', 'r2', 'never-seen']));
     item.listed = [transaction('r2')];
-    expect(await twice('settleRemovals', { itemId })).toEqual([{ changes: 1 }, { changes: 0 }]);
+    expect(await twice('settleRemovals', { itemId })).toEqual([
+      { changes: 1, more: false },
+      { changes: 0, more: false },
+    ]);
     const rows = await world.sql`
       SELECT transaction_id AS id, status FROM transactions WHERE item_id = ${itemId} ORDER BY 1`;
     expect(rows).toEqual([
@@ -882,7 +942,10 @@ describe('mining', () => {
     ]);
     const ended = await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`;
     expect(ended).toEqual([{ outcome: 'done' }]);
-    expect(await world.run.settleRemovals({ itemId: 'nobody' })).toEqual({ changes: 0 });
+    expect(await world.run.settleRemovals({ itemId: 'nobody' })).toEqual({
+      changes: 0,
+      more: false,
+    });
   });
 });
 
@@ -989,7 +1052,8 @@ describe('the sweep', () => {
   it('tells again of the same, changes nothing, and is not held up by one that takes no signal', async () => {
     const forgotten = await world.linkedItem();
     await world.sql`
-      UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL, segment_due_at = NULL`;
+      UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL, segment_due_at = NULL,
+        remine_requested_at = NULL`;
     await world.sql`UPDATE webhooks SET outcome = 'done' WHERE outcome = 'pending'`;
     await world.sql`UPDATE links SET state = 'finished'`;
     await world.sql`UPDATE items SET removal_requested_at = NULL WHERE removed_at IS NULL`;
@@ -997,7 +1061,7 @@ describe('the sweep', () => {
     await world.stores.webhooks.store(webhook(forgotten.itemId, 'update'));
     world.signals.length = 0;
     world.startedLinks.length = 0;
-    const found = { items: 1, links: 1, unknown: 0, failed: 0 };
+    const found = { items: 1, links: 1, unknown: 0, failed: 0, left: 0 };
     expect(await twice('sweep', { graceMs: 0 })).toEqual([found, found]);
     const told = { itemId: forgotten.itemId, signal: 'foundDue' };
     expect([world.signals, world.startedLinks]).toEqual([
@@ -1014,6 +1078,29 @@ describe('the sweep', () => {
     });
     expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });
     expect(await world.run.sweep({ graceMs: 3_600_000 })).toEqual({ ...found, items: 0, links: 0 });
+  });
+
+  it('has an operator told of each whose signal Temporal will refuse for ever, once, and logs the first', async () => {
+    const { tokenHash } = await world.receive();
+    const { itemId } = await world.linkedItem();
+    const refuse = () => Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'INVALID_ARGUMENT'));
+    const run = world.runWith({
+      gateway: {
+        signalItem: refuse,
+        startLink: refuse,
+        isHistoryRunning: async () => false,
+        isRemineRunning: async () => false,
+      },
+    });
+    await run.sweep({ graceMs: 0 });
+    await run.sweep({ graceMs: 0 });
+    expect(world.unexpected.splice(0)).toHaveLength(2);
+    const alerts = await world.sql<{ key: string; item_id: string | null }[]>`
+      SELECT key, item_id FROM alerts WHERE kind = 'signal_refused' AND key IN (${tokenHash}, ${itemId})`;
+    expect([...alerts].sort((a, b) => (a.item_id === null ? -1 : b.item_id === null ? 1 : 0))).toEqual([
+      { key: tokenHash, item_id: null },
+      { key: itemId, item_id: itemId },
+    ]);
   });
 });
 

@@ -186,7 +186,7 @@ describe('a late update', () => {
       removed_transactions: ['b'],
     });
     item.listed = [transaction('a')];
-    expect(await world.run.settleRemovals({ itemId: item.itemId })).toEqual({ changes: 1 });
+    expect(await world.run.settleRemovals({ itemId: item.itemId })).toEqual({ changes: 1, more: false });
     expect(await late.end()).toMatchObject({ kind: 'moved' });
     expect(await live(item)).toEqual(['a 4.33']);
   });
@@ -333,7 +333,7 @@ describe('a late look at the health of an Item', () => {
     const late = await cutOff(['getItem'], (run) => run.settleItemWebhooks({ itemId }));
     item.error = null;
     await check(item);
-    expect(await late.end()).toEqual({ health: 'healthy', numbersDue: false });
+    expect(await late.end()).toEqual({ health: 'healthy', numbersDue: false, more: false });
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
     expect((await world.stores.webhooks.get(webhookId))?.outcome).toEqual({
       state: 'ignored',
@@ -475,7 +475,7 @@ describe('a late look-up of named removals', () => {
     item.page('c1', 'c2', { modified: [transaction('b', { amount: 5 })] });
     item.listed = [transaction('a'), transaction('b', { amount: 5 })];
     await world.run.minePage(mine(item, 'u1'));
-    expect(await late.end()).toEqual({ changes: 0 });
+    expect(await late.end()).toEqual({ changes: 0, more: false });
     expect(await live(item)).toEqual(['a 4.33', 'b 5']);
   });
 
@@ -487,9 +487,9 @@ describe('a late look-up of named removals', () => {
     const late = await cutOff(['getTransactions'], (run) => run.settleRemovals({ itemId }));
     item.listed = [];
     const webhookId = await named(item, ['a']);
-    expect(await late.end()).toEqual({ changes: 1 });
+    expect(await late.end()).toEqual({ changes: 1, more: false });
     expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('pending');
-    expect(await world.run.settleRemovals({ itemId })).toEqual({ changes: 1 });
+    expect(await world.run.settleRemovals({ itemId })).toEqual({ changes: 1, more: false });
     expect(await live(item)).toEqual([]);
     await gapless(item);
   });

@@ -211,7 +211,13 @@ describe('an update', () => {
 });
 
 describe('webhooks about the Item itself', () => {
-  const broken = { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 } as const;
+  const broken = {
+    kind: 'itemWebhooksEnded',
+    health: 'broken',
+    numbersDue: false,
+    more: false,
+    random: 0,
+  } as const;
 
   it('are acted on at once, also while an update waits for its turn, and never start one', () => {
     const state = play(populated(), [
@@ -221,6 +227,21 @@ describe('webhooks about the Item itself', () => {
     expect(nextStep(state, t0)).toEqual({ kind: 'itemWebhooks' });
     const alone = reduce(populated(), { kind: 'webhook', webhook: 'item' }, t0);
     expect(alone.wanted).toBeNull();
+  });
+
+  it('of which more wait are acted on again at once, whatever the first have said, and so are named removals', () => {
+    for (const health of ['healthy', 'broken', null] as const) {
+      const state = reduce(populated(), { ...broken, health, more: true }, t0);
+      expect(state.itemWebhooksDueAt).toBe(t0);
+      // A look at the row may come first, and takes nothing of it.
+      if (health === null) expect(nextStep(state, t0)).toEqual({ kind: 'reload' });
+      else expect(nextStep({ ...state, segmentDueAt: null }, t0)).toEqual({ kind: 'itemWebhooks' });
+    }
+    const removals = reduce(populated(), { kind: 'removalsEnded', changes: 1, more: true }, t0);
+    expect([
+      removals.removalsDueAt,
+      reduce(removals, { kind: 'removalsEnded', changes: 0, more: false }, t0).removalsDueAt,
+    ]).toEqual([t0, null]);
   });
 
   it('that find it broken drop the run on its way; an update that ends well meanwhile proves nothing', () => {
@@ -520,7 +541,7 @@ describe('what an Item may ask of Plaid', () => {
 
   it('is nothing for a while when it is gone: the row says what it is', () => {
     const state = play(populated(), [
-      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 }, t0],
+      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, more: false, random: 0 }, t0],
       [{ kind: 'segmentSent', done: true }, t0],
       [{ kind: 'webhook', webhook: 'update' }, t0 + policy.brokenCheck],
       [{ kind: 'checked', result: 'gone', random: 0 }, t0 + policy.brokenCheck],
@@ -629,7 +650,8 @@ describe('any order of events', () => {
       { kind: 'published', done: true },
       { kind: 'published', done: false },
       { kind: 'numbersEnded' },
-      { kind: 'removalsEnded', changes: 1 },
+      { kind: 'removalsEnded', changes: 1, more: false },
+      { kind: 'removalsEnded', changes: 100, more: true },
       { kind: 'removed' },
       { kind: 'foundDue' },
       { kind: 'reloaded', snapshot: snapshot({ unsent: true, webhooksWaiting: 3, numbersDue: true }) },
@@ -653,6 +675,7 @@ describe('any order of events', () => {
       kind: fc.constant('itemWebhooksEnded' as const),
       health: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, null),
       numbersDue: fc.boolean(),
+      more: fc.boolean(),
       random,
     }),
     fc.record({ kind: fc.constant('segmentSent' as const), done: fc.boolean() }),

@@ -420,13 +420,19 @@ describe('whatever Plaid answers, for ever', () => {
         publish: () => ({ kind: 'published', done: true }),
         segment: () => ({ kind: 'segmentSent', done: true }),
         numbers: () => ({ kind: 'numbersEnded' }),
-        removals: () => ({ kind: 'removalsEnded', changes: 0 }),
+        removals: () => ({ kind: 'removalsEnded', changes: 0, more: false }),
         check: () => ({
           kind: 'checked',
           result: mood?.name === 'doubted' ? 'unsure' : 'healthy',
           random,
         }),
-        itemWebhooks: () => ({ kind: 'itemWebhooksEnded', health: 'healthy', numbersDue: false, random }),
+        itemWebhooks: () => ({
+          kind: 'itemWebhooksEnded',
+          health: 'healthy',
+          numbersDue: false,
+          more: false,
+          random,
+        }),
         reportDeadEnd: () => ({
           kind: 'deadEndReported',
           remines: state.deadEnd?.cursorLost === true && state.hasCursor ? (remines += 1) : null,

@@ -20,6 +20,7 @@ const alertKinds: Record<AlertKind, true> = {
   token_refused: true,
   cursor_lost: true,
   update_stuck: true,
+  signal_refused: true,
 };
 
 let world: World;

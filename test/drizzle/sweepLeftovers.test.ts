@@ -27,3 +27,19 @@ it('pages that a late attempt left behind are dropped, those of an update on its
   const rows = await world.sql`SELECT update_id FROM staged_pages ORDER BY 1`;
   expect(rows.map((row) => row['update_id'] as string)).toEqual(['days-0', 'days-1']);
 });
+
+it('whom it told is forgotten after a day, and told twice at once is noted once', async () => {
+  const items = [{ itemId: 'one', userId: 'user', kinds: ['update', 'publish'] }];
+  await world.stores.sweep.noteTold({ items: [...items, ...items], links: [] });
+  await world.stores.sweep.noteTold({ items: [], links: [] });
+  await world.sql`
+    INSERT INTO sweep_told VALUES ('update', 'long ago', now() - interval '25 hours'), ('update', 'lately', now() - interval '23 hours')`;
+  await world.stores.sweep.settleUnknown();
+  const rows = await world.sql<{ subject: string; kind: string }[]>`
+    SELECT subject, kind FROM sweep_told ORDER BY 1, 2`;
+  expect(rows.map(({ subject, kind }) => `${subject} ${kind}`)).toEqual([
+    'lately update',
+    'one publish',
+    'one update',
+  ]);
+});

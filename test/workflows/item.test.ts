@@ -51,6 +51,8 @@ class World {
   published = 0;
   removed = 0;
   checks = 0;
+  /** Webhooks about the Item that wait. */
+  told = 0;
   loads = 0;
   historyRunning = false;
   page: (input: MinePageInput, call: number) => PageResult | Promise<PageResult> = () => applied;
@@ -94,7 +96,12 @@ describe('the item workflow', () => {
       return { accounts: 0 };
     },
     async settleRemovals() {
-      return { changes: 0 };
+      return { changes: 0, more: false };
+    },
+    async settleItemWebhooks({ itemId }) {
+      const mine = of(itemId);
+      mine.told = Math.max(0, mine.told - 200);
+      return { health: null, numbersDue: false, more: mine.told > 0 };
     },
     async checkItem({ itemId }) {
       of(itemId).checks += 1;
@@ -286,6 +293,14 @@ describe('the item workflow', () => {
     for (let n = 5; n < times.length; n += 1) {
       expect((times[n] as number) - (times[n - 5] as number)).toBeGreaterThanOrEqual(window);
     }
+  });
+
+  it('acts on a thousand webhooks about it after one signal, and waits for no sweep', async () => {
+    const mine = world();
+    mine.told = 1_000;
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'webhookReceived', webhook: 'item' });
+    await until(() => mine.told === 0);
+    await until(async () => (await phase(mine)) === 'idle');
   });
 
   it('shows operators where it stands, without bank data', async () => {

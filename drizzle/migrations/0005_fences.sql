@@ -1,0 +1,12 @@
+CREATE TABLE "sweep_told" (
+	"kind" text NOT NULL,
+	"subject" text COLLATE "C" NOT NULL,
+	"told_at" timestamp(6) with time zone NOT NULL,
+	CONSTRAINT "sweep_told_kind_subject_pk" PRIMARY KEY("kind","subject")
+);
+--> statement-breakpoint
+ALTER TABLE "institutions" ADD COLUMN "listed_at" timestamp(6) with time zone;--> statement-breakpoint
+ALTER TABLE "items" ADD COLUMN "health_answers" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
+ALTER TABLE "items" ADD COLUMN "numbers_facts" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
+ALTER TABLE "staged_pages" ADD COLUMN "began" jsonb;--> statement-breakpoint
+CREATE INDEX "sweep_told_by_time" ON "sweep_told" USING btree ("told_at");
