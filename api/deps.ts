@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
+  AlertStore,
   ApplicationStore,
   FiguresStore,
   FloatStore,
@@ -42,6 +43,7 @@ export interface ApiDeps {
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
   figures: FiguresStore;
+  alerts: Pick<AlertStore, 'raise'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];

@@ -17,6 +17,7 @@ const alertKinds: Record<AlertKind, true> = {
   row_parked: true,
   record_parked: true,
   event_parked: true,
+  webhook_keys_busy: true,
 };
 
 let world: World;
