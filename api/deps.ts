@@ -39,7 +39,7 @@ export interface ApiDeps {
   numbers: NumbersStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
-  idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
+  idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
   figures: FiguresStore;

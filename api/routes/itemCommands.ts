@@ -5,6 +5,7 @@ import type { ItemSignal } from '../../src/domain/ports.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
+import { keyedOf } from '../idempotency.js';
 import { itemAccess } from '../itemAccess.js';
 import { operation } from '../operation.js';
 import {
@@ -46,7 +47,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery, body: mainAccountBody }),
     async (request) => {
       const { itemId } = request.params;
-      switch (await commands.setMainAccount(itemId, request.body.main_account_id)) {
+      switch (await commands.setMainAccount(itemId, request.body.main_account_id, keyedOf(request))) {
         case 'not_found':
           throw new Problem('not_found');
         case 'item_removed':
@@ -112,7 +113,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     async (request) => {
       const { itemId } = request.params;
       const token = await tokenOf(await itemOf(itemId));
-      await commands.noteRelinked(itemId);
+      await commands.noteRelinked(itemId, keyedOf(request));
       try {
         const { error } = await plaid.getItem(token).catch((failure: unknown) => {
           throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
@@ -173,7 +174,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
-      const outcome = await commands.requestRemine(itemId);
+      const outcome = await commands.requestRemine(itemId, keyedOf(request));
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
       await tell(itemId, { kind: 'remineRequested', number: outcome.number });

@@ -100,6 +100,6 @@ export function createWebhookVerifier(options: WebhookVerifierOptions): WebhookV
       return { kind: 'accepted' };
     },
 
-    delivered: keys.delivered,
+    delivered: (address, itemId) => keys.delivered(address, itemId),
   };
 }

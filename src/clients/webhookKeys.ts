@@ -13,7 +13,7 @@ export interface WebhookKeysOptions {
   /** Addresses that count as senders before they have delivered anything. */
   knownSenders: readonly string[];
   /** The store did not answer; the keys go on without it. */
-  onFailure(error: unknown): void;
+  onFailure: (error: unknown) => void;
   /** Milliseconds since the epoch. */
   now: () => number;
 }

@@ -239,9 +239,11 @@ export interface WebhookStore {
   /**
    * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
    * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   * `copyId` (a UUID) names the copy: one that is there already is not made again.
    */
   replay(
     webhookId: string,
+    copyId: string,
   ): Promise<
     | { webhookId: string; itemId: string | null; kind: WebhookKind | null }
     | 'not_found'
@@ -446,6 +448,7 @@ export interface SegmentPort {
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
 
+/** Where a method takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done. */
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
@@ -459,13 +462,17 @@ export interface ItemCommandStore {
   setMainAccount(
     itemId: string,
     accountId: string,
+    keyed?: KeyedRequest | null,
   ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
   /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
   itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
   /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
-  noteRelinked(itemId: string): Promise<void>;
+  noteRelinked(itemId: string, keyed?: KeyedRequest | null): Promise<void>;
   /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
-  requestRemine(itemId: string): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+  requestRemine(
+    itemId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<{ number: number } | 'item_removed' | 'not_found'>;
 }
 
 export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked';
@@ -829,8 +836,11 @@ export interface Gateway {
    * nothing.
    */
   startCheck(eventId: string, userId: string): Promise<void>;
-  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
-  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
+  /**
+   * Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. A repeat of the request
+   * waits for the same check, or gets its answer.
+   */
+  checkUser(userId: string, timeoutMs: number, requestId: string): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;
@@ -934,9 +944,18 @@ export interface ApiKey {
 }
 
 export interface ApplicationStore {
-  create(name: string): Promise<{ application_id: string; name: string; created_at: string }>;
+  /** `effectId` (a UUID) names what is made: the same one again gives what it made before. Likewise with `addKey`. */
+  create(
+    name: string,
+    effectId: string,
+  ): Promise<{ application_id: string; name: string; created_at: string }>;
   /** Null when the application does not exist. */
-  addKey(applicationId: string, keyHash: string, scopes: Scope[]): Promise<{ key_id: string } | null>;
+  addKey(
+    applicationId: string,
+    effectId: string,
+    keyHash: string,
+    scopes: Scope[],
+  ): Promise<{ key_id: string } | null>;
   /** False when there is no such key. A revoked key stays, revoked. */
   revokeKey(keyId: string): Promise<boolean>;
   /** The living key with this hash. */
@@ -965,7 +984,11 @@ export interface StoredAnswer {
 
 /** What a keyed request may do. Times in milliseconds. */
 export type KeyedTurn =
-  | { kind: 'run' }
+  /**
+   * `effectId` (a UUID) is the same for every run of the request, and so is `prepared`: what a run before has set down of its
+   * answer, null when none has.
+   */
+  | { kind: 'run'; effectId: string; prepared: Sealed | null }
   | { kind: 'replay'; answer: StoredAnswer }
   | { kind: 'running'; retryAfterMs: number }
   /** The key stands for another request. */
@@ -975,6 +998,8 @@ export type KeyedTurn =
 export interface IdempotencyStore {
   /** However many ask at once, in however many processes: one of them runs. `runner` is new for every request. */
   begin(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn>;
+  /** Sets down what a repeat will need to give the same answer, before the work is done. False when the turn was lost. */
+  prepare(request: KeyedRequest, runner: string, prepared: Sealed): Promise<boolean>;
   /** Keeps the answer for 24 h, or until `replayUntil` (ISO) when that is sooner. False when the turn was lost. */
   finish(
     request: KeyedRequest,

@@ -117,7 +117,7 @@ describe('an address that guesses keys', () => {
 
   it('does not get by with a key that was revoked meanwhile', async () => {
     const world = limited(40);
-    await world.deps.applications.addKey('app-1', hashKey('short-lived'), ['read']);
+    await world.deps.applications.addKey('app-1', 'short', hashKey('short-lived'), ['read']);
     const headers = { authorization: 'Bearer short-lived' };
     const { findKey } = world.deps.applications;
     let lookups = 0;

@@ -459,7 +459,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         applications.add(application_id);
         return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
       },
-      async addKey(applicationId, keyHash, scopes) {
+      async addKey(applicationId, _effectId, keyHash, scopes) {
         await behave.store();
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
@@ -478,7 +478,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     },
     // Every request runs: what a key does is asked of the real store, in idempotency.test.ts.
     idempotency: {
-      begin: async () => ({ kind: 'run' }),
+      begin: async () => ({ kind: 'run', effectId: crypto.randomUUID(), prepared: null }),
+      prepare: async () => true,
       finish: async () => true,
       release: async () => undefined,
     },

@@ -50,13 +50,13 @@ function bench(...published: SigningKey[]) {
     forge: async (address = forger, kid = `made-up-${(made += 1)}`) =>
       verifier.verify(await signWebhook(forgery, body, world.now, { kid }), body, address),
     /** A genuine webhook about an Item of ours has come from the address. */
-    async deliver(key: SigningKey, address = plaid) {
+    deliver: async (key: SigningKey, address = plaid): Promise<void> => {
       expect(await bench.verify(key, address)).toEqual(accepted);
       verifier.delivered(address, 'ours');
       await new Promise(setImmediate);
     },
     delivered: (address: string, itemId: string) => verifier.delivered(address, itemId),
-    rotate(key: SigningKey) {
+    rotate: (key: SigningKey): void => {
       world.published = [...world.published, key.published];
     },
   };
