@@ -96,7 +96,7 @@ export async function sameSecret(
 /**
  * Idempotency-Key for every POST, PATCH and DELETE of the scope that are registered after this. An answer is stored before it
  * is sent. What runs again after a crash between the work and its answer is the handler: what it makes bears the id of
- * `effectIdOf`, what it changes is noted with `keyedOf`, or it is idempotent by itself (decision 0014).
+ * `effectIdOf`, what it changes is noted with `keyedOf`, or it is idempotent by itself (decision 0015).
  */
 export function idempotency(app: Api, { idempotency: store, secrets, limits }: RouteContext): void {
   app.decorateRequest('bodyHash', null);

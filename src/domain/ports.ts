@@ -716,8 +716,11 @@ export interface StreamPort {
   /**
    * Puts one record and resolves when the stream has accepted it. Concurrent calls share PutRecords requests; only
    * refused records are tried again, for a short time. Rejects with UPSTREAM_DOWN, RATE_LIMITED or RECORD_REFUSED.
+   *
+   * Once `signal` is aborted the record is not sent (again), and `put` rejects at once with the signal's reason if that is a
+   * Failure; what is on its way may arrive nevertheless.
    */
-  put(stream: StreamName, partitionKey: string, data: Uint8Array): Promise<void>;
+  put(stream: StreamName, partitionKey: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
 }
 
 // ─── Institutions ───────────────────────────────────────────────────────────────────────────────────────────────────
