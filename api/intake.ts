@@ -1,5 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AlertStore, LookupLane, NewWebhook, WebhookStore, WebhookVerifier } from '../src/domain/ports.js';
+import type {
+  AlertStore,
+  LookupLane,
+  NewWebhook,
+  WebhookStore,
+  WebhookVerifier,
+} from '../src/domain/ports.js';
 import { Failure } from '../src/domain/failures.js';
 import { readWebhook } from '../src/domain/webhook.js';
 import { within } from './deadline.js';

@@ -14,9 +14,7 @@ function running(startToCloseTimeoutMs: number) {
 }
 const aborted = (signal: AbortSignal): Promise<unknown> =>
   new Promise((resolve) =>
-    signal.aborted
-      ? resolve(signal.reason)
-      : signal.addEventListener('abort', () => resolve(signal.reason)),
+    signal.aborted ? resolve(signal.reason) : signal.addEventListener('abort', () => resolve(signal.reason)),
   );
 
 describe('the signal of an attempt', () => {

@@ -48,18 +48,21 @@ function publishing(
       return true;
     },
   };
-  const activities = publishActivities({
-    outbox,
-    streams: {
-      async put(stream, _key, data, signal) {
-        await put(stream, data, signal);
-        const events = JSON.parse(Buffer.from(data).toString()) as { sequence: number }[];
-        told.push({ stream, bytes: data.byteLength, sequences: events.map((event) => event.sequence) });
+  const activities = publishActivities(
+    {
+      outbox,
+      streams: {
+        async put(stream, _key, data, signal) {
+          await put(stream, data, signal);
+          const events = JSON.parse(Buffer.from(data).toString()) as { sequence: number }[];
+          told.push({ stream, bytes: data.byteLength, sequences: events.map((event) => event.sequence) });
+        },
       },
+      alerts: { raise: async ({ key, detail }) => void alerts.push({ key, detail }) },
+      crashPoint: () => undefined,
     },
-    alerts: { raise: async ({ key, detail }) => void alerts.push({ key, detail }) },
-    crashPoint: () => undefined,
-  }, attempt);
+    attempt,
+  );
   const toldTo = (stream: StreamName) => told.filter((one) => one.stream === stream);
   return { publish: () => activities.publish({ itemId: 'ItemA' }), sent, told, toldTo, alerts, outbox };
 }

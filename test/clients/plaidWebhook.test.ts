@@ -40,7 +40,8 @@ function bench(published: WebhookKey[] = [good.published]) {
   });
   return {
     state,
-    verify: (token: string | undefined, bytes: Uint8Array = body) => verifier.verify(token, bytes, '192.0.2.1'),
+    verify: (token: string | undefined, bytes: Uint8Array = body) =>
+      verifier.verify(token, bytes, '192.0.2.1'),
     rejectsWith: async (reason: WebhookRejection, token: string | undefined, bytes: Uint8Array = body) =>
       expect(await verifier.verify(token, bytes, '192.0.2.1')).toEqual({ kind: 'rejected', reason }),
   };

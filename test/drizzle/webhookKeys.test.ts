@@ -22,7 +22,8 @@ const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + s
 
 const storeOf = (plaid: string) => world.stores.webhookKeysOf(plaid);
 const newStore = () => storeOf(`https://${newId('plaid')}.example`);
-const kids = async (store: ReturnType<typeof newStore>) => (await store.load()).keys.map(({ key }) => key.kid);
+const kids = async (store: ReturnType<typeof newStore>) =>
+  (await store.load()).keys.map(({ key }) => key.kid);
 
 describe('a key', () => {
   it('is kept as Plaid told it, with its age, and for its own Plaid alone', async () => {
