@@ -5,7 +5,7 @@ it('an attempt without time leaves the rest to the next one', async () => {
   const told: string[] = [];
   const left = ['m1', 'm2', 'm3'];
   const over = new AbortController();
-  const { sendSegmentEvents } = segmentActivities(
+  const activities = segmentActivities(
     {
       segment: {
         async track({ messageId }) {
@@ -21,6 +21,6 @@ it('an attempt without time leaves the rest to the next one', async () => {
     },
     (work) => work(over.signal),
   );
-  expect(await sendSegmentEvents({ itemId: 'item-1' })).toEqual({ done: false });
+  expect(await activities.sendSegmentEvents({ itemId: 'item-1' })).toEqual({ done: false });
   expect([told, left]).toEqual([['m1', 'm2'], ['m3']]);
 });
