@@ -160,6 +160,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     {
       verifier: deps.verifier,
       webhooks: deps.webhooks,
+      alerts: deps.alerts,
       signals,
       metrics,
       onFailure,

@@ -365,6 +365,32 @@ export const sweepTold = pgTable(
   ],
 );
 
+/** Public keys by which Plaid signs webhooks, as it told of them: they outlive a process and serve all of them. */
+export const webhookKeys = pgTable(
+  'webhook_keys',
+  {
+    /** Origin of the Plaid that told of it: a simulator's key must vouch for nothing in production. */
+    plaid: text('plaid').notNull(),
+    kid: id('kid').notNull(),
+    jwk: jsonb('jwk').notNull(),
+    expiredAt: moment('expired_at'),
+    /** When Plaid was asked last. */
+    checkedAt: moment('checked_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.plaid, table.kid] })],
+);
+
+/** Addresses that webhooks about our Items came from; IPv6 ones by their /64. */
+export const webhookSenders = pgTable(
+  'webhook_senders',
+  {
+    plaid: text('plaid').notNull(),
+    address: text('address').notNull(),
+    seenAt: moment('seen_at').notNull().default(now),
+  },
+  (table) => [primaryKey({ columns: [table.plaid, table.address] })],
+);
+
 /** What an operator has to know of. One row a matter. */
 export const alerts = pgTable(
   'alerts',
@@ -489,8 +515,13 @@ export const idempotencyKeys = pgTable(
     /** Who runs the request now; another may take over after `leased_until`. */
     runner: text('runner').notNull(),
     leasedUntil: moment('leased_until').notNull(),
+    /** Names what the request makes: whoever runs it again under the key makes the same. */
+    effectId: uuid('effect_id'),
+    /** What the request has done, where no row bears `effectId`: written in the transaction that did it. */
+    effect: text('effect'),
     status: integer('status'),
     contentType: text('content_type'),
+    /** While `status` is null: what the running request has set down of its answer before its effect. */
     answerKeyId: id('answer_key_id'),
     answerDataKey: bytea('answer_data_key'),
     answerCiphertext: bytea('answer_ciphertext'),

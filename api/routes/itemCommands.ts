@@ -7,6 +7,7 @@ import { untilItStands } from '../../src/domain/untilItStands.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
+import { keyedOf } from '../idempotency.js';
 import { itemAccess } from '../itemAccess.js';
 import { operation } from '../operation.js';
 import {
@@ -63,7 +64,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery, body: mainAccountBody }),
     async (request) => {
       const { itemId } = request.params;
-      switch (await commands.setMainAccount(itemId, request.body.main_account_id)) {
+      switch (await commands.setMainAccount(itemId, request.body.main_account_id, keyedOf(request))) {
         case 'not_found':
           throw new Problem('not_found');
         case 'item_removed':
@@ -130,7 +131,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const { itemId } = request.params;
       const item = await itemOf(itemId);
       // Before Plaid is asked: what others have asked before it is then too old to be written down.
-      await commands.noteRelinked(itemId);
+      await commands.noteRelinked(itemId, keyedOf(request));
       try {
         const { error } = await askedHealth(item);
         if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
@@ -185,7 +186,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
-      const outcome = await commands.requestRemine(itemId);
+      const outcome = await commands.requestRemine(itemId, keyedOf(request));
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
       await tell(itemId, { kind: 'remineRequested', number: outcome.number });

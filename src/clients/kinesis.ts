@@ -54,7 +54,14 @@ interface Waiting {
   giveUpAt: number;
   resolve: () => void;
   reject: (failure: Failure) => void;
+  /** Aborted: nobody waits for it any more. */
+  signal: AbortSignal | undefined;
 }
+
+const givenUp = ({ reason }: AbortSignal): Failure =>
+  reason instanceof Failure
+    ? reason
+    : new Failure('UPSTREAM_DOWN', 'the caller has given up', { outcomeUnknown: true });
 
 const pauseBefore = (tries: number): number => {
   const full = Math.min(longestPauseMs, firstPauseMs * 2 ** (tries - 1));
@@ -80,6 +87,11 @@ class Lane {
     this.schedule();
   }
 
+  /** Takes out what nobody waits for. A request that is on its way with it stays for the others. */
+  drop(record: Waiting): void {
+    this.waiting = this.waiting.filter((one) => one !== record);
+  }
+
   private schedule(): void {
     if (this.waiting.length === 0 || this.requests >= this.mostRequests) return;
     if (this.waiting.length >= mostRecords) return this.flush();
@@ -89,6 +101,7 @@ class Lane {
   private flush(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
+    // What was waiting may have been dropped since the timer was set.
     while (this.waiting.length > 0 && this.requests < this.mostRequests) void this.request(this.take());
   }
 
@@ -151,13 +164,16 @@ class Lane {
   }
 
   private again(record: Waiting, type: FailureType, message: string): void {
+    if (record.signal?.aborted === true) return;
     record.tries += 1;
     const pause = pauseBefore(record.tries);
     if (Date.now() + pause > record.giveUpAt) {
       record.reject(new Failure(type, message, { outcomeUnknown: true }));
       return;
     }
-    setTimeout(() => this.add(record), pause);
+    setTimeout(() => {
+      if (record.signal?.aborted !== true) this.add(record);
+    }, pause);
   }
 }
 
@@ -200,21 +216,31 @@ export function createKinesis(options: KinesisOptions): Kinesis {
   }
 
   return {
-    async put(stream, partitionKey, data) {
+    async put(stream, partitionKey, data, signal) {
+      if (signal?.aborted === true) throw givenUp(signal);
       if (closed) throw new Failure('UPSTREAM_DOWN', 'the stream client is closed');
       const bytes = data.byteLength + Buffer.byteLength(partitionKey, 'utf8');
       if (bytes > mostRecordBytes) {
         throw new Failure('RECORD_REFUSED', `a record for ${stream} is larger than ${mostRecordBytes} bytes`);
       }
+      let leave = (): void => undefined;
       const accepted = new Promise<void>((resolve, reject) => {
         const giveUpAt = Date.now() + retryForMs;
-        laneOf(stream).add({ partitionKey, data, bytes, tries: 0, giveUpAt, resolve, reject });
+        const record: Waiting = { partitionKey, data, bytes, tries: 0, giveUpAt, resolve, reject, signal };
+        const lane = laneOf(stream);
+        leave = () => {
+          lane.drop(record);
+          if (signal) reject(givenUp(signal));
+        };
+        lane.add(record);
       });
+      signal?.addEventListener('abort', leave, { once: true });
       pending.add(accepted);
       try {
         await accepted;
       } finally {
         pending.delete(accepted);
+        signal?.removeEventListener('abort', leave);
       }
     },
 

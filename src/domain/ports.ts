@@ -136,16 +136,52 @@ export interface PlaidDirectory {
 
 // ─── Webhooks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** A public key of Plaid's, as `/webhook_verification_key/get` tells it. `expired_at` in seconds since the epoch. */
+export interface WebhookKey {
+  kid: string;
+  kty: string;
+  crv: string;
+  alg: string;
+  x: string;
+  y: string;
+  expired_at: number | null;
+}
+
+/** Who asks for an unknown key: an address that has delivered webhooks about our Items before, or any other. */
+export type LookupLane = 'senders' | 'strangers';
+
 export type WebhookVerdict =
   | { kind: 'accepted' }
   /** `reason` is a code such as `body_changed`, `unknown_key`, `too_old`. */
   | { kind: 'rejected'; reason: string }
   /** The key could not be looked up: Plaid shall deliver again. */
-  | { kind: 'undecided'; retryAfterMs: number | null };
+  | { kind: 'undecided'; retryAfterMs: number | null }
+  /** Nor was it tried: too many unknown keys were asked for. */
+  | { kind: 'no_budget'; lane: LookupLane; retryAfterMs: number };
 
 export interface WebhookVerifier {
-  /** `header` is the `Plaid-Verification` header; `body` the bytes as received. */
-  verify(header: string | undefined, body: Uint8Array): Promise<WebhookVerdict>;
+  /** `header` is the `Plaid-Verification` header; `body` the bytes as received; `address` that of the client. */
+  verify(header: string | undefined, body: Uint8Array, address: string): Promise<WebhookVerdict>;
+  /**
+   * An accepted webhook that names this Item came from the address. If the Item is ours, the address counts as a sender from
+   * then on. Works in the background, never throws.
+   */
+  delivered(address: string, itemId: string): void;
+}
+
+/**
+ * The keys that Plaid was heard to have, for all processes and over restarts, and the addresses that webhooks about our Items
+ * came from. Nothing of it is secret. Of one Plaid (production, sandbox, a simulator): none of them vouches for another's keys.
+ */
+export interface WebhookKeyStore {
+  /** Living keys before expired ones, and the latest senders. Ages in milliseconds, by the database's clock. */
+  load(): Promise<{ keys: { key: WebhookKey; ageMs: number }[]; senders: string[] }>;
+  /** What Plaid said `ageMs` ago. An older word never replaces a newer; a key that has ended is not kept anew. */
+  save(key: WebhookKey, ageMs: number): Promise<void>;
+  /** Plaid said `ageMs` ago that it knows no such key. */
+  drop(kid: string, ageMs: number): Promise<void>;
+  /** Remembers the address if the Item is ours; else false. */
+  noteSender(address: string, itemId: string): Promise<boolean>;
 }
 
 export type WebhookSource = 'plaid' | 'synthetic' | 'replay';
@@ -203,9 +239,11 @@ export interface WebhookStore {
   /**
    * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
    * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   * `copyId` (a UUID) names the copy: one that is there already is not made again.
    */
   replay(
     webhookId: string,
+    copyId: string,
   ): Promise<
     | { webhookId: string; itemId: string | null; kind: WebhookKind | null }
     | 'not_found'
@@ -474,6 +512,7 @@ export interface SegmentPort {
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
 
+/** Where a method takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done. */
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
@@ -487,13 +526,17 @@ export interface ItemCommandStore {
   setMainAccount(
     itemId: string,
     accountId: string,
+    keyed?: KeyedRequest | null,
   ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
   /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
   itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
   /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
-  noteRelinked(itemId: string): Promise<void>;
+  noteRelinked(itemId: string, keyed?: KeyedRequest | null): Promise<void>;
   /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
-  requestRemine(itemId: string): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+  requestRemine(
+    itemId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<{ number: number } | 'item_removed' | 'not_found'>;
 }
 
 export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked';
@@ -634,7 +677,9 @@ export type AlertKind =
   /** An Item's update was given up, and is tried again with long pauses. */
   | 'update_stuck'
   /** Temporal refuses a signal, or the start of a link, for what it is. */
-  | 'signal_refused';
+  | 'signal_refused'
+  /** A webhook was refused for want of a look-up of its key. */
+  | 'webhook_keys_busy';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -753,8 +798,11 @@ export interface StreamPort {
   /**
    * Puts one record and resolves when the stream has accepted it. Concurrent calls share PutRecords requests; only
    * refused records are tried again, for a short time. Rejects with UPSTREAM_DOWN, RATE_LIMITED or RECORD_REFUSED.
+   *
+   * Once `signal` is aborted the record is not sent (again), and `put` rejects at once with the signal's reason if that is a
+   * Failure; what is on its way may arrive nevertheless.
    */
-  put(stream: StreamName, partitionKey: string, data: Uint8Array): Promise<void>;
+  put(stream: StreamName, partitionKey: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
 }
 
 // ─── Institutions ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -895,8 +943,11 @@ export interface Gateway {
    * nothing.
    */
   startCheck(eventId: string, userId: string): Promise<void>;
-  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
-  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
+  /**
+   * Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. A repeat of the request
+   * waits for the same check, or gets its answer.
+   */
+  checkUser(userId: string, timeoutMs: number, requestId: string): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;
@@ -1000,9 +1051,18 @@ export interface ApiKey {
 }
 
 export interface ApplicationStore {
-  create(name: string): Promise<{ application_id: string; name: string; created_at: string }>;
+  /** `effectId` (a UUID) names what is made: the same one again gives what it made before. Likewise with `addKey`. */
+  create(
+    name: string,
+    effectId: string,
+  ): Promise<{ application_id: string; name: string; created_at: string }>;
   /** Null when the application does not exist. */
-  addKey(applicationId: string, keyHash: string, scopes: Scope[]): Promise<{ key_id: string } | null>;
+  addKey(
+    applicationId: string,
+    effectId: string,
+    keyHash: string,
+    scopes: Scope[],
+  ): Promise<{ key_id: string } | null>;
   /** False when there is no such key. A revoked key stays, revoked. */
   revokeKey(keyId: string): Promise<boolean>;
   /** The living key with this hash. */
@@ -1031,7 +1091,11 @@ export interface StoredAnswer {
 
 /** What a keyed request may do. Times in milliseconds. */
 export type KeyedTurn =
-  | { kind: 'run' }
+  /**
+   * `effectId` (a UUID) is the same for every run of the request, and so is `prepared`: what a run before has set down of its
+   * answer, null when none has.
+   */
+  | { kind: 'run'; effectId: string; prepared: Sealed | null }
   | { kind: 'replay'; answer: StoredAnswer }
   | { kind: 'running'; retryAfterMs: number }
   /** The key stands for another request. */
@@ -1041,6 +1105,8 @@ export type KeyedTurn =
 export interface IdempotencyStore {
   /** However many ask at once, in however many processes: one of them runs. `runner` is new for every request. */
   begin(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn>;
+  /** Sets down what a repeat will need to give the same answer, before the work is done. False when the turn was lost. */
+  prepare(request: KeyedRequest, runner: string, prepared: Sealed): Promise<boolean>;
   /** Keeps the answer for 24 h, or until `replayUntil` (ISO) when that is sooner. False when the turn was lost. */
   finish(
     request: KeyedRequest,

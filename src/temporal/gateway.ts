@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   WithStartWorkflowOperation,
   WorkflowExecutionAlreadyStartedError,
@@ -189,14 +188,23 @@ export function createGateway(client: Client): Gateway {
       }
     },
 
-    async checkUser(userId, timeoutMs): Promise<ItemCheck[] | null> {
+    async checkUser(userId, timeoutMs, requestId): Promise<ItemCheck[] | null> {
       const deadline = Date.now() + timeoutMs;
       const answerWithinMs = Math.max(timeoutMs - checkOverheadMs, 1_000);
-      const start = async () =>
-        client.workflow.start<(input: CheckUserInput) => Promise<ItemCheck[]>>('checkUser', {
-          workflowId: loginRequestWorkflowId(randomUUID()),
-          ...checkOptions({ userId, answerWithinMs }),
-        });
+      const workflowId = loginRequestWorkflowId(requestId);
+      type Check = (input: CheckUserInput) => Promise<ItemCheck[]>;
+      const start = async (): Promise<{ result(): Promise<ItemCheck[]> }> => {
+        try {
+          return await client.workflow.start<Check>('checkUser', {
+            workflowId,
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+            ...checkOptions({ userId, answerWithinMs }),
+          });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+          return client.workflow.getHandle<Check>(workflowId);
+        }
+      };
       let check: Awaited<ReturnType<typeof start>>;
       try {
         check = await within(Math.min(signalWithinMs, timeoutMs), start);

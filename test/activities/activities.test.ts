@@ -610,7 +610,7 @@ describe('webhooks about the Item itself', () => {
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
-    const again = await world.stores.webhooks.replay(ids[3] as string);
+    const again = await world.stores.webhooks.replay(ids[3] as string, crypto.randomUUID());
     expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };

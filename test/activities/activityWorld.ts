@@ -116,8 +116,12 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     },
   };
 
-  /** What `activityInfo` and `heartbeat` ask of Temporal. */
-  const context = { info: { attempt: 1 }, heartbeat: () => undefined } as unknown as Context;
+  /** What `activityInfo`, `heartbeat` and `cancellationSignal` ask of Temporal. */
+  const context = {
+    info: { attempt: 1, startToCloseTimeoutMs: 60_000 },
+    heartbeat: () => undefined,
+    cancellationSignal: new AbortController().signal,
+  } as unknown as Context;
   const inContext = (activities: Activities): Activities =>
     Object.fromEntries(
       Object.entries(activities).map(([name, activity]) => [

@@ -1,3 +1,6 @@
+import { Registry } from 'prom-client';
+import { buildApp } from '../../api/app.js';
+import { promMetrics } from '../../api/promMetrics.js';
 import { createSignalQueue } from '../../api/signalQueue.js';
 import { Failure } from '../../src/domain/failures.js';
 import { createWorld, down, impatient, itemView, never, until } from './world.js';
@@ -17,7 +20,8 @@ function start(limits = {}) {
       headers: { 'content-type': 'application/json', 'plaid-verification': 'jwt', ...headers },
       payload,
     });
-  return { ...world, world, send };
+  const metricsText = async () => (await world.app.inject('/metrics')).body;
+  return { ...world, world, send, metricsText };
 }
 type Started = ReturnType<typeof start>;
 
@@ -106,6 +110,66 @@ describe('a webhook that is not stored', () => {
         '2',
       ]);
       expect([webhooks.size, rejected.length]).toEqual([0, 0]);
+    });
+  });
+
+  it('finds the look-ups of keys spent: 429, counted, and an alert a lane, however many are refused', async () => {
+    await withIntake(async ({ app, send, behave, alerts, webhooks, rejected, metricsText }) => {
+      let now = 1_000_000;
+      behave.now = () => now;
+      behave.verdict = async () => ({ kind: 'no_budget', lane: 'strangers', retryAfterMs: 1_001 });
+      for (let n = 0; n < 20; n += 1) {
+        const busy = await send('{}');
+        expect([busy.statusCode, busy.json().code, busy.headers['retry-after']]).toEqual([
+          429,
+          'webhook_keys_busy',
+          '2',
+        ]);
+      }
+      behave.verdict = async () => ({ kind: 'no_budget', lane: 'senders', retryAfterMs: 7 });
+      await send('{}');
+      await until(() => alerts.length === 2, 'both lanes are told of');
+      expect(alerts).toEqual([
+        { kind: 'webhook_keys_busy', key: 'strangers', detail: { lane: 'strangers', retry_after_ms: 1_001 } },
+        { kind: 'webhook_keys_busy', key: 'senders', detail: { lane: 'senders', retry_after_ms: 7 } },
+      ]);
+      now += 61_000;
+      await send('{}');
+      await until(() => alerts.length === 3, 'it is told again, in case that somebody has settled it');
+      const metrics = await metricsText();
+      expect(metrics).toContain('sluice_api_webhook_keys_refused_total{lane="strangers"} 20');
+      expect(metrics).toContain('sluice_api_webhook_keys_refused_total{lane="senders"} 2');
+      expect([webhooks.size, rejected.length]).toEqual([0, 0]);
+      // With a database that does not take the alert, the answer is the same.
+      now += 61_000;
+      behave.store = down;
+      expect((await send('{}')).statusCode).toBe(429);
+      await app.close();
+    });
+  });
+
+  it('is counted as the address that a trusted proxy names', async () => {
+    await withIntake(async ({ world, send, behave, delivered }) => {
+      const seen: string[] = [];
+      behave.verdict = async (_header, _body, address) => {
+        seen.push(address);
+        return { kind: 'accepted' };
+      };
+      await send(JSON.stringify(update), { 'x-forwarded-for': '198.51.100.1' });
+      const app = buildApp({
+        ...world.deps,
+        metrics: promMetrics(new Registry()),
+        trustedProxies: ['127.0.0.1'],
+      });
+      await app.inject({
+        method: 'POST',
+        url: '/webhooks/plaid',
+        headers: { 'x-forwarded-for': '198.51.100.1' },
+        payload: JSON.stringify(update),
+      });
+      await app.close();
+      expect(seen).toEqual(['127.0.0.1', '198.51.100.1']);
+      expect(delivered).toEqual(seen.map((address) => ({ address, itemId: 'item-1' })));
     });
   });
 

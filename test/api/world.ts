@@ -42,6 +42,9 @@ export interface World {
   floats: Map<string, FloatView>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
+  /** What the verifier was told of accepted webhooks. */
+  delivered: { address: string; itemId: string }[];
+  alerts: { kind: string; key: string; detail: Record<string, unknown> }[];
   signals: { itemId: string; userId: string; webhook: string }[];
   /** Webhooks for which a signal was asked. */
   claims: string[];
@@ -50,7 +53,7 @@ export interface World {
   logged: string[];
   /** What the ports do next; a test replaces what it wants to see fail. */
   behave: {
-    verdict: (header: string | undefined, body: Uint8Array) => Promise<WebhookVerdict>;
+    verdict: (header: string | undefined, body: Uint8Array, address: string) => Promise<WebhookVerdict>;
     store: () => Promise<void>;
     signal: () => Promise<void>;
     link: (tokenHash: string) => Promise<LinkOutcome | null>;
@@ -170,6 +173,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     floats: new Map(),
     webhooks: new Map(),
     rejected: [],
+    delivered: [],
+    alerts: [],
     signals: [],
     claims: [],
     released: [],
@@ -474,7 +479,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         applications.add(application_id);
         return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
       },
-      async addKey(applicationId, keyHash, scopes) {
+      async addKey(applicationId, _effectId, keyHash, scopes) {
         await behave.store();
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
@@ -493,7 +498,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     },
     // Every request runs: what a key does is asked of the real store, in idempotency.test.ts.
     idempotency: {
-      begin: async () => ({ kind: 'run' }),
+      begin: async () => ({ kind: 'run', effectId: crypto.randomUUID(), prepared: null }),
+      prepare: async () => true,
       finish: async () => true,
       release: async () => undefined,
     },
@@ -508,7 +514,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           world.signals.push({ itemId, userId, webhook: signal.webhook });
       },
     },
-    verifier: { verify: (header, body) => behave.verdict(header, body) },
+    verifier: {
+      verify: (header, body, address) => behave.verdict(header, body, address),
+      delivered: (address, itemId) => void world.delivered.push({ address, itemId }),
+    },
+    alerts: {
+      async raise({ kind, key, detail }) {
+        await behave.store();
+        world.alerts.push({ kind, key, detail });
+      },
+    },
     probes: [
       { name: 'postgresql', check: () => behave.probe() },
       { name: 'temporal', check: async () => undefined },

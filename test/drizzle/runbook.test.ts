@@ -21,6 +21,7 @@ const alertKinds: Record<AlertKind, true> = {
   cursor_lost: true,
   update_stuck: true,
   signal_refused: true,
+  webhook_keys_busy: true,
 };
 
 let world: World;

@@ -135,7 +135,7 @@ describe('the signal of a webhook', () => {
 });
 
 describe('a replay', () => {
-  const replay = (id: string) => world.stores.webhooks.replay(id);
+  const replay = (id: string) => world.stores.webhooks.replay(id, crypto.randomUUID());
 
   it('is refused for what was rejected, and for what is not there', async () => {
     const { webhookId } = await world.stores.webhooks.store(rejected('{}'));

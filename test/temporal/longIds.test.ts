@@ -83,7 +83,7 @@ describe.each(alphabets)('ids of characters of %s', (_, character) => {
   });
 
   it('a login of the API is answered', async () => {
-    expect(await temporal.gateway.checkUser(userId, 60_000)).toEqual([
+    expect(await temporal.gateway.checkUser(userId, 60_000, randomUUID())).toEqual([
       { item_id: itemId, stale: false, webhook_id: null, reason: null },
     ]);
   });

@@ -56,7 +56,7 @@ type Gateway = ReturnType<typeof gatewayTo>;
 const calls: [string, (gateway: Gateway) => Promise<unknown>][] = [
   ['a signal', (gateway) => gateway.signalItem('item', 'user', { kind: 'foundDue' }, 2_000)],
   ['a login of the stream', (gateway) => gateway.startCheck('event', 'user')],
-  ['a login of the API', (gateway) => gateway.checkUser('user', 2_000)],
+  ['a login of the API', (gateway) => gateway.checkUser('user', 2_000, 'request')],
   ['a link', (gateway) => gateway.link('hash', 'user', 2_000)],
   ['the start of a link', (gateway) => gateway.startLink('hash', 'user')],
 ];
