@@ -3,7 +3,7 @@ import type { ItemFact } from '../src/domain/itemFacts.js';
 import { itemFactOf } from '../src/domain/itemFacts.js';
 import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
-import { askHealth } from './itemHealth.js';
+import { askForTransactions, askHealth } from './itemHealth.js';
 import { untilItStands } from '../src/domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
@@ -27,11 +27,13 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
-   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back.
+   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back. It ends no
+   * episode by itself, without a word of a repair, while transactions are refused for want of the user.
    */
   async function healthOf(
     itemId: string,
     told: readonly Told[],
+    wasBroken: boolean,
   ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
     // One that an operator replays tells of the past.
@@ -48,7 +50,12 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
     const { seen } = answer;
-    if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy', seen } };
+    if (answer.result === 'healthy') {
+      const repaired = told.some(({ fact }) => fact?.kind === 'repaired');
+      const refusal = wasBroken && !repaired ? await askForTransactions(deps, itemId) : null;
+      if (refusal === null) return { result: 'healthy', health: { kind: 'healthy', seen } };
+      return { result: 'broken', health: { kind: 'broken', seen, error: refusal, revoked: false, dueAt } };
+    }
     return {
       result: answer.result,
       health: { kind: 'broken', seen, error: answer.error, revoked: false, dueAt },
@@ -73,7 +80,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           fact: itemFactOf(body),
         }));
         const facts = told.map(({ fact }) => fact);
-        const { result, health } = await healthOf(itemId, told);
+        const { result, health } = await healthOf(itemId, told, broken);
         const revokedAccounts = facts.flatMap((fact) =>
           fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
         );

@@ -560,6 +560,29 @@ describe('webhooks about the Item itself', () => {
     ).not.toContain('itemWebhooks');
   });
 
+  it('settleItemWebhooks ends no episode on the word of /item/get alone while transactions are refused', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const dueAt = new Date(Date.now() + 3_600_000).toISOString();
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.markBroken(itemId, await seenOf(item), error, dueAt);
+    const refuse = () =>
+      world.plaid.failNext(
+        'syncTransactions',
+        new Failure('LOGIN_REQUIRED', 'x', { upstream: { ...error, request_id: null } }),
+      );
+    refuse();
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'ERROR' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'broken' });
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    // That it was repaired is said by Plaid itself.
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'LOGIN_REPAIRED' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'healthy' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 1 });
+  });
+
   it('settleItemWebhooks asks Plaid for nothing when none of them speaks of health', async () => {
     const item = await world.linkedItem();
     await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' });
