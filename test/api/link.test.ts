@@ -233,6 +233,19 @@ describe('linking', () => {
     await app.close();
   });
 
+  it('that Temporal refuses for good is 500 at once; for how we are set up, 503', async () => {
+    const { app, behave, link } = started();
+    for (const [type, status, code] of [
+      ['ORCHESTRATOR_REFUSED', 500, 'internal_error'],
+      ['MISCONFIGURED', 503, 'unavailable'],
+    ] as const) {
+      behave.link = () => Promise.reject(new Failure(type, 'refused'));
+      const answer = await link();
+      expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+    }
+    await app.close();
+  });
+
   it('is not harmed by a ping that fails beside it', async () => {
     const { app, behave, link } = started();
     behave.ping = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
