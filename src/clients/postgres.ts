@@ -1,10 +1,29 @@
 import postgres from 'postgres';
+import { PostgresGate } from './postgresGate.js';
+import type { DriverQuery } from './postgresLosses.js';
+import { beginThatSurvives, isQuery } from './postgresLosses.js';
+import { watchedSockets } from './postgresSocket.js';
+import type { Endpoints } from './postgresWire.js';
 
+/** Times in milliseconds. */
 export interface DatabaseOptions {
   /** Connections of this process. */
   max: number;
-  /** For one statement, in milliseconds; default 60 s, since an update of a large Item is one statement. */
+  /** For one statement; default 60 s, since an update of a large Item is one statement. The server ends it. */
   statementTimeoutMs?: number;
+  /**
+   * For the server to say anything while it owes an answer, else it is taken for gone; default: ten seconds more than a
+   * statement may take, since a server that is working says nothing.
+   */
+  answerTimeoutMs?: number;
+  /** For a lock that somebody else holds; default: as long as the statement may take. */
+  lockTimeoutMs?: number;
+  /** For a transaction that says nothing more; default 60 s. */
+  idleInTransactionMs?: number;
+  /** For a connection to become free; default 30 s. */
+  connectionWaitMs?: number;
+  /** Keeps half of the connections free of statements that take longer than this; default: none is kept free. */
+  slowAfterMs?: number;
   applicationName?: string;
   /**
    * Every prepared statement is planned once, not for each of its parameters: for a process of many small reads by key, whose
@@ -13,8 +32,20 @@ export interface DatabaseOptions {
   plansOnce?: boolean;
 }
 
+/** For a process whose clients wait: better no answer within seconds than one after a minute. */
+export const forRequests = {
+  statementTimeoutMs: 10_000,
+  answerTimeoutMs: 12_000,
+  lockTimeoutMs: 2_000,
+  idleInTransactionMs: 10_000,
+  connectionWaitMs: 5_000,
+  slowAfterMs: 500,
+  plansOnce: true,
+} as const satisfies Partial<DatabaseOptions>;
+
 const connectTimeoutSeconds = 5;
-const idleInTransactionMs = 60_000;
+/** After a connection that failed, before the next; the driver's own pauses grow to 20 s. */
+const pauseSeconds = (failures: number): number => (failures === 0 ? 0 : 0.1 + Math.random() * 0.4);
 
 /** PostgreSQL's bigint as a JavaScript number: ours are counters far below 2^53. */
 const int8 = { to: 20, from: [20], serialize: String, parse: Number };
@@ -25,57 +56,106 @@ const int8 = { to: 20, from: [20], serialize: String, parse: Number };
  */
 const readInOrder = { enable_bitmapscan: 'off', random_page_cost: '1.1' };
 
-/** After these the connection closes, whatever is sent: ended by an operator, by a crash, by a time limit, or cut. */
-const closingCodes: ReadonlySet<string> = new Set([
-  '57P01',
-  '57P02',
-  '57P05',
-  '25P03',
-  'CONNECTION_CLOSED',
-  'CONNECTION_DESTROYED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-]);
-
-const closesConnection = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && closingCodes.has(String(error.code));
-
-type Run = (tx: postgres.TransactionSql) => Promise<unknown>;
-
-/**
- * postgres.js 3.4.9 ends a failed transaction with ROLLBACK, also on a connection that is gone: it then writes to no socket,
- * from a timer, where nobody can catch it, and the process dies (porsager/postgres#1154). So a transaction that has lost its
- * connection is left pending, and the close of the connection, for which `begin` waits as well, rejects it.
- */
-function surviveCuts(sql: object): void {
-  const client = sql as { begin: (run: Run) => Promise<unknown> };
-  const begin = client.begin.bind(client);
-  client.begin = (run) =>
-    begin((tx) =>
-      run(tx).catch((error: unknown) => {
-        if (closesConnection(error)) return new Promise(() => undefined);
-        throw error;
-      }),
-    );
+/** The driver's options as it has made them of a URL; its types do not name them all. */
+interface ParsedUrl {
+  host: string[];
+  port: number[];
+  path: string | false;
+  ssl: unknown;
+  sslnegotiation: unknown;
 }
 
-/** A pool of connections for the stores; connects when it is first used. */
+/** Where the driver would connect to. It only reads the URL here: a pool without a query opens nothing. */
+function endpointsOf(url: string): Endpoints {
+  const parsed = postgres(url, { max: 1 }).options as unknown as ParsedUrl;
+  return {
+    hosts: parsed.host.map((host, index) => ({ host, port: parsed.port[index] as number })),
+    path: parsed.path,
+    ssl: parsed.ssl,
+    sslNegotiation: parsed.sslnegotiation,
+  };
+}
+
+type Made = (...args: unknown[]) => unknown;
+
+/** What tells like statements from others: a template is one object for all its calls, a plain text is itself. */
+const kindOf = ({ strings }: DriverQuery): unknown =>
+  Array.isArray(strings) && !('raw' in strings) ? strings[0] : strings;
+
+/** The same pool behind a gate. */
+function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
+  const pass = (made: unknown): unknown => {
+    if (!isQuery(made)) return made;
+    const run = made.handler;
+    made.handler = (query) =>
+      gate.enter(
+        kindOf(query),
+        (leave) => {
+          const { resolve, reject } = query;
+          query.resolve = (value) => {
+            leave();
+            resolve(value);
+          };
+          query.reject = (error) => {
+            leave();
+            reject(error);
+          };
+          run(query);
+        },
+        (failure) => query.reject(failure),
+      );
+    return made;
+  };
+  const driver = sql as unknown as { unsafe: Made } & Made;
+  const begin = beginThatSurvives(sql);
+  const own: Made = (...args) => pass(driver(...args));
+  return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
+    unsafe: (...args: unknown[]) => pass(driver.unsafe(...args)),
+    begin: async (...args: Parameters<typeof begin>) => {
+      const leave = await gate.turn('transaction');
+      try {
+        return await begin(...args);
+      } finally {
+        leave();
+      }
+    },
+  });
+}
+
+/**
+ * A pool of connections for the stores; connects when it is first used. Nothing waits without end: for a connection, for a
+ * lock, for an answer.
+ */
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
+  const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
+  const endpoints = endpointsOf(url);
+  const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000);
   const sql = postgres(url, {
     max: options.max,
     connect_timeout: connectTimeoutSeconds,
     idle_timeout: 300,
+    backoff: pauseSeconds,
     onnotice: () => undefined,
     types: { int8 },
+    // Hosts and TLS are the sockets' matter. With more than one host the driver would not tell of one that fails.
+    socket: sockets,
+    host: endpoints.hosts[0]?.host,
+    ssl: false,
     connection: {
       application_name: options.applicationName ?? 'sluice',
-      statement_timeout: options.statementTimeoutMs ?? 60_000,
-      idle_in_transaction_session_timeout: idleInTransactionMs,
+      statement_timeout: statementTimeoutMs,
+      idle_in_transaction_session_timeout: options.idleInTransactionMs ?? 60_000,
+      ...(options.lockTimeoutMs === undefined ? {} : { lock_timeout: options.lockTimeoutMs }),
       ...readInOrder,
       ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
     },
-  });
-  surviveCuts(sql);
-  return sql;
+  } as postgres.Options<{ int8: typeof int8 }>);
+  return gated(
+    sql as unknown as postgres.Sql,
+    new PostgresGate({
+      atOnce: options.max,
+      waitMs: options.connectionWaitMs ?? 30_000,
+      slowAfterMs: options.slowAfterMs ?? null,
+    }),
+  );
 }

@@ -95,6 +95,8 @@ describe('a database host that goes silent', () => {
   it('ends a transaction between two statements, whatever that one does next', async () => {
     const sql = through();
     const after: unknown[] = [];
+    let goneOn: () => void;
+    const end = new Promise<void>((resolve) => (goneOn = resolve));
     const transaction = sql.begin(async (tx) => {
       const [row] = await tx<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
       await direct`SELECT pg_terminate_backend(${row.pid})`;
@@ -107,9 +109,11 @@ describe('a database host that goes silent', () => {
       // On a connection that is gone the driver would write to no socket, where nobody can catch it.
       after.push(await settled(tx`SELECT 2`));
       after.push(await settled(tx.savepoint((inner) => inner`SELECT 3`)));
+      goneOn();
       return 'committed';
     });
     expect(await settled(transaction)).toEqual(lost);
+    await end;
     expect(after).toEqual([lost, lost]);
     expect(await isAnswered(sql)).toBe(true);
   }, 30_000);

@@ -1,0 +1,79 @@
+import { Failure } from '../domain/failures.js';
+
+export interface GateOptions {
+  /** As many as the pool has connections: so none is ever sent behind another on the same connection, which may wait for a lock. */
+  atOnce: number;
+  /** How long one waits for its turn, in milliseconds; then it is refused. */
+  waitMs: number;
+  /**
+   * Work of a kind of which one has been running for this long (it waits for a lock, most likely) gets at most half of the
+   * connections, so that a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
+   */
+  slowAfterMs: number | null;
+}
+
+/** Ends a turn; to be called once, when the work has ended. */
+export type Leave = () => void;
+
+interface Waiter {
+  kind: unknown;
+  admit: (leave: Leave) => void;
+  timer: NodeJS.Timeout;
+}
+
+/** The line in front of a pool of connections: first come, first served, and nobody waits without end. */
+export class PostgresGate {
+  private readonly running = new Set<{ kind: unknown; since: number }>();
+  private line: Waiter[] = [];
+
+  constructor(private readonly options: GateOptions) {}
+
+  /**
+   * Calls `admit` at its turn, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
+   * @param kind what tells like work from other work: the statement's text, say
+   */
+  enter(kind: unknown, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
+    if (this.line.length === 0 && this.hasPlaceFor(kind)) return admit(this.begin(kind));
+    const timer = setTimeout(() => {
+      this.line = this.line.filter((other) => other !== waiter);
+      refuse(new Failure('UPSTREAM_DOWN', 'no connection to the database became free in time'));
+    }, this.options.waitMs);
+    const waiter: Waiter = { kind, admit, timer };
+    this.line.push(waiter);
+    this.admitNext();
+  }
+
+  /** The same as a promise. */
+  turn(kind: unknown): Promise<Leave> {
+    return new Promise((resolve, reject) => this.enter(kind, resolve, reject));
+  }
+
+  private begin(kind: unknown): Leave {
+    const run = { kind, since: performance.now() };
+    this.running.add(run);
+    return () => {
+      if (this.running.delete(run)) this.admitNext();
+    };
+  }
+
+  private admitNext(): void {
+    while (this.running.size < this.options.atOnce) {
+      const index = this.line.findIndex(({ kind }) => this.hasPlaceFor(kind));
+      if (index < 0) return;
+      const [next] = this.line.splice(index, 1) as [Waiter];
+      clearTimeout(next.timer);
+      next.admit(this.begin(next.kind));
+    }
+  }
+
+  private hasPlaceFor(kind: unknown): boolean {
+    const { atOnce, slowAfterMs } = this.options;
+    if (this.running.size >= atOnce) return false;
+    const half = Math.ceil(atOnce / 2);
+    if (slowAfterMs === null || this.running.size < half) return true;
+    const before = performance.now() - slowAfterMs;
+    const slow = new Set([...this.running].filter(({ since }) => since < before).map((run) => run.kind));
+    if (!slow.has(kind)) return true;
+    return [...this.running].filter((run) => slow.has(run.kind)).length < half;
+  }
+}
