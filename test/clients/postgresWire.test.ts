@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { TLSSocket } from 'node:tls';
 import type postgres from 'postgres';
 import { openDatabase } from '../../src/clients/postgres.js';
@@ -136,15 +139,21 @@ describe('a database is reached', () => {
   });
 
   it('through a Unix socket', async () => {
-    const direct = at(new URL(database.url).host);
-    const [row] = await direct<[{ dirs: string }]>`
-      SELECT current_setting('unix_socket_directories') AS dirs`;
-    const [dir] = row.dirs.split(',');
-    const { port } = new URL(database.url);
-    if (!dir) throw new Error('the test server has no Unix socket');
-    const sql = at(`${encodeURIComponent(dir)}:${port}`);
-    expect(await isAnswered(sql)).toBe(true);
-    const [by] = await sql<[{ address: string | null }]>`SELECT inet_client_addr()::text AS address`;
-    expect(by.address).toBeNull();
+    const dir = await mkdtemp(path.join(tmpdir(), 'sluice-'));
+    try {
+      const { port } = new URL(database.url);
+      let taken = 0;
+      const server = createServer((socket) => {
+        taken += 1;
+        sockets.add(socket);
+        forward(socket);
+      });
+      servers.push(server);
+      await new Promise<void>((resolve) => server.listen(path.join(dir, `.s.PGSQL.${port}`), resolve));
+      expect(await isAnswered(at(`${encodeURIComponent(dir)}:${port}`))).toBe(true);
+      expect(taken).toBe(1);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 });
