@@ -1,5 +1,5 @@
 import { activityInfo, ApplicationFailure, heartbeat } from '@temporalio/activity';
-import { Failure, isRetryable } from '../src/domain/failures.js';
+import { Failure } from '../src/domain/failures.js';
 import { backoff } from '../src/domain/policy.js';
 
 /**
@@ -37,10 +37,16 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   return ApplicationFailure.create({
     type: error.type,
     message: error.message,
-    nonRetryable: !isRetryable(error.type),
+    nonRetryable: !error.retryable,
     details: error.upstream ? [error.upstream] : [],
     ...(pause === undefined ? {} : { nextRetryDelay: pause }),
   });
+}
+
+/** What nobody foresaw, and what only an operator of ours can mend although it is tried again. */
+function isWorthReporting(error: unknown): boolean {
+  if (error instanceof Failure) return error.type === 'MISCONFIGURED' && error.retryable;
+  return !(error instanceof ApplicationFailure);
 }
 
 /** Well below the proxies' heartbeat time-out, so that a killed worker is noticed within seconds and a busy one is not. */
@@ -60,7 +66,7 @@ export function atTheEdge<T extends Activities>(
       try {
         return await run(...args);
       } catch (error) {
-        if (!(error instanceof Failure) && !(error instanceof ApplicationFailure)) report(name, error);
+        if (isWorthReporting(error)) report(name, error);
         throw toApplicationFailure(error);
       } finally {
         clearInterval(beat);
