@@ -8,6 +8,8 @@ ENV NODE_ENV=production
 
 FROM base AS dependencies
 COPY package.json package-lock.json .npmrc ./
+# npm's last step applies them.
+COPY patches ./patches
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
 FROM base AS application

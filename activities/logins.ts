@@ -1,7 +1,7 @@
 import { Failure } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
+import { instantOf } from '../src/domain/instants.js';
 import type { ItemCredentials, ItemCheck } from '../src/domain/ports.js';
-import { plaidTime } from '../src/domain/staleness.js';
 import type { ActivityDeps } from './deps.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
@@ -17,7 +17,7 @@ export function loginActivities(deps: ActivityDeps) {
     const { itemId, accessToken } = credentials;
     try {
       const view = await plaid.getItem(await secrets.open(accessToken, secretContext.accessToken(itemId)));
-      return { updatedAt: plaidTime(view.last_successful_update), failure: null };
+      return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       return { updatedAt: null, failure };

@@ -131,7 +131,12 @@ const includeRemoved = flag('Rows of REMOVED items too');
 export const accountsOfUserQuery = z.strictObject({ include_removed: includeRemoved, format, ...paging });
 
 const day = (description: string) =>
-  z.iso.date('must be a date such as 2026-01-31').optional().meta({ description });
+  z.iso
+    .date('must be a date such as 2026-01-31')
+    // Our calendar has no year 0, and PostgreSQL refuses it.
+    .regex(pattern('^(?!0000)'), 'must be in the year 1 or later')
+    .optional()
+    .meta({ description });
 
 const transactionFilters = {
   from: day('First date, inclusive'),

@@ -7,6 +7,7 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from '../domain/plaid.js';
+import { instantOf } from '../domain/instants.js';
 import { failureOfShape } from './plaidFailures.js';
 
 /**
@@ -120,7 +121,7 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
     error: isObject(error)
       ? { error_type: text(path, error, 'error_type'), error_code: text(path, error, 'error_code') }
       : null,
-    consent_expiration_time: orNull(item['consent_expiration_time']),
+    consent_expiration_time: instantOf(item['consent_expiration_time']),
     last_successful_update: orNull(transactions['last_successful_update']),
   };
 }

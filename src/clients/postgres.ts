@@ -1,7 +1,6 @@
 import postgres from 'postgres';
-import { PostgresGate } from './postgresGate.js';
-import type { DriverQuery } from './postgresLosses.js';
-import { beginThatSurvives, isQuery } from './postgresLosses.js';
+import { Failure } from '../domain/failures.js';
+import { gated, PostgresGate } from './postgresGate.js';
 import { watchedSockets } from './postgresSocket.js';
 import type { Endpoints } from './postgresWire.js';
 
@@ -76,50 +75,21 @@ function endpointsOf(url: string): Endpoints {
   };
 }
 
-type Made = (...args: unknown[]) => unknown;
+/** What the patch adds to the driver, raised with each change of it. */
+const patch = 'nothing outlives a refusal or a connection, 1';
 
-/** What tells like statements from others: a template is one object for all its calls, a plain text is itself. */
-const kindOf = ({ strings }: DriverQuery): unknown =>
-  Array.isArray(strings) && !('raw' in strings) ? strings[0] : strings;
-
-/** The same pool behind a gate. */
-function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
-  const pass = (made: unknown): unknown => {
-    if (!isQuery(made)) return made;
-    const run = made.handler;
-    made.handler = (query) =>
-      gate.enter(
-        kindOf(query),
-        (leave) => {
-          const { resolve, reject } = query;
-          query.resolve = (value) => {
-            leave();
-            resolve(value);
-          };
-          query.reject = (error) => {
-            leave();
-            reject(error);
-          };
-          run(query);
-        },
-        (failure) => query.reject(failure),
-      );
-    return made;
-  };
-  const driver = sql as unknown as { unsafe: Made } & Made;
-  const begin = beginThatSurvives(sql);
-  const own: Made = (...args) => pass(driver(...args));
-  return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
-    unsafe: (...args: unknown[]) => pass(driver.unsafe(...args)),
-    begin: async (...args: Parameters<typeof begin>) => {
-      const leave = await gate.turn('transaction');
-      try {
-        return await begin(...args);
-      } finally {
-        leave();
-      }
-    },
-  });
+/**
+ * As published, postgres.js 3.4.9 keeps what a refused statement or a lost connection has left: the next answer begins with holes
+ * and reads as "no such row" (docs/decisions/0014). So nothing is asked through a driver that lacks our patch.
+ */
+export function assertDriverIsPatched(
+  mark: () => unknown = () => (postgres as { sluicePatch?: unknown }).sluicePatch,
+): void {
+  if (mark() === patch) return;
+  throw new Failure(
+    'MISCONFIGURED',
+    'the PostgreSQL driver lacks our patch (patches/): install with `npm ci`, scripts not ignored, or run `npx patch-package`',
+  );
 }
 
 /**
@@ -127,6 +97,7 @@ function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
  * lock, for an answer.
  */
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
+  assertDriverIsPatched();
   const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
   const endpoints = endpointsOf(url);
   const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000);

@@ -70,18 +70,14 @@ export class OwedAnswers {
     if (sent === startUp || sent === query || sent === sync) this.unanswered += 1;
     else if (sent === flush) this.flushed = true;
   });
-  private readonly hearing = new Frames(
-    false,
-    new Set([readyForQuery, backendKeyData]),
-    (heard, body) => {
-      if (heard === readyForQuery) {
-        this.unanswered = Math.max(0, this.unanswered - 1);
-        this.status = body[0] ?? 0;
-      } else if (heard === backendKeyData && body.length >= 8) {
-        this.backendKey = { processId: body.readUInt32BE(0), secret: body.subarray(4) };
-      }
-    },
-  );
+  private readonly hearing = new Frames(false, new Set([readyForQuery, backendKeyData]), (heard, body) => {
+    if (heard === readyForQuery) {
+      this.unanswered = Math.max(0, this.unanswered - 1);
+      this.status = body[0] ?? 0;
+    } else if (heard === backendKeyData && body.length >= 8) {
+      this.backendKey = { processId: body.readUInt32BE(0), secret: body.subarray(4) };
+    }
+  });
 
   /** The client sends `bytes`. */
   sent(bytes: Buffer, now: number): void {

@@ -1,3 +1,4 @@
+import type postgres from 'postgres';
 import { Failure } from '../domain/failures.js';
 
 export interface GateOptions {
@@ -77,3 +78,67 @@ export class PostgresGate {
     return [...this.running].filter((run) => slow.has(run.kind)).length < half;
   }
 }
+
+/** What of a query of postgres.js is used here: a promise that the driver settles, and hands over to run when it is awaited. */
+interface DriverQuery extends Promise<unknown> {
+  strings: unknown;
+  cancelled: unknown;
+  handler: (query: DriverQuery) => unknown;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Statements alone: names and lists for a statement come from the same function. */
+const isQuery = (made: unknown): made is DriverQuery => made instanceof Promise;
+
+/** What tells like statements from others: a template is one object for all its calls, a plain text is itself. */
+const kindOf = ({ strings }: DriverQuery): unknown =>
+  Array.isArray(strings) && !('raw' in strings) ? strings[0] : strings;
+
+function runAtItsTurn(query: DriverQuery, gate: PostgresGate): void {
+  const { handler: run, resolve, reject } = query;
+  query.handler = () =>
+    gate.enter(
+      kindOf(query),
+      (leave) => {
+        // Cancelled in the line: it is settled, and the driver would wait for its end for ever.
+        if (query.cancelled !== null) return leave();
+        query.resolve = (value) => {
+          leave();
+          resolve(value);
+        };
+        query.reject = (error) => {
+          leave();
+          reject(error);
+        };
+        run(query);
+      },
+      (failure) => query.reject(failure),
+    );
+}
+
+type Make = (...args: unknown[]) => unknown;
+type Begin = (...args: unknown[]) => Promise<unknown>;
+
+/** The same pool behind a gate: each statement and each transaction takes its turn. A reserved connection does not. */
+export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
+  const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };
+  const behind = (made: unknown): unknown => {
+    if (isQuery(made)) runAtItsTurn(made, gate);
+    return made;
+  };
+  const own: Make = (...args) => behind(driver(...args));
+  return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
+    unsafe: (...args: unknown[]) => behind(driver.unsafe(...args)),
+    begin: async (...args: unknown[]) => {
+      const leave = await gate.turn(transaction);
+      try {
+        return await driver.begin(...args);
+      } finally {
+        leave();
+      }
+    },
+  });
+}
+
+const transaction = Symbol('transaction');

@@ -26,7 +26,10 @@ const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 /** An abort's reason is an Error of ours. */
 const reasonOf = (signal: AbortSignal): Error => signal.reason as Error;
 
-function dial(target: { host: string; port: number } | { path: string }, signal: AbortSignal): Promise<Socket> {
+function dial(
+  target: { host: string; port: number } | { path: string },
+  signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(reasonOf(signal));
     const socket = connectTcp({
@@ -124,7 +127,12 @@ function tlsOptions(ssl: unknown, direct: boolean): ConnectionOptions {
   };
 }
 
-async function secured(socket: Socket, host: string, endpoints: Endpoints, signal: AbortSignal): Promise<Socket> {
+async function secured(
+  socket: Socket,
+  host: string,
+  endpoints: Endpoints,
+  signal: AbortSignal,
+): Promise<Socket> {
   const direct = endpoints.sslNegotiation === 'direct';
   if (!direct) {
     const answer = await answerToSslRequest(socket, signal);

@@ -1,3 +1,4 @@
+import { instantOf } from './instants.js';
 import type { UserActionError } from './mining.js';
 import type { WebhookKind } from './webhook.js';
 
@@ -24,14 +25,8 @@ const isObject = (value: unknown): value is Fields =>
 const text = (value: unknown): string | null =>
   typeof value === 'string' && value !== '' && !value.includes('\u0000') ? value : null;
 
-function instant(value: unknown): string | null {
-  const given = text(value);
-  const at = given === null ? Number.NaN : Date.parse(given);
-  return Number.isNaN(at) ? null : new Date(at).toISOString();
-}
-
 function expiry(value: unknown): ItemFact | null {
-  const at = instant(value);
+  const at = instantOf(value);
   return at === null ? null : { kind: 'consentExpires', at };
 }
 

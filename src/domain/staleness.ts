@@ -28,12 +28,6 @@ export function staleReason(freshness: Freshness): StaleReason | null {
   return freshness.plaid === 'newer' ? 'plaid_newer' : null;
 }
 
-/** A time that Plaid wrote, as ISO 8601 in milliseconds; null when it is none. */
-export function plaidTime(text: string | null): string | null {
-  const at = text === null ? NaN : Date.parse(text);
-  return Number.isNaN(at) ? null : new Date(at).toISOString();
-}
-
 /**
  * The body of the webhook that stands for "this Item is stale", in Plaid's byte form: keys in order, two spaces, no newline
  * at the end.

@@ -1,3 +1,4 @@
+import { instantOf } from './instants.js';
 import type { FloatStatus } from './ports.js';
 
 /** What other services tell of users, by the stream of user events. */
@@ -36,7 +37,7 @@ const id = /^[^\u0000-\u001f\u007f\p{Cs}]{1,128}$/u;
 
 const isId = (value: unknown): value is string => typeof value === 'string' && id.test(value);
 const isMoment = (value: unknown): value is string =>
-  typeof value === 'string' && moment.test(value) && !Number.isNaN(Date.parse(value));
+  typeof value === 'string' && moment.test(value) && instantOf(value) !== null;
 
 /** Reads the bytes of one record. Total: any bytes have an answer. Fields that are not known are left aside. */
 export function readUserEvent(data: Uint8Array): UserEvent | { kind: 'poison'; reason: PoisonReason } {

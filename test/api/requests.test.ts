@@ -103,6 +103,8 @@ describe('a query that is refused', () => {
     'limit=1.5',
     'limit=1&limit=2',
     'from=2026-02-31',
+    'from=0000-01-01',
+    'to=0000-12-31',
     'from=20260101',
     'from=2026-01-01T00:00:00Z',
     'to=tomorrow',

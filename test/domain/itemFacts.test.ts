@@ -20,6 +20,8 @@ describe('what a webhook says of its Item', () => {
     expect(factOf('ITEM', 'PENDING_DISCONNECT', disconnect)).toEqual({ kind: 'consentExpires', at });
     expect(factOf('ITEM', 'PENDING_EXPIRATION', disconnect)).toBeNull();
     expect(factOf('ITEM', 'PENDING_DISCONNECT', { disconnect_time: 'soon' })).toBeNull();
+    // PostgreSQL takes no year 0: the webhook would be tried again for ever.
+    expect(factOf('ITEM', 'PENDING_DISCONNECT', { disconnect_time: '0000-01-01T00:00:00Z' })).toBeNull();
   });
 
   it('is nothing when it lacks what its code promises, or is no such webhook', () => {

@@ -1,4 +1,4 @@
-import { plaidTime, staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
+import { staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 
 describe('an Item at its user’s login', () => {
@@ -15,19 +15,6 @@ describe('an Item at its user’s login', () => {
     expect(staleReason({ ...fresh, plaid: 'newer' })).toBe('plaid_newer');
     expect(staleReason({ old: true, plaid: 'newer', waiting: 'w' })).toBe('update_waiting');
   });
-});
-
-describe('a time of Plaid’s', () => {
-  it.each([null, '', 'soon', '2026-13-45T00:00:00Z'])('is none: %p', (text) => {
-    expect(plaidTime(text)).toBeNull();
-  });
-
-  it.each(['2026-11-21T07:02:09Z', '2026-11-21T07:02:09.000000Z', '2026-11-21T08:02:09+01:00'])(
-    'is the same however it is written: %s',
-    (text) => {
-      expect(plaidTime(text)).toBe('2026-11-21T07:02:09.000Z');
-    },
-  );
 });
 
 it('the synthetic webhook reads as Plaid’s own, in its byte form', () => {

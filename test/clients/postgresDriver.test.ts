@@ -1,0 +1,249 @@
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Sql, TransactionSql } from 'postgres';
+import { assertDriverIsPatched, openDatabase } from '../../src/clients/postgres.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
+import type { TestDatabase } from '../stack/testDatabase.js';
+
+type Asker = Sql | TransactionSql;
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+/** As the processes open it: API (plans once, short statements), worker and listener, the one-shot commands. */
+const kinds = {
+  api: { max: 1, plansOnce: true },
+  worker: { max: 1 },
+  'one-shot command': { max: 1, applicationName: 'provision' },
+};
+
+const divisor = (n: number): number => n;
+
+/** Statements that fail, by how many rows the server has sent before. Each is asked with and without parameters. */
+const failing: Record<string, (sql: Asker) => Promise<unknown>> = {
+  'before it is parsed': (sql) => sql`SELECT FROM no_such_table_here`,
+  'before it is parsed, with a parameter': (sql) => sql`SELECT FROM no_such_table_here WHERE x = ${1}`,
+  'before its first row': (sql) => sql`SELECT 1 / ${divisor(0)}::int AS x`,
+  'between its rows': (sql) => sql`SELECT 1 / (3 - n) AS x FROM generate_series(1, 5) AS n`,
+  'between its rows, with a parameter': (sql) =>
+    sql`SELECT 1 / (${divisor(3)}::int - n) AS x FROM generate_series(1, 5) AS n`,
+  'in the second branch of a union': (sql) =>
+    sql`SELECT n::text AS x FROM generate_series(1, 4) n UNION ALL SELECT (1 / ${divisor(0)}::int)::text`,
+  'by a cast of a value, in the second branch of a union': (sql) =>
+    sql`SELECT n::date::text AS x FROM (VALUES ('2026-01-01'), ('0000-01-01')) AS v(n) WHERE n <> ${'x'}`,
+  'after its last row, by a time limit': async (sql) => {
+    await sql`SELECT set_config('statement_timeout', '150ms', false)`;
+    try {
+      return await sql`SELECT n, pg_sleep(CASE WHEN n = 3 THEN 60 ELSE 0 END) FROM generate_series(1, 3) n`;
+    } finally {
+      await sql`SELECT set_config('statement_timeout', '60s', false)`.catch(() => undefined);
+    }
+  },
+  'after rows, of several statements at once': (sql) =>
+    sql.unsafe('SELECT 1 AS x UNION ALL SELECT 2; SELECT 1 / (3 - n) FROM generate_series(1, 5) n'),
+};
+
+/** What must hold of every answer that follows: the rows that were asked for, all of them, from the first place on. */
+async function asksRight(sql: Asker): Promise<void> {
+  for (const asked of [1, 2, 0, 3]) {
+    const rows = await sql<{ n: number }[]>`SELECT n FROM generate_series(1, ${asked}::int) AS n`;
+    expect([...rows]).toEqual(Array.from({ length: asked }, (_, index) => ({ n: index + 1 })));
+    expect(Object.keys(rows).slice(0, asked)).toEqual(Array.from({ length: asked }, (_, i) => String(i)));
+  }
+  const [first] = await sql`SELECT true AS found`;
+  expect(first).toEqual({ found: true });
+}
+
+describe.each(Object.entries(kinds))('a connection of the %s', (_name, options) => {
+  let sql: Sql;
+  beforeAll(() => {
+    sql = openDatabase(database.url, options);
+  });
+  afterAll(() => sql.end({ timeout: 5 }));
+
+  describe.each(Object.entries(failing))('after a statement that fails %s', (_when, fail) => {
+    it('answers the next ones of the pool', async () => {
+      await expect(fail(sql)).rejects.toHaveProperty('code');
+      await asksRight(sql);
+    });
+
+    it('answers those that were sent behind it', async () => {
+      const failed = expect(fail(sql)).rejects.toHaveProperty('code');
+      const behind = await Promise.all(
+        [1, 2, 3].map((n) => sql<{ n: number }[]>`SELECT ${n}::int AS n, 'behind' AS what`),
+      );
+      await failed;
+      expect(behind.map((rows) => [...rows])).toEqual([1, 2, 3].map((n) => [{ n, what: 'behind' }]));
+    });
+
+    it('answers the next transaction', async () => {
+      await expect(sql.begin((tx) => fail(tx))).rejects.toHaveProperty('code');
+      await sql.begin(asksRight);
+      await asksRight(sql);
+    });
+
+    it('answers behind a savepoint of the same transaction', async () => {
+      await sql.begin(async (tx) => {
+        await expect(tx.savepoint((inner) => fail(inner))).rejects.toHaveProperty('code');
+        await asksRight(tx);
+      });
+      await asksRight(sql);
+    });
+
+    it('answers a reserved connection', async () => {
+      const reserved = await sql.reserve();
+      try {
+        await expect(fail(reserved)).rejects.toHaveProperty('code');
+        await asksRight(reserved);
+      } finally {
+        reserved.release();
+      }
+      await asksRight(sql);
+    });
+  });
+
+  it('answers after a statement that was cancelled between its rows', async () => {
+    const slow = sql`SELECT n, pg_sleep(CASE WHEN n = 3 THEN 60 ELSE 0 END) FROM generate_series(1, 3) n`;
+    const ended = expect(slow).rejects.toMatchObject({ code: '57014' });
+    const other = openDatabase(database.url, { max: 1 });
+    await isRunning(other, 'pg_sleep');
+    slow.cancel();
+    await ended;
+    await other.end({ timeout: 5 });
+    await asksRight(sql);
+  });
+
+  it('answers after its connection was ended between rows', async () => {
+    const other = openDatabase(database.url, { max: 1 });
+    const slow = sql`SELECT n, pg_sleep(CASE WHEN n = 3 THEN 60 ELSE 0 END) FROM generate_series(1, 3) n`;
+    const ended = expect(slow).rejects.toHaveProperty('code');
+    const { pid } = await isRunning(other, 'pg_sleep');
+    await other`SELECT pg_terminate_backend(${pid})`;
+    await ended;
+    await other.end({ timeout: 5 });
+    await asksRight(sql);
+  });
+});
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+const isGone = (sql: Sql, pid: number): Promise<void> =>
+  until(async () => (await sql`SELECT FROM pg_stat_activity WHERE pid = ${pid}`).length === 0);
+
+/** The backend that runs a statement with this text, once there is one. */
+async function isRunning(sql: Sql, text: string): Promise<{ pid: number }> {
+  let found: { pid: number } | undefined;
+  await until(async () => {
+    [found] = await sql<{ pid: number }[]>`
+      SELECT pid FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
+        AND datname = current_database() AND query LIKE ${`%${text}%`}`;
+    return found !== undefined;
+  });
+  return found as unknown as { pid: number };
+}
+
+describe('a connection that is lost', () => {
+  it('between the statements of a transaction runs nothing of it outside of one', async () => {
+    const sql = openDatabase(database.url, { max: 1 });
+    const other = openDatabase(database.url, { max: 1 });
+    await other`CREATE TABLE half_done (n int)`;
+    try {
+      let afterwards: PromiseSettledResult<unknown>[] = [];
+      const transaction = sql.begin(async (tx) => {
+        const [{ pid }] = await tx<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
+        await tx`INSERT INTO half_done VALUES (1)`;
+        await other`SELECT pg_terminate_backend(${pid})`;
+        await isGone(other, pid);
+        // The pool has the connection again, and a session behind it that knows of no transaction.
+        await asksRight(sql);
+        afterwards = await Promise.allSettled([
+          tx`INSERT INTO half_done VALUES (2)`,
+          tx`INSERT INTO half_done VALUES (3)`,
+        ]);
+      });
+      await expect(transaction).rejects.toHaveProperty('code');
+      await until(() => afterwards.length > 0);
+      expect(afterwards.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+      expect(await other`SELECT n FROM half_done`).toHaveLength(0);
+      await asksRight(sql);
+    } finally {
+      await Promise.all([sql.end({ timeout: 5 }), other.end({ timeout: 5 })]);
+    }
+  });
+
+  it('while it is reserved asks nothing more, and gives the pool nothing back', async () => {
+    const sql = openDatabase(database.url, { max: 1 });
+    const other = openDatabase(database.url, { max: 1 });
+    try {
+      const reserved = await sql.reserve();
+      const [{ pid }] = await reserved<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
+      await other`SELECT pg_terminate_backend(${pid})`;
+      await isGone(other, pid);
+      await asksRight(sql);
+      await expect(reserved`SELECT 1`).rejects.toHaveProperty('code');
+      reserved.release();
+      await Promise.all([asksRight(sql), asksRight(sql)]);
+    } finally {
+      await Promise.all([sql.end({ timeout: 5 }), other.end({ timeout: 5 })]);
+    }
+  });
+
+  it('behind a refusal does not give it to the next statement', async () => {
+    const cut = await startCutter(database.url);
+    const sql = openDatabase(cut.url, { max: 1 });
+    try {
+      await sql`SELECT 1`;
+      cut.behindRefusals = true;
+      await expect(sql`SELECT FROM no_such_table_here WHERE x = ${1}`).rejects.toHaveProperty('code');
+      cut.behindRefusals = false;
+      await asksRight(sql);
+    } finally {
+      await sql.end({ timeout: 5 });
+      await cut.close();
+    }
+  });
+});
+
+/** A proxy that hands a server's refusal on and then cuts, before the server has said that it is ready again. */
+async function startCutter(url: string) {
+  const target = new URL(url);
+  const open = new Set<Socket>();
+  const cutter = { behindRefusals: false };
+  const server = createServer((near) => {
+    const far = connect(Number(target.port), target.hostname);
+    for (const socket of [near, far]) {
+      open.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => open.delete(socket));
+    }
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.destroy());
+    near.pipe(far);
+    far.on('data', (bytes: Buffer) => {
+      // 'E' begins an ErrorResponse.
+      if (cutter.behindRefusals && bytes[0] === 0x45) near.end(bytes);
+      else near.write(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const own = new URL(url);
+  own.hostname = '127.0.0.1';
+  own.port = String((server.address() as AddressInfo).port);
+  return Object.assign(cutter, {
+    url: own.href,
+    async close() {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+}
+
+it('refuses a driver without the patch', () => {
+  expect(() => assertDriverIsPatched(() => undefined)).toThrow(/patch/);
+  expect(() => assertDriverIsPatched()).not.toThrow();
+});
