@@ -521,6 +521,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       intakeMs: 300,
       drainMs: 300,
       requestsPerMinute: 0,
+      // A test machine may be as late as it likes.
+      eventLoopDelayMs: 0,
       ...limits,
     },
   };
