@@ -17,14 +17,14 @@ export interface GateOptions {
 export type Leave = () => void;
 
 interface Waiter {
-  kind: unknown;
+  kind: string;
   admit: (leave: Leave) => void;
   timer: NodeJS.Timeout;
 }
 
 /** The line in front of a pool of connections: first come, first served, and nobody waits without end. */
 export class PostgresGate {
-  private readonly running = new Set<{ kind: unknown; since: number }>();
+  private readonly running = new Set<{ kind: string; since: number }>();
   private line: Waiter[] = [];
 
   constructor(private readonly options: GateOptions) {}
@@ -33,7 +33,7 @@ export class PostgresGate {
    * Calls `admit` at its turn, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
    * @param kind what tells like work from other work: the statement's text, say
    */
-  enter(kind: unknown, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
+  enter(kind: string, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
     if (this.line.length === 0 && this.hasPlaceFor(kind)) return admit(this.begin(kind));
     const timer = setTimeout(() => {
       this.line = this.line.filter((other) => other !== waiter);
@@ -45,11 +45,11 @@ export class PostgresGate {
   }
 
   /** The same as a promise. */
-  turn(kind: unknown): Promise<Leave> {
+  turn(kind: string): Promise<Leave> {
     return new Promise((resolve, reject) => this.enter(kind, resolve, reject));
   }
 
-  private begin(kind: unknown): Leave {
+  private begin(kind: string): Leave {
     const run = { kind, since: performance.now() };
     this.running.add(run);
     return () => {
@@ -67,7 +67,7 @@ export class PostgresGate {
     }
   }
 
-  private hasPlaceFor(kind: unknown): boolean {
+  private hasPlaceFor(kind: string): boolean {
     const { atOnce, slowAfterMs } = this.options;
     if (this.running.size >= atOnce) return false;
     const half = Math.ceil(atOnce / 2);
@@ -81,7 +81,8 @@ export class PostgresGate {
 
 /** What of a query of postgres.js is used here: a promise that the driver settles, and hands over to run when it is awaited. */
 interface DriverQuery extends Promise<unknown> {
-  strings: unknown;
+  strings: object;
+  args: readonly unknown[];
   cancelled: unknown;
   handler: (query: DriverQuery) => unknown;
   resolve: (value: unknown) => void;
@@ -91,9 +92,24 @@ interface DriverQuery extends Promise<unknown> {
 /** Statements alone: names and lists for a statement come from the same function. */
 const isQuery = (made: unknown): made is DriverQuery => made instanceof Promise;
 
-/** What tells like statements from others: a template is one object for all its calls, a plain text is itself. */
-const kindOf = ({ strings }: DriverQuery): unknown =>
-  Array.isArray(strings) && !('raw' in strings) ? strings[0] : strings;
+/** A template is one object for all its calls: here each has its number. */
+const numbers = new WeakMap<object, number>();
+let numbered = 0;
+
+function numberOf(template: object): number {
+  const known = numbers.get(template);
+  if (known !== undefined) return known;
+  numbered += 1;
+  numbers.set(template, numbered);
+  return numbered;
+}
+
+/** What tells like statements from others, whatever their values: its templates, those of its parts included, or its text. */
+function kindOf({ strings, args }: DriverQuery): string {
+  if (!('raw' in strings)) return (strings as string[])[0] ?? '';
+  const parts = args.filter(isQuery).map(kindOf);
+  return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
+}
 
 function runAtItsTurn(query: DriverQuery, gate: PostgresGate): void {
   const { handler: run, resolve, reject } = query;
@@ -141,4 +157,4 @@ export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
   });
 }
 
-const transaction = Symbol('transaction');
+const transaction = 'transaction';
