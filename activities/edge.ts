@@ -1,4 +1,4 @@
-import { activityInfo, ApplicationFailure, heartbeat } from '@temporalio/activity';
+import { activityInfo, ApplicationFailure, CancelledFailure, heartbeat } from '@temporalio/activity';
 import { Failure } from '../src/domain/failures.js';
 import { backoff } from '../src/domain/policy.js';
 
@@ -66,6 +66,8 @@ export function atTheEdge<T extends Activities>(
       try {
         return await run(...args);
       } catch (error) {
+        // Temporal's own word that nobody waits any more.
+        if (error instanceof CancelledFailure) throw error;
         if (isWorthReporting(error)) report(name, error);
         throw toApplicationFailure(error);
       } finally {

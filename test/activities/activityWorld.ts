@@ -115,8 +115,13 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     },
   };
 
-  /** What `activityInfo` and `heartbeat` ask of Temporal. */
-  const context = { info: { attempt: 1 }, heartbeat: () => undefined } as unknown as Context;
+  /** What activities ask of Temporal; nobody cancels them. */
+  const context = {
+    info: { attempt: 1 },
+    heartbeat: () => undefined,
+    cancellationSignal: new AbortController().signal,
+    cancelled: new Promise(() => undefined),
+  } as unknown as Context;
   const inContext = (activities: Activities): Activities =>
     Object.fromEntries(
       Object.entries(activities).map(([name, activity]) => [
