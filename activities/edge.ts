@@ -1,5 +1,5 @@
-import { activityInfo, ApplicationFailure, heartbeat } from '@temporalio/activity';
-import { Failure, isRetryable } from '../src/domain/failures.js';
+import { activityInfo, ApplicationFailure, CancelledFailure, heartbeat } from '@temporalio/activity';
+import { Failure } from '../src/domain/failures.js';
 import { backoff } from '../src/domain/policy.js';
 
 /**
@@ -37,15 +37,17 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   return ApplicationFailure.create({
     type: error.type,
     message: error.message,
-    nonRetryable: !isRetryable(error.type),
+    nonRetryable: !error.retryable,
     details: error.upstream ? [error.upstream] : [],
     ...(pause === undefined ? {} : { nextRetryDelay: pause }),
   });
 }
 
-/** What no adapter foresaw, and what Temporal refuses for what we have sent. */
-const isOurFault = (error: unknown): boolean =>
-  error instanceof Failure ? error.type === 'ORCHESTRATOR_REFUSED' : !(error instanceof ApplicationFailure);
+/** What nobody foresaw, what Temporal refuses for what we have sent, and what only an operator of ours can mend although it is tried again. */
+function isWorthReporting(error: unknown): boolean {
+  if (!(error instanceof Failure)) return !(error instanceof ApplicationFailure);
+  return error.type === 'ORCHESTRATOR_REFUSED' || (error.type === 'MISCONFIGURED' && error.retryable);
+}
 
 /** Well below the proxies' heartbeat time-out, so that a killed worker is noticed within seconds and a busy one is not. */
 const heartbeatEveryMs = 1_000;
@@ -64,7 +66,9 @@ export function atTheEdge<T extends Activities>(
       try {
         return await run(...args);
       } catch (error) {
-        if (isOurFault(error)) report(name, error);
+        // Temporal's own word that nobody waits any more.
+        if (error instanceof CancelledFailure) throw error;
+        if (isWorthReporting(error)) report(name, error);
         throw toApplicationFailure(error);
       } finally {
         clearInterval(beat);

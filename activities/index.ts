@@ -1,4 +1,5 @@
 import { deadEndActivities } from './deadEnds.js';
+import { hearCancellation } from './cancellation.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { institutionActivities } from './institutions.js';
@@ -12,11 +13,37 @@ import { segmentActivities } from './segment.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
 
+/** What an activity waits for: Plaid, the stores, keys, streams, Temporal, Segment. */
+const ports = [
+  'plaid',
+  'directory',
+  'secrets',
+  'links',
+  'items',
+  'mining',
+  'outbox',
+  'alerts',
+  'sweeps',
+  'retention',
+  'idempotency',
+  'institutions',
+  'logins',
+  'webhooks',
+  'streams',
+  'gateway',
+  'segments',
+  'segment',
+] as const satisfies readonly (keyof ActivityDeps)[];
+
 /** All activities, by the names under which Temporal knows them: never renamed once released. */
-export function createActivities(deps: ActivityDeps) {
+export function createActivities(given: ActivityDeps) {
+  const deps = hearCancellation(given, ports);
+  const { exchangePublicToken } = linkActivities(given);
   return atTheEdge(
     {
       ...linkActivities(deps),
+      // Carried to its end, whoever has given up: its answer is the only copy of the access token.
+      exchangePublicToken,
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),
       ...segmentActivities(deps),

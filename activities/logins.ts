@@ -1,4 +1,4 @@
-import { Failure, isRetryable } from '../src/domain/failures.js';
+import { Failure } from '../src/domain/failures.js';
 import { instantOf } from '../src/domain/instants.js';
 import type { ItemCredentials, ItemCheck } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
@@ -62,7 +62,7 @@ export function loginActivities(deps: ActivityDeps) {
         if (settled.stored) await signal(settled.webhookId);
         return { item_id: itemId, stale: true, webhook_id: settled.webhookId, reason: settled.reason };
       }
-      if (failure !== null && isRetryable(failure.type)) throw failure;
+      if (failure?.retryable) throw failure;
       return { ...fresh, reason: failure?.type ?? null };
     },
   };

@@ -20,6 +20,7 @@ import { registerFigures } from './figures.js';
 import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
+import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
@@ -246,6 +247,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
+      // Clients alone: Plaid's webhooks and the probes come before them.
+      await shedLoad(scope, limits.eventLoopDelayMs);
       const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
       scope.addHook('onRequest', authenticate(deps.applications, limiter));
       scope.addHook('onSend', async (_request, reply) => {

@@ -94,6 +94,8 @@ export interface ApiLimits {
   leaseMs: number;
   /** Requests a minute for one API key; a twentieth of it for an address without a valid one. 0 = no limit. */
   requestsPerMinute: number;
+  /** By how much the event loop may be late before requests of clients are refused. 0 = they never are. */
+  eventLoopDelayMs: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -110,6 +112,7 @@ export const defaultLimits: ApiLimits = {
   logoMs: 2_000,
   leaseMs: 60_000,
   requestsPerMinute: 1_200,
+  eventLoopDelayMs: 500,
 };
 
 /** What a file of routes receives. */

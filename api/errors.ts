@@ -76,6 +76,7 @@ function shownPlaidError(error: UpstreamError): UpstreamError {
 }
 
 const soon = 5_000;
+const untilMended = 30_000;
 const minutes = 60_000;
 
 const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
@@ -151,7 +152,10 @@ function problemOfOwn(failure: Failure): Problem {
         cause: failure,
       });
     default:
-      return new Problem('internal_error', { cause: failure });
+      // Our own database waits for its operator: what was asked for is as good as before, and nothing of it is done.
+      return failure.retryable
+        ? new Problem('unavailable', { retryAfterMs: failure.retryAfterMs ?? untilMended, cause: failure })
+        : new Problem('internal_error', { cause: failure });
   }
 }
 
@@ -191,7 +195,8 @@ export function loggedError(error: unknown): Record<string, unknown> {
     return { problem: error.code, ...(error.cause === undefined ? {} : loggedError(error.cause)) };
   }
   if (error instanceof Failure) {
-    return { failure: error.type, error_code: error.upstream?.error_code, frames: framesOf(error) };
+    const { type, message, upstream } = error;
+    return { failure: type, message, error_code: upstream?.error_code, frames: framesOf(error) };
   }
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;

@@ -188,7 +188,7 @@ export const problemTypes = {
   unavailable: {
     status: 503,
     title: 'The service is not available for the moment',
-    help: 'The database does not answer. Repeat the request after `Retry-After` seconds.',
+    help: 'The database does not answer in time or is not set up, or the process has more to do than it can. Nothing is wrong with the request: repeat it after `Retry-After` seconds.',
   },
   orchestrator_down: {
     status: 503,

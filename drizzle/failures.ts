@@ -1,40 +1,33 @@
 import { Failure } from '../src/domain/failures.js';
 
-/** Codes of postgres.js for a connection that is not there, and of Node for one that cannot be made. */
-const connectionCodes = new Set([
-  'CONNECTION_CLOSED',
-  'CONNECTION_ENDED',
-  'CONNECTION_DESTROYED',
-  'CONNECT_TIMEOUT',
-  'EAI_AGAIN',
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EPIPE',
-  'ETIMEDOUT',
-]);
-
-/** SQLSTATE classes that time may mend: connection, resources, operator intervention, system, rollback (deadlock). */
-const transientClasses = new Set(['08', '53', '57', '58', '40']);
-/** lock_not_available, read_only_sql_transaction (a server that is just taken out), idle_in_transaction_session_timeout. */
-const transientStates = new Set(['55P03', '25006', '25P03']);
+/** SQLSTATE classes that name a value: no type, check, key or index of ours takes it, today or tomorrow. */
+const aboutValues: ReadonlySet<string> = new Set(['22', '23', '54']);
+/**
+ * Classes by which our statements and the database do not fit together: who may come in, what one may do, and which tables,
+ * columns, functions, schemas and databases there are.
+ */
+const aboutSetUp: ReadonlySet<string> = new Set(['28', '42', '3D', '3F']);
+const sqlState = /^[0-9A-Z]{5}$/;
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
     ? error.code
     : '';
 
-/** A database error as a Failure. Only its code is kept: PostgreSQL's messages and details quote rows. */
+/**
+ * A database error as a Failure. Only its code is kept: PostgreSQL's messages and details quote rows. What is not known to be
+ * somebody's mistake is an outage.
+ */
 export function databaseFailure(error: unknown): unknown {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
-  if (connectionCodes.has(code) || transientClasses.has(code.slice(0, 2)) || transientStates.has(code)) {
-    return new Failure('UPSTREAM_DOWN', `the database did not do it (${code})`);
+  if (code === '' || error instanceof TypeError) return error;
+  const kind = sqlState.test(code) ? code.slice(0, 2) : '';
+  if (aboutValues.has(kind)) return new Failure('BAD_REQUEST', `the database refused a value (${code})`);
+  if (aboutSetUp.has(kind)) {
+    return new Failure('MISCONFIGURED', `the database refuses us (${code})`, { retryable: true });
   }
-  if (/^[0-9A-Z]{5}$/.test(code)) return new Failure('BAD_REQUEST', `the database refused it (${code})`);
-  return error;
+  return new Failure('UPSTREAM_DOWN', `the database did not do it (${code})`);
 }
 
 type Methods = Record<string, (...args: never[]) => Promise<unknown>>;

@@ -1,4 +1,5 @@
 import { withDatabaseFailures } from './failures.js';
+import { checkDatabase } from './readiness.js';
 import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
@@ -47,12 +48,8 @@ export function createStores(sql: Sql) {
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
-    /** Resolves when the database answers. */
-    ...withDatabaseFailures({
-      async ping(): Promise<void> {
-        await sql`SELECT 1`;
-      },
-    }),
+    /** Resolves when the database answers and is set up for us. */
+    ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),
   };
 }
 

@@ -8,10 +8,8 @@ import { streamNames } from './domain/events.js';
 import { createLogger } from './logger.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';
-import { openClient } from './temporal/connect.js';
-import { ensureSchedules } from './temporal/schedules.js';
+import { provisionTemporal } from './temporal/provision.js';
 import type { SchedulesOptions } from './temporal/schedules.js';
-import { ensureSearchAttributes } from './temporal/searchAttributes.js';
 
 /** What starts beside us gets so long to come up. */
 const patienceMs = 90_000;
@@ -46,18 +44,6 @@ const schedulesOf = (config: Config): SchedulesOptions => ({
   },
 });
 
-/** A connection of its own each time: one that was refused waits longer and longer before it tries again. */
-async function provisionTemporal(config: Config): Promise<void> {
-  const temporal = temporalOptions(config);
-  const { client, connection } = openClient(temporal);
-  try {
-    await ensureSearchAttributes(connection, temporal.namespace);
-    await ensureSchedules(client, schedulesOf(config));
-  } finally {
-    await connection.close();
-  }
-}
-
 const provisionStreams = (config: Config): Promise<void> =>
   ensureStreams(
     { region: config.AWS_REGION, endpoint: config.KINESIS_ENDPOINT, shards: config.STREAM_SHARDS },
@@ -78,7 +64,11 @@ async function provision(): Promise<void> {
   };
   await patiently('database', () => provisionDatabase(config), patience);
   logger.info('database ready');
-  await patiently('Temporal', () => provisionTemporal(config), patience);
+  await patiently(
+    'Temporal',
+    () => provisionTemporal(temporalOptions(config), schedulesOf(config)),
+    patience,
+  );
   logger.info('Temporal ready');
   await patiently('Kinesis', () => provisionStreams(config), patience);
   logger.info('streams ready');

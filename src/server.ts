@@ -6,7 +6,7 @@ import { promMetrics } from '../api/promMetrics.js';
 import { createStores } from '../drizzle/index.js';
 import { createPlaid } from './clients/plaid.js';
 import { createWebhookVerifier, publishedSenders } from './clients/plaidWebhook.js';
-import { openDatabase } from './clients/postgres.js';
+import { forRequests, openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
@@ -30,7 +30,7 @@ await runProcess(
     const config = loadConfig('server');
     const logger = createLogger('server', config.LOG_LEVEL);
     const keys = await openKeys(config);
-    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, plansOnce: true });
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, ...forRequests });
     const stores = createStores(sql);
     const { client, connection } = openClient(temporalOptions(config));
     const gateway = createGateway(client);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
-import { Problem } from '../errors.js';
+import { loggedError, Problem } from '../errors.js';
 import { problemPage } from '../openapi.js';
 import { operation } from '../operation.js';
 import { isProblemCode, problemCodes } from '../problems.js';
@@ -45,7 +45,10 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
       probes.map(async (probe) => {
         const up = await within(probe.check(), limits.askMs, () => new Error('late')).then(
           () => true,
-          () => false,
+          (error: unknown) => {
+            app.log.warn({ dependency: probe.name, ...loggedError(error) }, 'a dependency is down');
+            return false;
+          },
         );
         return [probe.name, { status: up ? ('up' as const) : ('down' as const) }] as const;
       }),

@@ -5,6 +5,7 @@ import type { FailureType } from '../domain/failures.js';
 import { Failure } from '../domain/failures.js';
 import type { StreamPort } from '../domain/ports.js';
 import { shortened } from '../domain/shortened.js';
+import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';
 import { failureOfKinesis, isAboutRecords, recordFailureType } from './kinesisFailures.js';
@@ -196,15 +197,17 @@ export function createKinesis(options: KinesisOptions): Kinesis {
   };
 
   const send = (stream: string, records: Waiting[]): Promise<PutRecordsCommandOutput> =>
-    client.send(
-      new PutRecordsCommand({
-        StreamName: stream,
-        Records: records.map(({ partitionKey, data }) => ({
-          PartitionKey: shortened(partitionKey, longestPartitionKey),
-          Data: data,
-        })),
-      }),
-      { abortSignal: AbortSignal.timeout(timeoutOf(records)) },
+    withinDeadline(timeoutOf(records), (bounds) =>
+      client.send(
+        new PutRecordsCommand({
+          StreamName: stream,
+          Records: records.map(({ partitionKey, data }) => ({
+            PartitionKey: shortened(partitionKey, longestPartitionKey),
+            Data: data,
+          })),
+        }),
+        bounds,
+      ),
     );
 
   function laneOf(stream: StreamName): Lane {
@@ -247,9 +250,9 @@ export function createKinesis(options: KinesisOptions): Kinesis {
     async ping() {
       const name = `${options.streamPrefix}raw-transactions`;
       try {
-        await client.send(new DescribeStreamSummaryCommand({ StreamName: name }), {
-          abortSignal: AbortSignal.timeout(options.pingTimeoutMs ?? 2_000),
-        });
+        await withinDeadline(options.pingTimeoutMs ?? 2_000, (bounds) =>
+          client.send(new DescribeStreamSummaryCommand({ StreamName: name }), bounds),
+        );
       } catch (error) {
         throw failureOfKinesis(name, error);
       }

@@ -24,13 +24,13 @@ export const recordFailureType = (errorCode: string): FailureType =>
   throttled.has(errorCode) ? 'RATE_LIMITED' : 'UPSTREAM_DOWN';
 
 /**
- * Whether a whole PutRecords call was refused because of what is in one of its records. A bad stream name is refused in
- * the same words and is no record's fault.
+ * Whether a whole PutRecords call was refused because of what is in one of its records. Only a refusal that names a part of a
+ * record is: any other, in whatever words, is no record's fault, and a record that is parked for it is lost to the streams.
  */
 export function isAboutRecords(error: unknown): boolean {
   if (!invalid.has(nameOf(error))) return false;
   const message = error instanceof Error ? error.message : '';
-  return !/stream ?(name|arn|id)/i.test(message);
+  return /\b(records?\.|partition ?key|explicit ?hash ?key|record (data|size))/i.test(message);
 }
 
 /** Any error of the Kinesis client as a Failure. Its message is not kept: it may quote data. */

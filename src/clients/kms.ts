@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { Failure } from '../domain/failures.js';
 import type { KeyProvider } from '../domain/ports.js';
+import { withinDeadline } from './awsDeadline.js';
 import { remember } from '../domain/remember.js';
 import { decrypt, encrypt, unreadable, wrapAad } from './aesMessage.js';
 
@@ -83,17 +83,6 @@ export function createKms(options: KmsOptions): Kms {
     maxAttempts: 1,
   });
 
-  /** All of a call, the search for credentials included: the SDK bounds only what it sends. */
-  async function bounded<Answer>(
-    call: (options: { abortSignal: AbortSignal }) => Promise<Answer>,
-  ): Promise<Answer> {
-    const abortSignal = AbortSignal.timeout(timeout);
-    const late = once(abortSignal, 'abort').then((): never => {
-      throw abortSignal.reason;
-    });
-    return Promise.race([call({ abortSignal }), late]);
-  }
-
   let current: Intermediate | null = null;
   let renewing: Promise<Intermediate> | null = null;
   let failedAt = Number.NEGATIVE_INFINITY;
@@ -107,7 +96,9 @@ export function createKms(options: KmsOptions): Kms {
         KeySpec: 'AES_256',
         EncryptionContext: encryptionContext,
       });
-      const { CiphertextBlob, Plaintext, KeyId } = await bounded((bounds) => client.send(command, bounds));
+      const { CiphertextBlob, Plaintext, KeyId } = await withinDeadline(timeout, (bounds) =>
+        client.send(command, bounds),
+      );
       if (!CiphertextBlob || !Plaintext || !KeyId || !isKmsKey(KeyId)) throw new Error('incomplete');
       return (current = { keyId: KeyId, key: Plaintext, blob: CiphertextBlob, since: now() });
     } catch (error) {
@@ -141,7 +132,7 @@ export function createKms(options: KmsOptions): Kms {
         CiphertextBlob: blob,
         EncryptionContext: encryptionContext,
       });
-      const { Plaintext } = await bounded((bounds) => client.send(command, bounds));
+      const { Plaintext } = await withinDeadline(timeout, (bounds) => client.send(command, bounds));
       if (!Plaintext) throw new Error('incomplete');
       return Plaintext;
     } catch (error) {

@@ -111,7 +111,7 @@ function typeOf(status: number, upstream: UpstreamError | undefined): FailureTyp
   if (status === 429) return 'RATE_LIMITED';
   // We follow no redirect: it would carry the secret to another host. A base URL that redirects is a wrong one.
   if (status >= 300 && status < 400) return 'MISCONFIGURED';
-  if (upstream !== undefined && status < 500) return 'BAD_REQUEST';
+  // Also a refusal of a kind that nobody knows yet: what we do not understand is no mistake of the caller's.
   return 'UPSTREAM_DOWN';
 }
 

@@ -1,11 +1,28 @@
 import postgres from 'postgres';
 import { Failure } from '../domain/failures.js';
+import { gated, PostgresGate } from './postgresGate.js';
+import { watchedSockets } from './postgresSocket.js';
+import type { Endpoints } from './postgresWire.js';
 
+/** Times in milliseconds. */
 export interface DatabaseOptions {
   /** Connections of this process. */
   max: number;
-  /** For one statement, in milliseconds; default 60 s, since an update of a large Item is one statement. */
+  /** For one statement; default 60 s, since an update of a large Item is one statement. The server ends it. */
   statementTimeoutMs?: number;
+  /**
+   * For the server to say anything while it owes an answer, else it is taken for gone; default: ten seconds more than a
+   * statement may take, since a server that is working says nothing.
+   */
+  answerTimeoutMs?: number;
+  /** For a lock that somebody else holds; default: as long as the statement may take. */
+  lockTimeoutMs?: number;
+  /** For a transaction that says nothing more; default 60 s. */
+  idleInTransactionMs?: number;
+  /** For a connection to become free; default 30 s. */
+  connectionWaitMs?: number;
+  /** Keeps half of the connections free of statements that take longer than this; default: none is kept free. */
+  slowAfterMs?: number;
   applicationName?: string;
   /**
    * Every prepared statement is planned once, not for each of its parameters: for a process of many small reads by key, whose
@@ -14,8 +31,20 @@ export interface DatabaseOptions {
   plansOnce?: boolean;
 }
 
+/** For a process whose clients wait: better no answer within seconds than one after a minute. */
+export const forRequests = {
+  statementTimeoutMs: 10_000,
+  answerTimeoutMs: 12_000,
+  lockTimeoutMs: 2_000,
+  idleInTransactionMs: 10_000,
+  connectionWaitMs: 5_000,
+  slowAfterMs: 500,
+  plansOnce: true,
+} as const satisfies Partial<DatabaseOptions>;
+
 const connectTimeoutSeconds = 5;
-const idleInTransactionMs = 60_000;
+/** After a connection that failed, before the next; the driver's own pauses grow to 20 s. */
+const pauseSeconds = (failures: number): number => (failures === 0 ? 0 : 0.1 + Math.random() * 0.4);
 
 /** PostgreSQL's bigint as a JavaScript number: ours are counters far below 2^53. */
 const int8 = { to: 20, from: [20], serialize: String, parse: Number };
@@ -25,6 +54,26 @@ const int8 = { to: 20, from: [20], serialize: String, parse: Number };
  * one among small ones it took all that follows by a bitmap and sorted it (3,420 rows for a page of 100).
  */
 const readInOrder = { enable_bitmapscan: 'off', random_page_cost: '1.1' };
+
+/** The driver's options as it has made them of a URL; its types do not name them all. */
+interface ParsedUrl {
+  host: string[];
+  port: number[];
+  path: string | false;
+  ssl: unknown;
+  sslnegotiation: unknown;
+}
+
+/** Where the driver would connect to. It only reads the URL here: a pool without a query opens nothing. */
+function endpointsOf(url: string): Endpoints {
+  const parsed = postgres(url, { max: 1 }).options as unknown as ParsedUrl;
+  return {
+    hosts: parsed.host.map((host, index) => ({ host, port: parsed.port[index] as number })),
+    path: parsed.path,
+    ssl: parsed.ssl,
+    sslNegotiation: parsed.sslnegotiation,
+  };
+}
 
 /** What the patch adds to the driver, raised with each change of it. */
 const patch = 'nothing outlives a refusal or a connection, 1';
@@ -43,21 +92,41 @@ export function assertDriverIsPatched(
   );
 }
 
-/** A pool of connections for the stores; connects when it is first used. */
+/**
+ * A pool of connections for the stores; connects when it is first used. Nothing waits without end: for a connection, for a
+ * lock, for an answer.
+ */
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
   assertDriverIsPatched();
-  return postgres(url, {
+  const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
+  const endpoints = endpointsOf(url);
+  const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000);
+  const sql = postgres(url, {
     max: options.max,
     connect_timeout: connectTimeoutSeconds,
     idle_timeout: 300,
+    backoff: pauseSeconds,
     onnotice: () => undefined,
     types: { int8 },
+    // Hosts and TLS are the sockets' matter. With more than one host the driver would not tell of one that fails.
+    socket: sockets,
+    host: endpoints.hosts[0]?.host,
+    ssl: false,
     connection: {
       application_name: options.applicationName ?? 'sluice',
-      statement_timeout: options.statementTimeoutMs ?? 60_000,
-      idle_in_transaction_session_timeout: idleInTransactionMs,
+      statement_timeout: statementTimeoutMs,
+      idle_in_transaction_session_timeout: options.idleInTransactionMs ?? 60_000,
+      ...(options.lockTimeoutMs === undefined ? {} : { lock_timeout: options.lockTimeoutMs }),
       ...readInOrder,
       ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
     },
-  });
+  } as postgres.Options<{ int8: typeof int8 }>);
+  return gated(
+    sql as unknown as postgres.Sql,
+    new PostgresGate({
+      atOnce: options.max,
+      waitMs: options.connectionWaitMs ?? 30_000,
+      slowAfterMs: options.slowAfterMs ?? null,
+    }),
+  );
 }

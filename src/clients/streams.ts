@@ -6,6 +6,7 @@ import {
   ResourceNotFoundException,
 } from '@aws-sdk/client-kinesis';
 import { Failure } from '../domain/failures.js';
+import { withinDeadline } from './awsDeadline.js';
 import { openKinesisClient } from './kinesisClient.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { failureOfKinesis } from './kinesisFailures.js';
@@ -15,9 +16,10 @@ export interface StreamSetUp extends KinesisConnection {
   shards?: number | undefined;
   /** For all streams together; default 120 s. AWS takes about half a minute to make one. */
   timeoutMs?: number | undefined;
+  /** For one request; default 10 s. */
+  requestTimeoutMs?: number | undefined;
 }
 
-const requestTimeoutMs = 10_000;
 const pollMs = 250;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -27,15 +29,15 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
  */
 export async function ensureStreams(setUp: StreamSetUp, names: readonly string[]): Promise<void> {
   const client = openKinesisClient(setUp);
+  const requestTimeoutMs = setUp.requestTimeoutMs ?? 10_000;
   const deadline = Date.now() + (setUp.timeoutMs ?? 120_000);
-  const signal = (): AbortSignal => AbortSignal.timeout(requestTimeoutMs);
 
   /** Null when there is no such stream. */
   async function statusOf(name: string): Promise<string | null> {
     try {
-      const answer = await client.send(new DescribeStreamSummaryCommand({ StreamName: name }), {
-        abortSignal: signal(),
-      });
+      const answer = await withinDeadline(requestTimeoutMs, (bounds) =>
+        client.send(new DescribeStreamSummaryCommand({ StreamName: name }), bounds),
+      );
       return answer.StreamDescriptionSummary?.StreamStatus ?? 'UNKNOWN';
     } catch (error) {
       if (error instanceof ResourceNotFoundException) return null;
@@ -49,9 +51,9 @@ export async function ensureStreams(setUp: StreamSetUp, names: readonly string[]
         ? { StreamModeDetails: { StreamMode: 'ON_DEMAND' as const } }
         : { ShardCount: setUp.shards };
     try {
-      await client.send(new CreateStreamCommand({ StreamName: name, ...capacity }), {
-        abortSignal: signal(),
-      });
+      await withinDeadline(requestTimeoutMs, (bounds) =>
+        client.send(new CreateStreamCommand({ StreamName: name, ...capacity }), bounds),
+      );
     } catch (error) {
       // Somebody else was faster, or AWS makes five streams at a time: look again.
       if (!(error instanceof ResourceInUseException) && !(error instanceof LimitExceededException))

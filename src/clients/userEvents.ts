@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { Failure } from '../domain/failures.js';
 import type { StreamRecord, StreamShard, UserEventStream } from '../domain/ports.js';
+import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';
 import { failureOfKinesis } from './kinesisFailures.js';
@@ -30,7 +31,8 @@ export interface UserEvents extends UserEventStream {
 export function createUserEvents(options: UserEventsOptions): UserEvents {
   const { stream, onUnknownCheckpoint } = options;
   const client = openKinesisClient(options);
-  const bound = () => ({ abortSignal: AbortSignal.timeout(options.requestTimeoutMs ?? 10_000) });
+  const within = <Answer>(call: (bounds: { abortSignal: AbortSignal }) => Promise<Answer>): Promise<Answer> =>
+    withinDeadline(options.requestTimeoutMs ?? 10_000, call);
 
   const shardOf = ({ ShardId, ParentShardId, AdjacentParentShardId }: Shard): StreamShard => {
     if (ShardId === undefined) throw new Failure('UPSTREAM_DOWN', `a shard of ${stream} has no id`);
@@ -42,7 +44,7 @@ export function createUserEvents(options: UserEventsOptions): UserEvents {
     const shard = { StreamName: stream, ShardId: shardId };
     const oldest = { ...shard, ShardIteratorType: 'TRIM_HORIZON' as const };
     const ask = async (request: GetShardIteratorCommandInput) =>
-      (await client.send(new GetShardIteratorCommand(request), bound())).ShardIterator;
+      (await within((bounds) => client.send(new GetShardIteratorCommand(request), bounds))).ShardIterator;
     let iterator: string | undefined;
     if (after === null) iterator = await ask(oldest);
     else {
@@ -67,7 +69,7 @@ export function createUserEvents(options: UserEventsOptions): UserEvents {
         let token: string | undefined;
         do {
           const request = token === undefined ? { StreamName: stream } : { NextToken: token };
-          const answer = await client.send(new ListShardsCommand(request), bound());
+          const answer = await within((bounds) => client.send(new ListShardsCommand(request), bounds));
           found.push(...(answer.Shards ?? []).map(shardOf));
           token = answer.NextToken;
         } while (token !== undefined);
@@ -86,12 +88,13 @@ export function createUserEvents(options: UserEventsOptions): UserEvents {
         iterator ??= await iteratorFrom(shardId, last);
         const request = { ShardIterator: iterator, Limit: options.recordsAtOnce ?? 500 };
         try {
-          return await client.send(new GetRecordsCommand(request), bound());
+          return await within((bounds) => client.send(new GetRecordsCommand(request), bounds));
         } catch (error) {
           // An iterator lives five minutes: behind a long pause there is a new one, from where reading stands.
           if (!(error instanceof ExpiredIteratorException)) throw error;
           iterator = await iteratorFrom(shardId, last);
-          return client.send(new GetRecordsCommand({ ...request, ShardIterator: iterator }), bound());
+          const renewed = { ...request, ShardIterator: iterator };
+          return within((bounds) => client.send(new GetRecordsCommand(renewed), bounds));
         }
       };
 

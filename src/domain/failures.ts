@@ -31,7 +31,7 @@ export type FailureType =
   | 'PRODUCT_UNAVAILABLE'
   /** Plaid knows no such institution. */
   | 'UNKNOWN_INSTITUTION'
-  /** The client id, the secret or the permissions are wrong: an operator has to act. */
+  /** Credentials, permissions or a database's schema are wrong: an operator has to act. */
   | 'MISCONFIGURED'
   /** One record that the other side will never take (too large, say). */
   | 'RECORD_REFUSED'
@@ -59,6 +59,11 @@ export interface FailureOptions {
   outcomeUnknown?: boolean | undefined;
   /** True when no answer came in time, as opposed to a broken one. */
   timedOut?: boolean | undefined;
+  /**
+   * Whether the same call may succeed later; default: what its type says. Our own database that lacks a right or a table is
+   * MISCONFIGURED and is asked again: its operator mends it, and nothing of ours must be given up meanwhile.
+   */
+  retryable?: boolean | undefined;
 }
 
 /** The one error class of the program. `message` is for humans and never holds a secret. */
@@ -69,6 +74,7 @@ export class Failure extends Error {
   readonly retryAfterMs: number | undefined;
   readonly outcomeUnknown: boolean;
   readonly timedOut: boolean;
+  readonly retryable: boolean;
 
   constructor(type: FailureType, message: string, options: FailureOptions = {}) {
     super(message);
@@ -77,6 +83,7 @@ export class Failure extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.outcomeUnknown = options.outcomeUnknown ?? false;
     this.timedOut = options.timedOut ?? false;
+    this.retryable = options.retryable ?? isRetryable(type);
   }
 }
 

@@ -116,11 +116,12 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     },
   };
 
-  /** What `activityInfo`, `heartbeat` and `cancellationSignal` ask of Temporal. */
+  /** What activities ask of Temporal; nobody cancels them. */
   const context = {
     info: { attempt: 1, startToCloseTimeoutMs: 60_000 },
     heartbeat: () => undefined,
     cancellationSignal: new AbortController().signal,
+    cancelled: new Promise(() => undefined),
   } as unknown as Context;
   const inContext = (activities: Activities): Activities =>
     Object.fromEntries(

@@ -556,6 +556,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       intakeMs: 60_000,
       drainMs: 60_000,
       requestsPerMinute: 0,
+      // A test machine may be as late as it likes.
+      eventLoopDelayMs: 0,
       ...limits,
     },
   };

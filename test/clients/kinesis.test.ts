@@ -85,11 +85,14 @@ describe('what a stream will never take', () => {
     expect(arrived).toEqual(Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== 13));
   });
 
-  it("a call refused for its stream's name blames no record", async () => {
+  it.each([
+    "Value at 'streamName' failed",
+    'The security token included in the request is expired',
+    'Encryption context is not what the key asks for',
+    '',
+  ])('a call refused for anything else blames no record: "%s"', async (message) => {
     const kinesis = open({ retryForMs: 0 });
-    proxy.fault = () => ({
-      refuse: { status: 400, type: 'ValidationException', message: "Value at 'streamName' failed" },
-    });
+    proxy.fault = () => ({ refuse: { status: 400, type: 'ValidationException', message } });
     expect(await caught(kinesis.put(stream, 'k', bytes('x')))).toMatchObject({ type: 'UPSTREAM_DOWN' });
   });
 });

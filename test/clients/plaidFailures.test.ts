@@ -86,7 +86,7 @@ describe("Plaid's errors in our terms", () => {
     ['INSTITUTION_ERROR', 400, 'INSTITUTION_DOWN'],
     ['ITEM_ERROR', 400, 'LOGIN_REQUIRED'],
     ['INVALID_INPUT', 400, 'BAD_REQUEST'],
-    ['A_TYPE_OF_TOMORROW', 400, 'BAD_REQUEST'],
+    ['A_TYPE_OF_TOMORROW', 400, 'UPSTREAM_DOWN'],
     ['A_TYPE_OF_TOMORROW', 500, 'UPSTREAM_DOWN'],
     ['A_TYPE_OF_TOMORROW', 429, 'RATE_LIMITED'],
   ])('an unknown code of type %s with HTTP %i is %s', (type, status, expected) => {

@@ -15,13 +15,42 @@ describe('an error of the database', () => {
     ['a transaction that idled too long', '25P03'],
     ['a server that became a replica', '25006'],
     ['a lock that is taken', '55P03'],
+    ['a plan that fits the table no more', '0A000'],
+    ['an internal error of the server', 'XX000'],
+    ['what another trigger raised', 'P0001'],
+    ['a code that nobody knows yet', 'ZZ999'],
+    ['a certificate that nobody vouches for', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ['an error of another system that nobody knows', 'ESOMETHING'],
   ])('is UPSTREAM_DOWN: %s', (_, code) => {
-    expect(of(code)).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(of(code)).toMatchObject({ type: 'UPSTREAM_DOWN', retryable: true });
   });
 
-  it.each(['22P02', '23505', '42P01'])('is BAD_REQUEST when a repeat cannot mend it: %s', (code) => {
+  it.each([
+    ['no value of its type', '22P02'],
+    ['a date that is none', '22008'],
+    ['a row that is there already', '23505'],
+    ['a value that a check refuses', '23514'],
+    ['a key that is too long for its index', '54000'],
+  ])('is BAD_REQUEST when it names a value: %s', (_, code) => {
     const failure = of(code);
-    expect(failure).toMatchObject({ type: 'BAD_REQUEST' });
+    expect(failure).toMatchObject({ type: 'BAD_REQUEST', retryable: false });
+    expect((failure as Failure).message).not.toContain('canary');
+  });
+
+  it.each([
+    ['a password that was rotated', '28P01'],
+    ['a role that may not come in', '28000'],
+    ['a missing right', '42501'],
+    ['a missing table', '42P01'],
+    ['a missing column', '42703'],
+    ['a missing unique index', '42P10'],
+    ['a missing function', '42883'],
+    ['a missing database', '3D000'],
+    ['a missing schema', '3F000'],
+  ])('is MISCONFIGURED and tried again when an operator has to act: %s', (_, code) => {
+    const failure = of(code);
+    expect(failure).toMatchObject({ type: 'MISCONFIGURED', retryable: true });
+    expect((failure as Failure).message).toContain(code);
     expect((failure as Failure).message).not.toContain('canary');
   });
 

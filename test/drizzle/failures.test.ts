@@ -77,6 +77,69 @@ describe('what PostgreSQL refuses or cannot do', () => {
     }
   });
 
+  describe('because an operator has to act', () => {
+    const role = newId('role').replaceAll('-', '_');
+    let sql: ReturnType<typeof openDatabase>;
+    let stores: ReturnType<typeof createStores>;
+
+    beforeAll(async () => {
+      await world.sql.unsafe(`
+        CREATE ROLE ${role} LOGIN PASSWORD 'right';
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${role}`);
+      const url = new URL(world.url);
+      url.username = role;
+      url.password = 'right';
+      sql = openDatabase(url.href, { max: 2 });
+      stores = createStores(sql);
+    });
+    afterAll(async () => {
+      await sql.end({ timeout: 5 });
+      await world.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    });
+
+    const told = () =>
+      stores.floats.tell({ userId: 'u', floatId: newId('float'), status: 'active', occurredAt: null });
+
+    it('is MISCONFIGURED while a right is missing, and ready again with it', async () => {
+      await stores.ping();
+      expect(await told()).toMatchObject({ status: 'active' });
+      await world.sql.unsafe(`REVOKE INSERT ON floats FROM ${role}`);
+      await expect(told()).rejects.toMatchObject({ type: 'MISCONFIGURED', retryable: true });
+      await expect(stores.ping()).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      await world.sql.unsafe(`GRANT INSERT ON floats TO ${role}`);
+      expect(await told()).toMatchObject({ status: 'active' });
+      await stores.ping();
+    });
+
+    it('is MISCONFIGURED while a column is missing (the schema is an older one)', async () => {
+      await world.sql.unsafe('ALTER TABLE floats RENAME COLUMN status TO state');
+      await expect(told()).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      await expect(stores.ping()).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      await world.sql.unsafe('ALTER TABLE floats RENAME COLUMN state TO status');
+      expect(await told()).toMatchObject({ status: 'active' });
+      await stores.ping();
+    });
+
+    it('is MISCONFIGURED while a table is missing', async () => {
+      await world.sql.unsafe('ALTER TABLE parked_events RENAME TO elsewhere');
+      await expect(stores.ping()).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      await world.sql.unsafe('ALTER TABLE elsewhere RENAME TO parked_events');
+      await stores.ping();
+    });
+
+    it('is MISCONFIGURED with a database that is not there', async () => {
+      const url = new URL(world.url);
+      url.pathname = '/no_such_database';
+      const lost = openDatabase(url.href, { max: 1 });
+      try {
+        await expect(createStores(lost).ping()).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      } finally {
+        await lost.end({ timeout: 1 });
+      }
+    });
+  });
+
   it('is the same alert once', async () => {
     const key = newId('alert');
     const alert = { kind: 'record_parked' as const, key, item_id: null, detail: { code: 'a\u0000b' } };

@@ -5,46 +5,88 @@ import type { Socket } from 'node:net';
 export interface CuttableProxy {
   /** `host:port` to connect to. */
   address: string;
-  /** From now on nothing gets through: open connections go silent or break, new ones are refused. */
+  /** From now on nothing gets through: open connections break, new ones are refused. */
   cut(): void;
+  /**
+   * From now on nothing gets through and nobody is told: what is sent is swallowed, no connection is closed, new ones are
+   * accepted and get no answer. As a host that vanished: neither side hears of the other's end.
+   */
+  silence(): void;
+  /** The open connections alone go silent, new ones get through. As a path that a firewall has forgotten. */
+  forget(): void;
+  /** New connections get through again. Those that went silent stay so for ever. */
   restore(): void;
   close(): Promise<void>;
+}
+
+interface Pair {
+  near: Socket;
+  far: Socket | null;
+  silent: boolean;
 }
 
 /** @param target `host:port` */
 export async function startCuttableProxy(target: string): Promise<CuttableProxy> {
   const [host, port] = target.split(':') as [string, string];
-  const open = new Set<Socket>();
-  let isCut = false;
-  const server = createServer((near) => {
-    if (isCut) return void near.destroy();
+  const pairs = new Set<Pair>();
+  let state: 'open' | 'cut' | 'silent' = 'open';
+
+  function forward(pair: Pair): void {
+    const { near } = pair;
     const far = connect(Number(port), host);
+    pair.far = far;
     for (const [one, other] of [
       [near, far],
       [far, near],
     ] as const) {
-      open.add(one);
-      one.on('error', () => other.destroy());
+      one.on('data', (bytes: Buffer) => {
+        if (!pair.silent) other.write(bytes);
+      });
+      one.on('end', () => {
+        if (!pair.silent) other.end();
+      });
+      one.on('error', () => undefined);
       one.on('close', () => {
-        open.delete(one);
+        if (pair.silent) return;
+        pairs.delete(pair);
         other.destroy();
       });
-      one.pipe(other);
     }
+  }
+
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    if (state === 'cut') return void near.destroy();
+    const pair: Pair = { near, far: null, silent: state === 'silent' };
+    pairs.add(pair);
+    if (!pair.silent) return forward(pair);
+    near.resume();
+    near.on('error', () => undefined);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port: own } = server.address() as { port: number };
   const breakAll = (): void => {
-    for (const socket of open) socket.destroy();
+    for (const { near, far } of pairs) {
+      near.destroy();
+      far?.destroy();
+    }
+    pairs.clear();
+  };
+  const forget = (): void => {
+    for (const pair of pairs) pair.silent = true;
   };
   return {
     address: `127.0.0.1:${own}`,
     cut() {
-      isCut = true;
+      state = 'cut';
       breakAll();
     },
+    silence() {
+      state = 'silent';
+      forget();
+    },
+    forget,
     restore() {
-      isCut = false;
+      state = 'open';
     },
     async close() {
       breakAll();

@@ -1,3 +1,5 @@
+import { createStores } from '../../drizzle/index.js';
+import { openDatabase } from '../../src/clients/postgres.js';
 import { Failure } from '../../src/domain/failures.js';
 import type { Gateway, StreamRecord, StreamShard, UserEventStore } from '../../src/domain/ports.js';
 import type { UserEventConsumer, UserEventConsumerDeps } from '../../src/userEventConsumer.js';
@@ -49,7 +51,10 @@ class Bench {
     }
   }
 
-  start(me: string, more: { leaseMs?: number; store?: Partial<UserEventStore> } = {}): UserEventConsumer {
+  start(
+    me: string,
+    more: { leaseMs?: number; store?: Partial<UserEventStore>; floats?: UserEventConsumerDeps['floats'] } = {},
+  ): UserEventConsumer {
     const asked = new Set<string>();
     this.read.set(me, asked);
     const deps: UserEventConsumerDeps = {
@@ -73,7 +78,7 @@ class Bench {
         },
       },
       store: { ...world.stores.userEvents, ...more.store },
-      floats: world.stores.floats,
+      floats: more.floats ?? world.stores.floats,
       gateway: { startCheck: (eventId, userId) => this.startCheck(eventId, userId) },
       crashPoint: () => undefined,
       observe: {
@@ -117,6 +122,39 @@ const logins = (count: number, prefix = 'e') => Array.from({ length: count }, (_
 const sorted = (ids: readonly string[]) => [...new Set(ids)].sort();
 
 describe('a listener', () => {
+  it('neither parks a float nor moves on while the database refuses it for another reason than its value', async () => {
+    const role = newId('listener').replaceAll('-', '_');
+    // Whoever may read floats may not write them yet: an operator has forgotten a right.
+    await world.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'right';
+      GRANT SELECT, INSERT, UPDATE ON users TO ${role}; GRANT SELECT ON floats TO ${role}`);
+    const url = new URL(world.url);
+    url.username = role;
+    url.password = 'right';
+    const sql = openDatabase(url.href, { max: 2 });
+    try {
+      bench.shard('s');
+      bench.start('a', { floats: createStores(sql).floats });
+      const float = (float_id: string, occurred_at: string) => ({
+        type: 'float.opened',
+        user_id: 'u',
+        occurred_at,
+        event_id: newId('e'),
+        float_id,
+      });
+      bench.put('s', float('valid', at), float('of no day', '2026-02-30T07:00:00Z'));
+      await until(() => bench.failed.filter((what) => what === 'an event').length >= 3);
+      expect((await bench.row('s'))?.checkpoint).toBeNull();
+      expect(await world.sql`SELECT 1 FROM floats WHERE float_id = 'valid'`).toHaveLength(0);
+      await world.sql.unsafe(`GRANT INSERT, UPDATE ON floats TO ${role}`);
+      await until(async () => (await bench.row('s'))?.checkpoint === '000002');
+      expect(await world.sql`SELECT 1 FROM floats WHERE float_id = 'valid'`).toHaveLength(1);
+      expect(bench.parked).toHaveLength(1);
+    } finally {
+      await sql.end({ timeout: 5 });
+      await world.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+  });
+
   it('waits while Temporal is down, keeps its lease, and skips nothing', async () => {
     bench.shard('s');
     bench.put('s', ...logins(20).map(login));

@@ -1,0 +1,160 @@
+import type postgres from 'postgres';
+import { Failure } from '../domain/failures.js';
+
+export interface GateOptions {
+  /** As many as the pool has connections: so none is ever sent behind another on the same connection, which may wait for a lock. */
+  atOnce: number;
+  /** How long one waits for its turn, in milliseconds; then it is refused. */
+  waitMs: number;
+  /**
+   * Work of a kind of which one has been running for this long (it waits for a lock, most likely) gets at most half of the
+   * connections, so that a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
+   */
+  slowAfterMs: number | null;
+}
+
+/** Ends a turn; to be called once, when the work has ended. */
+export type Leave = () => void;
+
+interface Waiter {
+  kind: string;
+  admit: (leave: Leave) => void;
+  timer: NodeJS.Timeout;
+}
+
+/** The line in front of a pool of connections: first come, first served, and nobody waits without end. */
+export class PostgresGate {
+  private readonly running = new Set<{ kind: string; since: number }>();
+  private line: Waiter[] = [];
+
+  constructor(private readonly options: GateOptions) {}
+
+  /**
+   * Calls `admit` at its turn, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
+   * @param kind what tells like work from other work: the statement's text, say
+   */
+  enter(kind: string, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
+    if (this.line.length === 0 && this.hasPlaceFor(kind)) return admit(this.begin(kind));
+    const timer = setTimeout(() => {
+      this.line = this.line.filter((other) => other !== waiter);
+      refuse(new Failure('UPSTREAM_DOWN', 'no connection to the database became free in time'));
+    }, this.options.waitMs);
+    const waiter: Waiter = { kind, admit, timer };
+    this.line.push(waiter);
+    this.admitNext();
+  }
+
+  /** The same as a promise. */
+  turn(kind: string): Promise<Leave> {
+    return new Promise((resolve, reject) => this.enter(kind, resolve, reject));
+  }
+
+  private begin(kind: string): Leave {
+    const run = { kind, since: performance.now() };
+    this.running.add(run);
+    return () => {
+      if (this.running.delete(run)) this.admitNext();
+    };
+  }
+
+  private admitNext(): void {
+    while (this.running.size < this.options.atOnce) {
+      const index = this.line.findIndex(({ kind }) => this.hasPlaceFor(kind));
+      if (index < 0) return;
+      const [next] = this.line.splice(index, 1) as [Waiter];
+      clearTimeout(next.timer);
+      next.admit(this.begin(next.kind));
+    }
+  }
+
+  private hasPlaceFor(kind: string): boolean {
+    const { atOnce, slowAfterMs } = this.options;
+    if (this.running.size >= atOnce) return false;
+    const half = Math.ceil(atOnce / 2);
+    if (slowAfterMs === null || this.running.size < half) return true;
+    const before = performance.now() - slowAfterMs;
+    const slow = new Set([...this.running].filter(({ since }) => since < before).map((run) => run.kind));
+    if (!slow.has(kind)) return true;
+    return [...this.running].filter((run) => slow.has(run.kind)).length < half;
+  }
+}
+
+/** What of a query of postgres.js is used here: a promise that the driver settles, and hands over to run when it is awaited. */
+interface DriverQuery extends Promise<unknown> {
+  strings: object;
+  args: readonly unknown[];
+  cancelled: unknown;
+  handler: (query: DriverQuery) => unknown;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Statements alone: names and lists for a statement come from the same function. */
+const isQuery = (made: unknown): made is DriverQuery => made instanceof Promise;
+
+/** A template is one object for all its calls: here each has its number. */
+const numbers = new WeakMap<object, number>();
+let numbered = 0;
+
+function numberOf(template: object): number {
+  const known = numbers.get(template);
+  if (known !== undefined) return known;
+  numbered += 1;
+  numbers.set(template, numbered);
+  return numbered;
+}
+
+/** What tells like statements from others, whatever their values: its templates, those of its parts included, or its text. */
+function kindOf({ strings, args }: DriverQuery): string {
+  if (!('raw' in strings)) return (strings as string[])[0] ?? '';
+  const parts = args.filter(isQuery).map(kindOf);
+  return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
+}
+
+function runAtItsTurn(query: DriverQuery, gate: PostgresGate): void {
+  const { handler: run, resolve, reject } = query;
+  query.handler = () =>
+    gate.enter(
+      kindOf(query),
+      (leave) => {
+        // Cancelled in the line: it is settled, and the driver would wait for its end for ever.
+        if (query.cancelled !== null) return leave();
+        query.resolve = (value) => {
+          leave();
+          resolve(value);
+        };
+        query.reject = (error) => {
+          leave();
+          reject(error);
+        };
+        run(query);
+      },
+      (failure) => query.reject(failure),
+    );
+}
+
+type Make = (...args: unknown[]) => unknown;
+type Begin = (...args: unknown[]) => Promise<unknown>;
+
+/** The same pool behind a gate: each statement and each transaction takes its turn. A reserved connection does not. */
+export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
+  const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };
+  const behind = (made: unknown): unknown => {
+    if (isQuery(made)) runAtItsTurn(made, gate);
+    return made;
+  };
+  const own: Make = (...args) => behind(driver(...args));
+  return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
+    unsafe: (...args: unknown[]) => behind(driver.unsafe(...args)),
+    begin: async (...args: unknown[]) => {
+      const leave = await gate.turn(transaction);
+      try {
+        return await driver.begin(...args);
+      } finally {
+        leave();
+      }
+    },
+  });
+}
+
+const transaction = 'transaction';

@@ -1,0 +1,147 @@
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import { OwedAnswers } from './postgresFrames.js';
+import type { Endpoints } from './postgresWire.js';
+import { coded, openWire, requestCancel } from './postgresWire.js';
+
+/** After our good-bye the server closes; one that has vanished does not. */
+const closeWithinMs = 2_000;
+const lookEveryMs = 250;
+
+type Sent = (error?: Error | null) => void;
+
+/**
+ * What postgres.js takes for the socket of one connection. It can be written to at once, what is written waits for the
+ * connection; it never fails to be made, since the driver would lose the place in its pool for good: it fails afterwards.
+ */
+class WatchedSocket extends EventEmitter {
+  private wire: Socket | null = null;
+  private early: [Buffer, Sent | undefined][] = [];
+  private readonly abandoned = new AbortController();
+  private ended = false;
+  private readonly answers = new OwedAnswers();
+
+  constructor(
+    private readonly endpoints: Endpoints,
+    private readonly start: number,
+  ) {
+    super();
+    openWire(endpoints, start, this.abandoned.signal).then(
+      (wire) => this.opened(wire),
+      (error: Error) => this.finish(error),
+    );
+  }
+
+  get readyState(): 'opening' | 'open' | 'closed' {
+    if (this.ended) return 'closed';
+    return this.wire === null ? 'opening' : 'open';
+  }
+
+  private opened(wire: Socket): void {
+    if (this.ended) return void wire.destroy();
+    this.wire = wire;
+    wire.on('data', (bytes: Buffer) => {
+      this.answers.heard(bytes, performance.now());
+      this.emit('data', bytes);
+    });
+    wire.on('drain', () => this.emit('drain'));
+    wire.on('error', (error) => this.finish(error));
+    wire.on('close', () => this.finish(null));
+    wire.resume();
+    for (const [bytes, sent] of this.early.splice(0)) wire.write(bytes, sent);
+  }
+
+  private finish(error: Error | null): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.abandoned.abort(coded('ECONNRESET', 'the connection was given up'));
+    this.wire?.destroy();
+    // Later, as a socket would: who ends it is not ready to hear of the end yet.
+    process.nextTick(() => {
+      if (error !== null && this.listenerCount('error') > 0) this.emit('error', error);
+      this.emit('close', error !== null);
+    });
+  }
+
+  write(bytes: Buffer, sent?: Sent): boolean {
+    this.answers.sent(bytes, performance.now());
+    if (this.wire !== null) return this.wire.write(bytes, sent);
+    this.early.push([Buffer.from(bytes), sent]);
+    return true;
+  }
+
+  end(bytes: Buffer): void {
+    this.wire?.end(bytes);
+    setTimeout(() => this.finish(null), closeWithinMs).unref();
+  }
+
+  destroy(): void {
+    this.finish(null);
+  }
+
+  pause(): void {
+    this.wire?.pause();
+  }
+
+  resume(): void {
+    this.wire?.resume();
+  }
+
+  /** Every wire keeps alive by itself. */
+  setKeepAlive(): void {}
+
+  silentFor(now: number): number {
+    return this.ended ? 0 : this.answers.silentFor(now);
+  }
+
+  isIdle(): boolean {
+    return this.answers.isIdle();
+  }
+
+  /** Gives the connection up for a reason that is no word of the server's, and lets the server know, if it still hears. */
+  giveUp(): void {
+    const { backendKey } = this.answers;
+    const owed = !this.answers.isIdle();
+    this.finish(coded('ETIMEDOUT', 'the database fell silent'));
+    if (owed && backendKey !== null) void requestCancel(this.endpoints, this.start, backendKey);
+  }
+}
+
+/**
+ * Makes the sockets of one pool and watches them: a server that owes an answer and has not said a byte for `answerTimeoutMs`
+ * is taken for gone. The connection is thrown away, and with it all that are idle, which lead to the same place.
+ */
+export function watchedSockets(endpoints: Endpoints, answerTimeoutMs: number): () => WatchedSocket {
+  const open = new Set<WatchedSocket>();
+  let made = 0;
+  let watch: NodeJS.Timeout | null = null;
+
+  const silent = (): WatchedSocket[] => {
+    const now = performance.now();
+    return [...open].filter((socket) => socket.silentFor(now) > answerTimeoutMs);
+  };
+
+  function throwAway(): void {
+    const gone = silent();
+    if (gone.length === 0) return;
+    for (const socket of gone) socket.giveUp();
+    for (const socket of open) if (socket.isIdle()) socket.giveUp();
+  }
+
+  // A process that was busy for so long itself has not read yet what was said: it reads before the second look.
+  const look = (): void => void (silent().length > 0 && setImmediate(throwAway));
+
+  return () => {
+    const socket = new WatchedSocket(endpoints, made);
+    made += 1;
+    open.add(socket);
+    watch ??= setInterval(look, lookEveryMs).unref();
+    socket.once('close', () => {
+      open.delete(socket);
+      if (open.size > 0 || watch === null) return;
+      clearInterval(watch);
+      watch = null;
+    });
+    return socket;
+  };
+}

@@ -1,0 +1,140 @@
+import type postgres from 'postgres';
+import { forRequests, openDatabase } from '../../src/clients/postgres.js';
+import { PostgresGate } from '../../src/clients/postgresGate.js';
+import { until } from '../e2e/until.js';
+import type { TestDatabase } from '../stack/testDatabase.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
+
+describe('the line in front of a pool', () => {
+  const gate = (options: Partial<ConstructorParameters<typeof PostgresGate>[0]> = {}): PostgresGate =>
+    new PostgresGate({ atOnce: 2, waitMs: 60_000, slowAfterMs: null, ...options });
+
+  it('admits as many as there are connections, the others in their order', async () => {
+    const line = gate();
+    const admitted: string[] = [];
+    const first = await line.turn('a');
+    const second = await line.turn('a');
+    for (const name of ['third', 'fourth']) void line.turn('a').then(() => admitted.push(name));
+    await Promise.resolve();
+    expect(admitted).toEqual([]);
+    second();
+    await until(() => admitted.length > 0);
+    expect(admitted).toEqual(['third']);
+    // Twice is once.
+    second();
+    first();
+    await until(() => admitted.length > 1);
+    expect(admitted).toEqual(['third', 'fourth']);
+  });
+
+  it('refuses who has waited too long, and forgets them', async () => {
+    const line = gate({ atOnce: 1, waitMs: 50 });
+    const leave = await line.turn('a');
+    await expect(line.turn('a')).rejects.toMatchObject({ type: 'UPSTREAM_DOWN', retryable: true });
+    leave();
+    (await line.turn('a'))();
+  });
+
+  it('leaves half of the connections to others while work of one kind is slow', async () => {
+    const line = gate({ atOnce: 4, slowAfterMs: 1 });
+    const slow = await Promise.all([line.turn('slow'), line.turn('slow')]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const more: (() => void)[] = [];
+    const five = Array.from({ length: 5 }, () => line.turn('slow').then((leave) => more.push(leave)));
+    // Behind five that wait, and at once.
+    const others = await Promise.all([line.turn('quick'), line.turn('other')]);
+    expect(more).toEqual([]);
+    for (const leave of others) leave();
+    expect(more).toEqual([]);
+    slow[0]?.();
+    await until(() => more.length === 1);
+    slow[1]?.();
+    for (let left = 0; left < 5; left += 1) {
+      await until(() => more.length > left);
+      more[left]?.();
+    }
+    await Promise.all(five);
+  });
+});
+
+describe('a pool for requests', () => {
+  let database: TestDatabase;
+  let sql: postgres.Sql;
+  let direct: postgres.Sql;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    direct = openDatabase(database.url, { max: 2 });
+    sql = openDatabase(database.url, { max: 4, ...forRequests });
+    await direct.unsafe(
+      'CREATE TABLE locked (n int); CREATE TABLE free (n int); INSERT INTO free VALUES (7)',
+    );
+  });
+  afterAll(async () => {
+    await Promise.all([sql.end({ timeout: 5 }), direct.end({ timeout: 5 })]);
+    await database.drop();
+  });
+
+  it('goes on with the rest while a table is locked, however many ask for that one', async () => {
+    const ends: unknown[] = [];
+    let answered = 0;
+    await direct.begin(async (tx) => {
+      await tx`LOCK TABLE locked IN ACCESS EXCLUSIVE MODE`;
+      const stuck = Array.from({ length: 40 }, () =>
+        sql`SELECT n FROM locked`.then(
+          () => ends.push('read'),
+          (error: unknown) => ends.push(error),
+        ),
+      );
+      // The lock is held until these are answered: whoever waits for it can never be.
+      for (let n = 0; n < 50; n += 1) {
+        const [row] = await sql<[{ n: number }]>`SELECT n FROM free`;
+        expect(row.n).toBe(7);
+        await sql.begin(async (inner) => inner`SELECT n FROM free`);
+        answered += 1;
+      }
+      await Promise.all(stuck);
+    });
+    expect(answered).toBe(50);
+    expect(ends).toHaveLength(40);
+    expect(ends).not.toContain('read');
+    const codes = new Set(
+      ends.map(
+        (error) => (error as { code?: string; type?: string }).code ?? (error as { type: string }).type,
+      ),
+    );
+    // By the bound of locks, or by that of the line.
+    for (const code of codes) expect(['55P03', 'UPSTREAM_DOWN']).toContain(code);
+    expect(codes).toContain('55P03');
+    expect(await sql`SELECT n FROM locked`).toHaveLength(0);
+  }, 60_000);
+
+  it('runs nothing for whom it has refused', async () => {
+    const short = openDatabase(database.url, { max: 1, connectionWaitMs: 100 });
+    try {
+      const slow = short`SELECT pg_sleep(2) /* in the way */`.then(() => 'done');
+      await until(async () => {
+        const [row] = await direct<[{ n: number }]>`
+          SELECT count(*)::int AS n FROM pg_stat_activity
+          WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(2) /* in%'`;
+        return row.n === 1;
+      });
+      const refused = [
+        short`INSERT INTO free VALUES (8)`.then(
+          () => 'done',
+          (error: unknown) => error,
+        ),
+        short
+          .begin((tx) => tx`INSERT INTO free VALUES (9)`)
+          .then(
+            () => 'done',
+            (error: unknown) => error,
+          ),
+      ];
+      for (const end of await Promise.all(refused)) expect(end).toMatchObject({ type: 'UPSTREAM_DOWN' });
+      expect(await slow).toBe('done');
+      expect(await short`SELECT n FROM free ORDER BY n`).toEqual([{ n: 7 }]);
+    } finally {
+      await short.end({ timeout: 5 });
+    }
+  });
+});

@@ -1,0 +1,169 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { TLSSocket } from 'node:tls';
+import type postgres from 'postgres';
+import { openDatabase } from '../../src/clients/postgres.js';
+import type { TestDatabase } from '../stack/testDatabase.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
+import { selfSigned } from './selfSigned.js';
+
+let database: TestDatabase;
+const opened: postgres.Sql[] = [];
+const servers: Server[] = [];
+const sockets = new Set<Socket>();
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((sql) => sql.end({ timeout: 1 })));
+  for (const socket of sockets) socket.destroy();
+  await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
+});
+afterAll(() => database.drop());
+
+/** Listens and leaves each connection to `take`. */
+async function listen(take: (socket: Socket) => void): Promise<number> {
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    take(socket);
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as { port: number }).port;
+}
+
+function forward(near: Socket): void {
+  const { hostname, port } = new URL(database.url);
+  const far = connect(Number(port), hostname);
+  sockets.add(far);
+  far.on('error', () => near.destroy());
+  near.on('error', () => far.destroy());
+  near.pipe(far).pipe(near);
+}
+
+/** In front of the database: answers the question for TLS, and speaks it when the answer was yes. */
+const withTls =
+  (answer: string, options: { direct?: boolean; onServerName?: (name: string) => void } = {}) =>
+  (socket: Socket): void => {
+    const secure = (): void => {
+      const tls = new TLSSocket(socket, {
+        isServer: true,
+        ...selfSigned,
+        ...(options.direct ? { ALPNProtocols: ['postgresql'] } : {}),
+        SNICallback: (name, done) => {
+          options.onServerName?.(name);
+          done(null);
+        },
+      });
+      forward(tls);
+    };
+    if (options.direct) return secure();
+    socket.once('data', (asked: Buffer) => {
+      expect(asked.toString('hex')).toBe('0000000804d2162f');
+      socket.pause();
+      socket.write(answer);
+      if (answer === 'S') secure();
+      else forward(socket.resume());
+    });
+  };
+
+function at(hosts: string, query = ''): postgres.Sql {
+  const { username, password, pathname } = new URL(database.url);
+  const sql = openDatabase(`postgres://${username}:${password}@${hosts}${pathname}${query}`, { max: 2 });
+  opened.push(sql);
+  return sql;
+}
+
+async function isAnswered(sql: postgres.Sql): Promise<boolean> {
+  const [row] = await sql<[{ n: number }]>`SELECT ${7}::int AS n`;
+  await sql.begin(async (tx) => tx`SELECT 1`);
+  return row.n === 7;
+}
+
+describe('a database is reached', () => {
+  it('through TLS, whoever answers, with sslmode=require', async () => {
+    const names: string[] = [];
+    const port = await listen(withTls('S', { onServerName: (name) => names.push(name) }));
+    expect(await isAnswered(at(`localhost:${port}`, '?sslmode=require'))).toBe(true);
+    expect(names).toContain('localhost');
+  });
+
+  it('through TLS from the first byte on', async () => {
+    const port = await listen(withTls('', { direct: true }));
+    expect(await isAnswered(at(`127.0.0.1:${port}`, '?sslmode=require&sslnegotiation=direct'))).toBe(true);
+  });
+
+  it('not by a certificate that nobody vouches for, with sslmode=verify-full', async () => {
+    const port = await listen(withTls('S'));
+    await expect(isAnswered(at(`localhost:${port}`, '?sslmode=verify-full'))).rejects.toMatchObject({
+      code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+    });
+  });
+
+  it('without TLS where it is only preferred and there is none', async () => {
+    const port = await listen(withTls('N'));
+    expect(await isAnswered(at(`127.0.0.1:${port}`, '?sslmode=prefer'))).toBe(true);
+  });
+
+  it('not without TLS where it is required', async () => {
+    const port = await listen(withTls('N'));
+    await expect(isAnswered(at(`127.0.0.1:${port}`, '?sslmode=require'))).rejects.toMatchObject({
+      code: 'TLS_REFUSED',
+    });
+  });
+
+  it('at the second host when the first refuses', async () => {
+    const { host } = new URL(database.url);
+    const sql = at(`127.0.0.1:1,${host}`);
+    expect(await isAnswered(sql)).toBe(true);
+    expect((await Promise.all([1, 2, 3, 4].map(() => isAnswered(sql)))).every(Boolean)).toBe(true);
+  });
+
+  it('at the host that may be written to, wherever it stands', async () => {
+    const { host } = new URL(database.url);
+    const second = await listen(forward);
+    const sql = at(`${host},127.0.0.1:${second}`, '?target_session_attrs=read-write');
+    expect((await Promise.all([1, 2, 3, 4].map(() => isAnswered(sql)))).every(Boolean)).toBe(true);
+  });
+
+  it('nowhere when every host refuses, and that is told', async () => {
+    const sql = at('127.0.0.1:1,127.0.0.1:2');
+    for (let n = 0; n < 5; n += 1) {
+      await expect(isAnswered(sql)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    }
+  });
+
+  it('through a Unix socket', async () => {
+    const dir = await mkdtemp(path.join(tmpdir(), 'sluice-'));
+    const { port, username, password, pathname } = new URL(database.url);
+    // The one way in which the driver is told of a directory.
+    const env = { PGHOST: dir, PGPORT: port, PGUSER: username, PGPASSWORD: password };
+    const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+    Object.assign(process.env, env);
+    try {
+      let taken = 0;
+      const server = createServer((socket) => {
+        taken += 1;
+        sockets.add(socket);
+        forward(socket);
+      });
+      servers.push(server);
+      await new Promise<void>((resolve) => server.listen(path.join(dir, `.s.PGSQL.${port}`), resolve));
+      const sql = openDatabase(`postgres://${pathname}`, { max: 2 });
+      opened.push(sql);
+      expect(await isAnswered(sql)).toBe(true);
+      expect(taken).toBe(1);
+    } finally {
+      for (const [name, value] of before) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+      await rm(dir, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,238 @@
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { createStores } from '../../drizzle/index.js';
+import { createKinesis } from '../../src/clients/kinesis.js';
+import { createKms } from '../../src/clients/kms.js';
+import { createPlaid } from '../../src/clients/plaid.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { createSegment } from '../../src/clients/segment.js';
+import { ensureStreams } from '../../src/clients/streams.js';
+import { createUserEvents } from '../../src/clients/userEvents.js';
+import { connectWorker, openClient } from '../../src/temporal/connect.js';
+import { createGateway } from '../../src/temporal/gateway.js';
+import { provisionTemporal } from '../../src/temporal/provision.js';
+
+/** A host that takes every connection and never says a word. Whoever asks it must give up by itself. */
+let server: Server;
+let address: string;
+const taken = new Set<Socket>();
+beforeAll(async () => {
+  server = createServer((socket) => {
+    taken.add(socket);
+    socket.on('error', () => undefined);
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  address = `127.0.0.1:${(server.address() as { port: number }).port}`;
+});
+afterAll(async () => {
+  for (const socket of taken) socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const givesUp = (type: string) => expect.objectContaining({ name: 'Failure', type });
+
+/** The failures of calls that must end, by their names. */
+async function endsOf(calls: Record<string, () => Promise<unknown>>): Promise<Record<string, unknown>> {
+  const before = taken.size;
+  const ends = await Promise.all(
+    Object.entries(calls).map(async ([name, call]) => [
+      name,
+      await call().then(
+        () => 'answered',
+        (error: unknown) => error,
+      ),
+    ]),
+  );
+  // They have really asked.
+  expect(taken.size).toBeGreaterThan(before);
+  return Object.fromEntries(ends) as Record<string, unknown>;
+}
+const all = (calls: object, end: unknown): Record<string, unknown> =>
+  Object.fromEntries(Object.keys(calls).map((name) => [name, end]));
+
+it('PostgreSQL: queries, transactions and the check of readiness', async () => {
+  const sql = openDatabase(`postgres://u:p@${address}/d`, { max: 4 });
+  const stores = createStores(sql);
+  const calls = {
+    ping: () => stores.ping(),
+    read: () => stores.reads.item('item'),
+    transaction: () =>
+      stores.floats.tell({ userId: 'u', floatId: 'f', status: 'active' as const, occurredAt: null }),
+  };
+  try {
+    expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}, 60_000);
+
+it('Plaid: every call', async () => {
+  const plaid = createPlaid({
+    baseUrl: `http://${address}`,
+    clientId: 'c',
+    secret: 's',
+    clientName: 'n',
+    products: ['transactions'],
+    countryCodes: ['US'],
+    webhookUrl: null,
+    timeoutMs: 300,
+    slowTimeoutMs: 300,
+    keyTimeoutMs: 300,
+  });
+  const window = { from: '2026-01-01', to: '2026-02-01', count: 1, offset: 0 };
+  const calls = {
+    createLinkToken: () => plaid.createLinkToken({ userId: 'u' }),
+    exchangePublicToken: () => plaid.exchangePublicToken('p'),
+    getItem: () => plaid.getItem('a'),
+    resetLogin: () => plaid.resetLogin('a'),
+    removeItem: () => plaid.removeItem('a'),
+    getAccounts: () => plaid.getAccounts('a'),
+    getNumbers: () => plaid.getNumbers('a'),
+    syncTransactions: () => plaid.syncTransactions('a', ''),
+    getTransactions: () => plaid.getTransactions('a', window),
+    getWebhookKey: () => plaid.getWebhookKey('k'),
+    accounts: () => plaid.live.accounts('a'),
+    balances: () => plaid.live.balances('a'),
+    transactions: () => plaid.live.transactions('a', window),
+    institution: () => plaid.live.institution('ins_1'),
+    list: () => plaid.directory.list(0),
+    get: () => plaid.directory.get('ins_1'),
+  };
+  try {
+    expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));
+  } finally {
+    plaid.close();
+  }
+}, 60_000);
+
+describe('AWS', () => {
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
+  const at = () => ({ region: 'us-east-1', endpoint: `http://${address}` });
+
+  it('Kinesis and KMS: every call', async () => {
+    const kinesis = createKinesis({
+      ...at(),
+      credentials,
+      streamPrefix: '',
+      requestTimeoutMs: 300,
+      retryForMs: 300,
+      pingTimeoutMs: 300,
+    });
+    const events = createUserEvents({
+      ...at(),
+      credentials,
+      stream: 's',
+      requestTimeoutMs: 300,
+      onUnknownCheckpoint: () => undefined,
+    });
+    const kms = createKms({ ...at(), credentials, keyId: 'alias/k', timeoutMs: 300 });
+    const blob = Buffer.from([0, 3, 1, 2, 3, 9, 9, 9]);
+    const calls = {
+      put: () => kinesis.put('raw-accounts', 'k', Buffer.from('[]')),
+      ping: () => kinesis.ping(),
+      shards: () => events.shards(),
+      next: () => events.open('shard', null).next(),
+      ensureStreams: () =>
+        ensureStreams({ ...at(), credentials, timeoutMs: 300, requestTimeoutMs: 300 }, ['s']),
+      wrap: () => kms.wrap(Buffer.alloc(32), 'c'),
+      unwrap: () => kms.unwrap('arn:aws:kms:x', blob, 'c'),
+      check: () => kms.check(),
+    };
+    try {
+      expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));
+    } finally {
+      events.close();
+      await kinesis.close();
+    }
+  }, 60_000);
+
+  it('the search for credentials', async () => {
+    const names = [
+      'AWS_ACCESS_KEY_ID',
+      'AWS_SECRET_ACCESS_KEY',
+      'AWS_PROFILE',
+      'AWS_CONTAINER_CREDENTIALS_FULL_URI',
+    ];
+    const before = names.map((name) => [name, process.env[name]] as const);
+    for (const name of names) Reflect.deleteProperty(process.env, name);
+    process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = `http://${address}/credentials`;
+    const kinesis = createKinesis({
+      ...at(),
+      streamPrefix: '',
+      requestTimeoutMs: 300,
+      retryForMs: 300,
+      pingTimeoutMs: 300,
+    });
+    const events = createUserEvents({
+      ...at(),
+      stream: 's',
+      requestTimeoutMs: 300,
+      onUnknownCheckpoint: () => undefined,
+    });
+    const calls = {
+      put: () => kinesis.put('raw-accounts', 'k', Buffer.from('[]')),
+      ping: () => kinesis.ping(),
+      shards: () => events.shards(),
+      ensureStreams: () => ensureStreams({ ...at(), timeoutMs: 300, requestTimeoutMs: 300 }, ['s']),
+      wrap: () => createKms({ ...at(), keyId: 'alias/k', timeoutMs: 300 }).wrap(Buffer.alloc(32), 'c'),
+    };
+    try {
+      expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));
+    } finally {
+      for (const [name, value] of before) {
+        if (value === undefined) Reflect.deleteProperty(process.env, name);
+        else process.env[name] = value;
+      }
+      events.close();
+      await kinesis.close();
+    }
+  }, 60_000);
+});
+
+it('Segment', async () => {
+  const segment = createSegment({ writeKey: 'w', host: `http://${address}`, timeoutMs: 300 });
+  const event = { messageId: 'm', userId: 'u', event: 'e', properties: {}, timestamp: new Date(0) };
+  const calls = { track: () => segment.track(event as never) };
+  try {
+    expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));
+  } finally {
+    await segment.close();
+  }
+}, 60_000);
+
+describe('Temporal', () => {
+  const options = () => ({ address, namespace: 'default', tls: false });
+
+  it('starts, signals, questions', async () => {
+    const { client, connection } = openClient(options());
+    const gateway = createGateway(client);
+    const calls = {
+      ping: () => gateway.ping(),
+      link: () => gateway.link('h', 'u', 1_000),
+      startLink: () => gateway.startLink('h', 'u'),
+      signalItem: () => gateway.signalItem('i', 'u', { kind: 'foundDue' }, 500),
+      startCheck: () => gateway.startCheck('e', 'u'),
+      checkUser: () => gateway.checkUser('u', 1_000, 'request'),
+      itemStatus: () => gateway.itemStatus('i'),
+      isHistoryRunning: () => gateway.isHistoryRunning('i'),
+      isRemineRunning: () => gateway.isRemineRunning('i', 1),
+    };
+    try {
+      expect(await endsOf(calls)).toEqual(all(calls, givesUp('ORCHESTRATOR_DOWN')));
+    } finally {
+      await connection.close();
+    }
+  }, 60_000);
+
+  it('what provision makes', async () => {
+    const calls = { provision: () => provisionTemporal(options(), {} as never, 500) };
+    const { provision } = await endsOf(calls);
+    expect(provision).toMatchObject({ code: 4 });
+  }, 60_000);
+
+  it("the worker's connection", async () => {
+    const { connect } = await endsOf({ connect: () => connectWorker(options()) });
+    expect(connect).toBeInstanceOf(Error);
+  }, 60_000);
+});
