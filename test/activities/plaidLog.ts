@@ -9,7 +9,7 @@ const idOf = (event: Event): string => {
 };
 
 /** Never removed, and older than every other row: a remine lists it, and so may mark whatever else is missing. */
-export const anchor = transaction('anchor', { date: '2020-01-01' });
+const anchor = transaction('anchor', { date: '2020-01-01' });
 
 /** An Item at Plaid as a log of what happened to its transactions: a cursor is a place in it, a page at most two events. */
 export class PlaidLog {
