@@ -88,7 +88,8 @@ export function transactionActivities(deps: ActivityDeps) {
         : { ...staged, calls };
     }
     const accounts = unionOfAccounts(await plaid.getAccounts(token), answer.accounts);
-    const accountsAsOf = new Date().toISOString();
+    // The database's clock: those of two workers differ, and the balances of the later question stay.
+    const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
     crashPoint('apply.before');
     const result = await mining.apply({
       itemId,

@@ -40,14 +40,14 @@ export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<
 }
 
 /**
- * Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). A new episode
- * is looked at at once: its workflow may not have been told, and would wait for a day and more.
+ * Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). With `unheard`
+ * a new episode is looked at at once: its workflow may not have been told, and would wait for hours.
  */
 export async function noteBroken(
   tx: Tx,
   itemId: string,
   error: UserActionError,
-  dueAt: string,
+  { dueAt, unheard }: { dueAt: string; unheard: boolean },
 ): Promise<void> {
   const [item] = await tx<{ began: boolean; episode: number }[]>`
     WITH before AS (
@@ -57,7 +57,7 @@ export async function noteBroken(
       error_since = coalesce(i.error_since, clock_timestamp()),
       error_episode = i.error_episode + CASE WHEN i.error_since IS NULL THEN 1 ELSE 0 END,
       health_answers = i.health_answers + 1,
-      next_due_at = CASE WHEN i.error_since IS NULL THEN clock_timestamp() ELSE ${dueAt}::text::timestamptz END,
+      next_due_at = CASE WHEN i.error_since IS NULL AND ${unheard} THEN clock_timestamp() ELSE ${dueAt}::text::timestamptz END,
       update_started_at = NULL
     FROM before WHERE i.item_id = before.item_id
     RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`;

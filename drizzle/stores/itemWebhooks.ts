@@ -39,7 +39,10 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
           if (seen !== null && !sameHealth(item.seen, seen)) return false;
           const revoked = health?.kind === 'broken' && health.revoked;
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
-          if (health?.kind === 'broken') await noteBroken(tx, itemId, health.error, health.dueAt);
+          if (health?.kind === 'broken') {
+            // A repeat finds the webhooks settled and has the workflow look at the row.
+            await noteBroken(tx, itemId, health.error, { dueAt: health.dueAt, unheard: false });
+          }
           await tx`
             UPDATE items SET
               revoked_at = CASE WHEN ${revoked}

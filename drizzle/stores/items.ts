@@ -93,7 +93,7 @@ export function itemStore(sql: Sql): ItemStore {
     async markBroken(itemId, seen, error, dueAt) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (stands) await noteBroken(tx, itemId, error, dueAt);
+        if (stands) await noteBroken(tx, itemId, error, { dueAt, unheard: true });
         return stands;
       });
     },

@@ -264,10 +264,11 @@ function startedChild(state: ItemState, remine: boolean, now: number): NonNullab
 
 /**
  * The row's due time counts where it is the earlier one, else the sweep would find the Item due again and again and nothing would
- * be done. Only at rest: a poll, a check and a failing update keep the pauses that their failures have earned.
+ * be done. Only at rest: a poll, a failing check and a failing update keep the pauses that their failures have earned.
  */
 function dueAtRest(state: ItemState, rowDueAt: number | null): number {
-  return state.phase === 'idle' && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
+  const rests = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
+  return rests && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
 }
 
 function want(state: ItemState, now: number, historical: boolean): ItemState {

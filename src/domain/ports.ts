@@ -719,7 +719,7 @@ export interface Update {
   page: MinedPage;
   pageNumber: number;
   accounts: PlaidAccount[];
-  /** When `accounts` were fetched, ISO 8601. */
+  /** When `accounts` were asked for, ISO 8601. */
   accountsAsOf: string;
   /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
   began: Seen;

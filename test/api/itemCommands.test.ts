@@ -115,4 +115,27 @@ describe('a user who has been through update mode', () => {
     expect(answerOf(await relinked())).toEqual([503, 'unavailable']);
     expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
   });
+
+  it('is asked after again when something newer was learned meanwhile, and what the row said is read after the wish', async () => {
+    const view = await deps.plaid.getItem('token');
+    const order: string[] = [];
+    const { credentials } = deps.items;
+    deps.commands.noteRelinked = async () => void order.push('noted');
+    deps.items.credentials = async (itemId, options) => {
+      order.push('seen');
+      const before = await credentials(itemId, options);
+      return before && { ...before, seen: { ...before.seen, health: order.length } };
+    };
+    const answers = [{ error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' }, null];
+    deps.plaid.getItem = async () => {
+      order.push('asked');
+      return { ...view, error: answers.shift() ?? null };
+    };
+    deps.items.markBroken = async (_itemId, seen) => (order.push(`broken, seen ${seen.health}`), false);
+    deps.items.markHealthy = async (_itemId, seen) => (order.push(`healthy, seen ${seen.health}`), true);
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    const first = ['noted', 'seen', 'asked', 'broken, seen 2'];
+    expect(order).toEqual([...first, 'seen', 'asked', 'healthy, seen 5']);
+    deps.items.credentials = credentials;
+  });
 });

@@ -59,6 +59,30 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     },
   );
 
+  it('is left as it is when something newer was learned of it meanwhile', async () => {
+    const { seen, deps, fail, close } = await start();
+    const marked = new Promise<void>((resolve) => {
+      deps.items.markBroken = async () => (resolve(), false);
+    });
+    fail('LOGIN_REQUIRED');
+    await marked;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen.told).toEqual([]);
+    await close();
+  });
+
+  it('and that was removed meanwhile is not asked after', async () => {
+    const { seen, deps, fail, close } = await start();
+    const looked = new Promise<void>((resolve) => {
+      deps.items.credentials = async () => (resolve(), null);
+    });
+    fail('LOGIN_REQUIRED');
+    await looked;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([seen.asked, seen.marked, seen.told]).toEqual([[], [], []]);
+    await close();
+  });
+
   it('is looked at once in five minutes, however many reads fail', async () => {
     const { seen, fail, close } = await start();
     for (let n = 0; n < 50; n += 1) fail('LOGIN_REQUIRED');

@@ -585,6 +585,30 @@ describe('a due time that the row has earlier than the working copy', () => {
     ]);
     expect(polling.nextDueAt).toBe(t0 + policy.pollFirst);
   });
+
+  describe('of a broken Item', () => {
+    const broken = (nextDueAt: number) =>
+      snapshot({ history: 'complete', hasCursor: true, broken: true, nextDueAt });
+    const sick = (): ItemState => stateFrom(broken(t0 + 3_600_000), policy, t0);
+
+    it('makes it be asked after: an update went well, or an episode began that nobody was told of', () => {
+      const state = reduce(sick(), { kind: 'reloaded', snapshot: broken(t0) }, t0);
+      expect(nextStep(state, t0)).toEqual({ kind: 'check' });
+    });
+
+    it('and idle by its working copy makes both agree at once', () => {
+      const state = reduce(populated(), { kind: 'reloaded', snapshot: broken(t0) }, t0);
+      expect([state.phase, nextStep(state, t0)]).toEqual(['needs_relink', { kind: 'check' }]);
+    });
+
+    it('does not take from failing checks the pause that they have earned', () => {
+      const failure = { step: 'check', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+      const failing = reduce(sick(), { kind: 'stepFailed', step: 'check', failure }, t0);
+      const state = reduce(failing, { kind: 'reloaded', snapshot: broken(t0) }, t0);
+      expect(state.nextDueAt).toBe(failing.nextDueAt);
+      expect(state.nextDueAt).toBeGreaterThan(t0);
+    });
+  });
 });
 
 describe('any order of events', () => {

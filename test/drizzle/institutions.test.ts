@@ -1,7 +1,7 @@
 import type { InstitutionView } from '../../src/domain/ports.js';
 import { institution } from '../activities/fakeDirectory.js';
 import type { World } from './world.js';
-import { linkedItem, openWorld } from './world.js';
+import { linkedItem, lockWaiters, openWorld } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -96,6 +96,21 @@ describe('the end of a sync', () => {
     expect(await ids()).toEqual(['ins_1', 'ins_2']);
     expect((await store().get('ins_2'))?.status).toEqual({ auth: {} });
   });
+});
+
+it('a sync that ends marks nothing that another lists at that moment', async () => {
+  await savePage('before', [institution('ins_1'), institution('ins_2')]);
+  await savePage('one', [institution('ins_1')]);
+  let ending: Promise<unknown> = Promise.resolve();
+  await world.sql.begin(async (tx) => {
+    await tx`
+      UPDATE institutions SET sync_id = 'two', listed_at = clock_timestamp(), synced_at = clock_timestamp()
+      WHERE institution_id = 'ins_2'`;
+    ending = store().finishSync('one', 1);
+    await lockWaiters(world, 1);
+  });
+  expect(await ending).toEqual({ complete: true, vanished: 0 });
+  expect(await ids()).toEqual(['ins_1', 'ins_2']);
 });
 
 describe('an institution by itself', () => {

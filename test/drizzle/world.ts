@@ -6,6 +6,7 @@ import { openDatabase } from '../../src/clients/postgres.js';
 import type { AccountIdentity } from '../../src/domain/accounts.js';
 import { identityOf } from '../../src/domain/accounts.js';
 import { minedPage } from '../../src/domain/minedPage.js';
+import type { UserActionError } from '../../src/domain/mining.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../src/domain/plaid.js';
 import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../src/domain/ports.js';
 import { readWebhook } from '../../src/domain/webhook.js';
@@ -169,7 +170,7 @@ export function pageOf(item: TestItem, cursor: string, nextCursor: string, hasMo
 
 export const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
 export const accountsAsOf = '2026-11-21T06:00:00.000Z';
-export const farHorizon = '2999-01-01T00:00:00Z';
+const farHorizon = '2999-01-01T00:00:00Z';
 
 /** What the row of a newborn Item says. */
 export const newborn: Seen = { at: farHorizon, update: null, rows: 0, health: 0, numbers: 0, remine: null };
@@ -193,10 +194,16 @@ export function prompt(world: World) {
     async (itemId: string, ...rest: A): Promise<R> =>
       write(itemId, await seenNow(world, itemId), ...rest);
   return {
-    markBroken: after(items.markBroken),
-    markHealthy: after(items.markHealthy),
-    saveNumbers: after(items.saveNumbers),
-    settleRemovals: after(mining.settleRemovals),
+    markBroken: after((id, seen, error: UserActionError, due: string) =>
+      items.markBroken(id, seen, error, due),
+    ),
+    markHealthy: after((id, seen) => items.markHealthy(id, seen)),
+    saveNumbers: after((id, seen, numbers: { accountId: string; sealed: Sealed }[]) =>
+      items.saveNumbers(id, seen, numbers),
+    ),
+    settleRemovals: after((id, seen, checked: string[], remove: string[]) =>
+      mining.settleRemovals(id, seen, checked, remove),
+    ),
     async stagePage(
       itemId: string,
       updateId: string,
