@@ -20,5 +20,5 @@ export default {
   globalSetup: '<rootDir>/test/stack/globalSetup.mjs',
   globalTeardown: '<rootDir>/test/stack/globalTeardown.mjs',
   maxWorkers: 2,
-  testTimeout: 120_000,
+  testTimeout: 300_000,
 };

@@ -3,6 +3,7 @@ import type {
   Gateway,
   IdempotencyStore,
   InstitutionStore,
+  ItemCommandStore,
   ItemStore,
   LinkStore,
   LoginStore,
@@ -28,12 +29,13 @@ export interface ActivityDeps {
   links: LinkStore;
   items: ItemStore;
   mining: MiningStore;
+  commands: Pick<ItemCommandStore, 'requestRemine'>;
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
-  institutions: Pick<InstitutionStore, 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
+  institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
   streams: StreamPort;

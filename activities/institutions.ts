@@ -12,8 +12,9 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
   return {
     /** Fetches one page of Plaid's list from `offset` on and saves it under the sync's id. One call. Safe to repeat. */
     async saveInstitutionPage(input: { syncId: string; offset: number }): Promise<InstitutionPage> {
+      const askedAt = await institutions.now();
       const page = await directory.list(input.offset);
-      await institutions.savePage(input.syncId, page.institutions);
+      await institutions.savePage(input.syncId, askedAt, page.institutions);
       return { listed: page.listed, kept: page.institutions.length, total: page.total };
     },
 
@@ -41,11 +42,12 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
       let last: unknown;
       for (const institutionId of due) {
         try {
+          const askedAt = await institutions.now();
           const institution = await directory.get(institutionId).catch((error: unknown) => {
             if (error instanceof Failure && error.type === 'UNKNOWN_INSTITUTION') return null;
             throw error;
           });
-          await institutions.save(institutionId, institution);
+          await institutions.save(institutionId, askedAt, institution);
           checked += 1;
         } catch (error) {
           if (!(error instanceof Failure) || overall.has(error.type)) throw error;

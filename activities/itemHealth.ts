@@ -1,29 +1,60 @@
 import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
+import type { FailureType } from '../src/domain/failures.js';
 import type { UserActionError } from '../src/domain/mining.js';
+import type { Seen } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
 
-/** How an Item is by `/item/get`; `gone`: Plaid does not know it any more, or its permission was taken back. */
-export type ItemHealth = { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError };
+/**
+ * How an Item is by `/item/get`; `gone`: Plaid does not know it any more, or its permission was taken back. `seen` from before
+ * the question goes with the answer to the store.
+ */
+export type ItemHealth = { seen: Seen } & (
+  { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError }
+);
 
 /** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing. */
 export async function askHealth(
-  { plaid, secrets, items }: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items'>,
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts'>,
   itemId: string,
 ): Promise<ItemHealth | null> {
-  const credentials = await items.credentials(itemId, { forRemoval: false });
+  const credentials = await deps.items.credentials(itemId, { forRemoval: false });
   if (credentials === null) return null;
-  const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
+  const { seen } = credentials;
   try {
-    const { error } = await plaid.getItem(token);
-    return error === null ? { result: 'healthy' } : { result: 'broken', error };
+    const { error } = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
+    return error === null ? { seen, result: 'healthy' } : { seen, result: 'broken', error };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-    const { error_type, error_code } = error.upstream ?? {
-      error_type: 'ITEM_ERROR',
-      error_code: error.type,
-    };
-    return { result: 'gone', error: { error_type, error_code } };
+    return { seen, result: 'gone', error: saidBy(error) };
+  }
+}
+
+/** Failures of a product call that say: the user has to act. */
+const wantsUser: ReadonlySet<FailureType> = new Set(['LOGIN_REQUIRED', 'PERMISSION_REVOKED', 'ITEM_GONE']);
+
+/** That the user has to act, as Plaid has put it. */
+export function saidBy({ type, upstream }: Failure): UserActionError {
+  const { error_type, error_code } = upstream ?? { error_type: 'ITEM_ERROR', error_code: type };
+  return { error_type, error_code };
+}
+
+/**
+ * Asks for the first page after the durable cursor, and keeps nothing of it: the error when it is refused for want of the user,
+ * else null. Any other failure says nothing of the user, and is left to the next update.
+ */
+export async function askForTransactions(
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'mining' | 'alerts'>,
+  itemId: string,
+): Promise<UserActionError | null> {
+  const start = await deps.mining.beginPage(itemId, 'is it healthy?', 0);
+  if (start.kind !== 'fetch') return null;
+  try {
+    await withToken(deps, start.credentials, (token) => deps.plaid.syncTransactions(token, start.cursor));
+    return null;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return wantsUser.has(error.type) ? saidBy(error) : null;
   }
 }

@@ -3,10 +3,12 @@ import type { ItemFact } from '../src/domain/itemFacts.js';
 import { itemFactOf } from '../src/domain/itemFacts.js';
 import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
-import { askHealth } from './itemHealth.js';
+import { askForTransactions, askHealth } from './itemHealth.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 
+const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
@@ -25,11 +27,13 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
-   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back.
+   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back. It ends no
+   * episode by itself, without a word of a repair, while transactions are refused for want of the user.
    */
   async function healthOf(
     itemId: string,
     told: readonly Told[],
+    wasBroken: boolean,
   ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
     // One that an operator replays tells of the past.
@@ -37,56 +41,69 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
     )?.fact;
     if (revoked?.kind === 'permissionRevoked') {
-      return { result: 'broken', health: { kind: 'broken', error: revoked.error, revoked: true, dueAt } };
+      return {
+        result: 'broken',
+        health: { kind: 'broken', seen: null, error: revoked.error, revoked: true, dueAt },
+      };
     }
     const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
-    if (answer.result === 'healthy') return { result: 'healthy', health: { kind: 'healthy' } };
+    const { seen } = answer;
+    if (answer.result === 'healthy') {
+      const repaired = told.some(({ fact }) => fact?.kind === 'repaired');
+      const refusal = wasBroken && !repaired ? await askForTransactions(deps, itemId) : null;
+      if (refusal === null) return { result: 'healthy', health: { kind: 'healthy', seen } };
+      return { result: 'broken', health: { kind: 'broken', seen, error: refusal, revoked: false, dueAt } };
+    }
     return {
       result: answer.result,
-      health: { kind: 'broken', error: answer.error, revoked: false, dueAt },
+      health: { kind: 'broken', seen, error: answer.error, revoked: false, dueAt },
     };
   }
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, all at once: asks `/item/get` where they speak of its health, and
+     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait): asks `/item/get` where they speak of its health, and
      * stores what they say with their outcomes in one transaction. Safe to repeat.
      */
     async settleItemWebhooks(input: {
       itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean }> {
+    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean }> {
       const { itemId } = input;
-      const { broken, webhooks } = await items.itemWebhooks(itemId);
-      if (webhooks.length === 0) return { health: null, numbersDue: false };
-      const told = webhooks.map(({ webhookId, source, body }): Told => ({
-        webhookId,
-        source,
-        fact: itemFactOf(body),
-      }));
-      const facts = told.map(({ fact }) => fact);
-      const { result, health } = await healthOf(itemId, told);
-      const revokedAccounts = facts.flatMap((fact) =>
-        fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
-      );
-      const staleNumbers = facts.flatMap((fact) => (fact?.kind === 'numbersChanged' ? fact.accountIds : []));
-      const repaired = broken && result === 'healthy';
-      const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
-      const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
-      await items.settleItemWebhooks(itemId, {
-        webhooks: told.map(({ webhookId, fact }) => ({
+      return untilItStands(async () => {
+        const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
+        if (webhooks.length === 0) return { health: null, numbersDue: false, more };
+        const told = webhooks.map(({ webhookId, source, body }): Told => ({
           webhookId,
-          ignored: reasonToIgnore(fact, broken, result),
-        })),
-        health,
-        consentExpiresAt: expiries.at(-1) ?? null,
-        newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
-        revokedAccounts,
-        staleNumbers,
-        numbersDue,
+          source,
+          fact: itemFactOf(body),
+        }));
+        const facts = told.map(({ fact }) => fact);
+        const { result, health } = await healthOf(itemId, told, broken);
+        const revokedAccounts = facts.flatMap((fact) =>
+          fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
+        );
+        const staleNumbers = facts.flatMap((fact) =>
+          fact?.kind === 'numbersChanged' ? fact.accountIds : [],
+        );
+        const repaired = broken && result === 'healthy';
+        const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
+        const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
+        const stands = await items.settleItemWebhooks(itemId, {
+          webhooks: told.map(({ webhookId, fact }) => ({
+            webhookId,
+            ignored: reasonToIgnore(fact, broken, result),
+          })),
+          health,
+          consentExpiresAt: expiries.at(-1) ?? null,
+          newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
+          revokedAccounts,
+          staleNumbers,
+          numbersDue,
+        });
+        return stands ? { health: result, numbersDue, more } : 'moved';
       });
-      return { health: result, numbersDue };
     },
   };
 }

@@ -1,9 +1,11 @@
 import { Failure } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
-import type { ItemSnapshot } from '../src/domain/item.js';
+import type { Health, ItemSnapshot } from '../src/domain/item.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ActivityDeps } from './deps.js';
-import { askHealth } from './itemHealth.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
+import { askForTransactions, askHealth } from './itemHealth.js';
+import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -15,7 +17,8 @@ export function itemActivities(deps: ActivityDeps) {
     async loadItem(input: { itemId: string }): Promise<{ snapshot: ItemSnapshot; policy: Policy } | null> {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
-      if (row.removed && row.webhooksWaiting > 0) await items.ignoreWebhooks(input.itemId, 'item_removed');
+      if (row.removed && row.webhooksWaiting + row.itemWebhooksWaiting > 0)
+        await items.ignoreWebhooks(input.itemId, 'item_removed');
       if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
       const [historyRunning, remineRunning] = await Promise.all([
         gateway.isHistoryRunning(input.itemId),
@@ -34,14 +37,24 @@ export function itemActivities(deps: ActivityDeps) {
       };
     },
 
-    /** Asks `/item/get` how the Item is, and stores the answer. Plaid's word decides, not the order of webhooks. */
-    async checkItem(input: { itemId: string }): Promise<{ result: 'healthy' | 'broken' | 'gone' }> {
+    /**
+     * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`).
+     */
+    async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
       const { itemId } = input;
-      const health = await askHealth(deps, itemId);
-      if (health === null) return { result: 'gone' };
-      if (health.result === 'healthy') await items.markHealthy(itemId);
-      else await items.markBroken(itemId, health.error, brokenUntil());
-      return { result: health.result };
+      return untilItStands(async () => {
+        const health = await askHealth(deps, itemId);
+        if (health === null) return { result: 'gone' };
+        const refusal = health.result === 'healthy' ? await askForTransactions(deps, itemId) : null;
+        const error = health.result === 'healthy' ? refusal : health.error;
+        const stands =
+          error === null
+            ? await items.markHealthy(itemId, health.seen)
+            : await items.markBroken(itemId, health.seen, error, brokenUntil());
+        if (!stands) return 'moved';
+        return { result: refusal === null ? health.result : 'unsure' };
+      });
     },
 
     /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */
@@ -49,8 +62,7 @@ export function itemActivities(deps: ActivityDeps) {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials !== null) {
-        const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-        await plaid.removeItem(token);
+        await withToken(deps, credentials, (token) => plaid.removeItem(token));
       }
       await items.finishRemoval(itemId);
     },
@@ -58,22 +70,27 @@ export function itemActivities(deps: ActivityDeps) {
     /** Reads account and routing numbers and stores them encrypted. An Item that has none is not an error. Safe to repeat. */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number }> {
       const { itemId } = input;
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { accounts: 0 };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      const numbers = await plaid.getNumbers(token).catch((error: unknown) => {
-        const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
-        if (error instanceof Failure && without.has(error.type)) return [];
-        throw error;
+      return untilItStands(async () => {
+        const credentials = await items.credentials(itemId, { forRemoval: false });
+        if (credentials === null) return { accounts: 0 };
+        const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
+        const numbers = await asked.catch((error: unknown) => {
+          const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
+          if (error instanceof Failure && without.has(error.type)) return [];
+          throw error;
+        });
+        const sealed = await Promise.all(
+          numbers.map(async ({ account_id, ...kinds }) => ({
+            accountId: account_id,
+            sealed: await secrets.seal(
+              JSON.stringify(kinds),
+              secretContext.accountNumbers(itemId, account_id),
+            ),
+          })),
+        );
+        const stands = await items.saveNumbers(itemId, credentials.seen, sealed);
+        return stands ? { accounts: sealed.length } : 'moved';
       });
-      const sealed = await Promise.all(
-        numbers.map(async ({ account_id, ...kinds }) => ({
-          accountId: account_id,
-          sealed: await secrets.seal(JSON.stringify(kinds), secretContext.accountNumbers(itemId, account_id)),
-        })),
-      );
-      await items.saveNumbers(itemId, sealed);
-      return { accounts: sealed.length };
     },
   };
 }

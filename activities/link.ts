@@ -1,11 +1,13 @@
 import type { AccountIdentity } from '../src/domain/accounts.js';
 import { defaultMainAccount, identityOf } from '../src/domain/accounts.js';
 import { Failure } from '../src/domain/failures.js';
-import type { UpstreamError } from '../src/domain/failures.js';
+import type { FailureType, UpstreamError } from '../src/domain/failures.js';
 import { secretContext } from '../src/domain/ids.js';
 import type { PlaidAccount } from '../src/domain/plaid.js';
-import type { LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
+import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -28,13 +30,19 @@ export type AdmitResult =
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
+/**
+ * What of an older Item's token makes it give way to the new one. One that is refused beside the new one, which our keys have
+ * just got, is out of our reach; it is kept until its removal has ended at Plaid.
+ */
+const useless: ReadonlySet<FailureType> = new Set(['ITEM_GONE', 'PERMISSION_REVOKED', 'TOKEN_REFUSED']);
+
 const storeTries = 10;
 const storePauseMs = 500;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function linkActivities(deps: ActivityDeps) {
-  const { plaid, secrets, links, items, alerts, gateway, crashPoint } = deps;
+  const { plaid, secrets, links, items, gateway, crashPoint } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
@@ -48,21 +56,19 @@ export function linkActivities(deps: ActivityDeps) {
     institutionId: string | null,
     accounts: AccountIdentity[],
     except: string | null,
-  ): Promise<{ broken: string[]; healthy: string[] }> {
-    const found = { broken: [] as string[], healthy: [] as string[] };
+  ): Promise<{ broken: DuplicateCandidate[]; healthy: DuplicateCandidate[] }> {
+    const found = { broken: [] as DuplicateCandidate[], healthy: [] as DuplicateCandidate[] };
     if (institutionId === null || accounts.length === 0) return found;
     const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
     for (const candidate of candidates) {
-      const token = await secrets.open(candidate.accessToken, secretContext.accessToken(candidate.itemId));
-      const broken = await plaid.getItem(token).then(
+      const broken = await withToken(deps, candidate, (token) => plaid.getItem(token)).then(
         (view) => view.error !== null,
         (error: unknown) => {
-          if (error instanceof Failure && ['ITEM_GONE', 'PERMISSION_REVOKED'].includes(error.type))
-            return true;
+          if (error instanceof Failure && useless.has(error.type)) return true;
           throw error;
         },
       );
-      (broken ? found.broken : found.healthy).push(candidate.itemId);
+      (broken ? found.broken : found.healthy).push(candidate);
     }
     return found;
   }
@@ -99,7 +105,7 @@ export function linkActivities(deps: ActivityDeps) {
     async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null }> {
       const row = await requireLink(input.tokenHash);
       const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
-      return { duplicateOf: healthy[0] ?? null };
+      return { duplicateOf: healthy[0]?.itemId ?? null };
     },
 
     /**
@@ -139,16 +145,12 @@ export function linkActivities(deps: ActivityDeps) {
       return { kind: 'exchanged', itemId: exchanged.itemId };
     },
 
-    /** An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. */
-    async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome> {
-      const row = await requireLink(input.tokenHash);
-      await alerts.raise({
-        kind: 'link_outcome_unknown',
-        key: input.tokenHash,
-        item_id: null,
-        detail: { token_hash: input.tokenHash, user_id: row.user_id },
-      });
-      return links.finish(input.tokenHash, { kind: 'outcome_unknown' });
+    /**
+     * An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. Null when the answer
+     * came after all: read the row again.
+     */
+    async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome | null> {
+      return links.reportLost(input.tokenHash);
     },
 
     /**
@@ -161,13 +163,18 @@ export function linkActivities(deps: ActivityDeps) {
       if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials === null) return { kind: 'gone', plaid: null };
-      const token = await secrets.open(credentials.accessToken, secretContext.accessToken(itemId));
-      const view = await plaid.getItem(token).catch((error: unknown) => {
+      const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
+      const view = await ask((token) => plaid.getItem(token)).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });
-      if (view instanceof Failure) return { kind: 'gone', plaid: view.upstream ?? null };
-      const accounts = await plaid.getAccounts(token).catch((error: unknown): PlaidAccount[] => {
+      if (view instanceof Failure) {
+        // An earlier attempt made it the user's: its own workflow tells what became of it.
+        const admitted = await links.admitted(itemId);
+        return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
+      }
+      const listed = ask((token) => plaid.getAccounts(token));
+      const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
         const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
         if (error instanceof Failure && later.has(error.type)) return [];
@@ -175,18 +182,21 @@ export function linkActivities(deps: ActivityDeps) {
       });
       const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
       const institutionId = view.institution_id ?? row.institution_id;
-      const { broken } = await brokenAmong(row, institutionId, identities, itemId);
       const wanted = row.main_account_id;
       const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
-      const admitted = await links.admit({
-        tokenHash: input.tokenHash,
-        itemId,
-        institutionId,
-        institutionName: view.institution_name,
-        consentExpiresAt: view.consent_expiration_time,
-        mainAccountId: known ? wanted : defaultMainAccount(accounts),
-        accounts: identities,
-        replaceable: broken,
+      const admitted = await untilItStands(async () => {
+        const { broken } = await brokenAmong(row, institutionId, identities, itemId);
+        const end = await links.admit({
+          tokenHash: input.tokenHash,
+          itemId,
+          institutionId,
+          institutionName: view.institution_name,
+          consentExpiresAt: view.consent_expiration_time,
+          mainAccountId: known ? wanted : defaultMainAccount(accounts),
+          accounts: identities,
+          replaceable: broken,
+        });
+        return end.kind === 'moved' ? 'moved' : end;
       });
       if (admitted.kind === 'duplicate') return admitted;
       return {
@@ -198,12 +208,11 @@ export function linkActivities(deps: ActivityDeps) {
     /** Removes an Item at Plaid that never became the user's (it was linked twice, say). Safe to repeat. */
     async discardItem(input: { tokenHash: string }): Promise<void> {
       const row = await requireLink(input.tokenHash);
-      if (row.item_id === null) return;
+      // Committed first: from here on no late attempt can make it the user's.
+      if (row.item_id === null || !(await links.beginDiscard(row.item_id))) return;
       const credentials = await items.credentials(row.item_id, { forRemoval: true });
       if (credentials !== null) {
-        await plaid.removeItem(
-          await secrets.open(credentials.accessToken, secretContext.accessToken(row.item_id)),
-        );
+        await withToken(deps, credentials, (token) => plaid.removeItem(token));
       }
       await links.discardItem(row.item_id);
     },

@@ -1,22 +1,21 @@
 import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
 import { instantOf } from '../src/domain/instants.js';
 import type { ItemCredentials, ItemCheck } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
 
 export function loginActivities(deps: ActivityDeps) {
-  const { plaid, secrets, items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
+  const { plaid, items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
 
   /** When Plaid has read the bank last, or why it does not say. */
   async function ask(
     credentials: ItemCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
-    const { itemId, accessToken } = credentials;
     try {
-      const view = await plaid.getItem(await secrets.open(accessToken, secretContext.accessToken(itemId)));
+      const view = await withToken(deps, credentials, (token) => plaid.getItem(token));
       return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;

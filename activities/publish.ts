@@ -1,6 +1,8 @@
 import { cloudEvent, streamOf } from '../src/domain/events.js';
 import type { Form, OutboxRow, RecordKind } from '../src/domain/events.js';
 import { Failure } from '../src/domain/failures.js';
+import type { Attempt } from './attempt.js';
+import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
 
 const rowsAtOnce = 1_000;
@@ -37,25 +39,46 @@ function* packBatches(rows: readonly OutboxRow[], form: Form): Generator<Batch> 
   if (events.length > 0) yield batch();
 }
 
-export function publishActivities(deps: Pick<ActivityDeps, 'outbox' | 'streams' | 'alerts' | 'crashPoint'>) {
+/** Throws what went wrong; that the time was over only when nothing else did. */
+function throwWorst(ends: readonly PromiseSettledResult<unknown>[], { reason }: AbortSignal): void {
+  const reasons = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+  const worst = reasons.find((one) => one !== reason) ?? reasons[0];
+  if (reasons.length > 0) throw worst;
+}
+
+/** One attempt at publishing an Item, over all its streams. */
+interface Sending {
+  itemId: string;
+  /** Aborted, with a Failure, when the attempt has no time left: nothing more is sent then. */
+  signal: AbortSignal;
+  /** Records that were marked as sent. */
+  marked: number;
+}
+
+export function publishActivities(
+  deps: Pick<ActivityDeps, 'outbox' | 'streams' | 'alerts' | 'crashPoint'>,
+  attempt: Attempt = temporalAttempt,
+) {
   const { outbox, streams, alerts, crashPoint } = deps;
 
   /** Sends one form of the rows, batch after batch: the next only when the stream has accepted the one before. */
   async function send(
-    itemId: string,
+    sending: Sending,
     record: RecordKind,
     form: Form,
     rows: OutboxRow[],
     sent: number,
   ): Promise<boolean> {
+    const { itemId, signal } = sending;
     let mark = sent;
     for (const batch of packBatches(
       rows.filter((row) => row.sequence > sent),
       form,
     )) {
+      signal.throwIfAborted();
       crashPoint('publish.beforePut');
       try {
-        await streams.put(streamOf(record, form), itemId, batch.data);
+        await streams.put(streamOf(record, form), itemId, batch.data, signal);
       } catch (error) {
         if (!(error instanceof Failure) || error.type !== 'RECORD_REFUSED') throw error;
         // It will never be taken. Parked in the outbox under its sequence, reported, and the stream goes on.
@@ -69,28 +92,31 @@ export function publishActivities(deps: Pick<ActivityDeps, 'outbox' | 'streams' 
       crashPoint('publish.afterPut');
       if (!(await outbox.markSent(itemId, record, form, mark, batch.last))) return false;
       crashPoint('publish.afterMark');
+      sending.marked += 1;
       mark = batch.last;
     }
     return true;
   }
 
-  async function publishRecords(itemId: string, record: RecordKind): Promise<boolean> {
+  async function publishRecords(sending: Sending, record: RecordKind): Promise<boolean> {
+    const { itemId, signal } = sending;
     let marks: Record<Form, number> | null = null;
     let next = outbox.unsent(itemId, record, rowsAtOnce);
     for (;;) {
       const { sent, rows, more } = await next;
       const last = rows.at(-1)?.sequence;
       if (last === undefined) return true;
+      signal.throwIfAborted();
       // Read while these are on their way; the marks that it brings are older than ours.
       const following = more ? outbox.unsent(itemId, record, rowsAtOnce, last) : null;
       following?.catch(() => undefined);
       const from: Record<Form, number> = marks ?? sent;
       // Both forms are tried although one fails: an outage of one stream does not hold back the other.
       const ends = await Promise.allSettled([
-        send(itemId, record, 'raw', rows, from.raw),
-        send(itemId, record, 'refined', rows, from.refined),
+        send(sending, record, 'raw', rows, from.raw),
+        send(sending, record, 'refined', rows, from.refined),
       ]);
-      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+      throwWorst(ends, signal);
       if (ends.some((end) => end.status === 'fulfilled' && !end.value)) return false;
       if (following === null) return true;
       marks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
@@ -101,15 +127,25 @@ export function publishActivities(deps: Pick<ActivityDeps, 'outbox' | 'streams' 
   return {
     /**
      * Sends what the outbox holds of one Item to the four streams, in order per stream. At least once: consumers dedupe by
-     * event id. `done` is false when another publisher of the Item was met; ask again.
+     * event id. `done` is false when another publisher of the Item was met, or when the time was over before all was sent;
+     * ask again.
      */
-    async publish(input: { itemId: string }): Promise<{ done: boolean }> {
-      const ends = await Promise.allSettled([
-        publishRecords(input.itemId, 'account'),
-        publishRecords(input.itemId, 'transaction'),
-      ]);
-      for (const end of ends) if (end.status === 'rejected') throw end.reason;
-      return { done: ends.every((end) => end.status === 'fulfilled' && end.value) };
+    async publish({ itemId }: { itemId: string }): Promise<{ done: boolean }> {
+      return attempt(async (signal) => {
+        const sending: Sending = { itemId, signal, marked: 0 };
+        const ends = await Promise.allSettled([
+          publishRecords(sending, 'account'),
+          publishRecords(sending, 'transaction'),
+        ]);
+        try {
+          throwWorst(ends, signal);
+        } catch (error) {
+          // A long way is no failure as long as it leads on.
+          if (error === signal.reason && sending.marked > 0) return { done: false };
+          throw error;
+        }
+        return { done: ends.every((end) => end.status === 'fulfilled' && end.value) };
+      });
     },
   };
 }

@@ -1,8 +1,13 @@
+import type { Attempt } from './attempt.js';
+import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
 
 const eventsAtOnce = 20;
 
-export function segmentActivities(deps: ActivityDeps) {
+export function segmentActivities(
+  deps: Pick<ActivityDeps, 'segment' | 'segments'>,
+  attempt: Attempt = temporalAttempt,
+) {
   const { segment, segments } = deps;
 
   return {
@@ -13,12 +18,16 @@ export function segmentActivities(deps: ActivityDeps) {
         await segments.discard(itemId);
         return { done: true };
       }
-      const events = await segments.unsent(itemId, eventsAtOnce);
-      for (const event of events) {
-        await segment.track(event);
-        await segments.markSent(itemId, [event.messageId]);
-      }
-      return { done: events.length < eventsAtOnce };
+      return attempt(async (signal) => {
+        const events = await segments.unsent(itemId, eventsAtOnce);
+        for (const event of events) {
+          await segment.track(event);
+          await segments.markSent(itemId, [event.messageId]);
+          // Somebody else goes on: what a late attempt sends would come after what is newer.
+          if (signal.aborted) return { done: false };
+        }
+        return { done: events.length < eventsAtOnce };
+      });
     },
   };
 }

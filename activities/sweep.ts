@@ -1,35 +1,96 @@
+import { Failure } from '../src/domain/failures.js';
+import type { DueItem, StaleLink } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { eachInTime } from './eachInTime.js';
+import type { Pace } from './eachInTime.js';
 
+/** Of each kind of due work. */
 const itemsAtOnce = 500;
-const linksAtOnce = 100;
+const linksAtOnce = 500;
 
-export function sweepActivities(deps: ActivityDeps) {
-  const { sweeps, gateway } = deps;
+/** With a signal's own deadline, and time to look and to note, within what Temporal gives one attempt: a minute. */
+const usualPace: Pace = { atOnce: 16, longestMs: 40_000, now: () => performance.now() };
+
+type Subject = { item: DueItem } | { link: StaleLink };
+
+/** One of each by turns: however slow the signals are, neither waits for the end of the other. */
+function byTurns(items: readonly DueItem[], links: readonly StaleLink[]): Subject[] {
+  const longer = Math.max(items.length, links.length);
+  return Array.from({ length: longer }).flatMap((_, turn): Subject[] => {
+    const [item, link] = [items[turn], links[turn]];
+    return [...(item ? [{ item }] : []), ...(link ? [{ link }] : [])];
+  });
+}
+
+export interface SweepResult {
+  /** Told in this run. */
+  items: number;
+  links: number;
+  /** Webhooks of Items that never became ours, ended now. */
+  unknown: number;
+  /** Of those told, how many did not hear. */
+  failed: number;
+  /** Found, and left to the next run because this one's time was over. */
+  left: number;
+}
+
+export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
+  const { sweeps, gateway, alerts, reportUnexpected } = deps;
+
+  const tell = (subject: Subject): Promise<void> =>
+    'item' in subject
+      ? gateway.signalItem(subject.item.itemId, subject.item.userId, { kind: 'foundDue' })
+      : gateway.startLink(subject.link.tokenHash, subject.link.userId);
+
+  /** A call that Temporal will refuse in each run: an operator has to know of it. */
+  async function alertOf(subject: Subject): Promise<void> {
+    const [key, itemId, kinds] =
+      'item' in subject
+        ? [subject.item.itemId, subject.item.itemId, subject.item.kinds]
+        : [subject.link.tokenHash, null, ['link']];
+    await alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
+  }
 
   return {
     /**
      * Finds in PostgreSQL what no signal told of (webhooks without an outcome, Items past their due time or intent, outbox
-     * rows unsent, links left half way) and tells the workflows. Safe to repeat.
+     * rows unsent, links left half way) and tells the workflows. Ends in its time on a slow Temporal: what it did not come to
+     * is the first of the next run. Safe to repeat.
      */
-    async sweep(input: {
-      graceMs: number;
-    }): Promise<{ items: number; links: number; unknown: number; failed: number }> {
-      const unknown = await sweeps.settleUnknown();
-      const items = await sweeps.findDue(itemsAtOnce, input.graceMs);
+    async sweep(input: { graceMs: number }): Promise<SweepResult> {
+      const [items, links] = await Promise.all([
+        sweeps.findDue(itemsAtOnce, input.graceMs),
+        sweeps.findStaleLinks(linksAtOnce, input.graceMs),
+      ]);
+      const found = byTurns(items, links);
+      const refused: Subject[] = [];
+      /** The first of each type that does not pass by itself. */
+      const faults = new Map<string, unknown>();
       let failed = 0;
-      for (const { itemId, userId } of items) {
-        // One workflow that takes no signal (its history is full, say) must not hide the others.
-        await gateway.signalItem(itemId, userId, { kind: 'foundDue' }).catch(() => {
+      const told = await eachInTime(found, pace, async (subject) => {
+        try {
+          await tell(subject);
+        } catch (error) {
+          // One workflow that takes no signal (its history is full, say) must not hide the others.
           failed += 1;
-        });
-      }
-      const links = await sweeps.findStaleLinks(linksAtOnce, input.graceMs);
-      for (const { tokenHash, userId } of links) {
-        await gateway.startLink(tokenHash, userId).catch(() => {
-          failed += 1;
-        });
-      }
-      return { items: items.length, links: links.length, unknown, failed };
+          const type = error instanceof Failure ? error.type : 'UNEXPECTED';
+          if (type === 'ORCHESTRATOR_REFUSED') refused.push(subject);
+          if (type !== 'ORCHESTRATOR_DOWN' && !faults.has(type)) faults.set(type, error);
+        }
+      });
+      const toldItems = told.flatMap((subject) => ('item' in subject ? [subject.item] : []));
+      const toldLinks = told.flatMap((subject) => ('link' in subject ? [subject.link] : []));
+      await sweeps.noteTold({ items: toldItems, links: toldLinks });
+      for (const error of faults.values()) reportUnexpected('sweep', error);
+      for (const subject of refused) await alertOf(subject);
+      const unknown = await sweeps.settleUnknown();
+      return {
+        items: toldItems.length,
+        links: toldLinks.length,
+        unknown,
+        failed,
+        left: found.length - told.length,
+      };
     },
   };
 }

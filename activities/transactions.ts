@@ -1,12 +1,14 @@
 import { activityInfo } from '@temporalio/activity';
 import { unionOfAccounts } from '../src/domain/accounts.js';
 import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
 import { minedPage } from '../src/domain/minedPage.js';
 import type { PageResult } from '../src/domain/mining.js';
 import { historyOf } from '../src/domain/mining.js';
-import type { ItemCredentials, PageStart } from '../src/domain/ports.js';
+import type { PageStart, Seen } from '../src/domain/ports.js';
 import type { ActivityDeps } from './deps.js';
+import { untilItStands } from '../src/domain/untilItStands.js';
+import { askHealth, saidBy } from './itemHealth.js';
+import { withToken } from './itemToken.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -15,6 +17,8 @@ export interface MinePageInput {
   page: number;
   /** Everything is read again from the empty cursor. */
   remine?: boolean;
+  /** A page that is refused for want of the user begins an episode, also while `/item/get` calls the Item healthy. */
+  believe?: boolean;
   /** When the Item is due again after this update, ISO 8601: with a complete history, and before it is complete. */
   dueAt: { complete: string; incomplete: string };
 }
@@ -23,15 +27,19 @@ export interface MinePageInput {
 const removalWindowDays = 3;
 const removalsAtOnce = 100;
 
+/** What Plaid says of the pages themselves; every other failure is thrown on. */
+function refusalOf(error: unknown): Failure {
+  if (error instanceof Failure && (error.type === 'PAGES_MOVED' || error.type === 'BAD_REQUEST'))
+    return error;
+  throw error;
+}
+
 function shiftDate(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
 }
 
 export function transactionActivities(deps: ActivityDeps) {
-  const { plaid, secrets, items, mining, policy, crashPoint } = deps;
-
-  const openToken = (credentials: ItemCredentials): Promise<string> =>
-    secrets.open(credentials.accessToken, secretContext.accessToken(credentials.itemId));
+  const { plaid, items, mining, policy, crashPoint } = deps;
 
   async function applied(
     itemId: string,
@@ -45,6 +53,7 @@ export function transactionActivities(deps: ActivityDeps) {
       outcome,
       webhooksWaiting: waiting.webhooks,
       removalsWaiting: waiting.removals,
+      broken: waiting.broken,
       calls,
     };
   }
@@ -53,21 +62,30 @@ export function transactionActivities(deps: ActivityDeps) {
     input: MinePageInput,
     start: Extract<PageStart, { kind: 'fetch' }>,
     calls: number,
+    token: string,
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
-    const token = await openToken(start.credentials);
     crashPoint('page.beforeCall');
-    const answer = await plaid.syncTransactions(token, start.cursor);
+    const answer = await plaid.syncTransactions(token, start.cursor).catch(refusalOf);
     crashPoint('page.afterAnswer');
+    if (answer instanceof Failure) {
+      await mining.discard(itemId, updateId);
+      if (answer.type === 'BAD_REQUEST')
+        return { kind: 'refused', error: answer.upstream === undefined ? null : saidBy(answer), calls };
+      return { kind: 'moved', atDurableCursor: input.page === 0 && start.cursor !== '', calls };
+    }
     const history = historyOf(answer.transactions_update_status);
     if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
     const { userId, institutionId } = start.credentials;
     const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
     const mined = minedPage(start.cursor, answer, owner);
     if (mined.hasMore) {
-      const { rows } = await mining.stagePage(itemId, updateId, input.page, start.horizon, mined);
+      const options = { began: start.began, remine: input.remine ?? false };
+      const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
       crashPoint('page.afterStaging');
-      return { kind: 'staged', rows, calls };
+      return staged.kind === 'moved'
+        ? { kind: 'moved', atDurableCursor: false, calls }
+        : { ...staged, calls };
     }
     const accounts = unionOfAccounts(await plaid.getAccounts(token), answer.accounts);
     const accountsAsOf = new Date().toISOString();
@@ -79,15 +97,41 @@ export function transactionActivities(deps: ActivityDeps) {
       pageNumber: input.page,
       accounts,
       accountsAsOf,
-      horizon: start.horizon,
+      began: start.began,
       history,
       dueAt: input.dueAt,
       remine: input.remine ?? false,
     });
     crashPoint('apply.afterCommit');
     if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
-    if (result.kind === 'moved') await mining.discard(itemId, updateId);
-    return { kind: result.kind, calls };
+    if (result.kind === 'gone') return { kind: 'gone', calls };
+    await mining.discard(itemId, updateId);
+    return { kind: 'moved', atDurableCursor: false, calls };
+  }
+
+  /**
+   * A page that was refused for want of the user: `/item/get` decides whether an episode begins. A healthy Item is asked for the
+   * page again, until `believe` is given.
+   */
+  async function needsUser(
+    input: MinePageInput,
+    seen: Seen,
+    refusal: Failure,
+    calls: number,
+  ): Promise<PageResult> {
+    const { itemId, updateId } = input;
+    const health = await askHealth(deps, itemId);
+    if (health === null) return { kind: 'gone', calls };
+    if (health.result === 'healthy' && input.believe !== true) {
+      return { kind: 'doubted', failure: refusal.type, calls };
+    }
+    const [asked, error] =
+      health.result === 'healthy' ? [seen, saidBy(refusal)] : [health.seen, health.error];
+    await mining.discard(itemId, updateId);
+    const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+    // A late word: Plaid has answered better since, so the update asks once more.
+    const stands = await items.markBroken(itemId, asked, error, dueAt);
+    return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
   }
 
   return {
@@ -107,32 +151,23 @@ export function transactionActivities(deps: ActivityDeps) {
         case 'staged':
           return { kind: 'staged', rows: start.rows, calls };
         case 'missing':
+        case 'moved':
           await mining.discard(itemId, updateId);
-          return { kind: 'moved', calls };
+          return { kind: 'moved', atDurableCursor: false, calls };
         case 'fetch':
           break;
       }
       try {
-        return await fetchPage(input, start, calls);
+        return await withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         switch (error.type) {
-          case 'PAGES_MOVED':
-            await mining.discard(itemId, updateId);
-            return { kind: 'moved', calls };
           case 'NOT_READY':
             return { kind: 'notReady', calls };
           case 'LOGIN_REQUIRED':
           case 'PERMISSION_REVOKED':
-          case 'ITEM_GONE': {
-            const broken = {
-              error_type: error.upstream?.error_type ?? 'ITEM_ERROR',
-              error_code: error.upstream?.error_code ?? error.type,
-            };
-            await mining.discard(itemId, updateId);
-            await items.markBroken(itemId, broken, new Date(Date.now() + policy.brokenCheck).toISOString());
-            return { kind: 'needsUser', error: broken, calls };
-          }
+          case 'ITEM_GONE':
+            return needsUser(input, start.credentials.seen, error, calls);
           default:
             throw error;
         }
@@ -141,34 +176,40 @@ export function transactionActivities(deps: ActivityDeps) {
 
     /**
      * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are marked removed. Safe to repeat.
+     * `/transactions/get`; those that Plaid no longer lists are marked removed. At most a hundred at once (`more`: others wait).
+     * Safe to repeat.
      */
-    async settleRemovals(input: { itemId: string }): Promise<{ changes: number }> {
+    async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
       const { itemId } = input;
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { changes: 0 };
-      const named = await mining.namedRemovals(itemId, removalsAtOnce);
-      const gone: string[] = [];
-      if (named.length > 0) {
-        const token = await openToken(credentials);
-        const dates = named.map((row) => row.date).sort();
-        const listed = new Set<string>();
-        const query = {
-          from: shiftDate(dates[0] as string, -removalWindowDays),
-          to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
-          // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
-          count: 500,
-        };
-        for (let offset = 0; ;) {
-          const { transactions, total } = await plaid.getTransactions(token, { ...query, offset });
-          for (const transaction of transactions) listed.add(transaction.transaction_id);
-          offset += transactions.length;
-          if (transactions.length === 0 || offset >= total) break;
+      return untilItStands(async () => {
+        const credentials = await items.credentials(itemId, { forRemoval: false });
+        if (credentials === null) return { changes: 0, more: false };
+        const all = await mining.namedRemovals(itemId, removalsAtOnce + 1);
+        const named = all.slice(0, removalsAtOnce);
+        const gone: string[] = [];
+        if (named.length > 0) {
+          const dates = named.map((row) => row.date).sort();
+          const listed = new Set<string>();
+          const query = {
+            from: shiftDate(dates[0] as string, -removalWindowDays),
+            to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
+            // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
+            count: 500,
+          };
+          for (let offset = 0; ;) {
+            const { transactions, total } = await withToken(deps, credentials, (token) =>
+              plaid.getTransactions(token, { ...query, offset }),
+            );
+            for (const transaction of transactions) listed.add(transaction.transaction_id);
+            offset += transactions.length;
+            if (transactions.length === 0 || offset >= total) break;
+          }
+          gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
         }
-        gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
-      }
-      const checked = named.map((row) => row.transactionId);
-      return { changes: await mining.settleRemovals(itemId, checked, gone) };
+        const checked = named.map((row) => row.transactionId);
+        const changes = await mining.settleRemovals(itemId, credentials.seen, checked, gone);
+        return changes === 'moved' ? 'moved' : { changes, more: all.length > named.length };
+      });
     },
   };
 }

@@ -40,8 +40,8 @@ import { createSignalQueue } from './signalQueue.js';
 import { validatorCompiler } from './validate.js';
 
 const bodyLimit = 256 * 1024;
-/** 128 characters of four bytes, each written as `%XX`, with room to refuse what is longer by name. */
-const maxParamLength = 2_048;
+/** 256 characters of four bytes, each written as `%XX`, with room to refuse what is longer by name. */
+const maxParamLength = 4_096;
 /** For the head and the body of a request to arrive. */
 const requestTimeout = 15_000;
 /**
@@ -161,6 +161,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     {
       verifier: deps.verifier,
       webhooks: deps.webhooks,
+      alerts: deps.alerts,
       signals,
       metrics,
       onFailure,

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type {
+  AlertStore,
   ApplicationStore,
   FiguresStore,
   FloatStore,
@@ -29,7 +30,7 @@ export interface ApiDeps {
   plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
-  institutions: Pick<InstitutionStore, 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
+  institutions: Pick<InstitutionStore, 'now' | 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
@@ -38,10 +39,11 @@ export interface ApiDeps {
   numbers: NumbersStore;
   webhooks: WebhookStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
-  idempotency: Pick<IdempotencyStore, 'begin' | 'finish' | 'release'>;
+  idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
   figures: FiguresStore;
+  alerts: Pick<AlertStore, 'raise'>;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];

@@ -90,6 +90,7 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   LINK_OUTCOME_UNKNOWN: 'link_outcome_unknown',
   NOT_READY: 'product_not_ready',
   ITEM_GONE: 'plaid_refused',
+  TOKEN_REFUSED: 'plaid_refused',
   PERMISSION_REVOKED: 'plaid_refused',
   PAGES_MOVED: 'plaid_refused',
   PRODUCT_UNAVAILABLE: 'plaid_refused',
@@ -97,6 +98,7 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   RECORD_REFUSED: 'plaid_refused',
   BAD_REQUEST: 'plaid_refused',
   ORCHESTRATOR_DOWN: 'orchestrator_down',
+  ORCHESTRATOR_REFUSED: 'internal_error',
   SECRET_UNREADABLE: 'internal_error',
 };
 
@@ -140,6 +142,8 @@ function problemOfOwn(failure: Failure): Problem {
     case 'UPSTREAM_DOWN':
     case 'RATE_LIMITED':
     case 'MAINTENANCE':
+    // An operator has to act, and the same request is good afterwards.
+    case 'MISCONFIGURED':
       return new Problem('unavailable', { retryAfterMs: failure.retryAfterMs ?? soon, cause: failure });
     case 'BAD_REQUEST':
       // A store refuses only values: text that no column of its type can hold.

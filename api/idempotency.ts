@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { secretContext } from '../src/domain/ids.js';
-import type { KeyedRequest, StoredAnswer } from '../src/domain/ports.js';
+import type { KeyedRequest, Sealed, StoredAnswer } from '../src/domain/ports.js';
 import { callerOf } from './auth.js';
 import type { Api, RouteContext } from './deps.js';
 import { loggedError, Problem } from './errors.js';
@@ -15,7 +15,7 @@ declare module 'fastify' {
     /** SHA-256 of the body as it came, hex; null without an Idempotency-Key or without a body. */
     bodyHash: string | null;
     /** The turn that this request has to finish; null = it has none. */
-    turn: { keyed: KeyedRequest; runner: string } | null;
+    turn: { keyed: KeyedRequest; runner: string; effectId: string; prepared: Sealed | null } | null;
     /** Set by a handler whose answer is worth nothing after that moment (ISO). */
     answerExpires: string | null;
   }
@@ -67,9 +67,36 @@ const storedText = z.object({ headers: z.record(z.string(), z.string()), body: z
 /** What the answer says in headers of its own; all others are made for every answer. */
 const keptHeaders = ['location'];
 
+/** A UUID for what the request makes: the same in every run of it, whatever became of the runs before. */
+export const effectIdOf = (request: FastifyRequest): string => request.turn?.effectId ?? randomUUID();
+
+/** The request as the stores know it; null without an Idempotency-Key. */
+export const keyedOf = (request: FastifyRequest): KeyedRequest | null => request.turn?.keyed ?? null;
+
+/**
+ * A secret of the answer that is made here and stored nowhere else: the same in every run of the request. It is set down,
+ * sealed, before anything is done with it.
+ */
+export async function sameSecret(
+  { idempotency: store, secrets }: Pick<RouteContext, 'idempotency' | 'secrets'>,
+  request: FastifyRequest,
+  make: () => string,
+): Promise<string> {
+  if (request.turn === null) return make();
+  const { keyed, runner, prepared } = request.turn;
+  if (prepared !== null) return secrets.open(prepared, contextOf(keyed));
+  const secret = make();
+  if (!(await store.prepare(keyed, runner, await secrets.seal(secret, contextOf(keyed))))) {
+    // Somebody else runs it by now, with a secret of its own.
+    throw new Problem('request_running', { retryAfterMs: askAgainMs });
+  }
+  return secret;
+}
+
 /**
  * Idempotency-Key for every POST, PATCH and DELETE of the scope that are registered after this. An answer is stored before it
- * is sent. What runs again after a crash between the work and its answer is the handler: handlers are idempotent themselves.
+ * is sent. What runs again after a crash between the work and its answer is the handler: what it makes bears the id of
+ * `effectIdOf`, what it changes is noted with `keyedOf`, or it is idempotent by itself (decision 0015).
  */
 export function idempotency(app: Api, { idempotency: store, secrets, limits }: RouteContext): void {
   app.decorateRequest('bodyHash', null);
@@ -100,7 +127,7 @@ export function idempotency(app: Api, { idempotency: store, secrets, limits }: R
     const turn = await store.begin(keyed, runner, limits.leaseMs);
     switch (turn.kind) {
       case 'run':
-        request.turn = { keyed, runner };
+        request.turn = { keyed, runner, effectId: turn.effectId, prepared: turn.prepared };
         return;
       case 'replay':
         return replay(reply, keyed, turn.answer);

@@ -1,5 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { NewWebhook, WebhookStore, WebhookVerifier } from '../src/domain/ports.js';
+import type {
+  AlertStore,
+  LookupLane,
+  NewWebhook,
+  WebhookStore,
+  WebhookVerifier,
+} from '../src/domain/ports.js';
 import { Failure } from '../src/domain/failures.js';
 import { readWebhook } from '../src/domain/webhook.js';
 import { within } from './deadline.js';
@@ -10,8 +16,9 @@ export interface IntakeDeps {
   verifier: WebhookVerifier;
   webhooks: Pick<WebhookStore, 'store' | 'storeRejected'>;
   signals: Pick<SignalQueue, 'offer'>;
-  metrics: Pick<ApiMetrics, 'webhook'>;
-  /** A rejected webhook could not be kept. */
+  alerts: Pick<AlertStore, 'raise'>;
+  metrics: Pick<ApiMetrics, 'webhook' | 'keyRefused'>;
+  /** A rejected webhook could not be kept, or an alert not be raised. */
   onFailure: (error: unknown) => void;
   now: () => number;
 }
@@ -32,15 +39,17 @@ export type IntakeAnswer =
 export interface Intake {
   /**
    * Verifies the bytes before anything reads them, then stores and commits. Rejects when the commit is not certain: Plaid
-   * delivers again. The signal follows in the background.
+   * delivers again. The signal follows in the background. `address` is that of the client.
    */
-  receive(headers: IncomingHttpHeaders, body: Uint8Array): Promise<IntakeAnswer>;
-  /** Resolves when no rejected webhook is on its way to the database any more. */
+  receive(headers: IncomingHttpHeaders, body: Uint8Array, address: string): Promise<IntakeAnswer>;
+  /** Resolves when no rejected webhook and no alert is on its way to the database any more. */
   settled(): Promise<void>;
 }
 
 const bodyKept = 4_096;
 const headerKept = 2_048;
+/** The alert is one row: it need not be written more often, however many are refused. */
+const alertEveryMs = 60_000;
 
 /** Headers that prove who a caller is to somebody else: they are not ours to keep. */
 const secretHeaders: ReadonlySet<string> = new Set([
@@ -71,6 +80,27 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
   const keeping = new Set<Promise<void>>();
   let second = 0;
   let keptInSecond = 0;
+  const alertedUntil: Record<LookupLane, number> = { senders: 0, strangers: 0 };
+
+  /** Off the request's path. */
+  function inBackground(work: Promise<void>): void {
+    const kept = work.catch(deps.onFailure).finally(() => keeping.delete(kept));
+    keeping.add(kept);
+  }
+
+  function tellOfRefusal(lane: LookupLane, retryAfterMs: number): void {
+    deps.metrics.keyRefused({ lane });
+    if (deps.now() < alertedUntil[lane]) return;
+    alertedUntil[lane] = deps.now() + alertEveryMs;
+    inBackground(
+      deps.alerts.raise({
+        kind: 'webhook_keys_busy',
+        key: lane,
+        item_id: null,
+        detail: { lane, retry_after_ms: retryAfterMs },
+      }),
+    );
+  }
 
   /** Off the request's path, and few: a flood of forgeries must cost the database nothing. */
   function keepRejected(headers: IncomingHttpHeaders, body: Uint8Array, reason: string): void {
@@ -95,24 +125,24 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
       removed_ids: [],
       reason,
     };
-    const work = deps.webhooks
-      .storeRejected(webhook)
-      .catch(deps.onFailure)
-      .finally(() => keeping.delete(work));
-    keeping.add(work);
+    inBackground(deps.webhooks.storeRejected(webhook));
   }
 
-  async function verdictOf(headers: IncomingHttpHeaders, body: Uint8Array) {
+  async function verdictOf(headers: IncomingHttpHeaders, body: Uint8Array, address: string) {
     const header = headers['plaid-verification'];
     return within(
-      deps.verifier.verify(Array.isArray(header) ? header.join(', ') : header, body),
+      deps.verifier.verify(Array.isArray(header) ? header.join(', ') : header, body, address),
       limits.stepMs,
       () => new Failure('UPSTREAM_DOWN', 'the verification took too long'),
     );
   }
 
-  async function receive(headers: IncomingHttpHeaders, body: Uint8Array): Promise<IntakeAnswer> {
-    const verdict = await verdictOf(headers, body);
+  async function receive(
+    headers: IncomingHttpHeaders,
+    body: Uint8Array,
+    address: string,
+  ): Promise<IntakeAnswer> {
+    const verdict = await verdictOf(headers, body, address);
     if (verdict.kind === 'rejected') {
       deps.metrics.webhook({ verdict: 'rejected', outcome: 'refused' });
       keepRejected(headers, body, verdict.reason);
@@ -121,6 +151,11 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
     if (verdict.kind === 'undecided') {
       deps.metrics.webhook({ verdict: 'undecided', outcome: 'retry' });
       return verdict;
+    }
+    if (verdict.kind === 'no_budget') {
+      deps.metrics.webhook({ verdict: 'undecided', outcome: 'retry' });
+      tellOfRefusal(verdict.lane, verdict.retryAfterMs);
+      return { kind: 'undecided', retryAfterMs: verdict.retryAfterMs };
     }
     const read = readWebhook(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
     const { webhookId } = await within(
@@ -140,6 +175,7 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
       () => new Failure('UPSTREAM_DOWN', 'the commit took too long'),
     );
     deps.metrics.webhook({ verdict: 'accepted', outcome: 'stored' });
+    if (read.item_id !== null) deps.verifier.delivered(address, read.item_id);
     if (read.kind !== null && read.item_id !== null) {
       deps.signals.offer({ webhookId, itemId: read.item_id, kind: read.kind });
     }
@@ -147,9 +183,9 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
   }
 
   return {
-    async receive(headers, body) {
+    async receive(headers, body, address) {
       try {
-        return await receive(headers, body);
+        return await receive(headers, body, address);
       } catch (error) {
         deps.metrics.webhook({ verdict: 'unknown', outcome: 'failed' });
         throw error;

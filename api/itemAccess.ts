@@ -1,5 +1,5 @@
 import { secretContext } from '../src/domain/ids.js';
-import type { ItemView } from '../src/domain/ports.js';
+import type { ItemView, Seen } from '../src/domain/ports.js';
 import type { ApiDeps } from './deps.js';
 import { Problem } from './errors.js';
 
@@ -11,12 +11,16 @@ export function itemAccess({ reads, items, secrets }: Pick<ApiDeps, 'reads' | 'i
     return item;
   }
 
-  async function tokenOf({ item_id }: ItemView): Promise<string> {
+  /** The token, and what the row said before Plaid is asked with it. */
+  async function askingOf({ item_id }: ItemView): Promise<{ token: string; seen: Seen }> {
     const credentials = await items.credentials(item_id, { forRemoval: false });
     // Asked for and not yet done counts as removed: Plaid may be told at any moment.
     if (credentials === null) throw new Problem('item_removed');
-    return secrets.open(credentials.accessToken, secretContext.accessToken(item_id));
+    const { accessToken, seen } = credentials;
+    return { token: await secrets.open(accessToken, secretContext.accessToken(item_id)), seen };
   }
 
-  return { itemOf, tokenOf };
+  const tokenOf = async (item: ItemView): Promise<string> => (await askingOf(item)).token;
+
+  return { itemOf, tokenOf, askingOf };
 }

@@ -1,4 +1,4 @@
-import type { Failure } from '../src/domain/failures.js';
+import type { Failure, FailureType } from '../src/domain/failures.js';
 import type { ItemSignal, ItemView } from '../src/domain/ports.js';
 import { remember } from '../src/domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
@@ -7,6 +7,12 @@ import { loggedError } from './errors.js';
 /** An Item is looked at so often at most, however many reads fail. */
 const againAfterMs = 300_000;
 const mostRemembered = 10_000;
+/** Failures that any call of the Item meets. */
+const failsEverywhere: ReadonlySet<FailureType> = new Set([
+  'PERMISSION_REVOKED',
+  'ITEM_GONE',
+  'TOKEN_REFUSED',
+]);
 
 export interface ItemLooks {
   /**
@@ -33,20 +39,24 @@ export function createItemLooks(
 
   /** What `/item/get` says decides: a sync may still answer from what Plaid has. */
   async function askHealth(item: ItemView, accessToken: string): Promise<void> {
+    const credentials = await items.credentials(item.item_id, { forRemoval: false });
+    if (credentials === null) return;
     const { error } = await plaid.getItem(accessToken);
     if (error === null) return;
-    await items.markBroken(item.item_id, error, new Date(now() + brokenCheckMs).toISOString());
+    const dueAt = new Date(now() + brokenCheckMs).toISOString();
+    // Who has asked after us knows better, and has told.
+    if (!(await items.markBroken(item.item_id, credentials.seen, error, dueAt))) return;
     await tell(item, { kind: 'foundDue' });
   }
 
   return {
     after(failure, item, accessToken) {
-      const gone = failure.type === 'PERMISSION_REVOKED' || failure.type === 'ITEM_GONE';
-      if (!gone && failure.type !== 'LOGIN_REQUIRED') return;
+      const everywhere = failsEverywhere.has(failure.type);
+      if (!everywhere && failure.type !== 'LOGIN_REQUIRED') return;
       if (item.status !== 'ACTIVE' || seenOfLate(item.item_id)) return;
       remember(lookedAt, item.item_id, now(), mostRemembered);
-      // A token that Plaid knows no more fails everywhere: the next update ends the Item as it should be ended.
-      const look = gone
+      // The next update meets it too, and does what is to be done.
+      const look = everywhere
         ? tell(item, { kind: 'webhookReceived', webhook: 'update' })
         : askHealth(item, accessToken);
       look.catch((error: unknown) =>

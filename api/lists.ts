@@ -2,14 +2,13 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import type { Page, PageKey } from '../src/domain/ports.js';
 import { Problem } from './errors.js';
+import { longestCursor } from './schemas.js';
 
 /** A list and the filters under which it is read. `limit` is none of them: it may change from page to page. */
 export interface ListQuery {
   list: string;
   filters: Readonly<Record<string, unknown>>;
 }
-
-const longest = 2_048;
 
 /**
  * Binds a key to its list and filters, and finds every damaged character. It is no secret: who forges a cursor chooses
@@ -45,7 +44,7 @@ export function readCursor(query: ListQuery, cursor: string | undefined): PageKe
 }
 
 function partsOf(cursor: string): string[] | null {
-  if (cursor.length > longest) return null;
+  if (cursor.length > longestCursor) return null;
   try {
     const bytes = Buffer.from(cursor, 'base64url');
     // Node skips characters that are no base64: two different texts must not be the same cursor.

@@ -29,8 +29,9 @@ export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: 
 
   async function fetched(id: string): Promise<string | null> {
     try {
+      const askedAt = await institutions.now();
       const institution = await directory.get(id);
-      await institutions.save(id, institution);
+      await institutions.save(id, askedAt, institution);
       const logo = institution.logo ?? null;
       if (logo === null) remember(id, againAfterMs.none);
       return logo;

@@ -1,3 +1,5 @@
+import type { LookupLane } from '../src/domain/ports.js';
+
 /** What the API asks of a metrics library: the entry point lends one. Labels are bounded: patterns, codes, never ids. */
 export interface MetricsRegistry {
   counter(name: string, help: string, labels: readonly string[]): (values: Record<string, string>) => void;
@@ -28,6 +30,8 @@ export interface ApiMetrics {
   request(values: { method: string; route: string; status: string }, seconds: number): void;
   webhook(values: { verdict: string; outcome: WebhookMetricOutcome }): void;
   signal(values: { result: SignalResult }): void;
+  /** A webhook was refused since its key could not be looked up for want of budget. */
+  keyRefused(values: { lane: LookupLane }): void;
 }
 
 export function apiMetrics(registry: MetricsRegistry, waitingSignals: () => number): ApiMetrics {
@@ -48,5 +52,10 @@ export function apiMetrics(registry: MetricsRegistry, waitingSignals: () => numb
       'outcome',
     ]),
     signal: registry.counter('sluice_api_signals_total', 'Signals for stored webhooks', ['result']),
+    keyRefused: registry.counter(
+      'sluice_api_webhook_keys_refused_total',
+      'Webhooks refused because too many unknown keys were asked for',
+      ['lane'],
+    ),
   };
 }

@@ -1,5 +1,6 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { addressBlock } from '../src/domain/addressBlock.js';
 import { remember } from '../src/domain/remember.js';
 import type { Api } from './deps.js';
 import { Problem } from './errors.js';
@@ -51,7 +52,7 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
   });
   const byAddress = app.createRateLimit({
     max: Math.ceil(requestsPerMinute / strangersShare),
-    keyGenerator: (request) => request.ip,
+    keyGenerator: (request) => addressBlock(request.ip),
   });
   /** Hashes of keys that were found. A hint only: each request looks its key up. */
   const found = new Map<string, true>();
@@ -60,17 +61,18 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
 
   return {
     beforeLookup(request, keyHash) {
-      const until = blocked.get(request.ip);
+      const address = addressBlock(request.ip);
+      const until = blocked.get(address);
       if (until === undefined || found.has(keyHash)) return;
       if (until > now()) throw new Problem('rate_limited', { retryAfterMs: until - now() });
-      blocked.delete(request.ip);
+      blocked.delete(address);
     },
 
     async stranger(request, keyHash) {
       if (keyHash !== null) found.delete(keyHash);
       const count = await byAddress(request);
       if (count.isAllowed || !count.isExceeded) return;
-      remember(blocked, request.ip, now() + count.ttl, remembered);
+      remember(blocked, addressBlock(request.ip), now() + count.ttl, remembered);
       throw spent(count);
     },
 

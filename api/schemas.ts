@@ -74,10 +74,13 @@ const limit = z
   .default(100)
   .meta({ description: 'Rows on a page', 'x-default': 100 });
 
+/** Two of the longest ids of four bytes a character, in base64, and the seal. */
+export const longestCursor = 4_096;
+
 const cursor = z
   .string()
   .min(1)
-  .max(2048)
+  .max(longestCursor)
   .optional()
   .meta({ description: '`next_cursor` of the page before, under the same filters' });
 

@@ -49,7 +49,7 @@ async function mine(itemId: string): Promise<void> {
     const { userId: user_id, institutionId: institution_id } = start.credentials;
     const mined = minedPage(start.cursor, answer, { item_id: itemId, user_id, institution_id });
     if (mined.hasMore) {
-      await stores.mining.stagePage(itemId, updateId, page, start.horizon, mined);
+      await stores.mining.stagePage(itemId, updateId, page, { began: start.began, remine: false }, mined);
       continue;
     }
     const accounts = unionOfAccounts(await plaid.getAccounts(token), answer.accounts);
@@ -60,7 +60,7 @@ async function mine(itemId: string): Promise<void> {
       pageNumber: page,
       accounts,
       accountsAsOf: new Date().toISOString(),
-      horizon: start.horizon,
+      began: start.began,
       history: historyOf(answer.transactions_update_status),
       dueAt,
     });

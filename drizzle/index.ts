@@ -20,6 +20,7 @@ import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
 import { userEventStore } from './stores/userEvents.js';
+import { webhookKeyStore } from './stores/webhookKeys.js';
 import { webhookStore } from './stores/webhooks.js';
 
 /** All stores on one pool of connections. Their methods reject with Failures. */
@@ -37,6 +38,8 @@ export function createStores(sql: Sql) {
     logins: withDatabaseFailures(loginStore(sql)),
     userEvents: withDatabaseFailures(userEventStore(sql)),
     webhooks: withDatabaseFailures(webhookStore(sql)),
+    /** Of one Plaid, by the origin of its address. */
+    webhookKeysOf: (plaid: string) => withDatabaseFailures(webhookKeyStore(sql, plaid)),
     sealedRows: withDatabaseFailures(sealedRowStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),

@@ -85,6 +85,10 @@ export const items = pgTable(
     errorSince: moment('error_since'),
     /** Counts episodes of user-action errors. */
     errorEpisode: integer('error_episode').notNull().default(0),
+    /** Counts what was learned of the Item's health: an answer to a question asked before the newest one is refused. */
+    healthAnswers: integer('health_answers').notNull().default(0),
+    /** Counts what happened to the account numbers: each reading, and whatever makes one due or forbids one. */
+    numbersFacts: integer('numbers_facts').notNull().default(0),
     history: text('history').notNull().default('none'),
     /** Plaid's cursor after the last applied update; '' = none yet. */
     cursor: text('cursor').notNull().default(''),
@@ -247,6 +251,8 @@ export const stagedPages = pgTable(
     cursor: text('cursor').notNull(),
     nextCursor: text('next_cursor').notNull(),
     horizon: moment('horizon').notNull(),
+    /** What the Item's row said when the update began (`Seen`); null: staged by an older release, to be read again. */
+    began: jsonb('began'),
     rowCount: integer('row_count').notNull(),
     /** What `entriesOf` makes of a page: entries, and Plaid's and the refined objects in lines. */
     rows: jsonb('rows').notNull(),
@@ -341,6 +347,48 @@ export const webhooks = pgTable(
       .on(table.receivedAt)
       .where(sql`${table.verdict} = 'rejected'`),
   ],
+);
+
+/** Whom the sweep told of due work, and when last. No foreign key: to note it waits for no Item's row. */
+export const sweepTold = pgTable(
+  'sweep_told',
+  {
+    /** A kind of due work of Items, or `link`. */
+    kind: text('kind').notNull(),
+    /** Item id, or the hash of a link's public token. */
+    subject: id('subject').notNull(),
+    toldAt: moment('told_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.kind, table.subject] }),
+    index('sweep_told_by_time').on(table.toldAt),
+  ],
+);
+
+/** Public keys by which Plaid signs webhooks, as it told of them: they outlive a process and serve all of them. */
+export const webhookKeys = pgTable(
+  'webhook_keys',
+  {
+    /** Origin of the Plaid that told of it: a simulator's key must vouch for nothing in production. */
+    plaid: text('plaid').notNull(),
+    kid: id('kid').notNull(),
+    jwk: jsonb('jwk').notNull(),
+    expiredAt: moment('expired_at'),
+    /** When Plaid was asked last. */
+    checkedAt: moment('checked_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.plaid, table.kid] })],
+);
+
+/** Addresses that webhooks about our Items came from; IPv6 ones by their /64. */
+export const webhookSenders = pgTable(
+  'webhook_senders',
+  {
+    plaid: text('plaid').notNull(),
+    address: text('address').notNull(),
+    seenAt: moment('seen_at').notNull().default(now),
+  },
+  (table) => [primaryKey({ columns: [table.plaid, table.address] })],
 );
 
 /** What an operator has to know of. One row a matter. */
@@ -443,8 +491,10 @@ export const institutions = pgTable(
     /** Plaid's connection status object; asked for institutions in use only. */
     status: jsonb('status'),
     statusAt: moment('status_at'),
-    /** The sync that saw it last. */
+    /** The sync that saw it last, and when that one had asked for the page. */
     syncId: text('sync_id'),
+    listedAt: moment('listed_at'),
+    /** When Plaid was asked whose answer this is. */
     syncedAt: moment('synced_at').notNull().default(now),
     /** Set when a complete sync no longer listed it. */
     vanishedAt: moment('vanished_at'),
@@ -465,8 +515,13 @@ export const idempotencyKeys = pgTable(
     /** Who runs the request now; another may take over after `leased_until`. */
     runner: text('runner').notNull(),
     leasedUntil: moment('leased_until').notNull(),
+    /** Names what the request makes: whoever runs it again under the key makes the same. */
+    effectId: uuid('effect_id'),
+    /** What the request has done, where no row bears `effectId`: written in the transaction that did it. */
+    effect: text('effect'),
     status: integer('status'),
     contentType: text('content_type'),
+    /** While `status` is null: what the running request has set down of its answer before its effect. */
     answerKeyId: id('answer_key_id'),
     answerDataKey: bytea('answer_data_key'),
     answerCiphertext: bytea('answer_ciphertext'),

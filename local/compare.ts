@@ -15,6 +15,8 @@ export interface Truth {
   readonly removed: readonly string[];
   /** Live rows of closed accounts: nobody is told about them any more, whatever is kept of them is right. */
   readonly closed_account_transactions: readonly string[];
+  /** Removed ones: whether anybody was told before the account closed is open, marked or not is right. */
+  readonly closed_account_removed: readonly string[];
   readonly webhooks_due: number;
 }
 
@@ -75,7 +77,7 @@ interface Expectation {
   readonly openAccounts: ReadonlyMap<string, Json>;
   readonly closedAccounts: ReadonlySet<string>;
   readonly removed: ReadonlySet<string>;
-  /** rows of closed accounts: left out on both sides */
+  /** rows of closed accounts, live or removed: left out on both sides */
   readonly apart: ReadonlySet<string>;
 }
 
@@ -88,7 +90,7 @@ function expect(truth: Truth): Expectation {
       truth.accounts.filter(({ closed }) => closed === true).map((row) => row.account_id),
     ),
     removed: new Set(truth.removed),
-    apart: new Set(truth.closed_account_transactions),
+    apart: new Set([...truth.closed_account_transactions, ...truth.closed_account_removed]),
   };
 }
 

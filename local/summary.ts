@@ -13,7 +13,7 @@ export function renderSummary(
   const lines: string[] = [];
   for (const { itemId, truth, observed, differences, notes } of items) {
     const openAccounts = truth.accounts.filter(({ closed }) => closed !== true).length;
-    const apart = new Set(truth.closed_account_transactions);
+    const apart = new Set([...truth.closed_account_transactions, ...truth.closed_account_removed]);
     const live = observed.transactions.filter((row) => row.live && !apart.has(row.id)).length;
     const rows: string[][] = [
       ['', 'truth', 'found', 'differences'],
@@ -21,7 +21,7 @@ export function renderSummary(
       [
         'PostgreSQL removed marks',
         number(truth.removed.length),
-        number(observed.transactions.filter((row) => !row.live).length),
+        number(observed.transactions.filter((row) => !row.live && !apart.has(row.id)).length),
         '',
       ],
       [

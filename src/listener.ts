@@ -7,6 +7,7 @@ import { createUserEvents } from './clients/userEvents.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { createCrashPoint } from './crashPoint.js';
 import type { Logger } from './logger.js';
+import { Failure, isRetryable } from './domain/failures.js';
 import { createLogger } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
@@ -54,10 +55,15 @@ function observer(logger: Logger, registry: Registry): UserEventObserver {
     behind: (shard, ms) => behind.set({ shard }, ms / 1_000),
     failed(what, err) {
       failed.inc({ what });
-      logger.warn({ err, what }, 'trying again');
+      if (err instanceof Failure && !isRetryable(err.type)) {
+        logger.error({ err, what }, 'trying again, but no waiting mends it: somebody has to act');
+      } else logger.warn({ err, what }, 'trying again');
     },
     parked: (shard, sequenceNumber, reason) =>
-      logger.error({ shard, sequence_number: sequenceNumber, reason }, 'a record is no user event: parked'),
+      logger.error(
+        { shard, sequence_number: sequenceNumber, reason },
+        'a record is no user event, or will never be taken: parked',
+      ),
   };
 }
 

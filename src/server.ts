@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { buildApp } from '../api/app.js';
+import { loggedError } from '../api/errors.js';
 import { promMetrics } from '../api/promMetrics.js';
 import { createStores } from '../drizzle/index.js';
 import { createPlaid } from './clients/plaid.js';
-import { createWebhookVerifier } from './clients/plaidWebhook.js';
+import { createWebhookVerifier, publishedSenders } from './clients/plaidWebhook.js';
 import { forRequests, openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
@@ -62,7 +63,13 @@ await runProcess(
       applications: stores.applications,
       idempotency: stores.idempotency,
       gateway,
-      verifier: createWebhookVerifier({ getKey: (kid) => plaid.getWebhookKey(kid) }),
+      alerts: stores.alerts,
+      verifier: createWebhookVerifier({
+        getKey: (kid) => plaid.getWebhookKey(kid),
+        store: stores.webhookKeysOf(new URL(plaidBaseUrl(config)).origin),
+        knownSenders: publishedSenders,
+        onFailure: (error) => logger.warn(loggedError(error), 'webhook keys not kept'),
+      }),
       probes: [
         { name: 'postgresql', check: () => stores.ping() },
         { name: 'temporal', check: () => gateway.ping() },

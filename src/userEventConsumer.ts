@@ -1,4 +1,5 @@
 import { Failure } from './domain/failures.js';
+import type { FailureType } from './domain/failures.js';
 import { backoff } from './domain/policy.js';
 import type { FloatStore, Gateway, StreamRecord, UserEventStore, UserEventStream } from './domain/ports.js';
 import { claimLeases } from './domain/shardLeases.js';
@@ -47,6 +48,11 @@ export interface UserEventConsumer {
 
 /** Records that are acted on at a time; the checkpoint follows each such group. */
 const recordsAtOnce = 16;
+/**
+ * What will never be taken must not stop the stream: a value that the database refuses (30 February, say), a call that
+ * Temporal refuses for what it is. A refusal for how we are set up is nobody's record's fault: that one waits, and is shown.
+ */
+const neverTaken: ReadonlySet<FailureType> = new Set<FailureType>(['BAD_REQUEST', 'ORCHESTRATOR_REFUSED']);
 const firstPauseMs = 200;
 const longestPauseMs = 10_000;
 /** How often the shards of the stream are listed: a split is noticed by the end of its parent too. */
@@ -130,8 +136,7 @@ export function createUserEventConsumer(
       else await floats.tell(event);
       observe.settled(event.kind);
     } catch (error) {
-      // A value that the database will never take (30 February, say) must not stop the stream.
-      if (!(error instanceof Failure) || error.type !== 'BAD_REQUEST') throw error;
+      if (!(error instanceof Failure) || !neverTaken.has(error.type)) throw error;
       await park(shardId, record, error.type);
     }
   }

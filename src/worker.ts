@@ -76,6 +76,7 @@ await runProcess(
         links: stores.links,
         items: stores.items,
         mining: stores.mining,
+        commands: stores.itemCommands,
         outbox: stores.outbox,
         alerts: stores.alerts,
         sweeps: stores.sweep,

@@ -1,3 +1,4 @@
+import { fairnessKey } from '../src/domain/fairness.js';
 import type { ItemCheck } from '../src/domain/ports.js';
 import { priorities } from './contract.js';
 import type { CheckUserInput } from './contract.js';
@@ -9,7 +10,7 @@ import { stepFailure } from './stepFailure.js';
  * Plaid's silence about one says nothing of the others.
  */
 export async function checkUser({ userId, answerWithinMs }: CheckUserInput): Promise<ItemCheck[]> {
-  const priority = { priorityKey: priorities.waitingUser, fairnessKey: userId.slice(0, 64) };
+  const priority = { priorityKey: priorities.waitingUser, fairnessKey: fairnessKey(userId) };
   const { itemIds } = await db({ priority }).listItemsToCheck({ userId });
   const plaid = plaidWhileUserWaits({
     priority,

@@ -2,7 +2,8 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { InstitutionSync } from '../src/domain/institutionSync.js';
 import type { ItemState } from '../src/domain/item.js';
-import type { MiningRun, RunEnd } from '../src/domain/mining.js';
+import type { MiningRun, RunEnd, StepFailure } from '../src/domain/mining.js';
+import { keyword } from '../src/domain/operatorTexts.js';
 import type { Policy } from '../src/domain/policy.js';
 import type { ItemStatus, LinkOutcome } from '../src/domain/ports.js';
 import type { Cleaned, Perishable, Retention } from '../src/domain/retention.js';
@@ -28,7 +29,11 @@ export const foundDue = defineSignal('foundDue');
 export const removalRequested = defineSignal('removalRequested');
 export const relinked = defineSignal('relinked');
 export const remineRequested = defineSignal<[{ number: number }]>('remineRequested');
-export const historyEnded = defineSignal<[{ end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
+export const historyEnded =
+  defineSignal<[{ remine: boolean; end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
+/** The next page cannot be had for the moment; null = now it can. */
+export const historyHeldUp =
+  defineSignal<[{ remine: boolean; failure: StepFailure | null }]>('historyHeldUp');
 export const status = defineQuery<ItemStatus | null>('status');
 
 export interface PageHistoryInput {
@@ -40,8 +45,11 @@ export interface PageHistoryInput {
   calls: ItemState['calls'];
 }
 
-/** A remine pages as the history does, from the empty cursor. */
-export type RemineItemInput = PageHistoryInput;
+/** A remine pages as the history does, from the durable cursor and then from the empty one. */
+export interface RemineItemInput extends PageHistoryInput {
+  /** Plaid takes the durable cursor no more: there is nothing to be read from it first. */
+  cursorLost: boolean;
+}
 export const progress = defineQuery<MiningRun>('progress');
 
 export interface CheckUserInput {
@@ -82,6 +90,11 @@ export const keys = {
   phase: defineSearchAttributeKey(searchAttributes.phase, SearchAttributeType.KEYWORD),
   status: defineSearchAttributeKey(searchAttributes.status, SearchAttributeType.KEYWORD),
 };
+
+export const itemAttributes = (itemId: string, userId: string) => [
+  { key: keys.item, value: keyword(itemId) },
+  { key: keys.user, value: keyword(userId) },
+];
 
 /** Lower goes first, within and across Items of a queue: a waiting user, then news, then history. */
 export const priorities = { waitingUser: 1, webhook: 2, backfill: 4, remine: 5 } as const;

@@ -4,9 +4,14 @@ import type { ItemStatus } from '../src/domain/ports.js';
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
 
-/** When the next update starts: at its own time, or soon because somebody has asked for one. */
-const nextUpdateAt = (state: ItemState): number =>
-  Math.min(state.nextDueAt, state.wanted?.quietUntil ?? state.nextDueAt);
+/**
+ * When the next update starts: at its own time, or soon because somebody has asked for one, but not before the pause is over that
+ * the last one has earned. Of a broken Item: when it is asked after.
+ */
+function nextUpdateAt(state: ItemState): number {
+  const asked = Math.min(state.nextDueAt, state.wanted?.quietUntil ?? state.nextDueAt);
+  return state.phase === 'needs_relink' ? asked : Math.max(asked, state.restUntil);
+}
 
 /** What the `status` query answers: the working copy in the words of the REST API. */
 export function statusOf(state: ItemState): ItemStatus {
@@ -43,6 +48,7 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
       : `doing: ${step.kind}`,
   );
   if (state.phase !== 'removed') lines.push(`next update due ${iso(nextUpdateAt(state))}`);
+  if (state.deadEnds > 0) lines.push(`updates given up: ${state.deadEnds} in a row`);
   if (state.publishFailures > 0) {
     lines.push(`streams refused ${state.publishFailures} times, next try ${iso(state.publishDueAt)}`);
   }

@@ -2,6 +2,7 @@ import {
   allHandlersFinished,
   condition,
   continueAsNew,
+  getExternalWorkflowHandle,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
@@ -12,14 +13,19 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { fairnessKey } from '../src/domain/fairness.js';
 import { historyWorkflowId, remineWorkflowId } from '../src/domain/ids.js';
 import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
 import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
+import type { RunEnd } from '../src/domain/mining.js';
 import { startRun } from '../src/domain/mining.js';
+import { keyword, summary } from '../src/domain/operatorTexts.js';
 import type { ItemStatus } from '../src/domain/ports.js';
 import {
   foundDue,
   historyEnded,
+  historyHeldUp,
+  itemAttributes,
   keys,
   linked,
   priorities,
@@ -29,7 +35,7 @@ import {
   status,
   webhookReceived,
 } from './contract.js';
-import type { ItemInput, PageHistoryInput } from './contract.js';
+import type { ItemInput, PageHistoryInput, RemineItemInput } from './contract.js';
 import { describeItem, statusOf } from './describeItem.js';
 import { mineNextPage } from './mineNextPage.js';
 import { pageHistory } from './pageHistory.js';
@@ -55,9 +61,10 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(remineRequested, ({ number }) => {
     inbox.push({ kind: 'remineRequested', remines: number });
   });
-  setHandler(historyEnded, ({ end, calls }) => {
-    inbox.push({ kind: 'historyEnded', end, calls, random: Math.random() });
+  setHandler(historyEnded, ({ remine, end, calls }) => {
+    inbox.push({ kind: 'historyEnded', remine, end, calls, random: Math.random() });
   });
+  setHandler(historyHeldUp, (told) => void inbox.push({ kind: 'historyHeldUp', ...told }));
   setHandler(foundDue, () => void inbox.push({ kind: 'foundDue' }));
   setHandler(status, (): ItemStatus | null => state && statusOf(state));
 
@@ -107,7 +114,7 @@ function show(state: ItemState): void {
   upsertSearchAttributes([
     { key: keys.phase, value: state.phase },
     { key: keys.status, value: state.phase === 'removed' ? 'REMOVED' : broken ? 'ERROR' : 'ACTIVE' },
-    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: state.institutionId }]),
+    ...(state.institutionId === null ? [] : [{ key: keys.institution, value: keyword(state.institutionId) }]),
   ]);
 }
 
@@ -144,6 +151,10 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         });
         return { kind: running ? 'historyAlive' : 'historyLost' };
       }
+      case 'stopHistory':
+        return await stopHistory(itemId);
+      case 'reportDeadEnd':
+        return await reportDeadEnd(state);
       case 'publish': {
         const { done } = await publisher({ summary: 'outbox to streams' }).publish({ itemId });
         return { kind: 'published', done };
@@ -152,8 +163,8 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
         return { kind: 'numbersEnded' };
       case 'removals': {
-        const { changes } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
-        return { kind: 'removalsEnded', changes };
+        const settled = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
+        return { kind: 'removalsEnded', ...settled };
       }
       case 'check': {
         const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
@@ -162,7 +173,7 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
       case 'itemWebhooks': {
         const settled = await plaidRead({
           summary: 'webhooks about the Item',
-          priority: { priorityKey: priorities.webhook, fairnessKey: state.userId.slice(0, 64) },
+          priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(state.userId) },
         }).settleItemWebhooks({ itemId });
         return { kind: 'itemWebhooksEnded', ...settled, random: Math.random() };
       }
@@ -189,20 +200,21 @@ const pagingOf = (state: ItemState): PageHistoryInput => ({
 });
 
 /** Starts a child that owns the update until it reports; one that runs already is joined. */
-async function startPaging(state: ItemState, paging: typeof pageHistory, as: PagingName): Promise<void> {
+async function startPaging<Input extends PageHistoryInput>(
+  paging: (input: Input) => Promise<RunEnd>,
+  input: Input,
+  as: PagingName,
+): Promise<void> {
+  const options = {
+    workflowId: as.workflowId,
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+    priority: { priorityKey: as.priorityKey, fairnessKey: fairnessKey(input.userId) },
+    staticSummary: summary(as.summary),
+    typedSearchAttributes: itemAttributes(input.itemId, input.userId),
+  };
   try {
-    await startChild(paging, {
-      workflowId: as.workflowId,
-      args: [pagingOf(state)],
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-      priority: { priorityKey: as.priorityKey, fairnessKey: state.userId.slice(0, 64) },
-      staticSummary: as.summary,
-      typedSearchAttributes: [
-        { key: keys.item, value: state.itemId },
-        { key: keys.user, value: state.userId },
-      ],
-    });
+    await startChild<typeof paging>(paging, { ...options, args: [input] });
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
@@ -215,7 +227,7 @@ interface PagingName {
 }
 
 async function startHistory(state: ItemState): Promise<ItemEvent> {
-  await startPaging(state, pageHistory, {
+  await startPaging(pageHistory, pagingOf(state), {
     workflowId: historyWorkflowId(state.itemId),
     priorityKey: priorities.backfill,
     summary: `history of item ${state.itemId}`,
@@ -224,10 +236,32 @@ async function startHistory(state: ItemState): Promise<ItemEvent> {
 }
 
 async function startRemine(state: ItemState): Promise<ItemEvent> {
-  await startPaging(state, remineItem, {
-    workflowId: remineWorkflowId(state.itemId, state.remines),
+  const { itemId, remines, cursorLost } = state;
+  const input: RemineItemInput = { ...pagingOf(state), run: startRun(uuid4(), cursorLost), cursorLost };
+  await startPaging(remineItem, input, {
+    workflowId: remineWorkflowId(itemId, remines),
     priorityKey: priorities.remine,
-    summary: `remine ${state.remines} of item ${state.itemId}`,
+    summary: `remine ${remines} of item ${itemId}`,
   });
   return { kind: 'remineStarted' };
+}
+
+/** Ends `pageHistory`; what it has staged is dropped with the next update that is applied. */
+async function stopHistory(itemId: string): Promise<ItemEvent> {
+  try {
+    await getExternalWorkflowHandle(historyWorkflowId(itemId)).cancel();
+  } catch {
+    // It has ended by itself.
+  }
+  return { kind: 'historyLost' };
+}
+
+/** An update was given up: operators are told, and the row is asked for a remine where that may help. */
+async function reportDeadEnd({ itemId, deadEnd }: ItemState): Promise<ItemEvent> {
+  if (deadEnd === null) return { kind: 'deadEndReported', remines: null };
+  const { remines } = await db({ summary: 'an update was given up' }).reportDeadEnd({
+    itemId,
+    deadEnd,
+  });
+  return { kind: 'deadEndReported', remines };
 }

@@ -1,3 +1,4 @@
+import { fairnessKey } from '../src/domain/fairness.js';
 import type { MiningRun, PageResult } from '../src/domain/mining.js';
 import { updateIdOf } from '../src/domain/mining.js';
 import { dueAfterUpdate } from '../src/domain/item.js';
@@ -10,8 +11,6 @@ export interface NextPage {
   run: MiningRun;
   policy: Policy;
   hasCursor: boolean;
-  /** Everything is read again from the empty cursor. */
-  remine?: boolean;
   priorityKey: number;
 }
 
@@ -20,14 +19,15 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
   const { itemId, run, policy } = next;
   const now = Date.now();
   return plaidRead({
-    first: run.page === 0 && (!next.hasCursor || next.remine === true),
-    priority: { priorityKey: next.priorityKey, fairnessKey: next.userId.slice(0, 64) },
+    first: run.page === 0 && (!next.hasCursor || run.fromStart),
+    priority: { priorityKey: next.priorityKey, fairnessKey: fairnessKey(next.userId) },
     summary: `page ${run.page}${run.restarts > 0 ? `, restart ${run.restarts}` : ''}`,
   }).minePage({
     itemId,
     updateId: updateIdOf(run),
     page: run.page,
-    ...(next.remine ? { remine: true } : {}),
+    ...(run.fromStart ? { remine: true } : {}),
+    ...(run.doubts >= policy.doubts ? { believe: true } : {}),
     dueAt: {
       complete: new Date(dueAfterUpdate(policy, Math.random(), now)).toISOString(),
       incomplete: new Date(now + policy.pollLongest).toISOString(),

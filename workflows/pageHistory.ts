@@ -5,5 +5,9 @@ import { pageToTheEnd } from './pageToTheEnd.js';
 
 /** Pages through an Item's history from its durable cursor. */
 export async function pageHistory(input: PageHistoryInput): Promise<RunEnd> {
-  return pageToTheEnd(input, { remine: false }, (next) => continueAsNew<typeof pageHistory>(next));
+  return pageToTheEnd(input, {
+    remine: false,
+    next: async (same, _before, after) => ({ input: same, after }),
+    again: (next) => continueAsNew<typeof pageHistory>(next),
+  });
 }

@@ -6,66 +6,111 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { itemWorkflowId } from '../src/domain/ids.js';
-import type { MiningRun, RunEnd } from '../src/domain/mining.js';
-import { afterPage, afterPageFailure } from '../src/domain/mining.js';
+import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../src/domain/mining.js';
+import { afterPage, afterPageFailure, failureOf } from '../src/domain/mining.js';
 import { nextCallAt, recordCalls } from '../src/domain/policy.js';
-import { historyEnded, priorities, progress } from './contract.js';
+import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
 import { stepFailure } from './stepFailure.js';
 
+/** How one kind of paging goes on. */
+export interface Paging<Input extends PageHistoryInput> {
+  remine: boolean;
+  /** What follows a page; the input may change with it. */
+  next(input: Input, before: MiningRun, after: RunAfter): Promise<{ input: Input; after: RunAfter }>;
+  /** Continues as new. */
+  again(input: Input): Promise<never>;
+}
+
 /**
  * The body of the workflows that page through up to two years of an Item and report to the item workflow. While one runs it
- * is the Item's only writer; what it reads becomes visible whole when its last page is applied. `again` continues as new.
+ * is the Item's only writer; what it reads becomes visible whole when its last page is applied.
  */
-export async function pageToTheEnd(
-  input: PageHistoryInput,
-  { remine }: { remine: boolean },
-  again: (input: PageHistoryInput) => Promise<never>,
+export async function pageToTheEnd<Input extends PageHistoryInput>(
+  start: Input,
+  paging: Paging<Input>,
 ): Promise<RunEnd> {
-  const { itemId, policy } = input;
+  const { itemId, policy } = start;
   const { limits } = policy;
+  const { remine } = paging;
+  let input = start;
   let run: MiningRun = input.run;
   let calls = input.calls;
+  let lastFailure: StepFailure | null = null;
   setHandler(progress, () => run);
 
   for (;;) {
-    setCurrentDetails(`- page ${run.page}, ${run.rows} rows staged\n- ${run.restarts} restarts`);
+    setCurrentDetails(describe(run, lastFailure));
     const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
     if (at > Date.now()) await sleep(at - Date.now());
-    try {
-      const result = await mineNextPage({
-        itemId,
-        userId: input.userId,
-        run,
-        policy,
-        hasCursor: input.hasCursor,
-        remine,
-        priorityKey: remine ? priorities.remine : priorities.backfill,
-      });
-      const now = Date.now();
-      calls = { ...calls, sync: recordCalls(calls.sync, result.calls, limits.sync, limits.window, now) };
-      const after = afterPage(run, result, policy, now);
-      if ('end' in after) {
-        await report(itemId, after.end, calls);
-        return after.end;
-      }
-      run = after.run;
-    } catch (error) {
-      stepFailure('page', error, Date.now());
-      run = afterPageFailure(run, policy, Date.now());
+    const step = await minePage(input, run, remine);
+    const now = Date.now();
+    calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
+    if (step.failure !== null || lastFailure !== null) {
+      lastFailure = step.failure;
+      await tell(itemId, { remine, failure: step.failure });
     }
+    const next = await paging.next(input, run, step.after);
+    input = next.input;
+    if ('end' in next.after) {
+      await report(itemId, { remine, end: next.after.end, calls });
+      return next.after.end;
+    }
+    run = next.after.run;
     const info = workflowInfo();
     if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
-      await again({ ...input, run, calls });
+      await paging.again({ ...input, run, calls });
     }
   }
 }
 
-/** The item workflow may have been terminated meanwhile: then the row tells its next run what was done. */
-async function report(itemId: string, end: RunEnd, calls: PageHistoryInput['calls']): Promise<void> {
+/** One page, whatever comes of it; `failure` when it was not had. */
+async function minePage(
+  { itemId, userId, policy, hasCursor }: PageHistoryInput,
+  run: MiningRun,
+  remine: boolean,
+): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number }> {
+  const priorityKey = remine ? priorities.remine : priorities.backfill;
   try {
-    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyEnded, { end, calls });
+    const result = await mineNextPage({ itemId, userId, run, policy, hasCursor, priorityKey });
+    const now = Date.now();
+    return {
+      after: afterPage(run, result, policy, now),
+      failure: failureOf(result, now),
+      calls: result.calls,
+    };
+  } catch (error) {
+    const failure = stepFailure('page', error, Date.now());
+    return { after: afterPageFailure(run, failure, policy, Date.now()), failure, calls: 0 };
+  }
+}
+
+function describe(run: MiningRun, lastFailure: StepFailure | null): string {
+  const lines = [
+    `page ${run.page}, ${run.rows} rows staged${run.fromStart ? ', from the start' : ''}`,
+    `${run.restarts} restarts`,
+  ];
+  if (lastFailure !== null) lines.push(`last failure: ${lastFailure.type} at ${lastFailure.at}`);
+  return lines.map((line) => `- ${line}`).join('\n');
+}
+
+/** The item workflow may have been terminated meanwhile: its next run joins this one. */
+async function tell(itemId: string, heldUp: { remine: boolean; failure: StepFailure | null }): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyHeldUp, heldUp);
+  } catch {
+    setCurrentDetails('- the item workflow was not there to be told');
+  }
+}
+
+/** The item workflow may have been terminated meanwhile: then the row tells its next run what was done. */
+async function report(
+  itemId: string,
+  ended: { remine: boolean; end: RunEnd; calls: PageHistoryInput['calls'] },
+): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyEnded, ended);
   } catch {
     setCurrentDetails('- ended; the item workflow was not there to be told');
   }

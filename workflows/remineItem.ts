@@ -1,9 +1,24 @@
 import { continueAsNew } from '@temporalio/workflow';
 import type { RunEnd } from '../src/domain/mining.js';
+import { afterRemineStep } from '../src/domain/mining.js';
 import type { RemineItemInput } from './contract.js';
 import { pageToTheEnd } from './pageToTheEnd.js';
+import { db } from './proxies.js';
 
-/** Reads everything of an Item again from the empty cursor and marks what Plaid does not list any more. */
+/**
+ * Goes from the durable cursor to its end, then reads everything of the Item again from the empty cursor and marks what Plaid
+ * does not list any more.
+ */
 export async function remineItem(input: RemineItemInput): Promise<RunEnd> {
-  return pageToTheEnd(input, { remine: true }, (next) => continueAsNew<typeof remineItem>(next));
+  return pageToTheEnd(input, {
+    remine: true,
+    async next(given, before, step) {
+      const { itemId, cursorLost } = given;
+      const after = afterRemineStep(before, step, cursorLost);
+      if (!('lost' in after)) return { input: given, after };
+      await db({ summary: 'the cursor leads nowhere' }).reportDeadEnd({ itemId, deadEnd: after.lost });
+      return { input: { ...given, cursorLost: true }, after };
+    },
+    again: (next) => continueAsNew<typeof remineItem>(next),
+  });
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { callerOf, hashKey, newKey } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
+import { effectIdOf, sameSecret } from '../idempotency.js';
 import { operation } from '../operation.js';
 import {
   applicationAnswer,
@@ -13,7 +14,9 @@ import {
   noQuery,
 } from '../schemas.js';
 
-export function accessRoutes(app: Api, { applications }: RouteContext): void {
+export function accessRoutes(app: Api, context: RouteContext): void {
+  const { applications } = context;
+
   app.post(
     '/applications',
     operation({
@@ -24,7 +27,8 @@ export function accessRoutes(app: Api, { applications }: RouteContext): void {
       answers: { 201: { description: 'The application', schema: applicationAnswer } },
       problems: ['malformed_json', 'unsupported_media_type', 'payload_too_large'],
     }).with({ querystring: noQuery, body: applicationBody }),
-    async (request, reply) => reply.code(201).send(await applications.create(request.body.name)),
+    async (request, reply) =>
+      reply.code(201).send(await applications.create(request.body.name, effectIdOf(request))),
   );
 
   app.post(
@@ -46,9 +50,9 @@ export function accessRoutes(app: Api, { applications }: RouteContext): void {
           detail: 'Only a key with the scope numbers may hand it out.',
         });
       }
-      const key = newKey();
+      const key = await sameSecret(context, request, newKey);
       const application_id = request.params.id;
-      const made = await applications.addKey(application_id, hashKey(key), scopes);
+      const made = await applications.addKey(application_id, effectIdOf(request), hashKey(key), scopes);
       if (made === null) throw new Problem('not_found');
       return reply.code(201).send({ key_id: made.key_id, key, application_id, scopes });
     },

@@ -1,10 +1,13 @@
 import { z } from 'zod';
 import { Failure } from '../../src/domain/failures.js';
 import { remineWorkflowId } from '../../src/domain/ids.js';
-import type { ItemSignal } from '../../src/domain/ports.js';
+import type { UserActionError } from '../../src/domain/mining.js';
+import type { ItemSignal, ItemView } from '../../src/domain/ports.js';
+import { untilItStands } from '../../src/domain/untilItStands.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
+import { keyedOf } from '../idempotency.js';
 import { itemAccess } from '../itemAccess.js';
 import { operation } from '../operation.js';
 import {
@@ -20,16 +23,31 @@ import {
 /** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
 export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const { commands, items, plaid, gateway, limits, brokenCheckMs } = context;
-  const { itemOf, tokenOf } = itemAccess(context);
+  const { itemOf, tokenOf, askingOf } = itemAccess(context);
+
+  /** What `/item/get` says is wrong with the Item, written down; null when it is well. */
+  const askedHealth = (item: ItemView): Promise<{ error: UserActionError | null }> =>
+    untilItStands(async () => {
+      const { token, seen } = await askingOf(item);
+      const { error } = await plaid.getItem(token).catch((failure: unknown) => {
+        throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
+      });
+      const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
+      const stands =
+        error === null
+          ? await items.markHealthy(item.item_id, seen)
+          : await items.markBroken(item.item_id, seen, error, dueAt);
+      return stands ? { error } : 'moved';
+    });
 
   /** The wish is safe in the database: with Temporal down the sweep tells it later. */
   async function tell(itemId: string, signal: ItemSignal): Promise<void> {
     const { user_id } = await itemOf(itemId);
     await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
-      app.log.warn(
-        { item_id: itemId, signal: signal.kind, type: error instanceof Failure ? error.type : 'UNEXPECTED' },
-        'left to the sweep',
-      );
+      const type = error instanceof Failure ? error.type : 'UNEXPECTED';
+      // Only an outage ends by itself.
+      const level = type === 'ORCHESTRATOR_DOWN' ? 'warn' : 'error';
+      app.log[level]({ item_id: itemId, signal: signal.kind, type }, 'left to the sweep');
     });
   }
 
@@ -46,7 +64,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery, body: mainAccountBody }),
     async (request) => {
       const { itemId } = request.params;
-      switch (await commands.setMainAccount(itemId, request.body.main_account_id)) {
+      switch (await commands.setMainAccount(itemId, request.body.main_account_id, keyedOf(request))) {
         case 'not_found':
           throw new Problem('not_found');
         case 'item_removed':
@@ -111,17 +129,12 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const token = await tokenOf(await itemOf(itemId));
-      await commands.noteRelinked(itemId);
+      const item = await itemOf(itemId);
+      // Before Plaid is asked: what others have asked before it is then too old to be written down.
+      await commands.noteRelinked(itemId, keyedOf(request));
       try {
-        const { error } = await plaid.getItem(token).catch((failure: unknown) => {
-          throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
-        });
-        if (error === null) await items.markHealthy(itemId);
-        else {
-          await items.markBroken(itemId, error, new Date(Date.now() + brokenCheckMs).toISOString());
-          throw new Problem('login_required', { plaid: { ...error, request_id: null } });
-        }
+        const { error } = await askedHealth(item);
+        if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
       } finally {
         await tell(itemId, { kind: 'relinked' });
       }
@@ -173,7 +186,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
-      const outcome = await commands.requestRemine(itemId);
+      const outcome = await commands.requestRemine(itemId, keyedOf(request));
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
       await tell(itemId, { kind: 'remineRequested', number: outcome.number });

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
+import { effectIdOf } from '../idempotency.js';
 import { operation } from '../operation.js';
 import { loginAnswer, loginBody, noQuery, userParams } from '../schemas.js';
 
@@ -38,7 +39,7 @@ export function loginRoutes(app: Api, { reads, gateway, limits }: RouteContext):
       const late = (): Problem => new Problem('login_check_pending');
       // The gateway bounds the wait itself; the outer bound only catches one that does not.
       const checks = await within(
-        gateway.checkUser(userId, limits.checkMs),
+        gateway.checkUser(userId, limits.checkMs, effectIdOf(request)),
         limits.checkMs + limits.askMs,
         late,
       );

@@ -60,7 +60,8 @@ export function plaidWebhookRoute(app: Api, intake: Intake): void {
     },
     async (request) => {
       const body = request.body instanceof Buffer ? request.body : empty;
-      const answer = await intake.receive(received.get(request.raw) ?? {}, body).catch((error: unknown) => {
+      const headers = received.get(request.raw) ?? {};
+      const answer = await intake.receive(headers, body, request.ip).catch((error: unknown) => {
         request.log.error(loggedError(error), 'webhook not stored');
         // Whatever failed, nothing is certain: Plaid delivers again after anything but 200.
         throw new Problem('unavailable', { retryAfterMs: 30_000, cause: error });

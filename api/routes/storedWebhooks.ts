@@ -1,5 +1,6 @@
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
+import { effectIdOf } from '../idempotency.js';
 import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
 import type { SignalQueue } from '../signalQueue.js';
@@ -61,7 +62,7 @@ export function storedWebhookRoutes(
       problems: ['not_found', 'replay_refused'],
     }).with({ params: webhookParams, querystring: noQuery }),
     async (request, reply) => {
-      const replayed = await webhooks.replay(request.params.id);
+      const replayed = await webhooks.replay(request.params.id, effectIdOf(request));
       if (replayed === 'not_found') throw new Problem('not_found');
       if (replayed === 'rejected' || replayed === 'acted_on') throw new Problem('replay_refused');
       const { webhookId, itemId, kind } = replayed;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Failure } from '../../src/domain/failures.js';
 import type { ApplicationStore, Scope } from '../../src/domain/ports.js';
 import type { Sql } from '../rows.js';
 
@@ -7,19 +8,25 @@ const everyScope: Scope[] = ['read', 'write', 'numbers', 'admin'];
 
 export function applicationStore(sql: Sql): ApplicationStore {
   return {
-    async create(name) {
-      const [row] = await sql<[{ application_id: string; name: string; created_at: Date }]>`
-        INSERT INTO applications (application_id, name) VALUES (${`app_${randomUUID()}`}, ${name})
-        RETURNING application_id, name, created_at`;
+    async create(name, effectId) {
+      const id = `app_${effectId}`;
+      await sql`INSERT INTO applications (application_id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING`;
+      const [row] = await sql<{ application_id: string; name: string; created_at: Date }[]>`
+        SELECT application_id, name, created_at FROM applications WHERE application_id = ${id}`;
+      if (row === undefined) throw new Failure('UPSTREAM_DOWN', 'the application was not stored');
       return { ...row, created_at: row.created_at.toISOString() };
     },
 
-    async addKey(applicationId, keyHash, scopes) {
-      const [row] = await sql<{ key_id: string }[]>`
+    async addKey(applicationId, effectId, keyHash, scopes) {
+      const id = `key_${effectId}`;
+      await sql`
         INSERT INTO api_keys (key_id, application_id, key_hash, scopes)
-        SELECT ${`key_${randomUUID()}`}, application_id, ${keyHash}, ${scopes}::text[]
+        SELECT ${id}, application_id, ${keyHash}, ${scopes}::text[]
         FROM applications WHERE application_id = ${applicationId}
-        RETURNING key_id`;
+        ON CONFLICT (key_id) DO NOTHING`;
+      // With its hash: that another key stands under the id must not be told as this one.
+      const [row] = await sql<{ key_id: string }[]>`
+        SELECT key_id FROM api_keys WHERE key_id = ${id} AND key_hash = ${keyHash}`;
       return row ?? null;
     },
 

@@ -1,5 +1,7 @@
 import type { UserActionError } from '../../src/domain/mining.js';
-import type { Tx } from '../rows.js';
+import type { Seen } from '../../src/domain/ports.js';
+import type { Sql, Tx } from '../rows.js';
+import { lockSeen, sameHealth } from './seen.js';
 
 /**
  * Episodes of user-action errors. An episode and the Segment event that tells of its start or end are committed together;
@@ -25,7 +27,22 @@ async function tell(
     UPDATE items SET segment_due_at = coalesce(segment_due_at, clock_timestamp()) WHERE item_id = ${itemId}`;
 }
 
-/** Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). */
+/** Columns of an Item that its account numbers are to be read (again): what is on its way is older than that. */
+export const numbersAreDue = (
+  sql: Sql | Tx,
+) => sql`numbers_due_at = coalesce(numbers_due_at, clock_timestamp()),
+  numbers_facts = numbers_facts + 1`;
+
+/** Whether an answer about the health of the Item may be written, under its lock: also true for one that is removed. */
+export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<boolean> {
+  const item = await lockSeen(tx, itemId);
+  return item === null || item.removed || sameHealth(item.seen, seen);
+}
+
+/**
+ * Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). A new episode
+ * is looked at at once: its workflow may not have been told, and would wait for a day and more.
+ */
 export async function noteBroken(
   tx: Tx,
   itemId: string,
@@ -39,7 +56,9 @@ export async function noteBroken(
     UPDATE items i SET error_type = ${error.error_type}, error_code = ${error.error_code},
       error_since = coalesce(i.error_since, clock_timestamp()),
       error_episode = i.error_episode + CASE WHEN i.error_since IS NULL THEN 1 ELSE 0 END,
-      next_due_at = ${dueAt}, update_started_at = NULL
+      health_answers = i.health_answers + 1,
+      next_due_at = CASE WHEN i.error_since IS NULL THEN clock_timestamp() ELSE ${dueAt}::text::timestamptz END,
+      update_started_at = NULL
     FROM before WHERE i.item_id = before.item_id
     RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`;
   if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
@@ -47,13 +66,14 @@ export async function noteBroken(
 
 /** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
 export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
+  await tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId} AND removed_at IS NULL`;
   const [item] = await tx<{ episode: number; error_type: string | null; error_code: string | null }[]>`
     WITH before AS (
       SELECT item_id, error_type, error_code FROM items
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
     )
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, revoked_at = NULL,
-      next_due_at = clock_timestamp(), numbers_due_at = coalesce(i.numbers_due_at, clock_timestamp())
+      next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
     RETURNING i.error_episode AS episode, before.error_type, before.error_code`;
   if (item) await tell(tx, itemId, item.episode, 'repaired', item);

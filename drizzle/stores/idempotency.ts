@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Failure } from '../../src/domain/failures.js';
 import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../src/domain/ports.js';
 import { sealedOf } from '../rows.js';
@@ -5,13 +6,16 @@ import type { Sql } from '../rows.js';
 
 const kept = '24 hours';
 
-interface EntryRow {
-  request_hash: string;
-  status: number | null;
-  content_type: string | null;
+interface SealedColumns {
   key_id: string | null;
   data_key: Uint8Array | null;
   ciphertext: Uint8Array | null;
+}
+
+interface EntryRow extends SealedColumns {
+  request_hash: string;
+  status: number | null;
+  content_type: string | null;
   lease_left_ms: number;
 }
 
@@ -19,23 +23,34 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
   const named = ({ application_id, method, path, key }: KeyedRequest) =>
     sql`application_id = ${application_id} AND method = ${method} AND path = ${path} AND key = ${key}`;
 
-  /** One statement, so that of all who find an entry free, PostgreSQL lets one have it. */
-  async function claim(request: KeyedRequest, runner: string, leaseMs: number): Promise<boolean> {
+  /**
+   * One statement, so that of all who find an entry free, PostgreSQL lets one have it. Who takes a request over goes on with
+   * its effect; a new request under an old key has none.
+   */
+  async function claim(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn | null> {
     const { application_id, method, path, key, requestHash } = request;
-    const claimed = await sql`
+    const over = sql`entry.expires_at <= statement_timestamp()`;
+    const [claimed] = await sql<(SealedColumns & { effect_id: string })[]>`
       INSERT INTO idempotency_keys AS entry (application_id, method, path, key, request_hash, runner, leased_until,
-        expires_at)
+        effect_id, expires_at)
       VALUES (${application_id}, ${method}, ${path}, ${key}, ${requestHash}, ${runner},
-        clock_timestamp() + ${leaseMs} * interval '1 millisecond', clock_timestamp() + ${kept}::interval)
+        clock_timestamp() + ${leaseMs} * interval '1 millisecond', ${randomUUID()}, clock_timestamp() + ${kept}::interval)
       ON CONFLICT (application_id, method, path, key) DO UPDATE
       SET request_hash = excluded.request_hash, runner = excluded.runner, leased_until = excluded.leased_until,
-        status = NULL, content_type = NULL, answer_key_id = NULL, answer_data_key = NULL,
-        answer_ciphertext = NULL, created_at = clock_timestamp(), expires_at = excluded.expires_at
-      WHERE entry.expires_at <= clock_timestamp()
+        status = NULL, content_type = NULL,
+        effect_id = CASE WHEN ${over} THEN excluded.effect_id ELSE coalesce(entry.effect_id, excluded.effect_id) END,
+        effect = CASE WHEN ${over} THEN NULL ELSE entry.effect END,
+        answer_key_id = CASE WHEN ${over} THEN NULL ELSE entry.answer_key_id END,
+        answer_data_key = CASE WHEN ${over} THEN NULL ELSE entry.answer_data_key END,
+        answer_ciphertext = CASE WHEN ${over} THEN NULL ELSE entry.answer_ciphertext END,
+        created_at = clock_timestamp(), expires_at = excluded.expires_at
+      WHERE ${over}
         OR (entry.status IS NULL AND entry.leased_until <= clock_timestamp()
           AND entry.request_hash = excluded.request_hash)
-      RETURNING 1`;
-    return claimed.length > 0;
+      RETURNING effect_id, answer_key_id AS key_id, answer_data_key AS data_key, answer_ciphertext AS ciphertext`;
+    if (claimed === undefined) return null;
+    const { effect_id, key_id, data_key, ciphertext } = claimed;
+    return { kind: 'run', effectId: effect_id, prepared: sealedOf(key_id, data_key, ciphertext) };
   }
 
   function turnOf(row: EntryRow, request: KeyedRequest): KeyedTurn {
@@ -51,7 +66,8 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
     async begin(request, runner, leaseMs) {
       // An entry may end between the two statements; then it is free, and asked for again.
       for (let attempt = 0; attempt < 5; attempt += 1) {
-        if (await claim(request, runner, leaseMs)) return { kind: 'run' };
+        const turn = await claim(request, runner, leaseMs);
+        if (turn !== null) return turn;
         const [row] = await sql<EntryRow[]>`
           SELECT request_hash, status, content_type, answer_key_id AS key_id, answer_data_key AS data_key,
             answer_ciphertext AS ciphertext,
@@ -60,6 +76,15 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
         if (row !== undefined) return turnOf(row, request);
       }
       return { kind: 'running', retryAfterMs: 1_000 };
+    },
+
+    async prepare(request, runner, prepared) {
+      const set = await sql`
+        UPDATE idempotency_keys SET answer_key_id = ${prepared.keyId}, answer_data_key = ${prepared.dataKey},
+          answer_ciphertext = ${prepared.ciphertext}
+        WHERE ${named(request)} AND runner = ${runner} AND status IS NULL
+        RETURNING 1`;
+      return set.length > 0;
     },
 
     async finish(request, runner, { status, contentType, answer }, replayUntil) {

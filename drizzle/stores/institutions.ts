@@ -2,7 +2,7 @@ import type { PlaidInstitution } from '../../src/domain/plaid.js';
 import type { InstitutionStore, InstitutionView } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
 import { iso } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Instant, Sql, Tx } from '../rows.js';
 
 interface Row extends Omit<InstitutionView, 'status_at' | 'synced_at' | 'vanished_at'> {
   status_at: Date | null;
@@ -28,14 +28,17 @@ const columnsOf = (institution: PlaidInstitution) => ({
 });
 
 export function institutionStore(sql: Sql): InstitutionStore {
-  /** One statement may not touch a row twice: of an institution that is listed twice the last one counts. */
-  async function upsert(db: Sql | Tx, institutions: readonly PlaidInstitution[], syncId: string | null) {
+  /**
+   * What Plaid said when it was asked at `askedAt`; an answer to a later question stays. One statement may not touch a row
+   * twice: of an institution that is listed twice the last one counts.
+   */
+  async function upsert(db: Sql | Tx, institutions: readonly PlaidInstitution[], askedAt: string) {
     const rows = [...new Map(institutions.map((one) => [one.institution_id, columnsOf(one)])).values()];
-    if (rows.length === 0) return;
     await db`
       INSERT INTO institutions AS kept (institution_id, name, country_codes, oauth, products, url, primary_color, logo,
-        sync_id, synced_at)
-      SELECT r.*, ${syncId}::text, clock_timestamp() FROM jsonb_to_recordset(${JSON.stringify(cleaned(rows).value)}::text::jsonb)
+        synced_at)
+      SELECT r.*, ${askedAt}::text::timestamptz
+      FROM jsonb_to_recordset(${JSON.stringify(cleaned(rows).value)}::text::jsonb)
         AS r(institution_id text, name text, country_codes text[], oauth boolean, products text[], url text,
           primary_color text, logo text)
       ON CONFLICT (institution_id) DO UPDATE SET
@@ -44,9 +47,9 @@ export function institutionStore(sql: Sql): InstitutionStore {
         url = coalesce(excluded.url, kept.url),
         primary_color = coalesce(excluded.primary_color, kept.primary_color),
         logo = coalesce(excluded.logo, kept.logo),
-        sync_id = coalesce(excluded.sync_id, kept.sync_id),
-        synced_at = excluded.synced_at,
-        vanished_at = CASE WHEN excluded.sync_id IS NULL THEN kept.vanished_at END`;
+        synced_at = excluded.synced_at
+      WHERE kept.synced_at <= excluded.synced_at`;
+    return rows.map((row) => cleaned(row.institution_id).value);
   }
 
   const view = sql`institution_id, name, country_codes, products, oauth, url, primary_color, logo, status, status_at,
@@ -55,8 +58,21 @@ export function institutionStore(sql: Sql): InstitutionStore {
     sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
   return {
-    async savePage(syncId, institutions) {
-      await upsert(sql, institutions, syncId);
+    async now() {
+      const [row] = await sql<[{ now: Instant }]>`SELECT clock_timestamp()::text AS now`;
+      return row.now;
+    },
+
+    async savePage(syncId, askedAt, institutions) {
+      if (institutions.length === 0) return;
+      await sql.begin(async (tx) => {
+        const ids = await upsert(tx, institutions, askedAt);
+        // A late page of an older walk must not count for it, nor bring back what a newer one found vanished.
+        await tx`
+          UPDATE institutions SET sync_id = ${syncId}, listed_at = ${askedAt}::text::timestamptz, vanished_at = NULL
+          WHERE institution_id = ANY(${ids}::text[])
+            AND greatest(listed_at, vanished_at, '-infinity') <= ${askedAt}::text::timestamptz`;
+      });
     },
 
     async finishSync(syncId, expected) {
@@ -64,24 +80,29 @@ export function institutionStore(sql: Sql): InstitutionStore {
       if (expected <= 0) return { complete: false, vanished: 0 };
       const [row] = await sql<[{ complete: boolean; vanished: number }]>`
         WITH seen AS (
-          SELECT count(*)::int = ${expected}::int AS complete FROM institutions WHERE sync_id = ${syncId}
+          SELECT count(*)::int = ${expected}::int AS complete, min(listed_at) AS since
+          FROM institutions WHERE sync_id = ${syncId}
         ), marked AS (
           UPDATE institutions SET vanished_at = clock_timestamp()
           WHERE (SELECT complete FROM seen) AND sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL
+            -- Asked of the row as it is once its lock is free: another walk may list it at this moment.
+            AND (listed_at IS NULL OR listed_at < (SELECT since FROM seen))
           RETURNING 1
         )
         SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`;
       return row;
     },
 
-    async save(institutionId, institution) {
+    async save(institutionId, askedAt, institution) {
       const status = institution?.status ?? null;
       await sql.begin(async (tx) => {
-        if (institution !== null) await upsert(tx, [{ ...institution, institution_id: institutionId }], null);
+        if (institution !== null)
+          await upsert(tx, [{ ...institution, institution_id: institutionId }], askedAt);
         await tx`
           UPDATE institutions SET status = ${status === null ? null : JSON.stringify(cleaned(status).value)}::text::jsonb,
-            status_at = clock_timestamp()
-          WHERE institution_id = ${institutionId}`;
+            status_at = ${askedAt}::text::timestamptz
+          WHERE institution_id = ${institutionId}
+            AND coalesce(status_at, '-infinity') <= ${askedAt}::text::timestamptz`;
       });
     },
 

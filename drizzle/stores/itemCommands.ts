@@ -3,6 +3,8 @@ import type { PlaidAccount } from '../../src/domain/plaid.js';
 import { refineAccount } from '../../src/domain/refine.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
+import { numbersAreDue } from './episodes.js';
+import { onceFor } from './onceFor.js';
 
 interface CommandedItem {
   user_id: string;
@@ -29,6 +31,53 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
   const hasActiveFloat = (tx: Sql | Tx, userId: string) => tx<{ active: boolean }[]>`
     SELECT EXISTS (SELECT FROM floats WHERE user_id = ${userId} AND status = 'active') AS active`;
 
+  async function chooseMainAccount(
+    tx: Tx,
+    itemId: string,
+    item: CommandedItem,
+    accountId: string,
+  ): Promise<'done' | 'unknown_account' | 'item_removed'> {
+    if (item.removed || item.removal_requested) return 'item_removed';
+    const rows = await tx<
+      {
+        account_id: string;
+        is_main: boolean;
+        status: 'open' | 'closed';
+        raw: PlaidAccount;
+        version: number;
+        as_of: Date;
+        sanitized: boolean;
+      }[]
+    >`
+      SELECT account_id, is_main, status, raw, version, as_of, sanitized FROM accounts
+      WHERE item_id = ${itemId} AND (account_id = ${accountId} OR is_main) ORDER BY account_id`;
+    const chosen = rows.find((row) => row.account_id === accountId);
+    if (chosen === undefined || chosen.status === 'closed') return 'unknown_account';
+    if (item.main_account_id === accountId && chosen.is_main) return 'done';
+    const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
+    const changes = rows
+      .filter((row) => row.is_main !== (row.account_id === accountId))
+      .map((row) => {
+        const is_main = row.account_id === accountId;
+        const as_of = row.as_of.toISOString();
+        return {
+          ...row,
+          is_main,
+          as_of,
+          version: row.version + 1,
+          refined: refineAccount(row.raw, { ...owner, status: row.status, is_main, as_of }),
+        };
+      });
+    await writeAccounts(tx, itemId, item.last_sequence, changes);
+    const last = item.last_sequence + changes.length;
+    await tx`
+      UPDATE items SET main_account_id = ${accountId}, main_account_changed_at = clock_timestamp(),
+        last_sequence = ${last}, last_account_sequence = ${last},
+        unsent_since = coalesce(unsent_since, clock_timestamp())
+      WHERE item_id = ${itemId}`;
+    return 'done';
+  }
+
   return {
     async requestRemoval(itemId, { force }) {
       return sql.begin(async (tx) => {
@@ -47,49 +96,16 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       });
     },
 
-    async setMainAccount(itemId, accountId) {
+    async setMainAccount(itemId, accountId, keyed = null) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null) return 'not_found';
-        if (item.removed || item.removal_requested) return 'item_removed';
-        const rows = await tx<
-          {
-            account_id: string;
-            is_main: boolean;
-            status: 'open' | 'closed';
-            raw: PlaidAccount;
-            version: number;
-            as_of: Date;
-            sanitized: boolean;
-          }[]
-        >`
-          SELECT account_id, is_main, status, raw, version, as_of, sanitized FROM accounts
-          WHERE item_id = ${itemId} AND (account_id = ${accountId} OR is_main) ORDER BY account_id`;
-        const chosen = rows.find((row) => row.account_id === accountId);
-        if (chosen === undefined || chosen.status === 'closed') return 'unknown_account';
-        if (item.main_account_id === accountId && chosen.is_main) return 'done';
-        const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
-        const changes = rows
-          .filter((row) => row.is_main !== (row.account_id === accountId))
-          .map((row) => {
-            const is_main = row.account_id === accountId;
-            const as_of = row.as_of.toISOString();
-            return {
-              ...row,
-              is_main,
-              as_of,
-              version: row.version + 1,
-              refined: refineAccount(row.raw, { ...owner, status: row.status, is_main, as_of }),
-            };
-          });
-        await writeAccounts(tx, itemId, item.last_sequence, changes);
-        const last = item.last_sequence + changes.length;
-        await tx`
-          UPDATE items SET main_account_id = ${accountId}, main_account_changed_at = clock_timestamp(),
-            last_sequence = ${last}, last_account_sequence = ${last},
-            unsent_since = coalesce(unsent_since, clock_timestamp())
-          WHERE item_id = ${itemId}`;
-        return 'done';
+        let outcome: 'done' | 'unknown_account' | 'item_removed' = 'done';
+        await onceFor(tx, keyed, async () => {
+          outcome = await chooseMainAccount(tx, itemId, item, accountId);
+          return outcome === 'done' ? outcome : null;
+        });
+        return outcome;
       });
     },
 
@@ -106,23 +122,36 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       return reasons;
     },
 
-    async noteRelinked(itemId) {
-      await sql`
-        UPDATE items SET new_accounts_available = false, next_due_at = clock_timestamp(),
-          numbers_due_at = coalesce(numbers_due_at, clock_timestamp())
-        WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
+    async noteRelinked(itemId, keyed = null) {
+      await sql.begin(async (tx) => {
+        await onceFor(tx, keyed, async () => {
+          // Not once more: accounts that the bank tells of meanwhile are newer than this visit to update mode.
+          await tx`
+            UPDATE items SET new_accounts_available = false
+            WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
+          return 'noted';
+        });
+        await tx`
+          UPDATE items SET next_due_at = clock_timestamp(),
+            -- What Plaid answers to questions from before is not of the Item as it is now.
+            health_answers = health_answers + 1, ${numbersAreDue(tx)}
+          WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
+      });
     },
 
-    async requestRemine(itemId) {
+    async requestRemine(itemId, keyed = null) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null) return 'not_found';
-        if (item.removed || item.removal_requested) return 'item_removed';
-        const [row] = await tx<[{ number: number }]>`
-          UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
-            remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
-          WHERE item_id = ${itemId} RETURNING remines AS number`;
-        return row;
+        const number = await onceFor(tx, keyed, async () => {
+          if (item.removed || item.removal_requested) return null;
+          const [row] = await tx<[{ number: number }]>`
+            UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
+              remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
+            WHERE item_id = ${itemId} RETURNING remines AS number`;
+          return String(row.number);
+        });
+        return number === null ? 'item_removed' : { number: Number(number) };
       });
     },
   };

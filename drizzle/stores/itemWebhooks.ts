@@ -1,47 +1,57 @@
 import type { ItemStore, WebhookSource } from '../../src/domain/ports.js';
 import type { Sql } from '../rows.js';
-import { noteBroken, noteHealthy } from './episodes.js';
-
-const atOnce = 200;
+import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
+import { lockSeen, sameHealth } from './seen.js';
 
 /** The part of the item store that webhooks about the Item itself go through. */
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
   return {
-    async itemWebhooks(itemId) {
+    async itemWebhooks(itemId, limit) {
       const [item] = await sql<{ broken: boolean }[]>`
         SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`;
       const rows = await sql<{ webhook_id: string; source: WebhookSource; body: Uint8Array }[]>`
         SELECT webhook_id, source, body FROM webhooks
         WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
-        ORDER BY received_at, webhook_id LIMIT ${atOnce}`;
+        ORDER BY received_at, webhook_id LIMIT ${limit + 1}`;
       return {
         broken: item?.broken ?? false,
-        webhooks: rows.map((row) => ({
+        webhooks: rows.slice(0, limit).map((row) => ({
           webhookId: row.webhook_id,
           source: row.source,
           body: Buffer.from(row.body).toString('utf8'),
         })),
+        more: rows.length > limit,
       };
     },
 
     async settleItemWebhooks(itemId, settlement) {
       const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, numbersDue } = settlement;
-      await sql.begin(async (tx) => {
-        const [item] = await tx`
-          SELECT FROM items WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL
-          FOR NO KEY UPDATE`;
-        if (item) {
+      return sql.begin(async (tx) => {
+        const item = await lockSeen(tx, itemId);
+        // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+        const ids = settlement.webhooks.map(({ webhookId }) => webhookId);
+        const pending = await tx`
+          SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) AND outcome = 'pending'`;
+        if (pending.length < ids.length) return false;
+        const living = item !== null && !item.closed;
+        if (living) {
+          const seen = health?.seen ?? null;
+          if (seen !== null && !sameHealth(item.seen, seen)) return false;
+          const revoked = health?.kind === 'broken' && health.revoked;
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') await noteBroken(tx, itemId, health.error, health.dueAt);
           await tx`
             UPDATE items SET
-              revoked_at = CASE WHEN ${health?.kind === 'broken' && health.revoked}
+              revoked_at = CASE WHEN ${revoked}
                 THEN coalesce(revoked_at, clock_timestamp()) ELSE revoked_at END,
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
-              new_accounts_available = new_accounts_available OR ${newAccounts},
-              numbers_due_at = CASE WHEN ${numbersDue}
-                THEN coalesce(numbers_due_at, clock_timestamp()) ELSE numbers_due_at END
+              new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
+          if (numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
+          // Numbers that are being read now may be those that were just forbidden.
+          else if (revoked || revokedAccounts.length > 0) {
+            await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
+          }
           await tx`
             UPDATE accounts SET revoked_at = coalesce(revoked_at, clock_timestamp())
             WHERE item_id = ${itemId} AND account_id = ANY(${revokedAccounts}::text[])`;
@@ -50,12 +60,13 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
             WHERE item_id = ${itemId} AND account_id = ANY(${[...revokedAccounts, ...staleNumbers]}::text[])`;
         }
         for (const { webhookId, ignored } of settlement.webhooks) {
-          const reason = item ? ignored : 'item_removed';
+          const reason = living ? ignored : 'item_removed';
           await tx`
             UPDATE webhooks SET outcome = ${reason === null ? 'done' : 'ignored'}, reason = ${reason},
               settled_at = clock_timestamp()
             WHERE webhook_id = ${webhookId} AND outcome = 'pending'`;
         }
+        return true;
       });
     },
   };

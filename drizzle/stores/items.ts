@@ -1,12 +1,13 @@
-import type { ItemStore } from '../../src/domain/ports.js';
+import type { ItemStore, Seen } from '../../src/domain/ports.js';
 import type { History } from '../../src/domain/mining.js';
 import type { PlaidAccount } from '../../src/domain/plaid.js';
 import { refineAccount } from '../../src/domain/refine.js';
 import { sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
-import { noteBroken, noteHealthy } from './episodes.js';
+import { healthStands, noteBroken, noteHealthy } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
+import { lockSeen, seenOf } from './seen.js';
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -77,22 +78,32 @@ export function itemStore(sql: Sql): ItemStore {
           data_key: Uint8Array | null;
           ciphertext: Uint8Array | null;
           closed: boolean;
+          seen: Seen;
         }[]
       >`
-        SELECT user_id, institution_id, access_token_key_id AS key_id, access_token_data_key AS data_key,
-          access_token_ciphertext AS ciphertext, removal_requested_at IS NOT NULL AS closed
-        FROM items WHERE item_id = ${itemId} AND removed_at IS NULL`;
+        SELECT i.user_id, i.institution_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
+          i.access_token_ciphertext AS ciphertext, i.removal_requested_at IS NOT NULL AS closed,
+          ${seenOf(sql)} AS seen
+        FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`;
       const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
       if (!row || !accessToken || (row.closed && !forRemoval)) return null;
-      return { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken };
+      return { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken, seen: row.seen };
     },
 
-    async markBroken(itemId, error, dueAt) {
-      await sql.begin((tx) => noteBroken(tx, itemId, error, dueAt));
+    async markBroken(itemId, seen, error, dueAt) {
+      return sql.begin(async (tx) => {
+        const stands = await healthStands(tx, itemId, seen);
+        if (stands) await noteBroken(tx, itemId, error, dueAt);
+        return stands;
+      });
     },
 
-    async markHealthy(itemId) {
-      await sql.begin((tx) => noteHealthy(tx, itemId));
+    async markHealthy(itemId, seen) {
+      return sql.begin(async (tx) => {
+        const stands = await healthStands(tx, itemId, seen);
+        if (stands) await noteHealthy(tx, itemId);
+        return stands;
+      });
     },
 
     async finishRemoval(itemId) {
@@ -160,19 +171,21 @@ export function itemStore(sql: Sql): ItemStore {
       return ended.length;
     },
 
-    async saveNumbers(itemId, numbers) {
-      await sql.begin(async (tx) => {
-        const [item] = await tx<{ closed: boolean }[]>`
-          SELECT removed_at IS NOT NULL OR removal_requested_at IS NOT NULL AS closed
-          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-        if (item === undefined || item.closed) return;
+    async saveNumbers(itemId, seen, numbers) {
+      return sql.begin(async (tx) => {
+        const item = await lockSeen(tx, itemId);
+        if (item === null || item.closed) return true;
+        if (item.seen.numbers !== seen.numbers) return false;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
         for (const { accountId, sealed } of numbers) {
           await tx`
-            INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
-            VALUES (${itemId}, ${accountId}, ${sealed.keyId}, ${sealed.dataKey}, ${sealed.ciphertext})`;
+            INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)
+            VALUES (${itemId}, ${accountId}, ${sealed.keyId}, ${sealed.dataKey}, ${sealed.ciphertext},
+              ${seen.at}::text::timestamptz)`;
         }
-        await tx`UPDATE items SET numbers_due_at = NULL WHERE item_id = ${itemId}`;
+        await tx`
+          UPDATE items SET numbers_due_at = NULL, numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
+        return true;
       });
     },
   };

@@ -1,11 +1,12 @@
 import type { AccountIdentity } from '../../src/domain/accounts.js';
 import { isSameAccount } from '../../src/domain/accounts.js';
 import { Failure } from '../../src/domain/failures.js';
-import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed } from '../../src/domain/ports.js';
+import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed, Seen } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
 import { sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeIdentities } from './applyAccounts.js';
+import { lockSeen, sameHealth, seenOf } from './seen.js';
 
 interface CandidateRow {
   item_id: string;
@@ -13,6 +14,7 @@ interface CandidateRow {
   data_key: Uint8Array | null;
   ciphertext: Uint8Array | null;
   identities: AccountIdentity[];
+  seen: Seen;
 }
 
 /** How long a webhook may wait for its Item to be linked. */
@@ -33,10 +35,10 @@ export function linkStore(sql: Sql): LinkStore {
     institutionId: string,
     accounts: readonly AccountIdentity[],
     except: string | null,
-  ): Promise<{ itemId: string; accessToken: Sealed | null }[]> => {
+  ): Promise<{ itemId: string; accessToken: Sealed | null; seen: Seen }[]> => {
     const rows = await db<CandidateRow[]>`
       SELECT i.item_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-        i.access_token_ciphertext AS ciphertext,
+        i.access_token_ciphertext AS ciphertext, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
@@ -49,7 +51,15 @@ export function linkStore(sql: Sql): LinkStore {
       .map((row) => ({
         itemId: row.item_id,
         accessToken: sealedOf(row.key_id, row.data_key, row.ciphertext),
+        seen: row.seen,
       }));
+  };
+
+  const replacedBy = async (db: Sql | Tx, itemId: string): Promise<string[]> => {
+    const rows = await db<{ item_id: string }[]>`
+      SELECT o.item_id FROM items i JOIN items o ON o.user_id = i.user_id AND o.replaced_by = i.item_id
+      WHERE i.item_id = ${itemId} ORDER BY o.created_at, o.item_id`;
+    return rows.map((row) => row.item_id);
   };
 
   const eraseToken = (db: Sql | Tx) =>
@@ -126,7 +136,9 @@ export function linkStore(sql: Sql): LinkStore {
 
     async findDuplicates(userId, institutionId, accounts, except) {
       const found = await overlapping(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, accessToken }) => (accessToken ? [{ itemId, accessToken }] : []));
+      return found.flatMap(({ itemId, accessToken, seen }) =>
+        accessToken ? [{ itemId, accessToken, seen }] : [],
+      );
     },
 
     async admit(admission) {
@@ -136,21 +148,27 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
         const [owner] = await tx<{ user_id: string; admitted: boolean; gone: boolean }[]>`
-          SELECT user_id, admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL AS gone
-          FROM items WHERE item_id = ${itemId}`;
+          SELECT user_id, admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL
+            OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
+          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
         if (owner.admitted) {
-          const replaced = await tx<{ item_id: string }[]>`
-            SELECT item_id FROM items WHERE user_id = ${owner.user_id} AND replaced_by = ${itemId}
-            ORDER BY created_at, item_id`;
-          return { kind: 'admitted' as const, replaced: replaced.map((row) => row.item_id) };
+          return { kind: 'admitted' as const, replaced: await replacedBy(tx, itemId) };
         }
         const found =
           institutionId === null
             ? []
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
-        const protects = found.find((other) => !admission.replaceable.includes(other.itemId));
+        const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
+        const protects = found.find((other) => !replaceable.has(other.itemId));
         if (protects) return { kind: 'duplicate' as const, itemId: protects.itemId };
+        for (const other of found) {
+          const now = await lockSeen(tx, other.itemId);
+          const seen = replaceable.get(other.itemId);
+          // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
+          if (now === null || seen === undefined || !sameHealth(now.seen, seen))
+            return { kind: 'moved' as const };
+        }
         const replaced = found.map((other) => other.itemId);
         await tx`
           UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
@@ -169,13 +187,57 @@ export function linkStore(sql: Sql): LinkStore {
       });
     },
 
-    async finish(tokenHash, outcome) {
-      const [row] = await sql<{ outcome: LinkOutcome }[]>`
-        UPDATE links SET outcome = coalesce(outcome, ${JSON.stringify(outcome)}::text::jsonb), state = 'finished',
-          ${eraseToken(sql)}, updated_at = clock_timestamp()
-        WHERE token_hash = ${tokenHash} RETURNING outcome`;
+    async admitted(itemId) {
+      const [item] = await sql`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`;
+      return item ? { kind: 'admitted' as const, replaced: await replacedBy(sql, itemId) } : null;
+    },
+
+    async reportLost(tokenHash) {
+      const [row] = await sql<{ outcome: LinkOutcome | null }[]>`
+        WITH lost AS (
+          UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
+            ${eraseToken(sql)}, updated_at = clock_timestamp()
+          WHERE token_hash = ${tokenHash} AND state = 'exchanging' RETURNING token_hash, user_id, outcome
+        ), told AS (
+          INSERT INTO alerts (kind, key, detail)
+          SELECT 'link_outcome_unknown', token_hash, jsonb_build_object('token_hash', token_hash, 'user_id', user_id)
+          FROM lost ON CONFLICT DO NOTHING
+        )
+        SELECT coalesce((SELECT outcome FROM lost), l.outcome) AS outcome FROM links l WHERE l.token_hash = ${tokenHash}`;
       if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
       return row.outcome;
+    },
+
+    async finish(tokenHash, outcome) {
+      const linked = outcome.kind === 'linked';
+      return sql.begin(async (tx) => {
+        const [row] = await tx<{ outcome: LinkOutcome | null; state: LinkState; item_id: string | null }[]>`
+          SELECT outcome, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`;
+        if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
+        if (row.outcome !== null) return row.outcome;
+        const [item] = await tx<{ admitted: boolean; removed: boolean }[]>`
+          SELECT admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL AS removed
+          FROM items WHERE item_id = ${row.item_id}`;
+        const fits =
+          row.state === 'exchanged'
+            ? linked
+              ? item?.admitted
+              : item?.removed
+            : row.state === 'received' && !linked;
+        if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
+        await tx`
+          UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
+            ${eraseToken(tx)}, updated_at = clock_timestamp()
+          WHERE token_hash = ${tokenHash}`;
+        return outcome;
+      });
+    },
+
+    async beginDiscard(itemId) {
+      const begun = await sql`
+        UPDATE items SET removal_requested_at = coalesce(removal_requested_at, clock_timestamp())
+        WHERE item_id = ${itemId} AND admitted_at IS NULL AND removed_at IS NULL RETURNING 1`;
+      return begun.length > 0;
     },
 
     async discardItem(itemId) {

@@ -3,15 +3,16 @@ import { defaultMainAccount } from '../../src/domain/accounts.js';
 import { furtherHistory } from '../../src/domain/mining.js';
 import type { History } from '../../src/domain/mining.js';
 import type { MinedPage } from '../../src/domain/minedPage.js';
-import type { MiningStore, PageStart, Update } from '../../src/domain/ports.js';
+import type { MiningStore, PageStart, Seen, Update } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
 import { sealedOf } from '../rows.js';
-import type { Instant, Sql, Tx } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleMarker } from './pageEntries.js';
 import { reconcile } from './reconcile.js';
 import { markRemoved, tellRemoved } from './recordTexts.js';
+import { sameRemine, sameRows, seenOf } from './seen.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
@@ -25,7 +26,17 @@ interface LockedItem {
   last_update_id: string | null;
   last_update_outcome: UpdateOutcome | null;
   last_sequence: number;
+  seen: Seen;
   closed: boolean;
+}
+
+/** Whether an update that began so may still go on, under the Item's lock. */
+function standing(
+  now: Seen,
+  { began, remine }: { began: Seen; remine: boolean },
+): 'stands' | 'moved' | 'gone' {
+  if (remine && !sameRemine(now, began)) return 'gone';
+  return sameRows(now, began) ? 'stands' : 'moved';
 }
 
 /** Keeps rows that cannot be transactions, and tells of them. */
@@ -50,9 +61,10 @@ async function park(sql: Sql | Tx, itemId: string, updateId: string, page: Mined
 export function miningStore(sql: Sql): MiningStore {
   async function lock(tx: Tx, itemId: string): Promise<LockedItem | null> {
     const [item] = await tx<LockedItem[]>`
-      SELECT user_id, institution_id, main_account_id, cursor, history, last_update_id, last_update_outcome,
-        last_sequence, removed_at IS NOT NULL OR removal_requested_at IS NOT NULL AS closed
-      FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+      SELECT i.user_id, i.institution_id, i.main_account_id, i.cursor, i.history, i.last_update_id,
+        i.last_update_outcome, i.last_sequence, ${seenOf(tx)} AS seen,
+        i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
+      FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`;
     return item ?? null;
   }
 
@@ -84,7 +96,9 @@ export function miningStore(sql: Sql): MiningStore {
       UPDATE items SET
         cursor = ${update.page.nextCursor}, history = ${outcome.history}, last_update_id = ${update.updateId},
         last_update_outcome = ${JSON.stringify(outcome)}::text::jsonb, last_update_at = clock_timestamp(),
-        update_started_at = NULL, next_due_at = ${dueAt}, last_sequence = ${last},
+        update_started_at = NULL, last_sequence = ${last},
+        -- That Plaid reads on from an Item that is called broken is no proof, and reason enough to ask.
+        next_due_at = CASE WHEN error_since IS NULL THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
         main_account_id = ${item.main_account_id},
         last_account_sequence = CASE WHEN ${numbers.accounts} > 0
           THEN ${item.last_sequence + numbers.accounts} ELSE last_account_sequence END,
@@ -96,7 +110,7 @@ export function miningStore(sql: Sql): MiningStore {
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
-      WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.received_at <= ${update.horizon}::text::timestamptz
+      WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.received_at <= ${update.began.at}::text::timestamptz
         AND (w.kind IN ('update', 'history') OR (w.kind = 'removals' AND NOT EXISTS (
           SELECT FROM transactions t
           WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))`;
@@ -115,18 +129,18 @@ export function miningStore(sql: Sql): MiningStore {
           key_id: string | null;
           data_key: Uint8Array | null;
           ciphertext: Uint8Array | null;
-          now: Instant;
+          seen: Seen;
           staged_rows: number | null;
           before_cursor: string | null;
-          before_horizon: Instant | null;
+          before_began: Seen | null;
         }[]
       >`
         SELECT i.user_id, i.institution_id, i.cursor,
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
           i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL AS closed,
           i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-          i.access_token_ciphertext AS ciphertext, clock_timestamp()::text AS now,
-          this.row_count AS staged_rows, before.next_cursor AS before_cursor, before.horizon::text AS before_horizon
+          i.access_token_ciphertext AS ciphertext, ${seenOf(sql)} AS seen,
+          this.row_count AS staged_rows, before.next_cursor AS before_cursor, before.began AS before_began
         FROM items i
         LEFT JOIN staged_pages this
           ON this.item_id = i.item_id AND this.update_id = ${updateId} AND this.page = ${page}
@@ -138,44 +152,56 @@ export function miningStore(sql: Sql): MiningStore {
       const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
       if (row.closed || accessToken === null) return { kind: 'gone' };
       if (row.staged_rows !== null) return { kind: 'staged', rows: row.staged_rows };
-      if (page > 0 && row.before_cursor === null) return { kind: 'missing' };
+      const began = page === 0 ? row.seen : row.before_began;
+      if (began === null) return { kind: 'missing' };
+      const held = standing(row.seen, { began, remine });
+      if (held !== 'stands') return { kind: held };
       return {
         kind: 'fetch',
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
-        horizon: row.before_horizon ?? row.now,
-        credentials: { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken },
+        began,
+        credentials: {
+          itemId,
+          userId: row.user_id,
+          institutionId: row.institution_id,
+          accessToken,
+          seen: row.seen,
+        },
       };
     },
 
-    async stagePage(itemId, updateId, page, horizon, mined) {
-      // A late attempt of an update that has ended must not make the Item look busy again.
-      const [owner] = await sql<{ user_id: string; institution_id: string | null; is_new: boolean }[]>`
-        UPDATE items SET update_started_at = CASE WHEN last_update_id = ${updateId} OR removed_at IS NOT NULL
-          THEN update_started_at ELSE coalesce(update_started_at, clock_timestamp()) END
-        WHERE item_id = ${itemId} RETURNING user_id, institution_id, cursor = '' AS is_new`;
-      const { text, raws, refineds, count } = await entriesOf(
-        sql,
-        mined,
-        {
-          item_id: itemId,
-          user_id: owner?.user_id ?? '',
-          institution_id: owner?.institution_id ?? null,
-        },
-        { isNew: owner?.is_new ?? true, alone: false },
-      );
-      await park(sql, itemId, updateId, mined);
-      await sql`
-        INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, row_count, rows, raws, refineds)
-        SELECT item_id, ${updateId}, ${page}, ${mined.cursor}, ${mined.nextCursor}, ${horizon}::text::timestamptz,
-          ${count}, ${text}::text::jsonb, ${raws}, ${refineds}
-        -- Under the row's lock: what a late attempt stages after the removal would stay for ever.
-        FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR SHARE
-        ON CONFLICT DO NOTHING`;
-      const [stored] = await sql<{ rows: number }[]>`
-        SELECT row_count AS rows FROM staged_pages
-        WHERE item_id = ${itemId} AND update_id = ${updateId} AND page = ${page}`;
-      // Gone again only when the update was discarded meanwhile; the next page will find it missing.
-      return { rows: stored?.rows ?? count };
+    async stagePage(itemId, updateId, page, { began, remine }, mined) {
+      return sql.begin(async (tx) => {
+        // Under the row's lock: what a late attempt staged after the Item has moved on would stay, and make it look busy.
+        const item = await lock(tx, itemId);
+        if (item === null || item.closed) return { kind: 'gone' as const };
+        const held = standing(item.seen, { began, remine });
+        if (held !== 'stands') return { kind: held };
+        const { text, raws, refineds, count } = await entriesOf(
+          tx,
+          mined,
+          { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id },
+          { isNew: item.cursor === '', alone: false },
+        );
+        await park(tx, itemId, updateId, mined);
+        const [stored] = await tx<[{ rows: number | null }]>`
+          WITH staged AS (
+            INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, began, row_count, rows,
+              raws, refineds)
+            VALUES (${itemId}, ${updateId}, ${page}, ${mined.cursor}, ${mined.nextCursor},
+              ${began.at}::text::timestamptz, ${JSON.stringify(began)}::text::jsonb, ${count}, ${text}::text::jsonb,
+              ${raws}, ${refineds})
+            ON CONFLICT DO NOTHING
+            RETURNING row_count
+          ), busy AS (
+            UPDATE items SET update_started_at = clock_timestamp()
+            WHERE item_id = ${itemId} AND update_started_at IS NULL
+          )
+          SELECT coalesce((SELECT row_count FROM staged), (SELECT row_count FROM staged_pages
+            WHERE item_id = ${itemId} AND update_id = ${updateId} AND page = ${page})) AS rows`;
+        // Gone again only when the update was discarded meanwhile; the next page will find it missing.
+        return { kind: 'staged' as const, rows: stored.rows ?? count };
+      });
     },
 
     async apply(update) {
@@ -187,8 +213,10 @@ export function miningStore(sql: Sql): MiningStore {
           return { kind: 'applied' as const, outcome: item.last_update_outcome };
         }
         if (item.closed) return { kind: 'gone' as const };
-        if (!(await chainHolds(tx, update, update.remine ? '' : item.cursor)))
-          return { kind: 'moved' as const };
+        const { began, remine = false } = update;
+        const held = standing(item.seen, { began, remine });
+        if (held !== 'stands') return { kind: held };
+        if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
         if (update.pageNumber > 0 && (await hasStaleMarker(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };
         }
@@ -243,15 +271,19 @@ export function miningStore(sql: Sql): MiningStore {
     async discard(itemId, updateId) {
       await sql`
         WITH dropped AS (DELETE FROM staged_pages WHERE item_id = ${itemId} AND update_id = ${updateId})
-        UPDATE items SET update_started_at = NULL WHERE item_id = ${itemId}`;
+        UPDATE items SET update_started_at = NULL
+        WHERE item_id = ${itemId} AND update_started_at IS NOT NULL
+          -- A late attempt drops its own; another update may be on its way.
+          AND NOT EXISTS (SELECT FROM staged_pages WHERE item_id = ${itemId} AND update_id <> ${updateId})`;
     },
 
     async waiting(itemId) {
-      const [row] = await sql<{ webhooks: number; removals: number }[]>`
+      const [row] = await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
         SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
-          count(*) FILTER (WHERE kind = 'removals')::int AS removals
+          count(*) FILTER (WHERE kind = 'removals')::int AS removals,
+          (SELECT error_code IS NOT NULL FROM items WHERE item_id = ${itemId}) AS broken
         FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
-      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0 };
+      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0, broken: row?.broken ?? false };
     },
 
     async namedRemovals(itemId, limit) {
@@ -264,10 +296,13 @@ export function miningStore(sql: Sql): MiningStore {
         ORDER BY t.date, t.transaction_id LIMIT ${limit}`;
     },
 
-    async settleRemovals(itemId, checked, remove) {
+    async settleRemovals(itemId, seen, checked, remove) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null || item.closed) return 0;
+        if (!sameRows(item.seen, seen)) return 'moved' as const;
+        // What came after the question may name a row that was still listed in the answer.
+        const answered = tx`w.received_at <= ${seen.at}::text::timestamptz`;
         const [marked] = await tx<[{ n: number }]>`
           WITH ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(${remove}::text[])`)},
           ${tellRemoved(tx, itemId, item.last_sequence)}
@@ -281,14 +316,14 @@ export function miningStore(sql: Sql): MiningStore {
         }
         await tx`
           UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
-          WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals' AND NOT EXISTS (
+          WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals' AND ${answered} AND NOT EXISTS (
             SELECT FROM transactions t
             WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed'
               AND t.transaction_id <> ALL(${checked}::text[]))`;
         // More ids than one look-up takes: those that were looked up must not be the first again.
         await tx`
           UPDATE webhooks w SET removed_ids = ARRAY(SELECT unnest(w.removed_ids) EXCEPT SELECT unnest(${checked}::text[]))
-          WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals'
+          WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals' AND ${answered}
             AND w.removed_ids && ${checked}::text[]`;
         return marked.n;
       });

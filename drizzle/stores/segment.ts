@@ -2,11 +2,16 @@ import type { SegmentEvent, SegmentStore } from '../../src/domain/ports.js';
 import type { Sql } from '../rows.js';
 
 export function segmentStore(sql: Sql): SegmentStore {
-  /** A statement of its own after the marks: it sees what was told meanwhile. */
-  const noteSent = (itemId: string) => sql`
-    UPDATE items SET segment_due_at = NULL
-    WHERE item_id = ${itemId} AND segment_due_at IS NOT NULL AND NOT EXISTS (
-      SELECT FROM segment_events e WHERE e.item_id = ${itemId} AND e.sent_at IS NULL)`;
+  /** Nothing waits to be sent any more, unless something was told meanwhile. */
+  const noteSent = (itemId: string) =>
+    sql.begin(async (tx) => {
+      // A statement that waits for the lock would look for events as of before it waited, and miss the one just told.
+      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+      await tx`
+        UPDATE items SET segment_due_at = NULL
+        WHERE item_id = ${itemId} AND segment_due_at IS NOT NULL AND NOT EXISTS (
+          SELECT FROM segment_events e WHERE e.item_id = ${itemId} AND e.sent_at IS NULL)`;
+    });
 
   return {
     async unsent(itemId, limit) {

@@ -1,45 +1,70 @@
-import type { SweepStore } from '../../src/domain/ports.js';
-import type { Sql } from '../rows.js';
+import type { DueItem, SweepStore } from '../../src/domain/ports.js';
+import type { Fragment, Sql } from '../rows.js';
+import { dueWork } from './dueWork.js';
+import type { DueWork } from './dueWork.js';
 
 /** How long a webhook of an unknown Item waits for its Item. */
 const adoptionWindow = '24 hours';
 /** An update of many pages takes minutes, hours where Plaid's limits are shared by many; one that is cut here starts again. */
 const stagedAtMost = '2 days';
+/** What was told longer ago stands with those that were never told. */
+const toldAtMost = '1 day';
+const links = 'link';
 
 export function sweepStore(sql: Sql): SweepStore {
+  const before = (graceMs: number): Fragment =>
+    sql`clock_timestamp() - ${`${graceMs} milliseconds`}::interval`;
+
+  /**
+   * The first of one kind. Whom the sweep told stands behind all that have waited longer than since then: what cannot move
+   * hides nothing.
+   */
+  const firstOf = ({ kind, query }: DueWork, place: number, limit: number, graceMs: number): Fragment => sql`
+    (SELECT i.item_id, i.user_id, ${kind}::text AS kind, ${place}::int AS place,
+        row_number() OVER (ORDER BY greatest(due.since, t.told_at), i.item_id) AS turn
+      FROM (${query(sql, before(graceMs))}) AS due JOIN items i USING (item_id)
+        LEFT JOIN sweep_told t ON t.kind = ${kind} AND t.subject = i.item_id
+      WHERE i.admitted_at IS NOT NULL
+      ORDER BY turn LIMIT ${limit})`;
+
   return {
     async findDue(limit, graceMs) {
-      const before = sql`clock_timestamp() - ${`${graceMs} milliseconds`}::interval`;
-      return sql<{ itemId: string; userId: string }[]>`
-        SELECT i.item_id AS "itemId", i.user_id AS "userId" FROM items i JOIN (
-          -- A broken Item is asked after at its own pace, not for every webhook that comes meanwhile.
-          SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
-            WHERE w.outcome = 'pending' AND w.received_at < ${before} AND (k.error_code IS NULL OR w.kind = 'item')
-            GROUP BY w.item_id
-          UNION ALL
-          SELECT item_id, next_due_at FROM items WHERE removed_at IS NULL AND next_due_at < ${before}
-          UNION ALL
-          SELECT item_id, removal_requested_at FROM items
-            WHERE removed_at IS NULL AND removal_requested_at < ${before}
-          UNION ALL
-          SELECT item_id, numbers_due_at FROM items
-            WHERE numbers_due_at < ${before} AND error_code IS NULL
-          UNION ALL
-          SELECT item_id, unsent_since FROM items WHERE unsent_since < ${before}
-          UNION ALL
-          SELECT item_id, segment_due_at FROM items WHERE segment_due_at < ${before}
-          UNION ALL
-          -- One that runs has begun to stage pages; it is not told again.
-          SELECT item_id, remine_requested_at FROM items
-            WHERE remine_requested_at < ${before} AND error_code IS NULL AND update_started_at IS NULL
-        ) AS due USING (item_id)
-        WHERE i.admitted_at IS NOT NULL
-        GROUP BY i.item_id, i.user_id ORDER BY min(due.since) LIMIT ${limit}`;
+      const kinds = dueWork
+        .map((work, place) => firstOf(work, place, limit, graceMs))
+        .reduce((all, one) => sql`${all} UNION ALL ${one}`);
+      // The first of every kind, then the second of every kind: one that fills its limit holds up none of the others.
+      return sql<DueItem[]>`
+        SELECT item_id AS "itemId", user_id AS "userId", array_agg(kind ORDER BY place) AS kinds
+        FROM (${kinds}) AS due
+        GROUP BY item_id, user_id ORDER BY min(turn), min(place), item_id`;
+    },
+
+    async findStaleLinks(limit, graceMs) {
+      return sql<{ tokenHash: string; userId: string }[]>`
+        SELECT l.token_hash AS "tokenHash", l.user_id AS "userId"
+        FROM links l LEFT JOIN sweep_told t ON t.kind = ${links} AND t.subject = l.token_hash
+        WHERE l.state <> 'finished' AND l.updated_at < ${before(graceMs)}
+        ORDER BY greatest(l.updated_at, t.told_at), l.token_hash LIMIT ${limit}`;
+    },
+
+    async noteTold(told) {
+      const marks = [
+        ...told.items.flatMap(({ itemId, kinds }) => kinds.map((kind) => ({ kind, subject: itemId }))),
+        ...told.links.map(({ tokenHash }) => ({ kind: links, subject: tokenHash })),
+      ];
+      await sql`
+        INSERT INTO sweep_told (kind, subject, told_at)
+        SELECT kind, subject, clock_timestamp()
+        FROM unnest(${marks.map(({ kind }) => kind)}::text[], ${marks.map(({ subject }) => subject)}::text[])
+          AS told(kind, subject)
+        GROUP BY kind, subject ORDER BY kind, subject
+        ON CONFLICT (kind, subject) DO UPDATE SET told_at = excluded.told_at`;
     },
 
     async settleUnknown() {
       // Late attempts of updates that have ended leave pages that nobody asks for.
       await sql`DELETE FROM staged_pages WHERE staged_at < clock_timestamp() - ${stagedAtMost}::interval`;
+      await sql`DELETE FROM sweep_told WHERE told_at < clock_timestamp() - ${toldAtMost}::interval`;
       const ended = await sql`
         UPDATE webhooks w SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
         WHERE w.outcome = 'pending' AND w.received_at < clock_timestamp() - ${adoptionWindow}::interval
@@ -48,13 +73,6 @@ export function sweepStore(sql: Sql): SweepStore {
             WHERE i.item_id = w.item_id AND (i.admitted_at IS NOT NULL OR i.removed_at IS NULL))
         RETURNING 1`;
       return ended.length;
-    },
-
-    async findStaleLinks(limit, graceMs) {
-      return sql<{ tokenHash: string; userId: string }[]>`
-        SELECT token_hash AS "tokenHash", user_id AS "userId" FROM links
-        WHERE state <> 'finished' AND updated_at < clock_timestamp() - ${`${graceMs} milliseconds`}::interval
-        ORDER BY updated_at LIMIT ${limit}`;
     },
   };
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type {
   NewWebhook,
   SignalClaim,
@@ -53,17 +54,21 @@ export function webhookStore(sql: Sql): WebhookStore {
   const columns = sql`webhook_id, received_at, received_at::text AS received_key, source, verdict, webhook_type,
     webhook_code, item_id, outcome, reason, body`;
 
-  const insert = async (webhook: NewWebhook, body: Uint8Array): Promise<string> => {
+  const insert = async (
+    webhook: NewWebhook,
+    body: Uint8Array,
+    id: string = randomUUID(),
+  ): Promise<string> => {
     const outcome = outcomeOf(webhook);
-    const [row] = await sql<[{ webhook_id: string }]>`
-      INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, reason,
+    await sql`
+      INSERT INTO webhooks (webhook_id, source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, reason,
         settled_at, headers, body)
-      VALUES (${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
+      VALUES (${id}, ${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
         ${webhook.item_id}, ${webhook.kind}, ${webhook.removed_ids}, ${outcome}, ${webhook.reason},
         CASE WHEN ${outcome === 'pending'} THEN NULL ELSE clock_timestamp() END,
         ${JSON.stringify(cleaned(webhook.headers).value)}::text::jsonb, ${body})
-      RETURNING webhook_id`;
-    return row.webhook_id;
+      ON CONFLICT (webhook_id) DO NOTHING`;
+    return id;
   };
 
   return {
@@ -142,8 +147,12 @@ export function webhookStore(sql: Sql): WebhookStore {
       };
     },
 
-    async replay(webhookId) {
+    async replay(webhookId, copyId) {
       if (!uuid.test(webhookId)) return 'not_found';
+      // First: since it was made, the original may have been acted on, or deleted.
+      const [copy] = await sql<{ webhookId: string; itemId: string | null; kind: WebhookKind | null }[]>`
+        SELECT webhook_id AS "webhookId", item_id AS "itemId", kind FROM webhooks WHERE webhook_id = ${copyId}`;
+      if (copy !== undefined) return copy;
       const [row] = await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`;
       if (row === undefined) return 'not_found';
       if (row.verdict === 'rejected') return 'rejected';
@@ -163,6 +172,7 @@ export function webhookStore(sql: Sql): WebhookStore {
           reason: read.ignored,
         },
         row.body,
+        copyId,
       );
       return { webhookId: id, itemId: read.item_id, kind: read.kind };
     },

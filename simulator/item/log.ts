@@ -139,6 +139,14 @@ export class ItemLog {
     );
   }
 
+  /** Ids of closed accounts' rows that were removed. */
+  removedHidden(): string[] {
+    if (this.hidden.size === 0) return [];
+    return [...this.current(0)].flatMap(({ row, id, accountId }) =>
+      !row && this.hidden.has(accountId) ? [id] : [],
+    );
+  }
+
   /** Live rows as `/transactions/get` lists them: newest date first, later changes first within a day. */
   liveNewestFirst(): readonly Row[] {
     return recentListings.get(`${this.serial}/${this.version}`, () =>

@@ -24,6 +24,8 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
     })),
     removed: facts.removalsFrom === null ? [] : log.removedSince(facts.removalsFrom),
     closed_account_transactions: log.liveHidden().map(({ id }) => id),
+    // They may have been told as removed or not, by when the client last read: nobody will say it again.
+    closed_account_removed: log.removedHidden(),
     numbers: joinNumbers(item.openAccounts),
     webhooks_due: webhooksDue,
   };

@@ -4,6 +4,7 @@ import type { StreamName } from '../domain/events.js';
 import type { FailureType } from '../domain/failures.js';
 import { Failure } from '../domain/failures.js';
 import type { StreamPort } from '../domain/ports.js';
+import { shortened } from '../domain/shortened.js';
 import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';
@@ -33,6 +34,8 @@ export interface Kinesis extends StreamPort {
 const mostRecords = 500;
 const mostBytes = 5 * 1024 * 1024;
 const mostRecordBytes = 1024 * 1024;
+/** Kinesis counts 256 characters, and not every server counts those alike: in bytes it is never more. */
+const longestPartitionKey = 256;
 /** Requests on their way per stream; what comes meanwhile waits and fills the next request. */
 const mostRequests = 8;
 /**
@@ -52,7 +55,14 @@ interface Waiting {
   giveUpAt: number;
   resolve: () => void;
   reject: (failure: Failure) => void;
+  /** Aborted: nobody waits for it any more. */
+  signal: AbortSignal | undefined;
 }
+
+const givenUp = ({ reason }: AbortSignal): Failure =>
+  reason instanceof Failure
+    ? reason
+    : new Failure('UPSTREAM_DOWN', 'the caller has given up', { outcomeUnknown: true });
 
 const pauseBefore = (tries: number): number => {
   const full = Math.min(longestPauseMs, firstPauseMs * 2 ** (tries - 1));
@@ -78,6 +88,11 @@ class Lane {
     this.schedule();
   }
 
+  /** Takes out what nobody waits for. A request that is on its way with it stays for the others. */
+  drop(record: Waiting): void {
+    this.waiting = this.waiting.filter((one) => one !== record);
+  }
+
   private schedule(): void {
     if (this.waiting.length === 0 || this.requests >= this.mostRequests) return;
     if (this.waiting.length >= mostRecords) return this.flush();
@@ -87,6 +102,7 @@ class Lane {
   private flush(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
+    // What was waiting may have been dropped since the timer was set.
     while (this.waiting.length > 0 && this.requests < this.mostRequests) void this.request(this.take());
   }
 
@@ -149,13 +165,16 @@ class Lane {
   }
 
   private again(record: Waiting, type: FailureType, message: string): void {
+    if (record.signal?.aborted === true) return;
     record.tries += 1;
     const pause = pauseBefore(record.tries);
     if (Date.now() + pause > record.giveUpAt) {
       record.reject(new Failure(type, message, { outcomeUnknown: true }));
       return;
     }
-    setTimeout(() => this.add(record), pause);
+    setTimeout(() => {
+      if (record.signal?.aborted !== true) this.add(record);
+    }, pause);
   }
 }
 
@@ -182,7 +201,10 @@ export function createKinesis(options: KinesisOptions): Kinesis {
       client.send(
         new PutRecordsCommand({
           StreamName: stream,
-          Records: records.map(({ partitionKey, data }) => ({ PartitionKey: partitionKey, Data: data })),
+          Records: records.map(({ partitionKey, data }) => ({
+            PartitionKey: shortened(partitionKey, longestPartitionKey),
+            Data: data,
+          })),
         }),
         bounds,
       ),
@@ -197,21 +219,31 @@ export function createKinesis(options: KinesisOptions): Kinesis {
   }
 
   return {
-    async put(stream, partitionKey, data) {
+    async put(stream, partitionKey, data, signal) {
+      if (signal?.aborted === true) throw givenUp(signal);
       if (closed) throw new Failure('UPSTREAM_DOWN', 'the stream client is closed');
       const bytes = data.byteLength + Buffer.byteLength(partitionKey, 'utf8');
       if (bytes > mostRecordBytes) {
         throw new Failure('RECORD_REFUSED', `a record for ${stream} is larger than ${mostRecordBytes} bytes`);
       }
+      let leave = (): void => undefined;
       const accepted = new Promise<void>((resolve, reject) => {
         const giveUpAt = Date.now() + retryForMs;
-        laneOf(stream).add({ partitionKey, data, bytes, tries: 0, giveUpAt, resolve, reject });
+        const record: Waiting = { partitionKey, data, bytes, tries: 0, giveUpAt, resolve, reject, signal };
+        const lane = laneOf(stream);
+        leave = () => {
+          lane.drop(record);
+          if (signal) reject(givenUp(signal));
+        };
+        lane.add(record);
       });
+      signal?.addEventListener('abort', leave, { once: true });
       pending.add(accepted);
       try {
         await accepted;
       } finally {
         pending.delete(accepted);
+        signal?.removeEventListener('abort', leave);
       }
     },
 

@@ -3,8 +3,8 @@ import https from 'node:https';
 import type { CountryCode, Products } from 'plaid';
 import { Configuration, PlaidApi } from 'plaid';
 import { Failure } from '../domain/failures.js';
-import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports.js';
-import type { JsonObject, WebhookKey } from './plaidAnswers.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort, WebhookKey } from '../domain/ports.js';
+import type { JsonObject } from './plaidAnswers.js';
 import {
   accountsOf,
   exchangeOf,

@@ -8,6 +8,7 @@ import type {
   PlaidTransaction,
 } from '../domain/plaid.js';
 import { instantOf } from '../domain/instants.js';
+import type { WebhookKey } from '../domain/ports.js';
 import { failureOfShape } from './plaidFailures.js';
 
 /**
@@ -155,17 +156,6 @@ export const exchangeOf = (path: string, body: JsonObject): { accessToken: strin
   accessToken: text(path, body, 'access_token'),
   itemId: text(path, body, 'item_id'),
 });
-
-/** A public key of `/webhook_verification_key/get`. Times are Unix seconds. */
-export interface WebhookKey {
-  kid: string;
-  kty: string;
-  crv: string;
-  alg: string;
-  x: string;
-  y: string;
-  expired_at: number | null;
-}
 
 export function webhookKeyOf(path: string, body: JsonObject): WebhookKey {
   const key = body['key'];

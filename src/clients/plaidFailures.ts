@@ -18,10 +18,11 @@ const byCode: Readonly<Record<string, FailureType>> = {
   INVALID_UPDATED_USERNAME: 'LOGIN_REQUIRED',
   USER_INPUT_TIMEOUT: 'LOGIN_REQUIRED',
   NO_ACCOUNTS: 'LOGIN_REQUIRED',
-  // The Item or its token is no more.
+  // The Item is no more.
   ITEM_NOT_FOUND: 'ITEM_GONE',
   ITEM_CONCURRENTLY_DELETED: 'ITEM_GONE',
-  INVALID_ACCESS_TOKEN: 'ITEM_GONE',
+  // Also what Plaid says to keys of another environment or client: the Item may live on.
+  INVALID_ACCESS_TOKEN: 'TOKEN_REFUSED',
   // INVALID_INPUT as an API error, ITEM_ERROR inside a webhook: one meaning.
   USER_PERMISSION_REVOKED: 'PERMISSION_REVOKED',
   // This product of this Item: now, or never.

@@ -1,17 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { CryptoKey } from 'jose';
-import { compactVerify, decodeProtectedHeader, importJWK } from 'jose';
-import { Failure } from '../domain/failures.js';
+import { compactVerify, decodeProtectedHeader } from 'jose';
 import type { WebhookVerdict, WebhookVerifier } from '../domain/ports.js';
-import type { WebhookKey } from './plaidAnswers.js';
+import { createWebhookKeys } from './webhookKeys.js';
+import type { WebhookKeysOptions } from './webhookKeys.js';
 
-export interface WebhookVerifierOptions {
-  /** Asks Plaid for a key; null when Plaid knows none of that id, a Failure when it cannot say. */
-  getKey(kid: string): Promise<WebhookKey | null>;
-  /** Milliseconds since the epoch. */
+export interface WebhookVerifierOptions extends Omit<WebhookKeysOptions, 'now'> {
+  /** Milliseconds since the epoch; default: the clock. */
   now?: () => number;
-  /** Look-ups of keys that are not cached, per minute; default 10. Anybody can send webhooks with made-up key ids. */
-  lookupsPerMinute?: number;
 }
 
 /** Why a webhook was refused. */
@@ -28,33 +23,14 @@ export type WebhookRejection =
   | 'expired_key'
   | 'bad_signature';
 
+/** Where Plaid says that webhooks come from (docs/api/webhooks). A hint: it opens a lane for look-ups and vouches for nothing. */
+export const publishedSenders = ['52.21.26.131', '52.21.47.157', '52.41.247.19', '52.88.82.239'];
+
 const longestHeader = 8 * 1024;
 const kidForm = /^[A-Za-z0-9._-]{1,128}$/;
 const sha256Form = /^[0-9a-f]{64}$/;
 const oldestMs = 5 * 60_000;
 const aheadMs = 60_000;
-const minute = 60_000;
-/** A cached key is asked for again: Plaid tells of a key's end by its `expired_at` only. */
-const recheckAfterMs = 24 * 3_600_000;
-/** While Plaid cannot say, a key that is due for its re-check serves on, up to this age. */
-const trustedForMs = 48 * 3_600_000;
-const recheckPauseMs = minute;
-const unknownForMs = minute;
-const mostUnknown = 1_000;
-const mostKeys = 100;
-
-interface CachedKey {
-  key: CryptoKey;
-  /** Milliseconds since the epoch. */
-  expiresAt: number | null;
-  checkedAt: number;
-  recheckAt: number;
-}
-
-type Lookup =
-  | { kind: 'found'; cached: CachedKey }
-  | { kind: 'unknown' }
-  | { kind: 'unavailable'; retryAfterMs: number | null };
 
 interface Claims {
   iat: number;
@@ -93,97 +69,16 @@ function claimsRejection(claims: Claims, body: Uint8Array, now: number): Webhook
   return timingSafeEqual(actual, Buffer.from(claims.bodyHash, 'hex')) ? null : 'body_changed';
 }
 
-/** Keeps the newest `most` entries of a map in insertion order, so that nothing a stranger sends can fill memory. */
-function trim(map: Map<string, unknown>, most: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= most) return;
-    map.delete(key);
-  }
-}
-
 /**
  * Verifies the JWT of `Plaid-Verification` against the bytes of the body. What costs nothing is checked first (form, age,
  * body hash), so that only tokens that are plausible reach the key look-up; nothing is accepted before the signature holds.
  */
 export function createWebhookVerifier(options: WebhookVerifierOptions): WebhookVerifier {
   const now = options.now ?? Date.now;
-  const budget = options.lookupsPerMinute ?? 10;
-  const keys = new Map<string, CachedKey>();
-  const unknownUntil = new Map<string, number>();
-  const inFlight = new Map<string, Promise<Lookup>>();
-  let recentLookups: number[] = [];
-
-  async function askFor(kid: string): Promise<Lookup> {
-    try {
-      const jwk = await options.getKey(kid);
-      if (jwk === null) return { kind: 'unknown' };
-      if (jwk.kid !== kid || jwk.alg !== 'ES256' || jwk.kty !== 'EC' || jwk.crv !== 'P-256') {
-        return { kind: 'unavailable', retryAfterMs: null };
-      }
-      const key = await importJWK({ kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y }, 'ES256');
-      if (key instanceof Uint8Array) return { kind: 'unavailable', retryAfterMs: null };
-      const checkedAt = now();
-      const expiresAt = jwk.expired_at === null ? null : jwk.expired_at * 1000;
-      return {
-        kind: 'found',
-        cached: { key, expiresAt, checkedAt, recheckAt: checkedAt + recheckAfterMs },
-      };
-    } catch (error) {
-      return {
-        kind: 'unavailable',
-        retryAfterMs: error instanceof Failure ? (error.retryAfterMs ?? null) : null,
-      };
-    }
-  }
-
-  /** One question to Plaid per key at a time, and its answer into the caches. */
-  function lookUp(kid: string): Promise<Lookup> {
-    const running = inFlight.get(kid);
-    if (running) return running;
-    const started = askFor(kid)
-      .then((answer) => {
-        if (answer.kind === 'found') {
-          keys.delete(kid);
-          keys.set(kid, answer.cached);
-          trim(keys, mostKeys);
-        } else if (answer.kind === 'unknown') {
-          keys.delete(kid);
-          unknownUntil.delete(kid);
-          unknownUntil.set(kid, now() + unknownForMs);
-          trim(unknownUntil, mostUnknown);
-        }
-        return answer;
-      })
-      .finally(() => inFlight.delete(kid));
-    inFlight.set(kid, started);
-    return started;
-  }
-
-  async function keyOf(kid: string): Promise<Lookup> {
-    const at = now();
-    const cached = keys.get(kid);
-    if (cached) {
-      const expired = cached.expiresAt !== null && cached.expiresAt <= at;
-      if (expired || at < cached.recheckAt) return { kind: 'found', cached };
-      const again = await lookUp(kid);
-      if (again.kind !== 'unavailable' || at >= cached.checkedAt + trustedForMs) return again;
-      cached.recheckAt = at + recheckPauseMs;
-      return { kind: 'found', cached };
-    }
-    if ((unknownUntil.get(kid) ?? 0) > at) return { kind: 'unknown' };
-    if (!inFlight.has(kid)) {
-      recentLookups = recentLookups.filter((time) => time + minute > at);
-      const oldest = recentLookups[0];
-      if (recentLookups.length >= budget) {
-        return { kind: 'unavailable', retryAfterMs: oldest === undefined ? minute : oldest + minute - at };
-      }
-      recentLookups.push(at);
-    }
-    return lookUp(kid);
-  }
+  const keys = createWebhookKeys({ ...options, now });
 
   return {
-    async verify(token, body): Promise<WebhookVerdict> {
+    async verify(token, body, address): Promise<WebhookVerdict> {
       const rejected = (reason: WebhookRejection): WebhookVerdict => ({ kind: 'rejected', reason });
       if (token === undefined || token === '') return rejected('no_header');
       if (token.length > longestHeader) return rejected('header_too_large');
@@ -191,10 +86,11 @@ export function createWebhookVerifier(options: WebhookVerifierOptions): WebhookV
       if (typeof read === 'string') return rejected(read);
       const wrong = claimsRejection(read.claims, body, now());
       if (wrong) return rejected(wrong);
-      const found = await keyOf(read.kid);
+      const found = await keys.find(read.kid, address);
+      if (found.kind === 'no_budget') return found;
       if (found.kind === 'unavailable') return { kind: 'undecided', retryAfterMs: found.retryAfterMs };
       if (found.kind === 'unknown') return rejected('unknown_key');
-      const { key, expiresAt } = found.cached;
+      const { key, expiresAt } = found;
       if (expiresAt !== null && expiresAt <= now()) return rejected('expired_key');
       try {
         await compactVerify(token, key, { algorithms: ['ES256'] });
@@ -203,5 +99,7 @@ export function createWebhookVerifier(options: WebhookVerifierOptions): WebhookV
       }
       return { kind: 'accepted' };
     },
+
+    delivered: (address, itemId) => keys.delivered(address, itemId),
   };
 }

@@ -15,8 +15,10 @@ export type FailureType =
   | 'NOT_READY'
   /** The user has to act at the bank or in Link's update mode. */
   | 'LOGIN_REQUIRED'
-  /** The Item does not exist at Plaid any more: removed there, or its token is dead. */
+  /** The Item does not exist at Plaid any more. */
   | 'ITEM_GONE'
+  /** Plaid does not take the access token (of another environment or client, say): nothing is known of the Item by it. */
+  | 'TOKEN_REFUSED'
   /** The user took back the permission: the Item is never revived. */
   | 'PERMISSION_REVOKED'
   /** Data moved while pages were read: restart from the update's first cursor. */
@@ -37,6 +39,8 @@ export type FailureType =
   | 'BAD_REQUEST'
   /** Temporal could not be reached, or did not answer in time. */
   | 'ORCHESTRATOR_DOWN'
+  /** Temporal refuses this call for what it is, and always will: a fault of ours. */
+  | 'ORCHESTRATOR_REFUSED'
   /** Stored secret bytes do not open: wrong row, changed bytes, or a missing key. */
   | 'SECRET_UNREADABLE';
 

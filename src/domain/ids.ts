@@ -1,11 +1,17 @@
 /** Workflow ids, queue names and stream names are built and parsed here only. */
+import { shortened } from './shortened.js';
 
 /** Plaid's id of an Item; case-sensitive, as all of Plaid's ids. */
 export type ItemId = string;
 
-export const itemWorkflowId = (itemId: ItemId): string => `item/${itemId}`;
-export const historyWorkflowId = (itemId: ItemId): string => `item/${itemId}/history`;
-export const remineWorkflowId = (itemId: ItemId, number: number): string => `item/${itemId}/remine/${number}`;
+/** Temporal takes 1,000 bytes for a workflow's id, and an Item's id of 256 characters may have 1,024. */
+const longestItemPart = 900;
+const partOf = (itemId: ItemId): string => shortened(itemId, longestItemPart);
+
+export const itemWorkflowId = (itemId: ItemId): string => `item/${partOf(itemId)}`;
+export const historyWorkflowId = (itemId: ItemId): string => `item/${partOf(itemId)}/history`;
+export const remineWorkflowId = (itemId: ItemId, number: number): string =>
+  `item/${partOf(itemId)}/remine/${number}`;
 export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`;
 /** The check of a user's Items: asked for by an event of the stream, or by a request. */
 export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
@@ -23,7 +29,7 @@ export type WorkflowName =
   | { kind: 'login'; eventId: string }
   | { kind: 'loginRequest'; requestId: string };
 
-/** The inverse of the builders above; null for an id that is none of ours. */
+/** The inverse of the builders above; null for an id that is none of ours. An Item's id that was shortened stays so. */
 export function parseWorkflowId(id: string): WorkflowName | null {
   const [head, body, tail, number, ...rest] = id.split('/');
   // An event's id is its sender's, slashes and all.

@@ -1,5 +1,5 @@
-import type { History, MiningRun, PageResult, RunEnd, StepFailure } from './mining.js';
-import { afterPage, afterPageFailure, furtherHistory, startRun } from './mining.js';
+import type { DeadEnd, History, MiningRun, PageResult, RunAfter, RunEnd, StepFailure } from './mining.js';
+import { afterPage, afterPageFailure, failureOf, furtherHistory, isHeldUp, startRun } from './mining.js';
 import type { Policy } from './policy.js';
 import { backoff, jitteredTimeout, nextCallAt, recordCalls } from './policy.js';
 import type { WebhookKind } from './webhook.js';
@@ -45,12 +45,21 @@ export interface ItemState {
   /** An update was asked for: run it when it has been quiet, at `deadline` at the latest. */
   wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
   run: MiningRun | null;
-  /** `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. */
-  child: { checkAt: number; remine: boolean } | null;
+  /**
+   * `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. `heldUp`: it says
+   * that its next page cannot be had.
+   */
+  child: { checkAt: number; remine: boolean; heldUp: boolean } | null;
   /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
   remines: number;
+  /** An update was given up: operators are to be told, and what the durable cursor told no more is to be read from the start. */
+  deadEnd: (DeadEnd & { dueAt: number }) | null;
+  /** Updates in a row that were given up. */
+  deadEnds: number;
+  /** Plaid takes the durable cursor no more: the next remine does without it. */
+  cursorLost: boolean;
   removalRequested: boolean;
   /** The row knows something that this copy does not: look at it. */
   reloadAt: number | null;
@@ -69,6 +78,8 @@ export interface ItemState {
   polls: number;
   checkFailures: number;
   removeFailures: number;
+  /** No removal is tried before this time. */
+  removeDueAt: number;
   /** No update starts before this time. */
   restUntil: number;
   calls: { sync: number[]; accounts: number[] };
@@ -92,21 +103,30 @@ export type ItemEvent =
   | { kind: 'runStarted'; updateId: string }
   | { kind: 'pageEnded'; result: PageResult; random: number }
   | { kind: 'historyStarted' }
-  | { kind: 'historyEnded'; end: RunEnd; calls: ItemState['calls']; random: number }
+  /** Of the child that reads the history, or of a remine. */
+  | { kind: 'historyEnded'; remine: boolean; end: RunEnd; calls: ItemState['calls']; random: number }
   | { kind: 'historyLost' }
   | { kind: 'historyAlive' }
+  /** The child cannot have its next page; null = now it can. */
+  | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
+  /** `remines`: number of the remine that reads from the start; null = there is nothing to be read again. */
+  | { kind: 'deadEndReported'; remines: number | null }
   | { kind: 'published'; done: boolean }
   | { kind: 'numbersEnded' }
-  | { kind: 'removalsEnded'; changes: number }
+  /** `more`: of the kind still wait. */
+  | { kind: 'removalsEnded'; changes: number; more: boolean }
   | { kind: 'checked'; result: Health; random: number }
   /** `health` is null when no webhook asked how the Item is. */
-  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; random: number }
+  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean; random: number }
   | { kind: 'segmentSent'; done: boolean }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
 
-/** How the Item is by `/item/get`; `gone`: its token is dead, or we do not have it any more. */
-export type Health = 'healthy' | 'broken' | 'gone';
+/**
+ * How the Item is by `/item/get`; `gone`: Plaid does not know it, or we do not have it any more. `unsure`: `/item/get` calls it
+ * healthy, but transactions are refused for want of the user.
+ */
+export type Health = 'healthy' | 'broken' | 'gone' | 'unsure';
 
 export type Step =
   | { kind: 'wait'; until: number }
@@ -123,6 +143,8 @@ export type Step =
   | { kind: 'itemWebhooks' }
   | { kind: 'segment' }
   | { kind: 'remine' }
+  | { kind: 'reportDeadEnd' }
+  | { kind: 'stopHistory' }
   | { kind: 'remove' };
 
 export type WorkKind = Exclude<Step['kind'], 'wait' | 'end'>;
@@ -148,6 +170,9 @@ export function stateFrom(snapshot: ItemSnapshot, policy: Policy, now: number): 
     child: null,
     remineRequested: false,
     remines: snapshot.remines,
+    deadEnd: null,
+    deadEnds: 0,
+    cursorLost: false,
     removalRequested: false,
     reloadAt: null,
     numbersDueAt: null,
@@ -164,6 +189,7 @@ export function stateFrom(snapshot: ItemSnapshot, policy: Policy, now: number): 
     polls: 0,
     checkFailures: 0,
     removeFailures: 0,
+    removeDueAt: 0,
     restUntil: 0,
     calls: { sync: [], accounts: [] },
     lastUpdateAt: null,
@@ -177,12 +203,14 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, now: number): I
   const publishDueAt = snapshot.unsent ? (state.publishDueAt ?? now) : state.publishDueAt;
   const segmentDueAt = snapshot.segmentDue ? (state.segmentDueAt ?? now) : state.segmentDueAt;
   if (snapshot.removed || state.phase === 'removed') return { ...end(state), publishDueAt, segmentDueAt };
+  const asked =
+    snapshot.remineRequested && snapshot.remines > state.remines
+      ? askForRemine(state, snapshot.remines, now)
+      : { ...state, remineRequested: state.remineRequested || snapshot.remineRequested };
   const next: ItemState = {
-    ...state,
+    ...asked,
     publishDueAt,
     segmentDueAt,
-    remineRequested: state.remineRequested || snapshot.remineRequested,
-    remines: Math.max(state.remines, snapshot.remines),
     itemWebhooksDueAt:
       snapshot.itemWebhooksWaiting > 0 ? (state.itemWebhooksDueAt ?? now) : state.itemWebhooksDueAt,
     removalRequested: state.removalRequested || snapshot.removalRequested,
@@ -197,22 +225,41 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, now: number): I
 /** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */
 function agreeOnHealth(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState {
   if (state.phase === 'needs_relink' && !snapshot.broken) {
-    return want({ ...state, phase: state.hasCursor ? 'idle' : 'created', polls: 0 }, now, false);
+    return mended(state, now);
   }
-  if (state.phase === 'needs_relink' || !snapshot.broken || state.run !== null || state.child !== null) {
-    return state;
-  }
+  if (state.phase === 'needs_relink' || !snapshot.broken) return state;
   return {
     ...state,
     phase: 'needs_relink',
+    run: null,
     wanted: null,
     nextDueAt: snapshot.nextDueAt ?? now + state.policy.brokenCheck,
   };
 }
 
+/** An Item that is broken no more: it catches up. */
+function mended(state: ItemState, now: number): ItemState {
+  const phase = state.child !== null ? 'updating' : state.hasCursor ? 'idle' : 'created';
+  return want({ ...state, phase, polls: 0 }, now, false);
+}
+
+/** Somebody has asked for a remine: it does not wait for the pauses of updates that got nowhere. */
+function askForRemine(state: ItemState, number: number, now: number): ItemState {
+  return {
+    ...state,
+    remineRequested: true,
+    remines: Math.max(state.remines, number),
+    restUntil: Math.min(state.restUntil, now + state.policy.betweenUpdates),
+  };
+}
+
 function runningChild(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState['child'] {
   if (!snapshot.historyRunning && !snapshot.remineRunning) return null;
-  return { checkAt: now + state.policy.childCheck, remine: snapshot.remineRunning };
+  return startedChild(state, snapshot.remineRunning, now);
+}
+
+function startedChild(state: ItemState, remine: boolean, now: number): NonNullable<ItemState['child']> {
+  return { checkAt: now + state.policy.childCheck, remine, heldUp: false };
 }
 
 /**
@@ -270,7 +317,11 @@ function settle(state: ItemState, end: RunEnd, random: number, now: number): Ite
       const moved = history !== state.history || end.outcome.changes > 0;
       const applied: ItemState = {
         ...rested,
-        phase: restingPhase(state, true),
+        // The row decides: it may have been called broken, or mended, while the update ran.
+        phase: end.broken ? 'needs_relink' : 'idle',
+        // Only one from the durable cursor shows that this leads somewhere.
+        deadEnds: state.child?.remine === true ? state.deadEnds : 0,
+        cursorLost: false,
         history,
         hasCursor: true,
         polls: moved ? 1 : state.polls + 1,
@@ -279,12 +330,31 @@ function settle(state: ItemState, end: RunEnd, random: number, now: number): Ite
         lastUpdateAt: now,
         lastFailure: null,
       };
-      const due = { ...applied, nextDueAt: now + idlePause(applied, random) };
+      // That Plaid has just given everything speaks against a broken Item: it is asked at once.
+      const due = { ...applied, nextDueAt: end.broken ? now : now + idlePause(applied, random) };
       return end.webhooksWaiting > 0 ? want(due, now, false) : due;
     }
     case 'notReady': {
       const waiting = { ...rested, phase: restingPhase(state, false), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + idlePause(waiting, random) };
+    }
+    case 'stuck': {
+      const deadEnds = state.deadEnds + 1;
+      const { retryFirst, retryLongest, betweenUpdates } = state.policy;
+      // The first time there is a way out to be tried: everything is read from the start.
+      const wayOut = end.cursorLost && deadEnds === 1;
+      const restUntil = now + (wayOut ? betweenUpdates : backoff(deadEnds, retryFirst, retryLongest));
+      const { updateId, failure, error, cursorLost } = end;
+      return {
+        ...rested,
+        phase: restingPhase(state, state.hasCursor),
+        remineRequested: state.remineRequested,
+        deadEnds,
+        deadEnd: { updateId, failure, error, cursorLost, dueAt: now },
+        lastFailure: failure,
+        restUntil,
+        nextDueAt: state.phase === 'needs_relink' ? state.nextDueAt : restUntil,
+      };
     }
     case 'needsUser': {
       const broken = { ...rested, phase: 'needs_relink' as const, wanted: null, segmentDueAt: now };
@@ -301,7 +371,9 @@ function failStep(state: ItemState, step: WorkKind, failure: StepFailure, now: n
   const failed = { ...state, lastFailure: failure };
   switch (step) {
     case 'page':
-      return { ...failed, run: state.run && afterPageFailure(state.run, policy, now) };
+      return state.run === null
+        ? failed
+        : goOn(failed, afterPageFailure(state.run, failure, policy, now), 0, now);
     case 'publish': {
       const publishFailures = state.publishFailures + 1;
       return { ...failed, publishFailures, publishDueAt: pause(publishFailures) };
@@ -328,8 +400,10 @@ function failStep(state: ItemState, step: WorkKind, failure: StepFailure, now: n
     }
     case 'remove': {
       const removeFailures = state.removeFailures + 1;
-      return { ...failed, removeFailures, restUntil: pause(removeFailures) };
+      return { ...failed, removeFailures, removeDueAt: pause(removeFailures) };
     }
+    case 'reportDeadEnd':
+      return { ...failed, deadEnd: state.deadEnd && { ...state.deadEnd, dueAt: now + policy.retryFirst } };
     case 'reload':
       return { ...failed, reloadAt: now + policy.retryFirst };
     case 'startRun':
@@ -338,7 +412,18 @@ function failStep(state: ItemState, step: WorkKind, failure: StepFailure, now: n
       return { ...failed, restUntil: now + policy.retryFirst };
     case 'lookAtHistory':
       return { ...failed, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
+    case 'stopHistory':
+      // It may have ended: that is looked at before it is asked to once more.
+      return {
+        ...failed,
+        child: state.child && { ...state.child, heldUp: false, checkAt: now + policy.retryFirst },
+      };
   }
+}
+
+/** The state with what its run has come to. */
+function goOn(state: ItemState, after: RunAfter, random: number, now: number): ItemState {
+  return 'run' in after ? { ...state, run: after.run } : settle(state, after.end, random, now);
 }
 
 function spend(state: ItemState, calls: number, withAccounts: boolean, now: number): ItemState['calls'] {
@@ -379,6 +464,7 @@ function end(state: ItemState): ItemState {
     phase: 'removed',
     removalRequested: false,
     remineRequested: false,
+    deadEnd: null,
     run: null,
     child: null,
     wanted: null,
@@ -406,13 +492,15 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
       // Numbers may be others after a repair, at some banks always.
       return { ...want(state, now, false), numbersDueAt: state.numbersDueAt ?? now };
     case 'remineRequested':
-      return { ...state, remineRequested: true, remines: Math.max(state.remines, event.remines) };
+      return askForRemine(state, event.remines, now);
     case 'remineStarted':
+      // It begins with what the run on its way, which got nowhere, was to do.
       return {
         ...state,
         wanted: null,
         phase: 'updating',
-        child: { checkAt: now + state.policy.childCheck, remine: true },
+        run: null,
+        child: startedChild(state, true, now),
       };
     case 'removalRequested':
       return { ...state, removalRequested: true };
@@ -424,18 +512,20 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
         ...state,
         calls: spend(state, event.result.calls, event.result.kind === 'applied', now),
       };
+      const lastFailure = failureOf(event.result, now) ?? state.lastFailure;
       const after = afterPage(state.run, event.result, state.policy, now);
-      return 'run' in after ? { ...spent, run: after.run } : settle(spent, after.end, event.random, now);
+      return goOn({ ...spent, lastFailure }, after, event.random, now);
     }
     case 'historyStarted':
       return {
         ...state,
         wanted: null,
         phase: 'updating',
-        child: { checkAt: now + state.policy.childCheck, remine: false },
+        child: startedChild(state, false, now),
       };
     case 'historyEnded':
-      return state.child === null
+      // One that was given up may still report; it is not the one that runs now.
+      return state.child?.remine !== event.remine
         ? state
         : settle({ ...state, calls: event.calls }, event.end, event.random, now);
     case 'historyLost':
@@ -446,18 +536,37 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
       };
     case 'historyAlive':
       return { ...state, child: state.child && { ...state.child, checkAt: now + state.policy.childCheck } };
+    case 'historyHeldUp':
+      if (state.child?.remine !== event.remine) return state;
+      return {
+        ...state,
+        child: { ...state.child, heldUp: event.failure !== null },
+        lastFailure: event.failure ?? state.lastFailure,
+      };
+    case 'deadEndReported': {
+      const reported = { ...state, deadEnd: null };
+      if (event.remines === null) return reported;
+      // Not as one that somebody asked for: the pauses of updates that got nowhere are its own.
+      const remines = Math.max(state.remines, event.remines);
+      return { ...reported, remineRequested: true, remines, cursorLost: true };
+    }
     case 'numbersEnded':
       return { ...state, numbersFailures: 0, numbersDueAt: null };
     case 'removalsEnded':
       return {
         ...state,
         removalsFailures: 0,
-        removalsDueAt: null,
+        removalsDueAt: event.more ? now : null,
         publishDueAt: event.changes > 0 ? now : state.publishDueAt,
       };
     case 'checked':
       return withHealth(
-        { ...state, checkFailures: 0, wanted: null, segmentDueAt: now },
+        {
+          ...state,
+          checkFailures: event.result === 'unsure' ? state.checkFailures : 0,
+          wanted: null,
+          segmentDueAt: now,
+        },
         event.result,
         event.random,
         now,
@@ -465,7 +574,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
     case 'itemWebhooksEnded': {
       const told: ItemState = {
         ...state,
-        itemWebhooksDueAt: null,
+        itemWebhooksDueAt: event.more ? now : null,
         itemWebhooksFailures: 0,
         numbersDueAt: event.numbersDue ? (state.numbersDueAt ?? now) : state.numbersDueAt,
       };
@@ -482,8 +591,13 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
 /** The Item as `/item/get` has it. A broken one drops the run on its way: it is staged only, and staged for nothing. */
 function withHealth(state: ItemState, health: Health, random: number, now: number): ItemState {
   if (health === 'gone') return { ...state, reloadAt: now, nextDueAt: now + idlePause(state, random) };
-  if (health === 'healthy') {
-    return want({ ...state, phase: state.hasCursor ? 'idle' : 'created', polls: 0 }, now, false);
+  if (health === 'healthy') return mended(state, now);
+  if (health === 'unsure') {
+    // A repair may take Plaid a while: the pauses grow from seconds to those of any broken Item.
+    const checkFailures = state.checkFailures + 1;
+    const { retryFirst, brokenCheck } = state.policy;
+    const unsure: ItemState = { ...state, phase: 'needs_relink', run: null, wanted: null, checkFailures };
+    return { ...unsure, nextDueAt: now + backoff(checkFailures, retryFirst, brokenCheck) };
   }
   const broken: ItemState = { ...state, phase: 'needs_relink', run: null, wanted: null };
   return { ...broken, nextDueAt: now + idlePause(broken, random) };
@@ -508,7 +622,7 @@ export function nextStep(state: ItemState, now: number): Step {
     if (at !== null && at > now) waits.push(at);
     return isDue(at, now);
   };
-  if (state.removalRequested && due(state.restUntil)) return { kind: 'remove' };
+  if (state.removalRequested && due(state.removeDueAt)) return { kind: 'remove' };
   if (due(state.publishDueAt)) return { kind: 'publish' };
   if (due(state.segmentDueAt)) return { kind: 'segment' };
   if (!state.removalRequested) {
@@ -524,24 +638,40 @@ const longestWait = 48 * 3_600_000;
 
 function nextWork(state: ItemState, now: number, due: (at: number | null) => boolean): Step | null {
   const { limits } = state.policy;
-  if (state.child !== null) return due(state.child.checkAt) ? { kind: 'lookAtHistory' } : null;
+  const broken = state.phase === 'needs_relink';
+  // A cursor that Plaid takes no more is given up while the history is incomplete, too.
+  const remineReady = state.remineRequested && !broken && (state.history === 'complete' || state.cursorLost);
+  const check = (): Step | null => (state.wanted !== null || due(state.nextDueAt) ? { kind: 'check' } : null);
+  if (state.deadEnd !== null && due(state.deadEnd.dueAt)) return { kind: 'reportDeadEnd' };
+  if (state.child !== null) {
+    const { checkAt, remine, heldUp } = state.child;
+    if (remineReady && heldUp && !remine) return { kind: 'stopHistory' };
+    if (due(checkAt)) return { kind: 'lookAtHistory' };
+    if (broken) return check();
+    return heldUp ? sideWork(state, due) : due(state.numbersDueAt) ? { kind: 'numbers' } : null;
+  }
   if (state.run !== null) {
+    const heldUp = isHeldUp(state.run);
+    if (remineReady && heldUp && due(state.restUntil)) return { kind: 'remine' };
     const spaced = Math.max(
       state.run.notBefore,
       nextCallAt(state.calls.sync, limits.sync, limits.window, now),
       state.run.page === 0 ? nextCallAt(state.calls.accounts, limits.accounts, limits.window, now) : 0,
     );
-    return due(spaced) ? { kind: 'page' } : null;
+    if (due(spaced)) return { kind: 'page' };
+    // While a page cannot be had the rest of the Item is not held up by it.
+    return heldUp ? sideWork(state, due) : null;
   }
-  if (state.phase === 'needs_relink') {
-    return state.wanted !== null || due(state.nextDueAt) ? { kind: 'check' } : null;
-  }
-  if (state.remineRequested && state.history === 'complete' && due(state.restUntil))
-    return { kind: 'remine' };
+  if (broken) return check();
+  if (remineReady && due(state.restUntil)) return { kind: 'remine' };
   const asked = state.wanted?.quietUntil ?? state.nextDueAt;
   if (due(Math.max(asked, state.restUntil)))
     return { kind: state.wanted?.historical ? 'history' : 'startRun' };
+  return sideWork(state, due);
+}
+
+/** What needs no update of its own. */
+function sideWork(state: ItemState, due: (at: number | null) => boolean): Step | null {
   if (due(state.numbersDueAt)) return { kind: 'numbers' };
-  if (due(state.removalsDueAt)) return { kind: 'removals' };
-  return null;
+  return due(state.removalsDueAt) ? { kind: 'removals' } : null;
 }

@@ -25,23 +25,45 @@ export interface MiningRun {
   /** Id of this update, shared by its restarts. */
   base: string;
   restarts: number;
+  /** It reads from the empty cursor; else from the durable one. */
+  fromStart: boolean;
   /** Number of the next page, from 0. */
   page: number;
   /** Rows staged so far, for people who watch. */
   rows: number;
   /** Consecutive failed tries of the next page. */
   failures: number;
+  /** How often in a row Plaid said of the first page, asked for with the durable cursor, that data had moved. */
+  firstPageMoves: number;
+  /** How often in a row Plaid refused the next page for want of the user, and called the Item healthy. */
+  doubts: number;
   /** The next page is not asked for before this time (ms since the epoch). */
   notBefore: number;
 }
 
-export function startRun(base: string): MiningRun {
-  return { base, restarts: 0, page: 0, rows: 0, failures: 0, notBefore: 0 };
+export function startRun(base: string, fromStart = false): MiningRun {
+  return {
+    base,
+    restarts: 0,
+    fromStart,
+    page: 0,
+    rows: 0,
+    failures: 0,
+    firstPageMoves: 0,
+    doubts: 0,
+    notBefore: 0,
+  };
 }
 
 /** A restart is an update of its own to the database: a late page of the abandoned try can never be taken for one of ours. */
 export function updateIdOf(run: MiningRun): string {
-  return run.restarts === 0 ? run.base : `${run.base}.${run.restarts}`;
+  const base = run.fromStart ? `${run.base}.start` : run.base;
+  return run.restarts === 0 ? base : `${base}.${run.restarts}`;
+}
+
+/** Whether the run has met something since its last page: what waits behind it may go first. */
+export function isHeldUp(run: MiningRun): boolean {
+  return run.failures + run.firstPageMoves + run.doubts > 0;
 }
 
 /** What an applied update changed, in counts of rows. Stored with the Item: every repeat of the activity answers the same. */
@@ -72,35 +94,75 @@ export type PageResult = { calls: number } & (
       webhooksWaiting: number;
       /** TRANSACTIONS_REMOVED webhooks that name rows which are still live. */
       removalsWaiting: number;
+      /** The row calls the Item broken: found by somebody else, while the update ran. */
+      broken: boolean;
     }
   | { kind: 'notReady' }
-  | { kind: 'moved' }
+  /** `atDurableCursor`: Plaid said so of the first page, asked for with the cursor that an earlier update had ended at. */
+  | { kind: 'moved'; atDurableCursor: boolean }
+  /** Plaid refuses the request of this page: repeated as it is, it will be refused again. */
+  | { kind: 'refused'; error: UserActionError | null }
+  /** Plaid refuses the page for want of the user, while `/item/get` calls the Item healthy. */
+  | { kind: 'doubted'; failure: FailureType }
   | { kind: 'needsUser'; error: UserActionError }
   | { kind: 'gone' }
 );
 
 export type RunEnd =
-  | { kind: 'applied'; outcome: UpdateOutcome; webhooksWaiting: number; removalsWaiting: number }
+  | {
+      kind: 'applied';
+      outcome: UpdateOutcome;
+      webhooksWaiting: number;
+      removalsWaiting: number;
+      /** The row calls the Item broken: found by somebody else, while the update ran. */
+      broken: boolean;
+    }
   | { kind: 'notReady' }
+  | ({ kind: 'stuck' } & DeadEnd)
   | { kind: 'needsUser'; error: UserActionError }
   | { kind: 'gone' };
 
+/** Why an update was given up. */
+export interface DeadEnd {
+  /** The try that was given up. */
+  updateId: string;
+  failure: StepFailure;
+  /** What Plaid said, where it said more than the type of the failure. */
+  error: UserActionError | null;
+  /** It began at the durable cursor, which may be to blame: what that told no more is to be read from the start. */
+  cursorLost: boolean;
+}
+
+/** What a run comes to after a page: its next state, or its end. */
+export type RunAfter = { run: MiningRun } | { end: RunEnd };
+
 /** The next state of a run after a page, or how the run ended. Pure: the same answers give the same way. */
-export function afterPage(
-  run: MiningRun,
-  result: PageResult,
-  policy: Policy,
-  now: number,
-): { run: MiningRun } | { end: RunEnd } {
+export function afterPage(run: MiningRun, result: PageResult, policy: Policy, now: number): RunAfter {
   switch (result.kind) {
     case 'staged':
-      return { run: { ...run, page: run.page + 1, rows: run.rows + result.rows, failures: 0, notBefore: 0 } };
-    case 'moved': {
-      const restarts = run.restarts + 1;
-      // A bank that keeps moving is given time: every `policy.restarts` restarts the run waits.
-      const tired = restarts % policy.restarts === 0;
-      const pause = tired ? backoff(restarts / policy.restarts, policy.retryFirst, policy.retryLongest) : 0;
-      return { run: { ...startRun(run.base), restarts, notBefore: pause === 0 ? 0 : now + pause } };
+      return {
+        run: {
+          ...run,
+          page: run.page + 1,
+          rows: run.rows + result.rows,
+          failures: 0,
+          firstPageMoves: 0,
+          doubts: 0,
+          notBefore: 0,
+        },
+      };
+    case 'moved':
+      return restart(run, result.atDurableCursor, null, policy, now);
+    case 'refused':
+      // A cursor from the middle of the update may have grown old; the first one has nothing before it to begin again from.
+      return run.page > 0
+        ? restart(run, false, result.error, policy, now)
+        : { end: deadEnd(run, 'BAD_REQUEST', result.error, now) };
+    case 'doubted': {
+      const doubts = run.doubts + 1;
+      return {
+        run: { ...run, doubts, notBefore: now + backoff(doubts, policy.retryFirst, policy.retryLongest) },
+      };
     }
     case 'applied':
     case 'notReady':
@@ -110,10 +172,62 @@ export function afterPage(
   }
 }
 
-/** The run after a page that could not be had: the same page again, later. */
-export function afterPageFailure(run: MiningRun, policy: Policy, now: number): MiningRun {
+/** The same update from its first page, under another id; its end when that has been tried often enough. */
+function restart(
+  run: MiningRun,
+  atDurableCursor: boolean,
+  error: UserActionError | null,
+  policy: Policy,
+  now: number,
+): RunAfter {
+  const restarts = run.restarts + 1;
+  const firstPageMoves = atDurableCursor ? run.firstPageMoves + 1 : 0;
+  if (firstPageMoves >= policy.cursorTries || restarts >= policy.restartsInAll) {
+    return { end: deadEnd(run, error === null ? 'PAGES_MOVED' : 'BAD_REQUEST', error, now) };
+  }
+  const { retryFirst, retryLongest } = policy;
+  // A bank that keeps moving is given time: every `policy.restarts` restarts the run waits. Under the first page of a cursor
+  // that an update had ended at nothing should move at all: each such restart waits.
+  const tired =
+    restarts % policy.restarts === 0 ? backoff(restarts / policy.restarts, retryFirst, retryLongest) : 0;
+  const pause = atDurableCursor ? backoff(firstPageMoves, retryFirst, retryLongest) : tired;
+  return {
+    run: {
+      ...startRun(run.base, run.fromStart),
+      restarts,
+      firstPageMoves,
+      notBefore: pause === 0 ? 0 : now + pause,
+    },
+  };
+}
+
+function deadEnd(run: MiningRun, type: FailureType, error: UserActionError | null, now: number): RunEnd {
+  return {
+    kind: 'stuck',
+    updateId: updateIdOf(run),
+    failure: pageFailure(type, now),
+    error,
+    cursorLost: !run.fromStart,
+  };
+}
+
+/**
+ * The run after a page that could not be had: the same page again, later. A request that was wrong is none to be repeated: the
+ * update ends, and a later one makes its own.
+ */
+export function afterPageFailure(
+  run: MiningRun,
+  failure: StepFailure,
+  policy: Policy,
+  now: number,
+): RunAfter {
+  if (failure.type === 'BAD_REQUEST') {
+    return { end: { kind: 'stuck', updateId: updateIdOf(run), failure, error: null, cursorLost: false } };
+  }
   const failures = run.failures + 1;
-  return { ...run, failures, notBefore: now + backoff(failures, policy.retryFirst, policy.retryLongest) };
+  return {
+    run: { ...run, failures, notBefore: now + backoff(failures, policy.retryFirst, policy.retryLongest) },
+  };
 }
 
 /** What is remembered of a failed step, for people who watch. */
@@ -122,4 +236,47 @@ export interface StepFailure {
   type: FailureType | 'TIMED_OUT' | 'UNEXPECTED';
   /** ISO 8601. */
   at: string;
+}
+
+const pageFailure = (type: FailureType, now: number): StepFailure => ({
+  step: 'page',
+  type,
+  at: new Date(now).toISOString(),
+});
+
+/** What is to be shown of an answer that took the update no further; null for every other. */
+export function failureOf(result: PageResult, now: number): StepFailure | null {
+  switch (result.kind) {
+    case 'moved':
+      return pageFailure('PAGES_MOVED', now);
+    case 'refused':
+      return pageFailure('BAD_REQUEST', now);
+    case 'doubted':
+      return pageFailure(result.failure, now);
+    default:
+      return null;
+  }
+}
+
+/**
+ * How a remine goes on after a page. It is two runs under one base: the first goes from the durable cursor to its end, so that
+ * the removals which that had still to tell are not forgotten; the second reads everything from the empty cursor. `cursorLost`:
+ * Plaid takes the durable cursor no more, so that there is no first run; `lost` says why that has just turned out.
+ */
+export function afterRemineStep(
+  before: MiningRun,
+  after: RunAfter,
+  cursorLost: boolean,
+): RunAfter | { run: MiningRun; lost: DeadEnd } {
+  if ('run' in after) {
+    const again = before.fromStart && after.run.restarts > before.restarts;
+    // Between its tries something may have been removed that the second run will never hear of.
+    return again && !cursorLost ? { run: { ...after.run, fromStart: false } } : after;
+  }
+  if (before.fromStart) return after;
+  const { end } = after;
+  // Numbered on: each run of a remine has an id of its own, whatever came before.
+  if (end.kind === 'applied') return { run: { ...startRun(before.base, true), restarts: before.restarts } };
+  if (end.kind !== 'stuck' || !end.cursorLost) return after;
+  return { run: startRun(`${before.base}.again`, true), lost: end };
 }

@@ -18,6 +18,12 @@ export interface Policy {
   brokenCheck: number;
   /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
   restarts: number;
+  /** Restarts after which an update is given up. */
+  restartsInAll: number;
+  /** How often in a row the first page of a durable cursor may have moved before that cursor is given up. */
+  cursorTries: number;
+  /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
+  doubts: number;
   /** How long a running `pageHistory` is trusted before its workflow is looked at. */
   childCheck: number;
   /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
@@ -43,6 +49,9 @@ export const defaultPolicy: Policy = {
   retryLongest: 6 * hour,
   brokenCheck: 6 * hour,
   restarts: 8,
+  restartsInAll: 40,
+  cursorTries: 4,
+  doubts: 3,
   childCheck: 10 * minute,
   continueAfter: 4_000,
   limits: { window: minute, sync: 50, accounts: 15 },

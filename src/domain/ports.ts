@@ -136,16 +136,52 @@ export interface PlaidDirectory {
 
 // ─── Webhooks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** A public key of Plaid's, as `/webhook_verification_key/get` tells it. `expired_at` in seconds since the epoch. */
+export interface WebhookKey {
+  kid: string;
+  kty: string;
+  crv: string;
+  alg: string;
+  x: string;
+  y: string;
+  expired_at: number | null;
+}
+
+/** Who asks for an unknown key: an address that has delivered webhooks about our Items before, or any other. */
+export type LookupLane = 'senders' | 'strangers';
+
 export type WebhookVerdict =
   | { kind: 'accepted' }
   /** `reason` is a code such as `body_changed`, `unknown_key`, `too_old`. */
   | { kind: 'rejected'; reason: string }
   /** The key could not be looked up: Plaid shall deliver again. */
-  | { kind: 'undecided'; retryAfterMs: number | null };
+  | { kind: 'undecided'; retryAfterMs: number | null }
+  /** Nor was it tried: too many unknown keys were asked for. */
+  | { kind: 'no_budget'; lane: LookupLane; retryAfterMs: number };
 
 export interface WebhookVerifier {
-  /** `header` is the `Plaid-Verification` header; `body` the bytes as received. */
-  verify(header: string | undefined, body: Uint8Array): Promise<WebhookVerdict>;
+  /** `header` is the `Plaid-Verification` header; `body` the bytes as received; `address` that of the client. */
+  verify(header: string | undefined, body: Uint8Array, address: string): Promise<WebhookVerdict>;
+  /**
+   * An accepted webhook that names this Item came from the address. If the Item is ours, the address counts as a sender from
+   * then on. Works in the background, never throws.
+   */
+  delivered(address: string, itemId: string): void;
+}
+
+/**
+ * The keys that Plaid was heard to have, for all processes and over restarts, and the addresses that webhooks about our Items
+ * came from. Nothing of it is secret. Of one Plaid (production, sandbox, a simulator): none of them vouches for another's keys.
+ */
+export interface WebhookKeyStore {
+  /** Living keys before expired ones, and the latest senders. Ages in milliseconds, by the database's clock. */
+  load(): Promise<{ keys: { key: WebhookKey; ageMs: number }[]; senders: string[] }>;
+  /** What Plaid said `ageMs` ago. An older word never replaces a newer; a key that has ended is not kept anew. */
+  save(key: WebhookKey, ageMs: number): Promise<void>;
+  /** Plaid said `ageMs` ago that it knows no such key. */
+  drop(kid: string, ageMs: number): Promise<void>;
+  /** Remembers the address if the Item is ours; else false. */
+  noteSender(address: string, itemId: string): Promise<boolean>;
 }
 
 export type WebhookSource = 'plaid' | 'synthetic' | 'replay';
@@ -203,9 +239,11 @@ export interface WebhookStore {
   /**
    * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
    * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   * `copyId` (a UUID) names the copy: one that is there already is not made again.
    */
   replay(
     webhookId: string,
+    copyId: string,
   ): Promise<
     | { webhookId: string; itemId: string | null; kind: WebhookKind | null }
     | 'not_found'
@@ -276,6 +314,8 @@ export interface NewLink {
 export interface DuplicateCandidate {
   itemId: string;
   accessToken: Sealed;
+  /** What its row said before anybody asked Plaid how it is. */
+  seen: Seen;
 }
 
 export interface LinkStore {
@@ -301,13 +341,32 @@ export interface LinkStore {
   /**
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
    * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
-   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent.
+   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
+   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
     admission: Admission,
-  ): Promise<{ kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string }>;
-  /** Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. */
+  ): Promise<
+    { kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }
+  >;
+  /** What `admit` has answered before; null for an Item that is not admitted. */
+  admitted(itemId: string): Promise<{ kind: 'admitted'; replaced: string[] } | null>;
+  /**
+   * Ends a link that is found `exchanging` as `outcome_unknown`, with the alert `link_outcome_unknown`. Returns the outcome of
+   * a finished link; null when it is in another state: the exchange has ended after all, and nothing was done.
+   */
+  reportLost(tokenHash: string): Promise<LinkOutcome | null>;
+  /**
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
+   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else nothing was exchanged,
+   * or the Item is discarded).
+   */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
+  /**
+   * Commits that the Item is to be discarded: it can not be admitted any more. False, and nothing was done, when it is admitted
+   * or discarded already: then Plaid must not be asked to remove it.
+   */
+  beginDiscard(itemId: string): Promise<boolean>;
   /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
   discardItem(itemId: string): Promise<void>;
 }
@@ -320,7 +379,8 @@ export interface Admission {
   consentExpiresAt: string | null;
   mainAccountId: string | null;
   accounts: AccountIdentity[];
-  replaceable: string[];
+  /** Items that Plaid calls broken, and what their rows said before it was asked. */
+  replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
 }
 
 // ─── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,24 +392,61 @@ export interface ItemCredentials {
   accessToken: Sealed;
 }
 
+/**
+ * What an Item's row said before somebody outside was asked. Who writes the answer down gives it back, and is refused when
+ * the world has moved on since: an attempt that Temporal has given up may come to its end minutes later. For stores only.
+ */
+export interface Seen {
+  /** The database's clock, ISO 8601. */
+  readonly at: string;
+  /** The update that was applied last. */
+  readonly update: string | null;
+  /** Sequence of the newest change of a transaction. */
+  readonly rows: number;
+  /** Counts what was learned of the Item's health. */
+  readonly health: number;
+  /** Counts what happened to the account numbers: each reading, and each event that makes one due or forbids one. */
+  readonly numbers: number;
+  /** Number of the remine that is asked for; null = none is. */
+  readonly remine: number | null;
+}
+
+/** What is needed to ask Plaid of an Item, and to write the answer down. */
+export interface AskingCredentials extends ItemCredentials {
+  seen: Seen;
+}
+
 export interface ItemStore {
   /** Null for an Item that we do not have or that was never admitted. Which workflows run is not known here. */
   snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning' | 'remineRunning'> | null>;
   /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
-  credentials(itemId: string, options: { forRemoval: boolean }): Promise<ItemCredentials | null>;
+  credentials(itemId: string, options: { forRemoval: boolean }): Promise<AskingCredentials | null>;
   /**
-   * Item ERROR: the first user-action error of an episode sets `since` and writes the Segment event `item errored`; a newer
-   * code updates the Item and tells nobody. `dueAt` = next check (ISO 8601).
+   * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
+   * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
+   * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
+   * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  markBroken(itemId: string, error: UserActionError, dueAt: string): Promise<void>;
-  /** Ends an episode: item ACTIVE, Segment event `item repaired`. No effect on a healthy or removed Item. */
-  markHealthy(itemId: string): Promise<void>;
-  /** Pending webhooks of kind `item`, oldest first, with their bodies; and whether the Item is broken. */
+  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  /**
+   * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
+   * it was asked for. False as for `markBroken`.
+   */
+  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
-  ): Promise<{ broken: boolean; webhooks: { webhookId: string; source: WebhookSource; body: string }[] }>;
-  /** What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. */
-  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<void>;
+    limit: number,
+  ): Promise<{
+    broken: boolean;
+    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    more: boolean;
+  }>;
+  /**
+   * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
+   * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
+   */
+  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<boolean>;
   /**
    * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
    * webhooks as ignored (`item_removed`). Idempotent.
@@ -357,16 +454,21 @@ export interface ItemStore {
   finishRemoval(itemId: string): Promise<void>;
   /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
-  /** Replaces the Item's account numbers, all or none, and clears the numbers intent. */
-  saveNumbers(itemId: string, numbers: { accountId: string; sealed: Sealed }[]): Promise<void>;
+  /**
+   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. False, and nothing was
+   * done: since `seen` numbers were read, made due again or forbidden. True for an Item whose removal was asked for.
+   */
+  saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
 }
 
 /** The sum of an Item's waiting webhooks. */
 export interface ItemWebhooksSettlement {
   webhooks: { webhookId: string; ignored: string | null }[];
-  /** What `/item/get` or a revocation says; null = nobody asked. */
+  /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:
-    { kind: 'healthy' } | { kind: 'broken'; error: UserActionError; revoked: boolean; dueAt: string } | null;
+    | { kind: 'healthy'; seen: Seen }
+    | { kind: 'broken'; seen: Seen | null; error: UserActionError; revoked: boolean; dueAt: string }
+    | null;
   /** ISO 8601. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
@@ -410,6 +512,7 @@ export interface SegmentPort {
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
 
+/** Where a method takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done. */
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
@@ -423,13 +526,17 @@ export interface ItemCommandStore {
   setMainAccount(
     itemId: string,
     accountId: string,
+    keyed?: KeyedRequest | null,
   ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
   /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
   itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
   /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
-  noteRelinked(itemId: string): Promise<void>;
+  noteRelinked(itemId: string, keyed?: KeyedRequest | null): Promise<void>;
   /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
-  requestRemine(itemId: string): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+  requestRemine(
+    itemId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<{ number: number } | 'item_removed' | 'not_found'>;
 }
 
 export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked';
@@ -558,7 +665,21 @@ export interface UserEventStore {
   park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
 }
 
-export type AlertKind = 'link_outcome_unknown' | 'row_parked' | 'record_parked' | 'event_parked';
+export type AlertKind =
+  | 'link_outcome_unknown'
+  | 'row_parked'
+  | 'record_parked'
+  | 'event_parked'
+  /** Plaid does not take an Item's access token. */
+  | 'token_refused'
+  /** Plaid does not take the cursor that an Item's last update had ended at: everything was read from the start. */
+  | 'cursor_lost'
+  /** An Item's update was given up, and is tried again with long pauses. */
+  | 'update_stuck'
+  /** Temporal refuses a signal, or the start of a link, for what it is. */
+  | 'signal_refused'
+  /** A webhook was refused for want of a look-up of its key. */
+  | 'webhook_keys_busy';
 
 export interface AlertStore {
   /** `key` makes the same alert one row. `detail` holds ids and codes only. */
@@ -575,18 +696,20 @@ export interface AlertStore {
 export type PageStart =
   /** The update has ended already: this is what it did. */
   | { kind: 'ended'; outcome: UpdateOutcome }
-  /** Absent, removed, or removal was asked for. */
+  /** Absent, removed, removal was asked for, or it is a remine that nobody asks for (any more). */
   | { kind: 'gone' }
   /** The page is staged already. (The last page of an update never is: it goes into `apply`.) */
   | { kind: 'staged'; rows: number }
   /** The page before this one is not there (a crash of the database empties unlogged tables). */
   | { kind: 'missing' }
+  /** What the update began with is no longer so: another was applied meanwhile. */
+  | { kind: 'moved' }
   | {
       kind: 'fetch';
       cursor: string;
-      /** When the update began, by the database's clock: webhooks received before are answered by it. */
-      horizon: string;
-      credentials: ItemCredentials;
+      /** What the row said when the update began, before its first page was asked for. */
+      began: Seen;
+      credentials: AskingCredentials;
     };
 
 export interface Update {
@@ -598,7 +721,8 @@ export interface Update {
   accounts: PlaidAccount[];
   /** When `accounts` were fetched, ISO 8601. */
   accountsAsOf: string;
-  horizon: string;
+  /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
+  began: Seen;
   /** What Plaid said of the history with the last page; null = unchanged. */
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
@@ -617,37 +741,39 @@ export interface MiningStore {
   ): Promise<PageStart>;
   /**
    * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
-   * have been first.
+   * have been first. `moved` and `gone` as for `apply`; nothing was staged.
    */
   stagePage(
     itemId: string,
     updateId: string,
     page: number,
-    horizon: string,
+    options: { began: Seen; remine: boolean },
     mined: MinedPage,
-  ): Promise<{ rows: number }>;
+  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
   /**
    * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. `moved`: the chain of
-   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, or the durable cursor is not the
-   * one the update began with; nothing was changed.
+   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, the durable cursor is not the
+   * one the update began with, or since `began` another update was applied or a transaction was changed. `gone`: also a
+   * remine whose request was answered or replaced by another. Nothing was changed.
    */
   apply(
     update: Update,
   ): Promise<{ kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } | { kind: 'gone' }>;
   /** Drops the staged pages of an abandoned update. */
   discard(itemId: string, updateId: string): Promise<void>;
-  /** What still waits for the Item's workflow; read after an apply was committed. */
-  waiting(itemId: string): Promise<{ webhooks: number; removals: number }>;
+  /** What still waits for the Item's workflow, and whether the row calls it broken; read after an apply was committed. */
+  waiting(itemId: string): Promise<{ webhooks: number; removals: number; broken: boolean }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(
     itemId: string,
     limit: number,
   ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
   /**
-   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook all of whose ids are in
-   * `checked` or no longer live. Returns the number of rows changed. One transaction.
+   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
+   * whose ids are in `checked` or no longer live. Returns the number of rows changed; `moved`, and nothing was done, when since
+   * `seen` an update was applied or a transaction was changed. One transaction.
    */
-  settleRemovals(itemId: string, checked: string[], remove: string[]): Promise<number>;
+  settleRemovals(itemId: string, seen: Seen, checked: string[], remove: string[]): Promise<number | 'moved'>;
 }
 
 // ─── Outbox ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -672,8 +798,11 @@ export interface StreamPort {
   /**
    * Puts one record and resolves when the stream has accepted it. Concurrent calls share PutRecords requests; only
    * refused records are tried again, for a short time. Rejects with UPSTREAM_DOWN, RATE_LIMITED or RECORD_REFUSED.
+   *
+   * Once `signal` is aborted the record is not sent (again), and `put` rejects at once with the signal's reason if that is a
+   * Failure; what is on its way may arrive nevertheless.
    */
-  put(stream: StreamName, partitionKey: string, data: Uint8Array): Promise<void>;
+  put(stream: StreamName, partitionKey: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
 }
 
 // ─── Institutions ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -700,18 +829,20 @@ export interface InstitutionView {
 }
 
 export interface InstitutionStore {
+  /** The database's clock, ISO 8601; read before Plaid is asked (`askedAt`): the answer to the latest question stays. */
+  now(): Promise<string>;
   /**
-   * Upserts one page of the list under the sync's id. What vanished is back with it; a logo, colour or address that this
-   * answer lacks is kept. Safe to repeat.
+   * Upserts one page of the list under the sync's id. What vanished before `askedAt` is back with it; a logo, colour or
+   * address that this answer lacks is kept. Safe to repeat.
    */
-  savePage(syncId: string, institutions: readonly PlaidInstitution[]): Promise<void>;
+  savePage(syncId: string, askedAt: string, institutions: readonly PlaidInstitution[]): Promise<void>;
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are marked as vanished. Else something moved
    * under it, and nothing is marked.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
-  /** Upserts one institution and its connection status as of now; null = Plaid no longer knows it, and has no status. */
-  save(institutionId: string, institution: PlaidInstitution | null): Promise<void>;
+  /** Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. */
+  save(institutionId: string, askedAt: string, institution: PlaidInstitution | null): Promise<void>;
   /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
   dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;
   /** Null when the cache does not hold it. */
@@ -730,13 +861,33 @@ export interface InstitutionStore {
 
 // ─── Sweep ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** An Item that has something due, and of which kinds. */
+export interface DueItem {
+  itemId: string;
+  userId: string;
+  kinds: string[];
+}
+
+export interface StaleLink {
+  tokenHash: string;
+  userId: string;
+}
+
 export interface SweepStore {
-  /** Items that have something due of which no signal may have told: at most `limit`, longest waiting first. */
-  findDue(limit: number, graceMs: number): Promise<{ itemId: string; userId: string }[]>;
-  /** Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`); adopts those whose Item is ours. */
+  /**
+   * Items that have something due of which no signal may have told: at most `limit` of each kind, the longest waiting first,
+   * where one that the sweep told waits since then. The first of every kind come before the second, removals before all.
+   */
+  findDue(limit: number, graceMs: number): Promise<DueItem[]>;
+  /** Links that have been unfinished for longer than `graceMs`, in the same order: their workflow is to be started again. */
+  findStaleLinks(limit: number, graceMs: number): Promise<StaleLink[]>;
+  /** Remembers that these were told now, whether or not they heard: the next sweep looks to the others first. */
+  noteTold(told: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
+  /**
+   * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`), and drops what nobody asks for any more:
+   * staged pages of two days ago, notes of whom the sweep told a day ago. Resolves to the count of webhooks.
+   */
   settleUnknown(): Promise<number>;
-  /** Links that have been `exchanging` or unfinished for longer than `graceMs`: their workflow is to be started again. */
-  findStaleLinks(limit: number, graceMs: number): Promise<{ tokenHash: string; userId: string }[]>;
 }
 
 /**
@@ -792,8 +943,11 @@ export interface Gateway {
    * nothing.
    */
   startCheck(eventId: string, userId: string): Promise<void>;
-  /** Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. */
-  checkUser(userId: string, timeoutMs: number): Promise<ItemCheck[] | null>;
+  /**
+   * Checks a user's Items now and waits for the answer; null when it takes longer than `timeoutMs`. A repeat of the request
+   * waits for the same check, or gets its answer.
+   */
+  checkUser(userId: string, timeoutMs: number, requestId: string): Promise<ItemCheck[] | null>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;
@@ -897,9 +1051,18 @@ export interface ApiKey {
 }
 
 export interface ApplicationStore {
-  create(name: string): Promise<{ application_id: string; name: string; created_at: string }>;
+  /** `effectId` (a UUID) names what is made: the same one again gives what it made before. Likewise with `addKey`. */
+  create(
+    name: string,
+    effectId: string,
+  ): Promise<{ application_id: string; name: string; created_at: string }>;
   /** Null when the application does not exist. */
-  addKey(applicationId: string, keyHash: string, scopes: Scope[]): Promise<{ key_id: string } | null>;
+  addKey(
+    applicationId: string,
+    effectId: string,
+    keyHash: string,
+    scopes: Scope[],
+  ): Promise<{ key_id: string } | null>;
   /** False when there is no such key. A revoked key stays, revoked. */
   revokeKey(keyId: string): Promise<boolean>;
   /** The living key with this hash. */
@@ -928,7 +1091,11 @@ export interface StoredAnswer {
 
 /** What a keyed request may do. Times in milliseconds. */
 export type KeyedTurn =
-  | { kind: 'run' }
+  /**
+   * `effectId` (a UUID) is the same for every run of the request, and so is `prepared`: what a run before has set down of its
+   * answer, null when none has.
+   */
+  | { kind: 'run'; effectId: string; prepared: Sealed | null }
   | { kind: 'replay'; answer: StoredAnswer }
   | { kind: 'running'; retryAfterMs: number }
   /** The key stands for another request. */
@@ -938,6 +1105,8 @@ export type KeyedTurn =
 export interface IdempotencyStore {
   /** However many ask at once, in however many processes: one of them runs. `runner` is new for every request. */
   begin(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn>;
+  /** Sets down what a repeat will need to give the same answer, before the work is done. False when the turn was lost. */
+  prepare(request: KeyedRequest, runner: string, prepared: Sealed): Promise<boolean>;
   /** Keeps the answer for 24 h, or until `replayUntil` (ISO) when that is sooner. False when the turn was lost. */
   finish(
     request: KeyedRequest,

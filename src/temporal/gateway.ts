@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   WithStartWorkflowOperation,
   WorkflowExecutionAlreadyStartedError,
@@ -6,8 +5,9 @@ import {
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../domain/failures.js';
+import { fairnessKey } from '../domain/fairness.js';
 import {
   historyWorkflowId,
   itemWorkflowId,
@@ -17,9 +17,13 @@ import {
   remineWorkflowId,
   taskQueues,
 } from '../domain/ids.js';
+import type { StepFailure } from '../domain/mining.js';
+import { keyword, summary } from '../domain/operatorTexts.js';
 import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
+import { temporalFailure } from './temporalFailures.js';
 import {
   foundDue,
+  itemAttributes,
   keys,
   linked,
   linkOutcome,
@@ -32,14 +36,13 @@ import {
   webhookReceived,
 } from '../../workflows/contract.js';
 import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
 const signalWithinMs = 5_000;
 const joinPauseMs = 500;
 /** Of the time in which a caller wants a check's answer, the part that is not Plaid's. */
 const checkOverheadMs = 5_000;
-
-const down = (what: string): Failure => new Failure('ORCHESTRATOR_DOWN', `Temporal did not take ${what}`);
 
 function signalOf(signal: ItemSignal) {
   switch (signal.kind) {
@@ -77,15 +80,15 @@ export function createGateway(client: Client): Gateway {
     workflowIdReusePolicy: 'ALLOW_DUPLICATE' as const,
     priority: { priorityKey: priorities.waitingUser },
     staticSummary: 'link an Item',
-    typedSearchAttributes: [{ key: keys.user, value: userId }],
+    typedSearchAttributes: [{ key: keys.user, value: keyword(userId) }],
   });
 
   const checkOptions = (input: CheckUserInput) => ({
     taskQueue: taskQueues.core,
     args: [input] as [CheckUserInput],
-    priority: { priorityKey: priorities.waitingUser, fairnessKey: input.userId.slice(0, 64) },
+    priority: { priorityKey: priorities.waitingUser, fairnessKey: fairnessKey(input.userId) },
     staticSummary: 'a login: are the Items fresh?',
-    typedSearchAttributes: [{ key: keys.user, value: input.userId }],
+    typedSearchAttributes: [{ key: keys.user, value: keyword(input.userId) }],
   });
 
   async function describeRunning(workflowId: string): Promise<boolean> {
@@ -96,15 +99,21 @@ export function createGateway(client: Client): Gateway {
       return description.status.name === 'RUNNING';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
-      throw down('a question about a workflow');
+      throw temporalFailure('a question about a workflow', error);
     }
+  }
+
+  /** What the workflow will be told of an activity only when Temporal has ceased to repeat it. */
+  async function failingNow(workflow: WorkflowHandle): Promise<StepFailure | null> {
+    const described = within(answerWithinMs, () => workflow.describe());
+    return described.then(pendingFailure, () => null);
   }
 
   async function ping(): Promise<void> {
     try {
       await within(answerWithinMs, () => client.connection.workflowService.getSystemInfo({}));
-    } catch {
-      throw down('a ping');
+    } catch (error) {
+      throw temporalFailure('a ping', error);
     }
   }
 
@@ -123,6 +132,8 @@ export function createGateway(client: Client): Gateway {
           );
         } catch (error) {
           if (error instanceof WorkflowUpdateFailedError) return null;
+          const failure = temporalFailure('the link', error);
+          if (failure.type !== 'ORCHESTRATOR_DOWN') throw failure;
           // Slow work and an unreachable server end alike here: only the second answers no ping.
           await ping();
           // A server that answers refuses for a moment only (a worker that is just leaving, say): joining again is safe, and
@@ -136,8 +147,8 @@ export function createGateway(client: Client): Gateway {
     async startLink(tokenHash, userId): Promise<void> {
       try {
         await within(signalWithinMs, () => client.workflow.start('linkItem', linkOptions(tokenHash, userId)));
-      } catch {
-        throw down('the link');
+      } catch (error) {
+        throw temporalFailure('the link', error);
       }
     },
 
@@ -152,16 +163,13 @@ export function createGateway(client: Client): Gateway {
             taskQueue: taskQueues.core,
             args: [{ itemId }],
             ...(signalOf(signal) as never as { signal: string; signalArgs: [] }),
-            priority: { priorityKey: priorities.webhook, fairnessKey: userId.slice(0, 64) },
-            staticSummary: `item ${itemId}`,
-            typedSearchAttributes: [
-              { key: keys.item, value: itemId },
-              { key: keys.user, value: userId },
-            ],
+            priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(userId) },
+            staticSummary: summary(`item ${itemId}`),
+            typedSearchAttributes: itemAttributes(itemId, userId),
           }),
         );
-      } catch {
-        throw down(`the signal ${signal.kind}`);
+      } catch (error) {
+        throw temporalFailure(`the signal ${signal.kind}`, error);
       }
     },
 
@@ -175,28 +183,43 @@ export function createGateway(client: Client): Gateway {
           }),
         );
       } catch (error) {
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw down('the check of a login');
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+        throw temporalFailure('the check of a login', error);
       }
     },
 
-    async checkUser(userId, timeoutMs): Promise<ItemCheck[] | null> {
+    async checkUser(userId, timeoutMs, requestId): Promise<ItemCheck[] | null> {
       const deadline = Date.now() + timeoutMs;
       const answerWithinMs = Math.max(timeoutMs - checkOverheadMs, 1_000);
-      const start = async () =>
-        client.workflow.start<(input: CheckUserInput) => Promise<ItemCheck[]>>('checkUser', {
-          workflowId: loginRequestWorkflowId(randomUUID()),
-          ...checkOptions({ userId, answerWithinMs }),
-        });
+      const workflowId = loginRequestWorkflowId(requestId);
+      type Check = (input: CheckUserInput) => Promise<ItemCheck[]>;
+      const start = async (): Promise<{ result(): Promise<ItemCheck[]> }> => {
+        try {
+          return await client.workflow.start<Check>('checkUser', {
+            workflowId,
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+            ...checkOptions({ userId, answerWithinMs }),
+          });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+          return client.workflow.getHandle<Check>(workflowId);
+        }
+      };
       let check: Awaited<ReturnType<typeof start>>;
       try {
         check = await within(Math.min(signalWithinMs, timeoutMs), start);
-      } catch {
-        throw down('the check of a login');
+      } catch (error) {
+        throw temporalFailure('the check of a login', error);
       }
       try {
         return await within(deadline - Date.now(), () => check.result());
       } catch (error) {
-        if (error instanceof WorkflowFailedError) throw down('the check of a login');
+        // Its activities have failed: they say why where they ran.
+        if (error instanceof WorkflowFailedError) {
+          throw new Failure('ORCHESTRATOR_DOWN', 'the check of a login has failed');
+        }
+        const failure = temporalFailure('the check of a login', error);
+        if (failure.type !== 'ORCHESTRATOR_DOWN') throw failure;
         // Slow work and an unreachable server end alike here: only the second answers no ping.
         await ping();
         return null;
@@ -207,16 +230,24 @@ export function createGateway(client: Client): Gateway {
       try {
         const item = client.workflow.getHandle(itemWorkflowId(itemId));
         const answer = await within(answerWithinMs, () => item.query(status));
-        if (answer === null || answer.phase !== 'updating' || answer.progress !== null) return answer;
+        if (answer === null) return null;
+        if (answer.phase !== 'updating' || answer.progress !== null) {
+          return { ...answer, last_failure: (await failingNow(item)) ?? answer.last_failure };
+        }
         const pagingId = answer.remine?.running ? answer.remine.workflow_id : historyWorkflowId(itemId);
         const paging = client.workflow.getHandle(pagingId);
-        const run = await within(answerWithinMs, () => paging.query(progress)).catch(() => null);
-        return run === null
-          ? answer
-          : { ...answer, progress: { pages: run.page, rows: run.rows, restarts: run.restarts } };
+        const [run, failure] = await Promise.all([
+          within(answerWithinMs, () => paging.query(progress)).catch(() => null),
+          failingNow(paging),
+        ]);
+        return {
+          ...answer,
+          progress: run && { pages: run.page, rows: run.rows, restarts: run.restarts },
+          last_failure: failure ?? answer.last_failure,
+        };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return null;
-        throw down('a question about the Item');
+        throw temporalFailure('a question about the Item', error);
       }
     },
 

@@ -1,7 +1,7 @@
 import type { Activities } from '../../activities/index.js';
 import { Failure } from '../../src/domain/failures.js';
 import { secretContext } from '../../src/domain/ids.js';
-import type { LinkOutcome, NewWebhook, StreamPort } from '../../src/domain/ports.js';
+import type { LinkOutcome, NewWebhook, Seen, StreamPort } from '../../src/domain/ports.js';
 import type { WebhookKind } from '../../src/domain/webhook.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -52,6 +52,12 @@ function webhook(itemId: string, kind: WebhookKind, removed_ids: string[] = []):
   };
 }
 
+/** What the row says to somebody who is about to ask Plaid. */
+async function seenOf({ itemId }: FakeItem): Promise<Seen> {
+  const credentials = await world.stores.items.credentials(itemId, { forRemoval: true });
+  if (credentials === null) throw new Error('the Item is gone');
+  return credentials.seen;
+}
 const stateOf = async (tokenHash: string) => (await world.stores.links.get(tokenHash))?.state;
 const typeOf = (error: unknown): unknown => (error as { type?: unknown }).type;
 const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
@@ -340,6 +346,30 @@ describe('an Item', () => {
     expect(await episode()).toEqual({ error_code: 'ITEM_NOT_FOUND', error_episode: 2 });
   });
 
+  it('checkItem ends no episode on the word of /item/get alone while transactions are refused', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', {});
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: null };
+    const refuse = () =>
+      world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'x', { upstream }));
+    refuse();
+    await world.run.minePage({ ...mine(item, 'u2'), believe: true });
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    for (let time = 0; time < 2; time += 1) {
+      refuse();
+      expect(await world.run.checkItem({ itemId })).toEqual({ result: 'unsure' });
+    }
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    // Anything but a want of the user is left to the next update.
+    world.plaid.failNext('syncTransactions', 'UPSTREAM_DOWN');
+    expect(await world.run.checkItem({ itemId })).toEqual({ result: 'healthy' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 1 });
+  });
+
   it('checkItem learns nothing of an Item from an outage, and says that the user took it back when Plaid does', async () => {
     const { itemId } = await world.linkedItem();
     const broken = async () =>
@@ -451,14 +481,14 @@ describe('webhooks about the Item itself', () => {
     // A late ERROR: Plaid says that the Item is well.
     const late = await told(item.itemId, errored);
     const [first] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(first).toEqual({ health: 'healthy', numbersDue: false });
+    expect(first).toEqual({ health: 'healthy', numbersDue: false, more: false });
     expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, episode: 0, segment: false });
 
     item.error = loginRequired;
     const [again, early] = [await told(item.itemId, errored), await told(item.itemId, repaired)];
     const [second] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(second).toEqual({ health: 'broken', numbersDue: false });
+    expect(second).toEqual({ health: 'broken', numbersDue: false, more: false });
     expect(await outcomes([again, early])).toEqual([
       { state: 'done', reason: null },
       { state: 'ignored', reason: 'item_is_broken' },
@@ -474,6 +504,7 @@ describe('webhooks about the Item itself', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
       health: 'healthy',
       numbersDue: true,
+      more: false,
     });
     const outside = await told(item.itemId, repaired);
     await world.run.settleItemWebhooks({ itemId: item.itemId });
@@ -492,6 +523,64 @@ describe('webhooks about the Item itself', () => {
       [`${item.itemId}:repaired:1`, 'item repaired', 'ITEM_LOCKED'],
     ]);
     expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
+  });
+
+  it('settleItemWebhooks takes a thousand of them a part after the other, and says when more wait', async () => {
+    const item = await world.linkedItem();
+    await world.sql`
+      INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, headers, body)
+      SELECT 'plaid', 'accepted', 'ITEM', 'NEW_ACCOUNTS_AVAILABLE', ${item.itemId}, 'item', '{}', 'pending', '{}',
+        convert_to('{"webhook_type":"ITEM","webhook_code":"NEW_ACCOUNTS_AVAILABLE","item_id":"x"}', 'UTF8')
+      FROM generate_series(1, 1000)`;
+    const more: boolean[] = [];
+    for (let last = true; last; more.push(last)) {
+      last = (await world.run.settleItemWebhooks({ itemId: item.itemId })).more;
+    }
+    expect(more).toEqual([true, true, true, true, false]);
+    const [left] = await world.sql<[{ n: number }]>`
+      SELECT count(*)::int AS n FROM webhooks WHERE item_id = ${item.itemId} AND outcome <> 'done'`;
+    expect(left.n).toBe(0);
+  });
+
+  it('loadItem of a removed Item ends every webhook that has come since, also those about the Item', async () => {
+    const item = await world.linkedItem();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    await world.run.removeItem({ itemId: item.itemId });
+    const late = await told(item.itemId, errored);
+    await world.run.loadItem({ itemId: item.itemId });
+    expect(await outcomes([late])).toEqual([{ state: 'ignored', reason: 'item_removed' }]);
+    const both = [
+      await told(item.itemId, repaired),
+      (await world.stores.webhooks.store(webhook(item.itemId, 'update'))).webhookId,
+    ];
+    await twice('loadItem', { itemId: item.itemId });
+    for (const outcome of await outcomes(both)) expect(outcome).toMatchObject({ reason: 'item_removed' });
+    expect(
+      (await world.stores.sweep.findDue(500, 0)).find(({ itemId }) => itemId === item.itemId)?.kinds ?? [],
+    ).not.toContain('itemWebhooks');
+  });
+
+  it('settleItemWebhooks ends no episode on the word of /item/get alone while transactions are refused', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const dueAt = new Date(Date.now() + 3_600_000).toISOString();
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.markBroken(itemId, await seenOf(item), error, dueAt);
+    const refuse = () =>
+      world.plaid.failNext(
+        'syncTransactions',
+        new Failure('LOGIN_REQUIRED', 'x', { upstream: { ...error, request_id: null } }),
+      );
+    refuse();
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'ERROR' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'broken' });
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    // That it was repaired is said by Plaid itself.
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'LOGIN_REPAIRED' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'healthy' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 1 });
   });
 
   it('settleItemWebhooks asks Plaid for nothing when none of them speaks of health', async () => {
@@ -523,6 +612,7 @@ describe('webhooks about the Item itself', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
       health: 'broken',
       numbersDue: true,
+      more: false,
     });
     expect(world.plaid.calls).toEqual([]);
     expect((await outcomes(ids)).map((outcome) => [outcome?.state, outcome?.reason])).toEqual([
@@ -539,11 +629,11 @@ describe('webhooks about the Item itself', () => {
       numbers: true,
       consent: '2027-01-02 03:04:05+00',
     });
-    await world.stores.items.markHealthy(item.itemId);
+    await world.stores.items.markHealthy(item.itemId, await seenOf(item));
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
-    const again = await world.stores.webhooks.replay(ids[3] as string);
+    const again = await world.stores.webhooks.replay(ids[3] as string, crypto.randomUUID());
     expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };
@@ -552,7 +642,12 @@ describe('webhooks about the Item itself', () => {
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
     const item = await world.linkedItem();
-    await world.stores.items.markBroken(item.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    await world.stores.items.markBroken(
+      item.itemId,
+      await seenOf(item),
+      loginRequired,
+      '2026-11-22T00:00:00Z',
+    );
     const segment = { track: () => Promise.reject(new Failure('UPSTREAM_DOWN', 'away')) };
     await expect(world.runWith({ segment }).sendSegmentEvents({ itemId: item.itemId })).rejects.toMatchObject(
       {
@@ -565,7 +660,12 @@ describe('webhooks about the Item itself', () => {
     expect(world.tracked).toHaveLength(1);
     // Without Segment nobody waits for it.
     const other = await world.linkedItem();
-    await world.stores.items.markBroken(other.itemId, loginRequired, '2026-11-22T00:00:00Z');
+    await world.stores.items.markBroken(
+      other.itemId,
+      await seenOf(other),
+      loginRequired,
+      '2026-11-22T00:00:00Z',
+    );
     expect(await world.runWith({ segment: null }).sendSegmentEvents({ itemId: other.itemId })).toEqual({
       done: true,
     });
@@ -639,8 +739,12 @@ describe('mining', () => {
   it('minePage turns what Plaid says into a result, and drops what it had staged', async () => {
     const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: 'request-1' };
     for (const [failure, result] of [
-      [new Failure('PAGES_MOVED', 'moved'), { kind: 'moved', calls: 1 }],
+      [new Failure('PAGES_MOVED', 'moved'), { kind: 'moved', atDurableCursor: false, calls: 1 }],
       [new Failure('NOT_READY', 'not yet'), { kind: 'notReady', calls: 1 }],
+      [
+        new Failure('BAD_REQUEST', 'no', { upstream: { ...upstream, error_code: 'INVALID_FIELD' } }),
+        { kind: 'refused', error: { error_type: 'ITEM_ERROR', error_code: 'INVALID_FIELD' }, calls: 1 },
+      ],
       [
         new Failure('LOGIN_REQUIRED', 'log in', { upstream }),
         {
@@ -651,6 +755,7 @@ describe('mining', () => {
       ],
     ] as const) {
       const item = await world.linkedItem();
+      if (result.kind === 'needsUser') item.error = result.error;
       world.plaid.failNext('syncTransactions', failure);
       world.plaid.failNext('syncTransactions', failure);
       expect(await twice('minePage', mine(item, 'u1'))).toEqual([result, result]);
@@ -660,7 +765,7 @@ describe('mining', () => {
     item.page('', '', { transactions_update_status: 'NOT_READY' });
     const waiting = { kind: 'notReady', calls: 1 };
     expect(await twice('minePage', mine(item, 'u1'))).toEqual([waiting, waiting]);
-    const missing = { kind: 'moved', calls: 1 };
+    const missing = { kind: 'moved', atDurableCursor: false, calls: 1 };
     expect(await twice('minePage', mine(item, 'u1', 3))).toEqual([missing, missing]);
     const gone = { kind: 'gone', calls: 1 };
     expect(await twice('minePage', { ...mine(item, 'u1'), itemId: 'nobody' })).toEqual([gone, gone]);
@@ -689,10 +794,114 @@ describe('mining', () => {
   it('minePage takes a permission that was taken back for an end of reading', async () => {
     const item = await world.linkedItem();
     world.plaid.failNext('syncTransactions', 'PERMISSION_REVOKED');
+    world.plaid.failNext('getItem', 'PERMISSION_REVOKED');
     expect(await world.run.minePage(mine(item, 'u1'))).toMatchObject({
       kind: 'needsUser',
       error: { error_code: 'PERMISSION_REVOKED' },
     });
+  });
+
+  it('minePage says that Plaid moved the data, or refuses the request, under the first page of a durable cursor', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    item.page('c1', 'c2', { has_more: true });
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    const moved = { kind: 'moved', atDurableCursor: true, calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual(moved);
+    world.plaid.failNext('syncTransactions', 'BAD_REQUEST');
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual({ kind: 'refused', error: null, calls: 1 });
+    await world.run.minePage(mine(item, 'u2'));
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual({ ...moved, atDurableCursor: false });
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    await world.stores.itemCommands.requestRemine(item.itemId);
+    const again = { ...mine(item, 'u3'), remine: true };
+    expect(await world.run.minePage(again)).toEqual({ ...moved, atDurableCursor: false });
+    // A request that another endpoint, or the database, calls wrong says nothing of the cursor.
+    item.page('c1', 'c2', {});
+    world.plaid.failNext('getAccounts', 'BAD_REQUEST');
+    await expect(world.run.minePage(mine(item, 'u4'))).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+  });
+
+  it('minePage begins no episode that /item/get knows nothing of, until it is told to believe', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const upstream = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', request_id: null };
+    const refuse = () =>
+      world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'x', { upstream }));
+    const row = async () =>
+      (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
+    refuse();
+    const doubted = { kind: 'doubted', failure: 'LOGIN_REQUIRED', calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u1'))).toEqual(doubted);
+    expect(await row()).toEqual({ error_code: null, error_episode: 0 });
+    refuse();
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await row()).toEqual({ error_code: null, error_episode: 0 });
+    refuse();
+    const { error_type, error_code } = upstream;
+    const needsUser = { kind: 'needsUser', error: { error_type, error_code }, calls: 1 };
+    expect(await world.run.minePage({ ...mine(item, 'u1'), believe: true })).toEqual(needsUser);
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+  });
+
+  it('minePage tells that the Item was found broken while the update ran, and it is looked at again at once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', {});
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    const error = { error_type: 'ITEM_ERROR', error_code: 'X' };
+    await world.stores.items.markBroken(itemId, await seenOf(item), error, soon);
+    const later = new Date(Date.now() + 36 * 3_600_000).toISOString();
+    const ended = await world.run.minePage({
+      ...mine(item, 'u1'),
+      dueAt: { complete: later, incomplete: later },
+    });
+    expect(ended).toMatchObject({ kind: 'applied', broken: true });
+    const [row] = await world.sql`
+      SELECT next_due_at <= clock_timestamp() AS due, error_code FROM items WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ due: true, error_code: 'X' });
+    await world.stores.items.markHealthy(itemId, await seenOf(item));
+    const repeated = await world.run.minePage(mine(item, 'u1'));
+    expect(repeated).toMatchObject({ kind: 'applied', broken: false });
+    // Healthy again, it is due, and the next update ends that.
+    item.page('c1', 'c2', {});
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied' });
+  });
+
+  it('reportDeadEnd tells operators once, drops what was staged, and asks for a remine where there is a cursor', async () => {
+    const deadEnd = {
+      updateId: 'u2',
+      failure: { step: 'page', type: 'BAD_REQUEST' as const, at: '2026-11-21T07:00:00.000Z' },
+      error: { error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' },
+      cursorLost: true,
+    };
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const alerts = () =>
+      world.sql`SELECT kind, key, detail FROM alerts WHERE item_id = ${itemId} ORDER BY kind`;
+    const detail = { type: 'BAD_REQUEST', error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' };
+    const young = { remines: null };
+    expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([young, young]);
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: itemId, detail }]);
+
+    item.page('', 'c1', {});
+    item.page('c1', 'c2', { has_more: true });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.run.minePage(mine(item, 'u2'));
+    const first = { remines: 1 };
+    expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([first, first]);
+    expect((await alerts()).map(({ kind }) => kind as string)).toEqual(['cursor_lost', 'update_stuck']);
+    const [row] = await world.sql`
+      SELECT remine_requested_at IS NOT NULL AS asked, update_started_at,
+        (SELECT count(*)::int FROM staged_pages s WHERE s.item_id = i.item_id) AS staged
+      FROM items i WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ asked: true, update_started_at: null, staged: 0 });
+    await world.stores.itemCommands.requestRemoval(itemId, { force: true });
+    expect(await world.run.reportDeadEnd({ itemId, deadEnd })).toEqual({ remines: null });
+    await world.run.removeItem({ itemId });
   });
 
   it('settleRemovals reads all pages of some days around what was named', async () => {
@@ -709,11 +918,31 @@ describe('mining', () => {
         return world.plaid.getTransactions(token, query);
       },
     });
-    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0 });
+    expect(await world.runWith({ plaid }).settleRemovals({ itemId })).toEqual({ changes: 0, more: false });
     const days = { from: '2026-11-07', to: '2026-11-13' };
     expect(asked).toEqual([
       { ...days, offset: 0 },
       { ...days, offset: 500 },
+    ]);
+  });
+
+  it('settleRemovals of more than it looks up at once says that more wait, until all are told', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const ids = Array.from({ length: 250 }, (_, n) => `r${n}`);
+    item.page('', 'c1', { added: ids.map((id) => transaction(id)) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ids));
+    item.listed = [];
+    const results = [];
+    for (let n = 0; n < 3; n += 1) results.push(await world.run.settleRemovals({ itemId }));
+    expect(results).toEqual([
+      { changes: 100, more: true },
+      { changes: 100, more: true },
+      { changes: 50, more: false },
+    ]);
+    expect(await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`).toEqual([
+      { outcome: 'done' },
     ]);
   });
 
@@ -724,7 +953,10 @@ describe('mining', () => {
     await world.run.minePage(mine(item, 'u1'));
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['r1', 'r2', 'never-seen']));
     item.listed = [transaction('r2')];
-    expect(await twice('settleRemovals', { itemId })).toEqual([{ changes: 1 }, { changes: 0 }]);
+    expect(await twice('settleRemovals', { itemId })).toEqual([
+      { changes: 1, more: false },
+      { changes: 0, more: false },
+    ]);
     const rows = await world.sql`
       SELECT transaction_id AS id, status FROM transactions WHERE item_id = ${itemId} ORDER BY 1`;
     expect(rows).toEqual([
@@ -733,7 +965,10 @@ describe('mining', () => {
     ]);
     const ended = await world.sql`SELECT outcome FROM webhooks WHERE item_id = ${itemId}`;
     expect(ended).toEqual([{ outcome: 'done' }]);
-    expect(await world.run.settleRemovals({ itemId: 'nobody' })).toEqual({ changes: 0 });
+    expect(await world.run.settleRemovals({ itemId: 'nobody' })).toEqual({
+      changes: 0,
+      more: false,
+    });
   });
 });
 
@@ -840,7 +1075,8 @@ describe('the sweep', () => {
   it('tells again of the same, changes nothing, and is not held up by one that takes no signal', async () => {
     const forgotten = await world.linkedItem();
     await world.sql`
-      UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL, segment_due_at = NULL`;
+      UPDATE items SET next_due_at = NULL, numbers_due_at = NULL, unsent_since = NULL, segment_due_at = NULL,
+        remine_requested_at = NULL`;
     await world.sql`UPDATE webhooks SET outcome = 'done' WHERE outcome = 'pending'`;
     await world.sql`UPDATE links SET state = 'finished'`;
     await world.sql`UPDATE items SET removal_requested_at = NULL WHERE removed_at IS NULL`;
@@ -848,7 +1084,7 @@ describe('the sweep', () => {
     await world.stores.webhooks.store(webhook(forgotten.itemId, 'update'));
     world.signals.length = 0;
     world.startedLinks.length = 0;
-    const found = { items: 1, links: 1, unknown: 0, failed: 0 };
+    const found = { items: 1, links: 1, unknown: 0, failed: 0, left: 0 };
     expect(await twice('sweep', { graceMs: 0 })).toEqual([found, found]);
     const told = { itemId: forgotten.itemId, signal: 'foundDue' };
     expect([world.signals, world.startedLinks]).toEqual([
@@ -865,6 +1101,29 @@ describe('the sweep', () => {
     });
     expect(await deaf.sweep({ graceMs: 0 })).toEqual({ ...found, failed: 2 });
     expect(await world.run.sweep({ graceMs: 3_600_000 })).toEqual({ ...found, items: 0, links: 0 });
+  });
+
+  it('has an operator told of each whose signal Temporal will refuse for ever, once, and logs the first', async () => {
+    const { tokenHash } = await world.receive();
+    const { itemId } = await world.linkedItem();
+    const refuse = () => Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'INVALID_ARGUMENT'));
+    const run = world.runWith({
+      gateway: {
+        signalItem: refuse,
+        startLink: refuse,
+        isHistoryRunning: async () => false,
+        isRemineRunning: async () => false,
+      },
+    });
+    await run.sweep({ graceMs: 0 });
+    await run.sweep({ graceMs: 0 });
+    expect(world.unexpected.splice(0)).toHaveLength(2);
+    const alerts = await world.sql<{ key: string; item_id: string | null }[]>`
+      SELECT key, item_id FROM alerts WHERE kind = 'signal_refused' AND key IN (${tokenHash}, ${itemId})`;
+    expect([...alerts].sort((a, b) => (a.item_id === null ? -1 : b.item_id === null ? 1 : 0))).toEqual([
+      { key: tokenHash, item_id: null },
+      { key: itemId, item_id: itemId },
+    ]);
   });
 });
 

@@ -42,7 +42,7 @@ export interface ActivityWorld {
   receive(user?: string, more?: Partial<NewLink>): Promise<{ tokenHash: string; item: FakeItem }>;
   /** An Item that is linked and admitted. */
   linkedItem(user?: string): Promise<FakeItem>;
-  /** Every row of every table, as text, without what is a reading of the clock. */
+  /** Every row of every table, as text, without what is a reading of the clock or counts questions. */
   dump(): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -50,7 +50,7 @@ export interface ActivityWorld {
 class Crash extends Error {}
 
 const clocks =
-  /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at|synced_at|status_at)": ?("[^"]*"|null)/g;
+  /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at|synced_at|listed_at|status_at|told_at|health_answers|numbers_facts)": ?("[^"]*"|null|\d+)/g;
 
 export async function createActivityWorld(): Promise<ActivityWorld> {
   const database = await createTestDatabase();
@@ -74,6 +74,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     links: stores.links,
     items: stores.items,
     mining: stores.mining,
+    commands: stores.itemCommands,
     outbox: stores.outbox,
     alerts: stores.alerts,
     segments: stores.segment,
@@ -117,7 +118,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
 
   /** What activities ask of Temporal; nobody cancels them. */
   const context = {
-    info: { attempt: 1 },
+    info: { attempt: 1, startToCloseTimeoutMs: 60_000 },
     heartbeat: () => undefined,
     cancellationSignal: new AbortController().signal,
     cancelled: new Promise(() => undefined),

@@ -1,7 +1,15 @@
+import type { Attempt } from '../../activities/attempt.js';
 import { publishActivities } from '../../activities/publish.js';
 import type { Form, OutboxRow, StreamName } from '../../src/domain/events.js';
 import { Failure } from '../../src/domain/failures.js';
 import type { OutboxStore } from '../../src/domain/ports.js';
+
+const noTime = new Failure('UPSTREAM_DOWN', 'no time left');
+/** An attempt that the test ends. */
+function attemptUntil(): { attempt: Attempt; end: () => void } {
+  const over = new AbortController();
+  return { attempt: (work) => work(over.signal), end: () => over.abort(noTime) };
+}
 
 /** Kinesis's bound of a record, its partition key included. */
 const recordBytes = 1_048_576;
@@ -22,7 +30,8 @@ const rowOf = (sequence: number, note: string): OutboxRow => ({
 /** Publishes these transactions of one Item, over an outbox in memory. */
 function publishing(
   rows: OutboxRow[],
-  put: (stream: StreamName, data: Uint8Array) => Promise<void> = async () => undefined,
+  put: (stream: StreamName, data: Uint8Array, signal?: AbortSignal) => Promise<void> = async () => undefined,
+  attempt: Attempt = (work) => work(new AbortController().signal),
 ) {
   const sent: Record<Form, number> = { raw: 0, refined: 0 };
   const told: { stream: StreamName; bytes: number; sequences: number[] }[] = [];
@@ -39,18 +48,21 @@ function publishing(
       return true;
     },
   };
-  const activities = publishActivities({
-    outbox,
-    streams: {
-      async put(stream, _key, data) {
-        await put(stream, data);
-        const events = JSON.parse(Buffer.from(data).toString()) as { sequence: number }[];
-        told.push({ stream, bytes: data.byteLength, sequences: events.map((event) => event.sequence) });
+  const activities = publishActivities(
+    {
+      outbox,
+      streams: {
+        async put(stream, _key, data, signal) {
+          await put(stream, data, signal);
+          const events = JSON.parse(Buffer.from(data).toString()) as { sequence: number }[];
+          told.push({ stream, bytes: data.byteLength, sequences: events.map((event) => event.sequence) });
+        },
       },
+      alerts: { raise: async ({ key, detail }) => void alerts.push({ key, detail }) },
+      crashPoint: () => undefined,
     },
-    alerts: { raise: async ({ key, detail }) => void alerts.push({ key, detail }) },
-    crashPoint: () => undefined,
-  });
+    attempt,
+  );
   const toldTo = (stream: StreamName) => told.filter((one) => one.stream === stream);
   return { publish: () => activities.publish({ itemId: 'ItemA' }), sent, told, toldTo, alerts, outbox };
 }
@@ -104,5 +116,81 @@ describe('what is published of an Item', () => {
     });
     await expect(publish()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect([toldTo('refined-transactions').length, sent]).toEqual([1, { raw: 0, refined: 1 }]);
+  });
+});
+
+describe('an attempt whose time is over', () => {
+  const large = [1, 2, 3, 4].map((n) => rowOf(n, 'x'.repeat(600_000)));
+  /** As the lanes do: it hangs, and rejects with the signal's reason. */
+  const hang = (signal: AbortSignal | undefined): Promise<never> =>
+    new Promise((_resolve, reject) =>
+      signal?.addEventListener('abort', () => reject(signal.reason as Failure)),
+    );
+
+  it('is told as a failure when nothing was reached', async () => {
+    const { attempt, end } = attemptUntil();
+    const { publish, sent, toldTo } = publishing(
+      large,
+      async (_stream, _data, signal) => {
+        setImmediate(end);
+        await hang(signal);
+      },
+      attempt,
+    );
+    await expect(publish()).rejects.toBe(noTime);
+    expect(sent).toEqual({ raw: 0, refined: 0 });
+    expect(toldTo('raw-transactions')).toEqual([]);
+  });
+
+  it('sends nothing more, and goes on later from where it was', async () => {
+    const { attempt, end } = attemptUntil();
+    let puts = 0;
+    const { publish, sent, toldTo } = publishing(
+      large,
+      async () => {
+        puts += 1;
+        if (puts === 4) end();
+      },
+      attempt,
+    );
+    expect(await publish()).toEqual({ done: false });
+    expect([puts, sent]).toEqual([4, { raw: 2, refined: 2 }]);
+    for (const stream of ['raw-transactions', 'refined-transactions'] as const) {
+      expect(toldTo(stream).map(({ sequences }) => sequences)).toEqual([[1], [2]]);
+    }
+  });
+
+  it('tells a stream that refuses all the same, whatever the other has reached', async () => {
+    const { attempt, end } = attemptUntil();
+    const { publish } = publishing(
+      large,
+      async (stream) => {
+        if (stream === 'raw-transactions') throw new Failure('RATE_LIMITED', 'slow down');
+        end();
+      },
+      attempt,
+    );
+    await expect(publish()).rejects.toMatchObject({ type: 'RATE_LIMITED' });
+  });
+
+  it('that is met by the next one moves no mark back, and none over what was not sent', async () => {
+    // The first hangs in its put; Temporal has given it up, and the next one sends everything.
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let first = true;
+    const { publish, sent, toldTo } = publishing(large, async (stream) => {
+      if (stream !== 'raw-transactions' || !first) return;
+      first = false;
+      await held;
+    });
+    const late = publish();
+    await new Promise(setImmediate);
+    await publish();
+    expect(sent).toEqual({ raw: 4, refined: 4 });
+    release();
+    expect(await late).toEqual({ done: false });
+    expect(sent).toEqual({ raw: 4, refined: 4 });
+    const told = toldTo('raw-transactions').flatMap(({ sequences }) => sequences);
+    expect([...new Set(told)].sort()).toEqual([1, 2, 3, 4]);
   });
 });

@@ -351,6 +351,7 @@ describe('while the database is down', () => {
     const on = build({
       idempotency: {
         begin: async (...args) => (broken ? down() : store.begin(...args)),
+        prepare: down,
         finish: async () => {
           finishes += 1;
           return down();

@@ -53,6 +53,18 @@ describe('a removal', () => {
     deps.gateway.signalItem = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
     expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
   });
+
+  it('that Temporal refuses to be told of stands too, and is logged as an error: no outage ends by it', async () => {
+    const levels: number[] = [];
+    for (const type of ['ORCHESTRATOR_DOWN', 'ORCHESTRATOR_REFUSED', 'MISCONFIGURED'] as const) {
+      world.logged.length = 0;
+      deps.gateway.signalItem = () => Promise.reject(new Failure(type, 'no'));
+      expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
+      const line = world.logged.map((text) => JSON.parse(text) as { level: number; type?: string });
+      levels.push(line.find((one) => one.type === type)?.level ?? 0);
+    }
+    expect(levels).toEqual([40, 50, 50]);
+  });
 });
 
 describe('a main account', () => {
@@ -88,8 +100,8 @@ describe('a user who has been through update mode', () => {
     const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     const view = await deps.plaid.getItem('token');
     const marked: string[] = [];
-    deps.items.markHealthy = async () => void marked.push('healthy');
-    deps.items.markBroken = async (_itemId, error) => void marked.push(error.error_code);
+    deps.items.markHealthy = async () => marked.push('healthy') > 0;
+    deps.items.markBroken = async (_itemId, _seen, error) => marked.push(error.error_code) > 0;
     deps.plaid.getItem = async () => ({ ...view, error: null });
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     deps.plaid.getItem = async () => ({ ...view, error: loginRequired });

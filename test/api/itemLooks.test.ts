@@ -17,7 +17,7 @@ async function start(error: typeof loginRequired | null = loginRequired) {
     now: Date.parse('2026-11-21T10:00:00Z'),
   };
   deps.plaid.getItem = async (token) => (seen.asked.push(token), { ...view, error });
-  deps.items.markBroken = async (...given) => void seen.marked.push(given);
+  deps.items.markBroken = async (...given) => seen.marked.push(given) > 0;
   deps.gateway.signalItem = async (_itemId, _userId, signal) => void seen.told.push(signal);
   const looks = createItemLooks(deps, { signalMs: 1_000 }, () => seen.now);
   const fail = (type: FailureType, item = itemView('item-1', 'user-1')): void =>
@@ -31,7 +31,9 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     fail('LOGIN_REQUIRED');
     await until(() => seen.told.length === 1, 'the signal');
     expect(seen.asked).toEqual(['access-1']);
-    expect(seen.marked).toEqual([['item-1', loginRequired, '2026-11-21T11:00:00.000Z']]);
+    expect(seen.marked).toEqual([
+      ['item-1', expect.objectContaining({ health: 0 }), loginRequired, '2026-11-21T11:00:00.000Z'],
+    ]);
     expect(seen.told).toEqual([{ kind: 'foundDue' }]);
     await close();
   });
@@ -45,7 +47,7 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     await close();
   });
 
-  it.each(['PERMISSION_REVOKED', 'ITEM_GONE'] as const)(
+  it.each(['PERMISSION_REVOKED', 'ITEM_GONE', 'TOKEN_REFUSED'] as const)(
     'or that says %s is left to an update at once',
     async (type) => {
       const { seen, fail, close } = await start();

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, down, never } from './world.js';
+import { createWorld, down, impatient, never } from './world.js';
 
 const world = createWorld();
 const { app, keys, behave } = world;
@@ -17,8 +17,10 @@ describe('what an item is doing', () => {
 
   it('is 503 when Temporal is down or hangs', async () => {
     for (const status of [() => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down')), never]) {
-      behave.status = status;
-      const answer = await get('/v1/items/item-1/sync');
+      const hasty = createWorld(impatient);
+      hasty.behave.status = status;
+      const answer = await hasty.app.inject({ url: '/v1/items/item-1/sync', headers: hasty.keys.read });
+      await hasty.app.close();
       expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([
         503,
         'orchestrator_down',
@@ -93,14 +95,16 @@ describe('users and items', () => {
 describe('health', () => {
   it('names the dependency that is down, or hangs', async () => {
     for (const probe of [down, never]) {
-      behave.probe = probe;
-      const answer = await app.inject('/readyz');
+      const hasty = createWorld(impatient);
+      hasty.behave.probe = probe;
+      const answer = await hasty.app.inject('/readyz');
       expect(answer.statusCode).toBe(503);
       expect(answer.json()).toMatchObject({
         code: 'not_ready',
         dependencies: { postgresql: { status: 'down' }, temporal: { status: 'up' } },
       });
-      expect((await app.inject('/livez')).json()).toEqual({ status: 'up' });
+      expect((await hasty.app.inject('/livez')).json()).toEqual({ status: 'up' });
+      await hasty.app.close();
     }
   });
 

@@ -1,6 +1,6 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { LinkOutcome, LinkRow } from '../../src/domain/ports.js';
-import { createWorld, down, itemView, never, sha256 } from './world.js';
+import { createWorld, down, impatient, itemView, never, sha256 } from './world.js';
 
 describe('a link token', () => {
   const world = createWorld();
@@ -42,6 +42,7 @@ describe('a link token', () => {
     [new Failure('MISCONFIGURED', 'x'), 424, 'plaid_refused'],
     [new Failure('BAD_REQUEST', 'x'), 424, 'plaid_refused'],
     [new Failure('ITEM_GONE', 'x'), 424, 'plaid_refused'],
+    [new Failure('TOKEN_REFUSED', 'x'), 424, 'plaid_refused'],
     [new Failure('LOGIN_REQUIRED', 'x'), 409, 'login_required'],
     [new Failure('UNKNOWN_INSTITUTION', 'x'), 404, 'unknown_institution'],
   ];
@@ -83,8 +84,14 @@ describe('a link token', () => {
   });
 
   it('that Plaid does not answer is 504', async () => {
-    behave.linkToken = never;
-    const answer = await ask('user-1');
+    const hasty = createWorld(impatient);
+    hasty.behave.linkToken = never;
+    const answer = await hasty.app.inject({
+      method: 'POST',
+      url: '/v1/users/user-1/link-token',
+      headers: hasty.keys.write,
+    });
+    await hasty.app.close();
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'plaid_timeout']);
   });
 
@@ -107,6 +114,12 @@ describe('a link token', () => {
     }
   });
 
+  it('of an item whose access token Plaid does not take is refused: the item may live', async () => {
+    behave.pick = 'item-1';
+    behave.linkToken = () => Promise.reject(new Failure('TOKEN_REFUSED', 'x'));
+    expect((await ask('user-1')).json().code).toBe('plaid_refused');
+  });
+
   it('updates the picked item, and makes the user known', async () => {
     behave.pick = 'item-1';
     expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-1' });
@@ -126,8 +139,8 @@ describe('linking', () => {
   const hash = sha256(token);
   const plaid = { error_type: 'INVALID_INPUT', error_code: 'INVALID_PUBLIC_TOKEN', request_id: 'r1' };
 
-  function started() {
-    const world = createWorld();
+  function started(limits = {}) {
+    const world = createWorld(limits);
     const link = (userId = 'user-1', more: object = {}) =>
       world.app.inject({
         method: 'POST',
@@ -196,7 +209,7 @@ describe('linking', () => {
   });
 
   it('that takes too long is pending, and a repeat joins', async () => {
-    const { app, behave, link } = started();
+    const { app, behave, link } = started(impatient);
     behave.link = async () => null;
     const pending = await link();
     expect([pending.statusCode, pending.json().code]).toEqual([504, 'link_pending']);
@@ -208,7 +221,7 @@ describe('linking', () => {
   });
 
   it('without Temporal is 503, whether it says so or hangs', async () => {
-    const { app, behave, link, links } = started();
+    const { app, behave, link, links } = started(impatient);
     behave.link = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
     expect((await link()).json().code).toBe('orchestrator_down');
     behave.link = never;
@@ -217,6 +230,19 @@ describe('linking', () => {
     expect([answer.statusCode, answer.json().code]).toEqual([503, 'orchestrator_down']);
     // Received all the same: `sweep` starts what nobody asks for again.
     expect(links.has(hash)).toBe(true);
+    await app.close();
+  });
+
+  it('that Temporal refuses for good is 500 at once; for how we are set up, 503', async () => {
+    const { app, behave, link } = started();
+    for (const [type, status, code] of [
+      ['ORCHESTRATOR_REFUSED', 500, 'internal_error'],
+      ['MISCONFIGURED', 503, 'unavailable'],
+    ] as const) {
+      behave.link = () => Promise.reject(new Failure(type, 'refused'));
+      const answer = await link();
+      expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+    }
     await app.close();
   });
 

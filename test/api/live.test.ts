@@ -35,7 +35,8 @@ describe('a live read', () => {
   const failures: [FailureType, FailureOptions, number, string][] = [
     ['LOGIN_REQUIRED', error('ITEM_ERROR', 'ITEM_LOGIN_REQUIRED'), 409, 'login_required'],
     ['UNKNOWN_INSTITUTION', error('INVALID_INPUT', 'INVALID_INSTITUTION'), 404, 'unknown_institution'],
-    ['ITEM_GONE', error('INVALID_INPUT', 'INVALID_ACCESS_TOKEN'), 424, 'plaid_refused'],
+    ['ITEM_GONE', error('ITEM_ERROR', 'ITEM_NOT_FOUND'), 424, 'plaid_refused'],
+    ['TOKEN_REFUSED', error('INVALID_INPUT', 'INVALID_ACCESS_TOKEN'), 424, 'plaid_refused'],
     ['PERMISSION_REVOKED', error('INVALID_INPUT', 'USER_PERMISSION_REVOKED'), 424, 'plaid_refused'],
     ['BAD_REQUEST', error('INVALID_INPUT', 'INVALID_ACCOUNT_ID'), 424, 'plaid_refused'],
     ['PRODUCT_UNAVAILABLE', error('ITEM_ERROR', 'PRODUCTS_NOT_SUPPORTED'), 424, 'plaid_refused'],

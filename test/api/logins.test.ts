@@ -1,5 +1,5 @@
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, never } from './world.js';
+import { createWorld, impatient, never } from './world.js';
 
 const world = createWorld();
 const { app, keys, behave } = world;
@@ -30,8 +30,14 @@ describe('a login over REST', () => {
     ['that takes too long', async () => null],
     ['that hangs', never],
   ])('is 504 for a check %s', async (_name, check) => {
-    behave.check = check;
-    const answer = await post('user-1');
+    const hasty = createWorld(impatient);
+    hasty.behave.check = check;
+    const answer = await hasty.app.inject({
+      method: 'POST',
+      url: '/v1/users/user-1/logins',
+      headers: hasty.keys.write,
+    });
+    await hasty.app.close();
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'login_check_pending']);
   });
 

@@ -108,9 +108,16 @@ describe('an address that guesses keys', () => {
     expect(await statuses(world, 1, keys.unknown)).toEqual([401]);
   });
 
+  it('is all of its network where addresses are handed out by the /64', async () => {
+    const world = limited(40);
+    expect(await statuses(world, 3, world.keys.unknown, '2001:db8:1:2::1')).toEqual([401, 401, 429]);
+    expect(await statuses(world, 1, world.keys.unknown, '2001:db8:1:2:3:4:5:6')).toEqual([429]);
+    expect(await statuses(world, 1, world.keys.unknown, '2001:db8:1:3::1')).toEqual([401]);
+  });
+
   it('does not get by with a key that was revoked meanwhile', async () => {
     const world = limited(40);
-    await world.deps.applications.addKey('app-1', hashKey('short-lived'), ['read']);
+    await world.deps.applications.addKey('app-1', 'short', hashKey('short-lived'), ['read']);
     const headers = { authorization: 'Bearer short-lived' };
     const { findKey } = world.deps.applications;
     let lookups = 0;

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
-import { createWorld, never } from './world.js';
+import { createWorld, impatient, never } from './world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';
 
 const world = createWorld();
@@ -282,7 +282,7 @@ describe('anything at all', () => {
 });
 
 describe('over a real connection', () => {
-  const slow = createWorld();
+  const slow = createWorld(impatient);
   let port = 0;
   beforeAll(async () => {
     await slow.app.listen({ port: 0, host: '127.0.0.1' });

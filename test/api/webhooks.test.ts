@@ -1,6 +1,9 @@
+import { Registry } from 'prom-client';
+import { buildApp } from '../../api/app.js';
+import { promMetrics } from '../../api/promMetrics.js';
 import { createSignalQueue } from '../../api/signalQueue.js';
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, down, itemView, never, until } from './world.js';
+import { createWorld, down, impatient, itemView, never, until } from './world.js';
 
 const update = {
   item_id: 'item-1',
@@ -17,7 +20,8 @@ function start(limits = {}) {
       headers: { 'content-type': 'application/json', 'plaid-verification': 'jwt', ...headers },
       payload,
     });
-  return { ...world, world, send };
+  const metricsText = async () => (await world.app.inject('/metrics')).body;
+  return { ...world, world, send, metricsText };
 }
 type Started = ReturnType<typeof start>;
 
@@ -90,7 +94,7 @@ describe('a webhook that is not stored', () => {
         expect((await send('{}')).statusCode).toBe(401);
       }
       expect(held).toBe(10);
-    });
+    }, impatient);
   });
 
   it('cannot be verified: 503, or 429 with Retry-After when the budget of keys is spent', async () => {
@@ -106,6 +110,66 @@ describe('a webhook that is not stored', () => {
         '2',
       ]);
       expect([webhooks.size, rejected.length]).toEqual([0, 0]);
+    });
+  });
+
+  it('finds the look-ups of keys spent: 429, counted, and an alert a lane, however many are refused', async () => {
+    await withIntake(async ({ app, send, behave, alerts, webhooks, rejected, metricsText }) => {
+      let now = 1_000_000;
+      behave.now = () => now;
+      behave.verdict = async () => ({ kind: 'no_budget', lane: 'strangers', retryAfterMs: 1_001 });
+      for (let n = 0; n < 20; n += 1) {
+        const busy = await send('{}');
+        expect([busy.statusCode, busy.json().code, busy.headers['retry-after']]).toEqual([
+          429,
+          'webhook_keys_busy',
+          '2',
+        ]);
+      }
+      behave.verdict = async () => ({ kind: 'no_budget', lane: 'senders', retryAfterMs: 7 });
+      await send('{}');
+      await until(() => alerts.length === 2, 'both lanes are told of');
+      expect(alerts).toEqual([
+        { kind: 'webhook_keys_busy', key: 'strangers', detail: { lane: 'strangers', retry_after_ms: 1_001 } },
+        { kind: 'webhook_keys_busy', key: 'senders', detail: { lane: 'senders', retry_after_ms: 7 } },
+      ]);
+      now += 61_000;
+      await send('{}');
+      await until(() => alerts.length === 3, 'it is told again, in case that somebody has settled it');
+      const metrics = await metricsText();
+      expect(metrics).toContain('sluice_api_webhook_keys_refused_total{lane="strangers"} 20');
+      expect(metrics).toContain('sluice_api_webhook_keys_refused_total{lane="senders"} 2');
+      expect([webhooks.size, rejected.length]).toEqual([0, 0]);
+      // With a database that does not take the alert, the answer is the same.
+      now += 61_000;
+      behave.store = down;
+      expect((await send('{}')).statusCode).toBe(429);
+      await app.close();
+    });
+  });
+
+  it('is counted as the address that a trusted proxy names', async () => {
+    await withIntake(async ({ world, send, behave, delivered }) => {
+      const seen: string[] = [];
+      behave.verdict = async (_header, _body, address) => {
+        seen.push(address);
+        return { kind: 'accepted' };
+      };
+      await send(JSON.stringify(update), { 'x-forwarded-for': '198.51.100.1' });
+      const app = buildApp({
+        ...world.deps,
+        metrics: promMetrics(new Registry()),
+        trustedProxies: ['127.0.0.1'],
+      });
+      await app.inject({
+        method: 'POST',
+        url: '/webhooks/plaid',
+        headers: { 'x-forwarded-for': '198.51.100.1' },
+        payload: JSON.stringify(update),
+      });
+      await app.close();
+      expect(seen).toEqual(['127.0.0.1', '198.51.100.1']);
+      expect(delivered).toEqual(seen.map((address) => ({ address, itemId: 'item-1' })));
     });
   });
 
@@ -126,7 +190,7 @@ describe('a webhook that is not stored', () => {
         expect([answer.statusCode, answer.json().code]).toEqual([503, 'unavailable']);
       }
       expect(signals).toEqual([]);
-    });
+    }, impatient);
   });
 
   it('is larger than 1 MiB: 413, and exactly 1 MiB is not', async () => {
@@ -221,7 +285,7 @@ describe('a webhook that is stored', () => {
       await until(() => released.length === 1, 'the release');
       expect(released).toEqual(['webhook-1']);
       expect(logged.join('')).toContain('ORCHESTRATOR_DOWN');
-    });
+    }, impatient);
   });
 
   it('is answered while Temporal refuses, and released for the sweep', async () => {
@@ -282,7 +346,7 @@ describe('a webhook that is stored', () => {
     await app.close();
     expect(signals.length).toBe(20);
 
-    const stuck = start({ signalsAtOnce: 2 });
+    const stuck = start({ ...impatient, signalsAtOnce: 2 });
     stuck.behave.signal = never;
     for (const body of updatesOf(stuck, 20)) await stuck.send(body);
     await stuck.app.close();

@@ -42,6 +42,9 @@ export interface World {
   floats: Map<string, FloatView>;
   webhooks: Map<string, NewWebhook>;
   rejected: NewWebhook[];
+  /** What the verifier was told of accepted webhooks. */
+  delivered: { address: string; itemId: string }[];
+  alerts: { kind: string; key: string; detail: Record<string, unknown> }[];
   signals: { itemId: string; userId: string; webhook: string }[];
   /** Webhooks for which a signal was asked. */
   claims: string[];
@@ -50,7 +53,7 @@ export interface World {
   logged: string[];
   /** What the ports do next; a test replaces what it wants to see fail. */
   behave: {
-    verdict: (header: string | undefined, body: Uint8Array) => Promise<WebhookVerdict>;
+    verdict: (header: string | undefined, body: Uint8Array, address: string) => Promise<WebhookVerdict>;
     store: () => Promise<void>;
     signal: () => Promise<void>;
     link: (tokenHash: string) => Promise<LinkOutcome | null>;
@@ -122,6 +125,17 @@ function pageOf<Row>(
   return { rows: page, next: start + limit < rows.length ? [String(start + limit - 1)] : null };
 }
 
+/** Deadlines for tests of what happens when they pass. Elsewhere nothing may end because the machine is busy. */
+export const impatient: Partial<ApiLimits> = {
+  linkMs: 200,
+  checkMs: 200,
+  plaidMs: 200,
+  askMs: 100,
+  signalMs: 100,
+  intakeMs: 300,
+  drainMs: 300,
+};
+
 export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const keyring = new Map<string, ApiKey>();
   const keys = {} as World['keys'];
@@ -159,6 +173,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     floats: new Map(),
     webhooks: new Map(),
     rejected: [],
+    delivered: [],
+    alerts: [],
     signals: [],
     claims: [],
     released: [],
@@ -281,7 +297,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.reads();
         return new Map([...world.logos].filter(([id]) => ids.includes(id)));
       },
-      async save(institutionId, institution) {
+      now: async () => institutionRow.synced_at,
+      async save(institutionId, _askedAt, institution) {
         await behave.store();
         if (institution?.logo) world.logos.set(institutionId, institution.logo);
       },
@@ -295,10 +312,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           dataKey: encode(`items/${itemId}/access_token`),
           ciphertext: encode(`access-${itemId}`),
         };
-        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken };
+        const seen = {
+          at: '2026-11-21T10:00:00Z',
+          update: null,
+          rows: 0,
+          health: 0,
+          numbers: 0,
+          remine: null,
+        };
+        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken, seen };
       },
-      markBroken: async () => undefined,
-      markHealthy: async () => undefined,
+      markBroken: async () => true,
+      markHealthy: async () => true,
     },
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
@@ -454,7 +479,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         applications.add(application_id);
         return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
       },
-      async addKey(applicationId, keyHash, scopes) {
+      async addKey(applicationId, _effectId, keyHash, scopes) {
         await behave.store();
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
@@ -473,7 +498,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     },
     // Every request runs: what a key does is asked of the real store, in idempotency.test.ts.
     idempotency: {
-      begin: async () => ({ kind: 'run' }),
+      begin: async () => ({ kind: 'run', effectId: crypto.randomUUID(), prepared: null }),
+      prepare: async () => true,
       finish: async () => true,
       release: async () => undefined,
     },
@@ -488,7 +514,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           world.signals.push({ itemId, userId, webhook: signal.webhook });
       },
     },
-    verifier: { verify: (header, body) => behave.verdict(header, body) },
+    verifier: {
+      verify: (header, body, address) => behave.verdict(header, body, address),
+      delivered: (address, itemId) => void world.delivered.push({ address, itemId }),
+    },
+    alerts: {
+      async raise({ kind, key, detail }) {
+        await behave.store();
+        world.alerts.push({ kind, key, detail });
+      },
+    },
     probes: [
       { name: 'postgresql', check: () => behave.probe() },
       { name: 'temporal', check: async () => undefined },
@@ -513,13 +548,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     version: '1.2.3',
     now: () => behave.now(),
     limits: {
-      linkMs: 200,
-      checkMs: 200,
-      plaidMs: 200,
-      askMs: 100,
-      signalMs: 100,
-      intakeMs: 300,
-      drainMs: 300,
+      linkMs: 60_000,
+      checkMs: 60_000,
+      plaidMs: 60_000,
+      askMs: 60_000,
+      signalMs: 60_000,
+      intakeMs: 60_000,
+      drainMs: 60_000,
       requestsPerMinute: 0,
       // A test machine may be as late as it likes.
       eventLoopDelayMs: 0,

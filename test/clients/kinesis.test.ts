@@ -3,6 +3,7 @@ import type { Kinesis, KinesisOptions } from '../../src/clients/kinesis.js';
 import { createKinesis } from '../../src/clients/kinesis.js';
 import { ensureStreams } from '../../src/clients/streams.js';
 import type { StreamName } from '../../src/domain/events.js';
+import { Failure } from '../../src/domain/failures.js';
 import { testStack } from '../stack/testStack.js';
 import { caught } from './caught.js';
 import type { KinesisProxy } from './kinesisProxy.js';
@@ -145,6 +146,68 @@ describe('a stream that does not take what it should', () => {
     });
     const failure = await caught(kinesis.put(stream, 'k', bytes('canary-data-17')));
     expect(failure.stack).not.toContain('canary-data-17');
+  });
+});
+
+describe('a record whose caller has given up', () => {
+  const keysSent = (): string[] =>
+    proxy.calls.flatMap(({ records }) => records.map(({ PartitionKey }) => PartitionKey));
+  /** Resolves when the proxy has seen so many calls. */
+  const calls = async (n: number): Promise<void> => {
+    while (proxy.calls.length < n) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  it('is not sent any more while it waits for others, and they are', async () => {
+    const kinesis = open({ lingerMs: 200 });
+    const gone = new AbortController();
+    const given = caught(kinesis.put(stream, 'gone-waiting', bytes('x'), gone.signal));
+    const stays = kinesis.put(stream, 'stays', bytes('y'), new AbortController().signal);
+    gone.abort();
+    expect(await given).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await stays;
+    expect(keysSent()).toEqual(['stays']);
+  });
+
+  it('is told so at once while its request hangs, and is not repeated', async () => {
+    const kinesis = open({ requestTimeoutMs: 300 });
+    const gone = new AbortController();
+    proxy.fault = (call) => (call === 0 ? { hang: true } : null);
+    const given = caught(kinesis.put(stream, 'gone-sent', bytes('x'), gone.signal));
+    const stays = kinesis.put(stream, 'stays-sent', bytes('y'));
+    await calls(1);
+    const reason = new Failure('UPSTREAM_DOWN', 'no time left');
+    gone.abort(reason);
+    expect(await given).toBe(reason);
+    await stays;
+    expect(keysSent()).toEqual(['gone-sent', 'stays-sent', 'stays-sent']);
+  });
+
+  it('is not tried again after a refusal', async () => {
+    const kinesis = open();
+    const gone = new AbortController();
+    proxy.fault = () => ({
+      failRecords({ PartitionKey }) {
+        if (PartitionKey !== 'gone-refused') return null;
+        gone.abort();
+        return throttle;
+      },
+    });
+    const given = await caught(kinesis.put(stream, 'gone-refused', bytes('x'), gone.signal));
+    expect(given).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    for (let n = 0; n < 10; n += 1) await kinesis.put(stream, 'others', bytes(`${n}`));
+    // Some of the pauses after which it would have come again.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await kinesis.put(stream, 'others', bytes('last'));
+    expect(keysSent().filter((key) => key === 'gone-refused')).toHaveLength(1);
+  });
+
+  it('that never had time is never sent', async () => {
+    const kinesis = open();
+    expect(await caught(kinesis.put(stream, 'gone-before', bytes('x'), AbortSignal.abort()))).toMatchObject({
+      type: 'UPSTREAM_DOWN',
+    });
+    await kinesis.put(stream, 'stays-after', bytes('y'));
+    expect(keysSent()).toEqual(['stays-after']);
   });
 });
 

@@ -444,7 +444,6 @@ describe('what Plaid is asked', () => {
 describe('removal', () => {
   it.each([
     ['ITEM_ERROR', 'ITEM_NOT_FOUND'],
-    ['INVALID_INPUT', 'INVALID_ACCESS_TOKEN'],
     ['ITEM_ERROR', 'ITEM_CONCURRENTLY_DELETED'],
   ])('%s/%s is the end that was wanted', async (type, code) => {
     answer = plaidError(type, code);
@@ -462,6 +461,8 @@ describe('removal', () => {
   it.each([
     ['API_ERROR', 'INTERNAL_SERVER_ERROR', 500, 'UPSTREAM_DOWN'],
     ['INVALID_INPUT', 'INVALID_API_KEYS', 400, 'MISCONFIGURED'],
+    // Another environment's or client's token: the Item may live on.
+    ['INVALID_INPUT', 'INVALID_ACCESS_TOKEN', 400, 'TOKEN_REFUSED'],
     ['RATE_LIMIT_EXCEEDED', 'ITEM_REMOVE_LIMIT', 429, 'RATE_LIMITED'],
   ])('%s/%s is not', async (errorType, code, status, type) => {
     answer = plaidError(errorType, code, status);

@@ -8,6 +8,7 @@ import { startSimulator } from '../../simulator/server.js';
 import { caught } from './caught.js';
 import type { LoopbackServer } from './loopbackServer.js';
 import { startLoopbackServer } from './loopbackServer.js';
+import { memoryWebhookKeys } from './memoryWebhookKeys.js';
 
 interface Delivery {
   header: string | undefined;
@@ -80,7 +81,12 @@ beforeEach(async () => {
     countryCodes: ['US'],
     webhookUrl: `${receiver.url}/webhooks/plaid`,
   });
-  verifier = createWebhookVerifier({ getKey: (kid) => plaid.getWebhookKey(kid) });
+  verifier = createWebhookVerifier({
+    getKey: (kid) => plaid.getWebhookKey(kid),
+    store: memoryWebhookKeys(Date.now),
+    knownSenders: [],
+    onFailure: () => undefined,
+  });
 });
 
 afterEach(async () => {
@@ -195,7 +201,7 @@ describe('against the simulator', () => {
       sign,
     });
     const { header, body } = await nextDelivery();
-    expect(await verifier.verify(header, body)).toEqual(verdict);
+    expect(await verifier.verify(header, body, '127.0.0.1')).toEqual(verdict);
   });
 
   it('a webhook after a rotation of keys', async () => {
@@ -205,9 +211,9 @@ describe('against the simulator', () => {
       return nextDelivery();
     };
     const before = await send();
-    expect(await verifier.verify(before.header, before.body)).toEqual({ kind: 'accepted' });
+    expect(await verifier.verify(before.header, before.body, '127.0.0.1')).toEqual({ kind: 'accepted' });
     await post('/_sim/keys/rotate');
     const after = await send();
-    expect(await verifier.verify(after.header, after.body)).toEqual({ kind: 'accepted' });
+    expect(await verifier.verify(after.header, after.body, '127.0.0.1')).toEqual({ kind: 'accepted' });
   });
 });

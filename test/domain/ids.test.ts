@@ -6,6 +6,7 @@ import {
   loginRequestWorkflowId,
   loginWorkflowId,
   parseWorkflowId,
+  remineWorkflowId,
   secretContext,
 } from '../../src/domain/ids.js';
 
@@ -39,6 +40,23 @@ describe('workflow ids', () => {
       }),
     );
   });
+});
+
+describe('a workflow id of the longest parts', () => {
+  it.each(['a', 'ж', '漢', '😀'])(
+    'of %s has the 1,000 bytes that Temporal takes, and is its own',
+    (character) => {
+      const [one, other] = [`${character.repeat(255)}1`, `${character.repeat(255)}2`];
+      const ids = [one, other].flatMap((id) => [
+        itemWorkflowId(id),
+        historyWorkflowId(id),
+        remineWorkflowId(id, 2_147_483_647),
+        loginWorkflowId(character.repeat(128)),
+      ]);
+      for (const id of ids) expect(Buffer.byteLength(id)).toBeLessThanOrEqual(1_000);
+      expect(new Set(ids).size).toBe(7);
+    },
+  );
 });
 
 describe('the workflow id of a login', () => {

@@ -24,6 +24,7 @@ const applied = (changes: Partial<UpdateOutcome> = {}, waiting = 0): PageResult 
   outcome: outcome(changes),
   webhooksWaiting: waiting,
   removalsWaiting: 0,
+  broken: false,
   calls: 1,
 });
 
@@ -138,10 +139,10 @@ describe('webhooks', () => {
     state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 2000);
     expect(nextStep(state, t0 + 60_000).kind).toBe('wait');
     expect(nextStep(state, t0 + policy.quiet + policy.childCheck)).toEqual({ kind: 'lookAtHistory' });
-    const end: RunEnd = { kind: 'applied', outcome: outcome(), webhooksWaiting: 0, removalsWaiting: 0 };
+    const end = applied() as RunEnd;
     state = reduce(
       state,
-      { kind: 'historyEnded', end, calls: { sync: [], accounts: [] }, random: 0 },
+      { kind: 'historyEnded', remine: false, end, calls: { sync: [], accounts: [] }, random: 0 },
       t0 + 90_000,
     );
     expect(nextStep(state, t0 + 90_000)).toEqual({ kind: 'publish' });
@@ -160,7 +161,11 @@ describe('an update', () => {
     );
     expect(state.run).toMatchObject({ page: 1, rows: 500 });
     for (let n = 1; n <= policy.restarts; n += 1) {
-      state = reduce(state, { kind: 'pageEnded', result: { kind: 'moved', calls: 1 }, random: 0 }, t0);
+      state = reduce(
+        state,
+        { kind: 'pageEnded', result: { kind: 'moved', atDurableCursor: false, calls: 1 }, random: 0 },
+        t0,
+      );
       expect(state.run).toMatchObject({ page: 0, rows: 0, restarts: n });
     }
     expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
@@ -206,7 +211,13 @@ describe('an update', () => {
 });
 
 describe('webhooks about the Item itself', () => {
-  const broken = { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 } as const;
+  const broken = {
+    kind: 'itemWebhooksEnded',
+    health: 'broken',
+    numbersDue: false,
+    more: false,
+    random: 0,
+  } as const;
 
   it('are acted on at once, also while an update waits for its turn, and never start one', () => {
     const state = play(populated(), [
@@ -218,6 +229,21 @@ describe('webhooks about the Item itself', () => {
     expect(alone.wanted).toBeNull();
   });
 
+  it('of which more wait are acted on again at once, whatever the first have said, and so are named removals', () => {
+    for (const health of ['healthy', 'broken', null] as const) {
+      const state = reduce(populated(), { ...broken, health, more: true }, t0);
+      expect(state.itemWebhooksDueAt).toBe(t0);
+      // A look at the row may come first, and takes nothing of it.
+      if (health === null) expect(nextStep(state, t0)).toEqual({ kind: 'reload' });
+      else expect(nextStep({ ...state, segmentDueAt: null }, t0)).toEqual({ kind: 'itemWebhooks' });
+    }
+    const removals = reduce(populated(), { kind: 'removalsEnded', changes: 1, more: true }, t0);
+    expect([
+      removals.removalsDueAt,
+      reduce(removals, { kind: 'removalsEnded', changes: 0, more: false }, t0).removalsDueAt,
+    ]).toEqual([t0, null]);
+  });
+
   it('that find it broken drop the run on its way; an update that ends well meanwhile proves nothing', () => {
     const running = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
     const stopped = reduce(running, broken, t0);
@@ -225,7 +251,16 @@ describe('webhooks about the Item itself', () => {
     const paging = play(populated(), [
       [{ kind: 'historyStarted' }, t0],
       [broken, t0],
-      [{ kind: 'historyEnded', end: applied() as RunEnd, calls: { sync: [], accounts: [] }, random: 0 }, t0],
+      [
+        {
+          kind: 'historyEnded',
+          remine: false,
+          end: { ...applied(), broken: true } as RunEnd,
+          calls: { sync: [], accounts: [] },
+          random: 0,
+        },
+        t0,
+      ],
     ]);
     expect(paging.phase).toBe('needs_relink');
   });
@@ -283,6 +318,7 @@ describe('a remine', () => {
     expect(nextStep(state, t0 + policy.quietDeadline).kind).toBe('wait');
     const end: ItemEvent = {
       kind: 'historyEnded',
+      remine: true,
       end: applied() as RunEnd,
       calls: { sync: [], accounts: [] },
       random: 0,
@@ -296,7 +332,7 @@ describe('a remine', () => {
     const state = stateFrom(row, policy, t0);
     expect([state.remineRequested, state.remines]).toEqual([true, 2]);
     const running = stateFrom({ ...row, remineRunning: true }, policy, t0);
-    expect(running.child).toEqual({ checkAt: t0 + policy.childCheck, remine: true });
+    expect(running.child).toEqual({ checkAt: t0 + policy.childCheck, remine: true, heldUp: false });
   });
 });
 
@@ -360,10 +396,7 @@ describe('a row that was read again', () => {
 
   it('never undoes what is under way: an update, a removal that was told, the end', () => {
     const running = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
-    expect(reduce(running, reloaded({ broken: true }), t0)).toMatchObject({
-      phase: 'updating',
-      run: { base: 'a' },
-    });
+    expect(reduce(running, reloaded({}), t0)).toMatchObject({ phase: 'updating', run: { base: 'a' } });
     const asked = reduce(populated(), { kind: 'removalRequested' }, t0);
     expect(nextStep(reduce(asked, reloaded({}), t0), t0)).toEqual({ kind: 'remove' });
     const removed = reduce(populated(), { kind: 'removed' }, t0);
@@ -382,7 +415,8 @@ describe('a step that fails', () => {
       policy,
       t0,
     );
-  const paging = { ...populated(), child: { checkAt: t0, remine: false } };
+  const deadEnd = { updateId: 'a', failure, error: null, cursorLost: true, dueAt: t0 };
+  const paging = { ...populated(), child: { checkAt: t0, remine: false, heldUp: false } };
 
   it.each<[WorkKind, ItemState]>([
     ['remove', rebuilt({ removalRequested: true })],
@@ -391,6 +425,7 @@ describe('a step that fails', () => {
     ['startRun', rebuilt({ nextDueAt: t0 })],
     ['remine', rebuilt({ remineRequested: true })],
     ['lookAtHistory', paging],
+    ['reportDeadEnd', { ...populated(), deadEnd }],
     ['numbers', rebuilt({ numbersDue: true })],
     ['removals', rebuilt({ removalsWaiting: 1 })],
     ['itemWebhooks', rebuilt({ itemWebhooksWaiting: 1 })],
@@ -466,6 +501,7 @@ describe('an update that has ended', () => {
   it('elsewhere brings its calls along, and counts only where one was waited for', () => {
     const end: ItemEvent = {
       kind: 'historyEnded',
+      remine: false,
       end: applied() as RunEnd,
       calls: { sync: [t0 - 1, t0], accounts: [t0] },
       random: 0,
@@ -505,7 +541,7 @@ describe('what an Item may ask of Plaid', () => {
 
   it('is nothing for a while when it is gone: the row says what it is', () => {
     const state = play(populated(), [
-      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, random: 0 }, t0],
+      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, more: false, random: 0 }, t0],
       [{ kind: 'segmentSent', done: true }, t0],
       [{ kind: 'webhook', webhook: 'update' }, t0 + policy.brokenCheck],
       [{ kind: 'checked', result: 'gone', random: 0 }, t0 + policy.brokenCheck],
@@ -554,16 +590,31 @@ describe('a due time that the row has earlier than the working copy', () => {
 describe('any order of events', () => {
   const failure = { step: 'x', type: 'TIMED_OUT' as const, at: new Date(t0).toISOString() };
   const random = fc.double({ min: 0, max: 0.999, noNaN: true });
-  const end = fc.constantFrom<RunEnd>(
-    { kind: 'applied', outcome: outcome(), webhooksWaiting: 1, removalsWaiting: 1 },
+  const ended = fc.constantFrom<Exclude<RunEnd, { kind: 'stuck' }>>(
+    { kind: 'applied', outcome: outcome(), webhooksWaiting: 1, removalsWaiting: 1, broken: false },
+    { kind: 'applied', outcome: outcome(), webhooksWaiting: 0, removalsWaiting: 0, broken: true },
     { kind: 'notReady' },
     { kind: 'needsUser', error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' } },
     { kind: 'gone' },
   );
   const result = fc.oneof(
-    end.map((ended): PageResult => ({ ...ended, calls: 1 })),
-    fc.constantFrom<PageResult>({ kind: 'staged', rows: 5, calls: 2 }, { kind: 'moved', calls: 1 }),
+    ended.map((end): PageResult => ({ ...end, calls: 1 })),
+    fc.constantFrom<PageResult>(
+      { kind: 'staged', rows: 5, calls: 2 },
+      { kind: 'moved', atDurableCursor: false, calls: 1 },
+      { kind: 'moved', atDurableCursor: true, calls: 1 },
+      { kind: 'refused', error: null, calls: 1 },
+      { kind: 'doubted', failure: 'LOGIN_REQUIRED', calls: 1 },
+    ),
   );
+  const stuck = (cursorLost: boolean): RunEnd => ({
+    kind: 'stuck',
+    updateId: 'x',
+    failure: { ...failure, type: 'PAGES_MOVED' },
+    error: null,
+    cursorLost,
+  });
+  const end: fc.Arbitrary<RunEnd> = fc.oneof(ended, fc.constantFrom(stuck(true), stuck(false)));
   const steps: WorkKind[] = [
     'page',
     'startRun',
@@ -575,6 +626,11 @@ describe('any order of events', () => {
     'reload',
     'check',
     'remove',
+    'remine',
+    'stopHistory',
+    'reportDeadEnd',
+    'itemWebhooks',
+    'segment',
   ];
   const event = fc.oneof(
     fc.constantFrom<ItemEvent>(
@@ -587,31 +643,39 @@ describe('any order of events', () => {
       { kind: 'historyStarted' },
       { kind: 'historyLost' },
       { kind: 'historyAlive' },
+      { kind: 'historyHeldUp', remine: false, failure },
+      { kind: 'historyHeldUp', remine: true, failure: null },
+      { kind: 'deadEndReported', remines: 4 },
+      { kind: 'deadEndReported', remines: null },
       { kind: 'published', done: true },
       { kind: 'published', done: false },
       { kind: 'numbersEnded' },
-      { kind: 'removalsEnded', changes: 1 },
+      { kind: 'removalsEnded', changes: 1, more: false },
+      { kind: 'removalsEnded', changes: 100, more: true },
       { kind: 'removed' },
       { kind: 'foundDue' },
       { kind: 'reloaded', snapshot: snapshot({ unsent: true, webhooksWaiting: 3, numbersDue: true }) },
+      { kind: 'reloaded', snapshot: snapshot({ broken: true, remineRequested: true, remines: 3 }) },
       { kind: 'reloaded', snapshot: null },
     ),
     fc.record({ kind: fc.constant('pageEnded' as const), result, random }),
     fc.record({
       kind: fc.constant('historyEnded' as const),
+      remine: fc.boolean(),
       end,
       calls: fc.constant({ sync: [], accounts: [] }),
       random,
     }),
     fc.record({
       kind: fc.constant('checked' as const),
-      result: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const),
+      result: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, 'unsure' as const),
       random,
     }),
     fc.record({
       kind: fc.constant('itemWebhooksEnded' as const),
       health: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, null),
       numbersDue: fc.boolean(),
+      more: fc.boolean(),
       random,
     }),
     fc.record({ kind: fc.constant('segmentSent' as const), done: fc.boolean() }),
@@ -620,11 +684,18 @@ describe('any order of events', () => {
     fc.record({
       kind: fc.constant('stepFailed' as const),
       step: fc.constantFrom(...steps),
-      failure: fc.constant(failure),
+      failure: fc.constantFrom(failure, { ...failure, type: 'BAD_REQUEST' as const }),
     }),
   ) as fc.Arbitrary<ItemEvent>;
 
-  it('keeps the state plain JSON, removed Items removed, and the next step possible', () => {
+  /** Whatever has happened, the working copy names a time at which the Item is looked at though nobody asks. */
+  const somethingIsDue = (state: ItemState): boolean => {
+    if (state.phase === 'removed') return true;
+    const at = state.child?.checkAt ?? state.run?.notBefore ?? Math.max(state.nextDueAt, state.restUntil);
+    return Number.isFinite(at) && at <= t0 + 60 * 60_000 + 48 * 3_600_000;
+  };
+
+  it('keeps the state plain JSON, removed Items removed, the next step possible, and something due', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(event, fc.integer({ min: 0, max: 60_000 })), { maxLength: 60 }),
@@ -644,6 +715,7 @@ describe('any order of events', () => {
             if (step.kind === 'end') expect(state.phase).toBe('removed');
             if (state.child !== null)
               expect(['page', 'startRun', 'history', 'remine']).not.toContain(step.kind);
+            expect(somethingIsDue(state)).toBe(true);
           }
         },
       ),

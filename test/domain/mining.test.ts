@@ -1,4 +1,4 @@
-import type { MiningRun } from '../../src/domain/mining.js';
+import type { MiningRun, PageResult, RunAfter } from '../../src/domain/mining.js';
 import {
   afterPage,
   afterPageFailure,
@@ -11,11 +11,16 @@ import { defaultPolicy } from '../../src/domain/policy.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const runAfter = (run: MiningRun, kind: 'staged' | 'moved'): MiningRun => {
-  const result = kind === 'staged' ? { kind, rows: 500, calls: 1 } : { kind, calls: 1 };
-  const after = afterPage(run, result, defaultPolicy, t0);
+  const result: PageResult =
+    kind === 'staged' ? { kind, rows: 500, calls: 1 } : { kind, atDurableCursor: false, calls: 1 };
+  return runOf(afterPage(run, result, defaultPolicy, t0));
+};
+const runOf = (after: RunAfter): MiningRun => {
   if (!('run' in after)) throw new Error('the run has ended');
   return after.run;
 };
+const down = { step: 'page', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+const failed = (run: MiningRun): MiningRun => runOf(afterPageFailure(run, down, defaultPolicy, t0));
 
 describe('a run', () => {
   it('has another id for each restart, so that no late page is taken for one of its own', () => {
@@ -30,9 +35,9 @@ describe('a run', () => {
   });
 
   it('forgets its failures with the page that comes at last', () => {
-    const failed = afterPageFailure(afterPageFailure(startRun('u'), defaultPolicy, t0), defaultPolicy, t0);
-    expect([failed.failures, failed.notBefore]).toEqual([2, t0 + 2 * defaultPolicy.retryFirst]);
-    expect(runAfter(failed, 'staged')).toMatchObject({ page: 1, rows: 500, failures: 0, notBefore: 0 });
+    const twice = failed(failed(startRun('u')));
+    expect([twice.failures, twice.notBefore]).toEqual([2, t0 + 2 * defaultPolicy.retryFirst]);
+    expect(runAfter(twice, 'staged')).toMatchObject({ page: 1, rows: 500, failures: 0, notBefore: 0 });
   });
 });
 

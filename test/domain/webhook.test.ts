@@ -103,6 +103,18 @@ describe('bodies that ask for something', () => {
     expect(read.removed_ids).toEqual(['t1', 't3']);
   });
 
+  it.each(['a', 'ж', '漢', '😀'])('ids have up to 256 characters, also such as %s', (character) => {
+    const [longest, longer] = [character.repeat(256), character.repeat(257)];
+    expect(readWebhook(body({ ...update, item_id: longest }))).toMatchObject({
+      item_id: longest,
+      ignored: null,
+    });
+    expect(readWebhook(body({ ...update, item_id: longer }))).toMatchObject({
+      item_id: null,
+      ignored: 'no_item_id',
+    });
+  });
+
   it('WEBHOOK_UPDATE_ACKNOWLEDGED is logged only, an unknown code is kept with its name', () => {
     expect(
       readWebhook(body({ ...update, webhook_type: 'ITEM', webhook_code: 'WEBHOOK_UPDATE_ACKNOWLEDGED' })),

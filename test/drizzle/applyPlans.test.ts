@@ -2,7 +2,7 @@ import { applyTransactions } from '../../drizzle/stores/applyTransactions.js';
 import { entriesOf } from '../../drizzle/stores/pageEntries.js';
 import type { Tx } from '../../drizzle/rows.js';
 import type { World } from './world.js';
-import { farHorizon, linkedItem, openWorld, pageOf, runUpdate, transaction } from './world.js';
+import { linkedItem, openWorld, pageOf, runUpdate, transaction, prompt } from './world.js';
 
 interface Plan {
   'Node Type': string;
@@ -63,7 +63,7 @@ it('an update of many pages reads its rows and the stored ones once each, not on
       removed: [{ transaction_id: `t-${page}-0`, account_id: 'acc-1' }],
     };
     const mined = pageOf(item, `c${page}`, `c${page + 1}`, true, said);
-    await world.stores.mining.stagePage(item.itemId, 'u', page, farHorizon, mined);
+    await prompt(world).stagePage(item.itemId, 'u', page, mined);
   }
   const last = pageOf(item, 'c3', 'c4', false, { added: rows(2)(3) });
   await world.sql.begin(async (tx) => {

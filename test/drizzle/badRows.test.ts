@@ -1,7 +1,15 @@
 import { isCalendarDate } from '../../src/domain/minedPage.js';
 import type { PlaidTransaction } from '../../src/domain/plaid.js';
 import type { World } from './world.js';
-import { linkedItem, openWorld, pageOf, runUpdate, storedTransactions, transaction } from './world.js';
+import {
+  linkedItem,
+  openWorld,
+  pageOf,
+  runUpdate,
+  storedTransactions,
+  transaction,
+  prompt,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -79,8 +87,8 @@ it('nothing is staged for an Item that was removed', async () => {
   const item = await linkedItem(world);
   await world.stores.items.finishRemoval(item.itemId);
   const late = pageOf(item, '', 'c1', true, { added: [transaction('t1')] });
-  const answer = await world.stores.mining.stagePage(item.itemId, 'u1', 0, '2026-01-01T00:00:00Z', late);
-  expect(answer).toEqual({ rows: 1 });
+  const answer = await prompt(world).stagePage(item.itemId, 'u1', 0, late);
+  expect(answer).toEqual({ kind: 'gone' });
   const [staged] =
     await world.sql`SELECT count(*)::int AS n FROM staged_pages WHERE item_id = ${item.itemId}`;
   expect(staged).toEqual({ n: 0 });

@@ -1,7 +1,7 @@
 import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import type { World } from './world.js';
-import { linkedItem, newId, openWorld, pageOf, transaction, updateOf } from './world.js';
+import { linkedItem, newId, openWorld, pageOf, transaction, updateOf, prompt, seenNow } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -38,12 +38,14 @@ describe('what PostgreSQL refuses or cannot do', () => {
     const item = await linkedItem(world);
     const sql = openDatabase(world.url, { max: 2, statementTimeoutMs: 200 });
     try {
-      const stores = createStores(sql);
+      const { items } = createStores(sql);
+      const seen = await seenNow(world, item.itemId);
       await world.sql.begin(async (tx) => {
         await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR UPDATE`;
         await expect(
-          stores.items.markBroken(
+          items.markBroken(
             item.itemId,
+            seen,
             { error_type: 'a', error_code: 'b' },
             '2030-01-01T00:00:00.000Z',
           ),
@@ -58,7 +60,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
     const tries = [
       world.stores.reads.item('canary\u0000'),
       world.stores.reads.ensureUser('canary\u0000'),
-      world.stores.items.markBroken(
+      prompt(world).markBroken(
         'x',
         { error_type: 'canary\u0000', error_code: 'b' },
         '2030-01-01T00:00:00.000Z',

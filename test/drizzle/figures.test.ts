@@ -1,5 +1,5 @@
 import type { World } from './world.js';
-import { linkedItem, openWorld, runUpdate, transaction, webhook } from './world.js';
+import { linkedItem, openWorld, runUpdate, transaction, webhook, prompt } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -8,7 +8,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 it('figures count what waits, and how long', async () => {
-  const { figures, items, webhooks } = world.stores;
+  const { figures, webhooks } = world.stores;
   expect(await figures.read()).toEqual({
     items: [],
     unsentItems: 0,
@@ -21,7 +21,7 @@ it('figures count what waits, and how long', async () => {
   const mined = await linkedItem(world);
   await runUpdate(world, mined, [{ added: [transaction('a')] }]);
   const broken = await linkedItem(world);
-  await items.markBroken(
+  await prompt(world).markBroken(
     broken.itemId,
     { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
     '2030-01-01T00:00:00Z',

@@ -59,7 +59,7 @@ describe('a key that is free', () => {
       { key: keyed.key.toLowerCase() },
     ];
     for (const changes of [{}, ...others]) {
-      expect(await idempotency.begin({ ...keyed, ...changes }, newId('runner'), minute)).toEqual({
+      expect(await idempotency.begin({ ...keyed, ...changes }, newId('runner'), minute)).toMatchObject({
         kind: 'run',
       });
     }
@@ -109,7 +109,65 @@ describe('a key that runs', () => {
     expect(await idempotency.begin({ ...keyed, requestHash: 'hash-2' }, 'second', minute)).toEqual({
       kind: 'reused',
     });
-    expect(await idempotency.begin(keyed, 'second', minute)).toEqual({ kind: 'run' });
+    expect(await idempotency.begin(keyed, 'second', minute)).toMatchObject({ kind: 'run' });
+  });
+});
+
+describe('what a request makes', () => {
+  const effectOf = async (keyed: KeyedRequest, runner: string) => {
+    const turn = await world.stores.idempotency.begin(keyed, runner, minute);
+    if (turn.kind !== 'run') throw new Error(turn.kind);
+    return {
+      effectId: turn.effectId,
+      prepared: turn.prepared && Buffer.from(turn.prepared.ciphertext).toString(),
+    };
+  };
+
+  it('has one name in every run of it, and keeps what was set down', async () => {
+    const { idempotency } = world.stores;
+    const keyed = request();
+    const first = await effectOf(keyed, 'first');
+    expect(first).toEqual({ effectId: expect.stringMatching(/^[0-9a-f-]{36}$/), prepared: null });
+    expect((await effectOf(request(), 'other')).effectId).not.toBe(first.effectId);
+    expect(await idempotency.prepare(keyed, 'first', sealed('secret'))).toBe(true);
+    await endOf('leased_until', keyed);
+    expect(await effectOf(keyed, 'second')).toEqual({ ...first, prepared: 'secret' });
+    // Whoever has lost the turn has to leave it alone.
+    expect(await idempotency.prepare(keyed, 'first', sealed('late'))).toBe(false);
+    await idempotency.release(keyed, 'second');
+    expect(await effectOf(keyed, 'third')).toEqual({ ...first, prepared: 'secret' });
+    expect(await idempotency.finish(keyed, 'third', answer('yes'), null)).toBe(true);
+    expect(await idempotency.prepare(keyed, 'third', sealed('late'))).toBe(false);
+    const turn = await idempotency.begin(keyed, 'fourth', minute);
+    expect(turn.kind === 'replay' && Buffer.from(turn.answer.answer.ciphertext).toString()).toBe('yes');
+  });
+
+  it('is another when the key has had its day, running or answered', async () => {
+    const { idempotency } = world.stores;
+    for (const answered of [false, true]) {
+      const keyed = request();
+      const first = await effectOf(keyed, 'first');
+      await idempotency.prepare(keyed, 'first', sealed('secret'));
+      if (answered) await idempotency.finish(keyed, 'first', answer('yes'), null);
+      await world.sql`UPDATE idempotency_keys SET effect = 'done' WHERE key = ${keyed.key}`;
+      await endOf('expires_at', keyed);
+      const second = await effectOf(keyed, 'second');
+      expect(second.prepared).toBeNull();
+      expect(second.effectId).not.toBe(first.effectId);
+      const [row] = await world.sql`SELECT effect FROM idempotency_keys WHERE key = ${keyed.key}`;
+      expect(row).toEqual({ effect: null });
+    }
+  });
+
+  it('gets a name when a process of the release before has begun it', async () => {
+    const keyed = request();
+    await effectOf(keyed, 'first');
+    await world.sql`UPDATE idempotency_keys SET effect_id = NULL WHERE key = ${keyed.key}`;
+    await endOf('leased_until', keyed);
+    const { effectId } = await effectOf(keyed, 'second');
+    await endOf('leased_until', keyed);
+    expect((await effectOf(keyed, 'third')).effectId).toBe(effectId);
+    expect(effectId).toMatch(/^[0-9a-f-]{36}$/);
   });
 });
 
@@ -154,7 +212,7 @@ describe('a key with an answer', () => {
     const short = request();
     await idempotency.begin(short, 'first', minute);
     await idempotency.finish(short, 'first', answer('yes'), '2001-01-01T00:00:00Z');
-    expect(await idempotency.begin(short, 'second', minute)).toEqual({ kind: 'run' });
+    expect(await idempotency.begin(short, 'second', minute)).toMatchObject({ kind: 'run' });
   });
 
   it('is deleted when its time is over, so many at a time, and no other', async () => {

@@ -11,6 +11,11 @@ afterAll(() => world?.close());
 beforeEach(() => world.sql`DELETE FROM institutions`);
 
 const store = () => world.stores.institutions;
+/** Of somebody who asks and writes at once. */
+const savePage = async (syncId: string, page: Parameters<ReturnType<typeof store>['savePage']>[2]) =>
+  store().savePage(syncId, await store().now(), page);
+const save = async (id: string, answer: Parameters<ReturnType<typeof store>['save']>[2]) =>
+  store().save(id, await store().now(), answer);
 const ids = async (filter: { query?: string; country?: string } = {}, limit = 2): Promise<string[]> => {
   const found: string[] = [];
   for (let after: Parameters<ReturnType<typeof store>['page']>[2] = null; ;) {
@@ -23,9 +28,9 @@ const ids = async (filter: { query?: string; country?: string } = {}, limit = 2)
 
 describe('a saved page', () => {
   it('keeps a logo, a colour and an address that a later answer lacks, and takes everything else over', async () => {
-    await store().savePage('s1', [institution('ins_1', { oauth: false })]);
+    await savePage('s1', [institution('ins_1', { oauth: false })]);
     const bare = institution('ins_1', { logo: undefined, url: undefined, primary_color: undefined } as never);
-    await store().savePage('s2', [
+    await savePage('s2', [
       { ...bare, name: 'Renamed', oauth: true, products: ['auth'], country_codes: ['CA'] },
     ]);
     expect(await store().get('ins_1')).toMatchObject({
@@ -37,13 +42,13 @@ describe('a saved page', () => {
       primary_color: '#112233',
       url: 'https://ins_1.example',
     });
-    await store().savePage('s3', [institution('ins_1', { logo: null, primary_color: '#445566' })]);
+    await savePage('s3', [institution('ins_1', { logo: null, primary_color: '#445566' })]);
     expect(await store().get('ins_1')).toMatchObject({ logo: 'logo of ins_1', primary_color: '#445566' });
   });
 
   it('takes what Plaid may send: nothing, one twice, NUL, fields of other types', async () => {
-    await store().savePage('s1', []);
-    await store().savePage('s1', [
+    await savePage('s1', []);
+    await savePage('s1', [
       institution('ins_1', { name: 'First' }),
       institution('ins_1', { name: 'A\u0000B \ud800' }),
       { institution_id: 'ins_2', name: 'Bare' },
@@ -63,8 +68,8 @@ describe('a saved page', () => {
 
 describe('the end of a sync', () => {
   it('marks nothing unless exactly what was expected was seen', async () => {
-    await store().savePage('old', [institution('ins_1'), institution('ins_2')]);
-    await store().savePage('new', [institution('ins_1')]);
+    await savePage('old', [institution('ins_1'), institution('ins_2')]);
+    await savePage('new', [institution('ins_1')]);
     for (const [syncId, expected] of [
       ['new', 2],
       ['new', 0],
@@ -77,16 +82,16 @@ describe('the end of a sync', () => {
   });
 
   it('hides what vanished from the list, still tells of it by id, and takes it back', async () => {
-    await store().savePage('old', [institution('ins_1'), institution('ins_2')]);
-    await store().savePage('new', [institution('ins_1')]);
+    await savePage('old', [institution('ins_1'), institution('ins_2')]);
+    await savePage('new', [institution('ins_1')]);
     expect(await store().finishSync('new', 1)).toEqual({ complete: true, vanished: 1 });
     expect(await store().finishSync('new', 1)).toEqual({ complete: true, vanished: 0 });
     expect(await ids()).toEqual(['ins_1']);
     expect((await store().get('ins_2'))?.vanished_at).toEqual(expect.any(String));
     // Asked for by itself it stays what the list says of it.
-    await store().save('ins_2', institution('ins_2', { status: { auth: {} } }));
+    await save('ins_2', institution('ins_2', { status: { auth: {} } }));
     expect(await ids()).toEqual(['ins_1']);
-    await store().savePage('newer', [institution('ins_1'), institution('ins_2')]);
+    await savePage('newer', [institution('ins_1'), institution('ins_2')]);
     expect((await store().get('ins_2'))?.vanished_at).toBeNull();
     expect(await ids()).toEqual(['ins_1', 'ins_2']);
     expect((await store().get('ins_2'))?.status).toEqual({ auth: {} });
@@ -96,19 +101,19 @@ describe('the end of a sync', () => {
 describe('an institution by itself', () => {
   it('comes in with its status, and loses the status alone when Plaid no longer knows it', async () => {
     expect(await store().get('ins_9')).toBeNull();
-    await store().save('ins_9', null);
+    await save('ins_9', null);
     expect(await store().get('ins_9')).toBeNull();
-    await store().save('ins_9', institution('ins_9', { status: { 'a\u0000': 1 } }));
+    await save('ins_9', institution('ins_9', { status: { 'a\u0000': 1 } }));
     expect(await store().get('ins_9')).toMatchObject({
       status: { 'a\ufffd': 1 },
       status_at: expect.any(String),
     });
-    await store().save('ins_9', null);
+    await save('ins_9', null);
     expect(await store().get('ins_9')).toMatchObject({ status: null, logo: 'logo of ins_9' });
   });
 
   it('gives its logo where it has one', async () => {
-    await store().savePage('s1', [institution('ins_1'), institution('ins_2', { logo: null })]);
+    await savePage('s1', [institution('ins_1'), institution('ins_2', { logo: null })]);
     expect([...(await store().logos(['ins_1', 'ins_2', 'ins_3']))]).toEqual([['ins_1', 'logo of ins_1']]);
     expect((await store().logos([])).size).toBe(0);
   });
@@ -120,7 +125,7 @@ describe('the list', () => {
     const all = Array.from({ length: 25 }, (_, n) =>
       institution(`ins_${n}`, { name: n % 3 === 0 ? 'Same name' : `Bank ${(n * 7) % 25}` }),
     );
-    await store().savePage('s1', all);
+    await savePage('s1', all);
     const rows = await world.sql<{ id: string }[]>`
       SELECT institution_id AS id FROM institutions ORDER BY name, institution_id`;
     for (const limit of [1, 4, 500]) expect(await ids({}, limit)).toEqual(rows.map(({ id }) => id));
@@ -133,7 +138,7 @@ describe('the list', () => {
   });
 
   it('is narrowed by part of the name, whatever its case, and by country', async () => {
-    await store().savePage('s1', [
+    await savePage('s1', [
       institution('ins_1', { name: '100% Bank', country_codes: ['US', 'CA'] }),
       institution('ins_2', { name: '1000 Banks', country_codes: ['CA'] }),
       institution('ins_3', { name: 'Under_score \\ Union', country_codes: ['GB'] }),
@@ -165,7 +170,7 @@ describe('institutions in use', () => {
     expect(await store().dueForStatus(since, null, 9)).toEqual(['ins_1', 'ins_2']);
     expect(await store().dueForStatus(since, null, 1)).toEqual(['ins_1']);
     expect(await store().dueForStatus(since, 'ins_1', 9)).toEqual(['ins_2']);
-    await store().save('ins_1', institution('ins_1'));
+    await save('ins_1', institution('ins_1'));
     expect(await store().dueForStatus(since, null, 9)).toEqual(['ins_2']);
     expect(await store().dueForStatus('2999-01-01T00:00:00Z', null, 9)).toEqual(['ins_1', 'ins_2']);
   });

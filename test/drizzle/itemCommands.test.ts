@@ -2,7 +2,7 @@ import type { World } from './world.js';
 import {
   account,
   exchangedItem,
-  farHorizon,
+  begunNow,
   linkedItem,
   lockWaiters,
   newId,
@@ -14,6 +14,7 @@ import {
   storedTransactions,
   transaction,
   updateOf,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -233,16 +234,14 @@ describe('a remine', () => {
     expect(again).toMatchObject({ kind: 'applied', outcome: { changes: 0, pages: 2 } });
     expect(await storedTransactions(world, item.itemId)).toEqual(before);
 
-    await world.stores.mining.stagePage(
-      item.itemId,
-      'r',
-      0,
-      farHorizon,
-      pageOf(item, '', 'c1', true, { added: [a] }),
-    );
-    await world.stores.mining.settleRemovals(item.itemId, ['a'], ['a']);
+    await world.stores.itemCommands.requestRemine(item.itemId);
+    const began = await begunNow(world, item.itemId);
+    const first = pageOf(item, '', 'c1', true, { added: [a] });
+    await world.stores.mining.stagePage(item.itemId, 'r', 0, { began, remine: true }, first);
+    await prompt(world).settleRemovals(item.itemId, ['a'], ['a']);
     const last = updateOf(item, 'r', pageOf(item, 'c1', 'c2', false, { added: [b] }), {
       pageNumber: 1,
+      began,
       remine: true,
     });
     expect(await world.stores.mining.apply(last)).toEqual({ kind: 'moved' });
@@ -259,7 +258,7 @@ describe('account numbers', () => {
   it('are given after the read was noted, but for closed and revoked accounts', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{}], { accounts: ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)) });
-    await world.stores.items.saveNumbers(
+    await prompt(world).saveNumbers(
       item.itemId,
       ['acc-1', 'acc-2', 'acc-3'].map((accountId) => ({ accountId, sealed: sealed(accountId) })),
     );
@@ -282,7 +281,7 @@ describe('account numbers', () => {
   it('are given before the first update has brought the accounts, and never of an Item not admitted', async () => {
     const [item, early] = [await linkedItem(world), await exchangedItem(world)];
     for (const { itemId } of [item, early]) {
-      await world.stores.items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+      await prompt(world).saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
     }
     const read = await world.stores.numbers.read(item.itemId, reader);
     expect(read?.numbers.map(({ accountId }) => accountId)).toEqual(['acc-1']);
@@ -291,7 +290,7 @@ describe('account numbers', () => {
 
   it('are not given beside a revocation that is on its way', async () => {
     const { itemId } = await linkedItem(world);
-    await world.stores.items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    await prompt(world).saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
     let reading: Promise<unknown> = Promise.resolve();
     await world.sql.begin(async (tx) => {
       await tx`UPDATE items SET revoked_at = now() WHERE item_id = ${itemId}`;
@@ -303,7 +302,7 @@ describe('account numbers', () => {
 
   it('are not given when the read cannot be noted', async () => {
     const item = await linkedItem(world);
-    await world.stores.items.saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    await prompt(world).saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
     const unwritable = { ...reader, request_id: '\u0000' };
     await expect(world.stores.numbers.read(item.itemId, unwritable)).rejects.toMatchObject({
       name: 'Failure',

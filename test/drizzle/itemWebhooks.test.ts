@@ -1,6 +1,6 @@
 import type { ItemWebhooksSettlement } from '../../src/domain/ports.js';
 import type { World } from './world.js';
-import { account, linkedItem, openWorld, runUpdate, sealed, webhook } from './world.js';
+import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -29,7 +29,7 @@ async function itemWithNumbers() {
   const item = await linkedItem(world);
   const ids = ['acc-1', 'acc-2', 'acc-3'];
   await runUpdate(world, item, [{}], { accounts: ids.map((id) => account(id)) });
-  await world.stores.items.saveNumbers(
+  await prompt(world).saveNumbers(
     item.itemId,
     ids.map((accountId) => ({ accountId, sealed: sealed(accountId) })),
   );
@@ -73,6 +73,7 @@ describe('what webhooks say of an Item', () => {
       webhooks: [{ webhookId, ignored: null }],
       health: {
         kind: 'broken',
+        seen: null,
         error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
         revoked: true,
         dueAt: '2030-01-01T00:00:00.000Z',

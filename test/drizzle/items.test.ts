@@ -11,7 +11,7 @@ import {
   transaction,
   updateOf,
   webhook,
-  farHorizon,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -26,15 +26,15 @@ describe('a broken Item', () => {
   it('keeps the time of its first error through newer codes, and counts episodes', async () => {
     const { itemId } = await linkedItem(world);
     const { items, reads } = world.stores;
-    await items.markHealthy(itemId);
-    await items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).markHealthy(itemId);
+    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     const first = await reads.item(itemId);
     expect(first).toMatchObject({
       status: 'ERROR',
       phase: 'needs_relink',
       error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
     });
-    await items.markBroken(
+    await prompt(world).markBroken(
       itemId,
       { ...loginRequired, error_code: 'ITEM_LOCKED' },
       '2030-06-06T00:00:00.000Z',
@@ -45,17 +45,17 @@ describe('a broken Item', () => {
       broken: true,
       nextDueAt: Date.parse('2030-06-06T00:00:00.000Z'),
     });
-    await items.markHealthy(itemId);
+    await prompt(world).markHealthy(itemId);
     expect(await reads.item(itemId)).toMatchObject({ status: 'ACTIVE', error: null, phase: 'created' });
-    await items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     const [row] = await world.sql`SELECT error_episode AS n FROM items WHERE item_id = ${itemId}`;
     expect(row?.['n']).toBe(2);
   });
 
   it('that is healthy again is due at once: its next check lies hours ahead', async () => {
     const { itemId } = await linkedItem(world);
-    await world.stores.items.markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
-    await world.stores.items.markHealthy(itemId);
+    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).markHealthy(itemId);
     const [row] =
       await world.sql`SELECT next_due_at <= clock_timestamp() AS due FROM items WHERE item_id = ${itemId}`;
     expect(row?.['due']).toBe(true);
@@ -66,12 +66,12 @@ describe('removal', () => {
   it('erases secrets, drops pages, closes accounts with removed events, ends webhooks, once', async () => {
     const item = await linkedItem(world);
     const { itemId } = item;
-    const { items, mining, reads, webhooks } = world.stores;
+    const { items, reads, webhooks } = world.stores;
     await runUpdate(world, item, [{ added: [transaction('t1')] }], {
       accounts: [account('acc-1'), account('acc-2')],
     });
-    await items.saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
-    await mining.stagePage(itemId, 'next', 0, farHorizon, pageOf(item, 'x', 'y', true, {}));
+    await prompt(world).saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
+    await prompt(world).stagePage(itemId, 'next', 0, pageOf(item, 'x', 'y', true, {}));
     const pending = await webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
     await Promise.all([items.finishRemoval(itemId), items.finishRemoval(itemId)]);
     const removedAt = (await reads.item(itemId))?.removed_at;
@@ -147,10 +147,10 @@ describe('removal', () => {
     expect(await mining.apply(updateOf(item, 'u', pageOf(item, '', 'c', false, {})))).toEqual({
       kind: 'gone',
     });
-    expect(await mining.settleRemovals(item.itemId, [], ['t'])).toBe(0);
-    await items.saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
-    await items.markBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
-    await mining.stagePage(item.itemId, 'late', 0, farHorizon, pageOf(item, '', 'y', true, {}));
+    expect(await prompt(world).settleRemovals(item.itemId, [], ['t'])).toBe(0);
+    await prompt(world).saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
+    await prompt(world).markBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).stagePage(item.itemId, 'late', 0, pageOf(item, '', 'y', true, {}));
     const [row] = await world.sql`
       SELECT error_code, next_due_at, update_started_at, numbers_due_at, remine_requested_at,
         (SELECT count(*)::int FROM account_numbers n WHERE n.item_id = i.item_id) AS numbers
@@ -179,11 +179,11 @@ describe('account numbers', () => {
   it('are replaced as a whole, and the intent to read them is cleared', async () => {
     const { itemId } = await linkedItem(world);
     const { items } = world.stores;
-    await items.saveNumbers(itemId, [
+    await prompt(world).saveNumbers(itemId, [
       { accountId: 'a', sealed: sealed('1') },
       { accountId: 'b', sealed: sealed('2') },
     ]);
-    await items.saveNumbers(itemId, [{ accountId: 'b', sealed: sealed('3') }]);
+    await prompt(world).saveNumbers(itemId, [{ accountId: 'b', sealed: sealed('3') }]);
     const rows = await world.sql<{ account_id: string; text: Uint8Array }[]>`
       SELECT account_id, numbers_ciphertext AS text FROM account_numbers WHERE item_id = ${itemId}`;
     expect(rows.map((row) => [row.account_id, Buffer.from(row.text).toString()])).toEqual([['b', '3']]);
@@ -191,9 +191,10 @@ describe('account numbers', () => {
   });
 
   it('are not kept of an Item whose removal was asked for, or that is removed at that moment', async () => {
-    const { items, itemCommands } = world.stores;
+    const { itemCommands } = world.stores;
     const [asked, removed] = [await linkedItem(world), await linkedItem(world)];
-    const save = (itemId: string) => items.saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
+    const save = (itemId: string) =>
+      prompt(world).saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
     await itemCommands.requestRemoval(asked.itemId, { force: false });
     await save(asked.itemId);
     let saving: Promise<unknown> = Promise.resolve();
@@ -211,10 +212,9 @@ describe('account numbers', () => {
 
   it('stay as they were when one of the new ones cannot be stored', async () => {
     const { itemId } = await linkedItem(world);
-    const { items } = world.stores;
-    await items.saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
+    await prompt(world).saveNumbers(itemId, [{ accountId: 'a', sealed: sealed('1') }]);
     await expect(
-      items.saveNumbers(itemId, [
+      prompt(world).saveNumbers(itemId, [
         { accountId: 'b', sealed: sealed('2') },
         { accountId: 'b', sealed: sealed('3') },
       ]),

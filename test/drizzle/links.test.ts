@@ -10,6 +10,7 @@ import {
   newId,
   openWorld,
   sealed,
+  seenNow,
   webhook,
 } from './world.js';
 
@@ -97,7 +98,7 @@ describe('a link', () => {
     const lost = newId('hash');
     await links.receive(newLink(lost, newId('user')));
     await links.beginExchange(lost);
-    await links.finish(lost, { kind: 'outcome_unknown' });
+    expect(await links.reportLost(lost)).toEqual({ kind: 'outcome_unknown' });
     await expect(
       links.storeExchanged(lost, { itemId: newId('item'), accessToken: sealed('x') }),
     ).rejects.toMatchObject({ type: 'BAD_REQUEST' });
@@ -125,7 +126,7 @@ describe('a link', () => {
     const hash = newId('hash');
     await links.receive(newLink(hash, newId('user')));
     const outcomes: LinkOutcome[] = [
-      { kind: 'outcome_unknown' },
+      { kind: 'invalid_public_token', plaid: null },
       { kind: 'duplicate', item_id: 'i' },
       { kind: 'refused', plaid: null },
     ];
@@ -253,7 +254,8 @@ describe('admission', () => {
     const item = await exchangedItem(world, { userId: old.userId });
     const { links, items } = world.stores;
     expect(await links.admit(admission(item))).toEqual({ kind: 'duplicate', itemId: old.itemId });
-    const replacing = admission(item, { replaceable: [old.itemId] });
+    const seen = await seenNow(world, old.itemId);
+    const replacing = admission(item, { replaceable: [{ itemId: old.itemId, seen }] });
     expect(await links.admit(replacing)).toEqual({ kind: 'admitted', replaced: [old.itemId] });
     expect((await items.snapshot(old.itemId))?.removalRequested).toBe(true);
     // A repeat no longer finds the old Item among the living, so it cannot name it itself.

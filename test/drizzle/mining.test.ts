@@ -4,9 +4,9 @@ import {
   accountsAsOf,
   dueAt,
   durableCursor,
-  farHorizon,
   linkedItem,
   lockWaiters,
+  newborn,
   openWorld,
   pageOf,
   runUpdate,
@@ -15,6 +15,7 @@ import {
   transaction,
   updateOf,
   webhook,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -49,11 +50,10 @@ describe('what an apply refuses', () => {
   it('a chain of pages with a gap, a wrong link, or a page too many', async () => {
     const item = await linkedItem(world);
     const stage = (update: string, number: number, cursor: string, next: string) =>
-      world.stores.mining.stagePage(
+      prompt(world).stagePage(
         item.itemId,
         update,
         number,
-        farHorizon,
         pageOf(item, cursor, next, true, { added: [transaction(`t${number}`)] }),
       );
     const last = (cursor: string) => pageOf(item, cursor, 'end', false, {});
@@ -411,7 +411,7 @@ describe('accounts', () => {
 });
 
 describe('pages of an update', () => {
-  it('ask first from the durable cursor, then from where the page before ended, with one horizon', async () => {
+  it('ask first from the durable cursor, then from where the page before ended, as it began', async () => {
     const item = await linkedItem(world);
     const { mining } = world.stores;
     const first = await mining.beginPage(item.itemId, 'u', 0);
@@ -419,15 +419,12 @@ describe('pages of an update', () => {
     if (first.kind !== 'fetch') throw new Error(first.kind);
     expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    await mining.stagePage(item.itemId, 'u', 0, first.horizon, page);
+    await mining.stagePage(item.itemId, 'u', 0, { began: first.began, remine: false }, page);
     expect(await mining.beginPage(item.itemId, 'u', 0)).toEqual({ kind: 'staged', rows: 1 });
     const second = await mining.beginPage(item.itemId, 'u', 1);
     expect(second).toMatchObject({ kind: 'fetch', cursor: 'a' });
     // To the microsecond: a webhook of the same millisecond must not fall between.
-    const [same] = await world.sql`
-      SELECT ${first.horizon}::text::timestamptz = ${second.kind === 'fetch' ? second.horizon : ''}::text::timestamptz
-        AS same`;
-    expect(same?.['same']).toBe(true);
+    expect(second).toMatchObject({ began: first.began });
     expect((await world.stores.reads.item(item.itemId))?.phase).toBe('updating');
     await mining.discard(item.itemId, 'u');
     expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
@@ -448,19 +445,18 @@ describe('pages of an update', () => {
         added: Array.from({ length: attempt + 1 }, (_row, n) => transaction(`t${n}`)),
       }),
     );
-    const answers = await Promise.all(
-      said.map((page) => world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page)),
-    );
-    expect(new Set(answers.map(({ rows }) => rows)).size).toBe(1);
+    const answers = await Promise.all(said.map((page) => prompt(world).stagePage(item.itemId, 'u', 0, page)));
+    const rows = answers.map((answer) => (answer.kind === 'staged' ? answer.rows : 0));
+    expect(new Set(rows).size).toBe(1);
     const next = await world.stores.mining.beginPage(item.itemId, 'u', 1);
-    expect(next).toMatchObject({ kind: 'fetch', cursor: `end-${(answers[0]?.rows ?? 0) - 1}` });
+    expect(next).toMatchObject({ kind: 'fetch', cursor: `end-${(rows[0] ?? 0) - 1}` });
   });
 
   it('are dropped with their own update, and no other', async () => {
     const item = await linkedItem(world);
     const { mining } = world.stores;
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    for (const update of ['u', 'other']) await mining.stagePage(item.itemId, update, 0, farHorizon, page);
+    for (const update of ['u', 'other']) await prompt(world).stagePage(item.itemId, update, 0, page);
     await mining.discard(item.itemId, 'u');
     expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
     expect(await mining.beginPage(item.itemId, 'other', 1)).toMatchObject({ kind: 'fetch', cursor: 'a' });
@@ -480,7 +476,7 @@ describe('pages of an update', () => {
 
   it('on their way are not kept when their Item is removed meanwhile', async () => {
     const item = await linkedItem(world);
-    const { mining, items } = world.stores;
+    const { items } = world.stores;
     const odd = transaction('odd', { date: 'never' });
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1'), odd] });
     let staging: Promise<unknown> = Promise.resolve();
@@ -488,7 +484,7 @@ describe('pages of an update', () => {
     // The attempt has passed its first look at the Item, and is held where it parks the odd row.
     await world.sql.begin(async (park) => {
       await park`LOCK TABLE parked_rows`;
-      staging = mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+      staging = prompt(world).stagePage(item.itemId, 'u', 0, page);
       await lockWaiters(world, 1);
       await world.sql.begin(async (erase) => {
         // Holds the removal after it has marked the Item, before it commits.
@@ -504,11 +500,13 @@ describe('pages of an update', () => {
   it('of a late attempt do not make a finished Item look busy', async () => {
     const item = await linkedItem(world);
     const page = pageOf(item, '', 'a', true, { added: [transaction('t1')] });
-    await world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+    const stage = () =>
+      world.stores.mining.stagePage(item.itemId, 'u', 0, { began: newborn, remine: false }, page);
+    expect(await stage()).toEqual({ kind: 'staged', rows: 1 });
     await world.stores.mining.apply(
       updateOf(item, 'u', pageOf(item, 'a', 'b', false, {}), { pageNumber: 1 }),
     );
-    await world.stores.mining.stagePage(item.itemId, 'u', 0, farHorizon, page);
+    expect(await stage()).toEqual({ kind: 'moved' });
     expect((await world.stores.reads.item(item.itemId))?.phase).toBe('idle');
   });
 
@@ -530,26 +528,26 @@ describe('webhooks and an update', () => {
     const start = await mining.beginPage(item.itemId, 'u', 0);
     if (start.kind !== 'fetch') throw new Error(start.kind);
     const late = await webhooks.store(webhook(item.itemId, 'HISTORICAL_UPDATE'));
-    await mining.apply(updateOf(item, 'u', pageOf(item, '', 'a', false, {}), { horizon: start.horizon }));
+    await mining.apply(updateOf(item, 'u', pageOf(item, '', 'a', false, {}), { began: start.began }));
     const states = await Promise.all([early, late, other].map(({ webhookId }) => webhooks.get(webhookId)));
     expect(states.map((stored) => stored?.outcome)).toEqual([
       { state: 'done', reason: null },
       { state: 'pending', reason: null },
       { state: 'pending', reason: null },
     ]);
-    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 1, removals: 0 });
+    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 1, removals: 0, broken: false });
   });
 
   it('keep the outcome that they have', async () => {
     const item = await linkedItem(world);
-    const { webhooks, mining } = world.stores;
+    const { webhooks } = world.stores;
     const ended = [
       await webhooks.store(webhook(item.itemId, 'SYNC_UPDATES_AVAILABLE')),
       await webhooks.store(webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a'] })),
     ];
     await world.stores.items.ignoreWebhooks(item.itemId, 'told');
     await runUpdate(world, item, [{ added: [transaction('b')] }]);
-    await mining.settleRemovals(item.itemId, [], []);
+    await prompt(world).settleRemovals(item.itemId, [], []);
     for (const { webhookId } of ended) {
       expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
     }
@@ -563,14 +561,14 @@ describe('webhooks and an update', () => {
     const { webhookId } = await webhooks.store(webhook(item.itemId, 'TRANSACTIONS_REMOVED', named));
     await runUpdate(world, item, [{ removed: [removedOf('a'), removedOf('b')] }]);
     expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'done', reason: null });
-    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 0 });
+    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 0, broken: false });
   });
 
   it('that name removed transactions mark nothing once the removal of the Item was asked for', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: [transaction('a')] }]);
     await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
-    expect(await world.stores.mining.settleRemovals(item.itemId, ['a'], ['a'])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['a'], ['a'])).toBe(0);
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
 
@@ -582,13 +580,13 @@ describe('webhooks and an update', () => {
       webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a', 'b', 'never-seen'] }),
     );
     await runUpdate(world, item, [{ removed: [removedOf('a')] }]);
-    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 1 });
+    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 1, broken: false });
     expect(await mining.namedRemovals(item.itemId, 10)).toEqual([
       { transactionId: 'b', accountId: 'acc-1', date: '2026-11-02' },
     ]);
-    expect(await mining.settleRemovals(item.itemId, ['b'], ['b'])).toBe(1);
+    expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(1);
     expect(await webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
-    expect(await mining.settleRemovals(item.itemId, ['b'], ['b'])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(0);
     const changes = await storedChanges(world, item.itemId);
     expect(changes.at(-1)).toMatchObject({
       subject: 'b',
@@ -605,11 +603,11 @@ describe('webhooks and an update', () => {
     const stored = await world.stores.webhooks.store(
       webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a'] }),
     );
-    expect(await world.stores.mining.settleRemovals(item.itemId, [], [])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, [], [])).toBe(0);
     expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({
       outcome: { state: 'pending' },
     });
-    expect(await world.stores.mining.settleRemovals(item.itemId, ['a'], [])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['a'], [])).toBe(0);
     expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import type { MinedPage } from '../../src/domain/minedPage.js';
 import type { History } from '../../src/domain/mining.js';
 import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { Update } from '../../src/domain/ports.js';
-import type { ModelPage } from './miningModel.js';
+import type { Seen, Update } from '../../src/domain/ports.js';
+import type { ModelBegan, ModelPage } from './miningModel.js';
 import { MiningModel } from './miningModel.js';
 import { storedItem } from './storedItem.js';
 import type { Said, TestItem, World } from './world.js';
@@ -46,7 +46,9 @@ type Disturbance =
   /** An attempt whose answer was lost applies again, with other rows. */
   | { kind: 'applyAgain'; rows: Said }
   /** The attempt that a restart abandoned comes to its end after all. */
-  | { kind: 'zombieApplies'; rows: Said; early: boolean };
+  | { kind: 'zombieApplies'; rows: Said; early: boolean }
+  /** An attempt of an earlier update comes to its end: it stages its page, or applies. */
+  | { kind: 'earlierWork'; at: number; which: number; rows: Said; stages: boolean };
 
 const position = fc.nat({ max: 3 });
 const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
@@ -60,6 +62,13 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
   fc.record({ kind: fc.constant('crash' as const), at: position }),
   fc.record({ kind: fc.constant('applyAgain' as const), rows: pageRows }),
   fc.record({ kind: fc.constant('zombieApplies' as const), rows: pageRows, early: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('earlierWork' as const),
+    at: position,
+    which: fc.nat(),
+    rows: pageRows,
+    stages: fc.boolean(),
+  }),
 );
 
 interface Story {
@@ -75,9 +84,26 @@ const story: fc.Arbitrary<Story> = fc.record({
   disturbances: fc.array(disturbance, { maxLength: 3 }),
 });
 
+/** An answer in hand: what an attempt has when Temporal gives it up. */
+interface Attempt {
+  updateId: string;
+  number: number;
+  cursor: string;
+  began: Began;
+}
+
+/** What an update began with, in the store's words and in the model's. */
+interface Began {
+  seen: Seen;
+  model: ModelBegan;
+}
+
 /** Drives the store and the model through the same steps and compares every answer. */
 class Drive {
   private updates = 0;
+  private readonly earlier: Attempt[] = [];
+  /** What the late attempts of earlier updates were told. */
+  readonly late: string[] = [];
   readonly model: MiningModel;
 
   constructor(
@@ -102,20 +128,23 @@ class Drive {
     return pageOf(this.item, given.cursor, given.nextCursor, hasMore, given.rows);
   }
 
-  private async begin(updateId: string, number: number): Promise<string | null> {
+  private async begin(updateId: string, number: number): Promise<{ cursor: string; seen: Seen } | null> {
     const start = await this.mining.beginPage(this.item.itemId, updateId, number);
     expect(start).toMatchObject(this.model.begin(updateId, number));
-    return start.kind === 'fetch' ? start.cursor : null;
+    return start.kind === 'fetch' ? { cursor: start.cursor, seen: start.began } : null;
   }
 
-  private async stage(updateId: string, number: number, given: ModelPage): Promise<void> {
-    const horizon = '2026-06-01T09:59:00.000Z';
+  private async stage(attempt: Omit<Attempt, 'cursor'>, given: ModelPage): Promise<string> {
+    const { updateId, number, began } = attempt;
+    const options = { began: began.seen, remine: false };
     const { itemId } = this.item;
-    const answer = await this.mining.stagePage(itemId, updateId, number, horizon, this.mined(given, true));
-    expect(answer).toEqual({ rows: this.model.stage(updateId, number, given) });
+    const answer = await this.mining.stagePage(itemId, updateId, number, options, this.mined(given, true));
+    expect(answer).toEqual(this.model.stage(updateId, number, given, began.model));
+    return answer.kind;
   }
 
-  private async apply(updateId: string, pageNumber: number, last: ModelPage, told: Story): Promise<string> {
+  private async apply(attempt: Omit<Attempt, 'cursor'>, last: ModelPage, told: Story): Promise<string> {
+    const { updateId, number: pageNumber, began } = attempt;
     const accountsAsOf = new Date(Date.UTC(2026, 5, 1, 0, this.updates)).toISOString();
     const update: Update = {
       itemId: this.item.itemId,
@@ -124,12 +153,13 @@ class Drive {
       page: this.mined(last, false),
       accounts: told.accounts,
       accountsAsOf,
-      horizon: '2026-06-01T09:59:00.000Z',
+      began: began.seen,
       history: told.history,
       dueAt,
     };
     const expected = this.model.apply({
       updateId,
+      began: began.model,
       pageNumber,
       page: last,
       accounts: told.accounts,
@@ -138,6 +168,14 @@ class Drive {
     });
     expect(await this.mining.apply(update)).toEqual(expected);
     return expected.kind;
+  }
+
+  /** An attempt of an earlier update comes to its end. */
+  private async comeLate(one: Extract<Disturbance, { kind: 'earlierWork' }>, told: Story): Promise<void> {
+    const attempt = this.earlier[one.which % this.earlier.length];
+    if (attempt === undefined) return;
+    const page = { cursor: attempt.cursor, nextCursor: `${attempt.updateId}/late`, rows: one.rows };
+    this.late.push(await (one.stages ? this.stage(attempt, page) : this.apply(attempt, page, told)));
   }
 
   /** One update with everything that disturbs it, until it is applied. */
@@ -153,7 +191,9 @@ class Drive {
       pending = pending.filter((one) => !taken.includes(one));
       return taken as Extract<Disturbance, { kind: K }>[];
     };
-    const abandoned: { updateId: string; number: number; cursor: string }[] = [];
+    const abandoned: Attempt[] = [];
+    const mineAll: Attempt[] = [];
+    let began: Began | null = null;
     let restarts = 0;
     let number = 0;
     for (;;) {
@@ -162,8 +202,10 @@ class Drive {
         await this.world.sql`DELETE FROM staged_pages WHERE item_id = ${this.item.itemId}`;
         this.model.loseStaged();
       }
-      const cursor = await this.begin(updateId, number);
-      if (cursor === null) {
+      for (const one of take('earlierWork', number)) await this.comeLate(one, told);
+      const model = this.model.now();
+      const begun = await this.begin(updateId, number);
+      if (begun === null) {
         // A zombie staged what was to be the last page, or pages are lost: both are a new start.
         if (this.model.begin(updateId, number).kind === 'staged' && number + 1 < told.pages.length) {
           number += 1;
@@ -173,13 +215,17 @@ class Drive {
         number = 0;
         continue;
       }
+      const { cursor } = begun;
+      if (number === 0 || began === null) began = { seen: begun.seen, model };
+      const attempt: Attempt = { updateId, number, cursor, began };
+      mineAll.push(attempt);
       const [restart] = take('restart', number);
       if (restart !== undefined) {
         if (restart.discard) {
           await this.mining.discard(this.item.itemId, updateId);
           this.model.discard(updateId);
         }
-        abandoned.push({ updateId, number, cursor });
+        abandoned.push(attempt);
         restarts += 1;
         number = 0;
         continue;
@@ -190,10 +236,10 @@ class Drive {
         first: one.first,
         page: { cursor, nextCursor: `${updateId}/${number}z`, rows: one.rows },
       }));
-      for (const zombie of zombies) if (zombie.first) await this.stage(updateId, number, zombie.page);
+      for (const zombie of zombies) if (zombie.first) await this.stage(attempt, zombie.page);
       if (number + 1 < told.pages.length) {
-        await this.stage(updateId, number, mine);
-        for (const zombie of zombies) if (!zombie.first) await this.stage(updateId, number, zombie.page);
+        await this.stage(attempt, mine);
+        for (const zombie of zombies) if (!zombie.first) await this.stage(attempt, zombie.page);
         number += 1;
         continue;
       }
@@ -201,9 +247,9 @@ class Drive {
         const late = abandoned.at(-1);
         if (late === undefined || early.kind !== 'zombieApplies') continue;
         const last = { cursor: late.cursor, nextCursor: `${late.updateId}/zombie`, rows: early.rows };
-        await this.apply(late.updateId, late.number, last, told);
+        await this.apply(late, last, told);
       }
-      if ((await this.apply(updateId, number, mine, told)) === 'moved') {
+      if ((await this.apply(attempt, mine, told)) === 'moved') {
         await this.mining.discard(this.item.itemId, updateId);
         this.model.discard(updateId);
         restarts += 1;
@@ -212,14 +258,15 @@ class Drive {
       }
       for (const one of pending) {
         if (one.kind === 'applyAgain') {
-          await this.apply(updateId, number, { ...mine, rows: one.rows }, { ...told, accounts: [] });
+          await this.apply(attempt, { ...mine, rows: one.rows }, { ...told, accounts: [] });
         }
         if (one.kind !== 'zombieApplies') continue;
         for (const late of abandoned) {
           const last = { cursor: late.cursor, nextCursor: `${late.updateId}/zombie`, rows: one.rows };
-          await this.apply(late.updateId, late.number, last, told);
+          await this.apply(late, last, told);
         }
       }
+      this.earlier.push(...mineAll);
       return;
     }
   }
@@ -287,7 +334,7 @@ describe('updates of an Item', () => {
   afterAll(() => world.close());
 
   it('leave the tables as a model without a database says, whatever disturbs them', async () => {
-    const seen = { applied: 0, tombstones: 0, removals: 0, pages: 0, accounts: 0 };
+    const seen = { applied: 0, tombstones: 0, removals: 0, pages: 0, accounts: 0, late: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(story, { minLength: 1, maxLength: 5 }), async (stories) => {
         const drive = new Drive(world, await linkedItem(world));
@@ -297,6 +344,7 @@ describe('updates of an Item', () => {
           seen.applied += 1;
           seen.pages += drive.model.last?.outcome.pages ?? 0;
         }
+        seen.late += drive.late.filter((answer) => answer === 'moved').length;
         for (const { raw } of drive.model.transactions.values()) seen.tombstones += raw === null ? 1 : 0;
         seen.removals += drive.model.outbox.filter((change) => change.removed).length;
         seen.accounts += drive.model.outbox.filter((change) => change.record === 'account').length;
@@ -308,5 +356,6 @@ describe('updates of an Item', () => {
     expect(seen.tombstones).toBeGreaterThan(0);
     expect(seen.removals).toBeGreaterThan(seen.tombstones);
     expect(seen.accounts).toBeGreaterThan(0);
+    expect(seen.late).toBeGreaterThan(0);
   });
 });

@@ -36,8 +36,15 @@ export interface ModelPage {
   rows: Said;
 }
 
+/** What an update began with: the one before it, and how many changes there were. */
+export interface ModelBegan {
+  update: string | null;
+  changes: number;
+}
+
 export interface ModelUpdate {
   updateId: string;
+  began: ModelBegan;
   pageNumber: number;
   page: ModelPage;
   accounts: PlaidAccount[];
@@ -66,6 +73,16 @@ export class MiningModel {
     private readonly mainAccountId: string,
   ) {}
 
+  now(): ModelBegan {
+    const changes = this.outbox.filter((change) => change.record === 'transaction').length;
+    return { update: this.last?.updateId ?? null, changes };
+  }
+
+  private stands(began: ModelBegan): boolean {
+    const now = this.now();
+    return now.update === began.update && now.changes === began.changes;
+  }
+
   begin(updateId: string, page: number): { kind: string; cursor?: string } {
     if (this.last?.updateId === updateId) return { kind: 'ended' };
     const pages = this.staged.get(updateId);
@@ -76,12 +93,18 @@ export class MiningModel {
   }
 
   /** Rows of the page that is staged afterwards: the first one wins. */
-  stage(updateId: string, number: number, page: ModelPage): number {
+  stage(
+    updateId: string,
+    number: number,
+    page: ModelPage,
+    began: ModelBegan,
+  ): { kind: 'staged'; rows: number } | { kind: 'moved' } {
+    if (!this.stands(began)) return { kind: 'moved' };
     const pages = this.staged.get(updateId) ?? new Map<number, ModelPage>();
     this.staged.set(updateId, pages);
     const first = pages.get(number) ?? page;
     pages.set(number, first);
-    return sizeOf(first);
+    return { kind: 'staged', rows: sizeOf(first) };
   }
 
   discard(updateId: string): void {
@@ -94,6 +117,7 @@ export class MiningModel {
 
   apply(update: ModelUpdate): { kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } {
     if (this.last?.updateId === update.updateId) return { kind: 'applied', outcome: this.last.outcome };
+    if (!this.stands(update.began)) return { kind: 'moved' };
     const pages = this.staged.get(update.updateId) ?? new Map<number, ModelPage>();
     const chain: ModelPage[] = [];
     for (let number = 0; number < update.pageNumber; number += 1) {

@@ -1,7 +1,7 @@
 import { readStore } from '../../drizzle/stores/reads.js';
 import type { ItemStatusName, ListedItems, PageKey, TransactionFilter } from '../../src/domain/ports.js';
 import type { World } from './world.js';
-import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook } from './world.js';
+import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -188,8 +188,8 @@ describe('items', () => {
       (typeof items)[0],
     ];
     await runUpdate(world, idle, [{}]);
-    await world.stores.items.markBroken(error.itemId, broken, '2030-01-01T00:00:00.000Z');
-    await world.stores.items.markBroken(removed.itemId, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).markBroken(error.itemId, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).markBroken(removed.itemId, broken, '2030-01-01T00:00:00.000Z');
     await world.stores.items.finishRemoval(removed.itemId);
     const { reads } = world.stores;
     const all = await reads.items({ userId, statuses: everyStatus }, 10, null);
@@ -260,11 +260,11 @@ describe('the pick for update mode', () => {
     const picked = async (id: string | null = null) =>
       (await reads.pickForUpdateMode(userId, id))?.itemId ?? null;
     expect(await picked()).toBe(four);
-    await items.markBroken(three, broken, '2030-01-01T00:00:00.000Z');
-    await items.markBroken(two, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).markBroken(three, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).markBroken(two, broken, '2030-01-01T00:00:00.000Z');
     expect(await picked()).toBe(three);
     expect(await picked(one)).toBe(one);
-    await items.markBroken(
+    await prompt(world).markBroken(
       three,
       { ...broken, error_code: 'USER_PERMISSION_REVOKED' },
       '2030-01-01T00:00:00.000Z',

@@ -174,10 +174,11 @@ describe('links', () => {
       await exchangedItem(world),
       await exchangedItem(world),
     ].map((item) => item.tokenHash) as [string, string, string, string];
+    await world.sql`UPDATE links SET state = 'received' WHERE token_hash = ANY(${[failed, young]}::text[])`;
+    await world.sql`UPDATE links SET state = 'exchanging' WHERE token_hash = ${lost}`;
     await world.stores.links.finish(failed, { kind: 'invalid_public_token', plaid: null });
     await world.stores.links.finish(young, { kind: 'invalid_public_token', plaid: null });
-    await world.stores.links.finish(lost, { kind: 'outcome_unknown' });
-    await world.stores.alerts.raise({ kind: 'link_outcome_unknown', key: lost, item_id: null, detail: {} });
+    await world.stores.links.reportLost(lost);
     for (const hash of [running, failed, lost]) await old(hash, 31);
     await old(young, 29);
     expect((await cleanAll('links', 30, 2)).deleted).toBe(1);

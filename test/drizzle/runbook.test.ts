@@ -17,6 +17,11 @@ const alertKinds: Record<AlertKind, true> = {
   row_parked: true,
   record_parked: true,
   event_parked: true,
+  token_refused: true,
+  cursor_lost: true,
+  update_stuck: true,
+  signal_refused: true,
+  webhook_keys_busy: true,
 };
 
 let world: World;

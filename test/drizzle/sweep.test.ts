@@ -8,6 +8,7 @@ import {
   sealed,
   transaction,
   webhook,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -15,6 +16,14 @@ beforeAll(async () => {
   world = await openWorld();
 });
 afterAll(() => world.close());
+
+/** Nothing is due that another test has left. */
+beforeEach(async () => {
+  await world.sql`
+    UPDATE items SET next_due_at = NULL, removal_requested_at = NULL, numbers_due_at = NULL, unsent_since = NULL,
+      segment_due_at = NULL, remine_requested_at = NULL`;
+  await world.sql`UPDATE webhooks SET outcome = 'done' WHERE outcome = 'pending'`;
+});
 
 const grace = 60_000;
 /** An Item with nothing due at all: everything sent, nothing intended, the next update far ahead. */
@@ -44,26 +53,26 @@ describe('what is due', () => {
   it.each([
     ['an update', 'next_due_at', false],
     ['a removal', 'removal_requested_at', false],
-    ['numbers', 'numbers_due_at', true],
+    ['numbers', 'numbers_due_at', false],
     ['unsent rows', 'unsent_since', true],
   ])('is %s that is late (%s)', async (_, column, alsoWhenRemoved) => {
     const item = await quietItem();
     await set(item.itemId, { [column]: ago(0.5) });
     expect(await due()).not.toContain(item.itemId);
     await set(item.itemId, { [column]: ago(2) });
-    expect(await world.stores.sweep.findDue(100, grace)).toContainEqual({
-      itemId: item.itemId,
-      userId: item.userId,
-    });
+    const found = await world.stores.sweep.findDue(100, grace);
+    expect(found.find((one) => one.itemId === item.itemId)).toMatchObject({ userId: item.userId });
     await set(item.itemId, { removed_at: ago(1) });
     expect((await due()).includes(item.itemId)).toBe(alsoWhenRemoved);
   });
 
   it('is a remine that has not begun, of an Item that waits for no person', async () => {
     const { itemId } = await quietItem();
-    await set(itemId, { remine_requested_at: ago(0.5) });
+    await set(itemId, { remine_requested_at: ago(0.5), history: 'complete' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { remine_requested_at: ago(2) });
+    await set(itemId, { remine_requested_at: ago(2), history: 'initial' });
+    expect(await due()).not.toContain(itemId);
+    await set(itemId, { history: 'complete' });
     expect(await due()).toContain(itemId);
     for (const column of ['update_started_at', 'error_code']) {
       await set(itemId, { [column]: column === 'error_code' ? 'ITEM_LOGIN_REQUIRED' : ago(1) });
@@ -79,7 +88,7 @@ describe('what is due', () => {
     expect(await due()).toContain(item.itemId);
     const inADay = new Date(Date.now() + 86_400_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.markBroken(item.itemId, error, inADay);
+    await prompt(world).markBroken(item.itemId, error, inADay);
     expect(await due()).not.toContain(item.itemId);
     await set(item.itemId, { error_type: null, error_code: null, error_since: null });
     expect(await due()).toContain(item.itemId);
@@ -87,14 +96,77 @@ describe('what is due', () => {
     expect(await due()).not.toContain(item.itemId);
   });
 
-  it('comes once an Item, the longest waiting first, and no more than asked for', async () => {
+  it('comes once an Item with all its kinds, the longest waiting of each kind first, and no more of one than asked for', async () => {
     const [late, later, latest] = [await quietItem(), await quietItem(), await quietItem()];
     await set(later.itemId, { next_due_at: ago(50_000), unsent_since: ago(3) });
     await set(latest.itemId, { unsent_since: ago(60_000), numbers_due_at: ago(5) });
     await set(late.itemId, { next_due_at: ago(40_000) });
-    const wanted = [latest.itemId, later.itemId, late.itemId];
-    expect((await due()).slice(0, 3)).toEqual(wanted);
-    expect(await due(2)).toEqual(wanted.slice(0, 2));
+    const found = await world.stores.sweep.findDue(100, grace);
+    expect(found.slice(0, 3).map(({ itemId, kinds }) => [itemId, kinds])).toEqual([
+      [later.itemId, ['update', 'publish']],
+      [latest.itemId, ['publish', 'numbers']],
+      [late.itemId, ['update']],
+    ]);
+    expect(await due(1)).toEqual([later.itemId, latest.itemId]);
+  });
+
+  it('hides no webhook and no removal behind Items that cannot move, nor any of these behind the others', async () => {
+    const stuck: string[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      const { itemId } = await quietItem();
+      await set(itemId, { unsent_since: ago(10_000 + n) });
+      stuck.push(itemId);
+    }
+    const [removed, written, unsent] = [await quietItem(), await quietItem(), await quietItem()];
+    await set(removed.itemId, { removal_requested_at: ago(2) });
+    await set(unsent.itemId, { unsent_since: ago(2) });
+    const { webhookId } = await world.stores.webhooks.store(
+      webhook(written.itemId, 'SYNC_UPDATES_AVAILABLE'),
+    );
+    await world.sql`UPDATE webhooks SET received_at = ${ago(2)} WHERE webhook_id = ${webhookId}`;
+
+    const limit = 3;
+    const told = new Set<string>();
+    const first = await world.stores.sweep.findDue(limit, grace);
+    expect(first[0]?.itemId).toBe(removed.itemId);
+    expect(first.map(({ itemId }) => itemId)).toContain(written.itemId);
+    // Nobody moves; each run tells others, and after as many as the limit asks for everybody was told.
+    for (let run = 0; run < 8; run += 1) {
+      const items = await world.stores.sweep.findDue(limit, grace);
+      for (const { itemId, kinds } of items) if (kinds.includes('publish')) told.add(itemId);
+      await world.stores.sweep.noteTold({ items, links: [] });
+    }
+    for (const itemId of [...stuck, unsent.itemId]) expect(told).toContain(itemId);
+  });
+
+  it('is work of one kind after the other: who was told of one is not told for another', async () => {
+    const [first, second] = [await quietItem(), await quietItem()];
+    await set(first.itemId, { unsent_since: ago(9) });
+    await set(second.itemId, { unsent_since: ago(8) });
+    const found = await world.stores.sweep.findDue(1, grace);
+    await world.stores.sweep.noteTold({ items: found, links: [] });
+    await set(first.itemId, { removal_requested_at: ago(2) });
+    const next = await world.stores.sweep.findDue(1, grace);
+    expect(next.map(({ itemId, kinds }) => [itemId, kinds])).toEqual([
+      [first.itemId, ['removal']],
+      [second.itemId, ['publish']],
+    ]);
+  });
+
+  it('is every webhook of an Item that is removed, broken or not, and of none whose removal is on its way', async () => {
+    const item = await quietItem();
+    for (const type of ['TRANSACTIONS', 'ITEM']) {
+      const code = type === 'ITEM' ? 'NEW_ACCOUNTS_AVAILABLE' : 'SYNC_UPDATES_AVAILABLE';
+      await world.stores.webhooks.store(webhook(item.itemId, code, { webhook_type: type }));
+    }
+    await world.sql`UPDATE webhooks SET received_at = ${ago(2)} WHERE item_id = ${item.itemId}`;
+    const kinds = async () =>
+      (await world.stores.sweep.findDue(100, grace)).find(({ itemId }) => itemId === item.itemId)?.kinds;
+    expect(await kinds()).toEqual(['itemWebhooks', 'webhooks']);
+    await set(item.itemId, { removal_requested_at: ago(5), error_code: 'ITEM_LOGIN_REQUIRED' });
+    expect(await kinds()).toEqual(['removal']);
+    await set(item.itemId, { removed_at: ago(1) });
+    expect(await kinds()).toEqual(['itemWebhooks', 'webhooks']);
   });
 
   it('ends with the work: after an update that changed nothing only its next time is left', async () => {
@@ -155,7 +227,7 @@ describe('links left half way', () => {
         main_account_id: null,
       });
     }
-    await links.finish(finished, { kind: 'outcome_unknown' });
+    await links.finish(finished, { kind: 'refused', plaid: null });
     const mine = async () => {
       const found = await world.stores.sweep.findStaleLinks(100, grace);
       return found.filter((one) => one.userId === exchanged.userId).map((one) => one.tokenHash);
@@ -164,5 +236,10 @@ describe('links left half way', () => {
     await world.sql`UPDATE links SET updated_at = ${ago(2)} WHERE user_id = ${exchanged.userId}`;
     await world.sql`UPDATE links SET updated_at = ${ago(9)} WHERE token_hash = ${exchanged.tokenHash}`;
     expect(await mine()).toEqual([exchanged.tokenHash, received]);
+    await world.stores.sweep.noteTold({
+      items: [],
+      links: [{ tokenHash: exchanged.tokenHash, userId: exchanged.userId }],
+    });
+    expect(await mine()).toEqual([received, exchanged.tokenHash]);
   });
 });

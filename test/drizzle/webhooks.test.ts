@@ -10,6 +10,7 @@ import {
   runUpdate,
   transaction,
   webhook,
+  prompt,
 } from './world.js';
 
 let world: World;
@@ -134,7 +135,7 @@ describe('the signal of a webhook', () => {
 });
 
 describe('a replay', () => {
-  const replay = (id: string) => world.stores.webhooks.replay(id);
+  const replay = (id: string) => world.stores.webhooks.replay(id, crypto.randomUUID());
 
   it('is refused for what was rejected, and for what is not there', async () => {
     const { webhookId } = await world.stores.webhooks.store(rejected('{}'));
@@ -230,11 +231,11 @@ describe('removals that are looked up', () => {
     const first = await mining.namedRemovals(item.itemId, 2);
     expect(first.map((row) => row.transactionId)).toEqual(['t1', 't2']);
     // Plaid still lists both: nothing changes, and they are not asked for again.
-    expect(await mining.settleRemovals(item.itemId, ['t1', 't2'], [])).toBe(0);
+    expect(await prompt(world).settleRemovals(item.itemId, ['t1', 't2'], [])).toBe(0);
     expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 1 });
     const second = await mining.namedRemovals(item.itemId, 2);
     expect(second.map((row) => row.transactionId)).toEqual(['t3']);
-    expect(await mining.settleRemovals(item.itemId, ['t3'], ['t3'])).toBe(1);
+    expect(await prompt(world).settleRemovals(item.itemId, ['t3'], ['t3'])).toBe(1);
     expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 0 });
     const [row] = await world.sql`
       SELECT t.status, o.sequence, o.removed, o.raw, o.refined ->> 'status' AS shown, i.last_sequence AS last

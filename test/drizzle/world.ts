@@ -7,7 +7,7 @@ import type { AccountIdentity } from '../../src/domain/accounts.js';
 import { identityOf } from '../../src/domain/accounts.js';
 import { minedPage } from '../../src/domain/minedPage.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { NewWebhook, Sealed, Update } from '../../src/domain/ports.js';
+import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../src/domain/ports.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 
@@ -95,7 +95,7 @@ export interface Linking {
   itemId?: string;
   institutionId?: string | null;
   accounts?: AccountIdentity[];
-  replaceable?: string[];
+  replaceable?: Admission['replaceable'];
   mainAccountId?: string | null;
 }
 
@@ -171,6 +171,44 @@ export const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-0
 export const accountsAsOf = '2026-11-21T06:00:00.000Z';
 export const farHorizon = '2999-01-01T00:00:00Z';
 
+/** What the row of a newborn Item says. */
+export const newborn: Seen = { at: farHorizon, update: null, rows: 0, health: 0, numbers: 0, remine: null };
+
+/** What the Item's row says now; of a removed one, what a newborn's says. */
+export async function seenNow({ stores }: World, itemId: string): Promise<Seen> {
+  return (await stores.items.credentials(itemId, { forRemoval: true }))?.seen ?? newborn;
+}
+
+/** The same, of an update that answers every webhook whenever it came. */
+export const begunNow = async (world: World, itemId: string): Promise<Seen> => ({
+  ...(await seenNow(world, itemId)),
+  at: farHorizon,
+});
+
+/** Writes of somebody who asks and writes at once, with nothing between. */
+export function prompt(world: World) {
+  const { items, mining } = world.stores;
+  const after =
+    <A extends unknown[], R>(write: (itemId: string, seen: Seen, ...rest: A) => Promise<R>) =>
+    async (itemId: string, ...rest: A): Promise<R> =>
+      write(itemId, await seenNow(world, itemId), ...rest);
+  return {
+    markBroken: after(items.markBroken),
+    markHealthy: after(items.markHealthy),
+    saveNumbers: after(items.saveNumbers),
+    settleRemovals: after(mining.settleRemovals),
+    async stagePage(
+      itemId: string,
+      updateId: string,
+      page: number,
+      mined: Update['page'],
+    ): ReturnType<MiningStore['stagePage']> {
+      const options = { began: await begunNow(world, itemId), remine: false };
+      return mining.stagePage(itemId, updateId, page, options, mined);
+    },
+  };
+}
+
 /** The update that ends with `page`; the pages before it must be staged. */
 export function updateOf(
   item: TestItem,
@@ -185,7 +223,7 @@ export function updateOf(
     pageNumber: 0,
     accounts: [account('acc-1')],
     accountsAsOf,
-    horizon: farHorizon,
+    began: newborn,
     history: 'complete',
     dueAt,
     ...changes,
@@ -200,14 +238,19 @@ export async function durableCursor({ sql }: World, itemId: string): Promise<str
 /** A whole update from the durable cursor: all pages but the last are staged, then everything is applied. */
 export async function runUpdate(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
   const updateId = newId('update');
-  let cursor = changes.remine ? '' : await durableCursor(world, item.itemId);
+  const remine = changes.remine ?? false;
+  if (remine) await world.stores.itemCommands.requestRemine(item.itemId);
+  const began = await begunNow(world, item.itemId);
+  let cursor = remine ? '' : await durableCursor(world, item.itemId);
   for (const [number, said] of pages.entries()) {
     const next = newId('cursor');
     const last = number === pages.length - 1;
     const page = pageOf(item, cursor, next, !last, said);
     if (last)
-      return world.stores.mining.apply(updateOf(item, updateId, page, { pageNumber: number, ...changes }));
-    await world.stores.mining.stagePage(item.itemId, updateId, number, farHorizon, page);
+      return world.stores.mining.apply(
+        updateOf(item, updateId, page, { pageNumber: number, began, ...changes }),
+      );
+    await world.stores.mining.stagePage(item.itemId, updateId, number, { began, remine }, page);
     cursor = next;
   }
   throw new Error('an update has at least one page');

@@ -116,7 +116,7 @@ describe('a worker killed with -9', () => {
     // `page.beforeCall` dies before it calls; the crash points after the answer cost a call each.
     expect(sum).toBeGreaterThan(0);
     expect(sum).toBeLessThanOrEqual(points.length);
-  }, 180_000);
+  });
 
   it('at moments of chance, while workflows continue as new', async () => {
     const seed = Date.now() % 1_000_000;
@@ -150,7 +150,7 @@ describe('a worker killed with -9', () => {
       return count === 0;
     });
     await expectHealthy(system);
-  }, 240_000);
+  });
 });
 
 /** A small generator of numbers in [0, 1): the same seed gives the same moments. */

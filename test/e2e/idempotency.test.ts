@@ -6,7 +6,7 @@ import { until } from './until.js';
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ transactionsPerItem: 20, worker: false });
-}, 300_000);
+});
 afterAll(() => system?.stop());
 
 it('an API that dies under a keyed request holds the key for its lease; then a repeat links the item, once', async () => {
@@ -41,4 +41,4 @@ it('an API that dies under a keyed request holds the key for its lease; then a r
   expect(again.headers.get('idempotency-replayed')).toBe('true');
   expect(await callsOf(system, '/item/public_token/exchange')).toBe(1);
   expect(system.logs()).not.toContain('link-of-keyed');
-}, 300_000);
+});

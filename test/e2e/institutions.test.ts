@@ -40,8 +40,8 @@ beforeAll(async () => {
     worker: false,
     simulatorArgs: ['--institutions', '1700', '--limits', 'production'],
   });
-}, 120_000);
-afterAll(() => system?.stop(), 60_000);
+});
+afterAll(() => system?.stop());
 
 describe('institutions', () => {
   it('are synced at once on a fresh deployment, also when a worker dies on the way', async () => {
@@ -86,7 +86,7 @@ describe('institutions', () => {
     const { violations } = await system.sim<{ violations: Json[] }>('/_sim/calls');
     expect(violations).toEqual([]);
     expect(await finished('syncInstitutions')).toEqual(['COMPLETED']);
-  }, 120_000);
+  });
 
   it('are found by part of their name, by country and by id', async () => {
     const found = await walk('institutions?query=pLaTyPuS');
@@ -136,7 +136,7 @@ describe('institutions', () => {
     expect(withAccounts['data'][0].accounts.map(({ id }: Json) => id)).toEqual(
       cached['data'].map(({ id }: Json) => id),
     );
-  }, 60_000);
+  });
 
   it('give a logo that the cache lost, fetched once', async () => {
     await system.sql`UPDATE institutions SET logo = NULL WHERE institution_id = 'ins_132363'`;
@@ -151,7 +151,7 @@ describe('institutions', () => {
     await system.sim('/_sim/faults', { match: { path }, fault: { status: 500 }, times: 9 });
     const { status, body } = await read('users/banker/items?include=logo');
     expect([status, body['data'][0].logo]).toEqual([200, null]);
-  }, 60_000);
+  });
 
   it('are synced by a schedule that lets no run overlap and catches up with no long outage', async () => {
     const { schedule, policies } = await system.client.schedule

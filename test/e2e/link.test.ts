@@ -31,7 +31,7 @@ beforeAll(async () => {
     env: { ENCRYPTION_KEYS: encryptionKeys },
     apiEnv: { TEMPORAL_ADDRESS: temporal.address },
   });
-}, 300_000);
+});
 afterAll(async () => {
   await system?.stop();
   await temporal?.close();

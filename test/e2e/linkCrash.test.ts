@@ -11,7 +11,7 @@ const hashOf = (token: string): string => createHash('sha256').update(token).dig
 let system: System;
 beforeAll(async () => {
   system = await startSystem({ transactionsPerItem: 20, worker: false });
-}, 300_000);
+});
 afterAll(() => system?.stop());
 
 /** As a client does: the same request with the same token until there is an answer that says how the link ended. */
@@ -67,7 +67,7 @@ it('a worker that dies around the exchange leaves one item or one alert, never a
   expect(
     await system.sql`SELECT 1 FROM links WHERE state <> 'finished' OR public_token_ciphertext IS NOT NULL`,
   ).toHaveLength(0);
-}, 300_000);
+});
 
 it('an API killed in the middle of a link is asked again: one item, one exchange', async () => {
   const before = await callsOf(system, exchange);
@@ -95,4 +95,4 @@ it('an API killed in the middle of a link is asked again: one item, one exchange
   }
   const alerts = await system.sql<{ count: number }[]>`SELECT count(*)::int AS count FROM alerts`;
   expect(alerts[0]?.count).toBe(2);
-}, 300_000);
+});

@@ -111,6 +111,7 @@ export function truthOf(
   transactions: BankTransaction[];
   removed: string[];
   closed_account_transactions: string[];
+  closed_account_removed: string[];
 }> {
   return system.sim(`/_sim/items/${itemId}/truth`);
 }

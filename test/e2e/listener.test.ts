@@ -25,7 +25,7 @@ beforeAll(async () => {
     // The listeners are to have something to share.
     env: { STREAM_SHARDS: '2' },
   });
-}, 300_000);
+});
 tellWhatWaits();
 afterAll(async () => {
   closeOracle(system);
@@ -141,7 +141,7 @@ describe('a login over REST', () => {
     expect(await ask()).toMatchObject([{ stale: true, reason: 'last_update_old' }]);
     await system.sim('/_sim/faults', undefined, 'DELETE');
     await until(async () => (await synthetic(itemId))[0]?.outcome === 'done');
-  }, 60_000);
+  });
 });
 
 describe('a listener', () => {

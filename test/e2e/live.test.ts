@@ -21,15 +21,15 @@ beforeAll(async () => {
     apiEnv: { LIVE_READS: '2' },
   });
   itemId = await linkItem(system, { user: 'live' });
-}, 120_000);
-afterAll(() => system?.stop(), 60_000);
+});
+afterAll(() => system?.stop());
 
 describe('live reads', () => {
   it("tell by Plaid's own word that the bank was never read", async () => {
     const { status, headers, body } = await read('transactions/live');
     expect([status, body['code'], headers.get('retry-after')]).toEqual([424, 'product_not_ready', '60']);
     expect(body['plaid']).toMatchObject({ error_type: 'ITEM_ERROR', error_code: 'PRODUCT_NOT_READY' });
-  }, 60_000);
+  });
 
   it("are Plaid's own objects, and store nothing", async () => {
     await advance(system, itemId, 'historical');
@@ -57,7 +57,7 @@ describe('live reads', () => {
     }
     expect(found.size).toBe(byId.size);
     expect(await system.sql`SELECT md5(string_agg(a::text, '')) AS sum FROM accounts a`).toEqual(before);
-  }, 100_000);
+  });
 
   const errors: [string, Record<string, unknown>, number, string][] = [
     ['a login that the user must repeat', { error_code: 'ITEM_LOGIN_REQUIRED' }, 409, 'login_required'],
@@ -81,7 +81,7 @@ describe('live reads', () => {
       }
       expect(JSON.stringify(answer.body)).not.toContain('access-');
       expect((await read('balances/live')).status).toBe(200);
-    }, 60_000);
+    });
   }
 
   it('of Plaid that does not answer end as a time-out, and leave what is cached alone', async () => {
@@ -95,7 +95,7 @@ describe('live reads', () => {
       expect([answer.status, answer.body['code']]).toEqual([504, 'plaid_timeout']);
     }
     expect((await read('balances/live')).status).toBe(200);
-  }, 60_000);
+  });
 
   it('that meet an item which broke without a word begin its episode', async () => {
     const silent = await linkItem(system, { user: 'silent' });
@@ -109,12 +109,12 @@ describe('live reads', () => {
     const { status, body } = await read('accounts/live', silent);
     expect([status, body['code']]).toEqual([409, 'login_required']);
     await until(async () => (await read('', silent)).body['status'] === 'ERROR');
-  }, 100_000);
+  });
 
   it('of a removed item are refused', async () => {
     await system.sql`UPDATE items SET removal_requested_at = now() WHERE item_id = ${itemId}`;
     const answer = await read('accounts/live');
     expect([answer.status, answer.body['code']]).toEqual([409, 'item_removed']);
     expect((await read('accounts/live', 'nobody')).status).toBe(404);
-  }, 60_000);
+  });
 });

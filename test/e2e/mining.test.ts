@@ -153,6 +153,25 @@ describe('mining', () => {
       expect(await statusOf(itemId, String(named?.transaction_id))).toBe('removed');
     },
 
+    'a row that the bank removes in silence before its account closes is no difference, marked or not':
+      async () => {
+        const itemId = await minedItem(system);
+        const { transactions } = await truthOf(system, itemId);
+        const account = transactions[0]?.account_id;
+        const mine = transactions.filter(({ account_id }) => account_id === account);
+        const [told, silent] = mine.map(({ transaction_id }) => transaction_id) as [string, string];
+        await change(system, itemId, { remove: [told], notify: true });
+        await expectTruth(system, itemId);
+        await change(system, itemId, { remove: [silent], notify: false });
+        await system.sim(`/_sim/items/${itemId}/accounts`, { close: [account] });
+        await sendWebhook(system, itemId, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE', {});
+        await expectTruth(system, itemId);
+        const { closed_account_removed } = await truthOf(system, itemId);
+        expect(closed_account_removed.sort()).toEqual([told, silent].sort());
+        expect(await statusOf(itemId, told)).toBe('removed');
+        expect(await statusOf(itemId, silent)).toBe('posted');
+      },
+
     'accounts close, are renamed and change their balances; nothing else makes a version': async () => {
       const itemId = await minedItem(system);
       const { accounts } = await truthOf(system, itemId);

@@ -122,7 +122,7 @@ beforeAll(async () => {
       }
     }
   }
-}, 300_000);
+});
 afterAll(() => system?.stop());
 
 it('the search finds a secret in every disguise, and nothing else', () => {

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 let over = false;
 afterAll(() => {
   over = true;
@@ -15,5 +17,17 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
       .catch(() => false);
     if (met) return;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+/** Two answers of one moment: asked again when the first one has changed meanwhile, since an update may come between two reads. */
+export async function readTogether<First, Second>(
+  first: () => Promise<First>,
+  second: () => Promise<Second>,
+): Promise<[First, Second]> {
+  for (;;) {
+    const before = await first();
+    const beside = await second();
+    if (isDeepStrictEqual(await first(), before)) return [before, beside];
   }
 }

@@ -31,7 +31,7 @@ beforeAll(async () => {
   temporal = await startCuttableProxy(testStack().temporal_address);
   system = await startSystem({ transactionsPerItem: 60, apiEnv: { TEMPORAL_ADDRESS: temporal.address } });
   shared = await linkedAndComplete('shared');
-}, 300_000);
+});
 afterAll(async () => {
   await system?.stop();
   await temporal?.close();

@@ -267,6 +267,35 @@ describe('a listener', () => {
     expect(sorted(bench.logins)).toEqual(sorted(logins(50)));
   });
 
+  it('parks a login that Temporal will never take, with an alert, and what is behind it is acted on', async () => {
+    bench.shard('s');
+    bench.put('s', login('good-1'), login('never'), login('good-2'));
+    const taken = bench.startCheck;
+    bench.startCheck = (eventId, userId) =>
+      eventId === 'never'
+        ? Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'INVALID_ARGUMENT'))
+        : taken(eventId, userId);
+    bench.start('me');
+    await until(async () => (await bench.row('s'))?.checkpoint === '000003');
+    expect([sorted(bench.logins), bench.parked]).toEqual([['good-1', 'good-2'], ['ORCHESTRATOR_REFUSED']]);
+    const alerts = await world.sql<{ reason: string }[]>`
+      SELECT detail ->> 'reason' AS reason FROM alerts WHERE kind = 'event_parked' AND detail ->> 'stream' = ${bench.stream}`;
+    expect([...alerts]).toEqual([{ reason: 'ORCHESTRATOR_REFUSED' }]);
+  });
+
+  it('parks nothing where we are set up wrongly: it waits, shows each try, and loses no login', async () => {
+    bench.shard('s');
+    bench.put('s', ...logins(3).map(login));
+    const taken = bench.startCheck;
+    bench.startCheck = () => Promise.reject(new Failure('MISCONFIGURED', 'no such namespace'));
+    bench.start('me');
+    await until(() => bench.failed.length > 10);
+    expect([bench.parked, (await bench.row('s'))?.checkpoint]).toEqual([[], null]);
+    bench.startCheck = taken;
+    await until(async () => (await bench.row('s'))?.checkpoint === '000003');
+    expect(sorted(bench.logins)).toEqual(sorted(logins(3)));
+  });
+
   it('reads parents before children, also when a shard is split under it', async () => {
     const parent = bench.shard('parent');
     bench.put('parent', ...logins(30, 'parent-').map(login));

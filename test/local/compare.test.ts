@@ -82,6 +82,7 @@ function equalWorld(): { truth: Truth; observed: Observed } {
     transactions: [transaction('t1'), transaction('t2')],
     removed: ['t3'],
     closed_account_transactions: [],
+    closed_account_removed: [],
     webhooks_due: 0,
   };
   const observed: Observed = {
@@ -225,6 +226,35 @@ describe('the comparison with the truth', () => {
       { store: 'postgres', id: 'acc1', problem: 'account is there, in truth it is not' },
       { store: 'raw-accounts', id: 'acc1', problem: 'account is there, in truth it is not' },
       { store: 'refined-accounts', id: 'acc1', problem: 'account is there, in truth it is not' },
+    ]);
+  });
+
+  it('does not mind whether a row that was removed in silence before its account closed is marked', () => {
+    const { truth, observed } = equalWorld();
+    const closed: Truth = {
+      ...truth,
+      accounts: [{ ...account, closed: true }],
+      transactions: [],
+      // Of t2 and t3 nobody could be told any more; t3 is marked as removed, t2 is not.
+      removed: [],
+      closed_account_transactions: ['t1'],
+      closed_account_removed: ['t2', 't3'],
+    };
+    const accounts = observed.accounts.map((row) => ({ ...row, live: false }));
+    const told = (name: 'raw-accounts' | 'refined-accounts') => [
+      ...observed.events[name],
+      event(6, 'account', name.startsWith('raw') ? 'raw' : 'refined', 'acc1', {}, '.removed'),
+    ];
+    const events = {
+      ...observed.events,
+      'raw-accounts': told('raw-accounts'),
+      'refined-accounts': told('refined-accounts'),
+    };
+    expect(compareItem(closed, { ...observed, accounts, events })).toEqual([]);
+    // A row that never was any account's is found all the same.
+    const invented = [...observed.transactions, { ...observed.transactions[0]!, id: 't9' }];
+    expect(compareItem(closed, { ...observed, accounts, events, transactions: invented })).toEqual([
+      { store: 'postgres', id: 't9', problem: 'transaction is there, in truth it is not' },
     ]);
   });
 

@@ -66,7 +66,7 @@ describe('npm start', () => {
     expect(((await answer.json()) as { data: unknown[] }).data.length).toBeGreaterThan(30);
     second.child.kill('SIGTERM');
     expect(await second.ended).toBe(0);
-  }, 300_000);
+  });
 });
 
 describe('the verdict of the demo', () => {

@@ -77,5 +77,5 @@ if (!python)
     });
     expect(JSON.parse(readFileSync(unread ?? '', 'utf8'))).toEqual({});
     expect(Object.keys(bodies)).toEqual(expect.arrayContaining(['/institutions/get', '/transactions/sync']));
-  }, 120_000);
+  });
 });

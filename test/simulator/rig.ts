@@ -74,6 +74,7 @@ export interface Truth {
   transactions: Transaction[];
   removed: string[];
   closed_account_transactions: string[];
+  closed_account_removed: string[];
   numbers: { ach: unknown[] };
   webhooks_due: number;
 }

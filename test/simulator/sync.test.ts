@@ -309,6 +309,21 @@ describe('/transactions/sync and /transactions/get', () => {
     ).toMatchObject({ error_code: 'INVALID_ACCOUNT_ID' });
   });
 
+  it('says of closed accounts what was removed before, of which nobody is told any more', async () => {
+    const { accessToken, itemId } = await ready();
+    const { cursor, added } = await rig.run(accessToken);
+    const accountId = added[0]?.account_id ?? '';
+    const ids = added.filter(({ account_id }) => account_id === accountId).map((row) => row.transaction_id);
+    const [before = '', ...left] = ids;
+    await rig.control('POST', `/_sim/items/${itemId}/transactions`, { remove: [before], notify: false });
+    await rig.control('POST', `/_sim/items/${itemId}/accounts`, { close: [accountId], notify: false });
+    expect(await rig.run(accessToken, cursor)).toMatchObject({ added: [], modified: [], removed: [] });
+    const truth = await rig.truth(itemId);
+    expect(truth.closed_account_removed).toEqual([before]);
+    expect(truth.closed_account_transactions.sort()).toEqual(left.sort());
+    expect(truth.removed).toEqual([]);
+  });
+
   it('counts removals from where the first complete read ended', async () => {
     const { accessToken, itemId } = await ready();
     const { transactions } = await rig.truth(itemId);

@@ -40,7 +40,7 @@ describe('the check of a user', () => {
       webhook_id: `w-${itemId}`,
       reason: 'last_update_old',
     });
-    expect(await temporal.gateway.checkUser('user-1', 12_000)).toEqual([
+    expect(await temporal.gateway.checkUser('user-1', 12_000, randomUUID())).toEqual([
       { item_id: 'down-1', stale: false, webhook_id: null, reason: 'UPSTREAM_DOWN' },
       good('shaky-1'),
       good('good-1'),
@@ -51,8 +51,20 @@ describe('the check of a user', () => {
 
   it('is null when it takes longer than the caller waits', async () => {
     items = ['hanging'];
-    expect(await temporal.gateway.checkUser('user-1', 500)).toBeNull();
+    expect(await temporal.gateway.checkUser('user-1', 500, randomUUID())).toBeNull();
     release();
+  });
+
+  it('of a request runs once, however often the request is made, and answers each alike', async () => {
+    items = ['repeated-1'];
+    const requestId = randomUUID();
+    const before = lists;
+    const ask = () => temporal.gateway.checkUser('user-1', 12_000, requestId);
+    const [first, beside] = await Promise.all([ask(), ask()]);
+    items = [];
+    expect([beside, await ask()]).toEqual([first, first]);
+    expect(first).toHaveLength(1);
+    expect(lists - before).toBe(1);
   });
 
   it('of an event runs once, however often the event comes, also when it has ended', async () => {

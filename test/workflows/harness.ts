@@ -46,19 +46,27 @@ function installRuntime(): void {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });
 }
 
+interface WorkersOptions {
+  maxConcurrentActivities?: number;
+  maxCachedWorkflows?: number;
+}
+
 export interface TemporalHarness {
   client: Client;
   gateway: ReturnType<typeof createGateway>;
   namespace: string;
   stop(): Promise<void>;
   /** Ends the workers as a crash of the process would look from the server: nothing is reported any more. */
-  restartWorkers(activities: Partial<Activities>): Promise<void>;
+  restartWorkers(activities: Partial<Activities>, options?: WorkersOptions): Promise<void>;
 }
 
-/** Real workflows on a real server with the activities given; every workflow task replays from history. */
+/**
+ * Real workflows on a real server with the activities given. Every workflow task replays from history unless workflows are
+ * cached, which tests of long histories ask for: their replays would grow with the square of it.
+ */
 export async function startTemporal(
   activities: Partial<Activities>,
-  options: { maxConcurrentActivities?: number } = {},
+  options: WorkersOptions = {},
 ): Promise<TemporalHarness> {
   installRuntime();
   const { client, connection, namespace } = await createNamespace();
@@ -66,7 +74,7 @@ export async function startTemporal(
   const workflowBundle = { codePath: workflowBundleFile() };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();
-  const start = async (group: Partial<Activities>): Promise<void> => {
+  const start = async (group: Partial<Activities>, changed: WorkersOptions = options): Promise<void> => {
     workers = await createWorkers({
       connection: native,
       namespace,
@@ -75,7 +83,7 @@ export async function startTemporal(
       callsPerSecond: { plaid: 0, plaidFirst: 0, plaidLink: 0 },
       workflowBundle,
       maxCachedWorkflows: 0,
-      ...options,
+      ...changed,
     });
     running = Promise.all(workers.map((worker) => worker.run()));
   };
@@ -88,9 +96,9 @@ export async function startTemporal(
     client,
     namespace,
     gateway: createGateway(client),
-    async restartWorkers(group) {
+    async restartWorkers(group, changed) {
       await end();
-      await start(group);
+      await start(group, changed);
     },
     async stop() {
       await end();

@@ -34,7 +34,14 @@ const outcome: UpdateOutcome = {
   history: 'complete',
 };
 
-const applied: PageResult = { kind: 'applied', outcome, webhooksWaiting: 0, removalsWaiting: 0, calls: 1 };
+const applied: PageResult = {
+  kind: 'applied',
+  outcome,
+  webhooksWaiting: 0,
+  removalsWaiting: 0,
+  broken: false,
+  calls: 1,
+};
 
 /** A stand-in for the activities of one test: remembers the calls, and answers as its row says. */
 class World {
@@ -44,6 +51,8 @@ class World {
   published = 0;
   removed = 0;
   checks = 0;
+  /** Webhooks about the Item that wait. */
+  told = 0;
   loads = 0;
   historyRunning = false;
   page: (input: MinePageInput, call: number) => PageResult | Promise<PageResult> = () => applied;
@@ -87,7 +96,12 @@ describe('the item workflow', () => {
       return { accounts: 0 };
     },
     async settleRemovals() {
-      return { changes: 0 };
+      return { changes: 0, more: false };
+    },
+    async settleItemWebhooks({ itemId }) {
+      const mine = of(itemId);
+      mine.told = Math.max(0, mine.told - 200);
+      return { health: null, numbersDue: false, more: mine.told > 0 };
     },
     async checkItem({ itemId }) {
       of(itemId).checks += 1;
@@ -156,7 +170,7 @@ describe('the item workflow', () => {
   it('restarts under another update id when data moved', async () => {
     const mine = world();
     mine.page = (input, call) => {
-      if (call === 2) return { kind: 'moved', calls: 1 };
+      if (call === 2) return { kind: 'moved', atDurableCursor: false, calls: 1 };
       return input.page === 0 ? { kind: 'staged', rows: 1, calls: 1 } : applied;
     };
     await signal(mine);
@@ -216,13 +230,13 @@ describe('the item workflow', () => {
   it('a failing page is shown, kept, and asked for again', async () => {
     const mine = world();
     mine.page = (_input, call) => {
-      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'BAD_REQUEST');
+      if (call === 1) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
       return applied;
     };
     await signal(mine);
     await until(async () => {
       const status = await temporal.gateway.itemStatus(mine.itemId);
-      return status?.last_failure?.type === 'BAD_REQUEST' || mine.pages.length > 1;
+      return status?.last_failure?.type === 'MISCONFIGURED' || mine.pages.length > 1;
     });
     await settled(mine, 2);
     expect(mine.pages[1]).toMatchObject({ updateId: mine.pages[0]?.updateId, page: 0 });
@@ -279,6 +293,14 @@ describe('the item workflow', () => {
     for (let n = 5; n < times.length; n += 1) {
       expect((times[n] as number) - (times[n - 5] as number)).toBeGreaterThanOrEqual(window);
     }
+  });
+
+  it('acts on a thousand webhooks about it after one signal, and waits for no sweep', async () => {
+    const mine = world();
+    mine.told = 1_000;
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'webhookReceived', webhook: 'item' });
+    await until(() => mine.told === 0);
+    await until(async () => (await phase(mine)) === 'idle');
   });
 
   it('shows operators where it stands, without bank data', async () => {

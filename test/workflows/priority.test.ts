@@ -43,6 +43,7 @@ describe('priorities on the queue of Plaid calls', () => {
             pages: 1,
             history: 'initial',
           },
+          broken: false,
           webhooksWaiting: 0,
           removalsWaiting: 0,
           calls: 1,

@@ -1,0 +1,30 @@
+import { Failure } from '../src/domain/failures.js';
+import { secretContext } from '../src/domain/ids.js';
+import type { Sealed } from '../src/domain/ports.js';
+import type { ActivityDeps } from './deps.js';
+
+/**
+ * Calls Plaid with an Item's access token. That Plaid does not take the token says nothing of the Item: it is the operator's
+ * matter (the keys of another environment or client, say), so an alert is raised, once an Item, and the failure goes on.
+ */
+export async function withToken<T>(
+  { secrets, alerts }: Pick<ActivityDeps, 'secrets' | 'alerts'>,
+  { itemId, accessToken }: { itemId: string; accessToken: Sealed },
+  call: (token: string) => Promise<T>,
+): Promise<T> {
+  const token = await secrets.open(accessToken, secretContext.accessToken(itemId));
+  try {
+    return await call(token);
+  } catch (error) {
+    if (error instanceof Failure && error.type === 'TOKEN_REFUSED') {
+      const { error_type, error_code } = error.upstream ?? { error_type: null, error_code: null };
+      await alerts.raise({
+        kind: 'token_refused',
+        key: itemId,
+        item_id: itemId,
+        detail: { error_type, error_code },
+      });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,148 @@
+import { Failure } from '../../src/domain/failures.js';
+import type { PlaidPort } from '../../src/domain/ports.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+import type { FakeItem } from './fakePlaid.js';
+import { transaction } from './fakePlaid.js';
+
+/** INVALID_ACCESS_TOKEN: the token is another environment's or client's. Nothing of the Item has ended by it. */
+const refused = new Failure('TOKEN_REFUSED', 'no', {
+  upstream: { error_type: 'INVALID_INPUT', error_code: 'INVALID_ACCESS_TOKEN', request_id: 'r1' },
+});
+
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world?.close());
+
+const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
+const rowOf = async ({ itemId }: FakeItem) => {
+  const [row] = await world.sql`
+    SELECT removed_at IS NOT NULL AS removed, access_token_ciphertext IS NOT NULL AS token, error_code,
+      error_episode FROM items WHERE item_id = ${itemId}`;
+  return row;
+};
+const alertsOf = ({ itemId }: FakeItem) =>
+  world.sql`SELECT kind, key, detail FROM alerts WHERE item_id = ${itemId}`;
+const alive = { removed: false, token: true, error_code: null, error_episode: 0 };
+const alert = {
+  kind: 'token_refused',
+  detail: { error_type: 'INVALID_INPUT', error_code: 'INVALID_ACCESS_TOKEN' },
+};
+
+/** An Item with a row, that Plaid then refuses the token of whatever it is asked. */
+async function refusedItem(user: string): Promise<{ item: FakeItem; run: ActivityWorld['run'] }> {
+  const item = await world.linkedItem(user);
+  item.page('', 'c1', { added: [transaction(`t-${item.itemId}`)] });
+  await world.run.minePage({ itemId: item.itemId, updateId: 'u1', page: 0, dueAt });
+  const no = () => Promise.reject(refused);
+  const methods: (keyof PlaidPort)[] = [
+    'getItem',
+    'removeItem',
+    'getAccounts',
+    'getNumbers',
+    'syncTransactions',
+    'getTransactions',
+  ];
+  const plaid = Object.assign(
+    Object.create(world.plaid) as typeof world.plaid,
+    Object.fromEntries(methods.map((method) => [method, no])),
+  );
+  return { item, run: world.runWith({ plaid }) };
+}
+
+describe('an access token that Plaid does not take', () => {
+  it('ends no removal: the token stays, and the removal ends when Plaid takes it again', async () => {
+    const { item, run } = await refusedItem('removes');
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    for (let time = 0; time < 2; time += 1) {
+      await expect(run.removeItem({ itemId: item.itemId })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    }
+    expect(await rowOf(item)).toEqual(alive);
+    expect(await alertsOf(item)).toEqual([{ ...alert, key: item.itemId }]);
+    await world.run.removeItem({ itemId: item.itemId });
+    expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+    expect(item.removed).toBe(true);
+  });
+
+  it.each(['minePage', 'checkItem', 'saveNumbers', 'settleRemovals', 'settleItemWebhooks'] as const)(
+    'begins no episode in %s, and is told to operators once',
+    async (name) => {
+      const { item, run } = await refusedItem(`meets-${name}`);
+      const { itemId } = item;
+      const shared = { source: 'plaid', verdict: 'accepted', headers: {}, reason: null } as const;
+      await world.stores.webhooks.store({
+        ...shared,
+        body: Buffer.from('{}'),
+        webhook_type: 'TRANSACTIONS',
+        webhook_code: 'TRANSACTIONS_REMOVED',
+        item_id: itemId,
+        kind: 'removals',
+        removed_ids: [`t-${itemId}`],
+      });
+      await world.stores.webhooks.store({
+        ...shared,
+        body: Buffer.from('{"webhook_type":"ITEM","webhook_code":"ERROR"}'),
+        webhook_type: 'ITEM',
+        webhook_code: 'ERROR',
+        item_id: itemId,
+        kind: 'item',
+        removed_ids: [],
+      });
+      const ask = run as Record<typeof name, (input: object) => Promise<unknown>>;
+      for (let time = 0; time < 2; time += 1) {
+        await expect(ask[name]({ itemId, updateId: 'u2', page: 0, dueAt })).rejects.toMatchObject({
+          type: 'TOKEN_REFUSED',
+        });
+      }
+      expect(await rowOf(item)).toEqual(alive);
+      expect(await alertsOf(item)).toEqual([{ ...alert, key: itemId }]);
+    },
+  );
+
+  it('names itself at a login, and the Item is not stale by it', async () => {
+    const { item, run } = await refusedItem('logs-in');
+    expect(await run.checkStaleness({ itemId: item.itemId })).toMatchObject({
+      stale: false,
+      reason: 'TOKEN_REFUSED',
+    });
+    expect(await alertsOf(item)).toHaveLength(1);
+  });
+
+  it('of the Item being linked holds the link up, and nothing is erased', async () => {
+    const { tokenHash, item } = await world.receive('links');
+    await world.run.exchangePublicToken({ tokenHash });
+    world.plaid.failNext('getItem', refused);
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    expect(await rowOf(item)).toEqual(alive);
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+  });
+
+  it('of an Item that is given up at linking is kept until Plaid has removed it', async () => {
+    const { tokenHash, item } = await world.receive('given-up');
+    await world.run.exchangePublicToken({ tokenHash });
+    world.plaid.failNext('removeItem', refused);
+    await expect(world.run.discardItem({ tokenHash })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    expect(await rowOf(item)).toEqual(alive);
+    await world.run.discardItem({ tokenHash });
+    expect(await rowOf(item)).not.toEqual(alive);
+  });
+
+  it('of an older Item with the same accounts does not keep its user from linking anew', async () => {
+    const old = await world.linkedItem('anew');
+    const { tokenHash } = await world.receive('anew');
+    await world.run.exchangePublicToken({ tokenHash });
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getItem: (token: string) =>
+        token === old.accessToken ? Promise.reject(refused) : world.plaid.getItem(token),
+    });
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toMatchObject({
+      kind: 'admitted',
+      replaced: [old.itemId],
+    });
+    // Its removal is wished for; until Plaid agrees its token is kept.
+    expect(await rowOf(old)).toEqual(alive);
+    expect(await alertsOf(old)).toHaveLength(1);
+  });
+});

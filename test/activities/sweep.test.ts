@@ -1,0 +1,77 @@
+import type { ActivityDeps } from '../../activities/deps.js';
+import { sweepActivities } from '../../activities/sweep.js';
+import { Failure } from '../../src/domain/failures.js';
+import type { DueItem, StaleLink } from '../../src/domain/ports.js';
+
+/** The sweep on a clock of its own: what it does when every signal is slow. */
+const dueItem = (n: number): DueItem => ({ itemId: `item-${n}`, userId: 'user', kinds: ['publish'] });
+const staleLink = (n: number): StaleLink => ({ tokenHash: `hash-${n}`, userId: 'user' });
+const many = <T>(count: number, of: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => of(n));
+
+/** A Temporal that takes `signalMs` of the world's own time for each signal, and says no to all. */
+function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
+  let time = 0;
+  let running = 0;
+  const asked: string[] = [];
+  const noted: string[] = [];
+  const seen = { mostAtOnce: 0, lastBegunAt: 0, settled: false };
+  const slow = async (name: string): Promise<never> => {
+    asked.push(name);
+    seen.lastBegunAt = time;
+    running += 1;
+    seen.mostAtOnce = Math.max(seen.mostAtOnce, running);
+    // All that are on their way wait at the same time.
+    await new Promise((resolve) => setImmediate(resolve));
+    time += signalMs / running;
+    running -= 1;
+    throw new Failure('ORCHESTRATOR_DOWN', 'slow');
+  };
+  const deps = {
+    sweeps: {
+      findDue: async () => items,
+      findStaleLinks: async () => links,
+      noteTold: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
+        noted.push(
+          ...told.items.map(({ itemId }) => itemId),
+          ...told.links.map(({ tokenHash }) => tokenHash),
+        );
+      },
+      settleUnknown: async () => {
+        seen.settled = true;
+        return 0;
+      },
+    },
+    gateway: { signalItem: slow, startLink: slow },
+    alerts: { raise: async () => undefined },
+    reportUnexpected: () => undefined,
+  } as unknown as ActivityDeps;
+  const run = sweepActivities(deps, { atOnce: 16, longestMs: 40_000, now: () => time });
+  return { run, asked, noted, seen };
+}
+
+describe('the sweep on a Temporal that takes five seconds for each signal', () => {
+  it('ends in its time, with some at once and links among them, and notes exactly whom it told', async () => {
+    const { run, asked, noted, seen } = slowWorld(many(2_000, dueItem), many(300, staleLink), 5_000);
+    const result = await run.sweep({ graceMs: 0 });
+    expect(seen).toMatchObject({ mostAtOnce: 16, settled: true });
+    expect(seen.lastBegunAt).toBeLessThan(40_000);
+    expect(asked.slice(0, 4)).toEqual(['item-0', 'hash-0', 'item-1', 'hash-1']);
+    expect(asked.length).toBeGreaterThan(16);
+    expect(asked.length).toBeLessThan(2_300);
+    expect(noted.sort()).toEqual([...asked].sort());
+    expect(result).toEqual({
+      items: asked.filter((name) => name.startsWith('item')).length,
+      links: asked.filter((name) => name.startsWith('hash')).length,
+      unknown: 0,
+      failed: asked.length,
+      left: 2_300 - asked.length,
+    });
+  });
+
+  it('tells all of a few, each once', async () => {
+    const { run, asked } = slowWorld(many(3, dueItem), many(20, staleLink), 1);
+    expect(await run.sweep({ graceMs: 0 })).toMatchObject({ items: 3, links: 20, left: 0 });
+    expect(new Set(asked).size).toBe(23);
+    expect(asked).toHaveLength(23);
+  });
+});

@@ -1,0 +1,31 @@
+import { stateFrom } from '../../src/domain/item.js';
+import { defaultPolicy } from '../../src/domain/policy.js';
+import { describeItem, statusOf } from '../../workflows/describeItem.js';
+import { itemSnapshot } from '../domain/itemSnapshot.js';
+
+const t0 = Date.UTC(2026, 0, 1);
+const at = (ms: number): string => new Date(t0 + ms).toISOString();
+const state = {
+  ...stateFrom(
+    itemSnapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 + 1_000 }),
+    defaultPolicy,
+    t0,
+  ),
+  restUntil: t0 + 60_000,
+};
+
+describe('what is shown of an Item', () => {
+  it('names the end of the pause after an update that was given up, not the time that it missed', () => {
+    expect(statusOf(state).next_due_at).toBe(at(60_000));
+    const wanted = { quietUntil: t0 + 500, deadline: t0 + 500, historical: false };
+    expect(statusOf({ ...state, wanted }).next_due_at).toBe(at(60_000));
+    expect(statusOf({ ...state, wanted, restUntil: 0 }).next_due_at).toBe(at(500));
+    expect(statusOf({ ...state, phase: 'needs_relink' }).next_due_at).toBe(at(1_000));
+  });
+
+  it('counts the updates that were given up', () => {
+    const step = { kind: 'wait', until: t0 } as const;
+    expect(describeItem({ ...state, deadEnds: 3 }, step, t0)).toContain('updates given up: 3 in a row');
+    expect(describeItem(state, step, t0)).not.toContain('given up');
+  });
+});
