@@ -43,8 +43,8 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   });
 }
 
-/** What nobody foresaw, what Temporal refuses for what we have sent, and what only an operator of ours can mend although it is tried again. */
-function isWorthReporting(error: unknown): boolean {
+/** What no adapter foresaw, what Temporal refuses for what we have sent, and what our database lacks although it is asked again. */
+function isOurFault(error: unknown): boolean {
   if (!(error instanceof Failure)) return !(error instanceof ApplicationFailure);
   return error.type === 'ORCHESTRATOR_REFUSED' || (error.type === 'MISCONFIGURED' && error.retryable);
 }
@@ -68,7 +68,7 @@ export function atTheEdge<T extends Activities>(
       } catch (error) {
         // Temporal's own word that nobody waits any more.
         if (error instanceof CancelledFailure) throw error;
-        if (isWorthReporting(error)) report(name, error);
+        if (isOurFault(error)) report(name, error);
         throw toApplicationFailure(error);
       } finally {
         clearInterval(beat);

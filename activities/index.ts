@@ -1,5 +1,5 @@
-import { deadEndActivities } from './deadEnds.js';
 import { hearCancellation } from './cancellation.js';
+import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { institutionActivities } from './institutions.js';
@@ -38,20 +38,21 @@ const ports = [
 /** All activities, by the names under which Temporal knows them: never renamed once released. */
 export function createActivities(given: ActivityDeps) {
   const deps = hearCancellation(given, ports);
-  const { exchangePublicToken } = linkActivities(given);
+  const carriedThrough = linkActivities(given);
   return atTheEdge(
     {
       ...linkActivities(deps),
       // Carried to its end, whoever has given up: its answer is the only copy of the access token.
-      exchangePublicToken,
+      exchangePublicToken: (input: { tokenHash: string }) => carriedThrough.exchangePublicToken(input),
+      // These watch their time by themselves: what they have reached by then is worth keeping.
+      ...publishActivities(given),
+      ...segmentActivities(given),
+      ...sweepActivities(given),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),
-      ...segmentActivities(deps),
       ...transactionActivities(deps),
       ...deadEndActivities(deps),
       ...loginActivities(deps),
-      ...publishActivities(deps),
-      ...sweepActivities(deps),
       ...retentionActivities(deps),
       ...institutionActivities(deps),
     },

@@ -4,7 +4,7 @@ import { Failure } from '../src/domain/failures.js';
 import type { Sql } from './rows.js';
 import * as schema from './schema.js';
 
-const tables = Object.values(schema).filter((value) => is(value, PgTable));
+const tables = Object.values(schema as Record<string, unknown>).filter((value) => is(value, PgTable));
 const columns = tables.flatMap((table) =>
   Object.values(getTableColumns(table)).map(({ name }) => ({ table: getTableName(table), column: name })),
 );

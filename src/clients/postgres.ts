@@ -122,7 +122,7 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     },
   } as postgres.Options<{ int8: typeof int8 }>);
   return gated(
-    sql as unknown as postgres.Sql,
+    sql,
     new PostgresGate({
       atOnce: options.max,
       waitMs: options.connectionWaitMs ?? 30_000,

@@ -53,7 +53,11 @@ class Bench {
 
   start(
     me: string,
-    more: { leaseMs?: number; store?: Partial<UserEventStore>; floats?: UserEventConsumerDeps['floats'] } = {},
+    more: {
+      leaseMs?: number;
+      store?: Partial<UserEventStore>;
+      floats?: UserEventConsumerDeps['floats'];
+    } = {},
   ): UserEventConsumer {
     const asked = new Set<string>();
     this.read.set(me, asked);
