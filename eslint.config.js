@@ -62,6 +62,24 @@ export default tseslint.config(
     },
   },
   {
+    // A hole where the first row should be must not read as "there is none" (docs/decisions/0014).
+    files: ['drizzle/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            "VariableDeclarator[id.type='ArrayPattern'][init.type='AwaitExpression']:not([init.argument.callee.object.name='Promise'])",
+          message: 'Ask for the first row by firstOf (drizzle/rows.ts).',
+        },
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: 'Read the environment in src/config.ts (law 6).',
+        },
+      ],
+    },
+  },
+  {
     files: ['test/**/*.ts', 'bench/**/*.ts', 'local/**/*.ts', 'simulator/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',

@@ -1,4 +1,5 @@
 import type postgres from 'postgres';
+import { Failure } from '../src/domain/failures.js';
 import type { Sealed } from '../src/domain/ports.js';
 
 export type Sql = postgres.Sql;
@@ -19,3 +20,16 @@ export const iso = (value: Date | null): string | null => (value === null ? null
 
 /** A timestamptz as PostgreSQL wrote it, with all its microseconds, for comparisons in PostgreSQL. */
 export type Instant = string;
+
+/**
+ * The first row of an answer; undefined when it has none. A hole in its place is no "absent" but a fault of the driver
+ * (docs/decisions/0014): UPSTREAM_DOWN, so that it is asked again. A statement that always gives one row is typed as a tuple.
+ */
+export function firstOf<Row>(rows: readonly [Row]): Row;
+export function firstOf<Row>(rows: readonly Row[]): Row | undefined;
+export function firstOf<Row>(rows: readonly Row[]): Row | undefined {
+  if (rows.length > 0 && rows[0] === undefined) {
+    throw new Failure('UPSTREAM_DOWN', "the database's answer lacks its first row");
+  }
+  return rows[0];
+}

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../src/domain/failures.js';
 import type { ApplicationStore, Scope } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 const defaultApplication = 'default';
@@ -11,8 +12,10 @@ export function applicationStore(sql: Sql): ApplicationStore {
     async create(name, effectId) {
       const id = `app_${effectId}`;
       await sql`INSERT INTO applications (application_id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING`;
-      const [row] = await sql<{ application_id: string; name: string; created_at: Date }[]>`
-        SELECT application_id, name, created_at FROM applications WHERE application_id = ${id}`;
+      const row = firstOf(
+        await sql<{ application_id: string; name: string; created_at: Date }[]>`
+        SELECT application_id, name, created_at FROM applications WHERE application_id = ${id}`,
+      );
       if (row === undefined) throw new Failure('UPSTREAM_DOWN', 'the application was not stored');
       return { ...row, created_at: row.created_at.toISOString() };
     },
@@ -25,8 +28,10 @@ export function applicationStore(sql: Sql): ApplicationStore {
         FROM applications WHERE application_id = ${applicationId}
         ON CONFLICT (key_id) DO NOTHING`;
       // With its hash: that another key stands under the id must not be told as this one.
-      const [row] = await sql<{ key_id: string }[]>`
-        SELECT key_id FROM api_keys WHERE key_id = ${id} AND key_hash = ${keyHash}`;
+      const row = firstOf(
+        await sql<{ key_id: string }[]>`
+        SELECT key_id FROM api_keys WHERE key_id = ${id} AND key_hash = ${keyHash}`,
+      );
       return row ?? null;
     },
 
@@ -37,8 +42,10 @@ export function applicationStore(sql: Sql): ApplicationStore {
     },
 
     async findKey(keyHash) {
-      const [row] = await sql<{ key_id: string; application_id: string; scopes: Scope[] }[]>`
-        SELECT key_id, application_id, scopes FROM api_keys WHERE key_hash = ${keyHash} AND revoked_at IS NULL`;
+      const row = firstOf(
+        await sql<{ key_id: string; application_id: string; scopes: Scope[] }[]>`
+        SELECT key_id, application_id, scopes FROM api_keys WHERE key_hash = ${keyHash} AND revoked_at IS NULL`,
+      );
       return row ?? null;
     },
 

@@ -1,3 +1,4 @@
+import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import type { PageEntries } from './pageEntries.js';
 import { markRemoved, removedRaw, versioned } from './recordTexts.js';
@@ -87,7 +88,8 @@ export async function applyTransactions(
 ): Promise<AppliedTransactions> {
   const { itemId, sequence } = update;
   if (changesNothing(update)) return { added: 0, modified: 0, removed: 0 };
-  const [counts] = await tx<[AppliedTransactions]>`
+  const counts = firstOf(
+    await tx<[AppliedTransactions]>`
     WITH ${pagesOf(tx, update)},
     upserted AS (${upsertRows(tx, itemId)}),
     -- As an array: a join with entries, whose number nobody can guess, was done by comparing all rows with all of them.
@@ -121,6 +123,7 @@ export async function applyTransactions(
       count(*) FILTER (WHERE NOT removed AND version = 1)::int AS added,
       count(*) FILTER (WHERE NOT removed AND version > 1)::int AS modified,
       count(*) FILTER (WHERE removed)::int AS removed
-    FROM changed`;
+    FROM changed`,
+  );
   return counts;
 }

@@ -1,5 +1,6 @@
 import type { UserActionError } from '../../src/domain/mining.js';
 import type { Seen } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { lockSeen, sameHealth } from './seen.js';
 
@@ -49,7 +50,8 @@ export async function noteBroken(
   error: UserActionError,
   { dueAt, unheard }: { dueAt: string; unheard: boolean },
 ): Promise<void> {
-  const [item] = await tx<{ began: boolean; episode: number }[]>`
+  const item = firstOf(
+    await tx<{ began: boolean; episode: number }[]>`
     WITH before AS (
       SELECT item_id, error_since FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR NO KEY UPDATE
     )
@@ -60,14 +62,16 @@ export async function noteBroken(
       next_due_at = CASE WHEN i.error_since IS NULL AND ${unheard} THEN clock_timestamp() ELSE ${dueAt}::text::timestamptz END,
       update_started_at = NULL
     FROM before WHERE i.item_id = before.item_id
-    RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`;
+    RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`,
+  );
   if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
 }
 
 /** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
 export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
   await tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId} AND removed_at IS NULL`;
-  const [item] = await tx<{ episode: number; error_type: string | null; error_code: string | null }[]>`
+  const item = firstOf(
+    await tx<{ episode: number; error_type: string | null; error_code: string | null }[]>`
     WITH before AS (
       SELECT item_id, error_type, error_code FROM items
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
@@ -75,6 +79,7 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, revoked_at = NULL,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
-    RETURNING i.error_episode AS episode, before.error_type, before.error_code`;
+    RETURNING i.error_episode AS episode, before.error_type, before.error_code`,
+  );
   if (item) await tell(tx, itemId, item.episode, 'repaired', item);
 }

@@ -1,5 +1,6 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { FloatStatus, FloatStore } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 
 interface Row {
@@ -11,9 +12,11 @@ interface Row {
 
 export function floatStore(sql: Sql): FloatStore {
   const find = async (db: Sql | Tx, userId: string, floatId: string) => {
-    const [row] = await db<Row[]>`
+    const row = firstOf(
+      await db<Row[]>`
       SELECT user_id, float_id, status, occurred_at FROM floats
-      WHERE user_id = ${userId} AND float_id = ${floatId}`;
+      WHERE user_id = ${userId} AND float_id = ${floatId}`,
+    );
     return row ? { ...row, occurred_at: row.occurred_at.toISOString() } : null;
   };
 

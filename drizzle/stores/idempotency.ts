@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../src/domain/failures.js';
 import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../src/domain/ports.js';
-import { sealedOf } from '../rows.js';
+import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 const kept = '24 hours';
@@ -30,7 +30,8 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
   async function claim(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn | null> {
     const { application_id, method, path, key, requestHash } = request;
     const over = sql`entry.expires_at <= statement_timestamp()`;
-    const [claimed] = await sql<(SealedColumns & { effect_id: string })[]>`
+    const claimed = firstOf(
+      await sql<(SealedColumns & { effect_id: string })[]>`
       INSERT INTO idempotency_keys AS entry (application_id, method, path, key, request_hash, runner, leased_until,
         effect_id, expires_at)
       VALUES (${application_id}, ${method}, ${path}, ${key}, ${requestHash}, ${runner},
@@ -47,7 +48,8 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
       WHERE ${over}
         OR (entry.status IS NULL AND entry.leased_until <= clock_timestamp()
           AND entry.request_hash = excluded.request_hash)
-      RETURNING effect_id, answer_key_id AS key_id, answer_data_key AS data_key, answer_ciphertext AS ciphertext`;
+      RETURNING effect_id, answer_key_id AS key_id, answer_data_key AS data_key, answer_ciphertext AS ciphertext`,
+    );
     if (claimed === undefined) return null;
     const { effect_id, key_id, data_key, ciphertext } = claimed;
     return { kind: 'run', effectId: effect_id, prepared: sealedOf(key_id, data_key, ciphertext) };
@@ -68,11 +70,13 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
       for (let attempt = 0; attempt < 5; attempt += 1) {
         const turn = await claim(request, runner, leaseMs);
         if (turn !== null) return turn;
-        const [row] = await sql<EntryRow[]>`
+        const row = firstOf(
+          await sql<EntryRow[]>`
           SELECT request_hash, status, content_type, answer_key_id AS key_id, answer_data_key AS data_key,
             answer_ciphertext AS ciphertext,
             extract(epoch FROM leased_until - clock_timestamp())::float8 * 1000 AS lease_left_ms
-          FROM idempotency_keys WHERE ${named(request)} AND expires_at > clock_timestamp()`;
+          FROM idempotency_keys WHERE ${named(request)} AND expires_at > clock_timestamp()`,
+        );
         if (row !== undefined) return turnOf(row, request);
       }
       return { kind: 'running', retryAfterMs: 1_000 };

@@ -1,7 +1,7 @@
 import type { PlaidInstitution } from '../../src/domain/plaid.js';
 import type { InstitutionStore, InstitutionView } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
-import { iso } from '../rows.js';
+import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
 
 interface Row extends Omit<InstitutionView, 'status_at' | 'synced_at' | 'vanished_at'> {
@@ -59,7 +59,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
 
   return {
     async now() {
-      const [row] = await sql<[{ now: Instant }]>`SELECT clock_timestamp()::text AS now`;
+      const row = firstOf(await sql<[{ now: Instant }]>`SELECT clock_timestamp()::text AS now`);
       return row.now;
     },
 
@@ -78,7 +78,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
     async finishSync(syncId, expected) {
       // An empty list is an outage or a wrong country, never the end of all banks.
       if (expected <= 0) return { complete: false, vanished: 0 };
-      const [row] = await sql<[{ complete: boolean; vanished: number }]>`
+      const row = firstOf(
+        await sql<[{ complete: boolean; vanished: number }]>`
         WITH seen AS (
           SELECT count(*)::int = ${expected}::int AS complete, min(listed_at) AS since
           FROM institutions WHERE sync_id = ${syncId}
@@ -89,7 +90,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
             AND (listed_at IS NULL OR listed_at < (SELECT since FROM seen))
           RETURNING 1
         )
-        SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`;
+        SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`,
+      );
       return row;
     },
 
@@ -126,9 +128,9 @@ export function institutionStore(sql: Sql): InstitutionStore {
     },
 
     async get(institutionId) {
-      const [row] = await sql<
-        Row[]
-      >`SELECT ${view} FROM institutions WHERE institution_id = ${institutionId}`;
+      const row = firstOf(
+        await sql<Row[]>`SELECT ${view} FROM institutions WHERE institution_id = ${institutionId}`,
+      );
       if (row === undefined) return null;
       const { status_at, synced_at, vanished_at } = row;
       return {
@@ -160,7 +162,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
     },
 
     async asOf() {
-      const [row] = await sql<[{ at: Date | null }]>`SELECT max(synced_at) AS at FROM institutions`;
+      const row = firstOf(await sql<[{ at: Date | null }]>`SELECT max(synced_at) AS at FROM institutions`);
       return iso(row.at);
     },
 

@@ -1,6 +1,7 @@
 import type { ItemChangeReason, ItemCommandStore } from '../../src/domain/ports.js';
 import type { PlaidAccount } from '../../src/domain/plaid.js';
 import { refineAccount } from '../../src/domain/refine.js';
+import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
 import { numbersAreDue } from './episodes.js';
@@ -21,10 +22,12 @@ interface CommandedItem {
  */
 export function itemCommandStore(sql: Sql): ItemCommandStore {
   async function lock(tx: Tx, itemId: string): Promise<CommandedItem | null> {
-    const [item] = await tx<CommandedItem[]>`
+    const item = firstOf(
+      await tx<CommandedItem[]>`
       SELECT user_id, institution_id, main_account_id, last_sequence, removed_at IS NOT NULL AS removed,
         removal_requested_at IS NOT NULL AS removal_requested
-      FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR NO KEY UPDATE`;
+      FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR NO KEY UPDATE`,
+    );
     return item ?? null;
   }
 
@@ -82,14 +85,16 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     async requestRemoval(itemId, { force }) {
       return sql.begin(async (tx) => {
         // User before Item, as everywhere: floats are written under the user's lock.
-        const [user] = await tx`
+        const user = firstOf(
+          await tx`
           SELECT FROM users WHERE user_id = (
             SELECT user_id FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL)
-          FOR NO KEY UPDATE`;
+          FOR NO KEY UPDATE`,
+        );
         const item = user && (await lock(tx, itemId));
         if (!item) return 'not_found';
         if (item.removed || item.removal_requested) return 'already';
-        const [float] = await hasActiveFloat(tx, item.user_id);
+        const float = firstOf(await hasActiveFloat(tx, item.user_id));
         if (!force && float?.active) return 'active_float';
         await tx`UPDATE items SET removal_requested_at = clock_timestamp() WHERE item_id = ${itemId}`;
         return 'requested';
@@ -110,12 +115,14 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     },
 
     async itemChangeReasons(userId, cooldownMs) {
-      const [float] = await hasActiveFloat(sql, userId);
-      const [cooling] = await sql<{ cooling: boolean }[]>`
+      const float = firstOf(await hasActiveFloat(sql, userId));
+      const cooling = firstOf(
+        await sql<{ cooling: boolean }[]>`
         SELECT EXISTS (
           SELECT FROM items WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
             AND greatest(admitted_at, main_account_changed_at)
-              > clock_timestamp() - ${`${cooldownMs} milliseconds`}::interval) AS cooling`;
+              > clock_timestamp() - ${`${cooldownMs} milliseconds`}::interval) AS cooling`,
+      );
       const reasons: ItemChangeReason[] = [];
       if (float?.active) reasons.push('ACTIVE_FLOAT');
       if (cooling?.cooling) reasons.push('COOLDOWN');
@@ -145,10 +152,12 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         if (item === null) return 'not_found';
         const number = await onceFor(tx, keyed, async () => {
           if (item.removed || item.removal_requested) return null;
-          const [row] = await tx<[{ number: number }]>`
+          const row = firstOf(
+            await tx<[{ number: number }]>`
             UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
               remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
-            WHERE item_id = ${itemId} RETURNING remines AS number`;
+            WHERE item_id = ${itemId} RETURNING remines AS number`,
+          );
           return String(row.number);
         });
         return number === null ? 'item_removed' : { number: Number(number) };

@@ -1,4 +1,5 @@
 import type { ItemStore, WebhookSource } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
 import { lockSeen, sameHealth } from './seen.js';
@@ -7,8 +8,10 @@ import { lockSeen, sameHealth } from './seen.js';
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
   return {
     async itemWebhooks(itemId, limit) {
-      const [item] = await sql<{ broken: boolean }[]>`
-        SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`;
+      const item = firstOf(
+        await sql<{ broken: boolean }[]>`
+        SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`,
+      );
       const rows = await sql<{ webhook_id: string; source: WebhookSource; body: Uint8Array }[]>`
         SELECT webhook_id, source, body FROM webhooks
         WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'

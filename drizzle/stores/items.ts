@@ -2,7 +2,7 @@ import type { ItemStore, Seen } from '../../src/domain/ports.js';
 import type { History } from '../../src/domain/mining.js';
 import type { PlaidAccount } from '../../src/domain/plaid.js';
 import { refineAccount } from '../../src/domain/refine.js';
-import { sealedOf } from '../rows.js';
+import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';
 import { healthStands, noteBroken, noteHealthy } from './episodes.js';
@@ -14,26 +14,27 @@ export function itemStore(sql: Sql): ItemStore {
     ...itemWebhookStore(sql),
 
     async snapshot(itemId) {
-      const [row] = await sql<
-        {
-          user_id: string;
-          institution_id: string | null;
-          removed: boolean;
-          broken: boolean;
-          history: History;
-          has_cursor: boolean;
-          next_due_at: Date | null;
-          removal_requested: boolean;
-          numbers_due: boolean;
-          unsent: boolean;
-          webhooks: number;
-          removals: number;
-          item_webhooks: number;
-          segment_due: boolean;
-          remine_requested: boolean;
-          remines: number;
-        }[]
-      >`
+      const row = firstOf(
+        await sql<
+          {
+            user_id: string;
+            institution_id: string | null;
+            removed: boolean;
+            broken: boolean;
+            history: History;
+            has_cursor: boolean;
+            next_due_at: Date | null;
+            removal_requested: boolean;
+            numbers_due: boolean;
+            unsent: boolean;
+            webhooks: number;
+            removals: number;
+            item_webhooks: number;
+            segment_due: boolean;
+            remine_requested: boolean;
+            remines: number;
+          }[]
+        >`
         SELECT i.user_id, i.institution_id, i.removed_at IS NOT NULL AS removed, i.error_code IS NOT NULL AS broken,
           i.history, i.cursor <> '' AS has_cursor, i.next_due_at,
           i.removal_requested_at IS NOT NULL AS removal_requested, i.numbers_due_at IS NOT NULL AS numbers_due,
@@ -46,7 +47,8 @@ export function itemStore(sql: Sql): ItemStore {
             count(*) FILTER (WHERE kind = 'item')::int AS item_webhooks
           FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
         ) w
-        WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`;
+        WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
+      );
       if (row === undefined) return null;
       return {
         itemId,
@@ -70,21 +72,23 @@ export function itemStore(sql: Sql): ItemStore {
     },
 
     async credentials(itemId, { forRemoval }) {
-      const [row] = await sql<
-        {
-          user_id: string;
-          institution_id: string | null;
-          key_id: string | null;
-          data_key: Uint8Array | null;
-          ciphertext: Uint8Array | null;
-          closed: boolean;
-          seen: Seen;
-        }[]
-      >`
+      const row = firstOf(
+        await sql<
+          {
+            user_id: string;
+            institution_id: string | null;
+            key_id: string | null;
+            data_key: Uint8Array | null;
+            ciphertext: Uint8Array | null;
+            closed: boolean;
+            seen: Seen;
+          }[]
+        >`
         SELECT i.user_id, i.institution_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
           i.access_token_ciphertext AS ciphertext, i.removal_requested_at IS NOT NULL AS closed,
           ${seenOf(sql)} AS seen
-        FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`;
+        FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
+      );
       const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
       if (!row || !accessToken || (row.closed && !forRemoval)) return null;
       return { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken, seen: row.seen };
@@ -108,16 +112,18 @@ export function itemStore(sql: Sql): ItemStore {
 
     async finishRemoval(itemId) {
       await sql.begin(async (tx) => {
-        const [item] = await tx<
-          {
-            user_id: string;
-            institution_id: string | null;
-            last_sequence: number;
-            removed: boolean;
-          }[]
-        >`
+        const item = firstOf(
+          await tx<
+            {
+              user_id: string;
+              institution_id: string | null;
+              last_sequence: number;
+              removed: boolean;
+            }[]
+          >`
           SELECT user_id, institution_id, last_sequence, removed_at IS NOT NULL AS removed
-          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
+        );
         if (item === undefined || item.removed) return;
         const accounts = await tx<
           {

@@ -3,7 +3,7 @@ import { isSameAccount } from '../../src/domain/accounts.js';
 import { Failure } from '../../src/domain/failures.js';
 import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed, Seen } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
-import { sealedOf } from '../rows.js';
+import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeIdentities } from './applyAccounts.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
@@ -22,9 +22,11 @@ const adoptionWindow = '24 hours';
 
 export function linkStore(sql: Sql): LinkStore {
   const get = async (db: Sql | Tx, tokenHash: string): Promise<LinkRow | null> => {
-    const [row] = await db<LinkRow[]>`
+    const row = firstOf(
+      await db<LinkRow[]>`
       SELECT token_hash, user_id, state, item_id, outcome, institution_id, accounts, main_account_id
-      FROM links WHERE token_hash = ${tokenHash}`;
+      FROM links WHERE token_hash = ${tokenHash}`,
+    );
     return row ?? null;
   };
 
@@ -87,11 +89,13 @@ export function linkStore(sql: Sql): LinkStore {
     get: (tokenHash) => get(sql, tokenHash),
 
     async beginExchange(tokenHash) {
-      const [row] = await sql<{ key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]>`
+      const row = firstOf(
+        await sql<{ key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]>`
         UPDATE links SET state = 'exchanging', updated_at = clock_timestamp()
         WHERE token_hash = ${tokenHash} AND state = 'received'
         RETURNING public_token_key_id AS key_id, public_token_data_key AS data_key,
-          public_token_ciphertext AS ciphertext`;
+          public_token_ciphertext AS ciphertext`,
+      );
       const publicToken = row ? sealedOf(row.key_id, row.data_key, row.ciphertext) : null;
       return publicToken && { publicToken };
     },
@@ -104,14 +108,18 @@ export function linkStore(sql: Sql): LinkStore {
 
     async storeExchanged(tokenHash, item) {
       await sql.begin(async (tx) => {
-        const [link] = await tx<{ user_id: string; state: LinkState; item_id: string | null }[]>`
-          SELECT user_id, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR UPDATE`;
+        const link = firstOf(
+          await tx<{ user_id: string; state: LinkState; item_id: string | null }[]>`
+          SELECT user_id, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR UPDATE`,
+        );
         if (link?.state === 'exchanged' && link.item_id === item.itemId) return;
         // Reported as lost meanwhile: the caller removes the Item at Plaid.
         if (link?.state !== 'exchanging') throw new Failure('BAD_REQUEST', 'the link is not being exchanged');
         // Link's update mode gives a public token too, of the Item that the user has already.
-        const [known] = await tx<{ user_id: string; removed: boolean }[]>`
-          SELECT user_id, removed_at IS NOT NULL AS removed FROM items WHERE item_id = ${item.itemId}`;
+        const known = firstOf(
+          await tx<{ user_id: string; removed: boolean }[]>`
+          SELECT user_id, removed_at IS NOT NULL AS removed FROM items WHERE item_id = ${item.itemId}`,
+        );
         if (known !== undefined && (known.removed || known.user_id !== link.user_id)) {
           throw new Failure('BAD_REQUEST', "the Item is removed or another user's");
         }
@@ -147,10 +155,12 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const [owner] = await tx<{ user_id: string; admitted: boolean; gone: boolean }[]>`
+        const owner = firstOf(
+          await tx<{ user_id: string; admitted: boolean; gone: boolean }[]>`
           SELECT user_id, admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL
             OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
-          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
+          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
+        );
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
         if (owner.admitted) {
           return { kind: 'admitted' as const, replaced: await replacedBy(tx, itemId) };
@@ -188,12 +198,15 @@ export function linkStore(sql: Sql): LinkStore {
     },
 
     async admitted(itemId) {
-      const [item] = await sql`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`;
+      const item = firstOf(
+        await sql`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`,
+      );
       return item ? { kind: 'admitted' as const, replaced: await replacedBy(sql, itemId) } : null;
     },
 
     async reportLost(tokenHash) {
-      const [row] = await sql<{ outcome: LinkOutcome | null }[]>`
+      const row = firstOf(
+        await sql<{ outcome: LinkOutcome | null }[]>`
         WITH lost AS (
           UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
             ${eraseToken(sql)}, updated_at = clock_timestamp()
@@ -203,7 +216,8 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT 'link_outcome_unknown', token_hash, jsonb_build_object('token_hash', token_hash, 'user_id', user_id)
           FROM lost ON CONFLICT DO NOTHING
         )
-        SELECT coalesce((SELECT outcome FROM lost), l.outcome) AS outcome FROM links l WHERE l.token_hash = ${tokenHash}`;
+        SELECT coalesce((SELECT outcome FROM lost), l.outcome) AS outcome FROM links l WHERE l.token_hash = ${tokenHash}`,
+      );
       if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
       return row.outcome;
     },
@@ -211,13 +225,17 @@ export function linkStore(sql: Sql): LinkStore {
     async finish(tokenHash, outcome) {
       const linked = outcome.kind === 'linked';
       return sql.begin(async (tx) => {
-        const [row] = await tx<{ outcome: LinkOutcome | null; state: LinkState; item_id: string | null }[]>`
-          SELECT outcome, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`;
+        const row = firstOf(
+          await tx<{ outcome: LinkOutcome | null; state: LinkState; item_id: string | null }[]>`
+          SELECT outcome, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
+        );
         if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
         if (row.outcome !== null) return row.outcome;
-        const [item] = await tx<{ admitted: boolean; removed: boolean }[]>`
+        const item = firstOf(
+          await tx<{ admitted: boolean; removed: boolean }[]>`
           SELECT admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL AS removed
-          FROM items WHERE item_id = ${row.item_id}`;
+          FROM items WHERE item_id = ${row.item_id}`,
+        );
         const fits =
           row.state === 'exchanged'
             ? linked

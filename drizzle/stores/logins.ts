@@ -2,6 +2,7 @@ import type { History } from '../../src/domain/mining.js';
 import type { LoginStore } from '../../src/domain/ports.js';
 import { staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
 import { readWebhook } from '../../src/domain/webhook.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 export function loginStore(sql: Sql): LoginStore {
@@ -20,15 +21,16 @@ export function loginStore(sql: Sql): LoginStore {
         // Of two logins at once the second sees what the first has stored.
         await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const [item] = await tx<
-          {
-            history: History;
-            old: boolean;
-            known: boolean;
-            newer: boolean | null;
-            waiting: string | null;
-          }[]
-        >`
+        const item = firstOf(
+          await tx<
+            {
+              history: History;
+              old: boolean;
+              known: boolean;
+              newer: boolean | null;
+              waiting: string | null;
+            }[]
+          >`
           SELECT i.history, i.plaid_updated_at IS NOT NULL AS known,
             ${plaidUpdatedAt}::text::timestamptz > i.plaid_updated_at AS newer,
             coalesce(i.last_update_at, i.admitted_at)
@@ -39,7 +41,8 @@ export function loginStore(sql: Sql): LoginStore {
               ORDER BY w.received_at DESC, w.webhook_id DESC LIMIT 1) AS waiting
           FROM items i
           WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
-            AND i.removal_requested_at IS NULL AND i.error_code IS NULL AND i.revoked_at IS NULL`;
+            AND i.removal_requested_at IS NULL AND i.error_code IS NULL AND i.revoked_at IS NULL`,
+        );
         if (item === undefined) return null;
         const { waiting, old } = item;
         const plaid =
@@ -54,12 +57,14 @@ export function loginStore(sql: Sql): LoginStore {
         if (reason === null) return { reason, webhookId: null, stored: false };
         const body = syntheticUpdate({ itemId, history: item.history, environment });
         const { webhook_type, webhook_code, kind } = readWebhook(body);
-        const [webhook] = await tx<[{ webhook_id: string }]>`
+        const webhook = firstOf(
+          await tx<[{ webhook_id: string }]>`
           INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome,
             headers, body)
           VALUES ('synthetic', 'accepted', ${webhook_type}, ${webhook_code}, ${itemId}, ${kind}, '{}', 'pending',
             '{}', ${Buffer.from(body)})
-          RETURNING webhook_id`;
+          RETURNING webhook_id`,
+        );
         return { reason, webhookId: webhook.webhook_id, stored: true };
       });
     },

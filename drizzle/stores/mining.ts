@@ -5,7 +5,7 @@ import type { History } from '../../src/domain/mining.js';
 import type { MinedPage } from '../../src/domain/minedPage.js';
 import type { MiningStore, PageStart, Seen, Update } from '../../src/domain/ports.js';
 import { cleaned } from '../jsonText.js';
-import { sealedOf } from '../rows.js';
+import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
@@ -60,11 +60,13 @@ async function park(sql: Sql | Tx, itemId: string, updateId: string, page: Mined
 
 export function miningStore(sql: Sql): MiningStore {
   async function lock(tx: Tx, itemId: string): Promise<LockedItem | null> {
-    const [item] = await tx<LockedItem[]>`
+    const item = firstOf(
+      await tx<LockedItem[]>`
       SELECT i.user_id, i.institution_id, i.main_account_id, i.cursor, i.history, i.last_update_id,
         i.last_update_outcome, i.last_sequence, ${seenOf(tx)} AS seen,
         i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
-      FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`;
+      FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`,
+    );
     return item ?? null;
   }
 
@@ -119,22 +121,23 @@ export function miningStore(sql: Sql): MiningStore {
 
   return {
     async beginPage(itemId, updateId, page, { remine } = { remine: false }): Promise<PageStart> {
-      const [row] = await sql<
-        {
-          user_id: string;
-          institution_id: string | null;
-          cursor: string;
-          ended: UpdateOutcome | null;
-          closed: boolean;
-          key_id: string | null;
-          data_key: Uint8Array | null;
-          ciphertext: Uint8Array | null;
-          seen: Seen;
-          staged_rows: number | null;
-          before_cursor: string | null;
-          before_began: Seen | null;
-        }[]
-      >`
+      const row = firstOf(
+        await sql<
+          {
+            user_id: string;
+            institution_id: string | null;
+            cursor: string;
+            ended: UpdateOutcome | null;
+            closed: boolean;
+            key_id: string | null;
+            data_key: Uint8Array | null;
+            ciphertext: Uint8Array | null;
+            seen: Seen;
+            staged_rows: number | null;
+            before_cursor: string | null;
+            before_began: Seen | null;
+          }[]
+        >`
         SELECT i.user_id, i.institution_id, i.cursor,
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
           i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL AS closed,
@@ -146,7 +149,8 @@ export function miningStore(sql: Sql): MiningStore {
           ON this.item_id = i.item_id AND this.update_id = ${updateId} AND this.page = ${page}
         LEFT JOIN staged_pages before
           ON before.item_id = i.item_id AND before.update_id = ${updateId} AND before.page = ${page - 1}
-        WHERE i.item_id = ${itemId}`;
+        WHERE i.item_id = ${itemId}`,
+      );
       if (row === undefined) return { kind: 'gone' };
       if (row.ended !== null) return { kind: 'ended', outcome: row.ended };
       const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
@@ -184,7 +188,8 @@ export function miningStore(sql: Sql): MiningStore {
           { isNew: item.cursor === '', alone: false },
         );
         await park(tx, itemId, updateId, mined);
-        const [stored] = await tx<[{ rows: number | null }]>`
+        const stored = firstOf(
+          await tx<[{ rows: number | null }]>`
           WITH staged AS (
             INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, began, row_count, rows,
               raws, refineds)
@@ -198,7 +203,8 @@ export function miningStore(sql: Sql): MiningStore {
             WHERE item_id = ${itemId} AND update_started_at IS NULL
           )
           SELECT coalesce((SELECT row_count FROM staged), (SELECT row_count FROM staged_pages
-            WHERE item_id = ${itemId} AND update_id = ${updateId} AND page = ${page})) AS rows`;
+            WHERE item_id = ${itemId} AND update_id = ${updateId} AND page = ${page})) AS rows`,
+        );
         // Gone again only when the update was discarded meanwhile; the next page will find it missing.
         return { kind: 'staged' as const, rows: stored.rows ?? count };
       });
@@ -278,11 +284,13 @@ export function miningStore(sql: Sql): MiningStore {
     },
 
     async waiting(itemId) {
-      const [row] = await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
+      const row = firstOf(
+        await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
         SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE kind = 'removals')::int AS removals,
           (SELECT error_code IS NOT NULL FROM items WHERE item_id = ${itemId}) AS broken
-        FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
+        FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`,
+      );
       return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0, broken: row?.broken ?? false };
     },
 
@@ -303,10 +311,12 @@ export function miningStore(sql: Sql): MiningStore {
         if (!sameRows(item.seen, seen)) return 'moved' as const;
         // What came after the question may name a row that was still listed in the answer.
         const answered = tx`w.received_at <= ${seen.at}::text::timestamptz`;
-        const [marked] = await tx<[{ n: number }]>`
+        const marked = firstOf(
+          await tx<[{ n: number }]>`
           WITH ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(${remove}::text[])`)},
           ${tellRemoved(tx, itemId, item.last_sequence)}
-          SELECT count(*)::int AS n FROM marked`;
+          SELECT count(*)::int AS n FROM marked`,
+        );
         if (marked.n > 0) {
           const last = item.last_sequence + marked.n;
           await tx`

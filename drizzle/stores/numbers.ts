@@ -1,5 +1,5 @@
 import type { NumbersStore, WithheldReason } from '../../src/domain/ports.js';
-import { sealedOf } from '../rows.js';
+import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 interface NumbersRow {
@@ -17,8 +17,10 @@ export function numbersStore(sql: Sql): NumbersStore {
     async read(itemId, reader) {
       const read = await sql.begin(async (tx) => {
         // Under the Item's lock: what a revocation withholds must not slip out beside it.
-        const [item] = await tx`
-          SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR SHARE`;
+        const item = firstOf(
+          await tx`
+          SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR SHARE`,
+        );
         if (!item) return null;
         const rows = await tx<NumbersRow[]>`
           SELECT n.account_id, n.as_of, n.numbers_key_id AS key_id, n.numbers_data_key AS data_key,

@@ -1,7 +1,7 @@
 import type { Phase } from '../../src/domain/item.js';
 import type { History } from '../../src/domain/mining.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../src/domain/ports.js';
-import { iso, sealedOf } from '../rows.js';
+import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { cachedLists } from './cachedLists.js';
 import { itemPhase, itemStatus } from './itemState.js';
@@ -59,10 +59,12 @@ export function readStore(sql: Sql): ReadStore {
 
   return {
     async user(userId) {
-      const [row] = await sql<{ user_id: string; activated_at: Date | null; items: number }[]>`
+      const row = firstOf(
+        await sql<{ user_id: string; activated_at: Date | null; items: number }[]>`
         SELECT u.user_id, u.activated_at, (SELECT count(*)::int FROM items i WHERE i.user_id = u.user_id
           AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL) AS items
-        FROM users u WHERE u.user_id = ${userId}`;
+        FROM users u WHERE u.user_id = ${userId}`,
+      );
       if (row === undefined) return null;
       return {
         user_id: row.user_id,
@@ -77,8 +79,10 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     async item(itemId) {
-      const [row] = await sql<ItemRow[]>`
-        SELECT ${itemColumns} FROM items i WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`;
+      const row = firstOf(
+        await sql<ItemRow[]>`
+        SELECT ${itemColumns} FROM items i WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
+      );
       return row ? viewOf(row) : null;
     },
 
@@ -99,23 +103,25 @@ export function readStore(sql: Sql): ReadStore {
     ...cachedLists(sql),
 
     async pickForUpdateMode(userId, itemId) {
-      const [row] = await sql<
-        {
-          item_id: string;
-          institution_id: string | null;
-          key_id: string | null;
-          data_key: Uint8Array | null;
-          ciphertext: Uint8Array | null;
-          new_accounts: boolean;
-        }[]
-      >`
+      const row = firstOf(
+        await sql<
+          {
+            item_id: string;
+            institution_id: string | null;
+            key_id: string | null;
+            data_key: Uint8Array | null;
+            ciphertext: Uint8Array | null;
+            new_accounts: boolean;
+          }[]
+        >`
         SELECT i.item_id, i.institution_id, i.new_accounts_available AS new_accounts, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
           i.access_token_ciphertext AS ciphertext
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code NOT IN ('USER_PERMISSION_REVOKED', 'PERMISSION_REVOKED'))
           ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
-        ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`;
+        ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
+      );
       const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
       return row && accessToken
         ? {

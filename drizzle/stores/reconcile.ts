@@ -1,3 +1,4 @@
+import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { pagesOf } from './applyTransactions.js';
 import type { Pages } from './applyTransactions.js';
@@ -10,7 +11,8 @@ import { markRemoved, tellRemoved } from './recordTexts.js';
  */
 export async function reconcile(tx: Tx, update: Pages & { sequence: number }): Promise<number> {
   const { itemId, sequence } = update;
-  const [told] = await tx<[{ n: number }]>`
+  const told = firstOf(
+    await tx<[{ n: number }]>`
     WITH ${pagesOf(tx, update)},
     listed AS MATERIALIZED (SELECT id FROM newest WHERE kind <> 'removed'),
     oldest AS (
@@ -26,6 +28,7 @@ export async function reconcile(tx: Tx, update: Pages & { sequence: number }): P
         AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)`,
     )},
     ${tellRemoved(tx, itemId, sequence)}
-    SELECT count(*)::int AS n FROM marked`;
+    SELECT count(*)::int AS n FROM marked`,
+  );
   return told.n;
 }

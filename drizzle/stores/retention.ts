@@ -1,4 +1,5 @@
 import type { RetentionStore } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 /** Items whose outbox one batch looks at. */
@@ -16,7 +17,8 @@ export function retentionStore(sql: Sql): RetentionStore {
   return {
     async outbox(keepMs, after, limit) {
       // An Item's rows are numbered as they are written: once one is young, so are those behind it, and the scan ends.
-      const [row] = await sql<[{ deleted: number; last: string | null; items: number }]>`
+      const row = firstOf(
+        await sql<[{ deleted: number; last: string | null; items: number }]>`
         WITH batch AS (
           SELECT i.item_id, i.last_sequence,
             (SELECT CASE WHEN count(*) = 2 THEN min(m.sent) ELSE 0 END FROM outbox_marks m
@@ -44,7 +46,8 @@ export function retentionStore(sql: Sql): RetentionStore {
           DELETE FROM outbox o USING doomed d WHERE o.item_id = d.item_id AND o.sequence = d.sequence RETURNING 1
         )
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT max(item_id) FROM batch) AS last,
-          (SELECT count(*)::int FROM batch) AS items`;
+          (SELECT count(*)::int FROM batch) AS items`,
+      );
       // A full batch may have left something of these Items: they are looked at again.
       if (row.deleted === limit) return { deleted: row.deleted, next: after ?? '' };
       return { deleted: row.deleted, next: row.items === itemsAtOnce ? row.last : null };
@@ -52,7 +55,8 @@ export function retentionStore(sql: Sql): RetentionStore {
 
     async webhooks(keepMs, after, limit) {
       const [time, id] = after === null || after === '' ? [] : after.split('/');
-      const [row] = await sql<[{ deleted: number; seen: number; last: string | null }]>`
+      const row = firstOf(
+        await sql<[{ deleted: number; seen: number; last: string | null }]>`
         WITH batch AS (
           SELECT webhook_id, received_at, item_id FROM webhooks
           WHERE received_at < ${before(keepMs)}
@@ -70,14 +74,16 @@ export function retentionStore(sql: Sql): RetentionStore {
         )
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT count(*)::int FROM batch) AS seen,
           (SELECT received_at::text || '/' || webhook_id FROM batch
-            ORDER BY batch.received_at DESC, batch.webhook_id DESC LIMIT 1) AS last`;
+            ORDER BY batch.received_at DESC, batch.webhook_id DESC LIMIT 1) AS last`,
+      );
       return { deleted: row.deleted, next: row.seen === limit ? row.last : null };
     },
 
     async links(keepMs, after, limit) {
       // A token that linked answers every repeat with its Item for as long as the Item lives. Any other is refused by Plaid
       // after half an hour, whatever we remember; an unknown outcome is evidence for as long as its alert stands.
-      const [row] = await sql<[{ deleted: number; seen: number; last: string | null }]>`
+      const row = firstOf(
+        await sql<[{ deleted: number; seen: number; last: string | null }]>`
         WITH batch AS (
           SELECT token_hash FROM links WHERE token_hash > ${after ?? ''} ORDER BY token_hash LIMIT ${limit}
         ),
@@ -90,7 +96,8 @@ export function retentionStore(sql: Sql): RetentionStore {
           RETURNING 1
         )
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT count(*)::int FROM batch) AS seen,
-          (SELECT max(token_hash) FROM batch) AS last`;
+          (SELECT max(token_hash) FROM batch) AS last`,
+      );
       return { deleted: row.deleted, next: row.seen === limit ? row.last : null };
     },
 

@@ -1,4 +1,5 @@
 import type { Seen } from '../../src/domain/ports.js';
+import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 
 /**
@@ -20,10 +21,12 @@ interface LockedItem {
 
 /** Locks the Item's row and reads what it says then; null when there is none. */
 export async function lockSeen(tx: Tx, itemId: string): Promise<LockedItem | null> {
-  const [item] = await tx<LockedItem[]>`
+  const item = firstOf(
+    await tx<LockedItem[]>`
     SELECT ${seenOf(tx)} AS seen, i.removed_at IS NOT NULL AS removed,
       i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
-    FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`;
+    FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`,
+  );
   return item ?? null;
 }
 

@@ -1,5 +1,6 @@
 import type { UserEventStore } from '../../src/domain/ports.js';
 import type { ShardLease } from '../../src/domain/shardLeases.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 /** Of a record that cannot be read, what is kept to look at. */
@@ -26,11 +27,13 @@ export function userEventStore(sql: Sql): UserEventStore {
     },
 
     async claim(stream, { shardId, from }, owner, leaseMs) {
-      const [claimed] = await sql<{ checkpoint: string | null }[]>`
+      const claimed = firstOf(
+        await sql<{ checkpoint: string | null }[]>`
         UPDATE user_event_shards SET owner = ${owner}, leased_until = ${until(leaseMs)}
         WHERE stream = ${stream} AND shard_id = ${shardId} AND finished_at IS NULL
           AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from} OR owner = ${owner})
-        RETURNING checkpoint`;
+        RETURNING checkpoint`,
+      );
       return claimed ?? null;
     },
 

@@ -10,6 +10,7 @@ import type {
 import type { WebhookKind } from '../../src/domain/webhook.js';
 import { readWebhook } from '../../src/domain/webhook.js';
 import { cleaned } from '../jsonText.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
 /** A webhook that was signalled this long ago and is still pending may have lost its signal: the next one signals again. */
@@ -87,11 +88,14 @@ export function webhookStore(sql: Sql): WebhookStore {
     async claimSignal(webhookId) {
       return sql.begin(async (tx) => {
         // Neither of two claims at once would see that the other has signalled.
-        const [mine] = await tx<{ item_id: string; kind: WebhookKind }[]>`
+        const mine = firstOf(
+          await tx<{ item_id: string; kind: WebhookKind }[]>`
           SELECT w.item_id, w.kind, pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0))
-          FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`;
+          FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`,
+        );
         if (mine === undefined) return null;
-        const [claimed] = await tx<SignalClaim[]>`
+        const claimed = firstOf(
+          await tx<SignalClaim[]>`
           UPDATE webhooks w SET signalled_at = clock_timestamp()
           FROM items i
           WHERE w.webhook_id = (
@@ -104,7 +108,8 @@ export function webhookStore(sql: Sql): WebhookStore {
               WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
                 AND other.webhook_id <> ${webhookId}
                 AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
-          RETURNING w.webhook_id AS "webhookId", w.item_id AS "itemId", i.user_id AS "userId", w.kind`;
+          RETURNING w.webhook_id AS "webhookId", w.item_id AS "itemId", i.user_id AS "userId", w.kind`,
+        );
         return claimed ?? null;
       });
     },
@@ -150,10 +155,12 @@ export function webhookStore(sql: Sql): WebhookStore {
     async replay(webhookId, copyId) {
       if (!uuid.test(webhookId)) return 'not_found';
       // First: since it was made, the original may have been acted on, or deleted.
-      const [copy] = await sql<{ webhookId: string; itemId: string | null; kind: WebhookKind | null }[]>`
-        SELECT webhook_id AS "webhookId", item_id AS "itemId", kind FROM webhooks WHERE webhook_id = ${copyId}`;
+      const copy = firstOf(
+        await sql<{ webhookId: string; itemId: string | null; kind: WebhookKind | null }[]>`
+        SELECT webhook_id AS "webhookId", item_id AS "itemId", kind FROM webhooks WHERE webhook_id = ${copyId}`,
+      );
       if (copy !== undefined) return copy;
-      const [row] = await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`;
+      const row = firstOf(await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`);
       if (row === undefined) return 'not_found';
       if (row.verdict === 'rejected') return 'rejected';
       const read = readWebhook(Buffer.from(row.body).toString('utf8'));
@@ -179,7 +186,7 @@ export function webhookStore(sql: Sql): WebhookStore {
 
     async get(webhookId) {
       if (!uuid.test(webhookId)) return null;
-      const [row] = await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`;
+      const row = firstOf(await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`);
       return row ? view(row) : null;
     },
   };
