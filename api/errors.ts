@@ -189,6 +189,14 @@ export function problemOf(error: unknown): Problem {
   return new Problem((known ? byStatus[statusCode] : undefined) ?? 'internal_error', { cause: error });
 }
 
+/** What our own services lack, or do not do: without the words an operator would not find it. */
+const ofOurOwn: ReadonlySet<FailureType> = new Set([
+  'MISCONFIGURED',
+  'ORCHESTRATOR_DOWN',
+  'ORCHESTRATOR_REFUSED',
+  'UPSTREAM_DOWN',
+]);
+
 /** What a log line may say of an error: types and codes. Messages of foreign errors may quote data, so they stay out. */
 export function loggedError(error: unknown): Record<string, unknown> {
   if (error instanceof Problem) {
@@ -196,7 +204,8 @@ export function loggedError(error: unknown): Record<string, unknown> {
   }
   if (error instanceof Failure) {
     const { type, message, upstream } = error;
-    return { failure: type, message, error_code: upstream?.error_code, frames: framesOf(error) };
+    const told = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
+    return { failure: type, ...told, error_code: upstream?.error_code, frames: framesOf(error) };
   }
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;
