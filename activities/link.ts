@@ -73,7 +73,25 @@ export function linkActivities(deps: ActivityDeps) {
     return found;
   }
 
-  /** The answer is the only copy of the access token: it is stored, or the Item is removed again. */
+  /**
+   * Whether the Item lives here. Asked for a while, and rejects when nobody can tell: a commit whose answer was lost may have
+   * stored it, and another worker may have made it the user's since.
+   */
+  async function isHeld(itemId: string): Promise<boolean> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return (await items.credentials(itemId, { forRemoval: true })) !== null;
+      } catch (error) {
+        if (attempt === storeTries) throw error;
+        await pause(storePauseMs);
+      }
+    }
+  }
+
+  /**
+   * The answer is the only copy of the access token: it is stored, or the Item is removed again where it certainly is not stored.
+   * An Item of which nobody can tell is left alone; the alert of a lost exchange tells of it.
+   */
   async function storeOrUndo(
     tokenHash: string,
     exchanged: { accessToken: string; itemId: string },
@@ -90,8 +108,7 @@ export function linkActivities(deps: ActivityDeps) {
       }
     }
     // Link's update mode hands out public tokens of Items that live here already: those are never removed for it.
-    const held = await items.credentials(exchanged.itemId, { forRemoval: true }).catch(() => null);
-    if (held === null) await plaid.removeItem(exchanged.accessToken);
+    if (!(await isHeld(exchanged.itemId))) await plaid.removeItem(exchanged.accessToken);
     throw last;
   }
 

@@ -21,7 +21,10 @@ export function statusOf(state: ItemState): ItemStatus {
     remine:
       state.remineRequested || state.child?.remine
         ? {
-            workflow_id: remineWorkflowId(state.itemId, state.remines),
+            workflow_id: remineWorkflowId(
+              state.itemId,
+              state.child?.remine ? state.child.number : state.remines,
+            ),
             running: state.child?.remine === true,
           }
         : null,

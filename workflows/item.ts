@@ -147,7 +147,7 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
       case 'lookAtHistory': {
         const { running } = await db().lookAtHistory({
           itemId,
-          ...(state.child?.remine ? { remine: state.remines } : {}),
+          ...(state.child?.remine ? { remine: state.child.number } : {}),
         });
         return { kind: running ? 'historyAlive' : 'historyLost' };
       }

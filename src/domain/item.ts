@@ -47,9 +47,9 @@ export interface ItemState {
   run: MiningRun | null;
   /**
    * `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. `heldUp`: it says
-   * that its next page cannot be had.
+   * that its next page cannot be had. `number`: of the remine; a newer one may have been asked for while it runs.
    */
-  child: { checkAt: number; remine: boolean; heldUp: boolean } | null;
+  child: { checkAt: number; remine: boolean; number: number; heldUp: boolean } | null;
   /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
@@ -255,11 +255,11 @@ function askForRemine(state: ItemState, number: number, now: number): ItemState 
 
 function runningChild(state: ItemState, snapshot: ItemSnapshot, now: number): ItemState['child'] {
   if (!snapshot.historyRunning && !snapshot.remineRunning) return null;
-  return startedChild(state, snapshot.remineRunning, now);
+  return { ...startedChild(state, snapshot.remineRunning, now), number: snapshot.remines };
 }
 
 function startedChild(state: ItemState, remine: boolean, now: number): NonNullable<ItemState['child']> {
-  return { checkAt: now + state.policy.childCheck, remine, heldUp: false };
+  return { checkAt: now + state.policy.childCheck, remine, number: state.remines, heldUp: false };
 }
 
 /**
@@ -303,6 +303,11 @@ function restingPhase(state: ItemState, hasCursor: boolean): Phase {
   return hasCursor ? 'idle' : 'created';
 }
 
+/** Whether the child that ends is the remine which is asked for: a client may have asked anew since it was applied. */
+function isAnswered({ child, remines }: ItemState): boolean {
+  return child?.remine === true && remines <= child.number;
+}
+
 function settle(state: ItemState, end: RunEnd, random: number, now: number): ItemState {
   const rested: ItemState = {
     ...state,
@@ -310,7 +315,7 @@ function settle(state: ItemState, end: RunEnd, random: number, now: number): Ite
     child: null,
     restUntil: now + state.policy.betweenUpdates,
     // One that did not get to its end is still wanted by the row: the sweep brings it back, with a pause.
-    remineRequested: state.remineRequested && state.child?.remine !== true,
+    remineRequested: state.remineRequested && !isAnswered(state),
   };
   switch (end.kind) {
     case 'applied': {
@@ -592,7 +597,14 @@ function reduceLiving(state: ItemState, event: LivingEvent, now: number): ItemSt
 /** The Item as `/item/get` has it. A broken one drops the run on its way: it is staged only, and staged for nothing. */
 function withHealth(state: ItemState, health: Health, random: number, now: number): ItemState {
   if (health === 'gone') return { ...state, reloadAt: now, nextDueAt: now + idlePause(state, random) };
-  if (health === 'healthy') return mended(state, now);
+  if (health === 'healthy') {
+    // The row makes them due with the repair of an episode: at some banks they are others then.
+    const repaired = state.phase === 'needs_relink';
+    return mended(
+      { ...state, numbersDueAt: repaired ? (state.numbersDueAt ?? now) : state.numbersDueAt },
+      now,
+    );
+  }
   if (health === 'unsure') {
     // A repair may take Plaid a while: the pauses grow from seconds to those of any broken Item.
     const checkFailures = state.checkFailures + 1;

@@ -153,22 +153,40 @@ describe('exchanging a public token', () => {
     expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({ kind: 'settled' });
   });
 
-  it('never removes an Item that lives here already, and one that cannot be looked for all the same', async () => {
+  it('never removes an Item that lives here already, or may live here for all that can be seen', async () => {
     const away = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is away'));
     const links = { ...world.stores.links, storeExchanged: away };
-    const lives = await world.linkedItem('update-mode');
-    const [updated, unseen] = [await world.receive('update-mode'), await world.receive()];
+    const blind = { items: { ...world.stores.items, credentials: away } };
     // Link's update mode: the public token is of the Item that the user has.
-    for (const [token, item] of world.plaid.linkable) {
-      if (item === updated.item) world.plaid.linkable.set(token, lives);
-    }
-    const blind = { links, items: { ...world.stores.items, credentials: away } };
+    const updateMode = async (user: string) => {
+      const lives = await world.linkedItem(user);
+      const updated = await world.receive(user);
+      for (const [token, item] of world.plaid.linkable) {
+        if (item === updated.item) world.plaid.linkable.set(token, lives);
+      }
+      return { lives, tokenHash: updated.tokenHash };
+    };
+    const [seen, unseen] = [await updateMode('update-mode'), await updateMode('update-mode-unseen')];
+    // The commit went through, and this worker never hears of it: another one goes on.
+    const stored = await world.receive('stored');
+    const unheard: typeof world.stores.links.storeExchanged = async (...given) => {
+      await world.stores.links.storeExchanged(...given).catch(() => undefined);
+      return away();
+    };
     const ends = await Promise.allSettled([
-      world.runWith({ links }).exchangePublicToken({ tokenHash: updated.tokenHash }),
-      world.runWith(blind).exchangePublicToken({ tokenHash: unseen.tokenHash }),
+      world.runWith({ links }).exchangePublicToken({ tokenHash: seen.tokenHash }),
+      world.runWith({ links, ...blind }).exchangePublicToken({ tokenHash: unseen.tokenHash }),
+      world
+        .runWith({ links: { ...links, storeExchanged: unheard }, ...blind })
+        .exchangePublicToken({ tokenHash: stored.tokenHash }),
     ]);
-    expect(ends.map((end) => end.status)).toEqual(['rejected', 'rejected']);
-    expect([lives.removed, unseen.item.removed]).toEqual([false, true]);
+    expect(ends.map((end) => end.status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect([seen.lives.removed, unseen.lives.removed, stored.item.removed]).toEqual([false, false, false]);
+    expect(await world.run.admitItem({ tokenHash: stored.tokenHash })).toMatchObject({ kind: 'admitted' });
+    // Told, never hidden.
+    expect(await world.run.reportLostExchange({ tokenHash: unseen.tokenHash })).toEqual({
+      kind: 'outcome_unknown',
+    });
   });
 
   it('that cannot begin, since the public token does not open, may begin later', async () => {

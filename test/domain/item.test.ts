@@ -207,6 +207,8 @@ describe('an update', () => {
       [{ kind: 'segmentSent', done: true }, t0 + 2000],
     ]);
     expect(nextStep(state, t0 + 2000 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
+    // The row makes them due with the repair: the sweep need not find that.
+    expect(state.numbersDueAt).toBe(t0 + 2000);
   });
 });
 
@@ -332,7 +334,36 @@ describe('a remine', () => {
     const state = stateFrom(row, policy, t0);
     expect([state.remineRequested, state.remines]).toEqual([true, 2]);
     const running = stateFrom({ ...row, remineRunning: true }, policy, t0);
-    expect(running.child).toEqual({ checkAt: t0 + policy.childCheck, remine: true, heldUp: false });
+    expect(running.child).toEqual({
+      checkAt: t0 + policy.childCheck,
+      remine: true,
+      number: 2,
+      heldUp: false,
+    });
+  });
+
+  it('that is asked for while an earlier one reports its end is not taken for answered', () => {
+    const state = play(populated(), [
+      [{ kind: 'remineRequested', remines: 1 }, t0],
+      [{ kind: 'remineStarted' }, t0],
+      // The first is applied by now, so the row has given the next client a number of its own.
+      [{ kind: 'remineRequested', remines: 2 }, t0 + 1000],
+    ]);
+    expect(state.child?.number).toBe(1);
+    const ended = reduce(
+      state,
+      {
+        kind: 'historyEnded',
+        remine: true,
+        end: applied() as RunEnd,
+        calls: { sync: [], accounts: [] },
+        random: 0,
+      },
+      t0 + 2000,
+    );
+    expect(nextStep(ended, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'publish' });
+    const published = reduce(ended, { kind: 'published', done: true }, t0 + 2000 + policy.betweenUpdates);
+    expect(nextStep(published, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'remine' });
   });
 });
 
@@ -416,7 +447,7 @@ describe('a step that fails', () => {
       t0,
     );
   const deadEnd = { updateId: 'a', failure, error: null, cursorLost: true, dueAt: t0 };
-  const paging = { ...populated(), child: { checkAt: t0, remine: false, heldUp: false } };
+  const paging = { ...populated(), child: { checkAt: t0, remine: false, number: 0, heldUp: false } };
 
   it.each<[WorkKind, ItemState]>([
     ['remove', rebuilt({ removalRequested: true })],
