@@ -12,11 +12,12 @@ async function unlessOver<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
 
 /** A port of an activity that hears when its attempt is over. What was asked before may still be carried out. */
 function hearing<Port extends object>(port: Port): Port {
-  return new Proxy(port, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
+  // Over an object of its own: a proxy may not answer for the methods of a frozen one.
+  return new Proxy({} as Port, {
+    get(_own, name) {
+      const value: unknown = Reflect.get(port, name);
       if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => unlessOver(() => Reflect.apply(value, target, args) as Promise<unknown>);
+      return (...args: unknown[]) => unlessOver(() => Reflect.apply(value, port, args) as Promise<unknown>);
     },
   });
 }

@@ -46,13 +46,12 @@ function world() {
     reportUnexpected: (_activity: string, error: unknown) => reported.push(error),
     secrets: { seal: async () => sealed, open: async () => 'access-token' },
     plaid: {
-      getItem: late({ error: null, last_successful_update: null }),
+      removeItem: late(undefined),
       exchangePublicToken: late({ accessToken: 'access-token', itemId: 'item' }),
     },
     items: {
       credentials: async () => ({ itemId: 'item', accessToken: sealed }),
-      markHealthy: async () => void written.push('healthy'),
-      markBroken: async () => void written.push('broken'),
+      finishRemoval: async () => void written.push('removed'),
     },
     links: {
       beginExchange: async () => ({ publicToken: sealed }),
@@ -66,10 +65,10 @@ describe('an attempt that nobody waits for any more', () => {
   it('ends at once where it waits, and writes nothing of what comes late', async () => {
     const { activities, written, reported, isAsked, answer } = world();
     const { run, cancel } = attempt();
-    const checking = run(() => activities.checkItem({ itemId: 'item' }));
+    const removing = run(() => activities.removeItem({ itemId: 'item' }));
     await isAsked;
     cancel();
-    await expect(checking).rejects.toBeInstanceOf(CancelledFailure);
+    await expect(removing).rejects.toBeInstanceOf(CancelledFailure);
     answer();
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(written).toEqual([]);
@@ -80,7 +79,7 @@ describe('an attempt that nobody waits for any more', () => {
     const { activities, written } = world();
     const { run, cancel } = attempt();
     cancel();
-    await expect(run(() => activities.checkItem({ itemId: 'item' }))).rejects.toBeInstanceOf(
+    await expect(run(() => activities.removeItem({ itemId: 'item' }))).rejects.toBeInstanceOf(
       CancelledFailure,
     );
     expect(written).toEqual([]);
@@ -100,7 +99,7 @@ describe('an attempt that nobody waits for any more', () => {
   it('is not told from another while it is waited for', async () => {
     const { activities, written, answer } = world();
     answer();
-    expect(await attempt().run(() => activities.checkItem({ itemId: 'item' }))).toEqual({
+    expect(await attempt().run(() => activities.removeItem({ itemId: 'item' }))).toEqual({
       result: 'healthy',
     });
     expect(written).toEqual(['healthy']);
