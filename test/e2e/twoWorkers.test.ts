@@ -245,6 +245,25 @@ function watchWorkers(): void {
   }
 }
 
+it('know of no row that came and went between the two readings of a remine, which Plaid told to nobody', async () => {
+  const itemId = await minedItem(system, { user: 'recipe' });
+  const sync = '/transactions/sync';
+  const calls = await callsOf(system, itemId, sync);
+  // The first call of a remine goes on from the durable cursor, the second one reads everything anew.
+  await fault(system, itemId, sync, { latency_ms: 10_000 }, { call: 2 });
+  await post(`/v1/items/${itemId}/remine`);
+  await until(async () => (await callsOf(system, itemId, sync)) >= calls + 2);
+  const { added } = await change(system, itemId, { add: [{ amount: 5, name: 'Came and went' }] });
+  await change(system, itemId, { remove: added });
+  await until(
+    async () => (await system.api<Json>('GET', `/v1/items/${itemId}/sync`)).body['remine'] === null,
+  );
+  await expectTruth(system, itemId, { remined: true });
+  expect((await examine(system, itemId)).lost).toEqual([
+    `postgres: ${added[0]}: removed transaction has no mark`,
+  ]);
+}, 300_000);
+
 it(
   'end with the truth, whatever happened',
   async () => {
