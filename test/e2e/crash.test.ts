@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { PageResult } from '../../src/domain/mining.js';
+import { mulberry32 } from './chance.js';
 import { until } from './until.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
@@ -152,14 +153,3 @@ describe('a worker killed with -9', () => {
     await expectHealthy(system);
   });
 });
-
-/** A small generator of numbers in [0, 1): the same seed gives the same moments. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
