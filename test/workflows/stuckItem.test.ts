@@ -85,6 +85,7 @@ describe('an Item whose updates get nowhere', () => {
       return { result: of(itemId).health };
     },
     publish: async () => ({ done: true }),
+    saveNumbers: async () => ({ accounts: 0 }),
     sendSegmentEvents: async () => ({ done: true }),
     lookAtHistory: async () => ({ running: true }),
   };
