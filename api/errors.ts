@@ -189,13 +189,8 @@ export function problemOf(error: unknown): Problem {
   return new Problem((known ? byStatus[statusCode] : undefined) ?? 'internal_error', { cause: error });
 }
 
-/** What our own services lack, or do not do: without the words an operator would not find it. */
-const ofOurOwn: ReadonlySet<FailureType> = new Set([
-  'MISCONFIGURED',
-  'ORCHESTRATOR_DOWN',
-  'ORCHESTRATOR_REFUSED',
-  'UPSTREAM_DOWN',
-]);
+/** What our own services lack or refuse: without the words an operator would not find it. */
+const ofOurOwn: ReadonlySet<FailureType> = new Set(['MISCONFIGURED', 'ORCHESTRATOR_REFUSED']);
 
 /** What a log line may say of an error: types and codes. Messages of foreign errors may quote data, so they stay out. */
 export function loggedError(error: unknown): Record<string, unknown> {
