@@ -13,31 +13,38 @@ import { segmentActivities } from './segment.js';
 import { sweepActivities } from './sweep.js';
 import { transactionActivities } from './transactions.js';
 
-/** What an activity waits for: Plaid, the stores, keys, streams, Temporal, Segment. */
-const ports = [
-  'plaid',
-  'directory',
-  'secrets',
-  'links',
-  'items',
-  'mining',
-  'outbox',
-  'alerts',
-  'sweeps',
-  'retention',
-  'idempotency',
-  'institutions',
-  'logins',
-  'webhooks',
-  'streams',
-  'gateway',
-  'segments',
-  'segment',
-] as const satisfies readonly (keyof ActivityDeps)[];
+/** What an activity waits for: Plaid, the stores, keys, streams, Temporal, Segment. A port that is forgotten here is a type error. */
+const ports: Record<
+  Exclude<
+    keyof ActivityDeps,
+    'policy' | 'staleAfterMs' | 'plaidEnvironment' | 'crashPoint' | 'reportUnexpected'
+  >,
+  true
+> = {
+  plaid: true,
+  directory: true,
+  secrets: true,
+  links: true,
+  items: true,
+  mining: true,
+  commands: true,
+  outbox: true,
+  alerts: true,
+  sweeps: true,
+  retention: true,
+  idempotency: true,
+  institutions: true,
+  logins: true,
+  webhooks: true,
+  streams: true,
+  gateway: true,
+  segments: true,
+  segment: true,
+};
 
 /** All activities, by the names under which Temporal knows them: never renamed once released. */
 export function createActivities(given: ActivityDeps) {
-  const deps = hearCancellation(given, ports);
+  const deps = hearCancellation(given, Object.keys(ports) as (keyof typeof ports)[]);
   const carriedThrough = linkActivities(given);
   return atTheEdge(
     {

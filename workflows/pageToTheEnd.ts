@@ -5,6 +5,7 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { SignalDefinition } from '@temporalio/workflow';
 import { itemWorkflowId } from '../src/domain/ids.js';
 import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../src/domain/mining.js';
 import { afterPage, afterPageFailure, failureOf } from '../src/domain/mining.js';
@@ -49,12 +50,12 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
     calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
     if (step.failure !== null || lastFailure !== null) {
       lastFailure = step.failure;
-      await tell(itemId, { remine, failure: step.failure });
+      await tell(itemId, historyHeldUp, { remine, failure: step.failure });
     }
     const next = await paging.next(input, run, step.after);
     input = next.input;
     if ('end' in next.after) {
-      await report(itemId, { remine, end: next.after.end, calls });
+      await tell(itemId, historyEnded, { remine, end: next.after.end, calls });
       return next.after.end;
     }
     run = next.after.run;
@@ -95,23 +96,15 @@ function describe(run: MiningRun, lastFailure: StepFailure | null): string {
   return lines.map((line) => `- ${line}`).join('\n');
 }
 
-/** The item workflow may have been terminated meanwhile: its next run joins this one. */
-async function tell(itemId: string, heldUp: { remine: boolean; failure: StepFailure | null }): Promise<void> {
-  try {
-    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyHeldUp, heldUp);
-  } catch {
-    setCurrentDetails('- the item workflow was not there to be told');
-  }
-}
-
-/** The item workflow may have been terminated meanwhile: then the row tells its next run what was done. */
-async function report(
+/** The item workflow may have been terminated meanwhile: its next run joins this one, or the row tells it what was done. */
+async function tell<Args extends unknown[]>(
   itemId: string,
-  ended: { remine: boolean; end: RunEnd; calls: PageHistoryInput['calls'] },
+  signal: SignalDefinition<Args>,
+  ...args: Args
 ): Promise<void> {
   try {
-    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(historyEnded, ended);
+    await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(signal, ...args);
   } catch {
-    setCurrentDetails('- ended; the item workflow was not there to be told');
+    setCurrentDetails('- the item workflow was not there to be told');
   }
 }

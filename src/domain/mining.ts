@@ -84,19 +84,22 @@ export interface UserActionError {
   error_code: string;
 }
 
+/** An update that became visible, and what it met in the row. */
+interface AppliedUpdate {
+  kind: 'applied';
+  outcome: UpdateOutcome;
+  /** Webhooks of this Item that came while the update ran. */
+  webhooksWaiting: number;
+  /** TRANSACTIONS_REMOVED webhooks that name rows which are still live. */
+  removalsWaiting: number;
+  /** The row calls the Item broken: found by somebody else, while the update ran. */
+  broken: boolean;
+}
+
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */
 export type PageResult = { calls: number } & (
   | { kind: 'staged'; rows: number }
-  | {
-      kind: 'applied';
-      outcome: UpdateOutcome;
-      /** Webhooks of this Item that came while the update ran. */
-      webhooksWaiting: number;
-      /** TRANSACTIONS_REMOVED webhooks that name rows which are still live. */
-      removalsWaiting: number;
-      /** The row calls the Item broken: found by somebody else, while the update ran. */
-      broken: boolean;
-    }
+  | AppliedUpdate
   | { kind: 'notReady' }
   /** `atDurableCursor`: Plaid said so of the first page, asked for with the cursor that an earlier update had ended at. */
   | { kind: 'moved'; atDurableCursor: boolean }
@@ -109,14 +112,7 @@ export type PageResult = { calls: number } & (
 );
 
 export type RunEnd =
-  | {
-      kind: 'applied';
-      outcome: UpdateOutcome;
-      webhooksWaiting: number;
-      removalsWaiting: number;
-      /** The row calls the Item broken: found by somebody else, while the update ran. */
-      broken: boolean;
-    }
+  | AppliedUpdate
   | { kind: 'notReady' }
   | ({ kind: 'stuck' } & DeadEnd)
   | { kind: 'needsUser'; error: UserActionError }

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, down, impatient, never } from './world.js';
+import { askHastily, createWorld, down, impatient, never } from './world.js';
 
 const world = createWorld();
 const { app, keys, behave } = world;
@@ -17,10 +17,10 @@ describe('what an item is doing', () => {
 
   it('is 503 when Temporal is down or hangs', async () => {
     for (const status of [() => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down')), never]) {
-      const hasty = createWorld(impatient);
-      hasty.behave.status = status;
-      const answer = await hasty.app.inject({ url: '/v1/items/item-1/sync', headers: hasty.keys.read });
-      await hasty.app.close();
+      const answer = await askHastily({ status }, ({ read }) => ({
+        url: '/v1/items/item-1/sync',
+        headers: read,
+      }));
       expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([
         503,
         'orchestrator_down',

@@ -1,6 +1,6 @@
 import { Failure } from '../../src/domain/failures.js';
 import type { LinkOutcome, LinkRow } from '../../src/domain/ports.js';
-import { createWorld, down, impatient, itemView, never, sha256 } from './world.js';
+import { askHastily, createWorld, down, impatient, itemView, never, sha256 } from './world.js';
 
 describe('a link token', () => {
   const world = createWorld();
@@ -84,14 +84,11 @@ describe('a link token', () => {
   });
 
   it('that Plaid does not answer is 504', async () => {
-    const hasty = createWorld(impatient);
-    hasty.behave.linkToken = never;
-    const answer = await hasty.app.inject({
+    const answer = await askHastily({ linkToken: never }, ({ write }) => ({
       method: 'POST',
       url: '/v1/users/user-1/link-token',
-      headers: hasty.keys.write,
-    });
-    await hasty.app.close();
+      headers: write,
+    }));
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'plaid_timeout']);
   });
 

@@ -1,5 +1,5 @@
 import { Failure } from '../../src/domain/failures.js';
-import { createWorld, impatient, never } from './world.js';
+import { askHastily, createWorld, never } from './world.js';
 
 const world = createWorld();
 const { app, keys, behave } = world;
@@ -30,14 +30,11 @@ describe('a login over REST', () => {
     ['that takes too long', async () => null],
     ['that hangs', never],
   ])('is 504 for a check %s', async (_name, check) => {
-    const hasty = createWorld(impatient);
-    hasty.behave.check = check;
-    const answer = await hasty.app.inject({
+    const answer = await askHastily({ check }, ({ write }) => ({
       method: 'POST',
       url: '/v1/users/user-1/logins',
-      headers: hasty.keys.write,
-    });
-    await hasty.app.close();
+      headers: write,
+    }));
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'login_check_pending']);
   });
 

@@ -1,3 +1,4 @@
+import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
@@ -563,6 +564,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   };
   world.app = buildApp(world.deps);
   return world;
+}
+
+/** One request to a world of its own that loses patience soon, behaving as given. */
+export async function askHastily(
+  behave: Partial<World['behave']>,
+  request: (keys: World['keys']) => InjectOptions,
+): Promise<LightMyRequestResponse> {
+  const hasty = createWorld(impatient);
+  Object.assign(hasty.behave, behave);
+  const answer = await hasty.app.inject(request(hasty.keys));
+  await hasty.app.close();
+  return answer;
 }
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
