@@ -29,6 +29,9 @@ export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: 
 
   async function fetched(id: string): Promise<string | null> {
     try {
+      // Who read the cache just before another's fetch was kept, and comes here after it, finds it there.
+      const kept = (await institutions.logos([id])).get(id);
+      if (kept !== undefined) return kept;
       const askedAt = await institutions.now();
       const institution = await directory.get(id);
       await institutions.save(id, askedAt, institution);

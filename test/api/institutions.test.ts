@@ -7,7 +7,7 @@ const get = (url: string) => world.app.inject({ url, headers: world.keys.read })
 const items = '/v1/users/user-1/items?status=ACTIVE';
 
 beforeEach(() => {
-  world = createWorld({ logoMs: 50, liveReads: 1 });
+  world = createWorld({ logoMs: 60_000, liveReads: 1 });
   asked = [];
   world.behave.live = async (path, id) => void asked.push(`${path} ${id}`);
 });
@@ -42,6 +42,24 @@ describe('a logo', () => {
     expect(asked).toEqual(['directory ins_1']);
   });
 
+  it('that another list has just fetched is not fetched again by one that read the cache before', async () => {
+    const { logos } = world.deps.institutions;
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    let read = 0;
+    world.deps.institutions.logos = async (ids) => {
+      const answer = await logos(ids);
+      if ((read += 1) === 1) await gate;
+      return answer;
+    };
+    const late = logosOf();
+    await until(() => read === 1, 'the late list has read the cache');
+    expect(await logosOf()).toEqual(['bG9nbw==']);
+    release();
+    expect(await late).toEqual(['bG9nbw==']);
+    expect(asked).toEqual(['directory ins_1']);
+  });
+
   it('that Plaid does not give is null, and not asked for with every list', async () => {
     world.behave.logo = null;
     for (let n = 0; n < 3; n += 1) expect(await logosOf()).toEqual([null]);
@@ -61,6 +79,8 @@ describe('a logo', () => {
   });
 
   it('that takes long is left to a later list', async () => {
+    await world.app.close();
+    world = createWorld({ logoMs: 50, liveReads: 1 });
     let release: () => void = () => undefined;
     world.behave.live = () => new Promise((resolve) => (release = resolve));
     expect(await logosOf()).toEqual([null]);
