@@ -212,11 +212,12 @@ describe('mining', () => {
 
     'an item run that an operator ended in mid-update goes on by the sweep': async () => {
       const itemId = await minedItem(system);
-      await change(system, itemId, { add: rows(600, 'More') });
-      await slow(itemId, 3);
-      await sendWebhook(system, itemId, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE');
-      await untilStaged(itemId);
-      await system.client.workflow.getHandle(`item/${itemId}`).terminate('an operator');
+      await change(system, itemId, { add: rows(3_000, 'More') });
+      await whilePagesAreSlow(itemId, async () => {
+        await sendWebhook(system, itemId, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE');
+        await untilStaged(itemId);
+        await system.client.workflow.getHandle(`item/${itemId}`).terminate('an operator');
+      });
       await expectTruth(system, itemId);
     },
 
@@ -228,19 +229,17 @@ describe('mining', () => {
     },
 
     'a pageHistory that an operator ended in mid-run is taken over by the item': async () => {
-      const itemId = await linkItem(system);
-      await change(system, itemId, { add: rows(700, 'Old') });
-      await advance(system, itemId, 'initial');
-      await untilHistory(system, itemId, 'initial');
+      // Its history is complete, so that no poll of its own can read the old rows before the child does.
+      const itemId = await minedItem(system);
       await untilQuiet(system, itemId);
-      await slow(itemId, 4);
-      await advance(system, itemId, 'historical');
-      await until(async () => {
-        const { status } = await system.client.workflow.getHandle(`item/${itemId}/history`).describe();
-        return status.name === 'RUNNING' && (await stagedPages(itemId)) > 0;
+      await change(system, itemId, { add: rows(3_000, 'Old') });
+      await whilePagesAreSlow(itemId, async () => {
+        const runs = await historyRuns(itemId);
+        await sendWebhook(system, itemId, 'TRANSACTIONS', 'HISTORICAL_UPDATE');
+        await until(async () => (await historyRuns(itemId)) > runs);
+        await untilStaged(itemId);
+        await system.client.workflow.getHandle(`item/${itemId}/history`).terminate('an operator');
       });
-      await system.client.workflow.getHandle(`item/${itemId}/history`).terminate('an operator');
-      await untilHistory(system, itemId, 'complete');
       await expectTruth(system, itemId);
     },
   });
@@ -284,16 +283,15 @@ async function expectUntold(itemId: string, added: string[]): Promise<void> {
   expect(await statusOf(itemId, String(added[0]))).toBeUndefined();
 }
 
-/**
- * The next pages of the Item take six seconds each, so that a test can meet it on its way: with two, a busy machine asked before
- * and after and never in between.
- */
-async function slow(itemId: string, times: number): Promise<void> {
-  await system.sim('/_sim/faults', {
+/** The Item's pages take six seconds each, of which there are seven: a busy machine, too, meets the run on its way. */
+async function whilePagesAreSlow(itemId: string, work: () => Promise<void>): Promise<void> {
+  const { fault_id } = await system.sim<{ fault_id: string }>('/_sim/faults', {
     match: { item_id: itemId, path: '/transactions/sync' },
     fault: { latency_ms: 6_000 },
-    times,
+    times: 1_000,
   });
+  await work();
+  await system.sim(`/_sim/faults/${fault_id}`, undefined, 'DELETE');
 }
 
 async function stagedPages(itemId: string): Promise<number> {
