@@ -1,5 +1,5 @@
 // One rule per law of docs/architecture.md. Each was broken once on purpose to see it fail (test/architecture.test.ts).
-const anyRoom = '^(src|workflows|activities|api|drizzle|simulator|local|bench|test)/';
+const anyRoom = '^(src|workflows|activities|api|drizzle|domain|simulator|local|bench|test)/';
 const npm = (names) => `^node_modules/(${names.join('|')})/`;
 const builtIns = { dependencyTypes: ['core'] };
 
@@ -7,10 +7,10 @@ module.exports = {
   forbidden: [
     {
       name: 'law-1-domain-is-pure',
-      comment: 'src/domain imports nothing outside itself but big.js.',
+      comment: 'domain imports nothing outside itself but big.js.',
       severity: 'error',
-      from: { path: '^src/domain/' },
-      to: { pathNot: ['^src/domain/', npm(['big\\.js', '@types/big\\.js'])] },
+      from: { path: '^domain/' },
+      to: { pathNot: ['^domain/', npm(['big\\.js', '@types/big\\.js'])] },
     },
     {
       name: 'law-2-workflows',
@@ -20,7 +20,7 @@ module.exports = {
       to: {
         pathNot: [
           '^workflows/',
-          '^src/domain/',
+          '^domain/',
           npm(['@temporalio/workflow', '@temporalio/common']),
           '^activities/',
         ],
@@ -39,7 +39,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^activities/' },
       to: {
-        pathNot: ['^activities/', '^src/domain/', npm(['@temporalio/activity', '@temporalio/common'])],
+        pathNot: ['^activities/', '^domain/', npm(['@temporalio/activity', '@temporalio/common'])],
         dependencyTypesNot: ['core'],
       },
     },
@@ -49,7 +49,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^drizzle/' },
       to: {
-        pathNot: ['^drizzle/', '^src/domain/', npm(['drizzle-orm', 'postgres'])],
+        pathNot: ['^drizzle/', '^domain/', npm(['drizzle-orm', 'postgres'])],
         dependencyTypesNot: ['core'],
       },
     },
@@ -67,7 +67,7 @@ module.exports = {
       to: {
         pathNot: [
           '^api/',
-          '^src/domain/',
+          '^domain/',
           npm([
             'fastify',
             'fastify-plugin',
@@ -87,13 +87,13 @@ module.exports = {
         'clients and temporal implement ports; they know no room but the domain (the gateway also the contract).',
       severity: 'error',
       from: { path: '^src/(clients|temporal)/', pathNot: '^src/temporal/gateway\\.ts$' },
-      to: { path: anyRoom, pathNot: '^src/(domain|clients|temporal)/' },
+      to: { path: anyRoom, pathNot: '^(domain|src/(clients|temporal))/' },
     },
     {
       name: 'law-6-gateway',
       severity: 'error',
       from: { path: '^src/temporal/gateway\\.ts$' },
-      to: { path: anyRoom, pathNot: ['^src/(domain|temporal)/', '^workflows/contract\\.ts$'] },
+      to: { path: anyRoom, pathNot: ['^(domain|src/temporal)/', '^workflows/contract\\.ts$'] },
     },
     {
       name: 'law-6-only-entry-points-join-rooms',

@@ -19,6 +19,7 @@ COPY src ./src
 COPY api ./api
 COPY activities ./activities
 COPY drizzle ./drizzle
+COPY domain ./domain
 COPY workflows ./workflows
 # Made once here: each worker would spend seconds on it at its start.
 RUN node --import tsx src/bundle.ts /app/workflow-bundle.js

@@ -25,14 +25,14 @@ export default tseslint.config(
   },
   {
     // Pure rooms: no clock but Temporal's, no environment, no I/O.
-    files: ['src/domain/**/*.ts', 'workflows/**/*.ts'],
+    files: ['domain/**/*.ts', 'workflows/**/*.ts'],
     rules: {
       'no-restricted-imports': ['error', { patterns: [nodeBuiltins] }],
       'no-restricted-globals': ['error', 'process', 'Buffer', 'fetch', 'setImmediate'],
     },
   },
   {
-    files: ['src/domain/**/*.ts'],
+    files: ['domain/**/*.ts'],
     rules: {
       'no-restricted-properties': [
         'error',

@@ -1,5 +1,5 @@
 import { activityInfo, asyncLocalStorage, cancellationSignal } from '@temporalio/activity';
-import { Failure } from '../src/domain/failures.js';
+import { Failure } from '../domain/failures.js';
 
 /** Before Temporal gives the attempt up: to tell what was reached, and not to be told that nothing was. */
 const marginMs = 5_000;

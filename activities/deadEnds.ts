@@ -1,4 +1,4 @@
-import type { DeadEnd } from '../src/domain/mining.js';
+import type { DeadEnd } from '../domain/mining/run.js';
 import type { ActivityDeps } from './deps.js';
 
 export function deadEndActivities({ items, mining, commands, alerts }: ActivityDeps) {

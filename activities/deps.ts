@@ -18,8 +18,8 @@ import type {
   StreamPort,
   SweepStore,
   WebhookStore,
-} from '../src/domain/ports.js';
-import type { Policy } from '../src/domain/policy.js';
+} from '../domain/ports.js';
+import type { Policy } from '../domain/item/policy.js';
 
 /** What activities work with; the worker's entry point joins the rooms. */
 export interface ActivityDeps {

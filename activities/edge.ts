@@ -1,6 +1,6 @@
 import { activityInfo, ApplicationFailure, CancelledFailure, heartbeat } from '@temporalio/activity';
-import { Failure } from '../src/domain/failures.js';
-import { backoff } from '../src/domain/policy.js';
+import { Failure } from '../domain/failures.js';
+import { backoff } from '../domain/item/policy.js';
 
 /**
  * Before a rate-limited call is repeated, doubling. Plaid's windows are minutes, but a burst that met the edge of one is

@@ -1,6 +1,6 @@
-import { Failure } from '../src/domain/failures.js';
-import type { FailureType } from '../src/domain/failures.js';
-import type { InstitutionPage } from '../src/domain/institutionSync.js';
+import { Failure } from '../domain/failures.js';
+import type { FailureType } from '../domain/failures.js';
+import type { InstitutionPage } from '../domain/institutions/sync.js';
 import type { ActivityDeps } from './deps.js';
 
 /** Plaid as a whole asks to wait: the rest of the batch would fare no better. */

@@ -1,10 +1,10 @@
-import type { Health } from '../src/domain/item.js';
-import type { ItemFact } from '../src/domain/itemFacts.js';
-import { itemFactOf } from '../src/domain/itemFacts.js';
-import type { ItemWebhooksSettlement, WebhookSource } from '../src/domain/ports.js';
+import type { Health } from '../domain/item/reduce.js';
+import type { ItemFact } from '../domain/webhooks/itemFacts.js';
+import { itemFactOf } from '../domain/webhooks/itemFacts.js';
+import type { ItemWebhooksSettlement, WebhookSource } from '../domain/ports.js';
 import type { ActivityDeps } from './deps.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
-import { untilItStands } from '../src/domain/untilItStands.js';
+import { untilItStands } from '../domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 

@@ -1,9 +1,9 @@
-import { Failure } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
-import type { Health, ItemSnapshot } from '../src/domain/item.js';
-import type { Policy } from '../src/domain/policy.js';
+import { Failure } from '../domain/failures.js';
+import { secretContext } from '../domain/ids.js';
+import type { Health, ItemSnapshot } from '../domain/item/reduce.js';
+import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
-import { untilItStands } from '../src/domain/untilItStands.js';
+import { untilItStands } from '../domain/untilItStands.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 

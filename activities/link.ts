@@ -1,11 +1,11 @@
-import type { AccountIdentity } from '../src/domain/accounts.js';
-import { defaultMainAccount, identityOf } from '../src/domain/accounts.js';
-import { Failure } from '../src/domain/failures.js';
-import type { FailureType, UpstreamError } from '../src/domain/failures.js';
-import { secretContext } from '../src/domain/ids.js';
-import type { PlaidAccount } from '../src/domain/plaid.js';
-import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../src/domain/ports.js';
-import { untilItStands } from '../src/domain/untilItStands.js';
+import type { AccountIdentity } from '../domain/mining/accounts.js';
+import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
+import { Failure } from '../domain/failures.js';
+import type { FailureType, UpstreamError } from '../domain/failures.js';
+import { secretContext } from '../domain/ids.js';
+import type { PlaidAccount } from '../domain/plaid.js';
+import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../domain/ports.js';
+import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
 

@@ -1,6 +1,6 @@
-import { Failure } from '../src/domain/failures.js';
-import { instantOf } from '../src/domain/instants.js';
-import type { ItemCredentials, ItemCheck } from '../src/domain/ports.js';
+import { Failure } from '../domain/failures.js';
+import { instantOf } from '../domain/instants.js';
+import type { ItemCredentials, ItemCheck } from '../domain/ports.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
 

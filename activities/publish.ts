@@ -1,6 +1,6 @@
-import { cloudEvent, streamOf } from '../src/domain/events.js';
-import type { Form, OutboxRow, RecordKind } from '../src/domain/events.js';
-import { Failure } from '../src/domain/failures.js';
+import { cloudEvent, streamOf } from '../domain/mining/events.js';
+import type { Form, OutboxRow, RecordKind } from '../domain/mining/events.js';
+import { Failure } from '../domain/failures.js';
 import type { Attempt } from './attempt.js';
 import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';

@@ -1,4 +1,4 @@
-import type { Perishable } from '../src/domain/retention.js';
+import type { Perishable } from '../domain/retention.js';
 import type { ActivityDeps } from './deps.js';
 
 /** Rows that one transaction deletes: few enough that nobody waits long for what it locks. */

@@ -1,12 +1,12 @@
 import { activityInfo } from '@temporalio/activity';
-import { unionOfAccounts } from '../src/domain/accounts.js';
-import { Failure } from '../src/domain/failures.js';
-import { minedPage } from '../src/domain/minedPage.js';
-import type { PageResult } from '../src/domain/mining.js';
-import { historyOf } from '../src/domain/mining.js';
-import type { PageStart, Seen } from '../src/domain/ports.js';
+import { unionOfAccounts } from '../domain/mining/accounts.js';
+import { Failure } from '../domain/failures.js';
+import { minedPage } from '../domain/mining/page.js';
+import type { PageResult } from '../domain/mining/run.js';
+import { historyOf } from '../domain/mining/run.js';
+import type { PageStart, Seen } from '../domain/ports.js';
 import type { ActivityDeps } from './deps.js';
-import { untilItStands } from '../src/domain/untilItStands.js';
+import { untilItStands } from '../domain/untilItStands.js';
 import { askHealth, saidBy } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 

@@ -7,7 +7,7 @@ import Fastify, { LogController } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { Failure } from '../src/domain/failures.js';
+import { Failure } from '../domain/failures.js';
 import { authenticate } from './auth.js';
 import { within } from './deadline.js';
 import type { Api, ApiDeps, RouteContext } from './deps.js';

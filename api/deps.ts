@@ -21,7 +21,7 @@ import type {
   SecretBox,
   WebhookStore,
   WebhookVerifier,
-} from '../src/domain/ports.js';
+} from '../domain/ports.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 

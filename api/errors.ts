@@ -1,5 +1,5 @@
-import type { FailureType, UpstreamError } from '../src/domain/failures.js';
-import { Failure } from '../src/domain/failures.js';
+import type { FailureType, UpstreamError } from '../domain/failures.js';
+import { Failure } from '../domain/failures.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { secretContext } from '../src/domain/ids.js';
-import type { KeyedRequest, Sealed, StoredAnswer } from '../src/domain/ports.js';
+import { secretContext } from '../domain/ids.js';
+import type { KeyedRequest, Sealed, StoredAnswer } from '../domain/ports.js';
 import { callerOf } from './auth.js';
 import type { Api, RouteContext } from './deps.js';
 import { loggedError, Problem } from './errors.js';

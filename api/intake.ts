@@ -1,13 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type {
-  AlertStore,
-  LookupLane,
-  NewWebhook,
-  WebhookStore,
-  WebhookVerifier,
-} from '../src/domain/ports.js';
-import { Failure } from '../src/domain/failures.js';
-import { readWebhook } from '../src/domain/webhook.js';
+import type { AlertStore, LookupLane, NewWebhook, WebhookStore, WebhookVerifier } from '../domain/ports.js';
+import { Failure } from '../domain/failures.js';
+import { readWebhook } from '../domain/webhooks/webhook.js';
 import { within } from './deadline.js';
 import type { ApiMetrics } from './metrics.js';
 import type { SignalQueue } from './signalQueue.js';

@@ -1,5 +1,5 @@
-import { secretContext } from '../src/domain/ids.js';
-import type { ItemView, Seen } from '../src/domain/ports.js';
+import { secretContext } from '../domain/ids.js';
+import type { ItemView, Seen } from '../domain/ports.js';
 import type { ApiDeps } from './deps.js';
 import { Problem } from './errors.js';
 

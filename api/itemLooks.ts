@@ -1,6 +1,6 @@
-import type { Failure, FailureType } from '../src/domain/failures.js';
-import type { ItemSignal, ItemView } from '../src/domain/ports.js';
-import { remember } from '../src/domain/remember.js';
+import type { Failure, FailureType } from '../domain/failures.js';
+import type { ItemSignal, ItemView } from '../domain/ports.js';
+import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
 

@@ -1,4 +1,4 @@
-import type { LookupLane } from '../src/domain/ports.js';
+import type { LookupLane } from '../domain/ports.js';
 
 /** What the API asks of a metrics library: the entry point lends one. Labels are bounded: patterns, codes, never ids. */
 export interface MetricsRegistry {

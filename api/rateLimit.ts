@@ -1,7 +1,7 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { addressBlock } from '../src/domain/addressBlock.js';
-import { remember } from '../src/domain/remember.js';
+import { addressBlock } from '../domain/addressBlock.js';
+import { remember } from '../domain/remember.js';
 import type { Api } from './deps.js';
 import { Problem } from './errors.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Gateway, SignalClaim, WebhookStore } from '../src/domain/ports.js';
-import { Failure } from '../src/domain/failures.js';
-import type { WebhookKind } from '../src/domain/webhook.js';
+import type { Gateway, SignalClaim, WebhookStore } from '../domain/ports.js';
+import { Failure } from '../domain/failures.js';
+import type { WebhookKind } from '../domain/webhooks/webhook.js';
 import { within } from './deadline.js';
 import type { ApiMetrics } from './metrics.js';
 

@@ -5,10 +5,10 @@ import { createPlaid } from '../src/clients/plaid.js';
 import { openDatabase } from '../src/clients/postgres.js';
 import { createKeyring, parseEncryptionKeys } from '../src/clients/keyring.js';
 import { createSecretBox } from '../src/clients/secrets.js';
-import { unionOfAccounts } from '../src/domain/accounts.js';
-import { secretContext } from '../src/domain/ids.js';
-import { historyOf } from '../src/domain/mining.js';
-import { minedPage } from '../src/domain/minedPage.js';
+import { unionOfAccounts } from '../domain/mining/accounts.js';
+import { secretContext } from '../domain/ids.js';
+import { historyOf } from '../domain/mining/run.js';
+import { minedPage } from '../domain/mining/page.js';
 import { given } from './environment.js';
 
 /**

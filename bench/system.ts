@@ -16,7 +16,7 @@ import type { Stack } from '../local/stack.js';
 import { openDatabase } from '../src/clients/postgres.js';
 import { createKeyring, parseEncryptionKeys } from '../src/clients/keyring.js';
 import { createSecretBox } from '../src/clients/secrets.js';
-import { secretContext } from '../src/domain/ids.js';
+import { secretContext } from '../domain/ids.js';
 import { ensureSearchAttributes } from '../src/temporal/searchAttributes.js';
 import { openClient } from '../src/temporal/connect.js';
 import { machineEnvironment } from './environment.js';

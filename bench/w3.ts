@@ -1,6 +1,6 @@
 import { inLanes } from '../src/lanes.js';
 import { openDatabase } from '../src/clients/postgres.js';
-import { taskQueues } from '../src/domain/ids.js';
+import { taskQueues } from '../domain/ids.js';
 import { openClient } from '../src/temporal/connect.js';
 import { createGateway } from '../src/temporal/gateway.js';
 import { startBenchSystem } from './system.js';

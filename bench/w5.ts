@@ -6,10 +6,10 @@ import { changesNothing, pagesOf, upsertRows } from '../drizzle/stores/applyTran
 import { entriesOf } from '../drizzle/stores/pageEntries.js';
 import { inLanes } from '../src/lanes.js';
 import { openDatabase } from '../src/clients/postgres.js';
-import { minedPage } from '../src/domain/minedPage.js';
-import type { MinedPage } from '../src/domain/minedPage.js';
-import type { PlaidSyncPage } from '../src/domain/plaid.js';
-import type { RefinedTransaction } from '../src/domain/refine.js';
+import { minedPage } from '../domain/mining/page.js';
+import type { MinedPage } from '../domain/mining/page.js';
+import type { PlaidSyncPage } from '../domain/plaid.js';
+import type { RefinedTransaction } from '../domain/mining/refine.js';
 import type { PairResult } from './pairs.js';
 import { runPairs } from './pairs.js';
 import { startBenchSystem } from './system.js';

@@ -1,5 +1,5 @@
 import { openDatabase } from '../src/clients/postgres.js';
-import { taskQueues } from '../src/domain/ids.js';
+import { taskQueues } from '../domain/ids.js';
 import { openClient } from '../src/temporal/connect.js';
 import { startBenchSystem } from './system.js';
 import { atMost, exactly } from './workload.js';

@@ -1,4 +1,4 @@
-import { Failure } from '../src/domain/failures.js';
+import { Failure } from '../domain/failures.js';
 
 /** SQLSTATE classes that name a value: no type, check, key or index of ours takes it, today or tomorrow. */
 const aboutValues: ReadonlySet<string> = new Set(['22', '23', '54']);

@@ -1,6 +1,6 @@
 import { getTableColumns, getTableName, is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
-import { Failure } from '../src/domain/failures.js';
+import { Failure } from '../domain/failures.js';
 import type { Sql } from './rows.js';
 import * as schema from './schema.js';
 

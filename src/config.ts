@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { NamedKey } from './clients/keyring.js';
 import { parseEncryptionKeys } from './clients/keyring.js';
-import type { Policy } from './domain/policy.js';
-import { defaultPolicy } from './domain/policy.js';
+import type { Policy } from '../domain/item/policy.js';
+import { defaultPolicy } from '../domain/item/policy.js';
 
 /** The environment, parsed once and frozen. The only file of the production processes that reads `process.env`. */
 

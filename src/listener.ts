@@ -7,7 +7,7 @@ import { createUserEvents } from './clients/userEvents.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { createCrashPoint } from './crashPoint.js';
 import type { Logger } from './logger.js';
-import { Failure, isRetryable } from './domain/failures.js';
+import { Failure, isRetryable } from '../domain/failures.js';
 import { createLogger } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isGrpcServiceError } from '@temporalio/client';
-import { Failure, isRetryable } from './domain/failures.js';
+import { Failure, isRetryable } from '../domain/failures.js';
 
 /** gRPC's DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED and UNAVAILABLE. */
 const transientStatus = new Set([4, 8, 10, 14]);

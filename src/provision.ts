@@ -4,7 +4,7 @@ import { migrate } from '../drizzle/migrate.js';
 import { openDatabase } from './clients/postgres.js';
 import { ensureStreams } from './clients/streams.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
-import { streamNames } from './domain/events.js';
+import { streamNames } from '../domain/mining/events.js';
 import { createLogger } from './logger.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';

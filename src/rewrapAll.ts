@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { rewrap } from './clients/secrets.js';
-import { Failure } from './domain/failures.js';
+import { Failure } from '../domain/failures.js';
 import { inLanes } from './lanes.js';
-import { sealedKinds } from './domain/ids.js';
-import type { SealedKind } from './domain/ids.js';
-import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from './domain/ports.js';
+import { sealedKinds } from '../domain/ids.js';
+import type { SealedKind } from '../domain/ids.js';
+import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../domain/ports.js';
 
 export interface Rewrapped {
   /** The key that wraps now. */

@@ -10,7 +10,7 @@ import { forRequests, openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
-import { defaultPolicy } from './domain/policy.js';
+import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';

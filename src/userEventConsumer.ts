@@ -1,9 +1,9 @@
-import { Failure } from './domain/failures.js';
-import type { FailureType } from './domain/failures.js';
-import { backoff } from './domain/policy.js';
-import type { FloatStore, Gateway, StreamRecord, UserEventStore, UserEventStream } from './domain/ports.js';
-import { claimLeases } from './domain/shardLeases.js';
-import { readUserEvent } from './domain/userEvents.js';
+import { Failure } from '../domain/failures.js';
+import type { FailureType } from '../domain/failures.js';
+import { backoff } from '../domain/item/policy.js';
+import type { FloatStore, Gateway, StreamRecord, UserEventStore, UserEventStream } from '../domain/ports.js';
+import { claimLeases } from '../domain/userEvents/shardLeases.js';
+import { readUserEvent } from '../domain/userEvents/userEvent.js';
 
 /** Times in milliseconds. */
 export interface UserEventConsumerOptions {

@@ -9,7 +9,7 @@ import { createSegment } from './clients/segment.js';
 import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
-import { defaultPolicy } from './domain/policy.js';
+import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, temporalLogger } from './logger.js';
 import { runProcess } from './process.js';
 import { bundleWorkflows } from './temporal/bundle.js';

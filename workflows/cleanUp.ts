@@ -1,6 +1,6 @@
 import { continueAsNew, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { Cleaned } from '../src/domain/retention.js';
-import { nothingCleaned, perishables } from '../src/domain/retention.js';
+import type { Cleaned } from '../domain/retention.js';
+import { nothingCleaned, perishables } from '../domain/retention.js';
 import { priorities } from './contract.js';
 import type { CleanUpInput } from './contract.js';
 import { db } from './proxies.js';

@@ -1,14 +1,14 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { InstitutionSync } from '../src/domain/institutionSync.js';
-import type { ItemState } from '../src/domain/item.js';
-import type { MiningRun, RunEnd, StepFailure } from '../src/domain/mining.js';
-import { keyword } from '../src/domain/operatorTexts.js';
-import type { Policy } from '../src/domain/policy.js';
-import type { ItemStatus, LinkOutcome } from '../src/domain/ports.js';
-import type { Cleaned, Perishable, Retention } from '../src/domain/retention.js';
-import { searchAttributes } from '../src/domain/searchAttributes.js';
-import type { WebhookKind } from '../src/domain/webhook.js';
+import type { InstitutionSync } from '../domain/institutions/sync.js';
+import type { ItemState } from '../domain/item/reduce.js';
+import type { MiningRun, RunEnd, StepFailure } from '../domain/mining/run.js';
+import { keyword } from '../domain/operatorTexts.js';
+import type { Policy } from '../domain/item/policy.js';
+import type { ItemStatus, LinkOutcome } from '../domain/ports.js';
+import type { Cleaned, Perishable, Retention } from '../domain/retention.js';
+import { searchAttributes } from '../domain/searchAttributes.js';
+import type { WebhookKind } from '../domain/webhooks/webhook.js';
 
 /** Names and shapes by which the workflows are reached. Wire names: never renamed once released. */
 

@@ -13,14 +13,14 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { fairnessKey } from '../src/domain/fairness.js';
-import { historyWorkflowId, remineWorkflowId } from '../src/domain/ids.js';
-import type { ItemEvent, ItemState, Phase, WorkKind } from '../src/domain/item.js';
-import { nextStep, reduce, stateFrom } from '../src/domain/item.js';
-import type { RunEnd } from '../src/domain/mining.js';
-import { startRun } from '../src/domain/mining.js';
-import { keyword, summary } from '../src/domain/operatorTexts.js';
-import type { ItemStatus } from '../src/domain/ports.js';
+import { fairnessKey } from '../domain/fairness.js';
+import { historyWorkflowId, remineWorkflowId } from '../domain/ids.js';
+import type { ItemEvent, ItemState, Phase, WorkKind } from '../domain/item/reduce.js';
+import { nextStep, reduce, stateFrom } from '../domain/item/reduce.js';
+import type { RunEnd } from '../domain/mining/run.js';
+import { startRun } from '../domain/mining/run.js';
+import { keyword, summary } from '../domain/operatorTexts.js';
+import type { ItemStatus } from '../domain/ports.js';
 import {
   foundDue,
   historyEnded,
@@ -47,7 +47,7 @@ import { stepFailure } from './stepFailure.js';
 const longestWaitMs = 24 * 3_600_000;
 
 /**
- * One Item, from birth to removal. PostgreSQL is the truth and `state` a working copy: the reducer in `src/domain/item.ts`
+ * One Item, from birth to removal. PostgreSQL is the truth and `state` a working copy: the reducer in `domain/item/reduce.ts`
  * decides, this function only waits, runs the one step that is due, and carries the state on.
  */
 export async function item(input: ItemInput): Promise<void> {

@@ -6,8 +6,8 @@ import {
   setHandler,
   sleep,
 } from '@temporalio/workflow';
-import { backoff } from '../src/domain/policy.js';
-import type { LinkOutcome } from '../src/domain/ports.js';
+import { backoff } from '../domain/item/policy.js';
+import type { LinkOutcome } from '../domain/ports.js';
 import { linkOutcome, priorities } from './contract.js';
 import type { LinkItemInput } from './contract.js';
 import { db, plaidOnce, plaidWhileUserWaits } from './proxies.js';

@@ -1,8 +1,8 @@
-import { fairnessKey } from '../src/domain/fairness.js';
-import type { MiningRun, PageResult } from '../src/domain/mining.js';
-import { updateIdOf } from '../src/domain/mining.js';
-import { dueAfterUpdate } from '../src/domain/item.js';
-import type { Policy } from '../src/domain/policy.js';
+import { fairnessKey } from '../domain/fairness.js';
+import type { MiningRun, PageResult } from '../domain/mining/run.js';
+import { updateIdOf } from '../domain/mining/run.js';
+import { dueAfterUpdate } from '../domain/item/reduce.js';
+import type { Policy } from '../domain/item/policy.js';
 import { plaidRead } from './proxies.js';
 
 export interface NextPage {

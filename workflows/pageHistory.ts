@@ -1,5 +1,5 @@
 import { continueAsNew } from '@temporalio/workflow';
-import type { RunEnd } from '../src/domain/mining.js';
+import type { RunEnd } from '../domain/mining/run.js';
 import type { PageHistoryInput } from './contract.js';
 import { pageToTheEnd } from './pageToTheEnd.js';
 

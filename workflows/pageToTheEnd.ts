@@ -6,10 +6,10 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { SignalDefinition } from '@temporalio/workflow';
-import { itemWorkflowId } from '../src/domain/ids.js';
-import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../src/domain/mining.js';
-import { afterPage, afterPageFailure, failureOf } from '../src/domain/mining.js';
-import { nextCallAt, recordCalls } from '../src/domain/policy.js';
+import { itemWorkflowId } from '../domain/ids.js';
+import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../domain/mining/run.js';
+import { afterPage, afterPageFailure, failureOf } from '../domain/mining/run.js';
+import { nextCallAt, recordCalls } from '../domain/item/policy.js';
 import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';

@@ -1,7 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { ActivityInterfaceFor, ActivityOptions } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
-import { taskQueues } from '../src/domain/ids.js';
+import { taskQueues } from '../domain/ids.js';
 
 /**
  * Proxies are named by what a repeat means. Each has a bound for one attempt and one for all attempts: what cannot be

@@ -1,6 +1,6 @@
 import { continueAsNew } from '@temporalio/workflow';
-import type { RunEnd } from '../src/domain/mining.js';
-import { afterRemineStep } from '../src/domain/mining.js';
+import type { RunEnd } from '../domain/mining/run.js';
+import { afterRemineStep } from '../domain/mining/run.js';
 import type { RemineItemInput } from './contract.js';
 import { pageToTheEnd } from './pageToTheEnd.js';
 import { db } from './proxies.js';

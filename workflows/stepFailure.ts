@@ -1,5 +1,5 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
-import type { StepFailure } from '../src/domain/mining.js';
+import type { StepFailure } from '../domain/mining/run.js';
 
 /** What is remembered of a failed activity; rethrows everything that is not one (a cancellation, say). */
 export function stepFailure(step: string, error: unknown, now: number): StepFailure {

@@ -1,14 +1,14 @@
 import { continueAsNew, setCurrentDetails, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { InstitutionSync } from '../src/domain/institutionSync.js';
+import type { InstitutionSync } from '../domain/institutions/sync.js';
 import {
   afterInstitutionPage,
   callWindowMs,
   mayWalkAgain,
   provenBy,
   startWalk,
-} from '../src/domain/institutionSync.js';
-import { isRetryable } from '../src/domain/failures.js';
-import { backoff, nextCallAt } from '../src/domain/policy.js';
+} from '../domain/institutions/sync.js';
+import { isRetryable } from '../domain/failures.js';
+import { backoff, nextCallAt } from '../domain/item/policy.js';
 import { priorities } from './contract.js';
 import type { SyncInstitutionsInput } from './contract.js';
 import { db, plaidRead } from './proxies.js';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { Failure } from '../../src/domain/failures.js';
-import { remineWorkflowId } from '../../src/domain/ids.js';
-import type { UserActionError } from '../../src/domain/mining.js';
-import type { ItemSignal, ItemView } from '../../src/domain/ports.js';
-import { untilItStands } from '../../src/domain/untilItStands.js';
+import { Failure } from '../../domain/failures.js';
+import { remineWorkflowId } from '../../domain/ids.js';
+import type { UserActionError } from '../../domain/mining/run.js';
+import type { ItemSignal, ItemView } from '../../domain/ports.js';
+import { untilItStands } from '../../domain/untilItStands.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';

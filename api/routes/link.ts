@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
-import { Failure } from '../../src/domain/failures.js';
-import { secretContext } from '../../src/domain/ids.js';
-import type { LinkOutcome, ReadStore } from '../../src/domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import { secretContext } from '../../domain/ids.js';
+import type { LinkOutcome, ReadStore } from '../../domain/ports.js';
 import { callerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';

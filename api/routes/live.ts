@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
 import { itemAccess } from '../itemAccess.js';

@@ -1,5 +1,5 @@
-import { secretContext } from '../../src/domain/ids.js';
-import type { PlaidNumbers } from '../../src/domain/plaid.js';
+import { secretContext } from '../../domain/ids.js';
+import type { PlaidNumbers } from '../../domain/plaid.js';
 import { callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';

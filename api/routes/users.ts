@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { CachedPage, Page, PageKey } from '../../src/domain/ports.js';
+import type { CachedPage, Page, PageKey } from '../../domain/ports.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, sendList, writeCursor } from '../lists.js';

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { AccountIdentity } from '../../src/domain/accounts.js';
-import { identityOf } from '../../src/domain/accounts.js';
-import type { PlaidAccount } from '../../src/domain/plaid.js';
-import type { AccountStatus, RecordOwner } from '../../src/domain/refine.js';
-import { refineAccount } from '../../src/domain/refine.js';
+import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import { identityOf } from '../../domain/mining/accounts.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
+import type { AccountStatus, RecordOwner } from '../../domain/mining/refine.js';
+import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
 import type { Tx } from '../rows.js';
 

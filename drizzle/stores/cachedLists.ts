@@ -1,10 +1,4 @@
-import type {
-  CachedPage,
-  ItemCompleteness,
-  ListedItems,
-  PageKey,
-  ReadStore,
-} from '../../src/domain/ports.js';
+import type { CachedPage, ItemCompleteness, ListedItems, PageKey, ReadStore } from '../../domain/ports.js';
 import type { Fragment, Sql } from '../rows.js';
 import { itemPhase } from './itemState.js';
 import { removedRaw } from './recordTexts.js';

@@ -1,6 +1,6 @@
-import type { ItemChangeReason, ItemCommandStore } from '../../src/domain/ports.js';
-import type { PlaidAccount } from '../../src/domain/plaid.js';
-import { refineAccount } from '../../src/domain/refine.js';
+import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
+import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';

@@ -1,4 +1,4 @@
-import type { ItemStore, WebhookSource } from '../../src/domain/ports.js';
+import type { ItemStore, WebhookSource } from '../../domain/ports.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';

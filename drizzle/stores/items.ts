@@ -1,7 +1,7 @@
-import type { ItemStore, Seen } from '../../src/domain/ports.js';
-import type { History } from '../../src/domain/mining.js';
-import type { PlaidAccount } from '../../src/domain/plaid.js';
-import { refineAccount } from '../../src/domain/refine.js';
+import type { ItemStore, Seen } from '../../domain/ports.js';
+import type { History } from '../../domain/mining/run.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
+import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { writeAccounts } from './applyAccounts.js';

@@ -1,7 +1,7 @@
-import type { AccountIdentity } from '../../src/domain/accounts.js';
-import { isSameAccount } from '../../src/domain/accounts.js';
-import { Failure } from '../../src/domain/failures.js';
-import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed, Seen } from '../../src/domain/ports.js';
+import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import { isSameAccount } from '../../domain/mining/accounts.js';
+import { Failure } from '../../domain/failures.js';
+import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed, Seen } from '../../domain/ports.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';

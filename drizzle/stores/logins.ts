@@ -1,7 +1,7 @@
-import type { History } from '../../src/domain/mining.js';
-import type { LoginStore } from '../../src/domain/ports.js';
-import { staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+import type { History } from '../../domain/mining/run.js';
+import type { LoginStore } from '../../domain/ports.js';
+import { staleReason, syntheticUpdate } from '../../domain/item/staleness.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

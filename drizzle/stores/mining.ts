@@ -1,9 +1,9 @@
-import type { UpdateOutcome } from '../../src/domain/mining.js';
-import { defaultMainAccount } from '../../src/domain/accounts.js';
-import { furtherHistory } from '../../src/domain/mining.js';
-import type { History } from '../../src/domain/mining.js';
-import type { MinedPage } from '../../src/domain/minedPage.js';
-import type { MiningStore, PageStart, Seen, Update } from '../../src/domain/ports.js';
+import type { UpdateOutcome } from '../../domain/mining/run.js';
+import { defaultMainAccount } from '../../domain/mining/accounts.js';
+import { furtherHistory } from '../../domain/mining/run.js';
+import type { History } from '../../domain/mining/run.js';
+import type { MinedPage } from '../../domain/mining/page.js';
+import type { MiningStore, PageStart, Seen, Update } from '../../domain/ports.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';

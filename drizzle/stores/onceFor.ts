@@ -1,4 +1,4 @@
-import type { KeyedRequest } from '../../src/domain/ports.js';
+import type { KeyedRequest } from '../../domain/ports.js';
 import type { Tx } from '../rows.js';
 
 /**

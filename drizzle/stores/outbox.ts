@@ -1,5 +1,5 @@
-import type { Form, RecordKind } from '../../src/domain/events.js';
-import type { OutboxStore } from '../../src/domain/ports.js';
+import type { Form, RecordKind } from '../../domain/mining/events.js';
+import type { OutboxStore } from '../../domain/ports.js';
 import type { Sql } from '../rows.js';
 
 export function outboxStore(sql: Sql): OutboxStore {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import type { MinedPage, MinedTransaction } from '../../src/domain/minedPage.js';
-import type { PlaidRemovedTransaction } from '../../src/domain/plaid.js';
-import type { RecordOwner, RefinedTransaction } from '../../src/domain/refine.js';
+import type { MinedPage, MinedTransaction } from '../../domain/mining/page.js';
+import type { PlaidRemovedTransaction } from '../../domain/plaid.js';
+import type { RecordOwner, RefinedTransaction } from '../../domain/mining/refine.js';
 import { cleaned, maySpoil } from '../jsonText.js';
 import type { Sql, Tx } from '../rows.js';
 

@@ -1,4 +1,4 @@
-import type { RetentionStore } from '../../src/domain/ports.js';
+import type { RetentionStore } from '../../domain/ports.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

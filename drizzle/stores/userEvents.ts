@@ -1,5 +1,5 @@
-import type { UserEventStore } from '../../src/domain/ports.js';
-import type { ShardLease } from '../../src/domain/shardLeases.js';
+import type { UserEventStore } from '../../domain/ports.js';
+import type { ShardLease } from '../../domain/userEvents/shardLeases.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

@@ -6,9 +6,9 @@ import type {
   WebhookOutcomeState,
   WebhookSource,
   WebhookStore,
-} from '../../src/domain/ports.js';
-import type { WebhookKind } from '../../src/domain/webhook.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+} from '../../domain/ports.js';
+import type { WebhookKind } from '../../domain/webhooks/webhook.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { Failure } from '../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 /**
  * One AES-256-GCM message: version (1 byte, 1), nonce (12), tag (16), ciphertext. The version is not authenticated, but

@@ -1,10 +1,10 @@
 import type { PutRecordsCommandOutput } from '@aws-sdk/client-kinesis';
 import { DescribeStreamSummaryCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
-import type { StreamName } from '../domain/events.js';
-import type { FailureType } from '../domain/failures.js';
-import { Failure } from '../domain/failures.js';
-import type { StreamPort } from '../domain/ports.js';
-import { shortened } from '../domain/shortened.js';
+import type { StreamName } from '../../domain/mining/events.js';
+import type { FailureType } from '../../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
+import type { StreamPort } from '../../domain/ports.js';
+import { shortened } from '../../domain/shortened.js';
 import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';

@@ -1,5 +1,5 @@
-import type { FailureType } from '../domain/failures.js';
-import { Failure } from '../domain/failures.js';
+import type { FailureType } from '../../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 const throttled: ReadonlySet<string> = new Set([
   'ProvisionedThroughputExceededException',

@@ -1,6 +1,6 @@
-import type { LookupLane } from '../domain/ports.js';
-import { addressBlock } from '../domain/addressBlock.js';
-import { remember } from '../domain/remember.js';
+import type { LookupLane } from '../../domain/ports.js';
+import { addressBlock } from '../../domain/addressBlock.js';
+import { remember } from '../../domain/remember.js';
 
 /** Look-ups a minute, which is also how many there may be at once after a quiet minute. */
 const perMinute: Record<LookupLane, { each: number; all: number }> = {

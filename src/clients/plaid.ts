@@ -2,8 +2,8 @@ import http from 'node:http';
 import https from 'node:https';
 import type { CountryCode, Products } from 'plaid';
 import { Configuration, PlaidApi } from 'plaid';
-import { Failure } from '../domain/failures.js';
-import type { PlaidDirectory, PlaidLive, PlaidPort, WebhookKey } from '../domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort, WebhookKey } from '../../domain/ports.js';
 import type { JsonObject } from './plaidAnswers.js';
 import {
   accountsOf,

@@ -6,9 +6,9 @@ import type {
   PlaidRemovedTransaction,
   PlaidSyncPage,
   PlaidTransaction,
-} from '../domain/plaid.js';
-import { instantOf } from '../domain/instants.js';
-import type { WebhookKey } from '../domain/ports.js';
+} from '../../domain/plaid.js';
+import { instantOf } from '../../domain/instants.js';
+import type { WebhookKey } from '../../domain/ports.js';
 import { failureOfShape } from './plaidFailures.js';
 
 /**

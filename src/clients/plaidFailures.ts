@@ -1,5 +1,5 @@
-import type { FailureType, UpstreamError } from '../domain/failures.js';
-import { Failure } from '../domain/failures.js';
+import type { FailureType, UpstreamError } from '../../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 /**
  * Plaid's error codes in our terms. The code decides, then the error's type, and the HTTP status only where Plaid said

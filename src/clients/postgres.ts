@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { Failure } from '../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { gated, PostgresGate } from './postgresGate.js';
 import { watchedSockets } from './postgresSocket.js';
 import type { Endpoints } from './postgresWire.js';

@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { Failure } from '../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 export interface GateOptions {
   /** As many as the pool has connections: so none is ever sent behind another on the same connection, which may wait for a lock. */

@@ -5,7 +5,7 @@ import {
   ResourceInUseException,
   ResourceNotFoundException,
 } from '@aws-sdk/client-kinesis';
-import { Failure } from '../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { withinDeadline } from './awsDeadline.js';
 import { openKinesisClient } from './kinesisClient.js';
 import type { KinesisConnection } from './kinesisClient.js';

@@ -1,9 +1,9 @@
 import type { CryptoKey } from 'jose';
 import { importJWK } from 'jose';
-import { addressBlock } from '../domain/addressBlock.js';
-import { Failure } from '../domain/failures.js';
-import type { LookupLane, WebhookKey, WebhookKeyStore } from '../domain/ports.js';
-import { remember } from '../domain/remember.js';
+import { addressBlock } from '../../domain/addressBlock.js';
+import { Failure } from '../../domain/failures.js';
+import type { LookupLane, WebhookKey, WebhookKeyStore } from '../../domain/ports.js';
+import { remember } from '../../domain/remember.js';
 import { createLookupBudget } from './lookupBudget.js';
 
 export interface WebhookKeysOptions {

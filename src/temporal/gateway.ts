@@ -6,8 +6,8 @@ import {
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import { Failure } from '../domain/failures.js';
-import { fairnessKey } from '../domain/fairness.js';
+import { Failure } from '../../domain/failures.js';
+import { fairnessKey } from '../../domain/fairness.js';
 import {
   historyWorkflowId,
   itemWorkflowId,
@@ -16,10 +16,10 @@ import {
   loginWorkflowId,
   remineWorkflowId,
   taskQueues,
-} from '../domain/ids.js';
-import type { StepFailure } from '../domain/mining.js';
-import { keyword, summary } from '../domain/operatorTexts.js';
-import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../domain/ports.js';
+} from '../../domain/ids.js';
+import type { StepFailure } from '../../domain/mining/run.js';
+import { keyword, summary } from '../../domain/operatorTexts.js';
+import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../../domain/ports.js';
 import { temporalFailure } from './temporalFailures.js';
 import {
   foundDue,

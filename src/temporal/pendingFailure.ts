@@ -1,6 +1,6 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
-import type { FailureType } from '../domain/failures.js';
-import type { StepFailure } from '../domain/mining.js';
+import type { FailureType } from '../../domain/failures.js';
+import type { StepFailure } from '../../domain/mining/run.js';
 
 /** The workflow's own names for what these activities do. */
 const steps: Readonly<Record<string, string>> = {

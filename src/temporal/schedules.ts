@@ -6,8 +6,8 @@ import {
   INSTITUTIONS_SCHEDULE_ID,
   SWEEP_SCHEDULE_ID,
   taskQueues,
-} from '../domain/ids.js';
-import type { Retention } from '../domain/retention.js';
+} from '../../domain/ids.js';
+import type { Retention } from '../../domain/retention.js';
 
 export interface SchedulesOptions {
   sweepEveryMs: number;

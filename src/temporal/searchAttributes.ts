@@ -1,6 +1,6 @@
 import { isGrpcServiceError } from '@temporalio/client';
 import type { Connection } from '@temporalio/client';
-import { searchAttributes } from '../domain/searchAttributes.js';
+import { searchAttributes } from '../../domain/searchAttributes.js';
 
 /** gRPC status code of something that exists already. */
 const ALREADY_EXISTS = 6;

@@ -1,6 +1,6 @@
 import { isGrpcServiceError } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
-import { Failure } from '../domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 /**
  * gRPC's codes of refusals that no waiting mends, by whose matter they are. All others are outages: what is overloaded or

@@ -1,6 +1,6 @@
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
-import { taskQueues } from '../domain/ids.js';
+import { taskQueues } from '../../domain/ids.js';
 
 export type Role = 'core' | 'plaid';
 

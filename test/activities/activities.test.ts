@@ -1,9 +1,9 @@
 import type { Activities } from '../../activities/index.js';
-import { Failure } from '../../src/domain/failures.js';
-import { secretContext } from '../../src/domain/ids.js';
-import type { LinkOutcome, NewWebhook, Seen, StreamPort } from '../../src/domain/ports.js';
-import type { WebhookKind } from '../../src/domain/webhook.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+import { Failure } from '../../domain/failures.js';
+import { secretContext } from '../../domain/ids.js';
+import type { LinkOutcome, NewWebhook, Seen, StreamPort } from '../../domain/ports.js';
+import type { WebhookKind } from '../../domain/webhooks/webhook.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';

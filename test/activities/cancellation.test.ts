@@ -2,7 +2,7 @@ import type { Context } from '@temporalio/activity';
 import { asyncLocalStorage, CancelledFailure } from '@temporalio/activity';
 import type { ActivityDeps } from '../../activities/deps.js';
 import { createActivities } from '../../activities/index.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 
 /** One attempt as its worker runs it, and the word that nobody waits for it any more. */
 function attempt() {

@@ -3,7 +3,7 @@ import { asyncLocalStorage } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { atTheEdge } from '../../activities/edge.js';
 import { databaseFailure } from '../../drizzle/failures.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 const context = { info: { attempt: 1 }, heartbeat: () => undefined } as unknown as Context;
 const reported: unknown[] = [];

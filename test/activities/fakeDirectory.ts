@@ -1,6 +1,6 @@
-import { Failure } from '../../src/domain/failures.js';
-import type { PlaidInstitution } from '../../src/domain/plaid.js';
-import type { PlaidDirectory } from '../../src/domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import type { PlaidInstitution } from '../../domain/plaid.js';
+import type { PlaidDirectory } from '../../domain/ports.js';
 
 export const institution = (
   institution_id: string,

@@ -1,7 +1,7 @@
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
-import type { NewWebhook } from '../../src/domain/ports.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+import type { NewWebhook } from '../../domain/ports.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';

@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import type { FakeItem } from './fakePlaid.js';

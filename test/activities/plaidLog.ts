@@ -1,4 +1,4 @@
-import type { PlaidAccount, PlaidSyncPage, PlaidTransaction } from '../../src/domain/plaid.js';
+import type { PlaidAccount, PlaidSyncPage, PlaidTransaction } from '../../domain/plaid.js';
 import { account, transaction } from './fakePlaid.js';
 
 type Event = { added: PlaidTransaction } | { modified: PlaidTransaction } | { removed: string };

@@ -1,8 +1,8 @@
 import type { Attempt } from '../../activities/attempt.js';
 import { publishActivities } from '../../activities/publish.js';
-import type { Form, OutboxRow, StreamName } from '../../src/domain/events.js';
-import { Failure } from '../../src/domain/failures.js';
-import type { OutboxStore } from '../../src/domain/ports.js';
+import type { Form, OutboxRow, StreamName } from '../../domain/mining/events.js';
+import { Failure } from '../../domain/failures.js';
+import type { OutboxStore } from '../../domain/ports.js';
 
 const noTime = new Failure('UPSTREAM_DOWN', 'no time left');
 /** An attempt that the test ends. */

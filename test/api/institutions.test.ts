@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { createWorld, down, itemView, never, until } from './world.js';
 
 let world: ReturnType<typeof createWorld>;

@@ -1,5 +1,5 @@
-import { Failure } from '../../src/domain/failures.js';
-import type { ItemSignal } from '../../src/domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import type { ItemSignal } from '../../domain/ports.js';
 import { createWorld, down } from './world.js';
 
 const world = createWorld();

@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
 import { promMetrics } from '../../api/promMetrics.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { askHastily, createWorld, down, impatient, never } from './world.js';
 
 const world = createWorld();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { listBody, readCursor, writeCursor } from '../../api/lists.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { createWorld, down, itemView } from './world.js';
 
 const query = (filters: Record<string, unknown> = {}, list = 'transactions') => ({ list, filters });

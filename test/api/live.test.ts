@@ -1,5 +1,5 @@
-import { Failure } from '../../src/domain/failures.js';
-import type { FailureOptions, FailureType } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
+import type { FailureOptions, FailureType } from '../../domain/failures.js';
 import { createWorld, itemView, never, until } from './world.js';
 
 const world = createWorld({ liveReads: 2, drainMs: 50 });

@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { askHastily, createWorld, never } from './world.js';
 
 const world = createWorld();

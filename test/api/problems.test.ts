@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { problemOf, problemOfPlaid, problemOfPlaidError } from '../../api/errors.js';
 import { isProblemCode, problemTypes } from '../../api/problems.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { createWorld } from './world.js';
 
 /** What goes wrong before a handler is reached, over a real connection: each is a problem whose `type` leads to a page. */

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { createSignalQueue } from '../../api/signalQueue.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { createWorld, down, impatient, itemView, never, until } from './world.js';
 
 const update = {

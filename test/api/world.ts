@@ -6,7 +6,7 @@ import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import type {
   CachedPage,
   ListedItems,
@@ -23,7 +23,7 @@ import type {
   Scope,
   StoredWebhook,
   WebhookVerdict,
-} from '../../src/domain/ports.js';
+} from '../../domain/ports.js';
 
 /**
  * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to

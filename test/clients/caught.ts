@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 /** The Failure that a promise rejects with; anything else (a value, another error) fails the test. */
 export async function caught(promise: Promise<unknown>): Promise<Failure> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { failureOfAnswer, failureOfSilence, retryAfterMs } from '../../src/clients/plaidFailures.js';
-import type { FailureType } from '../../src/domain/failures.js';
-import { isRetryable } from '../../src/domain/failures.js';
+import type { FailureType } from '../../domain/failures.js';
+import { isRetryable } from '../../domain/failures.js';
 
 const of = (error_type: string, error_code: string, status = 400) =>
   failureOfAnswer(

@@ -1,8 +1,8 @@
 import { createPlaid } from '../../src/clients/plaid.js';
 import type { Plaid } from '../../src/clients/plaid.js';
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
-import type { PlaidSyncPage } from '../../src/domain/plaid.js';
-import type { WebhookVerifier } from '../../src/domain/ports.js';
+import type { PlaidSyncPage } from '../../domain/plaid.js';
+import type { WebhookVerifier } from '../../domain/ports.js';
 import type { Simulator } from '../../simulator/server.js';
 import { startSimulator } from '../../simulator/server.js';
 import { caught } from './caught.js';

@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
-import type { WebhookKey } from '../../src/domain/ports.js';
+import type { WebhookKey } from '../../domain/ports.js';
 import type { WebhookRejection } from '../../src/clients/plaidWebhook.js';
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import { memoryWebhookKeys } from './memoryWebhookKeys.js';
 import type { SigningKey } from './signedWebhook.js';
 import { signWebhook, signingKey } from './signedWebhook.js';

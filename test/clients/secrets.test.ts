@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import { Failure } from '../../src/domain/failures.js';
-import type { KeyProvider, Sealed } from '../../src/domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import type { KeyProvider, Sealed } from '../../domain/ports.js';
 import { caught } from './caught.js';
 
 const oldKey = { id: 'k1', key: randomBytes(32) };

@@ -1,4 +1,4 @@
-import { addressBlock } from '../../src/domain/addressBlock.js';
+import { addressBlock } from '../../domain/addressBlock.js';
 
 it.each([
   ['192.0.2.1', '192.0.2.1'],

@@ -8,7 +8,7 @@ import {
   parseWorkflowId,
   remineWorkflowId,
   secretContext,
-} from '../../src/domain/ids.js';
+} from '../../domain/ids.js';
 
 const plaidId = fc.stringMatching(/^[A-Za-z0-9]{1,40}$/);
 

@@ -1,4 +1,4 @@
-import { instantOf } from '../../src/domain/instants.js';
+import { instantOf } from '../../domain/instants.js';
 
 describe('a time that a foreign system wrote', () => {
   it.each([

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { fairnessKey } from '../../src/domain/fairness.js';
-import { fnv1a } from '../../src/domain/fnv1a.js';
-import { keyword, summary } from '../../src/domain/operatorTexts.js';
-import { shortened } from '../../src/domain/shortened.js';
+import { fairnessKey } from '../../domain/fairness.js';
+import { fnv1a } from '../../domain/fnv1a.js';
+import { keyword, summary } from '../../domain/operatorTexts.js';
+import { shortened } from '../../domain/shortened.js';
 
 const text = fc.string({ unit: 'binary', maxLength: 300 });
 const bytes = (value: string): number => Buffer.byteLength(value);

@@ -1,5 +1,5 @@
-import { isCalendarDate } from '../../src/domain/minedPage.js';
-import type { PlaidTransaction } from '../../src/domain/plaid.js';
+import { isCalendarDate } from '../../domain/mining/page.js';
+import type { PlaidTransaction } from '../../domain/plaid.js';
 import type { World } from './world.js';
 import {
   linkedItem,

@@ -1,5 +1,5 @@
 import { databaseFailure } from '../../drizzle/failures.js';
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 
 const of = (code: string) => databaseFailure(Object.assign(new Error('canary'), { code, detail: 'canary' }));
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import type { MinedPage } from '../../src/domain/minedPage.js';
-import type { History } from '../../src/domain/mining.js';
-import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { Seen, Update } from '../../src/domain/ports.js';
+import type { MinedPage } from '../../domain/mining/page.js';
+import type { History } from '../../domain/mining/run.js';
+import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
+import type { Seen, Update } from '../../domain/ports.js';
 import type { ModelBegan, ModelPage } from './miningModel.js';
 import { MiningModel } from './miningModel.js';
 import { storedItem } from './storedItem.js';

@@ -1,8 +1,8 @@
-import { furtherHistory } from '../../src/domain/mining.js';
-import type { History, UpdateOutcome } from '../../src/domain/mining.js';
-import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { RecordOwner } from '../../src/domain/refine.js';
-import { refineAccount, refineTransaction } from '../../src/domain/refine.js';
+import { furtherHistory } from '../../domain/mining/run.js';
+import type { History, UpdateOutcome } from '../../domain/mining/run.js';
+import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
+import type { RecordOwner } from '../../domain/mining/refine.js';
+import { refineAccount, refineTransaction } from '../../domain/mining/refine.js';
 import type { Said } from './world.js';
 
 interface ModelTransaction {

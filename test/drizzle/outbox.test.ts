@@ -1,4 +1,4 @@
-import type { Form, RecordKind } from '../../src/domain/events.js';
+import type { Form, RecordKind } from '../../domain/mining/events.js';
 import type { World } from './world.js';
 import { linkedItem, openWorld, runUpdate, transaction } from './world.js';
 

@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { readStore } from '../../drizzle/stores/reads.js';
-import type { ListedItems, PageKey, TransactionFilter } from '../../src/domain/ports.js';
+import type { ListedItems, PageKey, TransactionFilter } from '../../domain/ports.js';
 import type { World } from './world.js';
 import { linkedItem, newId, openWorld } from './world.js';
 

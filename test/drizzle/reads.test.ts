@@ -1,5 +1,5 @@
 import { readStore } from '../../drizzle/stores/reads.js';
-import type { ItemStatusName, ListedItems, PageKey, TransactionFilter } from '../../src/domain/ports.js';
+import type { ItemStatusName, ListedItems, PageKey, TransactionFilter } from '../../domain/ports.js';
 import type { World } from './world.js';
 import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt } from './world.js';
 

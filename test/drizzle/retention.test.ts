@@ -1,5 +1,5 @@
-import type { LinkOutcome } from '../../src/domain/ports.js';
-import type { Perishable } from '../../src/domain/retention.js';
+import type { LinkOutcome } from '../../domain/ports.js';
+import type { Perishable } from '../../domain/retention.js';
 import type { World } from './world.js';
 import { linkedItem, exchangedItem, newId, openWorld, runUpdate, transaction, webhook } from './world.js';
 

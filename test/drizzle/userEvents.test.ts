@@ -1,4 +1,4 @@
-import { Failure } from '../../src/domain/failures.js';
+import { Failure } from '../../domain/failures.js';
 import type { World } from './world.js';
 import { newId, openWorld } from './world.js';
 

@@ -3,13 +3,13 @@ import type postgres from 'postgres';
 import { createStores } from '../../drizzle/index.js';
 import type { Stores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
-import type { AccountIdentity } from '../../src/domain/accounts.js';
-import { identityOf } from '../../src/domain/accounts.js';
-import { minedPage } from '../../src/domain/minedPage.js';
-import type { UserActionError } from '../../src/domain/mining.js';
-import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../src/domain/ports.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import { identityOf } from '../../domain/mining/accounts.js';
+import { minedPage } from '../../domain/mining/page.js';
+import type { UserActionError } from '../../domain/mining/run.js';
+import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../domain/plaid.js';
+import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../domain/ports.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 
 /** A migrated database of its own for one test file, its stores, and a second pool for a second process. */

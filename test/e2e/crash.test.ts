@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import type { PageResult } from '../../src/domain/mining.js';
+import type { PageResult } from '../../domain/mining/run.js';
 import { mulberry32 } from './chance.js';
 import { until } from './until.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import { linkWorkflowId, secretContext } from '../../src/domain/ids.js';
+import { linkWorkflowId, secretContext } from '../../domain/ids.js';
 import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
 import type { CuttableProxy } from './cuttableProxy.js';

@@ -1,6 +1,6 @@
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import { secretContext } from '../../src/domain/ids.js';
+import { secretContext } from '../../domain/ids.js';
 import { until } from './until.js';
 import { untilQuiet } from './oracle.js';
 import type { System } from './system.js';

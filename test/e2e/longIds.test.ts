@@ -3,7 +3,7 @@ import { PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import { loginWorkflowId, secretContext } from '../../src/domain/ids.js';
+import { loginWorkflowId, secretContext } from '../../domain/ids.js';
 import { operationsOf } from '../api/openapiDocument.js';
 import { advance, linkItem } from './linkedItem.js';
 import type { System } from './system.js';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { openStreamReader } from '../../local/streamReader.js';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import { secretContext } from '../../src/domain/ids.js';
+import { secretContext } from '../../domain/ids.js';
 import { until } from '../workflows/harness.js';
 import type { Json } from './linking.js';
 import { goThroughLink } from './linking.js';

@@ -1,7 +1,7 @@
 import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
-import { Failure } from '../../src/domain/failures.js';
-import type { Gateway, StreamRecord, StreamShard, UserEventStore } from '../../src/domain/ports.js';
+import { Failure } from '../../domain/failures.js';
+import type { Gateway, StreamRecord, StreamShard, UserEventStore } from '../../domain/ports.js';
 import type { UserEventConsumer, UserEventConsumerDeps } from '../../src/userEventConsumer.js';
 import { createUserEventConsumer } from '../../src/userEventConsumer.js';
 import type { World } from '../drizzle/world.js';

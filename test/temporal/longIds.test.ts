@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Activities } from '../../activities/index.js';
-import { historyWorkflowId, itemWorkflowId, linkWorkflowId, loginWorkflowId } from '../../src/domain/ids.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
-import { itemSnapshot } from '../domain/itemSnapshot.js';
+import { historyWorkflowId, itemWorkflowId, linkWorkflowId, loginWorkflowId } from '../../domain/ids.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
+import { itemSnapshot } from '../domain/item/itemSnapshot.js';
 import { startTemporal, until } from '../workflows/harness.js';
 import type { TemporalHarness } from '../workflows/harness.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
-import { loginWorkflowId } from '../../src/domain/ids.js';
+import { loginWorkflowId } from '../../domain/ids.js';
 import { startTemporal } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Activities } from '../../activities/index.js';
-import { taskQueues } from '../../src/domain/ids.js';
-import { perishables } from '../../src/domain/retention.js';
-import type { Perishable, Retention } from '../../src/domain/retention.js';
+import { taskQueues } from '../../domain/ids.js';
+import { perishables } from '../../domain/retention.js';
+import type { Perishable, Retention } from '../../domain/retention.js';
 import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 

@@ -1,7 +1,7 @@
-import { stateFrom } from '../../src/domain/item.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
+import { stateFrom } from '../../domain/item/reduce.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 import { describeItem, statusOf } from '../../workflows/describeItem.js';
-import { itemSnapshot } from '../domain/itemSnapshot.js';
+import { itemSnapshot } from '../domain/item/itemSnapshot.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const at = (ms: number): string => new Date(t0 + ms).toISOString();

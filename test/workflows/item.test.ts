@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { MinePageInput } from '../../activities/transactions.js';
-import { historyWorkflowId, itemWorkflowId } from '../../src/domain/ids.js';
-import type { ItemSnapshot } from '../../src/domain/item.js';
-import type { PageResult, UpdateOutcome } from '../../src/domain/mining.js';
-import type { Policy } from '../../src/domain/policy.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
-import { itemSnapshot } from '../domain/itemSnapshot.js';
+import { historyWorkflowId, itemWorkflowId } from '../../domain/ids.js';
+import type { ItemSnapshot } from '../../domain/item/reduce.js';
+import type { PageResult, UpdateOutcome } from '../../domain/mining/run.js';
+import type { Policy } from '../../domain/item/policy.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
+import { itemSnapshot } from '../domain/item/itemSnapshot.js';
 import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { AdmitResult, ExchangeResult, LinkProgress } from '../../activities/link.js';
-import { linkWorkflowId } from '../../src/domain/ids.js';
-import type { LinkOutcome } from '../../src/domain/ports.js';
+import { linkWorkflowId } from '../../domain/ids.js';
+import type { LinkOutcome } from '../../domain/ports.js';
 import { startTemporal } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 

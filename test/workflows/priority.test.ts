@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Activities } from '../../activities/index.js';
-import { taskQueues } from '../../src/domain/ids.js';
-import type { PageResult } from '../../src/domain/mining.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
-import { itemSnapshot } from '../domain/itemSnapshot.js';
+import { taskQueues } from '../../domain/ids.js';
+import type { PageResult } from '../../domain/mining/run.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
+import { itemSnapshot } from '../domain/item/itemSnapshot.js';
 import { startTemporal, until } from './harness.js';
 
 describe('priorities on the queue of Plaid calls', () => {

@@ -1,5 +1,5 @@
-import { staleReason, syntheticUpdate } from '../../src/domain/staleness.js';
-import { readWebhook } from '../../src/domain/webhook.js';
+import { staleReason, syntheticUpdate } from '../../../domain/item/staleness.js';
+import { readWebhook } from '../../../domain/webhooks/webhook.js';
 
 describe('an Item at its user’s login', () => {
   const fresh = { waiting: null, old: false, plaid: 'covered' as const };

@@ -1,4 +1,4 @@
-import { itemFactOf } from '../../src/domain/itemFacts.js';
+import { itemFactOf } from '../../../domain/webhooks/itemFacts.js';
 
 const factOf = (webhook_type: string, webhook_code: string, more: Record<string, unknown> = {}) =>
   itemFactOf(JSON.stringify({ webhook_type, webhook_code, item_id: 'ItemA', ...more }));

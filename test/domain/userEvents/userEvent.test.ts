@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { readUserEvent } from '../../src/domain/userEvents.js';
+import { readUserEvent } from '../../../domain/userEvents/userEvent.js';
 
 const login = {
   type: 'user.logged_in',

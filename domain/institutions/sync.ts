@@ -1,4 +1,4 @@
-import { recordCalls } from './policy.js';
+import { recordCalls } from '../item/policy.js';
 
 /**
  * One walk through Plaid's list of institutions, page by page. The list has no snapshot: when its total changes on the way,

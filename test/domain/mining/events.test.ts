@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import fc from 'fast-check';
-import type { Form, OutboxRow, RecordKind } from '../../src/domain/events.js';
-import { cloudEvent, dataSchema, eventType, streamNames, streamOf } from '../../src/domain/events.js';
-import { refineAccount, refineTransaction } from '../../src/domain/refine.js';
+import type { Form, OutboxRow, RecordKind } from '../../../domain/mining/events.js';
+import { cloudEvent, dataSchema, eventType, streamNames, streamOf } from '../../../domain/mining/events.js';
+import { refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
 import { owner, plaidAccount, plaidTransaction } from './plaidObjects.js';
 
 const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../schemas');

@@ -1,7 +1,7 @@
 import { Big } from 'big.js';
 import fc from 'fast-check';
-import { decimal, refineAccount, refineTransaction } from '../../src/domain/refine.js';
-import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
+import { decimal, refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
+import type { PlaidAccount, PlaidTransaction } from '../../../domain/plaid.js';
 import { amount, owner, plaidAccount, plaidTransaction } from './plaidObjects.js';
 
 const someone = { item_id: 'item1', user_id: 'user1', institution_id: 'ins_1' };

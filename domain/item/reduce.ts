@@ -1,8 +1,16 @@
-import type { DeadEnd, History, MiningRun, PageResult, RunAfter, RunEnd, StepFailure } from './mining.js';
-import { afterPage, afterPageFailure, failureOf, furtherHistory, isHeldUp, startRun } from './mining.js';
+import type {
+  DeadEnd,
+  History,
+  MiningRun,
+  PageResult,
+  RunAfter,
+  RunEnd,
+  StepFailure,
+} from '../mining/run.js';
+import { afterPage, afterPageFailure, failureOf, furtherHistory, isHeldUp, startRun } from '../mining/run.js';
 import type { Policy } from './policy.js';
 import { backoff, jitteredTimeout, nextCallAt, recordCalls } from './policy.js';
-import type { WebhookKind } from './webhook.js';
+import type { WebhookKind } from '../webhooks/webhook.js';
 
 /** The Item lifecycle of Plaid Exchange, and the two ways out of it. */
 export type Phase = 'created' | 'updating' | 'idle' | 'needs_relink' | 'removed';

@@ -1,6 +1,6 @@
-import type { FailureType } from './failures.js';
-import type { Policy } from './policy.js';
-import { backoff } from './policy.js';
+import type { FailureType } from '../failures.js';
+import type { Policy } from '../item/policy.js';
+import { backoff } from '../item/policy.js';
 
 export type History = 'none' | 'initial' | 'complete';
 

@@ -1,4 +1,4 @@
-import type { ItemSnapshot } from '../../src/domain/item.js';
+import type { ItemSnapshot } from '../../../domain/item/reduce.js';
 
 /** A newborn Item as PostgreSQL has it; `changes` make of it what a test needs. */
 export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({

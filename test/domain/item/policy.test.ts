@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { backoff, defaultPolicy, jitteredTimeout, nextCallAt, recordCalls } from '../../src/domain/policy.js';
+import {
+  backoff,
+  defaultPolicy,
+  jitteredTimeout,
+  nextCallAt,
+  recordCalls,
+} from '../../../domain/item/policy.js';
 
 describe('the spacing of calls', () => {
   it('never lets more than the limit start in any window, however eager the caller', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { PlaidAccount, PlaidTransaction } from '../../src/domain/plaid.js';
-import type { RecordOwner } from '../../src/domain/refine.js';
+import type { PlaidAccount, PlaidTransaction } from '../../../domain/plaid.js';
+import type { RecordOwner } from '../../../domain/mining/refine.js';
 
 /** Plaid's objects as they may come: every nullable field null at times, unknown fields, any text. */
 const text = fc.string({ unit: 'grapheme' });

@@ -1,4 +1,4 @@
-import type { History } from './mining.js';
+import type { History } from '../mining/run.js';
 
 /** Why an Item is taken for stale when its user logs in. */
 export type StaleReason =

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
-import type { AccountIdentity } from '../../src/domain/accounts.js';
-import { defaultMainAccount, identityOf, isSameAccount, unionOfAccounts } from '../../src/domain/accounts.js';
-import type { PlaidAccount } from '../../src/domain/plaid.js';
+import type { AccountIdentity } from '../../../domain/mining/accounts.js';
+import {
+  defaultMainAccount,
+  identityOf,
+  isSameAccount,
+  unionOfAccounts,
+} from '../../../domain/mining/accounts.js';
+import type { PlaidAccount } from '../../../domain/plaid.js';
 import { plaidAccount } from './plaidObjects.js';
 
 const known: AccountIdentity = {

@@ -1,5 +1,5 @@
 import { Big } from 'big.js';
-import type { PlaidAccount, PlaidTransaction } from './plaid.js';
+import type { PlaidAccount, PlaidTransaction } from '../plaid.js';
 
 /** Where a raw record was found: what Plaid's object does not say itself. */
 export interface RecordOwner {

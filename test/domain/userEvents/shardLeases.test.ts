@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { claimLeases } from '../../src/domain/shardLeases.js';
-import type { ShardLease } from '../../src/domain/shardLeases.js';
+import { claimLeases } from '../../../domain/userEvents/shardLeases.js';
+import type { ShardLease } from '../../../domain/userEvents/shardLeases.js';
 
 const shard = (shardId: string, more: Partial<ShardLease> = {}): ShardLease => ({
   shardId,

@@ -2,13 +2,13 @@
  * What the program needs from outside, as interfaces. Adapters in `src/clients`, `src/temporal` and `drizzle` implement
  * them; activities and the API receive them. Every method rejects with a `Failure` and with nothing else.
  */
-import type { AccountIdentity } from './accounts.js';
-import type { OutboxRow, RecordKind, Form, StreamName } from './events.js';
+import type { AccountIdentity } from './mining/accounts.js';
+import type { OutboxRow, RecordKind, Form, StreamName } from './mining/events.js';
 import type { UpstreamError } from './failures.js';
 import type { SealedKind } from './ids.js';
-import type { ItemSnapshot, Phase } from './item.js';
-import type { MinedPage } from './minedPage.js';
-import type { History, StepFailure, UpdateOutcome, UserActionError } from './mining.js';
+import type { ItemSnapshot, Phase } from './item/reduce.js';
+import type { MinedPage } from './mining/page.js';
+import type { History, StepFailure, UpdateOutcome, UserActionError } from './mining/run.js';
 import type {
   LinkAccount,
   PlaidAccount,
@@ -19,9 +19,9 @@ import type {
   PlaidTransaction,
 } from './plaid.js';
 import type { Perishable } from './retention.js';
-import type { LeaseClaim, ShardLease } from './shardLeases.js';
-import type { StaleReason } from './staleness.js';
-import type { WebhookKind } from './webhook.js';
+import type { LeaseClaim, ShardLease } from './userEvents/shardLeases.js';
+import type { StaleReason } from './item/staleness.js';
+import type { WebhookKind } from './webhooks/webhook.js';
 
 // ─── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

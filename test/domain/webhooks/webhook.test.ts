@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { readWebhook } from '../../src/domain/webhook.js';
+import { readWebhook } from '../../../domain/webhooks/webhook.js';
 
 const body = (fields: Record<string, unknown>): string => JSON.stringify(fields, null, 2);
 const update = { webhook_type: 'TRANSACTIONS', webhook_code: 'DEFAULT_UPDATE', item_id: 'i1' };

@@ -1,4 +1,4 @@
-import type { MiningRun, PageResult, RunAfter } from '../../src/domain/mining.js';
+import type { MiningRun, PageResult, RunAfter } from '../../../domain/mining/run.js';
 import {
   afterPage,
   afterPageFailure,
@@ -6,8 +6,8 @@ import {
   historyOf,
   startRun,
   updateIdOf,
-} from '../../src/domain/mining.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
+} from '../../../domain/mining/run.js';
+import { defaultPolicy } from '../../../domain/item/policy.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const runAfter = (run: MiningRun, kind: 'staged' | 'moved'): MiningRun => {

@@ -1,5 +1,5 @@
-import { isCalendarDate, minedPage } from '../../src/domain/minedPage.js';
-import type { PlaidTransaction } from '../../src/domain/plaid.js';
+import { isCalendarDate, minedPage } from '../../../domain/mining/page.js';
+import type { PlaidTransaction } from '../../../domain/plaid.js';
 
 describe('a calendar date', () => {
   it('is what the Gregorian calendar has, of each year that matters to the rule of leap years', () => {

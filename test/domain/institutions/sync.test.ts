@@ -1,5 +1,10 @@
 import fc from 'fast-check';
-import { afterInstitutionPage, mayWalkAgain, provenBy, startWalk } from '../../src/domain/institutionSync.js';
+import {
+  afterInstitutionPage,
+  mayWalkAgain,
+  provenBy,
+  startWalk,
+} from '../../../domain/institutions/sync.js';
 
 /** Walks through a list that `between` may change before each page; what it saw, and what it takes for proven. */
 function walk(list: string[], size: number, between: (page: number) => void) {

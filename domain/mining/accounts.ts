@@ -1,4 +1,4 @@
-import type { LinkAccount, PlaidAccount } from './plaid.js';
+import type { LinkAccount, PlaidAccount } from '../plaid.js';
 
 /** An account as another Item of the same user holds it, for the duplicate guard. */
 export interface AccountIdentity {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import type { ItemEvent, ItemState, WorkKind } from '../../src/domain/item.js';
-import { nextStep, reduce, stateFrom } from '../../src/domain/item.js';
-import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../src/domain/mining.js';
-import { afterPage, afterRemineStep, startRun, updateIdOf } from '../../src/domain/mining.js';
-import { defaultPolicy } from '../../src/domain/policy.js';
+import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/reduce.js';
+import { nextStep, reduce, stateFrom } from '../../../domain/item/reduce.js';
+import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
+import { afterPage, afterRemineStep, startRun, updateIdOf } from '../../../domain/mining/run.js';
+import { defaultPolicy } from '../../../domain/item/policy.js';
 import { itemSnapshot as snapshot } from './itemSnapshot.js';
 
 const t0 = Date.UTC(2026, 0, 1);

@@ -1,4 +1,4 @@
-import type { PlaidRemovedTransaction, PlaidSyncPage, PlaidTransaction } from './plaid.js';
+import type { PlaidRemovedTransaction, PlaidSyncPage, PlaidTransaction } from '../plaid.js';
 import type { RecordOwner, RefinedTransaction } from './refine.js';
 import { refineTransaction } from './refine.js';
 

@@ -1,5 +1,5 @@
-import { instantOf } from './instants.js';
-import type { UserActionError } from './mining.js';
+import { instantOf } from '../instants.js';
+import type { UserActionError } from '../mining/run.js';
 import type { WebhookKind } from './webhook.js';
 
 /** What a webhook of kind `item` says of its Item. */
