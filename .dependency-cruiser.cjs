@@ -1,5 +1,5 @@
 // One rule per law of docs/architecture.md. Each was broken once on purpose to see it fail (test/architecture.test.ts).
-const anyRoom = '^(src|workflows|activities|api|drizzle|domain|simulator|local|bench|test)/';
+const anyRoom = '^(src|workflows|activities|api|drizzle|domain|simulator|tools|test)/';
 const npm = (names) => `^node_modules/(${names.join('|')})/`;
 const builtIns = { dependencyTypes: ['core'] };
 
@@ -102,7 +102,7 @@ module.exports = {
         path: '^src/[^/]+\\.ts$',
         pathNot: '^src/(server|worker|listener|provision|rewrap|openapi|bundle)\\.ts$',
       },
-      to: { path: '^(workflows|activities|api|drizzle|simulator|local|bench|test)/|^src/temporal/' },
+      to: { path: '^(workflows|activities|api|drizzle|simulator|tools|test)/|^src/temporal/' },
     },
     {
       name: 'law-11-simulator-stands-alone',
@@ -126,7 +126,7 @@ module.exports = {
     {
       name: 'nothing-imports-tests',
       severity: 'error',
-      from: { pathNot: '^(test|bench)/' },
+      from: { pathNot: '^(test|tools/bench)/' },
       to: { path: '^test/' },
     },
   ],

@@ -6,7 +6,7 @@ const nodeBuiltins = {
 };
 
 export default tseslint.config(
-  { ignores: ['node_modules/', '.sluice/', 'coverage/', 'bench/results/', 'drizzle/migrations/'] },
+  { ignores: ['node_modules/', '.sluice/', 'coverage/', 'tools/bench/results/', 'drizzle/migrations/'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
@@ -46,10 +46,10 @@ export default tseslint.config(
     files: ['**/*.ts'],
     ignores: [
       'src/config.ts',
-      'local/environment.*',
+      'tools/local/environment.*',
       'simulator/environment.ts',
       'test/**',
-      'bench/environment.ts',
+      'tools/bench/environment.ts',
     ],
     rules: {
       'no-restricted-syntax': [
@@ -80,7 +80,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**/*.ts', 'bench/**/*.ts', 'local/**/*.ts', 'simulator/**/*.ts'],
+    files: ['test/**/*.ts', 'tools/bench/**/*.ts', 'tools/local/**/*.ts', 'simulator/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
@@ -90,5 +90,8 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'off',
     },
   },
-  { files: ['local/**/*.ts', 'bench/**/*.ts', 'simulator/**/*.ts'], rules: { 'no-console': 'off' } },
+  {
+    files: ['tools/local/**/*.ts', 'tools/bench/**/*.ts', 'simulator/**/*.ts'],
+    rules: { 'no-console': 'off' },
+  },
 );

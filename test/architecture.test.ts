@@ -36,9 +36,10 @@ const lawful: Tree = {
     "import Fastify from 'fastify';\nimport { one } from '../domain/core.js';\nexport const app: unknown = [Fastify, one];\n",
   'simulator/server.ts':
     "import Fastify from 'fastify';\nimport { createServer } from 'node:http';\nexport const server: unknown = [Fastify, createServer];\n",
-  'local/stack.ts': "import { launch } from './launch.js';\nexport const stack = launch;\n",
-  'local/launch.ts': "import { spawn } from 'node:child_process';\nexport const launch: unknown = spawn;\n",
-  'bench/pages.ts': "import { store } from '../drizzle/store.js';\nexport const pages = store;\n",
+  'tools/local/stack.ts': "import { launch } from './launch.js';\nexport const stack = launch;\n",
+  'tools/local/launch.ts':
+    "import { spawn } from 'node:child_process';\nexport const launch: unknown = spawn;\n",
+  'tools/bench/pages.ts': "import { store } from '../../drizzle/store.js';\nexport const pages = store;\n",
   'test/app.test.ts': "import { app } from '../api/app.js';\nexport const tested = app;\n",
 };
 const packages = [
@@ -69,12 +70,12 @@ const breaches: Record<string, [file: string, text: string]> = {
   'law-6-only-entry-points-join-rooms': ['src/logger.ts', "import { app } from '../api/app.js';"],
   'law-11-simulator-stands-alone': ['simulator/shortcut.ts', "import { one } from '../domain/core.js';"],
   'law-11-nothing-imports-the-simulator': [
-    'local/simulator.ts',
-    "import { server } from '../simulator/server.js';",
+    'tools/local/simulator.ts',
+    "import { server } from '../../simulator/server.js';",
   ],
-  'no-circular': ['local/launch.ts', "import { stack } from './stack.js';"],
-  'no-unresolvable': ['local/missing.ts', "import { nothing } from './nowhere.js';"],
-  'nothing-imports-tests': ['local/borrowed.ts', "import { tested } from '../test/app.test.js';"],
+  'no-circular': ['tools/local/launch.ts', "import { stack } from './stack.js';"],
+  'no-unresolvable': ['tools/local/missing.ts', "import { nothing } from './nowhere.js';"],
+  'nothing-imports-tests': ['tools/local/borrowed.ts', "import { tested } from '../../test/app.test.js';"],
 };
 
 const trees: string[] = [];
@@ -134,18 +135,7 @@ interface Violation {
 async function violations(tree: Tree): Promise<string[]> {
   const directory = write(tree);
   const program = path.join(root, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
-  const rooms = [
-    'src',
-    'workflows',
-    'activities',
-    'api',
-    'drizzle',
-    'domain',
-    'simulator',
-    'local',
-    'bench',
-    'test',
-  ];
+  const rooms = ['src', 'workflows', 'activities', 'api', 'drizzle', 'domain', 'simulator', 'tools', 'test'];
   const output = await node(
     [program, '--config', '.dependency-cruiser.cjs', '--output-type', 'json', ...rooms],
     directory,
@@ -177,7 +167,7 @@ describe('the laws of imports', () => {
       expect([rule, found.includes(expected)]).toEqual([rule, true]);
     }
     const files = new Set(Object.values(breaches).map(([file]) => path.posix.normalize(file)));
-    files.add('local/stack.ts');
+    files.add('tools/local/stack.ts');
     expect(found.filter((line) => !files.has(line.split(' ')[1] as string))).toEqual([]);
   });
 });

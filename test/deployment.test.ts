@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { temporalService } from '../local/temporal.js';
+import { temporalService } from '../tools/local/temporal.js';
 import { loadConfig, processNames, variablesOf } from '../src/config.js';
 
 /**

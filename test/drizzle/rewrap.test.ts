@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launch } from '../../local/childProcess.js';
+import { launch } from '../../tools/local/childProcess.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import type { NamedKey } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compareCustomUser } from '../../local/compareCustomUser.js';
-import type { CustomUserFile } from '../../local/compareCustomUser.js';
+import { compareCustomUser } from '../../tools/local/compareCustomUser.js';
+import type { CustomUserFile } from '../../tools/local/compareCustomUser.js';
 import { minedItem, truthOf } from './linkedItem.js';
 import { closeOracle, expectTruth, readStored } from './oracle.js';
 import { startSystem } from './system.js';

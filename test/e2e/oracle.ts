@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
-import type { Difference, StoredRecord, StreamEvent, StreamName, Truth } from '../../local/compare.js';
-import { compareItem, STREAMS } from '../../local/compare.js';
-import type { StreamReader } from '../../local/streamReader.js';
-import { openStreamReader } from '../../local/streamReader.js';
+import type { Difference, StoredRecord, StreamEvent, StreamName, Truth } from '../../tools/local/compare.js';
+import { compareItem, STREAMS } from '../../tools/local/compare.js';
+import type { StreamReader } from '../../tools/local/streamReader.js';
+import { openStreamReader } from '../../tools/local/streamReader.js';
 import { until } from './until.js';
 import type { System } from './system.js';
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { openStreamReader } from '../../local/streamReader.js';
+import { openStreamReader } from '../../tools/local/streamReader.js';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { secretContext } from '../../domain/ids.js';

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import postgres from 'postgres';
-import type { ChildProcess, Exit } from '../../local/childProcess.js';
-import { freePort } from '../../local/ports.js';
-import { launch, logTail } from '../../local/childProcess.js';
+import type { ChildProcess, Exit } from '../../tools/local/childProcess.js';
+import { freePort } from '../../tools/local/ports.js';
+import { launch, logTail } from '../../tools/local/childProcess.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 import { createNamespace, until } from '../workflows/harness.js';
 
@@ -142,7 +142,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const segmentUrl = `http://127.0.0.1:${segmentPort}`;
   const segment = await run(
     'segment',
-    'local/segmentSinkServer.mjs',
+    'tools/local/segmentSinkServer.mjs',
     ['--port', String(segmentPort), '--file', path.join(dir, 'segment.ndjson')],
     {},
   );

@@ -6,8 +6,8 @@ import { tsImport } from 'tsx/esm/api';
 
 /** Starts PostgreSQL, Temporal and Kinesis once for the whole run, on free ports and in memory or a scratch folder. */
 export default async function globalSetup() {
-  const { startStack } = await tsImport('../../local/stack.ts', import.meta.url);
-  const { testServices } = await import('../../local/environment.mjs');
+  const { startStack } = await tsImport('../../tools/local/stack.ts', import.meta.url);
+  const { testServices } = await import('../../tools/local/environment.mjs');
   const { bundleWorkflows } = await tsImport('../../src/temporal/bundle.ts', import.meta.url);
   const dataDir = mkdtempSync(path.join(tmpdir(), 'sluice-test-'));
   const [stack, bundle] = await Promise.all([

@@ -1,4 +1,4 @@
-import type { StackUrls } from '../../local/stack.js';
+import type { StackUrls } from '../../tools/local/stack.js';
 
 /** Addresses of the services that the global setup started. */
 export function testStack(): StackUrls {

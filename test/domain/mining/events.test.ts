@@ -9,7 +9,7 @@ import { cloudEvent, dataSchema, eventType, streamNames, streamOf } from '../../
 import { refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
 import { owner, plaidAccount, plaidTransaction } from './plaidObjects.js';
 
-const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../schemas');
+const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../schemas');
 const schemas = readdirSync(folder).map((file) => ({
   file,
   schema: JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as { $id: string; $schema: string },

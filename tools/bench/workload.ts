@@ -10,7 +10,7 @@ export interface Figure {
 }
 
 export interface Measured {
-  /** Goes to `bench/results/` as it is. */
+  /** Goes to `tools/bench/results/` as it is. */
   result: { workload: string };
   figures: Figure[];
 }

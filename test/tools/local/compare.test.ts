@@ -1,4 +1,4 @@
-import { compareItem, type Observed, type StreamEvent, type Truth } from '../../local/compare.js';
+import { compareItem, type Observed, type StreamEvent, type Truth } from '../../../tools/local/compare.js';
 
 const account = {
   account_id: 'acc1',

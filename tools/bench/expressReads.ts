@@ -1,9 +1,9 @@
 import express from 'express';
 import { Pool, types } from 'pg';
 import postgres from 'postgres';
-import { createStores } from '../drizzle/index.js';
-import type { Form } from '../domain/mining/events.js';
-import type { PageKey } from '../domain/ports.js';
+import { createStores } from '../../drizzle/index.js';
+import type { Form } from '../../domain/mining/events.js';
+import type { PageKey } from '../../domain/ports.js';
 import { given } from './environment.js';
 
 /**

@@ -1,14 +1,14 @@
-import { publishActivities } from '../activities/publish.js';
-import { createStores } from '../drizzle/index.js';
-import { createKinesis } from '../src/clients/kinesis.js';
-import { createPlaid } from '../src/clients/plaid.js';
-import { openDatabase } from '../src/clients/postgres.js';
-import { createKeyring, parseEncryptionKeys } from '../src/clients/keyring.js';
-import { createSecretBox } from '../src/clients/secrets.js';
-import { unionOfAccounts } from '../domain/mining/accounts.js';
-import { secretContext } from '../domain/ids.js';
-import { historyOf } from '../domain/mining/run.js';
-import { minedPage } from '../domain/mining/page.js';
+import { publishActivities } from '../../activities/publish.js';
+import { createStores } from '../../drizzle/index.js';
+import { createKinesis } from '../../src/clients/kinesis.js';
+import { createPlaid } from '../../src/clients/plaid.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
+import { unionOfAccounts } from '../../domain/mining/accounts.js';
+import { secretContext } from '../../domain/ids.js';
+import { historyOf } from '../../domain/mining/run.js';
+import { minedPage } from '../../domain/mining/page.js';
 import { given } from './environment.js';
 
 /**

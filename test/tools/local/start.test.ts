@@ -3,12 +3,12 @@ import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { StackFile } from '../../local/deployment.js';
-import { closedPlaceSubstitute } from '../../local/postgresAccount.js';
-import { verdict } from '../../local/summary.js';
-import { until } from '../workflows/harness.js';
+import type { StackFile } from '../../../tools/local/deployment.js';
+import { closedPlaceSubstitute } from '../../../tools/local/postgresAccount.js';
+import { verdict } from '../../../tools/local/summary.js';
+import { until } from '../../workflows/harness.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(path.join(tmpdir(), 'sluice-start-'));
@@ -25,7 +25,14 @@ afterAll(() => {
 function start(...options: string[]) {
   const child = spawn(
     process.execPath,
-    ['local/bootstrap.mjs', '--temporal', 'local/start.ts', '--data-dir', path.join(dir, 'data'), ...options],
+    [
+      'tools/local/bootstrap.mjs',
+      '--temporal',
+      'tools/local/start.ts',
+      '--data-dir',
+      path.join(dir, 'data'),
+      ...options,
+    ],
     { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let output = '';

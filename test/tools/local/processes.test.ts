@@ -2,12 +2,12 @@ import { spawn, type ChildProcess as NodeChild } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { launch, type ChildProcess } from '../../local/childProcess.js';
-import { withFileLock } from '../../local/fileLock.mjs';
-import { startGuard } from '../../local/guard.js';
-import { isSameProcess, processIdentity } from '../../local/processIdentity.mjs';
-import { openProcessRegistry } from '../../local/processRegistry.js';
-import { until } from '../workflows/harness.js';
+import { launch, type ChildProcess } from '../../../tools/local/childProcess.js';
+import { withFileLock } from '../../../tools/local/fileLock.mjs';
+import { startGuard } from '../../../tools/local/guard.js';
+import { isSameProcess, processIdentity } from '../../../tools/local/processIdentity.mjs';
+import { openProcessRegistry } from '../../../tools/local/processRegistry.js';
+import { until } from '../../workflows/harness.js';
 
 let dir: string;
 let strangers: NodeChild[];

@@ -14,7 +14,7 @@ export interface CommandOptions {
   readonly customUser: string | undefined;
 }
 
-export const DEFAULT_DATA_DIR = fileURLToPath(new URL('../.sluice', import.meta.url));
+export const DEFAULT_DATA_DIR = fileURLToPath(new URL('../../.sluice', import.meta.url));
 
 /** Options of `npm start`, `npm run demo` and `npm run reset`; paths count from where npm was called. */
 export function parseCommandOptions(args: readonly string[], allowed: readonly string[]): CommandOptions {

@@ -1,6 +1,6 @@
-import { openDatabase } from '../src/clients/postgres.js';
-import { taskQueues } from '../domain/ids.js';
-import { openClient } from '../src/temporal/connect.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { taskQueues } from '../../domain/ids.js';
+import { openClient } from '../../src/temporal/connect.js';
 import { startBenchSystem } from './system.js';
 import { atMost, exactly } from './workload.js';
 import type { Workload } from './workload.js';

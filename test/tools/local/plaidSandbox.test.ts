@@ -1,5 +1,5 @@
-import { plaidEnvironment, SANDBOX_POLL, sandboxCredentials } from '../../local/plaidSandbox.js';
-import { loadConfig } from '../../src/config.js';
+import { plaidEnvironment, SANDBOX_POLL, sandboxCredentials } from '../../../tools/local/plaidSandbox.js';
+import { loadConfig } from '../../../src/config.js';
 
 const local = {
   simulatorUrl: 'http://127.0.0.1:8290',

@@ -1,8 +1,8 @@
-import { inLanes } from '../src/lanes.js';
-import { openDatabase } from '../src/clients/postgres.js';
-import { taskQueues } from '../domain/ids.js';
-import { openClient } from '../src/temporal/connect.js';
-import { createGateway } from '../src/temporal/gateway.js';
+import { inLanes } from '../../src/lanes.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { taskQueues } from '../../domain/ids.js';
+import { openClient } from '../../src/temporal/connect.js';
+import { createGateway } from '../../src/temporal/gateway.js';
 import { startBenchSystem } from './system.js';
 import { startWebhookSource } from './webhookSource.js';
 import { exactly, known, percentile } from './workload.js';

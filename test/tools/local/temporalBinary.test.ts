@@ -5,9 +5,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { findTemporal } from '../../local/temporalBinary.mjs';
-import { BUILT_SERVER_VERSION, TEMPORAL_SERVER_VERSION } from '../../local/temporalSources.mjs';
-import type { Sources, Wheel } from '../../local/temporalSources.mjs';
+import { findTemporal } from '../../../tools/local/temporalBinary.mjs';
+import { BUILT_SERVER_VERSION, TEMPORAL_SERVER_VERSION } from '../../../tools/local/temporalSources.mjs';
+import type { Sources, Wheel } from '../../../tools/local/temporalSources.mjs';
 
 const TESTED = `temporal version 0.0.0-DEV (Server ${TEMPORAL_SERVER_VERSION}, UI 2.42.1)`;
 const BUILT = `temporal version 0.0.0-DEV (Server ${BUILT_SERVER_VERSION}, UI 2.42.1)`;

@@ -1,4 +1,4 @@
-import { countResults } from '../../local/testCount.mjs';
+import { countResults } from '../../../tools/local/testCount.mjs';
 
 const checks = ['lint:types', 'lint:code'];
 const report = (over: object) =>

@@ -12,12 +12,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import postgres from 'postgres';
-import { startGuard } from '../../local/guard.js';
-import { choosePorts, FIXED_PORTS, freePort } from '../../local/ports.js';
-import { databaseUrl, postgresService } from '../../local/postgres.js';
-import { closedPlaceSubstitute } from '../../local/postgresAccount.js';
-import { startService } from '../../local/service.js';
-import { startStack, type Stack, type StackOptions } from '../../local/stack.js';
+import { startGuard } from '../../../tools/local/guard.js';
+import { choosePorts, FIXED_PORTS, freePort } from '../../../tools/local/ports.js';
+import { databaseUrl, postgresService } from '../../../tools/local/postgres.js';
+import { closedPlaceSubstitute } from '../../../tools/local/postgresAccount.js';
+import { startService } from '../../../tools/local/service.js';
+import { startStack, type Stack, type StackOptions } from '../../../tools/local/stack.js';
 
 /** Mode 0700, as `mktemp -d` makes it: another user may not enter. */
 let dataDir: string;

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { missingDependencies } from '../../local/dependencies.mjs';
+import { missingDependencies } from '../../../tools/local/dependencies.mjs';
 
 let root: string;
 beforeEach(() => (root = mkdtempSync(path.join(tmpdir(), 'sluice-dependencies-'))));

@@ -1,4 +1,4 @@
-import { openDatabase } from '../src/clients/postgres.js';
+import { openDatabase } from '../../src/clients/postgres.js';
 import { startBenchSystem } from './system.js';
 import { startWebhookSource } from './webhookSource.js';
 import type { SignedWebhook } from './webhookSource.js';

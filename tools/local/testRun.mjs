@@ -17,7 +17,7 @@ const STATIC_CHECKS = [
   'lint:openapi',
 ];
 const STATIC_CHECK_TIMEOUT_MS = 10 * 60_000;
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const scratch = mkdtempSync(path.join(tmpdir(), 'sluice-results-'));
 
 /** @type {Set<import('node:child_process').ChildProcess>} */

@@ -1,6 +1,6 @@
-import { openDatabase } from '../src/clients/postgres.js';
-import { openClient } from '../src/temporal/connect.js';
-import { createGateway } from '../src/temporal/gateway.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { openClient } from '../../src/temporal/connect.js';
+import { createGateway } from '../../src/temporal/gateway.js';
 import { residentMb, startBenchSystem } from './system.js';
 import { atMost, exactly } from './workload.js';
 import type { Workload } from './workload.js';

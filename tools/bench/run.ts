@@ -22,7 +22,7 @@ const workloads: Record<string, Workload> = {
   SIM: sim,
 };
 
-/** `npm run bench [-- W1 W4 …] [--pairs N] [--items N]`: a table on the terminal, the figures as JSON in `bench/results/`. */
+/** `npm run bench [-- W1 W4 …] [--pairs N] [--items N]`: a table on the terminal, the figures as JSON in `tools/bench/results/`. */
 const { values, positionals } = parseArgs({
   options: { pairs: { type: 'string', default: '5' }, items: { type: 'string', default: '10000' } },
   allowPositionals: true,

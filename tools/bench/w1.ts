@@ -1,8 +1,8 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { openDatabase } from '../src/clients/postgres.js';
-import { openClient } from '../src/temporal/connect.js';
-import { createGateway } from '../src/temporal/gateway.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { openClient } from '../../src/temporal/connect.js';
+import { createGateway } from '../../src/temporal/gateway.js';
 import { runPairs } from './pairs.js';
 import { cpuSeconds, startBenchSystem } from './system.js';
 import { atLeast } from './workload.js';

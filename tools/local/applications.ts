@@ -99,6 +99,6 @@ export async function provision(stack: Stack, sandbox?: PlaidSandbox): Promise<v
 }
 
 function nodeArguments(name: keyof typeof ENTRY): string[] {
-  const entry = fileURLToPath(new URL(`../src/${ENTRY[name]}.ts`, import.meta.url));
+  const entry = fileURLToPath(new URL(`../../src/${ENTRY[name]}.ts`, import.meta.url));
   return ['--enable-source-maps', '--import', import.meta.resolve('tsx'), entry];
 }

@@ -1,4 +1,4 @@
-import { compareCustomUser, type CustomUserFile } from '../../local/compareCustomUser.js';
+import { compareCustomUser, type CustomUserFile } from '../../../tools/local/compareCustomUser.js';
 
 const row = (over: object = {}) => ({
   date_transacted: '2026-05-01',

@@ -1,4 +1,4 @@
-// First step of every npm script: `node local/bootstrap.mjs [--temporal] [--production] <script> [arguments]`.
+// First step of every npm script: `node tools/local/bootstrap.mjs [--temporal] [--production] <script> [arguments]`.
 // Node built-ins only: on a fresh clone there is nothing else. It installs what is missing, finds Temporal when the script needs it,
 // and then becomes the script, in this same process: signals to npm reach the program and its pid is the one that is seen.
 import path from 'node:path';
@@ -8,7 +8,7 @@ import { ensureDependencies } from './dependencies.mjs';
 import { temporalProgram } from './temporalBinary.mjs';
 
 const OLDEST_NODE = [20, 19];
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 try {
   const args = process.argv.slice(2);
@@ -17,7 +17,7 @@ try {
   const [script, ...rest] = args;
   if (!script)
     throw new SetupFailure(
-      'usage: node local/bootstrap.mjs [--temporal] [--production] <script> [arguments]',
+      'usage: node tools/local/bootstrap.mjs [--temporal] [--production] <script> [arguments]',
     );
 
   checkNode();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { inLanes } from '../src/lanes.js';
+import { inLanes } from '../../src/lanes.js';
 import { machineEnvironment } from './environment.js';
 import { cpuSeconds, residentMb } from './system.js';
 import { below, exactly, from } from './workload.js';
@@ -71,7 +71,7 @@ async function measure(report: (line: string) => void, items: number): Promise<S
       ...[
         '--import',
         import.meta.resolve('tsx'),
-        fileURLToPath(new URL('../simulator/main.ts', import.meta.url)),
+        fileURLToPath(new URL('../../simulator/main.ts', import.meta.url)),
       ],
       ...['--clock-scale', '0', '--transactions-per-item', String(transactions)],
     ],

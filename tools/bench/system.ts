@@ -6,19 +6,19 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
-import { createStores } from '../drizzle/index.js';
-import { migrate } from '../drizzle/migrate.js';
+import { createStores } from '../../drizzle/index.js';
+import { migrate } from '../../drizzle/migrate.js';
 import { launch, logTail } from '../local/childProcess.js';
 import type { ChildProcess } from '../local/childProcess.js';
 import { freePort } from '../local/ports.js';
 import { startStack } from '../local/stack.js';
 import type { Stack } from '../local/stack.js';
-import { openDatabase } from '../src/clients/postgres.js';
-import { createKeyring, parseEncryptionKeys } from '../src/clients/keyring.js';
-import { createSecretBox } from '../src/clients/secrets.js';
-import { secretContext } from '../domain/ids.js';
-import { ensureSearchAttributes } from '../src/temporal/searchAttributes.js';
-import { openClient } from '../src/temporal/connect.js';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
+import { createSecretBox } from '../../src/clients/secrets.js';
+import { secretContext } from '../../domain/ids.js';
+import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
+import { openClient } from '../../src/temporal/connect.js';
 import { machineEnvironment } from './environment.js';
 
 /** PostgreSQL, Temporal and the simulator for benchmarks, and processes around them. */
@@ -132,7 +132,7 @@ export async function startBenchSystem(options: {
         args: [
           '--import',
           import.meta.resolve('tsx'),
-          fileURLToPath(new URL('../src/worker.ts', import.meta.url)),
+          fileURLToPath(new URL('../../src/worker.ts', import.meta.url)),
         ],
         env: { ...environment(databaseUrl), LOG_LEVEL: 'info', ...env },
         logFile: stack.logFile(`worker${workers.length}`),
@@ -153,7 +153,7 @@ export async function startBenchSystem(options: {
         args: [
           '--import',
           import.meta.resolve('tsx'),
-          fileURLToPath(new URL('../src/server.ts', import.meta.url)),
+          fileURLToPath(new URL('../../src/server.ts', import.meta.url)),
         ],
         env: {
           ...environment(databaseUrl),
