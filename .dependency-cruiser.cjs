@@ -1,5 +1,5 @@
 // One rule per law of docs/architecture.md. Each was broken once on purpose to see it fail (test/architecture.test.ts).
-const anyRoom = '^(src|workflows|activities|api|drizzle|domain|simulator|tools|test)/';
+const anyRoom = '^(src|workflows|activities|api|drizzle|domain|packages|tools|test)/';
 const npm = (names) => `^node_modules/(${names.join('|')})/`;
 const builtIns = { dependencyTypes: ['core'] };
 
@@ -102,19 +102,19 @@ module.exports = {
         path: '^src/[^/]+\\.ts$',
         pathNot: '^src/(server|worker|listener|provision|rewrap|openapi|bundle)\\.ts$',
       },
-      to: { path: '^(workflows|activities|api|drizzle|simulator|tools|test)/|^src/temporal/' },
+      to: { path: '^(workflows|activities|api|drizzle|packages|tools|test)/|^src/temporal/' },
     },
     {
       name: 'law-11-simulator-stands-alone',
       severity: 'error',
-      from: { path: '^simulator/' },
-      to: { path: anyRoom, pathNot: '^simulator/' },
+      from: { path: '^packages/plaid-simulator/' },
+      to: { path: anyRoom, pathNot: '^packages/plaid-simulator/' },
     },
     {
       name: 'law-11-nothing-imports-the-simulator',
       severity: 'error',
-      from: { pathNot: '^(simulator|test/simulator|test/clients)/' },
-      to: { path: '^simulator/' },
+      from: { pathNot: '^packages/plaid-simulator/' },
+      to: { path: '^packages/plaid-simulator/' },
     },
     {
       name: 'no-circular',
@@ -122,7 +122,13 @@ module.exports = {
       from: {},
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
-    { name: 'no-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-unresolvable',
+      comment: "A package's command imports what its build makes.",
+      severity: 'error',
+      from: { pathNot: '^packages/[^/]+/bin/' },
+      to: { couldNotResolve: true },
+    },
     {
       name: 'nothing-imports-tests',
       severity: 'error',

@@ -8,6 +8,7 @@ ENV NODE_ENV=production
 
 FROM base AS dependencies
 COPY package.json package-lock.json .npmrc ./
+COPY packages/plaid-simulator/package.json ./packages/plaid-simulator/
 # npm's last step applies them.
 COPY patches ./patches
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
@@ -27,16 +28,17 @@ RUN node --import tsx src/bundle.ts /app/workflow-bundle.js
 FROM base AS simulator
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json tsconfig.json ./
-COPY simulator ./simulator
+COPY packages/plaid-simulator ./packages/plaid-simulator
 # A named volume takes the owner of the folder that it is mounted on.
 RUN mkdir /data && chown node:node /data
 USER node
 EXPOSE 8290
-CMD ["node", "--import", "tsx", "simulator/main.ts", "--host", "0.0.0.0", "--port", "8290", "--state", "/data/world.json"]
+CMD ["node", "--import", "tsx", "packages/plaid-simulator/src/main.ts", "--host", "0.0.0.0", "--port", "8290", "--state", "/data/world.json"]
 
 # The emulator of the tests. It is a development package without dependencies of its own, hence not among the others.
 FROM base AS kinesis-package
 COPY package.json package-lock.json .npmrc ./
+COPY packages/plaid-simulator/package.json ./packages/plaid-simulator/
 RUN npm ci --include=dev --ignore-scripts --no-audit --no-fund && npm cache clean --force
 
 FROM base AS kinesis

@@ -6,7 +6,16 @@ const nodeBuiltins = {
 };
 
 export default tseslint.config(
-  { ignores: ['node_modules/', '.sluice/', 'coverage/', 'tools/bench/results/', 'drizzle/migrations/'] },
+  {
+    ignores: [
+      'node_modules/',
+      '.sluice/',
+      'coverage/',
+      'packages/*/dist/',
+      'tools/bench/results/',
+      'drizzle/migrations/',
+    ],
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
@@ -47,8 +56,9 @@ export default tseslint.config(
     ignores: [
       'src/config.ts',
       'tools/local/environment.*',
-      'simulator/environment.ts',
+      'packages/*/src/environment.ts',
       'test/**',
+      'packages/*/test/**',
       'tools/bench/environment.ts',
     ],
     rules: {
@@ -80,7 +90,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**/*.ts', 'tools/bench/**/*.ts', 'tools/local/**/*.ts', 'simulator/**/*.ts'],
+    files: ['test/**/*.ts', 'tools/bench/**/*.ts', 'tools/local/**/*.ts', 'packages/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
@@ -91,7 +101,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['tools/local/**/*.ts', 'tools/bench/**/*.ts', 'simulator/**/*.ts'],
+    files: ['tools/local/**/*.ts', 'tools/bench/**/*.ts', 'packages/**/*.ts'],
     rules: { 'no-console': 'off' },
   },
 );

@@ -1,5 +1,5 @@
 // Tests run as ES modules, the way the program itself runs: jose and other dependencies are ESM only.
-const common = {
+export const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
@@ -15,10 +15,16 @@ const common = {
 };
 
 export default {
-  ...common,
-  testMatch: ['<rootDir>/test/**/*.test.ts'],
-  globalSetup: '<rootDir>/test/stack/globalSetup.mjs',
-  globalTeardown: '<rootDir>/test/stack/globalTeardown.mjs',
   maxWorkers: 2,
   testTimeout: 300_000,
+  projects: [
+    {
+      ...common,
+      displayName: 'sluice',
+      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      globalSetup: '<rootDir>/test/stack/globalSetup.mjs',
+      globalTeardown: '<rootDir>/test/stack/globalTeardown.mjs',
+    },
+    '<rootDir>/packages/plaid-simulator',
+  ],
 };

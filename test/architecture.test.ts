@@ -34,7 +34,7 @@ const lawful: Tree = {
     "import { sql } from 'drizzle-orm';\nimport { one } from '../domain/core.js';\nexport const store: unknown = [sql, one];\n",
   'api/app.ts':
     "import Fastify from 'fastify';\nimport { one } from '../domain/core.js';\nexport const app: unknown = [Fastify, one];\n",
-  'simulator/server.ts':
+  'packages/plaid-simulator/src/server.ts':
     "import Fastify from 'fastify';\nimport { createServer } from 'node:http';\nexport const server: unknown = [Fastify, createServer];\n",
   'tools/local/stack.ts': "import { launch } from './launch.js';\nexport const stack = launch;\n",
   'tools/local/launch.ts':
@@ -68,10 +68,13 @@ const breaches: Record<string, [file: string, text: string]> = {
   'law-6-adapters': ['src/clients/rows.ts', "import { store } from '../../drizzle/store.js';"],
   'law-6-gateway': ['src/temporal/gateway.ts', "import { item } from '../../workflows/item.js';"],
   'law-6-only-entry-points-join-rooms': ['src/logger.ts', "import { app } from '../api/app.js';"],
-  'law-11-simulator-stands-alone': ['simulator/shortcut.ts', "import { one } from '../domain/core.js';"],
+  'law-11-simulator-stands-alone': [
+    'packages/plaid-simulator/src/shortcut.ts',
+    "import { one } from '../../../domain/core.js';",
+  ],
   'law-11-nothing-imports-the-simulator': [
     'tools/local/simulator.ts',
-    "import { server } from '../../simulator/server.js';",
+    "import { server } from '../../packages/plaid-simulator/src/server.js';",
   ],
   'no-circular': ['tools/local/launch.ts', "import { stack } from './stack.js';"],
   'no-unresolvable': ['tools/local/missing.ts', "import { nothing } from './nowhere.js';"],
@@ -135,7 +138,7 @@ interface Violation {
 async function violations(tree: Tree): Promise<string[]> {
   const directory = write(tree);
   const program = path.join(root, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
-  const rooms = ['src', 'workflows', 'activities', 'api', 'drizzle', 'domain', 'simulator', 'tools', 'test'];
+  const rooms = ['src', 'workflows', 'activities', 'api', 'drizzle', 'domain', 'packages', 'tools', 'test'];
   const output = await node(
     [program, '--config', '.dependency-cruiser.cjs', '--output-type', 'json', ...rooms],
     directory,
@@ -211,7 +214,7 @@ describe('the laws that eslint keeps', () => {
         ['activities/link.ts', environment],
         ['api/app.ts', environment],
         ['drizzle/index.ts', environment],
-        ['simulator/app.ts', environment],
+        ['packages/plaid-simulator/src/app.ts', environment],
         ['src/logger.ts', 'console.log(1);\n'],
         // Where it is allowed, nothing strikes: it is the law that was struck above, not the text.
         ['src/config.ts', environment],

@@ -1,11 +1,10 @@
 import { inspect } from 'node:util';
 import type { Plaid } from '../../src/clients/plaid.js';
 import { createPlaid } from '../../src/clients/plaid.js';
-import type { Simulator } from '../../simulator/server.js';
-import { startSimulator } from '../../simulator/server.js';
+import { startSimulator } from './simulatorProcess.js';
 import { caught } from './caught.js';
 
-let simulator: Simulator;
+let simulator: Awaited<ReturnType<typeof startSimulator>>;
 let plaid: Plaid;
 let itemId: string;
 let token: string;
@@ -39,7 +38,7 @@ const calls = async (): Promise<string[]> => {
 };
 
 beforeEach(async () => {
-  simulator = await startSimulator({ clockScale: 0, transactionsPerItem: 300 });
+  simulator = await startSimulator(300);
   plaid = createPlaid({
     baseUrl: simulator.url,
     clientId: 'client',

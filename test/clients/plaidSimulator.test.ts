@@ -3,8 +3,7 @@ import type { Plaid } from '../../src/clients/plaid.js';
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
 import type { PlaidSyncPage } from '../../domain/plaid.js';
 import type { WebhookVerifier } from '../../domain/ports.js';
-import type { Simulator } from '../../simulator/server.js';
-import { startSimulator } from '../../simulator/server.js';
+import { startSimulator } from './simulatorProcess.js';
 import { caught } from './caught.js';
 import type { LoopbackServer } from './loopbackServer.js';
 import { startLoopbackServer } from './loopbackServer.js';
@@ -15,7 +14,7 @@ interface Delivery {
   body: Buffer;
 }
 
-let simulator: Simulator;
+let simulator: Awaited<ReturnType<typeof startSimulator>>;
 let plaid: Plaid;
 let receiver: LoopbackServer;
 let verifier: WebhookVerifier;
@@ -71,7 +70,7 @@ beforeEach(async () => {
     response.end('{}');
     arrived();
   });
-  simulator = await startSimulator({ clockScale: 0, transactionsPerItem: 1_200 });
+  simulator = await startSimulator(1_200);
   plaid = createPlaid({
     baseUrl: simulator.url,
     clientId: 'client',

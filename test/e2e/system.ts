@@ -149,7 +149,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const simulatorPort = await freePort();
   const simulator = await run(
     'simulator',
-    'simulator/main.ts',
+    'packages/plaid-simulator/src/main.ts',
     [
       '--port',
       String(simulatorPort),

@@ -71,7 +71,7 @@ async function measure(report: (line: string) => void, items: number): Promise<S
       ...[
         '--import',
         import.meta.resolve('tsx'),
-        fileURLToPath(new URL('../../simulator/main.ts', import.meta.url)),
+        fileURLToPath(new URL('../../packages/plaid-simulator/src/main.ts', import.meta.url)),
       ],
       ...['--clock-scale', '0', '--transactions-per-item', String(transactions)],
     ],

@@ -13,7 +13,7 @@ export interface SimulatorOptions {
   readonly args?: readonly string[] | undefined;
 }
 
-const MAIN = fileURLToPath(new URL('../../simulator/main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../packages/plaid-simulator/src/main.ts', import.meta.url));
 
 /** The Plaid simulator; its world is kept in `<dataDir>/simulator.json`. */
 export function simulatorService(options: SimulatorOptions): ServiceSpec {

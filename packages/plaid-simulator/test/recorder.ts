@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { SimulatorOptions } from '../../simulator/server.js';
+import type { SimulatorOptions } from '../src/server.js';
 import { call } from './endpoints.js';
 import { PlaidTypes } from './plaidTypes.js';
 import { Receiver, Rig, until, type SentDelivery } from './rig.js';

@@ -3,7 +3,7 @@ import { BadOptions, parseOptions, USAGE } from './options.js';
 import { startSimulator } from './server.js';
 
 async function version(): Promise<string> {
-  const text = await readFile(new URL('./package.json', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Transaction } from 'plaid';
 import { refusalOf, Rig } from './rig.js';
 
 /** Plaid's own published test users; real input, kept beside the project and not in it. */
-const FOLDER = join(process.cwd(), '..', 'shared', 'custom-users');
+const FOLDER = fileURLToPath(new URL('../../../../shared/custom-users', import.meta.url));
 const files = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.json')) : [];
 if (files.length === 0)
   process.stderr.write('customUser.test: Plaid’s custom users are not here; those tests are skipped\n');

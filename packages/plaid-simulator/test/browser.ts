@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import puppeteer, { type Browser } from 'puppeteer-core';
 
-const ROOT = new URL('../../', import.meta.url);
+const ROOT = new URL('../../../', import.meta.url);
 /** Makes the package bring its own libraries along: it does so where it believes to be in a bare image of this kind. */
 const BARE_MACHINE = { AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs22.x' };
 const EXTRACT = `import chromium from '@sparticuz/chromium'; await chromium.executablePath();`;

@@ -11,7 +11,10 @@ import {
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { clientFor, Receiver, Rig, until } from './rig.js';
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 describe('the state file', () => {
   let folder: string;
@@ -145,7 +148,7 @@ describe('the command', () => {
   });
 
   const start = async (...args: string[]) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'simulator/main.ts', ...args], {
+    const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
       // jest's own flags are not the child's business.
       env: { PATH: process.env['PATH'] },
       stdio: ['ignore', 'pipe', 'pipe'],

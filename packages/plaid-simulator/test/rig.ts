@@ -10,7 +10,7 @@ import {
   type Transaction,
   type TransactionsSyncResponse,
 } from 'plaid';
-import { startSimulator, type Simulator, type SimulatorOptions } from '../../simulator/server.js';
+import { startSimulator, type Simulator, type SimulatorOptions } from '../src/server.js';
 
 /** Plaid's error as the official client meets it. */
 export interface Refusal {

@@ -223,7 +223,7 @@ export const REQUESTS: Record<string, Request> = {
   },
 };
 
-const ROUTES = new URL('../../simulator/routes/', import.meta.url);
+const ROUTES = new URL('../src/routes/', import.meta.url);
 
 /** The paths that the simulator's source names as Plaid's endpoints. */
 export function pathsInSource(): string[] {

@@ -1,6 +1,6 @@
 import { Products, SandboxItemFireWebhookRequestWebhookCodeEnum as Code, WebhookType } from 'plaid';
-import { webhookBody } from '../../simulator/webhooks/body.js';
-import { retryAfter, retryDelay } from '../../simulator/webhooks/delivery.js';
+import { webhookBody } from '../src/webhooks/body.js';
+import { retryAfter, retryDelay } from '../src/webhooks/delivery.js';
 import { Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 describe('webhooks', () => {

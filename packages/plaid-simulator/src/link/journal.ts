@@ -58,7 +58,7 @@ export function callbackEvent(session: LinkSession, updateMode: boolean, event: 
   };
 }
 
-interface InstitutionName {
+export interface InstitutionName {
   institution_id: string;
   name: string;
 }

@@ -3,10 +3,13 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { clientFor, until } from './rig.js';
 
 const run = promisify(execFile);
+const OWN = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 interface Manifest {
   version: string;
@@ -30,19 +33,19 @@ describe('the package plaid-simulator', () => {
   });
 
   it('needs what the project has, in the same versions, and nothing it does not import', () => {
-    const own = manifest('simulator/package.json');
-    const root = manifest('package.json');
+    const own = manifest(join(OWN, 'package.json'));
+    const root = manifest(join(ROOT, 'package.json'));
     expect([own.version, own.license, own.engines]).toEqual([root.version, root.license, root.engines]);
     const known = { ...root.devDependencies, ...root.dependencies };
     for (const [name, version] of Object.entries({ ...own.dependencies, ...own.devDependencies })) {
       expect([name, version]).toEqual([name, known[name]]);
     }
-    const files = readdirSync('simulator', { recursive: true, encoding: 'utf8' }).filter((file) =>
+    const files = readdirSync(join(OWN, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) =>
       /\.(ts|mjs)$/.test(file),
     );
     const imported = new Map<string, boolean>();
     for (const file of files) {
-      const text = readFileSync(join('simulator', file), 'utf8');
+      const text = readFileSync(join(OWN, 'src', file), 'utf8');
       for (const [, types, name = ''] of text.matchAll(
         /^(?:import|export)( type)?[^;]*? from '((?:@[^/']+\/)?[^./'][^/']*)[^']*';/gms,
       )) {
@@ -52,17 +55,20 @@ describe('the package plaid-simulator', () => {
     const needed = (atRunTime: boolean) =>
       [...imported].flatMap(([name, runs]) => (runs === atRunTime ? [name] : [])).sort();
     expect(Object.keys(own.dependencies).sort()).toEqual(needed(true));
-    expect(Object.keys(own.devDependencies).sort()).toEqual(needed(false));
-    expect(readFileSync('simulator/LICENSE', 'utf8')).toBe(readFileSync('LICENSE', 'utf8'));
+    // Besides the types, what runs it in a clone and what builds it.
+    expect(Object.keys(own.devDependencies).sort()).toEqual([...needed(false), 'tsx', 'typescript'].sort());
+    expect(readFileSync(join(OWN, 'LICENSE'), 'utf8')).toBe(readFileSync(join(ROOT, 'LICENSE'), 'utf8'));
   });
 
   it('runs from its tarball alone: packed, installed, linked an Item with, stopped', async () => {
-    const packed = await run('npm', ['pack', './simulator', '--pack-destination', folder, '--json'], { env });
+    const packed = await run('npm', ['pack', OWN, '--pack-destination', folder, '--json'], { env });
     const [{ filename, files }] = JSON.parse(packed.stdout) as [
       { filename: string; files: { path: string }[] },
     ];
     const paths = files.map(({ path }) => path);
-    expect(paths).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'main.ts', 'package.json']));
+    expect(paths).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'dist/main.js', 'package.json']));
+    // Node refuses TypeScript under node_modules.
+    expect(paths.filter((file) => /(?<!\.d)\.ts$/.test(file))).toEqual([]);
     await run('npm', ['init', '-y'], { cwd: folder, env });
     await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', join(folder, filename)], {
       cwd: folder,
@@ -70,7 +76,7 @@ describe('the package plaid-simulator', () => {
     });
     const binary = join(folder, 'node_modules', '.bin', 'plaid-simulator');
     expect((await run(binary, ['--version'], { cwd: folder, env })).stdout.trim()).toBe(
-      manifest('simulator/package.json').version,
+      manifest(join(OWN, 'package.json')).version,
     );
     expect((await run(binary, ['--help'], { cwd: folder, env })).stdout).toContain('--import FILE');
     await expect(run(binary, ['--limits', 'some'], { cwd: folder, env })).rejects.toMatchObject({ code: 2 });

@@ -1,8 +1,8 @@
 import { inflateSync } from 'node:zlib';
 import { CountryCode, Products } from 'plaid';
-import { durationMs, isCivilDate } from '../../simulator/calendar.js';
-import { SimulatedClock } from '../../simulator/clock.js';
-import { Schedule } from '../../simulator/schedule.js';
+import { durationMs, isCivilDate } from '../src/calendar.js';
+import { SimulatedClock } from '../src/clock.js';
+import { Schedule } from '../src/schedule.js';
 import { refusalOf, Rig, until } from './rig.js';
 
 describe('durations and dates', () => {

@@ -108,7 +108,7 @@ const linkTokenRequest = requestBody({
   transactions: z.strictObject({ days_requested: z.int().min(1).max(MOST_DAYS).optional() }).optional(),
 });
 
-/** `/link/token/...`. Link itself is a page (`simulator/link/`), and a control: `POST /_sim/link`. */
+/** `/link/token/...`. Link itself is a page (`src/link/`), and a control: `POST /_sim/link`. */
 export function linkRoutes(app: FastifyInstance, world: World): void {
   plaidEndpoint(app, world, {
     path: '/link/token/create',

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Products, type WebhookEvent } from 'plaid';
-import { LEAST_JUDGED, Rejections } from '../../simulator/webhooks/rejections.js';
+import { LEAST_JUDGED, Rejections } from '../src/webhooks/rejections.js';
 import { clientFor, Receiver, refusalOf, Rig, until, startListening } from './rig.js';
 
 interface Sent {

@@ -1,0 +1,13 @@
+// Makes the package's JavaScript: Node takes no TypeScript under node_modules, where npx puts a package.
+import { execFileSync } from 'node:child_process';
+import { cpSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const folder = fileURLToPath(new URL('.', import.meta.url));
+const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+rmSync(`${folder}dist`, { recursive: true, force: true });
+execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: folder, stdio: 'inherit' });
+for (const page of ['link', 'overview']) {
+  cpSync(`${folder}src/${page}/assets`, `${folder}dist/${page}/assets`, { recursive: true });
+}
