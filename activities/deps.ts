@@ -1,24 +1,19 @@
-import type {
-  AlertStore,
-  Gateway,
-  IdempotencyStore,
-  InstitutionStore,
-  ItemCommandStore,
-  ItemStore,
-  LinkStore,
-  LoginStore,
-  MiningStore,
-  OutboxStore,
-  PlaidDirectory,
-  PlaidPort,
-  RetentionStore,
-  SecretBox,
-  SegmentPort,
-  SegmentStore,
-  StreamPort,
-  SweepStore,
-  WebhookStore,
-} from '../domain/ports.js';
+import type { AlertStore } from '../domain/ports/alerts.js';
+import type { Gateway } from '../domain/ports/gateway.js';
+import type { IdempotencyStore } from '../domain/ports/idempotency.js';
+import type { InstitutionStore } from '../domain/ports/institutions.js';
+import type { ItemCommandStore } from '../domain/ports/itemCommands.js';
+import type { ItemStore } from '../domain/ports/items.js';
+import type { LinkStore } from '../domain/ports/links.js';
+import type { LoginStore } from '../domain/ports/logins.js';
+import type { MiningStore } from '../domain/ports/mining.js';
+import type { OutboxStore, StreamPort } from '../domain/ports/outbox.js';
+import type { PlaidDirectory, PlaidPort } from '../domain/ports/plaid.js';
+import type { RetentionStore } from '../domain/ports/retention.js';
+import type { SecretBox } from '../domain/ports/secrets.js';
+import type { SegmentPort, SegmentStore } from '../domain/ports/segment.js';
+import type { SweepStore } from '../domain/ports/sweep.js';
+import type { WebhookStore } from '../domain/ports/webhooks.js';
 import type { Policy } from '../domain/item/policy.js';
 
 /** What activities work with; the worker's entry point joins the rooms. */

@@ -1,7 +1,7 @@
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import type { UserActionError } from '../domain/mining/run.js';
-import type { Seen } from '../domain/ports.js';
+import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
 

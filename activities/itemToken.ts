@@ -1,6 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
-import type { Sealed } from '../domain/ports.js';
+import type { Sealed } from '../domain/ports/secrets.js';
 import type { ActivityDeps } from './deps.js';
 
 /**

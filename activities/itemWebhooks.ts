@@ -1,7 +1,8 @@
 import type { Health } from '../domain/item/reduce.js';
 import type { ItemFact } from '../domain/webhooks/itemFacts.js';
 import { itemFactOf } from '../domain/webhooks/itemFacts.js';
-import type { ItemWebhooksSettlement, WebhookSource } from '../domain/ports.js';
+import type { ItemWebhooksSettlement } from '../domain/ports/items.js';
+import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';

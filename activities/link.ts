@@ -4,7 +4,7 @@ import { Failure } from '../domain/failures.js';
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import type { PlaidAccount } from '../domain/plaid.js';
-import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../domain/ports.js';
+import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../domain/ports/links.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';

@@ -1,6 +1,7 @@
 import { Failure } from '../domain/failures.js';
 import { instantOf } from '../domain/instants.js';
-import type { ItemCredentials, ItemCheck } from '../domain/ports.js';
+import type { ItemCredentials } from '../domain/ports/items.js';
+import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
 

@@ -1,5 +1,5 @@
 import { Failure } from '../domain/failures.js';
-import type { DueItem, StaleLink } from '../domain/ports.js';
+import type { DueItem, StaleLink } from '../domain/ports/sweep.js';
 import type { ActivityDeps } from './deps.js';
 import { eachInTime } from './eachInTime.js';
 import type { Pace } from './eachInTime.js';

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ApiKey, ApplicationStore, Scope } from '../domain/ports.js';
+import type { ApiKey, ApplicationStore, Scope } from '../domain/ports/applications.js';
 import { Problem } from './errors.js';
 import type { Limiter } from './rateLimit.js';
 

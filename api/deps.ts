@@ -1,27 +1,22 @@
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type {
-  AlertStore,
-  ApplicationStore,
-  FiguresStore,
-  FloatStore,
-  Gateway,
-  InstitutionStore,
-  ItemCommandStore,
-  ItemStore,
-  IdempotencyStore,
-  LinkStore,
-  NumbersStore,
-  PlaidDirectory,
-  PlaidLive,
-  PlaidPort,
-  Probe,
-  ReadStore,
-  SecretBox,
-  WebhookStore,
-  WebhookVerifier,
-} from '../domain/ports.js';
+import type { AlertStore } from '../domain/ports/alerts.js';
+import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { FiguresStore, Probe } from '../domain/ports/figures.js';
+import type { FloatStore } from '../domain/ports/floats.js';
+import type { Gateway } from '../domain/ports/gateway.js';
+import type { IdempotencyStore } from '../domain/ports/idempotency.js';
+import type { InstitutionStore } from '../domain/ports/institutions.js';
+import type { ItemCommandStore } from '../domain/ports/itemCommands.js';
+import type { ItemStore } from '../domain/ports/items.js';
+import type { LinkStore } from '../domain/ports/links.js';
+import type { NumbersStore } from '../domain/ports/numbers.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports/plaid.js';
+import type { ReadStore } from '../domain/ports/reads.js';
+import type { SecretBox } from '../domain/ports/secrets.js';
+import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
+import type { WebhookStore } from '../domain/ports/webhooks.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 

@@ -1,4 +1,4 @@
-import type { Figures, FiguresStore } from '../domain/ports.js';
+import type { Figures, FiguresStore } from '../domain/ports/figures.js';
 import { within } from './deadline.js';
 import type { MetricsRegistry } from './metrics.js';
 

@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AlertStore, LookupLane, NewWebhook, WebhookStore, WebhookVerifier } from '../domain/ports.js';
+import type { AlertStore } from '../domain/ports/alerts.js';
+import type { LookupLane, WebhookVerifier } from '../domain/ports/webhookKeys.js';
+import type { NewWebhook, WebhookStore } from '../domain/ports/webhooks.js';
 import { Failure } from '../domain/failures.js';
 import { readWebhook } from '../domain/webhooks/webhook.js';
 import { within } from './deadline.js';

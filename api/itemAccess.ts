@@ -1,5 +1,6 @@
 import { secretContext } from '../domain/ids.js';
-import type { ItemView, Seen } from '../domain/ports.js';
+import type { Seen } from '../domain/ports/items.js';
+import type { ItemView } from '../domain/ports/reads.js';
 import type { ApiDeps } from './deps.js';
 import { Problem } from './errors.js';
 

@@ -1,5 +1,6 @@
 import type { Failure, FailureType } from '../domain/failures.js';
-import type { ItemSignal, ItemView } from '../domain/ports.js';
+import type { ItemSignal } from '../domain/ports/gateway.js';
+import type { ItemView } from '../domain/ports/reads.js';
 import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';

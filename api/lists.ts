@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
-import type { Page, PageKey } from '../domain/ports.js';
+import type { Page, PageKey } from '../domain/ports/pages.js';
 import { Problem } from './errors.js';
 import { longestCursor } from './schemas.js';
 

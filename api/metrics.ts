@@ -1,4 +1,4 @@
-import type { LookupLane } from '../domain/ports.js';
+import type { LookupLane } from '../domain/ports/webhookKeys.js';
 
 /** What the API asks of a metrics library: the entry point lends one. Labels are bounded: patterns, codes, never ids. */
 export interface MetricsRegistry {

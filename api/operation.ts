@@ -1,6 +1,6 @@
 import type { FastifyContextConfig } from 'fastify';
 import type { z } from 'zod';
-import type { Scope } from '../domain/ports.js';
+import type { Scope } from '../domain/ports/applications.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 import { problemAnswer } from './schemas.js';

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Gateway, SignalClaim, WebhookStore } from '../domain/ports.js';
+import type { Gateway } from '../domain/ports/gateway.js';
+import type { SignalClaim, WebhookStore } from '../domain/ports/webhooks.js';
 import { Failure } from '../domain/failures.js';
 import type { WebhookKind } from '../domain/webhooks/webhook.js';
 import { within } from './deadline.js';

@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { Failure } from '../domain/failures.js';
-import type { Sealed } from '../domain/ports.js';
+import type { Sealed } from '../domain/ports/secrets.js';
 
 export type Sql = postgres.Sql;
 /** A connection inside a transaction. */

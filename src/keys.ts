@@ -2,7 +2,7 @@ import { unreadable } from './clients/aesMessage.js';
 import { createKeyring } from './clients/keyring.js';
 import type { NamedKey } from './clients/keyring.js';
 import { createKms, isKmsKey } from './clients/kms.js';
-import type { KeyProvider } from '../domain/ports.js';
+import type { KeyProvider } from '../domain/ports/secrets.js';
 
 /** The part of the environment that says where keys are; `loadConfig` has made sure that there is one. */
 export interface KeyConfig {

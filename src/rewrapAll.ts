@@ -4,7 +4,7 @@ import { Failure } from '../domain/failures.js';
 import { inLanes } from './lanes.js';
 import { sealedKinds } from '../domain/ids.js';
 import type { SealedKind } from '../domain/ids.js';
-import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../domain/ports.js';
+import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../domain/ports/secrets.js';
 
 export interface Rewrapped {
   /** The key that wraps now. */

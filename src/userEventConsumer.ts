@@ -1,7 +1,9 @@
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { backoff } from '../domain/item/policy.js';
-import type { FloatStore, Gateway, StreamRecord, UserEventStore, UserEventStream } from '../domain/ports.js';
+import type { FloatStore } from '../domain/ports/floats.js';
+import type { Gateway } from '../domain/ports/gateway.js';
+import type { StreamRecord, UserEventStore, UserEventStream } from '../domain/ports/userEvents.js';
 import { claimLeases } from '../domain/userEvents/shardLeases.js';
 import { readUserEvent } from '../domain/userEvents/userEvent.js';
 

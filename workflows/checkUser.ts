@@ -1,5 +1,5 @@
 import { fairnessKey } from '../domain/fairness.js';
-import type { ItemCheck } from '../domain/ports.js';
+import type { ItemCheck } from '../domain/ports/logins.js';
 import { priorities } from './contract.js';
 import type { CheckUserInput } from './contract.js';
 import { db, plaidWhileUserWaits } from './proxies.js';

@@ -1,6 +1,6 @@
 import { remineWorkflowId } from '../domain/ids.js';
 import type { ItemState, Step } from '../domain/item/reduce.js';
-import type { ItemStatus } from '../domain/ports.js';
+import type { ItemStatus } from '../domain/ports/gateway.js';
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
 

@@ -20,7 +20,7 @@ import { nextStep, reduce, stateFrom } from '../domain/item/reduce.js';
 import type { RunEnd } from '../domain/mining/run.js';
 import { startRun } from '../domain/mining/run.js';
 import { keyword, summary } from '../domain/operatorTexts.js';
-import type { ItemStatus } from '../domain/ports.js';
+import type { ItemStatus } from '../domain/ports/gateway.js';
 import {
   foundDue,
   historyEnded,

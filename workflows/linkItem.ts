@@ -7,7 +7,7 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import { backoff } from '../domain/item/policy.js';
-import type { LinkOutcome } from '../domain/ports.js';
+import type { LinkOutcome } from '../domain/ports/links.js';
 import { linkOutcome, priorities } from './contract.js';
 import type { LinkItemInput } from './contract.js';
 import { db, plaidOnce, plaidWhileUserWaits } from './proxies.js';

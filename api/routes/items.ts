@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { CachedPage } from '../../domain/ports.js';
+import type { CachedPage } from '../../domain/ports/reads.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';

@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
-import type { CachedPage, Page, PageKey } from '../../domain/ports.js';
+import type { Page, PageKey } from '../../domain/ports/pages.js';
+import type { CachedPage } from '../../domain/ports/reads.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, sendList, writeCursor } from '../lists.js';

@@ -1,5 +1,5 @@
 import { instantOf } from '../instants.js';
-import type { FloatStatus } from '../ports.js';
+import type { FloatStatus } from '../ports/floats.js';
 
 /** What other services tell of users, by the stream of user events. */
 export type UserEvent =

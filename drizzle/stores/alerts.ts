@@ -1,4 +1,4 @@
-import type { AlertStore } from '../../domain/ports.js';
+import type { AlertStore } from '../../domain/ports/alerts.js';
 import { cleaned } from '../jsonText.js';
 import type { Sql } from '../rows.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../domain/failures.js';
-import type { ApplicationStore, Scope } from '../../domain/ports.js';
+import type { ApplicationStore, Scope } from '../../domain/ports/applications.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

@@ -1,4 +1,5 @@
-import type { CachedPage, ItemCompleteness, ListedItems, PageKey, ReadStore } from '../../domain/ports.js';
+import type { PageKey } from '../../domain/ports/pages.js';
+import type { CachedPage, ItemCompleteness, ListedItems, ReadStore } from '../../domain/ports/reads.js';
 import type { Fragment, Sql } from '../rows.js';
 import { itemPhase } from './itemState.js';
 import { removedRaw } from './recordTexts.js';

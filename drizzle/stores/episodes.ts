@@ -1,5 +1,5 @@
 import type { UserActionError } from '../../domain/mining/run.js';
-import type { Seen } from '../../domain/ports.js';
+import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { lockSeen, sameHealth } from './seen.js';

@@ -1,4 +1,4 @@
-import type { FiguresStore } from '../../domain/ports.js';
+import type { FiguresStore } from '../../domain/ports/figures.js';
 import type { Sql } from '../rows.js';
 
 /** What operators watch, counted from the rows themselves. */

@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { FloatStatus, FloatStore } from '../../domain/ports.js';
+import type { FloatStatus, FloatStore } from '../../domain/ports/floats.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../domain/failures.js';
-import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../domain/ports.js';
+import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../domain/ports/idempotency.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

@@ -1,5 +1,5 @@
 import type { PlaidInstitution } from '../../domain/plaid.js';
-import type { InstitutionStore, InstitutionView } from '../../domain/ports.js';
+import type { InstitutionStore, InstitutionView } from '../../domain/ports/institutions.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';

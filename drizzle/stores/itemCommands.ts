@@ -1,4 +1,4 @@
-import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports.js';
+import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf } from '../rows.js';

@@ -1,4 +1,5 @@
-import type { ItemStore, WebhookSource } from '../../domain/ports.js';
+import type { ItemStore } from '../../domain/ports/items.js';
+import type { WebhookSource } from '../../domain/ports/webhooks.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';

@@ -1,4 +1,4 @@
-import type { ItemStore, Seen } from '../../domain/ports.js';
+import type { ItemStore, Seen } from '../../domain/ports/items.js';
 import type { History } from '../../domain/mining/run.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { refineAccount } from '../../domain/mining/refine.js';

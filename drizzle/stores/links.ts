@@ -1,7 +1,9 @@
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { isSameAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
-import type { LinkOutcome, LinkRow, LinkState, LinkStore, Sealed, Seen } from '../../domain/ports.js';
+import type { Seen } from '../../domain/ports/items.js';
+import type { LinkOutcome, LinkRow, LinkState, LinkStore } from '../../domain/ports/links.js';
+import type { Sealed } from '../../domain/ports/secrets.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';

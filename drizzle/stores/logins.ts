@@ -1,5 +1,5 @@
 import type { History } from '../../domain/mining/run.js';
-import type { LoginStore } from '../../domain/ports.js';
+import type { LoginStore } from '../../domain/ports/logins.js';
 import { staleReason, syntheticUpdate } from '../../domain/item/staleness.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { firstOf } from '../rows.js';

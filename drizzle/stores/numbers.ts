@@ -1,4 +1,4 @@
-import type { NumbersStore, WithheldReason } from '../../domain/ports.js';
+import type { NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

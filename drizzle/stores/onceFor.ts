@@ -1,4 +1,4 @@
-import type { KeyedRequest } from '../../domain/ports.js';
+import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import type { Tx } from '../rows.js';
 
 /**

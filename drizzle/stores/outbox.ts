@@ -1,5 +1,5 @@
 import type { Form, RecordKind } from '../../domain/mining/events.js';
-import type { OutboxStore } from '../../domain/ports.js';
+import type { OutboxStore } from '../../domain/ports/outbox.js';
 import type { Sql } from '../rows.js';
 
 export function outboxStore(sql: Sql): OutboxStore {

@@ -1,6 +1,6 @@
 import type { Phase } from '../../domain/item/reduce.js';
 import type { History } from '../../domain/mining/run.js';
-import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports.js';
+import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { cachedLists } from './cachedLists.js';

@@ -1,4 +1,4 @@
-import type { RetentionStore } from '../../domain/ports.js';
+import type { RetentionStore } from '../../domain/ports/retention.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 

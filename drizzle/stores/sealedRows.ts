@@ -1,6 +1,6 @@
 import { secretContext } from '../../domain/ids.js';
 import type { SealedKind } from '../../domain/ids.js';
-import type { SealedRowStore } from '../../domain/ports.js';
+import type { SealedRowStore } from '../../domain/ports/secrets.js';
 import type { Fragment, Sql } from '../rows.js';
 
 /** Where secrets of a kind are: the columns are `<column>_key_id`, `<column>_data_key`, `<column>_ciphertext`. */

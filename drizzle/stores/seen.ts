@@ -1,4 +1,4 @@
-import type { Seen } from '../../domain/ports.js';
+import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 

@@ -1,4 +1,4 @@
-import type { SegmentEvent, SegmentStore } from '../../domain/ports.js';
+import type { SegmentEvent, SegmentStore } from '../../domain/ports/segment.js';
 import type { Sql } from '../rows.js';
 
 export function segmentStore(sql: Sql): SegmentStore {

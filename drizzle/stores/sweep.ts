@@ -1,4 +1,4 @@
-import type { DueItem, SweepStore } from '../../domain/ports.js';
+import type { DueItem, SweepStore } from '../../domain/ports/sweep.js';
 import type { Fragment, Sql } from '../rows.js';
 import { dueWork } from './dueWork.js';
 import type { DueWork } from './dueWork.js';

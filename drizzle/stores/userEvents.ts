@@ -1,4 +1,4 @@
-import type { UserEventStore } from '../../domain/ports.js';
+import type { UserEventStore } from '../../domain/ports/userEvents.js';
 import type { ShardLease } from '../../domain/userEvents/shardLeases.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';

@@ -1,4 +1,4 @@
-import type { WebhookKey, WebhookKeyStore } from '../../domain/ports.js';
+import type { WebhookKey, WebhookKeyStore } from '../../domain/ports/webhookKeys.js';
 import type { Sql } from '../rows.js';
 
 const mostKeys = 100;

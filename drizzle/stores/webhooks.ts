@@ -1,12 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type {
-  NewWebhook,
-  SignalClaim,
-  StoredWebhook,
-  WebhookOutcomeState,
-  WebhookSource,
-  WebhookStore,
-} from '../../domain/ports.js';
+import type { NewWebhook, SignalClaim, StoredWebhook, WebhookOutcomeState, WebhookSource, WebhookStore } from '../../domain/ports/webhooks.js';
 import type { WebhookKind } from '../../domain/webhooks/webhook.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';

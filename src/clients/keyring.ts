@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { KeyProvider } from '../../domain/ports.js';
+import type { KeyProvider } from '../../domain/ports/secrets.js';
 import { decrypt, encrypt, keyBytes, unreadable, wrapAad } from './aesMessage.js';
 
 /** A wrapping key of the local keyring: 32 bytes. */

@@ -3,7 +3,7 @@ import { DescribeStreamSummaryCommand, PutRecordsCommand } from '@aws-sdk/client
 import type { StreamName } from '../../domain/mining/events.js';
 import type { FailureType } from '../../domain/failures.js';
 import { Failure } from '../../domain/failures.js';
-import type { StreamPort } from '../../domain/ports.js';
+import type { StreamPort } from '../../domain/ports/outbox.js';
 import { shortened } from '../../domain/shortened.js';
 import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { Failure } from '../../domain/failures.js';
-import type { KeyProvider } from '../../domain/ports.js';
+import type { KeyProvider } from '../../domain/ports/secrets.js';
 import { withinDeadline } from './awsDeadline.js';
 import { remember } from '../../domain/remember.js';
 import { decrypt, encrypt, unreadable, wrapAad } from './aesMessage.js';

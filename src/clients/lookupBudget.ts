@@ -1,4 +1,4 @@
-import type { LookupLane } from '../../domain/ports.js';
+import type { LookupLane } from '../../domain/ports/webhookKeys.js';
 import { addressBlock } from '../../domain/addressBlock.js';
 import { remember } from '../../domain/remember.js';
 

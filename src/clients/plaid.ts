@@ -3,7 +3,8 @@ import https from 'node:https';
 import type { CountryCode, Products } from 'plaid';
 import { Configuration, PlaidApi } from 'plaid';
 import { Failure } from '../../domain/failures.js';
-import type { PlaidDirectory, PlaidLive, PlaidPort, WebhookKey } from '../../domain/ports.js';
+import type { PlaidDirectory, PlaidLive, PlaidPort } from '../../domain/ports/plaid.js';
+import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import type { JsonObject } from './plaidAnswers.js';
 import {
   accountsOf,

@@ -8,7 +8,7 @@ import type {
   PlaidTransaction,
 } from '../../domain/plaid.js';
 import { instantOf } from '../../domain/instants.js';
-import type { WebhookKey } from '../../domain/ports.js';
+import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import { failureOfShape } from './plaidFailures.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { PlaidDirectory, PlaidLive } from '../../domain/ports.js';
+import type { PlaidDirectory, PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaid.js';
 import { institutionsOf } from './plaidAnswers.js';
 

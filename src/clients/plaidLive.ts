@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { PlaidLive } from '../../domain/ports.js';
+import type { PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaid.js';
 import { accountsOf, institutionOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
 

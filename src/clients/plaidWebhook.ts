@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { compactVerify, decodeProtectedHeader } from 'jose';
-import type { WebhookVerdict, WebhookVerifier } from '../../domain/ports.js';
+import type { WebhookVerdict, WebhookVerifier } from '../../domain/ports/webhookKeys.js';
 import { createWebhookKeys } from './webhookKeys.js';
 import type { WebhookKeysOptions } from './webhookKeys.js';
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { KeyProvider, Sealed, SecretBox } from '../../domain/ports.js';
+import type { KeyProvider, Sealed, SecretBox } from '../../domain/ports/secrets.js';
 import { decrypt, encrypt, keyBytes } from './aesMessage.js';
 
 /** Seals each secret under a data key of its own, which the provider wraps. A provider's Failure passes through. */

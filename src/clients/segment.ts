@@ -1,6 +1,6 @@
 import { Analytics } from '@segment/analytics-node';
 import { Failure } from '../../domain/failures.js';
-import type { SegmentPort } from '../../domain/ports.js';
+import type { SegmentPort } from '../../domain/ports/segment.js';
 
 export interface SegmentOptions {
   writeKey: string;

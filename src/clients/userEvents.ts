@@ -7,7 +7,7 @@ import {
   ListShardsCommand,
 } from '@aws-sdk/client-kinesis';
 import { Failure } from '../../domain/failures.js';
-import type { StreamRecord, StreamShard, UserEventStream } from '../../domain/ports.js';
+import type { StreamRecord, StreamShard, UserEventStream } from '../../domain/ports/userEvents.js';
 import { withinDeadline } from './awsDeadline.js';
 import type { KinesisConnection } from './kinesisClient.js';
 import { openKinesisClient } from './kinesisClient.js';

@@ -2,7 +2,7 @@ import type { CryptoKey } from 'jose';
 import { importJWK } from 'jose';
 import { addressBlock } from '../../domain/addressBlock.js';
 import { Failure } from '../../domain/failures.js';
-import type { LookupLane, WebhookKey, WebhookKeyStore } from '../../domain/ports.js';
+import type { LookupLane, WebhookKey, WebhookKeyStore } from '../../domain/ports/webhookKeys.js';
 import { remember } from '../../domain/remember.js';
 import { createLookupBudget } from './lookupBudget.js';
 

@@ -19,7 +19,9 @@ import {
 } from '../../domain/ids.js';
 import type { StepFailure } from '../../domain/mining/run.js';
 import { keyword, summary } from '../../domain/operatorTexts.js';
-import type { Gateway, ItemCheck, ItemSignal, ItemStatus, LinkOutcome } from '../../domain/ports.js';
+import type { Gateway, ItemSignal, ItemStatus } from '../../domain/ports/gateway.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
+import type { ItemCheck } from '../../domain/ports/logins.js';
 import { temporalFailure } from './temporalFailures.js';
 import {
   foundDue,

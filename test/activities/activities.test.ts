@@ -1,7 +1,10 @@
 import type { Activities } from '../../activities/index.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
-import type { LinkOutcome, NewWebhook, Seen, StreamPort } from '../../domain/ports.js';
+import type { Seen } from '../../domain/ports/items.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
+import type { StreamPort } from '../../domain/ports/outbox.js';
+import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import type { WebhookKind } from '../../domain/webhooks/webhook.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';

@@ -1,6 +1,6 @@
 import { Failure } from '../../domain/failures.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
-import type { PlaidDirectory } from '../../domain/ports.js';
+import type { PlaidDirectory } from '../../domain/ports/plaid.js';
 
 export const institution = (
   institution_id: string,

@@ -1,7 +1,7 @@
 import { Failure } from '../../domain/failures.js';
 import type { FailureType } from '../../domain/failures.js';
 import type { PlaidAccount, PlaidNumbers, PlaidSyncPage, PlaidTransaction } from '../../domain/plaid.js';
-import type { PlaidPort } from '../../domain/ports.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
 
 export function account(account_id: string, more: Partial<PlaidAccount> = {}): PlaidAccount {
   return {

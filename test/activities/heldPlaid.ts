@@ -1,4 +1,4 @@
-import type { PlaidPort } from '../../domain/ports.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
 
 /** One attempt's way to Plaid: the answer of one call is in hand, and is given to the attempt when the test says so. */
 export interface Held<Port> {

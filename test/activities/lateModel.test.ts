@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { PageResult } from '../../domain/mining/run.js';
-import type { NewWebhook } from '../../domain/ports.js';
+import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import type { FakeItem } from './fakePlaid.js';

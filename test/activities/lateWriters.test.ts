@@ -1,6 +1,6 @@
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
-import type { NewWebhook } from '../../domain/ports.js';
+import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';

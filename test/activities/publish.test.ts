@@ -2,7 +2,7 @@ import type { Attempt } from '../../activities/attempt.js';
 import { publishActivities } from '../../activities/publish.js';
 import type { Form, OutboxRow, StreamName } from '../../domain/mining/events.js';
 import { Failure } from '../../domain/failures.js';
-import type { OutboxStore } from '../../domain/ports.js';
+import type { OutboxStore } from '../../domain/ports/outbox.js';
 
 const noTime = new Failure('UPSTREAM_DOWN', 'no time left');
 /** An attempt that the test ends. */

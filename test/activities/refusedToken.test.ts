@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { PlaidPort } from '../../domain/ports.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import type { FakeItem } from './fakePlaid.js';

@@ -1,5 +1,5 @@
 import { segmentActivities } from '../../activities/segment.js';
-import type { SegmentEvent } from '../../domain/ports.js';
+import type { SegmentEvent } from '../../domain/ports/segment.js';
 
 it('an attempt without time leaves the rest to the next one', async () => {
   const told: string[] = [];

@@ -1,7 +1,7 @@
 import type { ActivityDeps } from '../../activities/deps.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
-import type { DueItem, StaleLink } from '../../domain/ports.js';
+import type { DueItem, StaleLink } from '../../domain/ports/sweep.js';
 
 /** The sweep on a clock of its own: what it does when every signal is slow. */
 const dueItem = (n: number): DueItem => ({ itemId: `item-${n}`, userId: 'user', kinds: ['publish'] });

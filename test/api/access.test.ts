@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { allows, authenticate, hashKey, newKey } from '../../api/auth.js';
-import type { Scope } from '../../domain/ports.js';
+import type { Scope } from '../../domain/ports/applications.js';
 import { createWorld, down } from './world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';
 

@@ -8,7 +8,7 @@ import type { ApiDeps } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
-import type { IdempotencyStore } from '../../domain/ports.js';
+import type { IdempotencyStore } from '../../domain/ports/idempotency.js';
 import type { World as Database } from '../drizzle/world.js';
 import { newId, openWorld } from '../drizzle/world.js';
 import type { World } from './world.js';

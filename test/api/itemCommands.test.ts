@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { ItemSignal } from '../../domain/ports.js';
+import type { ItemSignal } from '../../domain/ports/gateway.js';
 import { createWorld, down } from './world.js';
 
 const world = createWorld();

@@ -1,7 +1,7 @@
 import { createItemLooks } from '../../api/itemLooks.js';
 import { Failure } from '../../domain/failures.js';
 import type { FailureType } from '../../domain/failures.js';
-import type { ItemSignal } from '../../domain/ports.js';
+import type { ItemSignal } from '../../domain/ports/gateway.js';
 import { createWorld, itemView, until } from './world.js';
 
 const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };

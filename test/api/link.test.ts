@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import type { LinkOutcome, LinkRow } from '../../domain/ports.js';
+import type { LinkOutcome, LinkRow } from '../../domain/ports/links.js';
 import { askHastily, createWorld, down, impatient, itemView, never, sha256 } from './world.js';
 
 describe('a link token', () => {

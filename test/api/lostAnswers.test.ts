@@ -7,7 +7,7 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { secretContext } from '../../domain/ids.js';
-import type { LinkOutcome } from '../../domain/ports.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { TestItem, World as Database } from '../drizzle/world.js';
 import { admission, linkedItem, newId, openWorld, pageOf, updateOf, webhook } from '../drizzle/world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';

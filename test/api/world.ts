@@ -7,23 +7,16 @@ import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../domain/failures.js';
-import type {
-  CachedPage,
-  ListedItems,
-  ApiKey,
-  FloatView,
-  InstitutionView,
-  ItemCheck,
-  ItemStatus,
-  ItemView,
-  LinkOutcome,
-  LinkRow,
-  NewWebhook,
-  PageKey,
-  Scope,
-  StoredWebhook,
-  WebhookVerdict,
-} from '../../domain/ports.js';
+import type { ApiKey, Scope } from '../../domain/ports/applications.js';
+import type { FloatView } from '../../domain/ports/floats.js';
+import type { ItemStatus } from '../../domain/ports/gateway.js';
+import type { InstitutionView } from '../../domain/ports/institutions.js';
+import type { LinkOutcome, LinkRow } from '../../domain/ports/links.js';
+import type { ItemCheck } from '../../domain/ports/logins.js';
+import type { PageKey } from '../../domain/ports/pages.js';
+import type { CachedPage, ItemView, ListedItems } from '../../domain/ports/reads.js';
+import type { WebhookVerdict } from '../../domain/ports/webhookKeys.js';
+import type { NewWebhook, StoredWebhook } from '../../domain/ports/webhooks.js';
 
 /**
  * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to

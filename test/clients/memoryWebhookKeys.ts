@@ -1,4 +1,4 @@
-import type { WebhookKey, WebhookKeyStore } from '../../domain/ports.js';
+import type { WebhookKey, WebhookKeyStore } from '../../domain/ports/webhookKeys.js';
 
 /** The store of webhook keys in memory; `down` makes it fail, or never answer. */
 export interface MemoryWebhookKeys extends WebhookKeyStore {

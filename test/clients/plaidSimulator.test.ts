@@ -2,7 +2,7 @@ import { createPlaid } from '../../src/clients/plaid.js';
 import type { Plaid } from '../../src/clients/plaid.js';
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
 import type { PlaidSyncPage } from '../../domain/plaid.js';
-import type { WebhookVerifier } from '../../domain/ports.js';
+import type { WebhookVerifier } from '../../domain/ports/webhookKeys.js';
 import { startSimulator } from './simulatorProcess.js';
 import { caught } from './caught.js';
 import type { LoopbackServer } from './loopbackServer.js';

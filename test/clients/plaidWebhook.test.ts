@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
-import type { WebhookKey } from '../../domain/ports.js';
+import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import type { WebhookRejection } from '../../src/clients/plaidWebhook.js';
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
 import { Failure } from '../../domain/failures.js';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { Failure } from '../../domain/failures.js';
-import type { KeyProvider, Sealed } from '../../domain/ports.js';
+import type { KeyProvider, Sealed } from '../../domain/ports/secrets.js';
 import { caught } from './caught.js';
 
 const oldKey = { id: 'k1', key: randomBytes(32) };

@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { CompactSign } from 'jose';
-import type { WebhookKey } from '../../domain/ports.js';
+import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 
 export interface SigningKey {
   kid: string;

@@ -10,7 +10,7 @@ import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { ensureStreams } from '../../src/clients/streams.js';
 import type { UserEvents } from '../../src/clients/userEvents.js';
 import { createUserEvents } from '../../src/clients/userEvents.js';
-import type { ShardReader } from '../../domain/ports.js';
+import type { ShardReader } from '../../domain/ports/userEvents.js';
 import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
 import { caught } from './caught.js';

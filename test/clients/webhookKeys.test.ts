@@ -1,6 +1,6 @@
 import { createWebhookVerifier } from '../../src/clients/plaidWebhook.js';
 import { Failure } from '../../domain/failures.js';
-import type { WebhookKey, WebhookVerdict } from '../../domain/ports.js';
+import type { WebhookKey, WebhookVerdict } from '../../domain/ports/webhookKeys.js';
 import type { MemoryWebhookKeys } from './memoryWebhookKeys.js';
 import { memoryWebhookKeys } from './memoryWebhookKeys.js';
 import type { SigningKey } from './signedWebhook.js';

@@ -1,4 +1,4 @@
-import type { PageKey } from '../../domain/ports.js';
+import type { PageKey } from '../../domain/ports/pages.js';
 import type { TestItem, World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, transaction } from './world.js';
 

@@ -1,4 +1,4 @@
-import type { FloatStatus } from '../../domain/ports.js';
+import type { FloatStatus } from '../../domain/ports/floats.js';
 import type { World } from './world.js';
 import { linkedItem, newId, openWorld } from './world.js';
 

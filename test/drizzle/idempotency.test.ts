@@ -1,6 +1,6 @@
 import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
-import type { KeyedRequest, StoredAnswer } from '../../domain/ports.js';
+import type { KeyedRequest, StoredAnswer } from '../../domain/ports/idempotency.js';
 import type { World } from './world.js';
 import { newId, openWorld, sealed } from './world.js';
 

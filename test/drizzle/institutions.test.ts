@@ -1,4 +1,4 @@
-import type { InstitutionView } from '../../domain/ports.js';
+import type { InstitutionView } from '../../domain/ports/institutions.js';
 import { institution } from '../activities/fakeDirectory.js';
 import type { World } from './world.js';
 import { linkedItem, lockWaiters, openWorld } from './world.js';

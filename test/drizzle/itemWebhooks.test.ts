@@ -1,4 +1,4 @@
-import type { ItemWebhooksSettlement } from '../../domain/ports.js';
+import type { ItemWebhooksSettlement } from '../../domain/ports/items.js';
 import type { World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
 

@@ -1,5 +1,5 @@
 import { identityOf } from '../../domain/mining/accounts.js';
-import type { LinkOutcome } from '../../domain/ports.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { World } from './world.js';
 import {
   account,

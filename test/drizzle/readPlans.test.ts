@@ -1,6 +1,7 @@
 import type postgres from 'postgres';
 import { readStore } from '../../drizzle/stores/reads.js';
-import type { ListedItems, PageKey, TransactionFilter } from '../../domain/ports.js';
+import type { PageKey } from '../../domain/ports/pages.js';
+import type { ListedItems, TransactionFilter } from '../../domain/ports/reads.js';
 import type { World } from './world.js';
 import { linkedItem, newId, openWorld } from './world.js';
 

@@ -1,5 +1,6 @@
 import { readStore } from '../../drizzle/stores/reads.js';
-import type { ItemStatusName, ListedItems, PageKey, TransactionFilter } from '../../domain/ports.js';
+import type { PageKey } from '../../domain/ports/pages.js';
+import type { ItemStatusName, ListedItems, TransactionFilter } from '../../domain/ports/reads.js';
 import type { World } from './world.js';
 import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt } from './world.js';
 

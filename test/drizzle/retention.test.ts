@@ -1,4 +1,4 @@
-import type { LinkOutcome } from '../../domain/ports.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Perishable } from '../../domain/retention.js';
 import type { World } from './world.js';
 import { linkedItem, exchangedItem, newId, openWorld, runUpdate, transaction, webhook } from './world.js';

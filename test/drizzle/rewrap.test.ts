@@ -9,7 +9,7 @@ import type { NamedKey } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
-import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../../domain/ports.js';
+import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../../domain/ports/secrets.js';
 import { rewrapAll } from '../../src/rewrapAll.js';
 import { caught } from '../clients/caught.js';
 import { keyArn, startKms } from '../clients/kmsServer.js';

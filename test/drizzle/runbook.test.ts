@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { AlertKind } from '../../domain/ports.js';
+import type { AlertKind } from '../../domain/ports/alerts.js';
 import type { World } from './world.js';
 import { linkedItem, openWorld } from './world.js';
 

@@ -1,4 +1,4 @@
-import type { WebhookKey } from '../../domain/ports.js';
+import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import type { World } from './world.js';
 import { exchangedItem, newId, openWorld } from './world.js';
 

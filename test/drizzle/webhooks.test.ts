@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { NewWebhook } from '../../domain/ports.js';
+import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import type { World } from './world.js';
 import {
   exchangedItem,

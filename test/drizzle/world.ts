@@ -8,7 +8,11 @@ import { identityOf } from '../../domain/mining/accounts.js';
 import { minedPage } from '../../domain/mining/page.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../domain/plaid.js';
-import type { Admission, MiningStore, NewWebhook, Sealed, Seen, Update } from '../../domain/ports.js';
+import type { Seen } from '../../domain/ports/items.js';
+import type { Admission } from '../../domain/ports/links.js';
+import type { MiningStore, Update } from '../../domain/ports/mining.js';
+import type { Sealed } from '../../domain/ports/secrets.js';
+import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 

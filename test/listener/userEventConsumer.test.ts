@@ -1,7 +1,8 @@
 import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import { Failure } from '../../domain/failures.js';
-import type { Gateway, StreamRecord, StreamShard, UserEventStore } from '../../domain/ports.js';
+import type { Gateway } from '../../domain/ports/gateway.js';
+import type { StreamRecord, StreamShard, UserEventStore } from '../../domain/ports/userEvents.js';
 import type { UserEventConsumer, UserEventConsumerDeps } from '../../src/userEventConsumer.js';
 import { createUserEventConsumer } from '../../src/userEventConsumer.js';
 import type { World } from '../drizzle/world.js';

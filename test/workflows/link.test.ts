@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { AdmitResult, ExchangeResult, LinkProgress } from '../../activities/link.js';
 import { linkWorkflowId } from '../../domain/ids.js';
-import type { LinkOutcome } from '../../domain/ports.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
 import { startTemporal } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 

@@ -3,7 +3,7 @@ import { Pool, types } from 'pg';
 import postgres from 'postgres';
 import { createStores } from '../../drizzle/index.js';
 import type { Form } from '../../domain/mining/events.js';
-import type { PageKey } from '../../domain/ports.js';
+import type { PageKey } from '../../domain/ports/pages.js';
 import { given } from './environment.js';
 
 /**

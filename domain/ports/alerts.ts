@@ -1,0 +1,25 @@
+export type AlertKind =
+  | 'link_outcome_unknown'
+  | 'row_parked'
+  | 'record_parked'
+  | 'event_parked'
+  /** Plaid does not take an Item's access token. */
+  | 'token_refused'
+  /** Plaid does not take the cursor that an Item's last update had ended at: everything was read from the start. */
+  | 'cursor_lost'
+  /** An Item's update was given up, and is tried again with long pauses. */
+  | 'update_stuck'
+  /** Temporal refuses a signal, or the start of a link, for what it is. */
+  | 'signal_refused'
+  /** A webhook was refused for want of a look-up of its key. */
+  | 'webhook_keys_busy';
+
+export interface AlertStore {
+  /** `key` makes the same alert one row. `detail` holds ids and codes only. */
+  raise(alert: {
+    kind: AlertKind;
+    key: string;
+    item_id: string | null;
+    detail: Record<string, unknown>;
+  }): Promise<void>;
+}

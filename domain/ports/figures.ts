@@ -1,0 +1,20 @@
+/** What operators watch. Ages in seconds, 0 when there is nothing. */
+export interface Figures {
+  items: { status: string; history: string; count: number }[];
+  unsentItems: number;
+  oldestUnsentSeconds: number;
+  pendingWebhooks: number;
+  oldestPendingWebhookSeconds: number;
+  overdueItems: number;
+  alerts: { kind: string; count: number }[];
+}
+
+export interface FiguresStore {
+  read(): Promise<Figures>;
+}
+
+/** Something that `/readyz` asks. Resolves when the dependency answers. */
+export interface Probe {
+  name: string;
+  check(): Promise<void>;
+}

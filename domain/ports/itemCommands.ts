@@ -1,0 +1,30 @@
+import type { KeyedRequest } from './idempotency.js';
+
+export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
+
+/** Where a method takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done. */
+export interface ItemCommandStore {
+  /**
+   * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
+   * `active_float`: nothing was done; with `force` floats are not asked. `already` when it was wished before.
+   */
+  requestRemoval(
+    itemId: string,
+    options: { force: boolean },
+  ): Promise<'requested' | 'already' | 'active_float' | 'not_found'>;
+  /** The account must be one of the Item's open ones; both accounts' records go to the streams. */
+  setMainAccount(
+    itemId: string,
+    accountId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
+  /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
+  itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
+  /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
+  noteRelinked(itemId: string, keyed?: KeyedRequest | null): Promise<void>;
+  /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
+  requestRemine(
+    itemId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+}

@@ -1,0 +1,97 @@
+import type { ItemSnapshot } from '../item/reduce.js';
+import type { UserActionError } from '../mining/run.js';
+import type { Sealed } from './secrets.js';
+import type { WebhookSource } from './webhooks.js';
+
+export interface ItemCredentials {
+  itemId: string;
+  userId: string;
+  institutionId: string | null;
+  accessToken: Sealed;
+}
+
+/**
+ * What an Item's row said before somebody outside was asked. Who writes the answer down gives it back, and is refused when
+ * the world has moved on since: an attempt that Temporal has given up may come to its end minutes later. For stores only.
+ */
+export interface Seen {
+  /** The database's clock, ISO 8601. */
+  readonly at: string;
+  /** The update that was applied last. */
+  readonly update: string | null;
+  /** Sequence of the newest change of a transaction. */
+  readonly rows: number;
+  /** Counts what was learned of the Item's health. */
+  readonly health: number;
+  /** Counts what happened to the account numbers: each reading, and each event that makes one due or forbids one. */
+  readonly numbers: number;
+  /** Number of the remine that is asked for; null = none is. */
+  readonly remine: number | null;
+}
+
+/** What is needed to ask Plaid of an Item, and to write the answer down. */
+export interface AskingCredentials extends ItemCredentials {
+  seen: Seen;
+}
+
+export interface ItemStore {
+  /** Null for an Item that we do not have or that was never admitted. Which workflows run is not known here. */
+  snapshot(itemId: string): Promise<Omit<ItemSnapshot, 'historyRunning' | 'remineRunning'> | null>;
+  /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
+  credentials(itemId: string, options: { forRemoval: boolean }): Promise<AskingCredentials | null>;
+  /**
+   * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
+   * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
+   * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
+   * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
+   */
+  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  /**
+   * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
+   * it was asked for. False as for `markBroken`.
+   */
+  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
+  itemWebhooks(
+    itemId: string,
+    limit: number,
+  ): Promise<{
+    broken: boolean;
+    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    more: boolean;
+  }>;
+  /**
+   * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
+   * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
+   */
+  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<boolean>;
+  /**
+   * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
+   * webhooks as ignored (`item_removed`). Idempotent.
+   */
+  finishRemoval(itemId: string): Promise<void>;
+  /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
+  ignoreWebhooks(itemId: string, reason: string): Promise<number>;
+  /**
+   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. False, and nothing was
+   * done: since `seen` numbers were read, made due again or forbidden. True for an Item whose removal was asked for.
+   */
+  saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
+}
+
+/** The sum of an Item's waiting webhooks. */
+export interface ItemWebhooksSettlement {
+  webhooks: { webhookId: string; ignored: string | null }[];
+  /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
+  health:
+    | { kind: 'healthy'; seen: Seen }
+    | { kind: 'broken'; seen: Seen | null; error: UserActionError; revoked: boolean; dueAt: string }
+    | null;
+  /** ISO 8601. */
+  consentExpiresAt: string | null;
+  newAccounts: boolean;
+  revokedAccounts: string[];
+  /** Numbers are erased and read again: those of these accounts are not to be used any more. */
+  staleNumbers: string[];
+  numbersDue: boolean;
+}

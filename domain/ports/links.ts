@@ -1,0 +1,117 @@
+import type { UpstreamError } from '../failures.js';
+import type { AccountIdentity } from '../mining/accounts.js';
+import type { LinkAccount } from '../plaid.js';
+import type { Seen } from './items.js';
+import type { Sealed } from './secrets.js';
+
+/**
+ * received: waiting for the exchange. exchanging: Plaid was or will be asked at any moment. exchanged: the Item is
+ * stored. finished: `outcome` answers every repeat.
+ */
+export type LinkState = 'received' | 'exchanging' | 'exchanged' | 'finished';
+
+export type LinkWarning = 'main_account_unknown';
+
+/** How a link ended; stored, and the answer to every repeat of the same public token. */
+export type LinkOutcome =
+  | { kind: 'linked'; item_id: string; replaces: string | null; warnings: LinkWarning[] }
+  | { kind: 'duplicate'; item_id: string }
+  | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
+  | { kind: 'outcome_unknown' }
+  /** Plaid refused for a reason that a repeat cannot mend (our configuration, say). */
+  | { kind: 'refused'; plaid: UpstreamError | null };
+
+export interface LinkRow {
+  token_hash: string;
+  user_id: string;
+  state: LinkState;
+  item_id: string | null;
+  outcome: LinkOutcome | null;
+  /** What the client sent of Link's metadata. */
+  institution_id: string | null;
+  accounts: LinkAccount[];
+  main_account_id: string | null;
+}
+
+export interface NewLink {
+  token_hash: string;
+  user_id: string;
+  application_id: string;
+  publicToken: Sealed;
+  institution_id: string | null;
+  accounts: LinkAccount[];
+  main_account_id: string | null;
+}
+
+/** An Item of the user that shares an account with the one being linked. */
+export interface DuplicateCandidate {
+  itemId: string;
+  accessToken: Sealed;
+  /** What its row said before anybody asked Plaid how it is. */
+  seen: Seen;
+}
+
+export interface LinkStore {
+  /** Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. */
+  receive(link: NewLink): Promise<LinkRow>;
+  get(tokenHash: string): Promise<LinkRow | null>;
+  /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
+  beginExchange(tokenHash: string): Promise<{ publicToken: Sealed } | null>;
+  /** exchanging → received: Plaid certainly did nothing. */
+  abandonExchange(tokenHash: string): Promise<void>;
+  /**
+   * exchanging → exchanged: inserts the Item (not admitted yet), erases the public token, adopts the Item's waiting
+   * webhooks of the last 24 h. One transaction.
+   */
+  storeExchanged(tokenHash: string, item: { itemId: string; accessToken: Sealed }): Promise<void>;
+  /** Admitted, not removed Items of the user at the institution that share one of the accounts, oldest first. */
+  findDuplicates(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<DuplicateCandidate[]>;
+  /**
+   * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
+   * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
+   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
+   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
+   */
+  admit(
+    admission: Admission,
+  ): Promise<
+    { kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }
+  >;
+  /** What `admit` has answered before; null for an Item that is not admitted. */
+  admitted(itemId: string): Promise<{ kind: 'admitted'; replaced: string[] } | null>;
+  /**
+   * Ends a link that is found `exchanging` as `outcome_unknown`, with the alert `link_outcome_unknown`. Returns the outcome of
+   * a finished link; null when it is in another state: the exchange has ended after all, and nothing was done.
+   */
+  reportLost(tokenHash: string): Promise<LinkOutcome | null>;
+  /**
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
+   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else nothing was exchanged,
+   * or the Item is discarded).
+   */
+  finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
+  /**
+   * Commits that the Item is to be discarded: it can not be admitted any more. False, and nothing was done, when it is admitted
+   * or discarded already: then Plaid must not be asked to remove it.
+   */
+  beginDiscard(itemId: string): Promise<boolean>;
+  /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
+  discardItem(itemId: string): Promise<void>;
+}
+
+export interface Admission {
+  tokenHash: string;
+  itemId: string;
+  institutionId: string | null;
+  institutionName: string | null;
+  consentExpiresAt: string | null;
+  mainAccountId: string | null;
+  accounts: AccountIdentity[];
+  /** Items that Plaid calls broken, and what their rows said before it was asked. */
+  replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
+}

@@ -1,0 +1,87 @@
+import type { MinedPage } from '../mining/page.js';
+import type { History, UpdateOutcome } from '../mining/run.js';
+import type { PlaidAccount } from '../plaid.js';
+import type { AskingCredentials, Seen } from './items.js';
+
+export type PageStart =
+  /** The update has ended already: this is what it did. */
+  | { kind: 'ended'; outcome: UpdateOutcome }
+  /** Absent, removed, removal was asked for, or it is a remine that nobody asks for (any more). */
+  | { kind: 'gone' }
+  /** The page is staged already. (The last page of an update never is: it goes into `apply`.) */
+  | { kind: 'staged'; rows: number }
+  /** The page before this one is not there (a crash of the database empties unlogged tables). */
+  | { kind: 'missing' }
+  /** What the update began with is no longer so: another was applied meanwhile. */
+  | { kind: 'moved' }
+  | {
+      kind: 'fetch';
+      cursor: string;
+      /** What the row said when the update began, before its first page was asked for. */
+      began: Seen;
+      credentials: AskingCredentials;
+    };
+
+export interface Update {
+  itemId: string;
+  updateId: string;
+  /** The last page (`hasMore` false) and its number; the pages before it, 0 to `pageNumber` - 1, are staged. */
+  page: MinedPage;
+  pageNumber: number;
+  accounts: PlaidAccount[];
+  /** When `accounts` were asked for, ISO 8601. */
+  accountsAsOf: string;
+  /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
+  began: Seen;
+  /** What Plaid said of the history with the last page; null = unchanged. */
+  history: History | null;
+  /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
+  dueAt: { complete: string; incomplete: string };
+  /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be marked. */
+  remine?: boolean;
+}
+
+export interface MiningStore {
+  /** What page `page` of update `updateId` needs. One round trip. A remine begins at the empty cursor. */
+  beginPage(
+    itemId: string,
+    updateId: string,
+    page: number,
+    options?: { remine: boolean },
+  ): Promise<PageStart>;
+  /**
+   * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
+   * have been first. `moved` and `gone` as for `apply`; nothing was staged.
+   */
+  stagePage(
+    itemId: string,
+    updateId: string,
+    page: number,
+    options: { began: Seen; remine: boolean },
+    mined: MinedPage,
+  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
+  /**
+   * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. `moved`: the chain of
+   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, the durable cursor is not the
+   * one the update began with, or since `began` another update was applied or a transaction was changed. `gone`: also a
+   * remine whose request was answered or replaced by another. Nothing was changed.
+   */
+  apply(
+    update: Update,
+  ): Promise<{ kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } | { kind: 'gone' }>;
+  /** Drops the staged pages of an abandoned update. */
+  discard(itemId: string, updateId: string): Promise<void>;
+  /** What still waits for the Item's workflow, and whether the row calls it broken; read after an apply was committed. */
+  waiting(itemId: string): Promise<{ webhooks: number; removals: number; broken: boolean }>;
+  /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
+  namedRemovals(
+    itemId: string,
+    limit: number,
+  ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
+  /**
+   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
+   * whose ids are in `checked` or no longer live. Returns the number of rows changed; `moved`, and nothing was done, when since
+   * `seen` an update was applied or a transaction was changed. One transaction.
+   */
+  settleRemovals(itemId: string, seen: Seen, checked: string[], remove: string[]): Promise<number | 'moved'>;
+}

@@ -1,0 +1,88 @@
+import type { Phase } from '../item/reduce.js';
+import type { Form } from '../mining/events.js';
+import type { History } from '../mining/run.js';
+import type { ItemCredentials } from './items.js';
+import type { Page, PageKey } from './pages.js';
+
+export type ItemStatusName = 'ACTIVE' | 'ERROR' | 'REMOVED';
+
+/** The item as clients see it. */
+export interface ItemView {
+  item_id: string;
+  user_id: string;
+  status: ItemStatusName;
+  phase: Phase;
+  institution_id: string | null;
+  institution_name: string | null;
+  main_account_id: string | null;
+  error: { error_type: string; error_code: string; since: string } | null;
+  history: History;
+  last_update_at: string | null;
+  last_webhook_at: string | null;
+  consent_expires_at: string | null;
+  new_accounts_available: boolean;
+  created_at: string;
+  removed_at: string | null;
+}
+
+/** How complete the cached answer about an Item is. */
+export interface ItemCompleteness {
+  item_id: string;
+  phase: Phase;
+  history: History;
+  as_of: string | null;
+}
+
+/** The Items that a cached list draws from; what is not admitted (yet) is left out. */
+export type ListedItems =
+  { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
+
+/** A page of JSON texts, and of the same moment the Items that the list draws from, in the order of their linking. */
+export interface CachedPage extends Page<string> {
+  items: ItemCompleteness[];
+}
+
+/** `from` and `to` (YYYY-MM-DD) inclusive. */
+export type TransactionFilter = ListedItems & {
+  from?: string | undefined;
+  to?: string | undefined;
+  account_id?: string | undefined;
+  statuses: ('pending' | 'posted' | 'removed')[];
+  format: Form;
+};
+
+/** `from` and `to` (YYYY-MM-DD) inclusive. */
+export interface BalanceFilter {
+  itemId: string;
+  account_id?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
+export interface ReadStore {
+  user(userId: string): Promise<{
+    user_id: string;
+    status: 'inactive' | 'active';
+    activated_at: string | null;
+    items: number;
+  } | null>;
+  /** Creates the user, inactive, unless it exists. */
+  ensureUser(userId: string): Promise<void>;
+  item(itemId: string): Promise<ItemView | null>;
+  items(
+    filter: { userId: string; statuses: ItemStatusName[] },
+    limit: number,
+    after: PageKey | null,
+  ): Promise<Page<ItemView>>;
+  /** Rows in the asked form. Order: item, then account id. */
+  accounts(filter: ListedItems & { format: Form }, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** Rows in the asked form. Order: date descending, then id. */
+  transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** An account's last balances of a day. Order: day descending, then account id. */
+  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
+  pickForUpdateMode(
+    userId: string,
+    itemId: string | null,
+  ): Promise<(ItemCredentials & { newAccounts: boolean }) | null>;
+}

@@ -1,0 +1,17 @@
+import type { Perishable } from '../retention.js';
+
+/**
+ * Deletes what is older than `keepMs` and no longer needed, one batch of at most `limit` rows. `after` is where the batch
+ * before ended (null = from the beginning); `next` is where the next one goes on, null at the end.
+ */
+type Clean = (
+  keepMs: number,
+  after: string | null,
+  limit: number,
+) => Promise<{ deleted: number; next: string | null }>;
+
+/**
+ * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: settled ones but the newest of each Item.
+ * `links`: finished ones that no living Item came of. `segmentEvents`: sent ones, and those that nobody shall send.
+ */
+export type RetentionStore = Record<Exclude<Perishable, 'idempotencyKeys'>, Clean>;

@@ -1,0 +1,77 @@
+import type { WebhookKind } from '../webhooks/webhook.js';
+import type { Page, PageKey } from './pages.js';
+
+export type WebhookSource = 'plaid' | 'synthetic' | 'replay';
+
+export type WebhookOutcomeState = 'pending' | 'done' | 'ignored' | 'rejected';
+
+export interface NewWebhook {
+  source: WebhookSource;
+  verdict: 'accepted' | 'rejected';
+  body: Uint8Array;
+  headers: Record<string, string>;
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  kind: WebhookKind | null;
+  removed_ids: string[];
+  /** Set when the outcome is already decided (ignored, rejected); null = pending. */
+  reason: string | null;
+}
+
+export interface StoredWebhook {
+  webhook_id: string;
+  received_at: string;
+  source: WebhookSource;
+  verdict: 'accepted' | 'rejected';
+  webhook_type: string | null;
+  webhook_code: string | null;
+  item_id: string | null;
+  outcome: { state: WebhookOutcomeState; reason: string | null };
+  /** The body as received, as text. */
+  body: string;
+}
+
+export interface SignalClaim {
+  webhookId: string;
+  itemId: string;
+  userId: string;
+  kind: WebhookKind;
+}
+
+export interface WebhookStore {
+  /** Inserts one webhook and commits. An accepted one of an Item that is not ours stays pending for adoption. */
+  store(webhook: NewWebhook): Promise<{ webhookId: string }>;
+  /** Keeps a rejected request in bounded form (newest 10,000, body cut to 4 KiB). */
+  storeRejected(webhook: NewWebhook): Promise<void>;
+  /**
+   * Whether the item workflow has to be signalled for the kind of this webhook: the Item is ours, and of its pending webhooks
+   * of that kind (this one, or when it is settled any) none was signalled already. Read after the insert was committed; marks
+   * the webhook that it names as signalled.
+   */
+  claimSignal(webhookId: string): Promise<SignalClaim | null>;
+  /** The signal of the claimed webhook could not be delivered after all: `sweep` shall find it. */
+  releaseSignal(webhookId: string): Promise<void>;
+  page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
+  get(webhookId: string): Promise<StoredWebhook | null>;
+  /**
+   * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
+   * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
+   * `copyId` (a UUID) names the copy: one that is there already is not made again.
+   */
+  replay(
+    webhookId: string,
+    copyId: string,
+  ): Promise<
+    | { webhookId: string; itemId: string | null; kind: WebhookKind | null }
+    | 'not_found'
+    | 'rejected'
+    | 'acted_on'
+  >;
+}
+
+export interface WebhookFilter {
+  item_id?: string | undefined;
+  verdict?: 'accepted' | 'rejected' | undefined;
+  outcome?: WebhookOutcomeState | undefined;
+}
