@@ -9,7 +9,7 @@ import type { ItemStatus } from '../domain/ports/gateway.js';
 import type { LinkOutcome } from '../domain/ports/links.js';
 import type { Cleaned, Perishable, Retention } from '../domain/retention.js';
 import { searchAttributes } from '../domain/searchAttributes.js';
-import type { WebhookKind } from '../domain/webhooks/webhook.js';
+import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 
 /** Names and shapes by which the workflows are reached. Wire names: never renamed once released. */
 

@@ -10,7 +10,7 @@ import type {
 import { afterPage, afterPageFailure, failureOf, furtherHistory, isHeldUp, startRun } from '../mining/run.js';
 import type { Policy } from './policy.js';
 import { backoff, jitteredTimeout, nextCallAt, recordCalls } from './policy.js';
-import type { WebhookKind } from '../webhooks/webhook.js';
+import type { WebhookKind } from '../webhooks/webhookKind.js';
 
 /** The Item lifecycle of Plaid Exchange, and the two ways out of it. */
 export type Phase = 'created' | 'updating' | 'idle' | 'needs_relink' | 'removed';

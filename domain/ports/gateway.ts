@@ -1,6 +1,6 @@
 import type { Phase } from '../item/reduce.js';
 import type { History, StepFailure } from '../mining/run.js';
-import type { WebhookKind } from '../webhooks/webhook.js';
+import type { WebhookKind } from '../webhooks/webhookKind.js';
 import type { LinkOutcome } from './links.js';
 import type { ItemCheck } from './logins.js';
 

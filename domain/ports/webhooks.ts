@@ -1,4 +1,4 @@
-import type { WebhookKind } from '../webhooks/webhook.js';
+import type { WebhookKind } from '../webhooks/webhookKind.js';
 import type { Page, PageKey } from './pages.js';
 
 export type WebhookSource = 'plaid' | 'synthetic' | 'replay';

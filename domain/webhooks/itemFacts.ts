@@ -1,6 +1,6 @@
 import { instantOf } from '../instants.js';
 import type { UserActionError } from '../mining/run.js';
-import type { WebhookKind } from './webhook.js';
+import type { WebhookKind } from './webhookKind.js';
 
 /** What a webhook of kind `item` says of its Item. */
 export type ItemFact =

@@ -5,11 +5,9 @@ import { Configuration, PlaidApi } from 'plaid';
 import { Failure } from '../../domain/failures.js';
 import type { PlaidDirectory, PlaidLive, PlaidPort } from '../../domain/ports/plaid.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
-import type { JsonObject } from './plaidAnswers.js';
 import {
   accountsOf,
   exchangeOf,
-  isObject,
   itemOf,
   linkTokenOf,
   numbersOf,
@@ -17,8 +15,9 @@ import {
   transactionsOf,
   webhookKeyOf,
 } from './plaidAnswers.js';
+import type { PlaidCalls } from './plaidCalls.js';
+import { ask } from './plaidCalls.js';
 import { createPlaidDirectory } from './plaidDirectory.js';
-import { failureOfAnswer, failureOfShape, failureOfSilence } from './plaidFailures.js';
 import { createPlaidLive } from './plaidLive.js';
 
 export interface PlaidOptions {
@@ -58,28 +57,6 @@ const pageSize = 500;
 /** A page of 500 rows is about 0.6 MB. */
 const longestAnswer = 64 * 1024 * 1024;
 
-interface HttpAnswer {
-  status: number;
-  data: unknown;
-  headers: unknown;
-}
-
-/** What the parts of this adapter share. */
-export interface PlaidCalls {
-  api: PlaidApi;
-  /** One call within `timeoutMs`, from start to last byte; the parsed body of a 200, else a Failure. */
-  ask: (
-    path: string,
-    timeoutMs: number,
-    call: (requestOptions: object) => Promise<HttpAnswer>,
-    requestOptions?: object,
-  ) => Promise<JsonObject>;
-  countryCodes: CountryCode[];
-  /** Milliseconds: for what Plaid answers from its own store, and for what it may ask the bank for. */
-  usual: number;
-  slow: number;
-}
-
 const unknownKeyCodes: ReadonlySet<string> = new Set([
   'INVALID_WEBHOOK_VERIFICATION_KEY_ID',
   'INVALID_FIELD',
@@ -91,20 +68,6 @@ function basePathOf(baseUrl: string): string {
     throw new Failure('MISCONFIGURED', "Plaid's base URL is not an http(s) URL");
   }
   return baseUrl.replace(/\/+$/, '');
-}
-
-function parsed(data: unknown): unknown {
-  if (typeof data !== 'string') return undefined;
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
-}
-
-function header(headers: unknown, name: string): string | undefined {
-  const value = isObject(headers) ? headers[name] : undefined;
-  return typeof value === 'string' ? value : undefined;
 }
 
 /**
@@ -136,32 +99,6 @@ export function createPlaid(options: PlaidOptions): Plaid {
       },
     }),
   );
-
-  async function ask(
-    path: string,
-    timeoutMs: number,
-    call: (requestOptions: object) => Promise<HttpAnswer>,
-    requestOptions: object = {},
-  ): Promise<JsonObject> {
-    // axios' own time-out is one of silence: an answer that drips in would never meet it.
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), timeoutMs);
-    let answer: HttpAnswer;
-    try {
-      answer = await call({ ...requestOptions, signal: deadline.signal });
-    } catch (error) {
-      throw failureOfSilence(path, error, deadline.signal.aborted ? timeoutMs : null);
-    } finally {
-      clearTimeout(timer);
-    }
-    const body = parsed(answer.data);
-    if (answer.status !== 200) {
-      const retryAfter = header(answer.headers, 'retry-after');
-      throw failureOfAnswer(path, { status: answer.status, body, retryAfter }, Date.now());
-    }
-    if (!isObject(body)) throw failureOfShape(path, 'no JSON object');
-    return body;
-  }
 
   const calls: PlaidCalls = {
     api,

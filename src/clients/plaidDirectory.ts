@@ -1,5 +1,5 @@
 import type { PlaidDirectory, PlaidLive } from '../../domain/ports/plaid.js';
-import type { PlaidCalls } from './plaid.js';
+import type { PlaidCalls } from './plaidCalls.js';
 import { institutionsOf } from './plaidAnswers.js';
 
 const pageSize = 500;

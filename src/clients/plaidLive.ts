@@ -1,6 +1,6 @@
 import { Failure } from '../../domain/failures.js';
 import type { PlaidLive } from '../../domain/ports/plaid.js';
-import type { PlaidCalls } from './plaid.js';
+import type { PlaidCalls } from './plaidCalls.js';
 import { accountsOf, institutionOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
 
 /** The age up to which a bank that names the time of its balances (Capital One) may answer with them. */

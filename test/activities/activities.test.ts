@@ -5,7 +5,7 @@ import type { Seen } from '../../domain/ports/items.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { StreamPort } from '../../domain/ports/outbox.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
-import type { WebhookKind } from '../../domain/webhooks/webhook.js';
+import type { WebhookKind } from '../../domain/webhooks/webhookKind.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';

@@ -4,7 +4,7 @@ import { parseRow, rowOf } from '../bank/row.js';
 import { instant } from '../calendar.js';
 import type { World } from '../world.js';
 import { connectedWith } from './bankAccounts.js';
-import { translateId } from './connections.js';
+import { translateId } from './translated.js';
 import type { Item } from './item.js';
 import { beginMicrodeposits } from './microdeposits.js';
 

@@ -2,7 +2,7 @@ import { PlaidApiError } from '../errors.js';
 import { instant } from '../calendar.js';
 import type { World } from '../world.js';
 import { grantAccounts, withdrawAccounts } from './bankAccounts.js';
-import { translateId } from './connections.js';
+import { translateId } from './translated.js';
 import type { Item } from './item.js';
 import { logIn } from './login.js';
 import { isSeen, PRODUCT_ACCESS, type AccountScope, type Scopes } from './scopes.js';

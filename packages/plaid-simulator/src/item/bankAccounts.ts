@@ -8,7 +8,7 @@ import { Random } from '../random.js';
 import type { WireAccount, WireNumbers, WireOwner } from '../wire.js';
 import type { World } from '../world.js';
 import { ImpossibleChange } from './bankChanges.js';
-import { translateId } from './connections.js';
+import { translateId } from './translated.js';
 import type { Item } from './item.js';
 import { beginMicrodeposits } from './microdeposits.js';
 import { sendWebhook } from './sendWebhook.js';

@@ -11,7 +11,7 @@ import type { BankAccount } from '../bank/account.js';
 import type { World } from '../world.js';
 import { selectableAccounts } from './bankAccounts.js';
 import { firstConsent } from './consent.js';
-import { translateId, translateRow } from './connections.js';
+import { translateId, translateRow } from './translated.js';
 import { Item, type Application, type Product } from './item.js';
 
 export interface Login {

@@ -3,7 +3,7 @@ import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
 import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
 import { BankRows } from './bankRows.js';
-import { translateId, translateRow } from './connections.js';
+import { translateId, translateRow } from './translated.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 import { WithheldRows, type Withheld } from './withheldRows.js';

@@ -3,7 +3,7 @@ import { PlaidApiError } from '../errors.js';
 import type { Item, Product } from '../item/item.js';
 import { requireBank } from '../item/lifecycle.js';
 import { beginMicrodeposits } from '../item/microdeposits.js';
-import { requireAccess } from '../item/scopes.js';
+import { requireAccess } from '../item/productAccess.js';
 import type { World } from '../world.js';
 import type { Caller } from './endpoint.js';
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { inVersion, type TaxonomyVersion } from '../bank/categories.js';
 import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
-import { requireAccess } from '../item/scopes.js';
+import { requireAccess } from '../item/productAccess.js';
 import { streamsOf, streamsTold } from '../item/streams.js';
 import { requestBody } from '../validation.js';
 import type { WireTransactionStream } from '../wire.js';

@@ -9,7 +9,7 @@ import { isDynamic, moveBank } from '../item/dynamicUser.js';
 import type { Item } from '../item/item.js';
 import { itemView } from '../item/itemView.js';
 import { readSilently, runUpdate, startPull } from '../item/lifecycle.js';
-import { requireAccess } from '../item/scopes.js';
+import { requireAccess } from '../item/productAccess.js';
 import { syncPage } from '../item/syncPage.js';
 import { completeReadAt } from '../item/truth.js';
 import { civilDate } from '../calendar.js';

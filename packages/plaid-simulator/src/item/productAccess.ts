@@ -1,0 +1,25 @@
+import { PlaidApiError } from '../errors.js';
+import type { World } from '../world.js';
+import type { Item, Product } from './item.js';
+import type { Access } from './scopes.js';
+import { sendWebhook } from './sendWebhook.js';
+
+/** Some banks have names of their own for what a product reads: each of a product's names must be allowed. */
+const NAMES_OF: Partial<Record<Product, readonly Access[]>> = {
+  auth: ['auth', 'accounts_routing_number'],
+  identity: ['identity', 'customers_profiles'],
+  transactions: ['transactions', 'accounts_details_transactions'],
+};
+
+/**
+ * A product that the user has not allowed is ACCESS_NOT_GRANTED, which for Auth and Identity is told by webhook too: the
+ * application can ask for it in update mode.
+ */
+export function requireAccess(world: World, item: Item, product: Product): void {
+  const access = item.facts.scopes?.product_access ?? {};
+  if (!NAMES_OF[product]?.some((name) => access[name] === false)) return;
+  if (product === 'auth' || product === 'identity') {
+    sendWebhook(world, item, product.toUpperCase(), 'PRODUCT_PERMISSIONS_REQUIRED');
+  }
+  throw new PlaidApiError('ACCESS_NOT_GRANTED');
+}
