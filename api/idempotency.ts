@@ -9,7 +9,7 @@ import type { Api, RouteContext } from './deps.js';
 import { loggedError, Problem } from './errors.js';
 import { addProblems } from './operation.js';
 import type { ProblemCode } from './problems.js';
-import { idempotencyHeaders } from './schemas.js';
+import { idempotencyHeaders } from './schemas/idempotency.js';
 
 declare module 'fastify' {
   interface FastifyRequest {

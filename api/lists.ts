@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import type { Page, PageKey } from '../domain/ports/pages.js';
 import { Problem } from './errors.js';
-import { longestCursor } from './schemas.js';
+import { longestCursor } from './schemas/shared.js';
 
 /** A list and the filters under which it is read. `limit` is none of them: it may change from page to page. */
 export interface ListQuery {

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Scope } from '../domain/ports/applications.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
-import { problemAnswer } from './schemas.js';
+import { problemAnswer } from './schemas/problem.js';
 
 export type Tag = 'Users' | 'Items' | 'Institutions' | 'Webhooks' | 'Access' | 'Service';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { SignalClaim, WebhookStore } from '../domain/ports/webhooks.js';
 import { Failure } from '../domain/failures.js';
-import type { WebhookKind } from '../domain/webhooks/webhook.js';
+import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 import { within } from './deadline.js';
 import type { ApiMetrics } from './metrics.js';
 

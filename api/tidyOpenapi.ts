@@ -83,10 +83,12 @@ export function tidyOpenapi<Document extends object>(document: Document): Docume
   );
   const all = (components['schemas'] ?? {}) as Node;
   const used = referredTo(tidy, all);
-  // Every component describes an answer: bodies and parameters are written where they are used.
+  // Every component describes an answer: bodies and parameters are written where they are used. Sorted, so that their order does
+  // not hang on which file was loaded first.
   const schemas = Object.fromEntries(
     Object.entries(all)
       .filter(([name]) => used.has(name))
+      .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([name, schema]) => [name, open(schema)]),
   );
   const examples = addExamples(Object.values(tidy).flatMap(Object.values), schemas);

@@ -11,8 +11,8 @@ import {
   keyAnswer,
   keyBody,
   keyParams,
-  noQuery,
-} from '../schemas.js';
+} from '../schemas/applications.js';
+import { noQuery } from '../schemas/shared.js';
 
 export function accessRoutes(app: Api, context: RouteContext): void {
   const { applications } = context;

@@ -1,7 +1,8 @@
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { operation } from '../operation.js';
-import { floatAnswer, floatBody, floatParams, noQuery } from '../schemas.js';
+import { floatAnswer, floatBody, floatParams } from '../schemas/floats.js';
+import { noQuery } from '../schemas/shared.js';
 
 export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
   app.put(

@@ -9,8 +9,8 @@ import {
   institutionsAnswer,
   institutionsQuery,
   liveInstitutionAnswer,
-  noQuery,
-} from '../schemas.js';
+} from '../schemas/institutions.js';
+import { noQuery } from '../schemas/shared.js';
 
 export function institutionRoutes(app: Api, { institutions, live, liveReads }: RouteContext): void {
   app.get(

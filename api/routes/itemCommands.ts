@@ -16,10 +16,10 @@ import {
   itemParams,
   loginResetAnswer,
   mainAccountBody,
-  noQuery,
   remineAnswer,
   removalQuery,
-} from '../schemas.js';
+} from '../schemas/items.js';
+import { noQuery } from '../schemas/shared.js';
 
 /** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
 export function itemCommandRoutes(app: Api, context: RouteContext): void {

@@ -7,18 +7,11 @@ import { itemAccess } from '../itemAccess.js';
 import { readCursor, sendList } from '../lists.js';
 import type { ListQuery } from '../lists.js';
 import { operation } from '../operation.js';
-import {
-  accountsAnswer,
-  accountsOfItemQuery,
-  balancesAnswer,
-  balancesQuery,
-  itemAnswer,
-  itemParams,
-  noQuery,
-  syncAnswer,
-  transactionsAnswer,
-  transactionsOfItemQuery,
-} from '../schemas.js';
+import { accountsAnswer, accountsOfItemQuery } from '../schemas/accounts.js';
+import { balancesAnswer, balancesQuery } from '../schemas/balances.js';
+import { itemAnswer, itemParams, syncAnswer } from '../schemas/items.js';
+import { noQuery } from '../schemas/shared.js';
+import { transactionsAnswer, transactionsOfItemQuery } from '../schemas/transactions.js';
 
 export function itemRoutes(app: Api, context: RouteContext): void {
   const { reads, gateway, limits } = context;

@@ -10,7 +10,9 @@ import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
 import { operation } from '../operation.js';
-import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody, noQuery, userParams } from '../schemas.js';
+import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody } from '../schemas/links.js';
+import { noQuery } from '../schemas/shared.js';
+import { userParams } from '../schemas/users.js';
 
 /** The item that a link token in update mode is for. */
 type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;

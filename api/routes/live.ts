@@ -5,13 +5,10 @@ import { itemAccess } from '../itemAccess.js';
 import { createItemLooks } from '../itemLooks.js';
 import { operation } from '../operation.js';
 import type { ProblemCode } from '../problems.js';
-import {
-  itemParams,
-  liveAccountsAnswer,
-  liveTransactionsAnswer,
-  liveTransactionsQuery,
-  noQuery,
-} from '../schemas.js';
+import { liveAccountsAnswer } from '../schemas/accounts.js';
+import { itemParams } from '../schemas/items.js';
+import { noQuery } from '../schemas/shared.js';
+import { liveTransactionsAnswer, liveTransactionsQuery } from '../schemas/transactions.js';
 
 /** What any live read of an item may end with. */
 const problems: readonly ProblemCode[] = [

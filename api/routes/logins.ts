@@ -4,7 +4,9 @@ import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { effectIdOf } from '../idempotency.js';
 import { operation } from '../operation.js';
-import { loginAnswer, loginBody, noQuery, userParams } from '../schemas.js';
+import { loginAnswer, loginBody } from '../schemas/logins.js';
+import { noQuery } from '../schemas/shared.js';
+import { userParams } from '../schemas/users.js';
 
 export function loginRoutes(app: Api, { reads, gateway, limits }: RouteContext): void {
   app.post(

@@ -4,7 +4,9 @@ import { callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { operation } from '../operation.js';
-import { itemParams, noQuery, numbersAnswer } from '../schemas.js';
+import { itemParams } from '../schemas/items.js';
+import { numbersAnswer } from '../schemas/numbers.js';
+import { noQuery } from '../schemas/shared.js';
 
 /** The one door through which account and routing numbers leave, decrypted. */
 export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void {

@@ -5,7 +5,7 @@ import { loggedError, Problem } from '../errors.js';
 import { problemPage } from '../openapi.js';
 import { operation } from '../operation.js';
 import { isProblemCode, problemCodes } from '../problems.js';
-import { liveAnswer, readyAnswer } from '../schemas.js';
+import { liveAnswer, readyAnswer } from '../schemas/service.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

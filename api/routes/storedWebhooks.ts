@@ -4,7 +4,8 @@ import { effectIdOf } from '../idempotency.js';
 import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
 import type { SignalQueue } from '../signalQueue.js';
-import { noQuery, webhookAnswer, webhookParams, webhooksAnswer, webhooksQuery } from '../schemas.js';
+import { noQuery } from '../schemas/shared.js';
+import { webhookAnswer, webhookParams, webhooksAnswer, webhooksQuery } from '../schemas/webhooks.js';
 
 export function storedWebhookRoutes(
   app: Api,

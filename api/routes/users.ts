@@ -7,19 +7,12 @@ import { readCursor, sendList, writeCursor } from '../lists.js';
 import type { ListQuery } from '../lists.js';
 import { createLogos } from '../logos.js';
 import { operation } from '../operation.js';
-import {
-  accountsAnswer,
-  accountsOfUserQuery,
-  itemChangeAnswer,
-  itemsAnswer,
-  itemsQuery,
-  noQuery,
-  transactionsAnswer,
-  transactionsOfUserQuery,
-  userAnswer,
-  userParams,
-} from '../schemas.js';
-import type { RefinedAccount } from '../schemas.js';
+import { accountsAnswer, accountsOfUserQuery } from '../schemas/accounts.js';
+import { itemsAnswer, itemsQuery } from '../schemas/items.js';
+import { noQuery } from '../schemas/shared.js';
+import { transactionsAnswer, transactionsOfUserQuery } from '../schemas/transactions.js';
+import { itemChangeAnswer, userAnswer, userParams } from '../schemas/users.js';
+import type { RefinedAccount } from '../schemas/accounts.js';
 
 export function userRoutes(app: Api, context: RouteContext): void {
   const { reads, commands, itemChangeCooldownMs, limits, now = Date.now } = context;

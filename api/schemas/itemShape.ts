@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { time } from './shared.js';
+
+export const statusNames = ['ACTIVE', 'ERROR', 'REMOVED'] as const;
+
+export const phase = z.enum(['created', 'updating', 'idle', 'needs_relink', 'removed']);
+
+export const history = z.enum(['none', 'initial', 'complete']).meta({
+  description: 'How far Plaid has fetched: nothing, about 30 days, up to two years',
+});
+
+export const itemFields = {
+  item_id: z.string(),
+  user_id: z.string(),
+  status: z.enum(statusNames),
+  phase,
+  institution_id: z.string().nullable(),
+  institution_name: z.string().nullable(),
+  main_account_id: z.string().nullable(),
+  error: z.object({ error_type: z.string(), error_code: z.string(), since: time }).nullable(),
+  history,
+  last_update_at: time.nullable(),
+  last_webhook_at: time.nullable(),
+  consent_expires_at: time.nullable(),
+  new_accounts_available: z.boolean(),
+  created_at: time,
+  removed_at: time.nullable(),
+};
+
+export const exampleItem = {
+  item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr',
+  user_id: 'user-42',
+  status: 'ACTIVE',
+  phase: 'idle',
+  institution_id: 'ins_109508',
+  institution_name: 'First Platypus Bank',
+  main_account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+  error: null,
+  history: 'complete',
+  last_update_at: '2026-11-21T07:02:09.000Z',
+  last_webhook_at: '2026-11-21T07:02:03.000Z',
+  consent_expires_at: null,
+  new_accounts_available: false,
+  created_at: '2026-11-20T10:00:00.000Z',
+  removed_at: null,
+} as const;

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { exampleItem, itemFields } from './itemShape.js';
+import { pattern, shown, storable, wellFormed } from './shared.js';
+
+export const linkTokenBody = z
+  .strictObject({
+    mode: z
+      .enum(['create', 'update'])
+      .optional()
+      .meta({ description: 'Absent: update when the user has an item that can be updated, else create' }),
+    item_id: wellFormed(shown(256)).optional().meta({ description: 'The item to update' }),
+  })
+  // A body may be left out altogether.
+  .default({})
+  .meta({ examples: [{}, { mode: 'create' }, { mode: 'update' }] });
+
+const fromLink = storable(256).nullish();
+
+export const linkBody = z
+  .strictObject({
+    public_token: z
+      .string()
+      .regex(pattern('^[\\u0021-\\u007e]{1,512}$'), "must be the public token of Link's onSuccess")
+      .meta({ description: "The public token that Link's `onSuccess` gave" }),
+    main_account_id: wellFormed(shown(256)).nullish().meta({
+      description: 'Account that pays; default: first open checking, else depository, else first account',
+    }),
+    institution_id: wellFormed(shown(256))
+      .nullish()
+      .meta({ description: "`metadata.institution.institution_id` of Link's `onSuccess`" }),
+    accounts: z
+      .array(
+        // Plaid adds fields to Link's metadata at any time, and clients hand it on as it is.
+        z.looseObject({ mask: fromLink, name: fromLink, type: fromLink, subtype: fromLink }),
+      )
+      .max(500)
+      .nullish()
+      .meta({
+        description:
+          "`metadata.accounts` of Link's `onSuccess`. With it and `institution_id` a duplicate is found before the exchange",
+      }),
+  })
+  .meta({
+    examples: [
+      { public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d' },
+      {
+        public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
+        institution_id: 'ins_109508',
+        accounts: [{ name: 'Plaid Checking', mask: '0000', type: 'depository', subtype: 'checking' }],
+      },
+    ],
+  });
+
+export const linkedAnswer = z
+  .object({
+    ...itemFields,
+    replaces: z
+      .string()
+      .optional()
+      .meta({ description: 'The broken item of the same account that this one took the place of' }),
+    warnings: z.array(z.enum(['main_account_unknown'])).optional(),
+  })
+  .meta({ id: 'LinkedItem', examples: [exampleItem] });
+
+export const linkTokenAnswer = z
+  .object({
+    link_token: z.string(),
+    expiration: z.string(),
+    mode: z.enum(['create', 'update']),
+    item_id: z.string().optional().meta({ description: 'In update mode: the item' }),
+  })
+  .meta({
+    id: 'LinkToken',
+    examples: [
+      {
+        link_token: 'link-sandbox-af1a0311-da53-4636-b754-dd15cc058176',
+        expiration: '2026-11-21T11:02:09Z',
+        mode: 'create',
+      },
+    ],
+  });

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { time } from './shared.js';
+
+/** Objects of Plaid's `/auth/get`: open, since Plaid adds fields at any time. */
+const numbersOfKind = z.array(z.record(z.string(), z.unknown()));
+
+export const numbersAnswer = z
+  .object({
+    item_id: z.string(),
+    numbers: z.array(
+      z.object({
+        account_id: z.string(),
+        as_of: time.meta({ description: 'When they were read from Plaid' }),
+        ach: numbersOfKind,
+        eft: numbersOfKind,
+        international: numbersOfKind,
+        bacs: numbersOfKind,
+      }),
+    ),
+    withheld: z
+      .array(
+        z.object({
+          account_id: z.string(),
+          reason: z.enum(['account_closed', 'account_revoked', 'permission_revoked']),
+        }),
+      )
+      .meta({ description: 'Accounts whose numbers are stored and must not be used' }),
+  })
+  .meta({
+    id: 'Numbers',
+    examples: [
+      {
+        item_id: 'Ed6bjNrDLJfGvZWwnkQlfxwoNz54B5C97ejBr',
+        numbers: [
+          {
+            account_id: 'blgvvBlXw3cq5GMPwqB6s6q4dLKB9WcVqGDGo',
+            as_of: '2026-11-20T10:00:00.000Z',
+            ach: [{ account: '9876543210', routing: '110000000', wire_routing: '110000001' }],
+            eft: [],
+            international: [],
+            bacs: [],
+          },
+        ],
+        withheld: [],
+      },
+    ],
+  });
