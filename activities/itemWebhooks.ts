@@ -1,4 +1,4 @@
-import type { Health } from '../domain/item/reduce.js';
+import type { Health } from '../domain/item/state.js';
 import type { ItemFact } from '../domain/webhooks/itemFacts.js';
 import { itemFactOf } from '../domain/webhooks/itemFacts.js';
 import type { ItemWebhooksSettlement } from '../domain/ports/items.js';

@@ -1,6 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
-import type { Health, ItemSnapshot } from '../domain/item/reduce.js';
+import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
@@ -17,7 +17,7 @@ export function itemActivities(deps: ActivityDeps) {
     async loadItem(input: { itemId: string }): Promise<{ snapshot: ItemSnapshot; policy: Policy } | null> {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
-      if (row.removed && row.webhooksWaiting + row.itemWebhooksWaiting > 0)
+      if (row.removed && (row.webhooksWaiting > 0 || row.due.includes('itemWebhooks')))
         await items.ignoreWebhooks(input.itemId, 'item_removed');
       if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
       const [historyRunning, remineRunning] = await Promise.all([
@@ -25,6 +25,11 @@ export function itemActivities(deps: ActivityDeps) {
         row.remines > 0 && gateway.isRemineRunning(input.itemId, row.remines),
       ]);
       return { snapshot: { ...row, historyRunning, remineRunning }, policy };
+    },
+
+    /** The pace to keep, for a workflow that needs nothing else of the row. */
+    async loadPolicy(): Promise<Policy> {
+      return policy;
     },
 
     /** Whether `pageHistory`, or the remine of this number, still runs for the Item. */

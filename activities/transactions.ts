@@ -55,6 +55,7 @@ export function transactionActivities(deps: ActivityDeps) {
       webhooksWaiting: waiting.webhooks,
       removalsWaiting: waiting.removals,
       broken: waiting.broken,
+      nextDueAt: waiting.nextDueAt,
       calls,
     };
   }

@@ -1,10 +1,10 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { InstitutionSync } from '../domain/institutions/sync.js';
-import type { ItemState } from '../domain/item/reduce.js';
+import type { ItemState } from '../domain/item/state.js';
+import type { CarriedState } from '../domain/item/upgrade.js';
 import type { MiningRun, RunEnd, StepFailure } from '../domain/mining/run.js';
 import { keyword } from '../domain/operatorTexts.js';
-import type { Policy } from '../domain/item/policy.js';
 import type { ItemStatus } from '../domain/ports/gateway.js';
 import type { LinkOutcome } from '../domain/ports/links.js';
 import type { Cleaned, Perishable, Retention } from '../domain/retention.js';
@@ -22,7 +22,7 @@ export const linkOutcome = defineUpdate<LinkOutcome>('linkOutcome');
 export interface ItemInput {
   itemId: string;
   /** The working copy, carried through continue-as-new; absent = read it from the database. */
-  state?: ItemState;
+  state?: CarriedState;
 }
 export const linked = defineSignal('linked');
 export const webhookReceived = defineSignal<[{ webhook: WebhookKind }]>('webhookReceived');
@@ -40,7 +40,6 @@ export const status = defineQuery<ItemStatus | null>('status');
 export interface PageHistoryInput {
   itemId: string;
   userId: string;
-  policy: Policy;
   hasCursor: boolean;
   run: MiningRun;
   calls: ItemState['calls'];

@@ -1,5 +1,6 @@
 import { remineWorkflowId } from '../domain/ids.js';
-import type { ItemState, Step } from '../domain/item/reduce.js';
+import type { ItemState, Step } from '../domain/item/state.js';
+import { taskNames, tasks } from '../domain/item/tasks.js';
 import type { ItemStatus } from '../domain/ports/gateway.js';
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
@@ -32,7 +33,7 @@ export function statusOf(state: ItemState): ItemStatus {
     next_due_at: state.phase === 'removed' ? null : iso(nextUpdateAt(state)),
     last_update_at: iso(state.lastUpdateAt),
     last_failure: state.lastFailure,
-    waiting_for_publish: state.publishDueAt !== null,
+    waiting_for_publish: state.due.publish !== undefined,
   };
 }
 
@@ -52,11 +53,10 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
   );
   if (state.phase !== 'removed') lines.push(`next update due ${iso(nextUpdateAt(state))}`);
   if (state.deadEnds > 0) lines.push(`updates given up: ${state.deadEnds} in a row`);
-  if (state.publishFailures > 0) {
-    lines.push(`streams refused ${state.publishFailures} times, next try ${iso(state.publishDueAt)}`);
-  }
-  if (state.segmentFailures > 0) {
-    lines.push(`Segment refused ${state.segmentFailures} times, next try ${iso(state.segmentDueAt)}`);
+  for (const name of taskNames) {
+    const due = state.due[name];
+    if (due !== undefined && due.failures > 0)
+      lines.push(`${tasks[name].called} refused ${due.failures} times, next try ${iso(due.at)}`);
   }
   if (state.lastFailure) {
     lines.push(

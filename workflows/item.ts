@@ -6,6 +6,7 @@ import {
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
+  sleep,
   startChild,
   upsertSearchAttributes,
   uuid4,
@@ -15,8 +16,12 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { fairnessKey } from '../domain/fairness.js';
 import { historyWorkflowId, remineWorkflowId } from '../domain/ids.js';
-import type { ItemEvent, ItemState, Phase, WorkKind } from '../domain/item/reduce.js';
-import { nextStep, reduce, stateFrom } from '../domain/item/reduce.js';
+import type { ItemEvent, ItemState, Phase, WorkKind } from '../domain/item/state.js';
+import { nextStep } from '../domain/item/nextStep.js';
+import { reduce, stateFrom } from '../domain/item/reduce.js';
+import type { Rules } from '../domain/item/rules.js';
+import { isTask } from '../domain/item/tasks.js';
+import { upgrade } from '../domain/item/upgrade.js';
 import type { RunEnd } from '../domain/mining/run.js';
 import { startRun } from '../domain/mining/run.js';
 import { keyword, summary } from '../domain/operatorTexts.js';
@@ -39,12 +44,16 @@ import type { ItemInput, PageHistoryInput, RemineItemInput } from './contract.js
 import { describeItem, statusOf } from './describeItem.js';
 import { mineNextPage } from './mineNextPage.js';
 import { pageHistory } from './pageHistory.js';
-import { db, plaidRead, publisher } from './proxies.js';
+import { db, plaidRead } from './proxies.js';
 import { remineItem } from './remineItem.js';
 import { stepFailure } from './stepFailure.js';
+import { doTask } from './tasks.js';
+import { patchesOfThisRun } from './versions.js';
 
 /** The longest wait between two looks at the server's continue-as-new hint. */
 const longestWaitMs = 24 * 3_600_000;
+/** Between two tries to read the row, each of which is a series of its own. */
+const rowPauseMs = 60_000;
 
 /**
  * One Item, from birth to removal. PostgreSQL is the truth and `state` a working copy: the reducer in `domain/item/reduce.ts`
@@ -53,7 +62,7 @@ const longestWaitMs = 24 * 3_600_000;
 export async function item(input: ItemInput): Promise<void> {
   const { itemId } = input;
   const inbox: ItemEvent[] = [];
-  let state: ItemState | null = input.state ?? null;
+  let state: ItemState | null = null;
   setHandler(linked, () => void inbox.push({ kind: 'linked' }));
   setHandler(webhookReceived, ({ webhook }) => void inbox.push({ kind: 'webhook', webhook }));
   setHandler(removalRequested, () => void inbox.push({ kind: 'removalRequested' }));
@@ -62,23 +71,26 @@ export async function item(input: ItemInput): Promise<void> {
     inbox.push({ kind: 'remineRequested', remines: number });
   });
   setHandler(historyEnded, ({ remine, end, calls }) => {
-    inbox.push({ kind: 'historyEnded', remine, end, calls, random: Math.random() });
+    inbox.push({ kind: 'historyEnded', remine, end, calls });
   });
   setHandler(historyHeldUp, (told) => void inbox.push({ kind: 'historyHeldUp', ...told }));
   setHandler(foundDue, () => void inbox.push({ kind: 'foundDue' }));
   setHandler(status, (): ItemStatus | null => state && statusOf(state));
 
-  if (state === null) {
-    const loaded = await db({ summary: 'rebuild from the row' }).loadItem({ itemId });
-    if (loaded === null) return;
-    state = stateFrom(loaded.snapshot, loaded.policy, Date.now());
-  }
+  // The pace and the row are read anew by each run: neither is carried.
+  const loaded = await loadItem(itemId);
+  if (loaded === null) return;
+  const rules: Rules = { policy: loaded.policy, patches: patchesOfThisRun() };
+  state =
+    input.state === undefined
+      ? stateFrom(loaded.snapshot, rules, Date.now())
+      : reduce(upgrade(input.state), { kind: 'reloaded', snapshot: loaded.snapshot }, rules, Date.now());
 
   let shown: Phase | null = null;
   for (;;) {
-    for (const event of inbox.splice(0)) state = reduce(state, event, Date.now());
+    for (const event of inbox.splice(0)) state = reduce(state, event, rules, Date.now());
 
-    const step = nextStep(state, Date.now());
+    const step = nextStep(state, rules, Date.now());
     setCurrentDetails(describeItem(state, step, Date.now()));
     if (shown !== state.phase && !isBrief(state)) {
       show(state);
@@ -87,21 +99,33 @@ export async function item(input: ItemInput): Promise<void> {
     if (step.kind === 'end') return;
     if (step.kind === 'wait') {
       const ms = Math.min(step.until - Date.now(), longestWaitMs);
-      await condition(() => inbox.length > 0 || mustContinue(state as ItemState), Math.max(ms, 1));
+      await condition(() => inbox.length > 0 || mustContinue(rules), Math.max(ms, 1));
     } else {
-      const event: ItemEvent = await perform(state, step.kind);
-      state = reduce(state, event, Date.now());
+      const event: ItemEvent = await perform(state, step.kind, rules);
+      state = reduce(state, event, rules, Date.now());
     }
-    if (mustContinue(state) && allHandlersFinished()) {
-      for (const event of inbox.splice(0)) state = reduce(state, event, Date.now());
+    if (mustContinue(rules) && allHandlersFinished()) {
+      for (const event of inbox.splice(0)) state = reduce(state, event, rules, Date.now());
       await continueAsNew<typeof item>({ itemId, state });
     }
   }
 }
 
-function mustContinue(state: ItemState): boolean {
+/** The row, and the pace to keep. Nothing is carried that could stand in for it, so it is asked for until it is there. */
+async function loadItem(itemId: string): ReturnType<ReturnType<typeof db>['loadItem']> {
+  for (;;) {
+    try {
+      return await db({ summary: 'rebuild from the row' }).loadItem({ itemId });
+    } catch (error) {
+      setCurrentDetails(`- the row cannot be read: ${stepFailure('reload', error, Date.now()).type}`);
+      await sleep(rowPauseMs);
+    }
+  }
+}
+
+function mustContinue({ policy }: Rules): boolean {
   const info = workflowInfo();
-  return info.continueAsNewSuggested || info.historyLength >= state.policy.continueAfter;
+  return info.continueAsNewSuggested || info.historyLength >= policy.continueAfter;
 }
 
 /** An update that may end with its first page is not worth a write to the visibility store. */
@@ -119,12 +143,14 @@ function show(state: ItemState): void {
 }
 
 /** Runs one step. Ends as an event, whatever happens. */
-async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
+async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<ItemEvent> {
   const { itemId } = state;
   try {
+    if (isTask(step)) return await doTask[step](state);
     switch (step) {
       case 'reload': {
         const loaded = await db({ summary: 'look at the row' }).loadItem({ itemId });
+        if (loaded !== null) rules.policy = loaded.policy;
         return { kind: 'reloaded', snapshot: loaded && loaded.snapshot };
       }
       case 'startRun':
@@ -134,11 +160,11 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
           itemId,
           userId: state.userId,
           run: state.run ?? startRun(uuid4()),
-          policy: state.policy,
+          policy: rules.policy,
           hasCursor: state.hasCursor,
           priorityKey: state.history === 'complete' ? priorities.webhook : priorities.backfill,
         });
-        return { kind: 'pageEnded', result, random: Math.random() };
+        return { kind: 'pageEnded', result };
       }
       case 'history':
         return await startHistory(state);
@@ -155,31 +181,9 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
         return await stopHistory(itemId);
       case 'reportDeadEnd':
         return await reportDeadEnd(state);
-      case 'publish': {
-        const { done } = await publisher({ summary: 'outbox to streams' }).publish({ itemId });
-        return { kind: 'published', done };
-      }
-      case 'numbers':
-        await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
-        return { kind: 'numbersEnded' };
-      case 'removals': {
-        const settled = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });
-        return { kind: 'removalsEnded', ...settled };
-      }
       case 'check': {
         const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
-        return { kind: 'checked', result, random: Math.random() };
-      }
-      case 'itemWebhooks': {
-        const settled = await plaidRead({
-          summary: 'webhooks about the Item',
-          priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(state.userId) },
-        }).settleItemWebhooks({ itemId });
-        return { kind: 'itemWebhooksEnded', ...settled, random: Math.random() };
-      }
-      case 'segment': {
-        const { done } = await publisher({ summary: 'events to Segment' }).sendSegmentEvents({ itemId });
-        return { kind: 'segmentSent', done };
+        return { kind: 'checked', result };
       }
       case 'remove':
         await plaidRead({ summary: 'remove at Plaid' }).removeItem({ itemId });
@@ -193,7 +197,6 @@ async function perform(state: ItemState, step: WorkKind): Promise<ItemEvent> {
 const pagingOf = (state: ItemState): PageHistoryInput => ({
   itemId: state.itemId,
   userId: state.userId,
-  policy: state.policy,
   hasCursor: state.hasCursor,
   run: startRun(uuid4()),
   calls: state.calls,

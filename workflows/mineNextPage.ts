@@ -1,7 +1,7 @@
 import { fairnessKey } from '../domain/fairness.js';
 import type { MiningRun, PageResult } from '../domain/mining/run.js';
 import { updateIdOf } from '../domain/mining/run.js';
-import { dueAfterUpdate } from '../domain/item/reduce.js';
+import { jitteredTimeout } from '../domain/item/policy.js';
 import type { Policy } from '../domain/item/policy.js';
 import { plaidRead } from './proxies.js';
 
@@ -29,7 +29,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
     ...(run.fromStart ? { remine: true } : {}),
     ...(run.doubts >= policy.doubts ? { believe: true } : {}),
     dueAt: {
-      complete: new Date(dueAfterUpdate(policy, Math.random(), now)).toISOString(),
+      complete: new Date(now + jitteredTimeout(policy, Math.random())).toISOString(),
       incomplete: new Date(now + policy.pollLongest).toISOString(),
     },
   });

@@ -9,10 +9,12 @@ import type { SignalDefinition } from '@temporalio/workflow';
 import { itemWorkflowId } from '../domain/ids.js';
 import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../domain/mining/run.js';
 import { afterPage, afterPageFailure, failureOf } from '../domain/mining/run.js';
+import type { Policy } from '../domain/item/policy.js';
 import { nextCallAt, recordCalls } from '../domain/item/policy.js';
 import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
+import { db } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
 
 /** How one kind of paging goes on. */
@@ -32,20 +34,22 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   start: Input,
   paging: Paging<Input>,
 ): Promise<RunEnd> {
-  const { itemId, policy } = start;
-  const { limits } = policy;
+  const { itemId } = start;
   const { remine } = paging;
   let input = start;
   let run: MiningRun = input.run;
   let calls = input.calls;
   let lastFailure: StepFailure | null = null;
   setHandler(progress, () => run);
+  // Not carried from run to run: an operator who changes the pace means those that page, too.
+  const policy = await db({ summary: 'the pace to keep' }).loadPolicy();
+  const { limits } = policy;
 
   for (;;) {
     setCurrentDetails(describe(run, lastFailure));
     const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
     if (at > Date.now()) await sleep(at - Date.now());
-    const step = await minePage(input, run, remine);
+    const step = await minePage(input, run, policy, remine);
     const now = Date.now();
     calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
     if (step.failure !== null || lastFailure !== null) {
@@ -68,8 +72,9 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
 
 /** One page, whatever comes of it; `failure` when it was not had. */
 async function minePage(
-  { itemId, userId, policy, hasCursor }: PageHistoryInput,
+  { itemId, userId, hasCursor }: PageHistoryInput,
   run: MiningRun,
+  policy: Policy,
   remine: boolean,
 ): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number }> {
   const priorityKey = remine ? priorities.remine : priorities.backfill;

@@ -94,6 +94,8 @@ interface AppliedUpdate {
   removalsWaiting: number;
   /** The row calls the Item broken: found by somebody else, while the update ran. */
   broken: boolean;
+  /** When the row says that the Item is due again, ms since the epoch; null = it is removed. */
+  nextDueAt: number | null;
 }
 
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */

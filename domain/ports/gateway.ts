@@ -1,4 +1,4 @@
-import type { Phase } from '../item/reduce.js';
+import type { Phase } from '../item/state.js';
 import type { History, StepFailure } from '../mining/run.js';
 import type { WebhookKind } from '../webhooks/webhookKind.js';
 import type { LinkOutcome } from './links.js';

@@ -1,4 +1,4 @@
-import type { ItemSnapshot } from '../item/reduce.js';
+import type { ItemSnapshot } from '../item/state.js';
 import type { UserActionError } from '../mining/run.js';
 import type { Sealed } from './secrets.js';
 import type { WebhookSource } from './webhooks.js';

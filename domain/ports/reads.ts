@@ -1,4 +1,4 @@
-import type { Phase } from '../item/reduce.js';
+import type { Phase } from '../item/state.js';
 import type { Form } from '../mining/events.js';
 import type { History } from '../mining/run.js';
 import type { ItemCredentials } from './items.js';

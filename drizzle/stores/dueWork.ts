@@ -1,3 +1,5 @@
+import type { TaskName } from '../../domain/item/tasks.js';
+import { taskNames, taskOf } from '../../domain/item/tasks.js';
 import type { Fragment, Sql } from '../rows.js';
 
 /** One kind of work of Items that may be due although no signal told of it. */
@@ -5,6 +7,40 @@ export interface DueWork {
   kind: string;
   /** `item_id` of the Items whose work of this kind is due since before `before`, and since when (`since`). */
   query: (sql: Sql, before: Fragment) => Fragment;
+}
+
+/** The kinds of due work that `items` `i` and the kinds `w.kinds` of its pending webhooks tell of, as an array of names. */
+export function dueTasks(sql: Sql): Fragment {
+  const named = taskNames.map((name) => {
+    const { due } = taskOf(name);
+    const isDue =
+      'column' in due ? sql`i.${sql(due.column)} IS NOT NULL` : sql`${due.webhooks}::text = ANY(w.kinds)`;
+    return sql`CASE WHEN ${isDue} THEN ${name}::text END`;
+  });
+  return sql`array_remove(ARRAY[${named.reduce((all, one) => sql`${all}, ${one}`)}], NULL)`;
+}
+
+/** A task of the table. One that waits for webhooks has to end those of a removed Item, too. */
+function ofTask(name: TaskName): DueWork {
+  const { due, whileRemoved, whileBroken } = taskOf(name);
+  return {
+    kind: name,
+    query(sql, before) {
+      const acts = whileBroken ? sql`TRUE` : sql`k.error_code IS NULL`;
+      if ('column' in due) {
+        const column = sql(due.column);
+        const there = whileRemoved ? sql`TRUE` : sql`k.removed_at IS NULL AND k.removal_requested_at IS NULL`;
+        return sql`
+          SELECT k.item_id, k.${column} AS since FROM items k
+          WHERE k.${column} < ${before} AND ${acts} AND ${there}`;
+      }
+      return sql`
+        SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
+        WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind = ${due.webhooks}
+          AND (k.removed_at IS NOT NULL OR k.removal_requested_at IS NULL AND ${acts})
+        GROUP BY w.item_id`;
+    },
+  };
 }
 
 /**
@@ -19,20 +55,12 @@ export const dueWork: readonly DueWork[] = [
       WHERE removed_at IS NULL AND removal_requested_at < ${before}`,
   },
   {
-    kind: 'itemWebhooks',
-    query: (sql, before) => sql`
-      SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
-      WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind = 'item'
-        AND (k.removal_requested_at IS NULL OR k.removed_at IS NOT NULL)
-      GROUP BY w.item_id`,
-  },
-  {
     // A broken Item is asked after at its own pace, not for every webhook that comes meanwhile; one that is removed only
     // has to end them.
     kind: 'webhooks',
     query: (sql, before) => sql`
       SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
-      WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind IS DISTINCT FROM 'item'
+      WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind IN ('update', 'history')
         AND (k.removed_at IS NOT NULL OR k.error_code IS NULL AND k.removal_requested_at IS NULL)
       GROUP BY w.item_id`,
   },
@@ -42,23 +70,7 @@ export const dueWork: readonly DueWork[] = [
       SELECT item_id, next_due_at AS since FROM items
       WHERE removed_at IS NULL AND removal_requested_at IS NULL AND next_due_at < ${before}`,
   },
-  {
-    kind: 'publish',
-    query: (sql, before) => sql`
-      SELECT item_id, unsent_since AS since FROM items WHERE unsent_since < ${before}`,
-  },
-  {
-    kind: 'numbers',
-    query: (sql, before) => sql`
-      SELECT item_id, numbers_due_at AS since FROM items
-      WHERE numbers_due_at < ${before} AND error_code IS NULL AND removed_at IS NULL
-        AND removal_requested_at IS NULL`,
-  },
-  {
-    kind: 'segment',
-    query: (sql, before) => sql`
-      SELECT item_id, segment_due_at AS since FROM items WHERE segment_due_at < ${before}`,
-  },
+  ...taskNames.map(ofTask),
   {
     // One that runs has begun to stage pages; it is not told again. None begins before the history is complete.
     kind: 'remine',

@@ -1,9 +1,11 @@
+import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore, Seen } from '../../domain/ports/items.js';
 import type { History } from '../../domain/mining/run.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { dueTasks } from './dueWork.js';
 import { writeAccounts } from './applyAccounts.js';
 import { healthStands, noteBroken, noteHealthy } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
@@ -25,26 +27,19 @@ export function itemStore(sql: Sql): ItemStore {
             has_cursor: boolean;
             next_due_at: Date | null;
             removal_requested: boolean;
-            numbers_due: boolean;
-            unsent: boolean;
+            due: TaskName[];
             webhooks: number;
-            removals: number;
-            item_webhooks: number;
-            segment_due: boolean;
             remine_requested: boolean;
             remines: number;
           }[]
         >`
         SELECT i.user_id, i.institution_id, i.removed_at IS NOT NULL AS removed, i.error_code IS NOT NULL AS broken,
           i.history, i.cursor <> '' AS has_cursor, i.next_due_at,
-          i.removal_requested_at IS NOT NULL AS removal_requested, i.numbers_due_at IS NOT NULL AS numbers_due,
-          i.unsent_since IS NOT NULL AS unsent,
-          i.segment_due_at IS NOT NULL AS segment_due, i.remine_requested_at IS NOT NULL AS remine_requested, i.remines,
-          w.webhooks, w.removals, w.item_webhooks
+          i.removal_requested_at IS NOT NULL AS removal_requested, ${dueTasks(sql)} AS due, i.remine_requested_at IS NOT NULL AS remine_requested, i.remines,
+          w.webhooks
         FROM items i, LATERAL (
           SELECT count(*) FILTER (WHERE kind IS DISTINCT FROM 'item')::int AS webhooks,
-            count(*) FILTER (WHERE kind = 'removals')::int AS removals,
-            count(*) FILTER (WHERE kind = 'item')::int AS item_webhooks
+            array_agg(DISTINCT kind) AS kinds
           FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
         ) w
         WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
@@ -60,12 +55,8 @@ export function itemStore(sql: Sql): ItemStore {
         hasCursor: row.has_cursor,
         nextDueAt: row.next_due_at?.getTime() ?? null,
         removalRequested: row.removal_requested,
-        numbersDue: row.numbers_due,
-        unsent: row.unsent,
+        due: row.due,
         webhooksWaiting: row.webhooks,
-        removalsWaiting: row.removals,
-        itemWebhooksWaiting: row.item_webhooks,
-        segmentDue: row.segment_due,
         remineRequested: row.remine_requested,
         remines: row.remines,
       };

@@ -286,13 +286,19 @@ export function miningStore(sql: Sql): MiningStore {
 
     async waiting(itemId) {
       const row = firstOf(
-        await sql<{ webhooks: number; removals: number; broken: boolean | null }[]>`
-        SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
-          count(*) FILTER (WHERE kind = 'removals')::int AS removals,
-          (SELECT error_code IS NOT NULL FROM items WHERE item_id = ${itemId}) AS broken
-        FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`,
+        await sql<{ webhooks: number; removals: number; broken: boolean | null; next_due_at: Date | null }[]>`
+        SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
+          count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
+          i.error_code IS NOT NULL AS broken, i.next_due_at
+        FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
+        WHERE i.item_id = ${itemId} GROUP BY i.item_id`,
       );
-      return { webhooks: row?.webhooks ?? 0, removals: row?.removals ?? 0, broken: row?.broken ?? false };
+      return {
+        webhooks: row?.webhooks ?? 0,
+        removals: row?.removals ?? 0,
+        broken: row?.broken ?? false,
+        nextDueAt: row?.next_due_at?.getTime() ?? null,
+      };
     },
 
     async namedRemovals(itemId, limit) {

@@ -1,4 +1,4 @@
-import type { Phase } from '../../domain/item/reduce.js';
+import type { Phase } from '../../domain/item/state.js';
 import type { History } from '../../domain/mining/run.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { firstOf, iso, sealedOf } from '../rows.js';

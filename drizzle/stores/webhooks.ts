@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { NewWebhook, SignalClaim, StoredWebhook, WebhookOutcomeState, WebhookSource, WebhookStore } from '../../domain/ports/webhooks.js';
+import type {
+  NewWebhook,
+  SignalClaim,
+  StoredWebhook,
+  WebhookOutcomeState,
+  WebhookSource,
+  WebhookStore,
+} from '../../domain/ports/webhooks.js';
 import type { WebhookKind } from '../../domain/webhooks/webhookKind.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';

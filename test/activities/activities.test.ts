@@ -330,8 +330,9 @@ describe('an Item', () => {
     const item = await world.linkedItem();
     const [first, second] = await twice('loadItem', { itemId: item.itemId });
     expect(second).toEqual(first);
-    expect(first?.snapshot).toMatchObject({ itemId: item.itemId, removed: false, numbersDue: true });
+    expect(first?.snapshot).toMatchObject({ itemId: item.itemId, removed: false, due: ['numbers'] });
     expect(await twice('loadItem', { itemId: 'nobody' })).toEqual([null, null]);
+    expect(await twice('loadPolicy', undefined)).toEqual([first?.policy, first?.policy]);
     const idle = { running: false };
     expect(await twice('lookAtHistory', { itemId: item.itemId })).toEqual([idle, idle]);
     await world.stores.webhooks.store(webhook(item.itemId, 'update'));

@@ -716,7 +716,7 @@ describe('a late sender', () => {
     release();
     expect(await late).toEqual({ done: false });
     expect(await marks()).toEqual(before);
-    expect(await world.stores.items.snapshot(itemId)).toMatchObject({ unsent: false });
+    expect(await world.stores.items.snapshot(itemId)).toMatchObject({ due: ['numbers'] });
   });
 
   it('to Segment hides no event that was told meanwhile', async () => {
@@ -741,6 +741,6 @@ describe('a late sender', () => {
     await world.run.checkItem({ itemId });
     release();
     await late;
-    expect(await world.stores.items.snapshot(itemId)).toMatchObject({ segmentDue: true });
+    expect(await world.stores.items.snapshot(itemId)).toMatchObject({ due: ['segment', 'numbers'] });
   });
 });

@@ -109,7 +109,11 @@ describe('removal', () => {
       refined: { id: 'acc-1', status: 'closed', name: 'Checking acc-1', version: 2 },
     });
     expect(Object.keys(changes[3]?.raw ?? {})).toEqual(['account_id']);
-    expect(await items.snapshot(itemId)).toMatchObject({ removed: true, unsent: true, webhooksWaiting: 0 });
+    expect(await items.snapshot(itemId)).toMatchObject({
+      removed: true,
+      due: ['publish'],
+      webhooksWaiting: 0,
+    });
   });
 
   it('tells of open accounts only, once, also when it is done twice at the same time', async () => {
@@ -187,7 +191,7 @@ describe('account numbers', () => {
     const rows = await world.sql<{ account_id: string; text: Uint8Array }[]>`
       SELECT account_id, numbers_ciphertext AS text FROM account_numbers WHERE item_id = ${itemId}`;
     expect(rows.map((row) => [row.account_id, Buffer.from(row.text).toString()])).toEqual([['b', '3']]);
-    expect((await items.snapshot(itemId))?.numbersDue).toBe(false);
+    expect((await items.snapshot(itemId))?.due).toEqual([]);
   });
 
   it('are not kept of an Item whose removal was asked for, or that is removed at that moment', async () => {

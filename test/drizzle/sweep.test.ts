@@ -162,11 +162,11 @@ describe('what is due', () => {
     await world.sql`UPDATE webhooks SET received_at = ${ago(2)} WHERE item_id = ${item.itemId}`;
     const kinds = async () =>
       (await world.stores.sweep.findDue(100, grace)).find(({ itemId }) => itemId === item.itemId)?.kinds;
-    expect(await kinds()).toEqual(['itemWebhooks', 'webhooks']);
+    expect(await kinds()).toEqual(['webhooks', 'itemWebhooks']);
     await set(item.itemId, { removal_requested_at: ago(5), error_code: 'ITEM_LOGIN_REQUIRED' });
     expect(await kinds()).toEqual(['removal']);
     await set(item.itemId, { removed_at: ago(1) });
-    expect(await kinds()).toEqual(['itemWebhooks', 'webhooks']);
+    expect(await kinds()).toEqual(['webhooks', 'itemWebhooks']);
   });
 
   it('ends with the work: after an update that changed nothing only its next time is left', async () => {

@@ -47,7 +47,7 @@ describe.each(alphabets)('ids of characters of %s', (_, character) => {
           hasCursor: true,
           history: 'complete',
           nextDueAt: Date.now() + 3_600_000,
-          itemWebhooksWaiting: done.includes('settled') ? 0 : 1,
+          due: done.includes('settled') ? [] : ['itemWebhooks'],
           remineRequested: true,
           remines: 1,
         }),

@@ -1,4 +1,4 @@
-import { stateFrom } from '../../domain/item/reduce.js';
+import { stateFrom } from '../domain/item/core.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { describeItem, statusOf } from '../../workflows/describeItem.js';
 import { itemSnapshot } from '../domain/item/itemSnapshot.js';

@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { MinePageInput } from '../../activities/transactions.js';
 import { historyWorkflowId, itemWorkflowId } from '../../domain/ids.js';
-import type { ItemSnapshot } from '../../domain/item/reduce.js';
+import type { ItemSnapshot } from '../../domain/item/state.js';
 import type { PageResult, UpdateOutcome } from '../../domain/mining/run.js';
 import type { Policy } from '../../domain/item/policy.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
@@ -40,6 +40,7 @@ const applied: PageResult = {
   webhooksWaiting: 0,
   removalsWaiting: 0,
   broken: false,
+  nextDueAt: Date.now() + 36 * 3_600_000,
   calls: 1,
 };
 
@@ -83,6 +84,7 @@ describe('the item workflow', () => {
       of(itemId).loads += 1;
       return { snapshot: of(itemId).snapshot, policy: of(itemId).policy };
     },
+    loadPolicy: async () => fast,
     async minePage(input) {
       const mine = of(input.itemId);
       mine.pages.push(input);
@@ -164,7 +166,21 @@ describe('the item workflow', () => {
     await settled(mine, 9);
     expect(new Set(mine.pages.map((page) => page.updateId)).size).toBe(1);
     expect(mine.pages.map((page) => page.page)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
-    expect(mine.loads).toBe(1);
+    // Each run reads the row and the pace anew.
+    expect(mine.loads).toBeGreaterThan(1);
+  });
+
+  it('takes up a changed pace with its next look at the row', async () => {
+    const mine = world();
+    await signal(mine);
+    await settled(mine, 1);
+    const day = 24 * 3_600_000;
+    mine.policy = { ...fast, pollLongest: day };
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'foundDue' });
+    await until(() => mine.loads === 2);
+    await signal(mine);
+    await until(() => mine.pages.length === 2);
+    expect(Date.parse(String(mine.pages[1]?.dueAt.incomplete))).toBeGreaterThan(Date.now() + day / 2);
   });
 
   it('restarts under another update id when data moved', async () => {

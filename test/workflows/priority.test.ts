@@ -44,6 +44,7 @@ describe('priorities on the queue of Plaid calls', () => {
             history: 'initial',
           },
           broken: false,
+          nextDueAt: Date.now() + 3_600_000,
           webhooksWaiting: 0,
           removalsWaiting: 0,
           calls: 1,

@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { MinePageInput } from '../../activities/transactions.js';
 import { historyWorkflowId, itemWorkflowId, remineWorkflowId } from '../../domain/ids.js';
-import type { Health, ItemSnapshot } from '../../domain/item/reduce.js';
+import type { Health, ItemSnapshot } from '../../domain/item/state.js';
 import type { DeadEnd, PageResult } from '../../domain/mining/run.js';
 import type { Policy } from '../../domain/item/policy.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
@@ -28,6 +28,7 @@ const applied: PageResult = {
   webhooksWaiting: 0,
   removalsWaiting: 0,
   broken: false,
+  nextDueAt: Date.now() + 36 * 3_600_000,
   calls: 1,
 };
 const withdrawn: PageResult = { kind: 'moved', atDurableCursor: true, calls: 1 };
@@ -64,6 +65,7 @@ describe('an Item whose updates get nowhere', () => {
   const of = (itemId: string): Scene => scenes.get(itemId) as Scene;
   const activities: Partial<Activities> = {
     loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: pace }),
+    loadPolicy: async () => pace,
     async minePage(input) {
       const mine = of(input.itemId);
       mine.pages.push(input);

@@ -1,4 +1,4 @@
-import type { ItemSnapshot } from '../../../domain/item/reduce.js';
+import type { ItemSnapshot } from '../../../domain/item/state.js';
 
 /** A newborn Item as PostgreSQL has it; `changes` make of it what a test needs. */
 export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot => ({
@@ -11,14 +11,10 @@ export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot 
   hasCursor: false,
   nextDueAt: null,
   removalRequested: false,
-  numbersDue: false,
-  unsent: false,
+  due: [],
   webhooksWaiting: 0,
-  removalsWaiting: 0,
   historyRunning: false,
   remineRunning: false,
-  itemWebhooksWaiting: 0,
-  segmentDue: false,
   remineRequested: false,
   remines: 0,
   ...changes,

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
-import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../../domain/item/reduce.js';
-import { nextStep, reduce, stateFrom } from '../../../domain/item/reduce.js';
+import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../../domain/item/state.js';
+import { nextStep, reduce, stateFrom } from './core.js';
 import type { PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
+import type { TaskName } from '../../../domain/item/tasks.js';
+import { taskDone } from '../../../domain/item/tasks.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
 import { itemSnapshot as snapshot } from './itemSnapshot.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const policy = defaultPolicy;
+const hour = 3_600_000;
 
 const outcome = (changes: Partial<UpdateOutcome> = {}): UpdateOutcome => ({
   added: 3,
@@ -19,12 +22,15 @@ const outcome = (changes: Partial<UpdateOutcome> = {}): UpdateOutcome => ({
   ...changes,
 });
 
+const without = (due: ItemState['due'], name: TaskName): ItemState['due'] => taskDone(due, name, false, t0);
+
 const applied = (changes: Partial<UpdateOutcome> = {}, waiting = 0): PageResult => ({
   kind: 'applied',
   outcome: outcome(changes),
   webhooksWaiting: waiting,
   removalsWaiting: 0,
   broken: false,
+  nextDueAt: t0 + 36 * 3_600_000,
   calls: 1,
 });
 
@@ -48,7 +54,7 @@ describe('a newborn Item', () => {
     let now = t0;
     for (let poll = 0; poll < 12; poll += 1) {
       state = reduce(state, { kind: 'runStarted', updateId: `u${poll}` }, now);
-      state = reduce(state, { kind: 'pageEnded', result: { kind: 'notReady', calls: 1 }, random: 0.5 }, now);
+      state = reduce(state, { kind: 'pageEnded', result: { kind: 'notReady', calls: 1 } }, now);
       expect(state.history).toBe('none');
       expect(state.phase).toBe('created');
       pauses.push(state.nextDueAt - now);
@@ -59,19 +65,20 @@ describe('a newborn Item', () => {
     expect([...pauses].sort((a, b) => a - b)).toEqual(pauses);
   });
 
-  it('keeps polling until the history is complete, then waits for the jittered time-out', () => {
+  it('keeps polling until the history is complete, then waits as long as the row says', () => {
     let state = stateFrom(snapshot(), policy, t0);
     state = play(state, [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
-      [{ kind: 'pageEnded', result: applied({ history: 'initial' }), random: 0 }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'initial' }) }, t0],
     ]);
     expect(state.nextDueAt - t0).toBe(policy.pollFirst);
     state = play(state, [
       [{ kind: 'runStarted', updateId: 'b' }, t0],
-      [{ kind: 'pageEnded', result: applied({ history: 'complete', added: 0, changes: 0 }), random: 0 }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'complete', added: 0, changes: 0 }) }, t0],
     ]);
     expect(state.history).toBe('complete');
-    expect(state.nextDueAt - t0).toBe(24 * 3_600_000);
+    // The one draw of the time-out is the row's: the sweep finds nothing due before the Item does.
+    expect(state.nextDueAt).toBe(t0 + 36 * hour);
   });
 
   it('polls quickly again once something has moved', () => {
@@ -79,7 +86,7 @@ describe('a newborn Item', () => {
     const pauseAfter = (result: PageResult): number => {
       state = play(state, [
         [{ kind: 'runStarted', updateId: 'u' }, t0],
-        [{ kind: 'pageEnded', result, random: 0 }, t0],
+        [{ kind: 'pageEnded', result }, t0],
       ]);
       return state.nextDueAt - t0;
     };
@@ -119,7 +126,7 @@ describe('webhooks', () => {
       [{ kind: 'webhook', webhook: 'update' }, t0 + 1500],
     ]);
     expect(nextStep(state, t0 + 1500)).toEqual({ kind: 'page' });
-    state = reduce(state, { kind: 'pageEnded', result: applied({ changes: 0 }), random: 0 }, t0 + 2000);
+    state = reduce(state, { kind: 'pageEnded', result: applied({ changes: 0 }) }, t0 + 2000);
     expect(state.wanted).not.toBeNull();
     expect(nextStep(state, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'startRun' });
   });
@@ -127,7 +134,7 @@ describe('webhooks', () => {
   it('that the database still holds after an update ask for another one', () => {
     const state = play(populated(), [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
-      [{ kind: 'pageEnded', result: applied({ changes: 0 }, 2), random: 0 }, t0],
+      [{ kind: 'pageEnded', result: applied({ changes: 0 }, 2) }, t0],
     ]);
     expect(nextStep(state, t0 + policy.betweenUpdates + policy.quietDeadline)).toEqual({ kind: 'startRun' });
   });
@@ -142,11 +149,11 @@ describe('webhooks', () => {
     const end = applied() as RunEnd;
     state = reduce(
       state,
-      { kind: 'historyEnded', remine: false, end, calls: { sync: [], accounts: [] }, random: 0 },
+      { kind: 'historyEnded', remine: false, end, calls: { sync: [], accounts: [] } },
       t0 + 90_000,
     );
     expect(nextStep(state, t0 + 90_000)).toEqual({ kind: 'publish' });
-    state = reduce(state, { kind: 'published', done: true }, t0 + 91_000);
+    state = reduce(state, { kind: 'taskEnded', task: 'publish', more: false }, t0 + 91_000);
     expect(nextStep(state, t0 + 99_000)).toEqual({ kind: 'startRun' });
   });
 });
@@ -154,16 +161,12 @@ describe('webhooks', () => {
 describe('an update', () => {
   it('restarts from its first page under another id when data moved, and gives up for a while after many times', () => {
     let state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
-    state = reduce(
-      state,
-      { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 }, random: 0 },
-      t0,
-    );
+    state = reduce(state, { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 } }, t0);
     expect(state.run).toMatchObject({ page: 1, rows: 500 });
     for (let n = 1; n <= policy.restarts; n += 1) {
       state = reduce(
         state,
-        { kind: 'pageEnded', result: { kind: 'moved', atDurableCursor: false, calls: 1 }, random: 0 },
+        { kind: 'pageEnded', result: { kind: 'moved', atDurableCursor: false, calls: 1 } },
         t0,
       );
       expect(state.run).toMatchObject({ page: 0, rows: 0, restarts: n });
@@ -173,11 +176,7 @@ describe('an update', () => {
 
   it('keeps its page and its place when a page cannot be had', () => {
     let state = reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0);
-    state = reduce(
-      state,
-      { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 }, random: 0 },
-      t0,
-    );
+    state = reduce(state, { kind: 'pageEnded', result: { kind: 'staged', rows: 500, calls: 1 } }, t0);
     const failure = { step: 'page', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
     state = reduce(state, { kind: 'stepFailed', step: 'page', failure }, t0);
     expect(state.run).toMatchObject({ page: 1, rows: 500, failures: 1 });
@@ -189,26 +188,26 @@ describe('an update', () => {
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     let state = play(populated(), [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
-      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 }, random: 0 }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 } }, t0],
     ]);
     expect(state.phase).toBe('needs_relink');
     expect(nextStep(state, t0)).toEqual({ kind: 'segment' });
-    state = reduce(state, { kind: 'segmentSent', done: true }, t0);
+    state = reduce(state, { kind: 'taskEnded', task: 'segment', more: false }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + policy.brokenCheck });
     state = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 1000);
     expect(nextStep(state, t0 + 1000)).toEqual({ kind: 'check' });
     state = play(state, [
-      [{ kind: 'checked', result: 'broken', random: 0 }, t0 + 1000],
-      [{ kind: 'segmentSent', done: true }, t0 + 1000],
+      [{ kind: 'checked', result: 'broken' }, t0 + 1000],
+      [{ kind: 'taskEnded', task: 'segment', more: false }, t0 + 1000],
     ]);
     expect(nextStep(state, t0 + 1000).kind).toBe('wait');
     state = play(state, [
-      [{ kind: 'checked', result: 'healthy', random: 0 }, t0 + 2000],
-      [{ kind: 'segmentSent', done: true }, t0 + 2000],
+      [{ kind: 'checked', result: 'healthy' }, t0 + 2000],
+      [{ kind: 'taskEnded', task: 'segment', more: false }, t0 + 2000],
     ]);
     expect(nextStep(state, t0 + 2000 + policy.quietDeadline)).toEqual({ kind: 'startRun' });
     // The row makes them due with the repair: the sweep need not find that.
-    expect(state.numbersDueAt).toBe(t0 + 2000);
+    expect(state.due.numbers?.at).toBe(t0 + 2000);
   });
 });
 
@@ -218,7 +217,6 @@ describe('webhooks about the Item itself', () => {
     health: 'broken',
     numbersDue: false,
     more: false,
-    random: 0,
   } as const;
 
   it('are acted on at once, also while an update waits for its turn, and never start one', () => {
@@ -234,16 +232,23 @@ describe('webhooks about the Item itself', () => {
   it('of which more wait are acted on again at once, whatever the first have said, and so are named removals', () => {
     for (const health of ['healthy', 'broken', null] as const) {
       const state = reduce(populated(), { ...broken, health, more: true }, t0);
-      expect(state.itemWebhooksDueAt).toBe(t0);
+      expect(state.due.itemWebhooks?.at).toBe(t0);
       // A look at the row may come first, and takes nothing of it.
       if (health === null) expect(nextStep(state, t0)).toEqual({ kind: 'reload' });
-      else expect(nextStep({ ...state, segmentDueAt: null }, t0)).toEqual({ kind: 'itemWebhooks' });
+      else
+        expect(nextStep({ ...state, due: without(state.due, 'segment') }, t0)).toEqual({
+          kind: 'itemWebhooks',
+        });
     }
-    const removals = reduce(populated(), { kind: 'removalsEnded', changes: 1, more: true }, t0);
+    const removals = reduce(
+      populated(),
+      { kind: 'taskEnded', task: 'removals', more: true, makesDue: ['publish'] },
+      t0,
+    );
     expect([
-      removals.removalsDueAt,
-      reduce(removals, { kind: 'removalsEnded', changes: 0, more: false }, t0).removalsDueAt,
-    ]).toEqual([t0, null]);
+      removals.due.removals?.at,
+      reduce(removals, { kind: 'taskEnded', task: 'removals', more: false }, t0).due.removals,
+    ]).toEqual([t0, undefined]);
   });
 
   it('that find it broken drop the run on its way; an update that ends well meanwhile proves nothing', () => {
@@ -259,7 +264,6 @@ describe('webhooks about the Item itself', () => {
           remine: false,
           end: { ...applied(), broken: true } as RunEnd,
           calls: { sync: [], accounts: [] },
-          random: 0,
         },
         t0,
       ],
@@ -283,7 +287,7 @@ describe('webhooks about the Item itself', () => {
       [broken, t0],
       [{ ...broken, health: null }, t0 + 1000],
     ]);
-    expect(nextStep({ ...lost, segmentDueAt: null }, t0 + 1000)).toEqual({ kind: 'reload' });
+    expect(nextStep({ ...lost, due: without(lost.due, 'segment') }, t0 + 1000)).toEqual({ kind: 'reload' });
     const row = snapshot({ history: 'complete', hasCursor: true, nextDueAt: t0 });
     expect(reduce(lost, { kind: 'reloaded', snapshot: row }, t0 + 1000)).toMatchObject({ phase: 'idle' });
     const sick = { ...row, broken: true, nextDueAt: t0 + 5000 };
@@ -323,7 +327,6 @@ describe('a remine', () => {
       remine: true,
       end: applied() as RunEnd,
       calls: { sync: [], accounts: [] },
-      random: 0,
     };
     const ended = reduce(state, end, t0 + 60_000);
     expect([ended.remineRequested, ended.child, ended.wanted !== null]).toEqual([false, null, true]);
@@ -357,12 +360,15 @@ describe('a remine', () => {
         remine: true,
         end: applied() as RunEnd,
         calls: { sync: [], accounts: [] },
-        random: 0,
       },
       t0 + 2000,
     );
     expect(nextStep(ended, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'publish' });
-    const published = reduce(ended, { kind: 'published', done: true }, t0 + 2000 + policy.betweenUpdates);
+    const published = reduce(
+      ended,
+      { kind: 'taskEnded', task: 'publish', more: false },
+      t0 + 2000 + policy.betweenUpdates,
+    );
     expect(nextStep(published, t0 + 2000 + policy.betweenUpdates)).toEqual({ kind: 'remine' });
   });
 });
@@ -371,7 +377,7 @@ describe('publishing', () => {
   it('never blocks mining: a refused try gives way for its pause', () => {
     let state = play(populated(), [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
-      [{ kind: 'pageEnded', result: applied(), random: 0 }, t0],
+      [{ kind: 'pageEnded', result: applied() }, t0],
     ]);
     expect(nextStep(state, t0)).toEqual({ kind: 'publish' });
     const failure = { step: 'publish', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
@@ -389,7 +395,7 @@ describe('removal', () => {
     expect(nextStep(state, t0)).toEqual({ kind: 'remove' });
     state = reduce(state, { kind: 'removed' }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'publish' });
-    state = reduce(state, { kind: 'published', done: true }, t0);
+    state = reduce(state, { kind: 'taskEnded', task: 'publish', more: false }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'end' });
   });
 
@@ -408,9 +414,9 @@ describe('a state rebuilt from the row', () => {
         t0,
       );
     expect(nextStep(rebuilt({}), t0)).toEqual({ kind: 'wait', until: t0 + 48 * 3_600_000 });
-    expect(nextStep(rebuilt({ unsent: true }), t0)).toEqual({ kind: 'publish' });
-    expect(nextStep(rebuilt({ numbersDue: true }), t0)).toEqual({ kind: 'numbers' });
-    expect(nextStep(rebuilt({ removalsWaiting: 1 }), t0)).toEqual({ kind: 'removals' });
+    expect(nextStep(rebuilt({ due: ['publish'] }), t0)).toEqual({ kind: 'publish' });
+    expect(nextStep(rebuilt({ due: ['numbers'] }), t0)).toEqual({ kind: 'numbers' });
+    expect(nextStep(rebuilt({ due: ['removals'] }), t0)).toEqual({ kind: 'removals' });
     expect(nextStep(rebuilt({ removalRequested: true }), t0)).toEqual({ kind: 'remove' });
     expect(nextStep(rebuilt({ webhooksWaiting: 1 }), t0 + policy.quiet)).toEqual({ kind: 'startRun' });
     expect(nextStep(rebuilt({ nextDueAt: t0 }), t0)).toEqual({ kind: 'startRun' });
@@ -457,11 +463,11 @@ describe('a step that fails', () => {
     ['remine', rebuilt({ remineRequested: true })],
     ['lookAtHistory', paging],
     ['reportDeadEnd', { ...populated(), deadEnd }],
-    ['numbers', rebuilt({ numbersDue: true })],
-    ['removals', rebuilt({ removalsWaiting: 1 })],
-    ['itemWebhooks', rebuilt({ itemWebhooksWaiting: 1 })],
-    ['segment', rebuilt({ segmentDue: true })],
-    ['publish', rebuilt({ unsent: true })],
+    ['numbers', rebuilt({ due: ['numbers'] })],
+    ['removals', rebuilt({ due: ['removals'] })],
+    ['itemWebhooks', rebuilt({ due: ['itemWebhooks'] })],
+    ['segment', rebuilt({ due: ['segment'] })],
+    ['publish', rebuilt({ due: ['publish'] })],
   ])('%s is done again after a pause, and not before', (step, state) => {
     expect(nextStep(state, t0)).toEqual({ kind: step });
     const failed = reduce(state, { kind: 'stepFailed', step, failure }, t0);
@@ -487,7 +493,7 @@ describe('a step that fails', () => {
 describe('an update that has ended', () => {
   const ended = (result: PageResult): [ItemEvent, number][] => [
     [{ kind: 'runStarted', updateId: 'a' }, t0],
-    [{ kind: 'pageEnded', result, random: 0 }, t0],
+    [{ kind: 'pageEnded', result }, t0],
   ];
 
   it('is followed by the next one after a rest, but for an Item that was linked just now', () => {
@@ -520,8 +526,8 @@ describe('an update that has ended', () => {
     const state = play(populated(), [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
       [{ kind: 'webhook', webhook: 'update' }, t0],
-      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 }, random: 0 }, t0],
-      [{ kind: 'segmentSent', done: true }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'needsUser', error, calls: 1 } }, t0],
+      [{ kind: 'taskEnded', task: 'segment', more: false }, t0],
     ]);
     expect(nextStep(state, t0 + policy.quietDeadline)).toEqual({
       kind: 'wait',
@@ -535,7 +541,6 @@ describe('an update that has ended', () => {
       remine: false,
       end: applied() as RunEnd,
       calls: { sync: [t0 - 1, t0], accounts: [t0] },
-      random: 0,
     };
     expect(reduce(populated(), end, t0)).toEqual(populated());
     const paged = play(populated(), [
@@ -572,11 +577,11 @@ describe('what an Item may ask of Plaid', () => {
 
   it('is nothing for a while when it is gone: the row says what it is', () => {
     const state = play(populated(), [
-      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, more: false, random: 0 }, t0],
-      [{ kind: 'segmentSent', done: true }, t0],
+      [{ kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, more: false }, t0],
+      [{ kind: 'taskEnded', task: 'segment', more: false }, t0],
       [{ kind: 'webhook', webhook: 'update' }, t0 + policy.brokenCheck],
-      [{ kind: 'checked', result: 'gone', random: 0 }, t0 + policy.brokenCheck],
-      [{ kind: 'segmentSent', done: true }, t0 + policy.brokenCheck],
+      [{ kind: 'checked', result: 'gone' }, t0 + policy.brokenCheck],
+      [{ kind: 'taskEnded', task: 'segment', more: false }, t0 + policy.brokenCheck],
     ]);
     expect(nextStep(state, t0 + policy.brokenCheck)).toEqual({ kind: 'reload' });
     expect(nextStep({ ...state, reloadAt: null }, t0 + policy.brokenCheck)).toEqual({
@@ -586,7 +591,7 @@ describe('what an Item may ask of Plaid', () => {
   });
 
   it('are its numbers once more after it was relinked', () => {
-    expect(reduce(populated(), { kind: 'relinked' }, t0).numbersDueAt).toBe(t0);
+    expect(reduce(populated(), { kind: 'relinked' }, t0).due.numbers?.at).toBe(t0);
   });
 });
 
@@ -611,7 +616,7 @@ describe('a due time that the row has earlier than the working copy', () => {
   it('does not take from a poll the pause that it has earned', () => {
     const polling = play(stateFrom(snapshot(), policy, t0), [
       [{ kind: 'runStarted', updateId: 'u1' }, t0],
-      [{ kind: 'pageEnded', result: { kind: 'notReady', calls: 1 }, random: 0.5 }, t0],
+      [{ kind: 'pageEnded', result: { kind: 'notReady', calls: 1 } }, t0],
       [{ kind: 'reloaded', snapshot: snapshot({ nextDueAt: t0 - 60_000 }) }, t0],
     ]);
     expect(polling.nextDueAt).toBe(t0 + policy.pollFirst);
@@ -644,10 +649,23 @@ describe('a due time that the row has earlier than the working copy', () => {
 
 describe('any order of events', () => {
   const failure = { step: 'x', type: 'TIMED_OUT' as const, at: new Date(t0).toISOString() };
-  const random = fc.double({ min: 0, max: 0.999, noNaN: true });
   const ended = fc.constantFrom<Exclude<RunEnd, { kind: 'stuck' }>>(
-    { kind: 'applied', outcome: outcome(), webhooksWaiting: 1, removalsWaiting: 1, broken: false },
-    { kind: 'applied', outcome: outcome(), webhooksWaiting: 0, removalsWaiting: 0, broken: true },
+    {
+      kind: 'applied',
+      outcome: outcome(),
+      webhooksWaiting: 1,
+      removalsWaiting: 1,
+      broken: false,
+      nextDueAt: t0 + hour,
+    },
+    {
+      kind: 'applied',
+      outcome: outcome(),
+      webhooksWaiting: 0,
+      removalsWaiting: 0,
+      broken: true,
+      nextDueAt: t0,
+    },
     { kind: 'notReady' },
     { kind: 'needsUser', error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' } },
     { kind: 'gone' },
@@ -702,38 +720,39 @@ describe('any order of events', () => {
       { kind: 'historyHeldUp', remine: true, failure: null },
       { kind: 'deadEndReported', remines: 4 },
       { kind: 'deadEndReported', remines: null },
-      { kind: 'published', done: true },
-      { kind: 'published', done: false },
-      { kind: 'numbersEnded' },
-      { kind: 'removalsEnded', changes: 1, more: false },
-      { kind: 'removalsEnded', changes: 100, more: true },
+      { kind: 'taskEnded', task: 'publish', more: false },
+      { kind: 'taskEnded', task: 'publish', more: true },
+      { kind: 'taskEnded', task: 'numbers', more: false },
+      { kind: 'taskEnded', task: 'removals', more: false, makesDue: ['publish'] },
+      { kind: 'taskEnded', task: 'removals', more: true, makesDue: ['publish'] },
       { kind: 'removed' },
       { kind: 'foundDue' },
-      { kind: 'reloaded', snapshot: snapshot({ unsent: true, webhooksWaiting: 3, numbersDue: true }) },
+      { kind: 'reloaded', snapshot: snapshot({ due: ['publish', 'numbers'], webhooksWaiting: 3 }) },
       { kind: 'reloaded', snapshot: snapshot({ broken: true, remineRequested: true, remines: 3 }) },
       { kind: 'reloaded', snapshot: null },
     ),
-    fc.record({ kind: fc.constant('pageEnded' as const), result, random }),
+    fc.record({ kind: fc.constant('pageEnded' as const), result }),
     fc.record({
       kind: fc.constant('historyEnded' as const),
       remine: fc.boolean(),
       end,
       calls: fc.constant({ sync: [], accounts: [] }),
-      random,
     }),
     fc.record({
       kind: fc.constant('checked' as const),
       result: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, 'unsure' as const),
-      random,
     }),
     fc.record({
       kind: fc.constant('itemWebhooksEnded' as const),
       health: fc.constantFrom('healthy' as const, 'broken' as const, 'gone' as const, null),
       numbersDue: fc.boolean(),
       more: fc.boolean(),
-      random,
     }),
-    fc.record({ kind: fc.constant('segmentSent' as const), done: fc.boolean() }),
+    fc.record({
+      kind: fc.constant('taskEnded' as const),
+      task: fc.constant('segment' as const),
+      more: fc.boolean(),
+    }),
     fc.record({ kind: fc.constantFrom('relinked' as const, 'remineStarted' as const) }),
     fc.record({ kind: fc.constant('remineRequested' as const), remines: fc.integer({ min: 1, max: 9 }) }),
     fc.record({

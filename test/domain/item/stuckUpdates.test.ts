@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/reduce.js';
-import { nextStep, reduce, stateFrom } from '../../../domain/item/reduce.js';
+import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
+import { nextStep, reduce, stateFrom } from './core.js';
 import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
 import { afterPage, afterRemineStep, startRun, updateIdOf } from '../../../domain/mining/run.js';
+import { setDue, taskDone } from '../../../domain/item/tasks.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
 import { itemSnapshot as snapshot } from './itemSnapshot.js';
 
@@ -18,12 +19,13 @@ const outcome: UpdateOutcome = {
   pages: 1,
   history: 'complete',
 };
-const applied: PageResult & RunEnd = {
+const applied: Extract<PageResult, { kind: 'applied' }> = {
   kind: 'applied',
   outcome,
   webhooksWaiting: 0,
   removalsWaiting: 0,
   broken: false,
+  nextDueAt: t0 + 36 * hour,
   calls: 1,
 };
 const withdrawn: PageResult = { kind: 'moved', atDurableCursor: true, calls: 1 };
@@ -56,7 +58,7 @@ function answer(state: ItemState, answers: PageResult[], from = t0): { state: It
     let step = nextStep(state, now);
     for (; step.kind === 'wait'; step = nextStep(state, now)) now = step.until;
     expect(step).toEqual({ kind: 'page' });
-    state = reduce(state, { kind: 'pageEnded', result, random: 0.5 }, now);
+    state = reduce(state, { kind: 'pageEnded', result }, now);
   }
   return { state, now };
 }
@@ -113,7 +115,6 @@ describe('a durable cursor that Plaid refuses', () => {
       remine: true,
       end: applied,
       calls: { sync: [], accounts: [] },
-      random: 0,
     };
     again = reduce(again, end, now);
     expect([again.cursorLost, again.remineRequested]).toEqual([false, false]);
@@ -142,8 +143,12 @@ describe('an update that was given up', () => {
     ];
     for (const [event, step] of told)
       expect(nextStep(reduce(reported, event, now), now)).toEqual({ kind: step });
-    expect(nextStep({ ...reported, numbersDueAt: now }, now)).toEqual({ kind: 'numbers' });
-    expect(nextStep({ ...reported, removalsDueAt: now }, now)).toEqual({ kind: 'removals' });
+    expect(nextStep({ ...reported, due: setDue(reported.due, 'numbers', now) }, now)).toEqual({
+      kind: 'numbers',
+    });
+    expect(nextStep({ ...reported, due: setDue(reported.due, 'removals', now) }, now)).toEqual({
+      kind: 'removals',
+    });
   });
 
   it('is tried again with pauses that grow to the longest, and is not forgotten', () => {
@@ -186,9 +191,11 @@ describe('an update whose page cannot be had', () => {
     reduce(state, { kind: 'stepFailed', step: 'page', failure: failureOf('UPSTREAM_DOWN') }, t0);
 
   it('holds up neither numbers nor named removals', () => {
-    const state = down(running(populated({ numbersDue: true, removalsWaiting: 1 })));
+    const state = down(running(populated({ due: ['numbers', 'removals'] })));
     expect(nextStep(state, t0)).toEqual({ kind: 'numbers' });
-    expect(nextStep({ ...state, numbersDueAt: null }, t0)).toEqual({ kind: 'removals' });
+    expect(nextStep({ ...state, due: taskDone(state.due, 'numbers', false, t0) }, t0)).toEqual({
+      kind: 'removals',
+    });
     expect(nextStep(state, t0 + policy.retryFirst)).toEqual({ kind: 'page' });
   });
 
@@ -202,7 +209,7 @@ describe('an update whose page cannot be had', () => {
   });
 
   it('gives way also when pageHistory owns it, is shown, and holds up no numbers', () => {
-    const owned = reduce(populated({ numbersDue: true }), { kind: 'historyStarted' }, t0);
+    const owned = reduce(populated({ due: ['numbers'] }), { kind: 'historyStarted' }, t0);
     const failure = failureOf('UPSTREAM_DOWN');
     const held = reduce(owned, { kind: 'historyHeldUp', remine: false, failure }, t0);
     expect(held.lastFailure).toEqual(failure);
@@ -222,7 +229,6 @@ describe('an update whose page cannot be had', () => {
       remine: false,
       end: applied,
       calls: { sync: [], accounts: [] },
-      random: 0,
     };
     expect(reduce(remine, end, t0)).toEqual(remine);
     const failure = failureOf('UPSTREAM_DOWN');
@@ -278,7 +284,7 @@ describe('a remine', () => {
     );
     const { end } = ended as { end: RunEnd };
     const calls = { sync: [], accounts: [] };
-    const after = reduce(state, { kind: 'historyEnded', remine: true, end, calls, random: 0 }, t0);
+    const after = reduce(state, { kind: 'historyEnded', remine: true, end, calls }, t0);
     expect([after.child, after.remineRequested, after.deadEnds]).toEqual([null, true, 1]);
     expect(nextStep(after, t0)).toEqual({ kind: 'reportDeadEnd' });
     const reported = reduce(after, { kind: 'deadEndReported', remines: null }, t0);
@@ -302,8 +308,8 @@ describe('an update that is refused for want of the user', () => {
     const pauses: number[] = [];
     for (let n = 0; n < 14; n += 1) {
       expect(nextStep(state, now)).toEqual({ kind: 'check' });
-      state = reduce(state, { kind: 'checked', result: 'unsure', random: 0 }, now);
-      state = reduce(state, { kind: 'segmentSent', done: true }, now);
+      state = reduce(state, { kind: 'checked', result: 'unsure' }, now);
+      state = reduce(state, { kind: 'taskEnded', task: 'segment', more: false }, now);
       expect(state.phase).toBe('needs_relink');
       pauses.push(state.nextDueAt - now);
       now = state.nextDueAt;
@@ -322,10 +328,10 @@ describe('an Item that is found broken while an update runs', () => {
   });
 
   it('is asked after at once when the update ends well, and never in a day and a half', () => {
-    const { state, now } = answer(running(), [{ ...applied, broken: true }]);
+    const { state, now } = answer(running(), [{ ...applied, broken: true, nextDueAt: t0 }]);
     expect(state.phase).toBe('needs_relink');
     expect(nextStep(state, now)).toEqual({ kind: 'check' });
-    const checked = reduce(state, { kind: 'checked', result: 'broken', random: 0 }, now);
+    const checked = reduce(state, { kind: 'checked', result: 'broken' }, now);
     expect(checked.nextDueAt).toBe(now + policy.brokenCheck);
   });
 
@@ -335,14 +341,13 @@ describe('an Item that is found broken while an update runs', () => {
     state = { ...state, child: state.child && { ...state.child, checkAt: t0 + 100 * hour } };
     expect(state.phase).toBe('needs_relink');
     expect(nextStep(state, t0 + 6 * hour)).toEqual({ kind: 'check' });
-    const mended = reduce(state, { kind: 'checked', result: 'healthy', random: 0 }, t0 + 6 * hour);
+    const mended = reduce(state, { kind: 'checked', result: 'healthy' }, t0 + 6 * hour);
     expect(mended.phase).toBe('updating');
     const end: ItemEvent = {
       kind: 'historyEnded',
       remine: false,
       end: applied,
       calls: { sync: [], accounts: [] },
-      random: 0,
     };
     expect(reduce(state, end, t0).phase).toBe('idle');
   });
@@ -379,17 +384,18 @@ describe('whatever Plaid answers, for ever', () => {
     const done: Played['done'] = [];
     const calls = { sync: [], accounts: [] };
     let child: MiningRun | null = null;
+    const appliedNow = () => ({ ...applied, nextDueAt: now + policy.updateTimeout });
     const pageEvent = (): ItemEvent =>
       mood === null
-        ? { kind: 'pageEnded', result: applied, random: 0.5 }
+        ? { kind: 'pageEnded', result: appliedNow() }
         : 'kind' in mood.page
           ? state.run !== null && mood.page.kind === 'doubted' && state.run.doubts >= policy.doubts
-            ? { kind: 'pageEnded', result: needsUser, random: 0.5 }
-            : { kind: 'pageEnded', result: mood.page, random: 0.5 }
+            ? { kind: 'pageEnded', result: needsUser }
+            : { kind: 'pageEnded', result: mood.page }
           : { kind: 'stepFailed', step: 'page', failure: mood.page };
     const childEnd = (): RunEnd =>
       mood === null
-        ? applied
+        ? appliedNow()
         : { kind: 'stuck', updateId: 'c', failure: failureOf('BAD_REQUEST'), error: null, cursorLost: false };
     for (let steps = 0; now < until; steps += 1) {
       // Far above what the pauses of a week allow: who gets there runs in circles.
@@ -401,9 +407,8 @@ describe('whatever Plaid answers, for ever', () => {
       }
       if (step.kind === 'end') break;
       done.push([step.kind, now]);
-      const random = 0.5;
       const events: Record<WorkKind, () => ItemEvent> = {
-        reload: () => ({ kind: 'published', done: true }),
+        reload: () => ({ kind: 'taskEnded', task: 'publish', more: false }),
         startRun: () => ({ kind: 'runStarted', updateId: `u${steps}` }),
         page: pageEvent,
         history: () => ((child = startRun('c')), { kind: 'historyStarted' }),
@@ -412,26 +417,22 @@ describe('whatever Plaid answers, for ever', () => {
           const remine = state.child?.remine === true;
           const ended = child !== null;
           child = null;
-          return ended
-            ? { kind: 'historyEnded', remine, end: childEnd(), calls, random }
-            : { kind: 'historyLost' };
+          return ended ? { kind: 'historyEnded', remine, end: childEnd(), calls } : { kind: 'historyLost' };
         },
         stopHistory: () => ((child = null), { kind: 'historyLost' }),
-        publish: () => ({ kind: 'published', done: true }),
-        segment: () => ({ kind: 'segmentSent', done: true }),
-        numbers: () => ({ kind: 'numbersEnded' }),
-        removals: () => ({ kind: 'removalsEnded', changes: 0, more: false }),
+        publish: () => ({ kind: 'taskEnded', task: 'publish', more: false }),
+        segment: () => ({ kind: 'taskEnded', task: 'segment', more: false }),
+        numbers: () => ({ kind: 'taskEnded', task: 'numbers', more: false }),
+        removals: () => ({ kind: 'taskEnded', task: 'removals', more: false }),
         check: () => ({
           kind: 'checked',
           result: mood?.name === 'doubted' ? 'unsure' : 'healthy',
-          random,
         }),
         itemWebhooks: () => ({
           kind: 'itemWebhooksEnded',
           health: 'healthy',
           numbersDue: false,
           more: false,
-          random,
         }),
         reportDeadEnd: () => ({
           kind: 'deadEndReported',
@@ -462,7 +463,7 @@ describe('whatever Plaid answers, for ever', () => {
       { kind: 'runStarted', updateId: 'x' },
       {
         kind: 'reloaded',
-        snapshot: snapshot({ hasCursor: true, history: 'complete', numbersDue: true, removalsWaiting: 1 }),
+        snapshot: snapshot({ hasCursor: true, history: 'complete', due: ['numbers', 'removals'] }),
       },
     ),
     { maxLength: 12 },
@@ -499,7 +500,7 @@ describe('whatever Plaid answers, for ever', () => {
           if (week.state.phase !== 'needs_relink') {
             const more = reduce(
               week.state,
-              { kind: 'reloaded', snapshot: snapshot({ hasCursor, history, numbersDue: true }) },
+              { kind: 'reloaded', snapshot: snapshot({ hasCursor, history, due: ['numbers'] }) },
               week.now,
             );
             const after = live(more, mood, week.now, week.now + policy.childCheck);

@@ -1,0 +1,130 @@
+import type { DeadEnd, History, MiningRun, PageResult, RunEnd, StepFailure } from '../mining/run.js';
+import type { WebhookKind } from '../webhooks/webhookKind.js';
+import type { DueTasks, TaskName } from './tasks.js';
+
+/** The Item lifecycle of Plaid Exchange, and the two ways out of it. */
+export type Phase = 'created' | 'updating' | 'idle' | 'needs_relink' | 'removed';
+
+/** What PostgreSQL says of an Item: the truth from which the workflow's working copy is built. Times are ms since the epoch. */
+export interface ItemSnapshot {
+  itemId: string;
+  userId: string;
+  institutionId: string | null;
+  removed: boolean;
+  broken: boolean;
+  history: History;
+  hasCursor: boolean;
+  nextDueAt: number | null;
+  removalRequested: boolean;
+  /** Which kinds of work the row and its webhooks call due. */
+  due: TaskName[];
+  /** Pending webhooks that an update answers. */
+  webhooksWaiting: number;
+  remineRequested: boolean;
+  /** Number of the newest remine. */
+  remines: number;
+  historyRunning: boolean;
+  remineRunning: boolean;
+}
+
+/** The working copy. Plain JSON: it is carried through continue-as-new and never holds a row or a secret. */
+export interface ItemState {
+  /** Version of this shape: `upgrade` brings older ones here. */
+  v: 1;
+  itemId: string;
+  userId: string;
+  institutionId: string | null;
+  phase: Phase;
+  history: History;
+  hasCursor: boolean;
+  /** An update was asked for: run it when it has been quiet, at `deadline` at the latest. */
+  wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
+  run: MiningRun | null;
+  /**
+   * `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. `heldUp`: it says
+   * that its next page cannot be had. `number`: of the remine; a newer one may have been asked for while it runs.
+   */
+  child: { checkAt: number; remine: boolean; number: number; heldUp: boolean } | null;
+  /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
+  remineRequested: boolean;
+  /** Number of the newest remine: part of its workflow's id. */
+  remines: number;
+  /** An update was given up: operators are to be told, and what the durable cursor told no more is to be read from the start. */
+  deadEnd: (DeadEnd & { dueAt: number }) | null;
+  /** Updates in a row that were given up. */
+  deadEnds: number;
+  /** Plaid takes the durable cursor no more: the next remine does without it. */
+  cursorLost: boolean;
+  removalRequested: boolean;
+  /** The row knows something that this copy does not: look at it. */
+  reloadAt: number | null;
+  /** Work beside the updates. */
+  due: DueTasks;
+  /** Time-out, poll or check: the next time at which something is done though nobody asks. */
+  nextDueAt: number;
+  polls: number;
+  checkFailures: number;
+  removeFailures: number;
+  /** No removal is tried before this time. */
+  removeDueAt: number;
+  /** No update starts before this time. */
+  restUntil: number;
+  calls: { sync: number[]; accounts: number[] };
+  lastUpdateAt: number | null;
+  lastFailure: StepFailure | null;
+}
+
+/** Everything that can happen to an Item, from outside (signals) or as the end of a step. */
+export type ItemEvent =
+  | { kind: 'linked' }
+  | { kind: 'webhook'; webhook: WebhookKind }
+  /** The sweep found something due in PostgreSQL that no signal told of. */
+  | { kind: 'foundDue' }
+  /** What the row says; null when there is none. */
+  | { kind: 'reloaded'; snapshot: ItemSnapshot | null }
+  | { kind: 'removalRequested' }
+  /** The client says that the user has been through update mode. */
+  | { kind: 'relinked' }
+  | { kind: 'remineRequested'; remines: number }
+  | { kind: 'remineStarted' }
+  | { kind: 'runStarted'; updateId: string }
+  | { kind: 'pageEnded'; result: PageResult }
+  | { kind: 'historyStarted' }
+  /** Of the child that reads the history, or of a remine. */
+  | { kind: 'historyEnded'; remine: boolean; end: RunEnd; calls: ItemState['calls'] }
+  | { kind: 'historyLost' }
+  | { kind: 'historyAlive' }
+  /** The child cannot have its next page; null = now it can. */
+  | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
+  /** `remines`: number of the remine that reads from the start; null = there is nothing to be read again. */
+  | { kind: 'deadEndReported'; remines: number | null }
+  /** `more` of the kind waits still; `makesDue`: what it has made work of. */
+  | { kind: 'taskEnded'; task: TaskName; more: boolean; makesDue?: TaskName[] }
+  | { kind: 'checked'; result: Health }
+  /** `health` is null when no webhook asked how the Item is. */
+  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean }
+  | { kind: 'removed' }
+  | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
+
+/**
+ * How the Item is by `/item/get`; `gone`: Plaid does not know it, or we do not have it any more. `unsure`: `/item/get` calls it
+ * healthy, but transactions are refused for want of the user.
+ */
+export type Health = 'healthy' | 'broken' | 'gone' | 'unsure';
+
+export type Step =
+  | { kind: 'wait'; until: number }
+  | { kind: 'end' }
+  | { kind: 'reload' }
+  | { kind: 'page' }
+  | { kind: 'startRun' }
+  | { kind: 'history' }
+  | { kind: 'lookAtHistory' }
+  | { kind: TaskName }
+  | { kind: 'check' }
+  | { kind: 'remine' }
+  | { kind: 'reportDeadEnd' }
+  | { kind: 'stopHistory' }
+  | { kind: 'remove' };
+
+export type WorkKind = Exclude<Step['kind'], 'wait' | 'end'>;

@@ -1,0 +1,45 @@
+import type { ItemState } from './state.js';
+import type { TaskName } from './tasks.js';
+import { taskNames } from './tasks.js';
+
+/** As the first versions carried it, without a version: a field for each kind of due work, and less of an update that gets nowhere. */
+type Unversioned = Omit<
+  ItemState,
+  'v' | 'due' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
+> &
+  Partial<Pick<ItemState, 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt'>> & {
+    run: (Partial<NonNullable<ItemState['run']>> & Pick<NonNullable<ItemState['run']>, 'base'>) | null;
+    child: (Partial<NonNullable<ItemState['child']>> & { checkAt: number; remine: boolean }) | null;
+  } & { [Field in `${TaskName}DueAt`]: number | null } & { [Field in `${TaskName}Failures`]: number };
+
+/** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
+export type CarriedState = ItemState | Unversioned;
+
+/** The state in today's shape: the first thing that a run does with what it is given. */
+export function upgrade(carried: CarriedState): ItemState {
+  return 'v' in carried ? carried : fromUnversioned(carried);
+}
+
+function fromUnversioned(old: Unversioned): ItemState {
+  const { itemId, userId, institutionId, phase, history, hasCursor, wanted, remines } = old;
+  const { removalRequested, remineRequested, reloadAt, nextDueAt, polls, checkFailures } = old;
+  const { removeFailures, removeDueAt = 0, restUntil, calls, lastUpdateAt, lastFailure } = old;
+  const due: Partial<Record<TaskName, { at: number; failures: number }>> = {};
+  for (const name of taskNames) {
+    const at = old[`${name}DueAt`];
+    if (at !== null) due[name] = { at, failures: old[`${name}Failures`] };
+  }
+  const fresh = { restarts: 0, page: 0, rows: 0, failures: 0, firstPageMoves: 0, doubts: 0, notBefore: 0 };
+  return {
+    v: 1,
+    ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
+    ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
+    ...{ restUntil, calls, lastUpdateAt, lastFailure },
+    run: old.run && { fromStart: false, ...fresh, ...old.run },
+    child: old.child && { number: remines, heldUp: false, ...old.child },
+    deadEnd: old.deadEnd ?? null,
+    deadEnds: old.deadEnds ?? 0,
+    cursorLost: old.cursorLost ?? false,
+    due,
+  };
+}
