@@ -10,17 +10,24 @@ export type RowOf<Table extends PgTable> = {
   [Key in keyof Columns<Table> as Columns<Table>[Key]['_']['name']]: GetColumnData<Columns<Table>[Key]>;
 };
 
-type Name<Table extends PgTable> = keyof RowOf<Table> & string;
-type NullOf<Value> = null extends Value ? null : never;
+/** The names of its columns. */
+export type NameOf<Table extends PgTable> = keyof RowOf<Table> & string;
+
+/** `null` for each column that may be it. */
+type NullsOf<Table extends PgTable> = {
+  [
+    Key in keyof Columns<Table> as Columns<Table>[Key]['_']['name']
+  ]: Columns<Table>[Key]['_']['notNull'] extends true ? never : null;
+};
 
 /** A column under another name, whether it is set, or its text as PostgreSQL writes it: a time with all its microseconds. */
 type Derived<Column extends string> = Column | { isSet: Column } | { text: Column };
 
 type ValueOf<Table extends PgTable, Wish> = Wish extends { isSet: string }
   ? boolean
-  : Wish extends { text: infer Column extends Name<Table> }
-    ? string | NullOf<RowOf<Table>[Column]>
-    : RowOf<Table>[Wish & Name<Table>];
+  : Wish extends { text: infer Column extends NameOf<Table> }
+    ? string | NullsOf<Table>[Column]
+    : RowOf<Table>[Wish & NameOf<Table>];
 
 type Flat<Row> = { [Key in keyof Row]: Row[Key] };
 
@@ -35,6 +42,9 @@ export interface Selection<Row> {
 /** The rows that a selection gives. */
 export type Selected<Of extends Selection<unknown>> = NonNullable<Of['row']>;
 
+/** The same rows where the statement leaves out those that have a null. */
+export type Present<Row> = { [Key in keyof Row]: NonNullable<Row[Key]> };
+
 /** That a column is not null. */
 export const isSet = <const Column extends string>(column: Column) => ({ isSet: column });
 /** A column as text. */
@@ -48,8 +58,8 @@ const quoted = (name: string): string => `"${name}"`;
  */
 export function selection<
   Table extends PgTable,
-  Taken extends Name<Table> = never,
-  Wishes extends Record<string, Derived<Name<Table>>> = Record<never, never>,
+  Taken extends NameOf<Table> = never,
+  Wishes extends Record<string, Derived<NameOf<Table>>> = Record<never, never>,
 >(
   table: Table,
   taken: readonly Taken[],

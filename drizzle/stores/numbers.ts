@@ -38,10 +38,7 @@ export function numbersStore(sql: Sql): NumbersStore {
           .innerJoin(items, eq(items.itemId, accountNumbers.itemId))
           .leftJoin(
             accounts,
-            and(
-              eq(accounts.itemId, accountNumbers.itemId),
-              eq(accounts.accountId, accountNumbers.accountId),
-            ),
+            and(eq(accounts.itemId, accountNumbers.itemId), eq(accounts.accountId, accountNumbers.accountId)),
           )
           .where(eq(accountNumbers.itemId, itemId))
           .orderBy(asc(accountNumbers.accountId));
