@@ -59,7 +59,9 @@ async function explain(filter: TransactionFilter, limit: number, after: PageKey 
       return [];
     });
   };
-  const sql = Object.assign(statement, { unsafe: world.sql.unsafe }) as unknown as postgres.Sql;
+  const sql = Object.assign(statement, {
+    unsafe: (text: string) => world.sql.unsafe(text),
+  }) as unknown as postgres.Sql;
   await readStore(sql).transactions(filter, limit, after);
   if (explained === undefined) throw new Error('the list of transactions is another statement now');
   return explained;

@@ -1,7 +1,8 @@
 import { asText, isSet, selection } from '../../drizzle/selection.js';
 import type { Present, RowOf, Selected } from '../../drizzle/selection.js';
 import { firstOf } from '../../drizzle/rows.js';
-import { balanceSnapshots, items, transactions } from '../../drizzle/schema.js';
+import { balanceSnapshots, items } from '../../drizzle/schema.js';
+import type { transactions } from '../../drizzle/schema.js';
 import type { World } from './world.js';
 import { linkedItem, openWorld } from './world.js';
 
