@@ -1,8 +1,9 @@
-import { customType, timestamp } from 'drizzle-orm/pg-core';
+import { customType } from 'drizzle-orm/pg-core';
 
 /** Plaid's ids and ours: case-sensitive, ordered by byte, so that a page key sorts alike on every server. */
 export const id = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
 
 export const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' });
 
-export const moment = (name: string) => timestamp(name, { withTimezone: true, precision: 6, mode: 'string' });
+/** As the driver gives it: cut to milliseconds. What is compared in PostgreSQL again is read as text. */
+export const moment = customType<{ data: Date }>({ dataType: () => 'timestamp(6) with time zone' });

@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm';
 import { Failure } from '../domain/failures.js';
 
 /** SQLSTATE classes that name a value: no type, check, key or index of ours takes it, today or tomorrow. */
@@ -19,6 +20,8 @@ const codeOf = (error: unknown): string =>
  * somebody's mistake is an outage.
  */
 export function databaseFailure(error: unknown): unknown {
+  // The query builder's own, which quotes the statement and its parameters; what happened is its cause.
+  if (error instanceof DrizzleQueryError) return databaseFailure(error.cause);
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   if (code === '' || error instanceof TypeError) return error;

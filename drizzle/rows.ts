@@ -9,11 +9,12 @@ export type Tx = postgres.TransactionSql;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 /** Three columns of a row as a secret; null when it was erased. */
-export function sealedOf(keyId: unknown, dataKey: unknown, ciphertext: unknown): Sealed | null {
-  if (typeof keyId !== 'string' || !(dataKey instanceof Uint8Array) || !(ciphertext instanceof Uint8Array)) {
-    return null;
-  }
-  return { keyId, dataKey, ciphertext };
+export function sealedOf(
+  keyId: string | null,
+  dataKey: Uint8Array | null,
+  ciphertext: Uint8Array | null,
+): Sealed | null {
+  return keyId === null || dataKey === null || ciphertext === null ? null : { keyId, dataKey, ciphertext };
 }
 
 export const iso = (value: Date | null): string | null => (value === null ? null : value.toISOString());

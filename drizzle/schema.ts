@@ -15,9 +15,26 @@ import {
   text,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { Form, RecordKind } from '../domain/mining/events.js';
+import type { AccountStatus } from '../domain/mining/refine.js';
+import type { History, UpdateOutcome } from '../domain/mining/run.js';
+import type { PlaidAccount } from '../domain/plaid.js';
+import type { AlertKind } from '../domain/ports/alerts.js';
+import type { Scope } from '../domain/ports/applications.js';
+import type { FloatStatus } from '../domain/ports/floats.js';
+import type { InstitutionView } from '../domain/ports/institutions.js';
+import type { Seen } from '../domain/ports/items.js';
+import type { LinkOutcome, LinkRow, LinkState } from '../domain/ports/links.js';
+import type { SegmentEvent } from '../domain/ports/segment.js';
+import type { WebhookKey } from '../domain/ports/webhookKeys.js';
+import type { StoredWebhook, WebhookOutcomeState, WebhookSource } from '../domain/ports/webhooks.js';
+import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 import { bytea, id, moment } from './columns.js';
 
-/** Every table. Migrations are generated from here: `npx drizzle-kit generate`. */
+/**
+ * Every table. Migrations are generated from here: `npx drizzle-kit generate`. The types are those of what the driver gives;
+ * the stores take the types of their rows from here.
+ */
 
 const now = sql`clock_timestamp()`;
 
@@ -38,15 +55,15 @@ export const links = pgTable(
       .notNull()
       .references(() => users.userId),
     applicationId: id('application_id').notNull(),
-    state: text('state').notNull().default('received'),
+    state: text('state').$type<LinkState>().notNull().default('received'),
     publicTokenKeyId: id('public_token_key_id'),
     publicTokenDataKey: bytea('public_token_data_key'),
     publicTokenCiphertext: bytea('public_token_ciphertext'),
     institutionId: id('institution_id'),
-    accounts: jsonb('accounts').notNull(),
+    accounts: jsonb('accounts').$type<LinkRow['accounts']>().notNull(),
     mainAccountId: id('main_account_id'),
     itemId: id('item_id'),
-    outcome: jsonb('outcome'),
+    outcome: jsonb('outcome').$type<LinkOutcome>(),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -89,11 +106,11 @@ export const items = pgTable(
     healthAnswers: integer('health_answers').notNull().default(0),
     /** Counts what happened to the account numbers: each reading, and whatever makes one due or forbids one. */
     numbersFacts: integer('numbers_facts').notNull().default(0),
-    history: text('history').notNull().default('none'),
+    history: text('history').$type<History>().notNull().default('none'),
     /** Plaid's cursor after the last applied update; '' = none yet. */
     cursor: text('cursor').notNull().default(''),
     lastUpdateId: text('last_update_id'),
-    lastUpdateOutcome: jsonb('last_update_outcome'),
+    lastUpdateOutcome: jsonb('last_update_outcome').$type<UpdateOutcome>(),
     lastUpdateAt: moment('last_update_at'),
     /** Set while an update of several pages is on its way. */
     updateStartedAt: moment('update_started_at'),
@@ -167,10 +184,10 @@ export const accounts = pgTable(
   {
     itemId: id('item_id').notNull(),
     accountId: id('account_id').notNull(),
-    status: text('status').notNull(),
+    status: text('status').$type<AccountStatus>().notNull(),
     isMain: boolean('is_main').notNull(),
     /** Plaid's object as received. */
-    raw: jsonb('raw').notNull(),
+    raw: jsonb('raw').$type<PlaidAccount>().notNull(),
     /** The refined account; `version` and `balances.as_of` are shown from their columns. */
     refined: jsonb('refined').notNull(),
     /** When Plaid listed it last: a newer fetch of the same content is no change. */
@@ -214,8 +231,8 @@ export const transactions = pgTable(
     transactionId: id('transaction_id').notNull(),
     accountId: id('account_id'),
     status: text('status').notNull(),
-    /** '-infinity' for a tombstone: it has none, and is listed last. */
-    date: date('date', { mode: 'string' }),
+    /** '-infinity' for a tombstone: it has none, and is listed last. Read as text: the driver has no such date. */
+    date: date('date', { mode: 'date' }),
     /** Plaid's sign: positive = money out. */
     amount: numeric('amount'),
     currency: text('currency'),
@@ -252,7 +269,7 @@ export const stagedPages = pgTable(
     nextCursor: text('next_cursor').notNull(),
     horizon: moment('horizon').notNull(),
     /** What the Item's row said when the update began (`Seen`); null: staged by an older release, to be read again. */
-    began: jsonb('began'),
+    began: jsonb('began').$type<Seen>(),
     rowCount: integer('row_count').notNull(),
     /** What `entriesOf` makes of a page: entries, and Plaid's and the refined objects in lines. */
     rows: jsonb('rows').notNull(),
@@ -286,7 +303,7 @@ export const outbox = pgTable(
     id: uuid('id')
       .notNull()
       .default(sql`gen_random_uuid()`),
-    record: text('record').notNull(),
+    record: text('record').$type<RecordKind>().notNull(),
     removed: boolean('removed').notNull(),
     subject: id('subject').notNull(),
     version: integer('version').notNull(),
@@ -305,8 +322,8 @@ export const outboxMarks = pgTable(
   'outbox_marks',
   {
     itemId: id('item_id').notNull(),
-    record: text('record').notNull(),
-    form: text('form').notNull(),
+    record: text('record').$type<RecordKind>().notNull(),
+    form: text('form').$type<Form>().notNull(),
     sent: bigint('sent', { mode: 'number' }).notNull(),
   },
   (table) => [primaryKey({ columns: [table.itemId, table.record, table.form] })],
@@ -320,15 +337,15 @@ export const webhooks = pgTable(
       .primaryKey()
       .default(sql`gen_random_uuid()`),
     receivedAt: moment('received_at').notNull().default(now),
-    source: text('source').notNull(),
-    verdict: text('verdict').notNull(),
+    source: text('source').$type<WebhookSource>().notNull(),
+    verdict: text('verdict').$type<StoredWebhook['verdict']>().notNull(),
     webhookType: text('webhook_type'),
     webhookCode: text('webhook_code'),
     itemId: id('item_id'),
     /** What it asks of the item workflow; null when nothing. */
-    kind: text('kind'),
+    kind: text('kind').$type<WebhookKind>(),
     removedIds: text('removed_ids').array().notNull(),
-    outcome: text('outcome').notNull(),
+    outcome: text('outcome').$type<WebhookOutcomeState>().notNull(),
     reason: text('reason'),
     settledAt: moment('settled_at'),
     signalledAt: moment('signalled_at'),
@@ -372,7 +389,7 @@ export const webhookKeys = pgTable(
     /** Origin of the Plaid that told of it: a simulator's key must vouch for nothing in production. */
     plaid: text('plaid').notNull(),
     kid: id('kid').notNull(),
-    jwk: jsonb('jwk').notNull(),
+    jwk: jsonb('jwk').$type<WebhookKey>().notNull(),
     expiredAt: moment('expired_at'),
     /** When Plaid was asked last. */
     checkedAt: moment('checked_at').notNull(),
@@ -395,7 +412,7 @@ export const webhookSenders = pgTable(
 export const alerts = pgTable(
   'alerts',
   {
-    kind: text('kind').notNull(),
+    kind: text('kind').$type<AlertKind>().notNull(),
     key: text('key').notNull(),
     itemId: id('item_id'),
     detail: jsonb('detail').notNull(),
@@ -417,7 +434,7 @@ export const apiKeys = pgTable('api_keys', {
     .references(() => applications.applicationId),
   /** SHA-256 of the key, hex. */
   keyHash: id('key_hash').notNull().unique(),
-  scopes: text('scopes').array().notNull(),
+  scopes: text('scopes').array().$type<Scope[]>().notNull(),
   /** Made from ADMIN_API_KEY. */
   bootstrap: boolean('bootstrap').notNull().default(false),
   createdAt: moment('created_at').notNull().default(now),
@@ -431,7 +448,7 @@ export const floats = pgTable(
     /** No foreign key: a float may be told of before its user has linked anything. */
     userId: id('user_id').notNull(),
     floatId: id('float_id').notNull(),
-    status: text('status').notNull(),
+    status: text('status').$type<FloatStatus>().notNull(),
     /** When it became so, by the owner's clock: the latest word wins. */
     occurredAt: moment('occurred_at').notNull(),
     updatedAt: moment('updated_at').notNull().default(now),
@@ -489,7 +506,7 @@ export const institutions = pgTable(
     /** Base64 PNG as Plaid gives it. */
     logo: text('logo'),
     /** Plaid's connection status object; asked for institutions in use only. */
-    status: jsonb('status'),
+    status: jsonb('status').$type<NonNullable<InstitutionView['status']>>(),
     statusAt: moment('status_at'),
     /** The sync that saw it last, and when that one had asked for the page. */
     syncId: text('sync_id'),
@@ -541,7 +558,7 @@ export const balanceSnapshots = pgTable(
   {
     itemId: id('item_id').notNull(),
     accountId: id('account_id').notNull(),
-    day: date('day', { mode: 'string' }).notNull(),
+    day: date('day', { mode: 'date' }).notNull(),
     available: numeric('available'),
     current: numeric('current'),
     limit: numeric('limit'),
@@ -579,8 +596,8 @@ export const segmentEvents = pgTable(
     messageId: id('message_id').primaryKey(),
     itemId: id('item_id').notNull(),
     userId: id('user_id').notNull(),
-    event: text('event').notNull(),
-    properties: jsonb('properties').notNull(),
+    event: text('event').$type<SegmentEvent['event']>().notNull(),
+    properties: jsonb('properties').$type<SegmentEvent['properties']>().notNull(),
     createdAt: moment('created_at').notNull().default(now),
     sentAt: moment('sent_at'),
   },

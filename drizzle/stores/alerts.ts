@@ -1,14 +1,17 @@
 import type { AlertStore } from '../../domain/ports/alerts.js';
+import { asJson, builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import type { Sql } from '../rows.js';
+import { alerts } from '../schema.js';
 
 export function alertStore(sql: Sql): AlertStore {
+  const db = builder(sql);
   return {
-    async raise(alert) {
-      await sql`
-        INSERT INTO alerts (kind, key, item_id, detail)
-        VALUES (${alert.kind}, ${alert.key}, ${alert.item_id}, ${JSON.stringify(cleaned(alert.detail).value)}::text::jsonb)
-        ON CONFLICT DO NOTHING`;
+    async raise({ kind, key, item_id: itemId, detail }) {
+      await db
+        .insert(alerts)
+        .values({ kind, key, itemId, detail: asJson(cleaned(detail).value) })
+        .onConflictDoNothing();
     },
   };
 }

@@ -1,66 +1,99 @@
 import { randomUUID } from 'node:crypto';
+import { and, eq, isNull, ne, sql as part } from 'drizzle-orm';
 import { Failure } from '../../domain/failures.js';
 import type { ApplicationStore, Scope } from '../../domain/ports/applications.js';
+import { builder, clock } from '../builder.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { apiKeys, applications } from '../schema.js';
 
 const defaultApplication = 'default';
 const everyScope: Scope[] = ['read', 'write', 'numbers', 'admin'];
 
 export function applicationStore(sql: Sql): ApplicationStore {
+  const db = builder(sql);
+
+  /** Built once: it is asked by every request. */
+  const standingKey = db
+    .select({ key_id: apiKeys.keyId, application_id: apiKeys.applicationId, scopes: apiKeys.scopes })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.keyHash, part.placeholder('keyHash')), isNull(apiKeys.revokedAt)))
+    .prepare('standing_key');
+
   return {
     async create(name, effectId) {
-      const id = `app_${effectId}`;
-      await sql`INSERT INTO applications (application_id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING`;
+      const applicationId = `app_${effectId}`;
+      await db.insert(applications).values({ applicationId, name }).onConflictDoNothing();
       const row = firstOf(
-        await sql<{ application_id: string; name: string; created_at: Date }[]>`
-        SELECT application_id, name, created_at FROM applications WHERE application_id = ${id}`,
+        await db
+          .select({
+            application_id: applications.applicationId,
+            name: applications.name,
+            created_at: applications.createdAt,
+          })
+          .from(applications)
+          .where(eq(applications.applicationId, applicationId)),
       );
       if (row === undefined) throw new Failure('UPSTREAM_DOWN', 'the application was not stored');
       return { ...row, created_at: row.created_at.toISOString() };
     },
 
     async addKey(applicationId, effectId, keyHash, scopes) {
-      const id = `key_${effectId}`;
+      const keyId = `key_${effectId}`;
+      // By hand: the builder inserts no selection of some columns.
       await sql`
         INSERT INTO api_keys (key_id, application_id, key_hash, scopes)
-        SELECT ${id}, application_id, ${keyHash}, ${scopes}::text[]
+        SELECT ${keyId}, application_id, ${keyHash}, ${scopes}::text[]
         FROM applications WHERE application_id = ${applicationId}
         ON CONFLICT (key_id) DO NOTHING`;
       // With its hash: that another key stands under the id must not be told as this one.
       const row = firstOf(
-        await sql<{ key_id: string }[]>`
-        SELECT key_id FROM api_keys WHERE key_id = ${id} AND key_hash = ${keyHash}`,
+        await db
+          .select({ key_id: apiKeys.keyId })
+          .from(apiKeys)
+          .where(and(eq(apiKeys.keyId, keyId), eq(apiKeys.keyHash, keyHash))),
       );
       return row ?? null;
     },
 
     async revokeKey(keyId) {
-      const found = await sql`
-        UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE key_id = ${keyId} RETURNING 1`;
+      const found = await db
+        .update(apiKeys)
+        .set({ revokedAt: part`coalesce(${apiKeys.revokedAt}, ${clock})` })
+        .where(eq(apiKeys.keyId, keyId))
+        .returning({ key_id: apiKeys.keyId });
       return found.length > 0;
     },
 
     async findKey(keyHash) {
-      const row = firstOf(
-        await sql<{ key_id: string; application_id: string; scopes: Scope[] }[]>`
-        SELECT key_id, application_id, scopes FROM api_keys WHERE key_hash = ${keyHash} AND revoked_at IS NULL`,
-      );
-      return row ?? null;
+      return firstOf(await standingKey.execute({ keyHash })) ?? null;
     },
 
     async ensureAdmin(keyHash) {
       await sql.begin(async (tx) => {
-        await tx`
-          INSERT INTO applications (application_id, name) VALUES (${defaultApplication}, ${defaultApplication})
-          ON CONFLICT DO NOTHING`;
-        await tx`
-          UPDATE api_keys SET revoked_at = clock_timestamp()
-          WHERE bootstrap AND key_hash <> ${keyHash} AND revoked_at IS NULL`;
-        await tx`
-          INSERT INTO api_keys (key_id, application_id, key_hash, scopes, bootstrap)
-          VALUES (${`key_${randomUUID()}`}, ${defaultApplication}, ${keyHash}, ${everyScope}::text[], true)
-          ON CONFLICT (key_hash) DO UPDATE SET revoked_at = NULL WHERE api_keys.bootstrap`;
+        const begun = builder(tx);
+        await begun
+          .insert(applications)
+          .values({ applicationId: defaultApplication, name: defaultApplication })
+          .onConflictDoNothing();
+        await begun
+          .update(apiKeys)
+          .set({ revokedAt: clock })
+          .where(and(eq(apiKeys.bootstrap, true), ne(apiKeys.keyHash, keyHash), isNull(apiKeys.revokedAt)));
+        await begun
+          .insert(apiKeys)
+          .values({
+            keyId: `key_${randomUUID()}`,
+            applicationId: defaultApplication,
+            keyHash,
+            scopes: everyScope,
+            bootstrap: true,
+          })
+          .onConflictDoUpdate({
+            target: apiKeys.keyHash,
+            set: { revokedAt: null },
+            setWhere: eq(apiKeys.bootstrap, true),
+          });
       });
     },
   };

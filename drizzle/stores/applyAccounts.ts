@@ -2,21 +2,27 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { identityOf } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
-import type { AccountStatus, RecordOwner } from '../../domain/mining/refine.js';
+import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
 import type { Tx } from '../rows.js';
+import { accounts } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
 
-interface AccountRow {
-  account_id: string;
-  status: AccountStatus;
-  is_main: boolean;
-  raw: PlaidAccount;
-  version: number;
-  sanitized: boolean;
-}
+/** An account as it is compared with what Plaid gave, and changed. */
+export const accountRow = selection(accounts, [
+  'account_id',
+  'status',
+  'is_main',
+  'raw',
+  'version',
+  'sanitized',
+  'as_of',
+]);
+export type AccountRow = Selected<typeof accountRow>;
 
-interface AccountChange extends AccountRow {
+interface AccountChange extends Omit<AccountRow, 'as_of'> {
   /** When Plaid gave it, ISO 8601. */
   as_of: string;
   refined: unknown;
@@ -39,8 +45,8 @@ const asStored = (raw: PlaidAccount): PlaidAccount => JSON.parse(JSON.stringify(
 /** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. Returns how many changed. */
 export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
   const { owner, asOf } = now;
-  const rows = await tx<(AccountRow & { as_of: Date })[]>`
-    SELECT account_id, status, is_main, raw, version, sanitized, as_of FROM accounts
+  const rows = await tx<AccountRow[]>`
+    SELECT ${accountRow.list(tx)} FROM accounts
     WHERE item_id = ${owner.item_id} ORDER BY account_id`;
   const stored = new Map(rows.map((row) => [row.account_id, row]));
   const open = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));

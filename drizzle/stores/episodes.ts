@@ -2,7 +2,13 @@ import type { UserActionError } from '../../domain/mining/run.js';
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
+import { items } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
 import { lockSeen, sameHealth } from './seen.js';
+
+const numbered = selection(items, [], { episode: 'error_episode' });
+const ended = selection(items, ['error_type', 'error_code']);
 
 /**
  * Episodes of user-action errors. An episode and the Segment event that tells of its start or end are committed together;
@@ -15,7 +21,7 @@ async function tell(
   itemId: string,
   episode: number,
   name: 'errored' | 'repaired',
-  error: { error_type: string | null; error_code: string | null },
+  error: Selected<typeof ended>,
 ): Promise<void> {
   await tx`
     INSERT INTO segment_events (message_id, item_id, user_id, event, properties)
@@ -51,7 +57,7 @@ export async function noteBroken(
   { dueAt, unheard }: { dueAt: string; unheard: boolean },
 ): Promise<void> {
   const item = firstOf(
-    await tx<{ began: boolean; episode: number }[]>`
+    await tx<(Selected<typeof numbered> & { began: boolean })[]>`
     WITH before AS (
       SELECT item_id, error_since FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR NO KEY UPDATE
     )
@@ -62,7 +68,7 @@ export async function noteBroken(
       next_due_at = CASE WHEN i.error_since IS NULL AND ${unheard} THEN clock_timestamp() ELSE ${dueAt}::text::timestamptz END,
       update_started_at = NULL
     FROM before WHERE i.item_id = before.item_id
-    RETURNING before.error_since IS NULL AS began, i.error_episode AS episode`,
+    RETURNING before.error_since IS NULL AS began, ${numbered.list(tx, 'i')}`,
   );
   if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
 }
@@ -71,7 +77,7 @@ export async function noteBroken(
 export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
   await tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId} AND removed_at IS NULL`;
   const item = firstOf(
-    await tx<{ episode: number; error_type: string | null; error_code: string | null }[]>`
+    await tx<(Selected<typeof numbered> & Selected<typeof ended>)[]>`
     WITH before AS (
       SELECT item_id, error_type, error_code FROM items
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
@@ -79,7 +85,7 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, revoked_at = NULL,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
-    RETURNING i.error_episode AS episode, before.error_type, before.error_code`,
+    RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,
   );
   if (item) await tell(tx, itemId, item.episode, 'repaired', item);
 }

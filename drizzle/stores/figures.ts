@@ -1,14 +1,20 @@
 import type { FiguresStore } from '../../domain/ports/figures.js';
 import type { Sql } from '../rows.js';
+import { alerts as alertTable, items as itemTable } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+
+const mined = selection(itemTable, ['history']);
+const raised = selection(alertTable, ['kind']);
 
 /** What operators watch, counted from the rows themselves. */
 export function figuresStore(sql: Sql): FiguresStore {
   return {
     async read() {
       const [items, [work], alerts] = await Promise.all([
-        sql<{ status: string; history: string; n: number }[]>`
+        sql<(Selected<typeof mined> & { status: string; n: number })[]>`
           SELECT CASE WHEN removed_at IS NOT NULL THEN 'REMOVED' WHEN error_code IS NOT NULL THEN 'ERROR'
-            ELSE 'ACTIVE' END AS status, history, count(*)::int AS n
+            ELSE 'ACTIVE' END AS status, ${mined.list(sql)}, count(*)::int AS n
           FROM items WHERE admitted_at IS NOT NULL GROUP BY 1, 2`,
         sql<[{ unsent: number; unsent_age: number; pending: number; pending_age: number; overdue: number }]>`
           SELECT
@@ -21,7 +27,8 @@ export function figuresStore(sql: Sql): FiguresStore {
             (SELECT count(*)::int FROM items
               WHERE removed_at IS NULL AND admitted_at IS NOT NULL
                 AND next_due_at < clock_timestamp() - interval '15 minutes') AS overdue`,
-        sql<{ kind: string; n: number }[]>`SELECT kind, count(*)::int AS n FROM alerts GROUP BY kind`,
+        sql<(Selected<typeof raised> & { n: number })[]>`
+          SELECT ${raised.list(sql)}, count(*)::int AS n FROM alerts GROUP BY kind`,
       ]);
       return {
         items: items.map(({ status, history, n }) => ({ status, history, count: n })),

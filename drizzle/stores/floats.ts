@@ -1,21 +1,23 @@
+import { and, eq, sql as part } from 'drizzle-orm';
 import { Failure } from '../../domain/failures.js';
-import type { FloatStatus, FloatStore } from '../../domain/ports/floats.js';
+import type { FloatStore } from '../../domain/ports/floats.js';
+import { asMoment, builder, clock, excluded } from '../builder.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-
-interface Row {
-  user_id: string;
-  float_id: string;
-  status: FloatStatus;
-  occurred_at: Date;
-}
+import { floats, users } from '../schema.js';
 
 export function floatStore(sql: Sql): FloatStore {
   const find = async (db: Sql | Tx, userId: string, floatId: string) => {
     const row = firstOf(
-      await db<Row[]>`
-      SELECT user_id, float_id, status, occurred_at FROM floats
-      WHERE user_id = ${userId} AND float_id = ${floatId}`,
+      await builder(db)
+        .select({
+          user_id: floats.userId,
+          float_id: floats.floatId,
+          status: floats.status,
+          occurred_at: floats.occurredAt,
+        })
+        .from(floats)
+        .where(and(eq(floats.userId, userId), eq(floats.floatId, floatId))),
     );
     return row ? { ...row, occurred_at: row.occurred_at.toISOString() } : null;
   };
@@ -23,17 +25,24 @@ export function floatStore(sql: Sql): FloatStore {
   return {
     async tell({ userId, floatId, status, occurredAt }) {
       return sql.begin(async (tx) => {
+        const db = builder(tx);
         // Removal looks for active floats under this lock: no float may slip in between its look and its commit.
-        await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
-        const at = occurredAt === null ? tx`clock_timestamp()` : tx`${occurredAt}::text::timestamptz`;
-        await tx`
-          INSERT INTO floats AS f (user_id, float_id, status, occurred_at)
-          VALUES (${userId}, ${floatId}, ${status}, ${at})
-          ON CONFLICT (user_id, float_id) DO UPDATE SET status = excluded.status,
-            occurred_at = excluded.occurred_at, updated_at = clock_timestamp()
-          WHERE f.occurred_at < excluded.occurred_at
-            -- Of two words of one moment the end of the float is the later, in whatever order they come.
-            OR (f.occurred_at = excluded.occurred_at AND f.status <> 'closed')`;
+        await db
+          .select({ user_id: users.userId })
+          .from(users)
+          .where(eq(users.userId, userId))
+          .for('no key update');
+        const at = excluded(floats.occurredAt);
+        await db
+          .insert(floats)
+          .values({ userId, floatId, status, occurredAt: occurredAt === null ? clock : asMoment(occurredAt) })
+          .onConflictDoUpdate({
+            target: [floats.userId, floats.floatId],
+            set: { status: excluded(floats.status), occurredAt: at, updatedAt: clock },
+            // Of two words of one moment the end of the float is the later, in whatever order they come.
+            setWhere: part`${floats.occurredAt} < ${at}
+              OR (${floats.occurredAt} = ${at} AND ${floats.status} <> 'closed')`,
+          });
         const stored = await find(tx, userId, floatId);
         if (stored === null) throw new Failure('UPSTREAM_DOWN', 'the float was not stored');
         return stored;

@@ -3,21 +3,21 @@ import { Failure } from '../../domain/failures.js';
 import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../domain/ports/idempotency.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { idempotencyKeys } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Present, Selected } from '../selection.js';
 
 const kept = '24 hours';
 
-interface SealedColumns {
-  key_id: string | null;
-  data_key: Uint8Array | null;
-  ciphertext: Uint8Array | null;
-}
+const effect = selection(idempotencyKeys, ['effect_id']);
+const sealedAnswer = selection(idempotencyKeys, [], {
+  key_id: 'answer_key_id',
+  data_key: 'answer_data_key',
+  ciphertext: 'answer_ciphertext',
+});
+const entryHead = selection(idempotencyKeys, ['request_hash', 'status', 'content_type']);
 
-interface EntryRow extends SealedColumns {
-  request_hash: string;
-  status: number | null;
-  content_type: string | null;
-  lease_left_ms: number;
-}
+type EntryRow = Selected<typeof entryHead> & Selected<typeof sealedAnswer> & { lease_left_ms: number };
 
 export function idempotencyStore(sql: Sql): IdempotencyStore {
   const named = ({ application_id, method, path, key }: KeyedRequest) =>
@@ -31,7 +31,7 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
     const { application_id, method, path, key, requestHash } = request;
     const over = sql`entry.expires_at <= statement_timestamp()`;
     const claimed = firstOf(
-      await sql<(SealedColumns & { effect_id: string })[]>`
+      await sql<(Selected<typeof sealedAnswer> & Present<Selected<typeof effect>>)[]>`
       INSERT INTO idempotency_keys AS entry (application_id, method, path, key, request_hash, runner, leased_until,
         effect_id, expires_at)
       VALUES (${application_id}, ${method}, ${path}, ${key}, ${requestHash}, ${runner},
@@ -48,7 +48,7 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
       WHERE ${over}
         OR (entry.status IS NULL AND entry.leased_until <= clock_timestamp()
           AND entry.request_hash = excluded.request_hash)
-      RETURNING effect_id, answer_key_id AS key_id, answer_data_key AS data_key, answer_ciphertext AS ciphertext`,
+      RETURNING ${effect.list(sql, 'entry')}, ${sealedAnswer.list(sql, 'entry')}`,
     );
     if (claimed === undefined) return null;
     const { effect_id, key_id, data_key, ciphertext } = claimed;
@@ -72,8 +72,7 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
         if (turn !== null) return turn;
         const row = firstOf(
           await sql<EntryRow[]>`
-          SELECT request_hash, status, content_type, answer_key_id AS key_id, answer_data_key AS data_key,
-            answer_ciphertext AS ciphertext,
+          SELECT ${entryHead.list(sql)}, ${sealedAnswer.list(sql)},
             extract(epoch FROM leased_until - clock_timestamp())::float8 * 1000 AS lease_left_ms
           FROM idempotency_keys WHERE ${named(request)} AND expires_at > clock_timestamp()`,
         );

@@ -1,14 +1,29 @@
 import type { PlaidInstitution } from '../../domain/plaid.js';
-import type { InstitutionStore, InstitutionView } from '../../domain/ports/institutions.js';
+import type { InstitutionStore } from '../../domain/ports/institutions.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
+import { institutions as table, items } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Present, RowOf, Selected } from '../selection.js';
 
-interface Row extends Omit<InstitutionView, 'status_at' | 'synced_at' | 'vanished_at'> {
-  status_at: Date | null;
-  synced_at: Date;
-  vanished_at: Date | null;
-}
+const view = selection(table, [
+  'institution_id',
+  'name',
+  'country_codes',
+  'products',
+  'oauth',
+  'url',
+  'primary_color',
+  'logo',
+  'status',
+  'status_at',
+  'synced_at',
+  'vanished_at',
+]);
+const place = selection(table, ['name', 'institution_id']);
+const pictured = selection(table, ['institution_id', 'logo']);
+const used = selection(items, ['institution_id']);
 
 const textOrNull = (value: unknown): string | null =>
   typeof value === 'string' && value !== '' ? value : null;
@@ -52,8 +67,6 @@ export function institutionStore(sql: Sql): InstitutionStore {
     return rows.map((row) => cleaned(row.institution_id).value);
   }
 
-  const view = sql`institution_id, name, country_codes, products, oauth, url, primary_color, logo, status, status_at,
-    synced_at, vanished_at`;
   const utc = (column: string) =>
     sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
@@ -111,7 +124,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
     async dueForStatus(since, after, limit) {
       // From one institution to the next along the index: their Items may be millions.
       const living = sql`i.admitted_at IS NOT NULL AND i.removed_at IS NULL`;
-      const rows = await sql<{ institution_id: string }[]>`
+      const rows = await sql<Present<Selected<typeof used>>[]>`
         WITH RECURSIVE used(institution_id) AS (
           (SELECT i.institution_id FROM items i WHERE i.institution_id > ${after ?? ''} AND ${living}
             ORDER BY i.institution_id LIMIT 1)
@@ -121,7 +134,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
             ORDER BY i.institution_id LIMIT 1
           ) AS next
         )
-        SELECT u.institution_id FROM used u LEFT JOIN institutions n ON n.institution_id = u.institution_id
+        SELECT ${used.list(sql, 'u')} FROM used u LEFT JOIN institutions n ON n.institution_id = u.institution_id
         WHERE n.status_at IS NULL OR n.status_at < ${since}::text::timestamptz
         ORDER BY u.institution_id LIMIT ${limit}`;
       return rows.map((row) => row.institution_id);
@@ -129,7 +142,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
 
     async get(institutionId) {
       const row = firstOf(
-        await sql<Row[]>`SELECT ${view} FROM institutions WHERE institution_id = ${institutionId}`,
+        await sql<Selected<typeof view>[]>`
+          SELECT ${view.list(sql)} FROM institutions WHERE institution_id = ${institutionId}`,
       );
       if (row === undefined) return null;
       const { status_at, synced_at, vanished_at } = row;
@@ -143,8 +157,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
 
     async page({ query, country }, limit, after) {
       const contains = query === undefined ? null : `%${query.replace(/[\\%_]/g, '\\$&')}%`;
-      const rows = await sql<{ name: string; institution_id: string; row: string }[]>`
-        SELECT n.name, n.institution_id, json_build_object('institution_id', n.institution_id, 'name', n.name,
+      const rows = await sql<(Selected<typeof place> & { row: string })[]>`
+        SELECT ${place.list(sql, 'n')}, json_build_object('institution_id', n.institution_id, 'name', n.name,
           'country_codes', n.country_codes, 'products', n.products, 'oauth', n.oauth, 'url', n.url,
           'primary_color', n.primary_color, 'logo', n.logo, 'status', n.status, 'status_at', ${utc('n.status_at')},
           'synced_at', ${utc('n.synced_at')}, 'vanished_at', null)::text AS row
@@ -162,13 +176,16 @@ export function institutionStore(sql: Sql): InstitutionStore {
     },
 
     async asOf() {
-      const row = firstOf(await sql<[{ at: Date | null }]>`SELECT max(synced_at) AS at FROM institutions`);
+      const row = firstOf(
+        await sql<[{ at: RowOf<typeof table>['synced_at'] | null }]>`
+          SELECT max(synced_at) AS at FROM institutions`,
+      );
       return iso(row.at);
     },
 
     async logos(institutionIds) {
-      const rows = await sql<{ institution_id: string; logo: string }[]>`
-        SELECT institution_id, logo FROM institutions
+      const rows = await sql<Present<Selected<typeof pictured>>[]>`
+        SELECT ${pictured.list(sql)} FROM institutions
         WHERE institution_id = ANY(${[...institutionIds]}::text[]) AND logo IS NOT NULL`;
       return new Map(rows.map((row) => [row.institution_id, row.logo]));
     },

@@ -1,20 +1,22 @@
 import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
-import type { PlaidAccount } from '../../domain/plaid.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { writeAccounts } from './applyAccounts.js';
+import { items } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { accountRow, writeAccounts } from './applyAccounts.js';
+import type { AccountRow } from './applyAccounts.js';
 import { numbersAreDue } from './episodes.js';
 import { onceFor } from './onceFor.js';
 
-interface CommandedItem {
-  user_id: string;
-  institution_id: string | null;
-  main_account_id: string | null;
-  last_sequence: number;
-  removed: boolean;
-  removal_requested: boolean;
-}
+const commanded = selection(items, ['user_id', 'institution_id', 'main_account_id', 'last_sequence'], {
+  removed: isSet('removed_at'),
+  removal_requested: isSet('removal_requested_at'),
+});
+type CommandedItem = Selected<typeof commanded>;
+
+const remine = selection(items, [], { number: 'remines' });
 
 /**
  * What clients ask of an Item. The wish is committed here, under the Item's lock; the Item's workflow does the work, and finds
@@ -24,9 +26,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
   async function lock(tx: Tx, itemId: string): Promise<CommandedItem | null> {
     const item = firstOf(
       await tx<CommandedItem[]>`
-      SELECT user_id, institution_id, main_account_id, last_sequence, removed_at IS NOT NULL AS removed,
-        removal_requested_at IS NOT NULL AS removal_requested
-      FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR NO KEY UPDATE`,
+      SELECT ${commanded.list(tx)} FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR NO KEY UPDATE`,
     );
     return item ?? null;
   }
@@ -41,18 +41,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     accountId: string,
   ): Promise<'done' | 'unknown_account' | 'item_removed'> {
     if (item.removed || item.removal_requested) return 'item_removed';
-    const rows = await tx<
-      {
-        account_id: string;
-        is_main: boolean;
-        status: 'open' | 'closed';
-        raw: PlaidAccount;
-        version: number;
-        as_of: Date;
-        sanitized: boolean;
-      }[]
-    >`
-      SELECT account_id, is_main, status, raw, version, as_of, sanitized FROM accounts
+    const rows = await tx<AccountRow[]>`
+      SELECT ${accountRow.list(tx)} FROM accounts
       WHERE item_id = ${itemId} AND (account_id = ${accountId} OR is_main) ORDER BY account_id`;
     const chosen = rows.find((row) => row.account_id === accountId);
     if (chosen === undefined || chosen.status === 'closed') return 'unknown_account';
@@ -153,10 +143,10 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         const number = await onceFor(tx, keyed, async () => {
           if (item.removed || item.removal_requested) return null;
           const row = firstOf(
-            await tx<[{ number: number }]>`
+            await tx<[Selected<typeof remine>]>`
             UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
               remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
-            WHERE item_id = ${itemId} RETURNING remines AS number`,
+            WHERE item_id = ${itemId} RETURNING ${remine.list(tx)}`,
           );
           return String(row.number);
         });

@@ -1,20 +1,25 @@
 import type { ItemStore } from '../../domain/ports/items.js';
-import type { WebhookSource } from '../../domain/ports/webhooks.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { items, webhooks } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
 import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
 import { lockSeen, sameHealth } from './seen.js';
+
+const state = selection(items, [], { broken: isSet('error_since') });
+const waiting = selection(webhooks, ['webhook_id', 'source', 'body']);
 
 /** The part of the item store that webhooks about the Item itself go through. */
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
   return {
     async itemWebhooks(itemId, limit) {
       const item = firstOf(
-        await sql<{ broken: boolean }[]>`
-        SELECT error_since IS NOT NULL AS broken FROM items WHERE item_id = ${itemId}`,
+        await sql<Selected<typeof state>[]>`
+        SELECT ${state.list(sql)} FROM items WHERE item_id = ${itemId}`,
       );
-      const rows = await sql<{ webhook_id: string; source: WebhookSource; body: Uint8Array }[]>`
-        SELECT webhook_id, source, body FROM webhooks
+      const rows = await sql<Selected<typeof waiting>[]>`
+        SELECT ${waiting.list(sql)} FROM webhooks
         WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
         ORDER BY received_at, webhook_id LIMIT ${limit + 1}`;
       return {

@@ -1,15 +1,32 @@
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore, Seen } from '../../domain/ports/items.js';
-import type { History } from '../../domain/mining/run.js';
-import type { PlaidAccount } from '../../domain/plaid.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { items } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { accessToken } from './accessToken.js';
+import { accountRow, writeAccounts } from './applyAccounts.js';
+import type { AccountRow } from './applyAccounts.js';
 import { dueTasks } from './dueWork.js';
-import { writeAccounts } from './applyAccounts.js';
 import { healthStands, noteBroken, noteHealthy } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
 import { lockSeen, seenOf } from './seen.js';
+
+const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
+  removed: isSet('removed_at'),
+  broken: isSet('error_code'),
+  removal_requested: isSet('removal_requested_at'),
+  remine_requested: isSet('remine_requested_at'),
+});
+const holder = selection(items, ['user_id', 'institution_id'], {
+  ...accessToken,
+  closed: isSet('removal_requested_at'),
+});
+const leaving = selection(items, ['user_id', 'institution_id', 'last_sequence'], {
+  removed: isSet('removed_at'),
+});
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -18,25 +35,13 @@ export function itemStore(sql: Sql): ItemStore {
     async snapshot(itemId) {
       const row = firstOf(
         await sql<
-          {
-            user_id: string;
-            institution_id: string | null;
-            removed: boolean;
-            broken: boolean;
-            history: History;
+          (Selected<typeof snapshot> & {
             has_cursor: boolean;
-            next_due_at: Date | null;
-            removal_requested: boolean;
-            due: TaskName[];
             webhooks: number;
-            remine_requested: boolean;
-            remines: number;
-          }[]
+            due: TaskName[];
+          })[]
         >`
-        SELECT i.user_id, i.institution_id, i.removed_at IS NOT NULL AS removed, i.error_code IS NOT NULL AS broken,
-          i.history, i.cursor <> '' AS has_cursor, i.next_due_at,
-          i.removal_requested_at IS NOT NULL AS removal_requested, ${dueTasks(sql)} AS due, i.remine_requested_at IS NOT NULL AS remine_requested, i.remines,
-          w.webhooks
+        SELECT ${snapshot.list(sql, 'i')}, i.cursor <> '' AS has_cursor, w.webhooks, ${dueTasks(sql)} AS due
         FROM items i, LATERAL (
           SELECT count(*) FILTER (WHERE kind IS DISTINCT FROM 'item')::int AS webhooks,
             array_agg(DISTINCT kind) AS kinds
@@ -64,25 +69,19 @@ export function itemStore(sql: Sql): ItemStore {
 
     async credentials(itemId, { forRemoval }) {
       const row = firstOf(
-        await sql<
-          {
-            user_id: string;
-            institution_id: string | null;
-            key_id: string | null;
-            data_key: Uint8Array | null;
-            ciphertext: Uint8Array | null;
-            closed: boolean;
-            seen: Seen;
-          }[]
-        >`
-        SELECT i.user_id, i.institution_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-          i.access_token_ciphertext AS ciphertext, i.removal_requested_at IS NOT NULL AS closed,
-          ${seenOf(sql)} AS seen
+        await sql<(Selected<typeof holder> & { seen: Seen })[]>`
+        SELECT ${holder.list(sql, 'i')}, ${seenOf(sql)} AS seen
         FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
-      const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
-      if (!row || !accessToken || (row.closed && !forRemoval)) return null;
-      return { itemId, userId: row.user_id, institutionId: row.institution_id, accessToken, seen: row.seen };
+      const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
+      if (!row || !token || (row.closed && !forRemoval)) return null;
+      return {
+        itemId,
+        userId: row.user_id,
+        institutionId: row.institution_id,
+        accessToken: token,
+        seen: row.seen,
+      };
     },
 
     async markBroken(itemId, seen, error, dueAt) {
@@ -104,29 +103,12 @@ export function itemStore(sql: Sql): ItemStore {
     async finishRemoval(itemId) {
       await sql.begin(async (tx) => {
         const item = firstOf(
-          await tx<
-            {
-              user_id: string;
-              institution_id: string | null;
-              last_sequence: number;
-              removed: boolean;
-            }[]
-          >`
-          SELECT user_id, institution_id, last_sequence, removed_at IS NOT NULL AS removed
-          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
+          await tx<Selected<typeof leaving>[]>`
+          SELECT ${leaving.list(tx)} FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
         );
         if (item === undefined || item.removed) return;
-        const accounts = await tx<
-          {
-            account_id: string;
-            is_main: boolean;
-            raw: PlaidAccount;
-            version: number;
-            as_of: Date;
-            sanitized: boolean;
-          }[]
-        >`
-          SELECT account_id, is_main, raw, version, as_of, sanitized FROM accounts
+        const accounts = await tx<AccountRow[]>`
+          SELECT ${accountRow.list(tx)} FROM accounts
           WHERE item_id = ${itemId} AND status = 'open' ORDER BY account_id`;
         const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
         const closed = accounts.map((row) => ({

@@ -2,22 +2,44 @@ import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { isSameAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
-import type { LinkOutcome, LinkRow, LinkState, LinkStore } from '../../domain/ports/links.js';
+import type { LinkRow, LinkStore } from '../../domain/ports/links.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
+import { builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
+import { items, links, users } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { RowOf, Selected } from '../selection.js';
+import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 
-interface CandidateRow {
-  item_id: string;
-  key_id: string | null;
-  data_key: Uint8Array | null;
-  ciphertext: Uint8Array | null;
-  identities: AccountIdentity[];
-  seen: Seen;
-}
+const linkRow = selection(links, [
+  'token_hash',
+  'user_id',
+  'state',
+  'item_id',
+  'outcome',
+  'institution_id',
+  'accounts',
+  'main_account_id',
+]);
+const publicToken = selection(links, [], {
+  key_id: 'public_token_key_id',
+  data_key: 'public_token_data_key',
+  ciphertext: 'public_token_ciphertext',
+});
+const exchanging = selection(links, ['user_id', 'state', 'item_id']);
+const finishing = selection(links, ['outcome', 'state', 'item_id']);
+
+const candidate = selection(items, ['item_id'], accessToken);
+const known = selection(items, ['user_id'], { removed: isSet('removed_at') });
+const owned = selection(items, ['user_id'], { admitted: isSet('admitted_at') });
+const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
+const other = selection(items, ['item_id']);
+
+type CandidateRow = Selected<typeof candidate> & { identities: AccountIdentity[]; seen: Seen };
 
 /** How long a webhook may wait for its Item to be linked. */
 const adoptionWindow = '24 hours';
@@ -25,9 +47,8 @@ const adoptionWindow = '24 hours';
 export function linkStore(sql: Sql): LinkStore {
   const get = async (db: Sql | Tx, tokenHash: string): Promise<LinkRow | null> => {
     const row = firstOf(
-      await db<LinkRow[]>`
-      SELECT token_hash, user_id, state, item_id, outcome, institution_id, accounts, main_account_id
-      FROM links WHERE token_hash = ${tokenHash}`,
+      await db<Selected<typeof linkRow>[]>`
+      SELECT ${linkRow.list(db)} FROM links WHERE token_hash = ${tokenHash}`,
     );
     return row ?? null;
   };
@@ -41,8 +62,7 @@ export function linkStore(sql: Sql): LinkStore {
     except: string | null,
   ): Promise<{ itemId: string; accessToken: Sealed | null; seen: Seen }[]> => {
     const rows = await db<CandidateRow[]>`
-      SELECT i.item_id, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-        i.access_token_ciphertext AS ciphertext, ${seenOf(db)} AS seen,
+      SELECT ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
@@ -60,8 +80,8 @@ export function linkStore(sql: Sql): LinkStore {
   };
 
   const replacedBy = async (db: Sql | Tx, itemId: string): Promise<string[]> => {
-    const rows = await db<{ item_id: string }[]>`
-      SELECT o.item_id FROM items i JOIN items o ON o.user_id = i.user_id AND o.replaced_by = i.item_id
+    const rows = await db<Selected<typeof other>[]>`
+      SELECT ${other.list(db, 'o')} FROM items i JOIN items o ON o.user_id = i.user_id AND o.replaced_by = i.item_id
       WHERE i.item_id = ${itemId} ORDER BY o.created_at, o.item_id`;
     return rows.map((row) => row.item_id);
   };
@@ -74,7 +94,7 @@ export function linkStore(sql: Sql): LinkStore {
       const known = await get(sql, link.token_hash);
       // A stranger's token makes nobody a user.
       if (known !== null) return known;
-      await sql`INSERT INTO users (user_id) VALUES (${link.user_id}) ON CONFLICT DO NOTHING`;
+      await builder(sql).insert(users).values({ userId: link.user_id }).onConflictDoNothing();
       const accounts = cleaned(link.accounts).value;
       await sql`
         INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
@@ -92,14 +112,13 @@ export function linkStore(sql: Sql): LinkStore {
 
     async beginExchange(tokenHash) {
       const row = firstOf(
-        await sql<{ key_id: string; data_key: Uint8Array; ciphertext: Uint8Array }[]>`
+        await sql<Selected<typeof publicToken>[]>`
         UPDATE links SET state = 'exchanging', updated_at = clock_timestamp()
         WHERE token_hash = ${tokenHash} AND state = 'received'
-        RETURNING public_token_key_id AS key_id, public_token_data_key AS data_key,
-          public_token_ciphertext AS ciphertext`,
+        RETURNING ${publicToken.list(sql)}`,
       );
-      const publicToken = row ? sealedOf(row.key_id, row.data_key, row.ciphertext) : null;
-      return publicToken && { publicToken };
+      const sealed = row ? sealedOf(row.key_id, row.data_key, row.ciphertext) : null;
+      return sealed && { publicToken: sealed };
     },
 
     async abandonExchange(tokenHash) {
@@ -111,22 +130,22 @@ export function linkStore(sql: Sql): LinkStore {
     async storeExchanged(tokenHash, item) {
       await sql.begin(async (tx) => {
         const link = firstOf(
-          await tx<{ user_id: string; state: LinkState; item_id: string | null }[]>`
-          SELECT user_id, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR UPDATE`,
+          await tx<Selected<typeof exchanging>[]>`
+          SELECT ${exchanging.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR UPDATE`,
         );
         if (link?.state === 'exchanged' && link.item_id === item.itemId) return;
         // Reported as lost meanwhile: the caller removes the Item at Plaid.
         if (link?.state !== 'exchanging') throw new Failure('BAD_REQUEST', 'the link is not being exchanged');
         // Link's update mode gives a public token too, of the Item that the user has already.
-        const known = firstOf(
-          await tx<{ user_id: string; removed: boolean }[]>`
-          SELECT user_id, removed_at IS NOT NULL AS removed FROM items WHERE item_id = ${item.itemId}`,
+        const held = firstOf(
+          await tx<Selected<typeof known>[]>`
+          SELECT ${known.list(tx)} FROM items WHERE item_id = ${item.itemId}`,
         );
-        if (known !== undefined && (known.removed || known.user_id !== link.user_id)) {
+        if (held !== undefined && (held.removed || held.user_id !== link.user_id)) {
           throw new Failure('BAD_REQUEST', "the Item is removed or another user's");
         }
         const { keyId, dataKey, ciphertext } = item.accessToken;
-        if (known === undefined) {
+        if (held === undefined) {
           await tx`
             INSERT INTO items (item_id, user_id, token_hash, access_token_key_id, access_token_data_key,
               access_token_ciphertext)
@@ -158,8 +177,8 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
         const owner = firstOf(
-          await tx<{ user_id: string; admitted: boolean; gone: boolean }[]>`
-          SELECT user_id, admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL
+          await tx<(Selected<typeof owned> & { gone: boolean })[]>`
+          SELECT ${owned.list(tx)}, removed_at IS NOT NULL
             OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
           FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
         );
@@ -208,7 +227,7 @@ export function linkStore(sql: Sql): LinkStore {
 
     async reportLost(tokenHash) {
       const row = firstOf(
-        await sql<{ outcome: LinkOutcome | null }[]>`
+        await sql<Pick<RowOf<typeof links>, 'outcome'>[]>`
         WITH lost AS (
           UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
             ${eraseToken(sql)}, updated_at = clock_timestamp()
@@ -228,15 +247,14 @@ export function linkStore(sql: Sql): LinkStore {
       const linked = outcome.kind === 'linked';
       return sql.begin(async (tx) => {
         const row = firstOf(
-          await tx<{ outcome: LinkOutcome | null; state: LinkState; item_id: string | null }[]>`
-          SELECT outcome, state, item_id FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
+          await tx<Selected<typeof finishing>[]>`
+          SELECT ${finishing.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
         );
         if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
         if (row.outcome !== null) return row.outcome;
         const item = firstOf(
-          await tx<{ admitted: boolean; removed: boolean }[]>`
-          SELECT admitted_at IS NOT NULL AS admitted, removed_at IS NOT NULL AS removed
-          FROM items WHERE item_id = ${row.item_id}`,
+          await tx<Selected<typeof end>[]>`
+          SELECT ${end.list(tx)} FROM items WHERE item_id = ${row.item_id}`,
         );
         const fits =
           row.state === 'exchanged'

@@ -1,15 +1,21 @@
-import type { History } from '../../domain/mining/run.js';
 import type { LoginStore } from '../../domain/ports/logins.js';
 import { staleReason, syntheticUpdate } from '../../domain/item/staleness.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { items, webhooks } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { RowOf, Selected } from '../selection.js';
+
+const toCheck = selection(items, ['item_id']);
+const checked = selection(items, ['history'], { known: isSet('plaid_updated_at') });
+const stored = selection(webhooks, ['webhook_id']);
 
 export function loginStore(sql: Sql): LoginStore {
   return {
     async itemsToCheck(userId) {
-      const rows = await sql<{ item_id: string }[]>`
-        SELECT item_id FROM items
+      const rows = await sql<Selected<typeof toCheck>[]>`
+        SELECT ${toCheck.list(sql)} FROM items
         WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
           AND removal_requested_at IS NULL AND error_code IS NULL AND revoked_at IS NULL
         ORDER BY created_at, item_id`;
@@ -23,15 +29,13 @@ export function loginStore(sql: Sql): LoginStore {
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
         const item = firstOf(
           await tx<
-            {
-              history: History;
+            (Selected<typeof checked> & {
               old: boolean;
-              known: boolean;
               newer: boolean | null;
-              waiting: string | null;
-            }[]
+              waiting: RowOf<typeof webhooks>['webhook_id'] | null;
+            })[]
           >`
-          SELECT i.history, i.plaid_updated_at IS NOT NULL AS known,
+          SELECT ${checked.list(tx, 'i')},
             ${plaidUpdatedAt}::text::timestamptz > i.plaid_updated_at AS newer,
             coalesce(i.last_update_at, i.admitted_at)
               < clock_timestamp() - ${`${staleAfterMs} milliseconds`}::interval AS old,
@@ -58,12 +62,12 @@ export function loginStore(sql: Sql): LoginStore {
         const body = syntheticUpdate({ itemId, history: item.history, environment });
         const { webhook_type, webhook_code, kind } = readWebhook(body);
         const webhook = firstOf(
-          await tx<[{ webhook_id: string }]>`
+          await tx<[Selected<typeof stored>]>`
           INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome,
             headers, body)
           VALUES ('synthetic', 'accepted', ${webhook_type}, ${webhook_code}, ${itemId}, ${kind}, '{}', 'pending',
             '{}', ${Buffer.from(body)})
-          RETURNING webhook_id`,
+          RETURNING ${stored.list(tx)}`,
         );
         return { reason, webhookId: webhook.webhook_id, stored: true };
       });

@@ -1,13 +1,16 @@
 import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
-import type { History } from '../../domain/mining/run.js';
 import type { MinedPage } from '../../domain/mining/page.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
+import { items, stagedPages, transactions as transactionTable } from '../schema.js';
+import { asText, selection } from '../selection.js';
+import type { Present, Selected } from '../selection.js';
+import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleMarker } from './pageEntries.js';
@@ -18,18 +21,33 @@ import { sameRemine, sameRows, seenOf } from './seen.js';
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
 
-interface LockedItem {
-  user_id: string;
-  institution_id: string | null;
-  main_account_id: string | null;
-  cursor: string;
-  history: History;
-  last_update_id: string | null;
-  last_update_outcome: UpdateOutcome | null;
-  last_sequence: number;
+const mined = selection(items, [
+  'user_id',
+  'institution_id',
+  'main_account_id',
+  'cursor',
+  'history',
+  'last_update_id',
+  'last_update_outcome',
+  'last_sequence',
+]);
+const fetching = selection(items, ['user_id', 'institution_id', 'cursor'], accessToken);
+const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
+const thisPage = selection(stagedPages, [], { staged_rows: 'row_count' });
+const pageBefore = selection(stagedPages, [], { before_cursor: 'next_cursor', before_began: 'began' });
+const named = selection(transactionTable, [], {
+  transactionId: 'transaction_id',
+  accountId: 'account_id',
+  date: asText('date'),
+});
+
+interface LockedItem extends Selected<typeof mined> {
   seen: Seen;
   closed: boolean;
 }
+
+/** Of a row that a LEFT JOIN may not find. */
+type Perhaps<Row> = { [Key in keyof Row]: Row[Key] | null };
 
 /** Whether an update that began so may still go on, under the Item's lock. */
 function standing(
@@ -63,8 +81,7 @@ export function miningStore(sql: Sql): MiningStore {
   async function lock(tx: Tx, itemId: string): Promise<LockedItem | null> {
     const item = firstOf(
       await tx<LockedItem[]>`
-      SELECT i.user_id, i.institution_id, i.main_account_id, i.cursor, i.history, i.last_update_id,
-        i.last_update_outcome, i.last_sequence, ${seenOf(tx)} AS seen,
+      SELECT ${mined.list(tx, 'i')}, ${seenOf(tx)} AS seen,
         i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
       FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`,
     );
@@ -73,8 +90,8 @@ export function miningStore(sql: Sql): MiningStore {
 
   /** Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what the one before told. */
   async function chainHolds(tx: Tx, update: Update, durableCursor: string): Promise<boolean> {
-    const staged = await tx<{ page: number; cursor: string; next_cursor: string }[]>`
-      SELECT page, cursor, next_cursor FROM staged_pages
+    const staged = await tx<Selected<typeof link>[]>`
+      SELECT ${link.list(tx)} FROM staged_pages
       WHERE item_id = ${update.itemId} AND update_id = ${update.updateId} ORDER BY page`;
     if (staged.length !== update.pageNumber) return false;
     let expected = durableCursor;
@@ -124,27 +141,17 @@ export function miningStore(sql: Sql): MiningStore {
     async beginPage(itemId, updateId, page, { remine } = { remine: false }): Promise<PageStart> {
       const row = firstOf(
         await sql<
-          {
-            user_id: string;
-            institution_id: string | null;
-            cursor: string;
-            ended: UpdateOutcome | null;
-            closed: boolean;
-            key_id: string | null;
-            data_key: Uint8Array | null;
-            ciphertext: Uint8Array | null;
-            seen: Seen;
-            staged_rows: number | null;
-            before_cursor: string | null;
-            before_began: Seen | null;
-          }[]
+          (Selected<typeof fetching> &
+            Perhaps<Selected<typeof thisPage> & Selected<typeof pageBefore>> & {
+              ended: LockedItem['last_update_outcome'];
+              closed: boolean;
+              seen: Seen;
+            })[]
         >`
-        SELECT i.user_id, i.institution_id, i.cursor,
+        SELECT ${fetching.list(sql, 'i')},
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
           i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL AS closed,
-          i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-          i.access_token_ciphertext AS ciphertext, ${seenOf(sql)} AS seen,
-          this.row_count AS staged_rows, before.next_cursor AS before_cursor, before.began AS before_began
+          ${seenOf(sql)} AS seen, ${thisPage.list(sql, 'this')}, ${pageBefore.list(sql, 'before')}
         FROM items i
         LEFT JOIN staged_pages this
           ON this.item_id = i.item_id AND this.update_id = ${updateId} AND this.page = ${page}
@@ -154,8 +161,8 @@ export function miningStore(sql: Sql): MiningStore {
       );
       if (row === undefined) return { kind: 'gone' };
       if (row.ended !== null) return { kind: 'ended', outcome: row.ended };
-      const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
-      if (row.closed || accessToken === null) return { kind: 'gone' };
+      const token = sealedOf(row.key_id, row.data_key, row.ciphertext);
+      if (row.closed || token === null) return { kind: 'gone' };
       if (row.staged_rows !== null) return { kind: 'staged', rows: row.staged_rows };
       const began = page === 0 ? row.seen : row.before_began;
       if (began === null) return { kind: 'missing' };
@@ -169,7 +176,7 @@ export function miningStore(sql: Sql): MiningStore {
           itemId,
           userId: row.user_id,
           institutionId: row.institution_id,
-          accessToken,
+          accessToken: token,
           seen: row.seen,
         },
       };
@@ -190,7 +197,7 @@ export function miningStore(sql: Sql): MiningStore {
         );
         await park(tx, itemId, updateId, mined);
         const stored = firstOf(
-          await tx<[{ rows: number | null }]>`
+          await tx<[{ rows: Selected<typeof thisPage>['staged_rows'] | null }]>`
           WITH staged AS (
             INSERT INTO staged_pages (item_id, update_id, page, cursor, next_cursor, horizon, began, row_count, rows,
               raws, refineds)
@@ -302,9 +309,8 @@ export function miningStore(sql: Sql): MiningStore {
     },
 
     async namedRemovals(itemId, limit) {
-      return sql<{ transactionId: string; accountId: string; date: string }[]>`
-        SELECT t.transaction_id AS "transactionId", t.account_id AS "accountId", t.date::text AS date
-        FROM transactions t
+      return sql<Present<Selected<typeof named>>[]>`
+        SELECT ${named.list(sql, 't')} FROM transactions t
         WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.transaction_id IN (
           SELECT unnest(w.removed_ids) FROM webhooks w
           WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals')

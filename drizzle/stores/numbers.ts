@@ -1,51 +1,63 @@
+import { and, asc, eq, isNotNull, sql as part } from 'drizzle-orm';
 import type { NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
-import { firstOf, sealedOf } from '../rows.js';
+import { builder } from '../builder.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { accountNumbers, accounts, items, numberReads } from '../schema.js';
 
-interface NumbersRow {
-  account_id: string;
-  as_of: Date;
-  key_id: string;
-  data_key: Uint8Array;
-  ciphertext: Uint8Array;
-  withheld: WithheldReason | null;
-}
+const withheld = part<WithheldReason | null>`CASE WHEN ${items.revokedAt} IS NOT NULL THEN 'permission_revoked'
+  WHEN ${accounts.revokedAt} IS NOT NULL THEN 'account_revoked'
+  -- Numbers may have been read before the first update brought the account.
+  WHEN ${accounts.status} = 'closed' THEN 'account_closed' END`;
 
 /** The one door through which account and routing numbers leave the database, still sealed. */
 export function numbersStore(sql: Sql): NumbersStore {
   return {
     async read(itemId, reader) {
       const read = await sql.begin(async (tx) => {
+        const db = builder(tx);
         // Under the Item's lock: what a revocation withholds must not slip out beside it.
         const item = firstOf(
-          await tx`
-          SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL FOR SHARE`,
+          await db
+            .select({ item_id: items.itemId })
+            .from(items)
+            .where(and(eq(items.itemId, itemId), isNotNull(items.admittedAt)))
+            .for('share'),
         );
         if (!item) return null;
-        const rows = await tx<NumbersRow[]>`
-          SELECT n.account_id, n.as_of, n.numbers_key_id AS key_id, n.numbers_data_key AS data_key,
-            n.numbers_ciphertext AS ciphertext,
-            CASE WHEN i.revoked_at IS NOT NULL THEN 'permission_revoked'
-              WHEN a.revoked_at IS NOT NULL THEN 'account_revoked'
-              -- Numbers may have been read before the first update brought the account.
-              WHEN a.status = 'closed' THEN 'account_closed' END AS withheld
-          FROM account_numbers n JOIN items i USING (item_id)
-            LEFT JOIN accounts a ON a.item_id = n.item_id AND a.account_id = n.account_id
-          WHERE n.item_id = ${itemId} ORDER BY n.account_id`;
-        const shown = rows.filter((row) => row.withheld === null).map((row) => row.account_id);
-        await tx`
-          INSERT INTO number_reads (item_id, application_id, key_id, request_id, account_ids)
-          VALUES (${itemId}, ${reader.application_id}, ${reader.key_id}, ${reader.request_id}, ${shown})`;
+        const rows = await db
+          .select({
+            accountId: accountNumbers.accountId,
+            asOf: accountNumbers.asOf,
+            keyId: accountNumbers.numbersKeyId,
+            dataKey: accountNumbers.numbersDataKey,
+            ciphertext: accountNumbers.numbersCiphertext,
+            withheld,
+          })
+          .from(accountNumbers)
+          .innerJoin(items, eq(items.itemId, accountNumbers.itemId))
+          .leftJoin(
+            accounts,
+            and(eq(accounts.itemId, accountNumbers.itemId), eq(accounts.accountId, accountNumbers.accountId)),
+          )
+          .where(eq(accountNumbers.itemId, itemId))
+          .orderBy(asc(accountNumbers.accountId));
+        await db.insert(numberReads).values({
+          itemId,
+          applicationId: reader.application_id,
+          keyId: reader.key_id,
+          requestId: reader.request_id,
+          accountIds: rows.filter((row) => row.withheld === null).map((row) => row.accountId),
+        });
         return rows;
       });
       if (read === null) return null;
       return {
-        numbers: read.flatMap((row) => {
-          const sealed = row.withheld === null && sealedOf(row.key_id, row.data_key, row.ciphertext);
-          return sealed ? [{ accountId: row.account_id, asOf: row.as_of.toISOString(), sealed }] : [];
-        }),
-        withheld: read.flatMap((row) =>
-          row.withheld === null ? [] : [{ accountId: row.account_id, reason: row.withheld }],
+        numbers: read.flatMap(({ accountId, asOf, withheld: reason, ...sealed }) =>
+          reason === null ? [{ accountId, asOf: asOf.toISOString(), sealed }] : [],
+        ),
+        withheld: read.flatMap(({ accountId, withheld: reason }) =>
+          reason === null ? [] : [{ accountId, reason }],
         ),
       };
     },

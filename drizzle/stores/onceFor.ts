@@ -1,5 +1,10 @@
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import type { Tx } from '../rows.js';
+import { idempotencyKeys } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+
+const kept = selection(idempotencyKeys, ['effect']);
 
 /**
  * Does `work` once for a keyed request (null = none: always), and keeps what it gave in the request's entry, in the same
@@ -15,8 +20,8 @@ export async function onceFor(
   const entry = tx`application_id = ${application_id} AND method = ${method} AND path = ${path} AND key = ${key}
     AND request_hash = ${requestHash}`;
   // Locked: a run that has outlived its lease may come here together with the next.
-  const rows = await tx<{ effect: string | null }[]>`
-    SELECT effect FROM idempotency_keys WHERE ${entry} FOR UPDATE`;
+  const rows = await tx<Selected<typeof kept>[]>`
+    SELECT ${kept.list(tx)} FROM idempotency_keys WHERE ${entry} FOR UPDATE`;
   const before = rows[0]?.effect ?? null;
   if (before !== null) return before;
   const effect = await work();

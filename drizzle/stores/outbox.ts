@@ -1,6 +1,17 @@
 import type { Form, RecordKind } from '../../domain/mining/events.js';
 import type { OutboxStore } from '../../domain/ports/outbox.js';
 import type { Sql } from '../rows.js';
+import { items, outbox, outboxMarks } from '../schema.js';
+import { asText, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+
+const mark = selection(outboxMarks, ['form', 'sent']);
+const change = selection(outbox, ['id', 'item_id', 'record', 'removed', 'subject', 'sequence'], {
+  time: 'created_at',
+  raw: asText('raw'),
+  refined: asText('refined'),
+});
+const owner = selection(items, ['user_id']);
 
 export function outboxStore(sql: Sql): OutboxStore {
   const newest = (record: RecordKind) =>
@@ -18,26 +29,12 @@ export function outboxStore(sql: Sql): OutboxStore {
 
   return {
     async unsent(itemId, record, limit, after = 0) {
-      const marks = await sql<{ form: Form; sent: number }[]>`
-        SELECT form, sent FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
-      const sentOf = (form: Form): number => marks.find((mark) => mark.form === form)?.sent ?? 0;
+      const marks = await sql<Selected<typeof mark>[]>`
+        SELECT ${mark.list(sql)} FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
+      const sentOf = (form: Form): number => marks.find((one) => one.form === form)?.sent ?? 0;
       const sent = { raw: sentOf('raw'), refined: sentOf('refined') };
-      const rows = await sql<
-        {
-          id: string;
-          item_id: string;
-          user_id: string;
-          record: RecordKind;
-          removed: boolean;
-          subject: string;
-          sequence: number;
-          time: Date;
-          raw: string;
-          refined: string;
-        }[]
-      >`
-        SELECT o.id, o.item_id, i.user_id, o.record, o.removed, o.subject, o.sequence, o.created_at AS time,
-          o.raw::text AS raw, o.refined::text AS refined
+      const rows = await sql<(Selected<typeof change> & Selected<typeof owner>)[]>`
+        SELECT ${change.list(sql, 'o')}, ${owner.list(sql, 'i')}
         FROM outbox o JOIN items i USING (item_id)
         WHERE o.item_id = ${itemId} AND o.record = ${record} AND o.sequence > ${Math.max(Math.min(sent.raw, sent.refined), after)}
           -- Without this end a scan for the next account would read all transactions ever told of the Item.

@@ -1,31 +1,47 @@
 import type { Phase } from '../../domain/item/state.js';
-import type { History } from '../../domain/mining/run.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
+import { builder } from '../builder.js';
 import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { items as itemTable, users } from '../schema.js';
+import type { webhooks } from '../schema.js';
+import { asText, selection } from '../selection.js';
+import type { RowOf, Selected } from '../selection.js';
+import { accessToken } from './accessToken.js';
 import { cachedLists } from './cachedLists.js';
 import { itemPhase, itemStatus } from './itemState.js';
 
-interface ItemRow {
-  item_id: string;
-  user_id: string;
+const shownItem = selection(
+  itemTable,
+  [
+    'item_id',
+    'user_id',
+    'institution_id',
+    'institution_name',
+    'main_account_id',
+    'error_type',
+    'error_code',
+    'error_since',
+    'history',
+    'last_update_at',
+    'consent_expires_at',
+    'new_accounts_available',
+    'created_at',
+    'removed_at',
+  ],
+  { created_key: asText('created_at') },
+);
+const shownUser = selection(users, ['user_id', 'activated_at']);
+const picked = selection(itemTable, ['item_id', 'institution_id'], {
+  ...accessToken,
+  new_accounts: 'new_accounts_available',
+});
+
+type ItemRow = Selected<typeof shownItem> & {
   status: ItemStatusName;
   phase: Phase;
-  institution_id: string | null;
-  institution_name: string | null;
-  main_account_id: string | null;
-  error_type: string | null;
-  error_code: string | null;
-  error_since: Date | null;
-  history: History;
-  last_update_at: Date | null;
-  last_webhook_at: Date | null;
-  consent_expires_at: Date | null;
-  new_accounts_available: boolean;
-  created_at: Date;
-  created_key: string;
-  removed_at: Date | null;
-}
+  last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
+};
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,
@@ -50,18 +66,16 @@ const viewOf = (row: ItemRow): ItemView => ({
 
 export function readStore(sql: Sql): ReadStore {
   const status = itemStatus(sql);
-  const itemColumns = sql`i.item_id, i.user_id, ${status} AS status, ${itemPhase(sql)} AS phase, i.institution_id,
-    i.institution_name, i.main_account_id, i.error_type, i.error_code, i.error_since, i.history, i.last_update_at,
+  const itemColumns = sql`${shownItem.list(sql, 'i')}, ${status} AS status, ${itemPhase(sql)} AS phase,
     (SELECT max(w.received_at) FROM webhooks w
       WHERE w.item_id = i.item_id AND w.verdict = 'accepted' AND w.source = 'plaid')
-      AS last_webhook_at,
-    i.consent_expires_at, i.new_accounts_available, i.created_at, i.created_at::text AS created_key, i.removed_at`;
+      AS last_webhook_at`;
 
   return {
     async user(userId) {
       const row = firstOf(
-        await sql<{ user_id: string; activated_at: Date | null; items: number }[]>`
-        SELECT u.user_id, u.activated_at, (SELECT count(*)::int FROM items i WHERE i.user_id = u.user_id
+        await sql<(Selected<typeof shownUser> & { items: number })[]>`
+        SELECT ${shownUser.list(sql, 'u')}, (SELECT count(*)::int FROM items i WHERE i.user_id = u.user_id
           AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL) AS items
         FROM users u WHERE u.user_id = ${userId}`,
       );
@@ -75,7 +89,7 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     async ensureUser(userId) {
-      await sql`INSERT INTO users (user_id) VALUES (${userId}) ON CONFLICT DO NOTHING`;
+      await builder(sql).insert(users).values({ userId }).onConflictDoNothing();
     },
 
     async item(itemId) {
@@ -104,31 +118,21 @@ export function readStore(sql: Sql): ReadStore {
 
     async pickForUpdateMode(userId, itemId) {
       const row = firstOf(
-        await sql<
-          {
-            item_id: string;
-            institution_id: string | null;
-            key_id: string | null;
-            data_key: Uint8Array | null;
-            ciphertext: Uint8Array | null;
-            new_accounts: boolean;
-          }[]
-        >`
-        SELECT i.item_id, i.institution_id, i.new_accounts_available AS new_accounts, i.access_token_key_id AS key_id, i.access_token_data_key AS data_key,
-          i.access_token_ciphertext AS ciphertext
+        await sql<Selected<typeof picked>[]>`
+        SELECT ${picked.list(sql, 'i')}
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code NOT IN ('USER_PERMISSION_REVOKED', 'PERMISSION_REVOKED'))
           ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );
-      const accessToken = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
-      return row && accessToken
+      const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
+      return row && token
         ? {
             itemId: row.item_id,
             userId,
             institutionId: row.institution_id,
-            accessToken,
+            accessToken: token,
             newAccounts: row.new_accounts,
           }
         : null;

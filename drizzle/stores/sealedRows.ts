@@ -1,7 +1,11 @@
+import { getTableName } from 'drizzle-orm';
+import type { PgTable } from 'drizzle-orm/pg-core';
 import { secretContext } from '../../domain/ids.js';
 import type { SealedKind } from '../../domain/ids.js';
 import type { SealedRowStore } from '../../domain/ports/secrets.js';
 import type { Fragment, Sql } from '../rows.js';
+import { accountNumbers, idempotencyKeys, items, links } from '../schema.js';
+import type { NameOf } from '../selection.js';
 
 /** Where secrets of a kind are: the columns are `<column>_key_id`, `<column>_data_key`, `<column>_ciphertext`. */
 interface Place {
@@ -11,32 +15,38 @@ interface Place {
   context: (id: readonly string[]) => string;
 }
 
+/** What stands before `ending` in the names of a table's columns. */
+type Before<Table extends PgTable, Ending extends string> =
+  NameOf<Table> extends infer Column ? (Column extends `${infer Start}${Ending}` ? Start : never) : never;
+
+/** A place of which the schema knows every column. */
+const place = <Table extends PgTable>(
+  table: Table,
+  id: readonly NameOf<Table>[],
+  column: Before<Table, '_key_id'> & Before<Table, '_data_key'> & Before<Table, '_ciphertext'>,
+  context: Place['context'],
+): Place => ({ table: getTableName(table), id, column, context });
+
 const places: Readonly<Record<SealedKind, Place>> = {
-  'access tokens': {
-    table: 'items',
-    id: ['item_id'],
-    column: 'access_token',
-    context: ([itemId = '']) => secretContext.accessToken(itemId),
-  },
-  'public tokens': {
-    table: 'links',
-    id: ['token_hash'],
-    column: 'public_token',
-    context: ([tokenHash = '']) => secretContext.publicToken(tokenHash),
-  },
-  'account numbers': {
-    table: 'account_numbers',
-    id: ['item_id', 'account_id'],
-    column: 'numbers',
-    context: ([itemId = '', accountId = '']) => secretContext.accountNumbers(itemId, accountId),
-  },
-  answers: {
-    table: 'idempotency_keys',
-    id: ['application_id', 'method', 'path', 'key'],
-    column: 'answer',
-    context: ([applicationId = '', method = '', path = '', key = '']) =>
+  'access tokens': place(items, ['item_id'], 'access_token', ([itemId = '']) =>
+    secretContext.accessToken(itemId),
+  ),
+  'public tokens': place(links, ['token_hash'], 'public_token', ([tokenHash = '']) =>
+    secretContext.publicToken(tokenHash),
+  ),
+  'account numbers': place(
+    accountNumbers,
+    ['item_id', 'account_id'],
+    'numbers',
+    ([itemId = '', accountId = '']) => secretContext.accountNumbers(itemId, accountId),
+  ),
+  answers: place(
+    idempotencyKeys,
+    ['application_id', 'method', 'path', 'key'],
+    'answer',
+    ([applicationId = '', method = '', path = '', key = '']) =>
       secretContext.answer(applicationId, method, path, key),
-  },
+  ),
 };
 
 /** Every secret that the database holds, of whatever kind, for the re-wrapping of data keys. */
@@ -68,13 +78,13 @@ export function sealedRowStore(sql: Sql): SealedRowStore {
     },
 
     async replace({ kind, id, sealed: before }, after) {
-      const place = places[kind];
-      const keyId = sql(`${place.column}_key_id`);
-      const dataKey = sql(`${place.column}_data_key`);
+      const { table, id: columns, column } = places[kind];
+      const keyId = sql(`${column}_key_id`);
+      const dataKey = sql(`${column}_data_key`);
       // Compared, since the row may hold another secret by now: only the very data key that was re-wrapped is replaced.
       const replaced = await sql`
-        UPDATE ${sql(place.table)} SET ${keyId} = ${after.keyId}, ${dataKey} = ${after.dataKey}
-        WHERE (${sql(place.id)}) = (${list(id)}) AND ${keyId} = ${before.keyId} AND ${dataKey} = ${before.dataKey}
+        UPDATE ${sql(table)} SET ${keyId} = ${after.keyId}, ${dataKey} = ${after.dataKey}
+        WHERE (${sql(columns)}) = (${list(id)}) AND ${keyId} = ${before.keyId} AND ${dataKey} = ${before.dataKey}
         RETURNING 1`;
       return replaced.length > 0;
     },

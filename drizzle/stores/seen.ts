@@ -1,6 +1,9 @@
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
+import { items } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
 
 /**
  * The fence against late writers: what an Item's row says is read before anybody outside is asked, and compared under the
@@ -12,9 +15,10 @@ export const seenOf = (sql: Sql | Tx): Fragment => sql`jsonb_build_object('at', 
     'update', i.last_update_id, 'rows', i.last_transaction_sequence, 'health', i.health_answers,
     'numbers', i.numbers_facts, 'remine', CASE WHEN i.remine_requested_at IS NOT NULL THEN i.remines END)`;
 
-interface LockedItem {
+const locked = selection(items, [], { removed: isSet('removed_at') });
+
+interface LockedItem extends Selected<typeof locked> {
   seen: Seen;
-  removed: boolean;
   /** Removed, or its removal was asked for. */
   closed: boolean;
 }
@@ -23,7 +27,7 @@ interface LockedItem {
 export async function lockSeen(tx: Tx, itemId: string): Promise<LockedItem | null> {
   const item = firstOf(
     await tx<LockedItem[]>`
-    SELECT ${seenOf(tx)} AS seen, i.removed_at IS NOT NULL AS removed,
+    SELECT ${seenOf(tx)} AS seen, ${locked.list(tx, 'i')},
       i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
     FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`,
   );

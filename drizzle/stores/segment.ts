@@ -1,50 +1,63 @@
-import type { SegmentEvent, SegmentStore } from '../../domain/ports/segment.js';
+import { and, asc, eq, isNotNull, isNull, notExists, sql as part } from 'drizzle-orm';
+import type { SegmentStore } from '../../domain/ports/segment.js';
+import { builder, clock } from '../builder.js';
 import type { Sql } from '../rows.js';
+import { items, segmentEvents } from '../schema.js';
 
 export function segmentStore(sql: Sql): SegmentStore {
+  const db = builder(sql);
+  const unsentOf = (itemId: string) => and(eq(segmentEvents.itemId, itemId), isNull(segmentEvents.sentAt));
+
   /** Nothing waits to be sent any more, unless something was told meanwhile. */
   const noteSent = (itemId: string) =>
     sql.begin(async (tx) => {
+      const locked = builder(tx);
       // A statement that waits for the lock would look for events as of before it waited, and miss the one just told.
-      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-      await tx`
-        UPDATE items SET segment_due_at = NULL
-        WHERE item_id = ${itemId} AND segment_due_at IS NOT NULL AND NOT EXISTS (
-          SELECT FROM segment_events e WHERE e.item_id = ${itemId} AND e.sent_at IS NULL)`;
+      await locked
+        .select({ item_id: items.itemId })
+        .from(items)
+        .where(eq(items.itemId, itemId))
+        .for('no key update');
+      const waiting = locked
+        .select({ message_id: segmentEvents.messageId })
+        .from(segmentEvents)
+        .where(unsentOf(itemId));
+      await locked
+        .update(items)
+        .set({ segmentDueAt: null })
+        .where(and(eq(items.itemId, itemId), isNotNull(items.segmentDueAt), notExists(waiting)));
     });
 
   return {
     async unsent(itemId, limit) {
-      const rows = await sql<
-        {
-          message_id: string;
-          user_id: string;
-          event: SegmentEvent['event'];
-          properties: SegmentEvent['properties'];
-          created_at: Date;
-        }[]
-      >`
-        SELECT message_id, user_id, event, properties, created_at FROM segment_events
-        WHERE item_id = ${itemId} AND sent_at IS NULL ORDER BY created_at, message_id LIMIT ${limit}`;
+      const rows = await db
+        .select({
+          messageId: segmentEvents.messageId,
+          userId: segmentEvents.userId,
+          event: segmentEvents.event,
+          properties: segmentEvents.properties,
+          createdAt: segmentEvents.createdAt,
+        })
+        .from(segmentEvents)
+        .where(unsentOf(itemId))
+        .orderBy(asc(segmentEvents.createdAt), asc(segmentEvents.messageId))
+        .limit(limit);
       if (rows.length === 0) await noteSent(itemId);
-      return rows.map((row) => ({
-        messageId: row.message_id,
-        userId: row.user_id,
-        event: row.event,
-        properties: row.properties,
-        timestamp: row.created_at.toISOString(),
-      }));
+      return rows.map(({ createdAt, ...event }) => ({ ...event, timestamp: createdAt.toISOString() }));
     },
 
     async markSent(itemId, messageIds) {
-      await sql`
-        UPDATE segment_events SET sent_at = clock_timestamp()
-        WHERE item_id = ${itemId} AND message_id = ANY(${messageIds}::text[]) AND sent_at IS NULL`;
+      // One parameter, not one for each id: a statement for every number of them would be prepared.
+      const sent = part`${segmentEvents.messageId} = ANY(${part.param(messageIds)}::text[])`;
+      await db
+        .update(segmentEvents)
+        .set({ sentAt: clock })
+        .where(and(unsentOf(itemId), sent));
       await noteSent(itemId);
     },
 
     async discard(itemId) {
-      await sql`UPDATE items SET segment_due_at = NULL WHERE item_id = ${itemId}`;
+      await db.update(items).set({ segmentDueAt: null }).where(eq(items.itemId, itemId));
     },
   };
 }

@@ -1,7 +1,16 @@
 import type { UserEventStore } from '../../domain/ports/userEvents.js';
-import type { ShardLease } from '../../domain/userEvents/shardLeases.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { userEventShards } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+
+const leased = selection(userEventShards, ['parents', 'owner'], {
+  shardId: 'shard_id',
+  finished: isSet('finished_at'),
+});
+const shard = selection(userEventShards, ['shard_id']);
+const place = selection(userEventShards, ['checkpoint']);
 
 /** Of a record that cannot be read, what is kept to look at. */
 const parkedBytes = 4_096;
@@ -20,29 +29,28 @@ export function userEventStore(sql: Sql): UserEventStore {
     },
 
     async leases(stream) {
-      return sql<ShardLease[]>`
-        SELECT shard_id AS "shardId", parents, finished_at IS NOT NULL AS finished, owner,
-          coalesce(leased_until > ${now}, false) AS live
+      return sql<(Selected<typeof leased> & { live: boolean })[]>`
+        SELECT ${leased.list(sql)}, coalesce(leased_until > ${now}, false) AS live
         FROM user_event_shards WHERE stream = ${stream} ORDER BY shard_id`;
     },
 
     async claim(stream, { shardId, from }, owner, leaseMs) {
       const claimed = firstOf(
-        await sql<{ checkpoint: string | null }[]>`
+        await sql<Selected<typeof place>[]>`
         UPDATE user_event_shards SET owner = ${owner}, leased_until = ${until(leaseMs)}
         WHERE stream = ${stream} AND shard_id = ${shardId} AND finished_at IS NULL
           AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from} OR owner = ${owner})
-        RETURNING checkpoint`,
+        RETURNING ${place.list(sql)}`,
       );
       return claimed ?? null;
     },
 
     async renew(stream, shardIds, owner, leaseMs) {
-      const renewed = await sql<{ shard_id: string }[]>`
+      const renewed = await sql<Selected<typeof shard>[]>`
         UPDATE user_event_shards SET leased_until = ${until(leaseMs)}
         WHERE stream = ${stream} AND shard_id = ANY(${shardIds}::text[]) AND owner = ${owner}
           AND finished_at IS NULL
-        RETURNING shard_id`;
+        RETURNING ${shard.list(sql)}`;
       return renewed.map((row) => row.shard_id);
     },
 

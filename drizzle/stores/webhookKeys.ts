@@ -1,5 +1,11 @@
-import type { WebhookKey, WebhookKeyStore } from '../../domain/ports/webhookKeys.js';
+import type { WebhookKeyStore } from '../../domain/ports/webhookKeys.js';
 import type { Sql } from '../rows.js';
+import { webhookKeys, webhookSenders } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+
+const known = selection(webhookKeys, ['jwk']);
+const sender = selection(webhookSenders, ['address']);
 
 const mostKeys = 100;
 const mostSenders = 1_000;
@@ -12,12 +18,12 @@ export function webhookKeyStore(sql: Sql, plaid: string): WebhookKeyStore {
 
   return {
     async load() {
-      const keys = await sql<{ jwk: WebhookKey; age_ms: number }[]>`
-        SELECT jwk, extract(epoch FROM clock_timestamp() - checked_at)::float8 * 1000 AS age_ms
+      const keys = await sql<(Selected<typeof known> & { age_ms: number })[]>`
+        SELECT ${known.list(sql)}, extract(epoch FROM clock_timestamp() - checked_at)::float8 * 1000 AS age_ms
         FROM webhook_keys WHERE plaid = ${plaid}
         ORDER BY expired_at IS NULL OR expired_at > clock_timestamp() DESC, checked_at DESC LIMIT ${mostKeys}`;
-      const senders = await sql<{ address: string }[]>`
-        SELECT address FROM webhook_senders WHERE plaid = ${plaid} ORDER BY seen_at DESC LIMIT ${mostSenders}`;
+      const senders = await sql<Selected<typeof sender>[]>`
+        SELECT ${sender.list(sql)} FROM webhook_senders WHERE plaid = ${plaid} ORDER BY seen_at DESC LIMIT ${mostSenders}`;
       return {
         keys: keys.map(({ jwk, age_ms }) => ({ key: jwk, ageMs: age_ms })),
         // The latest is remembered longest.

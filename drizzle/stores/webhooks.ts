@@ -1,36 +1,44 @@
 import { randomUUID } from 'node:crypto';
 import type {
   NewWebhook,
-  SignalClaim,
   StoredWebhook,
   WebhookOutcomeState,
-  WebhookSource,
   WebhookStore,
 } from '../../domain/ports/webhooks.js';
-import type { WebhookKind } from '../../domain/webhooks/webhookKind.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { items, webhooks } from '../schema.js';
+import { asText, selection } from '../selection.js';
+import type { Present, Selected } from '../selection.js';
 
 /** A webhook that was signalled this long ago and is still pending may have lost its signal: the next one signals again. */
 const signalTrust = '5 minutes';
 const rejectedKept = 10_000;
 const rejectedBodyBytes = 4_096;
 
-interface Row {
-  webhook_id: string;
-  received_at: Date;
-  received_key: string;
-  source: WebhookSource;
-  verdict: 'accepted' | 'rejected';
-  webhook_type: string | null;
-  webhook_code: string | null;
-  item_id: string | null;
-  outcome: WebhookOutcomeState;
-  reason: string | null;
-  body: Uint8Array;
-}
+const stored = selection(
+  webhooks,
+  [
+    'webhook_id',
+    'received_at',
+    'source',
+    'verdict',
+    'webhook_type',
+    'webhook_code',
+    'item_id',
+    'outcome',
+    'reason',
+    'body',
+  ],
+  { received_key: asText('received_at') },
+);
+type Row = Selected<typeof stored>;
+
+const lane = selection(webhooks, ['item_id', 'kind']);
+const signal = selection(webhooks, ['kind'], { webhookId: 'webhook_id', itemId: 'item_id' });
+const owner = selection(items, [], { userId: 'user_id' });
 
 const view = (row: Row): StoredWebhook => ({
   webhook_id: row.webhook_id,
@@ -52,9 +60,6 @@ function outcomeOf(webhook: NewWebhook): WebhookOutcomeState {
 }
 
 export function webhookStore(sql: Sql): WebhookStore {
-  const columns = sql`webhook_id, received_at, received_at::text AS received_key, source, verdict, webhook_type,
-    webhook_code, item_id, outcome, reason, body`;
-
   const insert = async (
     webhook: NewWebhook,
     body: Uint8Array,
@@ -89,13 +94,13 @@ export function webhookStore(sql: Sql): WebhookStore {
       return sql.begin(async (tx) => {
         // Neither of two claims at once would see that the other has signalled.
         const mine = firstOf(
-          await tx<{ item_id: string; kind: WebhookKind }[]>`
-          SELECT w.item_id, w.kind, pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0))
+          await tx<Present<Selected<typeof lane>>[]>`
+          SELECT ${lane.list(tx, 'w')}, pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0))
           FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`,
         );
         if (mine === undefined) return null;
         const claimed = firstOf(
-          await tx<SignalClaim[]>`
+          await tx<(Present<Selected<typeof signal>> & Selected<typeof owner>)[]>`
           UPDATE webhooks w SET signalled_at = clock_timestamp()
           FROM items i
           WHERE w.webhook_id = (
@@ -108,7 +113,7 @@ export function webhookStore(sql: Sql): WebhookStore {
               WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
                 AND other.webhook_id <> ${webhookId}
                 AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
-          RETURNING w.webhook_id AS "webhookId", w.item_id AS "itemId", i.user_id AS "userId", w.kind`,
+          RETURNING ${signal.list(tx, 'w')}, ${owner.list(tx, 'i')}`,
         );
         return claimed ?? null;
       });
@@ -120,7 +125,7 @@ export function webhookStore(sql: Sql): WebhookStore {
 
     async page(filter, limit, after) {
       const rows = await sql<Row[]>`
-        SELECT ${columns} FROM webhooks
+        SELECT ${stored.list(sql)} FROM webhooks
         WHERE true
           ${filter.item_id === undefined ? sql`` : sql`AND item_id = ${filter.item_id}`}
           ${
@@ -156,11 +161,13 @@ export function webhookStore(sql: Sql): WebhookStore {
       if (!uuid.test(webhookId)) return 'not_found';
       // First: since it was made, the original may have been acted on, or deleted.
       const copy = firstOf(
-        await sql<{ webhookId: string; itemId: string | null; kind: WebhookKind | null }[]>`
-        SELECT webhook_id AS "webhookId", item_id AS "itemId", kind FROM webhooks WHERE webhook_id = ${copyId}`,
+        await sql<Selected<typeof signal>[]>`
+        SELECT ${signal.list(sql)} FROM webhooks WHERE webhook_id = ${copyId}`,
       );
       if (copy !== undefined) return copy;
-      const row = firstOf(await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`);
+      const row = firstOf(
+        await sql<Row[]>`SELECT ${stored.list(sql)} FROM webhooks WHERE webhook_id = ${webhookId}`,
+      );
       if (row === undefined) return 'not_found';
       if (row.verdict === 'rejected') return 'rejected';
       const read = readWebhook(Buffer.from(row.body).toString('utf8'));
@@ -186,7 +193,9 @@ export function webhookStore(sql: Sql): WebhookStore {
 
     async get(webhookId) {
       if (!uuid.test(webhookId)) return null;
-      const row = firstOf(await sql<Row[]>`SELECT ${columns} FROM webhooks WHERE webhook_id = ${webhookId}`);
+      const row = firstOf(
+        await sql<Row[]>`SELECT ${stored.list(sql)} FROM webhooks WHERE webhook_id = ${webhookId}`,
+      );
       return row ? view(row) : null;
     },
   };

@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm';
 import { databaseFailure } from '../../drizzle/failures.js';
 import { Failure } from '../../domain/failures.js';
 
@@ -23,6 +24,15 @@ describe('an error of the database', () => {
     ['an error of another system that nobody knows', 'ESOMETHING'],
   ])('is UPSTREAM_DOWN: %s', (_, code) => {
     expect(of(code)).toMatchObject({ type: 'UPSTREAM_DOWN', retryable: true });
+  });
+
+  it('is the same by way of the query builder, whose own error quotes the statement and its parameters', () => {
+    const refused = Object.assign(new Error('canary'), { code: '23505' });
+    const failure = databaseFailure(new DrizzleQueryError('SELECT $1', ['canary'], refused));
+    expect(failure).toMatchObject({ type: 'BAD_REQUEST', message: 'the database refused a value (23505)' });
+    expect(String((failure as Failure).stack)).not.toContain('canary');
+    const mistaken = new TypeError('a fault of ours');
+    expect(databaseFailure(new DrizzleQueryError('SELECT $1', ['canary'], mistaken))).toBe(mistaken);
   });
 
   it.each([

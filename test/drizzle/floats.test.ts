@@ -75,7 +75,7 @@ describe('a float', () => {
     for (;;) {
       const [waiting] = await world.sql`
         SELECT 1 FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM users%'`;
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ILIKE '%from "users"%'`;
       if (waiting !== undefined || order.includes('told')) break;
     }
     release();

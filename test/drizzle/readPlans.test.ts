@@ -43,7 +43,7 @@ const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)]
 async function explain(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Plan> {
   let explained: Plan | undefined;
   // The store asks for one statement; it is asked with EXPLAIN before it.
-  const sql = ((strings: TemplateStringsArray, ...values: unknown[]) => {
+  const statement = (strings: TemplateStringsArray, ...values: unknown[]) => {
     const isList = /^\s*WITH drawn/.test(strings[0] ?? '');
     if (!isList) {
       return (world.sql as (...args: unknown[]) => unknown)(strings, ...values);
@@ -58,6 +58,9 @@ async function explain(filter: TransactionFilter, limit: number, after: PageKey 
       explained = (row?.['QUERY PLAN'] as { Plan: Plan }[])[0]?.Plan;
       return [];
     });
+  };
+  const sql = Object.assign(statement, {
+    unsafe: (text: string) => world.sql.unsafe(text),
   }) as unknown as postgres.Sql;
   await readStore(sql).transactions(filter, limit, after);
   if (explained === undefined) throw new Error('the list of transactions is another statement now');

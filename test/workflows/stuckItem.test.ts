@@ -257,7 +257,7 @@ describe('an Item whose updates get nowhere', () => {
   it('found broken while its update ran is asked after at once', async () => {
     const mine = scene();
     mine.health = 'broken';
-    mine.page = () => ({ ...applied, broken: true });
+    mine.page = () => ({ ...applied, broken: true, nextDueAt: Date.now() });
     await signal(mine, 'update');
     await until(() => mine.checks > 0);
     expect((await status(mine))?.phase).toBe('needs_relink');

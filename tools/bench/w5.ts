@@ -84,7 +84,7 @@ export const w5: Workload = async ({ pairs, say }) => {
           transactionId: raw.transaction_id,
           accountId: raw.account_id,
           status: refined.status,
-          date: raw.date,
+          date: new Date(raw.date),
           amount: refined.amount,
           currency: refined.currency,
           raw,
