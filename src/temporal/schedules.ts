@@ -26,12 +26,16 @@ interface Job {
   catchupMs: number;
   workflowType: string;
   input: object;
+  /** A run that has not ended by then is ended by Temporal: else, since runs never overlap, one that hangs would be the last. */
+  longestMs: number;
   /** Run once at once when the schedule is made, not only at the next full interval. */
   atOnce?: boolean;
 }
 
 /** Half of Plaid's 400 a minute: the other half is for clients that ask by themselves. */
 const statusCallsPerMinute = 200;
+
+const hour = 3_600_000;
 
 /** Creates or updates our schedules. Idempotent. */
 export async function ensureSchedules(client: Client, options: SchedulesOptions): Promise<void> {
@@ -42,13 +46,15 @@ export async function ensureSchedules(client: Client, options: SchedulesOptions)
     catchupMs: options.sweepEveryMs,
     workflowType: 'sweep',
     input: { graceMs: options.sweepGraceMs },
+    longestMs: hour,
   });
   await ensure(client, {
     scheduleId: INSTITUTIONS_SCHEDULE_ID,
     everyMs: options.institutionsEveryMs,
-    catchupMs: Math.min(options.institutionsEveryMs, 3_600_000),
+    catchupMs: Math.min(options.institutionsEveryMs, hour),
     workflowType: 'syncInstitutions',
     input: { pagesPerMinute: options.institutionPagesPerMinute },
+    longestMs: 12 * hour,
     atOnce: true,
   });
   await ensure(client, {
@@ -57,13 +63,15 @@ export async function ensureSchedules(client: Client, options: SchedulesOptions)
     catchupMs: Math.min(options.institutionStatusEveryMs, 60_000),
     workflowType: 'refreshInstitutionStatus',
     input: { callsPerMinute: statusCallsPerMinute },
+    longestMs: 6 * hour,
   });
   await ensure(client, {
     scheduleId: CLEAN_UP_SCHEDULE_ID,
     everyMs: options.cleanUpEveryMs,
-    catchupMs: Math.min(options.cleanUpEveryMs, 3_600_000),
+    catchupMs: Math.min(options.cleanUpEveryMs, hour),
     workflowType: 'cleanUp',
     input: { keep: options.keep },
+    longestMs: 12 * hour,
   });
 }
 
@@ -78,6 +86,7 @@ async function ensure(client: Client, job: Job): Promise<void> {
     workflowId: scheduleId,
     taskQueue: taskQueues.core,
     args: [job.input],
+    workflowExecutionTimeout: job.longestMs,
   };
   try {
     await client.schedule.create({

@@ -193,7 +193,7 @@ describe('admission', () => {
     expect(user).toMatchObject({ status: 'active', items: 1 });
     const snapshot = await world.stores.items.snapshot(item.itemId);
     expect(snapshot).toMatchObject({
-      numbersDue: true,
+      due: ['numbers'],
       hasCursor: false,
       removed: false,
       institutionId: 'ins_1',

@@ -232,7 +232,7 @@ describe('removals that are looked up', () => {
     expect(first.map((row) => row.transactionId)).toEqual(['t1', 't2']);
     // Plaid still lists both: nothing changes, and they are not asked for again.
     expect(await prompt(world).settleRemovals(item.itemId, ['t1', 't2'], [])).toBe(0);
-    expect(await mining.waiting(item.itemId)).toEqual({ webhooks: 0, removals: 1, broken: false });
+    expect(await mining.waiting(item.itemId)).toMatchObject({ webhooks: 0, removals: 1, broken: false });
     const second = await mining.namedRemovals(item.itemId, 2);
     expect(second.map((row) => row.transactionId)).toEqual(['t3']);
     expect(await prompt(world).settleRemovals(item.itemId, ['t3'], ['t3'])).toBe(1);

@@ -164,6 +164,13 @@ describe('institutions', () => {
     expect(cleanUp.spec.intervals?.map(({ every }) => every)).toEqual([86_400_000]);
     expect([cleanUp.policies.overlap, cleanUp.policies.catchupWindow]).toEqual(['SKIP', 3_600_000]);
 
+    // One that hangs must not be the last.
+    for (const id of ['sweep', 'institutions', 'institution-status', 'clean-up']) {
+      const { action } = await system.client.schedule.getHandle(id).describe();
+      expect([id, Number(action.workflowExecutionTimeout)]).toEqual([id, expect.any(Number)]);
+      expect(Number(action.workflowExecutionTimeout)).toBeGreaterThan(0);
+    }
+
     // The next release takes over what is configured, and starts nothing by that.
     await ensureSchedules(system.client, {
       sweepEveryMs: 1_000,
