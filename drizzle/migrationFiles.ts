@@ -53,7 +53,8 @@ function concurrentStep(tag: string, text: string): ConcurrentStep {
     };
   }
   const dropped = drops.exec(statement);
-  if (dropped !== null) return { does: 'drop', index: dropped[1] ?? dropped[2]?.toLowerCase() ?? '', statement };
+  if (dropped !== null)
+    return { does: 'drop', index: dropped[1] ?? dropped[2]?.toLowerCase() ?? '', statement };
   throw refused(
     tag,
     'a concurrent step is `CREATE [UNIQUE] INDEX CONCURRENTLY name ON table …` or `DROP INDEX CONCURRENTLY name`, ' +
