@@ -35,13 +35,13 @@ export interface MigratorSession {
 /** Told that somebody or something is waited for: one line, without secrets. */
 export type OnWait = (line: string) => void;
 
-const connect = (url: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
+const connect = (url: string, name: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
   postgres(url, {
     max: 1,
     connect_timeout: 10,
     keep_alive: keepAliveSeconds,
     onnotice: () => undefined,
-    connection: { application_name: 'sluice-migrator' },
+    connection: { application_name: name },
     ...more,
   });
 
@@ -62,7 +62,7 @@ async function takeLock(sql: Sql, onWait: OnWait): Promise<void> {
 /** Resolves when no other migrator is at work in the database; the lock goes with the connection. */
 export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
   const state = { lost: false };
-  const sql = connect(url, { onclose: () => (state.lost = true) });
+  const sql = connect(url, 'sluice-migrator', { onclose: () => (state.lost = true) });
   try {
     await sql.unsafe(settings);
     // A host of several that did not answer is no loss: only from here on there is something to lose.
@@ -96,7 +96,7 @@ export interface Holders {
 
 /** Looks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it does not tell. */
 export function watchHolders(url: string, pid: number, everyMs: number): Holders {
-  const sql = connect(url);
+  const sql = connect(url, 'sluice-migrator-watch');
   let last = '';
   const look = async (): Promise<void> => {
     const rows = await sql<{ who: string }[]>`

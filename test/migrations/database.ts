@@ -70,7 +70,7 @@ export async function migratorWaits({ sql }: MigrationWorld): Promise<boolean> {
 /** How many sessions of migrators the server has. */
 export async function migratorSessions({ sql }: MigrationWorld): Promise<number> {
   const rows = await sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sluice-migrator'`;
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'sluice-migrator%'`;
   return rows.length;
 }
 

@@ -1,5 +1,5 @@
 import { migrate } from '../../drizzle/migrate.js';
-import { during, migratorWaits, openMigrationWorld, until } from './database.js';
+import { during, indexesOf, migratorWaits, openMigrationWorld, until } from './database.js';
 import type { MigrationWorld } from './database.js';
 
 let world: MigrationWorld;
@@ -98,4 +98,55 @@ it('what the database refuses is told with the name of the migration and without
     message: 'migration 0000_wrong: the database refuses us (42P01)',
   });
   expect(await world.applied()).toEqual([]);
+});
+
+it.each([
+  ['in a transaction', ''],
+  ['at an index', '-- step: concurrent\n'],
+])(
+  'a migrator whose connection is lost %s does nothing more: another one may have the lock',
+  async (_, marker) => {
+    await world.sql`CREATE TABLE items (id int)`;
+    await world.sql`CREATE TABLE users (id int)`;
+    const create = marker === '' ? 'CREATE INDEX' : 'CREATE INDEX CONCURRENTLY';
+    world.add('0000_items', `${marker}${create} items_by_id ON items (id);`);
+    world.add('0001_users', `${marker}${create} users_by_id ON users (id);`);
+    await during(world, 'INSERT INTO items VALUES (1)', async (end) => {
+      const migrated = migrate(world.url, { folder: world.folder, lockTimeoutMs: 3_600_000 });
+      const failed = expect(migrated).rejects.toMatchObject({ name: 'Failure', type: 'UPSTREAM_DOWN' });
+      await until(() => migratorWaits(world));
+      await world.sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'sluice-migrator' AND cardinality(pg_blocking_pids(pid)) > 0`;
+      end();
+      await failed;
+    });
+    expect(await world.applied()).toEqual([]);
+    expect(await indexesOf(world, 'users')).toEqual([]);
+    await migrate(world.url, { folder: world.folder });
+    expect(await indexesOf(world, 'items')).toEqual([{ name: 'items_by_id', valid: true }]);
+    expect(await world.applied()).toEqual(['0000_items', '0001_users']);
+  },
+);
+
+it('a migrator whose connection is lost in a pause does not go on with another connection', async () => {
+  await world.sql`CREATE TABLE items (id int)`;
+  world.add('0000_wider', 'ALTER TABLE items ADD COLUMN more text;');
+  const lines: string[] = [];
+  await during(world, 'SELECT FROM items', async (end) => {
+    const options = { lockTimeoutMs: 50, pauseMs: 3_000, onWait: (line: string) => lines.push(line) };
+    const migrated = migrate(world.url, { folder: world.folder, ...options });
+    const failed = expect(migrated).rejects.toMatchObject({
+      type: 'UPSTREAM_DOWN',
+      message: 'migration 0000_wider: the connection with the lock of the migrators was lost',
+    });
+    await until(() => lines.length > 0);
+    await world.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'sluice-migrator' AND state = 'idle'`;
+    end();
+    await failed;
+  });
+  expect(await world.applied()).toEqual([]);
+  expect(await columns('items')).toEqual(['id']);
 });
