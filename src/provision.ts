@@ -16,8 +16,8 @@ const patienceMs = 90_000;
 
 type Config = ReturnType<typeof loadConfig<'provision'>>;
 
-async function provisionDatabase(config: Config): Promise<void> {
-  await migrate(config.DATABASE_URL);
+async function provisionDatabase(config: Config, onWait: (line: string) => void): Promise<void> {
+  await migrate(config.DATABASE_URL, { onWait });
   const sql = openDatabase(config.DATABASE_URL, { max: 1 });
   try {
     await createStores(sql).applications.ensureAdmin(hashKey(config.ADMIN_API_KEY));
@@ -62,7 +62,7 @@ async function provision(): Promise<void> {
     pauseMs: 1_000,
     onWait: (what) => logger.warn({ what }, 'does not answer yet, trying again'),
   };
-  await patiently('database', () => provisionDatabase(config), patience);
+  await patiently('database', () => provisionDatabase(config, (line) => logger.warn(line)), patience);
   logger.info('database ready');
   await patiently(
     'Temporal',

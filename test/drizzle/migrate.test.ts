@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import { migrate as drizzleMigrate } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
 import { migrate } from '../../drizzle/migrate.js';
 import { testStack } from '../stack/testStack.js';
@@ -32,6 +35,26 @@ it('a database that cannot be reached or opened is a Failure without its address
   wrong.password = 'canary-password';
   await expect(migrate(wrong.href)).rejects.toMatchObject({ name: 'Failure' });
   await expect(migrate(wrong.href)).rejects.not.toThrow(/canary/);
+});
+
+it("the journal is Drizzle's own: a database that Drizzle's migrator has made is left as it is, and the other way round", async () => {
+  const migrationsFolder = fileURLToPath(new URL('../../drizzle/migrations', import.meta.url));
+  const byDrizzle = async (): Promise<{ hash: string }[]> => {
+    const sql = postgres(url.href, { max: 1, onnotice: () => undefined });
+    await drizzleMigrate(drizzle(sql), { migrationsFolder }).finally(() => sql.end({ timeout: 5 }));
+    return applied();
+  };
+  const first = await byDrizzle();
+  expect(first.length).toBeGreaterThan(1);
+  await migrate(url.href);
+  expect(await applied()).toEqual(first);
+  await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
+  await admin.unsafe(`CREATE DATABASE ${name}`);
+  await migrate(url.href);
+  expect(await applied()).toEqual(first);
+  expect(await byDrizzle()).toEqual(first);
+  await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
+  await admin.unsafe(`CREATE DATABASE ${name}`);
 });
 
 it('eight migrators at once: one applies, all succeed, and once more changes nothing', async () => {

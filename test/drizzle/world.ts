@@ -16,7 +16,7 @@ import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 
-/** A migrated database of its own for one test file, its stores, and a second pool for a second process. */
+/** A migrated database of its own for one test file, a pool for the test's own questions, and stores on a second one. */
 export interface World {
   url: string;
   sql: postgres.Sql;
@@ -26,13 +26,15 @@ export interface World {
 
 export async function openWorld(): Promise<World> {
   const database = await createTestDatabase();
-  const sql = openDatabase(database.url, { max: 12 });
+  const sql = openDatabase(database.url, { max: 12, applicationName: 'test' });
+  // By its name `npm run record-statements` tells what the stores ask from what the tests ask.
+  const ofStores = openDatabase(database.url, { max: 12, applicationName: 'sluice' });
   return {
     url: database.url,
     sql,
-    stores: createStores(sql),
+    stores: createStores(ofStores),
     async close() {
-      await sql.end({ timeout: 5 });
+      await Promise.all([sql.end({ timeout: 5 }), ofStores.end({ timeout: 5 })]);
       await database.drop();
     },
   };

@@ -15,6 +15,7 @@ const STATIC_CHECKS = [
   'lint:architecture',
   'lint:unused',
   'lint:openapi',
+  'lint:migrations',
 ];
 const STATIC_CHECK_TIMEOUT_MS = 10 * 60_000;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');

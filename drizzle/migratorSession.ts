@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import postgres from 'postgres';
+import { Failure } from '../domain/failures.js';
+import { firstOf } from './rows.js';
+import type { Sql } from './rows.js';
+
+/** Any number that nobody else uses in this database. */
+const lockKey = 7_305_418_201;
+const keepAliveSeconds = 10;
+const askAgainMs = 500;
+const tellAgainMs = 60_000;
+
+/**
+ * A statement may take as long as it likes here. A migrator that was killed must not go on in the server, where it would hold
+ * its locks: the server looks whether its client is still there, also while it waits.
+ */
+const settings = `
+  SET statement_timeout = 0;
+  SET idle_in_transaction_session_timeout = 0;
+  SET client_connection_check_interval = '2s';
+  SET tcp_keepalives_idle = ${keepAliveSeconds};
+  SET tcp_keepalives_interval = 5;
+  SET tcp_keepalives_count = 3`;
+
+/** The only migrator at work in its database: one connection, which holds the migrators' lock. */
+export interface MigratorSession {
+  /** Throws when the connection was lost: the driver would go on with another one, without the lock. */
+  readonly sql: Sql;
+  readonly lost: boolean;
+  /** The session's number in the server. */
+  readonly pid: number;
+  end(): Promise<void>;
+}
+
+/** Told that somebody or something is waited for: one line, without secrets. */
+export type OnWait = (line: string) => void;
+
+const connect = (url: string, name: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
+  postgres(url, {
+    max: 1,
+    connect_timeout: 10,
+    keep_alive: keepAliveSeconds,
+    onnotice: () => undefined,
+    connection: { application_name: name },
+    ...more,
+  });
+
+/**
+ * Asks again and again. Who waits in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY of the migrator at
+ * work would wait: a deadlock.
+ */
+async function takeLock(sql: Sql, onWait: OnWait): Promise<void> {
+  for (let waited = 0; ; waited += askAgainMs) {
+    const row = firstOf(await sql<[{ mine: boolean }]>`SELECT pg_try_advisory_lock(${lockKey}) AS mine`);
+    if (row.mine) return;
+    if (waited % tellAgainMs === 0)
+      onWait('another migrator is at work in this database: waiting for its end');
+    await sleep(askAgainMs);
+  }
+}
+
+/** Resolves when no other migrator is at work in the database; the lock goes with the connection. */
+export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
+  const state = { lost: false };
+  const sql = connect(url, 'sluice-migrator', { onclose: () => (state.lost = true) });
+  try {
+    await sql.unsafe(settings);
+    // A host of several that did not answer is no loss: only from here on there is something to lose.
+    state.lost = false;
+    await takeLock(sql, onWait);
+    const { pid } = firstOf(await sql<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`);
+    return {
+      get sql() {
+        if (state.lost)
+          throw new Failure('UPSTREAM_DOWN', 'the connection with the lock of the migrators was lost');
+        return sql;
+      },
+      get lost() {
+        return state.lost;
+      },
+      pid,
+      end: () => sql.end({ timeout: 5 }),
+    };
+  } catch (error) {
+    await sql.end({ timeout: 5 });
+    throw error;
+  }
+}
+
+/** Who holds what a session waits for. */
+export interface Holders {
+  /** Those that were seen since it was asked last; empty when none was. */
+  take(): string;
+  end(): Promise<void>;
+}
+
+/** Looks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it does not tell. */
+export function watchHolders(url: string, pid: number, everyMs: number): Holders {
+  const sql = connect(url, 'sluice-migrator-watch');
+  let last = '';
+  const look = async (): Promise<void> => {
+    const rows = await sql<{ who: string }[]>`
+      SELECT 'pid ' || pid || ' (' || concat_ws(', ', nullif(application_name, ''), state,
+        'in a transaction since ' || to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) || ')' AS who
+      FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(${pid})) AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 3`;
+    if (rows.length > 0) last = rows.map(({ who }) => who).join(', ');
+  };
+  let looking: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    looking = looking.then(look).catch(() => undefined);
+  }, everyMs);
+  return {
+    take() {
+      const seen = last;
+      last = '';
+      return seen;
+    },
+    async end() {
+      clearInterval(timer);
+      await sql.end({ timeout: 5 });
+    },
+  };
+}
