@@ -115,6 +115,30 @@ export async function runProcess(
   });
 }
 
+/**
+ * Runs a one-shot job of ours and exits 0 when it resolves with true, 1 when with false or after a failure, which is told as
+ * `runProcess` does. `consolation` is said after a failure. A signal ends it at once: it is made to be begun again.
+ */
+export async function runJob(
+  name: string,
+  job: () => Promise<boolean>,
+  ConfigurationError: new (message: string) => Error,
+  consolation?: string,
+): Promise<never> {
+  const fail = (error: unknown): void => {
+    const told = error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
+    process.stderr.write([told, consolation, ''].filter((line) => line !== undefined).join('\n'));
+  };
+  closeWithGrace({ logger: false, skip: ownBusiness, onSecondError: fail }, async ({ err }) => fail(err));
+  let done = false;
+  try {
+    done = await job();
+  } catch (error) {
+    fail(error);
+  }
+  process.exit(done ? 0 : 1);
+}
+
 /** Tells close-with-grace to exit with 1; what went wrong has been told. */
 class Stopped extends Error {}
 
