@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import type { DestinationStream, LogFn, Logger, LoggerOptions } from 'pino';
 import { describeForeignError, ownFrames } from '../domain/foreignError.js';
 import { Failure } from '../domain/failures.js';
-import { ConfigError } from './config.js';
+import { ConfigError, olderNamesIn } from './config.js';
 
 export type { Logger };
 
@@ -58,6 +58,16 @@ function describeError(error: unknown): Record<string, unknown> {
     ...(error instanceof Failure ? { type: error.type, upstream: error.upstream } : {}),
     frames: ownFrames(error),
   };
+}
+
+/** Warns of variables of the environment that are set by a name of before. */
+export function tellOlderNames(logger: Logger): void {
+  for (const [variable, instead] of olderNamesIn()) {
+    logger.warn(
+      { variable, instead },
+      'this variable has an older name, which a later release will not read',
+    );
+  }
 }
 
 /** Ids and counts that Temporal's own log lines may carry; everything else of their metadata is dropped. */

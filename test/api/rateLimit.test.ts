@@ -25,7 +25,11 @@ type Headers = Record<string, string>;
 const ask = ({ app }: Pick<World, 'app'>, headers: Headers, remoteAddress = '192.0.2.1') =>
   app.inject({ url: '/v1/users/user-1', headers, remoteAddress });
 /** The fields of draft 11, taken apart by the grammar of Structured Fields. */
-function limitOf(headers: Record<string, unknown>): { policy: unknown; remaining: string | undefined; reset: number } {
+function limitOf(headers: Record<string, unknown>): {
+  policy: unknown;
+  remaining: string | undefined;
+  reset: number;
+} {
   const [, name, remaining, reset] = /^"(\w+)";r=(\d+);t=(\d+)$/.exec(String(headers['ratelimit'])) ?? [];
   expect(String(headers['ratelimit-policy'])).toMatch(new RegExp(`^"${name}";q=\\d+;w=\\d+$`));
   return { policy: headers['ratelimit-policy'], remaining, reset: Number(reset) };
