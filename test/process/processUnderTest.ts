@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const preload = new URL('throwOnSignal.ts', import.meta.url).href;
+const preload = new URL('throwOnSignal.mjs', import.meta.url).href;
 
 export interface ProcessUnderTest {
   child: ChildProcessWithoutNullStreams;
