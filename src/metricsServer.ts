@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 export interface MetricsServerOptions {
   host: string;
   port: number;
-  metrics(): Promise<{ contentType: string; body: string }>;
+  metrics: () => Promise<{ contentType: string; body: string }>;
   /** Whether the process can do its work, and which of its dependencies answer. */
-  readiness(): Promise<{ ready: boolean; dependencies: Record<string, { status: 'up' | 'down' }> }>;
+  readiness: () => Promise<{ ready: boolean; dependencies: Record<string, { status: 'up' | 'down' }> }>;
 }
 
 /**

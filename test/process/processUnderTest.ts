@@ -8,9 +8,9 @@ const preload = new URL('throwOnSignal.mjs', import.meta.url).href;
 export interface ProcessUnderTest {
   child: ChildProcessWithoutNullStreams;
   /** Everything that it has written, on both streams. */
-  said(): string;
+  said: () => string;
   /** Waits until it has written `text`; rejects when it ends before. */
-  says(text: string): Promise<void>;
+  says: (text: string) => Promise<void>;
   /** Its exit code; the signal's name when one has killed it. */
   ended: Promise<number | string>;
 }

@@ -1,11 +1,12 @@
-import { jest } from '@jest/globals';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /** What was done to the disk, in order: the system calls that a loss of power asks about. */
 const done: string[] = [];
-jest.unstable_mockModule('node:fs', () => ({
+/** Its types do not know this of ES modules yet. */
+const mocks = import.meta.jest as unknown as { unstable_mockModule(name: string, make: () => object): void };
+mocks.unstable_mockModule('node:fs', () => ({
   ...fs,
   fsyncSync: (descriptor: number) => {
     done.push(fs.fstatSync(descriptor).isDirectory() ? 'fsync folder' : 'fsync file');
