@@ -10,8 +10,8 @@ const description = `Links bank accounts through Plaid, keeps their transactions
 - **Keys.** \`Authorization: Bearer <key>\`. A key carries scopes; \`admin\` implies \`read\` and \`write\`, never \`numbers\`.
 - **Errors** are \`application/problem+json\` (RFC 9457) with a \`code\`; \`type\` leads to a page about it. Any operation may answer 400 for
   what its schema refuses, 401, 403, 429, 500 and 503.
-- **Limits.** Each key has a number of requests a minute: \`RateLimit-Limit\`, \`RateLimit-Remaining\` and \`RateLimit-Reset\` (seconds) come with every
-  answer, \`Retry-After\` with a 429.
+- **Limits.** Each key has a number of requests a minute: \`RateLimit-Policy: "key";q=1200;w=60\` and \`RateLimit: "key";r=1199;t=60\` (what is left, and the
+  seconds until it is whole again) come with every answer, \`Retry-After\` with a 429.
 - **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from.
 - **Idempotency.** Every POST, PATCH and DELETE takes \`Idempotency-Key\`. The same key with the same query and body (byte for byte) gets the
   first answer again, for 24 hours, with \`Idempotency-Replayed: true\`; a link token only while it is valid. With another query or body: 422.

@@ -27,15 +27,23 @@ interface Count {
   ttlInSeconds: number;
 }
 
-/** The header fields of draft-ietf-httpapi-ratelimit-headers-07. */
-const headersOf = ({ max, remaining, ttlInSeconds }: Count) => ({
-  'ratelimit-limit': String(max),
-  'ratelimit-remaining': String(remaining),
-  'ratelimit-reset': String(ttlInSeconds),
+/** Names of the policies in the headers: who is counted. */
+type PolicyName = 'key' | 'address';
+
+/**
+ * The header fields of draft-ietf-httpapi-ratelimit-headers-11, as Structured Fields: the policy with its quota and window in
+ * seconds, and what is left of it with the seconds until it is whole again.
+ */
+const headersOf = (policy: PolicyName, { max, remaining, ttlInSeconds }: Count) => ({
+  'ratelimit-policy': `"${policy}";q=${max};w=${minute / 1_000}`,
+  ratelimit: `"${policy}";r=${remaining};t=${ttlInSeconds}`,
 });
 
-const spent = (count: Count): Problem =>
-  new Problem('rate_limited', { retryAfterMs: count.ttlInSeconds * 1_000, headers: headersOf(count) });
+const spent = (policy: PolicyName, count: Count): Problem =>
+  new Problem('rate_limited', {
+    retryAfterMs: count.ttlInSeconds * 1_000,
+    headers: headersOf(policy, { ...count, remaining: 0 }),
+  });
 
 /** For `app.register`: afterwards `createLimiter` may be called in the scopes of `app`. */
 export const registerRateLimit = (app: Api): void =>
@@ -73,15 +81,15 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
       const count = await byAddress(request);
       if (count.isAllowed || !count.isExceeded) return;
       remember(blocked, addressBlock(request.ip), now() + count.ttl, remembered);
-      throw spent(count);
+      throw spent('address', count);
     },
 
     async caller(request, reply, keyHash) {
       remember(found, keyHash, true, remembered);
       const count = await byKey(request);
       if (count.isAllowed) return;
-      if (count.isExceeded) throw spent(count);
-      void reply.headers(headersOf(count));
+      if (count.isExceeded) throw spent('key', count);
+      void reply.headers(headersOf('key', count));
     },
   };
 }

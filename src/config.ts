@@ -41,7 +41,8 @@ const network = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], {
 });
 const port = z.coerce.number().int().min(0).max(65_535);
 const count = z.coerce.number().int().min(1);
-const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+/** As Temporal's own tools read one. */
+const flag = z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1');
 
 const databaseSchema = {
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
@@ -51,11 +52,20 @@ const temporalSchema = {
   TEMPORAL_ADDRESS: z.string().min(1),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   TEMPORAL_API_KEY: z.string().min(1).optional(),
-  TEMPORAL_TLS: flag.default(false),
+  TEMPORAL_TLS: flag.optional(),
   TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
-  TEMPORAL_TLS_CA_FILE: z.string().min(1).optional(),
-  TEMPORAL_TLS_CERT_FILE: z.string().min(1).optional(),
-  TEMPORAL_TLS_KEY_FILE: z.string().min(1).optional(),
+  TEMPORAL_TLS_SERVER_CA_CERT_PATH: z.string().min(1).optional(),
+  TEMPORAL_TLS_SERVER_CA_CERT_DATA: z.string().min(1).optional(),
+  TEMPORAL_TLS_CLIENT_CERT_PATH: z.string().min(1).optional(),
+  TEMPORAL_TLS_CLIENT_CERT_DATA: z.string().min(1).optional(),
+  TEMPORAL_TLS_CLIENT_KEY_PATH: z.string().min(1).optional(),
+  TEMPORAL_TLS_CLIENT_KEY_DATA: z.string().min(1).optional(),
+};
+/** Names of ours from before, and those of `@temporalio/envconfig` that took their place. */
+const olderNames: Readonly<Record<string, string>> = {
+  TEMPORAL_TLS_CA_FILE: 'TEMPORAL_TLS_SERVER_CA_CERT_PATH',
+  TEMPORAL_TLS_CERT_FILE: 'TEMPORAL_TLS_CLIENT_CERT_PATH',
+  TEMPORAL_TLS_KEY_FILE: 'TEMPORAL_TLS_CLIENT_KEY_PATH',
 };
 const plaidSchema = {
   PLAID_ENV: z.enum(['sandbox', 'production']).optional(),
@@ -132,6 +142,8 @@ const crashPoint = z
   .regex(/^[a-zA-Z.]+(:[1-9]\d*)?$/, { error: 'must be NAME or NAME:n' })
   .optional();
 const workerSchema = {
+  /** Where METRICS_PORT is served. */
+  HOST: z.string().min(1).default('127.0.0.1'),
   /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
   WORKER_ROLES: list
@@ -255,7 +267,9 @@ export function loadConfig<Name extends ProcessName>(
   name: Name,
   environment: Record<string, string | undefined> = process.env,
 ): Config<Name> {
-  const present = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const present = withNewNames(
+    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
+  );
   const parsed = schemas[name].safeParse(present);
   const problems = parsed.success
     ? []
@@ -264,6 +278,7 @@ export function loadConfig<Name extends ProcessName>(
         return `  ${variable}: ${present[variable] === undefined ? 'is missing' : issue.message}`;
       });
   if (name === 'server' || name === 'worker') problems.push(...plaidProblems(present));
+  if (variablesOf(name).includes('TEMPORAL_ADDRESS')) problems.push(...temporalProblems(present));
   if (variablesOf(name).includes('KMS_KEY_ID')) problems.push(...keyProblems(present));
   if (name !== 'provision' && present['SLUICE_CRASH_AT'] && present['PLAID_ENV'] === 'production') {
     problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
@@ -275,6 +290,41 @@ export function loadConfig<Name extends ProcessName>(
     );
   }
   return Object.freeze(parsed.data) as Config<Name>;
+}
+
+function withNewNames(environment: Record<string, string | undefined>): Record<string, string | undefined> {
+  const renamed = { ...environment };
+  for (const [older, name] of Object.entries(olderNames)) renamed[name] ??= environment[older];
+  return renamed;
+}
+
+/** Variables that are set by an older name: `[older, the name of today]`. `environment` is given by tests only. */
+export function olderNamesIn(
+  environment: Record<string, string | undefined> = process.env,
+): [older: string, name: string][] {
+  return Object.entries(olderNames).filter(([older]) => environment[older]);
+}
+
+/** Temporal's own tools refuse these too. */
+function temporalProblems(environment: Record<string, string | undefined>): string[] {
+  const problems: string[] = [];
+  for (const what of ['SERVER_CA_CERT', 'CLIENT_CERT', 'CLIENT_KEY']) {
+    if (environment[`TEMPORAL_TLS_${what}_PATH`] && environment[`TEMPORAL_TLS_${what}_DATA`]) {
+      problems.push(`  TEMPORAL_TLS_${what}_DATA: give it or TEMPORAL_TLS_${what}_PATH, not both`);
+    }
+  }
+  const given = (what: string): boolean =>
+    Boolean(environment[`TEMPORAL_TLS_${what}_PATH`] ?? environment[`TEMPORAL_TLS_${what}_DATA`]);
+  if (given('CLIENT_CERT') !== given('CLIENT_KEY')) {
+    const missing = given('CLIENT_CERT') ? 'CLIENT_KEY' : 'CLIENT_CERT';
+    problems.push(
+      `  TEMPORAL_TLS_${missing}_PATH: is missing; a client's certificate and its key go together`,
+    );
+  }
+  if (environment['TEMPORAL_TLS_DISABLE_HOST_VERIFICATION'] === 'true') {
+    problems.push('  TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: the host is always verified');
+  }
+  return problems;
 }
 
 function plaidProblems(environment: Record<string, string | undefined>): string[] {
@@ -316,6 +366,13 @@ export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID
 export const isPlaidProduction = (baseUrl: string): boolean =>
   new URL(baseUrl).hostname === new URL(plaidHosts.production).hostname;
 
+/** Text of a certificate or key, or the file that has it. */
+type Pem = { path: string } | { data: string };
+const pem = (path: string | undefined, data: string | undefined): Pem | undefined => {
+  if (path !== undefined) return { path };
+  return data === undefined ? undefined : { data };
+};
+
 /** How to reach Temporal, as configured. */
 export function temporalOptions(config: Config<'server' | 'worker' | 'listener' | 'provision'>) {
   return {
@@ -324,8 +381,8 @@ export function temporalOptions(config: Config<'server' | 'worker' | 'listener' 
     apiKey: config.TEMPORAL_API_KEY,
     tls: config.TEMPORAL_TLS,
     tlsServerName: config.TEMPORAL_TLS_SERVER_NAME,
-    caFile: config.TEMPORAL_TLS_CA_FILE,
-    certFile: config.TEMPORAL_TLS_CERT_FILE,
-    keyFile: config.TEMPORAL_TLS_KEY_FILE,
+    serverCa: pem(config.TEMPORAL_TLS_SERVER_CA_CERT_PATH, config.TEMPORAL_TLS_SERVER_CA_CERT_DATA),
+    clientCert: pem(config.TEMPORAL_TLS_CLIENT_CERT_PATH, config.TEMPORAL_TLS_CLIENT_CERT_DATA),
+    clientKey: pem(config.TEMPORAL_TLS_CLIENT_KEY_PATH, config.TEMPORAL_TLS_CLIENT_KEY_DATA),
   };
 }

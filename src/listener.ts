@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { createReadiness } from '../api/readiness.js';
 import { createStores } from '../drizzle/index.js';
 import { openDatabase } from './clients/postgres.js';
 import { createUserEvents } from './clients/userEvents.js';
@@ -8,7 +9,7 @@ import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { createCrashPoint } from './crashPoint.js';
 import type { Logger } from './logger.js';
 import { Failure, isRetryable } from '../domain/failures.js';
-import { createLogger } from './logger.js';
+import { createLogger, tellOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
@@ -17,6 +18,8 @@ import type { UserEventObserver } from './userEventConsumer.js';
 import { createUserEventConsumer } from './userEventConsumer.js';
 
 const pollMs = 1_000;
+/** For one probe of a dependency. */
+const probeMs = 3_000;
 
 /** What the consumer tells of itself, as log lines and metrics: ids of shards and counts. */
 function observer(logger: Logger, registry: Registry): UserEventObserver {
@@ -73,9 +76,11 @@ await runProcess(
   async () => {
     const config = loadConfig('listener');
     const logger = createLogger('listener', config.LOG_LEVEL);
+    tellOlderNames(logger);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
     const stores = createStores(sql);
     const { client, connection } = openClient(temporalOptions(config));
+    const gateway = createGateway(client);
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
     const events = createUserEvents({
@@ -90,7 +95,7 @@ await runProcess(
         events,
         store: stores.userEvents,
         floats: stores.floats,
-        gateway: createGateway(client),
+        gateway,
         crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),
         observe: observer(logger, registry),
       },
@@ -102,7 +107,22 @@ await runProcess(
       },
     );
     const metricsServer =
-      config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);
+      config.METRICS_PORT === undefined
+        ? null
+        : await serveMetrics({
+            host: config.HOST,
+            port: config.METRICS_PORT,
+            metrics: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+            readiness: createReadiness(
+              [
+                { name: 'postgresql', needed: true, check: () => stores.ping() },
+                { name: 'temporal', needed: true, check: () => gateway.ping() },
+                { name: 'kinesis', needed: true, check: async () => void (await events.shards()) },
+              ],
+              probeMs,
+              (dependency, err) => logger.warn({ dependency, err }, 'a dependency is down'),
+            ),
+          });
     const ended = consumer.run();
     logger.info({ stream: config.USER_EVENTS_STREAM }, 'listener ready');
     return {

@@ -1,35 +1,73 @@
 import { DefaultLogger } from '@temporalio/worker';
 import type { LogEntry, Logger as TemporalLogger } from '@temporalio/worker';
 import { pino } from 'pino';
-import type { Logger } from 'pino';
+import type { DestinationStream, LogFn, Logger, LoggerOptions } from 'pino';
+import { describeForeignError, ownFrames } from '../domain/foreignError.js';
+import { Failure } from '../domain/failures.js';
+import { ConfigError, olderNamesIn } from './config.js';
 
 export type { Logger };
 
 /**
- * JSON lines on standard output. Errors are written by allow-list: class, our own type and message, upstream codes and
- * stack of *our* Failures; of a foreign error the class and the stack's frames only, since its message or its fields may
- * hold a secret (an axios error holds the Plaid secret and the access token).
+ * JSON lines on standard output. Errors are written by allow-list: class, type, message, upstream code and frames of *our*
+ * Failures; of a foreign error what `describeForeignError` lets through, since its message or its fields may hold a secret
+ * (an axios error holds the Plaid secret and the access token). Tests give a destination.
  */
-export function createLogger(process: string, level: string): Logger {
-  return pino({
+export function createLogger(process: string, level: string, destination?: DestinationStream): Logger {
+  const options: LoggerOptions = {
     level,
     base: { process },
     messageKey: 'msg',
     serializers: { err: describeError, error: describeError },
-  });
+    hooks: {
+      /** Pino, and Fastify in its own lines, take the message of an error for the line's. */
+      logMethod(given: unknown[], method) {
+        const [first, text] = given;
+        const error = first instanceof Error ? first : errorOf(first);
+        if (error === null || isOurs(error)) return method.apply(this, given as Parameters<LogFn>);
+        const quoted = typeof text !== 'string' || (error.message !== '' && text.includes(error.message));
+        const fields = first instanceof Error ? { err: error } : first;
+        const rest = quoted ? [describeForeignError(error).class] : given.slice(1);
+        return method.apply(this, [fields, ...rest] as unknown as Parameters<LogFn>);
+      },
+    },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
+function errorOf(fields: unknown): Error | null {
+  if (typeof fields !== 'object' || fields === null) return null;
+  const { err, error } = fields as { err?: unknown; error?: unknown };
+  if (err instanceof Error) return err;
+  return error instanceof Error ? error : null;
+}
+
+const isOurs = (error: Error): boolean => error instanceof Failure || error instanceof ConfigError;
+/** Types of our failures, also as Temporal carries them. */
+const failureType = /^[A-Z][A-Z_]*$/;
+
 function describeError(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { class: typeof error };
-  const ours = error.name === 'Failure' || error.name === 'ConfigError';
-  const frames = (error.stack ?? '').split('\n').filter((line) => line.startsWith('    at '));
+  if (!(error instanceof Error) || !isOurs(error)) {
+    const type = error instanceof Error && 'type' in error ? error.type : undefined;
+    const known = typeof type === 'string' && failureType.test(type) ? { type } : {};
+    return { ...describeForeignError(error), ...known };
+  }
   return {
     class: error.name,
-    ...(ours ? { message: error.message } : {}),
-    ...('type' in error && typeof error.type === 'string' ? { type: error.type } : {}),
-    ...('upstream' in error && ours ? { upstream: error.upstream } : {}),
-    frames: frames.slice(0, 12).map((line) => line.trim()),
+    message: error.message,
+    ...(error instanceof Failure ? { type: error.type, upstream: error.upstream } : {}),
+    frames: ownFrames(error),
   };
+}
+
+/** Warns of variables of the environment that are set by a name of before. */
+export function tellOlderNames(logger: Logger): void {
+  for (const [variable, instead] of olderNamesIn()) {
+    logger.warn(
+      { variable, instead },
+      'this variable has an older name, which a later release will not read',
+    );
+  }
 }
 
 /** Ids and counts that Temporal's own log lines may carry; everything else of their metadata is dropped. */
@@ -51,7 +89,7 @@ export function temporalLogger(logger: Logger): TemporalLogger {
   return new DefaultLogger('WARN', ({ level, message, meta }: LogEntry) => {
     const fields = Object.fromEntries(Object.entries(meta ?? {}).filter(([key]) => allowed.has(key)));
     const error = meta?.['error'] as unknown;
-    const line = { ...fields, ...(error === undefined ? {} : { err: describeError(error) }) };
+    const line = { ...fields, ...(error === undefined ? {} : { err: error }) };
     if (level === 'ERROR') logger.error(line, message);
     else if (level === 'WARN') logger.warn(line, message);
     else logger.debug(line, message);

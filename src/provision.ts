@@ -5,9 +5,10 @@ import { openDatabase } from './clients/postgres.js';
 import { ensureStreams } from './clients/streams.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { streamNames } from '../domain/mining/events.js';
-import { createLogger } from './logger.js';
+import { createLogger, tellOlderNames } from './logger.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';
+import { runJob } from './process.js';
 import { provisionTemporal } from './temporal/provision.js';
 import type { SchedulesOptions } from './temporal/schedules.js';
 
@@ -54,9 +55,10 @@ const provisionStreams = (config: Config): Promise<void> =>
   );
 
 /** Makes everything that the other processes take for granted. One-shot and idempotent: run it before each release. */
-async function provision(): Promise<void> {
+async function provision(): Promise<boolean> {
   const config = loadConfig('provision');
   const logger = createLogger('provision', config.LOG_LEVEL);
+  tellOlderNames(logger);
   const patience: Patience = {
     forMs: patienceMs,
     pauseMs: 1_000,
@@ -72,13 +74,7 @@ async function provision(): Promise<void> {
   logger.info('Temporal ready');
   await patiently('Kinesis', () => provisionStreams(config), patience);
   logger.info('streams ready');
+  return true;
 }
 
-try {
-  await provision();
-} catch (error) {
-  const ours = error instanceof ConfigError || (error instanceof Error && error.name === 'Failure');
-  process.stderr.write(`${ours ? (error as Error).message : `provision failed: ${(error as Error).name}`}\n`);
-  if (!ours) process.stderr.write(`${((error as Error).stack ?? '').split('\n').slice(1, 8).join('\n')}\n`);
-  process.exitCode = 1;
-}
+await runJob('provision', provision, ConfigError);

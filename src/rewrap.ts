@@ -3,6 +3,7 @@ import { createStores } from '../drizzle/index.js';
 import { openDatabase } from './clients/postgres.js';
 import { ConfigError, loadConfig } from './config.js';
 import { openKeys } from './keys.js';
+import { runJob } from './process.js';
 import { rewrapAll } from './rewrapAll.js';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -36,11 +37,4 @@ async function main(): Promise<boolean> {
   }
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  const ours = error instanceof ConfigError || (error instanceof Error && error.name === 'Failure');
-  process.stderr.write(`rewrap: ${ours ? (error as Error).message : (error as Error).name}\n`);
-  process.stderr.write('Nothing is lost: run it again, it goes on with what is left.\n');
-  process.exitCode = 1;
-}
+await runJob('rewrap', main, ConfigError, 'Nothing is lost: run it again, it goes on with what is left.');

@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { buildApp } from '../api/app.js';
 import { loggedError } from '../api/errors.js';
 import { promMetrics } from '../api/promMetrics.js';
+import { createReadiness } from '../api/readiness.js';
 import { createStores } from '../drizzle/index.js';
 import { createPlaid } from './clients/plaid.js';
 import { createWebhookVerifier, publishedSenders } from './clients/plaidWebhook.js';
@@ -11,11 +12,14 @@ import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
 import { defaultPolicy } from '../domain/item/policy.js';
-import { createLogger } from './logger.js';
+import { createLogger, tellOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
+
+/** For one probe of a dependency. */
+const probeMs = 3_000;
 
 /** The release that OpenAPI shows. */
 function version(): string {
@@ -29,6 +33,7 @@ await runProcess(
   async () => {
     const config = loadConfig('server');
     const logger = createLogger('server', config.LOG_LEVEL);
+    tellOlderNames(logger);
     const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, ...forRequests });
     const stores = createStores(sql);
@@ -46,6 +51,12 @@ await runProcess(
     });
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
+    const metrics = promMetrics(registry);
+    const probes = [
+      { name: 'postgresql', needed: true, check: () => stores.ping() },
+      // Cached reads and webhooks go on without it: a balancer that took every server out would end those too.
+      { name: 'temporal', needed: false, check: () => gateway.ping() },
+    ];
     const app = buildApp({
       plaid,
       live: plaid.live,
@@ -70,22 +81,28 @@ await runProcess(
         knownSenders: publishedSenders,
         onFailure: (error) => logger.warn(loggedError(error), 'webhook keys not kept'),
       }),
-      probes: [
-        { name: 'postgresql', check: () => stores.ping() },
-        { name: 'temporal', check: () => gateway.ping() },
-      ],
+      probes,
       sandbox: !isPlaidProduction(plaidBaseUrl(config)),
       itemChangeCooldownMs: config.ITEM_CHANGE_COOLDOWN,
       brokenCheckMs: defaultPolicy.brokenCheck,
       logger,
-      metrics: promMetrics(registry),
+      metrics,
       serveMetrics: config.METRICS_PORT === undefined,
       version: version(),
       trustedProxies: config.TRUSTED_PROXIES,
       limits: { liveReads: config.LIVE_READS, requestsPerMinute: config.RATE_LIMIT_PER_MINUTE },
     });
     const metricsServer =
-      config.METRICS_PORT === undefined ? null : serveMetrics(registry, config.HOST, config.METRICS_PORT);
+      config.METRICS_PORT === undefined
+        ? null
+        : await serveMetrics({
+            host: config.HOST,
+            port: config.METRICS_PORT,
+            metrics: () => metrics.text(),
+            readiness: createReadiness(probes, probeMs, (dependency, error) =>
+              logger.warn({ dependency, ...loggedError(error) }, 'a dependency is down'),
+            ),
+          });
     await app.listen({ host: config.HOST, port: config.PORT });
     logger.info({ port: config.PORT }, 'server ready');
     return {

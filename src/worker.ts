@@ -1,4 +1,5 @@
-import { Runtime } from '@temporalio/worker';
+import type { Worker } from '@temporalio/worker';
+import { createReadiness } from '../api/readiness.js';
 import { createActivities } from '../activities/index.js';
 import { createStores } from '../drizzle/index.js';
 import { createKinesis } from './clients/kinesis.js';
@@ -10,12 +11,17 @@ import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from '../domain/item/policy.js';
-import { createLogger, temporalLogger } from './logger.js';
+import { createLogger, tellOlderNames } from './logger.js';
+import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { bundleWorkflows } from './temporal/bundle.js';
 import { connectWorker, openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
-import { createWorkers } from './temporal/workers.js';
+import { assertPolling, createWorkers } from './temporal/workers.js';
+import { installRuntime } from './workerRuntime.js';
+
+/** For one probe of a dependency. */
+const probeMs = 3_000;
 
 /** The worker process: runs workflows (role `core`) and Plaid's rate-limited activities (role `plaid`). */
 await runProcess(
@@ -23,16 +29,8 @@ await runProcess(
   async () => {
     const config = loadConfig('worker');
     const logger = createLogger('worker', config.LOG_LEVEL);
-    Runtime.install({
-      logger: temporalLogger(logger),
-      // Signals are ours to handle: the database is closed only after the last activity.
-      shutdownSignals: [],
-      ...(config.METRICS_PORT === undefined
-        ? {}
-        : {
-            telemetryOptions: { metrics: { prometheus: { bindAddress: `0.0.0.0:${config.METRICS_PORT}` } } },
-          }),
-    });
+    tellOlderNames(logger);
+    const metrics = await installRuntime(logger);
     const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
     const stores = createStores(sql);
@@ -56,8 +54,27 @@ await runProcess(
         : createSegment({ writeKey: config.SEGMENT_WRITE_KEY, host: config.SEGMENT_HOST });
     const temporal = temporalOptions(config);
     const { client, connection: clientConnection } = openClient(temporal);
+    const gateway = createGateway(client);
+    let workers: Worker[] = [];
+    const metricsServer =
+      config.METRICS_PORT === undefined
+        ? null
+        : await serveMetrics({
+            host: config.HOST,
+            port: config.METRICS_PORT,
+            metrics,
+            readiness: createReadiness(
+              [
+                { name: 'postgresql', needed: true, check: () => stores.ping() },
+                { name: 'temporal', needed: true, check: () => gateway.ping() },
+                { name: 'polling', needed: true, check: async () => assertPolling(workers) },
+              ],
+              probeMs,
+              (dependency, err) => logger.warn({ dependency, err }, 'not ready'),
+            ),
+          });
     const connection = await connectWorker(temporal);
-    const workers = await createWorkers({
+    workers = await createWorkers({
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
@@ -87,7 +104,7 @@ await runProcess(
         logins: stores.logins,
         webhooks: stores.webhooks,
         streams: kinesis,
-        gateway: createGateway(client),
+        gateway,
         policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },
         staleAfterMs: config.STALE_AFTER,
         plaidEnvironment: config.PLAID_ENV ?? 'sandbox',
@@ -102,6 +119,7 @@ await runProcess(
       logger,
       ended: running,
       async stop() {
+        metricsServer?.close();
         for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
         await running.catch(() => undefined);
         await Promise.allSettled([

@@ -1,4 +1,11 @@
-import { ConfigError, loadConfig, parseDuration, plaidBaseUrl } from '../src/config.js';
+import {
+  ConfigError,
+  loadConfig,
+  olderNamesIn,
+  parseDuration,
+  plaidBaseUrl,
+  temporalOptions,
+} from '../src/config.js';
 
 const secret = 'canary-in-a-value';
 const key = Buffer.alloc(32, 7).toString('base64');
@@ -184,6 +191,60 @@ describe('a good configuration', () => {
       const given = { ...without('AWS_REGION'), ...keys, KMS_KEY_ID: 'alias/x' };
       expect(refusal(name, given)).toContain('  AWS_REGION: is missing');
       expect(refusal(name, without('ENCRYPTION_KEYS'))).toContain('set it, or KMS_KEY_ID');
+    }
+  });
+
+  it("names Temporal's connection as Temporal's own tools do, and takes the names of before", () => {
+    const temporal = (more: Record<string, string>) =>
+      temporalOptions(loadConfig('server', { ...good, ...more }));
+    expect(temporal({})).toMatchObject({ tls: undefined, serverCa: undefined, clientKey: undefined });
+    const named = {
+      TEMPORAL_TLS_SERVER_CA_CERT_DATA: 'ca',
+      TEMPORAL_TLS_CLIENT_CERT_DATA: 'cert',
+      TEMPORAL_TLS_CLIENT_KEY_PATH: '/key.pem',
+    };
+    expect(temporal(named)).toMatchObject({
+      serverCa: { data: 'ca' },
+      clientCert: { data: 'cert' },
+      clientKey: { path: '/key.pem' },
+    });
+    const older = {
+      TEMPORAL_TLS_CA_FILE: '/ca.pem',
+      TEMPORAL_TLS_CERT_FILE: '/cert.pem',
+      TEMPORAL_TLS_KEY_FILE: '/key.pem',
+    };
+    expect(temporal(older)).toMatchObject({
+      serverCa: { path: '/ca.pem' },
+      clientCert: { path: '/cert.pem' },
+      clientKey: { path: '/key.pem' },
+    });
+    expect(olderNamesIn(older)).toEqual([
+      ['TEMPORAL_TLS_CA_FILE', 'TEMPORAL_TLS_SERVER_CA_CERT_PATH'],
+      ['TEMPORAL_TLS_CERT_FILE', 'TEMPORAL_TLS_CLIENT_CERT_PATH'],
+      ['TEMPORAL_TLS_KEY_FILE', 'TEMPORAL_TLS_CLIENT_KEY_PATH'],
+    ]);
+    expect(olderNamesIn(named)).toEqual([]);
+    expect([temporal({ TEMPORAL_TLS: '1' }).tls, temporal({ TEMPORAL_TLS: 'false' }).tls]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it.each([
+    [
+      'both a path and data',
+      { CLIENT_CERT_PATH: '/c', CLIENT_CERT_DATA: secret, CLIENT_KEY_PATH: '/k' },
+      'CLIENT_CERT_DATA',
+    ],
+    ['a certificate without its key', { CLIENT_CERT_PATH: '/c' }, 'CLIENT_KEY_PATH'],
+    ['a key without its certificate', { CLIENT_KEY_DATA: secret }, 'CLIENT_CERT_PATH'],
+    ['hosts that nobody verifies', { DISABLE_HOST_VERIFICATION: 'true' }, 'DISABLE_HOST_VERIFICATION'],
+  ])("of Temporal's TLS, refuses %s", (_what, given, name) => {
+    const environment = Object.entries(given).map(([key, value]) => [`TEMPORAL_TLS_${key}`, value]);
+    for (const process of ['server', 'worker', 'provision'] as const) {
+      const message = refusal(process, { ...good, ...Object.fromEntries(environment) });
+      expect(message).toContain(`  TEMPORAL_TLS_${name}: `);
+      expect(message).not.toContain(secret);
     }
   });
 

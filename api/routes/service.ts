@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { loggedError, Problem } from '../errors.js';
 import { problemPage } from '../openapi.js';
 import { operation } from '../operation.js';
 import { isProblemCode, problemCodes } from '../problems.js';
+import { createReadiness } from '../readiness.js';
 import { liveAnswer, readyAnswer } from '../schemas/service.js';
 
 declare module 'fastify' {
@@ -40,40 +40,27 @@ export function serviceRoutes(app: Api, { probes, metrics, serveMetrics, limits 
     async () => ({ status: 'up' as const }),
   );
 
-  async function askAll(): Promise<Record<string, { status: 'up' | 'down' }>> {
-    const answers = await Promise.all(
-      probes.map(async (probe) => {
-        const up = await within(probe.check(), limits.askMs, () => new Error('late')).then(
-          () => true,
-          (error: unknown) => {
-            app.log.warn({ dependency: probe.name, ...loggedError(error) }, 'a dependency is down');
-            return false;
-          },
-        );
-        return [probe.name, { status: up ? ('up' as const) : ('down' as const) }] as const;
-      }),
-    );
-    return Object.fromEntries(answers);
-  }
-  // Everybody may ask: however many do at once, each dependency is asked once.
-  let asking: ReturnType<typeof askAll> | null = null;
+  const readiness = createReadiness(probes, limits.askMs, (dependency, error) =>
+    app.log.warn({ dependency, ...loggedError(error) }, 'a dependency is down'),
+  );
 
   app.get(
     '/readyz',
     quiet(
       operation({
         id: 'isReady',
-        summary: 'Whether every dependency answers',
+        summary: 'Whether it can serve clients, and which dependencies answer',
+        description:
+          'Cached reads and webhooks need PostgreSQL alone: while Temporal is down this answers 200 and says so.',
         tag: 'Service',
         scope: null,
-        answers: { 200: { description: 'Every one does', schema: readyAnswer } },
+        answers: { 200: { description: 'It can', schema: readyAnswer } },
         problems: ['not_ready'],
       }).with({}),
     ),
     async () => {
-      asking ??= askAll().finally(() => (asking = null));
-      const dependencies = await asking;
-      if (Object.values(dependencies).some(({ status }) => status === 'down')) {
+      const { ready, dependencies } = await readiness();
+      if (!ready) {
         throw new Problem('not_ready', { members: { dependencies }, retryAfterMs: 5_000 });
       }
       return { status: 'ready' as const, dependencies };

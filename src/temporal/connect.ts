@@ -2,29 +2,35 @@ import { readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 
+/** Text of a certificate or key, or the file that has it. */
+export type Pem = { path: string } | { data: string };
+
 export interface TemporalOptions {
   address: string;
   namespace: string;
   apiKey?: string | undefined;
-  tls: boolean;
+  /** Undefined: when an API key or anything else of TLS is given. */
+  tls?: boolean | undefined;
   tlsServerName?: string | undefined;
-  caFile?: string | undefined;
-  certFile?: string | undefined;
-  keyFile?: string | undefined;
+  serverCa?: Pem | undefined;
+  clientCert?: Pem | undefined;
+  clientKey?: Pem | undefined;
 }
 
-function connectionOptions(options: TemporalOptions) {
-  const { caFile, certFile, keyFile, tlsServerName, apiKey } = options;
-  const tls =
-    caFile || certFile || tlsServerName
-      ? {
-          ...(tlsServerName ? { serverNameOverride: tlsServerName } : {}),
-          ...(caFile ? { serverRootCACertificate: readFileSync(caFile) } : {}),
-          ...(certFile && keyFile
-            ? { clientCertPair: { crt: readFileSync(certFile), key: readFileSync(keyFile) } }
-            : {}),
-        }
-      : options.tls || apiKey !== undefined;
+const contentOf = (pem: Pem): Buffer => ('path' in pem ? readFileSync(pem.path) : Buffer.from(pem.data));
+
+/** As `@temporalio/envconfig` reads the same variables. */
+export function connectionOptions(options: TemporalOptions) {
+  const { serverCa, clientCert, clientKey, tlsServerName, apiKey } = options;
+  const given = {
+    ...(tlsServerName ? { serverNameOverride: tlsServerName } : {}),
+    ...(serverCa ? { serverRootCACertificate: contentOf(serverCa) } : {}),
+    ...(clientCert && clientKey
+      ? { clientCertPair: { crt: contentOf(clientCert), key: contentOf(clientKey) } }
+      : {}),
+  };
+  const some = Object.keys(given).length > 0;
+  const tls = (options.tls ?? (some || apiKey !== undefined)) && (some ? given : true);
   return { address: options.address, tls, ...(apiKey ? { apiKey } : {}) };
 }
 

@@ -1,5 +1,6 @@
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
+import { Failure } from '../../domain/failures.js';
 import { taskQueues } from '../../domain/ids.js';
 
 export type Role = 'core' | 'plaid';
@@ -56,4 +57,16 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
         ]
       : []),
   ]);
+}
+
+/** Throws ORCHESTRATOR_DOWN unless every worker takes tasks: none yet, one that has failed, one that is stopping. */
+export function assertPolling(workers: readonly Worker[]): void {
+  const polls = (worker: Worker): boolean => {
+    const { runState, workflowPollerState, activityPollerState } = worker.getStatus();
+    // A worker without workflows has no poller of them.
+    const failed = workflowPollerState === 'FAILED' || activityPollerState === 'FAILED';
+    return runState === 'RUNNING' && activityPollerState === 'POLLING' && !failed;
+  };
+  if (workers.length > 0 && workers.every(polls)) return;
+  throw new Failure('ORCHESTRATOR_DOWN', 'not every task queue is polled');
 }

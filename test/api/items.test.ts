@@ -108,6 +108,19 @@ describe('health', () => {
     }
   });
 
+  it('tells that Temporal is down, and is ready all the same', async () => {
+    for (const temporal of [down, never]) {
+      const hasty = createWorld(impatient);
+      hasty.behave.temporal = temporal;
+      const answer = await hasty.app.inject('/readyz');
+      expect([answer.statusCode, answer.json()]).toEqual([
+        200,
+        { status: 'ready', dependencies: { postgresql: { status: 'up' }, temporal: { status: 'down' } } },
+      ]);
+      await hasty.app.close();
+    }
+  });
+
   it('asks each dependency once for many questions at once', async () => {
     let asked = 0;
     behave.probe = async () => {

@@ -24,6 +24,16 @@ const aMinuteLater = (): void => {
 type Headers = Record<string, string>;
 const ask = ({ app }: Pick<World, 'app'>, headers: Headers, remoteAddress = '192.0.2.1') =>
   app.inject({ url: '/v1/users/user-1', headers, remoteAddress });
+/** The fields of draft 11, taken apart by the grammar of Structured Fields. */
+function limitOf(headers: Record<string, unknown>): {
+  policy: unknown;
+  remaining: string | undefined;
+  reset: number;
+} {
+  const [, name, remaining, reset] = /^"(\w+)";r=(\d+);t=(\d+)$/.exec(String(headers['ratelimit'])) ?? [];
+  expect(String(headers['ratelimit-policy'])).toMatch(new RegExp(`^"${name}";q=\\d+;w=\\d+$`));
+  return { policy: headers['ratelimit-policy'], remaining, reset: Number(reset) };
+}
 const statuses = async (
   world: Pick<World, 'app'>,
   times: number,
@@ -41,12 +51,8 @@ describe('a key that asks too often', () => {
     const { keys } = world;
     for (const left of ['2', '1', '0']) {
       const answer = await ask(world, keys.read);
-      expect([
-        answer.statusCode,
-        answer.headers['ratelimit-limit'],
-        answer.headers['ratelimit-remaining'],
-      ]).toEqual([200, '3', left]);
-      const reset = Number(answer.headers['ratelimit-reset']);
+      const { policy, remaining, reset } = limitOf(answer.headers);
+      expect([answer.statusCode, policy, remaining]).toEqual([200, '"key";q=3;w=60', left]);
       expect(reset > 0 && reset <= 60).toBe(true);
     }
     const refused = await ask(world, keys.read);
@@ -57,7 +63,11 @@ describe('a key that asks too often', () => {
     ]);
     const wait = Number(refused.headers['retry-after']);
     expect(wait > 0 && wait <= 60).toBe(true);
-    expect(refused.headers).toMatchObject({ 'ratelimit-limit': '3', 'ratelimit-remaining': '0' });
+    // The same moment, told twice.
+    expect(limitOf(refused.headers)).toEqual({ policy: '"key";q=3;w=60', remaining: '0', reset: wait });
+    for (const older of ['ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset', 'x-ratelimit-limit']) {
+      expect([older, refused.headers[older]]).toEqual([older, undefined]);
+    }
     expect(refused.json().request_id).toBe(refused.headers['x-request-id']);
     // The count is the key's: not its application's, not its address's.
     expect(await statuses(world, 1, keys.all)).toEqual([200]);
@@ -69,9 +79,9 @@ describe('a key that asks too often', () => {
   it('has its refused requests counted too, whatever is wrong with them', async () => {
     const world = limited(2);
     const missing = await world.app.inject({ url: '/v1/items/none', headers: world.keys.read });
-    expect([missing.statusCode, missing.headers['ratelimit-remaining']]).toEqual([404, '1']);
+    expect([missing.statusCode, limitOf(missing.headers).remaining]).toEqual([404, '1']);
     const forbidden = await world.app.inject({ url: '/v1/webhooks', headers: world.keys.read });
-    expect([forbidden.statusCode, forbidden.headers['ratelimit-remaining']]).toEqual([403, '0']);
+    expect([forbidden.statusCode, limitOf(forbidden.headers).remaining]).toEqual([403, '0']);
     expect(await statuses(world, 1, world.keys.read)).toEqual([429]);
   });
 
@@ -80,10 +90,10 @@ describe('a key that asks too often', () => {
     for (let n = 0; n < 5; n += 1) {
       for (const url of ['/livez', '/readyz', '/metrics', '/openapi.json', '/problems/not_found']) {
         const answer = await world.app.inject({ url });
-        expect([url, answer.statusCode, answer.headers['ratelimit-limit']]).toEqual([url, 200, undefined]);
+        expect([url, answer.statusCode, answer.headers['ratelimit']]).toEqual([url, 200, undefined]);
       }
       const webhook = await world.app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
-      expect([webhook.statusCode, webhook.headers['ratelimit-limit']]).toEqual([200, undefined]);
+      expect([webhook.statusCode, webhook.headers['ratelimit']]).toEqual([200, undefined]);
     }
   });
 });
@@ -95,9 +105,17 @@ describe('an address that guesses keys', () => {
     expect(await statuses(world, 1, keys.read)).toEqual([200]);
     // A twentieth of the limit; without a key, or with a wrong one.
     expect(await statuses(world, 1, {})).toEqual([401]);
-    expect(await statuses(world, 3, keys.unknown)).toEqual([401, 429, 429]);
+    expect(await statuses(world, 1, keys.unknown)).toEqual([401]);
+    const counted = await ask(world, keys.unknown);
+    expect([counted.statusCode, limitOf(counted.headers)]).toEqual([
+      429,
+      { policy: '"address";q=2;w=60', remaining: '0', reset: Number(counted.headers['retry-after']) },
+    ]);
+    expect(await statuses(world, 1, keys.unknown)).toEqual([429]);
     const refused = await ask(world, keys.unknown);
     expect([refused.json().code, Number(refused.headers['retry-after']) > 0]).toEqual(['rate_limited', true]);
+    // The last try that was counted told of the address; this one was not even looked at.
+    expect(refused.headers['ratelimit']).toBeUndefined();
     expect(await statuses(world, 1, {})).toEqual([429]);
     // A guess that is right is not told so.
     expect(await statuses(world, 1, keys.admin)).toEqual([429]);
@@ -153,7 +171,7 @@ describe('without a limit', () => {
   it('nobody is counted', async () => {
     const world = limited(0);
     const answer = await ask(world, world.keys.read);
-    expect([answer.statusCode, answer.headers['ratelimit-limit']]).toEqual([200, undefined]);
+    expect([answer.statusCode, answer.headers['ratelimit']]).toEqual([200, undefined]);
     expect(new Set(await statuses(world, 100, world.keys.unknown))).toEqual(new Set([401]));
   });
 });

@@ -60,6 +60,7 @@ export interface World {
     live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
     probe: () => Promise<void>;
+    temporal: () => Promise<void>;
     pick: string | null;
     logo: string | null;
     now: () => number;
@@ -190,6 +191,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     live: async () => undefined,
     page: () => undefined,
     probe: async () => undefined,
+    temporal: async () => undefined,
     pick: null,
     logo: 'bG9nbw==',
     now: () => Date.now(),
@@ -519,8 +521,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     probes: [
-      { name: 'postgresql', check: () => behave.probe() },
-      { name: 'temporal', check: async () => undefined },
+      { name: 'postgresql', needed: true, check: () => behave.probe() },
+      { name: 'temporal', needed: false, check: () => behave.temporal() },
     ],
     logger: pino({ level: 'debug' }, { write: (line: string) => void world.logged.push(line) }),
     figures: {

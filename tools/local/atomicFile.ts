@@ -1,13 +1,31 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
-/** Readers see the old content or the new, never half of it, whenever this process is killed. */
+/**
+ * Readers see the old content or the new, never half of it, whenever this process is killed or the machine loses power: what
+ * is written here (keys that rows are encrypted with, say) may not be lost when others have begun to rely on it.
+ */
 export function writeFileAtomic(file: string, content: string, mode = 0o644): void {
-  mkdirSync(path.dirname(file), { recursive: true });
+  const folder = path.dirname(file);
+  mkdirSync(folder, { recursive: true });
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  writeFileSync(temporary, content, { mode });
+  onFile(openSync(temporary, 'wx', mode), (descriptor) => {
+    const bytes = Buffer.from(content);
+    for (let at = 0; at < bytes.length;) at += writeSync(descriptor, bytes, at);
+    fsyncSync(descriptor);
+  });
   renameSync(temporary, file);
+  // The name is the folder's to keep.
+  onFile(openSync(folder, 'r'), fsyncSync);
+}
+
+function onFile(descriptor: number, use: (descriptor: number) => void): void {
+  try {
+    use(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** undefined when the file is absent or not JSON */

@@ -1,10 +1,48 @@
 import { readFile } from 'node:fs/promises';
+import closeWithGrace from 'close-with-grace';
+import { errorReport } from './errorReport.js';
 import { BadOptions, parseOptions, USAGE } from './options.js';
-import { startSimulator } from './server.js';
+import { startSimulator, type Simulator } from './server.js';
 
-async function version(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+/** The state file of a large world is written anew at the end. */
+const CLOSE_WITHIN_MS = 60_000;
+/** Repeats of a signal within this time are one wish: npm and the terminal may both pass on one Ctrl-C. */
+const ONE_WISH_MS = 1_000;
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+/** Stop signals are ours, since a repeat is no second wish; the others and an idle event loop end a process by themselves. */
+const OWN_BUSINESS: closeWithGrace.AllEvents[] = [
+  ...STOP_SIGNALS,
+  'SIGHUP',
+  'SIGQUIT',
+  'SIGILL',
+  'SIGTRAP',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGSEGV',
+  'SIGUSR2',
+  'beforeExit',
+];
+
+let simulator: Simulator | undefined;
+let askedAt: number | undefined;
+
+const grace = closeWithGrace(
+  { delay: CLOSE_WITHIN_MS, logger: false, skip: OWN_BUSINESS, onSecondError: say },
+  async ({ err }) => {
+    if (err !== undefined) say(err);
+    await simulator?.close().catch((error: unknown) => {
+      say(error);
+      throw error;
+    });
+  },
+);
+
+try {
+  await main();
+} catch (error) {
+  say(error);
+  process.exit(error instanceof BadOptions ? 2 : 1);
 }
 
 async function main(): Promise<void> {
@@ -17,26 +55,24 @@ async function main(): Promise<void> {
     process.stdout.write(`${await version()}\n`);
     return;
   }
-  const simulator = await startSimulator(options);
+  simulator = await startSimulator(options);
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
   process.stdout.write(`${JSON.stringify({ event: 'listening', url: simulator.url })}\n`);
-  let stopping = false;
-  const stop = () => {
-    // npm and the terminal may both pass on one Ctrl-C.
-    if (stopping) return;
-    stopping = true;
-    simulator.close().then(
-      () => process.exit(0),
-      (error: unknown) => fail(error),
-    );
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
 }
 
-function fail(error: unknown): never {
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`simulator: ${message}\n`);
-  process.exit(error instanceof BadOptions ? 2 : 1);
+function stop(): void {
+  const now = performance.now();
+  if (askedAt === undefined) {
+    askedAt = now;
+    grace.close();
+  } else if (now - askedAt > ONE_WISH_MS) process.exit(1);
 }
 
-main().catch(fail);
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function say(error: unknown): void {
+  process.stderr.write(`simulator: ${errorReport(error)}\n`);
+}

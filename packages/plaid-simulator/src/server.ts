@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { buildApp } from './app.js';
+import { errorReport } from './errorReport.js';
 import { DEFAULT_OPTIONS, type SimulatorOptions } from './options.js';
 import { fillWorld } from './persistence/fillWorld.js';
 import { readState } from './persistence/readState.js';
@@ -20,9 +21,7 @@ export interface Simulator {
 export async function startSimulator(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
   const all: SimulatorOptions = { ...DEFAULT_OPTIONS, ...options };
   const onError = (error: unknown) => {
-    process.stderr.write(
-      `simulator: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
+    process.stderr.write(`simulator: ${errorReport(error)}\n`);
   };
   const saved = all.state === null ? null : await readState(all.state);
   const world = new World(all, onError, saved?.world);

@@ -1,4 +1,5 @@
 import { open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Item } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
 import type { LinkToken, PublicToken } from '../tokens.js';
@@ -104,6 +105,8 @@ export class StateFile implements Keeper {
     const handle = await open(this.path, 'a');
     try {
       for (const line of lines) this.addedBytes += (await handle.write(line)).bytesWritten;
+      // Tokens that an app was given are known after a loss of power too.
+      await handle.datasync();
     } finally {
       await handle.close();
     }
@@ -148,6 +151,12 @@ export class StateFile implements Keeper {
       await handle.close();
     }
     await rename(temporary, this.path);
+    const folder = await open(dirname(this.path), 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
     this.baseBytes = bytes;
     this.addedBytes = 0;
   }
