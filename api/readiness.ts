@@ -19,8 +19,9 @@ export function createReadiness(
 ): () => Promise<Readiness> {
   async function askAll(): Promise<Readiness> {
     const answers = await Promise.all(
-      probes.map(async ({ name, needed, check }) => {
-        const up = await within(check(), askMs, () => new Error('late')).then(
+      probes.map(async (probe) => {
+        const { name, needed } = probe;
+        const up = await within(probe.check(), askMs, () => new Error('late')).then(
           () => true,
           (error: unknown) => {
             onDown(name, error);
