@@ -1,6 +1,8 @@
 import type { TaskName } from '../../domain/item/tasks.js';
-import { taskNames, taskOf } from '../../domain/item/tasks.js';
+import { taskNames, taskOf, tasks } from '../../domain/item/tasks.js';
 import type { Fragment, Sql } from '../rows.js';
+import type { items } from '../schema.js';
+import type { NameOf } from '../selection.js';
 
 /** One kind of work of Items that may be due although no signal told of it. */
 export interface DueWork {
@@ -9,12 +11,17 @@ export interface DueWork {
   query: (sql: Sql, before: Fragment) => Fragment;
 }
 
+/** A column that a task names: one that is not there fails to compile. */
+const columnOf = (sql: Sql, name: NameOf<typeof items>) => sql(name);
+
 /** The kinds of due work that `items` `i` and the kinds `w.kinds` of its pending webhooks tell of, as an array of names. */
 export function dueTasks(sql: Sql): Fragment {
   const named = taskNames.map((name) => {
-    const { due } = taskOf(name);
+    const { due } = tasks[name];
     const isDue =
-      'column' in due ? sql`i.${sql(due.column)} IS NOT NULL` : sql`${due.webhooks}::text = ANY(w.kinds)`;
+      'column' in due
+        ? sql`i.${columnOf(sql, due.column)} IS NOT NULL`
+        : sql`${due.webhooks}::text = ANY(w.kinds)`;
     return sql`CASE WHEN ${isDue} THEN ${name}::text END`;
   });
   return sql`array_remove(ARRAY[${named.reduce((all, one) => sql`${all}, ${one}`)}], NULL)`;
@@ -22,13 +29,14 @@ export function dueTasks(sql: Sql): Fragment {
 
 /** A task of the table. One that waits for webhooks has to end those of a removed Item, too. */
 function ofTask(name: TaskName): DueWork {
-  const { due, whileRemoved, whileBroken } = taskOf(name);
+  const { due } = tasks[name];
+  const { whileRemoved, whileBroken } = taskOf(name);
   return {
     kind: name,
     query(sql, before) {
       const acts = whileBroken ? sql`TRUE` : sql`k.error_code IS NULL`;
       if ('column' in due) {
-        const column = sql(due.column);
+        const column = columnOf(sql, due.column);
         const there = whileRemoved ? sql`TRUE` : sql`k.removed_at IS NULL AND k.removal_requested_at IS NULL`;
         return sql`
           SELECT k.item_id, k.${column} AS since FROM items k
