@@ -6,7 +6,6 @@ import {
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
-  sleep,
   startChild,
   upsertSearchAttributes,
   uuid4,
@@ -18,7 +17,7 @@ import { fairnessKey } from '../domain/fairness.js';
 import { historyWorkflowId, remineWorkflowId } from '../domain/ids.js';
 import type { ItemEvent, ItemState, Phase, WorkKind } from '../domain/item/state.js';
 import { nextStep } from '../domain/item/nextStep.js';
-import { reduce, stateFrom } from '../domain/item/reduce.js';
+import { goOnFrom, reduce, stateFrom } from '../domain/item/reduce.js';
 import type { Rules } from '../domain/item/rules.js';
 import { isTask } from '../domain/item/tasks.js';
 import { upgrade } from '../domain/item/upgrade.js';
@@ -48,12 +47,11 @@ import { db, plaidRead } from './proxies.js';
 import { remineItem } from './remineItem.js';
 import { stepFailure } from './stepFailure.js';
 import { doTask } from './tasks.js';
+import { untilRead } from './untilRead.js';
 import { patchesOfThisRun } from './versions.js';
 
 /** The longest wait between two looks at the server's continue-as-new hint. */
 const longestWaitMs = 24 * 3_600_000;
-/** Between two tries to read the row, each of which is a series of its own. */
-const rowPauseMs = 60_000;
 
 /**
  * One Item, from birth to removal. PostgreSQL is the truth and `state` a working copy: the reducer in `domain/item/reduce.ts`
@@ -78,13 +76,15 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(status, (): ItemStatus | null => state && statusOf(state));
 
   // The pace and the row are read anew by each run: neither is carried.
-  const loaded = await loadItem(itemId);
+  const loaded = await untilRead('the row', () =>
+    db({ summary: 'rebuild from the row' }).loadItem({ itemId }),
+  );
   if (loaded === null) return;
   const rules: Rules = { policy: loaded.policy, patches: patchesOfThisRun() };
   state =
     input.state === undefined
       ? stateFrom(loaded.snapshot, rules, Date.now())
-      : reduce(upgrade(input.state), { kind: 'reloaded', snapshot: loaded.snapshot }, rules, Date.now());
+      : goOnFrom(upgrade(input.state), loaded.snapshot, rules, Date.now());
 
   let shown: Phase | null = null;
   for (;;) {
@@ -107,18 +107,6 @@ export async function item(input: ItemInput): Promise<void> {
     if (mustContinue(rules) && allHandlersFinished()) {
       for (const event of inbox.splice(0)) state = reduce(state, event, rules, Date.now());
       await continueAsNew<typeof item>({ itemId, state });
-    }
-  }
-}
-
-/** The row, and the pace to keep. Nothing is carried that could stand in for it, so it is asked for until it is there. */
-async function loadItem(itemId: string): ReturnType<ReturnType<typeof db>['loadItem']> {
-  for (;;) {
-    try {
-      return await db({ summary: 'rebuild from the row' }).loadItem({ itemId });
-    } catch (error) {
-      setCurrentDetails(`- the row cannot be read: ${stepFailure('reload', error, Date.now()).type}`);
-      await sleep(rowPauseMs);
     }
   }
 }

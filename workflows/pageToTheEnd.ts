@@ -16,6 +16,7 @@ import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
 import { db } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
+import { untilRead } from './untilRead.js';
 
 /** How one kind of paging goes on. */
 export interface Paging<Input extends PageHistoryInput> {
@@ -42,7 +43,7 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   let lastFailure: StepFailure | null = null;
   setHandler(progress, () => run);
   // Not carried from run to run: an operator who changes the pace means those that page, too.
-  const policy = await db({ summary: 'the pace to keep' }).loadPolicy();
+  const policy = await untilRead('the pace', () => db({ summary: 'the pace to keep' }).loadPolicy());
   const { limits } = policy;
 
   for (;;) {

@@ -45,6 +45,16 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
   return mergeSnapshot(state, snapshot, rules, now);
 }
 
+/**
+ * The working copy that the run before has carried, with what the row knows besides. What is under way the copy knows better: a child
+ * that has reported may still be ending, and the webhooks that wait may be those which the update on its way answers.
+ */
+export function goOnFrom(carried: ItemState, snapshot: ItemSnapshot, rules: Rules, now: number): ItemState {
+  const busy = carried.run !== null || carried.child !== null;
+  const known = { historyRunning: false, remineRunning: false, ...(busy ? { webhooksWaiting: 0 } : {}) };
+  return mergeSnapshot(carried, { ...snapshot, ...known }, rules, now);
+}
+
 /** Takes up what the row knows and the working copy does not; never undoes what is under way. */
 function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, now: number): ItemState {
   const due = alsoDue(state.due, snapshot.due, now);

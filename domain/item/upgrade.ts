@@ -1,6 +1,9 @@
 import type { ItemState } from './state.js';
-import type { TaskName } from './tasks.js';
-import { taskNames } from './tasks.js';
+import type { DueTasks } from './tasks.js';
+
+/** The kinds of due work that there were before the table. */
+const firstTasks = ['publish', 'segment', 'itemWebhooks', 'numbers', 'removals'] as const;
+type FirstTask = (typeof firstTasks)[number];
 
 /** As the first versions carried it, without a version: a field for each kind of due work, and less of an update that gets nowhere. */
 type Unversioned = Omit<
@@ -10,7 +13,7 @@ type Unversioned = Omit<
   Partial<Pick<ItemState, 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt'>> & {
     run: (Partial<NonNullable<ItemState['run']>> & Pick<NonNullable<ItemState['run']>, 'base'>) | null;
     child: (Partial<NonNullable<ItemState['child']>> & { checkAt: number; remine: boolean }) | null;
-  } & { [Field in `${TaskName}DueAt`]: number | null } & { [Field in `${TaskName}Failures`]: number };
+  } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
 export type CarriedState = ItemState | Unversioned;
@@ -24,8 +27,8 @@ function fromUnversioned(old: Unversioned): ItemState {
   const { itemId, userId, institutionId, phase, history, hasCursor, wanted, remines } = old;
   const { removalRequested, remineRequested, reloadAt, nextDueAt, polls, checkFailures } = old;
   const { removeFailures, removeDueAt = 0, restUntil, calls, lastUpdateAt, lastFailure } = old;
-  const due: Partial<Record<TaskName, { at: number; failures: number }>> = {};
-  for (const name of taskNames) {
+  const due: { -readonly [Name in keyof DueTasks]: DueTasks[Name] } = {};
+  for (const name of firstTasks) {
     const at = old[`${name}DueAt`];
     if (at !== null) due[name] = { at, failures: old[`${name}Failures`] };
   }

@@ -52,15 +52,21 @@ class Item {
   published = 0;
   /** Pages of the next update before its last one. */
   longer = 0;
-  answer: (page: number) => PageResult = (page) =>
+  answer: (page: number, remine: boolean) => PageResult | Promise<PageResult> = (page) =>
     page < this.longer ? { kind: 'staged', rows: 500, calls: 1 } : applied(3);
   healthy = true;
+  policy = pace;
+  /** How often the streams refuse. */
+  refusals = 0;
+  looks = 0;
 }
 
 export interface Played {
   /** Name of the file under which the history is kept. */
   name: string;
   workflowId: string;
+  /** The newest run when absent. */
+  runId?: string;
 }
 
 /**
@@ -79,13 +85,15 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   let linkState: 'received' | 'exchanged' = 'received';
   let statusPages = 0;
   const activities: Partial<Activities> = {
-    loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: pace }),
+    loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: of(itemId).policy }),
     loadPolicy: async () => pace,
-    async minePage({ itemId, page }) {
+    async minePage({ itemId, page, remine }) {
       of(itemId).pages += 1;
-      return of(itemId).answer(page);
+      return of(itemId).answer(page, remine ?? false);
     },
     async publish({ itemId }) {
+      if ((of(itemId).refusals -= 1) >= 0)
+        throw ApplicationFailure.create({ type: 'UPSTREAM_DOWN', message: 'down' });
       const done = (of(itemId).published += 1) > 1;
       return { done };
     },
@@ -101,8 +109,11 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     }),
     sendSegmentEvents: async () => ({ done: true }),
     removeItem: async () => undefined,
-    lookAtHistory: async () => ({ running: true }),
-    reportDeadEnd: async () => ({ remines: null }),
+    async lookAtHistory({ itemId }) {
+      of(itemId).looks += 1;
+      return { running: true };
+    },
+    reportDeadEnd: async () => ({ remines: 1 }),
     loadLink: async () => ({
       state: linkState,
       userId: 'user-1',
@@ -139,7 +150,8 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   const idle = (item: Item, pages: number): Promise<void> =>
     until(async () => item.pages >= pages && (await gateway.itemStatus(item.itemId))?.phase === 'idle');
   const played: Played[] = [];
-  const keep = (name: string, workflowId: string): number => played.push({ name, workflowId });
+  const keep = (name: string, workflowId: string, runId?: string): number =>
+    played.push({ name, workflowId, ...(runId === undefined ? {} : { runId }) });
   const run = async (name: string, workflowType: string, input: object): Promise<void> => {
     const workflowId = `replay/${name}`;
     await client.workflow.execute(workflowType, { workflowId, taskQueue: taskQueues.core, args: [input] });
@@ -173,6 +185,48 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
       'COMPLETED',
   );
   keep('history', historyWorkflowId(paged.itemId));
+
+  const carried = newItem();
+  carried.longer = 8;
+  carried.policy = { ...pace, continueAfter: 30 };
+  await signal(carried, 'update');
+  await idle(carried, 9);
+  const runs = async () => {
+    const query = `WorkflowId = '${itemWorkflowId(carried.itemId)}'`;
+    const found = [];
+    for await (const one of client.workflow.list({ query })) found.push(one);
+    return found.sort((one, other) => one.startTime.getTime() - other.startTime.getTime());
+  };
+  await until(async () => (await runs()).length > 1);
+  for (const [at, one] of (await runs()).slice(0, 2).entries())
+    keep(`update over continue-as-new ${at + 1}`, itemWorkflowId(carried.itemId), one.runId);
+
+  const refused = newItem();
+  refused.refusals = 2;
+  await signal(refused, 'update');
+  await idle(refused, 1);
+  await until(() => refused.published > 1);
+  keep('a step that fails', itemWorkflowId(refused.itemId));
+
+  const lost = newItem();
+  lost.answer = (_page, remine) => (remine ? applied(1) : { kind: 'refused', error: null, calls: 1 });
+  await signal(lost, 'update');
+  await idle(lost, 2);
+  keep('an update that is given up', itemWorkflowId(lost.itemId));
+
+  const watched = newItem();
+  watched.policy = { ...pace, childCheck: 200 };
+  let release = (): void => undefined;
+  const hang = new Promise<void>((resolve) => (release = resolve));
+  watched.answer = async () => {
+    await hang;
+    return applied(1);
+  };
+  await signal(watched, 'history');
+  await until(() => watched.looks > 1);
+  release();
+  await idle(watched, 1);
+  keep('a child that is looked after', itemWorkflowId(watched.itemId));
 
   const breaking = newItem();
   breaking.healthy = false;

@@ -6,6 +6,7 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { Worker } from '@temporalio/worker';
 import { patchNames } from '../../domain/patches.js';
 import { workflowBundleFile } from '../stack/testStack.js';
+import { namedChanges } from './namedChanges.js';
 import { playAll } from './paths.js';
 import { workflowCode } from './workflowCode.js';
 
@@ -34,11 +35,15 @@ const anonymous = (json: string): string =>
 if (record) {
   it('records every path', async () => {
     const folder = path.join(here, version);
+    // What is out cannot be recorded anew: it ran as its histories say.
+    const changelog = readFileSync(path.join(here, '../../CHANGELOG.md'), 'utf8');
+    if (changelog.includes(`## ${version}`))
+      throw new Error(`${version} is released: raise the version in package.json, then record the next one`);
     const { temporal, played } = await playAll();
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    for (const { name, workflowId } of played) {
-      const history = await temporal.client.workflow.getHandle(workflowId).fetchHistory();
+    for (const { name, workflowId, runId } of played) {
+      const history = await temporal.client.workflow.getHandle(workflowId, runId).fetchHistory();
       const json = anonymous(historyToJSON(history));
       writeFileSync(path.join(folder, `${name.replaceAll(/[ ,]+/g, '-')}.json`), `${json}\n`);
     }
@@ -75,7 +80,7 @@ const unlessRecording = record ? describe.skip : describe;
 
 unlessRecording('histories of releases', () => {
   it('are there for every path', () => {
-    expect(recorded.length).toBeGreaterThanOrEqual(14);
+    expect(recorded.length).toBeGreaterThanOrEqual(19);
   });
 
   it.each(record ? [['', '']] : recorded)(
@@ -103,10 +108,13 @@ unlessRecording('code that runs inside workflows', () => {
     const changed = [...new Set([...Object.keys(files), ...Object.keys(release.files)])].filter(
       (file) => files[file] !== release.files[file],
     );
-    const named = patchNames.some((name) => !release.patches.includes(name));
+    const named = patchNames
+      .filter((name) => !release.patches.includes(name))
+      .flatMap((name): readonly string[] => namedChanges[name]);
     const advice =
       'Changed since the histories were recorded. Before the release is out: `npm run record-histories`. After: put the change ' +
-      'under a new name of domain/patches.ts (docs/upgrading.md).';
-    expect(named ? [] : changed.map((file) => `${file}: ${advice}`)).toEqual([]);
+      'under a new name of domain/patches.ts, and name the file in test/replay/namedChanges.ts (docs/upgrading.md).';
+    const unnamed = changed.filter((file) => !named.includes(file));
+    expect(unnamed.map((file) => `${file}: ${advice}`)).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 import { defaultPolicy } from '../../../domain/item/policy.js';
+import { goOnFrom } from '../../../domain/item/reduce.js';
 import type { ItemState } from '../../../domain/item/state.js';
 import type { CarriedState } from '../../../domain/item/upgrade.js';
 import { upgrade } from '../../../domain/item/upgrade.js';
@@ -52,6 +53,46 @@ const second = {
   cursorLost: true,
   removeDueAt: t0 + 4,
 };
+/** Version 1, written down: a later version upgrades it, and this stays as it is. */
+const one = {
+  v: 1,
+  itemId: 'ItemA',
+  userId: 'user-1',
+  institutionId: 'ins_1',
+  phase: 'updating',
+  history: 'complete',
+  hasCursor: true,
+  wanted: null,
+  run: {
+    base: 'b',
+    restarts: 2,
+    fromStart: false,
+    page: 3,
+    rows: 1500,
+    failures: 1,
+    firstPageMoves: 0,
+    doubts: 0,
+    notBefore: t0 + 7,
+  },
+  child: null,
+  remineRequested: false,
+  remines: 0,
+  deadEnd: null,
+  deadEnds: 0,
+  cursorLost: false,
+  removalRequested: false,
+  reloadAt: null,
+  due: { numbers: { at: t0 + 30_000, failures: 3 } },
+  nextDueAt: t0 + 3_600_000,
+  polls: 0,
+  checkFailures: 0,
+  removeFailures: 0,
+  removeDueAt: 0,
+  restUntil: 0,
+  calls: { sync: [], accounts: [] },
+  lastUpdateAt: null,
+  lastFailure: null,
+};
 const newest: ItemState = stateFrom(itemSnapshot({ hasCursor: true, due: ['numbers'] }), defaultPolicy, t0);
 
 /** Every shape that a run may have handed on; none is ever taken out. */
@@ -59,8 +100,38 @@ const carried: [name: string, state: CarriedState][] = [
   ['the first, in the middle of a page', first as CarriedState],
   ['the first, with a child', { ...first, run: null, child: { checkAt: t0, remine: false } } as CarriedState],
   ['the second', second as CarriedState],
-  ['version 1', newest],
+  ['version 1', one as CarriedState],
+  ['the newest', newest],
 ];
+
+describe('a run that goes on where the one before continued as new', () => {
+  const row = itemSnapshot({ hasCursor: true, history: 'complete', nextDueAt: t0 + 3_600_000 });
+  const rules = { policy: defaultPolicy, patches: {} };
+
+  it('takes no child up again that has reported and is still ending', () => {
+    const idle = stateFrom(row, defaultPolicy, t0);
+    const ending = { ...row, historyRunning: true, remineRunning: true };
+    expect(goOnFrom(idle, ending, rules, t0).child).toBeNull();
+    // Who has lost its working copy joins it.
+    expect(stateFrom(ending, defaultPolicy, t0).child).not.toBeNull();
+  });
+
+  it('wants no update for the webhooks that the one on its way answers, and one for those of an idle Item', () => {
+    const told = { ...row, webhooksWaiting: 2 };
+    expect(goOnFrom(upgrade(one as CarriedState), told, rules, t0).wanted).toBeNull();
+    expect(goOnFrom(stateFrom(row, defaultPolicy, t0), told, rules, t0).wanted).not.toBeNull();
+  });
+
+  it('knows what the row knows: a removal, work that is due, that it is broken', () => {
+    const known = { ...row, removalRequested: true, broken: true, due: ['publish' as const] };
+    expect(goOnFrom(upgrade(one as CarriedState), known, rules, t0)).toMatchObject({
+      removalRequested: true,
+      phase: 'needs_relink',
+      run: null,
+      due: { publish: { at: t0, failures: 0 }, numbers: { at: t0 + 30_000, failures: 3 } },
+    });
+  });
+});
 
 describe('a state that an older version carried', () => {
   it.each(carried)('%s: has every field of a new one, and no other', (_name, state) => {
