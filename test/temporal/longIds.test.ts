@@ -37,6 +37,7 @@ describe.each(alphabets)('ids of characters of %s', (_, character) => {
       done.push('checked');
       return { item_id: itemId, stale: false, webhook_id: null, reason: null };
     },
+    loadPolicy: async () => defaultPolicy,
     async loadItem() {
       return {
         policy: { ...defaultPolicy, quiet: 1, quietDeadline: 1, betweenUpdates: 1 },
