@@ -17,10 +17,9 @@ const dueAt = (state: ItemState, name: TaskName): number | null => state.due[nam
 export function nextStep(state: ItemState, { policy }: Rules, now: number): Step {
   if (isDue(state.reloadAt, now)) return { kind: 'reload' };
   if (state.phase === 'removed') {
-    const left = taskNames.filter((name) => tasks[name].whileRemoved);
-    const next = left.find((name) => isDue(dueAt(state, name), now));
+    const next = onceRemoved.find((name) => isDue(dueAt(state, name), now));
     if (next !== undefined) return { kind: next };
-    const times = left.map((name) => dueAt(state, name)).filter((at) => at !== null);
+    const times = onceRemoved.map((name) => dueAt(state, name)).filter((at) => at !== null);
     return times.length === 0 ? { kind: 'end' } : { kind: 'wait', until: Math.min(...times) };
   }
   const waits: number[] = state.reloadAt === null ? [] : [state.reloadAt];
@@ -81,6 +80,7 @@ function nextWork(
   return sideWork(state, besideNothing, due);
 }
 
+const onceRemoved = taskNames.filter((name) => tasks[name].whileRemoved);
 const besidePaging = taskNames.filter((name) => tasks[name].beside === 'paging');
 /** Nothing is under way, or it is held up. */
 const besideNothing = taskNames.filter((name) => tasks[name].beside !== 'update');

@@ -5,7 +5,7 @@ import type { Rules } from './rules.js';
 import type { Health, ItemEvent, ItemSnapshot, ItemState, Phase, WorkKind } from './state.js';
 import { alsoDue, dueOnceRemoved, isTask, setDue, taskDone, taskFailed } from './tasks.js';
 
-/** The working copy as the row gives it; `base` names the first update. */
+/** The working copy as the row gives it. */
 export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): ItemState {
   const state: ItemState = {
     v: 1,

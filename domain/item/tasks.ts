@@ -61,8 +61,6 @@ export type TaskName = keyof typeof tasks;
 
 export const taskNames = Object.keys(tasks) as TaskName[];
 
-export const taskOf = (name: TaskName): Task => tasks[name];
-
 export function isTask(name: string): name is TaskName {
   return Object.hasOwn(tasks, name);
 }

@@ -1,3 +1,4 @@
+import { startRun } from '../mining/run.js';
 import type { ItemState } from './state.js';
 import type { DueTasks } from './tasks.js';
 
@@ -32,13 +33,12 @@ function fromUnversioned(old: Unversioned): ItemState {
     const at = old[`${name}DueAt`];
     if (at !== null) due[name] = { at, failures: old[`${name}Failures`] };
   }
-  const fresh = { restarts: 0, page: 0, rows: 0, failures: 0, firstPageMoves: 0, doubts: 0, notBefore: 0 };
   return {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
     ...{ restUntil, calls, lastUpdateAt, lastFailure },
-    run: old.run && { fromStart: false, ...fresh, ...old.run },
+    run: old.run && { ...startRun(old.run.base), ...old.run },
     child: old.child && { number: remines, heldUp: false, ...old.child },
     deadEnd: old.deadEnd ?? null,
     deadEnds: old.deadEnds ?? 0,

@@ -1,5 +1,5 @@
 import type { TaskName } from '../../domain/item/tasks.js';
-import { taskNames, taskOf, tasks } from '../../domain/item/tasks.js';
+import { taskNames, tasks } from '../../domain/item/tasks.js';
 import type { Fragment, Sql } from '../rows.js';
 import type { items } from '../schema.js';
 import type { NameOf } from '../selection.js';
@@ -29,8 +29,7 @@ export function dueTasks(sql: Sql): Fragment {
 
 /** A task of the table. One that waits for webhooks has to end those of a removed Item, too. */
 function ofTask(name: TaskName): DueWork {
-  const { due } = tasks[name];
-  const { whileRemoved, whileBroken } = taskOf(name);
+  const { due, whileRemoved, whileBroken } = tasks[name];
   return {
     kind: name,
     query(sql, before) {

@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { Agent, request } from 'node:http';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { inLanes } from '../../src/lanes.js';
+import { spawnSimulator } from '../local/simulator.js';
 import { machineEnvironment } from './environment.js';
 import { cpuSeconds, residentMb } from './system.js';
 import { below, exactly, from } from './workload.js';
@@ -65,23 +62,13 @@ export const sim: Workload = async ({ items, say }) => {
 };
 
 async function measure(report: (line: string) => void, items: number): Promise<SimResult> {
-  const child = spawn(
-    process.execPath,
-    [
-      ...[
-        '--import',
-        import.meta.resolve('tsx'),
-        fileURLToPath(new URL('../../packages/plaid-simulator/src/main.ts', import.meta.url)),
-      ],
-      ...['--clock-scale', '0', '--transactions-per-item', String(transactions)],
-    ],
-    { env: machineEnvironment, stdio: ['ignore', 'pipe', 'inherit'] },
+  const { child, url } = await spawnSimulator(
+    ['--clock-scale', '0', '--transactions-per-item', String(transactions)],
+    machineEnvironment,
   );
   const pid = child.pid ?? 0;
   const agent = new Agent({ keepAlive: true, maxSockets: lanes });
   try {
-    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
-    const { url } = JSON.parse(line) as { url: string };
     const post = (path: string, body: object): Promise<Buffer> =>
       new Promise((resolve, reject) => {
         const headers = {

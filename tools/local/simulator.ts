@@ -1,4 +1,9 @@
+import type { ChildProcessByStdio } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { ServiceSpec } from './service.js';
 import { answersOk } from './service.js';
@@ -14,10 +19,11 @@ export interface SimulatorOptions {
 }
 
 const MAIN = fileURLToPath(new URL('../../packages/plaid-simulator/src/main.ts', import.meta.url));
+const COMMAND = ['--import', import.meta.resolve('tsx'), MAIN];
 
 /** The Plaid simulator; its world is kept in `<dataDir>/simulator.json`. */
 export function simulatorService(options: SimulatorOptions): ServiceSpec {
-  const args = ['--import', import.meta.resolve('tsx'), MAIN, '--port', String(options.port)];
+  const args = [...COMMAND, '--port', String(options.port)];
   if (!options.ephemeral) args.push('--state', path.join(options.dataDir, 'simulator.json'));
   if (options.transactionsPerItem !== undefined)
     args.push('--transactions-per-item', String(options.transactionsPerItem));
@@ -30,4 +36,15 @@ export function simulatorService(options: SimulatorOptions): ServiceSpec {
     stopSignal: 'SIGTERM',
     stopGraceMs: 10_000,
   };
+}
+
+/** The simulator without a stack around it, with what it said of where it listens. Who started it ends it. */
+export async function spawnSimulator(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ child: ChildProcessByStdio<null, Readable, null>; url: string }> {
+  const child = spawn(process.execPath, [...COMMAND, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+  const { url } = JSON.parse(line) as { url: string };
+  return { child, url };
 }

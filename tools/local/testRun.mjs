@@ -1,11 +1,11 @@
 // `npm test`: everything CI runs. Static checks, then jest; the last line counts both: each static check as one, each jest test as one.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inherited, npmCli } from './environment.mjs';
+import { jestCommand } from './jestCommand.mjs';
 import { countResults } from './testCount.mjs';
 
 const STATIC_CHECKS = [
@@ -63,17 +63,12 @@ async function runStaticChecks() {
 
 /** @param {string} outputFile @param {string[]} args @returns {Promise<number>} */
 async function runJest(outputFile, args) {
-  const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
   const child = track(
-    spawn(
-      process.execPath,
-      ['--experimental-vm-modules', '--no-warnings', jest, '--json', `--outputFile=${outputFile}`, ...args],
-      {
-        cwd: root,
-        env: inherited,
-        stdio: ['ignore', 'ignore', 'inherit'], // with --json jest reports on stderr and prints the JSON on stdout
-      },
-    ),
+    spawn(process.execPath, jestCommand(['--json', `--outputFile=${outputFile}`, ...args]), {
+      cwd: root,
+      env: inherited,
+      stdio: ['ignore', 'ignore', 'inherit'], // with --json jest reports on stderr and prints the JSON on stdout
+    }),
   );
   return new Promise((resolve) => {
     child.once('error', () => resolve(1));
