@@ -3,8 +3,10 @@ import { answerControlErrors } from './controls/control.js';
 import { bankControls } from './controls/bankControls.js';
 import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
+import { institutionControls } from './controls/institutionControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
+import { shapeControls } from './controls/shapeControls.js';
 import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
@@ -91,9 +93,11 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
       itemControls,
       bankControls,
       webhookControls,
+      institutionControls,
       faultControls,
       linkControls,
       churnControls,
+      shapeControls,
     ]) {
       routes(controls, world);
     }

@@ -70,6 +70,7 @@ export class World {
     this.keys = new SigningKeys(saved?.keys);
     this.ids = new IdFactory(seed, saved?.issued);
     this.institutions = new InstitutionCatalogue(seed, options.institutions);
+    this.rename(saved?.renames);
     this.limits = new RateLimits(options.limits);
     this.faults = new Faults(seed);
     this.deliveries = new Deliveries(
@@ -146,9 +147,10 @@ export class World {
    * Another world's seed, time and keys in an otherwise empty one. Simulated time goes on from that world's moment. Keys that are
    * none throw before anything has changed.
    */
-  replace({ seed, issued, clock, keys }: SavedWorld): void {
+  replace({ seed, issued, clock, keys, renames }: SavedWorld): void {
     this.keys.restore(keys);
     this.reset(seed, clock.scale);
+    this.rename(renames);
     this.ids = new IdFactory(seed, issued);
     this.clock.restart({ simBase: clock.simBase, scale: clock.scale });
     this.keeper.world();
@@ -157,6 +159,10 @@ export class World {
   async close(): Promise<void> {
     await this.schedule.close();
     this.deliveries.close();
+  }
+
+  private rename(renames: SavedWorld['renames'] = []): void {
+    for (const [old, present] of renames) this.institutions.rename(old, present);
   }
 
   private startOfTime(scale: number) {

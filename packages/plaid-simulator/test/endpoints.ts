@@ -161,6 +161,7 @@ export const REQUESTS: Record<string, Request> = {
     webhook: 'http://127.0.0.1:9/hook',
   }),
   '/item/access_token/invalidate': onItem,
+  '/item/public_token/create': onItem,
   '/item/public_token/exchange': async ({ rig }) => ({ public_token: await publicToken(rig) }),
   '/item/products/terminate': ({ accessToken }) => ({
     access_token: accessToken,

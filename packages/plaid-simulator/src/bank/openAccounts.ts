@@ -68,7 +68,7 @@ function open(holder: Holder, plans: readonly Plan[]): BankAccount[] {
         ? {
             persistent_account_id: plaidId(
               holder.seed,
-              holder.institution.id,
+              holder.institution.bankId,
               holder.username,
               'persistent',
               index,
@@ -94,7 +94,7 @@ function open(holder: Holder, plans: readonly Plan[]): BankAccount[] {
 
 /** Plaid's `user_good` has these masks at every institution; other names get masks of their own. */
 function defaultPlans(holder: Holder): Plan[] {
-  const random = new Random(holder.seed, holder.institution.id, holder.username, 'accounts');
+  const random = new Random(holder.seed, holder.institution.bankId, holder.username, 'accounts');
   const good = holder.username === 'user_good';
   const currency = currencyOf(holder.institution);
   const mask = (fixed: string) => (good ? fixed : random.digits(4));
@@ -170,7 +170,7 @@ export function customAccounts(holder: Holder, customs: readonly CustomAccount[]
   return open(
     holder,
     customs.map((custom, index): Plan => {
-      const random = new Random(holder.seed, holder.institution.id, holder.username, 'custom', index);
+      const random = new Random(holder.seed, holder.institution.bankId, holder.username, 'custom', index);
       const number = custom.numbers?.account ?? `111122223333${random.digits(4)}`;
       const kind = custom.subtype ?? custom.type;
       const current = custom.starting_balance ?? Number((random.next() * 5000).toFixed(2));

@@ -66,7 +66,7 @@ export function bankUser(
   // A custom user is who the password says: another file is another person with other accounts.
   const identity = custom ? `user_custom/${login.password}` : login.username;
   const holder: Holder = { seed: world.seed, institution: login.institution, username: identity, itemId };
-  const loginKey = plaidId('login', login.institution.id, identity);
+  const loginKey = plaidId('login', login.institution.bankId, identity);
   const [model] = world.connections.toJoin(loginKey, login.application?.id ?? null);
   const idKey = model ? plaidId('ids', itemId) : null;
   const accounts = model
@@ -91,7 +91,7 @@ export function createItem(world: World, login: Login): Item {
   const planFor = (wanted: readonly BankAccount[]): SeededPlan | null =>
     seededPlan({
       scope: [
-        ...[holder.seed, user.custom?.seed ?? '', holder.institution.id, holder.username],
+        ...[holder.seed, user.custom?.seed ?? '', holder.institution.bankId, holder.username],
         // With the same scope the others would have the rows of the shared ones.
         ...(wanted === others ? ['others'] : []),
       ],
@@ -104,11 +104,11 @@ export function createItem(world: World, login: Login): Item {
       to: today,
       // Without Transactions it is not yet said how far back they will be asked for.
       days: daysGiven(
-        login.institution.id,
+        login.institution.bankId,
         login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
       ),
       count: world.options.transactionsPerItem,
-      pendingFeed: hasPendingFeed(login.institution.id),
+      pendingFeed: hasPendingFeed(login.institution.bankId),
     });
   // Another application's Item has rows of all accounts; what this one's does not see waits.
   const alike = model ? rowsAlike(model, user) : [];
@@ -121,6 +121,7 @@ export function createItem(world: World, login: Login): Item {
     {
       itemId,
       institutionId: login.institution.id,
+      ...(login.institution.bankId === login.institution.id ? {} : { bankId: login.institution.bankId }),
       username: login.username,
       ...(login.userId === undefined ? {} : { userId: login.userId }),
       clientId: login.clientId,

@@ -2,11 +2,13 @@ import type { BankAccount } from '../bank/account.js';
 import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
 import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
+import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 import { WithheldRows, type Withheld } from './withheldRows.js';
+import type { WithdrawnCursors } from './withdrawnCursors.js';
 
 export type Product = WireItem['products'][number];
 
@@ -47,10 +49,19 @@ export interface OfferedAccount {
 /** How the bank answers Plaid for an Item: as usual, with 401 (it has revoked Plaid's token), or not at all. */
 export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 
+/** What is sent otherwise than the bank has it, by account and transaction id. */
+export interface Distortions {
+  accounts: Record<string, Distortion>;
+  transactions: Record<string, Distortion>;
+}
+
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
   itemId: string;
+  /** The id of the institution that the Item was made under. */
   institutionId: string;
+  /** The bank's own id where that is another: see `SimulatedInstitution.bankId`. */
+  bankId?: string;
   username: string;
   /** Plaid's user that the application made it for, where it named one. */
   userId?: string;
@@ -106,6 +117,8 @@ export interface ItemFacts {
   withdrawn: string[];
   /** Transactions of accounts that the application does not see. */
   withheld: Withheld;
+  distortions?: Distortions;
+  withdrawnCursors?: WithdrawnCursors[];
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -204,6 +217,11 @@ export class Item {
   private touch(id: string): void {
     this.unread.delete(id);
     this.unread.add(id);
+  }
+
+  /** What the special ways of some banks are told by. */
+  get bankId(): string {
+    return this.facts.bankId ?? this.facts.institutionId;
   }
 
   get openAccounts(): BankAccount[] {

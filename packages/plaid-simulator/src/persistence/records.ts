@@ -17,6 +17,8 @@ export interface SavedWorld {
   issued: number;
   clock: ClockState;
   keys: StoredKey[];
+  /** Institutions' old ids with those that took their places; absent where there are none. */
+  renames?: [old: string, present: string][];
 }
 
 /** A stored version of a transaction. */
