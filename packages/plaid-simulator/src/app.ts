@@ -6,6 +6,7 @@ import { faultControls } from './controls/faultControls.js';
 import { institutionControls } from './controls/institutionControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
+import { productControls } from './controls/productControls.js';
 import { shapeControls } from './controls/shapeControls.js';
 import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
@@ -19,7 +20,9 @@ import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
+import { investmentRoutes } from './routes/investmentRoutes.js';
 import { itemRoutes } from './routes/itemRoutes.js';
+import { liabilityRoutes } from './routes/liabilityRoutes.js';
 import { linkRoutes } from './routes/linkRoutes.js';
 import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
@@ -76,6 +79,8 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     recurringRoutes,
     categoryRoutes,
     enrichRoutes,
+    investmentRoutes,
+    liabilityRoutes,
     institutionRoutes,
     webhookKeyRoutes,
     sandboxRoutes,
@@ -98,6 +103,7 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
       linkControls,
       churnControls,
       shapeControls,
+      productControls,
     ]) {
       routes(controls, world);
     }

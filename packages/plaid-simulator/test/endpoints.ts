@@ -69,6 +69,16 @@ async function letIn(rig: Rig): Promise<{ access_token: string; application_id: 
   };
 }
 
+/** An Item with Investments and Liabilities, and an investment account of it. */
+async function invested(rig: Rig): Promise<{ access_token: string; account_id: string }> {
+  const { accessToken: access_token } = await rig.link({
+    products: [Products.Investments, Products.Liabilities],
+  });
+  const { accounts } = (await rig.api.accountsGet({ access_token })).data;
+  const account_id = accounts.find(({ type }) => String(type) === 'investment')?.account_id ?? '';
+  return { access_token, account_id };
+}
+
 async function accountAtBank(rig: Rig, access_token: string): Promise<unknown> {
   const { body } = await call(rig, '/item/application/list', { access_token });
   const [application] = body['applications'] as { scopes: { accounts: { unique_id: string }[] } }[];
@@ -134,6 +144,20 @@ export const REQUESTS: Record<string, Request> = {
     ],
   }),
   '/categories/get': () => ({}),
+  '/investments/holdings/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    return { access_token, options: { account_ids: [account_id] } };
+  },
+  '/investments/transactions/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    const options = { account_ids: [account_id], count: 100, offset: 0, async_update: true };
+    return { access_token, start_date: '2020-01-01', end_date: '2040-01-01', options };
+  },
+  '/investments/refresh': async ({ rig }) => ({ access_token: (await invested(rig)).access_token }),
+  '/liabilities/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    return { access_token, options: { account_ids: [account_id] } };
+  },
   '/item/get': onItem,
   '/item/import': () => ({
     institution_id: PLATYPUS,

@@ -55,7 +55,10 @@ const ERROR_PASSWORD = /^error_([A-Z_]+)$/;
 /** Whom institution, username and password name, with all accounts under the ids of one Item; or the error the password asks for. */
 export function bankUser(
   world: World,
-  login: Pick<Login, 'institution' | 'username' | 'password' | 'application'>,
+  login: Pick<
+    Login,
+    'institution' | 'username' | 'password' | 'application' | 'products' | 'consentedProducts'
+  >,
   itemId: string,
 ): BankUser {
   if (login.institution.availability !== 'ok') throw new PlaidApiError(login.institution.availability);
@@ -73,8 +76,17 @@ export function bankUser(
     ? accountsAlike(world, model, itemId, idKey)
     : custom && custom.accounts.length > 0
       ? customAccounts(holder, custom.accounts)
-      : defaultAccounts(holder);
+      : defaultAccounts(holder, offeredProducts(login));
   return { holder, custom, accounts, loginKey, model: model ?? null, idKey };
+}
+
+/** What of the products asked for the institution has: accounts that are of interest to one of them only are shown for it. */
+function offeredProducts({
+  institution,
+  products,
+  consentedProducts = [],
+}: Pick<Login, 'institution' | 'products' | 'consentedProducts'>): string[] {
+  return [...products, ...consentedProducts].filter((product) => institution.products.includes(product));
 }
 
 /** A user logs in at the bank: makes the Item with its accounts and the bank's data, or fails as the password says. */
@@ -174,7 +186,7 @@ export function createItem(world: World, login: Login): Item {
 function accountsAlike(world: World, model: Item, itemId: string, idKey: string | null): BankAccount[] {
   const id = (accountId: string) => translateId(accountId, model.facts.idKey, idKey);
   // Every account that is open at the bank, also what the other application does not see.
-  return selectableAccounts(model).map(({ account, owners, numbers }) => {
+  return selectableAccounts(model).map(({ account, owners, numbers, portfolio, liability }) => {
     const own = <T extends { account_id: string }>(known: T): T => ({
       ...known,
       account_id: id(known.account_id),
@@ -191,6 +203,8 @@ function accountsAlike(world: World, model: Item, itemId: string, idKey: string 
         international: numbers.international.map(own),
         bacs: numbers.bacs.map(own),
       },
+      ...(portfolio ? { portfolio } : {}),
+      ...(liability ? { liability } : {}),
       closedAt: null,
     };
   });

@@ -5,6 +5,7 @@ import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
 import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
+import type { ProductsTold } from './productNews.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 import { WithheldRows, type Withheld } from './withheldRows.js';
@@ -119,6 +120,8 @@ export interface ItemFacts {
   withheld: Withheld;
   distortions?: Distortions;
   withdrawnCursors?: WithdrawnCursors[];
+  /** Absent until Investments or Liabilities are used. */
+  productsTold?: ProductsTold;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
