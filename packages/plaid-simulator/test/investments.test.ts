@@ -101,13 +101,15 @@ describe('Investments', () => {
       await invested({ username: 'bob' }),
     ];
     const held = async (on: typeof one) =>
-      (await on.holdings()).holdings.map(({ account_id: _own, ...holding }) => holding);
+      (await on.holdings()).holdings.map((holding) => ({ ...holding, account_id: 'own' }));
     expect(await held(two)).toEqual(await held(one));
     expect(await held(other)).not.toEqual(await held(one));
     const traded = async (on: typeof one) =>
-      (await on.trades()).investment_transactions.map(
-        ({ account_id: _account, investment_transaction_id: _id, ...row }) => row,
-      );
+      (await on.trades()).investment_transactions.map((row) => ({
+        ...row,
+        account_id: 'own',
+        investment_transaction_id: 'own',
+      }));
     expect(await traded(two)).toEqual(await traded(one));
     const ids = async (on: typeof one) =>
       (await on.trades()).investment_transactions.map((row) => row.investment_transaction_id);

@@ -108,7 +108,7 @@ export function mortgageLiability(
 ): WireMortgage {
   const random = new Random(...scope, 'liability');
   const owed = balances.current ?? 0;
-  const { last_statement_issue_date: _unknown, ...dates } = billing(random, opened);
+  const { last_payment_date, next_payment_due_date } = billing(random, opened);
   const age = random.integer(4, 12);
   return {
     account_id,
@@ -129,7 +129,8 @@ export function mortgageLiability(
     property_address: ADDRESS,
     ytd_interest_paid: cents(owed * 0.02),
     ytd_principal_paid: cents(owed * 0.015),
-    ...dates,
+    last_payment_date,
+    next_payment_due_date,
     ...kept?.changed,
   };
 }

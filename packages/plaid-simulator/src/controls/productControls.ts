@@ -53,8 +53,8 @@ export function productControls(app: FastifyInstance, world: World): void {
       cancel: z.array(z.string()).optional(),
       notify: z.boolean().optional(),
     }),
-    (item, { notify: _told, ...changes }) => ({
-      investment_transactions: changeInvestments(world, item, changes),
+    (item, { trades, prices, cancel }) => ({
+      investment_transactions: changeInvestments(world, item, { trades, prices, cancel }),
     }),
   );
 

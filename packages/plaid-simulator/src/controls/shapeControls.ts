@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { distortionFields } from '../distortion.js';
 import { ImpossibleChange } from '../item/bankChanges.js';
 import { distortItem } from '../item/distortions.js';
-import type { Item } from '../item/item.js';
+import { CURSOR_REFUSALS, type Item } from '../item/item.js';
 import { readSilently, runUpdate } from '../item/lifecycle.js';
-import { CURSOR_REFUSALS, withdrawCursors } from '../item/withdrawnCursors.js';
+import { withdrawCursors } from '../item/withdrawnCursors.js';
 import type { World } from '../world.js';
 import { controlBody, ControlError, itemOr404 } from './control.js';
 

@@ -5,11 +5,9 @@ import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
 import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
-import type { ProductsTold } from './productNews.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 import { WithheldRows, type Withheld } from './withheldRows.js';
-import type { WithdrawnCursors } from './withdrawnCursors.js';
 
 export type Product = WireItem['products'][number];
 
@@ -54,6 +52,27 @@ export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 export interface Distortions {
   accounts: Record<string, Distortion>;
   transactions: Record<string, Distortion>;
+}
+
+/** What Plaid answers cursors with that it knows no more. */
+export const CURSOR_REFUSALS = ['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'] as const;
+export type CursorRefusal = (typeof CURSOR_REFUSALS)[number];
+
+/** Cursors of `/transactions/sync` that an Item answers with an error for ever. */
+export interface WithdrawnCursors {
+  answer: CursorRefusal;
+  /** Only this one; absent: all that were given out while the log was no longer than `length`. */
+  cursor?: string;
+  length: number;
+}
+
+/** What the client has been told of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
+export interface ProductsTold {
+  /** Quantity and price of each, by account and security. */
+  holdings: Record<string, string> | null;
+  trades: { all: number; cancelled: number };
+  /** By account, each field's JSON. */
+  liabilities: Record<string, Record<string, string>> | null;
 }
 
 /** What an Item is besides its rows; all instants are simulated milliseconds. */

@@ -1,17 +1,8 @@
 import type { World } from '../world.js';
-import type { Item } from './item.js';
+import type { Item, ProductsTold } from './item.js';
 import { liabilitiesOf } from './liabilityViews.js';
 import { holdingsOf, isInvestment, tradesIn } from './portfolios.js';
 import { sendWebhook } from './sendWebhook.js';
-
-/** What the client has been told of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
-export interface ProductsTold {
-  /** Quantity and price of each, by account and security. */
-  holdings: Record<string, string> | null;
-  trades: { all: number; cancelled: number };
-  /** By account, each field's JSON. */
-  liabilities: Record<string, Record<string, string>> | null;
-}
 
 function presentState(world: World, item: Item): ProductsTold {
   const invests = item.hasProduct('investments');

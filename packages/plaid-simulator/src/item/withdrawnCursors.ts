@@ -1,19 +1,7 @@
 import { PlaidApiError } from '../errors.js';
 import type { World } from '../world.js';
 import type { Cursor } from './cursor.js';
-import type { Item } from './item.js';
-
-/** What Plaid answers cursors with that it knows no more. */
-export const CURSOR_REFUSALS = ['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'] as const;
-export type CursorRefusal = (typeof CURSOR_REFUSALS)[number];
-
-/** Cursors of `/transactions/sync` that an Item answers with an error for ever. */
-export interface WithdrawnCursors {
-  answer: CursorRefusal;
-  /** Only this one; absent: all that were given out while the log was no longer than `length`. */
-  cursor?: string;
-  length: number;
-}
+import type { CursorRefusal, Item } from './item.js';
 
 /** Plaid withdraws the cursors that the Item has given out until now, or one of them. Those of a run from the empty cursor hold. */
 export function withdrawCursors(
