@@ -16,6 +16,7 @@ import { linkPages } from './link/linkPages.js';
 import { overviewRoutes } from './overview/overviewRoutes.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { applicationRoutes } from './routes/applicationRoutes.js';
+import { assetReportRoutes } from './routes/assetReportRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
@@ -81,6 +82,7 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     enrichRoutes,
     investmentRoutes,
     liabilityRoutes,
+    assetReportRoutes,
     institutionRoutes,
     webhookKeyRoutes,
     sandboxRoutes,

@@ -84,6 +84,8 @@ export const LIMIT_TABLE: Record<string, Partial<Record<LimitedEnvironment, Cap[
     sandbox: [item(100, 'INVESTMENT_TRANSACTIONS_LIMIT'), client(1_000, 'INVESTMENT_TRANSACTIONS_LIMIT')],
   },
   '/liabilities/get': { production: [item(15), client(1_000)] },
+  '/asset_report/create': { production: [item(5), client(50)] },
+  '/asset_report/get': { production: [client(1_000)] },
   '/item/get': {
     production: [item(15, 'ITEM_GET_LIMIT'), client(5_000, 'ITEM_GET_LIMIT')],
     sandbox: [item(40, 'ITEM_GET_LIMIT'), client(5_000, 'ITEM_GET_LIMIT')],

@@ -5,7 +5,9 @@
  */
 import type {
   AccountBase,
+  AccountAssets,
   AccountIdentity,
+  AssetReport,
   AuthGetNumbers,
   Category,
   CreditCardLiability,
@@ -71,6 +73,8 @@ export type WireLiabilities = Wire<LiabilitiesObject>;
 export type WireCreditLiability = Wire<CreditCardLiability>;
 export type WireMortgage = Wire<MortgageLiability>;
 export type WireStudentLoan = Wire<StudentLoan>;
+export type WireAssetReport = Wire<AssetReport>;
+export type WireAssetAccount = Wire<AccountAssets>;
 export type WireRemoved = Wire<RemovedTransaction>;
 
 /** A transaction as `/transactions/sync` sends it; `original_description` is kept apart because only a request that asks gets it. */

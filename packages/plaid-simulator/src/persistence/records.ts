@@ -4,7 +4,7 @@ import type { WireTransaction } from '../wire.js';
 import type { ClockState } from '../clock.js';
 import type { ItemFacts } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
 
@@ -52,4 +52,5 @@ export type StateRecord =
   | { kind: 'public'; token: PublicToken }
   | { kind: 'link'; token: LinkToken }
   | { kind: 'session'; session: LinkSession }
+  | { kind: 'report'; report: ReportToken }
   | { kind: 'reset' };

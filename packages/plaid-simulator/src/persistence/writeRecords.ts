@@ -44,6 +44,7 @@ export function worldRecords(world: World): StateRecord[] {
       kind: 'session',
       session: structuredClone(session),
     })),
+    ...[...world.reports.values()].map((report): StateRecord => ({ kind: 'report', report: { ...report } })),
     ...world.deliveries
       .list()
       .map((delivery): StateRecord => ({ kind: 'delivery', delivery: structuredClone(delivery) })),
