@@ -37,7 +37,6 @@ function makeReport(world: World, request: ReportRequest): WireAssetReport {
   const now = world.clock.now();
   return {
     asset_report_id: request.reportId,
-    insights: null,
     client_report_id: request.clientReportId,
     date_generated: instant(now),
     days_requested: request.days,
