@@ -126,7 +126,8 @@ export async function runJob(
   consolation?: string,
 ): Promise<never> {
   const fail = (error: unknown): void => {
-    const message = error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
+    const message =
+      error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
     process.stderr.write([message, consolation, ''].filter((line) => line !== undefined).join('\n'));
   };
   closeWithGrace({ logger: false, skip: ownBusiness, onSecondError: fail }, async ({ err }) => fail(err));

@@ -271,9 +271,10 @@ export function createUserEventConsumer(
   return {
     run() {
       // Apart: while Kinesis is silent the leases are kept all the same.
-      running ??= Promise.all([repeat('a renewal', renewLeases), repeat('acquiring leases', acquireShards)]).then(
-        () => undefined,
-      );
+      running ??= Promise.all([
+        repeat('a renewal', renewLeases),
+        repeat('acquiring leases', acquireShards),
+      ]).then(() => undefined);
       return running;
     },
 

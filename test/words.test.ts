@@ -34,7 +34,11 @@ const givenUp: Record<string, RegExp> = {
 
 /** Names that stay, and where: wire names, names of JavaScript, and the one meaning that a word has kept. */
 const kept: { names: RegExp; files: RegExp; why: string }[] = [
-  { names: /^(sweepTold|toldAt|outboxMarks|settledAt|horizon)$/, files: /^drizzle\//, why: 'tables, columns' },
+  {
+    names: /^(sweepTold|toldAt|outboxMarks|settledAt|horizon)$/,
+    files: /^drizzle\//,
+    why: 'tables, columns',
+  },
   {
     names: /^(settleItemWebhooks|settleRemovals|lookAtHistory)$/,
     files: /^(activities|workflows|src\/temporal)\//,

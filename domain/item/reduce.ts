@@ -70,8 +70,8 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     child: state.child ?? runningChild(state, snapshot, rules, now),
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
-  const asked = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
-  return agreeOnHealth(asked, snapshot, rules, now);
+  const wanting = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
+  return agreeOnHealth(wanting, snapshot, rules, now);
 }
 
 /** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */

@@ -151,7 +151,12 @@ export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
     late = loading === mine;
   }
 
-  function keepAnswer(kid: string, jwk: WebhookKey | null, key: CryptoKey | null, askedAt: number): KeyAnswer {
+  function keepAnswer(
+    kid: string,
+    jwk: WebhookKey | null,
+    key: CryptoKey | null,
+    askedAt: number,
+  ): KeyAnswer {
     const ageMs = (): number => Math.max(0, now() - askedAt);
     if (jwk === null) {
       known.delete(kid);

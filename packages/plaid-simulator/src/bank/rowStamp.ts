@@ -75,7 +75,8 @@ export class RowStamp {
       ...(options.categoryVersion === 'v1' ? inTaxonomyV1(transaction) : transaction),
     });
     const [head, tail] = json.split(`"${AMOUNT_PLACEHOLDER}"`);
-    if (head === undefined || tail === undefined) throw new Error('a stamp needs the placeholder of the amount');
+    if (head === undefined || tail === undefined)
+      throw new Error('a stamp needs the placeholder of the amount');
     if (json.length + LONGEST_AMOUNT > MOST_SEEDED_BYTES) throw new Error('a stamp is too long');
     this.head = partOf(head);
     this.tail = partOf(tail);

@@ -182,7 +182,8 @@ function placeholderDraft(kind: number, currency: string | null): TransactionDra
   const pending = (variant & PENDING) > 0;
   return {
     ...common,
-    authorizedDatetime: variant & TIMED ? `${placeholder('authorizedDate')}T${placeholder('time')}:00Z` : null,
+    authorizedDatetime:
+      variant & TIMED ? `${placeholder('authorizedDate')}T${placeholder('time')}:00Z` : null,
     name: refund ? `${merchant.name} Refund` : merchant.name,
     originalDescription: [
       pending ? 'PENDING' : refund ? 'RETURN' : 'POS PURCHASE',

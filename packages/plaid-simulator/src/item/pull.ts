@@ -86,7 +86,11 @@ export function pullChanges(item: Item): void {
       const known = item.log.row(id);
       if (!row) {
         if (known) item.log.remove(id, known.accountId);
-      } else if (isReported(item, row) && !sameRow(known, row) && (item.log.knows(id) || row.date >= oldest)) {
+      } else if (
+        isReported(item, row) &&
+        !sameRow(known, row) &&
+        (item.log.knows(id) || row.date >= oldest)
+      ) {
         item.log.upsert(row);
       }
     }
