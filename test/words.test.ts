@@ -68,15 +68,27 @@ const kept: { names: RegExp; files: RegExp; why: string }[] = [
 const wordsOf = (name: string): string[] =>
   (name.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])/g) ?? []).map((word) => word.toLowerCase());
 
+const known = new Map<string, string | undefined>();
+
+/** Which of the words a name uses; the same names come thousands of times. */
+function givenUpIn(name: string): string | undefined {
+  if (!known.has(name)) {
+    const words = wordsOf(name);
+    known.set(
+      name,
+      Object.keys(givenUp).find((key) => words.some((word) => (givenUp[key] as RegExp).test(word))),
+    );
+  }
+  return known.get(name);
+}
+
 /** Names in a source text that use a word which was given up: `<file>:<line> <name> (<word>)`. */
 function misused(file: string, text: string): string[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isIdentifier(node) || ts.isPrivateIdentifier(node)) {
-      const word = Object.keys(givenUp).find((key) =>
-        wordsOf(node.text).some((part) => (givenUp[key] as RegExp).test(part)),
-      );
+      const word = givenUpIn(node.text);
       const stays = kept.some(({ names, files }) => names.test(node.text) && files.test(file));
       if (word !== undefined && !stays) {
         const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
