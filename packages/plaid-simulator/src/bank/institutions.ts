@@ -38,7 +38,7 @@ export function daysGiven(bankId: string, asked: number): number {
   return bankId === CAPITAL_ONE ? Math.min(asked, CAPITAL_ONE_DAYS) : asked;
 }
 
-/** Does the bank tell of payments that are pending? */
+/** Does the bank report payments that are pending? */
 export function hasPendingFeed(bankId: string): boolean {
   return bankId !== CAPITAL_ONE;
 }

@@ -69,7 +69,7 @@ export function listedPrice(key: string): number | null {
 const OPTION = /^([A-Z]{1,6})(\d{2})(\d{2})(\d{2})([CP])(\d{8})$/;
 const CURRENCY = /^CUR:([A-Z]{3,5})$/;
 
-/** What a ticker tells of a security that this world does not list: an option (OCC's form), a currency, else a share. */
+/** What a ticker says of a security that this world does not list: an option (OCC's form), a currency, else a share. */
 function unlisted(key: string): Pick<WireSecurity, 'type' | 'subtype' | 'option_contract'> {
   const [, underlying = '', year = '', month = '', day = '', side = '', strike = ''] = OPTION.exec(key) ?? [];
   if (underlying !== '') {

@@ -9,7 +9,7 @@ import { trueAccountView } from './accountView.js';
 import type { Item } from './item.js';
 import { holdingsOf, isInvestment, securitiesTraded, tradesOfAccounts } from './portfolios.js';
 
-/** Plans the making of a report that is not made yet, and the webhook that tells of it. */
+/** Plans the making of a report that is not made yet, and the webhook that announces it. */
 export function scheduleReport(world: World, report: ReportToken): void {
   if (report.report !== null) return;
   world.schedule.at(report.readyAt, report.token, () => {

@@ -9,7 +9,7 @@ type Wanted = readonly { id: string; distortion: Distortion }[];
 
 /**
  * From now on Plaid sends these accounts and transactions of this Item so; one that distorts nothing makes them whole again. What
- * the bank has stays as it is. A transaction that was told is told again as modified, once Plaid has looked.
+ * the bank has stays as it is. A transaction that was sent is sent anew as modified, after the next pull.
  */
 export function distortItem(world: World, item: Item, accounts: Wanted, transactions: Wanted): void {
   const rows = transactions.map(({ id }) => {

@@ -41,7 +41,7 @@ export interface Consent {
 /** An account which the bank has opened and the application does not see: the user has not chosen it. */
 export interface OfferedAccount {
   bankAccount: BankAccount;
-  /** NEW_ACCOUNTS_AVAILABLE has told of it. */
+  /** NEW_ACCOUNTS_AVAILABLE has announced it. */
   announced: boolean;
 }
 
@@ -66,8 +66,8 @@ export interface WithdrawnCursors {
   length: number;
 }
 
-/** What the client has been told of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
-export interface ProductsTold {
+/** What has been announced to the client of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
+export interface ProductsAnnounced {
   /** Quantity and price of each, by account and security. */
   holdings: Record<string, string> | null;
   trades: { all: number; cancelled: number };
@@ -100,7 +100,7 @@ export interface ItemFacts {
   /** When the two pulls end; `null` while Transactions is not on the Item. */
   initialAt: number | null;
   historicalAt: number | null;
-  /** When Plaid looks again if nobody tells it to. */
+  /** When Plaid pulls again if nobody asks it to. */
   nextUpdateAt: number | null;
   updates: number;
   lastSuccessfulUpdate: number | null;
@@ -110,7 +110,7 @@ export interface ItemFacts {
   removedAt: number | null;
   /** `/transactions/sync` was called: from now on SYNC_UPDATES_AVAILABLE is sent. */
   syncCalled: boolean;
-  /** What the client was last told of the recurring streams (a digest); absent until it asks for them. */
+  /** The recurring streams that the client was last given (a digest); absent until it asks for them. */
   streamsTold?: string;
   /** Log position up to which webhooks have announced the changes. */
   announced: number;
@@ -140,7 +140,7 @@ export interface ItemFacts {
   distortions?: Distortions;
   withdrawnCursors?: WithdrawnCursors[];
   /** Absent until Investments or Liabilities are used. */
-  productsTold?: ProductsTold;
+  productsAnnounced?: ProductsAnnounced;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -163,7 +163,7 @@ export class Item {
   private readonly atBank: BankRows;
   /** What the bank has booked on accounts that the application does not see. */
   readonly withheld: WithheldRows;
-  /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
+  /** Transactions changed at the bank since Plaid's last pull, in the order of the changes. */
   readonly unread = new Set<string>();
   /** The other Items of the same login; none before the Item is part of a world. */
   private others: (() => Item[]) | null = null;
@@ -241,7 +241,7 @@ export class Item {
     this.unread.add(id);
   }
 
-  /** What the special ways of some banks are told by. */
+  /** What the special ways of some banks go by. */
   get bankId(): string {
     return this.facts.bankId ?? this.facts.institutionId;
   }
@@ -262,7 +262,7 @@ export class Item {
     return this.facts.products.includes(product);
   }
 
-  /** Tells the log which accounts are closed. */
+  /** Hands the log the accounts that are closed. */
   refreshHidden(): void {
     this.log.hide(new Set(this.closedAccounts.map(({ account }) => account.account_id)));
   }

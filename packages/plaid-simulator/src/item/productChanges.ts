@@ -47,7 +47,7 @@ function investmentAccount(item: Item, id: string | undefined): BankAccount {
   return found;
 }
 
-/** What the user's broker does, for all applications of the login; Plaid tells of it at its next look. Returns the ids of new transactions. */
+/** What the user's broker does, for all applications of the login; Plaid announces it at its next pull. Returns the ids of new transactions. */
 export function changeInvestments(world: World, item: Item, changes: InvestmentChanges): string[] {
   const today = civilDate(world.clock.now());
   const made: { accountId: string; trade: Trade }[] = [
@@ -133,7 +133,7 @@ function reprice(world: World, item: Item, ticker: string, price: number): void 
   if (!isHeld) throw new ImpossibleChange(`nothing is held of ${ticker}`);
 }
 
-/** Fields of what is owed on accounts change, for all applications of the login; Plaid tells of it at its next look. */
+/** Fields of what is owed on accounts change, for all applications of the login; Plaid announces it at its next pull. */
 export function changeLiabilities(
   world: World,
   item: Item,

@@ -1,10 +1,10 @@
 import type { World } from '../world.js';
-import type { Item, ProductsTold } from './item.js';
+import type { Item, ProductsAnnounced } from './item.js';
 import { liabilitiesOf } from './liabilityViews.js';
 import { holdingsOf, isInvestment, tradesIn } from './portfolios.js';
 import { sendWebhook } from './sendWebhook.js';
 
-function presentState(world: World, item: Item): ProductsTold {
+function presentState(world: World, item: Item): ProductsAnnounced {
   const invests = item.hasProduct('investments');
   const trades = invests
     ? item.openAccounts.filter(isInvestment).flatMap((known) => tradesIn(world, item, known))
@@ -35,31 +35,36 @@ function liabilityFields(world: World, item: Item): Record<string, Record<string
   );
 }
 
-/** Keeps what there is as told, where nothing was kept yet: only what changes after it is news. */
+/** Keeps what there is as announced, where nothing was kept yet: only what changes after it is news. */
 export function rememberProducts(world: World, item: Item): void {
   if (!item.hasProduct('investments') && !item.hasProduct('liabilities')) return;
-  const told = item.facts.productsTold;
+  const announced = item.facts.productsAnnounced;
   const now = presentState(world, item);
-  item.facts.productsTold = {
-    holdings: told?.holdings ?? now.holdings,
-    trades: told?.holdings ? told.trades : now.trades,
-    liabilities: told?.liabilities ?? now.liabilities,
+  item.facts.productsAnnounced = {
+    holdings: announced?.holdings ?? now.holdings,
+    trades: announced?.holdings ? announced.trades : now.trades,
+    liabilities: announced?.liabilities ?? now.liabilities,
   };
 }
 
-/** The webhooks of Plaid's look at holdings, investment transactions and liabilities: for what has changed since the last one. */
+/** The webhooks of Plaid's pull of holdings, investment transactions and liabilities: for what has changed since the last one. */
 export function announceProducts(world: World, item: Item): void {
   rememberProducts(world, item);
-  const told = item.facts.productsTold;
-  if (!told) return;
+  const announced = item.facts.productsAnnounced;
+  if (!announced) return;
   const now = presentState(world, item);
-  announceInvestments(world, item, told, now);
-  announceLiabilities(world, item, told.liabilities, now.liabilities);
-  item.facts.productsTold = now;
+  announceInvestments(world, item, announced, now);
+  announceLiabilities(world, item, announced.liabilities, now.liabilities);
+  item.facts.productsAnnounced = now;
 }
 
-function announceInvestments(world: World, item: Item, told: ProductsTold, now: ProductsTold): void {
-  const before = told.holdings ?? {};
+function announceInvestments(
+  world: World,
+  item: Item,
+  announced: ProductsAnnounced,
+  now: ProductsAnnounced,
+): void {
+  const before = announced.holdings ?? {};
   const present = Object.entries(now.holdings ?? {});
   const added = present.filter(([key]) => before[key] === undefined).length;
   const gone = Object.keys(before).filter((key) => now.holdings?.[key] === undefined).length;
@@ -69,8 +74,8 @@ function announceInvestments(world: World, item: Item, told: ProductsTold, now: 
     const fields = { new_holdings: added, updated_holdings: updated + gone };
     sendWebhook(world, item, 'HOLDINGS', 'DEFAULT_UPDATE', fields);
   }
-  const cancelled = now.trades.cancelled - told.trades.cancelled;
-  const made = now.trades.all - told.trades.all - cancelled;
+  const cancelled = now.trades.cancelled - announced.trades.cancelled;
+  const made = now.trades.all - announced.trades.all - cancelled;
   if (made > 0 || cancelled > 0) {
     sendWebhook(world, item, 'INVESTMENTS_TRANSACTIONS', 'DEFAULT_UPDATE', {
       new_investments_transactions: Math.max(0, made),
@@ -82,13 +87,13 @@ function announceInvestments(world: World, item: Item, told: ProductsTold, now: 
 function announceLiabilities(
   world: World,
   item: Item,
-  told: ProductsTold['liabilities'],
-  now: ProductsTold['liabilities'],
+  announced: ProductsAnnounced['liabilities'],
+  now: ProductsAnnounced['liabilities'],
 ): void {
   const added: string[] = [];
   const updated: Record<string, string[]> = {};
   for (const [id, fields] of Object.entries(now ?? {})) {
-    const before = told?.[id];
+    const before = announced?.[id];
     if (!before) added.push(id);
     else {
       const changed = Object.keys(fields).filter((name) => fields[name] !== before[name]);

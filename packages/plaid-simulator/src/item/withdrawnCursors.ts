@@ -18,7 +18,7 @@ export function withdrawCursors(
   ];
   if (length > 0) {
     // Else the next run would end with the very cursor that was withdrawn. No client hears of it: nothing that it reads has changed.
-    log.mark();
+    log.touch();
     if (facts.announced === length) facts.announced = log.length;
   }
   world.keeper.item(item);
