@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
-import { nextStep, reduce, stateFrom } from './core.js';
+import { nextStep, reduce, rules, stateFrom } from './core.js';
 import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
 import { afterPage, afterRemineStep, startRun, updateIdOf } from '../../../domain/mining/run.js';
 import { setDue, taskDone } from '../../../domain/item/tasks.js';
