@@ -32,7 +32,10 @@ describe('what a log line says of an error', () => {
     const problem = new Problem('internal_error', { cause: foreignError() });
     expect(JSON.stringify(loggedError(problem))).not.toContain(canary);
     const failure = Object.assign(new Failure('UPSTREAM_DOWN', 'down'), { stack: throughPackages().stack });
-    expect(loggedError(failure)).toMatchObject({ failure: 'UPSTREAM_DOWN', frames: ['ours (api/app.ts:3:4)'] });
+    expect(loggedError(failure)).toMatchObject({
+      failure: 'UPSTREAM_DOWN',
+      frames: ['ours (api/app.ts:3:4)'],
+    });
     expect(loggedError(undefined)).toEqual({ error: 'undefined' });
   });
 });

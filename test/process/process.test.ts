@@ -139,13 +139,16 @@ describe('a command of the local stack', () => {
     return process;
   };
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('stops what it has started on %s, then ends with 0', async (signal) => {
-    const { child, said, ended } = await command('runs');
-    child.kill(signal);
-    child.kill(signal);
-    expect(await ended).toBe(0);
-    expect(said()).toContain('all is stopped');
-  });
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'stops what it has started on %s, then ends with 0',
+    async (signal) => {
+      const { child, said, ended } = await command('runs');
+      child.kill(signal);
+      child.kill(signal);
+      expect(await ended).toBe(0);
+      expect(said()).toContain('all is stopped');
+    },
+  );
 
   it.each(['SIGUSR2', 'SIGWINCH'] as const)(
     'stops what it has started on what nobody caught (%s), and shows nothing that it holds',

@@ -132,7 +132,9 @@ describe('the Segment sink', () => {
         .status;
     expect(await send('{"batch":[{"type":"track","event":"one"}]}')).toBe(200);
     for (const body of ['{', 'null', '[]', '{"batch":1}']) expect(await send(body)).toBe(400);
-    expect(await (await fetch(`${url}/events`)).json()).toEqual({ events: [{ type: 'track', event: 'one' }] });
+    expect(await (await fetch(`${url}/events`)).json()).toEqual({
+      events: [{ type: 'track', event: 'one' }],
+    });
     process.child.kill('SIGTERM');
     process.child.kill('SIGINT');
     expect(await process.ended).toBe(0);
@@ -141,13 +143,16 @@ describe('the Segment sink', () => {
   it.each([
     ['a foreign error', 'SIGUSR2', 'AxiosError ERR_BAD_REQUEST'],
     ['nothing at all', 'SIGIO', 'undefined'],
-  ] as const)('stops on %s that nobody caught, and shows nothing that it holds', async (_what, signal, told) => {
-    const { process } = await startSink();
-    process.child.kill(signal);
-    expect(await process.ended).toBe(1);
-    expect(process.said()).toContain(`segment: ${told}`);
-    expect(process.said()).not.toContain(canary);
-  });
+  ] as const)(
+    'stops on %s that nobody caught, and shows nothing that it holds',
+    async (_what, signal, told) => {
+      const { process } = await startSink();
+      process.child.kill(signal);
+      expect(await process.ended).toBe(1);
+      expect(process.said()).toContain(`segment: ${told}`);
+      expect(process.said()).not.toContain(canary);
+    },
+  );
 });
 
 describe('the port of metrics', () => {

@@ -4,7 +4,7 @@ import { NativeConnection } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
 import { createWorkers, runWorkers, stopWorkers } from '../../src/temporal/workers.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
-import { until } from '../workflows/harness.js';
+import { installRuntime, until } from '../workflows/harness.js';
 
 export const deploymentName = 'sluice';
 
@@ -31,6 +31,7 @@ export async function startBuild(options: {
   activities: Partial<Activities> & { minePageAnew: Activities['minePage'] };
 }): Promise<Build> {
   if (bundles.other === code) throw new Error('the bundle does not call minePage as this test thinks');
+  installRuntime();
   const { namespace, buildId, activities } = options;
   const connection = await NativeConnection.connect({ address: testStack().temporal_address });
   const workers = await createWorkers({

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client, Connection } from '@temporalio/client';
 import type { Activities } from '../../activities/index.js';
-import { historyWorkflowId, itemWorkflowId, linkWorkflowId } from '../../domain/ids.js';
+import { historyWorkflowId, itemWorkflowId, linkWorkflowId, taskQueues } from '../../domain/ids.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import type { PageResult } from '../../domain/mining/run.js';
 import type { Gateway } from '../../domain/ports/gateway.js';
@@ -26,14 +26,16 @@ class Gate {
   }
 }
 
+/** PINNED_OVERRIDE_BEHAVIOR_PINNED of Temporal's API. */
+const pinned = 1;
 const policy = { ...defaultPolicy, quiet: 20, quietDeadline: 100, betweenUpdates: 50, childCheck: 60_000 };
-const applied = (): PageResult => ({
+const applied = (dueInMs: number): PageResult => ({
   kind: 'applied',
   outcome: { added: 1, modified: 0, removed: 0, accounts: 1, changes: 0, pages: 1, history: 'complete' },
   webhooksWaiting: 0,
   removalsWaiting: 0,
   broken: false,
-  nextDueAt: Date.now() + 36 * 3_600_000,
+  nextDueAt: Date.now() + dueInMs,
   calls: 1,
 });
 
@@ -47,6 +49,8 @@ let builds: Build[];
 /** The pages of an Item before its last one, and where they wait. */
 let longer: number;
 let gate: Gate | null;
+/** How long an Item rests after an update. */
+let dueInMs: number;
 
 beforeEach(async () => {
   ({ client, connection, namespace } = await createNamespace());
@@ -55,6 +59,7 @@ beforeEach(async () => {
   builds = [];
   longer = 0;
   gate = null;
+  dueInMs = 36 * 3_600_000;
 });
 afterEach(async () => {
   gate?.open();
@@ -68,7 +73,7 @@ function activitiesOf(build: string): Partial<Activities> & { minePageAnew: Acti
     async ({ itemId, page: at }) => {
       done.push({ build, activity, itemId });
       await gate?.opened;
-      return at < longer ? { kind: 'staged', rows: 500, calls: 1 } : applied();
+      return at < longer ? { kind: 'staged', rows: 500, calls: 1 } : applied(dueInMs);
     };
   let link: 'received' | 'exchanged' = 'received';
   return {
@@ -111,10 +116,7 @@ const update = (itemId: string): Promise<void> =>
 const pagesOf = (itemId: string): string[] =>
   done.filter((one) => one.itemId === itemId).map(({ build, activity }) => `${build}: ${activity}`);
 const idleAfter = (itemId: string, pages: number): Promise<void> =>
-  until(
-    async () =>
-      pagesOf(itemId).length >= pages && (await gateway.itemStatus(itemId))?.phase === 'idle',
-  );
+  until(async () => pagesOf(itemId).length >= pages && (await gateway.itemStatus(itemId))?.phase === 'idle');
 /** The builds that ran an Item, one for each of its runs. */
 async function buildsOfRuns(itemId: string): Promise<string[]> {
   const workflowId = itemWorkflowId(itemId);
@@ -150,6 +152,61 @@ describe('an Item', () => {
     await idleAfter(itemId, 4);
     expect(pagesOf(itemId).slice(3)).toEqual(['old: minePage']);
     expect(await buildsOfRuns(itemId)).toEqual(['old', 'new', 'old']);
+  });
+
+  it('moves by its own clock, too: nobody has to tell it', async () => {
+    const itemId = newId();
+    dueInMs = 2_000;
+    await start('old');
+    await start('new');
+    await makeCurrent(client, namespace, 'old');
+    await update(itemId);
+    await idleAfter(itemId, 1);
+    await makeCurrent(client, namespace, 'new');
+    await until(() => pagesOf(itemId).at(-1) === 'new: minePageAnew');
+    expect(await buildsOfRuns(itemId)).toEqual(['old', 'new']);
+  });
+
+  it('that an operator has pinned to a build stays there, and does not continue as new for ever', async () => {
+    const itemId = newId();
+    await start('old');
+    await start('new');
+    await makeCurrent(client, namespace, 'old');
+    await update(itemId);
+    await idleAfter(itemId, 1);
+    // As `temporal workflow update-options --versioning-override-behavior pinned` does.
+    await client.workflowService.updateWorkflowExecutionOptions({
+      namespace,
+      workflowExecution: { workflowId: itemWorkflowId(itemId) },
+      workflowExecutionOptions: {
+        versioningOverride: {
+          pinned: { version: { deploymentName, buildId: 'old' }, behavior: pinned },
+        },
+      },
+      updateMask: { paths: ['versioning_override'] },
+    });
+    await makeCurrent(client, namespace, 'new');
+    for (const pages of [2, 3]) {
+      await update(itemId);
+      await idleAfter(itemId, pages);
+    }
+    expect(pagesOf(itemId)).toEqual(Array(3).fill('old: minePage'));
+    expect(await buildsOfRuns(itemId)).toEqual(['old']);
+  });
+
+  it('whose state a later release has written goes on with its row', async () => {
+    const itemId = newId();
+    await start('old');
+    await makeCurrent(client, namespace, 'old');
+    await client.workflow.start('item', {
+      workflowId: itemWorkflowId(itemId),
+      taskQueue: taskQueues.core,
+      args: [{ itemId, state: { v: 99 } }],
+    });
+    await idleAfter(itemId, 0);
+    await update(itemId);
+    await idleAfter(itemId, 1);
+    expect(pagesOf(itemId)).toEqual(['old: minePage']);
   });
 
   it('that was begun by workers without a version moves to the version that becomes current, and back', async () => {
