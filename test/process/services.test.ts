@@ -4,6 +4,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { deploymentName, makeCurrent } from '../temporal/builds.js';
+import { createNamespace } from '../workflows/harness.js';
 import { startCuttableProxy } from '../e2e/cuttableProxy.js';
 import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
@@ -179,6 +181,27 @@ describe('the port of metrics', () => {
       expect((await ask('/livez')).status).toBe(200);
     } finally {
       await temporal.close();
+    }
+  });
+
+  it('of a worker with a version says whether its deployment has a current one, and is ready without', async () => {
+    const { client, connection, namespace } = await createNamespace();
+    try {
+      const { process, ask } = await start('worker', {
+        TEMPORAL_NAMESPACE: namespace,
+        TEMPORAL_DEPLOYMENT_NAME: deploymentName,
+        WORKER_BUILD_ID: 'b1',
+      });
+      const current = async (): Promise<unknown> =>
+        JSON.parse((await ask('/readyz')).text).dependencies.current_version;
+      await until(async () => (await ask('/readyz')).status === 200);
+      expect(await current()).toEqual({ status: 'down' });
+      const command = 'temporal worker deployment set-current-version --deployment-name sluice --build-id b1';
+      expect(process.said()).toContain(command);
+      await makeCurrent(client, namespace, 'b1');
+      await until(async () => ((await current()) as { status: string }).status === 'up');
+    } finally {
+      await connection.close();
     }
   });
 
