@@ -203,12 +203,12 @@ export function loggedError(error: unknown): Record<string, unknown> {
   }
   if (error instanceof Failure) {
     const { type, message, upstream } = error;
-    const told = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
-    return { failure: type, ...told, error_code: upstream?.error_code, frames: ownFrames(error) };
+    const shown = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
+    return { failure: type, ...shown, error_code: upstream?.error_code, frames: ownFrames(error) };
   }
   if (error instanceof Error) {
-    const { class: name, ...told } = describeForeignError(error);
-    return { error: name, ...told };
+    const { class: name, ...shown } = describeForeignError(error);
+    return { error: name, ...shown };
   }
   return { error: typeof error };
 }

@@ -47,7 +47,7 @@ async function demo(signal: AbortSignal): Promise<ReturnType<typeof verdict>> {
   } finally {
     await deployment.stop();
   }
-  // What went wrong stays to be looked at; what went right is nobody's litter.
+  // What went wrong stays for whoever asks why; what went right is nobody's litter.
   if (scratch !== undefined && result.equal) {
     rmSync(closedPlaceSubstitute(path.join(realpathSync(scratch), 'postgres')), {
       recursive: true,

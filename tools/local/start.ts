@@ -61,7 +61,7 @@ function sayWhatIsOther({ publicUrl }: PlaidSandbox): void {
   );
 }
 
-/** A demo that fails is shown and leaves the stack running: it is the way to look into why. */
+/** A demo that fails is shown and leaves the stack running: it is the way to find out why. */
 async function showDemo(stack: StackFile, signal: AbortSignal): Promise<void> {
   try {
     const items = await runDemo({ stack, customUser: undefined, signal });
