@@ -55,11 +55,11 @@ const server = createServer((request, response) => {
 server.listen(Number(values.port), '127.0.0.1');
 /** Tells close-with-grace to exit with 1; what went wrong has been told. */
 class Stopped extends Error {}
-const tell = (error: unknown): void => void process.stderr.write(`segment: ${foreignErrorText(error)}\n`);
+const report = (error: unknown): void => void process.stderr.write(`segment: ${foreignErrorText(error)}\n`);
 const grace = closeWithGrace(
-  { delay: CLOSE_WITHIN_MS, logger: false, skip: ownBusiness, onSecondError: tell },
+  { delay: CLOSE_WITHIN_MS, logger: false, skip: ownBusiness, onSecondError: report },
   async (why) => {
-    if ('err' in why) tell(why.err);
+    if ('err' in why) report(why.err);
     await new Promise((resolve) => server.close(resolve));
     if ('err' in why) throw new Stopped();
   },

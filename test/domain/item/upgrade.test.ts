@@ -100,7 +100,7 @@ const carried: [name: string, state: CarriedState][] = [
   ['the first, in the middle of a page', first as CarriedState],
   ['the first, with a child', { ...first, run: null, child: { checkAt: t0, remine: false } } as CarriedState],
   ['the second', second as CarriedState],
-  ['version 1', one as CarriedState],
+  ['version 1', one],
   ['the newest', newest],
 ];
 
