@@ -245,7 +245,7 @@ function failStep(
     case 'page':
       return state.run === null
         ? failed
-        : goOn(failed, afterPageFailure(state.run, failure, policy, now), rules, now);
+        : goOn(failed, afterPageFailure(state.run, failure, rules, now), rules, now);
     case 'check': {
       const checkFailures = state.checkFailures + 1;
       return { ...failed, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
@@ -371,7 +371,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         calls: spend(state, event.result.calls, event.result.kind === 'applied', rules, now),
       };
       const lastFailure = failureOf(event.result, now) ?? state.lastFailure;
-      const after = afterPage(state.run, event.result, policy, now);
+      const after = afterPage(state.run, event.result, rules, now);
       return goOn({ ...spent, lastFailure }, after, rules, now);
     }
     case 'historyStarted':
