@@ -7,10 +7,39 @@ import type { ActivityDeps } from './deps.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
-type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
+type Told = { webhookId: string; source: WebhookSource; receivedAt: string; fact: ItemFact | null };
 
 const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
+
+/** They make the numbers due. */
+const aboutNumbers: ReadonlySet<ItemFact['kind']> = new Set([
+  'numbersChanged',
+  'accountRevoked',
+  'verificationEnded',
+]);
+/** They make an update due: of an account something is different. */
+const aboutAccounts: ReadonlySet<ItemFact['kind']> = new Set(['accountRevoked', 'verificationEnded']);
+
+/** What is believed of single accounts. Webhooks that an operator replays tell of the past: for them Plaid is asked, and that is all. */
+function ofAccounts(
+  told: readonly Told[],
+): Pick<ItemWebhooksSettlement, 'revokedAccounts' | 'staleNumbers' | 'verifications'> {
+  const said: ReturnType<typeof ofAccounts> = { revokedAccounts: [], staleNumbers: [], verifications: [] };
+  for (const { source, receivedAt, fact } of told) {
+    if (fact === null || source === 'replay') continue;
+    if (fact.kind === 'accountRevoked') said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
+    if (fact.kind === 'numbersChanged')
+      said.staleNumbers.push(...fact.accountIds.map((accountId) => ({ accountId, receivedAt })));
+    if (fact.kind === 'verificationEnded')
+      said.verifications.push({
+        accountId: fact.accountId,
+        receivedAt,
+        verification: fact.verification,
+      });
+  }
+  return said;
+}
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
 function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Health | null): string | null {
@@ -75,21 +104,11 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
         if (webhooks.length === 0) return { health: null, numbersDue: false, more };
-        const told = webhooks.map(({ webhookId, source, body }): Told => ({
-          webhookId,
-          source,
-          fact: itemFactOf(body),
-        }));
+        const told = webhooks.map(({ body, ...webhook }): Told => ({ ...webhook, fact: itemFactOf(body) }));
         const facts = told.map(({ fact }) => fact);
         const { result, health } = await healthOf(itemId, told, broken);
-        const revokedAccounts = facts.flatMap((fact) =>
-          fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
-        );
-        const staleNumbers = facts.flatMap((fact) =>
-          fact?.kind === 'numbersChanged' ? fact.accountIds : [],
-        );
         const repaired = broken && result === 'healthy';
-        const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
+        const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
         const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
         const stands = await items.settleItemWebhooks(itemId, {
           webhooks: told.map(({ webhookId, fact }) => ({
@@ -99,9 +118,9 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           health,
           consentExpiresAt: expiries.at(-1) ?? null,
           newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
-          revokedAccounts,
-          staleNumbers,
+          ...ofAccounts(told),
           numbersDue,
+          updateDue: facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind)),
         });
         return stands ? { health: result, numbersDue, more } : 'moved';
       });

@@ -28,6 +28,7 @@ import type { LinkOutcome, LinkRow, LinkState } from '../domain/ports/links.js';
 import type { SegmentEvent } from '../domain/ports/segment.js';
 import type { WebhookKey } from '../domain/ports/webhookKeys.js';
 import type { StoredWebhook, WebhookOutcomeState, WebhookSource } from '../domain/ports/webhooks.js';
+import type { VerificationEnd } from '../domain/webhooks/itemFacts.js';
 import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 import { bytea, id, moment } from './columns.js';
 
@@ -115,6 +116,7 @@ export const items = pgTable(
     /** Set while an update of several pages is on its way. */
     updateStartedAt: moment('update_started_at'),
     nextDueAt: moment('next_due_at'),
+    /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
     consentExpiresAt: moment('consent_expires_at'),
     newAccountsAvailable: boolean('new_accounts_available').notNull().default(false),
@@ -194,8 +196,14 @@ export const accounts = pgTable(
     asOf: moment('as_of').notNull(),
     version: integer('version').notNull(),
     sanitized: boolean('sanitized').notNull().default(false),
-    /** USER_ACCOUNT_REVOKED named it: its numbers are withheld. */
+    /** When USER_ACCOUNT_REVOKED that names it came, unless Plaid has listed it since: its numbers are withheld. */
     revokedAt: moment('revoked_at'),
+    /** How a webhook said that its verification has ended, and when that came; null = what Plaid's object says is newer. */
+    verification: text('verification').$type<VerificationEnd>(),
+    verificationAt: moment('verification_at'),
+    /** The closed account of the Item whose place it took, and the one that took its place. */
+    replaces: id('replaces'),
+    replacedBy: id('replaced_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -216,6 +224,8 @@ export const accountNumbers = pgTable(
     numbersDataKey: bytea('numbers_data_key').notNull(),
     numbersCiphertext: bytea('numbers_ciphertext').notNull(),
     asOf: moment('as_of').notNull().default(now),
+    /** USER_ACCOUNT_REVOKED came since they were read: withheld until they are read again. */
+    doubtedAt: moment('doubted_at'),
   },
   (table) => [
     primaryKey({ columns: [table.itemId, table.accountId] }),

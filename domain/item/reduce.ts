@@ -178,7 +178,8 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const history = furtherHistory(state.history, end.outcome.history);
       const moved = history !== state.history || end.outcome.changes > 0;
       const published = end.outcome.changes > 0 ? setDue(state.due, 'publish', now) : state.due;
-      const due = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
+      const removals = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
+      const due = alsoDue(removals, end.makesDue ?? [], now);
       const applied: ItemState = {
         ...rested,
         // The row decides: it may have been called broken, or mended, while the update ran.
@@ -302,7 +303,7 @@ export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: nu
       return event.snapshot === null ? end(looked) : mergeSnapshot(looked, event.snapshot, rules, now);
     }
     case 'taskEnded': {
-      const done = taskDone(state.due, event.task, event.more, now);
+      const done = taskDone(state.due, event.task, event.more ? (event.nextAt ?? now) : null);
       const due = (event.makesDue ?? []).reduce((all, name) => setDue(all, name, now), done);
       return { ...state, due: state.phase === 'removed' ? dueOnceRemoved(due) : due };
     }
@@ -421,13 +422,14 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         now,
       );
     case 'itemWebhooksEnded': {
-      const done = taskDone(state.due, 'itemWebhooks', event.more, now);
+      const done = taskDone(state.due, 'itemWebhooks', event.more ? now : null);
       const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
       const asked = { ...told, due: setDue(told.due, 'segment', now) };
-      // A healthy Item that was healthy all along goes on with what it does.
-      if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
+      // A healthy Item that was healthy all along goes on with what it does; they may have made an update due.
+      if (event.health === 'healthy' && state.phase !== 'needs_relink')
+        return { ...asked, reloadAt: state.reloadAt ?? now };
       return withHealth(asked, event.health, rules, now);
     }
   }

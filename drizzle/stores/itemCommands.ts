@@ -7,7 +7,7 @@ import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accountRow, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
-import { numbersAreDue } from './episodes.js';
+import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
 
 const commanded = selection(items, ['user_id', 'institution_id', 'main_account_id', 'last_sequence'], {

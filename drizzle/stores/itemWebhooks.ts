@@ -1,14 +1,34 @@
-import type { ItemStore } from '../../domain/ports/items.js';
+import type { ItemStore, ToldOfAccount } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, webhooks } from '../schema.js';
-import { isSet, selection } from '../selection.js';
+import { asText, isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
+import { noteBroken, noteHealthy } from './episodes.js';
+import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const state = selection(items, [], { broken: isSet('error_since') });
-const waiting = selection(webhooks, ['webhook_id', 'source', 'body']);
+const waiting = selection(webhooks, ['webhook_id', 'source', 'body'], { received_at: asText('received_at') });
+
+/** A table `told` (account_id, at): what the webhooks that came last said of an account. */
+const toldOf = (tx: Tx, accounts: readonly ToldOfAccount[]): Fragment => tx`(
+  SELECT t.account_id, max(t.at) AS at
+  FROM jsonb_to_recordset(${JSON.stringify(
+    accounts.map(({ accountId, receivedAt }) => ({ account_id: accountId, at: receivedAt })),
+  )}::text::jsonb) AS t(account_id text, at timestamptz)
+  GROUP BY t.account_id) AS told`;
+
+/** Accounts that are shared no more, unless Plaid has listed them since. Numbers that were read before are not given out meanwhile. */
+async function noteRevoked(tx: Tx, itemId: string, accounts: readonly ToldOfAccount[]): Promise<void> {
+  await tx`
+    UPDATE accounts a SET revoked_at = greatest(a.revoked_at, told.at) FROM ${toldOf(tx, accounts)}
+    WHERE a.item_id = ${itemId} AND a.account_id = told.account_id
+      AND NOT (a.status = 'open' AND a.as_of >= told.at)`;
+  await tx`
+    UPDATE account_numbers n SET doubted_at = told.at FROM ${toldOf(tx, accounts)}
+    WHERE n.item_id = ${itemId} AND n.account_id = told.account_id AND n.as_of <= told.at`;
+}
 
 /** The part of the item store that webhooks about the Item itself go through. */
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
@@ -27,6 +47,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
         webhooks: rows.slice(0, limit).map((row) => ({
           webhookId: row.webhook_id,
           source: row.source,
+          receivedAt: row.received_at,
           body: Buffer.from(row.body).toString('utf8'),
         })),
         more: rows.length > limit,
@@ -34,7 +55,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
     },
 
     async settleItemWebhooks(itemId, settlement) {
-      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, numbersDue } = settlement;
+      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, verifications } = settlement;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
@@ -59,17 +80,25 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
-          if (numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
+          if (settlement.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {
             await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
           }
+          if (settlement.updateDue) {
+            await tx`
+              UPDATE items SET next_due_at = clock_timestamp()
+              WHERE item_id = ${itemId} AND error_since IS NULL AND next_due_at > clock_timestamp()`;
+          }
+          await noteRevoked(tx, itemId, revokedAccounts);
           await tx`
-            UPDATE accounts SET revoked_at = coalesce(revoked_at, clock_timestamp())
-            WHERE item_id = ${itemId} AND account_id = ANY(${revokedAccounts}::text[])`;
-          await tx`
-            DELETE FROM account_numbers
-            WHERE item_id = ${itemId} AND account_id = ANY(${[...revokedAccounts, ...staleNumbers]}::text[])`;
+            DELETE FROM account_numbers n USING ${toldOf(tx, staleNumbers)}
+            WHERE n.item_id = ${itemId} AND n.account_id = told.account_id AND n.as_of <= told.at`;
+          for (const { accountId, receivedAt, verification } of verifications) {
+            await tx`
+              UPDATE accounts SET verification = ${verification}, verification_at = ${receivedAt}::text::timestamptz
+              WHERE item_id = ${itemId} AND account_id = ${accountId}`;
+          }
         }
         for (const { webhookId, ignored } of settlement.webhooks) {
           const reason = living ? ignored : 'item_removed';

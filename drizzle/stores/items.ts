@@ -12,6 +12,7 @@ import type { AccountRow } from './applyAccounts.js';
 import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
+import { verificationOf } from './numbersDue.js';
 import { lockSeen, seenOf } from './seen.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
@@ -24,6 +25,7 @@ const holder = selection(items, ['user_id', 'institution_id'], {
   ...accessToken,
   closed: isSet('removal_requested_at'),
 });
+const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, ['user_id', 'institution_id', 'last_sequence'], {
   removed: isSet('removed_at'),
 });
@@ -163,8 +165,33 @@ export function itemStore(sql: Sql): ItemStore {
               ${seen.at}::text::timestamptz)`;
         }
         await tx`
+          UPDATE accounts SET revoked_at = NULL
+          WHERE item_id = ${itemId} AND account_id = ANY(${numbers.map(({ accountId }) => accountId)}::text[])
+            AND revoked_at <= ${seen.at}::text::timestamptz`;
+        await tx`
           UPDATE items SET numbers_due_at = NULL, numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
         return true;
+      });
+    },
+
+    async keepNumbers(itemId, seen, againAt) {
+      return sql.begin(async (tx) => {
+        const item = await lockSeen(tx, itemId);
+        if (item === null || item.closed) return { dueAt: null };
+        if (item.seen.numbers !== seen.numbers) return 'moved' as const;
+        const row = firstOf(
+          await tx<[Selected<typeof waitingForNumbers>]>`
+          WITH verifications AS (
+            SELECT coalesce(bool_or(v.verification = 'pending'), false) AS pending,
+              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended
+            FROM (SELECT ${verificationOf(tx)} AS verification FROM accounts a
+              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
+          )
+          UPDATE items i SET numbers_facts = i.numbers_facts + 1,
+            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${againAt}::text::timestamptz END
+          FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
+        );
+        return { dueAt: row.numbers_due_at?.getTime() ?? null };
       });
     },
   };
