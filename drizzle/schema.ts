@@ -63,7 +63,11 @@ export const links = pgTable(
     institutionId: id('institution_id'),
     accounts: jsonb('accounts').$type<LinkRow['accounts']>().notNull(),
     mainAccountId: id('main_account_id'),
+    /** The client knows that an account is shared by two logins: nothing is a duplicate, and nothing is replaced. */
+    allowDuplicate: boolean('allow_duplicate').notNull().default(false),
     itemId: id('item_id'),
+    /** Accounts of replaced Items that the new one does not have; null until it was admitted. */
+    droppedAccounts: text('dropped_accounts').array(),
     outcome: jsonb('outcome').$type<LinkOutcome>(),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
@@ -162,6 +166,17 @@ export const items = pgTable(
       .where(sql`${table.remineRequestedAt} IS NOT NULL`),
     index('items_by_institution').on(table.institutionId),
   ],
+);
+
+/** Ids under which Plaid gave an institution that now has another one: both are one institution to the duplicate guard. */
+export const institutionAliases = pgTable(
+  'institution_aliases',
+  {
+    aliasId: id('alias_id').notNull(),
+    institutionId: id('institution_id').notNull(),
+    noticedAt: moment('noticed_at').notNull().default(now),
+  },
+  (table) => [primaryKey({ columns: [table.aliasId, table.institutionId] })],
 );
 
 /** How an Item's accounts look to the duplicate guard, from the moment of linking. */

@@ -303,7 +303,7 @@ export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: nu
       return event.snapshot === null ? end(looked) : mergeSnapshot(looked, event.snapshot, rules, now);
     }
     case 'taskEnded': {
-      const done = taskDone(state.due, event.task, event.more ? (event.nextAt ?? now) : null);
+      const done = taskDone(state.due, event.task, event.more, event.nextAt ?? now);
       const due = (event.makesDue ?? []).reduce((all, name) => setDue(all, name, now), done);
       return { ...state, due: state.phase === 'removed' ? dueOnceRemoved(due) : due };
     }
@@ -422,7 +422,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         now,
       );
     case 'itemWebhooksEnded': {
-      const done = taskDone(state.due, 'itemWebhooks', event.more ? now : null);
+      const done = taskDone(state.due, 'itemWebhooks', event.more, now);
       const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };

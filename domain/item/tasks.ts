@@ -81,10 +81,10 @@ export function alsoDue(due: DueTasks, names: readonly TaskName[], at: number): 
   }, due);
 }
 
-/** It was done; null = nothing of it waits, else when the next of it is due. */
-export function taskDone(due: DueTasks, name: TaskName, nextAt: number | null): DueTasks {
+/** It was done; `more` of it waits, and is due at `nextAt`. */
+export function taskDone(due: DueTasks, name: TaskName, more: boolean, nextAt: number): DueTasks {
   const others: DueTasks = Object.fromEntries(Object.entries(due).filter(([other]) => other !== name));
-  return nextAt === null ? others : { ...others, [name]: { at: nextAt, failures: 0 } };
+  return more ? { ...others, [name]: { at: nextAt, failures: 0 } } : others;
 }
 
 /** It failed once more, and waits as long as `pauseOf` says. */

@@ -439,10 +439,10 @@ describe('an Item', () => {
     world.plaid.failNext('getNumbers', 'UPSTREAM_DOWN');
     await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await opened()).toEqual(expected);
-    world.plaid.failNext('getNumbers', 'NOT_READY');
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     expect(await twice('saveNumbers', { itemId })).toEqual([{ accounts: 0 }, { accounts: 0 }]);
-    expect(await opened()).toEqual([]);
+    expect(await opened()).toEqual(expected);
   });
 
   it('removeItem asks Plaid until it agrees, then once more changes nothing', async () => {

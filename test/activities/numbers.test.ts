@@ -32,7 +32,9 @@ let updates = 0;
 async function update(item: FakeItem, accounts: PlaidAccount[]): Promise<void> {
   updates += 1;
   const cursor = updates === 1 ? '' : `c${updates}`;
-  const [row] = await world.sql<[{ cursor: string }]>`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+  const [row] = await world.sql<
+    [{ cursor: string }]
+  >`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
   item.accounts = accounts;
   item.page(row.cursor, `${cursor}+${updates}`, {});
   const result = await world.run.minePage({ itemId: item.itemId, updateId: `u${updates}`, page: 0, dueAt });
@@ -98,8 +100,8 @@ async function numbersDue(item: FakeItem): Promise<'now' | 'later' | null> {
   const [inHours] = [row.at === null ? null : (row.at.getTime() - row.now.getTime()) / 3_600_000];
   if (inHours === null) return null;
   expect(inHours <= 0 || (inHours > 23 && inHours <= 24)).toBe(true);
-  const { due } = (await world.stores.items.snapshot(item.itemId)) ?? { due: [] };
-  expect(due.includes('numbers')).toBe(inHours <= 0);
+  const snapshot = await world.stores.items.snapshot(item.itemId);
+  expect(snapshot?.due.includes('numbers')).toBe(inHours <= 0);
   return inHours <= 0 ? 'now' : 'later';
 }
 
@@ -179,9 +181,7 @@ describe('numbers that come days after the link', () => {
 
   it('are read, too, where only an update tells that the verification has ended', async () => {
     const item = await world.linkedItem();
-    await update(item, [
-      account('account-1', { verification_status: 'pending_automatic_verification' }),
-    ]);
+    await update(item, [account('account-1', { verification_status: 'pending_automatic_verification' })]);
     world.plaid.failNext('getNumbers', 'NOT_READY');
     await save(item);
     await update(item, [account('account-1', { verification_status: 'automatically_verified' })]);
