@@ -75,7 +75,7 @@ export function linkStore(sql: Sql): LinkStore {
   ): Promise<Lookalike[]> => {
     const rows = await db<CandidateRow[]>`
       WITH RECURSIVE bank(id) AS (
-        SELECT ${institutionId}::text
+        SELECT ${institutionId}::text COLLATE "C"
         UNION
         SELECT CASE WHEN k.alias_id = b.id THEN k.institution_id ELSE k.alias_id END
         FROM bank b JOIN institution_aliases k ON b.id IN (k.alias_id, k.institution_id)
