@@ -99,7 +99,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
      */
     async settleItemWebhooks(input: {
       itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean }> {
+    }): Promise<{ health: Health | null; numbersDue: boolean; updateDue?: boolean; more: boolean }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
@@ -109,6 +109,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const { result, health } = await healthOf(itemId, told, broken);
         const repaired = broken && result === 'healthy';
         const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
+        const updateDue = facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind));
         const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
         const stands = await items.settleItemWebhooks(itemId, {
           webhooks: told.map(({ webhookId, fact }) => ({
@@ -120,9 +121,10 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
           ...ofAccounts(told),
           numbersDue,
-          updateDue: facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind)),
+          updateDue,
         });
-        return stands ? { health: result, numbersDue, more } : 'moved';
+        if (!stands) return 'moved';
+        return { health: result, numbersDue, ...(updateDue ? { updateDue } : {}), more };
       });
     },
   };

@@ -423,13 +423,13 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       );
     case 'itemWebhooksEnded': {
       const done = taskDone(state.due, 'itemWebhooks', event.more, now);
-      const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const seen = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const told = event.updateDue === true ? want(seen, rules, now, false) : seen;
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
       const asked = { ...told, due: setDue(told.due, 'segment', now) };
-      // A healthy Item that was healthy all along goes on with what it does; they may have made an update due.
-      if (event.health === 'healthy' && state.phase !== 'needs_relink')
-        return { ...asked, reloadAt: state.reloadAt ?? now };
+      // A healthy Item that was healthy all along goes on with what it does.
+      if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
       return withHealth(asked, event.health, rules, now);
     }
   }

@@ -101,8 +101,14 @@ export type ItemEvent =
   /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
   | { kind: 'checked'; result: Health }
-  /** `health` is null when no webhook asked how the Item is. */
-  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean }
+  /** `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds. */
+  | {
+      kind: 'itemWebhooksEnded';
+      health: Health | null;
+      numbersDue: boolean;
+      updateDue?: boolean;
+      more: boolean;
+    }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
 

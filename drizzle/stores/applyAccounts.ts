@@ -7,7 +7,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
-import type { Fragment, Sql, Tx } from '../rows.js';
+import type { Tx } from '../rows.js';
 import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -211,11 +211,6 @@ export async function writeAccounts(
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
     SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,
       CASE WHEN status = 'closed' THEN jsonb_build_object('account_id', account_id) ELSE raw END,
-      ${refinedVersion(tx, tx`changed`)}, clock_timestamp()
+      refined || jsonb_build_object('version', version), clock_timestamp()
     FROM changed`;
 }
-
-/** The refined account of a row of `table`, with what the refined object does not hold itself. */
-export const refinedVersion = (sql: Sql | Tx, table: Fragment): Fragment => sql`
-  ${table}.refined || jsonb_build_object('version', ${table}.version, 'replaces', ${table}.replaces,
-    'replaced_by', ${table}.replaced_by)`;
