@@ -31,7 +31,7 @@ async function noteRevoked(tx: Tx, itemId: string, accounts: readonly ToldOfAcco
 }
 
 /** The part of the item store that webhooks about the Item itself go through. */
-export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
+export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'applyItemWebhooks'> {
   return {
     async itemWebhooks(itemId, limit) {
       const item = firstOf(
@@ -54,12 +54,12 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
       };
     },
 
-    async settleItemWebhooks(itemId, settlement) {
-      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, verifications } = settlement;
+    async applyItemWebhooks(itemId, effect) {
+      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, verifications } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const ids = settlement.webhooks.map(({ webhookId }) => webhookId);
+        const ids = effect.webhooks.map(({ webhookId }) => webhookId);
         const pending = await tx`
           SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) AND outcome = 'pending'`;
         if (pending.length < ids.length) return false;
@@ -70,7 +70,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
           const revoked = health?.kind === 'broken' && health.revoked;
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') {
-            // A repeat finds the webhooks settled and has the workflow look at the row.
+            // A repeat finds the webhooks with their outcomes and has the workflow reload the row.
             await noteBroken(tx, itemId, health.error, { dueAt: health.dueAt, unheard: false });
           }
           await tx`
@@ -80,12 +80,12 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
-          if (settlement.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
+          if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {
             await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
           }
-          if (settlement.updateDue) {
+          if (effect.updateDue) {
             await tx`
               UPDATE items SET next_due_at = clock_timestamp()
               WHERE item_id = ${itemId} AND error_since IS NULL AND next_due_at > clock_timestamp()`;
@@ -100,7 +100,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
               WHERE item_id = ${itemId} AND account_id = ${accountId}`;
           }
         }
-        for (const { webhookId, ignored } of settlement.webhooks) {
+        for (const { webhookId, ignored } of effect.webhooks) {
           const reason = living ? ignored : 'item_removed';
           await tx`
             UPDATE webhooks SET outcome = ${reason === null ? 'done' : 'ignored'}, reason = ${reason},

@@ -86,7 +86,7 @@ export function itemStore(sql: Sql): ItemStore {
       };
     },
 
-    async markBroken(itemId, seen, error, dueAt) {
+    async setBroken(itemId, seen, error, dueAt) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (stands) await noteBroken(tx, itemId, error, { dueAt, unheard: true });
@@ -94,7 +94,7 @@ export function itemStore(sql: Sql): ItemStore {
       });
     },
 
-    async markHealthy(itemId, seen) {
+    async setHealthy(itemId, seen) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (stands) await noteHealthy(tx, itemId);

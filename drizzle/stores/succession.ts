@@ -1,6 +1,6 @@
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
-import { markRemoved, tellRemoved } from './recordTexts.js';
+import { setRemoved, enqueueRemoved } from './recordTexts.js';
 
 /**
  * After an update was applied: marks as removed the rows of closed accounts that their successors list under other ids, those dated
@@ -22,12 +22,12 @@ export async function removeSucceeded(tx: Tx, itemId: string, sequence: number):
       WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.account_id = ANY(ARRAY(SELECT heir FROM line))
       GROUP BY t.account_id
     ),
-    ${markRemoved(
+    ${setRemoved(
       tx,
       itemId,
       tx`FROM line l JOIN oldest o ON o.account_id = l.heir WHERE t.account_id = l.account_id AND t.date >= o.date`,
     )},
-    ${tellRemoved(tx, itemId, sequence)}
+    ${enqueueRemoved(tx, itemId, sequence)}
     SELECT count(*)::int AS n FROM marked`,
   );
   return told.n;
