@@ -92,11 +92,11 @@ export function itemActivities(deps: ActivityDeps) {
           throw error;
         });
         if (numbers instanceof Failure) {
-          const againAt = numbers.type === 'NOT_READY' ? Date.now() + policy.numbersWait : null;
+          const retryAt = numbers.type === 'NOT_READY' ? Date.now() + policy.numbersWait : null;
           const kept = await items.keepNumbers(
             itemId,
             credentials.seen,
-            againAt === null ? null : new Date(againAt).toISOString(),
+            retryAt === null ? null : new Date(retryAt).toISOString(),
           );
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };

@@ -31,11 +31,11 @@ export function isSameAccount(a: AccountIdentity, b: AccountIdentity): boolean {
   return a.mask === b.mask && a.name === b.name && a.type === b.type && a.subtype === b.subtype;
 }
 
-const isTold = (text: string | null): boolean => text !== null && text !== '';
+const isGiven = (text: string | null): boolean => text !== null && text !== '';
 
 /** Whether two equal descriptions can be of one bank account only: without persistent id and mask half of a bank's customers have them. */
 const isDistinct = (a: AccountIdentity, b: AccountIdentity): boolean =>
-  (a.persistent_account_id !== null && b.persistent_account_id !== null) || isTold(a.mask);
+  (a.persistent_account_id !== null && b.persistent_account_id !== null) || isGiven(a.mask);
 
 /**
  * Whether two Items of one institution have a bank account in common, as far as can be known: one that is distinct, or more than
@@ -46,7 +46,7 @@ export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountI
   let alike = 0;
   for (const mine of a) {
     if (b.some((other) => isSameAccount(mine, other) && isDistinct(mine, other))) return true;
-    const found = isTold(mine.name) ? left.findIndex((other) => isSameAccount(mine, other)) : -1;
+    const found = isGiven(mine.name) ? left.findIndex((other) => isSameAccount(mine, other)) : -1;
     if (found >= 0) {
       left.splice(found, 1);
       alike += 1;
@@ -65,7 +65,7 @@ export function successorsOf(
   come: readonly PlaidAccount[],
 ): Map<string, string> {
   const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
-    isTold(identityOf(old).name) && isSameAccount(identityOf(old), identityOf(next));
+    isGiven(identityOf(old).name) && isSameAccount(identityOf(old), identityOf(next));
   const pairs = gone.flatMap((old) => {
     const [next, second] = come.filter((candidate) => follows(old, candidate));
     if (next === undefined || second !== undefined) return [];

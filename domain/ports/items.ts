@@ -80,19 +80,19 @@ export interface ItemStore {
    */
   saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
   /**
-   * Plaid has no numbers to give now: those that are stored stay. They are due again at `againAt` (ISO 8601; null = not by
+   * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
    * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
    * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
    */
   keepNumbers(
     itemId: string,
     seen: Seen,
-    againAt: string | null,
+    retryAt: string | null,
   ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 
 /** What a webhook that came at `receivedAt` (ISO 8601) says of an account. */
-export interface ToldOfAccount {
+export interface AccountFact {
   accountId: string;
   receivedAt: string;
 }
@@ -109,10 +109,10 @@ export interface ItemWebhooksEffect {
   consentExpiresAt: string | null;
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
-  revokedAccounts: ToldOfAccount[];
+  revokedAccounts: AccountFact[];
   /** Those of their numbers that were read before are not to be used any more, and are erased. */
-  staleNumbers: ToldOfAccount[];
-  verifications: (ToldOfAccount & { verification: VerificationEnd })[];
+  staleNumbers: AccountFact[];
+  verifications: (AccountFact & { verification: VerificationEnd })[];
   /** Numbers are to be read again. */
   numbersDue: boolean;
   /** The Item is to be updated. */

@@ -26,7 +26,20 @@ export const accountRow = selection(accounts, [
 ]);
 export type AccountRow = Selected<typeof accountRow>;
 
-export const versionOf = (row: AccountRow): AccountVersion => ({ ...row, as_of: row.as_of.toISOString() });
+export const versionOf = ({
+  account_id,
+  status,
+  is_main,
+  raw,
+  version,
+  sanitized,
+  as_of,
+  replaces,
+  replaced_by,
+}: AccountRow): AccountVersion => ({
+  ...{ account_id, status, is_main, raw, version, sanitized, replaces, replaced_by },
+  as_of: as_of.toISOString(),
+});
 
 const compared = selection(accounts, [], { revoked: isSet('revoked_at') });
 
@@ -62,7 +75,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const rows = await tx<(AccountRow & Selected<typeof compared>)[]>`
     SELECT ${accountRow.list(tx)}, ${compared.list(tx)} FROM accounts
     WHERE item_id = ${owner.item_id} ORDER BY account_id`;
-  const stored = new Map(rows.map(({ revoked, ...row }) => [row.account_id, versionOf(row)]));
+  const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const successors = successorsOf(
     [...stored.values()]
@@ -120,13 +133,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   return { changes: changes.length, mainAccountId, numbersDue, succeeded };
 }
 
-/** Whether a version would say nothing new. A newer fetch of the same content is no change. */
+/** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */
 function isSame(before: AccountVersion, change: Partial<AccountVersion>): boolean {
-  const { raw, sanitized, ...others } = change;
-  return (
-    Object.entries(others).every(([key, value]) => before[key as keyof AccountVersion] === value) &&
-    (raw === undefined || isDeepStrictEqual(before.raw, raw))
-  );
+  const kept = { ...before, ...change, sanitized: before.sanitized };
+  return isDeepStrictEqual(kept, before);
 }
 
 /**

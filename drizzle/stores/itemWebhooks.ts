@@ -1,4 +1,4 @@
-import type { ItemStore, ToldOfAccount } from '../../domain/ports/items.js';
+import type { ItemStore, AccountFact } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, webhooks } from '../schema.js';
@@ -11,23 +11,26 @@ import { lockSeen, sameHealth } from './seen.js';
 const state = selection(items, [], { broken: isSet('error_since') });
 const waiting = selection(webhooks, ['webhook_id', 'source', 'body'], { received_at: asText('received_at') });
 
-/** A table `told` (account_id, at): what the webhooks that came last said of an account. */
-const toldOf = (tx: Tx, accounts: readonly ToldOfAccount[]): Fragment => tx`(
+/** A table `newest` (account_id, at): what the webhooks that came last said of an account. */
+const newestOf = (tx: Tx, accounts: readonly AccountFact[]): Fragment => tx`(
   SELECT t.account_id, max(t.at) AS at
   FROM jsonb_to_recordset(${JSON.stringify(
     accounts.map(({ accountId, receivedAt }) => ({ account_id: accountId, at: receivedAt })),
   )}::text::jsonb) AS t(account_id text, at timestamptz)
-  GROUP BY t.account_id) AS told`;
+  GROUP BY t.account_id) AS newest`;
+
+/** A time as exact as `as_of` of an account, so that the two can be compared. */
+const asFetched = (tx: Tx, at: Fragment): Fragment => tx`date_trunc('milliseconds', ${at})`;
 
 /** Accounts that are shared no more, unless Plaid has listed them since. Numbers that were read before are not given out meanwhile. */
-async function noteRevoked(tx: Tx, itemId: string, accounts: readonly ToldOfAccount[]): Promise<void> {
+async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFact[]): Promise<void> {
+  const at = asFetched(tx, tx`newest.at`);
   await tx`
-    UPDATE accounts a SET revoked_at = greatest(a.revoked_at, told.at) FROM ${toldOf(tx, accounts)}
-    WHERE a.item_id = ${itemId} AND a.account_id = told.account_id
-      AND NOT (a.status = 'open' AND a.as_of >= told.at)`;
+    UPDATE accounts a SET revoked_at = greatest(a.revoked_at, ${at}) FROM ${newestOf(tx, accounts)}
+    WHERE a.item_id = ${itemId} AND a.account_id = newest.account_id AND NOT (a.status = 'open' AND a.as_of >= ${at})`;
   await tx`
-    UPDATE account_numbers n SET doubted_at = told.at FROM ${toldOf(tx, accounts)}
-    WHERE n.item_id = ${itemId} AND n.account_id = told.account_id AND n.as_of <= told.at`;
+    UPDATE account_numbers n SET doubted_at = newest.at FROM ${newestOf(tx, accounts)}
+    WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;
 }
 
 /** The part of the item store that webhooks about the Item itself go through. */
@@ -92,12 +95,15 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           }
           await noteRevoked(tx, itemId, revokedAccounts);
           await tx`
-            DELETE FROM account_numbers n USING ${toldOf(tx, staleNumbers)}
-            WHERE n.item_id = ${itemId} AND n.account_id = told.account_id AND n.as_of <= told.at`;
+            DELETE FROM account_numbers n USING ${newestOf(tx, staleNumbers)}
+            WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;
           for (const { accountId, receivedAt, verification } of verifications) {
+            const at = asFetched(tx, tx`${receivedAt}::text::timestamptz`);
             await tx`
-              UPDATE accounts SET verification = ${verification}, verification_at = ${receivedAt}::text::timestamptz
-              WHERE item_id = ${itemId} AND account_id = ${accountId}`;
+              UPDATE accounts SET verification = ${verification}, verification_at = ${at}
+              WHERE item_id = ${itemId} AND account_id = ${accountId}
+                -- Plaid's object says it itself, and is newer.
+                AND NOT (status = 'open' AND as_of >= ${at} AND coalesce(raw->>'verification_status', '') <> '')`;
           }
         }
         for (const { webhookId, ignored } of effect.webhooks) {

@@ -161,7 +161,7 @@ export function itemStore(sql: Sql): ItemStore {
       });
     },
 
-    async keepNumbers(itemId, seen, againAt) {
+    async keepNumbers(itemId, seen, retryAt) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed) return { dueAt: null };
@@ -175,7 +175,7 @@ export function itemStore(sql: Sql): ItemStore {
               WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1,
-            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${againAt}::text::timestamptz END
+            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return { dueAt: row.numbers_due_at?.getTime() ?? null };

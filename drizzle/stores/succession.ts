@@ -8,7 +8,7 @@ import { setRemoved, enqueueRemoved } from './recordTexts.js';
  * The caller holds the item row's lock.
  */
 export async function removeSucceeded(tx: Tx, itemId: string, sequence: number): Promise<number> {
-  const told = firstOf(
+  const succeeded = firstOf(
     await tx<[{ n: number }]>`
     WITH RECURSIVE line AS (
       SELECT a.replaces AS account_id, a.account_id AS heir FROM accounts a
@@ -30,5 +30,5 @@ export async function removeSucceeded(tx: Tx, itemId: string, sequence: number):
     ${enqueueRemoved(tx, itemId, sequence)}
     SELECT count(*)::int AS n FROM marked`,
   );
-  return told.n;
+  return succeeded.n;
 }

@@ -89,7 +89,7 @@ describe('an account that is revoked', () => {
       );
     await until(async () => (await told()) !== undefined);
     await until(async () => (await withNumbers(itemId)).length === ids.length);
-    const again = await system.api<Json>('POST', `/v1/webhooks/${(await told())?.['id']}/replay`);
+    const again = await system.api<Json>('POST', `/v1/webhooks/${(await told())?.['webhook_id']}/replay`);
     expect(again.status).toBeLessThan(300);
     expect(await withNumbers(itemId)).toEqual(ids);
     await untilQuiet(system, itemId);
