@@ -41,12 +41,9 @@ export const refinedAccount = z
     balances: refinedBalances,
     persistent_id: z.string().nullable(),
     holder_category: z.string().nullable(),
-    replaces: z
-      .string()
-      .nullable()
-      .meta({
-        description: 'The closed account of the item whose place this one took: the bank gave it another id',
-      }),
+    replaces: z.string().nullable().meta({
+      description: 'The closed account of the item whose place this one took: the bank gave it another id',
+    }),
     replaced_by: z
       .string()
       .nullable()

@@ -67,12 +67,9 @@ export const linkedAnswer = z
       .optional()
       .meta({ description: 'The broken item of the same account that this one took the place of' }),
     warnings: z.array(z.enum(['main_account_unknown', 'accounts_dropped'])).optional(),
-    dropped_accounts: z
-      .array(z.string())
-      .optional()
-      .meta({
-        description: 'Accounts of the replaced item that the new one does not have: they end with it',
-      }),
+    dropped_accounts: z.array(z.string()).optional().meta({
+      description: 'Accounts of the replaced item that the new one does not have: they end with it',
+    }),
   })
   .meta({ id: 'LinkedItem', examples: [exampleItem] });
 
