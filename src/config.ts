@@ -124,6 +124,7 @@ const pace = z.strictObject({
   retryFirst: ms,
   retryLongest: ms,
   brokenCheck: ms,
+  numbersWait: ms,
   restarts: count,
   restartsInAll: count,
   cursorTries: count,

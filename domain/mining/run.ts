@@ -1,6 +1,7 @@
 import type { FailureType } from '../failures.js';
 import { backoff } from '../item/policy.js';
 import type { Rules } from '../item/rules.js';
+import type { TaskName } from '../item/tasks.js';
 
 export type History = 'none' | 'initial' | 'complete';
 
@@ -96,6 +97,8 @@ interface AppliedUpdate {
   broken: boolean;
   /** When the row says that the Item is due again, ms since the epoch; null = it is removed. */
   nextDueAt: number | null;
+  /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
+  makesDue?: TaskName[];
 }
 
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */
