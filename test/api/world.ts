@@ -579,11 +579,11 @@ export async function askHastily(
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Waits until `check` holds; the condition, not the clock, decides, and a bound keeps a failure from hanging. */
-export async function until(check: () => boolean, what: string): Promise<void> {
-  for (let turn = 0; turn < 500; turn += 1) {
-    if (check()) return;
+/** Waits until `check` holds; the condition, not the clock, decides, and a bound that no slow machine meets names what never came. */
+export async function until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const started = performance.now();
+  while (!(await check())) {
+    if (performance.now() - started > 120_000) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`never happened: ${what}`);
 }

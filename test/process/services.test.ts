@@ -66,7 +66,7 @@ async function start(
     process,
     async ask(path) {
       const answer = await fetch(`http://127.0.0.1:${metricsPort}${path}`, {
-        signal: AbortSignal.timeout(60_000),
+        signal: AbortSignal.timeout(120_000),
       });
       return { status: answer.status, text: await answer.text() };
     },

@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, DefaultLogger } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
+import type { Gateway } from '../../domain/ports/gateway.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
 import { createWorkers } from '../../src/temporal/workers.js';
@@ -39,6 +40,19 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
   }
 }
 
+/**
+ * The gateway, whose signals get longer than any busy machine needs. How long the program itself waits for Temporal is tried in
+ * test/temporal and test/clients/silentHosts.test.ts.
+ */
+function patientGateway(client: Client): Gateway {
+  const gateway = createGateway(client);
+  return {
+    ...gateway,
+    signalItem: (itemId, userId, signal, deadlineMs = 120_000) =>
+      gateway.signalItem(itemId, userId, signal, deadlineMs),
+  };
+}
+
 let installed = false;
 export function installRuntime(): void {
   if (installed) return;
@@ -53,7 +67,7 @@ interface WorkersOptions {
 
 export interface TemporalHarness {
   client: Client;
-  gateway: ReturnType<typeof createGateway>;
+  gateway: Gateway;
   namespace: string;
   stop(): Promise<void>;
   /** Ends the workers as a crash of the process would look from the server: nothing is reported any more. */
@@ -95,7 +109,7 @@ export async function startTemporal(
   return {
     client,
     namespace,
-    gateway: createGateway(client),
+    gateway: patientGateway(client),
     async restartWorkers(group, changed) {
       await end();
       await start(group, changed);
