@@ -4,7 +4,8 @@ import { itemFactOf } from '../domain/webhooks/itemFacts.js';
 import type { ItemWebhooksSettlement } from '../domain/ports/items.js';
 import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
-import { askForTransactions, askHealth } from './itemHealth.js';
+import { verdictOf } from '../domain/item/health.js';
+import { askForProducts, askHealth } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
@@ -29,14 +30,15 @@ export function itemWebhookActivities(deps: ActivityDeps) {
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
    * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back. It ends no
-   * episode by itself, without a word of a repair, while transactions are refused for want of the user.
+   * episode by itself, without a word of a repair, while transactions are refused for want of the user, and none at all that a
+   * product call had begun: then the products have to work. `unsure`: nobody can tell now, so it is asked for soon.
    */
   async function healthOf(
     itemId: string,
     told: readonly Told[],
-    wasBroken: boolean,
   ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+    const said = { revoked: false, byCall: false, dueAt };
     // One that an operator replays tells of the past.
     const revoked = told.find(
       ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
@@ -44,23 +46,29 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     if (revoked?.kind === 'permissionRevoked') {
       return {
         result: 'broken',
-        health: { kind: 'broken', seen: null, error: revoked.error, revoked: true, dueAt },
+        health: { ...said, kind: 'broken', seen: null, error: revoked.error, revoked: true, look: null },
       };
     }
     const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
-    const { seen } = answer;
-    if (answer.result === 'healthy') {
-      const repaired = told.some(({ fact }) => fact?.kind === 'repaired');
-      const refusal = wasBroken && !repaired ? await askForTransactions(deps, itemId) : null;
-      if (refusal === null) return { result: 'healthy', health: { kind: 'healthy', seen } };
-      return { result: 'broken', health: { kind: 'broken', seen, error: refusal, revoked: false, dueAt } };
+    const { seen, look, episodeBy } = answer;
+    if (answer.result === 'broken' || answer.result === 'gone') {
+      const { result, error } = answer;
+      return { result, health: { ...said, kind: 'broken', seen, error, look } };
     }
-    return {
-      result: answer.result,
-      health: { kind: 'broken', seen, error: answer.error, revoked: false, dueAt },
-    };
+    const repaired = told.some(({ fact }) => fact?.kind === 'repaired');
+    const believed = repaired && answer.result === 'healthy' && episodeBy === 'item';
+    if (episodeBy === null || believed) return { result: 'healthy', health: { kind: 'healthy', seen, look } };
+    const verdict = verdictOf(answer.result, episodeBy, await askForProducts(deps, itemId));
+    switch (verdict.kind) {
+      case 'healthy':
+        return { result: 'healthy', health: { kind: 'healthy', seen, look } };
+      case 'broken':
+        return { result: 'unsure', health: { ...said, ...verdict, seen, look } };
+      case 'unknown':
+        return { result: 'unsure', health: null };
+    }
   }
 
   return {
@@ -81,7 +89,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           fact: itemFactOf(body),
         }));
         const facts = told.map(({ fact }) => fact);
-        const { result, health } = await healthOf(itemId, told, broken);
+        const { result, health } = await healthOf(itemId, told);
         const revokedAccounts = facts.flatMap((fact) =>
           fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
         );

@@ -1,10 +1,11 @@
 import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
+import { verdictOf } from '../domain/item/health.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
-import { askForTransactions, askHealth } from './itemHealth.js';
+import { askForProducts, askHealth } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
@@ -44,21 +45,27 @@ export function itemActivities(deps: ActivityDeps) {
 
     /**
      * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
-     * healthy ends no episode while transactions are refused for want of the user (`unsure`).
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`). Rejects when nobody can tell, since
+     * the bank is down, say.
      */
     async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const health = await askHealth(deps, itemId);
         if (health === null) return { result: 'gone' };
-        const refusal = health.result === 'healthy' ? await askForTransactions(deps, itemId) : null;
-        const error = health.result === 'healthy' ? refusal : health.error;
-        const stands =
-          error === null
-            ? await items.markHealthy(itemId, health.seen)
-            : await items.markBroken(itemId, health.seen, error, brokenUntil());
-        if (!stands) return 'moved';
-        return { result: refusal === null ? health.result : 'unsure' };
+        const { seen, look, episodeBy } = health;
+        if (health.result === 'broken' || health.result === 'gone') {
+          const stands = await items.markBroken(itemId, seen, health.error, brokenUntil(), { look });
+          return stands ? { result: health.result } : 'moved';
+        }
+        const verdict = verdictOf(health.result, episodeBy, await askForProducts(deps, itemId));
+        if (verdict.kind === 'unknown') throw verdict.failure;
+        if (verdict.kind === 'healthy') {
+          return (await items.markHealthy(itemId, seen, look)) ? { result: 'healthy' } : 'moved';
+        }
+        const { error, byCall } = verdict;
+        const stands = await items.markBroken(itemId, seen, error, brokenUntil(), { byCall, look });
+        return stands ? { result: 'unsure' } : 'moved';
       });
     },
 
@@ -80,7 +87,11 @@ export function itemActivities(deps: ActivityDeps) {
         if (credentials === null) return { accounts: 0 };
         const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
         const numbers = await asked.catch((error: unknown) => {
-          const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
+          const without: ReadonlySet<string> = new Set([
+            'PRODUCT_UNAVAILABLE',
+            'CONSENT_REQUIRED',
+            'NOT_READY',
+          ]);
           if (error instanceof Failure && without.has(error.type)) return [];
           throw error;
         });

@@ -1,5 +1,7 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
-import { afterPage, afterPageFailure, failureOf, furtherHistory, startRun } from '../mining/run.js';
+import { afterPage, afterPageFailure, furtherHistory, startRun } from '../mining/run.js';
+import { closesAccounts } from '../plaidErrors.js';
+import { failingAfter } from './failing.js';
 import { backoff, recordCalls } from './policy.js';
 import type { Rules } from './rules.js';
 import type { Health, ItemEvent, ItemSnapshot, ItemState, Phase, WorkKind } from './state.js';
@@ -40,7 +42,7 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
     restUntil: 0,
     calls: { sync: [], accounts: [] },
     lastUpdateAt: null,
-    lastFailure: null,
+    failing: {},
   };
   return mergeSnapshot(state, snapshot, rules, now);
 }
@@ -191,7 +193,6 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
         polls: moved ? 1 : state.polls + 1,
         due,
         lastUpdateAt: now,
-        lastFailure: null,
       };
       // The row's time is the only one: that of the time-out, or, of an Item that is called broken, now, since that Plaid has just
       // given everything speaks against it. While the history is incomplete Plaid is asked sooner.
@@ -216,14 +217,15 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
         remineRequested: state.remineRequested,
         deadEnds,
         deadEnd: { updateId, failure, error, cursorLost, dueAt: now },
-        lastFailure: failure,
         restUntil,
         nextDueAt: state.phase === 'needs_relink' ? state.nextDueAt : restUntil,
       };
     }
     case 'needsUser': {
       const broken = { ...rested, phase: 'needs_relink' as const, wanted: null };
-      return { ...broken, due: setDue(state.due, 'segment', now), nextDueAt: now + pauseOf(broken, rules) };
+      const told = setDue(state.due, 'segment', now);
+      const due = closesAccounts(end.error.error_code) ? setDue(told, 'publish', now) : told;
+      return { ...broken, due, nextDueAt: now + pauseOf(broken, rules) };
     }
     case 'gone':
       return { ...rested, wanted: null, phase: restingPhase(state, state.hasCursor), reloadAt: now };
@@ -239,35 +241,34 @@ function failStep(
 ): ItemState {
   const { policy } = rules;
   const pause = (failures: number): number => backoff(failures, policy.retryFirst, policy.retryLongest);
-  const failed = { ...state, lastFailure: failure };
-  if (isTask(step)) return { ...failed, due: taskFailed(state.due, step, pause, now) };
+  if (isTask(step)) return { ...state, due: taskFailed(state.due, step, pause, now) };
   switch (step) {
     case 'page':
       return state.run === null
-        ? failed
-        : goOn(failed, afterPageFailure(state.run, failure, policy, now), rules, now);
+        ? state
+        : goOn(state, afterPageFailure(state.run, failure, policy, now), rules, now);
     case 'check': {
       const checkFailures = state.checkFailures + 1;
-      return { ...failed, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
+      return { ...state, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
     }
     case 'remove': {
       const removeFailures = state.removeFailures + 1;
-      return { ...failed, removeFailures, removeDueAt: now + pause(removeFailures) };
+      return { ...state, removeFailures, removeDueAt: now + pause(removeFailures) };
     }
     case 'reportDeadEnd':
-      return { ...failed, deadEnd: state.deadEnd && { ...state.deadEnd, dueAt: now + policy.retryFirst } };
+      return { ...state, deadEnd: state.deadEnd && { ...state.deadEnd, dueAt: now + policy.retryFirst } };
     case 'reload':
-      return { ...failed, reloadAt: now + policy.retryFirst };
+      return { ...state, reloadAt: now + policy.retryFirst };
     case 'startRun':
     case 'history':
     case 'remine':
-      return { ...failed, restUntil: now + policy.retryFirst };
+      return { ...state, restUntil: now + policy.retryFirst };
     case 'lookAtHistory':
-      return { ...failed, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
+      return { ...state, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
     case 'stopHistory':
       // It may have ended: that is looked at before it is asked to once more.
       return {
-        ...failed,
+        ...state,
         child: state.child && { ...state.child, heldUp: false, checkAt: now + policy.retryFirst },
       };
   }
@@ -294,6 +295,11 @@ function spend(
 
 /** The state after an event. Total and pure: every event is possible in every state. */
 export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: number): ItemState {
+  const next = afterEvent(state, event, rules, now);
+  return { ...next, failing: failingAfter(state, event, next, now) };
+}
+
+function afterEvent(state: ItemState, event: ItemEvent, rules: Rules, now: number): ItemState {
   switch (event.kind) {
     case 'foundDue':
       return { ...state, reloadAt: state.reloadAt ?? now };
@@ -370,9 +376,8 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         ...state,
         calls: spend(state, event.result.calls, event.result.kind === 'applied', rules, now),
       };
-      const lastFailure = failureOf(event.result, now) ?? state.lastFailure;
       const after = afterPage(state.run, event.result, policy, now);
-      return goOn({ ...spent, lastFailure }, after, rules, now);
+      return goOn(spent, after, rules, now);
     }
     case 'historyStarted':
       return {
@@ -399,7 +404,6 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       return {
         ...state,
         child: { ...state.child, heldUp: event.failure !== null },
-        lastFailure: event.failure ?? state.lastFailure,
       };
     case 'deadEndReported': {
       const reported = { ...state, deadEnd: null };

@@ -1,5 +1,6 @@
 import type { DeadEnd, History, MiningRun, PageResult, RunEnd, StepFailure } from '../mining/run.js';
 import type { WebhookKind } from '../webhooks/webhookKind.js';
+import type { Failing } from './failing.js';
 import type { DueTasks, TaskName } from './tasks.js';
 
 /** The Item lifecycle of Plaid Exchange, and the two ways out of it. */
@@ -71,7 +72,8 @@ export interface ItemState {
   restUntil: number;
   calls: { sync: number[]; accounts: number[] };
   lastUpdateAt: number | null;
-  lastFailure: StepFailure | null;
+  /** Steps whose last try has failed. */
+  failing: Failing;
 }
 
 /** Everything that can happen to an Item, from outside (signals) or as the end of a step. */

@@ -1,3 +1,4 @@
+import type { StepFailure } from '../mining/run.js';
 import { startRun } from '../mining/run.js';
 import type { ItemState } from './state.js';
 import type { DueTasks } from './tasks.js';
@@ -9,20 +10,31 @@ type FirstTask = (typeof firstTasks)[number];
 /** As the first versions carried it, without a version: a field for each kind of due work, and less of an update that gets nowhere. */
 type Unversioned = Omit<
   ItemState,
-  'v' | 'due' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
+  'v' | 'due' | 'failing' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
 > &
   Partial<Pick<ItemState, 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt'>> & {
     run: (Partial<NonNullable<ItemState['run']>> & Pick<NonNullable<ItemState['run']>, 'base'>) | null;
     child: (Partial<NonNullable<ItemState['child']>> & { checkAt: number; remine: boolean }) | null;
+    lastFailure: StepFailure | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
+/** As version 1 carried it at first: one failure, whatever had become of its cause. */
+type OneFailure = Omit<ItemState, 'failing'> & { lastFailure: StepFailure | null };
+
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | Unversioned;
+export type CarriedState = ItemState | OneFailure | Unversioned;
 
 /** The state in today's shape: the first thing that a run does with what it is given. */
 export function upgrade(carried: CarriedState): ItemState {
-  return 'v' in carried ? carried : fromUnversioned(carried);
+  if (!('v' in carried)) return fromUnversioned(carried);
+  if ('failing' in carried) return carried;
+  const { lastFailure, ...kept } = carried;
+  return { ...kept, failing: failingOf(lastFailure) };
 }
+
+/** Of another step than a page nobody can say whether it fails still. */
+const failingOf = (lastFailure: StepFailure | null): ItemState['failing'] =>
+  lastFailure?.step === 'page' ? { page: lastFailure } : {};
 
 function fromUnversioned(old: Unversioned): ItemState {
   const { itemId, userId, institutionId, phase, history, hasCursor, wanted, remines } = old;
@@ -37,7 +49,8 @@ function fromUnversioned(old: Unversioned): ItemState {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
-    ...{ restUntil, calls, lastUpdateAt, lastFailure },
+    ...{ restUntil, calls, lastUpdateAt },
+    failing: failingOf(lastFailure),
     run: old.run && { ...startRun(old.run.base), ...old.run },
     child: old.child && { number: remines, heldUp: false, ...old.child },
     deadEnd: old.deadEnd ?? null,

@@ -1,3 +1,4 @@
+import type { EpisodeBy, ItemLook } from '../item/health.js';
 import type { ItemSnapshot } from '../item/state.js';
 import type { UserActionError } from '../mining/run.js';
 import type { Sealed } from './secrets.js';
@@ -32,6 +33,9 @@ export interface Seen {
 /** What is needed to ask Plaid of an Item, and to write the answer down. */
 export interface AskingCredentials extends ItemCredentials {
   seen: Seen;
+  episodeBy: EpisodeBy;
+  /** Plaid's cursor after the last applied update; '' = none yet. */
+  cursor: string;
 }
 
 export interface ItemStore {
@@ -42,15 +46,24 @@ export interface ItemStore {
   /**
    * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
    * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
-   * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
+   * An error that leaves the Item without accounts closes those that we have, with their events. `dueAt` = next check within an
+   * episode (ISO 8601); `byCall`: it is the word of a product call, not of `/item/get`. `look`: what else `/item/get` said. False, and nothing was done: since `seen` an update was applied, or
    * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  markBroken(
+    itemId: string,
+    seen: Seen,
+    error: UserActionError,
+    dueAt: string,
+    found?: { byCall?: boolean; look?: ItemLook | null },
+  ): Promise<boolean>;
   /**
    * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
    * it was asked for. False as for `markBroken`.
    */
-  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  markHealthy(itemId: string, seen: Seen, look?: ItemLook | null): Promise<boolean>;
+  /** What a look said besides the Item's health. Nothing is done where somebody has learned of its health since `seen`. */
+  noteLook(itemId: string, seen: Seen, look: ItemLook): Promise<void>;
   /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
@@ -84,10 +97,18 @@ export interface ItemWebhooksSettlement {
   webhooks: { webhookId: string; ignored: string | null }[];
   /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:
-    | { kind: 'healthy'; seen: Seen }
-    | { kind: 'broken'; seen: Seen | null; error: UserActionError; revoked: boolean; dueAt: string }
+    | { kind: 'healthy'; seen: Seen; look: ItemLook | null }
+    | {
+        kind: 'broken';
+        seen: Seen | null;
+        error: UserActionError;
+        byCall: boolean;
+        revoked: boolean;
+        dueAt: string;
+        look: ItemLook | null;
+      }
     | null;
-  /** ISO 8601. */
+  /** By a webhook, ISO 8601; a look knows better. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
   revokedAccounts: string[];

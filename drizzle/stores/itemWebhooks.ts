@@ -4,7 +4,7 @@ import type { Sql } from '../rows.js';
 import { items, webhooks } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
+import { noteBroken, noteHealthy, noteLook, numbersAreDue } from './episodes.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const state = selection(items, [], { broken: isSet('error_since') });
@@ -50,7 +50,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') {
             // A repeat finds the webhooks settled and has the workflow look at the row.
-            await noteBroken(tx, itemId, health.error, { dueAt: health.dueAt, unheard: false });
+            const { byCall, dueAt } = health;
+            await noteBroken(tx, itemId, health.error, { byCall, dueAt, unheard: false });
           }
           await tx`
             UPDATE items SET
@@ -59,6 +60,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
+          await noteLook(tx, itemId, health?.look ?? null);
           if (numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {

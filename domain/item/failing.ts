@@ -1,0 +1,70 @@
+import type { StepFailure } from '../mining/run.js';
+import { failureOf } from '../mining/run.js';
+import type { ItemEvent, ItemState, WorkKind } from './state.js';
+import { isTask, tasks } from './tasks.js';
+
+/** The steps whose last try has failed, each with its failure. A step that works is no longer here. */
+export type Failing = { readonly [Step in WorkKind]?: StepFailure };
+
+/** What is shown of it: the newest; null = everything works. */
+export function newestFailure(failing: Failing): StepFailure | null {
+  const all = Object.values(failing).sort((a, b) => (a.at < b.at ? -1 : 1));
+  return all.at(-1) ?? null;
+}
+
+function without(failing: Failing, ...steps: WorkKind[]): Failing {
+  return Object.fromEntries(Object.entries(failing).filter(([step]) => !steps.includes(step as WorkKind)));
+}
+
+const pageOf = (failing: Failing, failure: StepFailure | null): Failing =>
+  failure === null ? without(failing, 'page') : { ...failing, page: failure };
+
+/** What fails after an event that met `before` and made `after` of it. */
+export function failingAfter(before: ItemState, event: ItemEvent, after: ItemState, now: number): Failing {
+  const failing = said(before, event, now);
+  if (after.phase === 'removed') {
+    return Object.fromEntries(
+      Object.entries(failing).filter(([step]) => isTask(step) && tasks[step].whileRemoved),
+    );
+  }
+  const wasBroken = before.phase === 'needs_relink';
+  if (wasBroken === (after.phase === 'needs_relink')) return failing;
+  // The page was refused for the reason that the episode tells, or is asked for anew now that it has ended.
+  return wasBroken ? without(failing, 'page', 'check') : without(failing, 'page');
+}
+
+function said({ failing, child }: ItemState, event: ItemEvent, now: number): Failing {
+  switch (event.kind) {
+    case 'stepFailed':
+      return { ...failing, [event.step]: event.failure };
+    case 'taskEnded':
+      return without(failing, event.task);
+    case 'itemWebhooksEnded':
+      return without(failing, 'itemWebhooks');
+    case 'checked':
+      return without(failing, 'check');
+    case 'reloaded':
+      return without(failing, 'reload');
+    case 'runStarted':
+      return without(failing, 'startRun');
+    case 'historyStarted':
+      return without(failing, 'history');
+    case 'remineStarted':
+      return without(failing, 'remine');
+    case 'historyAlive':
+    case 'historyLost':
+      return without(failing, 'lookAtHistory', 'stopHistory');
+    case 'deadEndReported':
+      return without(failing, 'reportDeadEnd');
+    case 'pageEnded':
+      return pageOf(failing, failureOf(event.result, now));
+    // One that was given up may still report.
+    case 'historyHeldUp':
+      return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
+    case 'historyEnded':
+      if (child?.remine !== event.remine) return failing;
+      return pageOf(failing, event.end.kind === 'stuck' ? event.end.failure : null);
+    default:
+      return failing;
+  }
+}

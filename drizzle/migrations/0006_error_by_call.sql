@@ -1,0 +1,1 @@
+ALTER TABLE "items" ADD COLUMN "error_by_call" boolean DEFAULT false NOT NULL;
