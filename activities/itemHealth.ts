@@ -2,6 +2,8 @@ import { Failure } from '../domain/failures.js';
 import type { EpisodeBy, ItemLook, ProductAnswer } from '../domain/item/health.js';
 import { healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
@@ -36,6 +38,10 @@ export async function askHealth(
     return { seen, episodeBy, look: null, result: 'gone', error: saidBy(error) };
   }
 }
+
+/** What an error that was written down makes due: the events of accounts that were closed with it. */
+export const dueAfter = ({ error_code }: UserActionError): { makesDue?: TaskName[] } =>
+  closesAccounts(error_code) ? { makesDue: ['publish'] } : {};
 
 /** Whether an update from the durable cursor would get what it needs. Keeps nothing of it. */
 export async function askForProducts(

@@ -5,7 +5,8 @@ import type { ItemWebhooksSettlement } from '../domain/ports/items.js';
 import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
 import { verdictOf } from '../domain/item/health.js';
-import { askForProducts, askHealth } from './itemHealth.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
 type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
@@ -78,7 +79,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
      */
     async settleItemWebhooks(input: {
       itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean }> {
+    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean; makesDue?: TaskName[] }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
@@ -111,7 +112,9 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           staleNumbers,
           numbersDue,
         });
-        return stands ? { health: result, numbersDue, more } : 'moved';
+        if (!stands) return 'moved';
+        const due = health?.kind === 'broken' ? dueAfter(health.error) : {};
+        return { health: result, numbersDue, more, ...due };
       });
     },
   };

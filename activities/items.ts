@@ -5,7 +5,8 @@ import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
-import { askForProducts, askHealth } from './itemHealth.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 export function itemActivities(deps: ActivityDeps) {
@@ -48,7 +49,7 @@ export function itemActivities(deps: ActivityDeps) {
      * healthy ends no episode while transactions are refused for want of the user (`unsure`). Rejects when nobody can tell, since
      * the bank is down, say.
      */
-    async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
+    async checkItem(input: { itemId: string }): Promise<{ result: Health; makesDue?: TaskName[] }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const health = await askHealth(deps, itemId);
@@ -56,7 +57,7 @@ export function itemActivities(deps: ActivityDeps) {
         const { seen, look, episodeBy } = health;
         if (health.result === 'broken' || health.result === 'gone') {
           const stands = await items.markBroken(itemId, seen, health.error, brokenUntil(), { look });
-          return stands ? { result: health.result } : 'moved';
+          return stands ? { result: health.result, ...dueAfter(health.error) } : 'moved';
         }
         const verdict = verdictOf(health.result, episodeBy, await askForProducts(deps, itemId));
         if (verdict.kind === 'unknown') throw verdict.failure;
@@ -65,7 +66,7 @@ export function itemActivities(deps: ActivityDeps) {
         }
         const { error, byCall } = verdict;
         const stands = await items.markBroken(itemId, seen, error, brokenUntil(), { byCall, look });
-        return stands ? { result: 'unsure' } : 'moved';
+        return stands ? { result: 'unsure', ...dueAfter(error) } : 'moved';
       });
     },
 

@@ -1,4 +1,4 @@
-import type { StepFailure } from '../mining/run.js';
+import type { PageResult, StepFailure } from '../mining/run.js';
 import { failureOf } from '../mining/run.js';
 import type { ItemEvent, ItemState, WorkKind } from './state.js';
 import { isTask, tasks } from './tasks.js';
@@ -33,7 +33,13 @@ export function failingAfter(before: ItemState, event: ItemEvent, after: ItemSta
   return wasBroken ? without(failing, 'page', 'check') : without(failing, 'page');
 }
 
-function said({ failing, child }: ItemState, event: ItemEvent, now: number): Failing {
+/** Nobody wonders at a newborn Item that Plaid is not ready for; one that was mined before is to get its data. */
+const unready = (hasCursor: boolean, kind: PageResult['kind'], now: number): StepFailure | null =>
+  hasCursor && kind === 'notReady'
+    ? { step: 'page', type: 'NOT_READY', at: new Date(now).toISOString() }
+    : null;
+
+function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: number): Failing {
   switch (event.kind) {
     case 'stepFailed':
       return { ...failing, [event.step]: event.failure };
@@ -57,13 +63,16 @@ function said({ failing, child }: ItemState, event: ItemEvent, now: number): Fai
     case 'deadEndReported':
       return without(failing, 'reportDeadEnd');
     case 'pageEnded':
-      return pageOf(failing, failureOf(event.result, now));
+      return pageOf(failing, failureOf(event.result, now) ?? unready(hasCursor, event.result.kind, now));
     // One that was given up may still report.
     case 'historyHeldUp':
       return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
     case 'historyEnded':
       if (child?.remine !== event.remine) return failing;
-      return pageOf(failing, event.end.kind === 'stuck' ? event.end.failure : null);
+      return pageOf(
+        failing,
+        event.end.kind === 'stuck' ? event.end.failure : unready(hasCursor, event.end.kind, now),
+      );
     default:
       return failing;
   }

@@ -72,7 +72,9 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     child: state.child ?? runningChild(state, snapshot, rules, now),
     nextDueAt: dueAtRest(state, snapshot.nextDueAt),
   };
-  const told = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
+  // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
+  const wants = snapshot.webhooksWaiting > 0 && !snapshot.broken;
+  const told = wants ? want(next, rules, now, false) : next;
   return agreeOnHealth(told, snapshot, rules, now);
 }
 
@@ -201,7 +203,7 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       return end.webhooksWaiting > 0 ? want(resting, rules, now, false) : resting;
     }
     case 'notReady': {
-      const waiting = { ...rested, phase: restingPhase(state, false), polls: state.polls + 1 };
+      const waiting = { ...rested, phase: restingPhase(state, state.hasCursor), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + pauseOf(waiting, rules) };
     }
     case 'stuck': {
@@ -418,7 +420,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
           ...state,
           checkFailures: event.result === 'unsure' ? state.checkFailures : 0,
           wanted: null,
-          due: setDue(state.due, 'segment', now),
+          due: alsoDue(setDue(state.due, 'segment', now), event.makesDue ?? [], now),
         },
         event.result,
         rules,
@@ -429,7 +431,10 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
-      const asked = { ...told, due: setDue(told.due, 'segment', now) };
+      const asked = {
+        ...told,
+        due: alsoDue(setDue(told.due, 'segment', now), event.makesDue ?? [], now),
+      };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
       return withHealth(asked, event.health, rules, now);

@@ -102,9 +102,15 @@ export type ItemEvent =
   | { kind: 'deadEndReported'; remines: number | null }
   /** `more` of the kind waits still; `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; makesDue?: TaskName[] }
-  | { kind: 'checked'; result: Health }
+  | { kind: 'checked'; result: Health; makesDue?: TaskName[] }
   /** `health` is null when no webhook asked how the Item is. */
-  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean }
+  | {
+      kind: 'itemWebhooksEnded';
+      health: Health | null;
+      numbersDue: boolean;
+      more: boolean;
+      makesDue?: TaskName[];
+    }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
 
