@@ -1,5 +1,5 @@
 import { Failure } from '../domain/failures.js';
-import type { EpisodeBy, ItemLook, ProductAnswer } from '../domain/item/health.js';
+import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
 import { healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
@@ -12,7 +12,7 @@ import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
  * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
  * was taken back. `seen` and `episodeBy` from before the question go with the answer to the store.
  */
-export type ItemHealth = { seen: Seen; episodeBy: EpisodeBy; look: ItemLook | null } & (
+export type ItemHealth = { seen: Seen; episodeBy: EpisodeBy; consent: Consent | null } & (
   { result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError }
 );
 
@@ -26,16 +26,16 @@ export async function askHealth(
   const { seen, episodeBy } = credentials;
   try {
     const view = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
-    const look = { consentExpiresAt: view.consent_expiration_time };
+    const consent = { expiresAt: view.consent_expiration_time };
     const health = healthOf(view);
     if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);
     return health.kind === 'broken'
-      ? { seen, episodeBy, look, result: 'broken', error: health.error }
-      : { seen, episodeBy, look, result: health.kind };
+      ? { seen, episodeBy, consent, result: 'broken', error: health.error }
+      : { seen, episodeBy, consent, result: health.kind };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-    return { seen, episodeBy, look: null, result: 'gone', error: saidBy(error) };
+    return { seen, episodeBy, consent: null, result: 'gone', error: saidBy(error) };
   }
 }
 

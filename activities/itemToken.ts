@@ -6,7 +6,7 @@ import type { AlertStore } from '../domain/ports/alerts.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 import type { ActivityDeps } from './deps.js';
 
-/** A code that our table lacks is taken for an outage, which may be wrong: operators are told, once a code. */
+/** A code that our table lacks is taken for an outage, which may be wrong: an alert is raised, once a code. */
 export async function alertUnknownCode(
   { alerts }: { alerts: AlertStore },
   { error_type, error_code }: PlaidErrorName,
@@ -21,8 +21,8 @@ export async function alertUnknownCode(
 }
 
 /**
- * Operators are told of what they alone can mend: a token that Plaid does not take says nothing of its Item (the keys are those of
- * another environment or client, say) and is told once an Item; wrong keys, rights and quotas are told once a code.
+ * Alerts of what operators alone can mend. A token that Plaid does not take says nothing of its Item (the keys are those of another
+ * environment or client, say): one alert an Item. Wrong keys, rights and quotas: one alert a code.
  */
 export async function alertOperators(
   alerts: AlertStore,

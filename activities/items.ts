@@ -46,7 +46,7 @@ export function itemActivities(deps: ActivityDeps) {
 
     /**
      * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
-     * healthy ends no episode while transactions are refused for want of the user (`unsure`). Rejects when nobody can tell, since
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`). Rejects when nobody knows, since
      * the bank is down, say.
      */
     async checkItem(input: { itemId: string }): Promise<{ result: Health; makesDue?: TaskName[] }> {
@@ -54,18 +54,18 @@ export function itemActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const health = await askHealth(deps, itemId);
         if (health === null) return { result: 'gone' };
-        const { seen, look, episodeBy } = health;
+        const { seen, consent, episodeBy } = health;
         if (health.result === 'broken' || health.result === 'gone') {
-          const stands = await items.markBroken(itemId, seen, health.error, brokenUntil(), { look });
+          const stands = await items.setBroken(itemId, seen, health.error, brokenUntil(), { consent });
           return stands ? { result: health.result, ...dueAfter(health.error) } : 'moved';
         }
         const verdict = verdictOf(health.result, episodeBy, await askForProducts(deps, itemId));
         if (verdict.kind === 'unknown') throw verdict.failure;
         if (verdict.kind === 'healthy') {
-          return (await items.markHealthy(itemId, seen, look)) ? { result: 'healthy' } : 'moved';
+          return (await items.setHealthy(itemId, seen, consent)) ? { result: 'healthy' } : 'moved';
         }
         const { error, byCall } = verdict;
-        const stands = await items.markBroken(itemId, seen, error, brokenUntil(), { byCall, look });
+        const stands = await items.setBroken(itemId, seen, error, brokenUntil(), { byCall, consent });
         return stands ? { result: 'unsure', ...dueAfter(error) } : 'moved';
       });
     },

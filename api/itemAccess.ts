@@ -17,7 +17,7 @@ export function itemAccess({ reads, items, secrets }: Pick<ApiDeps, 'reads' | 'i
     item_id,
   }: ItemView): Promise<Pick<AskingCredentials, 'seen' | 'episodeBy' | 'cursor'> & { token: string }> {
     const credentials = await items.credentials(item_id, { forRemoval: false });
-    // Asked for and not yet done counts as removed: Plaid may be told at any moment.
+    // Asked for and not yet done counts as removed: Plaid may be asked to remove it at any moment.
     if (credentials === null) throw new Problem('item_removed');
     const { accessToken, seen, episodeBy, cursor } = credentials;
     const token = await secrets.open(accessToken, secretContext.accessToken(item_id));

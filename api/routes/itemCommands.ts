@@ -22,7 +22,7 @@ import {
 } from '../schemas/items.js';
 import { noQuery } from '../schemas/shared.js';
 
-/** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
+/** What a client may ask of an item. The wish is committed, then the item's workflow is signalled. */
 export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const { commands, items, plaid, gateway, limits, brokenCheckMs } = context;
   const { itemOf, tokenOf, askingOf } = itemAccess(context);
@@ -38,11 +38,11 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
       const health = healthOf(view);
-      const look = { consentExpiresAt: view.consent_expiration_time };
+      const consent = { expiresAt: view.consent_expiration_time };
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
       if (health.kind === 'broken') {
         const { error } = health;
-        return (await items.markBroken(item.item_id, seen, error, dueAt, { look })) ? { error } : 'moved';
+        return (await items.setBroken(item.item_id, seen, error, dueAt, { consent })) ? { error } : 'moved';
       }
       const asks = episodeBy === 'call' || (episodeBy !== null && health.kind === 'outage');
       const verdict = asks
@@ -52,17 +52,17 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         case 'unknown':
           throw problemOfPlaid(verdict.failure);
         case 'healthy':
-          return (await items.markHealthy(item.item_id, seen, look)) ? { error: null } : 'moved';
+          return (await items.setHealthy(item.item_id, seen, consent)) ? { error: null } : 'moved';
         case 'broken': {
           const { error, byCall } = verdict;
-          const found = { byCall, look };
-          return (await items.markBroken(item.item_id, seen, error, dueAt, found)) ? { error } : 'moved';
+          const found = { byCall, consent };
+          return (await items.setBroken(item.item_id, seen, error, dueAt, found)) ? { error } : 'moved';
         }
       }
     });
 
-  /** The wish is safe in the database: with Temporal down the sweep tells it later. */
-  async function tell(itemId: string, signal: ItemSignal): Promise<void> {
+  /** The wish is safe in the database: with Temporal down the sweep signals it later. */
+  async function sendSignal(itemId: string, signal: ItemSignal): Promise<void> {
     const { user_id } = await itemOf(itemId);
     await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
       const type = error instanceof Failure ? error.type : 'UNEXPECTED';
@@ -77,7 +77,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'changeItem',
       summary: 'Choose the main account',
-      description: 'The account must be an open one of the item. Both accounts are told to the streams.',
+      description: 'The account must be an open one of the item. Both accounts are sent to the streams.',
       tag: 'Items',
       scope: 'write',
       answers: { 200: { description: 'The item', schema: itemAnswer } },
@@ -93,7 +93,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         case 'unknown_account':
           throw new Problem('unknown_account');
         case 'done':
-          await tell(itemId, { kind: 'foundDue' });
+          await sendSignal(itemId, { kind: 'foundDue' });
           return itemOf(itemId);
       }
     },
@@ -122,7 +122,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemoval(itemId, { force });
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'active_float') throw new Problem('active_float');
-      if (outcome === 'requested') await tell(itemId, { kind: 'removalRequested' });
+      if (outcome === 'requested') await sendSignal(itemId, { kind: 'removalRequested' });
       return reply.code(204).send(undefined);
     },
   );
@@ -157,7 +157,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         const { error } = await askedHealth(item);
         if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
       } finally {
-        await tell(itemId, { kind: 'relinked' });
+        await sendSignal(itemId, { kind: 'relinked' });
       }
       return itemOf(itemId);
     },
@@ -198,7 +198,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       summary: 'Read everything again',
       description:
         'Accounts and transactions are read again from the start and reconciled: what differs is corrected, what Plaid lists ' +
-        'no more is marked removed. It begins when the item is healthy and its history complete. One at a time: a second ' +
+        'no more is set to removed. It begins when the item is healthy and its history complete. One at a time: a second ' +
         'request joins the first. Progress is in `/items/{itemId}/sync`.',
       tag: 'Items',
       scope: 'write',
@@ -210,7 +210,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemine(itemId, keyedOf(request));
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
-      await tell(itemId, { kind: 'remineRequested', number: outcome.number });
+      await sendSignal(itemId, { kind: 'remineRequested', number: outcome.number });
       return reply.code(202).send({ workflow_id: remineWorkflowId(itemId, outcome.number) });
     },
   );

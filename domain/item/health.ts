@@ -59,7 +59,7 @@ export async function tryProducts(
 }
 
 /**
- * What a look at an Item comes to. An episode that `/item/get` had begun ends by its word, unless the products are refused. One
+ * What a check of an Item comes to. An episode that `/item/get` had begun ends by its word, unless the products are refused. One
  * that a product call had begun ends when the products work: `/item/get` never knew of it.
  */
 export type Verdict =
@@ -86,8 +86,8 @@ export function verdictOf(
 /** By whose word an Item's row calls it broken: `/item/get`'s, or that of a product call; null = it is not broken. */
 export type EpisodeBy = 'item' | 'call' | null;
 
-/** What one look by `/item/get` says besides the error. */
-export interface ItemLook {
+/** What `/item/get` says besides the error: till when the user has agreed. */
+export interface Consent {
   /** ISO 8601; null = the consent does not end. */
-  consentExpiresAt: string | null;
+  expiresAt: string | null;
 }

@@ -70,12 +70,12 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     due,
     removalRequested: state.removalRequested || snapshot.removalRequested,
     child: state.child ?? runningChild(state, snapshot, rules, now),
-    nextDueAt: dueAtRest(state, snapshot.nextDueAt),
+    nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
   const wants = snapshot.webhooksWaiting > 0 && !snapshot.broken;
-  const told = wants ? want(next, rules, now, false) : next;
-  return agreeOnHealth(told, snapshot, rules, now);
+  const wanting = wants ? want(next, rules, now, false) : next;
+  return agreeOnHealth(wanting, snapshot, rules, now);
 }
 
 /** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */
@@ -130,11 +130,11 @@ function startedChild(
 
 /**
  * The row's due time counts where it is the earlier one, else the sweep would find the Item due again and again and nothing would
- * be done. Only at rest: a poll, a failing check and a failing update keep the pauses that their failures have earned.
+ * be done. Only while idle: a poll, a failing check and a failing update keep the pauses that their failures have earned.
  */
-function dueAtRest(state: ItemState, rowDueAt: number | null): number {
-  const rests = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
-  return rests && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
+function dueWhenIdle(state: ItemState, rowDueAt: number | null): number {
+  const isIdle = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
+  return isIdle && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
 }
 
 function want(state: ItemState, { policy }: Rules, now: number, historical: boolean): ItemState {
@@ -157,7 +157,7 @@ function pauseOf(state: ItemState, { policy }: Rules): number {
 }
 
 /** What comes after an update; one that ends well proves nothing of an Item that was found broken meanwhile. */
-function restingPhase(state: ItemState, hasCursor: boolean): Phase {
+function phaseAfterRun(state: ItemState, hasCursor: boolean): Phase {
   if (state.phase === 'needs_relink') return 'needs_relink';
   return hasCursor ? 'idle' : 'created';
 }
@@ -167,9 +167,9 @@ function isAnswered({ child, remines }: ItemState): boolean {
   return child?.remine === true && remines <= child.number;
 }
 
-function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
+function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
   const { policy } = rules;
-  const rested: ItemState = {
+  const afterRun: ItemState = {
     ...state,
     run: null,
     child: null,
@@ -184,7 +184,7 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const published = end.outcome.changes > 0 ? setDue(state.due, 'publish', now) : state.due;
       const due = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
       const applied: ItemState = {
-        ...rested,
+        ...afterRun,
         // The row decides: it may have been called broken, or mended, while the update ran.
         phase: end.broken ? 'needs_relink' : 'idle',
         // Only one from the durable cursor shows that this leads somewhere.
@@ -199,11 +199,11 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       // The row's time is the only one: that of the time-out, or, of an Item that is called broken, now, since that Plaid has just
       // given everything speaks against it. While the history is incomplete Plaid is asked sooner.
       const polled = history === 'complete' || end.broken ? Infinity : now + pauseOf(applied, rules);
-      const resting = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
-      return end.webhooksWaiting > 0 ? want(resting, rules, now, false) : resting;
+      const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
+      return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
     }
     case 'notReady': {
-      const waiting = { ...rested, phase: restingPhase(state, state.hasCursor), polls: state.polls + 1 };
+      const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + pauseOf(waiting, rules) };
     }
     case 'stuck': {
@@ -214,8 +214,8 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const restUntil = now + (wayOut ? betweenUpdates : backoff(deadEnds, retryFirst, retryLongest));
       const { updateId, failure, error, cursorLost } = end;
       return {
-        ...rested,
-        phase: restingPhase(state, state.hasCursor),
+        ...afterRun,
+        phase: phaseAfterRun(state, state.hasCursor),
         remineRequested: state.remineRequested,
         deadEnds,
         deadEnd: { updateId, failure, error, cursorLost, dueAt: now },
@@ -224,13 +224,13 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       };
     }
     case 'needsUser': {
-      const broken = { ...rested, phase: 'needs_relink' as const, wanted: null };
-      const told = setDue(state.due, 'segment', now);
-      const due = closesAccounts(end.error.error_code) ? setDue(told, 'publish', now) : told;
+      const broken = { ...afterRun, phase: 'needs_relink' as const, wanted: null };
+      const segment = setDue(state.due, 'segment', now);
+      const due = closesAccounts(end.error.error_code) ? setDue(segment, 'publish', now) : segment;
       return { ...broken, due, nextDueAt: now + pauseOf(broken, rules) };
     }
     case 'gone':
-      return { ...rested, wanted: null, phase: restingPhase(state, state.hasCursor), reloadAt: now };
+      return { ...afterRun, wanted: null, phase: phaseAfterRun(state, state.hasCursor), reloadAt: now };
   }
 }
 
@@ -268,7 +268,7 @@ function failStep(
     case 'lookAtHistory':
       return { ...state, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
     case 'stopHistory':
-      // It may have ended: that is looked at before it is asked to once more.
+      // It may have ended: that is checked before it is asked to once more.
       return {
         ...state,
         child: state.child && { ...state.child, heldUp: false, checkAt: now + policy.retryFirst },
@@ -278,7 +278,7 @@ function failStep(
 
 /** The state with what its run has come to. */
 function goOn(state: ItemState, after: RunAfter, rules: Rules, now: number): ItemState {
-  return 'run' in after ? { ...state, run: after.run } : settle(state, after.end, rules, now);
+  return 'run' in after ? { ...state, run: after.run } : endRun(state, after.end, rules, now);
 }
 
 function spend(
@@ -306,8 +306,8 @@ function afterEvent(state: ItemState, event: ItemEvent, rules: Rules, now: numbe
     case 'foundDue':
       return { ...state, reloadAt: state.reloadAt ?? now };
     case 'reloaded': {
-      const looked = { ...state, reloadAt: null };
-      return event.snapshot === null ? end(looked) : mergeSnapshot(looked, event.snapshot, rules, now);
+      const reloaded = { ...state, reloadAt: null };
+      return event.snapshot === null ? end(reloaded) : mergeSnapshot(reloaded, event.snapshot, rules, now);
     }
     case 'taskEnded': {
       const done = taskDone(state.due, event.task, event.more, now);
@@ -392,12 +392,12 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       // One that was given up may still report; it is not the one that runs now.
       return state.child?.remine !== event.remine
         ? state
-        : settle({ ...state, calls: event.calls }, event.end, rules, now);
+        : endRun({ ...state, calls: event.calls }, event.end, rules, now);
     case 'historyLost':
       // Nobody will report any more: what it staged is worthless, so the Item updates by itself.
       return {
         ...want({ ...state, child: null }, rules, now, false),
-        phase: restingPhase(state, state.hasCursor),
+        phase: phaseAfterRun(state, state.hasCursor),
       };
     case 'historyAlive':
       return { ...state, child: state.child && { ...state.child, checkAt: now + policy.childCheck } };
@@ -428,12 +428,12 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       );
     case 'itemWebhooksEnded': {
       const done = taskDone(state.due, 'itemWebhooks', event.more, now);
-      const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const acted = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
-      if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
+      if (event.health === null) return { ...acted, reloadAt: state.reloadAt ?? now };
       const asked = {
-        ...told,
-        due: alsoDue(setDue(told.due, 'segment', now), event.makesDue ?? [], now),
+        ...acted,
+        due: alsoDue(setDue(acted.due, 'segment', now), event.makesDue ?? [], now),
       };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;

@@ -9,7 +9,7 @@ import type { AccountRow } from './applyAccounts.js';
 
 const owned = selection(items, ['user_id', 'institution_id', 'last_sequence']);
 
-/** Closes every open account of an Item whose row is locked, with the events that tell of it. */
+/** Closes every open account of an Item whose row is locked, with their events. */
 export async function closeAccounts(tx: Tx, itemId: string): Promise<void> {
   const item = firstOf(
     await tx<Selected<typeof owned>[]>`

@@ -1,5 +1,5 @@
 import type { UserActionError } from '../../domain/mining/run.js';
-import type { ItemLook } from '../../domain/item/health.js';
+import type { Consent } from '../../domain/item/health.js';
 import { closesAccounts } from '../../domain/plaidErrors.js';
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
@@ -14,12 +14,12 @@ const numbered = selection(items, [], { episode: 'error_episode' });
 const ended = selection(items, ['error_type', 'error_code']);
 
 /**
- * Episodes of user-action errors. An episode and the Segment event that tells of its start or end are committed together;
- * the event's id is made of the episode's number, so that nothing is told twice.
+ * Episodes of user-action errors. An episode and the Segment event of its start or end are committed together;
+ * the event's id is made of the episode's number, so that no event is sent twice.
  */
 
-/** Notes the event of an Item that has just changed sides; `error` is the one that the episode began or ended with. */
-async function tell(
+/** Records the event of an Item that has just changed sides; `error` is the one that the episode began or ended with. */
+async function recordEvent(
   tx: Tx,
   itemId: string,
   episode: number,
@@ -49,17 +49,18 @@ export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<
   return item === null || item.removed || sameHealth(item.seen, seen);
 }
 
-/** What a look said besides the Item's health, under its lock. */
-export async function noteLook(tx: Tx, itemId: string, look: ItemLook | null): Promise<void> {
-  if (look === null) return;
+/** What a check said besides the Item's health, under its lock. */
+export async function noteConsent(tx: Tx, itemId: string, consent: Consent | null): Promise<void> {
+  if (consent === null) return;
   await tx`
-    UPDATE items SET consent_expires_at = ${look.consentExpiresAt}::text::timestamptz
+    UPDATE items SET consent_expires_at = ${consent.expiresAt}::text::timestamptz
     WHERE item_id = ${itemId} AND removed_at IS NULL`;
 }
 
 /**
- * Item ERROR; begins an episode unless one is on its way, and closes the accounts where the error says that there are none. `dueAt` = when the Item is asked for again (ISO 8601). With `unheard`
- * a new episode is looked at at once: its workflow may not have been told, and would wait for hours.
+ * Item ERROR; begins an episode unless one is on its way, and closes the accounts where the error says that there are none.
+ * `dueAt` = when `/item/get` is asked again (ISO 8601). With `unheard` a new episode is checked at once: its workflow may not have
+ * heard of it, and would wait for hours.
  */
 export async function noteBroken(
   tx: Tx,
@@ -82,7 +83,7 @@ export async function noteBroken(
     FROM before WHERE i.item_id = before.item_id
     RETURNING before.error_since IS NULL AS began, ${numbered.list(tx, 'i')}`,
   );
-  if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
+  if (item?.began) await recordEvent(tx, itemId, item.episode, 'errored', error);
   if (item !== undefined && closesAccounts(error.error_code)) await closeAccounts(tx, itemId);
 }
 
@@ -101,5 +102,5 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,
   );
-  if (item) await tell(tx, itemId, item.episode, 'repaired', item);
+  if (item) await recordEvent(tx, itemId, item.episode, 'repaired', item);
 }

@@ -8,7 +8,7 @@ import type { Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { closeAccounts } from './closeAccounts.js';
 import { dueTasks } from './dueWork.js';
-import { healthStands, noteBroken, noteHealthy, noteLook } from './episodes.js';
+import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
 import { lockSeen, seenOf } from './seen.js';
 
@@ -83,29 +83,29 @@ export function itemStore(sql: Sql): ItemStore {
       };
     },
 
-    async markBroken(itemId, seen, error, dueAt, { byCall = false, look = null } = {}) {
+    async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (!stands) return false;
         await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
-        await noteLook(tx, itemId, look);
+        await noteConsent(tx, itemId, consent);
         return true;
       });
     },
 
-    async markHealthy(itemId, seen, look = null) {
+    async setHealthy(itemId, seen, consent = null) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (!stands) return false;
         await noteHealthy(tx, itemId);
-        await noteLook(tx, itemId, look);
+        await noteConsent(tx, itemId, consent);
         return true;
       });
     },
 
-    async noteLook(itemId, seen, look) {
+    async noteConsent(itemId, seen, consent) {
       await sql.begin(async (tx) => {
-        if (await healthStands(tx, itemId, seen)) await noteLook(tx, itemId, look);
+        if (await healthStands(tx, itemId, seen)) await noteConsent(tx, itemId, consent);
       });
     },
 

@@ -266,7 +266,7 @@ describe('a consent that ends at another time', () => {
 
   it('is taken over by every look at the Item, null included', async () => {
     const item = await withAccounts();
-    const look = async (ask: () => Promise<unknown>): Promise<void> => {
+    const taken = async (ask: () => Promise<unknown>): Promise<void> => {
       for (const expires of [renewed, null]) {
         item.consentExpires = expires;
         await ask();
@@ -274,28 +274,28 @@ describe('a consent that ends at another time', () => {
       }
     };
     // A check, with the Item healthy and broken.
-    await look(() => check(item));
+    await taken(() => check(item));
     item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await look(() => check(item));
+    await taken(() => check(item));
     // An update that is refused.
     world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
     let updates = 0;
-    await look(() => mine(item, `refused-${(updates += 1)}`, true));
+    await taken(() => mine(item, `refused-${(updates += 1)}`, true));
     world.plaid.refuse('syncTransactions', null);
     // Webhooks.
-    await look(async () => {
+    await taken(async () => {
       await webhook(item, 'ERROR', { error: item.error });
       await world.run.settleItemWebhooks({ itemId: item.itemId });
     });
     item.error = null;
-    await look(async () => {
+    await taken(async () => {
       await webhook(item, 'LOGIN_REPAIRED');
-      // Older than the look: what it says is no longer so.
+      // Older than the consent: what it says is no longer so.
       await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
       await world.run.settleItemWebhooks({ itemId: item.itemId });
     });
     // The user logs in.
-    await look(() => world.run.checkStaleness({ itemId: item.itemId }));
+    await taken(() => world.run.checkStaleness({ itemId: item.itemId }));
   });
 
   it('is not taken from a look that is older than what was learned since', async () => {
@@ -304,7 +304,7 @@ describe('a consent that ends at another time', () => {
     if (credentials === null) throw new Error('no credentials');
     item.consentExpires = renewed;
     await check(item);
-    await world.stores.items.noteLook(item.itemId, credentials.seen, { consentExpiresAt: null });
+    await world.stores.items.noteConsent(item.itemId, credentials.seen, { expiresAt: null });
     expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
   });
 });

@@ -336,9 +336,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           cursor: '',
         };
       },
-      markBroken: async () => true,
-      markHealthy: async () => true,
-      noteLook: async () => undefined,
+      setBroken: async () => true,
+      setHealthy: async () => true,
+      noteConsent: async () => undefined,
     },
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
@@ -450,7 +450,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.store();
         world.rejected.push(webhook);
       },
-      async claimSignal(webhookId) {
+      async acquireSignal(webhookId) {
         world.claims.push(webhookId);
         const webhook = world.webhooks.get(webhookId);
         const item = world.items.get(webhook?.item_id ?? '');
@@ -476,7 +476,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     floats: {
-      async tell({ userId, floatId, status, occurredAt }) {
+      async record({ userId, floatId, status, occurredAt }) {
         await behave.store();
         const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
         const float = { user_id: userId, float_id: floatId, status, occurred_at };

@@ -1,4 +1,4 @@
-import type { ItemWebhooksSettlement } from '../../domain/ports/items.js';
+import type { ItemWebhooksEffect } from '../../domain/ports/items.js';
 import type { World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
 
@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const nothing: ItemWebhooksSettlement = {
+const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
   consentExpiresAt: null,
@@ -17,8 +17,8 @@ const nothing: ItemWebhooksSettlement = {
   staleNumbers: [],
   numbersDue: false,
 };
-const settle = (itemId: string, said: Partial<ItemWebhooksSettlement>) =>
-  world.stores.items.settleItemWebhooks(itemId, { ...nothing, ...said });
+const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
+  world.stores.items.applyItemWebhooks(itemId, { ...nothing, ...said });
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;
@@ -78,6 +78,8 @@ describe('what webhooks say of an Item', () => {
         seen: null,
         error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
         revoked: true,
+        byCall: false,
+        consent: null,
         dueAt: '2030-01-01T00:00:00.000Z',
       },
       newAccounts: true,

@@ -71,7 +71,10 @@ class Life {
   private child: Child | null = null;
   private sweptAt = t0;
   private updates = 0;
-  private readonly run;
+  private readonly run: ReturnType<typeof itemActivities> &
+    ReturnType<typeof itemWebhookActivities> &
+    ReturnType<typeof transactionActivities> &
+    ReturnType<typeof deadEndActivities>;
 
   constructor(mined: boolean) {
     clock = t0;
@@ -397,7 +400,9 @@ const happenings = fc.array(
   { maxLength: 5 },
 );
 
-async function through(life: Life, story: fc.TypeOf<typeof happenings>): Promise<void> {
+type Story = typeof happenings extends fc.Arbitrary<infer Told> ? Told : never;
+
+async function through(life: Life, story: Story): Promise<void> {
   for (const { mood: next, acts, lasts } of story) {
     if (next !== null) {
       life.plaid.mood.clear();

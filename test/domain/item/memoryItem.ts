@@ -206,17 +206,17 @@ export class MemoryItem {
       const episodeBy = this.error === null ? null : this.error.byCall ? 'call' : 'item';
       return { ...this.credentials, episodeBy, cursor: this.cursor };
     },
-    markBroken: async (_itemId, seen, error, dueAt, { byCall = false } = {}) => {
+    setBroken: async (_itemId, seen, error, dueAt, { byCall = false } = {}) => {
       if (!this.stands(seen)) return false;
       this.broken(error, byCall, dueAt, true);
       return true;
     },
-    markHealthy: async (_itemId, seen) => {
+    setHealthy: async (_itemId, seen) => {
       if (!this.stands(seen)) return false;
       this.healthy();
       return true;
     },
-    noteLook: async () => undefined,
+    noteConsent: async () => undefined,
     itemWebhooks: async () => ({
       broken: this.error !== null,
       webhooks: this.webhooks
@@ -224,7 +224,7 @@ export class MemoryItem {
         .map(({ webhookId, body }) => ({ webhookId, body, source: 'plaid' as const })),
       more: false,
     }),
-    settleItemWebhooks: async (_itemId, { webhooks, health, numbersDue }) => {
+    applyItemWebhooks: async (_itemId, { webhooks, health, numbersDue }) => {
       if (health?.seen != null && !this.stands(health.seen)) return false;
       if (health?.kind === 'healthy') this.healthy();
       if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
@@ -236,7 +236,7 @@ export class MemoryItem {
     finishRemoval: async () => {
       this.removed = true;
       this.webhooks = [];
-      this.due = new Set([...this.due].filter((name) => name === 'segment').concat('publish'));
+      this.due = new Set<TaskName>(this.due.has('segment') ? ['segment', 'publish'] : ['publish']);
     },
     ignoreWebhooks: async () => this.webhooks.splice(0).length,
     saveNumbers: async (_itemId, seen) => {
@@ -286,7 +286,7 @@ export class MemoryItem {
       this.webhooks.some(({ kind }) => kind === 'removals')
         ? [{ transactionId: 't1', accountId: 'account-1', date: '2026-01-01' }]
         : [],
-    settleRemovals: async () => {
+    applyRemovals: async () => {
       this.webhooks = this.webhooks.filter(({ kind }) => kind !== 'removals');
       return 0;
     },
