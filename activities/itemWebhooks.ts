@@ -60,7 +60,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     }
     const repaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
     const believed = repaired && answer.result === 'healthy' && episodeBy === 'item';
-    if (episodeBy === null || believed) return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
+    if (episodeBy === null || believed)
+      return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
     const verdict = verdictOf(answer.result, episodeBy, await askForProducts(deps, itemId));
     switch (verdict.kind) {
       case 'healthy':

@@ -200,7 +200,11 @@ export function linkActivities(deps: ActivityDeps) {
       const listed = ask((token) => plaid.getAccounts(token));
       const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
-        const later: ReadonlySet<FailureType> = new Set<FailureType>(['NOT_READY', 'PRODUCT_UNAVAILABLE', ...loginErrors]);
+        const later: ReadonlySet<FailureType> = new Set<FailureType>([
+          'NOT_READY',
+          'PRODUCT_UNAVAILABLE',
+          ...loginErrors,
+        ]);
         if (error instanceof Failure && later.has(error.type)) return [];
         throw error;
       });

@@ -131,7 +131,10 @@ export function problemOfPlaidError(error: UpstreamError | null): Problem {
   if (error === null) return new Problem('plaid_unreachable');
   if (error.error_type === 'INSTITUTION_ERROR') return new Problem('institution_unavailable', options);
   const code = plaidCodes[failureTypeOf(error) ?? 'UPSTREAM_DOWN'];
-  if (code === 'plaid_busy') return new Problem(code, { ...options, retryAfterMs: minutes });
+  if (code === 'plaid_busy' || error.error_type === 'RATE_LIMIT_EXCEEDED') {
+    return new Problem('plaid_busy', { ...options, retryAfterMs: minutes });
+  }
+  if (error.error_type === 'API_ERROR') return new Problem('plaid_unreachable', options);
   // There is no item yet whose user could be sent to update mode.
   return new Problem(code === 'plaid_unreachable' ? code : 'plaid_refused', options);
 }

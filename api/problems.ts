@@ -73,7 +73,7 @@ export const problemTypes = {
   update_mode_useless: {
     status: 409,
     title: "No update mode mends this item's error",
-    help: "`plaid` names the error: Plaid reaches the item's bank, or logins of its kind, no more. Remove the item, and let the user link another account with `{\"mode\":\"create\"}`.",
+    help: '`plaid` names the error: Plaid reaches the item\'s bank, or logins of its kind, no more. Remove the item, and let the user link another account with `{"mode":"create"}`.',
   },
   public_token_used: {
     status: 409,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
 import { healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
+import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
@@ -142,6 +143,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         'not_found',
         'item_removed',
         'login_required',
+        'update_mode_useless',
         'plaid_refused',
         'plaid_unreachable',
         'institution_unavailable',
@@ -155,7 +157,10 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       await commands.noteRelinked(itemId, keyedOf(request));
       try {
         const { error } = await askedHealth(item);
-        if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
+        if (error !== null) {
+          const code = isUnsupported(error.error_code) ? 'update_mode_useless' : 'login_required';
+          throw new Problem(code, { plaid: { ...error, request_id: null } });
+        }
       } finally {
         await sendSignal(itemId, { kind: 'relinked' });
       }

@@ -23,11 +23,14 @@ export const itemFields = {
       error_code: z.string(),
       since: time,
       update_mode: z.boolean().meta({
-        description: "The user may end it in Link's update mode; false: link another account, or remove the item",
+        description:
+          "The user may end it in Link's update mode; false: link another account, or remove the item",
       }),
     })
     .nullable()
-    .meta({ description: 'In Plaid\'s words; docs/plaid-errors.md tells of each code what it means and who acts' }),
+    .meta({
+      description: "In Plaid's words; docs/plaid-errors.md tells of each code what it means and who acts",
+    }),
   history,
   last_update_at: time.nullable(),
   last_webhook_at: time.nullable(),

@@ -11,7 +11,8 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 afterEach(() => {
-  for (const method of ['syncTransactions', 'getAccounts', 'getNumbers'] as const) world.plaid.refuse(method, null);
+  for (const method of ['syncTransactions', 'getAccounts', 'getNumbers'] as const)
+    world.plaid.refuse(method, null);
 });
 
 const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
@@ -189,38 +190,40 @@ describe('a bank that Plaid has given up', () => {
   });
 });
 
-describe.each(['ADDITIONAL_CONSENT_REQUIRED', 'ACCESS_NOT_GRANTED', 'PRODUCT_PERMISSIONS_REQUIRED', 'NO_ACCOUNTS'])(
-  'an update that is refused with %s while /item/get calls the Item healthy',
-  (code) => {
-    it('begins one episode with that code, which ends when the products work, and not before', async () => {
-      const item = await withAccounts();
-      world.plaid.refuse('syncTransactions', code);
-      await believed(item, 'u1');
-      expect(await rowOf(item)).toMatchObject({ error_code: code, error_by_call: true, episode: 1 });
-      expect(await check(item)).toEqual({ result: 'unsure' });
-      // Neither a word of a repair nor an outage of the product ends it.
-      await webhook(item, 'LOGIN_REPAIRED');
-      const settled = await world.run.settleItemWebhooks({ itemId: item.itemId });
-      expect(settled).toMatchObject({ health: 'unsure' });
-      world.plaid.refuse('syncTransactions', 'INTERNAL_SERVER_ERROR', 'API_ERROR');
-      await expect(check(item)).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
-      await webhook(item, 'LOGIN_REPAIRED');
-      expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
-      expect(await rowOf(item)).toMatchObject({ error_code: code, episode: 1 });
-      expect(await toldOf(item)).toEqual(['item errored']);
-      const view = await world.stores.reads.item(item.itemId);
-      expect(view?.error).toMatchObject({ error_code: code, update_mode: true });
-      const pick = await world.stores.reads.pickForUpdateMode(view?.user_id ?? '', item.itemId);
-      expect(pick).toMatchObject({ itemId: item.itemId, asksConsent: code !== 'NO_ACCOUNTS' });
-      // It is back.
-      world.plaid.refuse('syncTransactions', null);
-      await webhook(item, 'LOGIN_REPAIRED');
-      expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
-      expect(await rowOf(item)).toMatchObject({ error_code: null, error_by_call: false, episode: 1 });
-      expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
-    });
-  },
-);
+describe.each([
+  'ADDITIONAL_CONSENT_REQUIRED',
+  'ACCESS_NOT_GRANTED',
+  'PRODUCT_PERMISSIONS_REQUIRED',
+  'NO_ACCOUNTS',
+])('an update that is refused with %s while /item/get calls the Item healthy', (code) => {
+  it('begins one episode with that code, which ends when the products work, and not before', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', code);
+    await believed(item, 'u1');
+    expect(await rowOf(item)).toMatchObject({ error_code: code, error_by_call: true, episode: 1 });
+    expect(await check(item)).toEqual({ result: 'unsure' });
+    // Neither a word of a repair nor an outage of the product ends it.
+    await webhook(item, 'LOGIN_REPAIRED');
+    const settled = await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(settled).toMatchObject({ health: 'unsure' });
+    world.plaid.refuse('syncTransactions', 'INTERNAL_SERVER_ERROR', 'API_ERROR');
+    await expect(check(item)).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
+    expect(await rowOf(item)).toMatchObject({ error_code: code, episode: 1 });
+    expect(await toldOf(item)).toEqual(['item errored']);
+    const view = await world.stores.reads.item(item.itemId);
+    expect(view?.error).toMatchObject({ error_code: code, update_mode: true });
+    const pick = await world.stores.reads.pickForUpdateMode(view?.user_id ?? '', item.itemId);
+    expect(pick).toMatchObject({ itemId: item.itemId, asksConsent: code !== 'NO_ACCOUNTS' });
+    // It is back.
+    world.plaid.refuse('syncTransactions', null);
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    expect(await rowOf(item)).toMatchObject({ error_code: null, error_by_call: false, episode: 1 });
+    expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+  });
+});
 
 describe('an Item without accounts', () => {
   it.each(['syncTransactions', 'getAccounts'] as const)(

@@ -238,7 +238,9 @@ class Life {
     const { remine } = child;
     if (failure !== null || child.heldUp) this.tell({ kind: 'historyHeldUp', remine, failure });
     child.heldUp = failure !== null;
-    const next = remine ? afterRemineStep(child.run, after, child.cursorLost) : after;
+    const next: ReturnType<typeof afterRemineStep> = remine
+      ? afterRemineStep(child.run, after, child.cursorLost)
+      : after;
     if ('lost' in next) {
       await this.run.reportDeadEnd({ itemId, deadEnd: next.lost });
       child.cursorLost = true;
