@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { PlaidErrorType } from 'plaid';
-import type { FailureType } from '../../domain/failures.js';
-import { Failure, isRetryable } from '../../domain/failures.js';
+import type { FailureType , Failure} from '../../domain/failures.js';
+import { isRetryable } from '../../domain/failures.js';
 import {
   beginsEpisode,
   closesAccounts,

@@ -11,7 +11,14 @@ import { Failure } from '../../../domain/failures.js';
 import { newestFailure } from '../../../domain/item/failing.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
-import type { MiningRun, PageResult, RunAfter, RunEnd, StepFailure } from '../../../domain/mining/run.js';
+import type {
+  DeadEnd,
+  MiningRun,
+  PageResult,
+  RunAfter,
+  RunEnd,
+  StepFailure,
+} from '../../../domain/mining/run.js';
 import {
   afterPage,
   afterPageFailure,
@@ -238,13 +245,12 @@ class Life {
     const { remine } = child;
     if (failure !== null || child.heldUp) this.tell({ kind: 'historyHeldUp', remine, failure });
     child.heldUp = failure !== null;
-    const next: ReturnType<typeof afterRemineStep> = remine
-      ? afterRemineStep(child.run, after, child.cursorLost)
-      : after;
-    if ('lost' in next) {
-      await this.run.reportDeadEnd({ itemId, deadEnd: next.lost });
+    const further = remine ? afterRemineStep(child.run, after, child.cursorLost) : null;
+    if (further !== null && 'lost' in further) {
+      await this.run.reportDeadEnd({ itemId, deadEnd: further.lost as DeadEnd });
       child.cursorLost = true;
     }
+    const next = further ?? after;
     if ('end' in next) this.ended(remine, next.end);
     else child.run = next.run;
   }
