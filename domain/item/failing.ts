@@ -1,10 +1,7 @@
 import type { PageResult, StepFailure } from '../mining/run.js';
 import { failureOf } from '../mining/run.js';
-import type { ItemEvent, ItemState, WorkKind } from './state.js';
+import type { Failing, ItemEvent, ItemState, WorkKind } from './state.js';
 import { isTask, tasks } from './tasks.js';
-
-/** The steps whose last try has failed, each with its failure. A step that works is no longer here. */
-export type Failing = { readonly [Step in WorkKind]?: StepFailure };
 
 /** What is shown of it: the newest; null = everything works. */
 export function newestFailure(failing: Failing): StepFailure | null {

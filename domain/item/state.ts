@@ -1,6 +1,5 @@
 import type { DeadEnd, History, MiningRun, PageResult, RunEnd, StepFailure } from '../mining/run.js';
 import type { WebhookKind } from '../webhooks/webhookKind.js';
-import type { Failing } from './failing.js';
 import type { DueTasks, TaskName } from './tasks.js';
 
 /** The Item lifecycle of Plaid Exchange, and the two ways out of it. */
@@ -136,3 +135,6 @@ export type Step =
   | { kind: 'remove' };
 
 export type WorkKind = Exclude<Step['kind'], 'wait' | 'end'>;
+
+/** The steps whose last try has failed, each with its failure. A step that works is no longer here. */
+export type Failing = { readonly [Step in WorkKind]?: StepFailure };
