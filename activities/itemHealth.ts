@@ -1,60 +1,58 @@
 import { Failure } from '../domain/failures.js';
-import type { FailureType } from '../domain/failures.js';
+import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
+import { healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
-import { withToken } from './itemToken.js';
+import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
 
 /**
- * How an Item is by `/item/get`; `gone`: Plaid does not know it any more, or its permission was taken back. `seen` from before
- * the question goes with the answer to the store.
+ * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
+ * was taken back. `seen` and `episodeBy` from before the question go with the answer to the store.
  */
-export type ItemHealth = { seen: Seen } & (
-  { result: 'healthy' } | { result: 'broken' | 'gone'; error: UserActionError }
+export type ItemHealth = { seen: Seen; episodeBy: EpisodeBy; consent: Consent | null } & (
+  { result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError }
 );
 
-/** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing. */
+/** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing but an alert of a code that nobody knows. */
 export async function askHealth(
   deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts'>,
   itemId: string,
 ): Promise<ItemHealth | null> {
   const credentials = await deps.items.credentials(itemId, { forRemoval: false });
   if (credentials === null) return null;
-  const { seen } = credentials;
+  const { seen, episodeBy } = credentials;
   try {
-    const { error } = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
-    return error === null ? { seen, result: 'healthy' } : { seen, result: 'broken', error };
+    const view = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
+    const consent = { expiresAt: view.consent_expiration_time };
+    const health = healthOf(view);
+    if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);
+    return health.kind === 'broken'
+      ? { seen, episodeBy, consent, result: 'broken', error: health.error }
+      : { seen, episodeBy, consent, result: health.kind };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-    return { seen, result: 'gone', error: saidBy(error) };
+    return { seen, episodeBy, consent: null, result: 'gone', error: saidBy(error) };
   }
 }
 
-/** Failures of a product call that say: the user has to act. */
-const wantsUser: ReadonlySet<FailureType> = new Set(['LOGIN_REQUIRED', 'PERMISSION_REVOKED', 'ITEM_GONE']);
+/** What an error that was written down makes due: the events of accounts that were closed with it. */
+export const dueAfter = ({ error_code }: UserActionError): { makesDue?: TaskName[] } =>
+  closesAccounts(error_code) ? { makesDue: ['publish'] } : {};
 
-/** That the user has to act, as Plaid has put it. */
-export function saidBy({ type, upstream }: Failure): UserActionError {
-  const { error_type, error_code } = upstream ?? { error_type: 'ITEM_ERROR', error_code: type };
-  return { error_type, error_code };
-}
-
-/**
- * Asks for the first page after the durable cursor, and keeps nothing of it: the error when it is refused for want of the user,
- * else null. Any other failure says nothing of the user, and is left to the next update.
- */
-export async function askForTransactions(
+/** Whether an update from the durable cursor would get what it needs. Keeps nothing of it. */
+export async function askForProducts(
   deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'mining' | 'alerts'>,
   itemId: string,
-): Promise<UserActionError | null> {
+): Promise<ProductAnswer> {
   const start = await deps.mining.beginPage(itemId, 'is it healthy?', 0);
-  if (start.kind !== 'fetch') return null;
-  try {
-    await withToken(deps, start.credentials, (token) => deps.plaid.syncTransactions(token, start.cursor));
-    return null;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return wantsUser.has(error.type) ? saidBy(error) : null;
-  }
+  if (start.kind !== 'fetch') return { kind: 'works' };
+  const answer = await withToken(deps, start.credentials, (token) =>
+    tryProducts(deps.plaid, token, start.cursor),
+  );
+  if (answer.kind === 'unknown') await alertOperators(deps.alerts, itemId, answer.failure);
+  return answer;
 }

@@ -4,7 +4,9 @@ import { itemFactOf } from '../domain/webhooks/itemFacts.js';
 import type { ItemWebhooksEffect } from '../domain/ports/items.js';
 import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
-import { askForTransactions, askHealth } from './itemHealth.js';
+import { verdictOf } from '../domain/item/health.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
 type WebhookFact = { webhookId: string; source: WebhookSource; receivedAt: string; fact: ItemFact | null };
@@ -58,14 +60,15 @@ export function itemWebhookActivities(deps: ActivityDeps) {
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
    * knows, since webhooks come late and in any order. A later `/item/get` ends a revocation that the user has taken back. It ends no
-   * episode by itself, without a webhook of a repair, while transactions are refused for want of the user.
+   * episode by itself, without a word of a repair, while transactions are refused for want of the user, and none at all that a
+   * product call had begun: then the products have to work. `unsure`: nobody knows now, so it is checked soon.
    */
   async function healthOf(
     itemId: string,
     webhookFacts: readonly WebhookFact[],
-    wasBroken: boolean,
   ): Promise<{ result: Health | null; health: ItemWebhooksEffect['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+    const said = { revoked: false, byCall: false, dueAt };
     // One that an operator replays speaks of the past.
     const revoked = webhookFacts.find(
       ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
@@ -73,23 +76,30 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     if (revoked?.kind === 'permissionRevoked') {
       return {
         result: 'broken',
-        health: { kind: 'broken', seen: null, error: revoked.error, revoked: true, dueAt },
+        health: { ...said, kind: 'broken', seen: null, error: revoked.error, revoked: true, consent: null },
       };
     }
     const asked = webhookFacts.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
-    const { seen } = answer;
-    if (answer.result === 'healthy') {
-      const repaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
-      const refusal = wasBroken && !repaired ? await askForTransactions(deps, itemId) : null;
-      if (refusal === null) return { result: 'healthy', health: { kind: 'healthy', seen } };
-      return { result: 'broken', health: { kind: 'broken', seen, error: refusal, revoked: false, dueAt } };
+    const { seen, consent, episodeBy } = answer;
+    if (answer.result === 'broken' || answer.result === 'gone') {
+      const { result, error } = answer;
+      return { result, health: { ...said, kind: 'broken', seen, error, consent } };
     }
-    return {
-      result: answer.result,
-      health: { kind: 'broken', seen, error: answer.error, revoked: false, dueAt },
-    };
+    const repaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
+    const believed = repaired && answer.result === 'healthy' && episodeBy === 'item';
+    if (episodeBy === null || believed)
+      return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
+    const verdict = verdictOf(answer.result, episodeBy, await askForProducts(deps, itemId));
+    switch (verdict.kind) {
+      case 'healthy':
+        return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
+      case 'broken':
+        return { result: 'unsure', health: { ...said, ...verdict, seen, consent } };
+      case 'unknown':
+        return { result: 'unsure', health: null };
+    }
   }
 
   return {
@@ -97,9 +107,13 @@ export function itemWebhookActivities(deps: ActivityDeps) {
      * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait). Where they speak of its
      * health `/item/get` is asked. What they say is stored with their outcomes in one transaction. Safe to repeat.
      */
-    async settleItemWebhooks(input: {
-      itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean; updateDue?: boolean; more: boolean }> {
+    async settleItemWebhooks(input: { itemId: string }): Promise<{
+      health: Health | null;
+      numbersDue: boolean;
+      updateDue?: boolean;
+      more: boolean;
+      makesDue?: TaskName[];
+    }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
@@ -109,7 +123,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           fact: itemFactOf(body),
         }));
         const facts = webhookFacts.map(({ fact }) => fact);
-        const { result, health } = await healthOf(itemId, webhookFacts, broken);
+        const { result, health } = await healthOf(itemId, webhookFacts);
         const repaired = broken && result === 'healthy';
         const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
         const updateDue = facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind));
@@ -127,7 +141,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           updateDue,
         });
         if (!stands) return 'moved';
-        return { health: result, numbersDue, ...(updateDue ? { updateDue } : {}), more };
+        const due = health?.kind === 'broken' ? dueAfter(health.error) : {};
+        return { health: result, numbersDue, ...(updateDue ? { updateDue } : {}), more, ...due };
       });
     },
   };

@@ -1,15 +1,21 @@
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
+import { verdictOf } from '../domain/item/health.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
-import { askForTransactions, askHealth } from './itemHealth.js';
+import type { TaskName } from '../domain/item/tasks.js';
+import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 /** Plaid's ways to say that it has no numbers to give. */
-const withoutNumbers: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
+const withoutNumbers: ReadonlySet<FailureType> = new Set([
+  'PRODUCT_UNAVAILABLE',
+  'CONSENT_REQUIRED',
+  'NOT_READY',
+]);
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -48,21 +54,27 @@ export function itemActivities(deps: ActivityDeps) {
 
     /**
      * Asks how a broken Item is, and stores the answer. Plaid's word decides, not the order of webhooks. That `/item/get` calls it
-     * healthy ends no episode while transactions are refused for want of the user (`unsure`).
+     * healthy ends no episode while transactions are refused for want of the user (`unsure`). Rejects when nobody knows, since
+     * the bank is down, say.
      */
-    async checkItem(input: { itemId: string }): Promise<{ result: Health }> {
+    async checkItem(input: { itemId: string }): Promise<{ result: Health; makesDue?: TaskName[] }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const health = await askHealth(deps, itemId);
         if (health === null) return { result: 'gone' };
-        const refusal = health.result === 'healthy' ? await askForTransactions(deps, itemId) : null;
-        const error = health.result === 'healthy' ? refusal : health.error;
-        const stands =
-          error === null
-            ? await items.setHealthy(itemId, health.seen)
-            : await items.setBroken(itemId, health.seen, error, brokenUntil());
-        if (!stands) return 'moved';
-        return { result: refusal === null ? health.result : 'unsure' };
+        const { seen, consent, episodeBy } = health;
+        if (health.result === 'broken' || health.result === 'gone') {
+          const stands = await items.setBroken(itemId, seen, health.error, brokenUntil(), { consent });
+          return stands ? { result: health.result, ...dueAfter(health.error) } : 'moved';
+        }
+        const verdict = verdictOf(health.result, episodeBy, await askForProducts(deps, itemId));
+        if (verdict.kind === 'unknown') throw verdict.failure;
+        if (verdict.kind === 'healthy') {
+          return (await items.setHealthy(itemId, seen, consent)) ? { result: 'healthy' } : 'moved';
+        }
+        const { error, byCall } = verdict;
+        const stands = await items.setBroken(itemId, seen, error, brokenUntil(), { byCall, consent });
+        return stands ? { result: 'unsure', ...dueAfter(error) } : 'moved';
       });
     },
 

@@ -3,6 +3,8 @@ import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
+import { healthOf } from '../domain/item/health.js';
+import { isUnsupported } from '../domain/plaidErrors.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type {
   Admitted,
@@ -48,6 +50,9 @@ function warningsOf({ dropped }: Admitted, mainAccountUnknown: boolean): LinkWar
     ...(dropped.length > 0 ? ['accounts_dropped' as const] : []),
   ];
 }
+
+/** Of a fresh Item: its first update meets them again, and begins its episode. */
+const loginErrors = ['LOGIN_REQUIRED', 'CONSENT_REQUIRED', 'BANK_UNSUPPORTED'] as const;
 
 const storeTries = 10;
 const storePauseMs = 500;
@@ -97,7 +102,9 @@ export function linkActivities(deps: ActivityDeps) {
     const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
     for (const candidate of candidates) {
       const broken = await withToken(deps, candidate, (token) => plaid.getItem(token)).then(
-        (view) => view.error !== null,
+        // What no login mends (its bank is down, or out of Plaid's reach) is no reason to give way.
+        ({ error }) =>
+          error !== null && healthOf({ error }).kind === 'broken' && !isUnsupported(error.error_code),
         (error: unknown) => {
           if (error instanceof Failure && useless.has(error.type)) return true;
           throw error;
@@ -230,7 +237,11 @@ export function linkActivities(deps: ActivityDeps) {
       const listed = ask((token) => plaid.getAccounts(token));
       const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
-        const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
+        const later: ReadonlySet<FailureType> = new Set<FailureType>([
+          'NOT_READY',
+          'PRODUCT_UNAVAILABLE',
+          ...loginErrors,
+        ]);
         if (error instanceof Failure && later.has(error.type)) return [];
         throw error;
       });

@@ -1,6 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import { instantOf } from '../domain/instants.js';
-import type { ItemCredentials } from '../domain/ports/items.js';
+import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
@@ -13,10 +13,12 @@ export function loginActivities(deps: ActivityDeps) {
 
   /** When Plaid has read the bank last, or why it does not say. */
   async function ask(
-    credentials: ItemCredentials,
+    credentials: AskingCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
       const view = await withToken(deps, credentials, (token) => plaid.getItem(token));
+      const consent = { expiresAt: view.consent_expiration_time };
+      await items.noteConsent(credentials.itemId, credentials.seen, consent);
       return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;

@@ -4,11 +4,13 @@ import { Failure } from '../domain/failures.js';
 import { minedPage } from '../domain/mining/page.js';
 import type { PageResult } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
+import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { PageStart } from '../domain/ports/mining.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
-import { askHealth, saidBy } from './itemHealth.js';
+import { saidBy } from '../domain/item/health.js';
+import { askHealth } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 
 export interface MinePageInput {
@@ -126,16 +128,27 @@ export function transactionActivities(deps: ActivityDeps) {
     const { itemId, updateId } = input;
     const health = await askHealth(deps, itemId);
     if (health === null) return { kind: 'gone', calls };
-    if (health.result === 'healthy' && input.believe !== true) {
-      return { kind: 'doubted', failure: refusal.type, calls };
+    const byCall = !('error' in health);
+    if (byCall && input.believe !== true) {
+      return { kind: 'doubted', failure: refusal.type, error: saidBy(refusal), calls };
     }
-    const [asked, error] =
-      health.result === 'healthy' ? [seen, saidBy(refusal)] : [health.seen, health.error];
+    const [asked, error] = 'error' in health ? [health.seen, health.error] : [seen, saidBy(refusal)];
     await mining.discard(itemId, updateId);
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
     // A late word: Plaid has answered better since, so the update asks once more.
-    const stands = await items.setBroken(itemId, asked, error, dueAt);
+    const stands = await items.setBroken(itemId, asked, error, dueAt, { byCall, consent: health.consent });
     return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
+  }
+
+  /** Neither waiting nor a login gives what Plaid says there is none of: one alert an Item. */
+  async function alertUnavailable(itemId: string, { upstream }: Failure): Promise<void> {
+    const { error_type, error_code } = upstream ?? { error_type: null, error_code: null };
+    await deps.alerts.raise({
+      kind: 'product_unavailable',
+      key: itemId,
+      item_id: itemId,
+      detail: { error_type, error_code },
+    });
   }
 
   return {
@@ -165,16 +178,10 @@ export function transactionActivities(deps: ActivityDeps) {
         return await withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        switch (error.type) {
-          case 'NOT_READY':
-            return { kind: 'notReady', calls };
-          case 'LOGIN_REQUIRED':
-          case 'PERMISSION_REVOKED':
-          case 'ITEM_GONE':
-            return needsUser(input, start.credentials.seen, error, calls);
-          default:
-            throw error;
-        }
+        if (error.type === 'NOT_READY') return { kind: 'notReady', calls };
+        if (beginsEpisode(error.type)) return needsUser(input, start.credentials.seen, error, calls);
+        if (error.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, error);
+        throw error;
       }
     },
 

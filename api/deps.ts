@@ -22,14 +22,14 @@ import type { MetricsRegistry } from './metrics.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
-  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin'>;
+  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin' | 'syncTransactions' | 'getAccounts'>;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
   institutions: Pick<InstitutionStore, 'now' | 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
-  items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy'>;
+  items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;

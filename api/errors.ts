@@ -1,6 +1,7 @@
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { Failure } from '../domain/failures.js';
 import { describeForeignError, ownFrames } from '../domain/foreignError.js';
+import { failureTypeOf } from '../domain/plaidErrors.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 
@@ -86,6 +87,8 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   UPSTREAM_DOWN: 'plaid_unreachable',
   INSTITUTION_DOWN: 'institution_unavailable',
   LOGIN_REQUIRED: 'login_required',
+  CONSENT_REQUIRED: 'login_required',
+  BANK_UNSUPPORTED: 'plaid_refused',
   UNKNOWN_INSTITUTION: 'unknown_institution',
   INVALID_PUBLIC_TOKEN: 'invalid_public_token',
   LINK_OUTCOME_UNKNOWN: 'link_outcome_unknown',
@@ -128,11 +131,13 @@ export function problemOfPlaidError(error: UpstreamError | null): Problem {
   const options = { plaid: error };
   if (error === null) return new Problem('plaid_unreachable');
   if (error.error_type === 'INSTITUTION_ERROR') return new Problem('institution_unavailable', options);
-  if (error.error_type === 'RATE_LIMIT_EXCEEDED' || error.error_code === 'PLANNED_MAINTENANCE') {
+  const code = plaidCodes[failureTypeOf(error) ?? 'UPSTREAM_DOWN'];
+  if (code === 'plaid_busy' || error.error_type === 'RATE_LIMIT_EXCEEDED') {
     return new Problem('plaid_busy', { ...options, retryAfterMs: minutes });
   }
   if (error.error_type === 'API_ERROR') return new Problem('plaid_unreachable', options);
-  return new Problem('plaid_refused', options);
+  // There is no item yet whose user could be sent to update mode.
+  return new Problem(code === 'plaid_unreachable' ? code : 'plaid_refused', options);
 }
 
 /** What a failure of our own dependencies (PostgreSQL, Temporal, keys) means to the client. */

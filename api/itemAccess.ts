@@ -1,5 +1,5 @@
 import { secretContext } from '../domain/ids.js';
-import type { Seen } from '../domain/ports/items.js';
+import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemView } from '../domain/ports/reads.js';
 import type { ApiDeps } from './deps.js';
 import { Problem } from './errors.js';
@@ -13,12 +13,15 @@ export function itemAccess({ reads, items, secrets }: Pick<ApiDeps, 'reads' | 'i
   }
 
   /** The token, and what the row said before Plaid is asked with it. */
-  async function askingOf({ item_id }: ItemView): Promise<{ token: string; seen: Seen }> {
+  async function askingOf({
+    item_id,
+  }: ItemView): Promise<Pick<AskingCredentials, 'seen' | 'episodeBy' | 'cursor'> & { token: string }> {
     const credentials = await items.credentials(item_id, { forRemoval: false });
     // Asked for and not yet done counts as removed: Plaid may be asked to remove it at any moment.
     if (credentials === null) throw new Problem('item_removed');
-    const { accessToken, seen } = credentials;
-    return { token: await secrets.open(accessToken, secretContext.accessToken(item_id)), seen };
+    const { accessToken, seen, episodeBy, cursor } = credentials;
+    const token = await secrets.open(accessToken, secretContext.accessToken(item_id));
+    return { token, seen, episodeBy, cursor };
   }
 
   const tokenOf = async (item: ItemView): Promise<string> => (await askingOf(item)).token;

@@ -1,4 +1,6 @@
 import type { Failure, FailureType } from '../domain/failures.js';
+import { healthOf } from '../domain/item/health.js';
+import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
 import { remember } from '../domain/remember.js';
@@ -42,18 +44,20 @@ export function createItemHealthChecks(
   async function askHealth(item: ItemView, accessToken: string): Promise<void> {
     const credentials = await items.credentials(item.item_id, { forRemoval: false });
     if (credentials === null) return;
-    const { error } = await plaid.getItem(accessToken);
-    if (error === null) return;
+    const view = await plaid.getItem(accessToken);
+    const health = healthOf(view);
+    const consent = { expiresAt: view.consent_expiration_time };
+    if (health.kind !== 'broken') return items.noteConsent(item.item_id, credentials.seen, consent);
     const dueAt = new Date(now() + brokenCheckMs).toISOString();
     // Who has asked after us knows better, and has signalled.
-    if (!(await items.setBroken(item.item_id, credentials.seen, error, dueAt))) return;
+    if (!(await items.setBroken(item.item_id, credentials.seen, health.error, dueAt, { consent }))) return;
     await sendSignal(item, { kind: 'foundDue' });
   }
 
   return {
     after(failure, item, accessToken) {
       const everywhere = failsEverywhere.has(failure.type);
-      if (!everywhere && failure.type !== 'LOGIN_REQUIRED') return;
+      if (!everywhere && !beginsEpisode(failure.type)) return;
       if (item.status !== 'ACTIVE' || checkedOfLate(item.item_id)) return;
       remember(checkedAt, item.item_id, now(), mostRemembered);
       // The next update meets it too, and does what is to be done.

@@ -70,6 +70,11 @@ export const problemTypes = {
     title: 'There is no item to update',
     help: 'Update mode was asked for, and the user has no item that can be updated. Ask for `{"mode":"create"}` or leave the mode out.',
   },
+  update_mode_useless: {
+    status: 409,
+    title: "No update mode mends this item's error",
+    help: '`plaid` names the error: Plaid reaches the item\'s bank, or logins of its kind, no more. Remove the item, and let the user link another account with `{"mode":"create"}`.',
+  },
   public_token_used: {
     status: 409,
     title: 'The public token was used by another user',

@@ -15,6 +15,10 @@ export type FailureType =
   | 'NOT_READY'
   /** The user has to act at the bank or in Link's update mode. */
   | 'LOGIN_REQUIRED'
+  /** The user has not agreed, or no more, that this product be read: update mode asks for it. */
+  | 'CONSENT_REQUIRED'
+  /** The Item's bank, or the kind of its login, is out of Plaid's reach for good: no login mends it. */
+  | 'BANK_UNSUPPORTED'
   /** The Item does not exist at Plaid any more. */
   | 'ITEM_GONE'
   /** Plaid does not take the access token (of another environment or client, say): nothing is known of the Item by it. */

@@ -105,6 +105,8 @@ export const items = pgTable(
     errorType: text('error_type'),
     errorCode: text('error_code'),
     errorSince: moment('error_since'),
+    /** The error is the word of a product call, not of `/item/get`: only a product call that works ends its episode. */
+    errorByCall: boolean('error_by_call').notNull().default(false),
     /** Counts episodes of user-action errors. */
     errorEpisode: integer('error_episode').notNull().default(0),
     /** Counts what was learned of the Item's health: an answer to a question asked before the newest one is refused. */

@@ -1,4 +1,5 @@
 import { remineWorkflowId } from '../domain/ids.js';
+import { newestFailure } from '../domain/item/failing.js';
 import type { ItemState, Step } from '../domain/item/state.js';
 import { taskNames, tasks } from '../domain/item/tasks.js';
 import type { ItemStatus } from '../domain/ports/gateway.js';
@@ -32,7 +33,7 @@ export function statusOf(state: ItemState): ItemStatus {
     progress: state.run && { pages: state.run.page, rows: state.run.rows, restarts: state.run.restarts },
     next_due_at: state.phase === 'removed' ? null : iso(nextUpdateAt(state)),
     last_update_at: iso(state.lastUpdateAt),
-    last_failure: state.lastFailure,
+    last_failure: newestFailure(state.failing),
     waiting_for_publish: state.due.publish !== undefined,
   };
 }
@@ -58,10 +59,8 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
     if (due !== undefined && due.failures > 0)
       lines.push(`${tasks[name].called} refused ${due.failures} times, next try ${iso(due.at)}`);
   }
-  if (state.lastFailure) {
-    lines.push(
-      `last failure: ${state.lastFailure.type} in ${state.lastFailure.step} at ${state.lastFailure.at}`,
-    );
+  for (const { step: failed, type, error_code, at } of Object.values(state.failing)) {
+    lines.push(`fails: ${failed}, ${type}${error_code === undefined ? '' : ` (${error_code})`}, since ${at}`);
   }
   return lines.map((line) => `- ${line}`).join('\n');
 }

@@ -180,8 +180,10 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
       case 'reportDeadEnd':
         return await reportDeadEnd(state);
       case 'check': {
-        const { result } = await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId });
-        return { kind: 'checked', result };
+        return {
+          kind: 'checked',
+          ...(await plaidRead({ summary: 'is it repaired?' }).checkItem({ itemId })),
+        };
       }
       case 'remove':
         await plaidRead({ summary: 'remove at Plaid' }).removeItem({ itemId });

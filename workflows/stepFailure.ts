@@ -1,6 +1,13 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import type { StepFailure } from '../domain/mining/run.js';
 
+/** Plaid's code, which activities give as their failure's first detail. */
+function codeOf(cause: unknown): string | null {
+  const said: unknown = cause instanceof ApplicationFailure ? cause.details?.[0] : null;
+  const code = typeof said === 'object' && said !== null && 'error_code' in said ? said.error_code : null;
+  return typeof code === 'string' ? code : null;
+}
+
 /** What is remembered of a failed activity; rethrows everything that is not one (a cancellation, say). */
 export function stepFailure(step: string, error: unknown, now: number): StepFailure {
   if (!(error instanceof ActivityFailure)) throw error;
@@ -12,5 +19,11 @@ export function stepFailure(step: string, error: unknown, now: number): StepFail
         ? 'TIMED_OUT'
         : null;
   if (type === null) throw error;
-  return { step, type: type as StepFailure['type'], at: new Date(now).toISOString() };
+  const code = codeOf(cause);
+  return {
+    step,
+    type: type as StepFailure['type'],
+    ...(code === null ? {} : { error_code: code }),
+    at: new Date(now).toISOString(),
+  };
 }

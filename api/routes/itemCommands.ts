@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
+import { healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
+import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
@@ -26,19 +28,38 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const { commands, items, plaid, gateway, limits, brokenCheckMs } = context;
   const { itemOf, tokenOf, askingOf } = itemAccess(context);
 
-  /** What `/item/get` says is wrong with the Item, written down; null when it is well. */
+  /**
+   * What is wrong with the Item, written down; null when it is well. `/item/get` knows nothing of an error that a product call had
+   * met: then the products have to work.
+   */
   const askedHealth = (item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
-      const { token, seen } = await askingOf(item);
-      const { error } = await plaid.getItem(token).catch((failure: unknown) => {
+      const { token, seen, episodeBy, cursor } = await askingOf(item);
+      const view = await plaid.getItem(token).catch((failure: unknown) => {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
+      const health = healthOf(view);
+      const consent = { expiresAt: view.consent_expiration_time };
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
-      const stands =
-        error === null
-          ? await items.setHealthy(item.item_id, seen)
-          : await items.setBroken(item.item_id, seen, error, dueAt);
-      return stands ? { error } : 'moved';
+      if (health.kind === 'broken') {
+        const { error } = health;
+        return (await items.setBroken(item.item_id, seen, error, dueAt, { consent })) ? { error } : 'moved';
+      }
+      const asks = episodeBy === 'call' || (episodeBy !== null && health.kind === 'outage');
+      const verdict = asks
+        ? verdictOf(health.kind, episodeBy, await tryProducts(plaid, token, cursor))
+        : { kind: 'healthy' as const };
+      switch (verdict.kind) {
+        case 'unknown':
+          throw problemOfPlaid(verdict.failure);
+        case 'healthy':
+          return (await items.setHealthy(item.item_id, seen, consent)) ? { error: null } : 'moved';
+        case 'broken': {
+          const { error, byCall } = verdict;
+          const found = { byCall, consent };
+          return (await items.setBroken(item.item_id, seen, error, dueAt, found)) ? { error } : 'moved';
+        }
+      }
     });
 
   /** The wish is safe in the database: with Temporal down the sweep signals it later. */
@@ -113,8 +134,8 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       id: 'reportRelinked',
       summary: 'The user has been through update mode',
       description:
-        'Plaid is asked how the item is: healthy → its error is cleared and it catches up; still broken → 409 ' +
-        '`login_required` with its error. When Plaid cannot be asked now, the item asks by itself soon.',
+        'Plaid is asked how the item is, and for its data where it was those that Plaid had refused: healthy → its error is cleared ' +
+        'and it catches up; still broken → 409 `login_required` with its error. When Plaid cannot be asked now, the item asks by itself soon.',
       tag: 'Items',
       scope: 'write',
       answers: { 200: { description: 'The item', schema: itemAnswer } },
@@ -122,6 +143,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         'not_found',
         'item_removed',
         'login_required',
+        'update_mode_useless',
         'plaid_refused',
         'plaid_unreachable',
         'institution_unavailable',
@@ -135,7 +157,10 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       await commands.noteRelinked(itemId, keyedOf(request));
       try {
         const { error } = await askedHealth(item);
-        if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
+        if (error !== null) {
+          const code = isUnsupported(error.error_code) ? 'update_mode_useless' : 'login_required';
+          throw new Problem(code, { plaid: { ...error, request_id: null } });
+        }
       } finally {
         await sendSignal(itemId, { kind: 'relinked' });
       }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
+import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ReadStore } from '../../domain/ports/reads.js';
 import { callerOf } from '../auth.js';
@@ -27,6 +28,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       accessToken: await secrets.open(item.accessToken, secretContext.accessToken(item.itemId)),
       // Only then: who merely logs in again should not be able to take accounts away by the way.
       accountSelection: item.newAccounts,
+      asksConsent: item.asksConsent,
     };
   }
 
@@ -56,7 +58,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         summary: "A token for Plaid's Link",
         description:
           'When the user has an item that can be updated, the token opens update mode for it: `item_id` of the body, else the item ' +
-          'longest in error, else the latest linked healthy one. Else, or with `{"mode":"create"}`, Link makes a new item. The user ' +
+          'longest in error, else the latest linked healthy one; items that no login mends (`update_mode` of their error is false) are left ' +
+          'out. Else, or with `{"mode":"create"}`, Link makes a new item. The user ' +
           'exists from here on.',
         tag: 'Users',
         scope: 'write',
@@ -64,6 +67,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         problems: [
           'not_found',
           'no_item',
+          'update_mode_useless',
           'item_id_not_allowed',
           'malformed_json',
           'unsupported_media_type',
@@ -79,8 +83,13 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       const { userId } = request.params;
       const { mode, item_id } = request.body;
       if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
-      if (item_id !== undefined && (await reads.item(item_id))?.user_id !== userId) {
+      const named = item_id === undefined ? null : await reads.item(item_id);
+      if (item_id !== undefined && named?.user_id !== userId) {
         throw new Problem('not_found', { detail: 'The user has no such item.' });
+      }
+      if (mode === 'update' && named?.error && isUnsupported(named.error.error_code)) {
+        const { error_type, error_code } = named.error;
+        throw new Problem('update_mode_useless', { plaid: { error_type, error_code, request_id: null } });
       }
       const pick = mode === 'create' ? null : await reads.pickForUpdateMode(userId, item_id ?? null);
       if (mode === 'update' && pick === null) throw new Problem('no_item');

@@ -17,7 +17,20 @@ export const itemFields = {
   institution_id: z.string().nullable(),
   institution_name: z.string().nullable(),
   main_account_id: z.string().nullable(),
-  error: z.object({ error_type: z.string(), error_code: z.string(), since: time }).nullable(),
+  error: z
+    .object({
+      error_type: z.string(),
+      error_code: z.string(),
+      since: time,
+      update_mode: z.boolean().meta({
+        description:
+          "The user may end it in Link's update mode; false: link another account, or remove the item",
+      }),
+    })
+    .nullable()
+    .meta({
+      description: "In Plaid's words; docs/plaid-errors.md tells of each code what it means and who acts",
+    }),
   history,
   last_update_at: time.nullable(),
   last_webhook_at: time.nullable(),

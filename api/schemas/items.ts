@@ -66,7 +66,15 @@ export const syncAnswer = z
       .meta({ description: 'A remine that is asked for or on its way' }),
     next_due_at: time.nullable(),
     last_update_at: time.nullable(),
-    last_failure: z.object({ step: z.string(), type: z.string(), at: time }).nullable(),
+    last_failure: z
+      .object({
+        step: z.string(),
+        type: z.string(),
+        error_code: z.string().optional().meta({ description: "Plaid's, where it said one" }),
+        at: time,
+      })
+      .nullable()
+      .meta({ description: 'The newest of what fails at present; null = everything works' }),
     waiting_for_publish: z.boolean().nullable().meta({ description: 'Changes wait for the streams' }),
   })
   .meta({

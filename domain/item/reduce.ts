@@ -1,5 +1,7 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
-import { afterPage, afterPageFailure, failureOf, furtherHistory, startRun } from '../mining/run.js';
+import { afterPage, afterPageFailure, furtherHistory, startRun } from '../mining/run.js';
+import { closesAccounts } from '../plaidErrors.js';
+import { failingAfter } from './failing.js';
 import { backoff, recordCalls } from './policy.js';
 import type { Rules } from './rules.js';
 import type { Health, ItemEvent, ItemSnapshot, ItemState, Phase, WorkKind } from './state.js';
@@ -40,7 +42,7 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
     restUntil: 0,
     calls: { sync: [], accounts: [] },
     lastUpdateAt: null,
-    lastFailure: null,
+    failing: {},
   };
   return mergeSnapshot(state, snapshot, rules, now);
 }
@@ -70,7 +72,9 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     child: state.child ?? runningChild(state, snapshot, rules, now),
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
-  const wanting = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
+  // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
+  const wants = snapshot.webhooksWaiting > 0 && !snapshot.broken;
+  const wanting = wants ? want(next, rules, now, false) : next;
   return agreeOnHealth(wanting, snapshot, rules, now);
 }
 
@@ -192,7 +196,6 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
         polls: moved ? 1 : state.polls + 1,
         due,
         lastUpdateAt: now,
-        lastFailure: null,
       };
       // The row's time is the only one: that of the time-out, or, of an Item that is called broken, now, since that Plaid has just
       // given everything speaks against it. While the history is incomplete Plaid is asked sooner.
@@ -201,7 +204,7 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
     }
     case 'notReady': {
-      const waiting = { ...afterRun, phase: phaseAfterRun(state, false), polls: state.polls + 1 };
+      const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + pauseOf(waiting, rules) };
     }
     case 'stuck': {
@@ -217,14 +220,15 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
         remineRequested: state.remineRequested,
         deadEnds,
         deadEnd: { updateId, failure, error, cursorLost, dueAt: now },
-        lastFailure: failure,
         restUntil,
         nextDueAt: state.phase === 'needs_relink' ? state.nextDueAt : restUntil,
       };
     }
     case 'needsUser': {
       const broken = { ...afterRun, phase: 'needs_relink' as const, wanted: null };
-      return { ...broken, due: setDue(state.due, 'segment', now), nextDueAt: now + pauseOf(broken, rules) };
+      const segment = setDue(state.due, 'segment', now);
+      const due = closesAccounts(end.error.error_code) ? setDue(segment, 'publish', now) : segment;
+      return { ...broken, due, nextDueAt: now + pauseOf(broken, rules) };
     }
     case 'gone':
       return { ...afterRun, wanted: null, phase: phaseAfterRun(state, state.hasCursor), reloadAt: now };
@@ -240,35 +244,34 @@ function failStep(
 ): ItemState {
   const { policy } = rules;
   const pause = (failures: number): number => backoff(failures, policy.retryFirst, policy.retryLongest);
-  const failed = { ...state, lastFailure: failure };
-  if (isTask(step)) return { ...failed, due: taskFailed(state.due, step, pause, now) };
+  if (isTask(step)) return { ...state, due: taskFailed(state.due, step, pause, now) };
   switch (step) {
     case 'page':
       return state.run === null
-        ? failed
-        : goOn(failed, afterPageFailure(state.run, failure, rules, now), rules, now);
+        ? state
+        : goOn(state, afterPageFailure(state.run, failure, rules, now), rules, now);
     case 'check': {
       const checkFailures = state.checkFailures + 1;
-      return { ...failed, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
+      return { ...state, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
     }
     case 'remove': {
       const removeFailures = state.removeFailures + 1;
-      return { ...failed, removeFailures, removeDueAt: now + pause(removeFailures) };
+      return { ...state, removeFailures, removeDueAt: now + pause(removeFailures) };
     }
     case 'reportDeadEnd':
-      return { ...failed, deadEnd: state.deadEnd && { ...state.deadEnd, dueAt: now + policy.retryFirst } };
+      return { ...state, deadEnd: state.deadEnd && { ...state.deadEnd, dueAt: now + policy.retryFirst } };
     case 'reload':
-      return { ...failed, reloadAt: now + policy.retryFirst };
+      return { ...state, reloadAt: now + policy.retryFirst };
     case 'startRun':
     case 'history':
     case 'remine':
-      return { ...failed, restUntil: now + policy.retryFirst };
+      return { ...state, restUntil: now + policy.retryFirst };
     case 'lookAtHistory':
-      return { ...failed, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
+      return { ...state, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
     case 'stopHistory':
       // It may have ended: that is checked before it is asked to once more.
       return {
-        ...failed,
+        ...state,
         child: state.child && { ...state.child, heldUp: false, checkAt: now + policy.retryFirst },
       };
   }
@@ -295,6 +298,11 @@ function spend(
 
 /** The state after an event. Total and pure: every event is possible in every state. */
 export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: number): ItemState {
+  const next = afterEvent(state, event, rules, now);
+  return { ...next, failing: failingAfter(state, event, next, now) };
+}
+
+function afterEvent(state: ItemState, event: ItemEvent, rules: Rules, now: number): ItemState {
   switch (event.kind) {
     case 'foundDue':
       return { ...state, reloadAt: state.reloadAt ?? now };
@@ -371,9 +379,8 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         ...state,
         calls: spend(state, event.result.calls, event.result.kind === 'applied', rules, now),
       };
-      const lastFailure = failureOf(event.result, now) ?? state.lastFailure;
       const after = afterPage(state.run, event.result, rules, now);
-      return goOn({ ...spent, lastFailure }, after, rules, now);
+      return goOn(spent, after, rules, now);
     }
     case 'historyStarted':
       return {
@@ -400,7 +407,6 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       return {
         ...state,
         child: { ...state.child, heldUp: event.failure !== null },
-        lastFailure: event.failure ?? state.lastFailure,
       };
     case 'deadEndReported': {
       const reported = { ...state, deadEnd: null };
@@ -415,7 +421,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
           ...state,
           checkFailures: event.result === 'unsure' ? state.checkFailures : 0,
           wanted: null,
-          due: setDue(state.due, 'segment', now),
+          due: alsoDue(setDue(state.due, 'segment', now), event.makesDue ?? [], now),
         },
         event.result,
         rules,
@@ -427,7 +433,10 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       const acted = event.updateDue === true ? want(seen, rules, now, false) : seen;
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...acted, reloadAt: state.reloadAt ?? now };
-      const asked = { ...acted, due: setDue(acted.due, 'segment', now) };
+      const asked = {
+        ...acted,
+        due: alsoDue(setDue(acted.due, 'segment', now), event.makesDue ?? [], now),
+      };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
       return withHealth(asked, event.health, rules, now);

@@ -71,7 +71,8 @@ export interface ItemState {
   restUntil: number;
   calls: { sync: number[]; accounts: number[] };
   lastUpdateAt: number | null;
-  lastFailure: StepFailure | null;
+  /** Steps whose last try has failed. */
+  failing: Failing;
 }
 
 /** Everything that can happen to an Item, from outside (signals) or as the end of a step. */
@@ -100,7 +101,7 @@ export type ItemEvent =
   | { kind: 'deadEndReported'; remines: number | null }
   /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
-  | { kind: 'checked'; result: Health }
+  | { kind: 'checked'; result: Health; makesDue?: TaskName[] }
   /** `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds. */
   | {
       kind: 'itemWebhooksEnded';
@@ -108,6 +109,7 @@ export type ItemEvent =
       numbersDue: boolean;
       updateDue?: boolean;
       more: boolean;
+      makesDue?: TaskName[];
     }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
@@ -134,3 +136,6 @@ export type Step =
   | { kind: 'remove' };
 
 export type WorkKind = Exclude<Step['kind'], 'wait' | 'end'>;
+
+/** The steps whose last try has failed, each with its failure. A step that works is no longer here. */
+export type Failing = { readonly [Step in WorkKind]?: StepFailure };

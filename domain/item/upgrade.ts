@@ -1,3 +1,4 @@
+import type { StepFailure } from '../mining/run.js';
 import { startRun } from '../mining/run.js';
 import type { ItemState } from './state.js';
 import type { DueTasks } from './tasks.js';
@@ -9,12 +10,16 @@ type FirstTask = (typeof firstTasks)[number];
 /** As the first versions carried it, without a version: a field for each kind of due work, and less of an update that gets nowhere. */
 type Unversioned = Omit<
   ItemState,
-  'v' | 'due' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
+  'v' | 'due' | 'failing' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
 > &
   Partial<Pick<ItemState, 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt'>> & {
     run: (Partial<NonNullable<ItemState['run']>> & Pick<NonNullable<ItemState['run']>, 'base'>) | null;
     child: (Partial<NonNullable<ItemState['child']>> & { checkAt: number; remine: boolean }) | null;
+    lastFailure: StepFailure | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
+
+/** As version 1 carried it at first: one failure, whatever had become of its cause. */
+type OneFailure = Omit<ItemState, 'failing'> & { lastFailure: StepFailure | null };
 
 /** Of a release after this one. */
 interface Later {
@@ -22,7 +27,7 @@ interface Later {
 }
 
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | Unversioned | Later;
+export type CarriedState = ItemState | OneFailure | Unversioned | Later;
 
 /**
  * The state in today's shape: the first thing that a run does with what it is given. Null when a later release has written it,
@@ -30,10 +35,18 @@ export type CarriedState = ItemState | Unversioned | Later;
  */
 export function upgrade(carried: CarriedState): ItemState | null {
   if (!('v' in carried)) return fromUnversioned(carried);
-  return isOfToday(carried) ? carried : null;
+  if (!isOfVersionOne(carried)) return null;
+  if ('failing' in carried) return carried;
+  const { lastFailure, ...kept } = carried;
+  return { ...kept, failing: failingOf(lastFailure) };
 }
 
-const isOfToday = (carried: ItemState | Later): carried is ItemState => carried.v === 1;
+const isOfVersionOne = (carried: ItemState | OneFailure | Later): carried is ItemState | OneFailure =>
+  carried.v === 1;
+
+/** Of another step than a page nobody can say whether it fails still. */
+const failingOf = (lastFailure: StepFailure | null): ItemState['failing'] =>
+  lastFailure?.step === 'page' ? { page: lastFailure } : {};
 
 function fromUnversioned(old: Unversioned): ItemState {
   const { itemId, userId, institutionId, phase, history, hasCursor, wanted, remines } = old;
@@ -48,7 +61,8 @@ function fromUnversioned(old: Unversioned): ItemState {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
-    ...{ restUntil, calls, lastUpdateAt, lastFailure },
+    ...{ restUntil, calls, lastUpdateAt },
+    failing: failingOf(lastFailure),
     run: old.run && { ...startRun(old.run.base), ...old.run },
     child: old.child && { number: remines, heldUp: false, ...old.child },
     deadEnd: old.deadEnd ?? null,

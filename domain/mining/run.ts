@@ -111,7 +111,7 @@ export type PageResult = { calls: number } & (
   /** Plaid refuses the request of this page: repeated as it is, it will be refused again. */
   | { kind: 'refused'; error: UserActionError | null }
   /** Plaid refuses the page for want of the user, while `/item/get` calls the Item healthy. */
-  | { kind: 'doubted'; failure: FailureType }
+  | { kind: 'doubted'; failure: FailureType; error?: UserActionError }
   | { kind: 'needsUser'; error: UserActionError }
   | { kind: 'gone' }
 );
@@ -207,7 +207,7 @@ function deadEnd(run: MiningRun, type: FailureType, error: UserActionError | nul
   return {
     kind: 'stuck',
     updateId: updateIdOf(run),
-    failure: pageFailure(type, now),
+    failure: pageFailure(type, error, now),
     error,
     cursorLost: !run.fromStart,
   };
@@ -236,13 +236,16 @@ export function afterPageFailure(
 export interface StepFailure {
   step: string;
   type: FailureType | 'TIMED_OUT' | 'UNEXPECTED';
+  /** Plaid's, where it said one. */
+  error_code?: string;
   /** ISO 8601. */
   at: string;
 }
 
-const pageFailure = (type: FailureType, now: number): StepFailure => ({
+const pageFailure = (type: FailureType, error: UserActionError | null, now: number): StepFailure => ({
   step: 'page',
   type,
+  ...(error === null ? {} : { error_code: error.error_code }),
   at: new Date(now).toISOString(),
 });
 
@@ -250,11 +253,11 @@ const pageFailure = (type: FailureType, now: number): StepFailure => ({
 export function failureOf(result: PageResult, now: number): StepFailure | null {
   switch (result.kind) {
     case 'moved':
-      return pageFailure('PAGES_MOVED', now);
+      return pageFailure('PAGES_MOVED', null, now);
     case 'refused':
-      return pageFailure('BAD_REQUEST', now);
+      return pageFailure('BAD_REQUEST', result.error, now);
     case 'doubted':
-      return pageFailure(result.failure, now);
+      return pageFailure(result.failure, result.error ?? null, now);
     default:
       return null;
   }

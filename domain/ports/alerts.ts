@@ -5,6 +5,12 @@ export type AlertKind =
   | 'event_parked'
   /** Plaid does not take an Item's access token. */
   | 'token_refused'
+  /** Plaid refuses what only an operator can mend: keys, rights, quotas. One a code. */
+  | 'plaid_misconfigured'
+  /** Plaid has no transactions of an Item to give, or gives none to us. */
+  | 'product_unavailable'
+  /** Plaid uses an error code that our table lacks; it is taken for an outage. */
+  | 'plaid_code_unknown'
   /** Plaid does not take the cursor that an Item's last update had ended at: everything was read from the start. */
   | 'cursor_lost'
   /** An Item's update was given up, and is tried again with long pauses. */

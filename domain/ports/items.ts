@@ -1,3 +1,4 @@
+import type { EpisodeBy, Consent } from '../item/health.js';
 import type { ItemSnapshot } from '../item/state.js';
 import type { UserActionError } from '../mining/run.js';
 import type { Sealed } from './secrets.js';
@@ -33,6 +34,9 @@ export interface Seen {
 /** What is needed to ask Plaid of an Item, and to write the answer down. */
 export interface AskingCredentials extends ItemCredentials {
   seen: Seen;
+  episodeBy: EpisodeBy;
+  /** Plaid's cursor after the last applied update; '' = none yet. */
+  cursor: string;
 }
 
 export interface ItemStore {
@@ -43,15 +47,25 @@ export interface ItemStore {
   /**
    * Item ERROR. The first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
    * check due at once: whoever found it may be one whom nobody hears any more. A newer code updates the Item and sends nothing.
-   * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
+   * An error that leaves the Item without accounts closes those that we have, with their events. `dueAt` = next check within an
+   * episode (ISO 8601). `byCall`: it is the word of a product call, not of `/item/get`. `consent`: what else `/item/get` said.
+   * False, and nothing was done: since `seen` an update was applied, or
    * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  setBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  setBroken(
+    itemId: string,
+    seen: Seen,
+    error: UserActionError,
+    dueAt: string,
+    found?: { byCall?: boolean; consent?: Consent | null },
+  ): Promise<boolean>;
   /**
    * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
    * it was asked for. False as for `setBroken`.
    */
-  setHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  setHealthy(itemId: string, seen: Seen, consent?: Consent | null): Promise<boolean>;
+  /** What a check said besides the Item's health. Nothing is done where somebody has learned of its health since `seen`. */
+  noteConsent(itemId: string, seen: Seen, consent: Consent): Promise<void>;
   /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
@@ -102,10 +116,18 @@ export interface ItemWebhooksEffect {
   webhooks: { webhookId: string; ignored: string | null }[];
   /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:
-    | { kind: 'healthy'; seen: Seen }
-    | { kind: 'broken'; seen: Seen | null; error: UserActionError; revoked: boolean; dueAt: string }
+    | { kind: 'healthy'; seen: Seen; consent: Consent | null }
+    | {
+        kind: 'broken';
+        seen: Seen | null;
+        error: UserActionError;
+        byCall: boolean;
+        revoked: boolean;
+        dueAt: string;
+        consent: Consent | null;
+      }
     | null;
-  /** ISO 8601. */
+  /** By a webhook, ISO 8601; `/item/get` knows better. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */

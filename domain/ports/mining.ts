@@ -1,7 +1,7 @@
 import type { MinedPage } from '../mining/page.js';
 import type { History, UpdateOutcome } from '../mining/run.js';
 import type { PlaidAccount } from '../plaid.js';
-import type { AskingCredentials, Seen } from './items.js';
+import type { ItemCredentials, Seen } from './items.js';
 
 export type PageStart =
   /** The update has ended already: this is what it did. */
@@ -19,7 +19,7 @@ export type PageStart =
       cursor: string;
       /** What the row said when the update began, before its first page was asked for. */
       began: Seen;
-      credentials: AskingCredentials;
+      credentials: ItemCredentials & { seen: Seen };
     };
 
 export interface Update {

@@ -15,7 +15,8 @@ export interface ItemView {
   institution_id: string | null;
   institution_name: string | null;
   main_account_id: string | null;
-  error: { error_type: string; error_code: string; since: string } | null;
+  /** `update_mode`: the user may end it in Link's update mode. */
+  error: { error_type: string; error_code: string; since: string; update_mode: boolean } | null;
   history: History;
   last_update_at: string | null;
   last_webhook_at: string | null;
@@ -80,9 +81,12 @@ export interface ReadStore {
   transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
   /** An account's last balances of a day. Order: day descending, then account id. */
   balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
-  /** The Item whose access token makes a link token in update mode, by the contract's pick; null = create. */
+  /**
+   * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
+   * mends are left out. `asksConsent`: the user has to agree to the products anew.
+   */
   pickForUpdateMode(
     userId: string,
     itemId: string | null,
-  ): Promise<(ItemCredentials & { newAccounts: boolean }) | null>;
+  ): Promise<(ItemCredentials & { newAccounts: boolean; asksConsent: boolean }) | null>;
 }

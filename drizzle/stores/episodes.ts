@@ -1,4 +1,6 @@
 import type { UserActionError } from '../../domain/mining/run.js';
+import type { Consent } from '../../domain/item/health.js';
+import { closesAccounts } from '../../domain/plaidErrors.js';
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
@@ -6,6 +8,7 @@ import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { numbersAreDue } from './numbersDue.js';
+import { closeAccounts } from './closeAccounts.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const numbered = selection(items, [], { episode: 'error_episode' });
@@ -41,15 +44,24 @@ export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<
   return item === null || item.removed || sameHealth(item.seen, seen);
 }
 
+/** What a check said besides the Item's health, under its lock. */
+export async function noteConsent(tx: Tx, itemId: string, consent: Consent | null): Promise<void> {
+  if (consent === null) return;
+  await tx`
+    UPDATE items SET consent_expires_at = ${consent.expiresAt}::text::timestamptz
+    WHERE item_id = ${itemId} AND removed_at IS NULL`;
+}
+
 /**
- * Item ERROR; begins an episode unless one is on its way. `dueAt` = when `/item/get` is asked again (ISO 8601). With `unheard`
- * a new episode is checked at once: its workflow may not have heard of it, and would wait for hours.
+ * Item ERROR; begins an episode unless one is on its way, and closes the accounts where the error says that there are none.
+ * `dueAt` = when `/item/get` is asked again (ISO 8601). With `unheard` a new episode is checked at once: its workflow may not have
+ * heard of it, and would wait for hours.
  */
 export async function noteBroken(
   tx: Tx,
   itemId: string,
   error: UserActionError,
-  { dueAt, unheard }: { dueAt: string; unheard: boolean },
+  { byCall, dueAt, unheard }: { byCall: boolean; dueAt: string; unheard: boolean },
 ): Promise<void> {
   const item = firstOf(
     await tx<(Selected<typeof numbered> & { began: boolean })[]>`
@@ -57,6 +69,7 @@ export async function noteBroken(
       SELECT item_id, error_since FROM items WHERE item_id = ${itemId} AND removed_at IS NULL FOR NO KEY UPDATE
     )
     UPDATE items i SET error_type = ${error.error_type}, error_code = ${error.error_code},
+      error_by_call = ${byCall},
       error_since = coalesce(i.error_since, clock_timestamp()),
       error_episode = i.error_episode + CASE WHEN i.error_since IS NULL THEN 1 ELSE 0 END,
       health_answers = i.health_answers + 1,
@@ -66,6 +79,7 @@ export async function noteBroken(
     RETURNING before.error_since IS NULL AS began, ${numbered.list(tx, 'i')}`,
   );
   if (item?.began) await recordEvent(tx, itemId, item.episode, 'errored', error);
+  if (item !== undefined && closesAccounts(error.error_code)) await closeAccounts(tx, itemId);
 }
 
 /** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
@@ -77,7 +91,8 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
       SELECT item_id, error_type, error_code FROM items
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
     )
-    UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, revoked_at = NULL,
+    UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, error_by_call = false,
+      revoked_at = NULL,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,

@@ -4,7 +4,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, webhooks } from '../schema.js';
 import { asText, isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { noteBroken, noteHealthy } from './episodes.js';
+import { noteBroken, noteConsent, noteHealthy } from './episodes.js';
 import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 
@@ -74,7 +74,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') {
             // A repeat finds the webhooks with their outcomes and has the workflow reload the row.
-            await noteBroken(tx, itemId, health.error, { dueAt: health.dueAt, unheard: false });
+            const { byCall, dueAt } = health;
+            await noteBroken(tx, itemId, health.error, { byCall, dueAt, unheard: false });
           }
           await tx`
             UPDATE items SET
@@ -83,6 +84,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
+          await noteConsent(tx, itemId, health?.consent ?? null);
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {

@@ -1,16 +1,14 @@
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore, Seen } from '../../domain/ports/items.js';
-import { closed, nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
-import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
-import type { AccountRow } from './applyAccounts.js';
+import { closeAccounts } from './closeAccounts.js';
 import { dueTasks } from './dueWork.js';
-import { healthStands, noteBroken, noteHealthy } from './episodes.js';
+import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
 import { verificationOf } from './numbersDue.js';
 import { lockSeen, seenOf } from './seen.js';
@@ -21,14 +19,13 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   removal_requested: isSet('removal_requested_at'),
   remine_requested: isSet('remine_requested_at'),
 });
-const holder = selection(items, ['user_id', 'institution_id'], {
+const holder = selection(items, ['user_id', 'institution_id', 'cursor', 'error_by_call'], {
   ...accessToken,
   closed: isSet('removal_requested_at'),
+  broken: isSet('error_code'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
-const leaving = selection(items, ['user_id', 'institution_id', 'last_sequence'], {
-  removed: isSet('removed_at'),
-});
+const leaving = selection(items, [], { removed: isSet('removed_at') });
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -83,22 +80,34 @@ export function itemStore(sql: Sql): ItemStore {
         institutionId: row.institution_id,
         accessToken: token,
         seen: row.seen,
+        episodeBy: !row.broken ? null : row.error_by_call ? 'call' : 'item',
+        cursor: row.cursor,
       };
     },
 
-    async setBroken(itemId, seen, error, dueAt) {
+    async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (stands) await noteBroken(tx, itemId, error, { dueAt, unheard: true });
-        return stands;
+        if (!stands) return false;
+        await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
+        await noteConsent(tx, itemId, consent);
+        return true;
       });
     },
 
-    async setHealthy(itemId, seen) {
+    async setHealthy(itemId, seen, consent = null) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (stands) await noteHealthy(tx, itemId);
-        return stands;
+        if (!stands) return false;
+        await noteHealthy(tx, itemId);
+        await noteConsent(tx, itemId, consent);
+        return true;
+      });
+    },
+
+    async noteConsent(itemId, seen, consent) {
+      await sql.begin(async (tx) => {
+        if (await healthStands(tx, itemId, seen)) await noteConsent(tx, itemId, consent);
       });
     },
 
@@ -109,20 +118,10 @@ export function itemStore(sql: Sql): ItemStore {
           SELECT ${leaving.list(tx)} FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
         );
         if (item === undefined || item.removed) return;
-        const accounts = await tx<AccountRow[]>`
-          SELECT ${accountRow.list(tx)} FROM accounts
-          WHERE item_id = ${itemId} AND status = 'open' ORDER BY account_id`;
-        const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
-        const versions = accounts.map((row) => nextVersion(versionOf(row), closed));
-        if (versions.length > 0) await writeAccounts(tx, owner, item.last_sequence, versions);
-        const last = item.last_sequence + versions.length;
+        await closeAccounts(tx, itemId);
         await tx`
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
-            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL,
-            last_sequence = ${last},
-            last_account_sequence = CASE WHEN ${versions.length} > 0 THEN ${last} ELSE last_account_sequence END,
-            unsent_since = CASE WHEN ${versions.length} > 0
-              THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END
+            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL
           WHERE item_id = ${itemId}`;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
         await tx`DELETE FROM staged_pages WHERE item_id = ${itemId}`;

@@ -1,4 +1,5 @@
 import type { Phase } from '../../domain/item/state.js';
+import { codesWithoutUpdateMode, updateModeHelps, wantsConsent } from '../../domain/plaidErrors.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { builder } from '../builder.js';
 import { firstOf, iso, sealedOf } from '../rows.js';
@@ -22,6 +23,7 @@ const shownItem = selection(
     'error_type',
     'error_code',
     'error_since',
+    'revoked_at',
     'history',
     'last_update_at',
     'consent_expires_at',
@@ -32,7 +34,7 @@ const shownItem = selection(
   { created_key: asText('created_at') },
 );
 const shownUser = selection(users, ['user_id', 'activated_at']);
-const picked = selection(itemTable, ['item_id', 'institution_id'], {
+const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
   ...accessToken,
   new_accounts: 'new_accounts_available',
 });
@@ -53,7 +55,12 @@ const viewOf = (row: ItemRow): ItemView => ({
   main_account_id: row.main_account_id,
   error:
     row.status === 'ERROR' && row.error_type !== null && row.error_code !== null && row.error_since !== null
-      ? { error_type: row.error_type, error_code: row.error_code, since: row.error_since.toISOString() }
+      ? {
+          error_type: row.error_type,
+          error_code: row.error_code,
+          since: row.error_since.toISOString(),
+          update_mode: row.revoked_at === null && updateModeHelps(row.error_code),
+        }
       : null,
   history: row.history,
   last_update_at: iso(row.last_update_at),
@@ -122,7 +129,7 @@ export function readStore(sql: Sql): ReadStore {
         SELECT ${picked.list(sql, 'i')}
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
-          AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code NOT IN ('USER_PERMISSION_REVOKED', 'PERMISSION_REVOKED'))
+          AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
           ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );
@@ -134,6 +141,7 @@ export function readStore(sql: Sql): ReadStore {
             institutionId: row.institution_id,
             accessToken: token,
             newAccounts: row.new_accounts,
+            asksConsent: row.error_code !== null && wantsConsent(row.error_code),
           }
         : null;
     },

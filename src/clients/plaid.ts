@@ -114,7 +114,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
     live,
     directory: createPlaidDirectory(calls, live),
 
-    async createLinkToken({ userId, accessToken, accountSelection }) {
+    async createLinkToken({ userId, accessToken, accountSelection, asksConsent }) {
       const path = '/link/token/create';
       const shared = {
         client_name: options.clientName,
@@ -139,6 +139,9 @@ export function createPlaid(options: PlaidOptions): Plaid {
               ...shared,
               access_token: accessToken,
               ...(accountSelection === true ? { update: { account_selection_enabled: true } } : {}),
+              ...(asksConsent === true
+                ? { additional_consented_products: [...options.products] as Products[] }
+                : {}),
             };
       return linkTokenOf(path, await ask(path, usual, (o) => api.linkTokenCreate(request, o)));
     },

@@ -1,76 +1,6 @@
 import type { FailureType, UpstreamError } from '../../domain/failures.js';
 import { Failure } from '../../domain/failures.js';
-
-/**
- * Plaid's error codes in our terms. The code decides, then the error's type, and the HTTP status only where Plaid said
- * nothing: nearly everything is a 400 at Plaid, a bank's outage too.
- */
-const byCode: Readonly<Record<string, FailureType>> = {
-  // The user acts at the bank or in update mode.
-  ITEM_LOGIN_REQUIRED: 'LOGIN_REQUIRED',
-  ITEM_LOCKED: 'LOGIN_REQUIRED',
-  USER_SETUP_REQUIRED: 'LOGIN_REQUIRED',
-  PASSWORD_RESET_REQUIRED: 'LOGIN_REQUIRED',
-  INVALID_CREDENTIALS: 'LOGIN_REQUIRED',
-  INVALID_MFA: 'LOGIN_REQUIRED',
-  INVALID_SEND_METHOD: 'LOGIN_REQUIRED',
-  INSUFFICIENT_CREDENTIALS: 'LOGIN_REQUIRED',
-  INVALID_UPDATED_USERNAME: 'LOGIN_REQUIRED',
-  USER_INPUT_TIMEOUT: 'LOGIN_REQUIRED',
-  NO_ACCOUNTS: 'LOGIN_REQUIRED',
-  // The Item is no more.
-  ITEM_NOT_FOUND: 'ITEM_GONE',
-  ITEM_CONCURRENTLY_DELETED: 'ITEM_GONE',
-  // Also what Plaid says to keys of another environment or client: the Item may live on.
-  INVALID_ACCESS_TOKEN: 'TOKEN_REFUSED',
-  // INVALID_INPUT as an API error, ITEM_ERROR inside a webhook: one meaning.
-  USER_PERMISSION_REVOKED: 'PERMISSION_REVOKED',
-  // This product of this Item: now, or never.
-  PRODUCT_NOT_READY: 'NOT_READY',
-  NO_AUTH_ACCOUNTS: 'PRODUCT_UNAVAILABLE',
-  ACCESS_NOT_GRANTED: 'PRODUCT_UNAVAILABLE',
-  ADDITIONAL_CONSENT_REQUIRED: 'PRODUCT_UNAVAILABLE',
-  PRODUCTS_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
-  PRODUCT_NOT_ENABLED: 'PRODUCT_UNAVAILABLE',
-  ITEM_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
-  MFA_NOT_SUPPORTED: 'PRODUCT_UNAVAILABLE',
-  INSTITUTION_NO_LONGER_SUPPORTED: 'PRODUCT_UNAVAILABLE',
-  UNSUPPORTED_RESPONSE: 'PRODUCT_UNAVAILABLE',
-  TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION: 'PAGES_MOVED',
-  INVALID_PUBLIC_TOKEN: 'INVALID_PUBLIC_TOKEN',
-  INVALID_INSTITUTION: 'UNKNOWN_INSTITUTION',
-  // An operator acts.
-  INVALID_API_KEYS: 'MISCONFIGURED',
-  UNAUTHORIZED_ENVIRONMENT: 'MISCONFIGURED',
-  UNAUTHORIZED_ROUTE_ACCESS: 'MISCONFIGURED',
-  INVALID_PRODUCT: 'MISCONFIGURED',
-  INVALID_CONFIGURATION: 'MISCONFIGURED',
-  UNAUTHORIZED_INSTITUTION: 'MISCONFIGURED',
-  INSTITUTION_REGISTRATION_REQUIRED: 'MISCONFIGURED',
-  // Quotas carry the type of a rate limit, but no waiting ends them.
-  CREDITS_EXHAUSTED: 'MISCONFIGURED',
-  TRIAL_CONNECTION_LIMIT: 'MISCONFIGURED',
-  ADDITION_LIMIT: 'MISCONFIGURED',
-  INSTITUTION_DOWN: 'INSTITUTION_DOWN',
-  INSTITUTION_NOT_RESPONDING: 'INSTITUTION_DOWN',
-  INSTITUTION_NOT_AVAILABLE: 'INSTITUTION_DOWN',
-  INTERNAL_SERVER_ERROR: 'UPSTREAM_DOWN',
-  PLANNED_MAINTENANCE: 'MAINTENANCE',
-};
-
-/** For codes that Plaid adds after today. */
-const byType: Readonly<Record<string, FailureType>> = {
-  RATE_LIMIT_EXCEEDED: 'RATE_LIMITED',
-  API_ERROR: 'UPSTREAM_DOWN',
-  INSTITUTION_ERROR: 'INSTITUTION_DOWN',
-  ITEM_ERROR: 'LOGIN_REQUIRED',
-  INVALID_REQUEST: 'BAD_REQUEST',
-  INVALID_INPUT: 'BAD_REQUEST',
-  INVALID_RESULT: 'BAD_REQUEST',
-  OAUTH_ERROR: 'BAD_REQUEST',
-  SANDBOX_ERROR: 'BAD_REQUEST',
-  TRANSACTIONS_ERROR: 'BAD_REQUEST',
-};
+import { failureTypeOf } from '../../domain/plaidErrors.js';
 
 /** An HTTP answer of Plaid, or of something between Plaid and us. */
 export interface PlaidAnswer {
@@ -103,11 +33,13 @@ export function retryAfterMs(header: string | undefined, now: number): number | 
   return Math.min(longestRetryAfterMs, Math.ceil(seconds * 1000));
 }
 
+/**
+ * Plaid's code decides, then the error's type, and the HTTP status only where Plaid said nothing: nearly everything is a 400 at
+ * Plaid, a bank's outage too.
+ */
 function typeOf(status: number, upstream: UpstreamError | undefined): FailureType {
-  if (upstream !== undefined) {
-    if (Object.hasOwn(byCode, upstream.error_code)) return byCode[upstream.error_code] as FailureType;
-    if (Object.hasOwn(byType, upstream.error_type)) return byType[upstream.error_type] as FailureType;
-  }
+  const said = upstream === undefined ? null : failureTypeOf(upstream);
+  if (said !== null) return said;
   if (status === 429) return 'RATE_LIMITED';
   // We follow no redirect: it would carry the secret to another host. A base URL that redirects is a wrong one.
   if (status >= 300 && status < 400) return 'MISCONFIGURED';

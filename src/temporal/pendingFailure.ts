@@ -20,6 +20,17 @@ const isoOf = (stamp: Stamp): string | null =>
     ? null
     : new Date(stamp.seconds.toNumber() * 1000 + (stamp.nanos ?? 0) / 1e6).toISOString();
 
+/** Plaid's code, which activities give as their failure's first detail; null where none was said, or it cannot be read. */
+function codeOf(payload: { data?: Uint8Array | null } | null | undefined): string | null {
+  try {
+    const said: unknown = JSON.parse(Buffer.from(payload?.data ?? []).toString('utf8'));
+    const code = typeof said === 'object' && said !== null && 'error_code' in said ? said.error_code : null;
+    return typeof code === 'string' ? code : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The last failed try of an activity that Temporal itself is repeating, of which the workflow does not know yet; null when none
  * is. An activity may be repeated for ten minutes before its workflow hears of it.
@@ -30,8 +41,14 @@ export function pendingFailure({ raw }: WorkflowExecutionDescription): StepFailu
     const at = isoOf(activity.lastAttemptCompleteTime) ?? isoOf(activity.lastStartedTime);
     const name = activity.activityType?.name;
     if (activity.lastFailure == null || at === null || name == null) continue;
-    // A try without an answer carries no type of ours.
-    return { step: steps[name] ?? name, type: (type as FailureType | null | undefined) ?? 'TIMED_OUT', at };
+    const code = codeOf(activity.lastFailure.applicationFailureInfo?.details?.payloads?.[0]);
+    return {
+      step: steps[name] ?? name,
+      // A try without an answer carries no type of ours.
+      type: (type as FailureType | null | undefined) ?? 'TIMED_OUT',
+      ...(code === null ? {} : { error_code: code }),
+      at,
+    };
   }
   return null;
 }

@@ -386,8 +386,12 @@ describe('an Item', () => {
       expect(await world.run.checkItem({ itemId })).toEqual({ result: 'unsure' });
     }
     expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
-    // Anything but a want of the user is left to the next update.
+    // An outage says nothing of what a product call had met.
     world.plaid.failNext('syncTransactions', 'UPSTREAM_DOWN');
+    await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
+    // Anything else but a want of the user is left to the next update.
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
     expect(await world.run.checkItem({ itemId })).toEqual({ result: 'healthy' });
     expect(await row()).toEqual({ error_code: null, error_episode: 1 });
   });
@@ -595,7 +599,7 @@ describe('webhooks about the Item itself', () => {
       );
     refuse();
     await told(itemId, { webhook_type: 'ITEM', webhook_code: 'ERROR' });
-    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'broken' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'unsure' });
     const row = async () =>
       (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
     expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
@@ -855,7 +859,9 @@ describe('mining', () => {
     const row = async () =>
       (await world.sql`SELECT error_code, error_episode FROM items WHERE item_id = ${itemId}`)[0];
     refuse();
-    const doubted = { kind: 'doubted', failure: 'LOGIN_REQUIRED', calls: 1 };
+    const { error_type, error_code } = upstream;
+    const error = { error_type, error_code };
+    const doubted = { kind: 'doubted', failure: 'LOGIN_REQUIRED', error, calls: 1 };
     expect(await world.run.minePage(mine(item, 'u1'))).toEqual(doubted);
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
@@ -863,8 +869,7 @@ describe('mining', () => {
     await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
-    const { error_type, error_code } = upstream;
-    const needsUser = { kind: 'needsUser', error: { error_type, error_code }, calls: 1 };
+    const needsUser = { kind: 'needsUser', error, calls: 1 };
     expect(await world.run.minePage({ ...mine(item, 'u1'), believe: true })).toEqual(needsUser);
     expect(await row()).toEqual({ error_code: 'ITEM_LOGIN_REQUIRED', error_episode: 1 });
   });

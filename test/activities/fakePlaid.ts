@@ -2,6 +2,7 @@ import { Failure } from '../../domain/failures.js';
 import type { FailureType } from '../../domain/failures.js';
 import type { PlaidAccount, PlaidNumbers, PlaidSyncPage, PlaidTransaction } from '../../domain/plaid.js';
 import type { PlaidPort } from '../../domain/ports/plaid.js';
+import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 
 export function account(account_id: string, more: Partial<PlaidAccount> = {}): PlaidAccount {
   return {
@@ -42,6 +43,7 @@ export class FakeItem {
   error: { error_type: string; error_code: string } | null = null;
   removed = false;
   lastSuccessfulUpdate: string | null = null;
+  consentExpires: string | null = null;
   accounts: PlaidAccount[] = [account('account-1')];
   numbers: PlaidNumbers[] = [];
   /** Answers of `/transactions/sync`, by cursor. */
@@ -75,11 +77,18 @@ export class FakePlaid implements PlaidPort {
   readonly linkable = new Map<string, FakeItem>();
   private readonly byToken = new Map<string, FakeItem>();
   private readonly failures = new Map<string, Failure[]>();
+  private readonly refused = new Map<string, { error_type: string; error_code: string }>();
 
   /** The next call of `method` fails so. */
   failNext(method: keyof PlaidPort, failure: Failure | FailureType): void {
     const made = typeof failure === 'string' ? new Failure(failure, 'as the test wants it') : failure;
     this.failures.set(method, [...(this.failures.get(method) ?? []), made]);
+  }
+
+  /** Every call of `method` is refused with this code of Plaid's, until it is null. */
+  refuse(method: keyof PlaidPort, error_code: string | null, error_type = 'ITEM_ERROR'): void {
+    if (error_code === null) this.refused.delete(method);
+    else this.refused.set(method, { error_type, error_code });
   }
 
   count(method: keyof PlaidPort): number {
@@ -101,13 +110,14 @@ export class FakePlaid implements PlaidPort {
   }
 
   async getItem(accessToken: string) {
-    const { itemId, institution_id, error, lastSuccessfulUpdate } = this.living('getItem', accessToken);
+    const item = this.living('getItem', accessToken);
+    const { itemId, institution_id, error, lastSuccessfulUpdate } = item;
     return {
       item_id: itemId,
       institution_id,
       institution_name: institution_id,
       error,
-      consent_expiration_time: null,
+      consent_expiration_time: item.consentExpires,
       last_successful_update: lastSuccessfulUpdate,
     };
   }
@@ -149,6 +159,10 @@ export class FakePlaid implements PlaidPort {
     this.calls.push(method);
     const failure = this.failures.get(method)?.shift();
     if (failure) throw failure;
+    const refusal = this.refused.get(method);
+    if (refusal === undefined) return;
+    const body = { ...refusal, request_id: 'r1' };
+    throw failureOfAnswer(`/${method}`, { status: 400, body, retryAfter: undefined }, 0);
   }
 
   private living(method: keyof PlaidPort, accessToken: string): FakeItem {

@@ -116,6 +116,59 @@ describe('a user who has been through update mode', () => {
     expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
   });
 
+  it('is asked for the data where a product call had met the error: /item/get never knew of it', async () => {
+    const consent = {
+      error_type: 'INVALID_INPUT',
+      error_code: 'ADDITIONAL_CONSENT_REQUIRED',
+      request_id: 'r',
+    };
+    const { credentials } = deps.items;
+    const { syncTransactions } = deps.plaid;
+    const view = await deps.plaid.getItem('token');
+    deps.plaid.getItem = async () => ({ ...view, consent_expiration_time: '2027-01-01T00:00:00.000Z' });
+    deps.items.credentials = async (itemId, options) => {
+      const before = await credentials(itemId, options);
+      return before && { ...before, episodeBy: 'call', cursor: 'c7' };
+    };
+    const asked: string[] = [];
+    const written: unknown[] = [];
+    deps.items.setHealthy = async (_itemId, _seen, expires) => written.push(['healthy', expires]) > 0;
+    deps.items.setBroken = async (_itemId, _seen, error, _dueAt, found) =>
+      written.push([error.error_code, found]) > 0;
+    deps.plaid.syncTransactions = async (_token, cursor) => {
+      asked.push(cursor);
+      throw new Failure('CONSENT_REQUIRED', 'no consent', { upstream: consent });
+    };
+    expect(answerOf(await relinked())).toEqual([409, 'login_required']);
+    deps.plaid.syncTransactions = () => Promise.reject(new Failure('INSTITUTION_DOWN', 'the bank is down'));
+    expect(answerOf(await relinked())).toEqual([502, 'institution_unavailable']);
+    deps.plaid.syncTransactions = syncTransactions;
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    expect(asked).toEqual(['c7']);
+    const until = { expiresAt: '2027-01-01T00:00:00.000Z' };
+    expect(written).toEqual([
+      ['ADDITIONAL_CONSENT_REQUIRED', { byCall: true, consent: until }],
+      ['healthy', until],
+    ]);
+    deps.items.credentials = credentials;
+  });
+
+  it('is not sent to Link for a bank that is down, nor for one that Plaid has given up', async () => {
+    const view = await deps.plaid.getItem('token');
+    const written: string[] = [];
+    deps.items.setHealthy = async () => written.push('healthy') > 0;
+    deps.items.setBroken = async (_itemId, _seen, error) => written.push(error.error_code) > 0;
+    const bank = (error_code: string) => async () => ({
+      ...view,
+      error: { error_type: 'INSTITUTION_ERROR', error_code },
+    });
+    deps.plaid.getItem = bank('INSTITUTION_DOWN');
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    deps.plaid.getItem = bank('INSTITUTION_NO_LONGER_SUPPORTED');
+    expect(answerOf(await relinked())).toEqual([409, 'update_mode_useless']);
+    expect(written).toEqual(['healthy', 'INSTITUTION_NO_LONGER_SUPPORTED']);
+  });
+
   it('is asked after again when something newer was learned meanwhile, and what the row said is read after the wish', async () => {
     const view = await deps.plaid.getItem('token');
     const order: string[] = [];

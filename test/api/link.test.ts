@@ -105,10 +105,33 @@ describe('a link token', () => {
         mode: 'create',
       });
       expect(plaidCalls).toEqual([
-        { userId: 'user-1', accessToken: 'access-item-1', accountSelection: false },
+        { userId: 'user-1', accessToken: 'access-item-1', accountSelection: false, asksConsent: false },
         { userId: 'user-1' },
       ]);
     }
+  });
+
+  const errored = (error_code: string, update_mode: boolean): void => {
+    const item = world.items.get('item-1');
+    if (item === undefined) throw new Error('no such item');
+    const error = { error_type: 'ITEM_ERROR', error_code, since: '2026-11-21T07:00:00.000Z', update_mode };
+    world.items.set('item-1', { ...item, status: 'ERROR', error });
+  };
+
+  it('of an item that lacks consent asks for the products', async () => {
+    errored('ADDITIONAL_CONSENT_REQUIRED', true);
+    plaidCalls.length = 0;
+    await ask('user-1', { mode: 'update', item_id: 'item-1' });
+    expect(plaidCalls).toMatchObject([{ accessToken: 'access-item-1', asksConsent: true }]);
+  });
+
+  it('of an item whose bank Plaid has given up is refused with its error, and Plaid is asked nothing', async () => {
+    errored('INSTITUTION_NO_LONGER_SUPPORTED', false);
+    plaidCalls.length = 0;
+    const answer = await ask('user-1', { mode: 'update', item_id: 'item-1' });
+    expect([answer.statusCode, answer.json().code]).toEqual([409, 'update_mode_useless']);
+    expect(answer.json().plaid).toMatchObject({ error_code: 'INSTITUTION_NO_LONGER_SUPPORTED' });
+    expect(plaidCalls).toEqual([]);
   });
 
   it('of an item whose access token Plaid does not take is refused: the item may live', async () => {

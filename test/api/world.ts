@@ -251,6 +251,16 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         last_successful_update: null,
       }),
       resetLogin: async () => undefined,
+      getAccounts: async () => [],
+      syncTransactions: async () => ({
+        added: [],
+        modified: [],
+        removed: [],
+        accounts: [],
+        next_cursor: 'c1',
+        has_more: false,
+        transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+      }),
     },
     live: {
       async accounts(token) {
@@ -316,10 +326,19 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           numbers: 0,
           remine: null,
         };
-        return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken, seen };
+        return {
+          itemId,
+          userId: item.user_id,
+          institutionId: item.institution_id,
+          accessToken,
+          seen,
+          episodeBy: item.error === null ? null : 'item',
+          cursor: '',
+        };
       },
       setBroken: async () => true,
       setHealthy: async () => true,
+      noteConsent: async () => undefined,
     },
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
@@ -413,6 +432,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institutionId: item.institution_id,
           accessToken,
           newAccounts: item.new_accounts_available,
+          asksConsent: item.error?.error_code === 'ADDITIONAL_CONSENT_REQUIRED',
         };
       },
     },

@@ -304,6 +304,18 @@ describe('what Plaid is asked', () => {
     const request = { userId: 'u-1', accessToken: canaryToken, accountSelection: true };
     await plaidAt(server.url).createLinkToken(request);
     expect(calls[0]?.body).toMatchObject({ update: { account_selection_enabled: true } });
+    expect(calls[0]?.body).not.toHaveProperty('additional_consented_products');
+  });
+
+  it('update mode asks the user to agree to the products where they did not', async () => {
+    answer = json({ link_token: 'link-sandbox-1', expiration: '2026-11-21T12:00:00Z' });
+    await plaidAt(server.url).createLinkToken({
+      userId: 'u-1',
+      accessToken: canaryToken,
+      asksConsent: true,
+    });
+    expect(calls[0]?.body).toMatchObject({ additional_consented_products: ['transactions'] });
+    expect(calls[0]?.body).not.toHaveProperty('products');
   });
 
   it('update mode sends the access token and neither products nor webhook', async () => {

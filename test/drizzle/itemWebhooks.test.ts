@@ -87,6 +87,8 @@ describe('what webhooks say of an Item', () => {
         seen: null,
         error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
         revoked: true,
+        byCall: false,
+        consent: null,
         dueAt: '2030-01-01T00:00:00.000Z',
       },
       newAccounts: true,

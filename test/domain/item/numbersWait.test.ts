@@ -23,7 +23,7 @@ describe('numbers that are not ready', () => {
     const state = waiting();
     expect(nextStep(state, t0)).toEqual({ kind: 'wait', until: t0 + 24 * hour });
     expect(nextStep(state, t0 + 24 * hour)).toEqual({ kind: 'numbers' });
-    expect(state.lastFailure).toBeNull();
+    expect(state.failing).toEqual({});
   });
 
   it.each<[string, ItemEvent]>([

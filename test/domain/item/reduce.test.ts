@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { newestFailure } from '../../../domain/item/failing.js';
 import type { ItemEvent, ItemSnapshot, ItemState, WorkKind } from '../../../domain/item/state.js';
 import { nextStep, reduce, stateFrom } from './core.js';
 import type { PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
@@ -473,7 +474,7 @@ describe('a step that fails', () => {
     const failed = reduce(state, { kind: 'stepFailed', step, failure }, t0);
     expect(nextStep(failed, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
     expect(nextStep(failed, t0 + policy.retryFirst)).toEqual({ kind: step });
-    expect(failed.lastFailure).toBe(failure);
+    expect(newestFailure(failed.failing)).toBe(failure);
   });
 
   it('and is a removal lets nothing else begin meanwhile', () => {

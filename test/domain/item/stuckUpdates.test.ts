@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { newestFailure } from '../../../domain/item/failing.js';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
 import { nextStep, reduce, rules, stateFrom } from './core.js';
 import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
@@ -66,7 +67,7 @@ function answer(state: ItemState, answers: PageResult[], from = t0): { state: It
 describe('a durable cursor whose first page has moved', () => {
   it('is tried again after pauses, shown from the first time on, and given up for a reading from the start', () => {
     let { state, now } = answer(running(), [withdrawn]);
-    expect(state.lastFailure).toMatchObject({ step: 'page', type: 'PAGES_MOVED' });
+    expect(newestFailure(state.failing)).toMatchObject({ step: 'page', type: 'PAGES_MOVED' });
     expect(nextStep(state, now)).toEqual({ kind: 'wait', until: now + policy.retryFirst });
     ({ state, now } = answer(
       state,
@@ -107,7 +108,7 @@ describe('a durable cursor that Plaid refuses', () => {
   it('is given up at once, and for the second time in a row only after a pause', () => {
     const { state, now } = answer(running(), [refused]);
     expect(state.deadEnd).toMatchObject({ error: { error_code: 'INVALID_FIELD' }, cursorLost: true });
-    expect(state.lastFailure).toMatchObject({ type: 'BAD_REQUEST' });
+    expect(newestFailure(state.failing)).toMatchObject({ type: 'BAD_REQUEST' });
     let again = reduce(state, { kind: 'deadEndReported', remines: 1 }, now);
     again = reduce(again, { kind: 'remineStarted' }, now);
     const end: ItemEvent = {
@@ -158,7 +159,7 @@ describe('an update that was given up', () => {
     for (let n = 0; n < 16; n += 1) {
       state = reduce(state, { kind: 'runStarted', updateId: `u${n}` }, now);
       state = reduce(state, { kind: 'stepFailed', step: 'page', failure: failureOf('BAD_REQUEST') }, now);
-      expect([state.run, state.lastFailure?.type]).toEqual([null, 'BAD_REQUEST']);
+      expect([state.run, newestFailure(state.failing)?.type]).toEqual([null, 'BAD_REQUEST']);
       expect(nextStep(state, now)).toEqual({ kind: 'reportDeadEnd' });
       state = reduce(state, { kind: 'deadEndReported', remines: null }, now);
       const step = nextStep(state, now);
@@ -212,7 +213,7 @@ describe('an update whose page cannot be had', () => {
     const owned = reduce(populated({ due: ['numbers'] }), { kind: 'historyStarted' }, t0);
     const failure = failureOf('UPSTREAM_DOWN');
     const held = reduce(owned, { kind: 'historyHeldUp', remine: false, failure }, t0);
-    expect(held.lastFailure).toEqual(failure);
+    expect(newestFailure(held.failing)).toEqual(failure);
     expect(nextStep(held, t0)).toEqual({ kind: 'numbers' });
     const asked = reduce(held, { kind: 'remineRequested', remines: 2 }, t0);
     expect(nextStep(asked, t0)).toEqual({ kind: 'stopHistory' });
@@ -297,7 +298,7 @@ describe('an update that is refused for want of the user', () => {
   it('is repeated after pauses while /item/get calls the Item healthy, at the same page', () => {
     const { state, now } = answer(running(), [staged, doubted]);
     expect(state).toMatchObject({ phase: 'updating', run: { page: 1, doubts: 1 } });
-    expect(state.lastFailure).toMatchObject({ type: 'LOGIN_REQUIRED' });
+    expect(newestFailure(state.failing)).toMatchObject({ type: 'LOGIN_REQUIRED' });
     expect(nextStep(state, now)).toEqual({ kind: 'wait', until: now + policy.retryFirst });
     expect(answer(state, [staged], now).state.run).toMatchObject({ page: 2, doubts: 0 });
   });
@@ -481,7 +482,7 @@ describe('whatever Plaid answers, for ever', () => {
           for (const event of events) state = reduce(state, event, t0);
           const week = live(state, mood, t0, t0 + 7 * 24 * hour);
           // It is seen.
-          const shown = week.state.phase === 'needs_relink' || week.state.lastFailure !== null;
+          const shown = week.state.phase === 'needs_relink' || newestFailure(week.state.failing) !== null;
           expect([mood.name, shown]).toEqual([mood.name, true]);
           // It is tried again, and not in circles.
           const tries = week.done.filter(
@@ -508,7 +509,7 @@ describe('whatever Plaid answers, for ever', () => {
           }
           // Plaid is well again.
           const well = live(week.state, null, week.now, week.now + 2 * policy.retryLongest + hour);
-          expect([mood.name, well.state.phase, well.state.lastFailure, well.state.run]).toEqual([
+          expect([mood.name, well.state.phase, newestFailure(well.state.failing), well.state.run]).toEqual([
             mood.name,
             'idle',
             null,

@@ -154,7 +154,7 @@ describe('a state that an older version carried', () => {
       run: { base: 'b', page: 3, restarts: 2, fromStart: false, firstPageMoves: 0, doubts: 0 },
       wanted: first.wanted,
       remines: 4,
-      lastFailure: first.lastFailure,
+      failing: { page: first.lastFailure },
     });
     expect(Object.keys(upgraded.due)).toHaveLength(2);
     expect(today(second as CarriedState)).toMatchObject({

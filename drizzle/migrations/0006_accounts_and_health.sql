@@ -10,5 +10,6 @@ ALTER TABLE "accounts" ADD COLUMN "verification" text;--> statement-breakpoint
 ALTER TABLE "accounts" ADD COLUMN "verification_at" timestamp(6) with time zone;--> statement-breakpoint
 ALTER TABLE "accounts" ADD COLUMN "replaces" text COLLATE "C";--> statement-breakpoint
 ALTER TABLE "accounts" ADD COLUMN "replaced_by" text COLLATE "C";--> statement-breakpoint
+ALTER TABLE "items" ADD COLUMN "error_by_call" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "links" ADD COLUMN "allow_duplicate" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "links" ADD COLUMN "dropped_accounts" text[];

@@ -1,0 +1,76 @@
+import type { PageResult, StepFailure } from '../mining/run.js';
+import { failureOf } from '../mining/run.js';
+import type { Failing, ItemEvent, ItemState, WorkKind } from './state.js';
+import { isTask, tasks } from './tasks.js';
+
+/** What is shown of it: the newest; null = everything works. */
+export function newestFailure(failing: Failing): StepFailure | null {
+  const all = Object.values(failing).sort((a, b) => (a.at < b.at ? -1 : 1));
+  return all.at(-1) ?? null;
+}
+
+function without(failing: Failing, ...steps: WorkKind[]): Failing {
+  return Object.fromEntries(Object.entries(failing).filter(([step]) => !steps.includes(step as WorkKind)));
+}
+
+const pageOf = (failing: Failing, failure: StepFailure | null): Failing =>
+  failure === null ? without(failing, 'page') : { ...failing, page: failure };
+
+/** What fails after an event that met `before` and made `after` of it. */
+export function failingAfter(before: ItemState, event: ItemEvent, after: ItemState, now: number): Failing {
+  const failing = said(before, event, now);
+  if (after.phase === 'removed') {
+    return Object.fromEntries(
+      Object.entries(failing).filter(([step]) => isTask(step) && tasks[step].whileRemoved),
+    );
+  }
+  const wasBroken = before.phase === 'needs_relink';
+  if (wasBroken === (after.phase === 'needs_relink')) return failing;
+  // The page was refused for the reason that the episode tells, or is asked for anew now that it has ended.
+  return wasBroken ? without(failing, 'page', 'check') : without(failing, 'page');
+}
+
+/** Nobody wonders at a newborn Item that Plaid is not ready for; one that was mined before is to get its data. */
+const unready = (hasCursor: boolean, kind: PageResult['kind'], now: number): StepFailure | null =>
+  hasCursor && kind === 'notReady'
+    ? { step: 'page', type: 'NOT_READY', at: new Date(now).toISOString() }
+    : null;
+
+function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: number): Failing {
+  switch (event.kind) {
+    case 'stepFailed':
+      return { ...failing, [event.step]: event.failure };
+    case 'taskEnded':
+      return without(failing, event.task);
+    case 'itemWebhooksEnded':
+      return without(failing, 'itemWebhooks');
+    case 'checked':
+      return without(failing, 'check');
+    case 'reloaded':
+      return without(failing, 'reload');
+    case 'runStarted':
+      return without(failing, 'startRun');
+    case 'historyStarted':
+      return without(failing, 'history');
+    case 'remineStarted':
+      return without(failing, 'remine');
+    case 'historyAlive':
+    case 'historyLost':
+      return without(failing, 'lookAtHistory', 'stopHistory');
+    case 'deadEndReported':
+      return without(failing, 'reportDeadEnd');
+    case 'pageEnded':
+      return pageOf(failing, failureOf(event.result, now) ?? unready(hasCursor, event.result.kind, now));
+    // One that was given up may still report.
+    case 'historyHeldUp':
+      return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
+    case 'historyEnded':
+      if (child?.remine !== event.remine) return failing;
+      return pageOf(
+        failing,
+        event.end.kind === 'stuck' ? event.end.failure : unready(hasCursor, event.end.kind, now),
+      );
+    default:
+      return failing;
+  }
+}

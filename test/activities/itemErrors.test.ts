@@ -1,0 +1,340 @@
+import { randomUUID } from 'node:crypto';
+import type { FakeItem } from './fakePlaid.js';
+import { account } from './fakePlaid.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+
+/** What each kind of Plaid's errors makes of an Item, from the activities down to the rows. */
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world.close());
+afterEach(() => {
+  for (const method of ['syncTransactions', 'getAccounts', 'getNumbers'] as const)
+    world.plaid.refuse(method, null);
+});
+
+const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
+const later = '2999-01-01T00:00:00.000Z';
+const mine = (item: FakeItem, updateId: string, believe = false) =>
+  world.run.minePage({ itemId: item.itemId, updateId, page: 0, dueAt, believe });
+const check = ({ itemId }: FakeItem) => world.run.checkItem({ itemId });
+
+async function rowOf({ itemId }: FakeItem) {
+  const [row] = await world.sql<
+    { error_code: string | null; error_by_call: boolean; episode: number; consent: Date | null }[]
+  >`
+    SELECT error_code, error_by_call, error_episode AS episode, consent_expires_at AS consent
+    FROM items WHERE item_id = ${itemId}`;
+  if (row === undefined) throw new Error('no such row');
+  return row;
+}
+
+async function toldOf({ itemId }: FakeItem): Promise<string[]> {
+  const rows = await world.sql<{ event: string }[]>`
+    SELECT event FROM segment_events WHERE item_id = ${itemId} ORDER BY created_at, message_id`;
+  return rows.map(({ event }) => event);
+}
+
+async function alertsOf(kind: string): Promise<string[]> {
+  const rows = await world.sql<{ key: string }[]>`SELECT key FROM alerts WHERE kind = ${kind} ORDER BY key`;
+  return rows.map(({ key }) => key);
+}
+
+async function webhook({ itemId }: FakeItem, webhook_code: string, more: object = {}): Promise<string> {
+  const body = Buffer.from(
+    JSON.stringify({ webhook_type: 'ITEM', webhook_code, item_id: itemId, nonce: randomUUID(), ...more }),
+  );
+  const stored = await world.stores.webhooks.store({
+    headers: {},
+    body,
+    verdict: 'accepted',
+    source: 'plaid',
+    reason: null,
+    webhook_type: 'ITEM',
+    webhook_code,
+    item_id: itemId,
+    kind: 'item',
+    removed_ids: [],
+  });
+  return stored.webhookId;
+}
+
+async function outcomeOf(webhookId: string): Promise<[string, string | null]> {
+  const [row] = await world.sql<[{ outcome: string; reason: string | null }]>`
+    SELECT outcome, reason FROM webhooks WHERE webhook_id = ${webhookId}`;
+  return [row.outcome, row.reason];
+}
+
+async function withAccounts(): Promise<FakeItem> {
+  const item = await world.linkedItem();
+  item.accounts = [account('account-1'), account('account-2')];
+  item.page('', 'c1', { accounts: item.accounts });
+  item.page('c1', 'c1', {});
+  expect(await mine(item, 'u0')).toMatchObject({ kind: 'applied' });
+  return item;
+}
+
+/** As an update ends that is refused again and again, while `/item/get` calls the Item healthy. */
+async function believed(item: FakeItem, updateId: string): Promise<void> {
+  expect(await mine(item, updateId)).toMatchObject({ kind: 'doubted' });
+  expect(await mine(item, updateId, true)).toMatchObject({ kind: 'needsUser' });
+}
+
+describe("an outage of the Item's bank in item.error", () => {
+  const outages = [
+    ['INSTITUTION_ERROR', 'INSTITUTION_DOWN'],
+    ['INSTITUTION_ERROR', 'INSTITUTION_NOT_RESPONDING'],
+    ['INSTITUTION_ERROR', 'INSTITUTION_NOT_AVAILABLE'],
+    ['INSTITUTION_ERROR', 'A_CODE_OF_TOMORROW'],
+    ['ITEM_ERROR', 'ANOTHER_CODE_OF_TOMORROW'],
+    ['API_ERROR', 'INTERNAL_SERVER_ERROR'],
+    ['ITEM_ERROR', 'PRODUCT_NOT_READY'],
+    ['ITEM_ERROR', 'PRODUCTS_NOT_SUPPORTED'],
+  ] as const;
+
+  it.each(outages)('%s/%s begins no episode and tells nobody', async (error_type, error_code) => {
+    const item = await withAccounts();
+    item.error = { error_type, error_code };
+    const hook = await webhook(item, 'ERROR', { error: item.error });
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    expect(await outcomeOf(hook)).toEqual(['ignored', 'item_is_healthy']);
+    // Neither does an update that is refused meanwhile.
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'doubted' });
+    world.plaid.refuse('syncTransactions', null);
+    expect(await check(item)).toEqual({ result: 'healthy' });
+    expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+    expect(await toldOf(item)).toEqual([]);
+  });
+
+  it('ends no episode either: nobody can tell', async () => {
+    const item = await withAccounts();
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    expect(await check(item)).toEqual({ result: 'broken' });
+    item.error = { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_DOWN' };
+    world.plaid.refuse('syncTransactions', 'INSTITUTION_DOWN', 'INSTITUTION_ERROR');
+    await expect(check(item)).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    const hook = await webhook(item, 'LOGIN_REPAIRED');
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
+    expect(await outcomeOf(hook)).toEqual(['ignored', 'item_is_broken']);
+    expect(await rowOf(item)).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED', episode: 1 });
+    world.plaid.refuse('syncTransactions', null);
+    // The products work: so does the login.
+    expect(await check(item)).toEqual({ result: 'healthy' });
+    expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+  });
+
+  it('is told to operators where the code is not known, once a code', async () => {
+    const item = await withAccounts();
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'A_THIRD_CODE_OF_TOMORROW' };
+    await check(item);
+    await check(item);
+    world.plaid.refuse('syncTransactions', 'A_FOURTH_CODE', 'INVALID_INPUT');
+    await expect(mine(item, 'u1')).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    world.plaid.refuse('syncTransactions', null);
+    expect(await alertsOf('plaid_code_unknown')).toEqual(
+      expect.arrayContaining(['A_THIRD_CODE_OF_TOMORROW', 'A_FOURTH_CODE']),
+    );
+    expect(await alertsOf('plaid_code_unknown')).not.toContain('INSTITUTION_DOWN');
+  });
+
+  it('makes no Item give way to a new link of its accounts', async () => {
+    const user = `user-${randomUUID()}`;
+    const item = await world.linkedItem(user);
+    for (const error_code of ['INSTITUTION_DOWN', 'INSTITUTION_NO_LONGER_SUPPORTED']) {
+      item.error = { error_type: 'INSTITUTION_ERROR', error_code };
+      const next = await world.receive(user);
+      await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+      const admitted = await world.run.admitItem({ tokenHash: next.tokenHash });
+      expect([error_code, admitted]).toEqual([error_code, { kind: 'duplicate', itemId: item.itemId }]);
+    }
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    const next = await world.receive(user);
+    await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+    expect(await world.run.admitItem({ tokenHash: next.tokenHash })).toMatchObject({
+      kind: 'admitted',
+      replaced: [item.itemId],
+    });
+  });
+});
+
+describe('a bank that Plaid has given up', () => {
+  it('is an error of its own, told once, without update mode', async () => {
+    const item = await withAccounts();
+    const error = { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_NO_LONGER_SUPPORTED' };
+    item.error = error;
+    await webhook(item, 'ERROR', { error });
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'broken' });
+    for (let time = 0; time < 3; time += 1) expect(await check(item)).toEqual({ result: 'broken' });
+    expect(await toldOf(item)).toEqual(['item errored']);
+    const shown = await world.stores.reads.item(item.itemId);
+    expect(shown).toMatchObject({ status: 'ERROR', error: { ...error, update_mode: false } });
+    const user = shown?.user_id ?? '';
+    expect(await world.stores.reads.pickForUpdateMode(user, item.itemId)).toBeNull();
+    expect(await world.stores.reads.pickForUpdateMode(user, null)).toBeNull();
+  });
+
+  it('is seen when a product call alone tells of it', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', 'INSTITUTION_NO_LONGER_SUPPORTED', 'INSTITUTION_ERROR');
+    await believed(item, 'u1');
+    expect(await check(item)).toMatchObject({ result: 'unsure' });
+    world.plaid.refuse('syncTransactions', null);
+    expect(await rowOf(item)).toMatchObject({
+      error_code: 'INSTITUTION_NO_LONGER_SUPPORTED',
+      error_by_call: true,
+      episode: 1,
+    });
+  });
+});
+
+describe.each([
+  'ADDITIONAL_CONSENT_REQUIRED',
+  'ACCESS_NOT_GRANTED',
+  'PRODUCT_PERMISSIONS_REQUIRED',
+  'NO_ACCOUNTS',
+])('an update that is refused with %s while /item/get calls the Item healthy', (code) => {
+  it('begins one episode with that code, which ends when the products work, and not before', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', code);
+    await believed(item, 'u1');
+    expect(await rowOf(item)).toMatchObject({ error_code: code, error_by_call: true, episode: 1 });
+    expect(await check(item)).toMatchObject({ result: 'unsure' });
+    // Neither a word of a repair nor an outage of the product ends it.
+    await webhook(item, 'LOGIN_REPAIRED');
+    const settled = await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(settled).toMatchObject({ health: 'unsure' });
+    world.plaid.refuse('syncTransactions', 'INTERNAL_SERVER_ERROR', 'API_ERROR');
+    await expect(check(item)).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
+    expect(await rowOf(item)).toMatchObject({ error_code: code, episode: 1 });
+    expect(await toldOf(item)).toEqual(['item errored']);
+    const view = await world.stores.reads.item(item.itemId);
+    expect(view?.error).toMatchObject({ error_code: code, update_mode: true });
+    const pick = await world.stores.reads.pickForUpdateMode(view?.user_id ?? '', item.itemId);
+    expect(pick).toMatchObject({ itemId: item.itemId, asksConsent: code !== 'NO_ACCOUNTS' });
+    // It is back.
+    world.plaid.refuse('syncTransactions', null);
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    expect(await rowOf(item)).toMatchObject({ error_code: null, error_by_call: false, episode: 1 });
+    expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+  });
+});
+
+describe('an Item without accounts', () => {
+  it.each(['syncTransactions', 'getAccounts'] as const)(
+    'is closed account by account, with its events, once: refused by %s',
+    async (method) => {
+      const item = await withAccounts();
+      world.plaid.refuse(method, 'NO_ACCOUNTS');
+      // A single refusal closes nothing.
+      expect(await mine(item, 'u1')).toMatchObject({ kind: 'doubted' });
+      const open = async () =>
+        (
+          await world.sql<{ status: string }[]>`
+          SELECT DISTINCT status FROM accounts WHERE item_id = ${item.itemId}`
+        ).map(({ status }) => status);
+      expect(await open()).toEqual(['open']);
+      expect(await mine(item, 'u1', true)).toMatchObject({ kind: 'needsUser' });
+      expect(await open()).toEqual(['closed']);
+      for (let time = 0; time < 3; time += 1) expect(await check(item)).toMatchObject({ result: 'unsure' });
+      const events = await world.sql<{ subject: string; removed: boolean; sequence: string }[]>`
+        SELECT subject, removed, sequence FROM outbox
+        WHERE item_id = ${item.itemId} AND record = 'account' ORDER BY sequence`;
+      expect(events.map(({ subject, removed }) => [subject, removed])).toEqual([
+        ['account-1', false],
+        ['account-2', false],
+        ['account-1', true],
+        ['account-2', true],
+      ]);
+      expect(events.map(({ sequence }) => Number(sequence))).toEqual([1, 2, 3, 4]);
+      await world.run.publish({ itemId: item.itemId });
+      expect((await world.stores.items.snapshot(item.itemId))?.due).not.toContain('publish');
+      // The user shares one again: it is open again, and told so.
+      world.plaid.refuse(method, null);
+      expect(await check(item)).toEqual({ result: 'healthy' });
+      expect(await mine(item, 'u2')).toMatchObject({ kind: 'applied', outcome: { accounts: 2 } });
+      expect(await open()).toEqual(['open']);
+      expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+    },
+  );
+});
+
+describe('a consent that ends at another time', () => {
+  const renewed = '2027-05-01T00:00:00.000Z';
+
+  it('is taken over by every look at the Item, null included', async () => {
+    const item = await withAccounts();
+    const taken = async (ask: () => Promise<unknown>): Promise<void> => {
+      for (const expires of [renewed, null]) {
+        item.consentExpires = expires;
+        await ask();
+        expect((await rowOf(item)).consent?.toISOString() ?? null).toBe(expires);
+      }
+    };
+    // A check, with the Item healthy and broken.
+    await taken(() => check(item));
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await taken(() => check(item));
+    // An update that is refused.
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    let updates = 0;
+    await taken(() => mine(item, `refused-${(updates += 1)}`, true));
+    world.plaid.refuse('syncTransactions', null);
+    // Webhooks.
+    await taken(async () => {
+      await webhook(item, 'ERROR', { error: item.error });
+      await world.run.settleItemWebhooks({ itemId: item.itemId });
+    });
+    item.error = null;
+    await taken(async () => {
+      await webhook(item, 'LOGIN_REPAIRED');
+      // Older than the consent: what it says is no longer so.
+      await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
+      await world.run.settleItemWebhooks({ itemId: item.itemId });
+    });
+    // The user logs in.
+    await taken(() => world.run.checkStaleness({ itemId: item.itemId }));
+  });
+
+  it('is not taken from a look that is older than what was learned since', async () => {
+    const item = await withAccounts();
+    const credentials = await world.stores.items.credentials(item.itemId, { forRemoval: false });
+    if (credentials === null) throw new Error('no credentials');
+    item.consentExpires = renewed;
+    await check(item);
+    await world.stores.items.noteConsent(item.itemId, credentials.seen, { expiresAt: null });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+  });
+});
+
+describe('what an operator alone can mend', () => {
+  it('is told: transactions that there are none of once an Item, keys once a code', async () => {
+    const items = [await withAccounts(), await withAccounts()];
+    for (const item of items) {
+      world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+      await expect(mine(item, 'u1')).rejects.toMatchObject({
+        type: 'PRODUCT_UNAVAILABLE',
+        details: [{ error_code: 'PRODUCTS_NOT_SUPPORTED' }],
+      });
+      world.plaid.refuse('syncTransactions', 'INVALID_API_KEYS', 'INVALID_INPUT');
+      await expect(mine(item, 'u2')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+      world.plaid.refuse('syncTransactions', null);
+      expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+    }
+    expect(await alertsOf('product_unavailable')).toEqual(items.map(({ itemId }) => itemId).sort());
+    expect(await alertsOf('plaid_misconfigured')).toEqual(['INVALID_API_KEYS']);
+  });
+
+  it('keeps no numbers from an Item, and no Item from its numbers: consent for them alone is missing', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('getNumbers', 'ADDITIONAL_CONSENT_REQUIRED', 'INVALID_INPUT');
+    expect(await world.run.saveNumbers({ itemId: item.itemId })).toEqual({ accounts: 0 });
+    world.plaid.refuse('getNumbers', null);
+    expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+  });
+});

@@ -1,0 +1,320 @@
+import { Failure } from '../../../domain/failures.js';
+import type { ItemSnapshot } from '../../../domain/item/state.js';
+import type { TaskName } from '../../../domain/item/tasks.js';
+import { furtherHistory } from '../../../domain/mining/run.js';
+import type { History, UpdateOutcome, UserActionError } from '../../../domain/mining/run.js';
+import type { PlaidAccount } from '../../../domain/plaid.js';
+import { closesAccounts } from '../../../domain/plaidErrors.js';
+import type { ItemStore, Seen } from '../../../domain/ports/items.js';
+import type { MiningStore } from '../../../domain/ports/mining.js';
+import type { PlaidPort } from '../../../domain/ports/plaid.js';
+import type { WebhookKind } from '../../../domain/webhooks/webhookKind.js';
+import { failureOfAnswer } from '../../../src/clients/plaidFailures.js';
+
+export const itemId = 'ItemA';
+
+/** Calls of Plaid's that an Item needs; `item` is `item.error`, which is no call. */
+export type Call = 'item' | 'getItem' | 'sync' | 'accounts' | 'auth' | 'transactions' | 'remove';
+
+/** Plaid, as far as one Item sees it: each call answers, or is refused with a code. */
+export class MoodyPlaid {
+  readonly mood = new Map<Call, UserActionError>();
+  now = 0;
+
+  readonly port: Pick<
+    PlaidPort,
+    'getItem' | 'syncTransactions' | 'getAccounts' | 'getNumbers' | 'getTransactions' | 'removeItem'
+  > = {
+    getItem: async () => {
+      this.ask('getItem');
+      return {
+        item_id: itemId,
+        institution_id: 'ins_1',
+        institution_name: 'A bank',
+        error: this.mood.get('item') ?? null,
+        consent_expiration_time: null,
+        last_successful_update: null,
+      };
+    },
+    syncTransactions: async (_token, cursor) => {
+      this.ask('sync');
+      return {
+        added: [],
+        modified: [],
+        removed: [],
+        accounts: [account],
+        next_cursor: `${cursor}+`.slice(-3),
+        has_more: false,
+        transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
+      };
+    },
+    getAccounts: async () => {
+      this.ask('accounts');
+      return [account];
+    },
+    getNumbers: async () => {
+      this.ask('auth');
+      return [];
+    },
+    getTransactions: async () => {
+      this.ask('transactions');
+      return { transactions: [], total: 0 };
+    },
+    removeItem: async () => {
+      try {
+        this.ask('remove');
+      } catch (error) {
+        // As the adapter does.
+        if (!(error instanceof Failure && error.type === 'ITEM_GONE')) throw error;
+      }
+    },
+  };
+
+  private ask(call: Call): void {
+    const error = this.mood.get(call);
+    if (error === undefined) return;
+    const body = { ...error, request_id: 'r1' };
+    throw failureOfAnswer(`/${call}`, { status: 400, body, retryAfter: undefined }, this.now);
+  }
+}
+
+const account: PlaidAccount = {
+  account_id: 'account-1',
+  balances: {
+    available: 1,
+    current: 1,
+    limit: null,
+    iso_currency_code: 'USD',
+    unofficial_currency_code: null,
+  },
+  mask: '0000',
+  name: 'Checking',
+  official_name: null,
+  type: 'depository',
+  subtype: 'checking',
+};
+
+/** An Item's row, its webhooks and its alerts, with the promises of the stores' ports. */
+export class MemoryItem {
+  error: (UserActionError & { byCall: boolean }) | null = null;
+  /** Segment events, in order. */
+  readonly told: ('errored' | 'repaired')[] = [];
+  readonly alerts = new Set<string>();
+  webhooks: { webhookId: string; kind: WebhookKind; body: string; at: number }[] = [];
+  removed = false;
+  removalRequested = false;
+  remineRequested = false;
+  remines = 0;
+  history: History = 'none';
+  cursor = '';
+  nextDueAt: number | null = null;
+  due = new Set<TaskName>();
+  /** Until when Plaid has the numbers not ready; null = it did not say. */
+  private numbersDueAt: number | null = null;
+  accountsOpen = true;
+  private lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
+  private healthAnswers = 0;
+  private numbersFacts = 0;
+
+  constructor(private readonly now: () => number) {}
+
+  /** Since when something is due that a sweep would signal; null = nothing is. */
+  overdueSince(): number | null {
+    const whileBroken = this.error !== null;
+    const waiting = this.webhooks.filter(({ kind }) => kind === 'item' || !whileBroken).map(({ at }) => at);
+    const times = [...(this.nextDueAt === null ? [] : [this.nextDueAt]), ...waiting];
+    if (this.removed || times.length === 0) return null;
+    return Math.min(...times);
+  }
+
+  snapshot(): ItemSnapshot {
+    const kinds = new Set(this.webhooks.map(({ kind }) => kind));
+    const due = new Set(this.due);
+    if (this.numbersDueAt !== null && this.numbersDueAt > this.now()) due.delete('numbers');
+    if (kinds.has('item')) due.add('itemWebhooks');
+    if (kinds.has('removals')) due.add('removals');
+    return {
+      itemId,
+      userId: 'user-1',
+      institutionId: 'ins_1',
+      removed: this.removed,
+      broken: this.error !== null,
+      history: this.history,
+      hasCursor: this.cursor !== '',
+      nextDueAt: this.nextDueAt,
+      removalRequested: this.removalRequested,
+      due: [...due],
+      webhooksWaiting: this.webhooks.filter(({ kind }) => kind !== 'item').length,
+      historyRunning: false,
+      remineRunning: false,
+      remineRequested: this.remineRequested,
+      remines: this.remines,
+    };
+  }
+
+  private seen(): Seen {
+    return {
+      at: new Date(this.now()).toISOString(),
+      update: this.lastUpdate?.id ?? null,
+      rows: 0,
+      health: this.healthAnswers,
+      numbers: this.numbersFacts,
+      remine: this.remineRequested ? this.remines : null,
+    };
+  }
+
+  private get credentials() {
+    return {
+      itemId,
+      userId: 'user-1',
+      institutionId: 'ins_1',
+      accessToken: { keyId: 'k', dataKey: new Uint8Array(), ciphertext: new Uint8Array() },
+      seen: this.seen(),
+    };
+  }
+
+  private stands(seen: Seen): boolean {
+    return this.removed || (seen.health === this.healthAnswers && seen.update === this.seen().update);
+  }
+
+  private broken(error: UserActionError, byCall: boolean, dueAt: string, unheard: boolean): void {
+    if (this.removed) return;
+    this.healthAnswers += 1;
+    const began = this.error === null;
+    if (began) this.told.push('errored');
+    if (began) this.due.add('segment');
+    this.error = { error_type: error.error_type, error_code: error.error_code, byCall };
+    this.nextDueAt = began && unheard ? this.now() : Date.parse(dueAt);
+    if (closesAccounts(error.error_code) && this.accountsOpen) {
+      this.accountsOpen = false;
+      this.due.add('publish');
+    }
+  }
+
+  private healthy(): void {
+    if (this.removed) return;
+    this.healthAnswers += 1;
+    if (this.error === null) return;
+    this.error = null;
+    this.told.push('repaired');
+    this.due.add('segment');
+    this.numbersAreDue();
+    this.nextDueAt = this.now();
+  }
+
+  private numbersAreDue(): void {
+    this.due.add('numbers');
+    this.numbersDueAt = null;
+    this.numbersFacts += 1;
+  }
+
+  readonly items: ItemStore = {
+    snapshot: async () => this.snapshot(),
+    credentials: async (_itemId, { forRemoval }) => {
+      if (this.removed || (this.removalRequested && !forRemoval)) return null;
+      const episodeBy = this.error === null ? null : this.error.byCall ? 'call' : 'item';
+      return { ...this.credentials, episodeBy, cursor: this.cursor };
+    },
+    setBroken: async (_itemId, seen, error, dueAt, { byCall = false } = {}) => {
+      if (!this.stands(seen)) return false;
+      this.broken(error, byCall, dueAt, true);
+      return true;
+    },
+    setHealthy: async (_itemId, seen) => {
+      if (!this.stands(seen)) return false;
+      this.healthy();
+      return true;
+    },
+    noteConsent: async () => undefined,
+    itemWebhooks: async () => ({
+      broken: this.error !== null,
+      webhooks: this.webhooks
+        .filter(({ kind }) => kind === 'item')
+        .map(({ webhookId, body, at }) => ({
+          webhookId,
+          body,
+          source: 'plaid' as const,
+          receivedAt: new Date(at).toISOString(),
+        })),
+      more: false,
+    }),
+    applyItemWebhooks: async (_itemId, { webhooks, health, numbersDue, updateDue }) => {
+      if (health?.seen != null && !this.stands(health.seen)) return false;
+      if (health?.kind === 'healthy') this.healthy();
+      if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
+      if (numbersDue) this.numbersAreDue();
+      if (updateDue && this.error === null && this.nextDueAt !== null) {
+        this.nextDueAt = Math.min(this.nextDueAt, this.now());
+      }
+      const ended = new Set(webhooks.map(({ webhookId }) => webhookId));
+      this.webhooks = this.webhooks.filter(({ webhookId }) => !ended.has(webhookId));
+      return true;
+    },
+    finishRemoval: async () => {
+      this.removed = true;
+      this.webhooks = [];
+      this.due = new Set<TaskName>(this.due.has('segment') ? ['segment', 'publish'] : ['publish']);
+    },
+    ignoreWebhooks: async () => this.webhooks.splice(0).length,
+    saveNumbers: async (_itemId, seen) => {
+      if (seen.numbers !== this.numbersFacts) return false;
+      this.numbersFacts += 1;
+      this.due.delete('numbers');
+      this.numbersDueAt = null;
+      return true;
+    },
+    keepNumbers: async (_itemId, seen, retryAt) => {
+      if (seen.numbers !== this.numbersFacts) return 'moved';
+      this.numbersFacts += 1;
+      this.numbersDueAt = retryAt === null ? null : Date.parse(retryAt);
+      if (retryAt === null) this.due.delete('numbers');
+      return { dueAt: this.numbersDueAt };
+    },
+  };
+
+  readonly mining: MiningStore = {
+    beginPage: async (_itemId, updateId, page, { remine } = { remine: false }) => {
+      if (this.lastUpdate?.id === updateId) return { kind: 'ended', outcome: this.lastUpdate.outcome };
+      if (this.removed || this.removalRequested || (remine && !this.remineRequested)) return { kind: 'gone' };
+      if (page > 0) return { kind: 'missing' };
+      const cursor = remine ? '' : this.cursor;
+      return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
+    },
+    stagePage: async () => ({ kind: 'moved' }),
+    apply: async (update) => {
+      if (this.removed || this.removalRequested) return { kind: 'gone' };
+      if (update.began.update !== this.seen().update) return { kind: 'moved' };
+      this.history = furtherHistory(this.history, update.history);
+      const changes = this.accountsOpen ? 0 : 1;
+      const outcome: UpdateOutcome = {
+        ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
+        history: this.history,
+      };
+      this.accountsOpen = true;
+      if (changes > 0) this.due.add('publish');
+      this.cursor = update.page.nextCursor;
+      this.lastUpdate = { id: update.updateId, outcome };
+      this.nextDueAt = this.error === null ? Date.parse(update.dueAt.complete) : this.now();
+      if (update.remine === true) this.remineRequested = false;
+      const began = Date.parse(update.began.at);
+      this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
+      return { kind: 'applied', outcome };
+    },
+    discard: async () => undefined,
+    waiting: async () => ({
+      webhooks: this.webhooks.filter(({ kind }) => kind === 'update' || kind === 'history').length,
+      removals: this.webhooks.filter(({ kind }) => kind === 'removals').length,
+      broken: this.error !== null,
+      nextDueAt: this.nextDueAt,
+      numbersDue: false,
+    }),
+    namedRemovals: async () =>
+      this.webhooks.some(({ kind }) => kind === 'removals')
+        ? [{ transactionId: 't1', accountId: 'account-1', date: '2026-01-01' }]
+        : [],
+    applyRemovals: async () => {
+      this.webhooks = this.webhooks.filter(({ kind }) => kind !== 'removals');
+      return 0;
+    },
+  };
+}
