@@ -30,7 +30,7 @@ export async function createNamespace(): Promise<{
 }
 
 /** Asks again until the answer is true; an error counts as "not yet". The test's own time-out ends it. */
-export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 50): Promise<void> {
+export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 200): Promise<void> {
   for (;;) {
     const met = await Promise.resolve()
       .then(condition)

@@ -8,6 +8,7 @@ import type { PageResult, UpdateOutcome } from '../../domain/mining/run.js';
 import type { Policy } from '../../domain/item/policy.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { itemSnapshot } from '../domain/item/itemSnapshot.js';
+import { together } from '../stack/together.js';
 import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 
@@ -123,6 +124,7 @@ describe('the item workflow', () => {
   afterAll(async () => {
     await temporal.stop();
   });
+  const scenario = together();
 
   const signal = (mine: World, webhook: 'update' | 'history' = 'update') =>
     temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'webhookReceived', webhook });
@@ -131,7 +133,7 @@ describe('the item workflow', () => {
   const settled = (mine: World, pages: number): Promise<void> =>
     until(async () => mine.pages.length === pages && (await phase(mine)) === 'idle');
 
-  it('is started by its first webhook, updates once for a burst, and publishes', async () => {
+  scenario('is started by its first webhook, updates once for a burst, and publishes', async () => {
     const mine = world();
     await Promise.all(Array.from({ length: 20 }, () => signal(mine)));
     await settled(mine, 1);
@@ -139,7 +141,7 @@ describe('the item workflow', () => {
     expect(mine.pages[0]).toMatchObject({ itemId: mine.itemId, page: 0 });
   });
 
-  it('loses no signal that comes while it continues as new, again and again', async () => {
+  scenario('loses no signal that comes while it continues as new, again and again', async () => {
     const mine = world();
     mine.policy = { ...fast, continueAfter: 40, quiet: 5, quietDeadline: 10, betweenUpdates: 5 };
     for (let n = 0; n < 60; n += 1) await signal(mine);
@@ -158,7 +160,7 @@ describe('the item workflow', () => {
     expect(runs.size).toBeGreaterThan(1);
   });
 
-  it('carries an update over continue-as-new: same update id, next page', async () => {
+  scenario('carries an update over continue-as-new: same update id, next page', async () => {
     const mine = world();
     mine.policy = { ...fast, continueAfter: 20 };
     mine.page = (input) => (input.page < 8 ? { kind: 'staged', rows: 500, calls: 1 } : applied);
@@ -170,7 +172,7 @@ describe('the item workflow', () => {
     expect(mine.loads).toBeGreaterThan(1);
   });
 
-  it('takes up a changed pace with its next look at the row', async () => {
+  scenario('takes up a changed pace with its next look at the row', async () => {
     const mine = world();
     await signal(mine);
     await settled(mine, 1);
@@ -183,7 +185,7 @@ describe('the item workflow', () => {
     expect(Date.parse(String(mine.pages[1]?.dueAt.incomplete))).toBeGreaterThan(Date.now() + day / 2);
   });
 
-  it('restarts under another update id when data moved', async () => {
+  scenario('restarts under another update id when data moved', async () => {
     const mine = world();
     mine.page = (input, call) => {
       if (call === 2) return { kind: 'moved', atDurableCursor: false, calls: 1 };
@@ -198,7 +200,7 @@ describe('the item workflow', () => {
     expect(mine.pages.map((page) => page.page)).toEqual([0, 1, 0, 1]);
   });
 
-  it('HISTORICAL_UPDATE runs as pageHistory and reports back', async () => {
+  scenario('HISTORICAL_UPDATE runs as pageHistory and reports back', async () => {
     const mine = world();
     mine.page = (input) => (input.page < 3 ? { kind: 'staged', rows: 500, calls: 1 } : applied);
     await signal(mine, 'history');
@@ -210,7 +212,7 @@ describe('the item workflow', () => {
     await until(async () => (await child.describe()).status.name === 'COMPLETED');
   });
 
-  it('answers while pageHistory runs, and takes over when that was terminated', async () => {
+  scenario('answers while pageHistory runs, and takes over when that was terminated', async () => {
     const mine = world();
     let release: (value: PageResult) => void = () => undefined;
     mine.page = (_input, call) =>
@@ -225,7 +227,7 @@ describe('the item workflow', () => {
     expect(mine.pages[1]?.updateId).not.toBe(mine.pages[0]?.updateId);
   });
 
-  it('terminated with a full inbox: the next run rebuilds itself from the row', async () => {
+  scenario('terminated with a full inbox: the next run rebuilds itself from the row', async () => {
     const mine = world();
     let blocked = true;
     mine.page = async () => {
@@ -243,7 +245,7 @@ describe('the item workflow', () => {
     expect(mine.loads).toBeGreaterThanOrEqual(2);
   });
 
-  it('a failing page is shown, kept, and asked for again', async () => {
+  scenario('a failing page is shown, kept, and asked for again', async () => {
     const mine = world();
     mine.page = (_input, call) => {
       if (call === 1) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
@@ -258,7 +260,7 @@ describe('the item workflow', () => {
     expect(mine.pages[1]).toMatchObject({ updateId: mine.pages[0]?.updateId, page: 0 });
   });
 
-  it('mines while the streams are down', async () => {
+  scenario('mines while the streams are down', async () => {
     const mine = world();
     let down = true;
     mine.publish = () => {
@@ -273,16 +275,19 @@ describe('the item workflow', () => {
     await until(async () => (await temporal.gateway.itemStatus(mine.itemId))?.waiting_for_publish === false);
   });
 
-  it('a broken Item asks /item/get at its time-out and catches up when Plaid says that it is well', async () => {
-    const mine = world();
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    mine.page = (_input, call) => (call === 1 ? { kind: 'needsUser', error, calls: 1 } : applied);
-    await signal(mine);
-    await settled(mine, 2);
-    expect(mine.checks).toBe(1);
-  });
+  scenario(
+    'a broken Item asks /item/get at its time-out and catches up when Plaid says that it is well',
+    async () => {
+      const mine = world();
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      mine.page = (_input, call) => (call === 1 ? { kind: 'needsUser', error, calls: 1 } : applied);
+      await signal(mine);
+      await settled(mine, 2);
+      expect(mine.checks).toBe(1);
+    },
+  );
 
-  it('removes, drains and completes; a late webhook changes nothing', async () => {
+  scenario('removes, drains and completes; a late webhook changes nothing', async () => {
     const mine = world();
     await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'removalRequested' });
     const handle = temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId));
@@ -295,7 +300,7 @@ describe('the item workflow', () => {
     expect(mine.pages).toHaveLength(0);
   });
 
-  it('spaces its calls: never more than the limit within the window', async () => {
+  scenario('spaces its calls: never more than the limit within the window', async () => {
     const mine = world();
     const window = 2_000;
     mine.policy = { ...fast, limits: { window, sync: 5, accounts: 5 } };
@@ -311,7 +316,7 @@ describe('the item workflow', () => {
     }
   });
 
-  it('acts on a thousand webhooks about it after one signal, and waits for no sweep', async () => {
+  scenario('acts on a thousand webhooks about it after one signal, and waits for no sweep', async () => {
     const mine = world();
     mine.told = 1_000;
     await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'webhookReceived', webhook: 'item' });
@@ -319,7 +324,7 @@ describe('the item workflow', () => {
     await until(async () => (await phase(mine)) === 'idle');
   });
 
-  it('shows operators where it stands, without bank data', async () => {
+  scenario('shows operators where it stands, without bank data', async () => {
     const mine = world();
     await signal(mine);
     await settled(mine, 1);
