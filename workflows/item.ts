@@ -1,8 +1,8 @@
 import {
   allHandlersFinished,
   condition,
-  continueAsNew,
   getExternalWorkflowHandle,
+  makeContinueAsNewFunc,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
@@ -50,7 +50,7 @@ import { doTask } from './tasks.js';
 import { untilRead } from './untilRead.js';
 import { patchesOfThisRun } from './versions.js';
 
-/** The longest wait between two looks at the server's continue-as-new hint. */
+/** The longest wait between two checks of the server's continue-as-new hint. */
 const longestWaitMs = 24 * 3_600_000;
 
 /**
@@ -71,7 +71,7 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(historyEnded, ({ remine, end, calls }) => {
     inbox.push({ kind: 'historyEnded', remine, end, calls });
   });
-  setHandler(historyHeldUp, (told) => void inbox.push({ kind: 'historyHeldUp', ...told }));
+  setHandler(historyHeldUp, (report) => void inbox.push({ kind: 'historyHeldUp', ...report }));
   setHandler(foundDue, () => void inbox.push({ kind: 'foundDue' }));
   setHandler(status, (): ItemStatus | null => state && statusOf(state));
 
@@ -81,10 +81,11 @@ export async function item(input: ItemInput): Promise<void> {
   );
   if (loaded === null) return;
   const rules: Rules = { policy: loaded.policy, patches: patchesOfThisRun() };
+  const carried = input.state === undefined ? null : upgrade(input.state);
   state =
-    input.state === undefined
+    carried === null
       ? stateFrom(loaded.snapshot, rules, Date.now())
-      : goOnFrom(upgrade(input.state), loaded.snapshot, rules, Date.now());
+      : goOnFrom(carried, loaded.snapshot, rules, Date.now());
 
   let shown: Phase | null = null;
   for (;;) {
@@ -106,14 +107,23 @@ export async function item(input: ItemInput): Promise<void> {
     }
     if (mustContinue(rules) && allHandlersFinished()) {
       for (const event of inbox.splice(0)) state = reduce(state, event, rules, Date.now());
-      await continueAsNew<typeof item>({ itemId, state });
+      await goOnAsNew({ itemId, state });
     }
   }
 }
 
 function mustContinue({ policy }: Rules): boolean {
   const info = workflowInfo();
-  return info.continueAsNewSuggested || info.historyLength >= policy.continueAfter;
+  return (
+    info.continueAsNewSuggested ||
+    info.historyLength >= policy.continueAfter ||
+    info.targetWorkerDeploymentVersionChanged
+  );
+}
+
+/** Where workers are versioned a run stays with the version that began it; the next one is begun by the version of then. */
+function goOnAsNew(input: ItemInput): Promise<never> {
+  return makeContinueAsNewFunc<typeof item>({ initialVersioningBehavior: 'AUTO_UPGRADE' })(input);
 }
 
 /** An update that may end with its first page is not worth a write to the visibility store. */
@@ -137,7 +147,7 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
     if (isTask(step)) return await doTask[step](state);
     switch (step) {
       case 'reload': {
-        const loaded = await db({ summary: 'look at the row' }).loadItem({ itemId });
+        const loaded = await db({ summary: 'reload the row' }).loadItem({ itemId });
         if (loaded !== null) rules.policy = loaded.policy;
         return { kind: 'reloaded', snapshot: loaded && loaded.snapshot };
       }
@@ -148,7 +158,7 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
           itemId,
           userId: state.userId,
           run: state.run ?? startRun(uuid4()),
-          policy: rules.policy,
+          rules,
           hasCursor: state.hasCursor,
           priorityKey: state.history === 'complete' ? priorities.webhook : priorities.backfill,
         });
@@ -247,7 +257,7 @@ async function stopHistory(itemId: string): Promise<ItemEvent> {
   return { kind: 'historyLost' };
 }
 
-/** An update was given up: operators are told, and the row is asked for a remine where that may help. */
+/** An update was given up: an alert is raised, and the row is asked for a remine where that may help. */
 async function reportDeadEnd({ itemId, deadEnd }: ItemState): Promise<ItemEvent> {
   if (deadEnd === null) return { kind: 'deadEndReported', remines: null };
   const { remines } = await db({ summary: 'an update was given up' }).reportDeadEnd({

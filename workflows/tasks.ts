@@ -15,15 +15,17 @@ export const doTask: Record<TaskName, (state: ItemState) => Promise<ItemEvent>> 
     return { kind: 'taskEnded', task: 'segment', more: !done };
   },
   async itemWebhooks({ itemId, userId }) {
-    const settled = await plaidRead({
+    const ended = await plaidRead({
       summary: 'webhooks about the Item',
       priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(userId) },
     }).settleItemWebhooks({ itemId });
-    return { kind: 'itemWebhooksEnded', ...settled };
+    return { kind: 'itemWebhooksEnded', ...ended };
   },
   async numbers({ itemId }) {
-    await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
-    return { kind: 'taskEnded', task: 'numbers', more: false };
+    const { nextDueAt } = await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
+    return nextDueAt === undefined
+      ? { kind: 'taskEnded', task: 'numbers', more: false }
+      : { kind: 'taskEnded', task: 'numbers', more: true, nextAt: nextDueAt };
   },
   async removals({ itemId }) {
     const { changes, more } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });

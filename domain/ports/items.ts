@@ -2,6 +2,7 @@ import type { ItemSnapshot } from '../item/state.js';
 import type { UserActionError } from '../mining/run.js';
 import type { Sealed } from './secrets.js';
 import type { WebhookSource } from './webhooks.js';
+import type { VerificationEnd } from '../webhooks/itemFacts.js';
 
 export interface ItemCredentials {
   itemId: string;
@@ -40,31 +41,31 @@ export interface ItemStore {
   /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
   credentials(itemId: string, options: { forRemoval: boolean }): Promise<AskingCredentials | null>;
   /**
-   * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
-   * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
+   * Item ERROR. The first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
+   * check due at once: whoever found it may be one whom nobody hears any more. A newer code updates the Item and sends nothing.
    * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
    * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  setBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
   /**
    * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
-   * it was asked for. False as for `markBroken`.
+   * it was asked for. False as for `setBroken`.
    */
-  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  setHealthy(itemId: string, seen: Seen): Promise<boolean>;
   /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
     limit: number,
   ): Promise<{
     broken: boolean;
-    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    webhooks: { webhookId: string; source: WebhookSource; receivedAt: string; body: string }[];
     more: boolean;
   }>;
   /**
    * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
-   * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
+   * nothing was done: one of the webhooks has an outcome already, or `health.seen` is no longer so. Then read them again.
    */
-  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<boolean>;
+  applyItemWebhooks(itemId: string, effect: ItemWebhooksEffect): Promise<boolean>;
   /**
    * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
    * webhooks as ignored (`item_removed`). Idempotent.
@@ -73,14 +74,31 @@ export interface ItemStore {
   /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /**
-   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. False, and nothing was
-   * done: since `seen` numbers were read, made due again or forbidden. True for an Item whose removal was asked for.
+   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
+   * not revoked then. False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
+   * whose removal was asked for.
    */
   saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
+  /**
+   * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
+   * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
+   */
+  keepNumbers(
+    itemId: string,
+    seen: Seen,
+    retryAt: string | null,
+  ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 
-/** The sum of an Item's waiting webhooks. */
-export interface ItemWebhooksSettlement {
+/** What a webhook that came at `receivedAt` (ISO 8601) says of an account. */
+export interface AccountFact {
+  accountId: string;
+  receivedAt: string;
+}
+
+/** What an Item's waiting webhooks change, all together. */
+export interface ItemWebhooksEffect {
   webhooks: { webhookId: string; ignored: string | null }[];
   /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:
@@ -90,8 +108,13 @@ export interface ItemWebhooksSettlement {
   /** ISO 8601. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
-  revokedAccounts: string[];
-  /** Numbers are erased and read again: those of these accounts are not to be used any more. */
-  staleNumbers: string[];
+  /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
+  revokedAccounts: AccountFact[];
+  /** Those of their numbers that were read before are not to be used any more, and are erased. */
+  staleNumbers: AccountFact[];
+  verifications: (AccountFact & { verification: VerificationEnd })[];
+  /** Numbers are to be read again. */
   numbersDue: boolean;
+  /** The Item is to be updated. */
+  updateDue: boolean;
 }

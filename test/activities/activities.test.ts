@@ -237,7 +237,7 @@ describe('the other steps of a link', () => {
 
     const fresh = await world.receive('newcomer', { main_account_id: 'none of its' });
     await world.run.exchangePublicToken({ tokenHash: fresh.tokenHash });
-    const admitted = { kind: 'admitted', replaced: [], warnings: ['main_account_unknown'] };
+    const admitted = { kind: 'admitted', replaced: [], dropped: [], warnings: ['main_account_unknown'] };
     expect(await twice('admitItem', { tokenHash: fresh.tokenHash })).toEqual([admitted, admitted]);
     const [item] = await world.sql`SELECT main_account_id FROM items WHERE item_id = ${fresh.item.itemId}`;
     expect(item?.['main_account_id']).toBe('account-1');
@@ -248,7 +248,7 @@ describe('the other steps of a link', () => {
     old.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     const { tokenHash, item } = await world.receive('replacing');
     await world.run.exchangePublicToken({ tokenHash });
-    const admitted = { kind: 'admitted', replaced: [old.itemId], warnings: [] };
+    const admitted = { kind: 'admitted', replaced: [old.itemId], dropped: [], warnings: [] };
     expect(await twice('admitItem', { tokenHash })).toEqual([admitted, admitted]);
     const input = { itemId: item.itemId, userId: 'replacing', replaced: [old.itemId] };
     world.signals.length = 0;
@@ -439,10 +439,10 @@ describe('an Item', () => {
     world.plaid.failNext('getNumbers', 'UPSTREAM_DOWN');
     await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await opened()).toEqual(expected);
-    world.plaid.failNext('getNumbers', 'NOT_READY');
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     expect(await twice('saveNumbers', { itemId })).toEqual([{ accounts: 0 }, { accounts: 0 }]);
-    expect(await opened()).toEqual([]);
+    expect(await opened()).toEqual(expected);
   });
 
   it('removeItem asks Plaid until it agrees, then once more changes nothing', async () => {
@@ -587,7 +587,7 @@ describe('webhooks about the Item itself', () => {
     const { itemId } = item;
     const dueAt = new Date(Date.now() + 3_600_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.markBroken(itemId, await seenOf(item), error, dueAt);
+    await world.stores.items.setBroken(itemId, await seenOf(item), error, dueAt);
     const refuse = () =>
       world.plaid.failNext(
         'syncTransactions',
@@ -651,7 +651,7 @@ describe('webhooks about the Item itself', () => {
       numbers: true,
       consent: '2027-01-02 03:04:05+00',
     });
-    await world.stores.items.markHealthy(item.itemId, await seenOf(item));
+    await world.stores.items.setHealthy(item.itemId, await seenOf(item));
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
@@ -664,7 +664,7 @@ describe('webhooks about the Item itself', () => {
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
     const item = await world.linkedItem();
-    await world.stores.items.markBroken(
+    await world.stores.items.setBroken(
       item.itemId,
       await seenOf(item),
       loginRequired,
@@ -682,7 +682,7 @@ describe('webhooks about the Item itself', () => {
     expect(world.tracked).toHaveLength(1);
     // Without Segment nobody waits for it.
     const other = await world.linkedItem();
-    await world.stores.items.markBroken(
+    await world.stores.items.setBroken(
       other.itemId,
       await seenOf(other),
       loginRequired,
@@ -875,7 +875,7 @@ describe('mining', () => {
     item.page('', 'c1', {});
     const soon = new Date(Date.now() + 60_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'X' };
-    await world.stores.items.markBroken(itemId, await seenOf(item), error, soon);
+    await world.stores.items.setBroken(itemId, await seenOf(item), error, soon);
     const later = new Date(Date.now() + 36 * 3_600_000).toISOString();
     const ended = await world.run.minePage({
       ...mine(item, 'u1'),
@@ -885,7 +885,7 @@ describe('mining', () => {
     const [row] = await world.sql`
       SELECT next_due_at <= clock_timestamp() AS due, error_code FROM items WHERE item_id = ${itemId}`;
     expect(row).toEqual({ due: true, error_code: 'X' });
-    await world.stores.items.markHealthy(itemId, await seenOf(item));
+    await world.stores.items.setHealthy(itemId, await seenOf(item));
     const repeated = await world.run.minePage(mine(item, 'u1'));
     expect(repeated).toMatchObject({ kind: 'applied', broken: false });
     // Healthy again, it is due, and the next update ends that.

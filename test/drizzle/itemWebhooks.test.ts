@@ -1,4 +1,4 @@
-import type { ItemWebhooksSettlement } from '../../domain/ports/items.js';
+import type { ItemWebhooksEffect } from '../../domain/ports/items.js';
 import type { World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
 
@@ -8,17 +8,22 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const nothing: ItemWebhooksSettlement = {
+const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
   consentExpiresAt: null,
   newAccounts: false,
   revokedAccounts: [],
   staleNumbers: [],
+  verifications: [],
   numbersDue: false,
+  updateDue: false,
 };
-const settle = (itemId: string, said: Partial<ItemWebhooksSettlement>) =>
-  world.stores.items.settleItemWebhooks(itemId, { ...nothing, ...said });
+/** What a webhook that comes now says of these accounts. */
+const now = (...ids: string[]) =>
+  ids.map((accountId) => ({ accountId, receivedAt: new Date(Date.now() + 1_000).toISOString() }));
+const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
+  world.stores.items.applyItemWebhooks(itemId, { ...nothing, ...said });
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;
@@ -42,12 +47,16 @@ const numbersOf = async (itemId: string): Promise<string[]> => {
 };
 
 describe('what webhooks say of an Item', () => {
-  it('ends the numbers of accounts that were revoked or have new ones, and no others', async () => {
+  it('ends the numbers of accounts that have new ones, withholds those of revoked ones, and touches no others', async () => {
     const [item, other] = [await itemWithNumbers(), await itemWithNumbers()];
-    await settle(item.itemId, { revokedAccounts: ['acc-1'] });
-    expect(await numbersOf(item.itemId)).toEqual(['acc-2', 'acc-3']);
-    await settle(item.itemId, { staleNumbers: ['acc-2'], numbersDue: true });
-    expect(await numbersOf(item.itemId)).toEqual(['acc-3']);
+    await settle(item.itemId, { revokedAccounts: now('acc-1') });
+    expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-2', 'acc-3']);
+    const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+    expect(await world.stores.numbers.read(item.itemId, reader)).toMatchObject({
+      withheld: [{ accountId: 'acc-1', reason: 'account_revoked' }],
+    });
+    await settle(item.itemId, { staleNumbers: now('acc-2'), numbersDue: true });
+    expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-3']);
     expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
       due: expect.arrayContaining(['numbers']) as unknown,
     });
@@ -81,7 +90,7 @@ describe('what webhooks say of an Item', () => {
         dueAt: '2030-01-01T00:00:00.000Z',
       },
       newAccounts: true,
-      revokedAccounts: ['acc-1'],
+      revokedAccounts: now('acc-1'),
     });
     const [row] = await world.sql`
       SELECT error_code, revoked_at, new_accounts_available AS fresh,

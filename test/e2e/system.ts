@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import postgres from 'postgres';
 import type { ChildProcess, Exit } from '../../tools/local/childProcess.js';
@@ -69,8 +68,6 @@ export type Sim = <Body = Record<string, any>>(
   body?: unknown,
   method?: string,
 ) => Promise<Body>;
-
-const segmentSink = fileURLToPath(new URL('../../tools/local/segmentSinkServer.mjs', import.meta.url));
 
 /** Paces that let a test see in seconds what takes minutes in production. */
 const fastPace = {
@@ -145,7 +142,13 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const segmentUrl = `http://127.0.0.1:${segmentPort}`;
   const segment = await run(
     'segment',
-    [segmentSink, '--port', String(segmentPort), '--file', path.join(dir, 'segment.ndjson')],
+    [
+      ...programArguments('tools/local/segmentSinkServer.ts'),
+      '--port',
+      String(segmentPort),
+      '--file',
+      path.join(dir, 'segment.ndjson'),
+    ],
     {},
   );
   const simulatorPort = await freePort();

@@ -6,7 +6,16 @@ import { build } from 'esbuild';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** The rooms that processes are started from, each file under the name that it has in the project. */
-const ROOMS = ['src', 'api', 'workflows', 'activities', 'drizzle', 'domain', 'packages/plaid-simulator/src'];
+const ROOMS = [
+  'src',
+  'api',
+  'workflows',
+  'activities',
+  'drizzle',
+  'domain',
+  'tools/local',
+  'packages/plaid-simulator/src',
+];
 const BESIDE = ['node_modules', 'package.json', 'packages/plaid-simulator/package.json'];
 
 /**

@@ -64,7 +64,7 @@ function patientGateway(client: Client): Gateway {
 }
 
 let installed = false;
-function installRuntime(): void {
+export function installRuntime(): void {
   if (installed) return;
   installed = true;
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });

@@ -31,7 +31,7 @@ export interface ComparedItem {
 const STALLED_MS = 90_000;
 const POLL_MS = 500;
 const SAY_EVERY_MS = 2_000;
-const SAY_AGAIN_MS = 15_000;
+const SAY_REPEAT_MS = 15_000;
 
 /**
  * Links the demo user unless that was done at an earlier start, lets the bank's history arrive and change, and compares every
@@ -46,10 +46,10 @@ export async function runDemo(options: DemoOptions): Promise<readonly ComparedIt
   try {
     const before = await sluice.items(DEMO_USER);
     if (before.length === 0 || customUser)
-      before.push(await linkAndDrive(options, customUser?.text, { database, streams }));
+      before.push(await linkAndDrive(options, customUser, { database, streams }));
     const compared: ComparedItem[] = [];
     for (const item of before) {
-      compared.push(await compareWhenQuiet(item, options, { database, streams }, customUser?.file));
+      compared.push(await compareWhenQuiet(item, options, { database, streams }, customUser));
     }
     return compared;
   } finally {
@@ -65,7 +65,7 @@ interface Readers {
 
 async function linkAndDrive(
   options: DemoOptions,
-  customUser: string | undefined,
+  customUser: CustomUserFile | undefined,
   readers: Readers,
 ): Promise<DemoItem> {
   const { stack, signal } = options;
@@ -202,10 +202,9 @@ function describeUnsent(count: number): string {
   return count > 0 ? `${count} changes not yet on a stream` : '';
 }
 
-function readCustomUser(file: string): { text: string; file: CustomUserFile } {
+function readCustomUser(file: string): CustomUserFile {
   try {
-    const text = readFileSync(file, 'utf8');
-    return { text, file: JSON.parse(text) as CustomUserFile };
+    return JSON.parse(readFileSync(file, 'utf8')) as CustomUserFile;
   } catch (error) {
     throw new SetupFailure(`--custom-user ${file} cannot be read as JSON: ${(error as Error).message}`);
   }
@@ -221,7 +220,7 @@ function startPatience() {
       const now = performance.now();
       const isNew = state !== lastSeen;
       if (isNew) [lastSeen, changedAt] = [state, now];
-      if (now - saidAt < (isNew ? SAY_EVERY_MS : SAY_AGAIN_MS)) return;
+      if (now - saidAt < (isNew ? SAY_EVERY_MS : SAY_REPEAT_MS)) return;
       saidAt = now;
       say(state);
     },

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {
   afterInstitutionPage,
-  mayWalkAgain,
+  mayRepeatWalk,
   provenBy,
   startWalk,
 } from '../../../domain/institutions/sync.js';
@@ -15,7 +15,8 @@ function walk(list: string[], size: number, between: (page: number) => void) {
     const rows = list.slice(sync.offset, sync.offset + size);
     for (const row of rows) seen.add(row);
     const kept = rows.filter((row) => !row.startsWith('bad')).length;
-    const after = afterInstitutionPage(sync, { listed: rows.length, kept, total: list.length }, 25, page);
+    const listed = { listed: rows.length, kept, total: list.length };
+    const after = afterInstitutionPage(sync, listed, { pagesPerMinute: 25, patches: {} }, page);
     sync = after.sync;
     if (after.ended) return { seen, sync, pages: page + 1 };
     expect(page).toBeLessThan(list.length + 2);
@@ -64,7 +65,7 @@ describe('a walk through the list', () => {
   it('is made again under another id, a few times, and keeps the calls that count', () => {
     let { sync } = walk(names(9), 2, () => undefined);
     const ids = [sync.walk];
-    while (mayWalkAgain(sync)) {
+    while (mayRepeatWalk(sync)) {
       const before = sync;
       sync = startWalk(`s${sync.walk + 1}`, sync);
       expect(sync).toMatchObject({ offset: 0, total: null, moved: false, calls: before.calls });

@@ -192,8 +192,8 @@ describe('the comparison with the truth', () => {
     );
     expect(differences.filter(({ store }) => store === 'postgres')).toEqual([
       { store: 'postgres', id: 't2', problem: 'transaction is there, in truth it is not' },
-      { store: 'postgres', id: 't4', problem: 'removed transaction has no mark' },
-      { store: 'postgres', id: 't3', problem: 'transaction is marked removed, in truth it never was' },
+      { store: 'postgres', id: 't4', problem: 'removed transaction is live here' },
+      { store: 'postgres', id: 't3', problem: 'transaction is removed here, in truth it never was' },
     ]);
   });
 
@@ -229,13 +229,37 @@ describe('the comparison with the truth', () => {
     ]);
   });
 
+  it('does not mind what became of rows and accounts that were sent distorted, and of the others it does', () => {
+    const { truth, observed } = equalWorld();
+    const distorted = { ...truth, distorted_accounts: ['acc1'], distorted_transactions: ['t1', 't3', 'odd'] };
+    const parked = {
+      ...observed,
+      accounts: [],
+      transactions: [
+        ...without(without(observed.transactions, 2), 0),
+        { id: 'odd', raw: { name: null }, refined: {}, live: true },
+      ],
+      events: {
+        ...observed.events,
+        'raw-accounts': [event(1, 'account', 'raw', 'acc1', { ...account, name: 'Odd' })],
+      },
+    };
+    expect(compareItem(distorted, parked)).toEqual([]);
+    expect(compareItem(distorted, observed)).toEqual([]);
+    expect(compareItem(truth, parked)).not.toEqual([]);
+    const lost = { ...parked, transactions: [] };
+    expect(compareItem(distorted, lost)).toEqual([
+      { store: 'postgres', id: 't2', problem: 'transaction is missing' },
+    ]);
+  });
+
   it('does not mind whether a row that was removed in silence before its account closed is marked', () => {
     const { truth, observed } = equalWorld();
     const closed: Truth = {
       ...truth,
       accounts: [{ ...account, closed: true }],
       transactions: [],
-      // Of t2 and t3 nobody could be told any more; t3 is marked as removed, t2 is not.
+      // Of t2 and t3 nobody could hear any more; t3 is removed here, t2 is not.
       removed: [],
       closed_account_transactions: ['t1'],
       closed_account_removed: ['t2', 't3'],

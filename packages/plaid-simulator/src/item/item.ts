@@ -2,6 +2,7 @@ import type { BankAccount } from '../bank/account.js';
 import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
 import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
+import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
 import type { Scopes } from './scopes.js';
@@ -40,17 +41,47 @@ export interface Consent {
 /** An account which the bank has opened and the application does not see: the user has not chosen it. */
 export interface OfferedAccount {
   bankAccount: BankAccount;
-  /** NEW_ACCOUNTS_AVAILABLE has told of it. */
+  /** NEW_ACCOUNTS_AVAILABLE has announced it. */
   announced: boolean;
 }
 
 /** How the bank answers Plaid for an Item: as usual, with 401 (it has revoked Plaid's token), or not at all. */
 export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 
+/** What is sent otherwise than the bank has it, by account and transaction id. */
+export interface Distortions {
+  accounts: Record<string, Distortion>;
+  transactions: Record<string, Distortion>;
+}
+
+/** What Plaid answers cursors with that it knows no more. */
+export const CURSOR_REFUSALS = ['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'] as const;
+export type CursorRefusal = (typeof CURSOR_REFUSALS)[number];
+
+/** Cursors of `/transactions/sync` that an Item answers with an error for ever. */
+export interface WithdrawnCursors {
+  answer: CursorRefusal;
+  /** Only this one; absent: all that were given out while the log was no longer than `length`. */
+  cursor?: string;
+  length: number;
+}
+
+/** What has been announced to the client of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
+export interface ProductsAnnounced {
+  /** Quantity and price of each, by account and security. */
+  holdings: Record<string, string> | null;
+  trades: { all: number; cancelled: number };
+  /** By account, each field's JSON. */
+  liabilities: Record<string, Record<string, string>> | null;
+}
+
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
   itemId: string;
+  /** The id of the institution that the Item was made under. */
   institutionId: string;
+  /** The bank's own id where that is another: see `SimulatedInstitution.bankId`. */
+  bankId?: string;
   username: string;
   /** Plaid's user that the application made it for, where it named one. */
   userId?: string;
@@ -69,7 +100,7 @@ export interface ItemFacts {
   /** When the two pulls end; `null` while Transactions is not on the Item. */
   initialAt: number | null;
   historicalAt: number | null;
-  /** When Plaid looks again if nobody tells it to. */
+  /** When Plaid pulls again if nobody asks it to. */
   nextUpdateAt: number | null;
   updates: number;
   lastSuccessfulUpdate: number | null;
@@ -79,7 +110,7 @@ export interface ItemFacts {
   removedAt: number | null;
   /** `/transactions/sync` was called: from now on SYNC_UPDATES_AVAILABLE is sent. */
   syncCalled: boolean;
-  /** What the client was last told of the recurring streams (a digest); absent until it asks for them. */
+  /** The recurring streams that the client was last given (a digest); absent until it asks for them. */
   streamsTold?: string;
   /** Log position up to which webhooks have announced the changes. */
   announced: number;
@@ -106,6 +137,10 @@ export interface ItemFacts {
   withdrawn: string[];
   /** Transactions of accounts that the application does not see. */
   withheld: Withheld;
+  distortions?: Distortions;
+  withdrawnCursors?: WithdrawnCursors[];
+  /** Absent until Investments or Liabilities are used. */
+  productsAnnounced?: ProductsAnnounced;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -128,7 +163,7 @@ export class Item {
   private readonly atBank: BankRows;
   /** What the bank has booked on accounts that the application does not see. */
   readonly withheld: WithheldRows;
-  /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
+  /** Transactions changed at the bank since Plaid's last pull, in the order of the changes. */
   readonly unread = new Set<string>();
   /** The other Items of the same login; none before the Item is part of a world. */
   private others: (() => Item[]) | null = null;
@@ -206,6 +241,11 @@ export class Item {
     this.unread.add(id);
   }
 
+  /** What the special ways of some banks go by. */
+  get bankId(): string {
+    return this.facts.bankId ?? this.facts.institutionId;
+  }
+
   get openAccounts(): BankAccount[] {
     return this.accounts.filter(({ closedAt }) => closedAt === null);
   }
@@ -222,7 +262,7 @@ export class Item {
     return this.facts.products.includes(product);
   }
 
-  /** Tells the log which accounts are closed. */
+  /** Hands the log the accounts that are closed. */
   refreshHidden(): void {
     this.log.hide(new Set(this.closedAccounts.map(({ account }) => account.account_id)));
   }

@@ -4,7 +4,7 @@ import type { WireTransaction } from '../wire.js';
 import type { ClockState } from '../clock.js';
 import type { ItemFacts } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
 
@@ -17,15 +17,21 @@ export interface SavedWorld {
   issued: number;
   clock: ClockState;
   keys: StoredKey[];
+  /** Institutions' old ids with those that took their places; absent where there are none. */
+  renames?: [old: string, present: string][];
 }
 
 /** A stored version of a transaction. */
 export type SavedRow = WireTransaction & { original_description: string };
 
 /**
- * One step of an Item's rows. `p`: the bank has this version, which gets the next number; `t`: the bank dropped an id; `s`: Plaid's
- * copy got so many seeded rows from a number on; `l`: it got version number `n` of a transaction (-1: its removal, or a mark);
- * `o`: it got a seeded row as it was; `v`: it got a version that the bank never had.
+ * One step of an Item's rows.
+ * `p`: the bank has this version, which gets the next number.
+ * `t`: the bank dropped an id.
+ * `s`: Plaid's copy got so many seeded rows from a number on.
+ * `l`: Plaid's copy got version number `n` of a transaction (-1: its removal, or a `touch`).
+ * `o`: Plaid's copy got a seeded row as it was.
+ * `v`: Plaid's copy got a version that the bank never had.
  */
 export type SavedRowEvent =
   | ['p', SavedRow]
@@ -50,4 +56,5 @@ export type StateRecord =
   | { kind: 'public'; token: PublicToken }
   | { kind: 'link'; token: LinkToken }
   | { kind: 'session'; session: LinkSession }
+  | { kind: 'report'; report: ReportToken }
   | { kind: 'reset' };

@@ -2,7 +2,7 @@ import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Item } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { Keeper, World } from '../world.js';
 import type { StateRecord } from './records.js';
@@ -74,6 +74,11 @@ export class StateFile implements Keeper {
     this.later();
   }
 
+  report(report: ReportToken): void {
+    this.waiting.push({ kind: 'report', report: { ...report } });
+    this.later();
+  }
+
   reset(): void {
     this.dirtyItems.clear();
     this.written = new Map();
@@ -85,7 +90,7 @@ export class StateFile implements Keeper {
   saved(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    // A failed write is reported and retried with the next one: what it held is still marked.
+    // A failed write is reported and retried with the next one: what it held is still listed.
     this.writing = this.writing.then(() => this.append()).catch(this.onError);
     return this.writing;
   }
@@ -144,7 +149,7 @@ export class StateFile implements Keeper {
         for (const line of lines) bytes += (await handle.write(line)).bytesWritten;
       };
       await write(records.map(lineOf));
-      // What changes while this writes is marked again and appended after the rename.
+      // What changes while this writes is listed again and appended after the rename.
       for (const item of items) await write(this.itemLines(item));
       await handle.sync();
     } finally {
