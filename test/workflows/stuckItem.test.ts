@@ -8,7 +8,6 @@ import type { DeadEnd, PageResult } from '../../domain/mining/run.js';
 import type { Policy } from '../../domain/item/policy.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { itemSnapshot } from '../domain/item/itemSnapshot.js';
-import { together } from '../stack/together.js';
 import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 
@@ -99,7 +98,6 @@ describe('an Item whose updates get nowhere', () => {
   afterAll(async () => {
     await temporal.stop();
   });
-  const scenario = together();
 
   const signal = (mine: Scene, webhook: 'update' | 'history') =>
     temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'webhookReceived', webhook });
@@ -110,42 +108,38 @@ describe('an Item whose updates get nowhere', () => {
       return now?.phase === 'idle' && now.remine === null && now.last_failure === null;
     });
 
-  for (const webhook of ['update', 'history'] as const)
-    scenario(
-      `since the cursor was withdrawn is read from the start, without the cursor (${webhook})`,
-      async () => {
-        const mine = scene();
-        mine.page = ({ remine }) => (remine ? applied : withdrawn);
-        await signal(mine, webhook);
-        await until(() => mine.kinds().includes('start'));
-        await idle(mine);
-        expect(mine.kinds()).toEqual([...Array.from({ length: pace.cursorTries }, () => 'cursor'), 'start']);
-        expect(new Set(mine.pages.map(({ updateId }) => updateId)).size).toBe(mine.pages.length);
-        expect(mine.deadEnds).toMatchObject([{ cursorLost: true, failure: { type: 'PAGES_MOVED' } }]);
-        const remine = temporal.client.workflow.getHandle(remineWorkflowId(mine.itemId, 1));
-        expect((await remine.describe()).type).toBe('remineItem');
-      },
-    );
-
-  scenario(
-    'since Plaid refuses its cursor is read from the start once; refused again it rests, and says so',
-    async () => {
+  it.each(['update', 'history'] as const)(
+    'since the cursor was withdrawn is read from the start, without the cursor (%s)',
+    async (webhook) => {
       const mine = scene();
-      mine.page = () => refused;
-      await signal(mine, 'update');
-      await until(() => mine.deadEnds.length >= 2);
-      expect(mine.kinds().slice(0, 2)).toEqual(['cursor', 'start']);
-      expect(mine.deadEnds.slice(0, 2)).toMatchObject([{ cursorLost: true }, { cursorLost: false }]);
-      await until(async () => {
-        const now = await status(mine);
-        return now?.last_failure?.type === 'BAD_REQUEST' && now.phase === 'idle' && now.progress === null;
-      });
-      mine.page = () => applied;
+      mine.page = ({ remine }) => (remine ? applied : withdrawn);
+      await signal(mine, webhook);
+      await until(() => mine.kinds().includes('start'));
       await idle(mine);
+      expect(mine.kinds()).toEqual([...Array.from({ length: pace.cursorTries }, () => 'cursor'), 'start']);
+      expect(new Set(mine.pages.map(({ updateId }) => updateId)).size).toBe(mine.pages.length);
+      expect(mine.deadEnds).toMatchObject([{ cursorLost: true, failure: { type: 'PAGES_MOVED' } }]);
+      const remine = temporal.client.workflow.getHandle(remineWorkflowId(mine.itemId, 1));
+      expect((await remine.describe()).type).toBe('remineItem');
     },
   );
 
-  scenario('ends one whose request is called wrong, and begins another after a pause', async () => {
+  it('since Plaid refuses its cursor is read from the start once; refused again it rests, and says so', async () => {
+    const mine = scene();
+    mine.page = () => refused;
+    await signal(mine, 'update');
+    await until(() => mine.deadEnds.length >= 2);
+    expect(mine.kinds().slice(0, 2)).toEqual(['cursor', 'start']);
+    expect(mine.deadEnds.slice(0, 2)).toMatchObject([{ cursorLost: true }, { cursorLost: false }]);
+    await until(async () => {
+      const now = await status(mine);
+      return now?.last_failure?.type === 'BAD_REQUEST' && now.phase === 'idle' && now.progress === null;
+    });
+    mine.page = () => applied;
+    await idle(mine);
+  });
+
+  it('ends one whose request is called wrong, and begins another after a pause', async () => {
     const mine = scene();
     mine.page = (_input, call) => {
       if (call === 1) throw ApplicationFailure.nonRetryable('no', 'BAD_REQUEST');
@@ -164,7 +158,7 @@ describe('an Item whose updates get nowhere', () => {
     await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'remineRequested', number });
   };
 
-  scenario('shows what pageHistory meets, and lets a remine go before it', async () => {
+  it('shows what pageHistory meets, and lets a remine go before it', async () => {
     const mine = scene();
     let down = true;
     mine.page = () => {
@@ -183,8 +177,9 @@ describe('an Item whose updates get nowhere', () => {
     expect(mine.kinds().at(-2)).toBe('cursor');
   });
 
-  for (const webhook of ['update', 'history'] as const)
-    scenario(`shows the first failed try already, while Temporal repeats it (${webhook})`, async () => {
+  it.each(['update', 'history'] as const)(
+    'shows the first failed try already, while Temporal repeats it (%s)',
+    async (webhook) => {
       const mine = scene();
       let down = true;
       mine.page = () => {
@@ -198,9 +193,10 @@ describe('an Item whose updates get nowhere', () => {
       });
       down = false;
       await idle(mine);
-    });
+    },
+  );
 
-  scenario('terminated by an operator while the child owns the update comes out all the same', async () => {
+  it('terminated by an operator while the child owns the update comes out all the same', async () => {
     const mine = scene();
     mine.page = ({ remine }) => (remine ? applied : withdrawn);
     await signal(mine, 'history');
@@ -212,27 +208,24 @@ describe('an Item whose updates get nowhere', () => {
     await idle(mine);
   });
 
-  scenario(
-    'reads to the end of the cursor before a remine, and again before each new try of it',
-    async () => {
-      const mine = scene();
-      let moves = 1;
-      mine.page = ({ remine, page }) => {
-        if (!remine) return applied;
-        if (page === 0) return { kind: 'staged', rows: 1, calls: 1 };
-        return (moves -= 1) < 0 ? applied : { kind: 'moved', atDurableCursor: false, calls: 1 };
-      };
-      await remineOf(mine);
-      await until(() => mine.pages.length === 6);
-      await idle(mine);
-      expect(mine.kinds()).toEqual(['cursor', 'start', 'start', 'cursor', 'start', 'start']);
-      expect(mine.deadEnds).toEqual([]);
-      const updates = mine.pages.map(({ updateId }) => updateId);
-      expect(new Set(updates).size).toBe(4);
-    },
-  );
+  it('reads to the end of the cursor before a remine, and again before each new try of it', async () => {
+    const mine = scene();
+    let moves = 1;
+    mine.page = ({ remine, page }) => {
+      if (!remine) return applied;
+      if (page === 0) return { kind: 'staged', rows: 1, calls: 1 };
+      return (moves -= 1) < 0 ? applied : { kind: 'moved', atDurableCursor: false, calls: 1 };
+    };
+    await remineOf(mine);
+    await until(() => mine.pages.length === 6);
+    await idle(mine);
+    expect(mine.kinds()).toEqual(['cursor', 'start', 'start', 'cursor', 'start', 'start']);
+    expect(mine.deadEnds).toEqual([]);
+    const updates = mine.pages.map(({ updateId }) => updateId);
+    expect(new Set(updates).size).toBe(4);
+  });
 
-  scenario('whose remine finds the cursor withdrawn reconciles without it, and says so', async () => {
+  it('whose remine finds the cursor withdrawn reconciles without it, and says so', async () => {
     const mine = scene();
     mine.page = ({ remine }) => (remine ? applied : refused);
     await remineOf(mine);
@@ -241,7 +234,7 @@ describe('an Item whose updates get nowhere', () => {
     expect([mine.kinds(), mine.deadEnds.length]).toEqual([['cursor', 'start'], 1]);
   });
 
-  scenario('asks again while /item/get calls it healthy, and believes Plaid after some tries', async () => {
+  it('asks again while /item/get calls it healthy, and believes Plaid after some tries', async () => {
     const mine = scene();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     mine.health = 'unsure';
@@ -261,7 +254,7 @@ describe('an Item whose updates get nowhere', () => {
     await idle(mine);
   });
 
-  scenario('found broken while its update ran is asked after at once', async () => {
+  it('found broken while its update ran is asked after at once', async () => {
     const mine = scene();
     mine.health = 'broken';
     mine.page = () => ({ ...applied, broken: true, nextDueAt: Date.now() });
