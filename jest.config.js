@@ -15,7 +15,8 @@ export const common = {
 };
 
 export default {
-  maxWorkers: 2,
+  // Of the time of the longest files most is waiting: two cores are busy with three of them.
+  maxWorkers: 3,
   testTimeout: 300_000,
   projects: [
     {

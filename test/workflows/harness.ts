@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, DefaultLogger } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
+import { Failure } from '../../domain/failures.js';
 import type { Gateway } from '../../domain/ports/gateway.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
@@ -30,7 +31,7 @@ export async function createNamespace(): Promise<{
 }
 
 /** Asks again until the answer is true; an error counts as "not yet". The test's own time-out ends it. */
-export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 50): Promise<void> {
+export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 200): Promise<void> {
   for (;;) {
     const met = await Promise.resolve()
       .then(condition)
@@ -41,7 +42,7 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
 }
 
 /**
- * The gateway, whose signals get longer than any busy machine needs. How long the program itself waits for Temporal is tried in
+ * The gateway, whose signals and questions get longer than any busy machine needs. How long the program itself waits for Temporal is tried in
  * test/temporal and test/clients/silentHosts.test.ts.
  */
 function patientGateway(client: Client): Gateway {
@@ -50,6 +51,15 @@ function patientGateway(client: Client): Gateway {
     ...gateway,
     signalItem: (itemId, userId, signal, deadlineMs = 120_000) =>
       gateway.signalItem(itemId, userId, signal, deadlineMs),
+    async itemStatus(itemId) {
+      for (;;) {
+        try {
+          return await gateway.itemStatus(itemId);
+        } catch (error) {
+          if (!(error instanceof Failure) || error.type !== 'ORCHESTRATOR_DOWN') throw error;
+        }
+      }
+    },
   };
 }
 
