@@ -473,6 +473,8 @@ export const userEventShards = pgTable(
     leasedUntil: moment('leased_until'),
     /** Read to its end (a shard that was split or merged). */
     finishedAt: moment('finished_at'),
+    /** When the stream was made that the row tells of; null = from before this was written down. */
+    streamCreatedAt: moment('stream_created_at'),
   },
   (table) => [primaryKey({ columns: [table.stream, table.shardId] })],
 );

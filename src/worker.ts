@@ -10,6 +10,7 @@ import { createSegment } from './clients/segment.js';
 import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
+import { Failure } from '../domain/failures.js';
 import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, tellOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
@@ -17,6 +18,7 @@ import { runProcess } from './process.js';
 import { bundleWorkflows } from './temporal/bundle.js';
 import { connectWorker, openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
+import { checkTemporal } from './temporal/setUp.js';
 import { assertPolling, createWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
 
@@ -66,7 +68,9 @@ await runProcess(
             readiness: createReadiness(
               [
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
-                { name: 'temporal', needed: true, check: () => gateway.ping() },
+                { name: 'temporal', needed: true, check: () => checkTemporal(clientConnection, temporal.namespace) },
+                // Mining goes on without the streams: what they lack waits.
+                { name: 'kinesis', needed: false, check: () => kinesis.ping() },
                 { name: 'polling', needed: true, check: async () => assertPolling(workers) },
               ],
               probeMs,
@@ -74,6 +78,10 @@ await runProcess(
             ),
           });
     const connection = await connectWorker(temporal);
+    // The SDK would end in words of its own; any other failure than this may pass.
+    await checkTemporal(clientConnection, temporal.namespace).catch((error: unknown) => {
+      if (error instanceof Failure && error.type === 'MISCONFIGURED') throw error;
+    });
     workers = await createWorkers({
       connection,
       namespace: temporal.namespace,

@@ -4,7 +4,7 @@ import { NativeConnection, Runtime, DefaultLogger } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
 import { createGateway } from '../../src/temporal/gateway.js';
-import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
+import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { createWorkers } from '../../src/temporal/workers.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 

@@ -1,0 +1,1 @@
+ALTER TABLE "user_event_shards" ADD COLUMN "stream_created_at" timestamp(6) with time zone;
