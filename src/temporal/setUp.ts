@@ -23,6 +23,9 @@ const said = (thrown: unknown, ...codes: number[]): boolean => {
 /** How long the histories of ended workflows stay: as long as `docker-compose.yml` keeps them. */
 const historiesStaySeconds = 7 * 86_400;
 
+const lacks = (what: string): Failure =>
+  new Failure('MISCONFIGURED', `Temporal lacks ${what}: \`npm run provision\``);
+
 async function isNamespaceThere(connection: Connection, namespace: string): Promise<boolean> {
   try {
     await connection.workflowService.describeNamespace({ namespace });
@@ -60,7 +63,19 @@ export async function checkTemporal(
     .catch((error: unknown) => {
       throw temporalFailure('a question for its set-up', error);
     });
-  if (missing !== null) throw new Failure('MISCONFIGURED', `Temporal lacks ${missing}: \`npm run provision\``);
+  if (missing !== null) throw lacks(missing);
+}
+
+/** Rejects with MISCONFIGURED when Temporal says that it has no such namespace; no other answer does, nor none. */
+export async function assertNamespace(
+  connection: Connection,
+  namespace: string,
+  withinMs = 2_000,
+): Promise<void> {
+  const there = await connection
+    .withDeadline(Date.now() + withinMs, () => isNamespaceThere(connection, namespace))
+    .catch(() => true);
+  if (!there) throw lacks(`the namespace "${namespace}"`);
 }
 
 /** Makes the namespace if it is not there. Idempotent. A server may need seconds until all of its parts know a new one. */
