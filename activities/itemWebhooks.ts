@@ -65,8 +65,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait): asks `/item/get` where they speak of its health, and
-     * stores what they say with their outcomes in one transaction. Safe to repeat.
+     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once: asks `/item/get` where they speak of its health, and
+     * stores what they say with their outcomes in one transaction. `more`: others wait, also of those that came meanwhile. Safe to repeat.
      */
     async settleItemWebhooks(input: {
       itemId: string;
@@ -103,7 +103,10 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           staleNumbers,
           numbersDue,
         });
-        return stands ? { health: result, numbersDue, more } : 'moved';
+        if (!stands) return 'moved';
+        // Read after the commit: of one that came before it nobody is told, since this one seemed to be on its way.
+        const others = await items.itemWebhooks(itemId, 1);
+        return { health: result, numbersDue, more: others.webhooks.length > 0 };
       });
     },
   };

@@ -211,7 +211,10 @@ export function transactionActivities(deps: ActivityDeps) {
         }
         const checked = named.map((row) => row.transactionId);
         const changes = await mining.settleRemovals(itemId, credentials.seen, checked, gone);
-        return changes === 'moved' ? 'moved' : { changes, more: all.length > named.length };
+        if (changes === 'moved') return 'moved';
+        // Read after the commit: of a webhook that came before it nobody is told, since these seemed to be on their way.
+        const { removals } = await mining.waiting(itemId);
+        return { changes, more: removals > 0 };
       });
     },
   };

@@ -12,6 +12,7 @@ import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
+import { holdAnswer } from './heldPlaid.js';
 
 let world: ActivityWorld;
 const proven = new Set<string>();
@@ -190,6 +191,22 @@ describe('exchanging a public token', () => {
     expect(await world.run.reportLostExchange({ tokenHash: unseen.tokenHash })).toEqual({
       kind: 'outcome_unknown',
     });
+  });
+
+  it("of another user's Item ends as one that is none, and the Item is left alone", async () => {
+    const theirs = await world.linkedItem('owner');
+    const { tokenHash, item } = await world.receive('stranger');
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      exchangePublicToken: async () => ({ accessToken: item.accessToken, itemId: theirs.itemId }),
+    });
+    expect(await world.runWith({ plaid }).exchangePublicToken({ tokenHash })).toEqual({
+      kind: 'refused',
+      outcome: { kind: 'invalid_public_token', plaid: null },
+    });
+    const outcome = { kind: 'invalid_public_token' as const, plaid: null };
+    expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
+    expect(theirs.removed).toBe(false);
+    expect(await world.sql`SELECT 1 FROM alerts WHERE key = ${tokenHash}`).toHaveLength(0);
   });
 
   it('that cannot begin, since the public token does not open, may begin later', async () => {
@@ -545,6 +562,40 @@ describe('webhooks about the Item itself', () => {
       [`${item.itemId}:repaired:1`, 'item repaired', 'ITEM_LOCKED'],
     ]);
     expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
+  });
+
+  it('settleItemWebhooks sees one that came while it asked Plaid, of which nobody was told', async () => {
+    const { itemId } = await world.linkedItem();
+    const about = async (): Promise<string> => {
+      const body = Buffer.from(JSON.stringify({ webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId }));
+      const read = readWebhook(body.toString());
+      const { webhookId } = await world.stores.webhooks.store({
+        source: 'plaid',
+        verdict: 'accepted',
+        body,
+        headers: {},
+        webhook_type: read.webhook_type,
+        webhook_code: read.webhook_code,
+        item_id: itemId,
+        kind: read.kind,
+        removed_ids: [],
+        reason: read.ignored,
+      });
+      return webhookId;
+    };
+    const first = await about();
+    expect(await world.stores.webhooks.claimSignal(first)).not.toBeNull();
+    const held = holdAnswer(world.plaid, ['getItem']);
+    const settling = world.runWith({ plaid: held.plaid }).settleItemWebhooks({ itemId });
+    await held.answered;
+    const second = await about();
+    // The first is on its way: the second rides along with it.
+    expect(await world.stores.webhooks.claimSignal(second)).toBeNull();
+    held.release();
+    expect(await settling).toMatchObject({ more: true });
+    expect((await world.stores.webhooks.get(second))?.outcome.state).toBe('pending');
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ more: false });
+    expect((await world.stores.webhooks.get(second))?.outcome.state).not.toBe('pending');
   });
 
   it('settleItemWebhooks takes a thousand of them a part after the other, and says when more wait', async () => {

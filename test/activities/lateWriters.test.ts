@@ -487,7 +487,8 @@ describe('a late look-up of named removals', () => {
     const late = await cutOff(['getTransactions'], (run) => run.settleRemovals({ itemId }));
     item.listed = [];
     const webhookId = await named(item, ['a']);
-    expect(await late.end()).toEqual({ changes: 1, more: false });
+    // Nobody is told of it but by this: those that it came behind seemed to be on their way.
+    expect(await late.end()).toEqual({ changes: 1, more: true });
     expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('pending');
     expect(await world.run.settleRemovals({ itemId })).toEqual({ changes: 1, more: false });
     expect(await live(item)).toEqual([]);
