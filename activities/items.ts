@@ -2,6 +2,7 @@ import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
+import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
@@ -78,7 +79,9 @@ export function itemActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
-        const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
+        const asked = askBank(deps.banks, credentials.institutionId, () =>
+          withToken(deps, credentials, (token) => plaid.getNumbers(token)),
+        );
         const numbers = await asked.catch((error: unknown) => {
           const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
           if (error instanceof Failure && without.has(error.type)) return [];

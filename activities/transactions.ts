@@ -6,6 +6,7 @@ import type { PageResult } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { PageStart } from '../domain/ports/mining.js';
+import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askHealth, saidBy } from './itemHealth.js';
@@ -161,7 +162,9 @@ export function transactionActivities(deps: ActivityDeps) {
           break;
       }
       try {
-        return await withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token));
+        return await askBank(deps.banks, start.credentials.institutionId, () =>
+          withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token)),
+        );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         switch (error.type) {

@@ -106,6 +106,7 @@ await runProcess(
         idempotency: stores.idempotency,
         segments: stores.segment,
         segment,
+        banks: stores.banks,
         logins: stores.logins,
         webhooks: stores.webhooks,
         streams: kinesis,

@@ -1233,11 +1233,12 @@ describe('the directory of institutions', () => {
     directory.failing.set('ins_5', new Failure('UPSTREAM_DOWN', 'this one only'));
     directory.asked.length = 0;
     const since = new Date().toISOString();
-    const input = { since, after: null, limit: 3 };
-    const result = { checked: 2, failed: 1, next: 'ins_5' };
+    const input = { since, limit: 3 };
+    const round = { start: null, after: 'ins_5', wrapped: false };
+    const result = { checked: 2, failed: 1, next: round };
     expect(await world.run.saveInstitutionStatuses(input)).toEqual(result);
     expect(directory.asked).toEqual(['ins_1', 'ins_2', 'ins_5']);
-    expect(await world.run.saveInstitutionStatuses({ ...input, after: 'ins_5' })).toEqual({
+    expect(await world.run.saveInstitutionStatuses({ ...input, round })).toEqual({
       checked: 1,
       failed: 0,
       next: null,
@@ -1254,7 +1255,8 @@ describe('the directory of institutions', () => {
 
     // A round that runs again asks only for what it has not got.
     directory.failing.clear();
-    expect(await twice('saveInstitutionStatuses', input)).toEqual([
+    const again = { ...input, round: { start: null, after: null, wrapped: false } };
+    expect(await twice('saveInstitutionStatuses', again)).toEqual([
       { checked: 1, failed: 0, next: null },
       { checked: 0, failed: 0, next: null },
     ]);
@@ -1263,16 +1265,46 @@ describe('the directory of institutions', () => {
 
   it('leaves a status round to a later try when Plaid as a whole does not answer', async () => {
     const { directory } = world;
-    const input = { since: '2999-01-01T00:00:00Z', after: null, limit: 9 };
+    const round = { start: null, after: null, wrapped: false };
+    const input = { since: '2999-01-01T00:00:00Z', round, limit: 9 };
     directory.failing.set('ins_1', new Failure('RATE_LIMITED', 'slow down'));
     await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({ type: 'RATE_LIMITED' });
     for (const id of ['ins_1', 'ins_2', 'ins_5', 'ins_6']) {
       directory.failing.set(id, new Failure('UPSTREAM_DOWN', 'away'));
     }
-    await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({
-      type: 'UPSTREAM_DOWN',
-      nonRetryable: false,
-    });
+    expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 0, failed: 4 });
+  });
+
+  it('begins a round of statuses behind where the last one has come to, and comes to all', async () => {
+    const { directory } = world;
+    directory.failing.clear();
+    /** One round, in which Plaid answers so often and then asks to wait: whom it has told of. */
+    const round = async (answers: number): Promise<string[]> => {
+      directory.asked.length = 0;
+      const limited = Object.assign(Object.create(directory) as typeof directory, {
+        get: (id: string) =>
+          directory.asked.length < answers
+            ? directory.get(id)
+            : Promise.reject(new Failure('RATE_LIMITED', 'slow down')),
+      });
+      const run = world.runWith({ directory: limited });
+      const since = new Date().toISOString();
+      for (let place: Awaited<ReturnType<Activities['saveInstitutionStatuses']>>['next'] | undefined; ;) {
+        const input = { since, limit: 1, ...(place == null ? {} : { round: place }) };
+        const result = await run.saveInstitutionStatuses(input).catch(() => null);
+        // Cut off: the next round is another one.
+        if (result === null || result.next === null) return [...directory.asked];
+        place = result.next;
+      }
+    };
+    const all = ['ins_1', 'ins_2', 'ins_5', 'ins_6'];
+    directory.all = all.map((id) => institution(id));
+    const told = new Set<string>();
+    for (let n = 0; n < 2; n += 1) for (const id of await round(2)) told.add(id);
+    expect([...told].sort()).toEqual(all);
+    expect((await round(9)).sort()).toEqual(all);
+    await world.sql`UPDATE institutions SET status_at = clock_timestamp() WHERE institution_id = 'ins_5'`;
+    expect(await round(9)).toEqual(['ins_6', 'ins_1', 'ins_2', 'ins_5']);
   });
 });
 

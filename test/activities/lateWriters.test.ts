@@ -670,7 +670,8 @@ describe('a late answer about institutions', () => {
     await world.run.saveInstitutionPage({ syncId: 'first', offset: 0 });
     const item = await world.linkedItem('of-ins-late');
     await world.sql`UPDATE items SET institution_id = 'ins_late' WHERE item_id = ${item.itemId}`;
-    const ask = { since: '2999-01-01T00:00:00Z', after: 'ins_lat', limit: 1 };
+    const round = { start: null, after: 'ins_lat', wrapped: false };
+    const ask = { since: '2999-01-01T00:00:00Z', round, limit: 1 };
     const statusOf = (status: string, name: string) => ({
       ...institution('ins_late', { name }),
       status: { item_logins: { status } },

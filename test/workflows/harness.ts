@@ -5,6 +5,7 @@ import type { Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
+import type { Role } from '../../src/temporal/workers.js';
 import { createWorkers } from '../../src/temporal/workers.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 
@@ -47,6 +48,7 @@ function installRuntime(): void {
 }
 
 interface WorkersOptions {
+  roles?: readonly Role[];
   maxConcurrentActivities?: number;
   maxCachedWorkflows?: number;
 }

@@ -1,1 +1,0 @@
-ALTER TABLE "user_event_shards" ADD COLUMN "stream_created_at" timestamp(6) with time zone;
