@@ -11,12 +11,12 @@ export async function askBank<T>(
   call: () => Promise<T>,
 ): Promise<T> {
   if (institutionId === null) return call();
-  const turn = await banks.takeTurn(institutionId);
-  if (turn === 'paused')
-    throw new Failure('INSTITUTION_DOWN', 'the bank was down a moment ago: its Items wait by turns');
+  const entry = await banks.enter(institutionId);
+  if (entry === 'paused')
+    throw new Failure('INSTITUTION_DOWN', 'the bank was down a moment ago: its Items wait one after the other');
   try {
     const answer = await call();
-    if (turn === 'probe') await banks.noteUp(institutionId);
+    if (entry === 'probe') await banks.noteUp(institutionId);
     return answer;
   } catch (error) {
     if (error instanceof Failure && error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId);

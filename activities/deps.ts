@@ -34,7 +34,7 @@ export interface ActivityDeps {
   institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus' | 'lastAskedForStatus'>;
   banks: BankPauseStore;
   logins: LoginStore;
-  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
+  webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
   segments: SegmentStore;

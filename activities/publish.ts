@@ -16,8 +16,8 @@ interface Batch {
 }
 
 /**
- * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record, one at a time: a worker publishes many
- * Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
+ * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record. It makes one at a time: a worker publishes
+ * many Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
  */
 function* packBatches(rows: readonly OutboxRow[], form: Form): Generator<Batch> {
   let events: string[] = [];
@@ -71,7 +71,7 @@ export function publishActivities(
   ): Promise<boolean> {
     const { itemId, signal, reached } = sending;
     const stream = streamOf(record, form);
-    let mark = sent;
+    let watermark = sent;
     for (const batch of packBatches(
       rows.filter((row) => row.sequence > sent),
       form,
@@ -89,31 +89,31 @@ export function publishActivities(
           kind: 'record_parked',
           key: `${itemId}/${record}/${form}/${batch.last}`,
           item_id: itemId,
-          detail: { record, form, after: mark, last: batch.last },
+          detail: { record, form, after: watermark, last: batch.last },
         });
       }
       crashPoint('publish.afterPut');
-      if (!(await outbox.markSent(itemId, record, form, mark, batch.last))) return false;
+      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, batch.last))) return false;
       crashPoint('publish.afterMark');
       reached.add(stream);
-      mark = batch.last;
+      watermark = batch.last;
     }
     return true;
   }
 
   async function publishRecords(sending: Sending, record: RecordKind): Promise<boolean> {
     const { itemId, signal } = sending;
-    let marks: Record<Form, number> | null = null;
+    let watermarks: Record<Form, number> | null = null;
     let next = outbox.unsent(itemId, record, rowsAtOnce);
     for (;;) {
       const { sent, rows, more } = await next;
       const last = rows.at(-1)?.sequence;
       if (last === undefined) return true;
       signal.throwIfAborted();
-      // Read while these are on their way; the marks that it brings are older than ours.
+      // Read while these are on their way; the watermarks that it brings are older than ours.
       const following = more ? outbox.unsent(itemId, record, rowsAtOnce, last) : null;
       following?.catch(() => undefined);
-      const from: Record<Form, number> = marks ?? sent;
+      const from: Record<Form, number> = watermarks ?? sent;
       // Both forms are tried although one fails: an outage of one stream does not hold back the other.
       const ends = await Promise.allSettled([
         send(sending, record, 'raw', rows, from.raw),
@@ -122,7 +122,7 @@ export function publishActivities(
       throwWorst(ends, signal);
       if (ends.some((end) => end.status === 'fulfilled' && !end.value)) return false;
       if (following === null) return true;
-      marks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
+      watermarks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
       next = following;
     }
   }

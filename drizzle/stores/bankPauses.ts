@@ -13,7 +13,7 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
     sql`make_interval(secs => least(${longestSeconds}::float8, ${firstSeconds}::float8 * 2 ^ least(${failures} - 1, 20)))`;
 
   return {
-    async takeTurn(institutionId) {
+    async enter(institutionId) {
       const row = firstOf(
         await sql<[{ probe: boolean; known: boolean }]>`
         WITH taken AS (

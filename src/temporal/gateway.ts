@@ -106,10 +106,10 @@ export function createGateway(client: Client): Gateway {
   }
 
   /**
-   * Whether the workflow runs, and what it will be told of an activity only when Temporal has ceased to repeat it. One that has ended
+   * Whether the workflow runs, and what it will hear of an activity only when Temporal has ceased to repeat it. One that has ended
    * answers queries all the same, with what it was doing then.
    */
-  async function lookAt(
+  async function currently(
     workflow: WorkflowHandle,
   ): Promise<{ running: boolean; failure: StepFailure | null }> {
     const description = await within(answerWithinMs, () => workflow.describe());
@@ -131,7 +131,7 @@ export function createGateway(client: Client): Gateway {
       const deadline = Date.now() + timeoutMs;
       for (;;) {
         const operation = new WithStartWorkflowOperation('linkItem', linkOptions(tokenHash, userId));
-        // The SDK tells of a failed start through this promise too; the update's own rejection is the one that is read.
+        // The SDK reports a failed start through this promise too; the update's own rejection is the one that is read.
         operation.workflowHandle().catch(() => undefined);
         try {
           return await within(deadline - Date.now(), () =>
@@ -239,7 +239,7 @@ export function createGateway(client: Client): Gateway {
         const asked = within(answerWithinMs, () => item.query(status));
         // Of one that does not run nobody waits for the answer.
         asked.catch(() => undefined);
-        const itself = await lookAt(item);
+        const itself = await currently(item);
         const answer = itself.running ? await asked : null;
         if (answer === null) return null;
         if (answer.phase !== 'updating' || answer.progress !== null) {
@@ -250,7 +250,7 @@ export function createGateway(client: Client): Gateway {
         const [run, child] = await Promise.all([
           within(answerWithinMs, () => paging.query(progress)).catch(() => null),
           // Nothing can be told of one that does not answer: the Item's own word stands.
-          lookAt(paging).catch((error: unknown) => ({
+          currently(paging).catch((error: unknown) => ({
             running: !(error instanceof WorkflowNotFoundError),
             failure: null,
           })),

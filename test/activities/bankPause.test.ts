@@ -85,9 +85,9 @@ describe('a bank that is down', () => {
     await banks.noteDown('ins_long');
     await world.sql`UPDATE bank_pauses SET failures = 1000`;
     await pauseIsOver();
-    expect([await banks.takeTurn('ins_long'), await banks.takeTurn('ins_long')]).toEqual(['probe', 'paused']);
+    expect([await banks.enter('ins_long'), await banks.enter('ins_long')]).toEqual(['probe', 'paused']);
     await pauseIsOver();
-    expect(await banks.takeTurn('ins_long')).toBe('probe');
+    expect(await banks.enter('ins_long')).toBe('probe');
     await banks.noteDown('ins_long');
     expect((await pauseOf('ins_long'))?.seconds).toBeLessThanOrEqual(1_800);
   });

@@ -126,9 +126,9 @@ describe('under settings of the database that are not ours', () => {
       after = page.next;
     }
     expect(pages).toEqual(new Set([webhookId]));
-    expect(await stores.webhooks.claimSignal(webhookId)).toMatchObject({ itemId: item.itemId });
+    expect(await stores.webhooks.acquireSignal(webhookId)).toMatchObject({ itemId: item.itemId });
     const float = { userId: item.userId, floatId: newId('float'), status: 'active' as const };
-    await stores.floats.tell({ ...float, occurredAt: '2026-11-20T10:00:00.123Z' });
+    await stores.floats.record({ ...float, occurredAt: '2026-11-20T10:00:00.123Z' });
     const due = await stores.sweep.findDue(100, 0);
     expect(due.map(({ itemId }) => itemId)).toContain(item.itemId);
   });

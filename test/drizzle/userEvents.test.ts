@@ -15,7 +15,7 @@ const store = () => world.stores.userEvents;
 async function leased(owner = 'me') {
   const stream = newId('stream');
   await store().note(stream, [{ shardId: 's', parents: [] }], madeAt);
-  expect(await store().claim(stream, { shardId: 's', from: null }, owner, minute)).toEqual({
+  expect(await store().acquire(stream, { shardId: 's', from: null }, owner, minute)).toEqual({
     checkpoint: null,
   });
   return stream;
@@ -43,7 +43,7 @@ describe('a shard', () => {
     await store().note(stream, [{ shardId: 's', parents: [] }], madeAt);
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>
-        store().claim(stream, { shardId: 's', from: null }, `l${n}`, minute),
+        store().acquire(stream, { shardId: 's', from: null }, `l${n}`, minute),
       ),
     );
     expect(claims.filter((claim) => claim !== null)).toEqual([{ checkpoint: null }]);
@@ -51,8 +51,8 @@ describe('a shard', () => {
 
   it('is not taken while its lease runs, unless from the owner that was seen', async () => {
     const stream = await leased();
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'me', minute)).not.toBeNull();
-    const claim = (from: string | null) => store().claim(stream, { shardId: 's', from }, 'other', minute);
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'me', minute)).not.toBeNull();
+    const claim = (from: string | null) => store().acquire(stream, { shardId: 's', from }, 'other', minute);
     expect(await claim(null)).toBeNull();
     expect(await claim('somebody')).toBeNull();
     await store().checkpoint(stream, 's', 'me', null, '7');
@@ -65,7 +65,7 @@ describe('a shard', () => {
     const stream = await leased();
     await end(stream);
     expect(await store().leases(stream)).toMatchObject([{ owner: 'me', live: false }]);
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'other', minute)).not.toBeNull();
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'other', minute)).not.toBeNull();
     await store().release(stream, 'me');
     expect(await store().leases(stream)).toMatchObject([{ owner: 'other', live: true }]);
     await store().release(stream, 'other');
@@ -94,7 +94,7 @@ describe('a checkpoint', () => {
     expect(await store().finish(stream, 's', 'other')).toBe(false);
     expect(await store().finish(stream, 's', 'me')).toBe(true);
     expect(await store().leases(stream)).toMatchObject([{ finished: true, owner: null }]);
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'me', minute)).toBeNull();
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'me', minute)).toBeNull();
     expect(await store().renew(stream, ['s'], 'me', minute)).toEqual([]);
   });
 });
@@ -121,7 +121,7 @@ describe('a record that is no event', () => {
 
 it('what the calendar refuses is told as something that no repeat will mend', async () => {
   const float = { userId: newId('user'), floatId: 'f', status: 'active' as const };
-  const told = world.stores.floats.tell({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
+  const told = world.stores.floats.record({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
   await expect(told).rejects.toBeInstanceOf(Failure);
   await expect(told).rejects.toMatchObject({ type: 'BAD_REQUEST' });
 });
@@ -143,7 +143,7 @@ describe('a stream that was deleted and made again', () => {
     expect(await store().renew(stream, ['s'], 'me', minute)).toEqual([]);
     expect(await store().checkpoint(stream, 's', 'me', '7', '8')).toBe(false);
     expect(await store().finish(stream, 's', 'me')).toBe(false);
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'other', minute)).toEqual({
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'other', minute)).toEqual({
       checkpoint: null,
     });
   });
@@ -151,7 +151,7 @@ describe('a stream that was deleted and made again', () => {
   it('has its finished shards read, too, with the parents that they have now', async () => {
     const stream = newId('stream');
     await note(stream, madeAt, ['p']);
-    await store().claim(stream, { shardId: 's', from: null }, 'me', minute);
+    await store().acquire(stream, { shardId: 's', from: null }, 'me', minute);
     await store().finish(stream, 's', 'me');
     expect(await note(stream, later)).toEqual(['s']);
     expect(await row(stream)).toMatchObject({ finished_at: null, parents: [] });
@@ -160,7 +160,7 @@ describe('a stream that was deleted and made again', () => {
   it('is not undone by one who has looked before', async () => {
     const stream = newId('stream');
     await note(stream, later);
-    await store().claim(stream, { shardId: 's', from: null }, 'me', minute);
+    await store().acquire(stream, { shardId: 's', from: null }, 'me', minute);
     await store().checkpoint(stream, 's', 'me', null, '7');
     expect(await note(stream, madeAt)).toEqual([]);
     expect(await note(stream, later)).toEqual([]);
