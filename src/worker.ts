@@ -18,7 +18,7 @@ import { bundleWorkflows } from './temporal/bundle.js';
 import { connectWorker, openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
 import { assertNamespace, checkTemporal } from './temporal/setUp.js';
-import { assertPolling, createWorkers } from './temporal/workers.js';
+import { activitiesFor, assertPolling, createWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
 
 /** For one probe of a dependency. */
@@ -83,6 +83,7 @@ await runProcess(
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
+      activitiesAtOnce: activitiesFor(config.DATABASE_CONNECTIONS),
       workflowBundle:
         config.WORKFLOW_BUNDLE === undefined ? await bundleWorkflows() : { codePath: config.WORKFLOW_BUNDLE },
       callsPerSecond: {

@@ -6,7 +6,7 @@ import { ensureSchedules } from './schedules.js';
 import { ensureNamespace, ensureSearchAttributes, isUnknownNamespace } from './setUp.js';
 import { temporalFailure } from './temporalFailures.js';
 
-const askAgainMs = 500;
+const pauseMs = 500;
 
 /** Repeats a step while the server does not know the namespace yet that was just made, until `deadline`. */
 async function onceKnown(deadline: number, step: () => Promise<void>): Promise<void> {
@@ -14,8 +14,8 @@ async function onceKnown(deadline: number, step: () => Promise<void>): Promise<v
     try {
       return await step();
     } catch (error) {
-      if (!isUnknownNamespace(error) || Date.now() + askAgainMs > deadline) throw error;
-      await sleep(askAgainMs);
+      if (!isUnknownNamespace(error) || Date.now() + pauseMs > deadline) throw error;
+      await sleep(pauseMs);
     }
   }
 }

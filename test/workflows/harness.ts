@@ -49,7 +49,7 @@ function installRuntime(): void {
 
 interface WorkersOptions {
   roles?: readonly Role[];
-  maxConcurrentActivities?: number;
+  activitiesAtOnce?: number;
   maxCachedWorkflows?: number;
 }
 
@@ -76,7 +76,10 @@ export async function startTemporal(
   const workflowBundle = { codePath: workflowBundleFile() };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();
-  const start = async (group: Partial<Activities>, changed: WorkersOptions = options): Promise<void> => {
+  const start = async (
+    group: Partial<Activities>,
+    { activitiesAtOnce: n, ...changed }: WorkersOptions = options,
+  ): Promise<void> => {
     workers = await createWorkers({
       connection: native,
       namespace,
@@ -86,6 +89,9 @@ export async function startTemporal(
       workflowBundle,
       maxCachedWorkflows: 0,
       ...changed,
+      ...(n === undefined
+        ? {}
+        : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n } }),
     });
     running = Promise.all(workers.map((worker) => worker.run()));
   };
