@@ -13,7 +13,10 @@ export async function askBank<T>(
   if (institutionId === null) return call();
   const entry = await banks.enter(institutionId);
   if (entry === 'paused')
-    throw new Failure('INSTITUTION_DOWN', 'the bank was down a moment ago: its Items wait one after the other');
+    throw new Failure(
+      'INSTITUTION_DOWN',
+      'the bank was down a moment ago: its Items wait one after the other',
+    );
   try {
     const answer = await call();
     if (entry === 'probe') await banks.noteUp(institutionId);

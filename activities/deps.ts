@@ -31,7 +31,10 @@ export interface ActivityDeps {
   sweeps: SweepStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
-  institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus' | 'lastAskedForStatus'>;
+  institutions: Pick<
+    InstitutionStore,
+    'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus' | 'lastAskedForStatus'
+  >;
   banks: BankPauseStore;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;

@@ -133,7 +133,7 @@ export const problemTypes = {
   invalid_public_token: {
     status: 422,
     title: 'Plaid does not exchange this public token',
-    help: 'It is unknown, expired (30 minutes) or was exchanged elsewhere. Let the user go through Link again.',
+    help: 'It is unknown, expired (30 minutes) was exchanged elsewhere, or is of an item of another user. Let the user go through Link again.',
   },
   unknown_account: {
     status: 422,

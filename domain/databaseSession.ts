@@ -3,7 +3,7 @@
  * written and read, where tables are, that it may write, that each statement sees what was committed before it, and that
  * nothing but a limit of ours ends it.
  */
-export const sessionSettings: Readonly<Record<string, string>> = {
+const sessionSettings: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
   client_encoding: 'UTF8',
   bytea_output: 'hex',

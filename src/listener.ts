@@ -120,7 +120,11 @@ await runProcess(
             readiness: createReadiness(
               [
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
-                { name: 'temporal', needed: true, check: () => checkTemporal(connection, temporal.namespace) },
+                {
+                  name: 'temporal',
+                  needed: true,
+                  check: () => checkTemporal(connection, temporal.namespace),
+                },
                 { name: 'kinesis', needed: true, check: async () => void (await events.shards()) },
               ],
               probeMs,

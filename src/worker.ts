@@ -67,7 +67,11 @@ await runProcess(
             readiness: createReadiness(
               [
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
-                { name: 'temporal', needed: true, check: () => checkTemporal(clientConnection, temporal.namespace) },
+                {
+                  name: 'temporal',
+                  needed: true,
+                  check: () => checkTemporal(clientConnection, temporal.namespace),
+                },
                 // Mining goes on without the streams: what they lack waits.
                 { name: 'kinesis', needed: false, check: () => kinesis.ping() },
                 { name: 'polling', needed: true, check: async () => assertPolling(workers) },

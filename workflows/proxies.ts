@@ -21,9 +21,7 @@ const heartbeatTimeout = '15s';
 function proxy({ inLine, ...options }: ActivityOptions & Call): ActivityInterfaceFor<Activities> {
   // Who gives a bound for everything means the waiting, too.
   const waits =
-    options.scheduleToCloseTimeout === undefined
-      ? { scheduleToStartTimeout: inLine ?? usuallyInLine }
-      : {};
+    options.scheduleToCloseTimeout === undefined ? { scheduleToStartTimeout: inLine ?? usuallyInLine } : {};
   return proxyActivities<Activities>({ heartbeatTimeout, ...waits, ...options });
 }
 

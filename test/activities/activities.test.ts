@@ -567,7 +567,9 @@ describe('webhooks about the Item itself', () => {
   it('settleItemWebhooks sees one that came while it asked Plaid, of which nobody was told', async () => {
     const { itemId } = await world.linkedItem();
     const about = async (): Promise<string> => {
-      const body = Buffer.from(JSON.stringify({ webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId }));
+      const body = Buffer.from(
+        JSON.stringify({ webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId }),
+      );
       const read = readWebhook(body.toString());
       const { webhookId } = await world.stores.webhooks.store({
         source: 'plaid',

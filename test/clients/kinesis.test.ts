@@ -334,7 +334,7 @@ describe('a stream that was deleted and made again', () => {
     await client.send(new DeleteStreamCommand({ StreamName: name }));
     await until(async () => (await caught(kinesis.put(stream, 'gone', bytes('gone')))) instanceof Failure);
     const refused = async () => caught(kinesis.put(stream, 'gone', bytes('gone')));
-    await until(async () => ((await refused()) as Failure).message.startsWith('Kinesis has no stream'));
+    await until(async () => (await refused()).message.startsWith('Kinesis has no stream'));
     expect(await refused()).toMatchObject({
       type: 'MISCONFIGURED',
       retryable: true,

@@ -61,7 +61,9 @@ const readiness = (sql: postgres.Sql): Promise<unknown> =>
 const refused = {
   name: 'Failure',
   type: 'MISCONFIGURED',
-  message: expect.stringMatching(/^the pooler in front of the database gives each transaction .*DATABASE_URL/),
+  message: expect.stringMatching(
+    /^the pooler in front of the database gives each transaction .*DATABASE_URL/,
+  ),
 };
 
 describe('a parameter of DATABASE_URL that nobody knows', () => {
@@ -131,13 +133,18 @@ describe('a parameter of DATABASE_URL that nobody knows', () => {
     ['with one session', { default_pool_size: 1 }],
     ['with many sessions', { default_pool_size: 20 }],
     ['that gives them in turn', { default_pool_size: 2, server_round_robin: 1 }],
-    ['that takes every parameter', { ignore_startup_parameters: 'statement_timeout,lock_timeout,search_path' }],
+    [
+      'that takes every parameter',
+      { ignore_startup_parameters: 'statement_timeout,lock_timeout,search_path' },
+    ],
   ])('by transaction, %s', (_name, more) => {
     it('nobody works half: every query and the migrator say why', async () => {
       const url = await behind('transaction', more);
       const sql = open(url);
       expect(await readiness(sql)).toMatchObject(refused);
-      const asked = await createStores(sql).reads.item('item').catch((error: unknown) => error);
+      const asked = await createStores(sql)
+        .reads.item('item')
+        .catch((error: unknown) => error);
       expect(asked).toMatchObject(refused);
       expect(await migrate(url).catch((error: unknown) => error)).toMatchObject(refused);
     });

@@ -92,9 +92,11 @@ describe('under settings of the database that are not ours', () => {
     const name = 'Zürich \\ “€” \\x41';
     const said = { added: [transaction('t1', { name, date: '2026-02-03', amount: 0.1 }), transaction('t2')] };
     expect(await runUpdate(world, item, [said])).toMatchObject({ kind: 'applied' });
-    expect(await runUpdate(world, item, [{ modified: [transaction('t2', { amount: 7.25 })] }])).toMatchObject({
-      kind: 'applied',
-    });
+    expect(await runUpdate(world, item, [{ modified: [transaction('t2', { amount: 7.25 })] }])).toMatchObject(
+      {
+        kind: 'applied',
+      },
+    );
     const stored = await storedTransactions(world, item.itemId);
     expect(stored.get('t1')).toMatchObject({ raw: { name, amount: 0.1 }, refined: { date: '2026-02-03' } });
     const { rows } = await stores.reads.transactions(

@@ -129,7 +129,9 @@ it('what the calendar refuses is told as something that no repeat will mend', as
 describe('a stream that was deleted and made again', () => {
   const later = '2026-11-20T10:00:00.124Z';
   const row = async (stream: string) =>
-    (await world.sql`SELECT checkpoint, owner, finished_at, parents FROM user_event_shards WHERE stream = ${stream}`)[0];
+    (
+      await world.sql`SELECT checkpoint, owner, finished_at, parents FROM user_event_shards WHERE stream = ${stream}`
+    )[0];
   const note = (stream: string, at: string, parents: string[] = []) =>
     store().note(stream, [{ shardId: 's', parents }], at);
 

@@ -156,7 +156,10 @@ describe('the port of metrics', () => {
         status: 'ready',
         dependencies: {
           postgresql: { status: 'up' },
-          temporal: { status: 'down', reason: 'Temporal lacks the namespace "of-nobody": `npm run provision`' },
+          temporal: {
+            status: 'down',
+            reason: 'Temporal lacks the namespace "of-nobody": `npm run provision`',
+          },
         },
       },
     ]);
@@ -174,7 +177,8 @@ describe('the port of metrics', () => {
 });
 
 describe('what is not set up ends a process with one line that names it', () => {
-  const line = (said: string): string[] => said.split('\n').filter((text) => text !== '' && !text.startsWith('{'));
+  const line = (said: string): string[] =>
+    said.split('\n').filter((text) => text !== '' && !text.startsWith('{'));
 
   it('a worker, without its namespace', async () => {
     await expect(start('worker', { TEMPORAL_NAMESPACE: 'of-nobody' })).rejects.toThrow(
@@ -183,8 +187,16 @@ describe('what is not set up ends a process with one line that names it', () => 
   });
 
   it.each([
-    ['a role without rights', { user: true }, /^provision failed: migration \S+: the database refuses us \(42501: a right is missing\)$/],
-    ['a database that is not there', { database: 'no_such_database' }, /^provision failed: the database refuses us \(3D000: there is no such database\)$/],
+    [
+      'a role without rights',
+      { user: true },
+      /^provision failed: migration \S+: the database refuses us \(42501: a right is missing\)$/,
+    ],
+    [
+      'a database that is not there',
+      { database: 'no_such_database' },
+      /^provision failed: the database refuses us \(3D000: there is no such database\)$/,
+    ],
   ])('provisioning, with %s', async (_name, wrong, told) => {
     const url = new URL(database.url);
     const role = `nobody_${randomBytes(4).toString('hex')}`;

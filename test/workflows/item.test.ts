@@ -272,7 +272,9 @@ describe('the item workflow', () => {
       const described = temporal.client.workflow.getHandle(itemWorkflowId(leaving.itemId));
       await until(async () => {
         const { raw } = await described.describe();
-        return raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'removeItem') === true;
+        return (
+          raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'removeItem') === true
+        );
       });
     } finally {
       await temporal.restartWorkers(activities);
@@ -281,9 +283,7 @@ describe('the item workflow', () => {
     await until(() => leaving.removed === 1);
     expect(leaving.pages).toEqual([]);
     expect(await temporal.gateway.itemStatus(mine.itemId)).toMatchObject({ last_failure: null });
-    const { events } = await temporal.client.workflow
-      .getHandle(itemWorkflowId(mine.itemId))
-      .fetchHistory();
+    const { events } = await temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId)).fetchHistory();
     const scheduled = (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes ?? []);
     expect(scheduled.length).toBeGreaterThan(3);
     for (const { scheduleToCloseTimeout, retryPolicy } of scheduled) {
