@@ -32,7 +32,7 @@ function unknownSetting(code: string, error: unknown): string | null {
 
 /** What an operator looks for, by PostgreSQL's code. */
 const inWords: Readonly<Record<string, string>> = {
-  '28P01': 'wrong user or password',
+  '28P01': 'user and password do not fit',
   '28000': 'this user may not come in',
   '42501': 'a right is missing',
   '42P01': 'a table is missing',
