@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
 # Images of Sluice: `runtime` (the default) holds the processes of production, `simulator` and `kinesis` are for trials.
-# No compile step: TypeScript is run by tsx (docs/decisions/0007). The version of Node is that of .nvmrc.
+# No compile step: TypeScript is run by tsx (docs/decisions/0007). The version of Node is the newest that `npm test` runs on (tools/local/nodeReleases.mjs).
 
-FROM node:20.20.2-slim AS base
+FROM node:24.21.0-slim AS base
 WORKDIR /app
 ENV NODE_ENV=production
 

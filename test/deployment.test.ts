@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { NODE_RELEASES } from '../tools/local/nodeReleases.mjs';
 import { temporalService } from '../tools/local/temporal.js';
 import { loadConfig, processNames, variablesOf } from '../src/config.js';
 
@@ -180,8 +181,8 @@ describe('the Dockerfile', () => {
     for (const file of copied) expect(existsSync(new URL(`../${file}`, import.meta.url))).toBe(true);
   });
 
-  it('runs as a user without rights, on the Node that the tests run', () => {
-    expect(dockerfile).toContain(`FROM node:${read('.nvmrc').trim()}-slim AS base`);
+  it('runs as a user without rights, on the newest Node that tests run on', () => {
+    expect(dockerfile).toContain(`FROM node:${NODE_RELEASES.at(-1)?.version}-slim AS base`);
     for (const target of ['runtime', 'simulator', 'kinesis']) {
       const stage = dockerfile
         .split(/^FROM /m)

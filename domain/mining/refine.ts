@@ -100,12 +100,18 @@ export interface RefinedAccount extends RecordOwner {
   };
   persistent_id: string | null;
   holder_category: string | null;
+  /** The closed account of the Item whose place it took: the bank gave it another id. */
+  replaces: string | null;
+  /** The account that took its place. */
+  replaced_by: string | null;
 }
 
 export interface AccountCircumstances extends RecordOwner {
   status: AccountStatus;
   is_main: boolean;
   as_of: string;
+  replaces?: string | null;
+  replaced_by?: string | null;
 }
 
 export function refineAccount(raw: PlaidAccount, at: AccountCircumstances): RefinedAccount {
@@ -131,5 +137,7 @@ export function refineAccount(raw: PlaidAccount, at: AccountCircumstances): Refi
     },
     persistent_id: raw.persistent_account_id ?? null,
     holder_category: raw.holder_category ?? null,
+    replaces: at.replaces ?? null,
+    replaced_by: at.replaced_by ?? null,
   };
 }

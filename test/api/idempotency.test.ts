@@ -335,11 +335,11 @@ describe('a repeat while the first one runs', () => {
     first.destroy();
     await until(() => first.destroyed, 'the client is gone');
     finish();
-    const stored = async () =>
-      database.sql`SELECT 1 FROM idempotency_keys WHERE key = ${key} AND status = 201`;
-    for (let turn = 0; turn < 200 && (await stored()).length === 0; turn += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until(async () => {
+      const stored = await database.sql`
+        SELECT 1 FROM idempotency_keys WHERE key = ${key} AND status = 201`;
+      return stored.length > 0;
+    }, 'the answer is stored');
     expect(told(await ask(items, key, { payload }))).toEqual([201, 'ok', 'true']);
   });
 });

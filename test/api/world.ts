@@ -330,7 +330,10 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       noteRelinked: async () => undefined,
       requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
-    numbers: { read: async (itemId) => (world.items.has(itemId) ? { numbers: [], withheld: [] } : null) },
+    numbers: {
+      read: async (itemId) =>
+        world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
+    },
     sandbox: true,
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
@@ -363,6 +366,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institution_id: link.institution_id,
           accounts: link.accounts,
           main_account_id: link.main_account_id,
+          allow_duplicate: link.allow_duplicate ?? false,
         };
         world.links.set(link.token_hash, row);
         return row;
@@ -575,11 +579,11 @@ export async function askHastily(
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Waits until `check` holds; the condition, not the clock, decides, and a bound keeps a failure from hanging. */
-export async function until(check: () => boolean, what: string): Promise<void> {
-  for (let turn = 0; turn < 500; turn += 1) {
-    if (check()) return;
+/** Waits until `check` holds; the condition, not the clock, decides, and a bound that no slow machine meets names what never came. */
+export async function until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const started = performance.now();
+  while (!(await check())) {
+    if (performance.now() - started > 120_000) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`never happened: ${what}`);
 }

@@ -6,6 +6,7 @@ import { caught } from './caught.js';
 
 let simulator: Awaited<ReturnType<typeof startSimulator>>;
 let plaid: Plaid;
+const opened: Plaid[] = [];
 let itemId: string;
 let token: string;
 
@@ -37,9 +38,24 @@ const calls = async (): Promise<string[]> => {
     .sort();
 };
 
-beforeEach(async () => {
+beforeAll(async () => {
   simulator = await startSimulator(300);
-  plaid = createPlaid({
+});
+afterAll(() => simulator?.close());
+
+beforeEach(async () => {
+  await sim('/_sim/reset', {});
+  plaid = plaidWith({});
+  ({ accessToken: token, itemId } = await linked('ins_109508'));
+});
+
+afterEach(() => {
+  for (const client of opened.splice(0)) client.close();
+});
+
+/** Patient, so that a busy machine changes no outcome; tests of impatience say so. */
+function plaidWith(impatience: { timeoutMs?: number; slowTimeoutMs?: number }): Plaid {
+  const made = createPlaid({
     baseUrl: simulator.url,
     clientId: 'client',
     secret: 'canary-secret',
@@ -47,16 +63,13 @@ beforeEach(async () => {
     products: ['transactions'],
     countryCodes: ['US'],
     webhookUrl: null,
-    timeoutMs: 300,
-    slowTimeoutMs: 900,
+    timeoutMs: 60_000,
+    slowTimeoutMs: 60_000,
+    ...impatience,
   });
-  ({ accessToken: token, itemId } = await linked('ins_109508'));
-});
-
-afterEach(async () => {
-  plaid.close();
-  await simulator.close();
-});
+  opened.push(made);
+  return made;
+}
 
 describe('live balances', () => {
   it('are asked for where the bank wants to hear their age', async () => {
@@ -77,9 +90,11 @@ describe('live balances', () => {
 
   it('may take longer than what Plaid has cached, and a time-out is told as one', async () => {
     await fault('/accounts/balance/get', { latency_ms: 500 });
-    expect((await plaid.live.balances(token)).accounts.length).toBeGreaterThan(0);
+    const { accounts } = await plaidWith({ timeoutMs: 300 }).live.balances(token);
+    expect(accounts.length).toBeGreaterThan(0);
     for (const path of ['/accounts/balance/get', '/accounts/get']) await fault(path, { latency_ms: 2_000 });
-    for (const late of [plaid.live.balances(token), plaid.live.accounts(token)]) {
+    const hasty = plaidWith({ timeoutMs: 300, slowTimeoutMs: 300 });
+    for (const late of [hasty.live.balances(token), hasty.live.accounts(token)]) {
       const failure = await caught(late);
       expect(failure).toMatchObject({ type: 'UPSTREAM_DOWN', timedOut: true });
       expect(inspect(failure, { depth: 9 })).not.toContain(token);

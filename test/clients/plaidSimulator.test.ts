@@ -61,7 +61,13 @@ async function allPages(accessToken: string): Promise<PlaidSyncPage[]> {
   }
 }
 
+beforeAll(async () => {
+  simulator = await startSimulator(1_200);
+});
+afterAll(() => simulator?.close());
+
 beforeEach(async () => {
+  await post('/_sim/reset');
   deliveries = [];
   arrived = () => undefined;
   receiver = await startLoopbackServer((request, body, response) => {
@@ -70,7 +76,6 @@ beforeEach(async () => {
     response.end('{}');
     arrived();
   });
-  simulator = await startSimulator(1_200);
   plaid = createPlaid({
     baseUrl: simulator.url,
     clientId: 'client',
@@ -90,7 +95,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   plaid.close();
-  await simulator.close();
   await receiver.close();
 });
 

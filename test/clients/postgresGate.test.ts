@@ -107,7 +107,7 @@ describe('a pool for requests', () => {
     for (const code of codes) expect(['55P03', 'UPSTREAM_DOWN']).toContain(code);
     expect(codes).toContain('55P03');
     expect(await sql`SELECT n FROM locked`).toHaveLength(0);
-  }, 60_000);
+  });
 
   it('runs nothing for whom it has refused', async () => {
     const short = openDatabase(database.url, { max: 1, connectionWaitMs: 100 });

@@ -65,7 +65,7 @@ it('PostgreSQL: queries, transactions and the check of readiness', async () => {
   } finally {
     await sql.end({ timeout: 1 });
   }
-}, 60_000);
+});
 
 it('Plaid: every call', async () => {
   const plaid = createPlaid({
@@ -104,7 +104,7 @@ it('Plaid: every call', async () => {
   } finally {
     plaid.close();
   }
-}, 60_000);
+});
 
 describe('AWS', () => {
   const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
@@ -145,7 +145,7 @@ describe('AWS', () => {
       events.close();
       await kinesis.close();
     }
-  }, 60_000);
+  });
 
   it('the search for credentials', async () => {
     const names = [
@@ -187,7 +187,7 @@ describe('AWS', () => {
       events.close();
       await kinesis.close();
     }
-  }, 60_000);
+  });
 });
 
 it('Segment', async () => {
@@ -199,7 +199,7 @@ it('Segment', async () => {
   } finally {
     await segment.close();
   }
-}, 60_000);
+});
 
 describe('Temporal', () => {
   const options = () => ({ address, namespace: 'default', tls: false });
@@ -223,7 +223,7 @@ describe('Temporal', () => {
     } finally {
       await connection.close();
     }
-  }, 60_000);
+  });
 
   it('what provision makes', async () => {
     const calls = { provision: () => provisionTemporal(options(), {} as never, 500) };
@@ -232,10 +232,10 @@ describe('Temporal', () => {
       type: 'ORCHESTRATOR_DOWN',
       message: expect.stringContaining('the namespace'),
     });
-  }, 60_000);
+  });
 
   it("the worker's connection", async () => {
     const { connect } = await endsOf({ connect: () => connectWorker(options()) });
     expect(connect).toBeInstanceOf(Error);
-  }, 60_000);
+  });
 });

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { launch } from '../../tools/local/childProcess.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import type { NamedKey } from '../../src/clients/keyring.js';
@@ -13,6 +12,7 @@ import type { KeyProvider, Sealed, SealedRow, SealedRowStore } from '../../domai
 import { rewrapAll } from '../../src/rewrapAll.js';
 import { caught } from '../clients/caught.js';
 import { keyArn, startKms } from '../clients/kmsServer.js';
+import { programArguments } from '../stack/program.js';
 import type { World } from './world.js';
 import { exchangedItem, newId, openWorld } from './world.js';
 
@@ -265,11 +265,7 @@ describe('npm run rewrap', () => {
     const child = await launch({
       name: 'rewrap',
       command: process.execPath,
-      args: [
-        '--import',
-        import.meta.resolve('tsx'),
-        fileURLToPath(new URL('../../src/rewrap.ts', import.meta.url)),
-      ],
+      args: programArguments('src/rewrap.ts'),
       env: { DATABASE_URL: world.url, ...env },
       logFile: path.join(dir, `${randomBytes(4).toString('hex')}.log`),
     });

@@ -28,9 +28,13 @@ export async function linkItem(system: System, options: LinkOptions = {}): Promi
     },
   });
   const user = options.user ?? `user-${(users += 1)}`;
-  const answer = await system.api('POST', `/v1/users/${user}/items`, { public_token });
-  if (answer.status !== 201) throw new Error(`link: ${answer.status} ${JSON.stringify(answer.body)}`);
-  return answer.body['item_id'] as string;
+  for (;;) {
+    const answer = await system.api('POST', `/v1/users/${user}/items`, { public_token });
+    if (answer.status === 201) return answer.body['item_id'] as string;
+    // As a client does whose link takes longer than its request may: the same again.
+    if (answer.status !== 503 && answer.status !== 504)
+      throw new Error(`link: ${answer.status} ${JSON.stringify(answer.body)}`);
+  }
 }
 
 /** Lets the bank's reads end up to there, with their webhooks. */

@@ -37,7 +37,7 @@ beforeAll(async () => {
     userEvents: true,
     env: { ENCRYPTION_KEYS: keys, STREAM_SHARDS: '1' },
   });
-}, 300_000);
+});
 afterAll(() => system.stop());
 
 /** An Item of the simulator, known here under the longest ids that the API and Plaid's webhooks take. */

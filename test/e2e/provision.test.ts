@@ -4,11 +4,11 @@ import { connect, createServer } from 'node:net';
 import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import postgres from 'postgres';
 import { launch } from '../../tools/local/childProcess.js';
 import type { ChildProcess } from '../../tools/local/childProcess.js';
 import { freePort } from '../../tools/local/ports.js';
-import { createDatabase } from './system.js';
+import { programArguments } from '../stack/program.js';
 import { testStack } from '../stack/testStack.js';
 import { createNamespace, until } from '../workflows/harness.js';
 
@@ -19,6 +19,17 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+/** An empty database: what is in it afterwards the process has made. */
+async function createDatabase(): Promise<string> {
+  const name = `provision_${randomBytes(5).toString('hex')}`;
+  const admin = postgres(testStack().database_url, { max: 1, onnotice: () => undefined });
+  await admin.unsafe(`CREATE DATABASE ${name}`);
+  await admin.end();
+  const url = new URL(testStack().database_url);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
 /** The one-shot process with these differences to a good environment. */
 async function provision(name: string, env: Record<string, string>): Promise<ChildProcess> {
   const stack = testStack();
@@ -26,13 +37,9 @@ async function provision(name: string, env: Record<string, string>): Promise<Chi
   const child = await launch({
     name,
     command: process.execPath,
-    args: [
-      '--import',
-      import.meta.resolve('tsx'),
-      fileURLToPath(new URL('../../src/provision.ts', import.meta.url)),
-    ],
+    args: programArguments('src/provision.ts'),
     env: {
-      DATABASE_URL: await createDatabase(stack.database_url, `provision_${randomBytes(5).toString('hex')}`),
+      DATABASE_URL: await createDatabase(),
       TEMPORAL_ADDRESS: stack.temporal_address,
       TEMPORAL_NAMESPACE: namespace,
       KINESIS_ENDPOINT: stack.kinesis_endpoint,
@@ -74,9 +81,7 @@ describe('provisioning beside what is only just starting', () => {
   it.each(['database', 'Temporal', 'Kinesis'])('waits for %s', async (what) => {
     const stack = testStack();
     const port = await freePort();
-    const database = new URL(
-      await createDatabase(stack.database_url, `provision_${randomBytes(5).toString('hex')}`),
-    );
+    const database = new URL(await createDatabase());
     const real = {
       database: database.host,
       Temporal: stack.temporal_address,

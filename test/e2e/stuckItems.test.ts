@@ -183,5 +183,5 @@ describe('a remine', () => {
     });
     await untilQuiet(system, itemId);
     await expectTruth(system, itemId);
-  }, 120_000);
+  });
 });

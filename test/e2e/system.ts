@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import postgres from 'postgres';
 import type { ChildProcess, Exit } from '../../tools/local/childProcess.js';
 import { freePort } from '../../tools/local/ports.js';
 import { launch, logTail } from '../../tools/local/childProcess.js';
+import { programArguments } from '../stack/program.js';
+import { createTestDatabase } from '../stack/testDatabase.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 import { createNamespace, until } from '../workflows/harness.js';
 
@@ -99,20 +100,19 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const id = randomBytes(5).toString('hex');
   const dir = mkdtempSync(path.join(tmpdir(), 'sluice-e2e-'));
   const stack = testStack();
-  const [{ client, connection, namespace }, databaseUrl, apiPort] = await Promise.all([
+  const [{ client, connection, namespace }, database, apiPort] = await Promise.all([
     createNamespace(),
-    createDatabase(stack.database_url, `e2e_${id}`),
+    createTestDatabase(),
     freePort(),
   ]);
-  const sql = postgres(databaseUrl, { max: 3, onnotice: () => undefined });
+  const sql = postgres(database.url, { max: 3, onnotice: () => undefined });
   const adminKey = `admin-${randomBytes(16).toString('hex')}`;
   const processes: ChildProcess[] = [];
-  const run = async (name: string, entry: string, args: string[], env: Record<string, string>) => {
-    const file = fileURLToPath(new URL(`../../${entry}`, import.meta.url));
+  const run = async (name: string, args: string[], env: Record<string, string>) => {
     const child = await launch({
       name,
       command: process.execPath,
-      args: ['--enable-source-maps', '--import', import.meta.resolve('tsx'), file, ...args],
+      args,
       env,
       logFile: path.join(dir, `${name}.log`),
     });
@@ -142,15 +142,20 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const segmentUrl = `http://127.0.0.1:${segmentPort}`;
   const segment = await run(
     'segment',
-    'tools/local/segmentSinkServer.mjs',
-    ['--port', String(segmentPort), '--file', path.join(dir, 'segment.ndjson')],
+    [
+      ...programArguments('tools/local/segmentSinkServer.ts'),
+      '--port',
+      String(segmentPort),
+      '--file',
+      path.join(dir, 'segment.ndjson'),
+    ],
     {},
   );
   const simulatorPort = await freePort();
   const simulator = await run(
     'simulator',
-    'packages/plaid-simulator/src/main.ts',
     [
+      ...programArguments('packages/plaid-simulator/src/main.ts'),
       '--port',
       String(simulatorPort),
       '--transactions-per-item',
@@ -166,7 +171,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   };
   const streamPrefix = `t${id}-`;
   const env: Record<string, string> = {
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: database.url,
     TEMPORAL_ADDRESS: stack.temporal_address,
     TEMPORAL_NAMESPACE: namespace,
     PLAID_BASE_URL: urls.simulator,
@@ -198,24 +203,29 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
       : {}),
     ...options.env,
   };
-  await ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok);
   const segmentEvents = async (): Promise<Record<string, any>[]> =>
     ((await (await fetch(`${segmentUrl}/events`)).json()) as { events: Record<string, any>[] }).events;
-  await ready(segment, async () => Array.isArray(await segmentEvents()));
-
-  const provisioning = await run('provision', 'src/provision.ts', [], env);
-  const provisioned = await provisioning.exited;
-  if (provisioned.code !== 0) throw new Error(logTail(provisioning.logFile, 20));
+  const provision = async (): Promise<void> => {
+    const provisioning = await run('provision', programArguments('src/provision.ts'), env);
+    const { code } = await provisioning.exited;
+    if (code !== 0) throw new Error(logTail(provisioning.logFile, 20));
+  };
+  await Promise.all([
+    ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok),
+    ready(segment, async () => Array.isArray(await segmentEvents())),
+    provision(),
+  ]);
 
   let api: ChildProcess | undefined;
   const startApi = async (more: Record<string, string> = {}): Promise<void> => {
-    api = await run('api', 'src/server.ts', [], { ...env, ...options.apiEnv, ...more });
+    api = await run('api', programArguments('src/server.ts'), { ...env, ...options.apiEnv, ...more });
     await ready(api, async () => (await fetch(`${urls.api}/livez`)).ok);
   };
   const stopApi = async (): Promise<Exit | undefined> => api?.stop('SIGTERM', 35_000);
   const killApi = async (): Promise<void> => void (await api?.stop('SIGKILL', 1_000));
   const startListener = async (more: Record<string, string> = {}): Promise<Running> => {
-    const child = await run(`listener${(started += 1)}`, 'src/listener.ts', [], { ...env, ...more });
+    const name = `listener${(started += 1)}`;
+    const child = await run(name, programArguments('src/listener.ts'), { ...env, ...more });
     await ready(child, () => readFileSync(child.logFile, 'utf8').includes('"listener ready"'));
     return {
       process: child,
@@ -227,7 +237,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   let started = 0;
   const startWorker = async (more: Record<string, string> = {}): Promise<Running> => {
     const name = `worker${(started += 1)}`;
-    const child = await run(name, 'src/worker.ts', [], { ...env, ...more });
+    const child = await run(name, programArguments('src/worker.ts'), { ...env, ...more });
     await ready(child, () => readFileSync(child.logFile, 'utf8').includes('"worker ready"'));
     const leave = (): void => void workers.splice(workers.indexOf(running), 1);
     const running: Running = {
@@ -268,7 +278,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
           ...headers,
         },
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-        signal: AbortSignal.timeout(60_000),
+        signal: AbortSignal.timeout(120_000),
       });
       const text = await response.text();
       const json = (response.headers.get('content-type') ?? '').includes('json');
@@ -283,7 +293,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
           'plaid-secret': 'x',
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(30_000),
+        signal: AbortSignal.timeout(120_000),
       });
       const text = await response.text();
       if (!response.ok) throw new Error(`simulator ${route}: ${response.status} ${text}`);
@@ -295,27 +305,15 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
         .join('\n'),
     async stop() {
       await Promise.all(processes.map((child) => child.stop('SIGTERM', 35_000)));
+      // Else the server would go on ticking for them, each second, as long as the run of all the tests lasts.
+      for await (const { scheduleId } of client.schedule.list())
+        await client.schedule.getHandle(scheduleId).delete();
       await sql.end({ timeout: 5 });
       await connection.close();
-      await dropDatabase(stack.database_url, `e2e_${id}`);
+      await database.drop();
       rmSync(dir, { recursive: true, force: true });
     },
   };
 }
 
 class Dead extends Error {}
-
-export async function createDatabase(adminUrl: string, name: string): Promise<string> {
-  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined });
-  await admin.unsafe(`CREATE DATABASE ${name}`);
-  await admin.end();
-  const url = new URL(adminUrl);
-  url.pathname = `/${name}`;
-  return url.toString();
-}
-
-async function dropDatabase(adminUrl: string, name: string): Promise<void> {
-  const admin = postgres(adminUrl, { max: 1, onnotice: () => undefined });
-  await admin.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-  await admin.end();
-}

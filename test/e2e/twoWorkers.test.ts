@@ -56,7 +56,7 @@ beforeAll(async () => {
     url.pathname = `/${row.name}`;
     await system.startWorker({ DATABASE_URL: url.href, TEMPORAL_ADDRESS: temporal.address });
   }
-}, 180_000);
+});
 let passed = false;
 tellWhatWaits();
 afterAll(async () => {
@@ -68,7 +68,7 @@ afterAll(async () => {
   if (system !== undefined) closeOracle(system);
   await system?.stop();
   await Promise.all(proxies.flatMap(({ database, temporal }) => [database.close(), temporal.close()]));
-}, 120_000);
+});
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const post = (route: string): Promise<Answer<Json>> => system.api<Json>('POST', route);
@@ -262,7 +262,7 @@ it('know of no row that came and went between the two readings of a remine, whic
   expect((await examine(system, itemId)).lost).toEqual([
     `postgres: ${added[0]}: removed transaction is live here`,
   ]);
-}, 300_000);
+});
 
 it(
   'end with the truth, whatever happened',

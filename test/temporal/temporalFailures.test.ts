@@ -53,11 +53,14 @@ function gatewayTo(address: string, namespace = 'default') {
 }
 type Gateway = ReturnType<typeof gatewayTo>;
 
+/** No deadline of ours comes before the server's word. */
+const patienceMs = 60_000;
+
 const calls: [string, (gateway: Gateway) => Promise<unknown>][] = [
-  ['a signal', (gateway) => gateway.signalItem('item', 'user', { kind: 'foundDue' }, 2_000)],
+  ['a signal', (gateway) => gateway.signalItem('item', 'user', { kind: 'foundDue' }, patienceMs)],
   ['a login of the stream', (gateway) => gateway.startCheck('event', 'user')],
-  ['a login of the API', (gateway) => gateway.checkUser('user', 2_000, 'request')],
-  ['a link', (gateway) => gateway.link('hash', 'user', 2_000)],
+  ['a login of the API', (gateway) => gateway.checkUser('user', patienceMs, 'request')],
+  ['a link', (gateway) => gateway.link('hash', 'user', patienceMs)],
   ['the start of a link', (gateway) => gateway.startLink('hash', 'user')],
 ];
 

@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Runtime, DefaultLogger } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.js';
+import type { Gateway } from '../../domain/ports/gateway.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import type { Role } from '../../src/temporal/workers.js';
@@ -40,8 +41,21 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
   }
 }
 
+/**
+ * The gateway, whose signals get longer than any busy machine needs. How long the program itself waits for Temporal is tried in
+ * test/temporal and test/clients/silentHosts.test.ts.
+ */
+function patientGateway(client: Client): Gateway {
+  const gateway = createGateway(client);
+  return {
+    ...gateway,
+    signalItem: (itemId, userId, signal, deadlineMs = 120_000) =>
+      gateway.signalItem(itemId, userId, signal, deadlineMs),
+  };
+}
+
 let installed = false;
-function installRuntime(): void {
+export function installRuntime(): void {
   if (installed) return;
   installed = true;
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });
@@ -55,7 +69,7 @@ interface WorkersOptions {
 
 export interface TemporalHarness {
   client: Client;
-  gateway: ReturnType<typeof createGateway>;
+  gateway: Gateway;
   namespace: string;
   stop(): Promise<void>;
   /** Ends the workers as a crash of the process would look from the server: nothing is reported any more. */
@@ -101,7 +115,7 @@ export async function startTemporal(
   return {
     client,
     namespace,
-    gateway: createGateway(client),
+    gateway: patientGateway(client),
     async restartWorkers(group, changed) {
       await end();
       await start(group, changed);

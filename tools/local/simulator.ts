@@ -38,12 +38,16 @@ export function simulatorService(options: SimulatorOptions): ServiceSpec {
   };
 }
 
-/** The simulator without a stack around it, with what it said of where it listens. Who started it ends it. */
+/**
+ * The simulator without a stack around it, with what it said of where it listens. Who started it ends it. `command`: how Node is told
+ * to run it.
+ */
 export async function spawnSimulator(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  command: readonly string[] = COMMAND,
 ): Promise<{ child: ChildProcessByStdio<null, Readable, null>; url: string }> {
-  const child = spawn(process.execPath, [...COMMAND, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...command, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
   const { url } = JSON.parse(line) as { url: string };
   return { child, url };

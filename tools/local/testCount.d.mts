@@ -3,9 +3,16 @@ export interface Counted {
   readonly failed: number;
   readonly problems: readonly string[];
 }
+export interface JestRun {
+  /** as it is told of */
+  readonly name: string;
+  /** exit code */
+  readonly code: number;
+  /** the report, if there is one */
+  readonly json: string | undefined;
+}
 export function countResults(run: {
   checks: readonly string[];
   failedChecks: readonly string[];
-  jestCode: number;
-  jestJson: string | undefined;
+  jestRuns: readonly JestRun[];
 }): Counted;

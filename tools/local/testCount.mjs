@@ -4,28 +4,41 @@
  * @property {number} failed
  * @property {string[]} problems one line each
  */
+/**
+ * @typedef {object} JestRun
+ * @property {string} name as it is told of
+ * @property {number} code exit code
+ * @property {string | undefined} json the report, if there is one
+ */
 
 /**
  * What the last line of a test run says. A run that proves nothing is never green: a jest that crashed, a test file that
  * did not load, and a run without any test each count as a failure.
- * @param {{ checks: readonly string[], failedChecks: readonly string[], jestCode: number, jestJson: string | undefined }} run
+ * @param {{ checks: readonly string[], failedChecks: readonly string[], jestRuns: readonly JestRun[] }} run
  * @returns {Counted}
  */
-export function countResults({ checks, failedChecks, jestCode, jestJson }) {
-  /** @type {Counted} */
-  const counted = {
-    passed: checks.length - failedChecks.length,
-    failed: failedChecks.length,
-    problems: failedChecks.map((name) => `npm run ${name}`),
+export function countResults({ checks, failedChecks, jestRuns }) {
+  const counts = jestRuns.map(countJest);
+  const sum = (/** @type {'passed' | 'failed'} */ what) =>
+    counts.reduce((total, count) => total + count[what], 0);
+  return {
+    passed: checks.length - failedChecks.length + sum('passed'),
+    failed: failedChecks.length + sum('failed'),
+    problems: [
+      ...failedChecks.map((name) => `npm run ${name}`),
+      ...counts.flatMap(({ problems }, place) =>
+        problems.map((problem) => `${jestRuns[place]?.name}: ${problem}`),
+      ),
+    ],
   };
-  const report = parse(jestJson);
-  if (!report) {
-    counted.failed += 1;
-    counted.problems.push('jest ended without a report');
-    return counted;
-  }
-  counted.passed += report.numPassedTests;
-  counted.failed += report.numFailedTests;
+}
+
+/** @param {JestRun} run @returns {Counted} */
+function countJest({ code, json }) {
+  const report = parse(json);
+  if (!report) return { passed: 0, failed: 1, problems: ['ended without a report'] };
+  /** @type {Counted} */
+  const counted = { passed: report.numPassedTests, failed: report.numFailedTests, problems: [] };
   for (const suite of report.testResults) {
     const failures = suite.assertionResults.filter(({ status }) => status === 'failed');
     counted.problems.push(...failures.map(({ fullName }) => fullName));
@@ -38,9 +51,9 @@ export function countResults({ checks, failedChecks, jestCode, jestJson }) {
     counted.failed += 1;
     counted.problems.push('no test ran');
   }
-  if (jestCode !== 0 && counted.failed === failedChecks.length) {
+  if (code !== 0 && counted.failed === 0) {
     counted.failed += 1;
-    counted.problems.push(`jest ended with exit code ${jestCode}`);
+    counted.problems.push(`ended with exit code ${code}`);
   }
   return counted;
 }

@@ -1,4 +1,5 @@
-// `npm test`: everything CI runs. Static checks, then jest; the last line counts both: each static check as one, each jest test as one.
+// `npm test`: everything CI runs. Static checks, then jest, then a part of it on other releases of Node; the last line counts all: each
+// static check as one, each jest test as one each time that it runs.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inherited, npmCli } from './environment.mjs';
 import { jestCommand } from './jestCommand.mjs';
+import { NODE_RELEASES, nodeProgram, otherNodesUnusable } from './nodeReleases.mjs';
 import { countResults } from './testCount.mjs';
 
 const STATIC_CHECKS = [
@@ -18,6 +20,16 @@ const STATIC_CHECKS = [
   'lint:migrations',
 ];
 const STATIC_CHECK_TIMEOUT_MS = 10 * 60_000;
+const OTHER_NODE_TIMEOUT_MS = 20 * 60_000;
+/** What runs on other releases of Node: the domain and the API, and one journey through all the processes. */
+const ON_OTHER_NODES = [
+  '--selectProjects',
+  'sluice',
+  '--',
+  'test/domain',
+  'test/api',
+  'test/e2e/secrets.test.ts',
+];
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const scratch = mkdtempSync(path.join(tmpdir(), 'sluice-results-'));
 
@@ -31,10 +43,12 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
   });
 }
 
+const asked = process.argv.slice(2);
 const failedChecks = await runStaticChecks();
-const results = path.join(scratch, 'jest.json');
-const jestCode = await runJest(results, process.argv.slice(2));
-const count = countResults({ checks: STATIC_CHECKS, failedChecks, jestCode, jestJson: readText(results) });
+const jestRuns = [await runJest(asked)];
+// Whoever names tests wants those.
+if (asked.length === 0) jestRuns.push(...(await runOnOtherNodes()));
+const count = countResults({ checks: STATIC_CHECKS, failedChecks, jestRuns });
 rmSync(scratch, { recursive: true, force: true });
 for (const problem of count.problems) process.stdout.write(`failed: ${problem}\n`);
 process.stdout.write(`${count.passed} passed, ${count.failed} failed\n`);
@@ -49,7 +63,7 @@ async function runStaticChecks() {
     for (let name = waiting.shift(); name; name = waiting.shift()) {
       const started = Date.now();
       const [command, prefix] = npmCli ? [process.execPath, [npmCli]] : ['npm', []];
-      const { code, output } = await run(command, [...prefix, 'run', '-s', name]);
+      const { code, output } = await run(command, [...prefix, 'run', '-s', name], STATIC_CHECK_TIMEOUT_MS);
       const seconds = ((Date.now() - started) / 1000).toFixed(1);
       process.stdout.write(
         `${code === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n${code === 0 ? '' : `${output.trimEnd()}\n`}`,
@@ -61,8 +75,9 @@ async function runStaticChecks() {
   return failed;
 }
 
-/** @param {string} outputFile @param {string[]} args @returns {Promise<number>} */
-async function runJest(outputFile, args) {
+/** @param {readonly string[]} args */
+async function runJest(args) {
+  const outputFile = path.join(scratch, 'jest.json');
   const child = track(
     spawn(process.execPath, jestCommand(['--json', `--outputFile=${outputFile}`, ...args]), {
       cwd: root,
@@ -70,21 +85,55 @@ async function runJest(outputFile, args) {
       stdio: ['ignore', 'ignore', 'inherit'], // with --json jest reports on stderr and prints the JSON on stdout
     }),
   );
-  return new Promise((resolve) => {
+  const code = await new Promise((resolve) => {
     child.once('error', () => resolve(1));
     child.once('close', (code) => resolve(code ?? 1));
   });
+  return { name: 'jest', code, json: readText(outputFile) };
 }
 
-/** @param {string} command @param {string[]} args @returns {Promise<{ code: number, output: string }>} */
-function run(command, args) {
+/** All releases at once, one worker each. */
+async function runOnOtherNodes() {
+  const unusable = otherNodesUnusable();
+  if (unusable !== undefined) {
+    const versions = NODE_RELEASES.map(({ version }) => version);
+    process.stdout.write(`skipped: tests on Node ${versions.join(' and ')} (${unusable})\n`);
+    return [];
+  }
+  return Promise.all(NODE_RELEASES.map(runOnNode));
+}
+
+/** @param {typeof NODE_RELEASES[number]} release */
+async function runOnNode(release) {
+  const name = `Node ${release.version}`;
+  const started = Date.now();
+  const outputFile = path.join(scratch, `${release.version}.json`);
+  const told = (/** @type {number} */ code, /** @type {string} */ output) => {
+    const seconds = ((Date.now() - started) / 1000).toFixed(1);
+    process.stdout.write(
+      `${code === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n${code === 0 ? '' : `${output.trimEnd()}\n`}`,
+    );
+    return { name, code, json: readText(outputFile) };
+  };
+  try {
+    const program = await nodeProgram(release);
+    const args = jestCommand(['--json', `--outputFile=${outputFile}`, '-w', '1', ...ON_OTHER_NODES]);
+    const { code, output } = await run(program, args, OTHER_NODE_TIMEOUT_MS);
+    return told(code, output);
+  } catch (error) {
+    return told(1, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** @param {string} command @param {string[]} args @param {number} timeout @returns {Promise<{ code: number, output: string }>} */
+function run(command, args, timeout) {
   return new Promise((resolve) => {
     const child = track(
       spawn(command, args, {
         cwd: root,
         env: inherited,
         stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: STATIC_CHECK_TIMEOUT_MS,
+        timeout,
       }),
     );
     let output = '';

@@ -15,7 +15,7 @@ const packages = ['plaid-python==46.0.0', 'pyjwt[crypto]==2.15.1'];
 /** Endpoints that end the Item or its token. */
 const ENDING = ['/item/access_token/invalidate', '/item/products/terminate', '/item/remove'];
 
-const python = await run('python3', ['-m', 'venv', '--help'], { timeout: 20_000 }).then(
+const python = await run('python3', ['-m', 'venv', '--help'], { timeout: 120_000 }).then(
   () => true,
   () => false,
 );
@@ -28,7 +28,7 @@ if (!python)
   const bin = path.join(dir, 'bin');
   beforeAll(async () => {
     rig = await Rig.start({ transactionsPerItem: 250, now: Date.now() });
-    await run('python3', ['-m', 'venv', dir], { timeout: 120_000 });
+    await run('python3', ['-m', 'venv', dir], { timeout: 300_000 });
     await run(path.join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...packages], {
       timeout: 300_000,
     });
@@ -39,7 +39,7 @@ if (!python)
   });
 
   it('goes through the life of an Item: link, sync, verified webhooks, error, repair, removal', async () => {
-    const { stdout } = await run(path.join(bin, 'python'), [scriptOf('life'), rig.url], { timeout: 120_000 });
+    const { stdout } = await run(path.join(bin, 'python'), [scriptOf('life'), rig.url], { timeout: 300_000 });
     const seen = JSON.parse(stdout) as Record<string, unknown> & { item_id: string; transactions: string[] };
     expect(seen).toMatchObject({
       link_token: expect.stringMatching(/^link-sandbox-/) as string,
@@ -73,7 +73,7 @@ if (!python)
     const [answers, unread] = ['answers.json', 'unread.json'].map((name) => path.join(dir, name));
     writeFileSync(answers ?? '', JSON.stringify(bodies));
     await run(path.join(bin, 'python'), [scriptOf('answers'), answers ?? '', unread ?? ''], {
-      timeout: 120_000,
+      timeout: 300_000,
     });
     expect(JSON.parse(readFileSync(unread ?? '', 'utf8'))).toEqual({});
     expect(Object.keys(bodies)).toEqual(expect.arrayContaining(['/institutions/get', '/transactions/sync']));

@@ -115,7 +115,7 @@ export class Rig {
       ...(method === 'POST'
         ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body ?? {}) }
         : {}),
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(120_000),
     });
     const answer = (await response.json()) as T;
     if (!response.ok) throw Object.assign(new Error(JSON.stringify(answer)), { status: response.status });
@@ -231,7 +231,7 @@ export function clientFor(url: string, clientId = 'client', secret = 'secret'): 
   return new PlaidApi(
     new Configuration({
       basePath: url,
-      baseOptions: { headers: { 'PLAID-CLIENT-ID': clientId, 'PLAID-SECRET': secret }, timeout: 20_000 },
+      baseOptions: { headers: { 'PLAID-CLIENT-ID': clientId, 'PLAID-SECRET': secret }, timeout: 120_000 },
     }),
   );
 }
@@ -249,9 +249,9 @@ export async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
 }
 
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const started = performance.now();
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('waited in vain');
+    if (performance.now() - started > 120_000) throw new Error('waited in vain');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -117,7 +117,7 @@ describe('the file lock', () => {
   it('takes over the lock of a dead holder', async () => {
     const file = path.join(dir, 'lock');
     writeFileSync(file, JSON.stringify(dead));
-    await expect(withFileLock(file, { timeoutMs: 5_000 }, () => Promise.resolve('done'))).resolves.toBe(
+    await expect(withFileLock(file, { timeoutMs: 120_000 }, () => Promise.resolve('done'))).resolves.toBe(
       'done',
     );
     expect(existsSync(file)).toBe(false);
@@ -137,8 +137,8 @@ describe('the file lock', () => {
 
   it('is given back when the work fails', async () => {
     const file = path.join(dir, 'lock');
-    const failing = withFileLock(file, { timeoutMs: 1_000 }, () => Promise.reject(new Error('no')));
+    const failing = withFileLock(file, { timeoutMs: 120_000 }, () => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
-    await expect(withFileLock(file, { timeoutMs: 1_000 }, () => Promise.resolve(1))).resolves.toBe(1);
+    await expect(withFileLock(file, { timeoutMs: 120_000 }, () => Promise.resolve(1))).resolves.toBe(1);
   });
 });
