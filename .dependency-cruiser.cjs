@@ -56,7 +56,10 @@ module.exports = {
     {
       name: 'law-4-only-drizzle-writes-sql',
       severity: 'error',
-      from: { path: '^(src|workflows|activities|api)/', pathNot: '^src/clients/postgres(Gate)?\\.ts$' },
+      from: {
+        path: '^(src|workflows|activities|api)/',
+        pathNot: '^src/clients/postgres(Gate|Pooler)?\\.ts$',
+      },
       to: { path: npm(['drizzle-orm', 'postgres']) },
     },
     {

@@ -1,4 +1,5 @@
 import type { AlertStore } from '../domain/ports/alerts.js';
+import type { BankPauseStore } from '../domain/ports/bankPauses.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
 import type { InstitutionStore } from '../domain/ports/institutions.js';
@@ -30,7 +31,11 @@ export interface ActivityDeps {
   sweeps: SweepStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
-  institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
+  institutions: Pick<
+    InstitutionStore,
+    'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus' | 'lastAskedForStatus'
+  >;
+  banks: BankPauseStore;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   streams: StreamPort;

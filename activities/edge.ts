@@ -37,7 +37,8 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
   return ApplicationFailure.create({
     type: error.type,
     message: error.message,
-    nonRetryable: !error.retryable,
+    // A bank that is down needs the workflow's pauses: those between attempts would have it asked fifteen times in ten minutes.
+    nonRetryable: !error.retryable || error.type === 'INSTITUTION_DOWN',
     details: error.upstream ? [error.upstream] : [],
     ...(pause === undefined ? {} : { nextRetryDelay: pause }),
   });

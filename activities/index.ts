@@ -34,6 +34,7 @@ const ports: Record<
   retention: true,
   idempotency: true,
   institutions: true,
+  banks: true,
   logins: true,
   webhooks: true,
   streams: true,

@@ -3,6 +3,16 @@ import type { FailureType } from '../domain/failures.js';
 import type { InstitutionPage } from '../domain/institutions/sync.js';
 import type { ActivityDeps } from './deps.js';
 
+/** How far a round over the institutions in use has come. */
+export interface StatusRound {
+  /** It began behind this one (null: at the first), goes on to the end, and then from the first up to here. */
+  start: string | null;
+  /** It has come to this one; null = to none in this part. */
+  after: string | null;
+  /** It goes from the first one on. */
+  wrapped: boolean;
+}
+
 /** Plaid as a whole asks to wait: the rest of the batch would fare no better. */
 const overall: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED']);
 
@@ -27,19 +37,26 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
     },
 
     /**
-     * Asks Plaid for the connection status of up to `limit` institutions in use, those of an older status than `since`, by id
-     * after `after`. A repeat goes on where the former attempt ended. An institution that Plaid fails over is left for the
-     * next time; when it fails over all of them, so does the activity. `next`: id to go on after; null at the end.
+     * Asks Plaid for the connection status of up to `limit` institutions in use, those of an older status than `since`. A repeat
+     * goes on where the former attempt ended. An institution that Plaid fails over is left for the next round, also when it fails
+     * over all of them. `round` is absent at the beginning of a round, which goes on behind where the last one has come to: one that
+     * is cut off at the same place each time would never come to the others. `next`: null at the end.
      */
     async saveInstitutionStatuses(input: {
       since: string;
-      after: string | null;
+      round?: StatusRound;
       limit: number;
-    }): Promise<{ checked: number; failed: number; next: string | null }> {
-      const { since, after, limit } = input;
-      const due = await institutions.dueForStatus(since, after, limit);
+    }): Promise<{ checked: number; failed: number; next: StatusRound | null }> {
+      const { since, limit } = input;
+      const round = input.round ?? {
+        start: await institutions.lastAskedForStatus(),
+        after: null,
+        wrapped: false,
+      };
+      const { start, wrapped } = round;
+      const from = round.after ?? (wrapped ? null : start);
+      const due = await institutions.dueForStatus(since, from, limit, wrapped ? start : null);
       let checked = 0;
-      let last: unknown;
       for (const institutionId of due) {
         try {
           const askedAt = await institutions.now();
@@ -51,15 +68,16 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
           checked += 1;
         } catch (error) {
           if (!(error instanceof Failure) || overall.has(error.type)) throw error;
-          last = error;
         }
       }
-      if (due.length > 0 && checked === 0) throw last;
-      return {
-        checked,
-        failed: due.length - checked,
-        next: due.length === limit ? (due.at(-1) ?? null) : null,
-      };
+      const last = due.at(-1);
+      const further: StatusRound | null =
+        last !== undefined && due.length === limit
+          ? { ...round, after: last }
+          : wrapped || start === null
+            ? null
+            : { start, after: null, wrapped: true };
+      return { checked, failed: due.length - checked, next: further };
     },
   };
 }

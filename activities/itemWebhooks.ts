@@ -104,8 +104,9 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait). Where they speak of its
-     * health `/item/get` is asked. What they say is stored with their outcomes in one transaction. Safe to repeat.
+     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once. Where they speak of its health `/item/get` is asked.
+     * What they say is stored with their outcomes in one transaction. `more`: others wait, also of those that came meanwhile. Safe to
+     * repeat.
      */
     async settleItemWebhooks(input: { itemId: string }): Promise<{
       health: Health | null;
@@ -116,8 +117,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
     }> {
       const { itemId } = input;
       return untilItStands(async () => {
-        const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
-        if (webhooks.length === 0) return { health: null, numbersDue: false, more };
+        const { broken, webhooks } = await items.itemWebhooks(itemId, webhooksAtOnce);
+        if (webhooks.length === 0) return { health: null, numbersDue: false, more: false };
         const webhookFacts = webhooks.map(({ body, ...webhook }): WebhookFact => ({
           ...webhook,
           fact: itemFactOf(body),
@@ -141,8 +142,15 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           updateDue,
         });
         if (!stands) return 'moved';
-        const due = health?.kind === 'broken' ? dueAfter(health.error) : {};
-        return { health: result, numbersDue, ...(updateDue ? { updateDue } : {}), more, ...due };
+        // Read after the commit: of one that came before it nobody hears, since this one seemed to be on its way.
+        const others = await items.itemWebhooks(itemId, 1);
+        return {
+          health: result,
+          numbersDue,
+          ...(updateDue ? { updateDue } : {}),
+          more: others.webhooks.length > 0,
+          ...(health?.kind === 'broken' ? dueAfter(health.error) : {}),
+        };
       });
     },
   };

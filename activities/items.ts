@@ -4,6 +4,7 @@ import { secretContext } from '../domain/ids.js';
 import { verdictOf } from '../domain/item/health.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
+import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { TaskName } from '../domain/item/tasks.js';
@@ -98,7 +99,9 @@ export function itemActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
-        const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
+        const asked = askBank(deps.banks, credentials.institutionId, () =>
+          withToken(deps, credentials, (token) => plaid.getNumbers(token)),
+        );
         const numbers = await asked.catch((error: unknown) => {
           if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
           throw error;

@@ -40,9 +40,17 @@ export type AdmitResult =
 
 /**
  * What of an older Item's token makes it give way to the new one. One that is refused beside the new one, which our keys have
- * just got, is out of our reach; it is kept until its removal has ended at Plaid.
+ * just got, or that does not open any more, is out of our reach; it is kept until its removal has ended at Plaid.
  */
-const useless: ReadonlySet<FailureType> = new Set(['ITEM_GONE', 'PERMISSION_REVOKED', 'TOKEN_REFUSED']);
+const useless: ReadonlySet<FailureType> = new Set([
+  'ITEM_GONE',
+  'PERMISSION_REVOKED',
+  'TOKEN_REFUSED',
+  'SECRET_UNREADABLE',
+]);
+
+const isNotTheirs = (error: unknown): boolean =>
+  error instanceof Failure && error.type === 'INVALID_PUBLIC_TOKEN';
 
 function warningsOf({ dropped }: Admitted, mainAccountUnknown: boolean): LinkWarning[] {
   return [
@@ -146,6 +154,8 @@ export function linkActivities(deps: ActivityDeps) {
         return;
       } catch (error) {
         last = error;
+        // No repeat makes it this user's.
+        if (isNotTheirs(error)) break;
         await pause(storePauseMs);
       }
     }
@@ -199,7 +209,13 @@ export function linkActivities(deps: ActivityDeps) {
       });
       if ('kind' in exchanged) return { kind: 'refused', outcome: exchanged };
       crashPoint('link.afterExchange');
-      await storeOrUndo(tokenHash, exchanged);
+      try {
+        await storeOrUndo(tokenHash, exchanged);
+      } catch (error) {
+        if (!isNotTheirs(error)) throw error;
+        await links.abandonExchange(tokenHash);
+        return { kind: 'refused', outcome: { kind: 'invalid_public_token', plaid: null } };
+      }
       crashPoint('link.afterStore');
       return { kind: 'exchanged', itemId: exchanged.itemId };
     },

@@ -1,5 +1,5 @@
 import { cloudEvent, streamOf } from '../domain/mining/events.js';
-import type { Form, OutboxRow, RecordKind } from '../domain/mining/events.js';
+import type { Form, OutboxRow, RecordKind, StreamName } from '../domain/mining/events.js';
 import { Failure } from '../domain/failures.js';
 import type { Attempt } from './attempt.js';
 import { temporalAttempt } from './attempt.js';
@@ -51,8 +51,8 @@ interface Sending {
   itemId: string;
   /** Aborted, with a Failure, when the attempt has no time left: nothing more is sent then. */
   signal: AbortSignal;
-  /** Records that were accepted, with the watermark behind them. */
-  accepted: number;
+  /** Streams that have taken something in this attempt. */
+  reached: Set<StreamName>;
 }
 
 export function publishActivities(
@@ -69,7 +69,8 @@ export function publishActivities(
     rows: OutboxRow[],
     sent: number,
   ): Promise<boolean> {
-    const { itemId, signal } = sending;
+    const { itemId, signal, reached } = sending;
+    const stream = streamOf(record, form);
     let watermark = sent;
     for (const batch of packBatches(
       rows.filter((row) => row.sequence > sent),
@@ -78,8 +79,10 @@ export function publishActivities(
       signal.throwIfAborted();
       crashPoint('publish.beforePut');
       try {
-        await streams.put(streamOf(record, form), itemId, batch.data, signal);
+        await streams.put(stream, itemId, batch.data, signal);
       } catch (error) {
+        // A way that is stopped is no failure as long as it led on: one that does not lead on at all is told next time.
+        if (error instanceof Failure && error.retryable && reached.has(stream)) return false;
         if (!(error instanceof Failure) || error.type !== 'RECORD_REFUSED') throw error;
         // It will never be taken. Parked in the outbox under its sequence, reported, and the stream goes on.
         await alerts.raise({
@@ -92,7 +95,7 @@ export function publishActivities(
       crashPoint('publish.afterPut');
       if (!(await outbox.advanceWatermark(itemId, record, form, watermark, batch.last))) return false;
       crashPoint('publish.afterMark');
-      sending.accepted += 1;
+      reached.add(stream);
       watermark = batch.last;
     }
     return true;
@@ -127,12 +130,12 @@ export function publishActivities(
   return {
     /**
      * Sends what the outbox holds of one Item to the four streams, in order per stream. At least once: consumers dedupe by
-     * event id. `done` is false when another publisher of the Item was met, or when the time was over before all was sent;
-     * ask again.
+     * event id. `done` is false when another publisher of the Item was met, or when the time was over, or a stream ceased to take
+     * records, before all was sent: ask again. A stream that has taken nothing in this attempt is told as a failure.
      */
     async publish({ itemId }: { itemId: string }): Promise<{ done: boolean }> {
       return attempt(async (signal) => {
-        const sending: Sending = { itemId, signal, accepted: 0 };
+        const sending: Sending = { itemId, signal, reached: new Set() };
         const ends = await Promise.allSettled([
           publishRecords(sending, 'account'),
           publishRecords(sending, 'transaction'),
@@ -141,7 +144,7 @@ export function publishActivities(
           throwWorst(ends, signal);
         } catch (error) {
           // A long way is no failure as long as it leads on.
-          if (error === signal.reason && sending.accepted > 0) return { done: false };
+          if (error === signal.reason && sending.reached.size > 0) return { done: false };
           throw error;
         }
         return { done: ends.every((end) => end.status === 'fulfilled' && end.value) };

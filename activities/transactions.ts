@@ -7,6 +7,7 @@ import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { PageStart } from '../domain/ports/mining.js';
+import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { saidBy } from '../domain/item/health.js';
@@ -175,7 +176,9 @@ export function transactionActivities(deps: ActivityDeps) {
           break;
       }
       try {
-        return await withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token));
+        return await askBank(deps.banks, start.credentials.institutionId, () =>
+          withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token)),
+        );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         if (error.type === 'NOT_READY') return { kind: 'notReady', calls };
@@ -219,7 +222,10 @@ export function transactionActivities(deps: ActivityDeps) {
         }
         const checked = named.map((row) => row.transactionId);
         const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
-        return changes === 'moved' ? 'moved' : { changes, more: all.length > named.length };
+        if (changes === 'moved') return 'moved';
+        // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
+        const { removals } = await mining.waiting(itemId);
+        return { changes, more: removals > 0 };
       });
     },
   };

@@ -138,7 +138,7 @@ export const problemTypes = {
   invalid_public_token: {
     status: 422,
     title: 'Plaid does not exchange this public token',
-    help: 'It is unknown, expired (30 minutes) or was exchanged elsewhere. Let the user go through Link again.',
+    help: 'It is unknown, expired (30 minutes), was exchanged elsewhere, or is of an item of another user. Let the user go through Link again.',
   },
   unknown_account: {
     status: 422,
@@ -218,7 +218,7 @@ export const problemTypes = {
   not_ready: {
     status: 503,
     title: 'A dependency is not ready',
-    help: '`dependencies` names each one and whether it is up.',
+    help: '`dependencies` names each one and whether it is up, with a `reason` where an operator has to act.',
   },
   link_pending: {
     status: 504,

@@ -1,12 +1,25 @@
+import { Failure } from '../domain/failures.js';
 import type { Probe } from '../domain/ports/figures.js';
 import { within } from './deadline.js';
+
+export interface DependencyState {
+  status: 'up' | 'down';
+  /** One line, where an operator has to act: what is missing or wrong. */
+  reason?: string;
+}
 
 export interface Readiness {
   /** Whether everything answers that this process cannot work without. */
   ready: boolean;
   /** Every dependency by its name, also those that it can do without for a while. */
-  dependencies: Record<string, { status: 'up' | 'down' }>;
+  dependencies: Record<string, DependencyState>;
 }
+
+/** Our own words alone: those of others may hold what is not everybody's. */
+const stateAfter = (error: unknown): DependencyState =>
+  error instanceof Failure && error.type === 'MISCONFIGURED'
+    ? { status: 'down', reason: error.message }
+    : { status: 'down' };
 
 /**
  * Asks the dependencies of a process, each for at most `askMs`. Everybody may ask: however many do at once, each dependency is
@@ -21,21 +34,19 @@ export function createReadiness(
     const answers = await Promise.all(
       probes.map(async (probe) => {
         const { name, needed } = probe;
-        const up = await within(probe.check(), askMs, () => new Error('late')).then(
-          () => true,
+        const state = await within(probe.check(), askMs, () => new Error('late')).then(
+          (): DependencyState => ({ status: 'up' }),
           (error: unknown) => {
             onDown(name, error);
-            return false;
+            return stateAfter(error);
           },
         );
-        return { name, up, holds: up || !needed };
+        return { name, state, holds: state.status === 'up' || !needed };
       }),
     );
     return {
       ready: answers.every(({ holds }) => holds),
-      dependencies: Object.fromEntries(
-        answers.map(({ name, up }) => [name, { status: up ? ('up' as const) : ('down' as const) }]),
-      ),
+      dependencies: Object.fromEntries(answers.map(({ name, state }) => [name, state])),
     };
   }
   let asking: Promise<Readiness> | null = null;

@@ -27,7 +27,7 @@ export type FailureType =
   | 'PERMISSION_REVOKED'
   /** Data moved while pages were read: restart from the update's first cursor. */
   | 'PAGES_MOVED'
-  /** The public token is not one that Plaid will exchange. */
+  /** The public token is not one that Plaid will exchange, or one of another user's Item. */
   | 'INVALID_PUBLIC_TOKEN'
   /** The exchange's answer was lost: an Item may exist at Plaid that nobody can reach. */
   | 'LINK_OUTCOME_UNKNOWN'

@@ -16,6 +16,32 @@ const codeOf = (error: unknown): string =>
     : '';
 
 /**
+ * The name of a setting that the server or a pooler does not know, where its text is this and nothing else: a name that stands in our
+ * own statements or in DATABASE_URL.
+ */
+function unknownSetting(code: string, error: unknown): string | null {
+  const text = error instanceof Error ? error.message : '';
+  const found =
+    code === '42704'
+      ? /^unrecognized configuration parameter "([\w.]{1,63})"$/.exec(text)
+      : code === '08P01'
+        ? /^unsupported startup parameter(?: in options)?: ([\w.]{1,63})$/.exec(text)
+        : null;
+  return found?.[1] ?? null;
+}
+
+/** What an operator looks for, by PostgreSQL's code. */
+const inWords: Readonly<Record<string, string>> = {
+  '28P01': 'user and password do not fit',
+  '28000': 'this user may not come in',
+  '42501': 'a right is missing',
+  '42P01': 'a table is missing',
+  '42703': 'a column is missing',
+  '3D000': 'there is no such database',
+  '3F000': 'there is no such schema',
+};
+
+/**
  * A database error as a Failure. Only its code is kept: PostgreSQL's messages and details quote rows. What is not known to be
  * somebody's mistake is an outage.
  */
@@ -26,9 +52,15 @@ export function databaseFailure(error: unknown): unknown {
   const code = codeOf(error);
   if (code === '' || error instanceof TypeError) return error;
   const kind = sqlState.test(code) ? code.slice(0, 2) : '';
+  const setting = unknownSetting(code, error);
+  if (setting !== null) {
+    const message = `the database, or a pooler in front of it, does not take the setting ${setting} of DATABASE_URL`;
+    return new Failure('MISCONFIGURED', message, { retryable: true });
+  }
   if (aboutValues.has(kind)) return new Failure('BAD_REQUEST', `the database refused a value (${code})`);
   if (aboutSetUp.has(kind)) {
-    return new Failure('MISCONFIGURED', `the database refuses us (${code})`, { retryable: true });
+    const words = inWords[code] === undefined ? code : `${code}: ${inWords[code]}`;
+    return new Failure('MISCONFIGURED', `the database refuses us (${words})`, { retryable: true });
   }
   return new Failure('UPSTREAM_DOWN', `the database did not do it (${code})`);
 }

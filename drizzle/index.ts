@@ -3,6 +3,7 @@ import { checkDatabase } from './readiness.js';
 import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
+import { bankPauseStore } from './stores/bankPauses.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -33,6 +34,7 @@ export function createStores(sql: Sql) {
     mining: withDatabaseFailures(miningStore(sql)),
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
+    banks: withDatabaseFailures(bankPauseStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
+import { pooledByTransaction, sessionsAreOwn, settingStatements } from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
@@ -15,8 +16,6 @@ const reportEveryMs = 60_000;
  * its locks: the server checks whether its client is still there, also while it waits.
  */
 const settings = `
-  SET statement_timeout = 0;
-  SET idle_in_transaction_session_timeout = 0;
   SET client_connection_check_interval = '2s';
   SET tcp_keepalives_idle = ${keepAliveSeconds};
   SET tcp_keepalives_interval = 5;
@@ -59,16 +58,37 @@ async function takeLock(sql: Sql, onWait: OnWait): Promise<void> {
   }
 }
 
-/** Resolves when no other migrator is at work in the database; the lock goes with the connection. */
+const processOf = (sql: Sql) => async (): Promise<number> => {
+  const { pid } = firstOf(await sql<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`);
+  return pid;
+};
+
+/** Settings and lock belong to the session: behind a pooler that gives it to others, too, two migrators would be at work. */
+async function assertOwnSession(sql: Sql, url: string): Promise<void> {
+  const other = connect(url, 'sluice-migrator-watch');
+  try {
+    if (await sessionsAreOwn(processOf(sql), processOf(other))) return;
+    throw new Failure('MISCONFIGURED', pooledByTransaction);
+  } finally {
+    await other.end({ timeout: 5 });
+  }
+}
+
+/**
+ * Resolves when no other migrator is at work in the database; the lock goes with the connection. Rejects with MISCONFIGURED
+ * behind a pooler by transactions.
+ */
 export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
   const state = { lost: false };
   const sql = connect(url, 'sluice-migrator', { onclose: () => (state.lost = true) });
   try {
+    await assertOwnSession(sql, url);
+    for (const { text } of settingStatements()) await sql.unsafe(text);
     await sql.unsafe(settings);
     // A host of several that did not answer is no loss: only from here on there is something to lose.
     state.lost = false;
     await takeLock(sql, onWait);
-    const { pid } = firstOf(await sql<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`);
+    const pid = await processOf(sql)();
     return {
       get sql() {
         if (state.lost)

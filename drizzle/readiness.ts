@@ -30,5 +30,8 @@ export async function checkDatabase(sql: Sql): Promise<void> {
   const [first] = missing;
   if (first === undefined) return;
   const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
-  throw new Failure('MISCONFIGURED', `the database lacks: ${first.what}${more}`, { retryable: true });
+  const lacks = missing.length >= columns.length ? 'every table of ours' : `${first.what}${more}`;
+  // Rights are a matter of who made the tables: provisioning does not give them.
+  const mend = missing.some(({ what }) => what.startsWith('column')) ? ': `npm run provision`' : '';
+  throw new Failure('MISCONFIGURED', `the database lacks ${lacks}${mend}`, { retryable: true });
 }

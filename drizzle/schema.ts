@@ -500,6 +500,8 @@ export const userEventShards = pgTable(
     leasedUntil: moment('leased_until'),
     /** Read to its end (a shard that was split or merged). */
     finishedAt: moment('finished_at'),
+    /** When the stream was made that the row tells of; null = from before this was written down. */
+    streamCreatedAt: moment('stream_created_at'),
   },
   (table) => [primaryKey({ columns: [table.stream, table.shardId] })],
 );
@@ -545,6 +547,16 @@ export const institutions = pgTable(
   },
   (table) => [index('institutions_by_name').on(table.name, table.institutionId)],
 );
+
+/** Banks that Plaid has called down: their Items ask by turns. */
+export const bankPauses = pgTable('bank_pauses', {
+  institutionId: id('institution_id').primaryKey(),
+  /** How often in a row. */
+  failures: integer('failures').notNull(),
+  /** One of its Items asks whether it is up. */
+  probing: boolean('probing').notNull(),
+  nextTryAt: moment('next_try_at').notNull(),
+});
 
 /** Answers by Idempotency-Key: a running entry is a lease, a final one holds the answer, encrypted. */
 export const idempotencyKeys = pgTable(

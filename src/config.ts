@@ -129,6 +129,7 @@ const pace = z.strictObject({
   restartsInAll: count,
   cursorTries: count,
   doubts: count,
+  inLine: ms,
   childCheck: ms,
   continueAfter: count,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),

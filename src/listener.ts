@@ -14,6 +14,7 @@ import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
+import { checkTemporal } from './temporal/setUp.js';
 import type { UserEventObserver } from './userEventConsumer.js';
 import { createUserEventConsumer } from './userEventConsumer.js';
 
@@ -67,6 +68,8 @@ function observer(logger: Logger, registry: Registry): UserEventObserver {
         { shard, sequence_number: sequenceNumber, reason },
         'a record is no user event, or will never be taken: parked',
       ),
+    madeAnew: (shardIds) =>
+      logger.error({ shards: shardIds }, 'the stream was made anew: reading from its oldest record'),
   };
 }
 
@@ -79,7 +82,8 @@ await runProcess(
     warnOfOlderNames(logger);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
     const stores = createStores(sql);
-    const { client, connection } = openClient(temporalOptions(config));
+    const temporal = temporalOptions(config);
+    const { client, connection } = openClient(temporal);
     const gateway = createGateway(client);
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
@@ -116,7 +120,11 @@ await runProcess(
             readiness: createReadiness(
               [
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
-                { name: 'temporal', needed: true, check: () => gateway.ping() },
+                {
+                  name: 'temporal',
+                  needed: true,
+                  check: () => checkTemporal(connection, temporal.namespace),
+                },
                 { name: 'kinesis', needed: true, check: async () => void (await events.shards()) },
               ],
               probeMs,

@@ -6,7 +6,7 @@ export interface MetricsServerOptions {
   port: number;
   metrics: () => Promise<{ contentType: string; body: string }>;
   /** Whether the process can do its work, and which of its dependencies answer. */
-  readiness: () => Promise<{ ready: boolean; dependencies: Record<string, { status: 'up' | 'down' }> }>;
+  readiness: () => Promise<{ ready: boolean; dependencies: object }>;
 }
 
 /**

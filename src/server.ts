@@ -17,6 +17,7 @@ import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
 import { createGateway } from './temporal/gateway.js';
+import { checkTemporal } from './temporal/setUp.js';
 
 /** For one probe of a dependency. */
 const probeMs = 3_000;
@@ -37,7 +38,8 @@ await runProcess(
     const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, ...forRequests });
     const stores = createStores(sql);
-    const { client, connection } = openClient(temporalOptions(config));
+    const temporal = temporalOptions(config);
+    const { client, connection } = openClient(temporal);
     const gateway = createGateway(client);
     const plaid = createPlaid({
       baseUrl: plaidBaseUrl(config),
@@ -55,7 +57,7 @@ await runProcess(
     const probes = [
       { name: 'postgresql', needed: true, check: () => stores.ping() },
       // Cached reads and webhooks go on without it: a balancer that took every server out would end those too.
-      { name: 'temporal', needed: false, check: () => gateway.ping() },
+      { name: 'temporal', needed: false, check: () => checkTemporal(connection, temporal.namespace) },
     ];
     const app = buildApp({
       plaid,

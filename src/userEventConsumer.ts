@@ -39,6 +39,8 @@ export interface UserEventObserver {
   /** Something did not work and is tried again. */
   failed(what: string, error: unknown): void;
   parked(shardId: string, sequenceNumber: string, reason: string): void;
+  /** The stream was deleted and made again: these shards are read from their oldest record. */
+  madeAnew(shardIds: string[]): void;
 }
 
 export interface UserEventConsumer {
@@ -57,8 +59,8 @@ const recordsAtOnce = 16;
 const neverTaken: ReadonlySet<FailureType> = new Set<FailureType>(['BAD_REQUEST', 'ORCHESTRATOR_REFUSED']);
 const firstPauseMs = 200;
 const longestPauseMs = 10_000;
-/** How often the shards of the stream are listed: a split is noticed by the end of its parent too. */
-const listEveryMs = 30_000;
+/** How often, in leases, the shards of the stream are listed: a split is noticed by the end of its parent too. */
+const leasesBetweenLists = 1.5;
 
 /** The lease of one shard as this process believes in it. */
 class Lease {
@@ -237,9 +239,12 @@ export function createUserEventConsumer(
   }
 
   async function listShards(): Promise<ReadonlySet<string>> {
-    if (listed !== null && performance.now() - listedAt < listEveryMs) return listed;
+    if (listed !== null && performance.now() - listedAt < leasesBetweenLists * leaseMs) return listed;
+    const createdAt = await events.createdAt();
     const shards = await events.shards();
-    await store.note(stream, shards);
+    // Readers of the older stream lose their leases by it, and end: their iterators lead nowhere.
+    const madeAnew = await store.note(stream, shards, createdAt);
+    if (madeAnew.length > 0) observe.madeAnew(madeAnew);
     listedAt = performance.now();
     listed = new Set(shards.map(({ shardId }) => shardId));
     return listed;

@@ -18,7 +18,8 @@ import { bundleWorkflows } from './temporal/bundle.js';
 import { connectWorker, openClient } from './temporal/connect.js';
 import { assertCurrentVersion } from './temporal/deploymentVersion.js';
 import { createGateway } from './temporal/gateway.js';
-import { assertPolling, createWorkers, runWorkers, stopWorkers } from './temporal/workers.js';
+import { assertNamespace, checkTemporal } from './temporal/setUp.js';
+import { activitiesFor, assertPolling, createWorkers, runWorkers, stopWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
 
 /** For one probe of a dependency. */
@@ -68,7 +69,13 @@ await runProcess(
             readiness: createReadiness(
               [
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
-                { name: 'temporal', needed: true, check: () => gateway.ping() },
+                {
+                  name: 'temporal',
+                  needed: true,
+                  check: () => checkTemporal(clientConnection, temporal.namespace),
+                },
+                // Mining goes on without the streams: what they lack waits.
+                { name: 'kinesis', needed: false, check: () => kinesis.ping() },
                 { name: 'polling', needed: true, check: async () => assertPolling(workers) },
                 // Not needed: a new version has to run before an operator can make it current.
                 ...(version === undefined
@@ -86,10 +93,13 @@ await runProcess(
             ),
           });
     const connection = await connectWorker(temporal);
+    // The SDK would end, too, in words that name nothing.
+    await assertNamespace(clientConnection, temporal.namespace);
     workers = await createWorkers({
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
+      activitiesAtOnce: activitiesFor(config.DATABASE_CONNECTIONS),
       version,
       workflowBundle:
         config.WORKFLOW_BUNDLE === undefined ? await bundleWorkflows() : { codePath: config.WORKFLOW_BUNDLE },
@@ -114,6 +124,7 @@ await runProcess(
         idempotency: stores.idempotency,
         segments: stores.segment,
         segment,
+        banks: stores.banks,
         logins: stores.logins,
         webhooks: stores.webhooks,
         streams: kinesis,

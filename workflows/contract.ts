@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { StatusRound } from '../activities/institutions.js';
 import type { InstitutionSync } from '../domain/institutions/sync.js';
 import type { ItemState } from '../domain/item/state.js';
 import type { CarriedState } from '../domain/item/upgrade.js';
@@ -73,8 +74,8 @@ export interface SyncInstitutionsInput {
 export interface RefreshInstitutionStatusInput {
   /** Our share of Plaid's limit on calls of `/institutions/get_by_id`. */
   callsPerMinute: number;
-  /** Carried through continue-as-new: when the round began (ISO 8601), and the id that it has come to. */
-  round?: { since: string; after: string };
+  /** Carried through continue-as-new: when the round began (ISO 8601), and how far it has come. */
+  round?: { since: string; place: StatusRound };
 }
 
 export interface CleanUpInput {

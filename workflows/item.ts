@@ -42,6 +42,7 @@ import {
 import type { ItemInput, PageHistoryInput, RemineItemInput } from './contract.js';
 import { describeItem, statusOf } from './describeItem.js';
 import { mineNextPage } from './mineNextPage.js';
+import { onlyWaited } from './onlyWaited.js';
 import { pageHistory } from './pageHistory.js';
 import { db, plaidRead } from './proxies.js';
 import { remineItem } from './remineItem.js';
@@ -190,6 +191,8 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
         return { kind: 'removed' };
     }
   } catch (error) {
+    // The row may know of something that goes first, a removal say; else the same step is asked for again.
+    if (onlyWaited(error)) return { kind: 'foundDue' };
     return { kind: 'stepFailed', step, failure: stepFailure(step, error, Date.now()) };
   }
 }

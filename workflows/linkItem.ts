@@ -10,6 +10,7 @@ import { backoff } from '../domain/item/policy.js';
 import type { LinkOutcome } from '../domain/ports/links.js';
 import { linkOutcome, priorities } from './contract.js';
 import type { LinkItemInput } from './contract.js';
+import { onlyWaited } from './onlyWaited.js';
 import { db, plaidOnce, plaidWhileUserWaits } from './proxies.js';
 
 const firstPauseMs = 5_000;
@@ -34,6 +35,7 @@ export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcom
       outcome = row.outcome ?? (await advance(tokenHash, row));
     } catch (error) {
       if (!(error instanceof ActivityFailure)) throw error;
+      if (onlyWaited(error)) continue;
       failures += 1;
       // Still `exchanging` = the answer is lost: say so at once. Else nothing is lost, and time may help.
       const { state } = await rows.loadLink({ tokenHash });

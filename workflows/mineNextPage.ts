@@ -22,6 +22,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
   return plaidRead({
     first: run.page === 0 && (!next.hasCursor || run.fromStart),
     priority: { priorityKey: next.priorityKey, fairnessKey: fairnessKey(next.userId) },
+    inLine: policy.inLine,
     summary: `page ${run.page}${run.restarts > 0 ? `, restart ${run.restarts}` : ''}`,
   }).minePage({
     itemId,

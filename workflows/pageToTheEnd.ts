@@ -14,6 +14,7 @@ import type { Rules } from '../domain/item/rules.js';
 import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
+import { onlyWaited } from './onlyWaited.js';
 import { db } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
 import { untilRead } from './untilRead.js';
@@ -95,6 +96,7 @@ async function minePage(
       calls: result.calls,
     };
   } catch (error) {
+    if (onlyWaited(error)) return { after: { run }, failure: null, calls: 0 };
     const failure = stepFailure('page', error, Date.now());
     return { after: afterPageFailure(run, failure, rules, Date.now()), failure, calls: 0 };
   }

@@ -4,16 +4,25 @@ import type { Activities } from '../activities/index.js';
 import { taskQueues } from '../domain/ids.js';
 
 /**
- * Proxies are named by what a repeat means. Each has a bound for one attempt and one for all attempts: what cannot be
- * had within it comes back as a failure, and the workflow decides when to ask again.
+ * Proxies are named by what a repeat means. Each has a bound for one attempt, and a number of attempts: what cannot be had by
+ * them comes back as a failure, and the workflow decides when to ask again. To wait in the queue is no failure, so no bound counts
+ * that time; after `inLine` the call comes back (`onlyWaited`), so that the workflow sees what has happened meanwhile.
  */
-type Call = Pick<ActivityOptions, 'priority' | 'summary'>;
+type Call = Pick<ActivityOptions, 'priority' | 'summary'> & {
+  /** How long it may wait for its turn; default an hour. */
+  inLine?: number;
+};
+
+const usuallyInLine = '1h';
 
 /** A killed worker is noticed after this long; activities beat every second. */
 const heartbeatTimeout = '15s';
 
-function proxy(options: ActivityOptions): ActivityInterfaceFor<Activities> {
-  return proxyActivities<Activities>({ heartbeatTimeout, ...options });
+function proxy({ inLine, ...options }: ActivityOptions & Call): ActivityInterfaceFor<Activities> {
+  // Who gives a bound for everything means the waiting, too.
+  const waits =
+    options.scheduleToCloseTimeout === undefined ? { scheduleToStartTimeout: inLine ?? usuallyInLine } : {};
+  return proxyActivities<Activities>({ heartbeatTimeout, ...waits, ...options });
 }
 
 /** PostgreSQL and signals: cheap, idempotent, on the workflow's own queue. */
@@ -21,14 +30,19 @@ export const db = (call: Call = {}): ActivityInterfaceFor<Activities> =>
   proxy({
     ...call,
     startToCloseTimeout: '60s',
-    scheduleToCloseTimeout: '1h',
-    retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+    // With these pauses: an hour.
+    retry: {
+      initialInterval: '500ms',
+      backoffCoefficient: 2,
+      maximumInterval: '30s',
+      maximumAttempts: 120,
+    },
   });
 
 const read: ActivityOptions = {
   startToCloseTimeout: '2m',
-  scheduleToCloseTimeout: '10m',
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' },
+  // With these pauses: ten minutes.
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s', maximumAttempts: 15 },
 };
 
 /** A read at Plaid and what it writes here: safe to repeat. `first`: the cursor is empty, which Plaid limits apart. */
@@ -48,7 +62,6 @@ export const plaidOnce = (call: Call = {}): ActivityInterfaceFor<Activities> =>
     ...call,
     taskQueue: taskQueues.plaidLink,
     startToCloseTimeout: '90s',
-    scheduleToCloseTimeout: '10m',
     retry: { maximumAttempts: 1 },
   });
 
@@ -57,6 +70,5 @@ export const publisher = (call: Call = {}): ActivityInterfaceFor<Activities> =>
   proxy({
     ...call,
     startToCloseTimeout: '60s',
-    scheduleToCloseTimeout: '5m',
     retry: { maximumAttempts: 1 },
   });

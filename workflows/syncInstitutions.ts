@@ -11,6 +11,7 @@ import { isRetryable } from '../domain/failures.js';
 import { backoff, nextCallAt } from '../domain/item/policy.js';
 import { priorities } from './contract.js';
 import type { SyncInstitutionsInput } from './contract.js';
+import { onlyWaited } from './onlyWaited.js';
 import { db, plaidRead } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
 import { patchesOfThisRun } from './versions.js';
@@ -45,6 +46,7 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
       }).saveInstitutionPage({ syncId: sync.syncId, offset: sync.offset });
       ({ sync, ended } = afterInstitutionPage(sync, page, rules, Date.now()));
     } catch (error) {
+      if (onlyWaited(error)) continue;
       const { type } = stepFailure('institutions', error, Date.now());
       sync = { ...sync, failures: sync.failures + 1 };
       const passing = type === 'TIMED_OUT' || type === 'UNEXPECTED' || isRetryable(type);

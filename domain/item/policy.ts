@@ -27,6 +27,8 @@ export interface Policy {
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
   doubts: number;
+  /** How long a page may wait for its turn in the queue before its workflow checks whether something else goes first. */
+  inLine: number;
   /** How long a running `pageHistory` is trusted before its workflow is checked. */
   childCheck: number;
   /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
@@ -56,6 +58,7 @@ export const defaultPolicy: Policy = {
   restartsInAll: 40,
   cursorTries: 4,
   doubts: 3,
+  inLine: 10 * minute,
   childCheck: 10 * minute,
   continueAfter: 4_000,
   limits: { window: minute, sync: 50, accounts: 15 },

@@ -40,8 +40,10 @@ export interface InstitutionStore {
    * Plaid gives under another id than it was asked for: that is remembered as an alias.
    */
   save(institutionId: string, askedAt: string, institution: PlaidInstitution | null): Promise<void>;
-  /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
-  dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;
+  /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`, up to `last` (included). */
+  dueForStatus(since: string, after: string | null, limit: number, last?: string | null): Promise<string[]>;
+  /** The institution whose status was asked for last; null before the first. */
+  lastAskedForStatus(): Promise<string | null>;
   /** Null when the cache does not hold it. */
   get(institutionId: string): Promise<InstitutionView | null>;
   /** Rows are JSON texts of `InstitutionView`, without those that vanished. Order: name, then id. */

@@ -81,7 +81,8 @@ export interface LinkStore {
   abandonExchange(tokenHash: string): Promise<void>;
   /**
    * exchanging → exchanged: inserts the Item (not admitted yet), erases the public token, adopts the Item's waiting
-   * webhooks of the last 24 h. One transaction.
+   * webhooks of the last 24 h. One transaction. Rejects with INVALID_PUBLIC_TOKEN, and nothing is stored, when the Item is one
+   * of another user, or was removed.
    */
   storeExchanged(tokenHash: string, item: { itemId: string; accessToken: Sealed }): Promise<void>;
   /**

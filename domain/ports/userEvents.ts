@@ -17,6 +17,8 @@ export interface ShardReader {
 }
 
 export interface UserEventStream {
+  /** When the stream was made, ISO 8601: one that was deleted and made again has the same name and other records. */
+  createdAt(): Promise<string>;
   /** Every shard that the stream still has, closed ones too. */
   shards(): Promise<StreamShard[]>;
   /** Reads a shard from behind the record `after`, or from the oldest record; nothing is asked before the first `next`. */
@@ -25,8 +27,11 @@ export interface UserEventStream {
 
 /** How far each shard of a stream was read, and who reads it. A lease is a promise by the database's clock. */
 export interface UserEventStore {
-  /** Records shards that are not known yet. */
-  note(stream: string, shards: StreamShard[]): Promise<void>;
+  /**
+   * Records shards that are not known yet, of a stream that was made at `createdAt` (ISO 8601). What is known of a shard of that
+   * name in an older stream is forgotten: nobody reads it, it is not finished, and has no checkpoint. Resolves to those.
+   */
+  note(stream: string, shards: StreamShard[], createdAt: string): Promise<string[]>;
   leases(stream: string): Promise<ShardLease[]>;
   /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be acquired again. */
   acquire(

@@ -24,6 +24,7 @@ const view = selection(table, [
 ]);
 const place = selection(table, ['name', 'institution_id']);
 const pictured = selection(table, ['institution_id', 'logo']);
+const asked = selection(table, ['institution_id']);
 const used = selection(items, ['institution_id']);
 
 const textOrNull = (value: unknown): string | null =>
@@ -129,7 +130,16 @@ export function institutionStore(sql: Sql): InstitutionStore {
       });
     },
 
-    async dueForStatus(since, after, limit) {
+    async lastAskedForStatus() {
+      const row = firstOf(
+        await sql<Selected<typeof asked>[]>`
+        SELECT ${asked.list(sql)} FROM institutions WHERE status_at IS NOT NULL
+        ORDER BY status_at DESC, institution_id DESC LIMIT 1`,
+      );
+      return row?.institution_id ?? null;
+    },
+
+    async dueForStatus(since, after, limit, last = null) {
       // From one institution to the next along the index: their Items may be millions.
       const living = sql`i.admitted_at IS NOT NULL AND i.removed_at IS NULL`;
       const rows = await sql<Present<Selected<typeof used>>[]>`
@@ -143,7 +153,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
           ) AS next
         )
         SELECT ${used.list(sql, 'u')} FROM used u LEFT JOIN institutions n ON n.institution_id = u.institution_id
-        WHERE n.status_at IS NULL OR n.status_at < ${since}::text::timestamptz
+        WHERE (n.status_at IS NULL OR n.status_at < ${since}::text::timestamptz)
+          AND (${last}::text IS NULL OR u.institution_id <= ${last})
         ORDER BY u.institution_id LIMIT ${limit}`;
       return rows.map((row) => row.institution_id);
     },

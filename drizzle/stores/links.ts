@@ -206,7 +206,7 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT ${known.list(tx)} FROM items WHERE item_id = ${item.itemId}`,
         );
         if (held !== undefined && (held.removed || held.user_id !== link.user_id)) {
-          throw new Failure('BAD_REQUEST', "the Item is removed or another user's");
+          throw new Failure('INVALID_PUBLIC_TOKEN', "the Item is removed or another user's");
         }
         const { keyId, dataKey, ciphertext } = item.accessToken;
         if (held === undefined) {

@@ -20,12 +20,26 @@ export function userEventStore(sql: Sql): UserEventStore {
   const now = sql`clock_timestamp()`;
 
   return {
-    async note(stream, shards) {
+    async note(stream, shards, createdAt) {
+      const madeAt = sql`${createdAt}::text::timestamptz`;
+      const older = await sql<Selected<typeof shard>[]>`
+        SELECT ${shard.list(sql)} FROM user_event_shards
+        WHERE stream = ${stream} AND shard_id = ANY(${shards.map(({ shardId }) => shardId)}::text[])
+          AND stream_created_at < ${madeAt}`;
       for (const { shardId, parents } of shards) {
+        // A row from before the column was there is of this stream, as far as anybody knows.
         await sql`
-          INSERT INTO user_event_shards (stream, shard_id, parents) VALUES (${stream}, ${shardId}, ${parents})
-          ON CONFLICT DO NOTHING`;
+          INSERT INTO user_event_shards AS known (stream, shard_id, parents, stream_created_at)
+          VALUES (${stream}, ${shardId}, ${parents}, ${madeAt})
+          ON CONFLICT (stream, shard_id) DO UPDATE SET
+            stream_created_at = excluded.stream_created_at, parents = excluded.parents,
+            checkpoint = CASE WHEN known.stream_created_at IS NULL THEN known.checkpoint END,
+            finished_at = CASE WHEN known.stream_created_at IS NULL THEN known.finished_at END,
+            owner = CASE WHEN known.stream_created_at IS NULL THEN known.owner END,
+            leased_until = CASE WHEN known.stream_created_at IS NULL THEN known.leased_until END
+          WHERE known.stream_created_at IS NULL OR known.stream_created_at < excluded.stream_created_at`;
       }
+      return older.map((row) => row.shard_id);
     },
 
     async leases(stream) {

@@ -1,6 +1,7 @@
 import type { PutRecordsCommandOutput } from '@aws-sdk/client-kinesis';
 import { DescribeStreamSummaryCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import type { StreamName } from '../../domain/mining/events.js';
+import { streamNames } from '../../domain/mining/events.js';
 import type { FailureType } from '../../domain/failures.js';
 import { Failure } from '../../domain/failures.js';
 import type { StreamPort } from '../../domain/ports/outbox.js';
@@ -24,7 +25,7 @@ export interface KinesisOptions extends KinesisConnection {
 }
 
 export interface Kinesis extends StreamPort {
-  /** Resolves when the service answers and knows the first of our streams. Rejects within `pingTimeoutMs`. */
+  /** Resolves when the service answers and knows our streams. Rejects within `pingTimeoutMs`, naming one that is missing. */
   ping(): Promise<void>;
   /** Waits for what was put, then ends the connections. `put` rejects afterwards. */
   close(): Promise<void>;
@@ -169,7 +170,7 @@ class Lane {
     record.tries += 1;
     const pause = pauseBefore(record.tries);
     if (Date.now() + pause > record.giveUpAt) {
-      record.reject(new Failure(type, message, { outcomeUnknown: true }));
+      record.reject(new Failure(type, message, { outcomeUnknown: true, retryable: true }));
       return;
     }
     setTimeout(() => {
@@ -248,14 +249,18 @@ export function createKinesis(options: KinesisOptions): Kinesis {
     },
 
     async ping() {
-      const name = `${options.streamPrefix}raw-transactions`;
-      try {
-        await withinDeadline(options.pingTimeoutMs ?? 2_000, (bounds) =>
-          client.send(new DescribeStreamSummaryCommand({ StreamName: name }), bounds),
-        );
-      } catch (error) {
-        throw failureOfKinesis(name, error);
-      }
+      await Promise.all(
+        streamNames.map(async (stream) => {
+          const name = `${options.streamPrefix}${stream}`;
+          try {
+            await withinDeadline(options.pingTimeoutMs ?? 2_000, (bounds) =>
+              client.send(new DescribeStreamSummaryCommand({ StreamName: name }), bounds),
+            );
+          } catch (error) {
+            throw failureOfKinesis(name, error);
+          }
+        }),
+      );
     },
 
     async close() {

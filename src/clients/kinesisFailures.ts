@@ -33,10 +33,27 @@ export function isAboutRecords(error: unknown): boolean {
   return /\b(records?\.|partition ?key|explicit ?hash ?key|record (data|size))/i.test(message);
 }
 
-/** Any error of the Kinesis client as a Failure. Its message is not kept: it may quote data. */
+/** Refusals for how we are set up; `UnrecognizedClientException` is a key that AWS does not know. */
+const aboutSetUp: ReadonlySet<string> = new Set([
+  'AccessDeniedException',
+  'UnrecognizedClientException',
+  'InvalidSignatureException',
+  'InvalidClientTokenId',
+]);
+
+/**
+ * Any error of the Kinesis client as a Failure. Its message is not kept: it may quote data. MISCONFIGURED, and tried again all the
+ * same, where a stream or a right is missing.
+ * @param what the stream's name, or what else was asked for
+ */
 export function failureOfKinesis(what: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const name = nameOf(error);
+  const options = { outcomeUnknown: true, retryable: true };
+  if (name === 'ResourceNotFoundException')
+    return new Failure('MISCONFIGURED', `Kinesis has no stream ${what}: \`npm run provision\``, options);
+  if (aboutSetUp.has(name))
+    return new Failure('MISCONFIGURED', `Kinesis refuses us (${what}): ${name}`, options);
   const type = throttled.has(name) ? 'RATE_LIMITED' : 'UPSTREAM_DOWN';
   return new Failure(type, `Kinesis refused or did not answer (${what}): ${name}`, { outcomeUnknown: true });
 }

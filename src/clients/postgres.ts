@@ -1,6 +1,8 @@
 import postgres from 'postgres';
+import { settingStatements } from '../../domain/databaseSession.js';
 import { Failure } from '../../domain/failures.js';
 import { gated, PostgresGate } from './postgresGate.js';
+import { assertOwnSessions } from './postgresPooler.js';
 import { watchedSockets } from './postgresSocket.js';
 import type { Endpoints } from './postgresWire.js';
 
@@ -92,15 +94,35 @@ export function assertDriverIsPatched(
   );
 }
 
+/** `work`, once for all who ask, and again after it has failed. */
+function onceDone(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  return () =>
+    (running ??= work().catch((error: unknown) => {
+      running = null;
+      throw error;
+    }));
+}
+
 /**
  * A pool of connections for the stores; connects when it is first used. Nothing waits without end: for a connection, for a
- * lock, for an answer.
+ * lock, for an answer. Each session begins with the settings that we rely on; one that cannot have them, or that a pooler shares
+ * with others, is refused with MISCONFIGURED.
  */
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
   assertDriverIsPatched();
   const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
   const endpoints = endpointsOf(url);
-  const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000);
+  const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000, {
+    settings: settingStatements({
+      statement_timeout: String(statementTimeoutMs),
+      idle_in_transaction_session_timeout: String(options.idleInTransactionMs ?? 60_000),
+      lock_timeout: String(options.lockTimeoutMs ?? 0),
+      ...readInOrder,
+      ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
+    }),
+    checkPooler: onceDone(() => assertOwnSessions(url)),
+  });
   const sql = postgres(url, {
     max: options.max,
     connect_timeout: connectTimeoutSeconds,
@@ -112,14 +134,8 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     socket: sockets,
     host: endpoints.hosts[0]?.host,
     ssl: false,
-    connection: {
-      application_name: options.applicationName ?? 'sluice',
-      statement_timeout: statementTimeoutMs,
-      idle_in_transaction_session_timeout: options.idleInTransactionMs ?? 60_000,
-      ...(options.lockTimeoutMs === undefined ? {} : { lock_timeout: options.lockTimeoutMs }),
-      ...readInOrder,
-      ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
-    },
+    // Poolers take the name and refuse what else may stand here.
+    connection: { application_name: options.applicationName ?? 'sluice' },
   } as postgres.Options<{ int8: typeof int8 }>);
   return gated(
     sql,

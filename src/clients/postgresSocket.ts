@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import type { SettingStatement } from '../../domain/databaseSession.js';
 import { OwedAnswers } from './postgresFrames.js';
+import { SessionStart } from './postgresSession.js';
 import type { Endpoints } from './postgresWire.js';
 import { coded, openWire, requestCancel } from './postgresWire.js';
 
@@ -9,6 +11,13 @@ const closeWithinMs = 2_000;
 const checkEveryMs = 250;
 
 type Sent = (error?: Error | null) => void;
+
+/** How a session of the pool begins. */
+export interface SessionRules {
+  settings: readonly SettingStatement[];
+  /** Rejects where sessions behind a pooler are not what we rely on. */
+  checkPooler(): Promise<void>;
+}
 
 /**
  * What postgres.js takes for the socket of one connection. It can be written to at once: what is written waits for the
@@ -20,12 +29,20 @@ class WatchedSocket extends EventEmitter {
   private readonly abandoned = new AbortController();
   private ended = false;
   private readonly answers = new OwedAnswers();
+  private readonly session: SessionStart;
 
   constructor(
     private readonly endpoints: Endpoints,
     private readonly start: number,
+    rules: SessionRules,
   ) {
     super();
+    this.session = new SessionStart({
+      ...rules,
+      send: (bytes) => void this.write(bytes),
+      pass: (bytes) => void (this.ended || this.emit('data', bytes)),
+      refuse: (failure) => this.finish(failure),
+    });
     openWire(endpoints, start, this.abandoned.signal).then(
       (wire) => this.opened(wire),
       (error: Error) => this.finish(error),
@@ -42,7 +59,7 @@ class WatchedSocket extends EventEmitter {
     this.wire = wire;
     wire.on('data', (bytes: Buffer) => {
       this.answers.heard(bytes, performance.now());
-      this.emit('data', bytes);
+      this.session.heard(bytes);
     });
     wire.on('drain', () => this.emit('drain'));
     wire.on('error', (error) => this.finish(error));
@@ -111,7 +128,11 @@ class WatchedSocket extends EventEmitter {
  * Makes the sockets of one pool and watches them: a server that owes an answer and has not said a byte for `answerTimeoutMs`
  * is taken for gone. The connection is thrown away, and with it all that are idle, which lead to the same place.
  */
-export function watchedSockets(endpoints: Endpoints, answerTimeoutMs: number): () => WatchedSocket {
+export function watchedSockets(
+  endpoints: Endpoints,
+  answerTimeoutMs: number,
+  rules: SessionRules,
+): () => WatchedSocket {
   const open = new Set<WatchedSocket>();
   let made = 0;
   let watch: NodeJS.Timeout | null = null;
@@ -132,7 +153,7 @@ export function watchedSockets(endpoints: Endpoints, answerTimeoutMs: number): (
   const check = (): void => void (silent().length > 0 && setImmediate(throwAway));
 
   return () => {
-    const socket = new WatchedSocket(endpoints, made);
+    const socket = new WatchedSocket(endpoints, made, rules);
     made += 1;
     open.add(socket);
     watch ??= setInterval(check, checkEveryMs).unref();

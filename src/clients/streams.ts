@@ -75,9 +75,11 @@ export async function ensureStreams(setUp: StreamSetUp, names: readonly string[]
 
   try {
     // One after the other: AWS allows five CreateStream and twenty DescribeStreamSummary calls a second per account.
-    for (const name of names) await ensure(name);
-  } catch (error) {
-    throw failureOfKinesis('streams', error);
+    for (const name of names) {
+      await ensure(name).catch((error: unknown) => {
+        throw failureOfKinesis(name, error);
+      });
+    }
   } finally {
     client.destroy();
   }

@@ -1,5 +1,6 @@
 import type { GetShardIteratorCommandInput, Shard } from '@aws-sdk/client-kinesis';
 import {
+  DescribeStreamSummaryCommand,
   ExpiredIteratorException,
   GetRecordsCommand,
   GetShardIteratorCommand,
@@ -27,7 +28,7 @@ export interface UserEvents extends UserEventStream {
   close(): void;
 }
 
-/** The stream of user events on Kinesis. Everything rejects with UPSTREAM_DOWN or RATE_LIMITED, and may be tried again. */
+/** The stream of user events on Kinesis. Everything rejects with UPSTREAM_DOWN, RATE_LIMITED or MISCONFIGURED (no such stream, say), and may be tried again. */
 export function createUserEvents(options: UserEventsOptions): UserEvents {
   const { stream, onUnknownCheckpoint } = options;
   const client = openKinesisClient(options);
@@ -63,6 +64,19 @@ export function createUserEvents(options: UserEventsOptions): UserEvents {
   }
 
   return {
+    async createdAt() {
+      try {
+        const { StreamDescriptionSummary: found } = await within((bounds) =>
+          client.send(new DescribeStreamSummaryCommand({ StreamName: stream }), bounds),
+        );
+        if (found?.StreamCreationTimestamp === undefined)
+          throw new Failure('UPSTREAM_DOWN', `${stream} does not say when it was made`);
+        return found.StreamCreationTimestamp.toISOString();
+      } catch (error) {
+        throw failureOfKinesis(stream, error);
+      }
+    },
+
     async shards() {
       try {
         const found: StreamShard[] = [];

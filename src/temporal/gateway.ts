@@ -105,10 +105,15 @@ export function createGateway(client: Client): Gateway {
     }
   }
 
-  /** What the workflow will hear of an activity only when Temporal has ceased to repeat it. */
-  async function failingNow(workflow: WorkflowHandle): Promise<StepFailure | null> {
-    const described = within(answerWithinMs, () => workflow.describe());
-    return described.then(pendingFailure, () => null);
+  /**
+   * Whether the workflow runs, and what it will hear of an activity only when Temporal has ceased to repeat it. One that has ended
+   * answers queries all the same, with what it was doing then.
+   */
+  async function currently(
+    workflow: WorkflowHandle,
+  ): Promise<{ running: boolean; failure: StepFailure | null }> {
+    const description = await within(answerWithinMs, () => workflow.describe());
+    return { running: description.status.name === 'RUNNING', failure: pendingFailure(description) };
   }
 
   async function ping(): Promise<void> {
@@ -231,21 +236,31 @@ export function createGateway(client: Client): Gateway {
     async itemStatus(itemId): Promise<ItemStatus | null> {
       try {
         const item = client.workflow.getHandle(itemWorkflowId(itemId));
-        const answer = await within(answerWithinMs, () => item.query(status));
+        const asked = within(answerWithinMs, () => item.query(status));
+        // Of one that does not run nobody waits for the answer.
+        asked.catch(() => undefined);
+        const itself = await currently(item);
+        const answer = itself.running ? await asked : null;
         if (answer === null) return null;
         if (answer.phase !== 'updating' || answer.progress !== null) {
-          return { ...answer, last_failure: (await failingNow(item)) ?? answer.last_failure };
+          return { ...answer, last_failure: itself.failure ?? answer.last_failure };
         }
         const pagingId = answer.remine?.running ? answer.remine.workflow_id : historyWorkflowId(itemId);
         const paging = client.workflow.getHandle(pagingId);
-        const [run, failure] = await Promise.all([
+        const [run, child] = await Promise.all([
           within(answerWithinMs, () => paging.query(progress)).catch(() => null),
-          failingNow(paging),
+          // Nothing can be told of one that does not answer: the Item's own word stands.
+          currently(paging).catch((error: unknown) => ({
+            running: !(error instanceof WorkflowNotFoundError),
+            failure: null,
+          })),
         ]);
         return {
           ...answer,
-          progress: run && { pages: run.page, rows: run.rows, restarts: run.restarts },
-          last_failure: failure ?? answer.last_failure,
+          // The Item hears of a child's end by its signal, or when it looks after it.
+          remine: answer.remine && { ...answer.remine, running: answer.remine.running && child.running },
+          progress: child.running && run ? { pages: run.page, rows: run.rows, restarts: run.restarts } : null,
+          last_failure: child.failure ?? answer.last_failure,
         };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return null;

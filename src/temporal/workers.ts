@@ -5,6 +5,21 @@ import { taskQueues } from '../../domain/ids.js';
 
 export type Role = 'core' | 'plaid';
 
+/** Activities of each queue that a process runs at a time. */
+export type ActivitiesAtOnce = Record<keyof typeof taskQueues, number>;
+
+/**
+ * As many as the process's connections to the database can serve: Temporal's own 400 on ten connections would wait behind one another
+ * until they fail, with what Plaid has answered them. What has no place here waits in its queue, where waiting is no failure.
+ * With these an activity may hold its connection for two seconds on average. Most of the time of those on Plaid's queues is Plaid's.
+ */
+export const activitiesFor = (connections: number): ActivitiesAtOnce => ({
+  core: 4 * connections,
+  plaid: 6 * connections,
+  plaidFirst: 2 * connections,
+  plaidLink: 4 * connections,
+});
+
 export interface WorkersOptions {
   connection: NativeConnection;
   namespace: string;
@@ -21,8 +36,8 @@ export interface WorkersOptions {
   version?: { deploymentName: string; buildId: string } | undefined;
   /** Workflows kept in memory; 0 replays each from its history, which tests use to find what is not deterministic. */
   maxCachedWorkflows?: number | undefined;
-  /** Activities of a queue that this process runs at a time; Temporal's default when absent. */
-  maxConcurrentActivities?: number | undefined;
+  /** Temporal's default when absent. */
+  activitiesAtOnce?: ActivitiesAtOnce | undefined;
 }
 
 /** The workers of one process: `core` runs workflows and what is ours, `plaid` the rate-limited queues of Plaid's calls. */
@@ -44,21 +59,24 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
             defaultVersioningBehavior: 'PINNED',
           },
         }),
-    ...(options.maxConcurrentActivities === undefined
-      ? {}
-      : { maxConcurrentActivityTaskExecutions: options.maxConcurrentActivities }),
   };
+  const of = (queue: keyof typeof taskQueues): Pick<WorkerOptions, 'maxConcurrentActivityTaskExecutions'> =>
+    options.activitiesAtOnce === undefined
+      ? {}
+      : { maxConcurrentActivityTaskExecutions: options.activitiesAtOnce[queue] };
   const core = (): Promise<Worker> =>
     Worker.create({
       ...shared,
+      ...of('core'),
       taskQueue: taskQueues.core,
       workflowBundle: options.workflowBundle,
       ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
     });
-  const plaid = (taskQueue: string, perSecond: number): Promise<Worker> =>
+  const plaid = (queue: Exclude<keyof typeof taskQueues, 'core'>, perSecond: number): Promise<Worker> =>
     Worker.create({
       ...shared,
-      taskQueue,
+      ...of(queue),
+      taskQueue: taskQueues[queue],
       ...(perSecond > 0 ? { maxTaskQueueActivitiesPerSecond: perSecond } : {}),
     });
   const { callsPerSecond } = options;
@@ -66,9 +84,9 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
     ...(options.roles.includes('core') ? [core()] : []),
     ...(options.roles.includes('plaid')
       ? [
-          plaid(taskQueues.plaid, callsPerSecond.plaid),
-          plaid(taskQueues.plaidFirst, callsPerSecond.plaidFirst),
-          plaid(taskQueues.plaidLink, callsPerSecond.plaidLink),
+          plaid('plaid', callsPerSecond.plaid),
+          plaid('plaidFirst', callsPerSecond.plaidFirst),
+          plaid('plaidLink', callsPerSecond.plaidLink),
         ]
       : []),
   ]);

@@ -12,6 +12,7 @@ import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
+import { holdAnswer } from './heldPlaid.js';
 
 let world: ActivityWorld;
 const proven = new Set<string>();
@@ -190,6 +191,22 @@ describe('exchanging a public token', () => {
     expect(await world.run.reportLostExchange({ tokenHash: unseen.tokenHash })).toEqual({
       kind: 'outcome_unknown',
     });
+  });
+
+  it("of another user's Item ends as one that is none, and the Item is left alone", async () => {
+    const theirs = await world.linkedItem('owner');
+    const { tokenHash, item } = await world.receive('stranger');
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      exchangePublicToken: async () => ({ accessToken: item.accessToken, itemId: theirs.itemId }),
+    });
+    expect(await world.runWith({ plaid }).exchangePublicToken({ tokenHash })).toEqual({
+      kind: 'refused',
+      outcome: { kind: 'invalid_public_token', plaid: null },
+    });
+    const outcome = { kind: 'invalid_public_token' as const, plaid: null };
+    expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
+    expect(theirs.removed).toBe(false);
+    expect(await world.sql`SELECT 1 FROM alerts WHERE key = ${tokenHash}`).toHaveLength(0);
   });
 
   it('that cannot begin, since the public token does not open, may begin later', async () => {
@@ -549,6 +566,42 @@ describe('webhooks about the Item itself', () => {
       [`${item.itemId}:repaired:1`, 'item repaired', 'ITEM_LOCKED'],
     ]);
     expect(await rowOf(item.itemId)).toMatchObject({ segment: false });
+  });
+
+  it('settleItemWebhooks sees one that came while it asked Plaid, of which nobody was told', async () => {
+    const { itemId } = await world.linkedItem();
+    const about = async (): Promise<string> => {
+      const body = Buffer.from(
+        JSON.stringify({ webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId }),
+      );
+      const read = readWebhook(body.toString());
+      const { webhookId } = await world.stores.webhooks.store({
+        source: 'plaid',
+        verdict: 'accepted',
+        body,
+        headers: {},
+        webhook_type: read.webhook_type,
+        webhook_code: read.webhook_code,
+        item_id: itemId,
+        kind: read.kind,
+        removed_ids: [],
+        reason: read.ignored,
+      });
+      return webhookId;
+    };
+    const first = await about();
+    expect(await world.stores.webhooks.acquireSignal(first)).not.toBeNull();
+    const held = holdAnswer(world.plaid, ['getItem']);
+    const settling = world.runWith({ plaid: held.plaid }).settleItemWebhooks({ itemId });
+    await held.answered;
+    const second = await about();
+    // The first is on its way: the second rides along with it.
+    expect(await world.stores.webhooks.acquireSignal(second)).toBeNull();
+    held.release();
+    expect(await settling).toMatchObject({ more: true });
+    expect((await world.stores.webhooks.get(second))?.outcome.state).toBe('pending');
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ more: false });
+    expect((await world.stores.webhooks.get(second))?.outcome.state).not.toBe('pending');
   });
 
   it('settleItemWebhooks takes a thousand of them a part after the other, and says when more wait', async () => {
@@ -1187,11 +1240,12 @@ describe('the directory of institutions', () => {
     directory.failing.set('ins_5', new Failure('UPSTREAM_DOWN', 'this one only'));
     directory.asked.length = 0;
     const since = new Date().toISOString();
-    const input = { since, after: null, limit: 3 };
-    const result = { checked: 2, failed: 1, next: 'ins_5' };
+    const input = { since, limit: 3 };
+    const round = { start: null, after: 'ins_5', wrapped: false };
+    const result = { checked: 2, failed: 1, next: round };
     expect(await world.run.saveInstitutionStatuses(input)).toEqual(result);
     expect(directory.asked).toEqual(['ins_1', 'ins_2', 'ins_5']);
-    expect(await world.run.saveInstitutionStatuses({ ...input, after: 'ins_5' })).toEqual({
+    expect(await world.run.saveInstitutionStatuses({ ...input, round })).toEqual({
       checked: 1,
       failed: 0,
       next: null,
@@ -1208,7 +1262,8 @@ describe('the directory of institutions', () => {
 
     // A round that runs again asks only for what it has not got.
     directory.failing.clear();
-    expect(await twice('saveInstitutionStatuses', input)).toEqual([
+    const again = { ...input, round: { start: null, after: null, wrapped: false } };
+    expect(await twice('saveInstitutionStatuses', again)).toEqual([
       { checked: 1, failed: 0, next: null },
       { checked: 0, failed: 0, next: null },
     ]);
@@ -1217,16 +1272,47 @@ describe('the directory of institutions', () => {
 
   it('leaves a status round to a later try when Plaid as a whole does not answer', async () => {
     const { directory } = world;
-    const input = { since: '2999-01-01T00:00:00Z', after: null, limit: 9 };
+    const round = { start: null, after: null, wrapped: false };
+    const input = { since: '2999-01-01T00:00:00Z', round, limit: 9 };
     directory.failing.set('ins_1', new Failure('RATE_LIMITED', 'slow down'));
     await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({ type: 'RATE_LIMITED' });
     for (const id of ['ins_1', 'ins_2', 'ins_5', 'ins_6']) {
       directory.failing.set(id, new Failure('UPSTREAM_DOWN', 'away'));
     }
-    await expect(world.run.saveInstitutionStatuses(input)).rejects.toMatchObject({
-      type: 'UPSTREAM_DOWN',
-      nonRetryable: false,
-    });
+    expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 0, failed: 4 });
+  });
+
+  it('begins a round of statuses behind where the last one has come to, and comes to all', async () => {
+    const { directory } = world;
+    directory.failing.clear();
+    /** One round, in which Plaid answers so often and then asks to wait: whom it has told of. */
+    const round = async (answers: number): Promise<string[]> => {
+      directory.asked.length = 0;
+      const limited = Object.assign(Object.create(directory) as typeof directory, {
+        get: (id: string) =>
+          directory.asked.length < answers
+            ? directory.get(id)
+            : Promise.reject(new Failure('RATE_LIMITED', 'slow down')),
+      });
+      const run = world.runWith({ directory: limited });
+      // The database counts in microseconds.
+      const since = new Date(Date.now() + 1).toISOString();
+      for (let place: Awaited<ReturnType<Activities['saveInstitutionStatuses']>>['next'] | undefined; ;) {
+        const input = { since, limit: 1, ...(place == null ? {} : { round: place }) };
+        const result = await run.saveInstitutionStatuses(input).catch(() => null);
+        // Cut off: the next round is another one.
+        if (result === null || result.next === null) return [...directory.asked];
+        place = result.next;
+      }
+    };
+    const all = ['ins_1', 'ins_2', 'ins_5', 'ins_6'];
+    directory.all = all.map((id) => institution(id));
+    const told = new Set<string>();
+    for (let n = 0; n < 2; n += 1) for (const id of await round(2)) told.add(id);
+    expect([...told].sort()).toEqual(all);
+    expect((await round(9)).sort()).toEqual(all);
+    await world.sql`UPDATE institutions SET status_at = clock_timestamp() WHERE institution_id = 'ins_5'`;
+    expect(await round(9)).toEqual(['ins_6', 'ins_1', 'ins_2', 'ins_5']);
   });
 });
 

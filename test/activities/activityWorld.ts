@@ -89,6 +89,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     sweeps: stores.sweep,
     retention: stores.retention,
     idempotency: stores.idempotency,
+    banks: stores.banks,
     logins: stores.logins,
     webhooks: stores.webhooks,
     streams: {

@@ -487,7 +487,8 @@ describe('a late look-up of named removals', () => {
     const late = await cutOff(['getTransactions'], (run) => run.settleRemovals({ itemId }));
     item.listed = [];
     const webhookId = await named(item, ['a']);
-    expect(await late.end()).toEqual({ changes: 1, more: false });
+    // Nobody is told of it but by this: those that it came behind seemed to be on their way.
+    expect(await late.end()).toEqual({ changes: 1, more: true });
     expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('pending');
     expect(await world.run.settleRemovals({ itemId })).toEqual({ changes: 1, more: false });
     expect(await live(item)).toEqual([]);
@@ -670,7 +671,8 @@ describe('a late answer about institutions', () => {
     await world.run.saveInstitutionPage({ syncId: 'first', offset: 0 });
     const item = await world.linkedItem('of-ins-late');
     await world.sql`UPDATE items SET institution_id = 'ins_late' WHERE item_id = ${item.itemId}`;
-    const ask = { since: '2999-01-01T00:00:00Z', after: 'ins_lat', limit: 1 };
+    const round = { start: null, after: 'ins_lat', wrapped: false };
+    const ask = { since: '2999-01-01T00:00:00Z', round, limit: 1 };
     const statusOf = (status: string, name: string) => ({
       ...institution('ins_late', { name }),
       status: { item_logins: { status } },

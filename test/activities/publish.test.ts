@@ -119,6 +119,27 @@ describe('what is published of an Item', () => {
   });
 });
 
+describe('a stream that ceases to take records', () => {
+  const large = [1, 2, 3, 4].map((n) => rowOf(n, 'x'.repeat(600_000)));
+
+  it('has failed in nothing that it took: the rest is asked for again, and only then it is told', async () => {
+    let takes = 2;
+    const { publish, sent } = publishing(large, async (stream) => {
+      if (stream !== 'raw-transactions') return;
+      if (takes === 0) throw new Failure('RATE_LIMITED', 'slow down');
+      takes -= 1;
+    });
+    expect(await publish()).toEqual({ done: false });
+    expect(sent).toEqual({ raw: 2, refined: 4 });
+    await expect(publish()).rejects.toMatchObject({ type: 'RATE_LIMITED' });
+    takes = 1;
+    expect(await publish()).toEqual({ done: false });
+    takes = 9;
+    expect(await publish()).toEqual({ done: true });
+    expect(sent).toEqual({ raw: 4, refined: 4 });
+  });
+});
+
 describe('an attempt whose time is over', () => {
   const large = [1, 2, 3, 4].map((n) => rowOf(n, 'x'.repeat(600_000)));
   /** As the lanes do: it hangs, and rejects with the signal's reason. */

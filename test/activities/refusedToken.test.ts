@@ -145,4 +145,28 @@ describe('an access token that Plaid does not take', () => {
     expect(await rowOf(old)).toEqual(alive);
     expect(await alertsOf(old)).toHaveLength(1);
   });
+
+  it.each(['guardLink', 'admitItem'] as const)(
+    'that does not open any more, of an older Item, does not keep its user from linking anew (%s)',
+    async (step) => {
+      const user = `unreadable-${step}`;
+      const old = await world.linkedItem(user);
+      await world.sql`
+        UPDATE items SET access_token_ciphertext = 'not what was written' WHERE item_id = ${old.itemId}`;
+      const { tokenHash } = await world.receive(user, {
+        institution_id: 'ins_1',
+        accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: 'checking' }],
+      });
+      if (step === 'guardLink') {
+        expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+        return;
+      }
+      await world.run.exchangePublicToken({ tokenHash });
+      expect(await world.run.admitItem({ tokenHash })).toMatchObject({
+        kind: 'admitted',
+        replaced: [old.itemId],
+      });
+      expect(await rowOf(old)).toEqual(alive);
+    },
+  );
 });

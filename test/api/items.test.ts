@@ -121,6 +121,22 @@ describe('health', () => {
     }
   });
 
+  it('says in one line what an operator has to mend, and nothing of what others have said', async () => {
+    const hasty = createWorld(impatient);
+    hasty.behave.probe = () => Promise.reject(new Failure('MISCONFIGURED', 'the database lacks every table'));
+    hasty.behave.temporal = () => Promise.reject(new Error('secret of others'));
+    const answer = await hasty.app.inject('/readyz');
+    expect(answer.statusCode).toBe(503);
+    expect(answer.json()).toMatchObject({
+      dependencies: {
+        postgresql: { status: 'down', reason: 'the database lacks every table' },
+        temporal: { status: 'down' },
+      },
+    });
+    expect(answer.body).not.toContain('secret');
+    await hasty.app.close();
+  });
+
   it('asks each dependency once for many questions at once', async () => {
     let asked = 0;
     behave.probe = async () => {

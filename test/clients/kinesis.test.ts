@@ -1,9 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { DeleteStreamCommand } from '@aws-sdk/client-kinesis';
 import type { Kinesis, KinesisOptions } from '../../src/clients/kinesis.js';
 import { createKinesis } from '../../src/clients/kinesis.js';
+import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { ensureStreams } from '../../src/clients/streams.js';
 import type { StreamName } from '../../domain/mining/events.js';
+import { streamNames } from '../../domain/mining/events.js';
 import { Failure } from '../../domain/failures.js';
+import { until } from '../e2e/until.js';
 import { testStack } from '../stack/testStack.js';
 import { caught } from './caught.js';
 import type { KinesisProxy } from './kinesisProxy.js';
@@ -109,7 +113,7 @@ describe('a stream that does not take what it should', () => {
 
   it.each([
     ['a whole call throttled', throttle, 400, 'RATE_LIMITED'],
-    ['an access that is denied', 'AccessDeniedException', 400, 'UPSTREAM_DOWN'],
+    ['an access that is denied', 'AccessDeniedException', 400, 'MISCONFIGURED'],
     ['an error 500', 'InternalFailure', 500, 'UPSTREAM_DOWN'],
   ])('%s', async (_name, errorType, status, type) => {
     const kinesis = open({ retryForMs: 100 });
@@ -318,10 +322,42 @@ describe('sharing requests', () => {
   });
 });
 
+describe('a stream that was deleted and made again', () => {
+  it('is named while it is gone, and takes records again from the same client', async () => {
+    const prefix = `remade-${randomBytes(4).toString('hex')}-`;
+    const emulator = { ...aws, endpoint: testStack().kinesis_endpoint };
+    const name = `${prefix}${stream}`;
+    await ensureStreams({ ...emulator, shards: 1 }, [name]);
+    const kinesis = open({ streamPrefix: prefix, retryForMs: 0 });
+    await kinesis.put(stream, 'old', bytes('old'));
+    const client = openKinesisClient(emulator);
+    await client.send(new DeleteStreamCommand({ StreamName: name }));
+    await until(async () => (await caught(kinesis.put(stream, 'gone', bytes('gone')))) instanceof Failure);
+    const refused = async () => caught(kinesis.put(stream, 'gone', bytes('gone')));
+    await until(async () => (await refused()).message.startsWith('Kinesis has no stream'));
+    expect(await refused()).toMatchObject({
+      type: 'MISCONFIGURED',
+      retryable: true,
+      message: `Kinesis has no stream ${name}: \`npm run provision\``,
+    });
+    client.destroy();
+    await ensureStreams({ ...emulator, shards: 1 }, [name]);
+    await kinesis.put(stream, 'new', bytes('new'));
+    expect((await readStream(emulator, name)).map(({ data }) => data)).toEqual(['new']);
+  });
+});
+
 describe('life', () => {
   it('ping knows a stream that is there from one that is not', async () => {
+    await ensureStreams(
+      { ...aws, endpoint: testStack().kinesis_endpoint, shards: 1 },
+      streamNames.map((name) => `${streamPrefix}${name}`),
+    );
     await expect(open().ping()).resolves.toBeUndefined();
-    expect(await caught(open({ streamPrefix: 'absent-' }).ping())).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await caught(open({ streamPrefix: 'absent-' }).ping())).toMatchObject({
+      type: 'MISCONFIGURED',
+      message: expect.stringMatching(/^Kinesis has no stream absent-[a-z-]+: `npm run provision`$/),
+    });
   });
 
   it('close waits for what was put and refuses what comes later', async () => {

@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { forRequests, openDatabase } from '../../src/clients/postgres.js';
+import { activitiesFor } from '../../src/temporal/workers.js';
 import { PostgresGate } from '../../src/clients/postgresGate.js';
 import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
@@ -136,5 +137,38 @@ describe('a pool for requests', () => {
     } finally {
       await short.end({ timeout: 5 });
     }
+  });
+});
+
+describe('the activities of a worker, each of which holds a connection for a second and a half', () => {
+  // A module has jest's own object here.
+  const timers = (
+    import.meta as unknown as {
+      jest: Pick<typeof jest, 'useFakeTimers' | 'useRealTimers' | 'advanceTimersByTimeAsync'>;
+    }
+  ).jest;
+  beforeEach(() => void timers.useFakeTimers());
+  afterEach(() => void timers.useRealTimers());
+
+  /** Of so many that begin at once on ten connections: how many are refused. */
+  async function refusedOf(activities: number): Promise<number> {
+    const gate = new PostgresGate({ atOnce: 10, waitMs: 30_000, slowAfterMs: null });
+    let refused = 0;
+    for (let n = 0; n < activities; n += 1) {
+      gate.enter(
+        'transaction',
+        (leave) => void setTimeout(leave, 1_500),
+        () => (refused += 1),
+      );
+    }
+    await timers.advanceTimersByTimeAsync(120_000);
+    return refused;
+  }
+
+  it('are as many as ten connections serve: none waits until it fails', async () => {
+    const slots = Object.values(activitiesFor(10)).reduce((sum, n) => sum + n, 0);
+    expect(await refusedOf(slots)).toBe(0);
+    // As many as Temporal takes by itself: a hundred for each queue.
+    expect(await refusedOf(400)).toBeGreaterThan(100);
   });
 });

@@ -229,7 +229,10 @@ describe('Temporal', () => {
   it('what provision makes', async () => {
     const calls = { provision: () => provisionTemporal(options(), {} as never, 500) };
     const { provision } = await endsOf(calls);
-    expect(provision).toMatchObject({ code: 4 });
+    expect(provision).toMatchObject({
+      type: 'ORCHESTRATOR_DOWN',
+      message: expect.stringContaining('the namespace'),
+    });
   });
 
   it("the worker's connection", async () => {

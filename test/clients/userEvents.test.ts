@@ -83,7 +83,14 @@ const only = async (events: UserEvents): Promise<string> => {
 
 describe('the stream of user events', () => {
   it('that is absent, throttled, silent or talks nonsense fails in a way that may be tried again', async () => {
-    expect(await caught(open(newName()).shards())).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    const absent = newName();
+    for (const asked of [open(absent).shards(), open(absent).createdAt()]) {
+      expect(await caught(asked)).toMatchObject({
+        type: 'MISCONFIGURED',
+        retryable: true,
+        message: `Kinesis has no stream ${absent}: \`npm run provision\``,
+      });
+    }
     const stream = await newStream();
     const events = open(stream);
     await put(stream, 'a');
@@ -138,6 +145,7 @@ describe('the stream of user events', () => {
     const events = open(stream);
     const shard = await only(events);
     const { last } = await read(events.open(shard, null), 1);
+    const madeAt = await events.createdAt();
     const client = kinesis();
     await client.send(new DeleteStreamCommand({ StreamName: stream, EnforceConsumerDeletion: true }));
     await until(async () => {
@@ -156,6 +164,7 @@ describe('the stream of user events', () => {
     };
     expect((await read(events.open(shard, last), 1)).texts).toEqual(['new']);
     expect(resets).toEqual([shard]);
+    expect(Date.parse(await events.createdAt())).toBeGreaterThan(Date.parse(madeAt));
   });
 
   it('ends a shard that was split, after its last record, and names the parent of its children', async () => {

@@ -46,7 +46,7 @@ describe("a public token of Link's update mode", () => {
 
   it("is refused for another user's Item and for one that was removed", async () => {
     const item = await linkedItem(world);
-    const refused = { name: 'Failure', type: 'BAD_REQUEST' };
+    const refused = { name: 'Failure', type: 'INVALID_PUBLIC_TOKEN' };
     await expect(exchangeAgain(newId('user'), item.itemId)).rejects.toMatchObject(refused);
     await world.stores.items.finishRemoval(item.itemId);
     await expect(exchangeAgain(item.userId, item.itemId)).rejects.toMatchObject(refused);

@@ -9,11 +9,12 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 const minute = 60_000;
+const madeAt = '2026-11-20T10:00:00.123Z';
 const store = () => world.stores.userEvents;
 /** A stream with one shard that `owner` has a lease of. */
 async function leased(owner = 'me') {
   const stream = newId('stream');
-  await store().note(stream, [{ shardId: 's', parents: [] }]);
+  await store().note(stream, [{ shardId: 's', parents: [] }], madeAt);
   expect(await store().acquire(stream, { shardId: 's', from: null }, owner, minute)).toEqual({
     checkpoint: null,
   });
@@ -28,8 +29,8 @@ describe('a shard', () => {
   it('is noted once, and its parents with it', async () => {
     const stream = newId('stream');
     const child = { shardId: 'child', parents: ['a', 'b'] };
-    await store().note(stream, [child]);
-    await store().note(stream, [{ shardId: 'a', parents: [] }, child]);
+    await store().note(stream, [child], madeAt);
+    await store().note(stream, [{ shardId: 'a', parents: [] }, child], madeAt);
     expect(await store().leases(stream)).toEqual([
       { shardId: 'a', parents: [], finished: false, owner: null, live: false },
       { ...child, finished: false, owner: null, live: false },
@@ -39,7 +40,7 @@ describe('a shard', () => {
 
   it('is had by one of many who claim it at once', async () => {
     const stream = newId('stream');
-    await store().note(stream, [{ shardId: 's', parents: [] }]);
+    await store().note(stream, [{ shardId: 's', parents: [] }], madeAt);
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>
         store().acquire(stream, { shardId: 's', from: null }, `l${n}`, minute),
@@ -123,4 +124,57 @@ it('what the calendar refuses is told as something that no repeat will mend', as
   const told = world.stores.floats.record({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
   await expect(told).rejects.toBeInstanceOf(Failure);
   await expect(told).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+});
+
+describe('a stream that was deleted and made again', () => {
+  const later = '2026-11-20T10:00:00.124Z';
+  const row = async (stream: string) =>
+    (
+      await world.sql`SELECT checkpoint, owner, finished_at, parents FROM user_event_shards WHERE stream = ${stream}`
+    )[0];
+  const note = (stream: string, at: string, parents: string[] = []) =>
+    store().note(stream, [{ shardId: 's', parents }], at);
+
+  it('is read from the beginning: what was known of its shards is forgotten, and its reader loses the lease', async () => {
+    const stream = await leased();
+    await store().checkpoint(stream, 's', 'me', null, '7');
+    expect(await note(stream, madeAt)).toEqual([]);
+    expect(await row(stream)).toMatchObject({ checkpoint: '7', owner: 'me' });
+    expect(await note(stream, later)).toEqual(['s']);
+    expect(await row(stream)).toMatchObject({ checkpoint: null, owner: null });
+    expect(await store().renew(stream, ['s'], 'me', minute)).toEqual([]);
+    expect(await store().checkpoint(stream, 's', 'me', '7', '8')).toBe(false);
+    expect(await store().finish(stream, 's', 'me')).toBe(false);
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'other', minute)).toEqual({
+      checkpoint: null,
+    });
+  });
+
+  it('has its finished shards read, too, with the parents that they have now', async () => {
+    const stream = newId('stream');
+    await note(stream, madeAt, ['p']);
+    await store().acquire(stream, { shardId: 's', from: null }, 'me', minute);
+    await store().finish(stream, 's', 'me');
+    expect(await note(stream, later)).toEqual(['s']);
+    expect(await row(stream)).toMatchObject({ finished_at: null, parents: [] });
+  });
+
+  it('is not undone by one who has looked before', async () => {
+    const stream = newId('stream');
+    await note(stream, later);
+    await store().acquire(stream, { shardId: 's', from: null }, 'me', minute);
+    await store().checkpoint(stream, 's', 'me', null, '7');
+    expect(await note(stream, madeAt)).toEqual([]);
+    expect(await note(stream, later)).toEqual([]);
+    expect(await row(stream)).toMatchObject({ checkpoint: '7', owner: 'me' });
+  });
+
+  it('is not taken for one where nobody has written down when it was made', async () => {
+    const stream = await leased();
+    await store().checkpoint(stream, 's', 'me', null, '7');
+    await world.sql`UPDATE user_event_shards SET stream_created_at = NULL WHERE stream = ${stream}`;
+    expect(await note(stream, madeAt)).toEqual([]);
+    expect(await row(stream)).toMatchObject({ checkpoint: '7', owner: 'me' });
+    expect(await note(stream, later)).toEqual(['s']);
+  });
 });

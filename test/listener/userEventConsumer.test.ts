@@ -30,6 +30,8 @@ class Bench {
   readonly read = new Map<string, Set<string>>();
   readonly failed: string[] = [];
   readonly parked: string[] = [];
+  readonly madeAnew: string[] = [];
+  createdAt = '2026-11-20T10:00:00.000Z';
   readonly consumers: UserEventConsumer[] = [];
   startCheck: Gateway['startCheck'] = async (eventId) => {
     this.logins.push(eventId);
@@ -41,6 +43,10 @@ class Bench {
     const shard = { shardId, parents, records: [], closed: false };
     this.shards.set(shardId, shard);
     return shard;
+  }
+
+  restartNumbers(): void {
+    this.numbers = 0;
   }
 
   put(shardId: string, ...events: unknown[]): void {
@@ -64,14 +70,16 @@ class Bench {
     this.read.set(me, asked);
     const deps: UserEventConsumerDeps = {
       events: {
+        createdAt: async () => this.createdAt,
         shards: async () => [...this.shards.values()].map(({ shardId, parents }) => ({ shardId, parents })),
         open: (shardId, after) => {
           let last = after ?? '';
+          let shard: MemoryShard | undefined;
           return {
             next: async () => {
               asked.add(shardId);
               this.reading();
-              const shard = this.shards.get(shardId) as MemoryShard;
+              shard ??= this.shards.get(shardId) as MemoryShard;
               const records = shard.records
                 .filter(({ sequenceNumber }) => sequenceNumber > last)
                 .slice(0, 40);
@@ -92,6 +100,7 @@ class Bench {
         behind: () => undefined,
         failed: (what) => void this.failed.push(what),
         parked: (_shard, _number, reason) => void this.parked.push(reason),
+        madeAnew: (shardIds) => void this.madeAnew.push(...shardIds),
       },
     };
     const consumer = createUserEventConsumer(deps, {
@@ -295,6 +304,26 @@ describe('a listener', () => {
     bench.startCheck = taken;
     await until(async () => (await bench.row('s'))?.checkpoint === '000003');
     expect(sorted(bench.logins)).toEqual(sorted(logins(3)));
+  });
+
+  it('reads a stream that was deleted and made again from its beginning, while it holds the lease of the old one', async () => {
+    const [held, finished] = [bench.shard('held'), bench.shard('finished')];
+    bench.put('held', ...logins(5, 'old-').map(login));
+    finished.closed = true;
+    bench.start('me', { leaseMs: 1_000 });
+    await until(async () => (await bench.row('held'))?.checkpoint === '000005');
+    await until(async () => (await bench.row('finished'))?.finished === true);
+    // Iterators of the old stream lead nowhere for ever: its shards stay as they were for who has opened them.
+    bench.shard('held');
+    bench.shard('finished');
+    bench.createdAt = '2026-11-20T11:00:00.000Z';
+    bench.restartNumbers();
+    bench.put('held', ...logins(3, 'new-').map(login));
+    bench.put('finished', login('again'));
+    await until(() => ['new-0', 'new-1', 'new-2', 'again'].every((id) => bench.logins.includes(id)));
+    await until(async () => (await bench.row('held'))?.checkpoint === '000003');
+    expect([...bench.madeAnew].sort()).toEqual(['finished', 'held']);
+    expect(held.records).toHaveLength(5);
   });
 
   it('reads parents before children, also when a shard is split under it', async () => {

@@ -95,7 +95,7 @@ it('what the database refuses is told with the name of the migration and without
   await expect(migrate(world.url, { folder: world.folder })).rejects.toMatchObject({
     name: 'Failure',
     type: 'MISCONFIGURED',
-    message: 'migration 0000_wrong: the database refuses us (42P01)',
+    message: 'migration 0000_wrong: the database refuses us (42P01: a table is missing)',
   });
   expect(await world.applied()).toEqual([]);
 });

@@ -14,6 +14,8 @@ import { connect, createServer } from 'node:net';
  */
 
 const STARTUP_VERSION = 196_608;
+/** How the settings of a new session begin, which are no statements of the stores. */
+const SESSION_START = 'SELECT pg_backend_pid(); SET ';
 
 /** @param {Buffer} bytes @param {number} from @returns {[text: string, next: number]} */
 function textAt(bytes, from) {
@@ -76,7 +78,10 @@ export async function startRecorder({ host, port, application }) {
           started = body.readInt32BE(0) === STARTUP_VERSION;
           ours = started && applicationOf(body.subarray(4)) === application;
         } else if (ours && rest[0] === 'P'.charCodeAt(0)) note(parsed(body));
-        else if (ours && rest[0] === 'Q'.charCodeAt(0)) note({ sql: textAt(body, 0)[0], types: [] });
+        else if (ours && rest[0] === 'Q'.charCodeAt(0)) {
+          const [sql] = textAt(body, 0);
+          if (!sql.startsWith(SESSION_START)) note({ sql, types: [] });
+        }
         rest = rest.subarray(end);
       }
     });

@@ -4,6 +4,9 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Connection } from '@temporalio/client';
+import { openDatabase } from '../../src/clients/postgres.js';
+import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { deploymentName, makeCurrent } from '../temporal/builds.js';
 import { createNamespace } from '../workflows/harness.js';
 import { startCuttableProxy } from '../e2e/cuttableProxy.js';
@@ -18,6 +21,9 @@ import { startProcess } from './processUnderTest.js';
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
+  const connection = await Connection.connect({ address: testStack().temporal_address });
+  await ensureSearchAttributes(connection, 'default');
+  await connection.close();
 });
 afterAll(() => database?.drop());
 
@@ -161,7 +167,7 @@ describe('the port of metrics', () => {
   it('of a worker says that it lives, that it is ready and what it measures; not ready without Temporal', async () => {
     const temporal = await startCuttableProxy(testStack().temporal_address);
     try {
-      const { ask } = await start('worker', { TEMPORAL_ADDRESS: temporal.address });
+      const { ask } = await start('worker', { TEMPORAL_ADDRESS: temporal.address, STREAM_PREFIX: 'absent-' });
       expect((await ask('/livez')).status).toBe(200);
       await until(async () => (await ask('/readyz')).status === 200);
       expect(JSON.parse((await ask('/readyz')).text)).toEqual({
@@ -169,6 +175,10 @@ describe('the port of metrics', () => {
         dependencies: {
           postgresql: { status: 'up' },
           temporal: { status: 'up' },
+          kinesis: {
+            status: 'down',
+            reason: expect.stringMatching(/^Kinesis has no stream absent-[a-z-]+: `npm run provision`$/),
+          },
           polling: { status: 'up' },
         },
       });
@@ -215,12 +225,30 @@ describe('the port of metrics', () => {
         dependencies: {
           postgresql: { status: 'up' },
           temporal: { status: 'up' },
-          kinesis: { status: 'down' },
+          kinesis: { status: 'down', reason: 'Kinesis has no stream no-such-stream: `npm run provision`' },
         },
       },
     ]);
     expect((await ask('/livez')).status).toBe(200);
     expect((await ask('/metrics')).text).toContain('sluice_user_event_shards');
+  });
+
+  it('of a server with a namespace that is not there: cached reads go on, and it is named', async () => {
+    const { ask } = await start('server', { TEMPORAL_NAMESPACE: 'of-nobody' });
+    const { status, text } = await ask('/readyz');
+    expect([status, JSON.parse(text)]).toEqual([
+      200,
+      {
+        status: 'ready',
+        dependencies: {
+          postgresql: { status: 'up' },
+          temporal: {
+            status: 'down',
+            reason: 'Temporal lacks the namespace "of-nobody": `npm run provision`',
+          },
+        },
+      },
+    ]);
   });
 
   it('of a server that reaches nothing: it lives', async () => {
@@ -231,5 +259,58 @@ describe('the port of metrics', () => {
     expect((await ask('/livez')).status).toBe(200);
     expect((await ask('/readyz')).status).toBe(503);
     expect((await ask('/metrics')).text).toContain('process_cpu_user_seconds_total');
+  });
+});
+
+describe('what is not set up ends a process with one line that names it', () => {
+  const line = (said: string): string[] =>
+    said.split('\n').filter((text) => text !== '' && !text.startsWith('{'));
+
+  it('a worker, without its namespace', async () => {
+    await expect(start('worker', { TEMPORAL_NAMESPACE: 'of-nobody' })).rejects.toThrow(
+      /worker: could not start: Temporal lacks the namespace "of-nobody": `npm run provision`\n/,
+    );
+  });
+
+  it.each([
+    [
+      'a role without rights',
+      { user: true },
+      /^provision failed: migration \S+: the database refuses us \(42501: a right is missing\)$/,
+    ],
+    [
+      'a database that is not there',
+      { database: 'no_such_database' },
+      /^provision failed: the database refuses us \(3D000: there is no such database\)$/,
+    ],
+  ])('provisioning, with %s', async (_name, wrong, told) => {
+    const url = new URL(database.url);
+    const role = `nobody_${randomBytes(4).toString('hex')}`;
+    const admin = openDatabase(database.url, { max: 1 });
+    const empty = `empty_${randomBytes(4).toString('hex')}`;
+    try {
+      await admin.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'right'`);
+      await admin.unsafe(`CREATE DATABASE ${empty}`);
+      url.pathname = `/${'database' in wrong ? wrong.database : empty}`;
+      if ('user' in wrong) {
+        await admin.unsafe(`GRANT CREATE ON DATABASE ${empty} TO ${role}`);
+        url.username = role;
+        url.password = 'right';
+      }
+      const process = startProcess('src/provision.ts', [], {
+        DATABASE_URL: url.href,
+        TEMPORAL_ADDRESS: testStack().temporal_address,
+        KINESIS_ENDPOINT: testStack().kinesis_endpoint,
+        AWS_REGION: 'us-east-1',
+        ADMIN_API_KEY: `${canary}0123456789abcdef`,
+      });
+      started.push(process);
+      expect(await process.ended).toBe(1);
+      expect(line(process.said())).toEqual([expect.stringMatching(told)]);
+    } finally {
+      await admin.unsafe(`DROP DATABASE ${empty} WITH (FORCE)`);
+      await admin.unsafe(`DROP ROLE ${role}`);
+      await admin.end({ timeout: 5 });
+    }
   });
 });

@@ -139,7 +139,8 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     finishInstitutionSync: async () => ({ complete: true, vanished: 0 }),
     async saveInstitutionStatuses() {
       statusPages += 1;
-      return { checked: 2, failed: 0, next: statusPages < 3 ? `ins_${statusPages}` : null };
+      const next = { start: null, after: `ins_${statusPages}`, wrapped: false };
+      return { checked: 2, failed: 0, next: statusPages < 3 ? next : null };
     },
     deleteExpired: async ({ after }) => ({ deleted: 3, next: after === null ? 'x' : null }),
   };

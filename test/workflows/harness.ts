@@ -6,7 +6,8 @@ import type { Activities } from '../../activities/index.js';
 import { Failure } from '../../domain/failures.js';
 import type { Gateway } from '../../domain/ports/gateway.js';
 import { createGateway } from '../../src/temporal/gateway.js';
-import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
+import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
+import type { Role } from '../../src/temporal/workers.js';
 import { createWorkers } from '../../src/temporal/workers.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
 
@@ -71,7 +72,8 @@ export function installRuntime(): void {
 }
 
 interface WorkersOptions {
-  maxConcurrentActivities?: number;
+  roles?: readonly Role[];
+  activitiesAtOnce?: number;
   maxCachedWorkflows?: number;
 }
 
@@ -98,7 +100,10 @@ export async function startTemporal(
   const workflowBundle = { codePath: workflowBundleFile() };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();
-  const start = async (group: Partial<Activities>, changed: WorkersOptions = options): Promise<void> => {
+  const start = async (
+    group: Partial<Activities>,
+    { activitiesAtOnce: n, ...changed }: WorkersOptions = options,
+  ): Promise<void> => {
     workers = await createWorkers({
       connection: native,
       namespace,
@@ -108,6 +113,7 @@ export async function startTemporal(
       workflowBundle,
       maxCachedWorkflows: 0,
       ...changed,
+      ...(n === undefined ? {} : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n } }),
     });
     running = Promise.all(workers.map((worker) => worker.run()));
   };

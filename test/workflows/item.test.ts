@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import type { MinePageInput } from '../../activities/transactions.js';
-import { historyWorkflowId, itemWorkflowId } from '../../domain/ids.js';
+import { historyWorkflowId, itemWorkflowId, remineWorkflowId } from '../../domain/ids.js';
 import type { ItemSnapshot } from '../../domain/item/state.js';
 import type { PageResult, UpdateOutcome } from '../../domain/mining/run.js';
 import type { Policy } from '../../domain/item/policy.js';
@@ -258,6 +258,75 @@ describe('the item workflow', () => {
     });
     await settled(mine, 2);
     expect(mine.pages[1]).toMatchObject({ updateId: mine.pages[0]?.updateId, page: 0 });
+  });
+
+  it('that waits for its turn has failed in nothing, and sees meanwhile what goes first', async () => {
+    const [mine, leaving] = [world(), world()];
+    for (const one of [mine, leaving]) one.policy = { ...fast, inLine: 1_000 };
+    // Nobody takes what Plaid is to be asked for: as the line in front of its limits, where a mass import is before them.
+    await temporal.restartWorkers(activities, { roles: ['core'] });
+    try {
+      for (const one of [mine, leaving]) await signal(one);
+      await until(() => mine.loads >= 4 && leaving.loads >= 2);
+      const status = await temporal.gateway.itemStatus(mine.itemId);
+      expect(status).toMatchObject({ phase: 'updating', last_failure: null });
+      await temporal.gateway.signalItem(leaving.itemId, 'user-1', { kind: 'removalRequested' });
+      const described = temporal.client.workflow.getHandle(itemWorkflowId(leaving.itemId));
+      await until(async () => {
+        const { raw } = await described.describe();
+        return (
+          raw.pendingActivities?.some(({ activityType }) => activityType?.name === 'removeItem') === true
+        );
+      });
+    } finally {
+      await temporal.restartWorkers(activities);
+    }
+    await settled(mine, 1);
+    await until(() => leaving.removed === 1);
+    expect(leaving.pages).toEqual([]);
+    expect(await temporal.gateway.itemStatus(mine.itemId)).toMatchObject({ last_failure: null });
+    const { events } = await temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId)).fetchHistory();
+    const scheduled = (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes ?? []);
+    expect(scheduled.length).toBeGreaterThan(3);
+    for (const { scheduleToCloseTimeout, retryPolicy } of scheduled) {
+      expect(Number(scheduleToCloseTimeout?.seconds ?? 0)).toBe(0);
+      expect(retryPolicy?.maximumAttempts).toBeGreaterThan(0);
+    }
+  });
+
+  it('of which no workflow runs tells nothing of one that was ended by hand', async () => {
+    const mine = world({ history: 'initial', remineRequested: false });
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    mine.page = async () => {
+      await held;
+      return applied;
+    };
+    await signal(mine, 'history');
+    await until(async () => (await temporal.gateway.itemStatus(mine.itemId))?.phase === 'updating');
+    await temporal.client.workflow.getHandle(historyWorkflowId(mine.itemId)).terminate();
+    await temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId)).terminate();
+    expect(await temporal.gateway.itemStatus(mine.itemId)).toBeNull();
+    release();
+  });
+
+  it('whose remine was ended by hand is not told to be in it', async () => {
+    const mine = world({ remines: 1, remineRequested: true });
+    // Long: the Item itself looks after its child only then.
+    mine.policy = { ...fast, childCheck: 3_600_000 };
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    mine.page = async () => {
+      await held;
+      return applied;
+    };
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'remineRequested', number: 1 });
+    const status = () => temporal.gateway.itemStatus(mine.itemId);
+    await until(async () => (await status())?.remine?.running === true);
+    await temporal.client.workflow.getHandle(remineWorkflowId(mine.itemId, 1)).terminate();
+    expect(await status()).toMatchObject({ remine: { running: false }, progress: null });
+    release();
+    await temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId)).terminate();
   });
 
   it('mines while the streams are down', async () => {

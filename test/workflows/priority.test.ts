@@ -51,7 +51,7 @@ describe('priorities on the queue of Plaid calls', () => {
         };
       },
     };
-    const temporal = await startTemporal(activities, { maxConcurrentActivities: 1 });
+    const temporal = await startTemporal(activities, { activitiesAtOnce: 1 });
     try {
       const signal = (itemId: string) =>
         temporal.gateway.signalItem(itemId, `user of ${itemId}`, {

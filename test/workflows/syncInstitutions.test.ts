@@ -13,7 +13,9 @@ interface PageCall {
 let temporal: TemporalHarness;
 let calls: PageCall[];
 let finished: { syncId: string; expected: number }[];
-let statusCalls: { since: string; after: string | null; limit: number }[];
+let statusCalls: Parameters<Activities['saveInstitutionStatuses']>[0][];
+/** What one of the calls for a status ends with. */
+let statusEnds: (call: number) => void;
 /** Plaid's list as its length; a test changes it on the way. */
 let total: number;
 let size: number;
@@ -32,8 +34,9 @@ const activities: Partial<Activities> = {
   },
   async saveInstitutionStatuses(input) {
     statusCalls.push(input);
-    const next = statusCalls.length < 4 ? `ins_${statusCalls.length}` : null;
-    return { checked: 2, failed: 1, next };
+    statusEnds(statusCalls.length);
+    const next = { start: 'ins_9', after: `ins_${statusCalls.length}`, wrapped: false };
+    return { checked: 2, failed: 1, next: statusCalls.length < 4 ? next : null };
   },
 };
 
@@ -53,6 +56,7 @@ beforeEach(() => {
   calls = [];
   finished = [];
   statusCalls = [];
+  statusEnds = () => undefined;
   total = 12;
   size = 5;
   before = () => undefined;
@@ -133,7 +137,16 @@ describe('the round for connection status', () => {
   it('goes from batch to batch under one time, and counts', async () => {
     const run = await start('refreshInstitutionStatus', { callsPerMinute: 1_000_000 });
     expect(await run.result()).toEqual({ checked: 8, failed: 4 });
-    expect(statusCalls.map(({ after }) => after)).toEqual([null, 'ins_1', 'ins_2', 'ins_3']);
+    expect(statusCalls.map(({ round }) => round?.after)).toEqual([undefined, 'ins_1', 'ins_2', 'ins_3']);
     expect(new Set(statusCalls.map(({ since }) => since)).size).toBe(1);
+  });
+
+  it('waits where Plaid as a whole does not answer, and the later ones have their turn all the same', async () => {
+    statusEnds = (call) => {
+      if (call === 2) throw ApplicationFailure.nonRetryable('slow down', 'RATE_LIMITED');
+    };
+    const run = await start('refreshInstitutionStatus', { callsPerMinute: 1_000_000 });
+    expect(await run.result()).toEqual({ checked: 6, failed: 3 });
+    expect(statusCalls.map(({ round }) => round?.after)).toEqual([undefined, 'ins_1', 'ins_1', 'ins_3']);
   });
 });

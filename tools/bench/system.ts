@@ -17,7 +17,7 @@ import { openDatabase } from '../../src/clients/postgres.js';
 import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { secretContext } from '../../domain/ids.js';
-import { ensureSearchAttributes } from '../../src/temporal/searchAttributes.js';
+import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { openClient } from '../../src/temporal/connect.js';
 import { machineEnvironment } from './environment.js';
 

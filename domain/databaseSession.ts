@@ -1,0 +1,71 @@
+/**
+ * What every session with PostgreSQL relies on, whatever the database, the role or the server says by default: how values are
+ * written and read, where tables are, that it may write, that each statement sees what was committed before it, and that
+ * nothing but a limit of ours ends it.
+ */
+const sessionSettings: Readonly<Record<string, string>> = {
+  standard_conforming_strings: 'on',
+  client_encoding: 'UTF8',
+  bytea_output: 'hex',
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  extra_float_digits: '1',
+  array_nulls: 'on',
+  // The migrations name it, and nothing of ours is anywhere else.
+  search_path: 'public',
+  default_transaction_read_only: 'off',
+  default_transaction_isolation: 'read committed',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+};
+
+/** Settings that older servers do not have, by the version that brought them. */
+const laterSettings: readonly { name: string; value: string; since: number }[] = [
+  { name: 'transaction_timeout', value: '0', since: 170_000 },
+];
+
+export interface SettingStatement {
+  name: string;
+  text: string;
+}
+
+const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`;
+
+/** A statement for each setting: the common ones, and `more` in their place or beside them. */
+export function settingStatements(more: Readonly<Record<string, string>> = {}): SettingStatement[] {
+  return [
+    ...Object.entries({ ...sessionSettings, ...more }).map(([name, value]) => ({
+      name,
+      text: `SET ${name} = ${literal(value)}`,
+    })),
+    ...laterSettings.map(({ name, value, since }) => ({
+      name,
+      text:
+        `SELECT set_config(${literal(name)}, ${literal(value)}, false) ` +
+        `WHERE current_setting('server_version_num')::int >= ${since}`,
+    })),
+  ];
+}
+
+/** Asked over one connection: the number of the server's process that answers. */
+export type AskServerProcess = () => Promise<number>;
+
+/**
+ * Whether each of two connections has a process of the server to itself. Behind a pooler by transactions none has: idle, both
+ * are given the same one; busy, or by turns, they are given another each time.
+ */
+export async function sessionsAreOwn(one: AskServerProcess, other: AskServerProcess): Promise<boolean> {
+  const given = { one: new Set<number>(), other: new Set<number>() };
+  for (const who of ['one', 'one', 'other', 'one', 'other', 'other', 'one'] as const) {
+    given[who].add(await (who === 'one' ? one : other)());
+  }
+  return given.one.size === 1 && given.other.size === 1 && new Set([...given.one, ...given.other]).size === 2;
+}
+
+/** For operators, in one line. */
+export const pooledByTransaction =
+  'the pooler in front of the database gives each transaction another session, and settings and locks of a session do not hold there: ' +
+  'let DATABASE_URL lead to PostgreSQL itself, or to a pool by session (docs/operations.md, Poolers)';

@@ -1,0 +1,99 @@
+import { askBank } from '../../activities/bankPause.js';
+import { Failure } from '../../domain/failures.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+import type { FakeItem } from './fakePlaid.js';
+
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world?.close());
+afterEach(async () => {
+  await world.sql`DELETE FROM bank_pauses`;
+  world.plaid.calls.length = 0;
+});
+
+const down = new Failure('INSTITUTION_DOWN', 'the bank is down');
+const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
+const mine = (item: FakeItem, updateId: string) =>
+  world.run.minePage({ itemId: item.itemId, updateId, page: 0, dueAt });
+const asked = (): number => world.plaid.calls.filter((call) => call.startsWith('syncTransactions')).length;
+const pauseIsOver = () => world.sql`UPDATE bank_pauses SET next_try_at = clock_timestamp()`;
+const pauseOf = async (institutionId: string) =>
+  (
+    await world.sql<{ failures: number; seconds: number }[]>`
+      SELECT failures, extract(epoch FROM next_try_at - clock_timestamp())::float8 AS seconds
+      FROM bank_pauses WHERE institution_id = ${institutionId}`
+  )[0];
+
+async function items(count: number): Promise<FakeItem[]> {
+  const made: FakeItem[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    made.push(item);
+  }
+  return made;
+}
+
+describe('a bank that is down', () => {
+  it('is asked for one of its Items, at once for no attempt more, and for those of other banks it changes nothing', async () => {
+    const [first, second, third, other] = (await items(4)) as [FakeItem, FakeItem, FakeItem, FakeItem];
+    await world.sql`UPDATE items SET institution_id = 'ins_other' WHERE item_id = ${other.itemId}`;
+    world.plaid.failNext('syncTransactions', down);
+    // Not tried again by Temporal: the pauses between attempts are too short for a bank.
+    const refused = { type: 'INSTITUTION_DOWN', nonRetryable: true };
+    await expect(mine(first, 'u1')).rejects.toMatchObject(refused);
+    expect(asked()).toBe(1);
+    for (const item of [first, second, third]) {
+      await expect(mine(item, 'u2')).rejects.toMatchObject(refused);
+      await expect(world.run.saveNumbers({ itemId: item.itemId })).rejects.toMatchObject(refused);
+    }
+    expect(asked()).toBe(1);
+    expect(world.plaid.calls.some((call) => call.startsWith('getNumbers'))).toBe(false);
+    expect(await mine(other, 'u3')).toMatchObject({ kind: 'applied' });
+  });
+
+  it('is asked by one of many when its pause is over; an answer ends the pause for all, a refusal doubles it', async () => {
+    const made = await items(3);
+    world.plaid.failNext('syncTransactions', down);
+    await expect(mine(made[0] as FakeItem, 'u1')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    const before = await pauseOf('ins_1');
+    await pauseIsOver();
+    world.plaid.failNext('syncTransactions', down);
+    const ends = await Promise.allSettled(made.map((item) => mine(item, 'u2')));
+    expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(asked()).toBe(2);
+    const after = await pauseOf('ins_1');
+    expect([before?.failures, after?.failures]).toEqual([1, 2]);
+    expect((after?.seconds ?? 0) / (before?.seconds ?? 1)).toBeGreaterThan(1.5);
+    await pauseIsOver();
+    expect(await mine(made[0] as FakeItem, 'u3')).toMatchObject({ kind: 'applied' });
+    expect(await pauseOf('ins_1')).toBeUndefined();
+    for (const item of made.slice(1)) expect(await mine(item, 'u4')).toMatchObject({ kind: 'applied' });
+  });
+
+  it('is told down by thousands that had asked already, and waits no longer for it', async () => {
+    const { banks } = world.stores;
+    await Promise.all(Array.from({ length: 20 }, () => banks.noteDown('ins_many')));
+    expect((await pauseOf('ins_many'))?.failures).toBe(1);
+  });
+
+  it('is asked anew when a probe was lost, and no pause is longer than half an hour', async () => {
+    const { banks } = world.stores;
+    await banks.noteDown('ins_long');
+    await world.sql`UPDATE bank_pauses SET failures = 1000`;
+    await pauseIsOver();
+    expect([await banks.enter('ins_long'), await banks.enter('ins_long')]).toEqual(['probe', 'paused']);
+    await pauseIsOver();
+    expect(await banks.enter('ins_long')).toBe('probe');
+    await banks.noteDown('ins_long');
+    expect((await pauseOf('ins_long'))?.seconds).toBeLessThanOrEqual(1_800);
+  });
+
+  it('is no matter of an Item without an institution', async () => {
+    const call = (): Promise<never> => Promise.reject(down);
+    for (let n = 0; n < 2; n += 1) await expect(askBank(world.stores.banks, null, call)).rejects.toBe(down);
+  });
+});
