@@ -1,5 +1,6 @@
 import type { AccountIdentity } from '../domain/mining/accounts.js';
 import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
+import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
@@ -191,12 +192,13 @@ export function linkActivities(deps: ActivityDeps) {
         return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
       }
       const listed = ask((token) => plaid.getAccounts(token));
-      const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
+      const answer = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
         const later: ReadonlySet<string> = new Set(['NOT_READY', 'LOGIN_REQUIRED', 'PRODUCT_UNAVAILABLE']);
         if (error instanceof Failure && later.has(error.type)) return [];
         throw error;
       });
+      const { accounts } = listedAccounts(answer, []);
       const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
       const institutionId = view.institution_id ?? row.institution_id;
       const wanted = row.main_account_id;

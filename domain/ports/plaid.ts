@@ -23,13 +23,13 @@ export interface PlaidPort {
   resetLogin(accessToken: string): Promise<void>;
   /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */
   removeItem(accessToken: string): Promise<void>;
-  /** `/accounts/get`: cached at Plaid, open accounts only. */
+  /** `/accounts/get`: cached at Plaid, open accounts only. Entries as they came, of whatever shape: see `listedAccounts`. */
   getAccounts(accessToken: string): Promise<PlaidAccount[]>;
   /** `/auth/get`. Rejects with PRODUCT_UNAVAILABLE or NOT_READY where the Item has no numbers. */
   getNumbers(accessToken: string): Promise<PlaidNumbers[]>;
   /** `/transactions/sync`, count 500, with original descriptions. `cursor` "" = from the beginning. */
   syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage>;
-  /** `/transactions/get`: by `date`, both ends inclusive. */
+  /** `/transactions/get`: by `date`, both ends inclusive. Entries as they came. */
   getTransactions(
     accessToken: string,
     query: { from: string; to: string; accountIds?: string[]; count: number; offset: number },

@@ -31,8 +31,10 @@ interface AccountChange extends Omit<AccountRow, 'as_of'> {
 export interface AccountsNow {
   owner: RecordOwner;
   mainAccountId: string | null;
-  /** The open accounts; every other one of the Item is closed. */
+  /** The open accounts. */
   open: readonly PlaidAccount[];
+  /** Every open account stands there, so that every other one of the Item is closed; else the others stay as they are. */
+  isWhole: boolean;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -60,7 +62,11 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
     // What is no longer listed was not fetched either: its balances stay those of the last time.
     ...rows
       .filter((row) => !open.has(row.account_id))
-      .map((row) => ({ ...row, status: 'closed' as const, as_of: row.as_of.toISOString() })),
+      .map((row) => ({
+        ...row,
+        status: now.isWhole ? ('closed' as const) : row.status,
+        as_of: row.as_of.toISOString(),
+      })),
   ];
   const changes: AccountChange[] = [];
   for (const { raw, sanitized, status, as_of } of wanted) {
@@ -91,7 +97,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
     await writeIdentities(
       tx,
       owner.item_id,
-      now.open.map((raw) => identityOf(raw)),
+      wanted.filter(({ status }) => status === 'open').map(({ raw }) => identityOf(raw)),
     );
   }
   await keepBalances(tx, owner.item_id, [...open.keys()]);
