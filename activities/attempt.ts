@@ -1,7 +1,7 @@
 import { activityInfo, asyncLocalStorage, cancellationSignal } from '@temporalio/activity';
 import { Failure } from '../domain/failures.js';
 
-/** Before Temporal gives the attempt up: to tell what was reached, and not to be told that nothing was. */
+/** Before Temporal gives the attempt up: to say what was reached, not that nothing was. */
 const marginMs = 5_000;
 
 /** Does work under a signal that is aborted, with a Failure as its reason, when nobody will take its result any more. */

@@ -4,18 +4,18 @@ import type { ActivityDeps } from './deps.js';
 export function deadEndActivities({ items, mining, commands, alerts }: ActivityDeps) {
   return {
     /**
-     * An update was given up: its pages are dropped, operators are told once, and where the durable cursor may be to blame a remine
-     * is asked for, which reads everything from the empty cursor. Resolves to that remine's number; null when there is none, since
-     * the Item has no cursor or is to be removed. Safe to repeat: a remine that is asked for already is joined.
+     * An update was given up: its pages are dropped and an alert is raised once. Where the durable cursor may be to blame, a
+     * remine is asked for, which reads everything from the empty cursor. Resolves to that remine's number; null when there is
+     * none, since the Item has no cursor or is to be removed. Safe to repeat: a remine that is asked for already is joined.
      */
     async reportDeadEnd(input: { itemId: string; deadEnd: DeadEnd }): Promise<{ remines: number | null }> {
       const { itemId } = input;
       const { updateId, cursorLost, error, failure } = input.deadEnd;
       await mining.discard(itemId, updateId);
       const row = await items.snapshot(itemId);
-      const again = cursorLost && row !== null && row.hasCursor;
+      const canRemine = cursorLost && row !== null && row.hasCursor;
       await alerts.raise({
-        kind: again ? 'cursor_lost' : 'update_stuck',
+        kind: canRemine ? 'cursor_lost' : 'update_stuck',
         key: itemId,
         item_id: itemId,
         detail: {
@@ -24,7 +24,7 @@ export function deadEndActivities({ items, mining, commands, alerts }: ActivityD
           error_code: error?.error_code ?? null,
         },
       });
-      const remine = again ? await commands.requestRemine(itemId) : null;
+      const remine = canRemine ? await commands.requestRemine(itemId) : null;
       return { remines: remine !== null && typeof remine === 'object' ? remine.number : null };
     },
   };

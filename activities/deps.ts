@@ -32,7 +32,7 @@ export interface ActivityDeps {
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<InstitutionStore, 'now' | 'savePage' | 'finishSync' | 'save' | 'dueForStatus'>;
   logins: LoginStore;
-  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
+  webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   streams: StreamPort;
   gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
   segments: SegmentStore;

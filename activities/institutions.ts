@@ -18,7 +18,7 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
       return { listed: page.listed, kept: page.institutions.length, total: page.total };
     },
 
-    /** Marks what a complete walk through the list no longer showed. Safe to repeat. */
+    /** Sets to vanished what a complete walk through the list no longer showed. Safe to repeat. */
     async finishInstitutionSync(input: {
       syncId: string;
       expected: number;

@@ -4,8 +4,8 @@ import type { Sealed } from '../domain/ports/secrets.js';
 import type { ActivityDeps } from './deps.js';
 
 /**
- * Calls Plaid with an Item's access token. That Plaid does not take the token says nothing of the Item: it is the operator's
- * matter (the keys of another environment or client, say), so an alert is raised, once an Item, and the failure goes on.
+ * Calls Plaid with an Item's access token. A token that Plaid does not take says nothing of the Item: it is the operator's
+ * matter (the keys of another environment or client, say). So an alert is raised, once an Item, and the failure goes on.
  */
 export async function withToken<T>(
   { secrets, alerts }: Pick<ActivityDeps, 'secrets' | 'alerts'>,

@@ -1,13 +1,13 @@
 import type { Health } from '../domain/item/state.js';
 import type { ItemFact } from '../domain/webhooks/itemFacts.js';
 import { itemFactOf } from '../domain/webhooks/itemFacts.js';
-import type { ItemWebhooksSettlement } from '../domain/ports/items.js';
+import type { ItemWebhooksEffect } from '../domain/ports/items.js';
 import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
-type Told = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
+type WebhookFact = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
 
 const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
@@ -19,7 +19,7 @@ function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Healt
     return 'item_is_healthy';
   }
   if (fact.kind === 'repaired' && health !== 'healthy') return 'item_is_broken';
-  // No episode is on its way: nothing was repaired that anybody was told of.
+  // No episode is on its way: nobody heard of an error that could be repaired.
   return fact.kind === 'repaired' && !wasBroken ? 'item_was_healthy' : null;
 }
 
@@ -28,17 +28,17 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   /**
    * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
-   * knows, since webhooks come late and in any order. A later look there ends a revocation that the user has taken back. It ends no
-   * episode by itself, without a word of a repair, while transactions are refused for want of the user.
+   * knows, since webhooks come late and in any order. A later `/item/get` ends a revocation that the user has taken back. It ends no
+   * episode by itself, without a webhook of a repair, while transactions are refused for want of the user.
    */
   async function healthOf(
     itemId: string,
-    told: readonly Told[],
+    webhookFacts: readonly WebhookFact[],
     wasBroken: boolean,
-  ): Promise<{ result: Health | null; health: ItemWebhooksSettlement['health'] }> {
+  ): Promise<{ result: Health | null; health: ItemWebhooksEffect['health'] }> {
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
-    // One that an operator replays tells of the past.
-    const revoked = told.find(
+    // One that an operator replays speaks of the past.
+    const revoked = webhookFacts.find(
       ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
     )?.fact;
     if (revoked?.kind === 'permissionRevoked') {
@@ -47,12 +47,12 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         health: { kind: 'broken', seen: null, error: revoked.error, revoked: true, dueAt },
       };
     }
-    const asked = told.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
+    const asked = webhookFacts.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
     const { seen } = answer;
     if (answer.result === 'healthy') {
-      const repaired = told.some(({ fact }) => fact?.kind === 'repaired');
+      const repaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
       const refusal = wasBroken && !repaired ? await askForTransactions(deps, itemId) : null;
       if (refusal === null) return { result: 'healthy', health: { kind: 'healthy', seen } };
       return { result: 'broken', health: { kind: 'broken', seen, error: refusal, revoked: false, dueAt } };
@@ -65,8 +65,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait): asks `/item/get` where they speak of its health, and
-     * stores what they say with their outcomes in one transaction. Safe to repeat.
+     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once (`more`: others wait). Where they speak of its
+     * health `/item/get` is asked. What they say is stored with their outcomes in one transaction. Safe to repeat.
      */
     async settleItemWebhooks(input: {
       itemId: string;
@@ -75,13 +75,13 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
         if (webhooks.length === 0) return { health: null, numbersDue: false, more };
-        const told = webhooks.map(({ webhookId, source, body }): Told => ({
+        const webhookFacts = webhooks.map(({ webhookId, source, body }): WebhookFact => ({
           webhookId,
           source,
           fact: itemFactOf(body),
         }));
-        const facts = told.map(({ fact }) => fact);
-        const { result, health } = await healthOf(itemId, told, broken);
+        const facts = webhookFacts.map(({ fact }) => fact);
+        const { result, health } = await healthOf(itemId, webhookFacts, broken);
         const revokedAccounts = facts.flatMap((fact) =>
           fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
         );
@@ -91,8 +91,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const repaired = broken && result === 'healthy';
         const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
         const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
-        const stands = await items.settleItemWebhooks(itemId, {
-          webhooks: told.map(({ webhookId, fact }) => ({
+        const stands = await items.applyItemWebhooks(itemId, {
+          webhooks: webhookFacts.map(({ webhookId, fact }) => ({
             webhookId,
             ignored: reasonToIgnore(fact, broken, result),
           })),

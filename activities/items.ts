@@ -55,8 +55,8 @@ export function itemActivities(deps: ActivityDeps) {
         const error = health.result === 'healthy' ? refusal : health.error;
         const stands =
           error === null
-            ? await items.markHealthy(itemId, health.seen)
-            : await items.markBroken(itemId, health.seen, error, brokenUntil());
+            ? await items.setHealthy(itemId, health.seen)
+            : await items.setBroken(itemId, health.seen, error, brokenUntil());
         if (!stands) return 'moved';
         return { result: refusal === null ? health.result : 'unsure' };
       });

@@ -75,7 +75,7 @@ export function linkActivities(deps: ActivityDeps) {
   }
 
   /**
-   * Whether the Item lives here. Asked for a while, and rejects when nobody can tell: a commit whose answer was lost may have
+   * Whether the Item lives here. Asked for a while, and rejects when nobody knows: a commit whose answer was lost may have
    * stored it, and another worker may have made it the user's since.
    */
   async function isHeld(itemId: string): Promise<boolean> {
@@ -91,7 +91,7 @@ export function linkActivities(deps: ActivityDeps) {
 
   /**
    * The answer is the only copy of the access token: it is stored, or the Item is removed again where it certainly is not stored.
-   * An Item of which nobody can tell is left alone; the alert of a lost exchange tells of it.
+   * An Item of which nobody knows is left alone; the alert of a lost exchange names it.
    */
   async function storeOrUndo(
     tokenHash: string,
@@ -164,7 +164,7 @@ export function linkActivities(deps: ActivityDeps) {
     },
 
     /**
-     * An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Told, never hidden. Null when the answer
+     * An exchange whose answer is lost: an Item may live at Plaid that nobody can reach. Reported, never hidden. Null when the answer
      * came after all: read the row again.
      */
     async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome | null> {
@@ -187,7 +187,7 @@ export function linkActivities(deps: ActivityDeps) {
         throw error;
       });
       if (view instanceof Failure) {
-        // An earlier attempt made it the user's: its own workflow tells what became of it.
+        // An earlier attempt made it the user's: its own workflow says what became of it.
         const admitted = await links.admitted(itemId);
         return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
       }

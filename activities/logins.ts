@@ -26,13 +26,13 @@ export function loginActivities(deps: ActivityDeps) {
 
   /** Losing the signal is harmless: the webhook is stored. */
   async function signal(webhookId: string): Promise<void> {
-    const claim = await webhooks.claimSignal(webhookId);
-    if (claim === null) return;
-    const { itemId, userId, kind } = claim;
+    const acquired = await webhooks.acquireSignal(webhookId);
+    if (acquired === null) return;
+    const { itemId, userId, kind } = acquired;
     try {
       await gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, signalWithinMs);
     } catch {
-      await webhooks.releaseSignal(claim.webhookId);
+      await webhooks.releaseSignal(acquired.webhookId);
     }
   }
 
@@ -52,16 +52,16 @@ export function loginActivities(deps: ActivityDeps) {
       const credentials = await items.credentials(itemId, { forRemoval: false });
       if (credentials === null) return { ...fresh, reason: 'ITEM_GONE' };
       const { updatedAt, failure } = await ask(credentials);
-      const settled = await logins.settle({
+      const recorded = await logins.recordCheck({
         itemId,
         staleAfterMs,
         plaidUpdatedAt: updatedAt,
         environment: plaidEnvironment,
       });
-      if (settled === null) return { ...fresh, reason: 'ITEM_GONE' };
-      if (settled.webhookId !== null) {
-        if (settled.stored) await signal(settled.webhookId);
-        return { item_id: itemId, stale: true, webhook_id: settled.webhookId, reason: settled.reason };
+      if (recorded === null) return { ...fresh, reason: 'ITEM_GONE' };
+      if (recorded.webhookId !== null) {
+        if (recorded.stored) await signal(recorded.webhookId);
+        return { item_id: itemId, stale: true, webhook_id: recorded.webhookId, reason: recorded.reason };
       }
       if (failure?.retryable) throw failure;
       return { ...fresh, reason: failure?.type ?? null };

@@ -16,8 +16,8 @@ interface Batch {
 }
 
 /**
- * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record, one at a time: a worker publishes many
- * Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
+ * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record. It makes one at a time: a worker publishes
+ * many Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
  */
 function* packBatches(rows: readonly OutboxRow[], form: Form): Generator<Batch> {
   let events: string[] = [];
@@ -51,8 +51,8 @@ interface Sending {
   itemId: string;
   /** Aborted, with a Failure, when the attempt has no time left: nothing more is sent then. */
   signal: AbortSignal;
-  /** Records that were marked as sent. */
-  marked: number;
+  /** Records that were accepted, with the watermark behind them. */
+  accepted: number;
 }
 
 export function publishActivities(
@@ -70,7 +70,7 @@ export function publishActivities(
     sent: number,
   ): Promise<boolean> {
     const { itemId, signal } = sending;
-    let mark = sent;
+    let watermark = sent;
     for (const batch of packBatches(
       rows.filter((row) => row.sequence > sent),
       form,
@@ -86,31 +86,31 @@ export function publishActivities(
           kind: 'record_parked',
           key: `${itemId}/${record}/${form}/${batch.last}`,
           item_id: itemId,
-          detail: { record, form, after: mark, last: batch.last },
+          detail: { record, form, after: watermark, last: batch.last },
         });
       }
       crashPoint('publish.afterPut');
-      if (!(await outbox.markSent(itemId, record, form, mark, batch.last))) return false;
+      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, batch.last))) return false;
       crashPoint('publish.afterMark');
-      sending.marked += 1;
-      mark = batch.last;
+      sending.accepted += 1;
+      watermark = batch.last;
     }
     return true;
   }
 
   async function publishRecords(sending: Sending, record: RecordKind): Promise<boolean> {
     const { itemId, signal } = sending;
-    let marks: Record<Form, number> | null = null;
+    let watermarks: Record<Form, number> | null = null;
     let next = outbox.unsent(itemId, record, rowsAtOnce);
     for (;;) {
       const { sent, rows, more } = await next;
       const last = rows.at(-1)?.sequence;
       if (last === undefined) return true;
       signal.throwIfAborted();
-      // Read while these are on their way; the marks that it brings are older than ours.
+      // Read while these are on their way; the watermarks that it brings are older than ours.
       const following = more ? outbox.unsent(itemId, record, rowsAtOnce, last) : null;
       following?.catch(() => undefined);
-      const from: Record<Form, number> = marks ?? sent;
+      const from: Record<Form, number> = watermarks ?? sent;
       // Both forms are tried although one fails: an outage of one stream does not hold back the other.
       const ends = await Promise.allSettled([
         send(sending, record, 'raw', rows, from.raw),
@@ -119,7 +119,7 @@ export function publishActivities(
       throwWorst(ends, signal);
       if (ends.some((end) => end.status === 'fulfilled' && !end.value)) return false;
       if (following === null) return true;
-      marks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
+      watermarks = { raw: Math.max(from.raw, last), refined: Math.max(from.refined, last) };
       next = following;
     }
   }
@@ -132,7 +132,7 @@ export function publishActivities(
      */
     async publish({ itemId }: { itemId: string }): Promise<{ done: boolean }> {
       return attempt(async (signal) => {
-        const sending: Sending = { itemId, signal, marked: 0 };
+        const sending: Sending = { itemId, signal, accepted: 0 };
         const ends = await Promise.allSettled([
           publishRecords(sending, 'account'),
           publishRecords(sending, 'transaction'),
@@ -141,7 +141,7 @@ export function publishActivities(
           throwWorst(ends, signal);
         } catch (error) {
           // A long way is no failure as long as it leads on.
-          if (error === signal.reason && sending.marked > 0) return { done: false };
+          if (error === signal.reason && sending.accepted > 0) return { done: false };
           throw error;
         }
         return { done: ends.every((end) => end.status === 'fulfilled' && end.value) };

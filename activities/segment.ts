@@ -11,7 +11,7 @@ export function segmentActivities(
   const { segment, segments } = deps;
 
   return {
-    /** Sends what Segment has not been told of an Item, in order. At least once: Segment drops repeats of a message id. */
+    /** Sends the Item's events that Segment lacks, in order. At least once: Segment drops repeats of a message id. */
     async sendSegmentEvents(input: { itemId: string }): Promise<{ done: boolean }> {
       const { itemId } = input;
       if (segment === null) {
@@ -22,7 +22,7 @@ export function segmentActivities(
         const events = await segments.unsent(itemId, eventsAtOnce);
         for (const event of events) {
           await segment.track(event);
-          await segments.markSent(itemId, [event.messageId]);
+          await segments.recordSent(itemId, [event.messageId]);
           // Somebody else goes on: what a late attempt sends would come after what is newer.
           if (signal.aborted) return { done: false };
         }

@@ -8,27 +8,27 @@ import type { Pace } from './eachInTime.js';
 const itemsAtOnce = 500;
 const linksAtOnce = 500;
 
-/** With a signal's own deadline, and time to look and to note, within what Temporal gives one attempt: a minute. */
+/** With a signal's own deadline, and time to read and to record, within what Temporal gives one attempt: a minute. */
 const usualPace: Pace = { atOnce: 16, longestMs: 40_000, now: () => performance.now() };
 
 type Subject = { item: DueItem } | { link: StaleLink };
 
-/** One of each by turns: however slow the signals are, neither waits for the end of the other. */
-function byTurns(items: readonly DueItem[], links: readonly StaleLink[]): Subject[] {
+/** One of each, alternating: however slow the signals are, neither waits for the end of the other. */
+function interleaved(items: readonly DueItem[], links: readonly StaleLink[]): Subject[] {
   const longer = Math.max(items.length, links.length);
-  return Array.from({ length: longer }).flatMap((_, turn): Subject[] => {
-    const [item, link] = [items[turn], links[turn]];
+  return Array.from({ length: longer }).flatMap((_, index): Subject[] => {
+    const [item, link] = [items[index], links[index]];
     return [...(item ? [{ item }] : []), ...(link ? [{ link }] : [])];
   });
 }
 
 export interface SweepResult {
-  /** Told in this run. */
+  /** Signalled in this run. */
   items: number;
   links: number;
   /** Webhooks of Items that never became ours, ended now. */
   unknown: number;
-  /** Of those told, how many did not hear. */
+  /** Of those signalled, how many did not take it. */
   failed: number;
   /** Found, and left to the next run because this one's time was over. */
   left: number;
@@ -37,7 +37,7 @@ export interface SweepResult {
 export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
   const { sweeps, gateway, alerts, reportUnexpected } = deps;
 
-  const tell = (subject: Subject): Promise<void> =>
+  const signal = (subject: Subject): Promise<void> =>
     'item' in subject
       ? gateway.signalItem(subject.item.itemId, subject.item.userId, { kind: 'foundDue' })
       : gateway.startLink(subject.link.tokenHash, subject.link.userId);
@@ -53,8 +53,8 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
 
   return {
     /**
-     * Finds in PostgreSQL what no signal told of (webhooks without an outcome, Items past their due time or intent, outbox
-     * rows unsent, links left half way) and tells the workflows. Ends in its time on a slow Temporal: what it did not come to
+     * Finds in PostgreSQL what no signal has reached (webhooks without an outcome, Items past their due time or intent, outbox
+     * rows unsent, links left half way) and signals the workflows. Ends in its time on a slow Temporal: what it did not come to
      * is the first of the next run. Safe to repeat.
      */
     async sweep(input: { graceMs: number }): Promise<SweepResult> {
@@ -62,14 +62,14 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
         sweeps.findDue(itemsAtOnce, input.graceMs),
         sweeps.findStaleLinks(linksAtOnce, input.graceMs),
       ]);
-      const found = byTurns(items, links);
+      const found = interleaved(items, links);
       const refused: Subject[] = [];
       /** The first of each type that does not pass by itself. */
       const faults = new Map<string, unknown>();
       let failed = 0;
-      const told = await eachInTime(found, pace, async (subject) => {
+      const signalled = await eachInTime(found, pace, async (subject) => {
         try {
-          await tell(subject);
+          await signal(subject);
         } catch (error) {
           // One workflow that takes no signal (its history is full, say) must not hide the others.
           failed += 1;
@@ -78,18 +78,18 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
           if (type !== 'ORCHESTRATOR_DOWN' && !faults.has(type)) faults.set(type, error);
         }
       });
-      const toldItems = told.flatMap((subject) => ('item' in subject ? [subject.item] : []));
-      const toldLinks = told.flatMap((subject) => ('link' in subject ? [subject.link] : []));
-      await sweeps.noteTold({ items: toldItems, links: toldLinks });
+      const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
+      const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
+      await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });
       for (const error of faults.values()) reportUnexpected('sweep', error);
       for (const subject of refused) await alertOf(subject);
-      const unknown = await sweeps.settleUnknown();
+      const unknown = await sweeps.ignoreUnknown();
       return {
-        items: toldItems.length,
-        links: toldLinks.length,
+        items: signalledItems.length,
+        links: signalledLinks.length,
         unknown,
         failed,
-        left: found.length - told.length,
+        left: found.length - signalled.length,
       };
     },
   };

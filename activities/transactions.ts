@@ -138,7 +138,7 @@ export function transactionActivities(deps: ActivityDeps) {
     await mining.discard(itemId, updateId);
     const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
     // A late word: Plaid has answered better since, so the update asks once more.
-    const stands = await items.markBroken(itemId, asked, error, dueAt);
+    const stands = await items.setBroken(itemId, asked, error, dueAt);
     return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
   }
 
@@ -184,7 +184,7 @@ export function transactionActivities(deps: ActivityDeps) {
 
     /**
      * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are marked removed. At most a hundred at once (`more`: others wait).
+     * `/transactions/get`; those that Plaid no longer lists are set to removed. At most a hundred at once (`more`: others wait).
      * Safe to repeat.
      */
     async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
@@ -221,7 +221,7 @@ export function transactionActivities(deps: ActivityDeps) {
           gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
         }
         const checked = named.map((row) => row.transactionId);
-        const changes = await mining.settleRemovals(itemId, credentials.seen, checked, gone);
+        const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
         return changes === 'moved' ? 'moved' : { changes, more: all.length > named.length };
       });
     },

@@ -45,8 +45,8 @@ const maxParamLength = 4_096;
 /** For the head and the body of a request to arrive. */
 const requestTimeout = 15_000;
 /**
- * Node takes the longer of its two time-outs for the whole request: with its default of 60 s for the head, a body that
- * drips in was hung up on after 60 to 90 s. And it looks only every 30 s.
+ * Node takes the longer of its two time-outs for the whole request. With its default of 60 s for the head, a body that drips in
+ * was hung up on after 60 to 90 s. And it checks only every 30 s.
  */
 const http = {
   headersTimeout: requestTimeout,

@@ -29,7 +29,7 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
-  items: Pick<ItemStore, 'credentials' | 'markBroken' | 'markHealthy'>;
+  items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
@@ -68,7 +68,7 @@ export interface ApiLimits {
   linkMs: number;
   /** How long POST logins waits for the check. */
   checkMs: number;
-  /** For one call to Plaid; below the adapter's own bound, so that a time-out is told as one. */
+  /** For one call to Plaid; below the adapter's own bound, so that a time-out is reported as one. */
   plaidMs: number;
   /** For one question to a workflow, and for one probe of `/readyz`. */
   askMs: number;

@@ -199,8 +199,8 @@ export function loggedError(error: unknown): Record<string, unknown> {
   }
   if (error instanceof Failure) {
     const { type, message, upstream } = error;
-    const told = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
-    return { failure: type, ...told, error_code: upstream?.error_code, frames: framesOf(error) };
+    const shown = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
+    return { failure: type, ...shown, error_code: upstream?.error_code, frames: framesOf(error) };
   }
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;

@@ -2,7 +2,7 @@ import type { Figures, FiguresStore } from '../domain/ports/figures.js';
 import { within } from './deadline.js';
 import type { MetricsRegistry } from './metrics.js';
 
-/** Scrapes within this time share one look at the database, however many ask. */
+/** Scrapes within this time share one read of the database, however many ask. */
 const freshMs = 5_000;
 const patienceMs = 3_000;
 
@@ -10,13 +10,13 @@ type Sample = { labels: Record<string, string>; value: number };
 
 /** The figures that stand in the database, as gauges. While it does not answer they are absent, which is what it means. */
 export function registerFigures(registry: MetricsRegistry, store: FiguresStore, now: () => number): void {
-  let looked: { at: number; figures: Promise<Figures | null> } | null = null;
-  const look = (): Promise<Figures | null> => {
-    if (looked === null || now() - looked.at > freshMs) {
+  let latest: { at: number; figures: Promise<Figures | null> } | null = null;
+  const read = (): Promise<Figures | null> => {
+    if (latest === null || now() - latest.at > freshMs) {
       const figures = within(store.read(), patienceMs, () => new Error('late')).catch(() => null);
-      looked = { at: now(), figures };
+      latest = { at: now(), figures };
     }
-    return looked.figures;
+    return latest.figures;
   };
   const gauge = (
     name: string,
@@ -25,7 +25,7 @@ export function registerFigures(registry: MetricsRegistry, store: FiguresStore, 
     of: (figures: Figures) => Sample[],
   ): void =>
     registry.gauges(name, help, labels, async () => {
-      const figures = await look();
+      const figures = await read();
       return figures === null ? [] : of(figures);
     });
   const single = (value: number): Sample[] => [{ labels: {}, value }];

@@ -15,8 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** SHA-256 of the body as it came, hex; null without an Idempotency-Key or without a body. */
     bodyHash: string | null;
-    /** The turn that this request has to finish; null = it has none. */
-    turn: { keyed: KeyedRequest; runner: string; effectId: string; prepared: Sealed | null } | null;
+    /** The run that this request has to finish; null = it has none. */
+    keyedRun: { keyed: KeyedRequest; runner: string; effectId: string; prepared: Sealed | null } | null;
     /** Set by a handler whose answer is worth nothing after that moment (ISO). */
     answerExpires: string | null;
   }
@@ -25,7 +25,7 @@ declare module 'fastify' {
 const keyHeader = 'idempotency-key';
 const methods: ReadonlySet<string> = new Set(['POST', 'PATCH', 'DELETE']);
 /** The running request may answer long before its lease ends. */
-const askAgainMs = 5_000;
+const usualRetryMs = 5_000;
 /** Plaid's clock and ours may differ, and a token that dies on its way to the client is of no use. */
 const expiryMarginMs = 60_000;
 /** An entry of the primary key's index holds 2,704 bytes. */
@@ -38,7 +38,7 @@ export function hashBody(request: FastifyRequest, body: string): void {
   if (body !== '' && request.headers[keyHeader] !== undefined) request.bodyHash = sha256(body);
 }
 
-/** Refusals that rest on what Plaid says at the moment, and not on the request or on what is stored here. */
+/** Refusals that depend on what Plaid says at the moment, and not on the request or on what is stored here. */
 const passing: ReadonlySet<ProblemCode> = new Set(['login_required', 'plaid_refused']);
 
 /** Whether the same request would rightly be answered alike tomorrow. What is not final did nothing, or joins when repeated. */
@@ -69,10 +69,10 @@ const storedText = z.object({ headers: z.record(z.string(), z.string()), body: z
 const keptHeaders = ['location'];
 
 /** A UUID for what the request makes: the same in every run of it, whatever became of the runs before. */
-export const effectIdOf = (request: FastifyRequest): string => request.turn?.effectId ?? randomUUID();
+export const effectIdOf = (request: FastifyRequest): string => request.keyedRun?.effectId ?? randomUUID();
 
 /** The request as the stores know it; null without an Idempotency-Key. */
-export const keyedOf = (request: FastifyRequest): KeyedRequest | null => request.turn?.keyed ?? null;
+export const keyedOf = (request: FastifyRequest): KeyedRequest | null => request.keyedRun?.keyed ?? null;
 
 /**
  * A secret of the answer that is made here and stored nowhere else: the same in every run of the request. It is set down,
@@ -83,25 +83,25 @@ export async function sameSecret(
   request: FastifyRequest,
   make: () => string,
 ): Promise<string> {
-  if (request.turn === null) return make();
-  const { keyed, runner, prepared } = request.turn;
+  if (request.keyedRun === null) return make();
+  const { keyed, runner, prepared } = request.keyedRun;
   if (prepared !== null) return secrets.open(prepared, contextOf(keyed));
   const secret = make();
   if (!(await store.prepare(keyed, runner, await secrets.seal(secret, contextOf(keyed))))) {
     // Somebody else runs it by now, with a secret of its own.
-    throw new Problem('request_running', { retryAfterMs: askAgainMs });
+    throw new Problem('request_running', { retryAfterMs: usualRetryMs });
   }
   return secret;
 }
 
 /**
  * Idempotency-Key for every POST, PATCH and DELETE of the scope that are registered after this. An answer is stored before it
- * is sent. What runs again after a crash between the work and its answer is the handler: what it makes bears the id of
+ * is sent. After a crash between the work and its answer the handler runs once more: what it makes bears the id of
  * `effectIdOf`, what it changes is noted with `keyedOf`, or it is idempotent by itself (decision 0015).
  */
 export function idempotency(app: Api, { idempotency: store, secrets, limits }: RouteContext): void {
   app.decorateRequest('bodyHash', null);
-  app.decorateRequest('turn', null);
+  app.decorateRequest('keyedRun', null);
   app.decorateRequest('answerExpires', null);
 
   app.addHook('onRoute', (route) => {
@@ -125,23 +125,23 @@ export function idempotency(app: Api, { idempotency: store, secrets, limits }: R
     if (typeof key !== 'string' || !methods.has(request.method)) return;
     const keyed = keyedRequestOf(request, key);
     const runner = randomUUID();
-    const turn = await store.begin(keyed, runner, limits.leaseMs);
-    switch (turn.kind) {
+    const start = await store.begin(keyed, runner, limits.leaseMs);
+    switch (start.kind) {
       case 'run':
-        request.turn = { keyed, runner, effectId: turn.effectId, prepared: turn.prepared };
+        request.keyedRun = { keyed, runner, effectId: start.effectId, prepared: start.prepared };
         return;
       case 'replay':
-        return replay(reply, keyed, turn.answer);
+        return replay(reply, keyed, start.answer);
       case 'running':
-        throw new Problem('request_running', { retryAfterMs: Math.min(turn.retryAfterMs, askAgainMs) });
+        throw new Problem('request_running', { retryAfterMs: Math.min(start.retryAfterMs, usualRetryMs) });
       case 'reused':
         throw new Problem('idempotency_key_reused');
     }
   });
 
-  async function settle(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
-    if (request.turn === null) return;
-    const { keyed, runner } = request.turn;
+  async function finish(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+    if (request.keyedRun === null) return;
+    const { keyed, runner } = request.keyedRun;
     const expires =
       request.answerExpires === null ? null : Date.parse(request.answerExpires) - expiryMarginMs;
     // An end that cannot be read may have come already.
@@ -170,12 +170,12 @@ export function idempotency(app: Api, { idempotency: store, secrets, limits }: R
 
   app.addHook('onSend', async (request, reply, payload) => {
     try {
-      await settle(request, reply, payload);
+      await finish(request, reply, payload);
     } catch (error) {
       // The work is done, and its answer true: it goes out. The lease ends by itself, and a repeat runs.
       request.log.error(loggedError(error), 'answer not stored');
     } finally {
-      request.turn = null;
+      request.keyedRun = null;
     }
   });
 }

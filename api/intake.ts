@@ -55,7 +55,7 @@ const secretHeaders: ReadonlySet<string> = new Set([
   'x-api-key',
 ]);
 /** All that is kept of a stranger's request. */
-const tellingHeaders: ReadonlySet<string> = new Set([
+const diagnosticHeaders: ReadonlySet<string> = new Set([
   'content-type',
   'content-length',
   'plaid-verification',
@@ -84,7 +84,7 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
     keeping.add(kept);
   }
 
-  function tellOfRefusal(lane: LookupLane, retryAfterMs: number): void {
+  function reportRefusal(lane: LookupLane, retryAfterMs: number): void {
     deps.metrics.keyRefused({ lane });
     if (deps.now() < alertedUntil[lane]) return;
     alertedUntil[lane] = deps.now() + alertEveryMs;
@@ -112,7 +112,7 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
       verdict: 'rejected',
       // Copied: a slice would hold the whole body in memory.
       body: Uint8Array.from(body.subarray(0, bodyKept)),
-      headers: headersOf(headers, (name) => tellingHeaders.has(name)),
+      headers: headersOf(headers, (name) => diagnosticHeaders.has(name)),
       // The body of a stranger is never parsed.
       webhook_type: null,
       webhook_code: null,
@@ -150,7 +150,7 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
     }
     if (verdict.kind === 'no_budget') {
       deps.metrics.webhook({ verdict: 'undecided', outcome: 'retry' });
-      tellOfRefusal(verdict.lane, verdict.retryAfterMs);
+      reportRefusal(verdict.lane, verdict.retryAfterMs);
       return { kind: 'undecided', retryAfterMs: verdict.retryAfterMs };
     }
     const read = readWebhook(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());

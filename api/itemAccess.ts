@@ -15,7 +15,7 @@ export function itemAccess({ reads, items, secrets }: Pick<ApiDeps, 'reads' | 'i
   /** The token, and what the row said before Plaid is asked with it. */
   async function askingOf({ item_id }: ItemView): Promise<{ token: string; seen: Seen }> {
     const credentials = await items.credentials(item_id, { forRemoval: false });
-    // Asked for and not yet done counts as removed: Plaid may be told at any moment.
+    // Asked for and not yet done counts as removed: Plaid may be asked to remove it at any moment.
     if (credentials === null) throw new Problem('item_removed');
     const { accessToken, seen } = credentials;
     return { token: await secrets.open(accessToken, secretContext.accessToken(item_id)), seen };

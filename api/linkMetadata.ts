@@ -17,7 +17,7 @@ const fieldsOf = (value: unknown): Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 
 /** A text that says something and can be stored; Link on Android gives empty ones for what is not known. */
-function told(value: unknown): string | null {
+function sayingText(value: unknown): string | null {
   if (typeof value !== 'string' || value === '' || value.length > longest) return null;
   return value.isWellFormed() && !value.includes('\u0000') ? value : null;
 }
@@ -26,17 +26,17 @@ function told(value: unknown): string | null {
 function institutionIn(fields: Fields): string | null {
   const institution = fieldsOf(fields['institution']);
   return (
-    told(fields['institution_id']) ??
-    told(fields['institutionId']) ??
-    told(institution['institution_id']) ??
-    told(institution['institutionId']) ??
-    told(institution['id'])
+    sayingText(fields['institution_id']) ??
+    sayingText(fields['institutionId']) ??
+    sayingText(institution['institution_id']) ??
+    sayingText(institution['institutionId']) ??
+    sayingText(institution['id'])
   );
 }
 
 function accountOf(entry: unknown): LinkAccount {
   const { mask, name, type, subtype } = fieldsOf(entry);
-  return { mask: told(mask), name: told(name), type: told(type), subtype: told(subtype) };
+  return { mask: sayingText(mask), name: sayingText(name), type: sayingText(type), subtype: sayingText(subtype) };
 }
 
 /** The institution and the accounts of a link, as far as the body knows them. Our own fields go before Link's metadata. */

@@ -5,7 +5,7 @@ import { loggedError } from './errors.js';
 /** Fetches that may be on their way at once; what is beyond gets its logo with a later list. */
 const atOnce = 4;
 /** An institution that gave none is asked again after this long: it has none, or Plaid could not be asked. */
-const againAfterMs = { none: 86_400_000, failed: 60_000 };
+const retryAfterMs = { none: 86_400_000, failed: 60_000 };
 /** Plaid lists some 12,000 institutions. */
 const mostRemembered = 20_000;
 
@@ -20,11 +20,11 @@ type Deps = Pick<ApiDeps, 'institutions' | 'directory' | 'logger'>;
 export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: () => number): Logos {
   const { institutions, directory, logger } = deps;
   const fetching = new Map<string, Promise<string | null>>();
-  const askAgainAt = new Map<string, number>();
+  const retryAt = new Map<string, number>();
 
   const remember = (id: string, pauseMs: number): void => {
-    if (askAgainAt.size >= mostRemembered) askAgainAt.clear();
-    askAgainAt.set(id, now() + pauseMs);
+    if (retryAt.size >= mostRemembered) retryAt.clear();
+    retryAt.set(id, now() + pauseMs);
   };
 
   async function fetched(id: string): Promise<string | null> {
@@ -36,11 +36,11 @@ export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: 
       const institution = await directory.get(id);
       await institutions.save(id, askedAt, institution);
       const logo = institution.logo ?? null;
-      if (logo === null) remember(id, againAfterMs.none);
+      if (logo === null) remember(id, retryAfterMs.none);
       return logo;
     } catch (error) {
       logger.warn(loggedError(error), 'a logo could not be fetched');
-      remember(id, againAfterMs.failed);
+      remember(id, retryAfterMs.failed);
       return null;
     } finally {
       fetching.delete(id);
@@ -50,7 +50,7 @@ export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: 
   function fetchOnce(id: string): Promise<string | null> {
     const running = fetching.get(id);
     if (running !== undefined) return running;
-    if (fetching.size >= atOnce || (askAgainAt.get(id) ?? 0) > now()) return Promise.resolve(null);
+    if (fetching.size >= atOnce || (retryAt.get(id) ?? 0) > now()) return Promise.resolve(null);
     const run = fetched(id);
     fetching.set(id, run);
     return run;

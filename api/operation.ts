@@ -21,7 +21,7 @@ export interface Operation {
 
 type Content = { description: string; content: Record<string, { schema: z.ZodType }> };
 
-/** Told before an operation is reached. */
+/** Answered before an operation is reached. */
 const anyRequest: readonly ProblemCode[] = ['request_timeout', 'headers_too_large'];
 const withKey: readonly ProblemCode[] = ['unauthorized', 'insufficient_scope', 'rate_limited'];
 const always: readonly ProblemCode[] = ['invalid_request', 'internal_error', 'unavailable'];

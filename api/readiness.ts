@@ -10,7 +10,7 @@ export interface Readiness {
 
 /**
  * Asks the dependencies of a process, each for at most `askMs`. Everybody may ask: however many do at once, each dependency is
- * asked once. `onDown` is told why one does not answer.
+ * asked once. `onDown` gets why one does not answer.
  */
 export function createReadiness(
   probes: readonly Probe[],

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Gateway } from '../domain/ports/gateway.js';
-import type { SignalClaim, WebhookStore } from '../domain/ports/webhooks.js';
+import type { AcquiredSignal, WebhookStore } from '../domain/ports/webhooks.js';
 import { Failure } from '../domain/failures.js';
 import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 import { within } from './deadline.js';
 import type { ApiMetrics } from './metrics.js';
 
 export interface SignalQueueDeps {
-  webhooks: Pick<WebhookStore, 'claimSignal' | 'releaseSignal'>;
+  webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   gateway: Pick<Gateway, 'signalItem'>;
   metrics: Pick<ApiMetrics, 'signal'>;
-  /** Told of each signal that could not be sent; the webhook itself is safe in the database. */
+  /** Called for each signal that could not be sent; the webhook itself is safe in the database. */
   onFailure: (error: unknown) => void;
 }
 
@@ -31,8 +31,8 @@ export interface OfferedWebhook {
 
 export interface SignalQueue {
   /**
-   * Takes a stored webhook whose Item may have to be told. Never waits, never throws. Of those of one Item and kind that wait
-   * only the newest is kept: its claim, made after all of them were committed, speaks for them all.
+   * Takes a stored webhook whose Item may have to be signalled. Never waits, never throws. Of those of one Item and kind that wait
+   * only the newest is kept: it is acquired after all of them were committed, so it stands for them all.
    */
   offer(webhook: OfferedWebhook): void;
   waiting(): number;
@@ -42,7 +42,7 @@ export interface SignalQueue {
 
 /**
  * Sends the signals of stored webhooks behind the answers to Plaid. Losing one is harmless: a webhook that was never
- * claimed, or was released, is found by `sweep`.
+ * acquired, or was released, is found by `sweep`.
  */
 export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimits): SignalQueue {
   /** By Item and kind, in the order in which they came. */
@@ -52,11 +52,11 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
 
   async function send(webhookId: string): Promise<void> {
     const { webhooks, gateway, metrics, onFailure } = deps;
-    let claimed: SignalClaim | null = null;
+    let acquired: AcquiredSignal | null = null;
     try {
-      claimed = await webhooks.claimSignal(webhookId);
-      if (claimed === null) return metrics.signal({ result: 'not_needed' });
-      const { itemId, userId, kind } = claimed;
+      acquired = await webhooks.acquireSignal(webhookId);
+      if (acquired === null) return metrics.signal({ result: 'not_needed' });
+      const { itemId, userId, kind } = acquired;
       await within(
         gateway.signalItem(itemId, userId, { kind: 'webhookReceived', webhook: kind }, limits.deadlineMs),
         limits.deadlineMs + 250,
@@ -66,8 +66,8 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
     } catch (error) {
       metrics.signal({ result: 'failed' });
       onFailure(error);
-      // Fails only when the database is down as well; then the mark ages and `sweep` looks again all the same.
-      if (claimed !== null) await webhooks.releaseSignal(claimed.webhookId).catch(onFailure);
+      // Fails only when the database is down as well; then the time of the signal ages and `sweep` finds the webhook all the same.
+      if (acquired !== null) await webhooks.releaseSignal(acquired.webhookId).catch(onFailure);
     }
   }
 
@@ -103,7 +103,7 @@ export function createSignalQueue(deps: SignalQueueDeps, limits: SignalQueueLimi
       };
       await Promise.race([idle(), sleep(ms, undefined, { signal: cut.signal }).catch(() => undefined)]);
       cut.abort();
-      // Nothing was claimed for these. What still runs ends within its own deadline and releases its claim.
+      // Nothing was acquired for these. What still runs ends within its own deadline and releases what it acquired.
       queue.clear();
       await Promise.race([
         Promise.allSettled(running),

@@ -4,14 +4,14 @@ import { addExamples, isNode } from './examples.js';
 /** Component names that `root` refers to, directly or through other components. */
 function referredTo(root: unknown, schemas: Node): Set<string> {
   const found = new Set<string>();
-  const look = (value: unknown): void => {
+  const visit = (value: unknown): void => {
     for (const [, name] of JSON.stringify(value).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
       if (name === undefined || found.has(name)) continue;
       found.add(name);
-      if (schemas[name] !== undefined) look(schemas[name]);
+      if (schemas[name] !== undefined) visit(schemas[name]);
     }
   };
-  look(root);
+  visit(root);
   return found;
 }
 

@@ -2,8 +2,8 @@ const groupsOf = (part: string): string[] => (part === '' ? [] : part.split(':')
 const mapped = /^(?:::ffff:)(\d{1,3}(?:\.\d{1,3}){3})$/i;
 
 /**
- * Whom an address is counted as: an IPv4 address as itself (also where it is written as an IPv6 one), an IPv6 address as its
- * /64, which is the least that one customer of a network holds. What is no address is counted as it stands.
+ * Whom an address is counted as. An IPv4 address counts as itself, also where it is written as an IPv6 one. An IPv6 address
+ * counts as its /64, the least that one customer of a network holds. What is no address counts as it stands.
  */
 export function addressBlock(address: string): string {
   const v4 = mapped.exec(address)?.[1];

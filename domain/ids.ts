@@ -49,9 +49,8 @@ export function parseWorkflowId(id: string): WorkflowName | null {
 }
 
 /**
- * Task queues. Plaid's calls have queues of their own because the server limits a queue as a whole:
- * `first` carries `/transactions/sync` calls with an empty cursor, which Plaid limits apart, and `link`
- * what a waiting user wants.
+ * Task queues. Plaid's calls have queues of their own because the server limits a queue as a whole. `first` carries
+ * `/transactions/sync` calls with an empty cursor, which Plaid limits apart. `link` carries what a waiting user wants.
  */
 export const taskQueues = {
   core: 'sluice-core',
@@ -69,7 +68,7 @@ export const secretContext = {
   publicToken: (tokenHash: string): string => `links/${tokenHash}/public_token`,
   accessToken: (itemId: ItemId): string => `items/${itemId}/access_token`,
   accountNumbers: (itemId: ItemId, accountId: string): string => `account_numbers/${itemId}/${accountId}`,
-  /** A key may hold any visible character, so the parts are told apart as JSON. */
+  /** A key may hold any visible character, so JSON separates the parts. */
   answer: (applicationId: string, method: string, path: string, key: string): string =>
     `idempotency_keys/${JSON.stringify([applicationId, method, path, key])}`,
 } as const;

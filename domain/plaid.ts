@@ -111,7 +111,7 @@ export interface PlaidInstitution {
   [field: string]: unknown;
 }
 
-/** What Link's `onSuccess` metadata tells of an account, before the exchange. */
+/** What Link's `onSuccess` metadata says of an account, before the exchange. */
 export interface LinkAccount {
   mask?: string | null;
   name?: string | null;

@@ -15,8 +15,8 @@ function utf8Bytes(text: string): number {
 }
 
 /**
- * The text where it has at most `limit` bytes in UTF-8, else its beginning, `~` and its hash within as many: always the
- * same for the same text, and in practice another for every other. `limit` is at least 17.
+ * The text where it has at most `limit` bytes in UTF-8; else its beginning, `~` and its hash within as many. The same text
+ * gives always the same, and in practice every other text another. `limit` is at least 17.
  */
 export function shortened(text: string, limit: number): string {
   if (utf8Bytes(text) <= limit) return text;

@@ -118,9 +118,9 @@ async function applyAll(url: string, session: MigratorSession, options: MigrateO
 }
 
 /**
- * Brings the database to the newest schema. Of many migrators one works, the others wait and find nothing to do. Each
- * migration is a transaction of its own, or a list of indexes made CONCURRENTLY, and is noted in the journal when it stands: a
- * migrator that was killed leaves work which the next one ends.
+ * Brings the database to the newest schema. Of many migrators one works, the others wait and find nothing to do. Each migration
+ * is a transaction of its own, or a list of indexes made CONCURRENTLY. It is noted in the journal when it stands: a migrator
+ * that was killed leaves work which the next one ends.
  *
  * Rejects with a Failure that names the migration; UPSTREAM_DOWN when it does not get its locks in time.
  */

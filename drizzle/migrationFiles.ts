@@ -26,7 +26,7 @@ interface Journal {
 }
 
 const breakpoint = '--> statement-breakpoint';
-const marker = /^-- step: *(.*)$/;
+const stepLine = /^-- step: *(.*)$/;
 const identifier = '(?:"([^"]+)"|([a-z_][a-z0-9_$]*))';
 const creates = new RegExp(
   `^CREATE (?:UNIQUE )?INDEX CONCURRENTLY ${identifier} ON ${identifier}\\s[^;]*;?$`,
@@ -58,21 +58,21 @@ function concurrentStep(tag: string, text: string): ConcurrentStep {
   throw refused(
     tag,
     'a concurrent step is `CREATE [UNIQUE] INDEX CONCURRENTLY name ON table …` or `DROP INDEX CONCURRENTLY name`, ' +
-      'one statement each, without IF [NOT] EXISTS: the migrator looks itself what stands',
+      'one statement each, without IF [NOT] EXISTS: the migrator finds out itself what stands',
   );
 }
 
 /**
- * Reads one migration's text. Its first line may be a marker:
+ * Reads one migration's text. Its first line may name the kind of step:
  *
  * - `-- step: concurrent`: each statement runs outside of a transaction, and is an index made or dropped CONCURRENTLY.
  * - `-- step: contract, <why nobody misses it>`: it takes away or forbids something. Only the lint reads the reason.
  *
- * Rejects with MISCONFIGURED, which names the file, when the marker or a concurrent step is none that we know.
+ * Rejects with MISCONFIGURED, which names the file, when the kind of step or a concurrent step is none that we know.
  */
 export function readMigration(tag: string, createdAt: number, text: string): Migration {
   const statements = text.split(breakpoint).filter((statement) => bare(statement) !== '');
-  const step = marker.exec(text.split('\n', 1)[0] ?? '')?.[1]?.trim();
+  const step = stepLine.exec(text.split('\n', 1)[0] ?? '')?.[1]?.trim();
   const contract = /^contract, (\S.*)$/.exec(step ?? '')?.[1] ?? null;
   if (step !== undefined && step !== 'concurrent' && contract === null) {
     throw refused(

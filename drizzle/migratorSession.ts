@@ -7,12 +7,12 @@ import type { Sql } from './rows.js';
 /** Any number that nobody else uses in this database. */
 const lockKey = 7_305_418_201;
 const keepAliveSeconds = 10;
-const askAgainMs = 500;
-const tellAgainMs = 60_000;
+const pollEveryMs = 500;
+const reportEveryMs = 60_000;
 
 /**
  * A statement may take as long as it likes here. A migrator that was killed must not go on in the server, where it would hold
- * its locks: the server looks whether its client is still there, also while it waits.
+ * its locks: the server checks whether its client is still there, also while it waits.
  */
 const settings = `
   SET statement_timeout = 0;
@@ -32,7 +32,7 @@ export interface MigratorSession {
   end(): Promise<void>;
 }
 
-/** Told that somebody or something is waited for: one line, without secrets. */
+/** Called when somebody or something is waited for: one line, without secrets. */
 export type OnWait = (line: string) => void;
 
 const connect = (url: string, name: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
@@ -46,16 +46,16 @@ const connect = (url: string, name: string, more: postgres.Options<Record<string
   });
 
 /**
- * Asks again and again. Who waits in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY of the migrator at
+ * Polls. Who waits in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY of the migrator at
  * work would wait: a deadlock.
  */
 async function takeLock(sql: Sql, onWait: OnWait): Promise<void> {
-  for (let waited = 0; ; waited += askAgainMs) {
+  for (let waited = 0; ; waited += pollEveryMs) {
     const row = firstOf(await sql<[{ mine: boolean }]>`SELECT pg_try_advisory_lock(${lockKey}) AS mine`);
     if (row.mine) return;
-    if (waited % tellAgainMs === 0)
+    if (waited % reportEveryMs === 0)
       onWait('another migrator is at work in this database: waiting for its end');
-    await sleep(askAgainMs);
+    await sleep(pollEveryMs);
   }
 }
 
@@ -94,20 +94,20 @@ export interface Holders {
   end(): Promise<void>;
 }
 
-/** Looks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it does not tell. */
+/** Checks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it leaves out. */
 export function watchHolders(url: string, pid: number, everyMs: number): Holders {
   const sql = connect(url, 'sluice-migrator-watch');
   let last = '';
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     const rows = await sql<{ who: string }[]>`
       SELECT 'pid ' || pid || ' (' || concat_ws(', ', nullif(application_name, ''), state,
         'in a transaction since ' || to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) || ')' AS who
       FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(${pid})) AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 3`;
     if (rows.length > 0) last = rows.map(({ who }) => who).join(', ');
   };
-  let looking: Promise<void> = Promise.resolve();
+  let checking: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    looking = looking.then(look).catch(() => undefined);
+    checking = checking.then(check).catch(() => undefined);
   }, everyMs);
   return {
     take() {

@@ -223,7 +223,7 @@ export const accountNumbers = pgTable(
   ],
 );
 
-/** Transactions, raw and refined. A row is never deleted: Plaid's removal marks it. */
+/** Transactions, raw and refined. A row is never deleted: Plaid's removal sets its status. */
 export const transactions = pgTable(
   'transactions',
   {
@@ -366,7 +366,7 @@ export const webhooks = pgTable(
   ],
 );
 
-/** Whom the sweep told of due work, and when last. No foreign key: to note it waits for no Item's row. */
+/** Whom the sweep signalled for due work, and when last. No foreign key: to note it waits for no Item's row. */
 export const sweepTold = pgTable(
   'sweep_told',
   {
@@ -382,11 +382,11 @@ export const sweepTold = pgTable(
   ],
 );
 
-/** Public keys by which Plaid signs webhooks, as it told of them: they outlive a process and serve all of them. */
+/** Public keys by which Plaid signs webhooks, as it gave them: they outlive a process and serve all of them. */
 export const webhookKeys = pgTable(
   'webhook_keys',
   {
-    /** Origin of the Plaid that told of it: a simulator's key must vouch for nothing in production. */
+    /** Origin of the Plaid that gave it: a simulator's key must vouch for nothing in production. */
     plaid: text('plaid').notNull(),
     kid: id('kid').notNull(),
     jwk: jsonb('jwk').$type<WebhookKey>().notNull(),
@@ -441,11 +441,11 @@ export const apiKeys = pgTable('api_keys', {
   revokedAt: moment('revoked_at'),
 });
 
-/** Short-term advances to a user, owned by another service that tells us of them. */
+/** Short-term advances to a user, owned by another service that reports them to us. */
 export const floats = pgTable(
   'floats',
   {
-    /** No foreign key: a float may be told of before its user has linked anything. */
+    /** No foreign key: a float may be reported before its user has linked anything. */
     userId: id('user_id').notNull(),
     floatId: id('float_id').notNull(),
     status: text('status').$type<FloatStatus>().notNull(),
@@ -589,7 +589,7 @@ export const numberReads = pgTable(
   (table) => [index('number_reads_by_item').on(table.itemId, table.readAt)],
 );
 
-/** Segment events of error episodes, committed with the transition that they tell of. */
+/** Segment events of error episodes, committed with the transition that they report. */
 export const segmentEvents = pgTable(
   'segment_events',
   {

@@ -9,7 +9,7 @@ import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { createCrashPoint } from './crashPoint.js';
 import type { Logger } from './logger.js';
 import { Failure, isRetryable } from '../domain/failures.js';
-import { createLogger, tellOlderNames } from './logger.js';
+import { createLogger, warnOfOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
@@ -21,10 +21,10 @@ const pollMs = 1_000;
 /** For one probe of a dependency. */
 const probeMs = 3_000;
 
-/** What the consumer tells of itself, as log lines and metrics: ids of shards and counts. */
+/** What the consumer reports of itself, as log lines and metrics: ids of shards and counts. */
 function observer(logger: Logger, registry: Registry): UserEventObserver {
   const registers = [registry];
-  const settled = new Counter({
+  const actedOn = new Counter({
     name: 'sluice_user_events_total',
     help: 'Records of the stream of user events, by what was done with them',
     labelNames: ['result'],
@@ -48,7 +48,7 @@ function observer(logger: Logger, registry: Registry): UserEventObserver {
     registers,
   });
   return {
-    settled: (result) => settled.inc({ result }),
+    actedOn: (result) => actedOn.inc({ result }),
     holding(shardIds) {
       shards.set(shardIds.length);
       // The shards of others are theirs to measure.
@@ -70,13 +70,13 @@ function observer(logger: Logger, registry: Registry): UserEventObserver {
   };
 }
 
-/** The listener process: acts on the stream of user events, by which other services tell of logins and floats. */
+/** The listener process: acts on the stream of user events, by which other services report logins and floats. */
 await runProcess(
   'listener',
   async () => {
     const config = loadConfig('listener');
     const logger = createLogger('listener', config.LOG_LEVEL);
-    tellOlderNames(logger);
+    warnOfOlderNames(logger);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
     const stores = createStores(sql);
     const { client, connection } = openClient(temporalOptions(config));

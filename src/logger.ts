@@ -9,9 +9,9 @@ import { ConfigError, olderNamesIn } from './config.js';
 export type { Logger };
 
 /**
- * JSON lines on standard output. Errors are written by allow-list: class, type, message, upstream code and frames of *our*
- * Failures; of a foreign error what `describeForeignError` lets through, since its message or its fields may hold a secret
- * (an axios error holds the Plaid secret and the access token). Tests give a destination.
+ * JSON lines on standard output. Errors are written by allow-list. Of *our* Failures: class, type, message, upstream code and
+ * frames. Of a foreign error: what `describeForeignError` lets through, since its message or its fields may hold a secret (an
+ * axios error holds the Plaid secret and the access token). Tests give a destination.
  */
 export function createLogger(process: string, level: string, destination?: DestinationStream): Logger {
   const options: LoggerOptions = {
@@ -61,7 +61,7 @@ function describeError(error: unknown): Record<string, unknown> {
 }
 
 /** Warns of variables of the environment that are set by a name of before. */
-export function tellOlderNames(logger: Logger): void {
+export function warnOfOlderNames(logger: Logger): void {
   for (const [variable, instead] of olderNamesIn()) {
     logger.warn(
       { variable, instead },

@@ -26,14 +26,14 @@ export interface Patience {
  */
 export async function patiently<T>(what: string, step: () => Promise<T>, patience: Patience): Promise<T> {
   const deadline = performance.now() + patience.forMs;
-  let told = false;
+  let reported = false;
   for (;;) {
     try {
       return await step();
     } catch (error) {
       if (!isTransient(error) || performance.now() > deadline) throw error;
-      if (!told) patience.onWait(what);
-      told = true;
+      if (!reported) patience.onWait(what);
+      reported = true;
       await sleep(patience.pauseMs);
     }
   }

@@ -52,7 +52,7 @@ export async function runProcess(
   let reason = 'failure';
   let failed = false;
 
-  const tell = (error: unknown, what: string): void => {
+  const report = (error: unknown, what: string): void => {
     if (running) running.logger.fatal({ err: error }, `${name} ${what}`);
     else process.stderr.write(`${name}: ${what}: ${describe(error)}\n`);
   };
@@ -62,13 +62,13 @@ export async function runProcess(
       delay: stopWithinMs,
       logger: false,
       skip: ownBusiness,
-      onSecondError: (error) => tell(error, 'failed while it stopped'),
+      onSecondError: (error) => report(error, 'failed while it stopped'),
       onTimeout: () => running?.logger.error(`${name} did not stop in time`),
     },
     async ({ err }) => {
       stopping = true;
       if (err !== undefined) {
-        tell(err, 'failed');
+        report(err, 'failed');
         if (!running) throw new Stopped();
       }
       // Asked to stop while it starts: what is half there may have work already.
@@ -104,19 +104,19 @@ export async function runProcess(
     running = await starting;
   } catch (error) {
     if (error instanceof ConfigurationError) process.stderr.write(`${error.message}\n`);
-    else tell(error, 'could not start');
+    else report(error, 'could not start');
     process.exit(1);
   }
   running.ended?.catch((error: unknown) => {
     if (stopping) return;
     failed = true;
-    tell(error, 'failed');
+    report(error, 'failed');
     grace.close();
   });
 }
 
 /**
- * Runs a one-shot job of ours and exits 0 when it resolves with true, 1 when with false or after a failure, which is told as
+ * Runs a one-shot job of ours and exits 0 when it resolves with true, 1 when with false or after a failure, which is reported as
  * `runProcess` does. `consolation` is said after a failure. A signal ends it at once: it is made to be begun again.
  */
 export async function runJob(
@@ -126,8 +126,9 @@ export async function runJob(
   consolation?: string,
 ): Promise<never> {
   const fail = (error: unknown): void => {
-    const told = error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
-    process.stderr.write([told, consolation, ''].filter((line) => line !== undefined).join('\n'));
+    const message =
+      error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
+    process.stderr.write([message, consolation, ''].filter((line) => line !== undefined).join('\n'));
   };
   closeWithGrace({ logger: false, skip: ownBusiness, onSecondError: fail }, async ({ err }) => fail(err));
   let done = false;
@@ -139,7 +140,7 @@ export async function runJob(
   process.exit(done ? 0 : 1);
 }
 
-/** Tells close-with-grace to exit with 1; what went wrong has been told. */
+/** Has close-with-grace exit with 1; what went wrong has been reported. */
 class Stopped extends Error {}
 
 /** The message of our own errors; what may be shown of foreign ones. */

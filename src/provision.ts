@@ -5,7 +5,7 @@ import { openDatabase } from './clients/postgres.js';
 import { ensureStreams } from './clients/streams.js';
 import { ConfigError, loadConfig, temporalOptions } from './config.js';
 import { streamNames } from '../domain/mining/events.js';
-import { createLogger, tellOlderNames } from './logger.js';
+import { createLogger, warnOfOlderNames } from './logger.js';
 import { patiently } from './patience.js';
 import type { Patience } from './patience.js';
 import { runJob } from './process.js';
@@ -58,7 +58,7 @@ const provisionStreams = (config: Config): Promise<void> =>
 async function provision(): Promise<boolean> {
   const config = loadConfig('provision');
   const logger = createLogger('provision', config.LOG_LEVEL);
-  tellOlderNames(logger);
+  warnOfOlderNames(logger);
   const patience: Patience = {
     forMs: patienceMs,
     pauseMs: 1_000,

@@ -12,7 +12,7 @@ import { createSecretBox } from './clients/secrets.js';
 import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
 import { openKeys } from './keys.js';
 import { defaultPolicy } from '../domain/item/policy.js';
-import { createLogger, tellOlderNames } from './logger.js';
+import { createLogger, warnOfOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { openClient } from './temporal/connect.js';
@@ -33,7 +33,7 @@ await runProcess(
   async () => {
     const config = loadConfig('server');
     const logger = createLogger('server', config.LOG_LEVEL);
-    tellOlderNames(logger);
+    warnOfOlderNames(logger);
     const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, ...forRequests });
     const stores = createStores(sql);

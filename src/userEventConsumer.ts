@@ -4,7 +4,7 @@ import { backoff } from '../domain/item/policy.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { StreamRecord, UserEventStore, UserEventStream } from '../domain/ports/userEvents.js';
-import { claimLeases } from '../domain/userEvents/shardLeases.js';
+import { leasesToAcquire } from '../domain/userEvents/shardLeases.js';
 import { readUserEvent } from '../domain/userEvents/userEvent.js';
 import { takenApart } from './clients/kplRecord.js';
 
@@ -16,23 +16,23 @@ export interface UserEventConsumerOptions {
   me: string;
   /** How long a shard stays with a listener that says nothing more; it is renewed after a quarter of that. */
   leaseMs: number;
-  /** Between two looks at a shard that had nothing new; Kinesis allows five a second. */
+  /** Between two reads of a shard that had nothing new; Kinesis allows five a second. */
   pollMs: number;
 }
 
 export interface UserEventConsumerDeps {
   events: UserEventStream;
   store: UserEventStore;
-  floats: Pick<FloatStore, 'tell'>;
+  floats: Pick<FloatStore, 'record'>;
   gateway: Pick<Gateway, 'startCheck'>;
   crashPoint: (name: 'listener.beforeEffect' | 'listener.afterEffect' | 'listener.afterCheckpoint') => void;
   observe: UserEventObserver;
 }
 
-/** Told of what happens; never of what a record holds. */
+/** Hears what happens; never what a record holds. */
 export interface UserEventObserver {
   /** A record was acted on for good. */
-  settled(what: 'login' | 'float' | 'parked'): void;
+  actedOn(what: 'login' | 'float' | 'parked'): void;
   /** Shards that this listener reads. */
   holding(shardIds: string[]): void;
   /** How far a shard's reading is behind the newest record. */
@@ -146,8 +146,8 @@ function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
 
 /**
  * Acts on every record of the stream of user events at least once: first the effect, then the checkpoint. Effects may be
- * repeated and come in any order (the latest word of a float wins, a login's check runs once per event id), so that a shard
- * that changes its reader in the middle of a batch loses and doubles nothing.
+ * repeated and come in any order: the latest report of a float wins, a login's check runs once per event id. So a shard that
+ * changes its reader in the middle of a batch loses and doubles nothing.
  */
 export function createUserEventConsumer(
   deps: UserEventConsumerDeps,
@@ -168,7 +168,7 @@ export function createUserEventConsumer(
   ): Promise<void> {
     await store.park(stream, shardId, record, reason, options);
     observe.parked(shardId, record.sequenceNumber, reason);
-    observe.settled('parked');
+    observe.actedOn('parked');
   }
 
   /** Acts on one event. Rejects when that has to be tried again. */
@@ -179,8 +179,8 @@ export function createUserEventConsumer(
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
-      else await floats.tell(event);
-      observe.settled(event.kind);
+      else await floats.record(event);
+      observe.actedOn(event.kind);
     } catch (error) {
       if (!(error instanceof Failure) || !neverTaken.has(error.type)) throw error;
       await park(shardId, record, error.type);
@@ -203,7 +203,7 @@ export function createUserEventConsumer(
   }
 
   /** Acts on records and moves the checkpoint behind them; null when that could not be done. */
-  async function settle(
+  async function actOnAll(
     shardId: string,
     lease: Lease,
     from: string | null,
@@ -248,7 +248,7 @@ export function createUserEventConsumer(
       observe.behind(shardId, batch.behindMs);
       for (const group of groupsOf(batch.records)) {
         if (stopping.signal.aborted) return;
-        const moved = await settle(shardId, lease, at, group);
+        const moved = await actOnAll(shardId, lease, at, group);
         if (moved === null) return;
         at = moved;
       }
@@ -295,18 +295,18 @@ export function createUserEventConsumer(
     return listed;
   }
 
-  async function claimShards(): Promise<void> {
+  async function acquireShards(): Promise<void> {
     const known = await listShards();
     // A lease of ours that nobody reads under (its reader met a failure) is as good as free.
     const shards = (await store.leases(stream)).map((shard) =>
       shard.owner === me && !readers.has(shard.shardId) ? { ...shard, owner: null, live: false } : shard,
     );
-    for (const claim of claimLeases(shards, known, me, Math.random())) {
+    for (const wanted of leasesToAcquire(shards, known, me, Math.random())) {
       // A reader whose lease was lost may still be ending what it had begun.
-      if (readers.has(claim.shardId) || stopping.signal.aborted) continue;
+      if (readers.has(wanted.shardId) || stopping.signal.aborted) continue;
       const lease = new Lease(leaseMs);
-      const claimed = await store.claim(stream, claim, me, leaseMs);
-      if (claimed !== null) startReader(claim.shardId, lease, claimed.checkpoint);
+      const acquired = await store.acquire(stream, wanted, me, leaseMs);
+      if (acquired !== null) startReader(wanted.shardId, lease, acquired.checkpoint);
     }
   }
 
@@ -321,9 +321,10 @@ export function createUserEventConsumer(
   return {
     run() {
       // Apart: while Kinesis is silent the leases are kept all the same.
-      running ??= Promise.all([repeat('a renewal', renewLeases), repeat('a claim', claimShards)]).then(
-        () => undefined,
-      );
+      running ??= Promise.all([
+        repeat('a renewal', renewLeases),
+        repeat('acquiring leases', acquireShards),
+      ]).then(() => undefined);
       return running;
     },
 

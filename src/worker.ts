@@ -11,7 +11,7 @@ import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions } from './config
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from '../domain/item/policy.js';
-import { createLogger, tellOlderNames } from './logger.js';
+import { createLogger, warnOfOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { bundleWorkflows } from './temporal/bundle.js';
@@ -29,7 +29,7 @@ await runProcess(
   async () => {
     const config = loadConfig('worker');
     const logger = createLogger('worker', config.LOG_LEVEL);
-    tellOlderNames(logger);
+    warnOfOlderNames(logger);
     const metrics = await installRuntime(logger);
     const keys = await openKeys(config);
     const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });

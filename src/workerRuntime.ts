@@ -10,7 +10,7 @@ const tries = 5;
 
 /**
  * Installs Temporal's runtime, once a process. Its core serves metrics itself, knows no other page and takes any address for
- * its own: so it stands on the loopback interface at a free port, and what this returns reads them there.
+ * its own. So it stands on the loopback interface at a free port, and what this returns reads them there.
  */
 export async function installRuntime(
   logger: Logger,

@@ -6,7 +6,7 @@ import { db, plaidWhileUserWaits } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
 
 /**
- * A user has logged in: looks which of the user's Items are stale, each by an activity of its own, and makes those update.
+ * A user has logged in: finds out which of the user's Items are stale, each by an activity of its own, and makes those update.
  * Plaid's silence about one says nothing of the others.
  */
 export async function checkUser({ userId, answerWithinMs }: CheckUserInput): Promise<ItemCheck[]> {

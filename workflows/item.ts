@@ -50,7 +50,7 @@ import { doTask } from './tasks.js';
 import { untilRead } from './untilRead.js';
 import { patchesOfThisRun } from './versions.js';
 
-/** The longest wait between two looks at the server's continue-as-new hint. */
+/** The longest wait between two checks of the server's continue-as-new hint. */
 const longestWaitMs = 24 * 3_600_000;
 
 /**
@@ -71,7 +71,7 @@ export async function item(input: ItemInput): Promise<void> {
   setHandler(historyEnded, ({ remine, end, calls }) => {
     inbox.push({ kind: 'historyEnded', remine, end, calls });
   });
-  setHandler(historyHeldUp, (told) => void inbox.push({ kind: 'historyHeldUp', ...told }));
+  setHandler(historyHeldUp, (report) => void inbox.push({ kind: 'historyHeldUp', ...report }));
   setHandler(foundDue, () => void inbox.push({ kind: 'foundDue' }));
   setHandler(status, (): ItemStatus | null => state && statusOf(state));
 
@@ -137,7 +137,7 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
     if (isTask(step)) return await doTask[step](state);
     switch (step) {
       case 'reload': {
-        const loaded = await db({ summary: 'look at the row' }).loadItem({ itemId });
+        const loaded = await db({ summary: 'reload the row' }).loadItem({ itemId });
         if (loaded !== null) rules.policy = loaded.policy;
         return { kind: 'reloaded', snapshot: loaded && loaded.snapshot };
       }
@@ -247,7 +247,7 @@ async function stopHistory(itemId: string): Promise<ItemEvent> {
   return { kind: 'historyLost' };
 }
 
-/** An update was given up: operators are told, and the row is asked for a remine where that may help. */
+/** An update was given up: an alert is raised, and the row is asked for a remine where that may help. */
 async function reportDeadEnd({ itemId, deadEnd }: ItemState): Promise<ItemEvent> {
   if (deadEnd === null) return { kind: 'deadEndReported', remines: null };
   const { remines } = await db({ summary: 'an update was given up' }).reportDeadEnd({

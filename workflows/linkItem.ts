@@ -16,7 +16,7 @@ const firstPauseMs = 5_000;
 const longestPauseMs = 3_600_000;
 
 /**
- * Links one Item: guard, exchange, store, admit, start the Item's workflow. Each turn of the loop reads the link's row and
+ * Links one Item: guard, exchange, store, admit, start the Item's workflow. Each iteration of the loop reads the link's row and
  * does what its state asks for, so that a repeat after any crash goes on where the row stands.
  */
 export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcome> {
@@ -29,9 +29,9 @@ export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcom
 
   for (let failures = 0; outcome === null;) {
     const row = await rows.loadLink({ tokenHash });
-    setCurrentDetails(`- ${row.state}\n- item ${row.itemId ?? 'unknown yet'}\n- ${failures} failed turns`);
+    setCurrentDetails(`- ${row.state}\n- item ${row.itemId ?? 'unknown yet'}\n- ${failures} failed attempts`);
     try {
-      outcome = row.outcome ?? (await turn(tokenHash, row));
+      outcome = row.outcome ?? (await advance(tokenHash, row));
     } catch (error) {
       if (!(error instanceof ActivityFailure)) throw error;
       failures += 1;
@@ -48,7 +48,7 @@ export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcom
 type Row = Awaited<ReturnType<ReturnType<typeof db>['loadLink']>>;
 
 /** What the row's state asks for; null when the row has to be read again. */
-async function turn(tokenHash: string, row: Row): Promise<LinkOutcome | null> {
+async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null> {
   const priority = { priorityKey: priorities.waitingUser };
   const rows = db({ priority });
   const plaid = plaidWhileUserWaits({ priority });

@@ -8,6 +8,6 @@ export async function pageHistory(input: PageHistoryInput): Promise<RunEnd> {
   return pageToTheEnd(input, {
     remine: false,
     next: async (same, _before, after) => ({ input: same, after }),
-    again: (next) => continueAsNew<typeof pageHistory>(next),
+    continueAsNew: (next) => continueAsNew<typeof pageHistory>(next),
   });
 }

@@ -24,7 +24,7 @@ export interface Paging<Input extends PageHistoryInput> {
   /** What follows a page; the input may change with it. */
   next(input: Input, before: MiningRun, after: RunAfter): Promise<{ input: Input; after: RunAfter }>;
   /** Continues as new. */
-  again(input: Input): Promise<never>;
+  continueAsNew(input: Input): Promise<never>;
 }
 
 /**
@@ -55,18 +55,18 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
     calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
     if (step.failure !== null || lastFailure !== null) {
       lastFailure = step.failure;
-      await tell(itemId, historyHeldUp, { remine, failure: step.failure });
+      await signalItem(itemId, historyHeldUp, { remine, failure: step.failure });
     }
     const next = await paging.next(input, run, step.after);
     input = next.input;
     if ('end' in next.after) {
-      await tell(itemId, historyEnded, { remine, end: next.after.end, calls });
+      await signalItem(itemId, historyEnded, { remine, end: next.after.end, calls });
       return next.after.end;
     }
     run = next.after.run;
     const info = workflowInfo();
     if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
-      await paging.again({ ...input, run, calls });
+      await paging.continueAsNew({ ...input, run, calls });
     }
   }
 }
@@ -102,8 +102,8 @@ function describe(run: MiningRun, lastFailure: StepFailure | null): string {
   return lines.map((line) => `- ${line}`).join('\n');
 }
 
-/** The item workflow may have been terminated meanwhile: its next run joins this one, or the row tells it what was done. */
-async function tell<Args extends unknown[]>(
+/** The item workflow may have been terminated meanwhile: its next run joins this one, or it reads in the row what was done. */
+async function signalItem<Args extends unknown[]>(
   itemId: string,
   signal: SignalDefinition<Args>,
   ...args: Args
@@ -111,6 +111,6 @@ async function tell<Args extends unknown[]>(
   try {
     await getExternalWorkflowHandle(itemWorkflowId(itemId)).signal(signal, ...args);
   } catch {
-    setCurrentDetails('- the item workflow was not there to be told');
+    setCurrentDetails('- the item workflow was not there to be signalled');
   }
 }

@@ -6,7 +6,7 @@ import { pageToTheEnd } from './pageToTheEnd.js';
 import { db } from './proxies.js';
 
 /**
- * Goes from the durable cursor to its end, then reads everything of the Item again from the empty cursor and marks what Plaid
+ * Goes from the durable cursor to its end, then reads everything of the Item again from the empty cursor and sets to removed what Plaid
  * does not list any more.
  */
 export async function remineItem(input: RemineItemInput): Promise<RunEnd> {
@@ -19,6 +19,6 @@ export async function remineItem(input: RemineItemInput): Promise<RunEnd> {
       await db({ summary: 'the cursor leads nowhere' }).reportDeadEnd({ itemId, deadEnd: after.lost });
       return { input: { ...given, cursorLost: true }, after };
     },
-    again: (next) => continueAsNew<typeof remineItem>(next),
+    continueAsNew: (next) => continueAsNew<typeof remineItem>(next),
   });
 }

@@ -3,7 +3,7 @@ import type { InstitutionSync } from '../domain/institutions/sync.js';
 import {
   afterInstitutionPage,
   callWindowMs,
-  mayWalkAgain,
+  mayRepeatWalk,
   provenBy,
   startWalk,
 } from '../domain/institutions/sync.js';
@@ -55,7 +55,7 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
         expected === null
           ? { complete: false, vanished: 0 }
           : await db().finishInstitutionSync({ syncId: sync.syncId, expected });
-      if (end.complete || !mayWalkAgain(sync)) return { ...end, walks: sync.walk };
+      if (end.complete || !mayRepeatWalk(sync)) return { ...end, walks: sync.walk };
       sync = startWalk(uuid4(), sync);
     }
     const info = workflowInfo();

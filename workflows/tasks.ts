@@ -15,11 +15,11 @@ export const doTask: Record<TaskName, (state: ItemState) => Promise<ItemEvent>> 
     return { kind: 'taskEnded', task: 'segment', more: !done };
   },
   async itemWebhooks({ itemId, userId }) {
-    const settled = await plaidRead({
+    const ended = await plaidRead({
       summary: 'webhooks about the Item',
       priority: { priorityKey: priorities.webhook, fairnessKey: fairnessKey(userId) },
     }).settleItemWebhooks({ itemId });
-    return { kind: 'itemWebhooksEnded', ...settled };
+    return { kind: 'itemWebhooksEnded', ...ended };
   },
   async numbers({ itemId }) {
     await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });

@@ -11,7 +11,7 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
       id: 'putFloat',
       summary: 'Say what a float is',
       description:
-        'Floats (short-term advances) are owned by another service; this tells of one, as the stream of user events does. ' +
+        'Floats (short-term advances) are owned by another service; this reports one, as the stream of user events does. ' +
         'An item is not removed while its user has an active float. The latest word counts: the answer is the float as it stands, ' +
         'which an event of a later time may have decided.',
       tag: 'Users',
@@ -22,7 +22,7 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     async (request) => {
       const { userId, floatId } = request.params;
       if ((await reads.user(userId)) === null) throw new Problem('not_found');
-      return floats.tell({ userId, floatId, status: request.body.status, occurredAt: null });
+      return floats.record({ userId, floatId, status: request.body.status, occurredAt: null });
     },
   );
 

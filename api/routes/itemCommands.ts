@@ -21,7 +21,7 @@ import {
 } from '../schemas/items.js';
 import { noQuery } from '../schemas/shared.js';
 
-/** What a client may ask of an item. The wish is committed, then told to the item's workflow. */
+/** What a client may ask of an item. The wish is committed, then the item's workflow is signalled. */
 export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const { commands, items, plaid, gateway, limits, brokenCheckMs } = context;
   const { itemOf, tokenOf, askingOf } = itemAccess(context);
@@ -36,13 +36,13 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
       const stands =
         error === null
-          ? await items.markHealthy(item.item_id, seen)
-          : await items.markBroken(item.item_id, seen, error, dueAt);
+          ? await items.setHealthy(item.item_id, seen)
+          : await items.setBroken(item.item_id, seen, error, dueAt);
       return stands ? { error } : 'moved';
     });
 
-  /** The wish is safe in the database: with Temporal down the sweep tells it later. */
-  async function tell(itemId: string, signal: ItemSignal): Promise<void> {
+  /** The wish is safe in the database: with Temporal down the sweep signals it later. */
+  async function sendSignal(itemId: string, signal: ItemSignal): Promise<void> {
     const { user_id } = await itemOf(itemId);
     await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
       const type = error instanceof Failure ? error.type : 'UNEXPECTED';
@@ -57,7 +57,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'changeItem',
       summary: 'Choose the main account',
-      description: 'The account must be an open one of the item. Both accounts are told to the streams.',
+      description: 'The account must be an open one of the item. Both accounts are sent to the streams.',
       tag: 'Items',
       scope: 'write',
       answers: { 200: { description: 'The item', schema: itemAnswer } },
@@ -73,7 +73,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         case 'unknown_account':
           throw new Problem('unknown_account');
         case 'done':
-          await tell(itemId, { kind: 'foundDue' });
+          await sendSignal(itemId, { kind: 'foundDue' });
           return itemOf(itemId);
       }
     },
@@ -102,7 +102,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemoval(itemId, { force });
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'active_float') throw new Problem('active_float');
-      if (outcome === 'requested') await tell(itemId, { kind: 'removalRequested' });
+      if (outcome === 'requested') await sendSignal(itemId, { kind: 'removalRequested' });
       return reply.code(204).send(undefined);
     },
   );
@@ -137,7 +137,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         const { error } = await askedHealth(item);
         if (error !== null) throw new Problem('login_required', { plaid: { ...error, request_id: null } });
       } finally {
-        await tell(itemId, { kind: 'relinked' });
+        await sendSignal(itemId, { kind: 'relinked' });
       }
       return itemOf(itemId);
     },
@@ -178,7 +178,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       summary: 'Read everything again',
       description:
         'Accounts and transactions are read again from the start and reconciled: what differs is corrected, what Plaid lists ' +
-        'no more is marked removed. It begins when the item is healthy and its history complete. One at a time: a second ' +
+        'no more is set to removed. It begins when the item is healthy and its history complete. One at a time: a second ' +
         'request joins the first. Progress is in `/items/{itemId}/sync`.',
       tag: 'Items',
       scope: 'write',
@@ -190,7 +190,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemine(itemId, keyedOf(request));
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'item_removed') throw new Problem('item_removed');
-      await tell(itemId, { kind: 'remineRequested', number: outcome.number });
+      await sendSignal(itemId, { kind: 'remineRequested', number: outcome.number });
       return reply.code(202).send({ workflow_id: remineWorkflowId(itemId, outcome.number) });
     },
   );

@@ -96,7 +96,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     },
   );
 
-  /** Waits for the link; null when it takes too long. An unreachable Temporal is told early, not after half a minute. */
+  /** Waits for the link; null when it takes too long. An unreachable Temporal is reported early, not after half a minute. */
   async function outcomeOf(tokenHash: string, userId: string): Promise<LinkOutcome | null> {
     const link = gateway.link(tokenHash, userId, limits.linkMs);
     const silence = gateway.ping().then(

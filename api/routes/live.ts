@@ -2,7 +2,7 @@ import { Failure } from '../../domain/failures.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
 import { itemAccess } from '../itemAccess.js';
-import { createItemLooks } from '../itemLooks.js';
+import { createItemHealthChecks } from '../itemHealthChecks.js';
 import { operation } from '../operation.js';
 import type { ProblemCode } from '../problems.js';
 import { liveAccountsAnswer } from '../schemas/accounts.js';
@@ -46,7 +46,7 @@ function rangeOf(given: { from?: string | undefined; to?: string | undefined }, 
 export function liveRoutes(app: Api, context: RouteContext): void {
   const { live, liveReads, limits, now = Date.now } = context;
   const { itemOf, tokenOf } = itemAccess(context);
-  const looks = createItemLooks(context, limits, now);
+  const checks = createItemHealthChecks(context, limits, now);
 
   async function read<T>(itemId: string, call: (accessToken: string) => Promise<T>): Promise<T> {
     const item = await itemOf(itemId);
@@ -54,7 +54,7 @@ export function liveRoutes(app: Api, context: RouteContext): void {
     return liveReads.run(() =>
       call(token).catch((error: unknown) => {
         if (!(error instanceof Failure)) throw error;
-        looks.after(error, item, token);
+        checks.after(error, item, token);
         throw problemOfPlaid(error);
       }),
     );
@@ -83,7 +83,7 @@ export function liveRoutes(app: Api, context: RouteContext): void {
       description:
         "Plaid's `/accounts/balance/get`: asks the bank, usually within ten seconds, sometimes a minute. Plaid allows it five times " +
         'a minute per item. Where the bank has no balance of the last day to give (Capital One), the cached one is answered; ' +
-        '`balances.last_updated_datetime` tells its age. Nothing is stored.',
+        '`balances.last_updated_datetime` gives its age. Nothing is stored.',
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: "Plaid's accounts with fresh balances", schema: liveAccountsAnswer } },

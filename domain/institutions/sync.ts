@@ -2,7 +2,7 @@ import { recordCalls } from '../item/policy.js';
 
 /**
  * One walk through Plaid's list of institutions, page by page. The list has no snapshot: when its total changes on the way,
- * rows may have shifted past the offset, so the walk is gone to its end for what it brings and then made again.
+ * rows may have shifted past the offset. Then the walk is gone to its end for what it brings, and repeated.
  */
 export interface InstitutionSync {
   /** Of this walk; each has its own, so that what a former one has seen proves nothing. */
@@ -69,4 +69,4 @@ export function afterInstitutionPage(
 export const provenBy = (sync: InstitutionSync): number | null =>
   sync.moved || sync.total === null ? null : sync.total - sync.skipped;
 
-export const mayWalkAgain = (sync: InstitutionSync): boolean => sync.walk < mostWalks;
+export const mayRepeatWalk = (sync: InstitutionSync): boolean => sync.walk < mostWalks;

@@ -39,7 +39,7 @@ export function nextStep(state: ItemState, { policy }: Rules, now: number): Step
   return { kind: 'wait', until: Math.min(...waits, now + longestWait) };
 }
 
-/** A wait is never endless, so that a state which waits for nothing is looked at again all the same. */
+/** A wait is never endless, so that a state which waits for nothing is checked all the same. */
 const longestWait = 48 * 3_600_000;
 
 function nextWork(
@@ -69,7 +69,7 @@ function nextWork(
       state.run.page === 0 ? nextCallAt(state.calls.accounts, limits.accounts, limits.window, now) : 0,
     );
     if (due(spaced)) return { kind: 'page' };
-    // While a page cannot be had the rest of the Item is not held up by it.
+    // A page that cannot be had holds up nothing else of the Item.
     return heldUp ? sideWork(state, besideNothing, due) : null;
   }
   if (broken) return check();

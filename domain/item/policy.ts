@@ -1,7 +1,8 @@
 /** Durations (milliseconds) and counts by which an Item's workflow paces itself. An input everywhere, never a constant. */
 export interface Policy {
-  /** Without a webhook for this long an idle Item is updated all the same; `jitter` spreads Items over `[1 - s, 1 + s]`. */
+  /** Without a webhook for this long an idle Item is updated all the same. */
   updateTimeout: number;
+  /** A part `s` of the time-out: each Item's own lies between `1 - s` and `1 + s` of it, so that they do not fall due together. */
   updateTimeoutSpread: number;
   /** After a webhook: wait until none came for `quiet`, but never longer than `quietDeadline`. */
   quiet: number;
@@ -24,7 +25,7 @@ export interface Policy {
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
   doubts: number;
-  /** How long a running `pageHistory` is trusted before its workflow is looked at. */
+  /** How long a running `pageHistory` is trusted before its workflow is checked. */
   childCheck: number;
   /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
   continueAfter: number;

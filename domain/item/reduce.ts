@@ -68,10 +68,10 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     due,
     removalRequested: state.removalRequested || snapshot.removalRequested,
     child: state.child ?? runningChild(state, snapshot, rules, now),
-    nextDueAt: dueAtRest(state, snapshot.nextDueAt),
+    nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
-  const told = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
-  return agreeOnHealth(told, snapshot, rules, now);
+  const wanting = snapshot.webhooksWaiting > 0 ? want(next, rules, now, false) : next;
+  return agreeOnHealth(wanting, snapshot, rules, now);
 }
 
 /** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */
@@ -126,11 +126,11 @@ function startedChild(
 
 /**
  * The row's due time counts where it is the earlier one, else the sweep would find the Item due again and again and nothing would
- * be done. Only at rest: a poll, a failing check and a failing update keep the pauses that their failures have earned.
+ * be done. Only while idle: a poll, a failing check and a failing update keep the pauses that their failures have earned.
  */
-function dueAtRest(state: ItemState, rowDueAt: number | null): number {
-  const rests = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
-  return rests && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
+function dueWhenIdle(state: ItemState, rowDueAt: number | null): number {
+  const isIdle = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
+  return isIdle && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
 }
 
 function want(state: ItemState, { policy }: Rules, now: number, historical: boolean): ItemState {
@@ -153,7 +153,7 @@ function pauseOf(state: ItemState, { policy }: Rules): number {
 }
 
 /** What comes after an update; one that ends well proves nothing of an Item that was found broken meanwhile. */
-function restingPhase(state: ItemState, hasCursor: boolean): Phase {
+function phaseAfterRun(state: ItemState, hasCursor: boolean): Phase {
   if (state.phase === 'needs_relink') return 'needs_relink';
   return hasCursor ? 'idle' : 'created';
 }
@@ -163,9 +163,9 @@ function isAnswered({ child, remines }: ItemState): boolean {
   return child?.remine === true && remines <= child.number;
 }
 
-function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
+function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
   const { policy } = rules;
-  const rested: ItemState = {
+  const afterRun: ItemState = {
     ...state,
     run: null,
     child: null,
@@ -180,7 +180,7 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const published = end.outcome.changes > 0 ? setDue(state.due, 'publish', now) : state.due;
       const due = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
       const applied: ItemState = {
-        ...rested,
+        ...afterRun,
         // The row decides: it may have been called broken, or mended, while the update ran.
         phase: end.broken ? 'needs_relink' : 'idle',
         // Only one from the durable cursor shows that this leads somewhere.
@@ -196,11 +196,11 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       // The row's time is the only one: that of the time-out, or, of an Item that is called broken, now, since that Plaid has just
       // given everything speaks against it. While the history is incomplete Plaid is asked sooner.
       const polled = history === 'complete' || end.broken ? Infinity : now + pauseOf(applied, rules);
-      const resting = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
-      return end.webhooksWaiting > 0 ? want(resting, rules, now, false) : resting;
+      const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
+      return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
     }
     case 'notReady': {
-      const waiting = { ...rested, phase: restingPhase(state, false), polls: state.polls + 1 };
+      const waiting = { ...afterRun, phase: phaseAfterRun(state, false), polls: state.polls + 1 };
       return { ...waiting, nextDueAt: now + pauseOf(waiting, rules) };
     }
     case 'stuck': {
@@ -211,8 +211,8 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const restUntil = now + (wayOut ? betweenUpdates : backoff(deadEnds, retryFirst, retryLongest));
       const { updateId, failure, error, cursorLost } = end;
       return {
-        ...rested,
-        phase: restingPhase(state, state.hasCursor),
+        ...afterRun,
+        phase: phaseAfterRun(state, state.hasCursor),
         remineRequested: state.remineRequested,
         deadEnds,
         deadEnd: { updateId, failure, error, cursorLost, dueAt: now },
@@ -222,11 +222,11 @@ function settle(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       };
     }
     case 'needsUser': {
-      const broken = { ...rested, phase: 'needs_relink' as const, wanted: null };
+      const broken = { ...afterRun, phase: 'needs_relink' as const, wanted: null };
       return { ...broken, due: setDue(state.due, 'segment', now), nextDueAt: now + pauseOf(broken, rules) };
     }
     case 'gone':
-      return { ...rested, wanted: null, phase: restingPhase(state, state.hasCursor), reloadAt: now };
+      return { ...afterRun, wanted: null, phase: phaseAfterRun(state, state.hasCursor), reloadAt: now };
   }
 }
 
@@ -265,7 +265,7 @@ function failStep(
     case 'lookAtHistory':
       return { ...failed, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
     case 'stopHistory':
-      // It may have ended: that is looked at before it is asked to once more.
+      // It may have ended: that is checked before it is asked to once more.
       return {
         ...failed,
         child: state.child && { ...state.child, heldUp: false, checkAt: now + policy.retryFirst },
@@ -275,7 +275,7 @@ function failStep(
 
 /** The state with what its run has come to. */
 function goOn(state: ItemState, after: RunAfter, rules: Rules, now: number): ItemState {
-  return 'run' in after ? { ...state, run: after.run } : settle(state, after.end, rules, now);
+  return 'run' in after ? { ...state, run: after.run } : endRun(state, after.end, rules, now);
 }
 
 function spend(
@@ -298,8 +298,8 @@ export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: nu
     case 'foundDue':
       return { ...state, reloadAt: state.reloadAt ?? now };
     case 'reloaded': {
-      const looked = { ...state, reloadAt: null };
-      return event.snapshot === null ? end(looked) : mergeSnapshot(looked, event.snapshot, rules, now);
+      const reloaded = { ...state, reloadAt: null };
+      return event.snapshot === null ? end(reloaded) : mergeSnapshot(reloaded, event.snapshot, rules, now);
     }
     case 'taskEnded': {
       const done = taskDone(state.due, event.task, event.more, now);
@@ -385,12 +385,12 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       // One that was given up may still report; it is not the one that runs now.
       return state.child?.remine !== event.remine
         ? state
-        : settle({ ...state, calls: event.calls }, event.end, rules, now);
+        : endRun({ ...state, calls: event.calls }, event.end, rules, now);
     case 'historyLost':
       // Nobody will report any more: what it staged is worthless, so the Item updates by itself.
       return {
         ...want({ ...state, child: null }, rules, now, false),
-        phase: restingPhase(state, state.hasCursor),
+        phase: phaseAfterRun(state, state.hasCursor),
       };
     case 'historyAlive':
       return { ...state, child: state.child && { ...state.child, checkAt: now + policy.childCheck } };
@@ -422,10 +422,10 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       );
     case 'itemWebhooksEnded': {
       const done = taskDone(state.due, 'itemWebhooks', event.more, now);
-      const told = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const acted = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
-      if (event.health === null) return { ...told, reloadAt: state.reloadAt ?? now };
-      const asked = { ...told, due: setDue(told.due, 'segment', now) };
+      if (event.health === null) return { ...acted, reloadAt: state.reloadAt ?? now };
+      const asked = { ...acted, due: setDue(acted.due, 'segment', now) };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
       return withHealth(asked, event.health, rules, now);

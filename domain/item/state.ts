@@ -41,7 +41,7 @@ export interface ItemState {
   wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
   run: MiningRun | null;
   /**
-   * `pageHistory` or `remineItem` owns the update; look at its workflow at `checkAt` should it never report. `heldUp`: it says
+   * `pageHistory` or `remineItem` owns the update; its workflow is checked at `checkAt` should it never report. `heldUp`: it says
    * that its next page cannot be had. `number`: of the remine; a newer one may have been asked for while it runs.
    */
   child: { checkAt: number; remine: boolean; number: number; heldUp: boolean } | null;
@@ -49,14 +49,14 @@ export interface ItemState {
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
   remines: number;
-  /** An update was given up: operators are to be told, and what the durable cursor told no more is to be read from the start. */
+  /** An update was given up: an alert is to be raised, and what the durable cursor no longer yields is to be read from the start. */
   deadEnd: (DeadEnd & { dueAt: number }) | null;
   /** Updates in a row that were given up. */
   deadEnds: number;
   /** Plaid takes the durable cursor no more: the next remine does without it. */
   cursorLost: boolean;
   removalRequested: boolean;
-  /** The row knows something that this copy does not: look at it. */
+  /** The row knows something that this copy does not: reload it. */
   reloadAt: number | null;
   /** Work beside the updates. */
   due: DueTasks;
@@ -78,7 +78,7 @@ export interface ItemState {
 export type ItemEvent =
   | { kind: 'linked' }
   | { kind: 'webhook'; webhook: WebhookKind }
-  /** The sweep found something due in PostgreSQL that no signal told of. */
+  /** The sweep found something due in PostgreSQL that no signal has reached the workflow for. */
   | { kind: 'foundDue' }
   /** What the row says; null when there is none. */
   | { kind: 'reloaded'; snapshot: ItemSnapshot | null }
@@ -96,7 +96,7 @@ export type ItemEvent =
   | { kind: 'historyAlive' }
   /** The child cannot have its next page; null = now it can. */
   | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
-  /** `remines`: number of the remine that reads from the start; null = there is nothing to be read again. */
+  /** `remines`: number of the remine that reads from the start; null = there is nothing to be read once more. */
   | { kind: 'deadEndReported'; remines: number | null }
   /** `more` of the kind waits still; `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; makesDue?: TaskName[] }

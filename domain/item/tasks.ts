@@ -1,4 +1,4 @@
-/** A kind of due work that an Item's workflow does beside its updates: one activity a kind, and where its row tells of it. */
+/** A kind of due work that an Item's workflow does beside its updates: one activity a kind, and where its row says so. */
 interface Task {
   /**
    * What of the row says that it is due: a column of `items` that holds since when, or the pending webhooks of this kind. The

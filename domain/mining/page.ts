@@ -8,7 +8,7 @@ import { refineTransaction } from './refine.js';
 /** A transaction on its way into the database. */
 export interface MinedTransaction {
   raw: PlaidTransaction;
-  /** What consumers are told; made only of rows that are new, since most come again unchanged. */
+  /** What is sent to consumers; made only of rows that are new, since most come again unchanged. */
   refine: () => RefinedTransaction;
   modified: boolean;
 }

@@ -88,7 +88,7 @@ export interface RefinedAccount extends RecordOwner {
   status: AccountStatus;
   is_main: boolean;
   balances: {
-    /** Decimal strings, or null where the bank does not tell. */
+    /** Decimal strings, or null where the bank does not say. */
     available: string | null;
     current: string | null;
     limit: string | null;

@@ -127,7 +127,7 @@ export interface DeadEnd {
   failure: StepFailure;
   /** What Plaid said, where it said more than the type of the failure. */
   error: UserActionError | null;
-  /** It began at the durable cursor, which may be to blame: what that told no more is to be read from the start. */
+  /** It began at the durable cursor, which may be to blame: what that no longer yields is to be read from the start. */
   cursorLost: boolean;
 }
 
@@ -257,9 +257,10 @@ export function failureOf(result: PageResult, now: number): StepFailure | null {
 }
 
 /**
- * How a remine goes on after a page. It is two runs under one base: the first goes from the durable cursor to its end, so that
- * the removals which that had still to tell are not forgotten; the second reads everything from the empty cursor. `cursorLost`:
- * Plaid takes the durable cursor no more, so that there is no first run; `lost` says why that has just turned out.
+ * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
+ * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor.
+ * `cursorLost`: Plaid takes the durable cursor no more, so that there is no first run. `lost` says why that has just turned
+ * out.
  */
 export function afterRemineStep(
   before: MiningRun,
@@ -267,9 +268,9 @@ export function afterRemineStep(
   cursorLost: boolean,
 ): RunAfter | { run: MiningRun; lost: DeadEnd } {
   if ('run' in after) {
-    const again = before.fromStart && after.run.restarts > before.restarts;
+    const restarted = before.fromStart && after.run.restarts > before.restarts;
     // Between its tries something may have been removed that the second run will never hear of.
-    return again && !cursorLost ? { run: { ...after.run, fromStart: false } } : after;
+    return restarted && !cursorLost ? { run: { ...after.run, fromStart: false } } : after;
   }
   if (before.fromStart) return after;
   const { end } = after;

@@ -16,7 +16,7 @@ export interface FiguresStore {
 /** Something that `/readyz` asks. Resolves when the dependency answers. */
 export interface Probe {
   name: string;
-  /** False for what the process can do without for a while: it is told of, and changes nothing. */
+  /** False for what the process can do without for a while: it is reported, and changes nothing. */
   needed: boolean;
   check(): Promise<void>;
 }

@@ -11,10 +11,10 @@ export interface FloatView {
 
 export interface FloatStore {
   /**
-   * Takes down what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two words of the
+   * Records what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two reports of the
    * same moment `closed`. Returns the float as it stands. The user need not exist; one who does is locked meanwhile.
    */
-  tell(word: {
+  record(word: {
     userId: string;
     floatId: string;
     status: FloatStatus;

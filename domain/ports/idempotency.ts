@@ -19,7 +19,7 @@ export interface StoredAnswer {
 }
 
 /** What a keyed request may do. Times in milliseconds. */
-export type KeyedTurn =
+export type KeyedStart =
   /**
    * `effectId` (a UUID) is the same for every run of the request, and so is `prepared`: what a run before has set down of its
    * answer, null when none has.
@@ -30,20 +30,20 @@ export type KeyedTurn =
   /** The key stands for another request. */
   | { kind: 'reused' };
 
-/** Answers by Idempotency-Key. A turn to run is a lease: who outlives it loses the turn to the next that asks. */
+/** Answers by Idempotency-Key. A run is a lease: who outlives it loses it to the next that asks. */
 export interface IdempotencyStore {
   /** However many ask at once, in however many processes: one of them runs. `runner` is new for every request. */
-  begin(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn>;
-  /** Sets down what a repeat will need to give the same answer, before the work is done. False when the turn was lost. */
+  begin(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedStart>;
+  /** Sets down what a repeat will need to give the same answer, before the work is done. False when the lease was lost. */
   prepare(request: KeyedRequest, runner: string, prepared: Sealed): Promise<boolean>;
-  /** Keeps the answer for 24 h, or until `replayUntil` (ISO) when that is sooner. False when the turn was lost. */
+  /** Keeps the answer for 24 h, or until `replayUntil` (ISO) when that is sooner. False when the lease was lost. */
   finish(
     request: KeyedRequest,
     runner: string,
     answer: StoredAnswer,
     replayUntil: string | null,
   ): Promise<boolean>;
-  /** Gives the turn back: the next request with this key runs. */
+  /** Gives the lease back: the next request with this key runs. */
   release(request: KeyedRequest, runner: string): Promise<void>;
   /** Deletes at most `limit` entries whose time is over. Resolves to how many. */
   deleteExpired(limit: number): Promise<number>;

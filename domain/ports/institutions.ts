@@ -31,8 +31,8 @@ export interface InstitutionStore {
    */
   savePage(syncId: string, askedAt: string, institutions: readonly PlaidInstitution[]): Promise<void>;
   /**
-   * Ends a sync: when it has saved exactly `expected` institutions, all others are marked as vanished. Else something moved
-   * under it, and nothing is marked.
+   * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished. Else something moved
+   * under it, and nothing is changed.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
   /** Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. */

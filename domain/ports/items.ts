@@ -40,17 +40,17 @@ export interface ItemStore {
   /** Null when the Item is absent or its token was erased; with `forRemoval` false also when removal was asked for. */
   credentials(itemId: string, options: { forRemoval: boolean }): Promise<AskingCredentials | null>;
   /**
-   * Item ERROR: the first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
-   * check due at once (whoever found it may be one whom nobody hears any more); a newer code updates the Item and tells nobody.
+   * Item ERROR. The first user-action error of an episode sets `since`, writes the Segment event `item errored`, and makes a
+   * check due at once: whoever found it may be one whom nobody hears any more. A newer code updates the Item and sends nothing.
    * `dueAt` = next check within an episode (ISO 8601). False, and nothing was done: since `seen` an update was applied, or
    * somebody learned of the Item's health. Then ask Plaid again. True for an Item that is removed.
    */
-  markBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
+  setBroken(itemId: string, seen: Seen, error: UserActionError, dueAt: string): Promise<boolean>;
   /**
    * Ends an episode: item ACTIVE, Segment event `item repaired`, an update and the numbers due. A healthy Item only learns that
-   * it was asked for. False as for `markBroken`.
+   * it was asked for. False as for `setBroken`.
    */
-  markHealthy(itemId: string, seen: Seen): Promise<boolean>;
+  setHealthy(itemId: string, seen: Seen): Promise<boolean>;
   /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
   itemWebhooks(
     itemId: string,
@@ -62,9 +62,9 @@ export interface ItemStore {
   }>;
   /**
    * What the webhooks said of the Item, and their outcomes, in one transaction. Nothing is done to a removed Item. False, and
-   * nothing was done: one of the webhooks was settled by somebody else, or `health.seen` is no longer so. Then read them again.
+   * nothing was done: one of the webhooks has an outcome already, or `health.seen` is no longer so. Then read them again.
    */
-  settleItemWebhooks(itemId: string, settlement: ItemWebhooksSettlement): Promise<boolean>;
+  applyItemWebhooks(itemId: string, effect: ItemWebhooksEffect): Promise<boolean>;
   /**
    * REMOVED: erases token and numbers, drops staged pages, closes the accounts with `removed` outbox rows, ends pending
    * webhooks as ignored (`item_removed`). Idempotent.
@@ -79,8 +79,8 @@ export interface ItemStore {
   saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
 }
 
-/** The sum of an Item's waiting webhooks. */
-export interface ItemWebhooksSettlement {
+/** What an Item's waiting webhooks change, all together. */
+export interface ItemWebhooksEffect {
   webhooks: { webhookId: string; ignored: string | null }[];
   /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
   health:

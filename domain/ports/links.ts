@@ -100,7 +100,7 @@ export interface LinkStore {
    * or discarded already: then Plaid must not be asked to remove it.
    */
   beginDiscard(itemId: string): Promise<boolean>;
-  /** Marks an Item that never was admitted as removed at Plaid and erases its token. */
+  /** Records that an Item which never was admitted is removed at Plaid, and erases its token. */
   discardItem(itemId: string): Promise<void>;
 }
 

@@ -15,11 +15,11 @@ export interface LoginStore {
   /** The user's admitted Items that are healthy and not being removed, in order of linking. */
   itemsToCheck(userId: string): Promise<string[]>;
   /**
-   * Decides under the item's lock whether it is stale (`staleReason`), and then stores a synthetic update webhook together
-   * with Plaid's time that it will cover; while another update webhook waits, that one is the answer. `plaidUpdatedAt`:
-   * Plaid's `last_successful_update`, null = not known. Null for an Item that is not to be checked.
+   * Decides under the item's lock whether it is stale (`staleReason`). Of a stale one it stores a synthetic update webhook
+   * together with Plaid's time that it will cover; while another update webhook waits, that one is the answer.
+   * `plaidUpdatedAt`: Plaid's `last_successful_update`, null = not known. Null for an Item that is not to be checked.
    */
-  settle(check: {
+  recordCheck(check: {
     itemId: string;
     staleAfterMs: number;
     plaidUpdatedAt: string | null;

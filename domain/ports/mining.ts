@@ -40,7 +40,7 @@ export interface Update {
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
   dueAt: { complete: string; incomplete: string };
-  /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be marked. */
+  /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be set to removed. */
   remine?: boolean;
 }
 
@@ -64,10 +64,12 @@ export interface MiningStore {
     mined: MinedPage,
   ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
   /**
-   * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. `moved`: the chain of
-   * cursors from page 0 to `page` has a gap, a page of this or a higher number is staged, the durable cursor is not the
-   * one the update began with, or since `began` another update was applied or a transaction was changed. `gone`: also a
-   * remine whose request was answered or replaced by another. Nothing was changed.
+   * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. When it answers anything
+   * but `applied`, nothing was changed.
+   * `moved`: the chain of cursors from page 0 to `page` has a gap; or a page of this or a higher number is staged; or the
+   * durable cursor is not the one that the update began with; or since `began` another update was applied or a transaction was
+   * changed.
+   * `gone`: also a remine whose request was answered or replaced by another.
    */
   apply(
     update: Update,
@@ -88,9 +90,9 @@ export interface MiningStore {
     limit: number,
   ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
   /**
-   * Marks rows removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
+   * Sets rows to removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
    * whose ids are in `checked` or no longer live. Returns the number of rows changed; `moved`, and nothing was done, when since
    * `seen` an update was applied or a transaction was changed. One transaction.
    */
-  settleRemovals(itemId: string, seen: Seen, checked: string[], remove: string[]): Promise<number | 'moved'>;
+  applyRemovals(itemId: string, seen: Seen, checked: string[], remove: string[]): Promise<number | 'moved'>;
 }

@@ -10,10 +10,16 @@ export interface Unsent {
 }
 
 export interface OutboxStore {
-  /** At most `limit` rows after the lower of the two marks, and after the sequence `after`. */
+  /** At most `limit` rows after the lower of the two watermarks, and after the sequence `after`. */
   unsent(itemId: string, record: RecordKind, limit: number, after?: number): Promise<Unsent>;
-  /** Moves a mark forward from `from` to `to`; false when another publisher was faster. */
-  markSent(itemId: string, record: RecordKind, form: Form, from: number, to: number): Promise<boolean>;
+  /** Moves a watermark forward from `from` to `to`; false when another publisher was faster. */
+  advanceWatermark(
+    itemId: string,
+    record: RecordKind,
+    form: Form,
+    from: number,
+    to: number,
+  ): Promise<boolean>;
 }
 
 export interface StreamPort {

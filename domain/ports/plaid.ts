@@ -45,7 +45,7 @@ export interface PlaidLive {
   accounts(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
   /**
    * `/accounts/balance/get`: asks the bank, which may take half a minute and more. Where the bank has no balance of the last
-   * day to give (Capital One), what `/accounts/get` says; `last_updated_datetime` in the balances tells their age.
+   * day to give (Capital One), what `/accounts/get` says; `last_updated_datetime` in the balances gives their age.
    */
   balances(accessToken: string): Promise<{ accounts: PlaidAccount[]; request_id: string }>;
   /** `/transactions/get` with original descriptions, newest first; `from` and `to` (YYYY-MM-DD) inclusive. */

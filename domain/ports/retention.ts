@@ -11,7 +11,7 @@ type Clean = (
 ) => Promise<{ deleted: number; next: string | null }>;
 
 /**
- * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: settled ones but the newest of each Item.
+ * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: those with an outcome but the newest of each Item.
  * `links`: finished ones that no living Item came of. `segmentEvents`: sent ones, and those that nobody shall send.
  */
 export type RetentionStore = Record<Exclude<Perishable, 'idempotencyKeys'>, Clean>;

@@ -18,7 +18,7 @@ export interface SegmentStore {
   /** Events of the Item that were not sent, oldest first, at most `limit`. */
   unsent(itemId: string, limit: number): Promise<SegmentEvent[]>;
   /** Notes that these were sent. */
-  markSent(itemId: string, messageIds: string[]): Promise<void>;
+  recordSent(itemId: string, messageIds: string[]): Promise<void>;
   /** Nobody wants them: Segment is not configured. */
   discard(itemId: string): Promise<void>;
 }

@@ -12,17 +12,17 @@ export interface StaleLink {
 
 export interface SweepStore {
   /**
-   * Items that have something due of which no signal may have told: at most `limit` of each kind, the longest waiting first,
-   * where one that the sweep told waits since then. The first of every kind come before the second, removals before all.
+   * Items that have something due for which a signal may be lost: at most `limit` of each kind, the longest waiting first,
+   * where one that the sweep signalled waits since then. The first of every kind come before the second, removals before all.
    */
   findDue(limit: number, graceMs: number): Promise<DueItem[]>;
-  /** Links that have been unfinished for longer than `graceMs`, in the same order: their workflow is to be started again. */
+  /** Links that have been unfinished for longer than `graceMs`, in the same order: their workflow is to be started once more. */
   findStaleLinks(limit: number, graceMs: number): Promise<StaleLink[]>;
-  /** Remembers that these were told now, whether or not they heard: the next sweep looks to the others first. */
-  noteTold(told: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
+  /** Records that these were signalled now, whether or not they took it: the next sweep begins with the others. */
+  recordSignalled(signalled: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
   /**
-   * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`), and drops what nobody asks for any more:
-   * staged pages of two days ago, notes of whom the sweep told a day ago. Resolves to the count of webhooks.
+   * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`). Drops what nobody asks for any more: staged
+   * pages of two days ago, records of whom the sweep signalled a day ago. Resolves to the count of webhooks.
    */
-  settleUnknown(): Promise<number>;
+  ignoreUnknown(): Promise<number>;
 }

@@ -1,4 +1,4 @@
-import type { LeaseClaim, ShardLease } from '../userEvents/shardLeases.js';
+import type { WantedLease, ShardLease } from '../userEvents/shardLeases.js';
 
 export interface StreamShard {
   shardId: string;
@@ -25,13 +25,13 @@ export interface UserEventStream {
 
 /** How far each shard of a stream was read, and who reads it. A lease is a promise by the database's clock. */
 export interface UserEventStore {
-  /** Takes down shards that are not known yet. */
+  /** Records shards that are not known yet. */
   note(stream: string, shards: StreamShard[]): Promise<void>;
   leases(stream: string): Promise<ShardLease[]>;
-  /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be claimed again. */
-  claim(
+  /** Null when somebody else was faster, or the shard was finished meanwhile. One's own lease may be acquired again. */
+  acquire(
     stream: string,
-    claim: LeaseClaim,
+    wanted: WantedLease,
     owner: string,
     leaseMs: number,
   ): Promise<{ checkpoint: string | null } | null>;

@@ -1,4 +1,4 @@
-/** A public key of Plaid's, as `/webhook_verification_key/get` tells it. `expired_at` in seconds since the epoch. */
+/** A public key of Plaid's, as `/webhook_verification_key/get` gives it. `expired_at` in seconds since the epoch. */
 export interface WebhookKey {
   kid: string;
   kty: string;

@@ -32,7 +32,7 @@ export interface StoredWebhook {
   body: string;
 }
 
-export interface SignalClaim {
+export interface AcquiredSignal {
   webhookId: string;
   itemId: string;
   userId: string;
@@ -46,11 +46,11 @@ export interface WebhookStore {
   storeRejected(webhook: NewWebhook): Promise<void>;
   /**
    * Whether the item workflow has to be signalled for the kind of this webhook: the Item is ours, and of its pending webhooks
-   * of that kind (this one, or when it is settled any) none was signalled already. Read after the insert was committed; marks
-   * the webhook that it names as signalled.
+   * of that kind (this one, or any when this one has an outcome) none was signalled already. Read after the insert was committed; the
+   * webhook that it names counts as signalled from then on.
    */
-  claimSignal(webhookId: string): Promise<SignalClaim | null>;
-  /** The signal of the claimed webhook could not be delivered after all: `sweep` shall find it. */
+  acquireSignal(webhookId: string): Promise<AcquiredSignal | null>;
+  /** The signal of the acquired webhook could not be delivered after all: `sweep` shall find it. */
   releaseSignal(webhookId: string): Promise<void>;
   page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
   get(webhookId: string): Promise<StoredWebhook | null>;

@@ -10,24 +10,24 @@ export interface ShardLease {
   live: boolean;
 }
 
-export interface LeaseClaim {
+export interface WantedLease {
   shardId: string;
   /** The owner to take it from while its lease runs; null = nobody's, or the lease has ended. */
   from: string | null;
 }
 
 /**
- * The shards that `me` shall claim now. Parents are read before children: a shard waits until each parent is finished or is
+ * The shards whose leases `me` shall acquire now. Parents are read before children: a shard waits until each parent is finished or is
  * no longer in the stream. Each listener has a fair share; one that has less takes what is free, and else one shard from
  * the listener that has most, if that makes the shares more equal. `listed`: the shards that the stream has. `random` in
- * [0, 1) spreads claims, so that two listeners at once do not go for the same shard.
+ * [0, 1) spreads the choice, so that two listeners at once do not go for the same shard.
  */
-export function claimLeases(
+export function leasesToAcquire(
   shards: readonly ShardLease[],
   listed: ReadonlySet<string>,
   me: string,
   random: number,
-): LeaseClaim[] {
+): WantedLease[] {
   const unread = new Set(
     shards.filter(({ shardId, finished }) => !finished && listed.has(shardId)).map(({ shardId }) => shardId),
   );
@@ -44,8 +44,8 @@ export function claimLeases(
   const wanted = Math.ceil(readable.length / held.size) - mine;
   if (wanted <= 0) return [];
   const start = Math.floor(random * free.length);
-  const claims = [...free.slice(start), ...free.slice(0, start)].slice(0, wanted);
-  if (claims.length > 0) return claims.map(({ shardId }) => ({ shardId, from: null }));
+  const chosen = [...free.slice(start), ...free.slice(0, start)].slice(0, wanted);
+  if (chosen.length > 0) return chosen.map(({ shardId }) => ({ shardId, from: null }));
   const [richest] = [...held].sort(([, a], [, b]) => b.length - a.length);
   if (richest === undefined || richest[1].length < mine + 2) return [];
   const [owner, theirs] = richest;

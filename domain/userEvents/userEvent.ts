@@ -1,7 +1,7 @@
 import { instantOf } from '../instants.js';
 import type { FloatStatus } from '../ports/floats.js';
 
-/** What other services tell of users, by the stream of user events. */
+/** What other services say of users, by the stream of user events. */
 export type UserEvent =
   | { kind: 'login'; eventId: string; userId: string }
   | {

@@ -46,7 +46,7 @@ export function applicationStore(sql: Sql): ApplicationStore {
         SELECT ${keyId}, application_id, ${keyHash}, ${scopes}::text[]
         FROM applications WHERE application_id = ${applicationId}
         ON CONFLICT (key_id) DO NOTHING`;
-      // With its hash: that another key stands under the id must not be told as this one.
+      // With its hash: another key that stands under the id must not pass for this one.
       const row = firstOf(
         await db
           .select({ key_id: apiKeys.keyId })

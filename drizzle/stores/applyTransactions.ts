@@ -1,7 +1,7 @@
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import type { PageEntries } from './pageEntries.js';
-import { markRemoved, removedRaw, versioned } from './recordTexts.js';
+import { setRemoved, removedRaw, versioned } from './recordTexts.js';
 
 export interface AppliedTransactions {
   added: number;
@@ -28,8 +28,10 @@ const unpacked = (sql: Sql | Tx, rows: Fragment, raws: Fragment, refineds: Fragm
     AS e(kind, id, account_id, status, date, amount, currency, hash, sanitized, raw, refined, ord)`;
 
 /**
- * CTEs `entries` (page and the columns of `unpacked`), every entry of an update, `newest` (id, kind, page, ord), the one that
- * decides for each transaction: that of its last page, and `chosen`, the deciding ones with all their columns.
+ * CTEs:
+ * `entries` (page and the columns of `unpacked`) has every entry of an update.
+ * `newest` (id, kind, page, ord) has the one that decides for each transaction: that of its last page.
+ * `chosen` has the deciding ones with all their columns.
  */
 export const pagesOf = (sql: Sql | Tx, pages: Pages) => {
   const { text, raws, refineds } = pages.lastPage;
@@ -58,7 +60,7 @@ const manyPages = (sql: Sql | Tx, { itemId, updateId, pageNumber }: Pages, lastP
     newest AS MATERIALIZED (SELECT DISTINCT ON (id) id, kind, page, ord FROM entries ORDER BY id, page DESC),
     chosen AS NOT MATERIALIZED (SELECT e.* FROM newest JOIN entries e USING (page, ord))`;
 
-/** Most updates at rest: what Plaid sent again is what is stored. */
+/** Most updates of an idle Item: what Plaid sent again is what is stored. */
 export const changesNothing = ({ pageNumber, lastPage }: Pages): boolean =>
   pageNumber === 0 && lastPage.changes === 0;
 
@@ -80,7 +82,7 @@ export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
 /**
  * Writes all pages of an update in one statement: staged ones from their table, the last one from `lastPage`. What does not
  * differ is not written; every change gets the next number after `sequence` and its outbox row. The caller holds the item
- * row's lock, and has switched nested loops off: no statistics tell how many entries the pages hold.
+ * row's lock, and has switched nested loops off: no statistics say how many entries the pages hold.
  */
 export async function applyTransactions(
   tx: Tx,
@@ -93,7 +95,7 @@ export async function applyTransactions(
     WITH ${pagesOf(tx, update)},
     upserted AS (${upsertRows(tx, itemId)}),
     -- As an array: a join with entries, whose number nobody can guess, was done by comparing all rows with all of them.
-    ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(ARRAY(SELECT id FROM newest WHERE kind = 'removed'))`)},
+    ${setRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(ARRAY(SELECT id FROM newest WHERE kind = 'removed'))`)},
     tombstones AS (
       INSERT INTO transactions AS t
         (item_id, transaction_id, account_id, status, date, raw, refined, version, sanitized)

@@ -4,7 +4,7 @@ import type { Fragment, Sql } from '../rows.js';
 import type { items } from '../schema.js';
 import type { NameOf } from '../selection.js';
 
-/** One kind of work of Items that may be due although no signal told of it. */
+/** One kind of work of Items that may be due although no signal has reached its workflow. */
 export interface DueWork {
   kind: string;
   /** `item_id` of the Items whose work of this kind is due since before `before`, and since when (`since`). */
@@ -14,7 +14,7 @@ export interface DueWork {
 /** A column that a task names: one that is not there fails to compile. */
 const columnOf = (sql: Sql, name: NameOf<typeof items>) => sql(name);
 
-/** The kinds of due work that `items` `i` and the kinds `w.kinds` of its pending webhooks tell of, as an array of names. */
+/** The kinds of due work that `items` `i` and the kinds `w.kinds` of its pending webhooks name, as an array of names. */
 export function dueTasks(sql: Sql): Fragment {
   const named = taskNames.map((name) => {
     const { due } = tasks[name];
@@ -51,8 +51,8 @@ function ofTask(name: TaskName): DueWork {
 }
 
 /**
- * What the sweep looks for, the weightiest first. Each entry leaves out what its Item cannot act on anyway: what it lists is
- * told again and again until it is gone from the list. A removal ends all other wishes, so until it is done it alone is told.
+ * What the sweep finds, the weightiest first. Each entry leaves out what its Item cannot act on anyway: what it lists is
+ * signalled by each sweep until it is gone from the list. A removal ends all other wishes, so until it is done it alone is signalled.
  */
 export const dueWork: readonly DueWork[] = [
   {
@@ -79,7 +79,7 @@ export const dueWork: readonly DueWork[] = [
   },
   ...taskNames.map(ofTask),
   {
-    // One that runs has begun to stage pages; it is not told again. None begins before the history is complete.
+    // One that runs has begun to stage pages; it is not signalled again. None begins before the history is complete.
     kind: 'remine',
     query: (sql, before) => sql`
       SELECT item_id, remine_requested_at AS since FROM items

@@ -11,12 +11,12 @@ const numbered = selection(items, [], { episode: 'error_episode' });
 const ended = selection(items, ['error_type', 'error_code']);
 
 /**
- * Episodes of user-action errors. An episode and the Segment event that tells of its start or end are committed together;
- * the event's id is made of the episode's number, so that nothing is told twice.
+ * Episodes of user-action errors. An episode and the Segment event of its start or end are committed together;
+ * the event's id is made of the episode's number, so that no event is sent twice.
  */
 
-/** Notes the event of an Item that has just changed sides; `error` is the one that the episode began or ended with. */
-async function tell(
+/** Records the event of an Item that has just changed sides; `error` is the one that the episode began or ended with. */
+async function recordEvent(
   tx: Tx,
   itemId: string,
   episode: number,
@@ -47,8 +47,8 @@ export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<
 }
 
 /**
- * Item ERROR; begins an episode unless one is on its way. `dueAt` = when the Item is asked for again (ISO 8601). With `unheard`
- * a new episode is looked at at once: its workflow may not have been told, and would wait for hours.
+ * Item ERROR; begins an episode unless one is on its way. `dueAt` = when `/item/get` is asked again (ISO 8601). With `unheard`
+ * a new episode is checked at once: its workflow may not have heard of it, and would wait for hours.
  */
 export async function noteBroken(
   tx: Tx,
@@ -70,7 +70,7 @@ export async function noteBroken(
     FROM before WHERE i.item_id = before.item_id
     RETURNING before.error_since IS NULL AS began, ${numbered.list(tx, 'i')}`,
   );
-  if (item?.began) await tell(tx, itemId, item.episode, 'errored', error);
+  if (item?.began) await recordEvent(tx, itemId, item.episode, 'errored', error);
 }
 
 /** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
@@ -87,5 +87,5 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,
   );
-  if (item) await tell(tx, itemId, item.episode, 'repaired', item);
+  if (item) await recordEvent(tx, itemId, item.episode, 'repaired', item);
 }

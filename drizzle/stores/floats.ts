@@ -23,10 +23,10 @@ export function floatStore(sql: Sql): FloatStore {
   };
 
   return {
-    async tell({ userId, floatId, status, occurredAt }) {
+    async record({ userId, floatId, status, occurredAt }) {
       return sql.begin(async (tx) => {
         const db = builder(tx);
-        // Removal looks for active floats under this lock: no float may slip in between its look and its commit.
+        // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await db
           .select({ user_id: users.userId })
           .from(users)

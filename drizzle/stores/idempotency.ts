@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../domain/failures.js';
-import type { IdempotencyStore, KeyedRequest, KeyedTurn } from '../../domain/ports/idempotency.js';
+import type { IdempotencyStore, KeyedRequest, KeyedStart } from '../../domain/ports/idempotency.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { idempotencyKeys } from '../schema.js';
@@ -27,10 +27,10 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
    * One statement, so that of all who find an entry free, PostgreSQL lets one have it. Who takes a request over goes on with
    * its effect; a new request under an old key has none.
    */
-  async function claim(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedTurn | null> {
+  async function acquire(request: KeyedRequest, runner: string, leaseMs: number): Promise<KeyedStart | null> {
     const { application_id, method, path, key, requestHash } = request;
     const over = sql`entry.expires_at <= statement_timestamp()`;
-    const claimed = firstOf(
+    const acquired = firstOf(
       await sql<(Selected<typeof sealedAnswer> & Present<Selected<typeof effect>>)[]>`
       INSERT INTO idempotency_keys AS entry (application_id, method, path, key, request_hash, runner, leased_until,
         effect_id, expires_at)
@@ -50,12 +50,12 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
           AND entry.request_hash = excluded.request_hash)
       RETURNING ${effect.list(sql, 'entry')}, ${sealedAnswer.list(sql, 'entry')}`,
     );
-    if (claimed === undefined) return null;
-    const { effect_id, key_id, data_key, ciphertext } = claimed;
+    if (acquired === undefined) return null;
+    const { effect_id, key_id, data_key, ciphertext } = acquired;
     return { kind: 'run', effectId: effect_id, prepared: sealedOf(key_id, data_key, ciphertext) };
   }
 
-  function turnOf(row: EntryRow, request: KeyedRequest): KeyedTurn {
+  function startOf(row: EntryRow, request: KeyedRequest): KeyedStart {
     // Before anything else: another request learns neither the answer nor that it is on its way.
     if (row.request_hash !== request.requestHash) return { kind: 'reused' };
     if (row.status === null) return { kind: 'running', retryAfterMs: Math.max(0, row.lease_left_ms) };
@@ -68,15 +68,15 @@ export function idempotencyStore(sql: Sql): IdempotencyStore {
     async begin(request, runner, leaseMs) {
       // An entry may end between the two statements; then it is free, and asked for again.
       for (let attempt = 0; attempt < 5; attempt += 1) {
-        const turn = await claim(request, runner, leaseMs);
-        if (turn !== null) return turn;
+        const start = await acquire(request, runner, leaseMs);
+        if (start !== null) return start;
         const row = firstOf(
           await sql<EntryRow[]>`
           SELECT ${entryHead.list(sql)}, ${sealedAnswer.list(sql)},
             extract(epoch FROM leased_until - clock_timestamp())::float8 * 1000 AS lease_left_ms
           FROM idempotency_keys WHERE ${named(request)} AND expires_at > clock_timestamp()`,
         );
-        if (row !== undefined) return turnOf(row, request);
+        if (row !== undefined) return startOf(row, request);
       }
       return { kind: 'running', retryAfterMs: 1_000 };
     },

@@ -4,7 +4,7 @@ import type { Fragment, Sql } from '../rows.js';
 export const itemStatus = (sql: Sql): Fragment => sql`CASE WHEN i.removed_at IS NOT NULL THEN 'REMOVED'
     WHEN i.error_code IS NOT NULL THEN 'ERROR' ELSE 'ACTIVE' END`;
 
-/** What an Item `i` is doing, as far as its row tells. */
+/** What an Item `i` is doing, as far as its row says. */
 export const itemPhase = (sql: Sql): Fragment => sql`CASE WHEN i.removed_at IS NOT NULL THEN 'removed'
     WHEN i.error_code IS NOT NULL THEN 'needs_relink'
     WHEN i.update_started_at IS NOT NULL THEN 'updating'

@@ -11,7 +11,7 @@ const state = selection(items, [], { broken: isSet('error_since') });
 const waiting = selection(webhooks, ['webhook_id', 'source', 'body']);
 
 /** The part of the item store that webhooks about the Item itself go through. */
-export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'settleItemWebhooks'> {
+export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'applyItemWebhooks'> {
   return {
     async itemWebhooks(itemId, limit) {
       const item = firstOf(
@@ -33,12 +33,12 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
       };
     },
 
-    async settleItemWebhooks(itemId, settlement) {
-      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, numbersDue } = settlement;
+    async applyItemWebhooks(itemId, effect) {
+      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, numbersDue } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const ids = settlement.webhooks.map(({ webhookId }) => webhookId);
+        const ids = effect.webhooks.map(({ webhookId }) => webhookId);
         const pending = await tx`
           SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) AND outcome = 'pending'`;
         if (pending.length < ids.length) return false;
@@ -49,7 +49,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
           const revoked = health?.kind === 'broken' && health.revoked;
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') {
-            // A repeat finds the webhooks settled and has the workflow look at the row.
+            // A repeat finds the webhooks with their outcomes and has the workflow reload the row.
             await noteBroken(tx, itemId, health.error, { dueAt: health.dueAt, unheard: false });
           }
           await tx`
@@ -71,7 +71,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'se
             DELETE FROM account_numbers
             WHERE item_id = ${itemId} AND account_id = ANY(${[...revokedAccounts, ...staleNumbers]}::text[])`;
         }
-        for (const { webhookId, ignored } of settlement.webhooks) {
+        for (const { webhookId, ignored } of effect.webhooks) {
           const reason = living ? ignored : 'item_removed';
           await tx`
             UPDATE webhooks SET outcome = ${reason === null ? 'done' : 'ignored'}, reason = ${reason},

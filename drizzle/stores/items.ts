@@ -84,7 +84,7 @@ export function itemStore(sql: Sql): ItemStore {
       };
     },
 
-    async markBroken(itemId, seen, error, dueAt) {
+    async setBroken(itemId, seen, error, dueAt) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (stands) await noteBroken(tx, itemId, error, { dueAt, unheard: true });
@@ -92,7 +92,7 @@ export function itemStore(sql: Sql): ItemStore {
       });
     },
 
-    async markHealthy(itemId, seen) {
+    async setHealthy(itemId, seen) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (stands) await noteHealthy(tx, itemId);

@@ -22,7 +22,7 @@ export function loginStore(sql: Sql): LoginStore {
       return rows.map((row) => row.item_id);
     },
 
-    async settle({ itemId, staleAfterMs, plaidUpdatedAt, environment }) {
+    async recordCheck({ itemId, staleAfterMs, plaidUpdatedAt, environment }) {
       return sql.begin(async (tx) => {
         // Of two logins at once the second sees what the first has stored.
         await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;

@@ -13,9 +13,9 @@ import type { Present, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
-import { entriesOf, hasStaleMarker } from './pageEntries.js';
+import { entriesOf, hasStaleEntry } from './pageEntries.js';
 import { reconcile } from './reconcile.js';
-import { markRemoved, tellRemoved } from './recordTexts.js';
+import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
@@ -58,7 +58,7 @@ function standing(
   return sameRows(now, began) ? 'stands' : 'moved';
 }
 
-/** Keeps what can be neither a transaction nor an account, and tells of it. */
+/** Keeps what can be neither a transaction nor an account, and raises an alert for each. */
 async function park(
   sql: Sql | Tx,
   itemId: string,
@@ -93,7 +93,7 @@ export function miningStore(sql: Sql): MiningStore {
     return item ?? null;
   }
 
-  /** Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what the one before told. */
+  /** Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what follows the one before. */
   async function chainHolds(tx: Tx, update: Update, durableCursor: string): Promise<boolean> {
     const staged = await tx<Selected<typeof link>[]>`
       SELECT ${link.list(tx)} FROM staged_pages
@@ -107,7 +107,7 @@ export function miningStore(sql: Sql): MiningStore {
     return update.page.cursor === expected;
   }
 
-  async function settle(
+  async function recordOutcome(
     tx: Tx,
     update: Update,
     item: LockedItem,
@@ -189,7 +189,7 @@ export function miningStore(sql: Sql): MiningStore {
 
     async stagePage(itemId, updateId, page, { began, remine }, mined) {
       return sql.begin(async (tx) => {
-        // Under the row's lock: what a late attempt staged after the Item has moved on would stay, and make it look busy.
+        // Under the row's lock: what a late attempt staged after the Item has moved on would stay, and make it seem busy.
         const item = await lock(tx, itemId);
         if (item === null || item.closed) return { kind: 'gone' as const };
         const held = standing(item.seen, { began, remine });
@@ -218,7 +218,7 @@ export function miningStore(sql: Sql): MiningStore {
           SELECT coalesce((SELECT row_count FROM staged), (SELECT row_count FROM staged_pages
             WHERE item_id = ${itemId} AND update_id = ${updateId} AND page = ${page})) AS rows`,
         );
-        // Gone again only when the update was discarded meanwhile; the next page will find it missing.
+        // Gone only when the update was discarded meanwhile; the next page will find it missing.
         return { kind: 'staged' as const, rows: stored.rows ?? count };
       });
     },
@@ -236,10 +236,10 @@ export function miningStore(sql: Sql): MiningStore {
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
-        if (update.pageNumber > 0 && (await hasStaleMarker(tx, itemId, update.updateId))) {
+        if (update.pageNumber > 0 && (await hasStaleEntry(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };
         }
-        // No statistics tell how many entries the pages hold; joined by nested loops they would be read again and again.
+        // No statistics say how many entries the pages hold: nested loops would read them once for each row.
         await tx`SELECT set_config('work_mem', ${applyWorkMem}, true), set_config('enable_nestloop', 'off', true)`;
         const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
         // At linking there may have been no accounts yet to choose from.
@@ -280,7 +280,7 @@ export function miningStore(sql: Sql): MiningStore {
           pages: update.pageNumber + 1,
           history: furtherHistory(item.history, update.history),
         };
-        await settle(tx, update, { ...item, main_account_id: mainAccountId }, outcome, {
+        await recordOutcome(tx, update, { ...item, main_account_id: mainAccountId }, outcome, {
           accounts,
           transactions,
         });
@@ -323,21 +323,21 @@ export function miningStore(sql: Sql): MiningStore {
         ORDER BY t.date, t.transaction_id LIMIT ${limit}`;
     },
 
-    async settleRemovals(itemId, seen, checked, remove) {
+    async applyRemovals(itemId, seen, checked, remove) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null || item.closed) return 0;
         if (!sameRows(item.seen, seen)) return 'moved' as const;
         // What came after the question may name a row that was still listed in the answer.
         const answered = tx`w.received_at <= ${seen.at}::text::timestamptz`;
-        const marked = firstOf(
+        const removed = firstOf(
           await tx<[{ n: number }]>`
-          WITH ${markRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(${remove}::text[])`)},
-          ${tellRemoved(tx, itemId, item.last_sequence)}
+          WITH ${setRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(${remove}::text[])`)},
+          ${enqueueRemoved(tx, itemId, item.last_sequence)}
           SELECT count(*)::int AS n FROM marked`,
         );
-        if (marked.n > 0) {
-          const last = item.last_sequence + marked.n;
+        if (removed.n > 0) {
+          const last = item.last_sequence + removed.n;
           await tx`
             UPDATE items SET last_sequence = ${last}, last_transaction_sequence = ${last},
               unsent_since = coalesce(unsent_since, clock_timestamp())
@@ -354,7 +354,7 @@ export function miningStore(sql: Sql): MiningStore {
           UPDATE webhooks w SET removed_ids = ARRAY(SELECT unnest(w.removed_ids) EXCEPT SELECT unnest(${checked}::text[]))
           WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals' AND ${answered}
             AND w.removed_ids && ${checked}::text[]`;
-        return marked.n;
+        return removed.n;
       });
     },
   };

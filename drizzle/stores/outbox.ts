@@ -5,7 +5,7 @@ import { items, outbox, outboxMarks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 
-const mark = selection(outboxMarks, ['form', 'sent']);
+const watermark = selection(outboxMarks, ['form', 'sent']);
 const change = selection(outbox, ['id', 'item_id', 'record', 'removed', 'subject', 'sequence'], {
   time: 'created_at',
   raw: asText('raw'),
@@ -17,7 +17,7 @@ export function outboxStore(sql: Sql): OutboxStore {
   const newest = (record: RecordKind) =>
     record === 'account' ? sql`i.last_account_sequence` : sql`i.last_transaction_sequence`;
 
-  /** Ends the Item's being unsent when every stream has everything. A statement of its own: it sees all marks. */
+  /** Ends the Item's being unsent when every stream has everything. A statement of its own: it sees all watermarks. */
   const noteSent = (itemId: string) => sql`
     UPDATE items i SET unsent_since = NULL
     WHERE i.item_id = ${itemId} AND i.unsent_since IS NOT NULL AND NOT EXISTS (
@@ -29,9 +29,9 @@ export function outboxStore(sql: Sql): OutboxStore {
 
   return {
     async unsent(itemId, record, limit, after = 0) {
-      const marks = await sql<Selected<typeof mark>[]>`
-        SELECT ${mark.list(sql)} FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
-      const sentOf = (form: Form): number => marks.find((one) => one.form === form)?.sent ?? 0;
+      const watermarks = await sql<Selected<typeof watermark>[]>`
+        SELECT ${watermark.list(sql)} FROM outbox_marks WHERE item_id = ${itemId} AND record = ${record}`;
+      const sentOf = (form: Form): number => watermarks.find((one) => one.form === form)?.sent ?? 0;
       const sent = { raw: sentOf('raw'), refined: sentOf('refined') };
       const rows = await sql<(Selected<typeof change> & Selected<typeof owner>)[]>`
         SELECT ${change.list(sql, 'o')}, ${owner.list(sql, 'i')}
@@ -40,7 +40,7 @@ export function outboxStore(sql: Sql): OutboxStore {
           -- Without this end a scan for the next account would read all transactions ever told of the Item.
           AND o.sequence <= ${newest(record)}
         ORDER BY o.sequence LIMIT ${limit + 1}`;
-      // A publisher may have died between its last mark and the note of it.
+      // A publisher may have died between its last watermark and `noteSent`.
       if (rows.length === 0 && after === 0) await noteSent(itemId);
       return {
         sent,
@@ -49,7 +49,7 @@ export function outboxStore(sql: Sql): OutboxStore {
       };
     },
 
-    async markSent(itemId, record, form, from, to) {
+    async advanceWatermark(itemId, record, form, from, to) {
       const moved = await sql`
         INSERT INTO outbox_marks AS m (item_id, record, form, sent)
         SELECT ${itemId}, ${record}, ${form}, ${to} WHERE ${from}::bigint = 0

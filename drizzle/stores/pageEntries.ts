@@ -35,13 +35,13 @@ export interface PageEntries {
    * the database keeps them as text, and need not take apart what nobody took together. JSON texts hold no line ends.
    */
   raws: string;
-  /** The refined objects (of a removal what is told of a row that never came), likewise. */
+  /** The refined objects (of a removal the tombstone), likewise. */
   refineds: string;
   count: number;
   changes: number;
 }
 
-/** What is told of a transaction that was removed before we ever saw it. */
+/** What is stored and sent of a transaction that was removed before we ever saw it. */
 function tombstone(
   row: PlaidRemovedTransaction,
   owner: RecordOwner,
@@ -137,8 +137,8 @@ function rowLine({ transaction: { raw, refine }, hash: rawHash, rawText }: Diges
 
 /**
  * A page's entries. With `isNew` the Item has no rows yet, and none is looked up. `alone`, no other page is applied with it,
- * a page of nothing but unchanged rows has no entries: a mark tells only what another page may not take back. Read again under
- * the Item's lock, or see that `same` still holds (`staleMarker`), before they are applied.
+ * a page of nothing but unchanged rows has no entries: a `same` says only what another page may not take back. Read again under
+ * the Item's lock, or see that each `same` still holds (`hasStaleEntry`), before they are applied.
  */
 export async function entriesOf(
   sql: Sql | Tx,
@@ -177,7 +177,7 @@ export async function entriesOf(
 }
 
 /** Whether a staged page of the update calls a row unchanged that is not so any more. */
-export async function hasStaleMarker(tx: Tx, itemId: string, updateId: string): Promise<boolean> {
+export async function hasStaleEntry(tx: Tx, itemId: string, updateId: string): Promise<boolean> {
   const stale = await tx`
     SELECT FROM staged_pages s, jsonb_array_elements(s.rows) AS e(entry)
     WHERE s.item_id = ${itemId} AND s.update_id = ${updateId} AND e.entry ->> 'kind' = 'same'

@@ -1,19 +1,19 @@
 import type { Fragment, Sql, Tx } from '../rows.js';
 
-/** The refined transaction as it is told, JSON text: the stored one, and the version that it does not know itself. */
+/** The refined transaction as it is sent, JSON text: the stored one, and the version that it does not know itself. */
 export const versioned = (sql: Sql | Tx, refined: Fragment, version: Fragment): Fragment =>
   // Spliced: to take the object apart and to write it again cost more than to write the row.
   sql`(left(${refined}::text, -1) || ',"version":' || ${version} || '}')`;
 
-/** What the raw streams tell of a removed transaction, JSON. */
+/** What the raw streams carry of a removed transaction, JSON. */
 export const removedRaw = (sql: Sql | Tx, id: Fragment, accountId: Fragment): Fragment =>
   sql`json_build_object('transaction_id', ${id}, 'account_id', ${accountId})`;
 
 /**
- * A CTE `marked` (id, account_id, version, refined) that marks transactions `t` as removed: those that are not, of the ones
+ * A CTE `marked` (id, account_id, version, refined) that sets transactions `t` to removed: those that are not yet, of the ones
  * that `which` picks, the UPDATE's FROM and WHERE.
  */
-export const markRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Fragment => sql`
+export const setRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Fragment => sql`
     marked AS (
       UPDATE transactions t SET status = 'removed', refined = (t.refined::jsonb || '{"status": "removed"}')::json,
         version = t.version + 1, updated_at = clock_timestamp()
@@ -21,8 +21,8 @@ export const markRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Fra
       RETURNING t.transaction_id AS id, t.account_id, t.version, t.refined
     )`;
 
-/** A CTE that writes the outbox rows of what `markRemoved` marked, numbered after `sequence`. */
-export const tellRemoved = (sql: Sql | Tx, itemId: string, sequence: number): Fragment => sql`
+/** A CTE that writes the outbox rows of what `setRemoved` changed, numbered after `sequence`. */
+export const enqueueRemoved = (sql: Sql | Tx, itemId: string, sequence: number): Fragment => sql`
     told AS (
       INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
       SELECT ${itemId}, ${sequence}::bigint + row_number() OVER (ORDER BY id), 'transaction', true, id, version,

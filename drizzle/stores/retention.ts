@@ -2,7 +2,7 @@ import type { RetentionStore } from '../../domain/ports/retention.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
-/** Items whose outbox one batch looks at. */
+/** Items whose outbox one batch reads. */
 const itemsAtOnce = 100;
 
 export function retentionStore(sql: Sql): RetentionStore {
@@ -48,7 +48,7 @@ export function retentionStore(sql: Sql): RetentionStore {
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT max(item_id) FROM batch) AS last,
           (SELECT count(*)::int FROM batch) AS items`,
       );
-      // A full batch may have left something of these Items: they are looked at again.
+      // A full batch may have left something of these Items: the next one takes them again.
       if (row.deleted === limit) return { deleted: row.deleted, next: after ?? '' };
       return { deleted: row.deleted, next: row.items === itemsAtOnce ? row.last : null };
     },
@@ -118,7 +118,7 @@ export function retentionStore(sql: Sql): RetentionStore {
 
     segmentEvents: (keepMs, _after, limit) =>
       batch(
-        // Those that nobody shall send, since there was no write key, are never marked as sent.
+        // Those that nobody shall send, since there was no write key, never count as sent.
         sql`DELETE FROM segment_events WHERE message_id IN (
           SELECT e.message_id FROM segment_events e JOIN items i USING (item_id)
           WHERE e.created_at < ${before(keepMs)}

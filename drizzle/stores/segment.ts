@@ -8,11 +8,11 @@ export function segmentStore(sql: Sql): SegmentStore {
   const db = builder(sql);
   const unsentOf = (itemId: string) => and(eq(segmentEvents.itemId, itemId), isNull(segmentEvents.sentAt));
 
-  /** Nothing waits to be sent any more, unless something was told meanwhile. */
+  /** Nothing waits to be sent any more, unless an event was recorded meanwhile. */
   const noteSent = (itemId: string) =>
     sql.begin(async (tx) => {
       const locked = builder(tx);
-      // A statement that waits for the lock would look for events as of before it waited, and miss the one just told.
+      // A statement that waits for the lock would read events as of before it waited, and miss the one just recorded.
       await locked
         .select({ item_id: items.itemId })
         .from(items)
@@ -46,7 +46,7 @@ export function segmentStore(sql: Sql): SegmentStore {
       return rows.map(({ createdAt, ...event }) => ({ ...event, timestamp: createdAt.toISOString() }));
     },
 
-    async markSent(itemId, messageIds) {
+    async recordSent(itemId, messageIds) {
       // One parameter, not one for each id: a statement for every number of them would be prepared.
       const sent = part`${segmentEvents.messageId} = ANY(${part.param(messageIds)}::text[])`;
       await db

@@ -5,10 +5,10 @@ import type { DueWork } from './dueWork.js';
 
 /** How long a webhook of an unknown Item waits for its Item. */
 const adoptionWindow = '24 hours';
-/** An update of many pages takes minutes, hours where Plaid's limits are shared by many; one that is cut here starts again. */
+/** An update of many pages takes minutes, hours where Plaid's limits are shared by many; one that is cut here restarts. */
 const stagedAtMost = '2 days';
-/** What was told longer ago stands with those that were never told. */
-const toldAtMost = '1 day';
+/** Who was signalled longer ago stands with those that never were. */
+const signalledAtMost = '1 day';
 const links = 'link';
 
 export function sweepStore(sql: Sql): SweepStore {
@@ -16,7 +16,7 @@ export function sweepStore(sql: Sql): SweepStore {
     sql`clock_timestamp() - ${`${graceMs} milliseconds`}::interval`;
 
   /**
-   * The first of one kind. Whom the sweep told stands behind all that have waited longer than since then: what cannot move
+   * The first of one kind. Whom the sweep signalled stands behind all that have waited longer than since then: what cannot move
    * hides nothing.
    */
   const firstOf = ({ kind, query }: DueWork, place: number, limit: number, graceMs: number): Fragment => sql`
@@ -47,24 +47,24 @@ export function sweepStore(sql: Sql): SweepStore {
         ORDER BY greatest(l.updated_at, t.told_at), l.token_hash LIMIT ${limit}`;
     },
 
-    async noteTold(told) {
-      const marks = [
-        ...told.items.flatMap(({ itemId, kinds }) => kinds.map((kind) => ({ kind, subject: itemId }))),
-        ...told.links.map(({ tokenHash }) => ({ kind: links, subject: tokenHash })),
+    async recordSignalled(signalled) {
+      const subjects = [
+        ...signalled.items.flatMap(({ itemId, kinds }) => kinds.map((kind) => ({ kind, subject: itemId }))),
+        ...signalled.links.map(({ tokenHash }) => ({ kind: links, subject: tokenHash })),
       ];
       await sql`
         INSERT INTO sweep_told (kind, subject, told_at)
         SELECT kind, subject, clock_timestamp()
-        FROM unnest(${marks.map(({ kind }) => kind)}::text[], ${marks.map(({ subject }) => subject)}::text[])
+        FROM unnest(${subjects.map(({ kind }) => kind)}::text[], ${subjects.map(({ subject }) => subject)}::text[])
           AS told(kind, subject)
         GROUP BY kind, subject ORDER BY kind, subject
         ON CONFLICT (kind, subject) DO UPDATE SET told_at = excluded.told_at`;
     },
 
-    async settleUnknown() {
+    async ignoreUnknown() {
       // Late attempts of updates that have ended leave pages that nobody asks for.
       await sql`DELETE FROM staged_pages WHERE staged_at < clock_timestamp() - ${stagedAtMost}::interval`;
-      await sql`DELETE FROM sweep_told WHERE told_at < clock_timestamp() - ${toldAtMost}::interval`;
+      await sql`DELETE FROM sweep_told WHERE told_at < clock_timestamp() - ${signalledAtMost}::interval`;
       const ended = await sql`
         UPDATE webhooks w SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
         WHERE w.outcome = 'pending' AND w.received_at < clock_timestamp() - ${adoptionWindow}::interval

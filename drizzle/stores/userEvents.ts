@@ -12,7 +12,7 @@ const leased = selection(userEventShards, ['parents', 'owner'], {
 const shard = selection(userEventShards, ['shard_id']);
 const place = selection(userEventShards, ['checkpoint']);
 
-/** Of a record that cannot be read, what is kept to look at. */
+/** Of a record that cannot be read, what is kept for an operator. */
 const parkedBytes = 4_096;
 
 export function userEventStore(sql: Sql): UserEventStore {
@@ -34,15 +34,15 @@ export function userEventStore(sql: Sql): UserEventStore {
         FROM user_event_shards WHERE stream = ${stream} ORDER BY shard_id`;
     },
 
-    async claim(stream, { shardId, from }, owner, leaseMs) {
-      const claimed = firstOf(
+    async acquire(stream, { shardId, from }, owner, leaseMs) {
+      const acquired = firstOf(
         await sql<Selected<typeof place>[]>`
         UPDATE user_event_shards SET owner = ${owner}, leased_until = ${until(leaseMs)}
         WHERE stream = ${stream} AND shard_id = ${shardId} AND finished_at IS NULL
           AND (owner IS NULL OR leased_until <= ${now} OR owner = ${from} OR owner = ${owner})
         RETURNING ${place.list(sql)}`,
       );
-      return claimed ?? null;
+      return acquired ?? null;
     },
 
     async renew(stream, shardIds, owner, leaseMs) {

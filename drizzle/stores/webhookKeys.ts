@@ -12,7 +12,7 @@ const mostSenders = 1_000;
 /** Nobody signs with a key that ended so long ago, and a sender that is silent for so long has another address. */
 const kept = '90 days';
 
-/** `plaid` is the origin of the Plaid that tells of the keys. */
+/** `plaid` is the origin of the Plaid that gives the keys. */
 export function webhookKeyStore(sql: Sql, plaid: string): WebhookKeyStore {
   const ago = (ageMs: number) => sql`clock_timestamp() - ${ageMs} * interval '1 millisecond'`;
 

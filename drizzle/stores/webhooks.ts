@@ -90,16 +90,16 @@ export function webhookStore(sql: Sql): WebhookStore {
           ORDER BY received_at DESC OFFSET ${rejectedKept - 1} LIMIT 1)`;
     },
 
-    async claimSignal(webhookId) {
+    async acquireSignal(webhookId) {
       return sql.begin(async (tx) => {
-        // Neither of two claims at once would see that the other has signalled.
+        // Neither of two that acquire at once would see that the other has signalled.
         const mine = firstOf(
           await tx<Present<Selected<typeof lane>>[]>`
           SELECT ${lane.list(tx, 'w')}, pg_advisory_xact_lock(hashtextextended(w.item_id || '/' || w.kind, 0))
           FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`,
         );
         if (mine === undefined) return null;
-        const claimed = firstOf(
+        const acquired = firstOf(
           await tx<(Present<Selected<typeof signal>> & Selected<typeof owner>)[]>`
           UPDATE webhooks w SET signalled_at = clock_timestamp()
           FROM items i
@@ -115,7 +115,7 @@ export function webhookStore(sql: Sql): WebhookStore {
                 AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
           RETURNING ${signal.list(tx, 'w')}, ${owner.list(tx, 'i')}`,
         );
-        return claimed ?? null;
+        return acquired ?? null;
       });
     },
 

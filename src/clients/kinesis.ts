@@ -11,7 +11,7 @@ import { openKinesisClient } from './kinesisClient.js';
 import { failureOfKinesis, isAboutRecords, recordFailureType } from './kinesisFailures.js';
 
 export interface KinesisOptions extends KinesisConnection {
-  /** Stands before every stream's name, `plain-` or so; may be empty. */
+  /** Stands before every stream's name (`STREAM_PREFIX`); may be empty. */
   streamPrefix: string;
   /** How long a record waits for others to share its request; default 4 ms. */
   lingerMs?: number;
@@ -137,7 +137,7 @@ class Lane {
       if (!isAboutRecords(error)) {
         this.mostRequests = Math.max(1, Math.floor(this.mostRequests / 2));
         const failure = failureOfKinesis(this.stream, error);
-        for (const record of records) this.again(record, failure.type, failure.message);
+        for (const record of records) this.retryLater(record, failure.type, failure.message);
         return;
       }
       const [only] = records;
@@ -160,11 +160,11 @@ class Lane {
         return;
       }
       const code = result?.ErrorCode ?? 'no result';
-      this.again(record, recordFailureType(code), `${this.stream} refused a record: ${code}`);
+      this.retryLater(record, recordFailureType(code), `${this.stream} refused a record: ${code}`);
     });
   }
 
-  private again(record: Waiting, type: FailureType, message: string): void {
+  private retryLater(record: Waiting, type: FailureType, message: string): void {
     if (record.signal?.aborted === true) return;
     record.tries += 1;
     const pause = pauseBefore(record.tries);

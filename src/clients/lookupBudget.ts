@@ -13,7 +13,7 @@ const mostAddresses = 10_000;
 const mostSenders = 1_000;
 const mostRefused = 10_000;
 
-/** Fills up steadily, so that a spent one never stays shut for the rest of a minute. */
+/** Fills up steadily, so that a spent one never stays shut for what remains of a minute. */
 class Bucket {
   private tokens: number;
 
@@ -42,13 +42,13 @@ class Bucket {
   }
 }
 
-export type LookupTurn =
+export type LookupPermit =
   | { kind: 'granted'; lane: LookupLane; giveBack(): void }
   | { kind: 'refused'; lane: LookupLane; retryAfterMs: number };
 
 export interface LookupBudget {
-  /** A turn to ask Plaid for a key that nobody here knows. Times in milliseconds. */
-  take(kid: string, address: string, now: number): LookupTurn;
+  /** Permission to ask Plaid for a key that nobody here knows. Times in milliseconds. */
+  take(kid: string, address: string, now: number): LookupPermit;
   /** The address has delivered a webhook about an Item of ours, or Plaid has published it. */
   addSender(address: string): void;
   /** Plaid asks to wait: strangers do, so that what it still answers is for those who have proved themselves. */
@@ -57,12 +57,12 @@ export interface LookupBudget {
 
 /**
  * How often Plaid is asked for keys under ids that anybody can make up. Each address has a bucket, and each lane one in whole
- * that no single address can empty. Addresses that have delivered before have a lane of their own: however many strangers
- * there are, they take nothing from it.
+ * that no single address can empty. Addresses that have delivered before have a lane of their own: however many strangers there
+ * are, they take nothing from it.
  *
- * The more often an id was refused, the deeper its next try may reach into the buckets: a half is left by those that come for
- * the first time, a quarter by those that come for the second, and so on. Plaid delivers again under the same id. Who makes
- * ids up has ever new ones, or has to send each as often as Plaid sends its own.
+ * The more often an id was refused, the deeper its next try may reach into the buckets. Those that come for the first time
+ * leave a half, those that come for the second a quarter, and so on. Plaid delivers again under the same id. Who makes ids up
+ * has ever new ones, or has to send each as often as Plaid sends its own.
  */
 export function createLookupBudget(started: number): LookupBudget {
   const all = {

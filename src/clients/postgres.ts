@@ -11,7 +11,7 @@ export interface DatabaseOptions {
   /** For one statement; default 60 s, since an update of a large Item is one statement. The server ends it. */
   statementTimeoutMs?: number;
   /**
-   * For the server to say anything while it owes an answer, else it is taken for gone; default: ten seconds more than a
+   * For the server to say anything while it owes an answer, else it is taken for gone. Default: ten seconds more than a
    * statement may take, since a server that is working says nothing.
    */
   answerTimeoutMs?: number;
@@ -83,9 +83,9 @@ const patch = 'nothing outlives a refusal or a connection, 1';
  * and reads as "no such row" (docs/decisions/0014). So nothing is asked through a driver that lacks our patch.
  */
 export function assertDriverIsPatched(
-  mark: () => unknown = () => (postgres as { sluicePatch?: unknown }).sluicePatch,
+  installedPatch: () => unknown = () => (postgres as { sluicePatch?: unknown }).sluicePatch,
 ): void {
-  if (mark() === patch) return;
+  if (installedPatch() === patch) return;
   throw new Failure(
     'MISCONFIGURED',
     'the PostgreSQL driver lacks our patch (patches/): install with `npm ci`, scripts not ignored, or run `npx patch-package`',
@@ -108,7 +108,7 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     backoff: pauseSeconds,
     onnotice: () => undefined,
     types: { int8 },
-    // Hosts and TLS are the sockets' matter. With more than one host the driver would not tell of one that fails.
+    // Hosts and TLS are the sockets' matter. With more than one host the driver would not report one that fails.
     socket: sockets,
     host: endpoints.hosts[0]?.host,
     ssl: false,

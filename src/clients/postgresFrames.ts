@@ -7,12 +7,12 @@ class Frames {
 
   /**
    * @param untyped the first message has no type byte (a client's start-up)
-   * @param kept types whose body is wanted; all others are told of as soon as they begin
+   * @param kept types whose body is wanted; all others are delivered without it as soon as they begin
    */
   constructor(
     private untyped: boolean,
     private readonly kept: ReadonlySet<number>,
-    private readonly tell: (type: number, body: Buffer) => void,
+    private readonly deliver: (type: number, body: Buffer) => void,
   ) {}
 
   read(bytes: Buffer): void {
@@ -22,7 +22,7 @@ class Frames {
         if (this.kept.has(this.type)) this.body.push(bytes.subarray(at, end));
         this.left -= end - at;
         at = end;
-        if (this.left === 0 && this.kept.has(this.type)) this.tell(this.type, Buffer.concat(this.body));
+        if (this.left === 0 && this.kept.has(this.type)) this.deliver(this.type, Buffer.concat(this.body));
         continue;
       }
       this.head.push(bytes[at] as number);
@@ -38,7 +38,7 @@ class Frames {
     this.untyped = false;
     this.head = [];
     this.body = [];
-    if (this.left === 0 || !this.kept.has(this.type)) this.tell(this.type, nothing);
+    if (this.left === 0 || !this.kept.has(this.type)) this.deliver(this.type, nothing);
   }
 }
 
@@ -64,7 +64,7 @@ export class OwedAnswers {
   private flushed = false;
   private status = 0;
   private heardAt = 0;
-  /** Null before the server has told it. */
+  /** Null before the server has sent it. */
   backendKey: BackendKey | null = null;
   private readonly sending = new Frames(true, new Set(), (sent) => {
     if (sent === startUp || sent === query || sent === sync) this.unanswered += 1;

@@ -4,16 +4,16 @@ import { Failure } from '../../domain/failures.js';
 export interface GateOptions {
   /** As many as the pool has connections: so none is ever sent behind another on the same connection, which may wait for a lock. */
   atOnce: number;
-  /** How long one waits for its turn, in milliseconds; then it is refused. */
+  /** How long one waits for its place, in milliseconds; then it is refused. */
   waitMs: number;
   /**
-   * Work of a kind of which one has been running for this long (it waits for a lock, most likely) gets at most half of the
-   * connections, so that a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
+   * Once one of a kind has been running for this long (it waits for a lock, most likely), its kind gets at most half of the
+   * connections: a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
    */
   slowAfterMs: number | null;
 }
 
-/** Ends a turn; to be called once, when the work has ended. */
+/** Leaves the place; to be called once, when the work has ended. */
 export type Leave = () => void;
 
 interface Waiter {
@@ -30,8 +30,8 @@ export class PostgresGate {
   constructor(private readonly options: GateOptions) {}
 
   /**
-   * Calls `admit` at its turn, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
-   * @param kind what tells like work from other work: the statement's text, say
+   * Calls `admit` in the order of arrival, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
+   * @param kind what distinguishes like work from other work: the statement's text, say
    */
   enter(kind: string, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
     if (this.line.length === 0 && this.hasPlaceFor(kind)) return admit(this.begin(kind));
@@ -45,7 +45,7 @@ export class PostgresGate {
   }
 
   /** The same as a promise. */
-  turn(kind: string): Promise<Leave> {
+  admitted(kind: string): Promise<Leave> {
     return new Promise((resolve, reject) => this.enter(kind, resolve, reject));
   }
 
@@ -104,14 +104,14 @@ function numberOf(template: object): number {
   return numbered;
 }
 
-/** What tells like statements from others, whatever their values: its templates, those of its parts included, or its text. */
+/** What distinguishes like statements from others, whatever their values: its templates, those of its parts included, or its text. */
 function kindOf({ strings, args }: DriverQuery): string {
   if (!('raw' in strings)) return (strings as string[])[0] ?? '';
   const parts = args.filter(isQuery).map(kindOf);
   return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
 }
 
-function runAtItsTurn(query: DriverQuery, gate: PostgresGate): void {
+function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
   const { handler: run, resolve, reject } = query;
   query.handler = () =>
     gate.enter(
@@ -136,18 +136,18 @@ function runAtItsTurn(query: DriverQuery, gate: PostgresGate): void {
 type Make = (...args: unknown[]) => unknown;
 type Begin = (...args: unknown[]) => Promise<unknown>;
 
-/** The same pool behind a gate: each statement and each transaction takes its turn. A reserved connection does not. */
+/** The same pool behind a gate: each statement and each transaction waits for its place. A reserved connection does not. */
 export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
   const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };
   const behind = (made: unknown): unknown => {
-    if (isQuery(made)) runAtItsTurn(made, gate);
+    if (isQuery(made)) runWhenAdmitted(made, gate);
     return made;
   };
   const own: Make = (...args) => behind(driver(...args));
   return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
     unsafe: (...args: unknown[]) => behind(driver.unsafe(...args)),
     begin: async (...args: unknown[]) => {
-      const leave = await gate.turn(transaction);
+      const leave = await gate.admitted(transaction);
       try {
         return await driver.begin(...args);
       } finally {

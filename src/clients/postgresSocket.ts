@@ -6,13 +6,13 @@ import { coded, openWire, requestCancel } from './postgresWire.js';
 
 /** After our good-bye the server closes; one that has vanished does not. */
 const closeWithinMs = 2_000;
-const lookEveryMs = 250;
+const checkEveryMs = 250;
 
 type Sent = (error?: Error | null) => void;
 
 /**
- * What postgres.js takes for the socket of one connection. It can be written to at once, what is written waits for the
- * connection; it never fails to be made, since the driver would lose the place in its pool for good: it fails afterwards.
+ * What postgres.js takes for the socket of one connection. It can be written to at once: what is written waits for the
+ * connection. It never fails to be made, since the driver would lose the place in its pool for good: it fails afterwards.
  */
 class WatchedSocket extends EventEmitter {
   private wire: Socket | null = null;
@@ -128,14 +128,14 @@ export function watchedSockets(endpoints: Endpoints, answerTimeoutMs: number): (
     for (const socket of open) if (socket.isIdle()) socket.giveUp();
   }
 
-  // A process that was busy for so long itself has not read yet what was said: it reads before the second look.
-  const look = (): void => void (silent().length > 0 && setImmediate(throwAway));
+  // A process that was busy for so long itself has not read yet what was said: it reads before the second check.
+  const check = (): void => void (silent().length > 0 && setImmediate(throwAway));
 
   return () => {
     const socket = new WatchedSocket(endpoints, made);
     made += 1;
     open.add(socket);
-    watch ??= setInterval(look, lookEveryMs).unref();
+    watch ??= setInterval(check, checkEveryMs).unref();
     socket.once('close', () => {
       open.delete(socket);
       if (open.size > 0 || watch === null) return;

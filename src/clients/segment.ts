@@ -16,7 +16,7 @@ export interface Segment extends SegmentPort {
 
 /**
  * Segment as a port. The client queues in memory and retries by itself; both are switched off, since Temporal retries and
- * only what Segment has taken may be marked as sent.
+ * only what Segment has taken may be recorded as sent.
  */
 export function createSegment(options: SegmentOptions): Segment {
   const timeoutMs = options.timeoutMs ?? 10_000;

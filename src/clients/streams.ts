@@ -55,7 +55,7 @@ export async function ensureStreams(setUp: StreamSetUp, names: readonly string[]
         client.send(new CreateStreamCommand({ StreamName: name, ...capacity }), bounds),
       );
     } catch (error) {
-      // Somebody else was faster, or AWS makes five streams at a time: look again.
+      // Somebody else was faster, or AWS makes five streams at a time: read the list again.
       if (!(error instanceof ResourceInUseException) && !(error instanceof LimitExceededException))
         throw error;
     }

@@ -19,7 +19,7 @@ export interface UserEventsOptions extends KinesisConnection {
   recordsAtOnce?: number;
   /** For one request; default 10 s. */
   requestTimeoutMs?: number;
-  /** Told when the stream does not know a checkpoint (it was made anew): the shard is read from its oldest record. */
+  /** Called when the stream does not know a checkpoint (it was made anew): the shard is read from its oldest record. */
   onUnknownCheckpoint: (shardId: string) => void;
 }
 

@@ -33,7 +33,7 @@ export interface WebhookKeys {
 }
 
 const minute = 60_000;
-/** A key is asked for again: Plaid tells of a key's end by its `expired_at` only. */
+/** A key is asked for again: Plaid reports a key's end by its `expired_at` only. */
 const recheckAfterMs = 24 * 60 * minute;
 /** While Plaid cannot say, a key that is due for its re-check serves on, up to this age. */
 const trustedForMs = 48 * 60 * minute;
@@ -41,7 +41,7 @@ const recheckPauseMs = minute;
 const unknownForMs = minute;
 const mostUnknown = 1_000;
 const mostKeys = 100;
-/** Between two looks into the database, and after one that failed. */
+/** Between two reads of the database, and after one that failed. */
 const loadEveryMs = 1_000;
 const loadAfterFailureMs = 5_000;
 /** Plaid waits ten seconds for the answer, and has to be asked within them. */
@@ -84,7 +84,7 @@ async function orLate(work: Promise<void>, ms: number): Promise<void> {
 
 /**
  * Plaid's keys: in memory, behind it in the database (for all processes and over restarts), behind that at Plaid. Decision
- * 0013 tells how strangers are kept from using the look-ups up.
+ * 0013 says how strangers are kept from using the look-ups up.
  */
 export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
   const { store, now, onFailure } = options;
@@ -151,7 +151,12 @@ export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
     late = loading === mine;
   }
 
-  function settle(kid: string, jwk: WebhookKey | null, key: CryptoKey | null, askedAt: number): KeyAnswer {
+  function keepAnswer(
+    kid: string,
+    jwk: WebhookKey | null,
+    key: CryptoKey | null,
+    askedAt: number,
+  ): KeyAnswer {
     const ageMs = (): number => Math.max(0, now() - askedAt);
     if (jwk === null) {
       known.delete(kid);
@@ -170,7 +175,7 @@ export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
     const askedAt = now();
     try {
       const jwk = await options.getKey(kid);
-      return settle(kid, jwk, jwk && (await importKey(jwk)), askedAt);
+      return keepAnswer(kid, jwk, jwk && (await importKey(jwk)), askedAt);
     } catch (error) {
       if (!(error instanceof Failure)) return { kind: 'unavailable', retryAfterMs: null };
       if (error.type === 'RATE_LIMITED') budget.holdStrangers(now() + (error.retryAfterMs ?? holdMs));
@@ -198,10 +203,10 @@ export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
     if (at < key.recheckAt) {
       return trusted ? asIs : { kind: 'unavailable', retryAfterMs: key.recheckAt - at };
     }
-    const again = await lookUp(kid);
-    if (again.kind !== 'unavailable') return again;
+    const repeated = await lookUp(kid);
+    if (repeated.kind !== 'unavailable') return repeated;
     key.recheckAt = at + recheckPauseMs;
-    return trusted ? asIs : again;
+    return trusted ? asIs : repeated;
   }
 
   let noting = false;
@@ -217,12 +222,12 @@ export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
       if (key) return answerOf(kid, key);
       const running = inFlight.get(kid);
       if (running) return running;
-      const turn = budget.take(kid, address, now());
-      if (turn.kind === 'refused') {
-        return { kind: 'no_budget', lane: turn.lane, retryAfterMs: turn.retryAfterMs };
+      const permit = budget.take(kid, address, now());
+      if (permit.kind === 'refused') {
+        return { kind: 'no_budget', lane: permit.lane, retryAfterMs: permit.retryAfterMs };
       }
       const answer = await lookUp(kid);
-      if (answer.kind === 'found' && !hasEnded(answer)) turn.giveBack();
+      if (answer.kind === 'found' && !hasEnded(answer)) permit.giveBack();
       return answer;
     },
 

@@ -105,7 +105,7 @@ export function createGateway(client: Client): Gateway {
     }
   }
 
-  /** What the workflow will be told of an activity only when Temporal has ceased to repeat it. */
+  /** What the workflow will hear of an activity only when Temporal has ceased to repeat it. */
   async function failingNow(workflow: WorkflowHandle): Promise<StepFailure | null> {
     const described = within(answerWithinMs, () => workflow.describe());
     return described.then(pendingFailure, () => null);
@@ -126,7 +126,7 @@ export function createGateway(client: Client): Gateway {
       const deadline = Date.now() + timeoutMs;
       for (;;) {
         const operation = new WithStartWorkflowOperation('linkItem', linkOptions(tokenHash, userId));
-        // The SDK tells of a failed start through this promise too; the update's own rejection is the one that is read.
+        // The SDK reports a failed start through this promise too; the update's own rejection is the one that is read.
         operation.workflowHandle().catch(() => undefined);
         try {
           return await within(deadline - Date.now(), () =>

@@ -22,7 +22,7 @@ const isoOf = (stamp: Stamp): string | null =>
 
 /**
  * The last failed try of an activity that Temporal itself is repeating, of which the workflow does not know yet; null when none
- * is. An activity may be repeated for ten minutes before its workflow is told.
+ * is. An activity may be repeated for ten minutes before its workflow hears of it.
  */
 export function pendingFailure({ raw }: WorkflowExecutionDescription): StepFailure | null {
   for (const activity of raw.pendingActivities ?? []) {

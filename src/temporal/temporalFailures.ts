@@ -3,10 +3,9 @@ import { NamespaceNotFoundError } from '@temporalio/common';
 import { Failure } from '../../domain/failures.js';
 
 /**
- * gRPC's codes of refusals that no waiting mends, by whose matter they are. All others are outages: what is overloaded or
- * away, what ran out of time; INTERNAL, UNKNOWN and CANCELLED, since that is how a broken stream or a proxy on the way is
- * told; and FAILED_PRECONDITION, which Temporal says of a workflow whose worker is just failing and of a namespace that is
- * just moving to another cluster.
+ * gRPC's codes of refusals that no waiting mends, by whose matter they are. All others are outages. INTERNAL, UNKNOWN and
+ * CANCELLED are so, since a broken stream or a proxy on the way answers with them. FAILED_PRECONDITION is so, since Temporal
+ * says it of a workflow whose worker is just failing and of a namespace that is just moving to another cluster.
  */
 const refusals: ReadonlyMap<number, { name: string; type: 'ORCHESTRATOR_REFUSED' | 'MISCONFIGURED' }> =
   new Map([
@@ -19,7 +18,7 @@ const refusals: ReadonlyMap<number, { name: string; type: 'ORCHESTRATOR_REFUSED'
     [16, { name: 'UNAUTHENTICATED', type: 'MISCONFIGURED' }],
   ]);
 
-/** Search attributes that the namespace lacks are told as an invalid argument, and are not the call's fault. */
+/** Search attributes that the namespace lacks are reported as an invalid argument, and are not the call's fault. */
 const aboutSetUp = /search attribute/i;
 
 /**

@@ -587,7 +587,7 @@ describe('webhooks about the Item itself', () => {
     const { itemId } = item;
     const dueAt = new Date(Date.now() + 3_600_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.markBroken(itemId, await seenOf(item), error, dueAt);
+    await world.stores.items.setBroken(itemId, await seenOf(item), error, dueAt);
     const refuse = () =>
       world.plaid.failNext(
         'syncTransactions',
@@ -651,7 +651,7 @@ describe('webhooks about the Item itself', () => {
       numbers: true,
       consent: '2027-01-02 03:04:05+00',
     });
-    await world.stores.items.markHealthy(item.itemId, await seenOf(item));
+    await world.stores.items.setHealthy(item.itemId, await seenOf(item));
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
@@ -664,7 +664,7 @@ describe('webhooks about the Item itself', () => {
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
     const item = await world.linkedItem();
-    await world.stores.items.markBroken(
+    await world.stores.items.setBroken(
       item.itemId,
       await seenOf(item),
       loginRequired,
@@ -682,7 +682,7 @@ describe('webhooks about the Item itself', () => {
     expect(world.tracked).toHaveLength(1);
     // Without Segment nobody waits for it.
     const other = await world.linkedItem();
-    await world.stores.items.markBroken(
+    await world.stores.items.setBroken(
       other.itemId,
       await seenOf(other),
       loginRequired,
@@ -875,7 +875,7 @@ describe('mining', () => {
     item.page('', 'c1', {});
     const soon = new Date(Date.now() + 60_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'X' };
-    await world.stores.items.markBroken(itemId, await seenOf(item), error, soon);
+    await world.stores.items.setBroken(itemId, await seenOf(item), error, soon);
     const later = new Date(Date.now() + 36 * 3_600_000).toISOString();
     const ended = await world.run.minePage({
       ...mine(item, 'u1'),
@@ -885,7 +885,7 @@ describe('mining', () => {
     const [row] = await world.sql`
       SELECT next_due_at <= clock_timestamp() AS due, error_code FROM items WHERE item_id = ${itemId}`;
     expect(row).toEqual({ due: true, error_code: 'X' });
-    await world.stores.items.markHealthy(itemId, await seenOf(item));
+    await world.stores.items.setHealthy(itemId, await seenOf(item));
     const repeated = await world.run.minePage(mine(item, 'u1'));
     expect(repeated).toMatchObject({ kind: 'applied', broken: false });
     // Healthy again, it is due, and the next update ends that.

@@ -42,7 +42,7 @@ function publishing(
       const found = record === 'transaction' ? rows.filter((row) => row.sequence > from) : [];
       return { sent: { ...sent }, rows: found.slice(0, limit), more: found.length > limit };
     },
-    async markSent(_itemId, _record, form, from, to) {
+    async advanceWatermark(_itemId, _record, form, from, to) {
       if (sent[form] !== from) return false;
       sent[form] = to;
       return true;
@@ -100,9 +100,9 @@ describe('what is published of an Item', () => {
     const rows = [1, 2, 3].map((n) => rowOf(n, 'x'.repeat(600_000)));
     const { publish, toldTo, sent, outbox } = publishing(rows);
     const usual = { ...outbox };
-    outbox.markSent = async (itemId, record, form, from, to) => {
+    outbox.advanceWatermark = async (itemId, record, form, from, to) => {
       if (form === 'raw') sent.raw = 3;
-      return usual.markSent(itemId, record, form, from, to);
+      return usual.advanceWatermark(itemId, record, form, from, to);
     };
     expect(await publish()).toEqual({ done: false });
     expect(toldTo('raw-transactions')).toHaveLength(1);

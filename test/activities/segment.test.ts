@@ -15,7 +15,7 @@ it('an attempt without time leaves the rest to the next one', async () => {
       },
       segments: {
         unsent: async () => left.map((messageId) => ({ messageId }) as SegmentEvent),
-        markSent: async (_itemId, sent) => void left.splice(0, sent.length),
+        recordSent: async (_itemId, sent) => void left.splice(0, sent.length),
         discard: async () => undefined,
       },
     },

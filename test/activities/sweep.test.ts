@@ -30,13 +30,13 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
     sweeps: {
       findDue: async () => items,
       findStaleLinks: async () => links,
-      noteTold: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
+      recordSignalled: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
         noted.push(
           ...told.items.map(({ itemId }) => itemId),
           ...told.links.map(({ tokenHash }) => tokenHash),
         );
       },
-      settleUnknown: async () => {
+      ignoreUnknown: async () => {
         seen.settled = true;
         return 0;
       },

@@ -100,8 +100,8 @@ describe('a user who has been through update mode', () => {
     const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     const view = await deps.plaid.getItem('token');
     const marked: string[] = [];
-    deps.items.markHealthy = async () => marked.push('healthy') > 0;
-    deps.items.markBroken = async (_itemId, _seen, error) => marked.push(error.error_code) > 0;
+    deps.items.setHealthy = async () => marked.push('healthy') > 0;
+    deps.items.setBroken = async (_itemId, _seen, error) => marked.push(error.error_code) > 0;
     deps.plaid.getItem = async () => ({ ...view, error: null });
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     deps.plaid.getItem = async () => ({ ...view, error: loginRequired });
@@ -111,7 +111,7 @@ describe('a user who has been through update mode', () => {
     expect(answerOf(await relinked())).toEqual([502, 'plaid_unreachable']);
     // A database that is down is no fault of Plaid's.
     deps.plaid.getItem = async () => ({ ...view, error: null });
-    deps.items.markHealthy = down;
+    deps.items.setHealthy = down;
     expect(answerOf(await relinked())).toEqual([503, 'unavailable']);
     expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
   });
@@ -131,8 +131,8 @@ describe('a user who has been through update mode', () => {
       order.push('asked');
       return { ...view, error: answers.shift() ?? null };
     };
-    deps.items.markBroken = async (_itemId, seen) => (order.push(`broken, seen ${seen.health}`), false);
-    deps.items.markHealthy = async (_itemId, seen) => (order.push(`healthy, seen ${seen.health}`), true);
+    deps.items.setBroken = async (_itemId, seen) => (order.push(`broken, seen ${seen.health}`), false);
+    deps.items.setHealthy = async (_itemId, seen) => (order.push(`healthy, seen ${seen.health}`), true);
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     const first = ['noted', 'seen', 'asked', 'broken, seen 2'];
     expect(order).toEqual([...first, 'seen', 'asked', 'healthy, seen 5']);

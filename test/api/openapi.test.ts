@@ -118,7 +118,7 @@ describe('the OpenAPI document', () => {
       '/v1/applications/{id}/keys': { scopes: ['read'] },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
-    await world.deps.floats.tell({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
+    await world.deps.floats.record({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
     const seen: string[] = [];
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =

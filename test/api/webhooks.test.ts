@@ -363,7 +363,7 @@ describe('a webhook that is stored', () => {
     const queue = createSignalQueue(
       {
         webhooks: {
-          claimSignal: async (webhookId) => {
+          acquireSignal: async (webhookId) => {
             claims.push(webhookId);
             return { webhookId, itemId: webhookId, userId: 'user-1', kind: 'update' };
           },

@@ -318,8 +318,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         };
         return { itemId, userId: item.user_id, institutionId: item.institution_id, accessToken, seen };
       },
-      markBroken: async () => true,
-      markHealthy: async () => true,
+      setBroken: async () => true,
+      setHealthy: async () => true,
     },
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
@@ -430,7 +430,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.store();
         world.rejected.push(webhook);
       },
-      async claimSignal(webhookId) {
+      async acquireSignal(webhookId) {
         world.claims.push(webhookId);
         const webhook = world.webhooks.get(webhookId);
         const item = world.items.get(webhook?.item_id ?? '');
@@ -456,7 +456,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     floats: {
-      async tell({ userId, floatId, status, occurredAt }) {
+      async record({ userId, floatId, status, occurredAt }) {
         await behave.store();
         const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
         const float = { user_id: userId, float_id: floatId, status, occurred_at };

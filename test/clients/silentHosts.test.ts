@@ -58,7 +58,7 @@ it('PostgreSQL: queries, transactions and the check of readiness', async () => {
     ping: () => stores.ping(),
     read: () => stores.reads.item('item'),
     transaction: () =>
-      stores.floats.tell({ userId: 'u', floatId: 'f', status: 'active' as const, occurredAt: null }),
+      stores.floats.record({ userId: 'u', floatId: 'f', status: 'active' as const, occurredAt: null }),
   };
   try {
     expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));

@@ -43,7 +43,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
       await world.sql.begin(async (tx) => {
         await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR UPDATE`;
         await expect(
-          items.markBroken(
+          items.setBroken(
             item.itemId,
             seen,
             { error_type: 'a', error_code: 'b' },
@@ -60,7 +60,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
     const tries = [
       world.stores.reads.item('canary\u0000'),
       world.stores.reads.ensureUser('canary\u0000'),
-      prompt(world).markBroken(
+      prompt(world).setBroken(
         'x',
         { error_type: 'canary\u0000', error_code: 'b' },
         '2030-01-01T00:00:00.000Z',
@@ -99,7 +99,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
     });
 
     const told = () =>
-      stores.floats.tell({ userId: 'u', floatId: newId('float'), status: 'active', occurredAt: null });
+      stores.floats.record({ userId: 'u', floatId: newId('float'), status: 'active', occurredAt: null });
 
     it('is MISCONFIGURED while a right is missing, and ready again with it', async () => {
       await stores.ping();

@@ -21,7 +21,7 @@ it('figures count what waits, and how long', async () => {
   const mined = await linkedItem(world);
   await runUpdate(world, mined, [{ added: [transaction('a')] }]);
   const broken = await linkedItem(world);
-  await prompt(world).markBroken(
+  await prompt(world).setBroken(
     broken.itemId,
     { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
     '2030-01-01T00:00:00Z',

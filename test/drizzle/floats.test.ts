@@ -12,7 +12,7 @@ const noon = '2026-11-21T12:00:00.000Z';
 const later = '2026-11-21T12:00:00.001Z';
 type Word = [status: FloatStatus, occurredAt: string];
 const tell = (float: { userId: string; floatId: string }, status: FloatStatus, occurredAt: string | null) =>
-  world.stores.floats.tell({ ...float, status, occurredAt });
+  world.stores.floats.record({ ...float, status, occurredAt });
 const newFloat = () => ({ userId: newId('user'), floatId: newId('float') });
 
 describe('a float', () => {

@@ -1,4 +1,4 @@
-import type { ItemWebhooksSettlement } from '../../domain/ports/items.js';
+import type { ItemWebhooksEffect } from '../../domain/ports/items.js';
 import type { World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
 
@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const nothing: ItemWebhooksSettlement = {
+const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
   consentExpiresAt: null,
@@ -17,8 +17,8 @@ const nothing: ItemWebhooksSettlement = {
   staleNumbers: [],
   numbersDue: false,
 };
-const settle = (itemId: string, said: Partial<ItemWebhooksSettlement>) =>
-  world.stores.items.settleItemWebhooks(itemId, { ...nothing, ...said });
+const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
+  world.stores.items.applyItemWebhooks(itemId, { ...nothing, ...said });
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;

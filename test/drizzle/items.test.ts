@@ -26,15 +26,15 @@ describe('a broken Item', () => {
   it('keeps the time of its first error through newer codes, and counts episodes', async () => {
     const { itemId } = await linkedItem(world);
     const { items, reads } = world.stores;
-    await prompt(world).markHealthy(itemId);
-    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).setHealthy(itemId);
+    await prompt(world).setBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     const first = await reads.item(itemId);
     expect(first).toMatchObject({
       status: 'ERROR',
       phase: 'needs_relink',
       error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
     });
-    await prompt(world).markBroken(
+    await prompt(world).setBroken(
       itemId,
       { ...loginRequired, error_code: 'ITEM_LOCKED' },
       '2030-06-06T00:00:00.000Z',
@@ -45,17 +45,17 @@ describe('a broken Item', () => {
       broken: true,
       nextDueAt: Date.parse('2030-06-06T00:00:00.000Z'),
     });
-    await prompt(world).markHealthy(itemId);
+    await prompt(world).setHealthy(itemId);
     expect(await reads.item(itemId)).toMatchObject({ status: 'ACTIVE', error: null, phase: 'created' });
-    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).setBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     const [row] = await world.sql`SELECT error_episode AS n FROM items WHERE item_id = ${itemId}`;
     expect(row?.['n']).toBe(2);
   });
 
   it('that is healthy again is due at once: its next check lies hours ahead', async () => {
     const { itemId } = await linkedItem(world);
-    await prompt(world).markBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
-    await prompt(world).markHealthy(itemId);
+    await prompt(world).setBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).setHealthy(itemId);
     const [row] =
       await world.sql`SELECT next_due_at <= clock_timestamp() AS due FROM items WHERE item_id = ${itemId}`;
     expect(row?.['due']).toBe(true);
@@ -153,7 +153,7 @@ describe('removal', () => {
     });
     expect(await prompt(world).settleRemovals(item.itemId, [], ['t'])).toBe(0);
     await prompt(world).saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('numbers') }]);
-    await prompt(world).markBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
+    await prompt(world).setBroken(item.itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     await prompt(world).stagePage(item.itemId, 'late', 0, pageOf(item, '', 'y', true, {}));
     const [row] = await world.sql`
       SELECT error_code, next_due_at, update_started_at, numbers_due_at, remine_requested_at,

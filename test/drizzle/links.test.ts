@@ -156,7 +156,7 @@ describe('an Item that was not admitted', () => {
       [],
     );
     const { webhookId } = await world.stores.webhooks.store(webhook(item.itemId, 'DEFAULT_UPDATE'));
-    expect(await world.stores.webhooks.claimSignal(webhookId)).toBeNull();
+    expect(await world.stores.webhooks.acquireSignal(webhookId)).toBeNull();
   });
 
   it('can be discarded, with its token and its webhooks; an admitted one cannot', async () => {
@@ -279,5 +279,5 @@ it('webhooks that waited for their Item become its own, those that waited too lo
     reason: 'unknown_item',
   });
   expect((await world.stores.items.snapshot(itemId))?.webhooksWaiting).toBe(1);
-  expect(await webhooks.claimSignal(fresh.webhookId)).toMatchObject({ itemId, kind: 'update' });
+  expect(await webhooks.acquireSignal(fresh.webhookId)).toMatchObject({ itemId, kind: 'update' });
 });

@@ -11,7 +11,7 @@ const day = 86_400_000;
 const noon = '2026-11-21T12:00:00.000Z';
 const later = '2026-11-21T12:00:00.001Z';
 const settle = ({ itemId }: TestItem, plaidUpdatedAt: string | null, staleAfterMs = day) =>
-  world.stores.logins.settle({ itemId, staleAfterMs, plaidUpdatedAt, environment: 'sandbox' });
+  world.stores.logins.recordCheck({ itemId, staleAfterMs, plaidUpdatedAt, environment: 'sandbox' });
 const fresh = { reason: null, webhookId: null, stored: false };
 const known = async ({ itemId }: TestItem) => {
   const [row] = await world.sql<[{ at: Date | null }]>`
@@ -135,7 +135,7 @@ it('the synthetic webhook is stored like any other, and its signal can be claime
     item_id: item.itemId,
     outcome: { state: 'pending', reason: null },
   });
-  expect(await world.stores.webhooks.claimSignal(webhookId)).toEqual({
+  expect(await world.stores.webhooks.acquireSignal(webhookId)).toEqual({
     webhookId,
     itemId: item.itemId,
     userId: item.userId,

@@ -185,13 +185,13 @@ describe('a removed row that comes back under its id', () => {
         status: 'posted',
         version: 3,
       });
-      const told = (await storedChanges(world, item.itemId)).filter(({ subject }) => subject === 't1');
-      expect(told.map(({ removed, version }) => [removed, version])).toEqual([
+      const events = (await storedChanges(world, item.itemId)).filter(({ subject }) => subject === 't1');
+      expect(events.map(({ removed, version }) => [removed, version])).toEqual([
         [false, 1],
         [true, 2],
         [false, 3],
       ]);
-      expect(told[2]).toMatchObject({ raw: row, refined: { status: 'posted', version: 3 } });
+      expect(events[2]).toMatchObject({ raw: row, refined: { status: 'posted', version: 3 } });
     },
   );
 
@@ -201,8 +201,8 @@ describe('a removed row that comes back under its id', () => {
     await runUpdate(world, item, [{ added: rows }]);
     await runUpdate(world, item, [{ added: rows.slice(1) }], { remine: true });
     await runUpdate(world, item, [{ added: rows }], { remine: true });
-    const told = (await changesOf(item.itemId)).slice(2);
-    expect(told).toEqual([
+    const events = (await changesOf(item.itemId)).slice(2);
+    expect(events).toEqual([
       { removed: true, version: 2, status: 'removed' },
       { removed: false, version: 3, status: 'posted' },
     ]);

@@ -25,7 +25,7 @@ async function sendAll(itemId: string): Promise<void> {
   for (const [record, form] of kinds) {
     const { sent, rows } = await world.stores.outbox.unsent(itemId, record, 1_000);
     const last = rows.at(-1)?.sequence ?? sent[form];
-    expect(await world.stores.outbox.markSent(itemId, record, form, sent[form], last)).toBe(true);
+    expect(await world.stores.outbox.advanceWatermark(itemId, record, form, sent[form], last)).toBe(true);
   }
 }
 
@@ -52,11 +52,11 @@ describe('the outbox of an Item', () => {
     expect(JSON.parse(first.rows[0]?.raw ?? '')).toMatchObject({ transaction_id: 't0' });
     expect(JSON.parse(first.rows[0]?.refined ?? '')).toMatchObject({ id: 't0', version: 1 });
 
-    expect(await outbox.markSent(itemId, 'transaction', 'raw', 0, 4)).toBe(true);
+    expect(await outbox.advanceWatermark(itemId, 'transaction', 'raw', 0, 4)).toBe(true);
     const second = await outbox.unsent(itemId, 'transaction', 10);
     expect(second.sent).toEqual({ raw: 4, refined: 0 });
     expect(second.rows[0]?.sequence).toBe(2);
-    expect(await outbox.markSent(itemId, 'transaction', 'refined', 0, 3)).toBe(true);
+    expect(await outbox.advanceWatermark(itemId, 'transaction', 'refined', 0, 3)).toBe(true);
     expect((await outbox.unsent(itemId, 'transaction', 10)).rows.map((row) => row.sequence)).toEqual([
       4, 5, 6,
     ]);
@@ -70,11 +70,11 @@ describe('the outbox of an Item', () => {
       [2, 4],
     ] as const) {
       const moved = await Promise.all(
-        [1, 2, 3, 4, 5].map(() => outbox.markSent(itemId, 'transaction', 'raw', from, to)),
+        [1, 2, 3, 4, 5].map(() => outbox.advanceWatermark(itemId, 'transaction', 'raw', from, to)),
       );
       expect(moved.filter(Boolean)).toHaveLength(1);
     }
-    expect(await outbox.markSent(itemId, 'transaction', 'raw', 0, 9)).toBe(false);
+    expect(await outbox.advanceWatermark(itemId, 'transaction', 'raw', 0, 9)).toBe(false);
     expect((await outbox.unsent(itemId, 'transaction', 10)).sent).toEqual({ raw: 4, refined: 0 });
   });
 
@@ -82,11 +82,11 @@ describe('the outbox of an Item', () => {
     const item = await itemWithRows(2);
     expect(await isUnsent(item.itemId)).toBe(true);
     const { outbox } = world.stores;
-    await outbox.markSent(item.itemId, 'account', 'raw', 0, 1);
-    await outbox.markSent(item.itemId, 'account', 'refined', 0, 1);
-    await outbox.markSent(item.itemId, 'transaction', 'raw', 0, 3);
+    await outbox.advanceWatermark(item.itemId, 'account', 'raw', 0, 1);
+    await outbox.advanceWatermark(item.itemId, 'account', 'refined', 0, 1);
+    await outbox.advanceWatermark(item.itemId, 'transaction', 'raw', 0, 3);
     expect(await isUnsent(item.itemId)).toBe(true);
-    await outbox.markSent(item.itemId, 'transaction', 'refined', 0, 3);
+    await outbox.advanceWatermark(item.itemId, 'transaction', 'refined', 0, 3);
     expect(await isUnsent(item.itemId)).toBe(false);
     await runUpdate(world, item, [{ modified: [transaction('t0', { amount: 1 })] }]);
     expect(await isUnsent(item.itemId)).toBe(true);
@@ -111,10 +111,10 @@ describe('the outbox of an Item', () => {
       const { itemId } = await itemWithRows(1);
       const { outbox } = world.stores;
       await Promise.all([
-        outbox.markSent(itemId, 'account', 'raw', 0, 1),
-        outbox.markSent(itemId, 'account', 'refined', 0, 1),
-        outbox.markSent(itemId, 'transaction', 'raw', 0, 2),
-        outbox.markSent(itemId, 'transaction', 'refined', 0, 2),
+        outbox.advanceWatermark(itemId, 'account', 'raw', 0, 1),
+        outbox.advanceWatermark(itemId, 'account', 'refined', 0, 1),
+        outbox.advanceWatermark(itemId, 'transaction', 'raw', 0, 2),
+        outbox.advanceWatermark(itemId, 'transaction', 'refined', 0, 2),
       ]);
       expect(await isUnsent(itemId)).toBe(false);
     }

@@ -189,8 +189,8 @@ describe('items', () => {
       (typeof items)[0],
     ];
     await runUpdate(world, idle, [{}]);
-    await prompt(world).markBroken(error.itemId, broken, '2030-01-01T00:00:00.000Z');
-    await prompt(world).markBroken(removed.itemId, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).setBroken(error.itemId, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).setBroken(removed.itemId, broken, '2030-01-01T00:00:00.000Z');
     await world.stores.items.finishRemoval(removed.itemId);
     const { reads } = world.stores;
     const all = await reads.items({ userId, statuses: everyStatus }, 10, null);
@@ -261,11 +261,11 @@ describe('the pick for update mode', () => {
     const picked = async (id: string | null = null) =>
       (await reads.pickForUpdateMode(userId, id))?.itemId ?? null;
     expect(await picked()).toBe(four);
-    await prompt(world).markBroken(three, broken, '2030-01-01T00:00:00.000Z');
-    await prompt(world).markBroken(two, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).setBroken(three, broken, '2030-01-01T00:00:00.000Z');
+    await prompt(world).setBroken(two, broken, '2030-01-01T00:00:00.000Z');
     expect(await picked()).toBe(three);
     expect(await picked(one)).toBe(one);
-    await prompt(world).markBroken(
+    await prompt(world).setBroken(
       three,
       { ...broken, error_code: 'USER_PERMISSION_REVOKED' },
       '2030-01-01T00:00:00.000Z',

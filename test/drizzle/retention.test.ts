@@ -37,7 +37,7 @@ describe('outbox rows', () => {
   const age = (itemId: string, from: number, days: number) => world.sql`
     UPDATE outbox SET created_at = now() - ${days} * interval '1 day' WHERE item_id = ${itemId} AND sequence >= ${from}`;
   const mark = (itemId: string, record: 'transaction' | 'account', form: 'raw' | 'refined', to: number) =>
-    world.stores.outbox.markSent(itemId, record, form, 0, to);
+    world.stores.outbox.advanceWatermark(itemId, record, form, 0, to);
   const left = async (itemId: string): Promise<number[]> => {
     const rows = await world.sql<{ sequence: number }[]>`
       SELECT sequence::int FROM outbox WHERE item_id = ${itemId} ORDER BY sequence`;

@@ -24,10 +24,10 @@ async function toldBeside(itemId: string, send: () => Promise<unknown>): Promise
   await sending;
 }
 
-it.each(['markSent', 'unsent'] as const)('%s hides no event that is told at that moment', async (by) => {
+it.each(['recordSent', 'unsent'] as const)('%s hides no event that is told at that moment', async (by) => {
   const { itemId } = await linkedItem(world);
   const { items, segment } = world.stores;
-  await prompt(world).markBroken(itemId, loginRequired, '2030-01-01T00:00:00.000Z');
+  await prompt(world).setBroken(itemId, loginRequired, '2030-01-01T00:00:00.000Z');
   const [first] = await segment.unsent(itemId, 10);
   const sent = [first?.messageId ?? ''];
   if (by === 'unsent') {
@@ -35,11 +35,11 @@ it.each(['markSent', 'unsent'] as const)('%s hides no event that is told at that
     await world.sql`UPDATE segment_events SET sent_at = now() WHERE item_id = ${itemId}`;
   }
   await toldBeside(itemId, () =>
-    by === 'markSent' ? segment.markSent(itemId, sent) : segment.unsent(itemId, 10),
+    by === 'recordSent' ? segment.recordSent(itemId, sent) : segment.unsent(itemId, 10),
   );
   expect(await items.snapshot(itemId)).toMatchObject({ due: expect.arrayContaining(['segment']) as unknown });
   expect((await segment.unsent(itemId, 10)).map(({ event }) => event)).toEqual(['item repaired']);
-  await segment.markSent(itemId, [`${itemId}:repaired:1`]);
+  await segment.recordSent(itemId, [`${itemId}:repaired:1`]);
   expect(await items.snapshot(itemId)).toMatchObject({
     due: expect.not.arrayContaining(['segment']) as unknown,
   });

@@ -88,7 +88,7 @@ describe('what is due', () => {
     expect(await due()).toContain(item.itemId);
     const inADay = new Date(Date.now() + 86_400_000).toISOString();
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await prompt(world).markBroken(item.itemId, error, inADay);
+    await prompt(world).setBroken(item.itemId, error, inADay);
     expect(await due()).not.toContain(item.itemId);
     await set(item.itemId, { error_type: null, error_code: null, error_since: null });
     expect(await due()).toContain(item.itemId);
@@ -134,7 +134,7 @@ describe('what is due', () => {
     for (let run = 0; run < 8; run += 1) {
       const items = await world.stores.sweep.findDue(limit, grace);
       for (const { itemId, kinds } of items) if (kinds.includes('publish')) told.add(itemId);
-      await world.stores.sweep.noteTold({ items, links: [] });
+      await world.stores.sweep.recordSignalled({ items, links: [] });
     }
     for (const itemId of [...stuck, unsent.itemId]) expect(told).toContain(itemId);
   });
@@ -144,7 +144,7 @@ describe('what is due', () => {
     await set(first.itemId, { unsent_since: ago(9) });
     await set(second.itemId, { unsent_since: ago(8) });
     const found = await world.stores.sweep.findDue(1, grace);
-    await world.stores.sweep.noteTold({ items: found, links: [] });
+    await world.stores.sweep.recordSignalled({ items: found, links: [] });
     await set(first.itemId, { removal_requested_at: ago(2) });
     const next = await world.stores.sweep.findDue(1, grace);
     expect(next.map(({ itemId, kinds }) => [itemId, kinds])).toEqual([
@@ -179,7 +179,7 @@ describe('what is due', () => {
       ['transaction', 2],
     ] as const) {
       for (const form of ['raw', 'refined'] as const) {
-        await world.stores.outbox.markSent(item.itemId, record, form, 0, to);
+        await world.stores.outbox.advanceWatermark(item.itemId, record, form, 0, to);
       }
     }
     expect(await due()).not.toContain(item.itemId);
@@ -205,9 +205,9 @@ describe('webhooks of nobody', () => {
       UPDATE webhooks SET received_at = clock_timestamp() - ${`${hours} hours`}::interval
       WHERE item_id = ANY(${ids}::text[])`;
     await shift(23);
-    expect(await world.stores.sweep.settleUnknown()).toBe(0);
+    expect(await world.stores.sweep.ignoreUnknown()).toBe(0);
     await shift(25);
-    expect(await world.stores.sweep.settleUnknown()).toBe(2);
+    expect(await world.stores.sweep.ignoreUnknown()).toBe(2);
     expect(await ended()).toEqual([discarded.itemId, unknown].sort());
   });
 });
@@ -236,7 +236,7 @@ describe('links left half way', () => {
     await world.sql`UPDATE links SET updated_at = ${ago(2)} WHERE user_id = ${exchanged.userId}`;
     await world.sql`UPDATE links SET updated_at = ${ago(9)} WHERE token_hash = ${exchanged.tokenHash}`;
     expect(await mine()).toEqual([exchanged.tokenHash, received]);
-    await world.stores.sweep.noteTold({
+    await world.stores.sweep.recordSignalled({
       items: [],
       links: [{ tokenHash: exchanged.tokenHash, userId: exchanged.userId }],
     });

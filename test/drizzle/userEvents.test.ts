@@ -14,7 +14,7 @@ const store = () => world.stores.userEvents;
 async function leased(owner = 'me') {
   const stream = newId('stream');
   await store().note(stream, [{ shardId: 's', parents: [] }]);
-  expect(await store().claim(stream, { shardId: 's', from: null }, owner, minute)).toEqual({
+  expect(await store().acquire(stream, { shardId: 's', from: null }, owner, minute)).toEqual({
     checkpoint: null,
   });
   return stream;
@@ -42,7 +42,7 @@ describe('a shard', () => {
     await store().note(stream, [{ shardId: 's', parents: [] }]);
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) =>
-        store().claim(stream, { shardId: 's', from: null }, `l${n}`, minute),
+        store().acquire(stream, { shardId: 's', from: null }, `l${n}`, minute),
       ),
     );
     expect(claims.filter((claim) => claim !== null)).toEqual([{ checkpoint: null }]);
@@ -50,8 +50,8 @@ describe('a shard', () => {
 
   it('is not taken while its lease runs, unless from the owner that was seen', async () => {
     const stream = await leased();
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'me', minute)).not.toBeNull();
-    const claim = (from: string | null) => store().claim(stream, { shardId: 's', from }, 'other', minute);
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'me', minute)).not.toBeNull();
+    const claim = (from: string | null) => store().acquire(stream, { shardId: 's', from }, 'other', minute);
     expect(await claim(null)).toBeNull();
     expect(await claim('somebody')).toBeNull();
     await store().checkpoint(stream, 's', 'me', null, '7');
@@ -64,7 +64,7 @@ describe('a shard', () => {
     const stream = await leased();
     await end(stream);
     expect(await store().leases(stream)).toMatchObject([{ owner: 'me', live: false }]);
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'other', minute)).not.toBeNull();
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'other', minute)).not.toBeNull();
     await store().release(stream, 'me');
     expect(await store().leases(stream)).toMatchObject([{ owner: 'other', live: true }]);
     await store().release(stream, 'other');
@@ -93,7 +93,7 @@ describe('a checkpoint', () => {
     expect(await store().finish(stream, 's', 'other')).toBe(false);
     expect(await store().finish(stream, 's', 'me')).toBe(true);
     expect(await store().leases(stream)).toMatchObject([{ finished: true, owner: null }]);
-    expect(await store().claim(stream, { shardId: 's', from: null }, 'me', minute)).toBeNull();
+    expect(await store().acquire(stream, { shardId: 's', from: null }, 'me', minute)).toBeNull();
     expect(await store().renew(stream, ['s'], 'me', minute)).toEqual([]);
   });
 });
@@ -120,7 +120,7 @@ describe('a record that is no event', () => {
 
 it('what the calendar refuses is told as something that no repeat will mend', async () => {
   const float = { userId: newId('user'), floatId: 'f', status: 'active' as const };
-  const told = world.stores.floats.tell({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
+  const told = world.stores.floats.record({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
   await expect(told).rejects.toBeInstanceOf(Failure);
   await expect(told).rejects.toMatchObject({ type: 'BAD_REQUEST' });
 });

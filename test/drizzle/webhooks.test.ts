@@ -33,7 +33,7 @@ const rejected = (body: string | Uint8Array): NewWebhook => ({
 });
 const stored = async (itemId: string | null, code = 'SYNC_UPDATES_AVAILABLE', more = {}) =>
   (await world.stores.webhooks.store(webhook(itemId, code, more))).webhookId;
-const claim = (webhookId: string) => world.stores.webhooks.claimSignal(webhookId);
+const claim = (webhookId: string) => world.stores.webhooks.acquireSignal(webhookId);
 
 describe('a stored webhook', () => {
   it('is absent under an id that is none, and under one that is unknown', async () => {

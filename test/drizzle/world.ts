@@ -200,15 +200,15 @@ export function prompt(world: World) {
     async (itemId: string, ...rest: A): Promise<R> =>
       write(itemId, await seenNow(world, itemId), ...rest);
   return {
-    markBroken: after((id, seen, error: UserActionError, due: string) =>
-      items.markBroken(id, seen, error, due),
+    setBroken: after((id, seen, error: UserActionError, due: string) =>
+      items.setBroken(id, seen, error, due),
     ),
-    markHealthy: after((id, seen) => items.markHealthy(id, seen)),
+    setHealthy: after((id, seen) => items.setHealthy(id, seen)),
     saveNumbers: after((id, seen, numbers: { accountId: string; sealed: Sealed }[]) =>
       items.saveNumbers(id, seen, numbers),
     ),
     settleRemovals: after((id, seen, checked: string[], remove: string[]) =>
-      mining.settleRemovals(id, seen, checked, remove),
+      mining.applyRemovals(id, seen, checked, remove),
     ),
     async stagePage(
       itemId: string,

@@ -120,8 +120,8 @@ export async function expectTruth(
   await untilQuiet(system, itemId, options.phase);
   const told = await examine(system, itemId);
   const { lost, phantom, stale, dup, other } = told;
-  // A row that is stored has a mark or is live, and an event without a stored row is a phantom: what has no mark was never told.
-  const missed = options.remined === true ? lost.filter((line) => !line.endsWith('has no mark')) : lost;
+  // A row that is stored is removed or live, and an event without a stored row is a phantom: of what is live here no removal ever came.
+  const missed = options.remined === true ? lost.filter((line) => !line.endsWith('is live here')) : lost;
   expect({ item: itemId, lost: missed, phantom, stale, dup, other }).toEqual({
     item: itemId,
     lost: [],
@@ -156,7 +156,7 @@ export async function examine(system: System, itemId: string): Promise<Told> {
 function sortInto(verdict: Verdict, { store, problem, id }: Difference): void {
   const line = `${store}: ${id}: ${problem}`;
   if (/^sequence \d+ belongs to/.test(problem)) verdict.dup.push(line);
-  else if (/is missing$|has no mark$/.test(problem)) verdict.lost.push(line);
+  else if (/is missing$|is live here$/.test(problem)) verdict.lost.push(line);
   else if (/in truth it (is not|never was)$/.test(problem)) verdict.phantom.push(line);
   else if (problem.includes('differs')) verdict.stale.push(line);
   else verdict.other.push(line);

@@ -260,7 +260,7 @@ it('know of no row that came and went between the two readings of a remine, whic
   );
   await expectTruth(system, itemId, { remined: true });
   expect((await examine(system, itemId)).lost).toEqual([
-    `postgres: ${added[0]}: removed transaction has no mark`,
+    `postgres: ${added[0]}: removed transaction is live here`,
   ]);
 }, 300_000);
 

@@ -90,7 +90,7 @@ class Bench {
       gateway: { startCheck: (eventId, userId) => this.startCheck(eventId, userId) },
       crashPoint: () => undefined,
       observe: {
-        settled: () => undefined,
+        actedOn: () => undefined,
         holding: () => undefined,
         behind: () => undefined,
         failed: (what) => void this.failed.push(what),
@@ -192,9 +192,9 @@ describe('a listener', () => {
           failing();
           return userEvents.checkpoint(...args);
         },
-        claim: async (...args) => {
+        acquire: async (...args) => {
           failing();
-          return userEvents.claim(...args);
+          return userEvents.acquire(...args);
         },
       },
     });
@@ -278,7 +278,7 @@ describe('a listener', () => {
     bench.startCheck = () => held;
     bench.start('me', { leaseMs: 1_000 });
     await until(async () => (await bench.row('s'))?.owner === 'me');
-    await world.stores.userEvents.claim(bench.stream, { shardId: 's', from: 'me' }, 'thief', 60_000);
+    await world.stores.userEvents.acquire(bench.stream, { shardId: 's', from: 'me' }, 'thief', 60_000);
     await world.stores.userEvents.checkpoint(bench.stream, 's', 'thief', null, '000009');
     let reads = 0;
     bench.reading = () => void (reads += 1);

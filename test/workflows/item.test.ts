@@ -170,7 +170,7 @@ describe('the item workflow', () => {
     expect(mine.loads).toBeGreaterThan(1);
   });
 
-  it('takes up a changed pace with its next look at the row', async () => {
+  it('takes up a changed pace with its next reload of the row', async () => {
     const mine = world();
     await signal(mine);
     await settled(mine, 1);

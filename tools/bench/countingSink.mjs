@@ -2,12 +2,13 @@
 // JavaScript and a process of its own, so that its share of the work is small and the same for both sides of a pair.
 import { createServer } from 'node:http';
 
-const marker = Buffer.from('"specversion"');
+const eventStart = Buffer.from('"specversion"');
 let counts = { records: 0, events: 0, calls: 0 };
 
 function eventsIn(data) {
   let events = 0;
-  for (let at = data.indexOf(marker); at >= 0; at = data.indexOf(marker, at + marker.length)) events += 1;
+  for (let at = data.indexOf(eventStart); at >= 0; at = data.indexOf(eventStart, at + eventStart.length))
+    events += 1;
   return events;
 }
 

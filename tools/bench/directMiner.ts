@@ -13,7 +13,7 @@ import { given } from './environment.js';
 
 /**
  * The floor of W1: the work of a worker without Temporal. The same Plaid client, stores, secrets and publisher, in a
- * plain loop; told by its parent which Items to mine, and answering when all are mined and published.
+ * plain loop; given by its parent the Items to mine, and answering when all are mined and published.
  */
 const sql = openDatabase(given('DATABASE_URL'), { max: 10 });
 const stores = createStores(sql);

@@ -6,7 +6,7 @@ export const machineEnvironment: Record<string, string> = Object.fromEntries(
   }),
 );
 
-/** How a child was told to reach its world. */
+/** The addresses by which a child reaches its world. */
 export const given = (name: string): string => {
   const value = process.env[name];
   if (value === undefined) throw new Error(`${name} is not set`);

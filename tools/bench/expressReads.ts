@@ -102,7 +102,7 @@ app.get('/items/:item/:page', async (request, response) => {
     ...(row.version === null ? {} : { version: row.version }),
   });
   response.json({
-    // One row more is asked for than is shown: it tells whether there is a next page.
+    // One row more is asked for than is shown: it shows whether there is a next page.
     data: rows
       .filter((row) => row.key2 !== null)
       .slice(0, page === 'raw' ? 500 : 100)

@@ -27,7 +27,7 @@ interface SimResult {
   pages_per_second: number;
   /** Pages to a second of the simulator's processor time: what it would be if the client cost nothing. */
   pages_per_cpu_second: number | null;
-  /** Transactions that were not in the pages they had to be in, among the Items that were looked at. */
+  /** Transactions that were not in the pages they had to be in, among the Items that were checked. */
   lost: number;
 }
 

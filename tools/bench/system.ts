@@ -40,7 +40,7 @@ export interface BenchSystem {
 
 const keys = `bench:${randomBytes(32).toString('base64')}`;
 
-/** CPU seconds that a process has used; null where the system does not tell. */
+/** CPU seconds that a process has used; null where the system does not say. */
 export function cpuSeconds(pid: number): number | null {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
@@ -50,7 +50,7 @@ export function cpuSeconds(pid: number): number | null {
   }
 }
 
-/** Resident memory of a process in MB; null where the system does not tell. */
+/** Resident memory of a process in MB; null where the system does not say. */
 export function residentMb(pid: number): number | null {
   try {
     const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));

@@ -29,7 +29,7 @@ interface Round {
   doubled: number;
 }
 
-/** A small update on each of 1,000 Items at once: webhook in, Plaid asked, rows stored, both streams told. */
+/** A small update on each of 1,000 Items at once: webhook in, Plaid asked, rows stored, both streams fed. */
 export const w3: Workload = async ({ say }) => {
   const system = await startBenchSystem({ transactionsPerItem: booked });
   const source = await startWebhookSource();
@@ -45,7 +45,7 @@ export const w3: Workload = async ({ say }) => {
     });
     const gateway = createGateway(temporal.client);
 
-    const settled = async (): Promise<void> => {
+    const allMined = async (): Promise<void> => {
       for (;;) {
         const [left] = await sql<[{ n: number }]>`
           SELECT count(*)::int AS n FROM items WHERE history <> 'complete' OR unsent_since IS NOT NULL`;
@@ -65,11 +65,11 @@ export const w3: Workload = async ({ say }) => {
     await inLanes(sendersAtOnce, ids, (id) =>
       gateway.signalItem(id, `user-${id}`, { kind: 'linked' }, 30_000),
     );
-    await settled();
+    await allMined();
 
     const round = async (copies: number): Promise<Round> => {
       await inLanes(sendersAtOnce, ids, (id) =>
-        // Plaid's copy has the news, and nobody was told: the webhooks below are ours to time.
+        // Plaid's copy has the news, and nobody has heard of it: the webhooks below are ours to time.
         system.sim(`/_sim/items/${id}/transactions`, {
           add: Array.from({ length: booked }, (_, n) => ({ amount: n + 1, name: `W3 ${n}` })),
         }),
@@ -112,7 +112,7 @@ export const w3: Workload = async ({ say }) => {
       const last = Math.max(...stored.map(({ at }) => at));
       // Whatever the duplicates still start must be over before anything is counted.
       await pendingWebhooks();
-      await settled();
+      await allMined();
       const { events } = await system.sink('/counts');
       const [after] = await sql<[{ n: number }]>`SELECT count(*)::int AS n FROM transactions`;
       const expected = rows.n + items * booked;
@@ -125,7 +125,7 @@ export const w3: Workload = async ({ say }) => {
         doubled: Math.max(0, after.n - expected) + Math.max(0, events - 2 * items * booked),
       };
     };
-    /** What no signal told is left to the sweep, which a schedule starts in production. */
+    /** What no signal has reached is left to the sweep, which a schedule starts in production. */
     const pendingWebhooks = async (): Promise<void> => {
       for (;;) {
         const [left] = await sql<[{ n: number }]>`

@@ -3,8 +3,8 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, wr
 import path from 'node:path';
 
 /**
- * Readers see the old content or the new, never half of it, whenever this process is killed or the machine loses power: what
- * is written here (keys that rows are encrypted with, say) may not be lost when others have begun to rely on it.
+ * Readers see the old content or the new, never half of it, whenever this process is killed or the machine loses power. What is
+ * written here (keys that rows are encrypted with, say) may not be lost when others have begun to rely on it.
  */
 export function writeFileAtomic(file: string, content: string, mode = 0o644): void {
   const folder = path.dirname(file);

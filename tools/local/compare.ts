@@ -1,5 +1,5 @@
 /**
- * The oracle of the local stack: what the simulator says is true against what PostgreSQL holds and what the streams told. It is
+ * The oracle of the local stack: what the simulator says is true against what PostgreSQL holds and what the streams carried. It is
  * written from the contract and shares no code with the program, so that one misreading cannot hide in both.
  */
 
@@ -13,9 +13,9 @@ export interface Truth {
   /** Live ones, as `/transactions/sync` sends them. */
   readonly transactions: readonly (Json & { readonly transaction_id: string })[];
   readonly removed: readonly string[];
-  /** Live rows of closed accounts: nobody is told about them any more, whatever is kept of them is right. */
+  /** Live rows of closed accounts: nobody hears of them any more, whatever is kept of them is right. */
   readonly closed_account_transactions: readonly string[];
-  /** Removed ones: whether anybody was told before the account closed is open, marked or not is right. */
+  /** Removed ones: whether anybody heard of it before the account closed is open, so removed or not is right. */
   readonly closed_account_removed: readonly string[];
   readonly webhooks_due: number;
 }
@@ -50,7 +50,7 @@ export type StreamName = (typeof STREAMS)[number];
 export interface Observed {
   readonly transactions: readonly StoredRecord[];
   readonly accounts: readonly StoredRecord[];
-  /** This item's events in the order in which the shard tells them, repeats included. */
+  /** This item's events in the order in which the shard gives them, repeats included. */
   readonly events: Readonly<Record<StreamName, readonly StreamEvent[]>>;
 }
 
@@ -112,10 +112,10 @@ function comparePostgres(expectation: Expectation, observed: Observed): Differen
     ...compareRecords('account', expectation.openAccounts, open, both(explainRefinedAccount)),
     ...[...expectation.removed]
       .filter((id) => !removed.has(id) && !live.has(id))
-      .map((id) => ({ id, problem: 'removed transaction has no mark' })),
+      .map((id) => ({ id, problem: 'removed transaction is live here' })),
     ...[...removed]
       .filter((id) => !expectation.removed.has(id) && !expectation.transactions.has(id))
-      .map((id) => ({ id, problem: 'transaction is marked removed, in truth it never was' })),
+      .map((id) => ({ id, problem: 'transaction is removed here, in truth it never was' })),
   ];
   return differences.map((difference) => ({ store: 'postgres', ...difference }));
 }

@@ -50,7 +50,7 @@ async function demo(): Promise<string> {
     await deployment.stop();
   }
   if (!result.equal) process.exitCode = 1;
-  // What went wrong stays to be looked at; what went right is nobody's litter.
+  // What went wrong stays for whoever asks why; what went right is nobody's litter.
   if (scratch !== undefined && result.equal) {
     rmSync(closedPlaceSubstitute(path.join(realpathSync(scratch), 'postgres')), {
       recursive: true,

@@ -53,7 +53,7 @@ export function simulatorClient(at: SimulatorAddress, signal: AbortSignal) {
         body: { ...changes, notify: true },
         signal,
       }),
-    /** The user has logged in at the bank again; Plaid tells of it. */
+    /** The user has logged in at the bank again; Plaid announces it. */
     repair: (itemId: string) =>
       requestJson('POST', url(`/_sim/items/${itemId}/repair`), { body: { webhook: true }, signal }),
     items: async () =>

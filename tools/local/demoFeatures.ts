@@ -68,7 +68,7 @@ export async function showFeatures(stack: StackFile, signal: AbortSignal): Promi
     items: { item_id: string; stale: boolean; webhook_id?: string }[];
   }
   const login = async () => (await ask<Login>('POST', `/users/${USER}/logins`)).items[0];
-  // The first one only learns when Plaid looked at the bank last; then Plaid looks again and finds nothing new.
+  // The first one only learns when Plaid read the bank last; then Plaid reads it again and finds nothing new.
   await login();
   await simulator.change(itemId, {});
   const stale = await login();
@@ -92,7 +92,7 @@ export async function showFeatures(stack: StackFile, signal: AbortSignal): Promi
   await until('the broken login', async () => (await statusOf(itemId)) === 'ERROR');
   await simulator.repair(itemId);
   await until('the repair', async () => (await statusOf(itemId)) === 'ACTIVE');
-  const told = async (): Promise<string[]> => {
+  const received = async (): Promise<string[]> => {
     const { events } = (await requestJson('GET', `${stack.segment_sink_url}/events`, { signal })) as {
       events: { event?: string; messageId?: string }[];
     };
@@ -100,8 +100,8 @@ export async function showFeatures(stack: StackFile, signal: AbortSignal): Promi
       .filter(({ messageId }) => messageId?.startsWith(`${itemId}:`))
       .map(({ event }) => event ?? '');
   };
-  await until('the Segment events', async () => (await told()).length >= 2);
-  check('an item that breaks and is repaired', 'item errored, item repaired', (await told()).join(', '));
+  await until('the Segment events', async () => (await received()).length >= 2);
+  check('an item that breaks and is repaired', 'item errored, item repaired', (await received()).join(', '));
 
   await ask('PUT', `/users/${USER}/floats/demo-float`, { status: 'active' });
   const refused = await ask('DELETE', `/items/${itemId}`).then(

@@ -31,7 +31,7 @@ export interface ComparedItem {
 const STALLED_MS = 90_000;
 const POLL_MS = 500;
 const SAY_EVERY_MS = 2_000;
-const SAY_AGAIN_MS = 15_000;
+const SAY_REPEAT_MS = 15_000;
 
 /**
  * Links the demo user unless that was done at an earlier start, lets the bank's history arrive and change, and compares every
@@ -221,7 +221,7 @@ function startPatience() {
       const now = performance.now();
       const isNew = state !== lastSeen;
       if (isNew) [lastSeen, changedAt] = [state, now];
-      if (now - saidAt < (isNew ? SAY_EVERY_MS : SAY_AGAIN_MS)) return;
+      if (now - saidAt < (isNew ? SAY_EVERY_MS : SAY_REPEAT_MS)) return;
       saidAt = now;
       say(state);
     },

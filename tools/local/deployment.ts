@@ -18,7 +18,7 @@ export interface DeploymentOptions {
   readonly signal: AbortSignal;
 }
 
-/** What `stack.json` says. Origins without `/v1`; with Plaid's own sandbox `simulator_url` is empty and its credentials are not told. */
+/** What `stack.json` says. Origins without `/v1`; with Plaid's own sandbox `simulator_url` is empty and its credentials are left out. */
 export interface StackFile extends StackUrls {
   readonly api_url: string;
   readonly admin_api_key: string;

@@ -18,7 +18,7 @@ export async function withFileLock(file, options, work) {
   const mine = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
   writeFileSync(mine, JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) }));
   const deadline = Date.now() + options.timeoutMs;
-  let told = false;
+  let reported = false;
   try {
     for (;;) {
       try {
@@ -39,8 +39,8 @@ export async function withFileLock(file, options, work) {
         }
         continue;
       }
-      if (holder && !told) {
-        told = true;
+      if (holder && !reported) {
+        reported = true;
         options.waiting?.(holder.pid);
       }
       if (Date.now() > deadline)

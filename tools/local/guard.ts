@@ -56,13 +56,13 @@ export async function startGuard(scratchDir?: string, graceMs = GRACE_MS): Promi
   });
   const ended = new Promise<void>((resolve) => shell.once('exit', () => resolve()));
   shell.stdin.on('error', () => undefined); // a guard that was itself killed must not take the stack with it
-  const tell = (line: string): void => {
+  const send = (line: string): void => {
     if (shell.stdin.writable) shell.stdin.write(`${line}\n`);
   };
-  if (scratchDir) tell(`scratch ${scratchDir}`);
+  if (scratchDir) send(`scratch ${scratchDir}`);
   return {
-    add: (child, signal) => tell(`add ${signal.replace(/^SIG/, '')}:${child.pid}`),
-    remove: (child) => tell(`remove ${child.pid}`),
+    add: (child, signal) => send(`add ${signal.replace(/^SIG/, '')}:${child.pid}`),
+    remove: (child) => send(`remove ${child.pid}`),
     close: async () => {
       shell.stdin.end();
       await ended;

@@ -9,7 +9,7 @@ export interface PlaidSandbox {
   readonly publicUrl: string | undefined;
 }
 
-/** Without webhooks an Item is looked at this often: slow enough for Plaid's limits, soon enough to be watched. */
+/** Without webhooks an Item is checked this often: slow enough for Plaid's limits, soon enough to be watched. */
 export const SANDBOX_POLL = 'PT30M';
 
 /** Which Plaid the processes talk to, and how it reaches them. */
@@ -36,7 +36,7 @@ export function plaidEnvironment(
   };
 }
 
-/** What the shell gives, complete; a half of it is told, since the simulator in its place would surprise. */
+/** What the shell gives, complete; a half of it is reported, since the simulator in its place would surprise. */
 export function sandboxCredentials(
   given:
     { clientId: string | undefined; secret: string | undefined; publicUrl: string | undefined } | undefined,

@@ -148,9 +148,9 @@ async function createCluster(account: PostgresAccount, password: string): Promis
 }
 
 /**
- * Ends what a killed stack left on this cluster: the server, or its children, which hold the shared memory for a moment
- * after a `kill -9` of the server; then removes the stale `postmaster.pid` (its pid may be another program by now, and
- * PostgreSQL would refuse to start).
+ * Ends what a killed stack left on this cluster: the server, or its children, which hold the shared memory for a moment after a
+ * `kill -9` of the server. Then removes the stale `postmaster.pid`: its pid may be another program by now, and PostgreSQL would
+ * refuse to start.
  */
 async function endCluster(clusterDir: string): Promise<void> {
   const deadline = Date.now() + 10_000;
@@ -173,7 +173,7 @@ async function endCluster(clusterDir: string): Promise<void> {
   rmSync(path.join(clusterDir, 'postmaster.pid'), { force: true });
 }
 
-/** PostgreSQL's processes have the cluster as working directory. Without /proc (macOS) only the pid file tells. */
+/** PostgreSQL's processes have the cluster as working directory. Without /proc (macOS) only the pid file says. */
 function processesIn(clusterDir: string): number[] {
   if (process.platform !== 'linux') return pidFromFile(clusterDir);
   return readdirSync('/proc')

@@ -33,10 +33,10 @@ export interface PostgresAccount {
 }
 
 /**
- * PostgreSQL refuses to run as root, and another user may not enter root's folders: neither data nor programs below
- * `mktemp -d` or a root home (mode 0700). So as root it runs
- * 1. in a user namespace, where the same files belong to an ordinary user; or, where namespaces are forbidden (many containers),
- * 2. as an ordinary user of the machine, with programs and data copied to where that user may go when the given place is closed.
+ * PostgreSQL refuses to run as root. Another user may not enter root's folders: neither data nor programs below `mktemp -d` or
+ * a root home (mode 0700). So root has two ways:
+ * 1. A user namespace, where the same files belong to an ordinary user. Many containers forbid namespaces.
+ * 2. An ordinary user of the machine. Programs and data are copied to where that user may go when the given place is closed.
  * @param allowNamespace false leaves out the first way, for the test of the second
  */
 export async function resolvePostgresAccount(

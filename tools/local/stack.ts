@@ -29,7 +29,7 @@ export interface StackOptions {
     readonly transactionsPerItem?: number | undefined;
     readonly args?: readonly string[];
   };
-  /** Called when a service ends without having been told to. */
+  /** Called when a service ends without having been asked to. */
   readonly onDeath?: (service: StackService) => void;
 }
 

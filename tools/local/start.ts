@@ -65,7 +65,7 @@ function sayWhatIsOther({ publicUrl }: PlaidSandbox): void {
   );
 }
 
-/** A demo that fails is shown and leaves the stack running: it is the way to look into why. */
+/** A demo that fails is shown and leaves the stack running: it is the way to find out why. */
 async function showDemo(stack: StackFile): Promise<void> {
   try {
     const items = await runDemo({ stack, customUser: undefined, signal });

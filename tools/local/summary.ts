@@ -19,7 +19,7 @@ export function renderSummary(
       ['', 'truth', 'found', 'differences'],
       ['PostgreSQL transactions', number(truth.transactions.length), number(live), ''],
       [
-        'PostgreSQL removed marks',
+        'PostgreSQL removed rows',
         number(truth.removed.length),
         number(observed.transactions.filter((row) => !row.live && !apart.has(row.id)).length),
         '',

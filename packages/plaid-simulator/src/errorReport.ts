@@ -8,8 +8,8 @@ const ownFrame =
   /^\s*at (?:async )?(?:new )?(?:([\w$.<>]+) (?:\[as [\w$]+\] )?\()?(?:file:\/\/)?\/[^()\s]*?\/((?:src|dist|test)\/[\w./-]+\.[cm]?[jt]s:\d+:\d+)\)?$/;
 
 /**
- * What is printed of an error. What we say ourselves is for the user; of any other error the class, the code, the system call
- * with its port, and the lines of ours, since its message and fields may quote a secret that an app under test was given.
+ * What is printed of an error. What we say ourselves is for the user. Of any other error it is the class, the code, the system
+ * call with its port, and the lines of ours: message and fields may quote a secret that an app under test was given.
  */
 export function errorReport(error: unknown): string {
   if (error instanceof BadOptions || error instanceof UnreadableState) return error.message;

@@ -107,7 +107,7 @@ export class World {
     return item;
   }
 
-  /** The Item that a request is about, if it can be told; for counting only. */
+  /** The Item that a request is about, if that is known; for counting only. */
   findByToken(token: unknown): Item | undefined {
     return typeof token === 'string' ? this.byAccessToken.get(token) : undefined;
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {
   afterInstitutionPage,
-  mayWalkAgain,
+  mayRepeatWalk,
   provenBy,
   startWalk,
 } from '../../../domain/institutions/sync.js';
@@ -64,7 +64,7 @@ describe('a walk through the list', () => {
   it('is made again under another id, a few times, and keeps the calls that count', () => {
     let { sync } = walk(names(9), 2, () => undefined);
     const ids = [sync.walk];
-    while (mayWalkAgain(sync)) {
+    while (mayRepeatWalk(sync)) {
       const before = sync;
       sync = startWalk(`s${sync.walk + 1}`, sync);
       expect(sync).toMatchObject({ offset: 0, total: null, moved: false, calls: before.calls });

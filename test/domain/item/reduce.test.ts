@@ -233,7 +233,7 @@ describe('webhooks about the Item itself', () => {
     for (const health of ['healthy', 'broken', null] as const) {
       const state = reduce(populated(), { ...broken, health, more: true }, t0);
       expect(state.due.itemWebhooks?.at).toBe(t0);
-      // A look at the row may come first, and takes nothing of it.
+      // A reload of the row may come first, and takes nothing of it.
       if (health === null) expect(nextStep(state, t0)).toEqual({ kind: 'reload' });
       else
         expect(nextStep({ ...state, due: without(state.due, 'segment') }, t0)).toEqual({

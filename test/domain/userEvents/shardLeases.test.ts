@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { claimLeases } from '../../../domain/userEvents/shardLeases.js';
+import { leasesToAcquire } from '../../../domain/userEvents/shardLeases.js';
 import type { ShardLease } from '../../../domain/userEvents/shardLeases.js';
 
 const shard = (shardId: string, more: Partial<ShardLease> = {}): ShardLease => ({
@@ -12,7 +12,7 @@ const shard = (shardId: string, more: Partial<ShardLease> = {}): ShardLease => (
 });
 const of = (owner: string) => ({ owner, live: true });
 const claim = (shards: ShardLease[], me = 'me', listed = shards.map(({ shardId }) => shardId)) =>
-  claimLeases(shards, new Set(listed), me, 0);
+  leasesToAcquire(shards, new Set(listed), me, 0);
 
 describe('the shards that a listener claims', () => {
   it('are none that are finished, gone from the stream, or wait for a parent', () => {
@@ -69,7 +69,7 @@ describe('the shards that a listener claims', () => {
           const listed = new Set(shards.map(({ shardId }) => shardId));
           for (let round = 0; round < 40; round += 1) {
             for (const me of names) {
-              for (const { shardId, from } of claimLeases(shards, listed, me, chances.next().value)) {
+              for (const { shardId, from } of leasesToAcquire(shards, listed, me, chances.next().value)) {
                 const taken = shards.find((one) => one.shardId === shardId) as ShardLease;
                 expect(taken.owner).toBe(from);
                 Object.assign(taken, of(me));

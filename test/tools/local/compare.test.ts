@@ -192,8 +192,8 @@ describe('the comparison with the truth', () => {
     );
     expect(differences.filter(({ store }) => store === 'postgres')).toEqual([
       { store: 'postgres', id: 't2', problem: 'transaction is there, in truth it is not' },
-      { store: 'postgres', id: 't4', problem: 'removed transaction has no mark' },
-      { store: 'postgres', id: 't3', problem: 'transaction is marked removed, in truth it never was' },
+      { store: 'postgres', id: 't4', problem: 'removed transaction is live here' },
+      { store: 'postgres', id: 't3', problem: 'transaction is removed here, in truth it never was' },
     ]);
   });
 
@@ -235,7 +235,7 @@ describe('the comparison with the truth', () => {
       ...truth,
       accounts: [{ ...account, closed: true }],
       transactions: [],
-      // Of t2 and t3 nobody could be told any more; t3 is marked as removed, t2 is not.
+      // Of t2 and t3 nobody could hear any more; t3 is removed here, t2 is not.
       removed: [],
       closed_account_transactions: ['t1'],
       closed_account_removed: ['t2', 't3'],

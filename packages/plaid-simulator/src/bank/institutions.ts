@@ -35,7 +35,7 @@ export function daysGiven(institutionId: string, asked: number): number {
   return institutionId === CAPITAL_ONE ? Math.min(asked, CAPITAL_ONE_DAYS) : asked;
 }
 
-/** Does the bank tell of payments that are pending? */
+/** Does the bank report payments that are pending? */
 export function hasPendingFeed(institutionId: string): boolean {
   return institutionId !== CAPITAL_ONE;
 }

@@ -22,18 +22,18 @@ const LONGEST_AMOUNT = 24;
 const SLOTS = Object.keys(WIDTHS) as Slot[];
 
 /** Characters that stand for a slot in JSON: private ones, which no text of ours has and JSON does not escape. */
-const FIRST_MARK = 0xe000;
-const AMOUNT_MARK = String.fromCharCode(FIRST_MARK + SLOTS.length);
+const FIRST_PLACEHOLDER = 0xe000;
+const AMOUNT_PLACEHOLDER = String.fromCharCode(FIRST_PLACEHOLDER + SLOTS.length);
 
 /** Stands for a slot's value in the transaction that a stamp is made of. */
-export function marker(slot: Slot): string {
-  return String.fromCharCode(FIRST_MARK + SLOTS.indexOf(slot)).repeat(WIDTHS[slot]);
+export function placeholder(slot: Slot): string {
+  return String.fromCharCode(FIRST_PLACEHOLDER + SLOTS.indexOf(slot)).repeat(WIDTHS[slot]);
 }
 
 /** Stands for the amount, which alone has no fixed width. */
-export const MARKED_AMOUNT = AMOUNT_MARK as unknown as number;
+export const PLACEHOLDER_AMOUNT = AMOUNT_PLACEHOLDER as unknown as number;
 /** An account of which only the id is known to be asked for. */
-export const MARKED_ACCOUNT = { account_id: marker('account') } as WireAccount;
+export const PLACEHOLDER_ACCOUNT = { account_id: placeholder('account') } as WireAccount;
 
 /** Where the values of the row that is being made are put. */
 export class StampValues {
@@ -68,14 +68,15 @@ export class RowStamp {
   private readonly head: Part;
   private readonly tail: Part;
 
-  /** Of a transaction that has markers where rows differ; without `originalDescription` the bank's own text is left out. */
+  /** Of a transaction that has placeholders where rows differ; without `originalDescription` the bank's own text is left out. */
   constructor({ transaction, originalDescription }: BankTransaction, options: RenderOptions) {
     const json = JSON.stringify({
       ...(options.originalDescription ? { original_description: originalDescription } : {}),
       ...(options.categoryVersion === 'v1' ? inTaxonomyV1(transaction) : transaction),
     });
-    const [head, tail] = json.split(`"${AMOUNT_MARK}"`);
-    if (head === undefined || tail === undefined) throw new Error('a stamp needs the mark of the amount');
+    const [head, tail] = json.split(`"${AMOUNT_PLACEHOLDER}"`);
+    if (head === undefined || tail === undefined)
+      throw new Error('a stamp needs the placeholder of the amount');
     if (json.length + LONGEST_AMOUNT > MOST_SEEDED_BYTES) throw new Error('a stamp is too long');
     this.head = partOf(head);
     this.tail = partOf(tail);
@@ -92,8 +93,8 @@ export class RowStamp {
 function partOf(text: string): Part {
   const patches: number[] = [];
   SLOTS.forEach((slot, index) => {
-    const mark = String.fromCharCode(FIRST_MARK + index).repeat(WIDTHS[slot]);
-    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+    const sought = String.fromCharCode(FIRST_PLACEHOLDER + index).repeat(WIDTHS[slot]);
+    for (let at = text.indexOf(sought); at >= 0; at = text.indexOf(sought, at + 1)) {
       patches.push(at, StampValues.at(slot), WIDTHS[slot]);
     }
   });

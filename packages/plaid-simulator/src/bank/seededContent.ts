@@ -2,7 +2,7 @@ import type { Random } from '../random.js';
 import type { DetailedCategory } from './categories.js';
 import { MERCHANTS, PLACES } from './merchants.js';
 import type { RenderOptions } from './row.js';
-import { marker, MARKED_ACCOUNT, MARKED_AMOUNT, RowStamp, StampValues } from './rowStamp.js';
+import { placeholder, PLACEHOLDER_ACCOUNT, PLACEHOLDER_AMOUNT, RowStamp, StampValues } from './rowStamp.js';
 import { draftTransaction, type TransactionDraft } from './seededTransactions.js';
 
 /** Sandbox answers carry amounts with up to seven decimals; so do the foreign purchases of seeded data. */
@@ -107,7 +107,7 @@ export function seededContent(
   const place = merchant.channel === 'in store' ? random.integer(0, PLACES.length - 1) : NO_PLACE;
   putDigits(random, values, AT.store, 4);
   putDigits(random, values, AT.reference, 12);
-  // Only some banks tell the time of day.
+  // Only some banks give the time of day.
   const timed = random.chance(0.2);
   if (timed) values.put(AT.time, `${twoDigits(random.integer(6, 22))}:${twoDigits(random.integer(0, 59))}`);
   const sure = random.chance(0.7);
@@ -147,30 +147,30 @@ export function seededStamp(kind: number, currency: string | null, options: Rend
   let ways = stamps.get(currency);
   if (!ways) stamps.set(currency, (ways = [[], [], [], []]));
   const way = ways[(options.originalDescription ? 1 : 0) + (options.categoryVersion === 'v1' ? 2 : 0)] ?? [];
-  return (way[kind] ??= new RowStamp(draftTransaction(markedDraft(kind, currency)), options));
+  return (way[kind] ??= new RowStamp(draftTransaction(placeholderDraft(kind, currency)), options));
 }
 
-function markedDraft(kind: number, currency: string | null): TransactionDraft {
+function placeholderDraft(kind: number, currency: string | null): TransactionDraft {
   const common = {
-    transactionId: marker('id'),
-    account: MARKED_ACCOUNT,
-    amount: MARKED_AMOUNT,
+    transactionId: placeholder('id'),
+    account: PLACEHOLDER_ACCOUNT,
+    amount: PLACEHOLDER_AMOUNT,
     isoCurrency: currency,
-    date: marker('date'),
-    authorizedDate: marker('authorizedDate'),
+    date: placeholder('date'),
+    authorizedDate: placeholder('authorizedDate'),
   };
   if (kind >= FIRST_MOVEMENT) {
     const chosen = MOVEMENT_NAMES[kind - FIRST_MOVEMENT] ?? 'rent';
     const { name: plain, category } = MOVEMENTS[chosen];
-    const name = chosen === 'check' ? `${plain} ${marker('check')}` : plain;
+    const name = chosen === 'check' ? `${plain} ${placeholder('check')}` : plain;
     return {
       ...common,
       name,
-      originalDescription: `${name.toUpperCase()} ${marker('shortReference')}`,
+      originalDescription: `${name.toUpperCase()} ${placeholder('shortReference')}`,
       category,
       confidence: 'MEDIUM',
       channel: 'other',
-      checkNumber: chosen === 'check' ? marker('check') : null,
+      checkNumber: chosen === 'check' ? placeholder('check') : null,
       pending: false,
     };
   }
@@ -182,19 +182,20 @@ function markedDraft(kind: number, currency: string | null): TransactionDraft {
   const pending = (variant & PENDING) > 0;
   return {
     ...common,
-    authorizedDatetime: variant & TIMED ? `${marker('authorizedDate')}T${marker('time')}:00Z` : null,
+    authorizedDatetime:
+      variant & TIMED ? `${placeholder('authorizedDate')}T${placeholder('time')}:00Z` : null,
     name: refund ? `${merchant.name} Refund` : merchant.name,
     originalDescription: [
       pending ? 'PENDING' : refund ? 'RETURN' : 'POS PURCHASE',
-      `${merchant.statement} #${marker('store')}`,
+      `${merchant.statement} #${placeholder('store')}`,
       place ? `${place.city.toUpperCase()} ${place.region}` : 'WEB',
-      marker('reference'),
+      placeholder('reference'),
     ].join(' '),
     category: merchant.category,
     confidence: variant & SURE ? 'VERY_HIGH' : 'HIGH',
     channel: merchant.channel,
     pending,
     merchant,
-    place: place ? { at: place, store: marker('store') } : null,
+    place: place ? { at: place, store: placeholder('store') } : null,
   };
 }

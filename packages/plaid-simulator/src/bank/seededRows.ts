@@ -30,7 +30,7 @@ export interface SeededPlan {
   to: string;
   days: number;
   count: number;
-  /** All are booked: the bank tells of none that is pending. */
+  /** All are booked: the bank reports none that is pending. */
   posted?: boolean;
 }
 
@@ -149,7 +149,7 @@ export class SeededRows {
     return seededStamp(kind, account.currency, options).write(values, target, at);
   }
 
-  /** One of the newest, which are pending where the bank tells of such. */
+  /** One of the newest, which are pending where the bank reports such. */
   private isNewest(n: number): boolean {
     return !this.plan.posted && n >= this.plan.count - PENDING_ROWS;
   }

@@ -53,8 +53,8 @@ const newAccount = z
     'subtype is none of this type',
   );
 
-/** Where the loss of one account is told by a webhook; at other banks the account only looks closed. */
-const TELLS_OF_ACCOUNTS: readonly string[] = ['ins_56', 'ins_13', 'ins_127287'];
+/** Banks where a webhook reports the loss of one account; at others the account only looks closed. */
+const REPORTS_ACCOUNTS: readonly string[] = ['ins_56', 'ins_13', 'ins_127287'];
 
 const ANSWERS: Record<number, BankAnswer> = { 200: 'ok', 401: 'unauthorized', 503: 'down' };
 
@@ -218,7 +218,7 @@ export function bankControls(app: FastifyInstance, world: World): void {
     const open = item.openAccounts.some(({ account }) => account.account_id === account_id);
     if (!open) throw new ControlError(400, `the item has no open account ${account_id}`);
     withdrawAccounts(world, item, [account_id]);
-    if (TELLS_OF_ACCOUNTS.includes(item.facts.institutionId)) {
+    if (REPORTS_ACCOUNTS.includes(item.facts.institutionId)) {
       sendWebhook(world, item, 'ITEM', 'USER_ACCOUNT_REVOKED', { account_id });
     }
     return { item_id: item.id, account_id };

@@ -9,9 +9,9 @@ import type { Item } from './item.js';
 import { beginMicrodeposits } from './microdeposits.js';
 
 /**
- * The bank gives an account another identity: the old account is gone from Plaid's answers with its transactions, and a new one,
- * like it but for its id, has the same transactions under new ids; so for every application of the login, each of which sees the
- * new account if it saw the old one. Answers the new account's id, as this Item has it.
+ * The bank gives an account another identity. The old account is gone from Plaid's answers with its transactions. A new one,
+ * like it but for its id, has the same transactions under new ids. Each application of the login that saw the old account sees
+ * the new one. Answers the new account's id, as this Item has it.
  */
 export function churnAccount(world: World, item: Item, accountId: string): string {
   const newId = world.ids.id('account');

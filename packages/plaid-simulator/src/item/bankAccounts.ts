@@ -94,8 +94,8 @@ export function closeAccounts(world: World, item: Item, ids: readonly string[]):
       ({ bankAccount }) => !closed.includes(bankAccount.account.account_id),
     );
     member.refreshHidden();
-    // What a run of pages has told may be a closed account's: it starts again.
-    member.log.mark();
+    // What a run of pages has given may be a closed account's: it restarts.
+    member.log.touch();
     world.keeper.item(member);
   }
 }
@@ -122,7 +122,7 @@ function given<T extends object>(fields: Given<T>): Partial<T> {
 
 /**
  * The bank opens accounts for the user. No application sees them before the user chooses them in update mode; Plaid hears of them
- * when it next looks, and says NEW_ACCOUNTS_AVAILABLE. Returns their ids, as this Item will have them.
+ * at its next pull, and says NEW_ACCOUNTS_AVAILABLE. Returns their ids, as this Item will have them.
  */
 export function openAccounts(world: World, item: Item, opened: readonly NewAccount[]): string[] {
   const institution = world.institutions.get(item.facts.institutionId);
@@ -184,7 +184,7 @@ function newAccount(
   };
 }
 
-/** Tells of accounts that the bank has opened since Plaid last looked. */
+/** Reports accounts that the bank has opened since Plaid's last pull. */
 export function announceOffered(world: World, item: Item): void {
   if (item.facts.offered.every(({ announced }) => announced)) return;
   item.facts.offered = item.facts.offered.map((offer) => ({ ...offer, announced: true }));
@@ -203,7 +203,7 @@ export function selectableAccounts({ accounts, facts }: Item): BankAccount[] {
 }
 
 /**
- * Takes accounts from one application, which the others keep: to it they look closed. Whether a webhook tells of it depends on
+ * Takes accounts from one application, which the others keep: to it they look closed. Whether a webhook reports it depends on
  * who asks.
  */
 export function withdrawAccounts(world: World, item: Item, ids: readonly string[]): void {
@@ -218,7 +218,7 @@ export function withdrawAccounts(world: World, item: Item, ids: readonly string[
   );
   item.facts.withdrawn = [...item.facts.withdrawn, ...taken];
   item.refreshHidden();
-  item.log.mark();
+  item.log.touch();
   world.keeper.item(item);
 }
 
@@ -240,7 +240,7 @@ export function grantAccounts(world: World, item: Item, ids: readonly string[]):
     ...offered.map(({ bankAccount }) => bankAccount),
   ];
   item.refreshHidden();
-  // Rows that were told before they were hidden are told again: a cursor may have passed them by meanwhile.
+  // Rows that were given before they were hidden are given again: a cursor may have passed them by meanwhile.
   for (const row of item.bank.values()) {
     if (returned.has(row.accountId) && item.log.row(row.id)) item.log.upsert(row);
   }

@@ -19,7 +19,7 @@ interface PostedTransaction {
   transaction_id: string;
   amount?: number | undefined;
   date?: string | undefined;
-  /** Which half Plaid tells first; the removal, if not said. */
+  /** Which half Plaid gives first; the removal, if not said. */
   first?: 'removed' | 'added' | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface ChangedIds {
 /** A change that cannot be made; nothing of its request was done. */
 export class ImpossibleChange extends Error {}
 
-/** Changes the bank's data. Plaid's copy follows at the next look. */
+/** Changes the bank's data. Plaid's copy follows at the next pull. */
 export function changeBank(item: Item, changes: BankChanges, today: string, newId: () => string): ChangedIds {
   check(item, changes);
   const ids: ChangedIds = { added: [], modified: [], removed: [] };

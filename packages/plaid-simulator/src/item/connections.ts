@@ -43,7 +43,7 @@ export class Connections {
     if (login.applications.size === 1 && login.applications.has(application)) return [];
     for (let at = login.connections.length - 1; at >= 0; at -= 1) {
       const living = (login.connections[at] ?? []).filter(hasAccess);
-      // Whose application is not known cannot be told apart from this one.
+      // Whose application is not known cannot be distinguished from this one.
       const others = living.every(
         ({ facts }) => facts.application !== null && facts.application.id !== application,
       );

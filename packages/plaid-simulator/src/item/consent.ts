@@ -77,7 +77,7 @@ function announceEnd(world: World, item: Item, consent: Consent): void {
   world.keeper.item(item);
 }
 
-/** The end itself is told by no webhook: the notice was it. */
+/** The end itself is reported by no webhook: the notice was it. */
 function end(world: World, item: Item, consent: Consent): void {
   const oauth = world.institutions.get(item.facts.institutionId)?.oauth ?? false;
   const reason =

@@ -154,7 +154,7 @@ export function createItem(world: World, login: Login): Item {
       bankAnswer: 'ok',
       consent: firstConsent(login.institution, now),
       scopes: null,
-      // The user was shown them and did not choose them: Plaid has nothing to tell of them.
+      // The user was shown them and did not choose them: Plaid has nothing to say of them.
       offered: others.map((bankAccount) => ({ bankAccount, announced: true })),
       withdrawn: [],
       withheld: { rows: unseen, plan: model ? null : planFor(others), gone: [], settled: [] },

@@ -3,7 +3,7 @@ import { PlaidApiError } from '../errors.js';
 
 /**
  * A place in an Item's log. A final cursor has `end: null`; a paging cursor pins the log's length at the first page of its run and
- * says how many changes were already told.
+ * says how many changes were already given.
  */
 export interface Cursor {
   from: number;

@@ -40,7 +40,7 @@ export interface Consent {
 /** An account which the bank has opened and the application does not see: the user has not chosen it. */
 export interface OfferedAccount {
   bankAccount: BankAccount;
-  /** NEW_ACCOUNTS_AVAILABLE has told of it. */
+  /** NEW_ACCOUNTS_AVAILABLE has announced it. */
   announced: boolean;
 }
 
@@ -69,7 +69,7 @@ export interface ItemFacts {
   /** When the two pulls end; `null` while Transactions is not on the Item. */
   initialAt: number | null;
   historicalAt: number | null;
-  /** When Plaid looks again if nobody tells it to. */
+  /** When Plaid pulls again if nobody asks it to. */
   nextUpdateAt: number | null;
   updates: number;
   lastSuccessfulUpdate: number | null;
@@ -79,7 +79,7 @@ export interface ItemFacts {
   removedAt: number | null;
   /** `/transactions/sync` was called: from now on SYNC_UPDATES_AVAILABLE is sent. */
   syncCalled: boolean;
-  /** What the client was last told of the recurring streams (a digest); absent until it asks for them. */
+  /** The recurring streams that the client was last given (a digest); absent until it asks for them. */
   streamsTold?: string;
   /** Log position up to which webhooks have announced the changes. */
   announced: number;
@@ -128,7 +128,7 @@ export class Item {
   private readonly atBank: BankRows;
   /** What the bank has booked on accounts that the application does not see. */
   readonly withheld: WithheldRows;
-  /** Transactions changed at the bank since Plaid last looked, in the order of the changes. */
+  /** Transactions changed at the bank since Plaid's last pull, in the order of the changes. */
   readonly unread = new Set<string>();
   /** The other Items of the same login; none before the Item is part of a world. */
   private others: (() => Item[]) | null = null;
@@ -222,7 +222,7 @@ export class Item {
     return this.facts.products.includes(product);
   }
 
-  /** Tells the log which accounts are closed. */
+  /** Hands the log the accounts that are closed. */
   refreshHidden(): void {
     this.log.hide(new Set(this.closedAccounts.map(({ account }) => account.account_id)));
   }

@@ -20,10 +20,10 @@ import { movedStreams } from './streams.js';
 
 export { sendWebhook };
 
-/** Plaid looks again 24 to 48 hours after the last look. */
+/** Plaid pulls again 24 to 48 hours after the last pull. */
 const SHORTEST_PAUSE_MS = DAY_MS;
 /** Pause before a first fetch that failed is tried again. */
-const FIRST_FETCH_AGAIN_MS = DAY_MS / 4;
+const FIRST_FETCH_RETRY_MS = DAY_MS / 4;
 /** What of a changed selection INITIAL_UPDATE counts; HISTORICAL_UPDATE counts the rest. */
 const INITIAL_DAYS = 30;
 
@@ -97,7 +97,7 @@ export function finishInitial(world: World, item: Item): void {
   if (!bankAnswers(world, item)) return putOffPulls(world, item);
   item.facts.status = 'INITIAL_UPDATE_COMPLETE';
   // The log's first entry: so a cursor that ends a run is never the beginning, even when there are no rows.
-  item.log.mark();
+  item.log.touch();
   pulled(world, item);
   announcePull(world, item, 'INITIAL_UPDATE');
 }
@@ -138,7 +138,7 @@ function updateOne(world: World, item: Item): void {
   if (item.facts.status === 'HISTORICAL_UPDATE_COMPLETE') planNextUpdate(world, item);
 }
 
-/** Asks the bank. A failure moves `last_failed_update`; a bank that has revoked Plaid's token makes the Item invalid, and that is told. */
+/** Asks the bank. A failure moves `last_failed_update`; a bank that has revoked Plaid's token makes the Item invalid, and that is announced. */
 function bankAnswers(world: World, item: Item): boolean {
   if (item.facts.bankAnswer === 'ok') return true;
   item.facts.lastFailedUpdate = world.clock.now();
@@ -162,14 +162,14 @@ export function requireBank(world: World, item: Item): void {
 /** The bank did not answer a first fetch: it is tried again until it does. A broken Item waits for its repair. */
 function putOffPulls(world: World, item: Item): void {
   if (item.facts.failure) return;
-  const again = world.clock.now() + FIRST_FETCH_AGAIN_MS;
-  if (item.facts.status === 'NOT_READY') item.facts.initialAt = again;
-  item.facts.historicalAt = again;
+  const retryAt = world.clock.now() + FIRST_FETCH_RETRY_MS;
+  if (item.facts.status === 'NOT_READY') item.facts.initialAt = retryAt;
+  item.facts.historicalAt = retryAt;
   schedulePulls(world, item);
   world.keeper.item(item);
 }
 
-/** Brings Plaid's copy up to date and tells nobody: what a lost webhook looks like. */
+/** Brings Plaid's copy up to date without an announcement: what a lost webhook looks like. */
 export function readSilently(world: World, item: Item): void {
   for (const member of connectedWith(world, item)) {
     if (isAlive(world, member) && !member.facts.failure) pullChanges(member);
@@ -234,7 +234,7 @@ export function failItem(world: World, item: Item, code: string, reason?: string
 
 /**
  * The user has logged in again. What was missed meanwhile is read at once and announced. Items of other applications that the same
- * login had broken are whole again without having asked for it, which LOGIN_REPAIRED tells them.
+ * login had broken are whole again without having asked for it, which LOGIN_REPAIRED announces to them.
  */
 export function repairItem(world: World, item: Item, webhook: boolean): void {
   if (item.facts.failure?.code === 'USER_PERMISSION_REVOKED') {

@@ -4,7 +4,7 @@ import type { JsonPart } from '../jsonParts.js';
 import type { WireRemoved } from '../wire.js';
 import { RecentLists } from './recentLists.js';
 
-/** One change in Plaid's copy of an Item. `row: null` is a removal; an entry without id only marks that something else moved. */
+/** One change in Plaid's copy of an Item. `row: null` is a removal; an entry without id says that something else moved. */
 export interface LogEntry {
   /** Its position. */
   at: number;
@@ -15,7 +15,7 @@ export interface LogEntry {
   previous: LogEntry | number | null;
 }
 
-/** Seeded rows `first` to `first + count - 1`, told for the first time one after the other from this position on. */
+/** Seeded rows `first` to `first + count - 1`, given for the first time one after the other from this position on. */
 export interface LogSpan {
   at: number;
   first: number;
@@ -55,7 +55,7 @@ let logs = 0;
 /**
  * Plaid's copy of an Item's transactions as an append-only log: a cursor of `/transactions/sync` is a position in it, and
  * a run of pages stays valid only as long as nothing is appended. Rows are in the order of their last modification. Seeded rows
- * that were told as they are take one span, however many they are.
+ * that were given as they are take one span, however many they are.
  */
 export class ItemLog {
   private readonly steps: (LogEntry | LogSpan)[] = [];
@@ -86,26 +86,26 @@ export class ItemLog {
     this.append(id, accountId, null);
   }
 
-  /** Tells seeded rows, none of which was told before. */
-  tellSeeded(first: number, count: number): void {
+  /** Appends seeded rows, none of which the log has yet. */
+  appendSeeded(first: number, count: number): void {
     if (count <= 0) return;
     const span = { at: this.positions, first, count };
     this.spans.push(span);
     this.add(span, count);
   }
 
-  /** Says that what is told has changed without a change of a transaction (an account was closed): running pages end. */
-  mark(): void {
+  /** Records that the answers have changed without a change of a transaction (an account was closed): running pages end. */
+  touch(): void {
     this.append('', '', null);
   }
 
-  /** Closed accounts: their rows are no longer told, by any cursor. */
+  /** Closed accounts: no cursor gives their rows any longer. */
   hide(accountIds: ReadonlySet<string>): void {
     this.hidden = accountIds;
     this.version += 1;
   }
 
-  /** The row as it is told now, if it is live; a closed account's row counts as live. */
+  /** The row as it is given now, if it is live; a closed account's row counts as live. */
   row(id: string): Row | null {
     const entry = this.last.get(id);
     if (entry) return entry.row;
@@ -119,8 +119,8 @@ export class ItemLog {
     return n >= 0 && this.spanOf(n) !== undefined;
   }
 
-  /** Parts of the seeded rows that were told in spans, as numbers from and to (not included), in ascending order. */
-  toldSeeded(): { from: number; to: number }[] {
+  /** Parts of the seeded rows that were given in spans, as numbers from and to (not included), in ascending order. */
+  seededParts(): { from: number; to: number }[] {
     return this.spans
       .map(({ first, count }) => ({ from: first, to: first + count }))
       .sort((a, b) => a.from - b.from);
@@ -179,7 +179,7 @@ export class ItemLog {
 
   /**
    * What has changed since a position (0: from the beginning), one change per transaction, in the order of last modification. From
-   * the beginning only live rows are told; later an id that came and went since then is told as removed only.
+   * the beginning only live rows are given; later an id that came and went since then is given as removed only.
    */
   delta(from: number, accountId: string | null): readonly Change[] {
     const key = `${this.serial}/${this.version}/${from}/${accountId ?? ''}`;

@@ -5,8 +5,8 @@ import { ImpossibleChange } from './bankChanges.js';
 import type { Item } from './item.js';
 import { sendWebhook } from './sendWebhook.js';
 
-/** Plaid looks for the deposit among the account's bookings once a day, and gives up at this look. */
-const LAST_LOOK = 7;
+/** Plaid checks the account's bookings for the deposit once a day, and gives up at this check. */
+const LAST_CHECK = 7;
 
 const WEBHOOKS = {
   automatically_verified: 'AUTOMATICALLY_VERIFIED',
@@ -16,10 +16,10 @@ const WEBHOOKS = {
 /** How micro-deposits to an account end. */
 export type VerificationEnd = keyof typeof WEBHOOKS;
 
-/** Plans the looks for deposits that are under way, and makes those that Auth still waits for. */
+/** Plans the checks for deposits that are under way, and makes those that Auth still waits for. */
 export function scheduleMicrodeposits(world: World, item: Item): void {
   for (const { account, microdeposit } of item.accounts) {
-    if (microdeposit) planLook(world, item, account.account_id, microdeposit);
+    if (microdeposit) planCheck(world, item, account.account_id, microdeposit);
   }
   beginMicrodeposits(world, item);
 }
@@ -33,7 +33,7 @@ export function beginMicrodeposits(world: World, item: Item): void {
 }
 
 /**
- * A deposit goes to this account, or the one that is under way turns out as said: it is found at the first look, or never, and then
+ * A deposit goes to this account, or the one that is under way turns out as said: it is found at the first check, or never, and then
  * the verification expires in its time.
  */
 export function sendMicrodeposit(
@@ -82,14 +82,14 @@ function deposit(world: World, item: Item, known: BankAccount, verifies: boolean
     account: { ...before.account, verification_status: 'pending_automatic_verification' },
     microdeposit: made,
   }));
-  planLook(world, item, accountId, made);
+  planCheck(world, item, accountId, made);
   world.keeper.item(item);
 }
 
-function planLook(world: World, item: Item, accountId: string, made: Microdeposit): void {
+function planCheck(world: World, item: Item, accountId: string, made: Microdeposit): void {
   const passed = Math.floor((world.clock.now() - made.madeAt) / DAY_MS);
-  const look = Math.min(passed + 1, LAST_LOOK);
-  world.schedule.at(made.madeAt + look * DAY_MS, item.id, () => {
+  const check = Math.min(passed + 1, LAST_CHECK);
+  world.schedule.at(made.madeAt + check * DAY_MS, item.id, () => {
     const known = item.account(accountId);
     // Another deposit holds, the verification was ended by hand, or the Item is no more.
     if (known?.microdeposit !== made || item.facts.removedAt !== null || world.items.get(item.id) !== item) {
@@ -97,7 +97,7 @@ function planLook(world: World, item: Item, accountId: string, made: Microdeposi
     }
     if (made.verifies && isReadable(item, known)) {
       endVerification(world, item, accountId, 'automatically_verified');
-    } else if (look < LAST_LOOK) planLook(world, item, accountId, made);
+    } else if (check < LAST_CHECK) planCheck(world, item, accountId, made);
     else if (known.closedAt === null && item.facts.failure?.code !== 'USER_PERMISSION_REVOKED') {
       endVerification(world, item, accountId, 'verification_expired');
     }

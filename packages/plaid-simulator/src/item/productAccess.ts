@@ -12,7 +12,7 @@ const NAMES_OF: Partial<Record<Product, readonly Access[]>> = {
 };
 
 /**
- * A product that the user has not allowed is ACCESS_NOT_GRANTED, which for Auth and Identity is told by webhook too: the
+ * A product that the user has not allowed is ACCESS_NOT_GRANTED, which for Auth and Identity is announced by webhook too: the
  * application can ask for it in update mode.
  */
 export function requireAccess(world: World, item: Item, product: Product): void {

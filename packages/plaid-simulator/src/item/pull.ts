@@ -15,8 +15,8 @@ function oldestReadable(item: Item): string | null {
   return addDays(created, -daysGiven(item.facts.institutionId, asked));
 }
 
-/** What is not booked yet, not every bank tells Plaid. */
-function isTold({ facts }: Item, { pending }: Row): boolean {
+/** Not every bank reports to Plaid what is not booked yet. */
+function isReported({ facts }: Item, { pending }: Row): boolean {
   return !pending || hasPendingFeed(facts.institutionId);
 }
 
@@ -24,15 +24,15 @@ function isTold({ facts }: Item, { pending }: Row): boolean {
 export function pullReadable(item: Item): void {
   const oldest = oldestReadable(item);
   if (oldest === null) return;
-  const seeded = untoldSeeded(item, oldest);
+  const seeded = freshSeeded(item, oldest);
   const fresh = [...item.bank.stored()]
-    .filter(({ row }) => row.date >= oldest && isTold(item, row) && !item.log.knows(row.id))
+    .filter(({ row }) => row.date >= oldest && isReported(item, row) && !item.log.knows(row.id))
     .sort((a, b) => (a.row.date === b.row.date ? a.place - b.place : a.row.date < b.row.date ? -1 : 1));
   for (const { row, place } of fresh) {
-    tellUpTo(item, seeded, numberBehind(item, row, place));
+    appendUpTo(item, seeded, numberBehind(item, row, place));
     item.log.upsert(row);
   }
-  tellUpTo(item, seeded, Infinity);
+  appendUpTo(item, seeded, Infinity);
   pullChanges(item);
 }
 
@@ -42,11 +42,11 @@ interface Part {
   to: number;
 }
 
-/** Seeded transactions of this date or later that are as they were and were never told. */
-function untoldSeeded(item: Item, oldest: string): Part[] {
+/** Seeded transactions of this date or later that are as they were and were never given. */
+function freshSeeded(item: Item, oldest: string): Part[] {
   if (!item.seeded) return [];
   const taken: Part[] = [
-    ...item.log.toldSeeded(),
+    ...item.log.seededParts(),
     ...item.bank.alteredNumbers().map((n) => ({ from: n, to: n + 1 })),
   ].sort((a, b) => a.from - b.from);
   const parts: Part[] = [];
@@ -67,26 +67,30 @@ function numberBehind(item: Item, row: Row, place: number): number {
   return Math.min(Math.max(place, first), next);
 }
 
-/** Tells what is left of these parts below a number. */
-function tellUpTo(item: Item, parts: Part[], end: number): void {
+/** Appends what is left of these parts below a number. */
+function appendUpTo(item: Item, parts: Part[], end: number): void {
   for (let part = parts[0]; part && part.from < end; part = parts[0]) {
     const to = Math.min(part.to, end);
-    item.log.tellSeeded(part.from, to - part.from);
+    item.log.appendSeeded(part.from, to - part.from);
     part.from = to;
     if (part.from >= part.to) parts.shift();
   }
 }
 
-/** Brings Plaid's copy up to what changed at the bank since the last look, in the order in which it changed. */
+/** Brings Plaid's copy up to what changed at the bank since the last pull, in the order in which it changed. */
 export function pullChanges(item: Item): void {
   const oldest = oldestReadable(item);
   if (oldest !== null) {
     for (const id of item.unread) {
       const row = item.bank.get(id);
-      const told = item.log.row(id);
+      const known = item.log.row(id);
       if (!row) {
-        if (told) item.log.remove(id, told.accountId);
-      } else if (isTold(item, row) && !sameRow(told, row) && (item.log.knows(id) || row.date >= oldest)) {
+        if (known) item.log.remove(id, known.accountId);
+      } else if (
+        isReported(item, row) &&
+        !sameRow(known, row) &&
+        (item.log.knows(id) || row.date >= oldest)
+      ) {
         item.log.upsert(row);
       }
     }

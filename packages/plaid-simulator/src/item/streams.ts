@@ -16,12 +16,12 @@ function digestOf({ inflow, outflow }: Streams): string {
     .digest('hex');
 }
 
-/** The client was told these streams: from now on it hears of their changes. */
-export function streamsTold(item: Item, streams: Streams): void {
+/** The client was given these streams: from now on it hears of their changes. */
+export function rememberStreams(item: Item, streams: Streams): void {
   item.facts.streamsTold = digestOf(streams);
 }
 
-/** The accounts with streams when the streams are others than the client was last told of; else `null`. */
+/** The accounts with streams when the streams are others than the client was last given; else `null`. */
 export function movedStreams(item: Item, now: number): string[] | null {
   if (item.facts.streamsTold === undefined) return null;
   const streams = streamsOf(item, now);

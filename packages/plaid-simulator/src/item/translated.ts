@@ -3,9 +3,9 @@ import { parseRow, rowOf, type BankTransaction, type Row } from '../bank/row.js'
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /**
- * The id under which another application knows what this one calls `id`. The bank has one id for a thing; each Item's own is that
- * one with every character moved along the alphabet by a key of the Item (`null`: not moved at all), so that ids of two Items have
- * nothing in common, can be turned into each other in both directions, and no table of pairs has to be kept.
+ * The id under which another application knows what this one calls `id`. The bank has one id for a thing. Each Item's own is
+ * that one with every character moved along the alphabet by a key of the Item (`null`: not moved at all). So ids of two Items
+ * have nothing in common, each leads to the other, and no table of pairs has to be kept.
  */
 export function translateId(id: string, from: string | null, to: string | null): string {
   if (from === to) return id;

@@ -8,7 +8,7 @@ const AS_SYNC_SENDS = { originalDescription: true, categoryVersion: 'v2' } as co
 
 /**
  * What a client that has read everything must hold, as JSON. Removals count from the point where the client's first complete
- * read ended: what was removed before that was never told to anybody. That point moves with each complete run from the empty
+ * read ended: what was removed before that was never given to anybody. That point moves with each complete run from the empty
  * cursor until the client presents a cursor (storing the cursor is its acknowledgement), and stays then.
  */
 export function renderTruth(item: Item, webhooksDue: number): Buffer {
@@ -24,7 +24,7 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
     })),
     removed: facts.removalsFrom === null ? [] : log.removedSince(facts.removalsFrom),
     closed_account_transactions: log.liveHidden().map(({ id }) => id),
-    // They may have been told as removed or not, by when the client last read: nobody will say it again.
+    // They may have been given as removed or not, by when the client last read: nobody will say it again.
     closed_account_removed: log.removedHidden(),
     numbers: joinNumbers(item.openAccounts),
     webhooks_due: webhooksDue,
@@ -36,12 +36,12 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
   ]);
 }
 
-/** A run of `/transactions/sync` that began at the empty cursor was told to its end. */
+/** A run of `/transactions/sync` that began at the empty cursor was given to its end. */
 export function completeReadAt(item: Item, position: number): void {
   if (!item.facts.removalsFrozen) item.facts.removalsFrom = position;
 }
 
-/** The client came back with a cursor that ended a run: it has stored what was told until then. */
+/** The client came back with a cursor that ended a run: it has stored what was given until then. */
 export function cursorPresented(item: Item, position: number): void {
   if (item.facts.removalsFrozen) return;
   item.facts.removalsFrom = position;

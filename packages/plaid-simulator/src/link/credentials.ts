@@ -37,7 +37,7 @@ export function signIn(
 }
 
 /** The same for an Item that exists: it stays with the user who made it. For a custom user the good password does as well as the file. */
-export function signInAgain(
+export function signInToRepair(
   world: World,
   institution: SimulatedInstitution,
   given: Credentials,

@@ -9,7 +9,7 @@ import { logIn } from '../item/login.js';
 import type { LinkToken } from '../tokens.js';
 import type { World } from '../world.js';
 import { isShown, sharedAccount } from './accounts.js';
-import { signIn, signInAgain, type Credentials } from './credentials.js';
+import { signIn, signInToRepair, type Credentials } from './credentials.js';
 import { endSession, planAbandonment, sendLinkWebhook, show } from './ending.js';
 import { note, sessionError } from './journal.js';
 import { challengeOf, isAnswered } from './mfa.js';
@@ -21,7 +21,7 @@ const MOST_LISTED = 10;
 /** Sessions that are kept in memory; the oldest finished ones go first. */
 const MOST_SESSIONS = 20_000;
 /** Refusals after which the user stays on the same screen and tries again. */
-const TRY_AGAIN = new Set([
+const RETRYABLE = new Set([
   'INVALID_CREDENTIALS',
   'INVALID_MFA',
   'INVALID_UPDATED_USERNAME',
@@ -96,8 +96,8 @@ export function openSession(world: World, linkToken: string, surface: Surface): 
 }
 
 /**
- * The user comes back from the bank's page by way of the application's redirect URI, which Link is told. `heard` events of the
- * session were told before the user went there.
+ * The user comes back from the bank's page by way of the application's redirect URI, which Link is given. `heard` events of the
+ * session were passed on before the user went there.
  */
 export function resumeSession(
   world: World,
@@ -160,8 +160,8 @@ function fail(world: World, session: LinkSession, error: PlaidApiError): void {
     error_message: session.error.error_message,
     error_type: session.error.error_type,
   });
-  const again = TRY_AGAIN.has(error.code) && ['credentials', 'mfa'].includes(session.pane);
-  if (again) return show(world, session, session.pane);
+  const mayRetry = RETRYABLE.has(error.code) && ['credentials', 'mfa'].includes(session.pane);
+  if (mayRetry) return show(world, session, session.pane);
   session.before = session.pane;
   show(world, session, 'error');
 }
@@ -213,7 +213,7 @@ function step(world: World, session: LinkSession, action: LinkAction): void {
       session.oauth = { stateId: world.ids.uuid('oauth'), state: 'open', accountIds: [], error: null };
       return note(world, session, 'OPEN_OAUTH');
     case 'oauth_check':
-      // Asked again and again while the bank's page is open: nothing to tell until the user is done there.
+      // Polled while the bank's page is open: nothing to say until the user is done there.
       if (session.pane === 'oauth') takeOauth(world, session);
       return;
     case 'oauth_closed':
@@ -287,7 +287,7 @@ export function signInTo(world: World, session: LinkSession, login: Credentials)
   const token = tokenOf(world, session);
   if (token.itemId !== null) {
     const item = itemOf(world, token.itemId);
-    signInAgain(world, institution, login, item);
+    signInToRepair(world, institution, login, item);
     return selectableAccounts(item);
   }
   session.itemId ??= world.ids.id('item');

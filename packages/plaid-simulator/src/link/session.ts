@@ -29,7 +29,7 @@ export interface EventMetadata {
   view_name?: string;
 }
 
-/** An event as `/link/token/get` and the EVENTS webhook tell it. */
+/** An event as `/link/token/get` and the EVENTS webhook give it. */
 export interface SessionEvent {
   event_name: string;
   event_id: string;

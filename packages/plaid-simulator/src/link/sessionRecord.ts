@@ -8,7 +8,7 @@ import type { LinkSession } from './session.js';
 /** Simulated: how long Plaid keeps a session after its end. */
 const KEPT_MS = 6 * 60 * 60_000;
 
-/** The sessions of a token as `/link/token/get` tells them, in the order in which they began. */
+/** The sessions of a token as `/link/token/get` gives them, in the order in which they began. */
 export function sessionRecords(world: World, token: LinkToken): WireLinkSession[] {
   const now = world.clock.now();
   return [...world.linkSessions.values()]

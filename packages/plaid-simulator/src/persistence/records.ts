@@ -23,9 +23,13 @@ export interface SavedWorld {
 export type SavedRow = WireTransaction & { original_description: string };
 
 /**
- * One step of an Item's rows. `p`: the bank has this version, which gets the next number; `t`: the bank dropped an id; `s`: Plaid's
- * copy got so many seeded rows from a number on; `l`: it got version number `n` of a transaction (-1: its removal, or a mark);
- * `o`: it got a seeded row as it was; `v`: it got a version that the bank never had.
+ * One step of an Item's rows.
+ * `p`: the bank has this version, which gets the next number.
+ * `t`: the bank dropped an id.
+ * `s`: Plaid's copy got so many seeded rows from a number on.
+ * `l`: Plaid's copy got version number `n` of a transaction (-1: its removal, or a `touch`).
+ * `o`: Plaid's copy got a seeded row as it was.
+ * `v`: Plaid's copy got a version that the bank never had.
  */
 export type SavedRowEvent =
   | ['p', SavedRow]

@@ -94,7 +94,7 @@ function restoreItem(record: ItemRecord, events: readonly SavedRowEvent[]): Item
         item.take(event[1]);
         break;
       case 's':
-        item.log.tellSeeded(event[1], event[2]);
+        item.log.appendSeeded(event[1], event[2]);
         break;
       case 'o':
         if (item.seeded) item.log.upsert(item.seeded.row(event[1]));
@@ -106,7 +106,7 @@ function restoreItem(record: ItemRecord, events: readonly SavedRowEvent[]): Item
         const [, id, accountId, version] = event;
         const row = versions[version];
         if (row) item.log.upsert(row);
-        else if (id === '') item.log.mark();
+        else if (id === '') item.log.touch();
         else item.log.remove(id, accountId);
       }
     }

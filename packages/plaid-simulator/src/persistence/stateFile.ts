@@ -85,7 +85,7 @@ export class StateFile implements Keeper {
   saved(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    // A failed write is reported and retried with the next one: what it held is still marked.
+    // A failed write is reported and retried with the next one: what it held is still listed.
     this.writing = this.writing.then(() => this.append()).catch(this.onError);
     return this.writing;
   }
@@ -144,7 +144,7 @@ export class StateFile implements Keeper {
         for (const line of lines) bytes += (await handle.write(line)).bytesWritten;
       };
       await write(records.map(lineOf));
-      // What changes while this writes is marked again and appended after the rename.
+      // What changes while this writes is listed again and appended after the rename.
       for (const item of items) await write(this.itemLines(item));
       await handle.sync();
     } finally {

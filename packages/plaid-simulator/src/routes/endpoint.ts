@@ -23,7 +23,7 @@ export class RawAnswer {
 export interface Caller {
   /** The client that calls; `null` when any credentials are accepted, so that tokens are bound to nobody. */
   clientId: string | null;
-  /** The client id it gave, also when tokens are bound to nobody: applications are told apart by it. */
+  /** The client id it gave, also when tokens are bound to nobody: it distinguishes applications. */
   application: string;
   requestId: string;
   /** Where the caller reaches this simulator. */

@@ -32,9 +32,9 @@ const notification = requestBody({
 });
 
 /**
- * Plaid Exchange's notifications, as a bank sends them: new transactions are there, or accounts were opened or closed. Plaid looks at
- * everything of the Items that are named, whichever account it is about. 200 says only that it was accepted; 401 is for credentials,
- * 400 for a body that does not fit, 429 comes from faults: Plaid publishes no limit.
+ * Plaid Exchange's notifications, as a bank sends them: new transactions are there, or accounts were opened or closed. Plaid
+ * pulls everything of the Items that are named, whichever account it is about. 200 says only that it was accepted, 401 is for
+ * credentials, 400 for a body that does not fit. 429 comes from faults: Plaid publishes no limit.
  */
 export function exchangeRoutes(app: FastifyInstance, world: World): void {
   for (const path of ['/items/transactions/notify', '/items/accounts/notify']) {
@@ -44,11 +44,11 @@ export function exchangeRoutes(app: FastifyInstance, world: World): void {
       body: notification,
       run: ({ notifications }) => {
         const items = new Set(notifications.map(({ access_token }) => world.findByToken(access_token)));
-        const looked = new Set<string>();
+        const visited = new Set<string>();
         for (const item of items) {
-          // One look serves every application of the login.
-          if (!item || looked.has(item.facts.connectionId)) continue;
-          looked.add(item.facts.connectionId);
+          // One pull serves every application of the login.
+          if (!item || visited.has(item.facts.connectionId)) continue;
+          visited.add(item.facts.connectionId);
           runUpdate(world, item);
         }
         return {};

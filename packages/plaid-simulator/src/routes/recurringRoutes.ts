@@ -4,7 +4,7 @@ import { inVersion, type TaxonomyVersion } from '../bank/categories.js';
 import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { requireAccess } from '../item/productAccess.js';
-import { streamsOf, streamsTold } from '../item/streams.js';
+import { streamsOf, rememberStreams } from '../item/streams.js';
 import { requestBody } from '../validation.js';
 import type { WireTransactionStream } from '../wire.js';
 import type { World } from '../world.js';
@@ -34,7 +34,7 @@ export function recurringRoutes(app: FastifyInstance, world: World): void {
       const version: TaxonomyVersion = options?.personal_finance_category_version ?? 'v2';
       const now = world.clock.now();
       const streams = streamsOf(item, now);
-      streamsTold(item, streams);
+      rememberStreams(item, streams);
       world.keeper.item(item);
       const view = (list: readonly WireTransactionStream[]) =>
         list

@@ -180,7 +180,7 @@ function mutate(world: World, item: Item, changes: BankChanges): void {
     changeBank(item, made, civilDate(world.clock.now()), () => world.ids.id('transaction'));
   } catch (error) {
     if (!(error instanceof ImpossibleChange)) throw error;
-    item.log.mark();
+    item.log.touch();
   }
   readSilently(world, item);
 }

@@ -19,7 +19,7 @@ const STATUS_OF: Record<Delivery['state'], (typeof STATUSES)[number]> = {
   dropped: 'FAILED',
 };
 
-/** A place in the log: the number of the last delivery that was told, and when that was made. */
+/** A place in the log: the number of the last delivery that was given, and when that was made. */
 interface Place {
   number: number;
   at: number;

@@ -15,7 +15,7 @@ const OVERTAKE_PATIENCE_MS = 5_000;
 export interface SendOptions {
   url: string;
   itemId: string | null;
-  /** The client that is told; `null` or absent when tokens are bound to no client. */
+  /** The client that it is for; `null` or absent when tokens are bound to no client. */
   clientId?: string | null;
   fields: WebhookFields;
   signature?: Signature;

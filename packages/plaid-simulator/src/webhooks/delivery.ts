@@ -24,7 +24,7 @@ interface Attempt {
 export interface Delivery {
   id: string;
   itemId: string | null;
-  /** The client that Plaid tells; `null` when tokens are bound to no client. */
+  /** The client that it is for; `null` when tokens are bound to no client. */
   clientId: string | null;
   url: string;
   /** As sent, byte for byte. */

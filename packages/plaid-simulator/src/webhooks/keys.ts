@@ -87,7 +87,7 @@ export class SigningKeys {
     return this.newest().wire;
   }
 
-  /** A new key signs from now on; the old one is marked as expired now. */
+  /** A new key signs from now on; the old one expires now. */
   rotate(): WireKey {
     const now = Math.floor(Date.now() / 1000);
     this.newest().wire.expired_at ??= now;

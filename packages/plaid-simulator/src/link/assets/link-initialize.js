@@ -90,12 +90,12 @@
     }
 
     /** The session is over: the page gets the focus back before it is told. */
-    function finish(tell) {
+    function finish(callBack) {
       unmount();
       wanted = false;
       const after = afterExit;
       afterExit = null;
-      tell();
+      callBack();
       after?.();
     }
 

@@ -14,25 +14,25 @@ let view = null;
 let busy = false;
 let watching = null;
 
-const tell = (message) => {
+const postToHost = (message) => {
   if (host !== null) window.parent.postMessage({ channel: CHANNEL, ...message }, host);
 };
 
 /** Passes on what happened, each event once: answers may cross on their way. */
-let told = null;
-function tellEvents({ events, heard }) {
+let passedUpTo = null;
+function passEvents({ events, heard }) {
   const first = heard - events.length;
-  told ??= first;
-  for (const event of events.slice(Math.max(0, told - first))) tell({ type: 'event', ...event });
-  told = Math.max(told, heard);
+  passedUpTo ??= first;
+  for (const event of events.slice(Math.max(0, passedUpTo - first))) postToHost({ type: 'event', ...event });
+  passedUpTo = Math.max(passedUpTo, heard);
 }
 
 /** Shows where the session stands. */
 function accept(next) {
   view = next;
-  tellEvents(next);
-  if (next.success) tell({ type: 'success', ...next.success });
-  if (next.exit) tell({ type: 'exit', ...next.exit });
+  passEvents(next);
+  if (next.success) postToHost({ type: 'success', ...next.success });
+  if (next.exit) postToHost({ type: 'exit', ...next.exit });
   if (next.pane === 'done') {
     stopWatching();
     if (host !== null) return;
@@ -85,7 +85,7 @@ async function search(text) {
     const next = await request({ action: 'search', query: text });
     if (mine !== searches || view.pane !== 'institutions') return;
     view = { ...next, query: text };
-    tellEvents(next);
+    passEvents(next);
     PANES.institutions.update(card, view, api);
   } catch (error) {
     showFailure(error.message);
@@ -105,7 +105,7 @@ async function visitBank() {
   }
   if (!view.oauth_in_window) {
     if (host === null) window.location.assign(view.oauth.url);
-    else tell({ type: 'leave', path: view.oauth.url });
+    else postToHost({ type: 'leave', path: view.oauth.url });
     return;
   }
   if (bankWindow) bankWindow.location.replace(view.oauth.url);
@@ -175,5 +175,5 @@ if (host === null) {
     if (event.data.type === 'open') open(event.data.receivedRedirectUri);
     if (event.data.type === 'exit') leave(event.data.force);
   });
-  tell({ type: 'ready' });
+  postToHost({ type: 'ready' });
 }

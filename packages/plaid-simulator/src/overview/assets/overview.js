@@ -19,14 +19,14 @@ async function press(button) {
   await refresh();
 }
 
-const tell = (error) => {
+const showFailure = (error) => {
   said.textContent = `The simulator does not answer: ${error.message}`;
 };
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-path]');
-  if (button) press(button).catch(tell);
+  if (button) press(button).catch(showFailure);
 });
 setInterval(() => {
-  if (!document.hidden) refresh().catch(tell);
+  if (!document.hidden) refresh().catch(showFailure);
 }, REFRESH_MS);

@@ -5,8 +5,8 @@ import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
 
-/** An Item is looked at so often at most, however many reads fail. */
-const againAfterMs = 300_000;
+/** The pause between two checks of an Item, however many reads fail. */
+const recheckAfterMs = 300_000;
 const mostRemembered = 10_000;
 /** Failures that any call of the Item meets. */
 const failsEverywhere: ReadonlySet<FailureType> = new Set([
@@ -15,9 +15,9 @@ const failsEverywhere: ReadonlySet<FailureType> = new Set([
   'TOKEN_REFUSED',
 ]);
 
-export interface ItemLooks {
+export interface ItemHealthChecks {
   /**
-   * A read at Plaid failed in a way that no webhook has told (yet): the Item's episode begins if Plaid says so. Never throws and
+   * A read at Plaid failed in a way that no webhook has reported (yet): the Item's episode begins if Plaid says so. Never throws and
    * is not waited for; losing it is harmless, since the Item's next update finds out as well.
    */
   after(failure: Failure, item: ItemView, accessToken: string): void;
@@ -25,17 +25,17 @@ export interface ItemLooks {
 
 type Deps = Pick<ApiDeps, 'plaid' | 'items' | 'gateway' | 'logger' | 'brokenCheckMs'>;
 
-export function createItemLooks(
+export function createItemHealthChecks(
   { plaid, items, gateway, logger, brokenCheckMs }: Deps,
   limits: Pick<ApiLimits, 'signalMs'>,
   now: () => number,
-): ItemLooks {
-  const lookedAt = new Map<string, number>();
+): ItemHealthChecks {
+  const checkedAt = new Map<string, number>();
 
-  const seenOfLate = (itemId: string): boolean =>
-    now() - (lookedAt.get(itemId) ?? Number.NEGATIVE_INFINITY) < againAfterMs;
+  const checkedOfLate = (itemId: string): boolean =>
+    now() - (checkedAt.get(itemId) ?? Number.NEGATIVE_INFINITY) < recheckAfterMs;
 
-  const tell = ({ item_id, user_id }: ItemView, signal: ItemSignal): Promise<void> =>
+  const sendSignal = ({ item_id, user_id }: ItemView, signal: ItemSignal): Promise<void> =>
     gateway.signalItem(item_id, user_id, signal, limits.signalMs);
 
   /** What `/item/get` says decides: a sync may still answer from what Plaid has. */
@@ -45,22 +45,22 @@ export function createItemLooks(
     const { error } = await plaid.getItem(accessToken);
     if (error === null) return;
     const dueAt = new Date(now() + brokenCheckMs).toISOString();
-    // Who has asked after us knows better, and has told.
-    if (!(await items.markBroken(item.item_id, credentials.seen, error, dueAt))) return;
-    await tell(item, { kind: 'foundDue' });
+    // Who has asked after us knows better, and has signalled.
+    if (!(await items.setBroken(item.item_id, credentials.seen, error, dueAt))) return;
+    await sendSignal(item, { kind: 'foundDue' });
   }
 
   return {
     after(failure, item, accessToken) {
       const everywhere = failsEverywhere.has(failure.type);
       if (!everywhere && failure.type !== 'LOGIN_REQUIRED') return;
-      if (item.status !== 'ACTIVE' || seenOfLate(item.item_id)) return;
-      remember(lookedAt, item.item_id, now(), mostRemembered);
+      if (item.status !== 'ACTIVE' || checkedOfLate(item.item_id)) return;
+      remember(checkedAt, item.item_id, now(), mostRemembered);
       // The next update meets it too, and does what is to be done.
-      const look = everywhere
-        ? tell(item, { kind: 'webhookReceived', webhook: 'update' })
+      const check = everywhere
+        ? sendSignal(item, { kind: 'webhookReceived', webhook: 'update' })
         : askHealth(item, accessToken);
-      look.catch((error: unknown) =>
+      check.catch((error: unknown) =>
         logger.warn({ item_id: item.item_id, ...loggedError(error) }, 'left to the next update'),
       );
     },

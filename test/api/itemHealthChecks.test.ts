@@ -1,4 +1,4 @@
-import { createItemLooks } from '../../api/itemLooks.js';
+import { createItemHealthChecks } from '../../api/itemHealthChecks.js';
 import { Failure } from '../../domain/failures.js';
 import type { FailureType } from '../../domain/failures.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
@@ -17,9 +17,9 @@ async function start(error: typeof loginRequired | null = loginRequired) {
     now: Date.parse('2026-11-21T10:00:00Z'),
   };
   deps.plaid.getItem = async (token) => (seen.asked.push(token), { ...view, error });
-  deps.items.markBroken = async (...given) => seen.marked.push(given) > 0;
+  deps.items.setBroken = async (...given) => seen.marked.push(given) > 0;
   deps.gateway.signalItem = async (_itemId, _userId, signal) => void seen.told.push(signal);
-  const looks = createItemLooks(deps, { signalMs: 1_000 }, () => seen.now);
+  const looks = createItemHealthChecks(deps, { signalMs: 1_000 }, () => seen.now);
   const fail = (type: FailureType, item = itemView('item-1', 'user-1')): void =>
     looks.after(new Failure(type, 'x'), item, 'access-1');
   return { ...seen, seen, deps, fail, logged: world.logged, close: () => world.app.close() };
@@ -62,7 +62,7 @@ describe('an item of which a read at Plaid says that its user must act', () => {
   it('is left as it is when something newer was learned of it meanwhile', async () => {
     const { seen, deps, fail, close } = await start();
     const marked = new Promise<void>((resolve) => {
-      deps.items.markBroken = async () => (resolve(), false);
+      deps.items.setBroken = async () => (resolve(), false);
     });
     fail('LOGIN_REQUIRED');
     await marked;
