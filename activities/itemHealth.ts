@@ -4,6 +4,7 @@ import type { UserActionError } from '../domain/mining/run.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
+import { keepWebhookAddress } from './webhookAddress.js';
 
 /**
  * How an Item is by `/item/get`; `gone`: Plaid does not know it any more, or its permission was taken back. `seen` from before
@@ -15,14 +16,18 @@ export type ItemHealth = { seen: Seen } & (
 
 /** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing. */
 export async function askHealth(
-  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts'>,
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts' | 'webhookUrl'>,
   itemId: string,
 ): Promise<ItemHealth | null> {
   const credentials = await deps.items.credentials(itemId, { forRemoval: false });
   if (credentials === null) return null;
   const { seen } = credentials;
   try {
-    const { error } = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
+    const { error } = await withToken(deps, credentials, async (token) => {
+      const view = await deps.plaid.getItem(token);
+      await keepWebhookAddress(deps, itemId, token, view);
+      return view;
+    });
     return error === null ? { seen, result: 'healthy' } : { seen, result: 'broken', error };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

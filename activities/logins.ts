@@ -4,6 +4,7 @@ import type { ItemCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
+import { keepWebhookAddress } from './webhookAddress.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
@@ -16,7 +17,11 @@ export function loginActivities(deps: ActivityDeps) {
     credentials: ItemCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
-      const view = await withToken(deps, credentials, (token) => plaid.getItem(token));
+      const view = await withToken(deps, credentials, async (token) => {
+        const answer = await plaid.getItem(token);
+        await keepWebhookAddress(deps, credentials.itemId, token, answer);
+        return answer;
+      });
       return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;

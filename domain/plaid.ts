@@ -80,6 +80,8 @@ export interface PlaidItemView {
   item_id: string;
   institution_id: string | null;
   institution_name: string | null;
+  /** Where Plaid sends the Item's webhooks; null = nowhere. */
+  webhook: string | null;
   error: { error_type: string; error_code: string } | null;
   consent_expiration_time: string | null;
   /** Plaid's clock: compare it with Plaid's times only. */

@@ -19,6 +19,8 @@ export interface PlaidPort {
   exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;
   /** `/item/get`. */
   getItem(accessToken: string): Promise<PlaidItemView>;
+  /** `/item/webhook/update`: where Plaid sends the Item's webhooks from now on. Safe to repeat. */
+  updateWebhook(accessToken: string, url: string): Promise<void>;
   /** `/sandbox/item/reset_login`: sandbox and simulator only. */
   resetLogin(accessToken: string): Promise<void>;
   /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */

@@ -124,6 +124,8 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
     item_id: text(path, item, 'item_id'),
     institution_id: orNull(item['institution_id']),
     institution_name: orNull(item['institution_name']),
+    // However long: it is compared, and not kept.
+    webhook: isText(item['webhook']) ? item['webhook'] : null,
     error: isObject(error) ? itemErrorOf(error) : null,
     consent_expiration_time: instantOf(item['consent_expiration_time']),
     last_successful_update: orNull(transactions['last_successful_update']),

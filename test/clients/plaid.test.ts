@@ -522,6 +522,7 @@ describe('what Plaid is asked', () => {
       item_id: 'i',
       institution_id: null,
       institution_name: null,
+      webhook: null,
       error: null,
       consent_expiration_time: null,
       last_successful_update: null,
