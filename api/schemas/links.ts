@@ -17,7 +17,7 @@ export const linkTokenBody = z
 const fromLink = storable(256).nullish();
 
 /** The rest of what Link's `onSuccess` gives, by the names that its web, phone and cross-platform kits use. */
-const restOfMetadata = Object.fromEntries(
+const otherMetadata = Object.fromEntries(
   [
     ...['account', 'account_id', 'accountId', 'link_session_id', 'linkSessionId', 'publicToken'],
     ...['transfer_status', 'transferStatus', 'metadata_json', 'metadataJson', 'metadataJSON'],
@@ -62,7 +62,7 @@ export const linkBody = z
           "Link's whole metadata as it is, in the place of `institution_id` and `accounts`; its fields may as well stand in the " +
           'body itself. Empty texts mean null',
       }),
-    ...restOfMetadata,
+    ...otherMetadata,
   })
   .meta({
     examples: [
