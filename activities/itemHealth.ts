@@ -4,7 +4,7 @@ import type { UserActionError } from '../domain/mining/run.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
-import { keepWebhookAddress } from './webhookAddress.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /**
  * How an Item is by `/item/get`; `gone`: Plaid does not know it any more, or its permission was taken back. `seen` from before

@@ -9,7 +9,7 @@ import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../d
 import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
-import { keepWebhookAddress } from './webhookAddress.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {

@@ -4,7 +4,7 @@ import type { ItemCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
-import { keepWebhookAddress } from './webhookAddress.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;

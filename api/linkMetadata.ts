@@ -36,7 +36,12 @@ function institutionIn(fields: Fields): string | null {
 
 function accountOf(entry: unknown): LinkAccount {
   const { mask, name, type, subtype } = fieldsOf(entry);
-  return { mask: sayingText(mask), name: sayingText(name), type: sayingText(type), subtype: sayingText(subtype) };
+  return {
+    mask: sayingText(mask),
+    name: sayingText(name),
+    type: sayingText(type),
+    subtype: sayingText(subtype),
+  };
 }
 
 /** The institution and the accounts of a link, as far as the body knows them. Our own fields go before Link's metadata. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keepWebhookAddress } from '../activities/webhookAddress.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import type { AlertStore } from '../domain/ports/alerts.js';

@@ -52,7 +52,8 @@ export function accountsOf(path: string, body: JsonObject): PlaidAccount[] {
 }
 
 /** What of a list can be handed on as Plaid's objects. */
-export const objectsOf = <T extends object>(list: readonly T[]): T[] => list.filter(isObject) as T[];
+export const objectsOf = <T extends object>(list: readonly T[]): T[] =>
+  list.filter<T>((entry): entry is T => isObject(entry));
 
 export const requestIdOf = (path: string, body: JsonObject): string => text(path, body, 'request_id');
 

@@ -102,7 +102,10 @@ export class FakePlaid implements PlaidPort {
   }
 
   async getItem(accessToken: string) {
-    const { itemId, institution_id, error, webhook, lastSuccessfulUpdate } = this.living('getItem', accessToken);
+    const { itemId, institution_id, error, webhook, lastSuccessfulUpdate } = this.living(
+      'getItem',
+      accessToken,
+    );
     return {
       item_id: itemId,
       institution_id,

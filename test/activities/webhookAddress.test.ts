@@ -2,7 +2,7 @@ import { Failure } from '../../domain/failures.js';
 import { updateWebhookAddresses } from '../../src/webhookAddresses.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
-import { FakeItem } from './fakePlaid.js';
+import type { FakeItem } from './fakePlaid.js';
 
 /** Items whose webhooks go to where the service has moved away from. */
 const ours = 'https://sluice.example/webhooks/plaid';

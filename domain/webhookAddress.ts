@@ -1,7 +1,7 @@
-import { Failure } from '../domain/failures.js';
-import type { PlaidItemView } from '../domain/plaid.js';
-import type { AlertStore } from '../domain/ports/alerts.js';
-import type { PlaidPort } from '../domain/ports/plaid.js';
+import { Failure } from './failures.js';
+import type { PlaidItemView } from './plaid.js';
+import type { AlertStore } from './ports/alerts.js';
+import type { PlaidPort } from './ports/plaid.js';
 
 /**
  * Where Plaid sends an Item's webhooks elsewhere than to us (the service has moved, say), it is given our address. That this fails keeps
