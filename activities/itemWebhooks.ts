@@ -7,10 +7,39 @@ import type { ActivityDeps } from './deps.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
 
-type WebhookFact = { webhookId: string; source: WebhookSource; fact: ItemFact | null };
+type WebhookFact = { webhookId: string; source: WebhookSource; receivedAt: string; fact: ItemFact | null };
 
 const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
+
+/** They make the numbers due. */
+const aboutNumbers: ReadonlySet<ItemFact['kind']> = new Set([
+  'numbersChanged',
+  'accountRevoked',
+  'verificationEnded',
+]);
+/** They make an update due: of an account something is different. */
+const aboutAccounts: ReadonlySet<ItemFact['kind']> = new Set(['accountRevoked', 'verificationEnded']);
+
+/** What is believed of single accounts. Webhooks that an operator replays tell of the past: for them Plaid is asked, and that is all. */
+function ofAccounts(
+  webhookFacts: readonly WebhookFact[],
+): Pick<ItemWebhooksEffect, 'revokedAccounts' | 'staleNumbers' | 'verifications'> {
+  const said: ReturnType<typeof ofAccounts> = { revokedAccounts: [], staleNumbers: [], verifications: [] };
+  for (const { source, receivedAt, fact } of webhookFacts) {
+    if (fact === null || source === 'replay') continue;
+    if (fact.kind === 'accountRevoked') said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
+    if (fact.kind === 'numbersChanged')
+      said.staleNumbers.push(...fact.accountIds.map((accountId) => ({ accountId, receivedAt })));
+    if (fact.kind === 'verificationEnded')
+      said.verifications.push({
+        accountId: fact.accountId,
+        receivedAt,
+        verification: fact.verification,
+      });
+  }
+  return said;
+}
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
 function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Health | null): string | null {
@@ -70,26 +99,20 @@ export function itemWebhookActivities(deps: ActivityDeps) {
      */
     async settleItemWebhooks(input: {
       itemId: string;
-    }): Promise<{ health: Health | null; numbersDue: boolean; more: boolean }> {
+    }): Promise<{ health: Health | null; numbersDue: boolean; updateDue?: boolean; more: boolean }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const { broken, webhooks, more } = await items.itemWebhooks(itemId, webhooksAtOnce);
         if (webhooks.length === 0) return { health: null, numbersDue: false, more };
-        const webhookFacts = webhooks.map(({ webhookId, source, body }): WebhookFact => ({
-          webhookId,
-          source,
+        const webhookFacts = webhooks.map(({ body, ...webhook }): WebhookFact => ({
+          ...webhook,
           fact: itemFactOf(body),
         }));
         const facts = webhookFacts.map(({ fact }) => fact);
         const { result, health } = await healthOf(itemId, webhookFacts, broken);
-        const revokedAccounts = facts.flatMap((fact) =>
-          fact?.kind === 'accountRevoked' ? [fact.accountId] : [],
-        );
-        const staleNumbers = facts.flatMap((fact) =>
-          fact?.kind === 'numbersChanged' ? fact.accountIds : [],
-        );
         const repaired = broken && result === 'healthy';
-        const numbersDue = repaired || facts.some((fact) => fact?.kind === 'numbersChanged');
+        const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
+        const updateDue = facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind));
         const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
         const stands = await items.applyItemWebhooks(itemId, {
           webhooks: webhookFacts.map(({ webhookId, fact }) => ({
@@ -99,11 +122,12 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           health,
           consentExpiresAt: expiries.at(-1) ?? null,
           newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
-          revokedAccounts,
-          staleNumbers,
+          ...ofAccounts(webhookFacts),
           numbersDue,
+          updateDue,
         });
-        return stands ? { health: result, numbersDue, more } : 'moved';
+        if (!stands) return 'moved';
+        return { health: result, numbersDue, ...(updateDue ? { updateDue } : {}), more };
       });
     },
   };

@@ -1,4 +1,5 @@
 import { Failure } from '../domain/failures.js';
+import type { FailureType } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
@@ -6,6 +7,9 @@ import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askForTransactions, askHealth } from './itemHealth.js';
 import { withToken } from './itemToken.js';
+
+/** Plaid's ways to say that it has no numbers to give. */
+const withoutNumbers: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
 
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, policy } = deps;
@@ -72,18 +76,31 @@ export function itemActivities(deps: ActivityDeps) {
       await items.finishRemoval(itemId);
     },
 
-    /** Reads account and routing numbers and stores them encrypted. An Item that has none is not an error. Safe to repeat. */
-    async saveNumbers(input: { itemId: string }): Promise<{ accounts: number }> {
+    /**
+     * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
+     * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch).
+     * Safe to repeat.
+     */
+    async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
         const asked = withToken(deps, credentials, (token) => plaid.getNumbers(token));
         const numbers = await asked.catch((error: unknown) => {
-          const without: ReadonlySet<string> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY']);
-          if (error instanceof Failure && without.has(error.type)) return [];
+          if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
           throw error;
         });
+        if (numbers instanceof Failure) {
+          const retryAt = numbers.type === 'NOT_READY' ? Date.now() + policy.numbersWait : null;
+          const kept = await items.keepNumbers(
+            itemId,
+            credentials.seen,
+            retryAt === null ? null : new Date(retryAt).toISOString(),
+          );
+          if (kept === 'moved') return kept;
+          return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
+        }
         const sealed = await Promise.all(
           numbers.map(async ({ account_id, ...kinds }) => ({
             accountId: account_id,

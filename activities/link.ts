@@ -5,7 +5,13 @@ import { Failure } from '../domain/failures.js';
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import type { PlaidAccount } from '../domain/plaid.js';
-import type { DuplicateCandidate, LinkOutcome, LinkRow, LinkWarning } from '../domain/ports/links.js';
+import type {
+  Admitted,
+  DuplicateCandidate,
+  LinkOutcome,
+  LinkRow,
+  LinkWarning,
+} from '../domain/ports/links.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
@@ -27,7 +33,7 @@ export type ExchangeResult =
   | { kind: 'settled' };
 
 export type AdmitResult =
-  | { kind: 'admitted'; replaced: string[]; warnings: LinkWarning[] }
+  | { kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] }
   | { kind: 'duplicate'; itemId: string }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
@@ -38,18 +44,46 @@ export type AdmitResult =
  */
 const useless: ReadonlySet<FailureType> = new Set(['ITEM_GONE', 'PERMISSION_REVOKED', 'TOKEN_REFUSED']);
 
+function warningsOf({ dropped }: Admitted, mainAccountUnknown: boolean): LinkWarning[] {
+  return [
+    ...(mainAccountUnknown ? ['main_account_unknown' as const] : []),
+    ...(dropped.length > 0 ? ['accounts_dropped' as const] : []),
+  ];
+}
+
 const storeTries = 10;
 const storePauseMs = 500;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function linkActivities(deps: ActivityDeps) {
-  const { plaid, secrets, links, items, gateway, crashPoint } = deps;
+  const { plaid, directory, institutions, secrets, links, items, gateway, crashPoint } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
     if (row === null) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
     return row;
+  }
+
+  /**
+   * Where the same accounts are known at another institution, the bank may have got another id: Plaid is asked which one it has
+   * now. That it cannot tell is no reason to refuse a link.
+   */
+  async function learnAliases(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<void> {
+    const lookalikes = await links.findLookalikes(userId, institutionId, accounts, except);
+    for (const known of lookalikes.length === 0 ? [] : [institutionId, ...lookalikes]) {
+      const askedAt = await institutions.now();
+      const answer = await directory.get(known).catch((error: unknown) => {
+        if (error instanceof Failure) return null;
+        throw error;
+      });
+      if (answer !== null && answer.institution_id !== known) await institutions.save(known, askedAt, answer);
+    }
   }
 
   /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
@@ -60,7 +94,8 @@ export function linkActivities(deps: ActivityDeps) {
     except: string | null,
   ): Promise<{ broken: DuplicateCandidate[]; healthy: DuplicateCandidate[] }> {
     const found = { broken: [] as DuplicateCandidate[], healthy: [] as DuplicateCandidate[] };
-    if (institutionId === null || accounts.length === 0) return found;
+    if (institutionId === null || accounts.length === 0 || row.allow_duplicate) return found;
+    await learnAliases(row.user_id, institutionId, accounts, except);
     const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
     for (const candidate of candidates) {
       const broken = await withToken(deps, candidate, (token) => plaid.getItem(token)).then(
@@ -194,8 +229,10 @@ export function linkActivities(deps: ActivityDeps) {
       });
       if (view instanceof Failure) {
         // An earlier attempt made it the user's: its own workflow says what became of it.
-        const admitted = await links.admitted(itemId);
-        return admitted ? { ...admitted, warnings: [] } : { kind: 'gone', plaid: view.upstream ?? null };
+        const admitted = await links.admitted(input.tokenHash, itemId);
+        return admitted
+          ? { ...admitted, warnings: warningsOf(admitted, false) }
+          : { kind: 'gone', plaid: view.upstream ?? null };
       }
       const listed = ask((token) => plaid.getAccounts(token));
       const answer = await listed.catch((error: unknown): PlaidAccount[] => {
@@ -224,10 +261,7 @@ export function linkActivities(deps: ActivityDeps) {
         return end.kind === 'moved' ? 'moved' : end;
       });
       if (admitted.kind === 'duplicate') return admitted;
-      return {
-        ...admitted,
-        warnings: wanted !== null && !known ? ['main_account_unknown'] : [],
-      };
+      return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
     },
 
     /** Removes an Item at Plaid that never became the user's (it was linked twice, say). Safe to repeat. */

@@ -57,6 +57,7 @@ export function transactionActivities(deps: ActivityDeps) {
       removalsWaiting: waiting.removals,
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
+      ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
       calls,
     };
   }

@@ -1,5 +1,6 @@
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { Failure } from '../domain/failures.js';
+import { describeForeignError, ownFrames } from '../domain/foreignError.js';
 import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 
@@ -192,7 +193,10 @@ export function problemOf(error: unknown): Problem {
 /** What our own services lack or refuse: without the words an operator would not find it. */
 const ofOurOwn: ReadonlySet<FailureType> = new Set(['MISCONFIGURED', 'ORCHESTRATOR_REFUSED']);
 
-/** What a log line may say of an error: types and codes. Messages of foreign errors may quote data, so they stay out. */
+/**
+ * What a log line may say of an error: types, codes and the lines of ours. Messages of foreign errors may quote data, so they
+ * stay out.
+ */
 export function loggedError(error: unknown): Record<string, unknown> {
   if (error instanceof Problem) {
     return { problem: error.code, ...(error.cause === undefined ? {} : loggedError(error.cause)) };
@@ -200,20 +204,11 @@ export function loggedError(error: unknown): Record<string, unknown> {
   if (error instanceof Failure) {
     const { type, message, upstream } = error;
     const shown = upstream === undefined && ofOurOwn.has(type) ? { message } : {};
-    return { failure: type, ...shown, error_code: upstream?.error_code, frames: framesOf(error) };
+    return { failure: type, ...shown, error_code: upstream?.error_code, frames: ownFrames(error) };
   }
   if (error instanceof Error) {
-    const code = (error as { code?: unknown }).code;
-    return { error: error.name, code: typeof code === 'string' ? code : undefined, frames: framesOf(error) };
+    const { class: name, ...shown } = describeForeignError(error);
+    return { error: name, ...shown };
   }
   return { error: typeof error };
-}
-
-/** The stack without its head, which repeats the message. */
-function framesOf(error: Error): string[] {
-  return (error.stack ?? '')
-    .split('\n')
-    .filter((line) => /^\s+at /.test(line))
-    .slice(0, 8)
-    .map((line) => line.trim());
 }

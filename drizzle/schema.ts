@@ -28,6 +28,7 @@ import type { LinkOutcome, LinkRow, LinkState } from '../domain/ports/links.js';
 import type { SegmentEvent } from '../domain/ports/segment.js';
 import type { WebhookKey } from '../domain/ports/webhookKeys.js';
 import type { StoredWebhook, WebhookOutcomeState, WebhookSource } from '../domain/ports/webhooks.js';
+import type { VerificationEnd } from '../domain/webhooks/itemFacts.js';
 import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
 import { bytea, id, moment } from './columns.js';
 
@@ -62,7 +63,11 @@ export const links = pgTable(
     institutionId: id('institution_id'),
     accounts: jsonb('accounts').$type<LinkRow['accounts']>().notNull(),
     mainAccountId: id('main_account_id'),
+    /** The client knows that an account is shared by two logins: nothing is a duplicate, and nothing is replaced. */
+    allowDuplicate: boolean('allow_duplicate').notNull().default(false),
     itemId: id('item_id'),
+    /** Accounts of replaced Items that the new one does not have; null until it was admitted. */
+    droppedAccounts: text('dropped_accounts').array(),
     outcome: jsonb('outcome').$type<LinkOutcome>(),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
@@ -115,6 +120,7 @@ export const items = pgTable(
     /** Set while an update of several pages is on its way. */
     updateStartedAt: moment('update_started_at'),
     nextDueAt: moment('next_due_at'),
+    /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
     consentExpiresAt: moment('consent_expires_at'),
     newAccountsAvailable: boolean('new_accounts_available').notNull().default(false),
@@ -162,6 +168,17 @@ export const items = pgTable(
   ],
 );
 
+/** Ids under which Plaid gave an institution that now has another one: both are one institution to the duplicate guard. */
+export const institutionAliases = pgTable(
+  'institution_aliases',
+  {
+    aliasId: id('alias_id').notNull(),
+    institutionId: id('institution_id').notNull(),
+    noticedAt: moment('noticed_at').notNull().default(now),
+  },
+  (table) => [primaryKey({ columns: [table.aliasId, table.institutionId] })],
+);
+
 /** How an Item's accounts look to the duplicate guard, from the moment of linking. */
 export const accountIdentities = pgTable(
   'account_identities',
@@ -194,8 +211,14 @@ export const accounts = pgTable(
     asOf: moment('as_of').notNull(),
     version: integer('version').notNull(),
     sanitized: boolean('sanitized').notNull().default(false),
-    /** USER_ACCOUNT_REVOKED named it: its numbers are withheld. */
+    /** When USER_ACCOUNT_REVOKED that names it came, unless Plaid has listed it since: its numbers are withheld. */
     revokedAt: moment('revoked_at'),
+    /** How a webhook said that its verification has ended, and when that came; null = what Plaid's object says is newer. */
+    verification: text('verification').$type<VerificationEnd>(),
+    verificationAt: moment('verification_at'),
+    /** The closed account of the Item whose place it took, and the one that took its place. */
+    replaces: id('replaces'),
+    replacedBy: id('replaced_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -216,6 +239,8 @@ export const accountNumbers = pgTable(
     numbersDataKey: bytea('numbers_data_key').notNull(),
     numbersCiphertext: bytea('numbers_ciphertext').notNull(),
     asOf: moment('as_of').notNull().default(now),
+    /** USER_ACCOUNT_REVOKED came since they were read: withheld until they are read again. */
+    doubtedAt: moment('doubted_at'),
   },
   (table) => [
     primaryKey({ columns: [table.itemId, table.accountId] }),

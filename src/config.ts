@@ -124,6 +124,7 @@ const pace = z.strictObject({
   retryFirst: ms,
   retryLongest: ms,
   brokenCheck: ms,
+  numbersWait: ms,
   restarts: count,
   restartsInAll: count,
   cursorTries: count,
@@ -141,11 +142,21 @@ const crashPoint = z
   .string()
   .regex(/^[a-zA-Z.]+(:[1-9]\d*)?$/, { error: 'must be NAME or NAME:n' })
   .optional();
+/** Temporal joins both by a dot or a colon and keeps names of its own that begin with two underscores. */
+const deploymentName = z.string().regex(/^(?!__)[a-zA-Z0-9_-]{1,128}$/, {
+  error: 'must be letters, digits, - and _, and not begin with __',
+});
+const buildId = z
+  .string()
+  .regex(/^(?!__)[a-zA-Z0-9_.+-]{1,128}$/, { error: 'must be letters, digits, -, _, + and dots' });
 const workerSchema = {
   /** Where METRICS_PORT is served. */
   HOST: z.string().min(1).default('127.0.0.1'),
   /** A file with the bundled workflows, made before; else they are bundled at start, which takes seconds. */
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
+  /** Temporal's name for all our workers, and for what this one was built from: both, or workers are not versioned. */
+  TEMPORAL_DEPLOYMENT_NAME: deploymentName.optional(),
+  WORKER_BUILD_ID: buildId.optional(),
   WORKER_ROLES: list
     .default(['core', 'plaid'])
     .pipe(z.array(z.enum(['core', 'plaid']), { error: 'must be core, plaid or core,plaid' })),
@@ -286,6 +297,7 @@ export function loadConfig<Name extends ProcessName>(
       });
   if (name === 'server' || name === 'worker') problems.push(...plaidProblems(present));
   if (variablesOf(name).includes('TEMPORAL_ADDRESS')) problems.push(...temporalProblems(present));
+  if (name === 'worker') problems.push(...versionProblems(present));
   if (variablesOf(name).includes('KMS_KEY_ID')) problems.push(...keyProblems(present));
   if (name !== 'provision' && present['SLUICE_CRASH_AT'] && present['PLAID_ENV'] === 'production') {
     problems.push('  SLUICE_CRASH_AT: is for tests and refused with PLAID_ENV=production');
@@ -332,6 +344,14 @@ function temporalProblems(environment: Record<string, string | undefined>): stri
     problems.push('  TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: the host is always verified');
   }
   return problems;
+}
+
+/** One alone would start workers that no version is known of, and say nothing. */
+function versionProblems(environment: Record<string, string | undefined>): string[] {
+  const names = ['TEMPORAL_DEPLOYMENT_NAME', 'WORKER_BUILD_ID'];
+  const missing = names.filter((name) => !environment[name]);
+  if (missing.length !== 1) return [];
+  return [`  ${missing[0]}: is missing; a deployment's name and a build's id go together`];
 }
 
 function plaidProblems(environment: Record<string, string | undefined>): string[] {
@@ -396,4 +416,12 @@ export function temporalOptions(config: Config<'server' | 'worker' | 'listener' 
     clientCert: pem(config.TEMPORAL_TLS_CLIENT_CERT_PATH, config.TEMPORAL_TLS_CLIENT_CERT_DATA),
     clientKey: pem(config.TEMPORAL_TLS_CLIENT_KEY_PATH, config.TEMPORAL_TLS_CLIENT_KEY_DATA),
   };
+}
+
+/** The version of the worker as configured; undefined = workers are not versioned. */
+export function workerVersion(
+  config: Pick<Config<'worker'>, 'TEMPORAL_DEPLOYMENT_NAME' | 'WORKER_BUILD_ID'>,
+): { deploymentName: string; buildId: string } | undefined {
+  const { TEMPORAL_DEPLOYMENT_NAME: deploymentName, WORKER_BUILD_ID: buildId } = config;
+  return deploymentName === undefined || buildId === undefined ? undefined : { deploymentName, buildId };
 }

@@ -20,7 +20,7 @@ const stopSignals = ['SIGTERM', 'SIGINT'] as const;
  * What close-with-grace shall leave alone: signals, since a repeat of the first one is no second wish (`askedToStop`), and an
  * event loop that has run dry.
  */
-const ownBusiness: closeWithGrace.AllEvents[] = [
+export const ownBusiness: closeWithGrace.AllEvents[] = [
   ...stopSignals,
   'SIGHUP',
   'SIGQUIT',
@@ -65,10 +65,12 @@ export async function runProcess(
       onSecondError: (error) => report(error, 'failed while it stopped'),
       onTimeout: () => running?.logger.error(`${name} did not stop in time`),
     },
-    async ({ err }) => {
+    async (why) => {
       stopping = true;
-      if (err !== undefined) {
-        report(err, 'failed');
+      // By the key: what is thrown or rejected with may be nothing at all, and is a failure all the same.
+      if ('err' in why) {
+        failed = true;
+        report(why.err, 'failed');
         if (!running) throw new Stopped();
       }
       // Asked to stop while it starts: what is half there may have work already.
@@ -130,7 +132,10 @@ export async function runJob(
       error instanceof ConfigurationError ? error.message : `${name} failed: ${describe(error)}`;
     process.stderr.write([message, consolation, ''].filter((line) => line !== undefined).join('\n'));
   };
-  closeWithGrace({ logger: false, skip: ownBusiness, onSecondError: fail }, async ({ err }) => fail(err));
+  closeWithGrace({ logger: false, skip: ownBusiness, onSecondError: fail }, async ({ err }) => {
+    fail(err);
+    throw new Stopped();
+  });
   let done = false;
   try {
     done = await job();

@@ -7,7 +7,14 @@ import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
 import { createSegment } from './clients/segment.js';
-import { ConfigError, loadConfig, plaidBaseUrl, plaidWebhookUrl, temporalOptions } from './config.js';
+import {
+  ConfigError,
+  loadConfig,
+  plaidBaseUrl,
+  plaidWebhookUrl,
+  temporalOptions,
+  workerVersion,
+} from './config.js';
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from '../domain/item/policy.js';
@@ -16,8 +23,9 @@ import { serveMetrics } from './metricsServer.js';
 import { runProcess } from './process.js';
 import { bundleWorkflows } from './temporal/bundle.js';
 import { connectWorker, openClient } from './temporal/connect.js';
+import { assertCurrentVersion } from './temporal/deploymentVersion.js';
 import { createGateway } from './temporal/gateway.js';
-import { assertPolling, createWorkers } from './temporal/workers.js';
+import { assertPolling, createWorkers, runWorkers, stopWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
 
 /** For one probe of a dependency. */
@@ -55,6 +63,7 @@ await runProcess(
     const temporal = temporalOptions(config);
     const { client, connection: clientConnection } = openClient(temporal);
     const gateway = createGateway(client);
+    const version = workerVersion(config);
     let workers: Worker[] = [];
     const metricsServer =
       config.METRICS_PORT === undefined
@@ -68,6 +77,16 @@ await runProcess(
                 { name: 'postgresql', needed: true, check: () => stores.ping() },
                 { name: 'temporal', needed: true, check: () => gateway.ping() },
                 { name: 'polling', needed: true, check: async () => assertPolling(workers) },
+                // Not needed: a new version has to run before an operator can make it current.
+                ...(version === undefined
+                  ? []
+                  : [
+                      {
+                        name: 'current_version',
+                        needed: false,
+                        check: () => assertCurrentVersion(client, version),
+                      },
+                    ]),
               ],
               probeMs,
               (dependency, err) => logger.warn({ dependency, err }, 'not ready'),
@@ -78,6 +97,7 @@ await runProcess(
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
+      version,
       workflowBundle:
         config.WORKFLOW_BUNDLE === undefined ? await bundleWorkflows() : { codePath: config.WORKFLOW_BUNDLE },
       callsPerSecond: {
@@ -115,14 +135,14 @@ await runProcess(
           logger.error({ activity, err }, 'unexpected error in an activity'),
       }),
     });
-    const running = Promise.all(workers.map((worker) => worker.run()));
-    logger.info({ roles: config.WORKER_ROLES }, 'worker ready');
+    const running = runWorkers(workers);
+    logger.info({ roles: config.WORKER_ROLES, ...version }, 'worker ready');
     return {
       logger,
       ended: running,
       async stop() {
         metricsServer?.close();
-        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+        stopWorkers(workers);
         await running.catch(() => undefined);
         await Promise.allSettled([
           connection.close(),

@@ -5,6 +5,7 @@ import {
   parseDuration,
   plaidBaseUrl,
   temporalOptions,
+  workerVersion,
 } from '../src/config.js';
 
 const secret = 'canary-in-a-value';
@@ -270,4 +271,35 @@ describe('a duration', () => {
     '"%s" is none',
     (text) => expect(parseDuration(text)).toBe(null),
   );
+});
+
+describe('the version of a worker', () => {
+  it('is a deployment and a build, or none at all', () => {
+    const both = { TEMPORAL_DEPLOYMENT_NAME: 'sluice', WORKER_BUILD_ID: '1.4.0+b5f2' };
+    expect(workerVersion(loadConfig('worker', { ...good, ...both }))).toEqual({
+      deploymentName: 'sluice',
+      buildId: '1.4.0+b5f2',
+    });
+    expect(workerVersion(loadConfig('worker', good))).toBeUndefined();
+    const empty = { TEMPORAL_DEPLOYMENT_NAME: '', WORKER_BUILD_ID: '' };
+    expect(workerVersion(loadConfig('worker', { ...good, ...empty }))).toBeUndefined();
+  });
+
+  it.each([
+    ['TEMPORAL_DEPLOYMENT_NAME', 'WORKER_BUILD_ID', 'sluice'],
+    ['WORKER_BUILD_ID', 'TEMPORAL_DEPLOYMENT_NAME', '1'],
+  ])('is refused with %s alone', (given, missing, value) => {
+    expect(refusal('worker', { ...good, [given]: value })).toContain(
+      `  ${missing}: is missing; a deployment's name and a build's id go together`,
+    );
+  });
+
+  it.each([
+    ['TEMPORAL_DEPLOYMENT_NAME', 'WORKER_BUILD_ID', 'sluice.eu'],
+    ['TEMPORAL_DEPLOYMENT_NAME', 'WORKER_BUILD_ID', '__sluice'],
+    ['WORKER_BUILD_ID', 'TEMPORAL_DEPLOYMENT_NAME', 'a b'],
+    ['WORKER_BUILD_ID', 'TEMPORAL_DEPLOYMENT_NAME', '__unversioned__'],
+  ])('is refused where Temporal would refuse it: %s beside %s, %s', (bad, other, value) => {
+    expect(refusal('worker', { ...good, [other]: 'fine', [bad]: value })).toContain(`  ${bad}: must be`);
+  });
 });

@@ -1,8 +1,8 @@
 import {
   allHandlersFinished,
   condition,
-  continueAsNew,
   getExternalWorkflowHandle,
+  makeContinueAsNewFunc,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
@@ -81,10 +81,11 @@ export async function item(input: ItemInput): Promise<void> {
   );
   if (loaded === null) return;
   const rules: Rules = { policy: loaded.policy, patches: patchesOfThisRun() };
+  const carried = input.state === undefined ? null : upgrade(input.state);
   state =
-    input.state === undefined
+    carried === null
       ? stateFrom(loaded.snapshot, rules, Date.now())
-      : goOnFrom(upgrade(input.state), loaded.snapshot, rules, Date.now());
+      : goOnFrom(carried, loaded.snapshot, rules, Date.now());
 
   let shown: Phase | null = null;
   for (;;) {
@@ -106,14 +107,23 @@ export async function item(input: ItemInput): Promise<void> {
     }
     if (mustContinue(rules) && allHandlersFinished()) {
       for (const event of inbox.splice(0)) state = reduce(state, event, rules, Date.now());
-      await continueAsNew<typeof item>({ itemId, state });
+      await goOnAsNew({ itemId, state });
     }
   }
 }
 
 function mustContinue({ policy }: Rules): boolean {
   const info = workflowInfo();
-  return info.continueAsNewSuggested || info.historyLength >= policy.continueAfter;
+  return (
+    info.continueAsNewSuggested ||
+    info.historyLength >= policy.continueAfter ||
+    info.targetWorkerDeploymentVersionChanged
+  );
+}
+
+/** Where workers are versioned a run stays with the version that began it; the next one is begun by the version of then. */
+function goOnAsNew(input: ItemInput): Promise<never> {
+  return makeContinueAsNewFunc<typeof item>({ initialVersioningBehavior: 'AUTO_UPGRADE' })(input);
 }
 
 /** An update that may end with its first page is not worth a write to the visibility store. */
@@ -148,7 +158,7 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
           itemId,
           userId: state.userId,
           run: state.run ?? startRun(uuid4()),
-          policy: rules.policy,
+          rules,
           hasCursor: state.hasCursor,
           priorityKey: state.history === 'complete' ? priorities.webhook : priorities.backfill,
         });

@@ -69,7 +69,14 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
       if (admitted.kind === 'admitted') {
         await rows.startItem({ itemId: item_id, userId: row.userId, replaced: admitted.replaced });
         const replaces = admitted.replaced[0] ?? null;
-        return finish({ kind: 'linked', item_id, replaces, warnings: admitted.warnings });
+        const { warnings, dropped = [] } = admitted;
+        return finish({
+          kind: 'linked',
+          item_id,
+          replaces,
+          warnings,
+          ...(dropped.length === 0 ? {} : { dropped_accounts: dropped }),
+        });
       }
       await plaid.discardItem({ tokenHash });
       return finish(

@@ -2,21 +2,22 @@ import { fairnessKey } from '../domain/fairness.js';
 import type { MiningRun, PageResult } from '../domain/mining/run.js';
 import { updateIdOf } from '../domain/mining/run.js';
 import { jitteredTimeout } from '../domain/item/policy.js';
-import type { Policy } from '../domain/item/policy.js';
+import type { Rules } from '../domain/item/rules.js';
 import { plaidRead } from './proxies.js';
 
 export interface NextPage {
   itemId: string;
   userId: string;
   run: MiningRun;
-  policy: Policy;
+  rules: Rules;
   hasCursor: boolean;
   priorityKey: number;
 }
 
 /** The next page of a run, as one activity on the queue that Plaid's limits ask for. */
 export function mineNextPage(next: NextPage): Promise<PageResult> {
-  const { itemId, run, policy } = next;
+  const { itemId, run } = next;
+  const { policy } = next.rules;
   const now = Date.now();
   return plaidRead({
     first: run.page === 0 && (!next.hasCursor || run.fromStart),

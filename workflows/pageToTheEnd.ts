@@ -9,20 +9,26 @@ import type { SignalDefinition } from '@temporalio/workflow';
 import { itemWorkflowId } from '../domain/ids.js';
 import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../domain/mining/run.js';
 import { afterPage, afterPageFailure, failureOf } from '../domain/mining/run.js';
-import type { Policy } from '../domain/item/policy.js';
 import { nextCallAt, recordCalls } from '../domain/item/policy.js';
+import type { Rules } from '../domain/item/rules.js';
 import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
 import { db } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
 import { untilRead } from './untilRead.js';
+import { patchesOfThisRun } from './versions.js';
 
 /** How one kind of paging goes on. */
 export interface Paging<Input extends PageHistoryInput> {
   remine: boolean;
   /** What follows a page; the input may change with it. */
-  next(input: Input, before: MiningRun, after: RunAfter): Promise<{ input: Input; after: RunAfter }>;
+  next(
+    input: Input,
+    before: MiningRun,
+    after: RunAfter,
+    rules: Rules,
+  ): Promise<{ input: Input; after: RunAfter }>;
   /** Continues as new. */
   continueAsNew(input: Input): Promise<never>;
 }
@@ -44,20 +50,21 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   setHandler(progress, () => run);
   // Not carried from run to run: an operator who changes the pace means those that page, too.
   const policy = await untilRead('the pace', () => db({ summary: 'the pace to keep' }).loadPolicy());
+  const rules: Rules = { policy, patches: patchesOfThisRun() };
   const { limits } = policy;
 
   for (;;) {
     setCurrentDetails(describe(run, lastFailure));
     const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
     if (at > Date.now()) await sleep(at - Date.now());
-    const step = await minePage(input, run, policy, remine);
+    const step = await minePage(input, run, rules, remine);
     const now = Date.now();
     calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
     if (step.failure !== null || lastFailure !== null) {
       lastFailure = step.failure;
       await signalItem(itemId, historyHeldUp, { remine, failure: step.failure });
     }
-    const next = await paging.next(input, run, step.after);
+    const next = await paging.next(input, run, step.after, rules);
     input = next.input;
     if ('end' in next.after) {
       await signalItem(itemId, historyEnded, { remine, end: next.after.end, calls });
@@ -75,21 +82,21 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
 async function minePage(
   { itemId, userId, hasCursor }: PageHistoryInput,
   run: MiningRun,
-  policy: Policy,
+  rules: Rules,
   remine: boolean,
 ): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number }> {
   const priorityKey = remine ? priorities.remine : priorities.backfill;
   try {
-    const result = await mineNextPage({ itemId, userId, run, policy, hasCursor, priorityKey });
+    const result = await mineNextPage({ itemId, userId, run, rules, hasCursor, priorityKey });
     const now = Date.now();
     return {
-      after: afterPage(run, result, policy, now),
+      after: afterPage(run, result, rules, now),
       failure: failureOf(result, now),
       calls: result.calls,
     };
   } catch (error) {
     const failure = stepFailure('page', error, Date.now());
-    return { after: afterPageFailure(run, failure, policy, Date.now()), failure, calls: 0 };
+    return { after: afterPageFailure(run, failure, rules, Date.now()), failure, calls: 0 };
   }
 }
 

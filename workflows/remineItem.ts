@@ -12,9 +12,9 @@ import { db } from './proxies.js';
 export async function remineItem(input: RemineItemInput): Promise<RunEnd> {
   return pageToTheEnd(input, {
     remine: true,
-    async next(given, before, step) {
+    async next(given, before, step, rules) {
       const { itemId, cursorLost } = given;
-      const after = afterRemineStep(before, step, cursorLost);
+      const after = afterRemineStep(before, step, { ...rules, cursorLost });
       if (!('lost' in after)) return { input: given, after };
       await db({ summary: 'the cursor leads nowhere' }).reportDeadEnd({ itemId, deadEnd: after.lost });
       return { input: { ...given, cursorLost: true }, after };

@@ -1,5 +1,5 @@
 import { continueAsNew, setCurrentDetails, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { InstitutionSync } from '../domain/institutions/sync.js';
+import type { InstitutionSync, WalkRules } from '../domain/institutions/sync.js';
 import {
   afterInstitutionPage,
   callWindowMs,
@@ -13,6 +13,7 @@ import { priorities } from './contract.js';
 import type { SyncInstitutionsInput } from './contract.js';
 import { db, plaidRead } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
+import { patchesOfThisRun } from './versions.js';
 
 /** A page is six events at least: above what Plaid's list needs (24 pages), far below what Temporal allows. */
 const longestHistory = 500;
@@ -30,6 +31,7 @@ export interface InstitutionsSynced {
 /** Reads Plaid's list of institutions page by page into the cache, at Plaid's rate; run by a Schedule. */
 export async function syncInstitutions(input: SyncInstitutionsInput): Promise<InstitutionsSynced> {
   const { pagesPerMinute } = input;
+  const rules: WalkRules = { pagesPerMinute, patches: patchesOfThisRun() };
   let sync: InstitutionSync = input.sync ?? startWalk(uuid4());
   for (;;) {
     setCurrentDetails(`- walk ${sync.walk}, ${sync.offset} of ${sync.total ?? '?'} institutions`);
@@ -41,7 +43,7 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
         summary: `institutions from ${sync.offset}`,
         priority: { priorityKey: priorities.backfill },
       }).saveInstitutionPage({ syncId: sync.syncId, offset: sync.offset });
-      ({ sync, ended } = afterInstitutionPage(sync, page, pagesPerMinute, Date.now()));
+      ({ sync, ended } = afterInstitutionPage(sync, page, rules, Date.now()));
     } catch (error) {
       const { type } = stepFailure('institutions', error, Date.now());
       sync = { ...sync, failures: sync.failures + 1 };

@@ -22,8 +22,10 @@ export const doTask: Record<TaskName, (state: ItemState) => Promise<ItemEvent>> 
     return { kind: 'itemWebhooksEnded', ...ended };
   },
   async numbers({ itemId }) {
-    await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
-    return { kind: 'taskEnded', task: 'numbers', more: false };
+    const { nextDueAt } = await plaidRead({ summary: 'account numbers' }).saveNumbers({ itemId });
+    return nextDueAt === undefined
+      ? { kind: 'taskEnded', task: 'numbers', more: false }
+      : { kind: 'taskEnded', task: 'numbers', more: true, nextAt: nextDueAt };
   },
   async removals({ itemId }) {
     const { changes, more } = await plaidRead({ summary: 'named removals' }).settleRemovals({ itemId });

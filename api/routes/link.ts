@@ -124,6 +124,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
           ...item,
           ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
+          ...(outcome.dropped_accounts === undefined ? {} : { dropped_accounts: outcome.dropped_accounts }),
         };
       }
       case 'duplicate':
@@ -144,7 +145,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       summary: 'Link an item',
       description:
         'Exchanges the public token, stores the item and starts mining it. The same token again gives the same item (200), and joins ' +
-        'a link that is still on its way. A duplicate of an item that the user has is refused; a broken one is replaced (`replaces`).',
+        'a link that is still on its way. A duplicate of an item that the user has is refused, unless `allow_duplicate` is true; a ' +
+        'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`).',
       tag: 'Users',
       scope: 'write',
       answers: {
@@ -169,7 +171,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     }).with({ params: userParams, querystring: noQuery, body: linkBody }),
     async (request, reply) => {
       const { userId } = request.params;
-      const { public_token, main_account_id } = request.body;
+      const { public_token, main_account_id, allow_duplicate } = request.body;
       const tokenHash = createHash('sha256').update(public_token).digest('hex');
       const row = await links.receive({
         token_hash: tokenHash,
@@ -178,6 +180,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         publicToken: await secrets.seal(public_token, secretContext.publicToken(tokenHash)),
         ...linkMetadataOf(request.body),
         main_account_id: main_account_id || null,
+        allow_duplicate: allow_duplicate ?? false,
       });
       if (row.user_id !== userId) throw new Problem('public_token_used');
       const known = row.state === 'finished' ? row.outcome : null;

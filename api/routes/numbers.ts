@@ -17,7 +17,8 @@ export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void
       summary: 'Account and routing numbers, for payments',
       description:
         'Decrypted. Every read is written to an audit table, with the key and the request id, before it is answered. ' +
-        'Numbers of closed and revoked accounts are withheld. An account with a tokenized number must be paid with the ' +
+        'Numbers of closed and revoked accounts, and of an item that is to be removed, are withheld. An account that Plaid has not ' +
+        'verified has none (`missing`); they are asked for again at `next_read_at`. An account with a tokenized number must be paid with the ' +
         'routing number beside it.',
       tag: 'Items',
       scope: 'numbers',
@@ -37,7 +38,8 @@ export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void
         }),
       );
       const withheld = read.withheld.map(({ accountId, reason }) => ({ account_id: accountId, reason }));
-      return { item_id: itemId, numbers: shown, withheld };
+      const missing = read.missing.map(({ accountId, reason }) => ({ account_id: accountId, reason }));
+      return { item_id: itemId, numbers: shown, withheld, missing, next_read_at: read.nextReadAt };
     },
   );
 }

@@ -41,6 +41,13 @@ export const refinedAccount = z
     balances: refinedBalances,
     persistent_id: z.string().nullable(),
     holder_category: z.string().nullable(),
+    replaces: z.string().nullable().meta({
+      description: 'The closed account of the item whose place this one took: the bank gave it another id',
+    }),
+    replaced_by: z
+      .string()
+      .nullable()
+      .meta({ description: 'The account that took the place of this closed one' }),
     version: z.int().min(1),
   })
   .meta({
@@ -67,6 +74,8 @@ export const refinedAccount = z
         },
         persistent_id: null,
         holder_category: 'personal',
+        replaces: null,
+        replaced_by: null,
         version: 1,
       },
     ],

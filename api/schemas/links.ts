@@ -33,6 +33,14 @@ export const linkBody = z
     main_account_id: wellFormed(shownOrEmpty(256)).nullish().meta({
       description: 'Account that pays; default: first open checking, else depository, else first account',
     }),
+    allow_duplicate: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'True: an account that an item of the user has already (a joint one, of two logins at one bank) is linked all the same. ' +
+          'Nothing is refused as a duplicate, and nothing is replaced',
+      }),
     institution_id: wellFormed(shownOrEmpty(256))
       .nullish()
       .meta({ description: "`metadata.institution.institution_id` of Link's `onSuccess`" }),
@@ -98,7 +106,10 @@ export const linkedAnswer = z
       .string()
       .optional()
       .meta({ description: 'The broken item of the same account that this one took the place of' }),
-    warnings: z.array(z.enum(['main_account_unknown'])).optional(),
+    warnings: z.array(z.enum(['main_account_unknown', 'accounts_dropped'])).optional(),
+    dropped_accounts: z.array(z.string()).optional().meta({
+      description: 'Accounts of the replaced item that the new one does not have: they end with it',
+    }),
   })
   .meta({ id: 'LinkedItem', examples: [exampleItem] });
 

@@ -21,10 +21,24 @@ export const numbersAnswer = z
       .array(
         z.object({
           account_id: z.string(),
-          reason: z.enum(['account_closed', 'account_revoked', 'permission_revoked']),
+          reason: z.enum(['account_closed', 'account_revoked', 'permission_revoked', 'item_removed']),
         }),
       )
       .meta({ description: 'Accounts whose numbers are stored and must not be used' }),
+    missing: z
+      .array(
+        z.object({
+          account_id: z.string(),
+          reason: z.enum(['verification_pending', 'verification_expired', 'verification_failed']),
+        }),
+      )
+      .meta({
+        description:
+          'Open accounts that have no numbers since Plaid has not verified them. One that expired or failed needs its user: Link once more',
+      }),
+    next_read_at: time
+      .nullable()
+      .meta({ description: 'When Plaid is asked for numbers (again); null: nothing is waited for' }),
   })
   .meta({
     id: 'Numbers',
@@ -42,6 +56,8 @@ export const numbersAnswer = z
           },
         ],
         withheld: [],
+        missing: [],
+        next_read_at: null,
       },
     ],
   });

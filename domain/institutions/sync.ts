@@ -1,4 +1,5 @@
 import { recordCalls } from '../item/policy.js';
+import type { Patches } from '../patches.js';
 
 /**
  * One walk through Plaid's list of institutions, page by page. The list has no snapshot: when its total changes on the way,
@@ -42,11 +43,19 @@ export const startWalk = (syncId: string, before: InstitutionSync | null = null)
   failures: 0,
 });
 
+/** By what a walk decides, besides how far it is. */
+export interface WalkRules {
+  /** Plaid's limit on calls of the list. */
+  pagesPerMinute: number;
+  /** Which changes of the code this run knows. */
+  patches: Patches;
+}
+
 /** `ended`: the list has no more pages. */
 export function afterInstitutionPage(
   sync: InstitutionSync,
   page: InstitutionPage,
-  limit: number,
+  { pagesPerMinute }: WalkRules,
   now: number,
 ): { sync: InstitutionSync; ended: boolean } {
   const offset = sync.offset + page.listed;
@@ -57,7 +66,7 @@ export function afterInstitutionPage(
       total: page.total,
       skipped: sync.skipped + page.listed - page.kept,
       moved: sync.moved || (sync.total !== null && sync.total !== page.total),
-      calls: recordCalls(sync.calls, 1, limit, callWindowMs, now),
+      calls: recordCalls(sync.calls, 1, pagesPerMinute, callWindowMs, now),
       failures: 0,
     },
     // An empty page ends it too: asked for the same offset again, the same page would come for ever.

@@ -17,6 +17,8 @@ export interface Policy {
   retryLongest: number;
   /** How often a broken Item is asked for by `/item/get`. */
   brokenCheck: number;
+  /** How long account numbers that Plaid has not ready are left alone. */
+  numbersWait: number;
   /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
   restarts: number;
   /** Restarts after which an update is given up. */
@@ -49,6 +51,7 @@ export const defaultPolicy: Policy = {
   retryFirst: 30 * second,
   retryLongest: 6 * hour,
   brokenCheck: 6 * hour,
+  numbersWait: 24 * hour,
   restarts: 8,
   restartsInAll: 40,
   cursorTries: 4,

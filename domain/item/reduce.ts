@@ -178,7 +178,8 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const history = furtherHistory(state.history, end.outcome.history);
       const moved = history !== state.history || end.outcome.changes > 0;
       const published = end.outcome.changes > 0 ? setDue(state.due, 'publish', now) : state.due;
-      const due = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
+      const removals = end.removalsWaiting > 0 ? alsoDue(published, ['removals'], now) : published;
+      const due = alsoDue(removals, end.makesDue ?? [], now);
       const applied: ItemState = {
         ...afterRun,
         // The row decides: it may have been called broken, or mended, while the update ran.
@@ -245,7 +246,7 @@ function failStep(
     case 'page':
       return state.run === null
         ? failed
-        : goOn(failed, afterPageFailure(state.run, failure, policy, now), rules, now);
+        : goOn(failed, afterPageFailure(state.run, failure, rules, now), rules, now);
     case 'check': {
       const checkFailures = state.checkFailures + 1;
       return { ...failed, checkFailures, wanted: null, nextDueAt: now + pause(checkFailures) };
@@ -302,7 +303,7 @@ export function reduce(state: ItemState, event: ItemEvent, rules: Rules, now: nu
       return event.snapshot === null ? end(reloaded) : mergeSnapshot(reloaded, event.snapshot, rules, now);
     }
     case 'taskEnded': {
-      const done = taskDone(state.due, event.task, event.more, now);
+      const done = taskDone(state.due, event.task, event.more, event.nextAt ?? now);
       const due = (event.makesDue ?? []).reduce((all, name) => setDue(all, name, now), done);
       return { ...state, due: state.phase === 'removed' ? dueOnceRemoved(due) : due };
     }
@@ -371,7 +372,7 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         calls: spend(state, event.result.calls, event.result.kind === 'applied', rules, now),
       };
       const lastFailure = failureOf(event.result, now) ?? state.lastFailure;
-      const after = afterPage(state.run, event.result, policy, now);
+      const after = afterPage(state.run, event.result, rules, now);
       return goOn({ ...spent, lastFailure }, after, rules, now);
     }
     case 'historyStarted':
@@ -422,7 +423,8 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
       );
     case 'itemWebhooksEnded': {
       const done = taskDone(state.due, 'itemWebhooks', event.more, now);
-      const acted = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const seen = { ...state, due: event.numbersDue ? alsoDue(done, ['numbers'], now) : done };
+      const acted = event.updateDue === true ? want(seen, rules, now, false) : seen;
       // Nobody asked, or the answer to an earlier try was lost: the row knows.
       if (event.health === null) return { ...acted, reloadAt: state.reloadAt ?? now };
       const asked = { ...acted, due: setDue(acted.due, 'segment', now) };

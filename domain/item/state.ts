@@ -98,11 +98,17 @@ export type ItemEvent =
   | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
   /** `remines`: number of the remine that reads from the start; null = there is nothing to be read once more. */
   | { kind: 'deadEndReported'; remines: number | null }
-  /** `more` of the kind waits still; `makesDue`: what it has made work of. */
-  | { kind: 'taskEnded'; task: TaskName; more: boolean; makesDue?: TaskName[] }
+  /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
+  | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
   | { kind: 'checked'; result: Health }
-  /** `health` is null when no webhook asked how the Item is. */
-  | { kind: 'itemWebhooksEnded'; health: Health | null; numbersDue: boolean; more: boolean }
+  /** `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds. */
+  | {
+      kind: 'itemWebhooksEnded';
+      health: Health | null;
+      numbersDue: boolean;
+      updateDue?: boolean;
+      more: boolean;
+    }
   | { kind: 'removed' }
   | { kind: 'stepFailed'; step: WorkKind; failure: StepFailure };
 

@@ -73,15 +73,18 @@ export function setDue(due: DueTasks, name: TaskName, at: number): DueTasks {
   return { ...due, [name]: { at, failures: due[name]?.failures ?? 0 } };
 }
 
-/** These are due at `at`, but those that wait already. */
+/** These are due at `at` or before, but those that keep the pause which their failures have earned. */
 export function alsoDue(due: DueTasks, names: readonly TaskName[], at: number): DueTasks {
-  return names.reduce((all, name) => (all[name] === undefined ? setDue(all, name, at) : all), due);
+  return names.reduce((all, name) => {
+    const { at: dueAt = at, failures = 0 } = all[name] ?? {};
+    return failures > 0 ? all : setDue(all, name, Math.min(dueAt, at));
+  }, due);
 }
 
-/** It was done; `more` of it waits. */
-export function taskDone(due: DueTasks, name: TaskName, more: boolean, now: number): DueTasks {
+/** It was done; `more` of it waits, and is due at `nextAt`. */
+export function taskDone(due: DueTasks, name: TaskName, more: boolean, nextAt: number): DueTasks {
   const others: DueTasks = Object.fromEntries(Object.entries(due).filter(([other]) => other !== name));
-  return more ? { ...others, [name]: { at: now, failures: 0 } } : others;
+  return more ? { ...others, [name]: { at: nextAt, failures: 0 } } : others;
 }
 
 /** It failed once more, and waits as long as `pauseOf` says. */

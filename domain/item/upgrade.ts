@@ -16,13 +16,24 @@ type Unversioned = Omit<
     child: (Partial<NonNullable<ItemState['child']>> & { checkAt: number; remine: boolean }) | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
-/** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | Unversioned;
-
-/** The state in today's shape: the first thing that a run does with what it is given. */
-export function upgrade(carried: CarriedState): ItemState {
-  return 'v' in carried ? carried : fromUnversioned(carried);
+/** Of a release after this one. */
+interface Later {
+  v: number;
 }
+
+/** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
+export type CarriedState = ItemState | Unversioned | Later;
+
+/**
+ * The state in today's shape: the first thing that a run does with what it is given. Null when a later release has written it,
+ * behind which an operator has gone back: what it means is not known here, and the row has all that matters.
+ */
+export function upgrade(carried: CarriedState): ItemState | null {
+  if (!('v' in carried)) return fromUnversioned(carried);
+  return isOfToday(carried) ? carried : null;
+}
+
+const isOfToday = (carried: ItemState | Later): carried is ItemState => carried.v === 1;
 
 function fromUnversioned(old: Unversioned): ItemState {
   const { itemId, userId, institutionId, phase, history, hasCursor, wanted, remines } = old;

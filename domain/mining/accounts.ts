@@ -31,6 +31,51 @@ export function isSameAccount(a: AccountIdentity, b: AccountIdentity): boolean {
   return a.mask === b.mask && a.name === b.name && a.type === b.type && a.subtype === b.subtype;
 }
 
+const isGiven = (text: string | null): boolean => text !== null && text !== '';
+
+/** Whether two equal descriptions can be of one bank account only: without persistent id and mask half of a bank's customers have them. */
+const isDistinct = (a: AccountIdentity, b: AccountIdentity): boolean =>
+  (a.persistent_account_id !== null && b.persistent_account_id !== null) || isGiven(a.mask);
+
+/**
+ * Whether two Items of one institution have a bank account in common, as far as can be known: one that is distinct, or more than
+ * one of those that are only called the same.
+ */
+export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountIdentity[]): boolean {
+  const left = [...b];
+  let alike = 0;
+  for (const mine of a) {
+    if (b.some((other) => isSameAccount(mine, other) && isDistinct(mine, other))) return true;
+    const found = isGiven(mine.name) ? left.findIndex((other) => isSameAccount(mine, other)) : -1;
+    if (found >= 0) {
+      left.splice(found, 1);
+      alike += 1;
+    }
+  }
+  return alike > 1;
+}
+
+/**
+ * Which account has taken the place of which closed one (old id → new id), among those that an update no longer lists and those
+ * that it lists for the first time: the persistent id, else mask, name, type and subtype say so. Where more than one may be meant,
+ * none is.
+ */
+export function successorsOf(
+  gone: readonly PlaidAccount[],
+  come: readonly PlaidAccount[],
+): Map<string, string> {
+  const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
+    isGiven(identityOf(old).name) && isSameAccount(identityOf(old), identityOf(next));
+  const pairs = gone.flatMap((old) => {
+    const [next, second] = come.filter((candidate) => follows(old, candidate));
+    if (next === undefined || second !== undefined) return [];
+    return gone.some((other) => other !== old && follows(other, next))
+      ? []
+      : [[old.account_id, next.account_id] as const];
+  });
+  return new Map(pairs);
+}
+
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */
 export function defaultMainAccount(open: readonly PlaidAccount[]): string | null {
   const pick =

@@ -98,12 +98,18 @@ export interface RefinedAccount extends RecordOwner {
   };
   persistent_id: string | null;
   holder_category: string | null;
+  /** The closed account of the Item whose place it took: the bank gave it another id. */
+  replaces: string | null;
+  /** The account that took its place. */
+  replaced_by: string | null;
 }
 
 export interface AccountCircumstances extends RecordOwner {
   status: AccountStatus;
   is_main: boolean;
   as_of: string;
+  replaces?: string | null;
+  replaced_by?: string | null;
 }
 
 /** Total, as `refineTransaction`. `raw` is one that `listedAccounts` keeps. */
@@ -130,5 +136,7 @@ export function refineAccount(raw: PlaidAccount, at: AccountCircumstances): Refi
     },
     persistent_id: wordOf(raw.persistent_account_id),
     holder_category: textOf(raw.holder_category),
+    replaces: at.replaces ?? null,
+    replaced_by: at.replaced_by ?? null,
   };
 }

@@ -1,6 +1,7 @@
 import type { FailureType } from '../failures.js';
-import type { Policy } from '../item/policy.js';
 import { backoff } from '../item/policy.js';
+import type { Rules } from '../item/rules.js';
+import type { TaskName } from '../item/tasks.js';
 
 export type History = 'none' | 'initial' | 'complete';
 
@@ -96,6 +97,8 @@ interface AppliedUpdate {
   broken: boolean;
   /** When the row says that the Item is due again, ms since the epoch; null = it is removed. */
   nextDueAt: number | null;
+  /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
+  makesDue?: TaskName[];
 }
 
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */
@@ -135,7 +138,7 @@ export interface DeadEnd {
 export type RunAfter = { run: MiningRun } | { end: RunEnd };
 
 /** The next state of a run after a page, or how the run ended. Pure: the same answers give the same way. */
-export function afterPage(run: MiningRun, result: PageResult, policy: Policy, now: number): RunAfter {
+export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now: number): RunAfter {
   switch (result.kind) {
     case 'staged':
       return {
@@ -150,13 +153,14 @@ export function afterPage(run: MiningRun, result: PageResult, policy: Policy, no
         },
       };
     case 'moved':
-      return restart(run, result.atDurableCursor, null, policy, now);
+      return restart(run, result.atDurableCursor, null, rules, now);
     case 'refused':
       // A cursor from the middle of the update may have grown old; the first one has nothing before it to begin again from.
       return run.page > 0
-        ? restart(run, false, result.error, policy, now)
+        ? restart(run, false, result.error, rules, now)
         : { end: deadEnd(run, 'BAD_REQUEST', result.error, now) };
     case 'doubted': {
+      const { policy } = rules;
       const doubts = run.doubts + 1;
       return {
         run: { ...run, doubts, notBefore: now + backoff(doubts, policy.retryFirst, policy.retryLongest) },
@@ -175,7 +179,7 @@ function restart(
   run: MiningRun,
   atDurableCursor: boolean,
   error: UserActionError | null,
-  policy: Policy,
+  { policy }: Rules,
   now: number,
 ): RunAfter {
   const restarts = run.restarts + 1;
@@ -216,7 +220,7 @@ function deadEnd(run: MiningRun, type: FailureType, error: UserActionError | nul
 export function afterPageFailure(
   run: MiningRun,
   failure: StepFailure,
-  policy: Policy,
+  { policy }: Rules,
   now: number,
 ): RunAfter {
   if (failure.type === 'BAD_REQUEST') {
@@ -256,16 +260,20 @@ export function failureOf(result: PageResult, now: number): StepFailure | null {
   }
 }
 
+/** `cursorLost`: Plaid takes the durable cursor no more, so that a remine has no first run. */
+export interface RemineRules extends Rules {
+  cursorLost: boolean;
+}
+
 /**
  * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
- * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor.
- * `cursorLost`: Plaid takes the durable cursor no more, so that there is no first run. `lost` says why that has just turned
- * out.
+ * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor. `lost` says
+ * why the durable cursor has just turned out to lead nowhere.
  */
 export function afterRemineStep(
   before: MiningRun,
   after: RunAfter,
-  cursorLost: boolean,
+  { cursorLost }: RemineRules,
 ): RunAfter | { run: MiningRun; lost: DeadEnd } {
   if ('run' in after) {
     const restarted = before.fromStart && after.run.restarts > before.restarts;

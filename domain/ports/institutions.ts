@@ -35,7 +35,10 @@ export interface InstitutionStore {
    * under it, and nothing is changed.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
-  /** Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. */
+  /**
+   * Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. One that
+   * Plaid gives under another id than it was asked for: that is remembered as an alias.
+   */
   save(institutionId: string, askedAt: string, institution: PlaidInstitution | null): Promise<void>;
   /** Institutions of living Items whose status is older than `since` (ISO), by id, after `after`. */
   dueForStatus(since: string, after: string | null, limit: number): Promise<string[]>;

@@ -2,6 +2,7 @@ import type { ItemSnapshot } from '../item/state.js';
 import type { UserActionError } from '../mining/run.js';
 import type { Sealed } from './secrets.js';
 import type { WebhookSource } from './webhooks.js';
+import type { VerificationEnd } from '../webhooks/itemFacts.js';
 
 export interface ItemCredentials {
   itemId: string;
@@ -57,7 +58,7 @@ export interface ItemStore {
     limit: number,
   ): Promise<{
     broken: boolean;
-    webhooks: { webhookId: string; source: WebhookSource; body: string }[];
+    webhooks: { webhookId: string; source: WebhookSource; receivedAt: string; body: string }[];
     more: boolean;
   }>;
   /**
@@ -73,10 +74,27 @@ export interface ItemStore {
   /** Ends pending webhooks of a removed Item as ignored. Returns how many. */
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /**
-   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. False, and nothing was
-   * done: since `seen` numbers were read, made due again or forbidden. True for an Item whose removal was asked for.
+   * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
+   * not revoked then. False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
+   * whose removal was asked for.
    */
   saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
+  /**
+   * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
+   * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
+   */
+  keepNumbers(
+    itemId: string,
+    seen: Seen,
+    retryAt: string | null,
+  ): Promise<{ dueAt: number | null } | 'moved'>;
+}
+
+/** What a webhook that came at `receivedAt` (ISO 8601) says of an account. */
+export interface AccountFact {
+  accountId: string;
+  receivedAt: string;
 }
 
 /** What an Item's waiting webhooks change, all together. */
@@ -90,8 +108,13 @@ export interface ItemWebhooksEffect {
   /** ISO 8601. */
   consentExpiresAt: string | null;
   newAccounts: boolean;
-  revokedAccounts: string[];
-  /** Numbers are erased and read again: those of these accounts are not to be used any more. */
-  staleNumbers: string[];
+  /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
+  revokedAccounts: AccountFact[];
+  /** Those of their numbers that were read before are not to be used any more, and are erased. */
+  staleNumbers: AccountFact[];
+  verifications: (AccountFact & { verification: VerificationEnd })[];
+  /** Numbers are to be read again. */
   numbersDue: boolean;
+  /** The Item is to be updated. */
+  updateDue: boolean;
 }

@@ -10,11 +10,18 @@ import type { Sealed } from './secrets.js';
  */
 export type LinkState = 'received' | 'exchanging' | 'exchanged' | 'finished';
 
-export type LinkWarning = 'main_account_unknown';
+export type LinkWarning = 'main_account_unknown' | 'accounts_dropped';
 
 /** How a link ended; stored, and the answer to every repeat of the same public token. */
 export type LinkOutcome =
-  | { kind: 'linked'; item_id: string; replaces: string | null; warnings: LinkWarning[] }
+  | {
+      kind: 'linked';
+      item_id: string;
+      replaces: string | null;
+      warnings: LinkWarning[];
+      /** Accounts of replaced Items that the new one does not have; absent = none. */
+      dropped_accounts?: string[];
+    }
   | { kind: 'duplicate'; item_id: string }
   | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
   | { kind: 'outcome_unknown' }
@@ -31,6 +38,8 @@ export interface LinkRow {
   institution_id: string | null;
   accounts: LinkAccount[];
   main_account_id: string | null;
+  /** Nothing is a duplicate, and nothing is replaced. */
+  allow_duplicate: boolean;
 }
 
 export interface NewLink {
@@ -41,6 +50,14 @@ export interface NewLink {
   institution_id: string | null;
   accounts: LinkAccount[];
   main_account_id: string | null;
+  allow_duplicate?: boolean;
+}
+
+/** An Item that is (to be) the user's, what it replaces, and which accounts are lost by that. */
+export interface Admitted {
+  kind: 'admitted';
+  replaced: string[];
+  dropped: string[];
 }
 
 /** An Item of the user that shares an account with the one being linked. */
@@ -52,7 +69,10 @@ export interface DuplicateCandidate {
 }
 
 export interface LinkStore {
-  /** Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. */
+  /**
+   * Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. One that was refused as a
+   * duplicate before it was exchanged is received anew when a duplicate is allowed now.
+   */
   receive(link: NewLink): Promise<LinkRow>;
   get(tokenHash: string): Promise<LinkRow | null>;
   /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
@@ -64,26 +84,32 @@ export interface LinkStore {
    * webhooks of the last 24 h. One transaction.
    */
   storeExchanged(tokenHash: string, item: { itemId: string; accessToken: Sealed }): Promise<void>;
-  /** Admitted, not removed Items of the user at the institution that share one of the accounts, oldest first. */
+  /**
+   * Admitted, not removed Items of the user at the institution, by whatever id it is known, that share one of the accounts, oldest
+   * first.
+   */
   findDuplicates(
     userId: string,
     institutionId: string,
     accounts: AccountIdentity[],
     except: string | null,
   ): Promise<DuplicateCandidate[]>;
+  /** Ids of institutions that are not known to be this one, where such Items would share one of the accounts. */
+  findLookalikes(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<string[]>;
   /**
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
-   * nothing is admitted. Else the Item gets its institution, main account and accounts' identities, the user becomes
+   * nothing is admitted. (With `allow_duplicate` of the link nothing overlaps.) Else the Item gets its institution, main account and accounts' identities, the user becomes
    * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
    * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
    */
-  admit(
-    admission: Admission,
-  ): Promise<
-    { kind: 'admitted'; replaced: string[] } | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }
-  >;
-  /** What `admit` has answered before; null for an Item that is not admitted. */
-  admitted(itemId: string): Promise<{ kind: 'admitted'; replaced: string[] } | null>;
+  admit(admission: Admission): Promise<Admitted | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }>;
+  /** What `admit` has answered to this link before; null for an Item that is not admitted. */
+  admitted(tokenHash: string, itemId: string): Promise<Admitted | null>;
   /**
    * Ends a link that is found `exchanging` as `outcome_unknown`, with the alert `link_outcome_unknown`. Returns the outcome of
    * a finished link; null when it is in another state: the exchange has ended after all, and nothing was done.

@@ -76,13 +76,17 @@ export interface MiningStore {
   ): Promise<{ kind: 'applied'; outcome: UpdateOutcome } | { kind: 'moved' } | { kind: 'gone' }>;
   /** Drops the staged pages of an abandoned update. */
   discard(itemId: string, updateId: string): Promise<void>;
-  /** What still waits for the Item's workflow, whether the row calls it broken, and when it is due; read after an apply was committed. */
+  /**
+   * What still waits for the Item's workflow, whether the row calls it broken, when it is due, and whether its numbers are to be
+   * read; read after an apply was committed.
+   */
   waiting(itemId: string): Promise<{
     webhooks: number;
     removals: number;
     broken: boolean;
     /** Ms since the epoch. */
     nextDueAt: number | null;
+    numbersDue: boolean;
   }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(

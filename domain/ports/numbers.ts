@@ -1,11 +1,15 @@
 import type { Sealed } from './secrets.js';
 
-export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked';
+export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked' | 'item_removed';
+
+/** Why an account has no numbers: how Plaid's verification of it stands. */
+export type MissingReason = 'verification_pending' | 'verification_expired' | 'verification_failed';
 
 export interface NumbersStore {
   /**
-   * Writes the audit row, commits it, and only then gives the sealed numbers. Those of closed and revoked accounts are
-   * withheld. Null for an Item that we do not have.
+   * Writes the audit row, commits it, and only then gives the sealed numbers. Those of closed and revoked accounts, and of an Item
+   * whose removal was asked for, are withheld. `missing`: open accounts without numbers of which it is known why; `nextReadAt`
+   * (ISO 8601): when Plaid is asked (again), null = nothing is waited for. Null for an Item that we do not have.
    */
   read(
     itemId: string,
@@ -13,5 +17,7 @@ export interface NumbersStore {
   ): Promise<{
     numbers: { accountId: string; asOf: string; sealed: Sealed }[];
     withheld: { accountId: string; reason: WithheldReason }[];
+    missing: { accountId: string; reason: MissingReason }[];
+    nextReadAt: string | null;
   } | null>;
 }

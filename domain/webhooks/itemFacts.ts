@@ -16,7 +16,12 @@ export type ItemFact =
   /** ITEM USER_ACCOUNT_REVOKED. */
   | { kind: 'accountRevoked'; accountId: string }
   /** AUTH DEFAULT_UPDATE: the numbers of these accounts must not be used any more. */
-  | { kind: 'numbersChanged'; accountIds: string[] };
+  | { kind: 'numbersChanged'; accountIds: string[] }
+  /** AUTH AUTOMATICALLY_VERIFIED and its kin: Plaid has ended the verification of an account, well or not. */
+  | { kind: 'verificationEnded'; accountId: string; verification: VerificationEnd };
+
+/** How Plaid's verification of an account (by micro-deposits, say) has ended. */
+export type VerificationEnd = 'verified' | 'expired' | 'failed';
 
 type Fields = Record<string, unknown>;
 
@@ -49,6 +54,11 @@ function numbers(fields: Fields): ItemFact {
   return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => text(id) !== null) };
 }
 
+function verificationEnded(fields: Fields, verification: VerificationEnd): ItemFact | null {
+  const accountId = text(fields['account_id']);
+  return accountId === null ? null : { kind: 'verificationEnded', accountId, verification };
+}
+
 const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
   'ITEM/ERROR': () => ({ kind: 'errored' }),
   'ITEM/LOGIN_REPAIRED': () => ({ kind: 'repaired' }),
@@ -62,6 +72,13 @@ const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
     return accountId === null ? null : { kind: 'accountRevoked', accountId };
   },
   'AUTH/DEFAULT_UPDATE': numbers,
+  'AUTH/AUTOMATICALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
+  'AUTH/MANUALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
+  'AUTH/VERIFICATION_EXPIRED': (fields) => verificationEnded(fields, 'expired'),
+  'AUTH/VERIFICATION_FAILED': (fields) => verificationEnded(fields, 'failed'),
+  // Its `status` is MANUALLY_VERIFIED or VERIFICATION_FAILED; whatever else Plaid may say, the numbers are asked for.
+  'AUTH/SMS_MICRODEPOSITS_VERIFICATION': (fields) =>
+    verificationEnded(fields, fields['status'] === 'VERIFICATION_FAILED' ? 'failed' : 'verified'),
 };
 
 /** Names (`TYPE/CODE`) of the webhooks that carry such a fact. */

@@ -1,16 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { AccountVersion } from '../../domain/mining/accountVersions.js';
+import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf } from '../../domain/mining/accounts.js';
+import { identityOf, successorsOf } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
 import type { Tx } from '../rows.js';
 import { accounts } from '../schema.js';
-import { selection } from '../selection.js';
+import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 
-/** An account as it is compared with what Plaid gave, and changed. */
+/** What is kept of an account, under the names of `AccountVersion`. */
 export const accountRow = selection(accounts, [
   'account_id',
   'status',
@@ -19,14 +21,27 @@ export const accountRow = selection(accounts, [
   'version',
   'sanitized',
   'as_of',
+  'replaces',
+  'replaced_by',
 ]);
 export type AccountRow = Selected<typeof accountRow>;
 
-interface AccountChange extends Omit<AccountRow, 'as_of'> {
-  /** When Plaid gave it, ISO 8601. */
-  as_of: string;
-  refined: unknown;
-}
+export const versionOf = ({
+  account_id,
+  status,
+  is_main,
+  raw,
+  version,
+  sanitized,
+  as_of,
+  replaces,
+  replaced_by,
+}: AccountRow): AccountVersion => ({
+  ...{ account_id, status, is_main, raw, version, sanitized, replaces, replaced_by },
+  as_of: as_of.toISOString(),
+});
+
+const compared = selection(accounts, [], { revoked: isSet('revoked_at') });
 
 export interface AccountsNow {
   owner: RecordOwner;
@@ -41,67 +56,109 @@ export interface AccountsNow {
   sequence: number;
 }
 
+export interface AppliedAccounts {
+  /** How many have changed. */
+  changes: number;
+  mainAccountId: string | null;
+  /** There may be numbers to be read of an account that has none yet, or other ones. */
+  numbersDue: boolean;
+  /** Whether an account of the Item has taken another one's place, now or before. */
+  succeeded: boolean;
+}
+
 /** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
 const asStored = (raw: PlaidAccount): PlaidAccount => JSON.parse(JSON.stringify(raw)) as PlaidAccount;
 
-/** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. Returns how many changed. */
-export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<number> {
+const verificationOf = (raw: PlaidAccount): unknown => raw['verification_status'] ?? null;
+
+/** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. */
+export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAccounts> {
   const { owner, asOf } = now;
-  const rows = await tx<AccountRow[]>`
-    SELECT ${accountRow.list(tx)} FROM accounts
+  const rows = await tx<(AccountRow & Selected<typeof compared>)[]>`
+    SELECT ${accountRow.list(tx)}, ${compared.list(tx)} FROM accounts
     WHERE item_id = ${owner.item_id} ORDER BY account_id`;
-  const stored = new Map(rows.map((row) => [row.account_id, row]));
-  const open = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
-  const wanted = [
-    ...[...open.values()].map(({ value, sanitized }) => ({
-      raw: value,
-      sanitized,
-      status: 'open' as const,
-      as_of: asOf,
-    })),
-    // What is no longer listed was not fetched either: its balances stay those of the last time.
-    ...rows
-      .filter((row) => !open.has(row.account_id))
-      .map((row) => ({
-        ...row,
-        status: now.isWhole ? ('closed' as const) : row.status,
-        as_of: row.as_of.toISOString(),
-      })),
-  ];
-  const changes: AccountChange[] = [];
-  for (const { raw, sanitized, status, as_of } of wanted) {
+  const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
+  const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
+  const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
+  const missing = now.isWhole ? unlisted.filter(({ status }) => status === 'open') : [];
+  const successors = successorsOf(
+    missing.map(({ raw }) => raw),
+    [...listed.values()].filter(({ value }) => !stored.has(value.account_id)).map(({ value }) => value),
+  );
+  const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
+  const mainAccountId = successors.get(now.mainAccountId ?? '') ?? now.mainAccountId;
+  const changes: AccountVersion[] = [];
+  let numbersDue = false;
+  for (const { value: raw, sanitized } of listed.values()) {
     const before = stored.get(raw.account_id);
-    const is_main = raw.account_id === now.mainAccountId;
-    const same =
-      before !== undefined &&
-      before.status === status &&
-      before.is_main === is_main &&
-      isDeepStrictEqual(before.raw, raw);
-    if (same) continue;
-    changes.push({
-      account_id: raw.account_id,
-      status,
-      is_main,
-      raw,
-      sanitized,
-      as_of,
-      version: (before?.version ?? 0) + 1,
-      refined: refineAccount(raw, { ...owner, status, is_main, as_of }),
-    });
+    const is_main = raw.account_id === mainAccountId;
+    if (before === undefined) {
+      const replaces = predecessors.get(raw.account_id) ?? null;
+      changes.push({ ...firstVersion({ raw, sanitized, as_of: asOf }, is_main), replaces });
+      // Those of a newborn Item are due anyway.
+      numbersDue ||= stored.size > 0;
+      continue;
+    }
+    numbersDue ||= before.status === 'closed' || verificationOf(before.raw) !== verificationOf(raw);
+    // One whose predecessor is listed again has nobody's place.
+    const replaces = before.replaces !== null && listed.has(before.replaces) ? null : before.replaces;
+    const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
+    if (!isSame(before, change)) changes.push(nextVersion(before, { ...change, as_of: asOf }));
   }
-  await tx`
-    UPDATE accounts SET as_of = ${asOf}
-    WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...open.keys()]}::text[])`;
+  for (const before of unlisted) {
+    const change = {
+      ...(now.isWhole ? closed : {}),
+      is_main: before.account_id === mainAccountId,
+      replaced_by: successors.get(before.account_id) ?? before.replaced_by,
+    };
+    if (!isSame(before, change)) changes.push(nextVersion(before, change));
+  }
   if (changes.length > 0) {
-    await writeAccounts(tx, owner.item_id, now.sequence, changes);
+    await writeAccounts(tx, owner, now.sequence, changes);
+    const stillOpen = now.isWhole ? [] : unlisted.filter(({ status }) => status === 'open');
     await writeIdentities(
       tx,
       owner.item_id,
-      wanted.filter(({ status }) => status === 'open').map(({ raw }) => identityOf(raw)),
+      [...now.open, ...stillOpen.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
     );
   }
-  await keepBalances(tx, owner.item_id, [...open.keys()]);
-  return changes.length;
+  await tx`
+    UPDATE accounts SET as_of = ${asOf},
+      -- What the answer says of the verification is newer than what a webhook said before.
+      verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
+    WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...listed.keys()]}::text[])`;
+  if (rows.some(({ revoked }) => revoked)) {
+    numbersDue = (await endRevocations(tx, owner.item_id, asOf, [...listed.keys()])) || numbersDue;
+  }
+  await keepBalances(tx, owner.item_id, [...listed.keys()]);
+  const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
+  return { changes: changes.length, mainAccountId, numbersDue, succeeded };
+}
+
+/** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */
+function isSame(before: AccountVersion, change: Partial<AccountVersion>): boolean {
+  const kept = { ...before, ...change, sanitized: before.sanitized };
+  return isDeepStrictEqual(kept, before);
+}
+
+/**
+ * An account is revoked no more when an answer lists it that was asked for after the revocation; the numbers of one that such an
+ * answer lacks are erased. Resolves to whether one is shared again.
+ */
+async function endRevocations(
+  tx: Tx,
+  itemId: string,
+  asOf: string,
+  listed: readonly string[],
+): Promise<boolean> {
+  await tx`
+    DELETE FROM account_numbers n USING accounts a
+    WHERE a.item_id = ${itemId} AND a.revoked_at <= ${asOf} AND a.account_id <> ALL(${[...listed]}::text[])
+      AND n.item_id = a.item_id AND n.account_id = a.account_id`;
+  const shared = await tx`
+    UPDATE accounts SET revoked_at = NULL
+    WHERE item_id = ${itemId} AND revoked_at <= ${asOf} AND account_id = ANY(${[...listed]}::text[]) RETURNING 1`;
+  return shared.length > 0;
 }
 
 /** The accounts' balances as those of the day (UTC) on which they were fetched, changed or not: the last of a day stay. */
@@ -134,32 +191,37 @@ export async function writeIdentities(
 }
 
 /**
- * Upserts changed accounts and numbers their outbox rows after `sequence`, in the order given. A closed account leaves the
+ * Upserts versions of accounts and numbers their outbox rows after `sequence`, in the order given. A closed account leaves the
  * live set of the streams: its event is a removal.
  */
 export async function writeAccounts(
   tx: Tx,
-  itemId: string,
+  owner: RecordOwner,
   sequence: number,
-  changes: readonly AccountChange[],
+  versions: readonly AccountVersion[],
 ): Promise<void> {
+  const changes = versions.map((version) => ({
+    ...version,
+    refined: refineAccount(version.raw, { ...owner, ...version }),
+  }));
   await tx`
     WITH changed AS (
       SELECT e.ord, c.* FROM jsonb_array_elements(${JSON.stringify(changes)}::text::jsonb) WITH ORDINALITY AS e(value, ord),
         jsonb_to_record(e.value) AS c(account_id text, status text, is_main boolean, raw jsonb, refined jsonb,
-          version int, sanitized boolean, as_of timestamptz)
+          version int, sanitized boolean, as_of timestamptz, replaces text, replaced_by text)
     ),
     upserted AS (
       INSERT INTO accounts AS a
-        (item_id, account_id, status, is_main, raw, refined, as_of, version, sanitized)
-      SELECT ${itemId}, account_id, status, is_main, raw, refined, as_of, version, sanitized FROM changed
+        (item_id, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by)
+      SELECT ${owner.item_id}, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by
+      FROM changed
       ON CONFLICT (item_id, account_id) DO UPDATE SET
         status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
         as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
-        updated_at = clock_timestamp()
+        replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp()
     )
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
-    SELECT ${itemId}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,
+    SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,
       CASE WHEN status = 'closed' THEN jsonb_build_object('account_id', account_id) ELSE raw END,
       refined || jsonb_build_object('version', version), clock_timestamp()
     FROM changed`;

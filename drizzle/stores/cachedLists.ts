@@ -60,7 +60,9 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
       const body =
         format === 'raw'
           ? sql`a.raw::text`
-          : sql`jsonb_set(a.refined || jsonb_build_object('version', a.version), '{balances,as_of}',
+          : // The last two: rows that an older release wrote do not hold them.
+            sql`jsonb_set(a.refined || jsonb_build_object('version', a.version, 'replaces', a.replaces, 'replaced_by', a.replaced_by),
+              '{balances,as_of}',
               to_jsonb(${utc(sql, sql`a.as_of`)}))::text`;
       return list(
         items,

@@ -20,7 +20,8 @@ export function dueTasks(sql: Sql): Fragment {
     const { due } = tasks[name];
     const isDue =
       'column' in due
-        ? sql`i.${columnOf(sql, due.column)} IS NOT NULL`
+        ? // What is due later the sweep finds in its time.
+          sql`i.${columnOf(sql, due.column)} <= clock_timestamp()`
         : sql`${due.webhooks}::text = ANY(w.kinds)`;
     return sql`CASE WHEN ${isDue} THEN ${name}::text END`;
   });

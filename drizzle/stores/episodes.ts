@@ -1,10 +1,11 @@
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const numbered = selection(items, [], { episode: 'error_episode' });
@@ -33,12 +34,6 @@ async function recordEvent(
   await tx`
     UPDATE items SET segment_due_at = coalesce(segment_due_at, clock_timestamp()) WHERE item_id = ${itemId}`;
 }
-
-/** Columns of an Item that its account numbers are to be read (again): what is on its way is older than that. */
-export const numbersAreDue = (
-  sql: Sql | Tx,
-) => sql`numbers_due_at = coalesce(numbers_due_at, clock_timestamp()),
-  numbers_facts = numbers_facts + 1`;
 
 /** Whether an answer about the health of the Item may be written, under its lock: also true for one that is removed. */
 export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<boolean> {

@@ -1,10 +1,11 @@
 import { isObject } from '../../domain/mining/oddValues.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { InstitutionStore } from '../../domain/ports/institutions.js';
+import { builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
-import { institutions as table, items } from '../schema.js';
+import { institutionAliases, institutions as table, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, RowOf, Selected } from '../selection.js';
 
@@ -115,6 +116,13 @@ export function institutionStore(sql: Sql): InstitutionStore {
       await sql.begin(async (tx) => {
         if (institution !== null)
           await upsert(tx, [{ ...institution, institution_id: institutionId }], askedAt);
+        const now = institution === null ? institutionId : cleaned(institution.institution_id).value;
+        if (now !== institutionId) {
+          await builder(tx)
+            .insert(institutionAliases)
+            .values({ aliasId: institutionId, institutionId: now })
+            .onConflictDoNothing();
+        }
         await tx`
           UPDATE institutions SET status = ${status === null ? null : JSON.stringify(cleaned(status).value)}::text::jsonb,
             status_at = ${askedAt}::text::timestamptz

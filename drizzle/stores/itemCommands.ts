@@ -1,13 +1,13 @@
 import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
-import { refineAccount } from '../../domain/mining/refine.js';
+import { nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { accountRow, writeAccounts } from './applyAccounts.js';
+import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
-import { numbersAreDue } from './episodes.js';
+import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
 
 const commanded = selection(items, ['user_id', 'institution_id', 'main_account_id', 'last_sequence'], {
@@ -50,18 +50,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
     const changes = rows
       .filter((row) => row.is_main !== (row.account_id === accountId))
-      .map((row) => {
-        const is_main = row.account_id === accountId;
-        const as_of = row.as_of.toISOString();
-        return {
-          ...row,
-          is_main,
-          as_of,
-          version: row.version + 1,
-          refined: refineAccount(row.raw, { ...owner, status: row.status, is_main, as_of }),
-        };
-      });
-    await writeAccounts(tx, itemId, item.last_sequence, changes);
+      .map((row) => nextVersion(versionOf(row), { is_main: row.account_id === accountId }));
+    await writeAccounts(tx, owner, item.last_sequence, changes);
     const last = item.last_sequence + changes.length;
     await tx`
       UPDATE items SET main_account_id = ${accountId}, main_account_changed_at = clock_timestamp(),

@@ -1,14 +1,37 @@
-import type { ItemStore } from '../../domain/ports/items.js';
+import type { ItemStore, AccountFact } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, webhooks } from '../schema.js';
-import { isSet, selection } from '../selection.js';
+import { asText, isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { noteBroken, noteHealthy, numbersAreDue } from './episodes.js';
+import { noteBroken, noteHealthy } from './episodes.js';
+import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const state = selection(items, [], { broken: isSet('error_since') });
-const waiting = selection(webhooks, ['webhook_id', 'source', 'body']);
+const waiting = selection(webhooks, ['webhook_id', 'source', 'body'], { received_at: asText('received_at') });
+
+/** A table `newest` (account_id, at): what the webhooks that came last said of an account. */
+const newestOf = (tx: Tx, accounts: readonly AccountFact[]): Fragment => tx`(
+  SELECT t.account_id, max(t.at) AS at
+  FROM jsonb_to_recordset(${JSON.stringify(
+    accounts.map(({ accountId, receivedAt }) => ({ account_id: accountId, at: receivedAt })),
+  )}::text::jsonb) AS t(account_id text, at timestamptz)
+  GROUP BY t.account_id) AS newest`;
+
+/** A time as exact as `as_of` of an account, so that the two can be compared. */
+const asFetched = (tx: Tx, at: Fragment): Fragment => tx`date_trunc('milliseconds', ${at})`;
+
+/** Accounts that are shared no more, unless Plaid has listed them since. Numbers that were read before are not given out meanwhile. */
+async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFact[]): Promise<void> {
+  const at = asFetched(tx, tx`newest.at`);
+  await tx`
+    UPDATE accounts a SET revoked_at = greatest(a.revoked_at, ${at}) FROM ${newestOf(tx, accounts)}
+    WHERE a.item_id = ${itemId} AND a.account_id = newest.account_id AND NOT (a.status = 'open' AND a.as_of >= ${at})`;
+  await tx`
+    UPDATE account_numbers n SET doubted_at = newest.at FROM ${newestOf(tx, accounts)}
+    WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;
+}
 
 /** The part of the item store that webhooks about the Item itself go through. */
 export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'applyItemWebhooks'> {
@@ -27,6 +50,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
         webhooks: rows.slice(0, limit).map((row) => ({
           webhookId: row.webhook_id,
           source: row.source,
+          receivedAt: row.received_at,
           body: Buffer.from(row.body).toString('utf8'),
         })),
         more: rows.length > limit,
@@ -34,7 +58,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
     },
 
     async applyItemWebhooks(itemId, effect) {
-      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, numbersDue } = effect;
+      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, verifications } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
@@ -59,17 +83,28 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
-          if (numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
+          if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {
             await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
           }
+          if (effect.updateDue) {
+            await tx`
+              UPDATE items SET next_due_at = clock_timestamp()
+              WHERE item_id = ${itemId} AND error_since IS NULL AND next_due_at > clock_timestamp()`;
+          }
+          await noteRevoked(tx, itemId, revokedAccounts);
           await tx`
-            UPDATE accounts SET revoked_at = coalesce(revoked_at, clock_timestamp())
-            WHERE item_id = ${itemId} AND account_id = ANY(${revokedAccounts}::text[])`;
-          await tx`
-            DELETE FROM account_numbers
-            WHERE item_id = ${itemId} AND account_id = ANY(${[...revokedAccounts, ...staleNumbers]}::text[])`;
+            DELETE FROM account_numbers n USING ${newestOf(tx, staleNumbers)}
+            WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;
+          for (const { accountId, receivedAt, verification } of verifications) {
+            const at = asFetched(tx, tx`${receivedAt}::text::timestamptz`);
+            await tx`
+              UPDATE accounts SET verification = ${verification}, verification_at = ${at}
+              WHERE item_id = ${itemId} AND account_id = ${accountId}
+                -- Plaid's object says it itself, and is newer.
+                AND NOT (status = 'open' AND as_of >= ${at} AND coalesce(raw->>'verification_status', '') <> '')`;
+          }
         }
         for (const { webhookId, ignored } of effect.webhooks) {
           const reason = living ? ignored : 'item_removed';

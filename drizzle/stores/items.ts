@@ -1,17 +1,18 @@
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore, Seen } from '../../domain/ports/items.js';
-import { refineAccount } from '../../domain/mining/refine.js';
+import { closed, nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
-import { accountRow, writeAccounts } from './applyAccounts.js';
+import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
 import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
+import { verificationOf } from './numbersDue.js';
 import { lockSeen, seenOf } from './seen.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
@@ -24,6 +25,7 @@ const holder = selection(items, ['user_id', 'institution_id'], {
   ...accessToken,
   closed: isSet('removal_requested_at'),
 });
+const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, ['user_id', 'institution_id', 'last_sequence'], {
   removed: isSet('removed_at'),
 });
@@ -111,28 +113,15 @@ export function itemStore(sql: Sql): ItemStore {
           SELECT ${accountRow.list(tx)} FROM accounts
           WHERE item_id = ${itemId} AND status = 'open' ORDER BY account_id`;
         const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
-        const closed = accounts.map((row) => ({
-          ...row,
-          as_of: row.as_of.toISOString(),
-          status: 'closed' as const,
-          version: row.version + 1,
-          refined: refineAccount(row.raw, {
-            ...owner,
-            status: 'closed',
-            is_main: row.is_main,
-            as_of: row.as_of.toISOString(),
-          }),
-        }));
-        if (closed.length > 0) {
-          await writeAccounts(tx, itemId, item.last_sequence, closed);
-        }
-        const last = item.last_sequence + closed.length;
+        const versions = accounts.map((row) => nextVersion(versionOf(row), closed));
+        if (versions.length > 0) await writeAccounts(tx, owner, item.last_sequence, versions);
+        const last = item.last_sequence + versions.length;
         await tx`
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
             access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL,
             last_sequence = ${last},
-            last_account_sequence = CASE WHEN ${closed.length} > 0 THEN ${last} ELSE last_account_sequence END,
-            unsent_since = CASE WHEN ${closed.length} > 0
+            last_account_sequence = CASE WHEN ${versions.length} > 0 THEN ${last} ELSE last_account_sequence END,
+            unsent_since = CASE WHEN ${versions.length} > 0
               THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END
           WHERE item_id = ${itemId}`;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
@@ -163,8 +152,33 @@ export function itemStore(sql: Sql): ItemStore {
               ${seen.at}::text::timestamptz)`;
         }
         await tx`
+          UPDATE accounts SET revoked_at = NULL
+          WHERE item_id = ${itemId} AND account_id = ANY(${numbers.map(({ accountId }) => accountId)}::text[])
+            AND revoked_at <= ${seen.at}::text::timestamptz`;
+        await tx`
           UPDATE items SET numbers_due_at = NULL, numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
         return true;
+      });
+    },
+
+    async keepNumbers(itemId, seen, retryAt) {
+      return sql.begin(async (tx) => {
+        const item = await lockSeen(tx, itemId);
+        if (item === null || item.closed) return { dueAt: null };
+        if (item.seen.numbers !== seen.numbers) return 'moved' as const;
+        const row = firstOf(
+          await tx<[Selected<typeof waitingForNumbers>]>`
+          WITH verifications AS (
+            SELECT coalesce(bool_or(v.verification = 'pending'), false) AS pending,
+              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended
+            FROM (SELECT ${verificationOf(tx)} AS verification FROM accounts a
+              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
+          )
+          UPDATE items i SET numbers_facts = i.numbers_facts + 1,
+            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${retryAt}::text::timestamptz END
+          FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
+        );
+        return { dueAt: row.numbers_due_at?.getTime() ?? null };
       });
     },
   };

@@ -1,14 +1,14 @@
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { isSameAccount } from '../../domain/mining/accounts.js';
+import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
-import type { LinkRow, LinkStore } from '../../domain/ports/links.js';
+import type { Admitted, LinkRow, LinkStore, NewLink } from '../../domain/ports/links.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
 import { builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { items, links, users } from '../schema.js';
+import { accounts as accountTable, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
@@ -24,6 +24,7 @@ const linkRow = selection(links, [
   'institution_id',
   'accounts',
   'main_account_id',
+  'allow_duplicate',
 ]);
 const publicToken = selection(links, [], {
   key_id: 'public_token_key_id',
@@ -33,13 +34,24 @@ const publicToken = selection(links, [], {
 const exchanging = selection(links, ['user_id', 'state', 'item_id']);
 const finishing = selection(links, ['outcome', 'state', 'item_id']);
 
-const candidate = selection(items, ['item_id'], accessToken);
+const candidate = selection(items, ['item_id', 'institution_id'], accessToken);
 const known = selection(items, ['user_id'], { removed: isSet('removed_at') });
 const owned = selection(items, ['user_id'], { admitted: isSet('admitted_at') });
 const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
 const other = selection(items, ['item_id']);
 
-type CandidateRow = Selected<typeof candidate> & { identities: AccountIdentity[]; seen: Seen };
+const linking = selection(links, [], { dropped: 'dropped_accounts', allow_duplicate: 'allow_duplicate' });
+const shared = selection(accountTable, ['account_id', 'raw']);
+
+type CandidateRow = Selected<typeof candidate> & {
+  identities: AccountIdentity[];
+  seen: Seen;
+  same_bank: boolean;
+};
+type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
+  itemId: string;
+  accessToken: Sealed | null;
+};
 
 /** How long a webhook may wait for its Item to be linked. */
 const adoptionWindow = '24 hours';
@@ -53,31 +65,62 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /** Items of the user at the institution that share an account with `accounts`, oldest first. */
-  const overlapping = async (
+  /** Items of the user that would share an account with `accounts` if they were all of one institution, oldest first. */
+  const alike = async (
     db: Sql | Tx,
     userId: string,
     institutionId: string,
     accounts: readonly AccountIdentity[],
     except: string | null,
-  ): Promise<{ itemId: string; accessToken: Sealed | null; seen: Seen }[]> => {
+  ): Promise<Lookalike[]> => {
     const rows = await db<CandidateRow[]>`
-      SELECT ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
+      WITH RECURSIVE bank(id) AS (
+        SELECT ${institutionId}::text COLLATE "C"
+        UNION
+        SELECT CASE WHEN k.alias_id = b.id THEN k.institution_id ELSE k.alias_id END
+        FROM bank b JOIN institution_aliases k ON b.id IN (k.alias_id, k.institution_id)
+      )
+      SELECT i.institution_id IN (SELECT id FROM bank) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
       FROM items i
-      WHERE i.user_id = ${userId} AND i.institution_id = ${institutionId} AND i.admitted_at IS NOT NULL
+      WHERE i.user_id = ${userId} AND i.institution_id IS NOT NULL AND i.admitted_at IS NOT NULL
         AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
       ORDER BY i.created_at, i.item_id`;
     return rows
-      .filter((row) => row.identities.some((known) => accounts.some((mine) => isSameAccount(known, mine))))
+      .filter((row) => shareAccount(accounts, row.identities))
       .map((row) => ({
         itemId: row.item_id,
+        institution_id: row.institution_id,
+        same_bank: row.same_bank,
         accessToken: sealedOf(row.key_id, row.data_key, row.ciphertext),
         seen: row.seen,
       }));
   };
+
+  const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
+    (await alike(...asked)).filter((row) => row.same_bank);
+
+  /** Open accounts of these Items of which `accounts` has none that is the same. */
+  const droppedBy = async (
+    db: Sql | Tx,
+    itemIds: readonly string[],
+    accounts: readonly AccountIdentity[],
+  ): Promise<string[]> => {
+    const rows = await db<Selected<typeof shared>[]>`
+      SELECT ${shared.list(db)} FROM accounts
+      WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
+    return rows
+      .filter(({ raw }) => !accounts.some((mine) => isSameAccount(mine, identityOf(raw))))
+      .map(({ account_id }) => account_id);
+  };
+
+  const linkingOf = async (db: Sql | Tx, tokenHash: string) =>
+    firstOf(
+      await db<Selected<typeof linking>[]>`
+      SELECT ${linking.list(db)} FROM links WHERE token_hash = ${tokenHash}`,
+    );
 
   const replacedBy = async (db: Sql | Tx, itemId: string): Promise<string[]> => {
     const rows = await db<Selected<typeof other>[]>`
@@ -86,22 +129,43 @@ export function linkStore(sql: Sql): LinkStore {
     return rows.map((row) => row.item_id);
   };
 
+  const admittedBefore = async (db: Sql | Tx, tokenHash: string, itemId: string): Promise<Admitted> => ({
+    kind: 'admitted',
+    replaced: await replacedBy(db, itemId),
+    dropped: (await linkingOf(db, tokenHash))?.dropped ?? [],
+  });
+
   const eraseToken = (db: Sql | Tx) =>
     db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
+
+  /** A duplicate that was refused before its exchange, and that its client allows now: the token is as good as it was. */
+  const receivedAnew = async (link: NewLink, known: LinkRow): Promise<LinkRow | null> => {
+    const refused = known.outcome?.kind === 'duplicate' && known.item_id === null;
+    if (!refused || link.allow_duplicate !== true || known.user_id !== link.user_id) return null;
+    const row = firstOf(
+      await sql<Selected<typeof linkRow>[]>`
+      UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = true, updated_at = clock_timestamp(),
+        public_token_key_id = ${link.publicToken.keyId}, public_token_data_key = ${link.publicToken.dataKey},
+        public_token_ciphertext = ${link.publicToken.ciphertext}
+      WHERE token_hash = ${link.token_hash} AND state = 'finished' AND item_id IS NULL AND outcome->>'kind' = 'duplicate'
+      RETURNING ${linkRow.list(sql)}`,
+    );
+    return row ?? get(sql, link.token_hash);
+  };
 
   return {
     async receive(link) {
       const known = await get(sql, link.token_hash);
       // A stranger's token makes nobody a user.
-      if (known !== null) return known;
+      if (known !== null) return (await receivedAnew(link, known)) ?? known;
       await builder(sql).insert(users).values({ userId: link.user_id }).onConflictDoNothing();
       const accounts = cleaned(link.accounts).value;
       await sql`
         INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
-          public_token_ciphertext, institution_id, accounts, main_account_id)
+          public_token_ciphertext, institution_id, accounts, main_account_id, allow_duplicate)
         VALUES (${link.token_hash}, ${link.user_id}, ${link.application_id}, ${link.publicToken.keyId},
           ${link.publicToken.dataKey}, ${link.publicToken.ciphertext}, ${link.institution_id},
-          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id})
+          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id}, ${link.allow_duplicate ?? false})
         ON CONFLICT DO NOTHING`;
       const row = await get(sql, link.token_hash);
       if (row === null) throw new Failure('UPSTREAM_DOWN', 'the link was not stored');
@@ -170,6 +234,17 @@ export function linkStore(sql: Sql): LinkStore {
       );
     },
 
+    async findLookalikes(userId, institutionId, accounts, except) {
+      const found = await alike(sql, userId, institutionId, accounts, except);
+      return [
+        ...new Set(
+          found.flatMap(({ institution_id, same_bank }) =>
+            same_bank || institution_id === null ? [] : [institution_id],
+          ),
+        ),
+      ];
+    },
+
     async admit(admission) {
       const { itemId, institutionId } = admission;
       return sql.begin(async (tx) => {
@@ -184,10 +259,11 @@ export function linkStore(sql: Sql): LinkStore {
         );
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
         if (owner.admitted) {
-          return { kind: 'admitted' as const, replaced: await replacedBy(tx, itemId) };
+          return admittedBefore(tx, admission.tokenHash, itemId);
         }
+        const link = await linkingOf(tx, admission.tokenHash);
         const found =
-          institutionId === null
+          institutionId === null || link?.allow_duplicate === true
             ? []
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
         const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
@@ -204,6 +280,8 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
           WHERE item_id = ANY(${replaced}::text[])`;
+        const dropped = await droppedBy(tx, replaced, admission.accounts);
+        await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${admission.tokenHash}`;
         await writeIdentities(tx, itemId, admission.accounts);
         await tx`
           UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${institutionId},
@@ -214,15 +292,15 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
           WHERE user_id = ${owner.user_id}`;
-        return { kind: 'admitted' as const, replaced };
+        return { kind: 'admitted' as const, replaced, dropped };
       });
     },
 
-    async admitted(itemId) {
+    async admitted(tokenHash, itemId) {
       const item = firstOf(
         await sql`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`,
       );
-      return item ? { kind: 'admitted' as const, replaced: await replacedBy(sql, itemId) } : null;
+      return item ? admittedBefore(sql, tokenHash, itemId) : null;
     },
 
     async reportLost(tokenHash) {

@@ -14,9 +14,11 @@ import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
+import { numbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
+import { removeSucceeded } from './succession.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
@@ -123,7 +125,11 @@ export function miningStore(sql: Sql): MiningStore {
         last_update_outcome = ${JSON.stringify(outcome)}::text::jsonb, last_update_at = clock_timestamp(),
         update_started_at = NULL, last_sequence = ${last},
         -- That Plaid reads on from an Item that is called broken is no proof, and reason enough to ask.
-        next_due_at = CASE WHEN error_since IS NULL THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
+        next_due_at = CASE WHEN error_since IS NULL AND NOT EXISTS (
+            -- It was revoked while the update was on its way: only an answer to a later question tells whether it still is.
+            SELECT FROM accounts a
+            WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.revoked_at > ${update.accountsAsOf}::text::timestamptz)
+          THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
         main_account_id = ${item.main_account_id},
         last_account_sequence = CASE WHEN ${numbers.accounts} > 0
           THEN ${item.last_sequence + numbers.accounts} ELSE last_account_sequence END,
@@ -243,15 +249,15 @@ export function miningStore(sql: Sql): MiningStore {
         await tx`SELECT set_config('work_mem', ${applyWorkMem}, true), set_config('enable_nestloop', 'off', true)`;
         const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
         // At linking there may have been no accounts yet to choose from.
-        const mainAccountId = item.main_account_id ?? defaultMainAccount(update.accounts);
-        const accounts = await applyAccounts(tx, {
+        const applied = await applyAccounts(tx, {
           owner,
-          mainAccountId,
+          mainAccountId: item.main_account_id ?? defaultMainAccount(update.accounts),
           open: update.accounts,
           asOf: update.accountsAsOf,
           isWhole: parkedAccounts.length === 0,
           sequence: item.last_sequence,
         });
+        const accounts = applied.changes;
         await park(tx, itemId, update.updateId, [...update.page.parked, ...parkedAccounts]);
         const lastPage = await entriesOf(tx, update.page, owner, {
           isNew: item.cursor === '',
@@ -273,6 +279,12 @@ export function miningStore(sql: Sql): MiningStore {
           rows.removed += missing;
           transactions += missing;
         }
+        if (applied.succeeded && accounts + transactions > 0) {
+          const sequence = item.last_sequence + accounts + transactions;
+          const succeeded = await removeSucceeded(tx, itemId, sequence);
+          rows.removed += succeeded;
+          transactions += succeeded;
+        }
         const outcome: UpdateOutcome = {
           ...rows,
           accounts,
@@ -280,10 +292,11 @@ export function miningStore(sql: Sql): MiningStore {
           pages: update.pageNumber + 1,
           history: furtherHistory(item.history, update.history),
         };
-        await recordOutcome(tx, update, { ...item, main_account_id: mainAccountId }, outcome, {
+        await recordOutcome(tx, update, { ...item, main_account_id: applied.mainAccountId }, outcome, {
           accounts,
           transactions,
         });
+        if (applied.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
         return { kind: 'applied' as const, outcome };
       });
     },
@@ -299,10 +312,19 @@ export function miningStore(sql: Sql): MiningStore {
 
     async waiting(itemId) {
       const row = firstOf(
-        await sql<{ webhooks: number; removals: number; broken: boolean | null; next_due_at: Date | null }[]>`
+        await sql<
+          {
+            webhooks: number;
+            removals: number;
+            broken: boolean | null;
+            next_due_at: Date | null;
+            numbers_due: boolean;
+          }[]
+        >`
         SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
-          i.error_code IS NOT NULL AS broken, i.next_due_at
+          i.error_code IS NOT NULL AS broken, i.next_due_at,
+          coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due
         FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
         WHERE i.item_id = ${itemId} GROUP BY i.item_id`,
       );
@@ -311,6 +333,7 @@ export function miningStore(sql: Sql): MiningStore {
         removals: row?.removals ?? 0,
         broken: row?.broken ?? false,
         nextDueAt: row?.next_due_at?.getTime() ?? null,
+        numbersDue: row?.numbers_due ?? false,
       };
     },
 

@@ -1,12 +1,14 @@
 import { and, asc, eq, isNotNull, sql as part } from 'drizzle-orm';
-import type { NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
+import type { MissingReason, NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
 import { builder } from '../builder.js';
-import { firstOf } from '../rows.js';
+import { firstOf, iso } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { accountNumbers, accounts, items, numberReads } from '../schema.js';
+import { verificationOf } from './numbersDue.js';
 
-const withheld = part<WithheldReason | null>`CASE WHEN ${items.revokedAt} IS NOT NULL THEN 'permission_revoked'
-  WHEN ${accounts.revokedAt} IS NOT NULL THEN 'account_revoked'
+const withheld = part<WithheldReason | null>`CASE WHEN ${items.removalRequestedAt} IS NOT NULL THEN 'item_removed'
+  WHEN ${items.revokedAt} IS NOT NULL THEN 'permission_revoked'
+  WHEN ${accounts.revokedAt} IS NOT NULL OR ${accountNumbers.doubtedAt} IS NOT NULL THEN 'account_revoked'
   -- Numbers may have been read before the first update brought the account.
   WHEN ${accounts.status} = 'closed' THEN 'account_closed' END`;
 
@@ -19,7 +21,7 @@ export function numbersStore(sql: Sql): NumbersStore {
         // Under the Item's lock: what a revocation withholds must not slip out beside it.
         const item = firstOf(
           await db
-            .select({ item_id: items.itemId })
+            .select({ numbersDueAt: items.numbersDueAt, asked: items.removalRequestedAt })
             .from(items)
             .where(and(eq(items.itemId, itemId), isNotNull(items.admittedAt)))
             .for('share'),
@@ -49,16 +51,27 @@ export function numbersStore(sql: Sql): NumbersStore {
           requestId: reader.request_id,
           accountIds: rows.filter((row) => row.withheld === null).map((row) => row.accountId),
         });
-        return rows;
+        const missing =
+          item.asked !== null
+            ? []
+            : await tx<{ account_id: string; reason: MissingReason }[]>`
+              SELECT v.account_id, 'verification_' || v.verification AS reason
+              FROM (SELECT a.account_id, ${verificationOf(tx)} AS verification FROM accounts a
+                WHERE a.item_id = ${itemId} AND a.status = 'open' AND NOT EXISTS (
+                  SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id)) AS v
+              WHERE v.verification IN ('pending', 'expired', 'failed') ORDER BY v.account_id`;
+        return { rows, missing, nextReadAt: item.asked === null ? iso(item.numbersDueAt) : null };
       });
       if (read === null) return null;
       return {
-        numbers: read.flatMap(({ accountId, asOf, withheld: reason, ...sealed }) =>
+        numbers: read.rows.flatMap(({ accountId, asOf, withheld: reason, ...sealed }) =>
           reason === null ? [{ accountId, asOf: asOf.toISOString(), sealed }] : [],
         ),
-        withheld: read.flatMap(({ accountId, withheld: reason }) =>
+        withheld: read.rows.flatMap(({ accountId, withheld: reason }) =>
           reason === null ? [] : [{ accountId, reason }],
         ),
+        missing: read.missing.map(({ account_id: accountId, reason }) => ({ accountId, reason })),
+        nextReadAt: read.nextReadAt,
       };
     },
   };

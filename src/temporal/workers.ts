@@ -14,6 +14,11 @@ export interface WorkersOptions {
   callsPerSecond: { plaid: number; plaidFirst: number; plaidLink: number };
   /** See `bundleWorkflows`; needed for the role `core`. */
   workflowBundle: { code: string } | { codePath: string };
+  /**
+   * What these workers were built from; undefined = they are not versioned. Every queue is of the version: a run that is pinned
+   * to it has its activities done by it, too.
+   */
+  version?: { deploymentName: string; buildId: string } | undefined;
   /** Workflows kept in memory; 0 replays each from its history, which tests use to find what is not deterministic. */
   maxCachedWorkflows?: number | undefined;
   /** Activities of a queue that this process runs at a time; Temporal's default when absent. */
@@ -22,13 +27,23 @@ export interface WorkersOptions {
 
 /** The workers of one process: `core` runs workflows and what is ours, `plaid` the rate-limited queues of Plaid's calls. */
 export async function createWorkers(options: WorkersOptions): Promise<Worker[]> {
-  const { connection, namespace, activities } = options;
+  const { connection, namespace, activities, version } = options;
   const shared: Omit<WorkerOptions, 'taskQueue'> = {
     connection,
     namespace,
     activities,
     shutdownGraceTime: '20s',
     shutdownForceTime: '25s',
+    // Every workflow ends where it began. An Item, which has no end, moves when it continues as new.
+    ...(version === undefined
+      ? {}
+      : {
+          workerDeploymentOptions: {
+            useWorkerVersioning: true,
+            version,
+            defaultVersioningBehavior: 'PINNED',
+          },
+        }),
     ...(options.maxConcurrentActivities === undefined
       ? {}
       : { maxConcurrentActivityTaskExecutions: options.maxConcurrentActivities }),
@@ -57,6 +72,29 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
         ]
       : []),
   ]);
+}
+
+/**
+ * Runs the workers of one process until they are stopped. One that fails stops the others: resolves, or rejects with the first
+ * failure, only when all have ended, since until then their activities use what the process holds open.
+ */
+export async function runWorkers(workers: readonly Worker[]): Promise<void> {
+  const ends = await Promise.allSettled(
+    workers.map(async (worker) => {
+      try {
+        await worker.run();
+      } finally {
+        stopWorkers(workers);
+      }
+    }),
+  );
+  const failed = ends.find((end) => end.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** Lets the workers end what they have begun; those that are ending already are left alone. */
+export function stopWorkers(workers: readonly Worker[]): void {
+  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
 }
 
 /** Throws ORCHESTRATOR_DOWN unless every worker takes tasks: none yet, one that has failed, one that is stopping. */

@@ -237,7 +237,7 @@ describe('the other steps of a link', () => {
 
     const fresh = await world.receive('newcomer', { main_account_id: 'none of its' });
     await world.run.exchangePublicToken({ tokenHash: fresh.tokenHash });
-    const admitted = { kind: 'admitted', replaced: [], warnings: ['main_account_unknown'] };
+    const admitted = { kind: 'admitted', replaced: [], dropped: [], warnings: ['main_account_unknown'] };
     expect(await twice('admitItem', { tokenHash: fresh.tokenHash })).toEqual([admitted, admitted]);
     const [item] = await world.sql`SELECT main_account_id FROM items WHERE item_id = ${fresh.item.itemId}`;
     expect(item?.['main_account_id']).toBe('account-1');
@@ -248,7 +248,7 @@ describe('the other steps of a link', () => {
     old.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     const { tokenHash, item } = await world.receive('replacing');
     await world.run.exchangePublicToken({ tokenHash });
-    const admitted = { kind: 'admitted', replaced: [old.itemId], warnings: [] };
+    const admitted = { kind: 'admitted', replaced: [old.itemId], dropped: [], warnings: [] };
     expect(await twice('admitItem', { tokenHash })).toEqual([admitted, admitted]);
     const input = { itemId: item.itemId, userId: 'replacing', replaced: [old.itemId] };
     world.signals.length = 0;
@@ -439,10 +439,10 @@ describe('an Item', () => {
     world.plaid.failNext('getNumbers', 'UPSTREAM_DOWN');
     await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await opened()).toEqual(expected);
-    world.plaid.failNext('getNumbers', 'NOT_READY');
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
     expect(await twice('saveNumbers', { itemId })).toEqual([{ accounts: 0 }, { accounts: 0 }]);
-    expect(await opened()).toEqual([]);
+    expect(await opened()).toEqual(expected);
   });
 
   it('removeItem asks Plaid until it agrees, then once more changes nothing', async () => {

@@ -578,6 +578,7 @@ describe('a late attempt to link', () => {
     expect(await world.run.admitItem({ tokenHash })).toEqual({
       kind: 'admitted',
       replaced: [],
+      dropped: [],
       warnings: [],
     });
   });

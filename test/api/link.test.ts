@@ -156,6 +156,7 @@ describe('linking', () => {
     institution_id: null,
     accounts: [],
     main_account_id: null,
+    allow_duplicate: false,
   });
 
   const outcomes: [LinkOutcome, number, Record<string, unknown>][] = [

@@ -331,7 +331,10 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       noteRelinked: async () => undefined,
       requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
-    numbers: { read: async (itemId) => (world.items.has(itemId) ? { numbers: [], withheld: [] } : null) },
+    numbers: {
+      read: async (itemId) =>
+        world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
+    },
     sandbox: true,
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
@@ -364,6 +367,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institution_id: link.institution_id,
           accounts: link.accounts,
           main_account_id: link.main_account_id,
+          allow_duplicate: link.allow_duplicate ?? false,
         };
         world.links.set(link.token_hash, row);
         return row;

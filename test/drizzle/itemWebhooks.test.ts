@@ -15,8 +15,13 @@ const nothing: ItemWebhooksEffect = {
   newAccounts: false,
   revokedAccounts: [],
   staleNumbers: [],
+  verifications: [],
   numbersDue: false,
+  updateDue: false,
 };
+/** What a webhook that comes now says of these accounts. */
+const now = (...ids: string[]) =>
+  ids.map((accountId) => ({ accountId, receivedAt: new Date(Date.now() + 1_000).toISOString() }));
 const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
   world.stores.items.applyItemWebhooks(itemId, { ...nothing, ...said });
 const stored = async (itemId: string) =>
@@ -42,12 +47,16 @@ const numbersOf = async (itemId: string): Promise<string[]> => {
 };
 
 describe('what webhooks say of an Item', () => {
-  it('ends the numbers of accounts that were revoked or have new ones, and no others', async () => {
+  it('ends the numbers of accounts that have new ones, withholds those of revoked ones, and touches no others', async () => {
     const [item, other] = [await itemWithNumbers(), await itemWithNumbers()];
-    await settle(item.itemId, { revokedAccounts: ['acc-1'] });
-    expect(await numbersOf(item.itemId)).toEqual(['acc-2', 'acc-3']);
-    await settle(item.itemId, { staleNumbers: ['acc-2'], numbersDue: true });
-    expect(await numbersOf(item.itemId)).toEqual(['acc-3']);
+    await settle(item.itemId, { revokedAccounts: now('acc-1') });
+    expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-2', 'acc-3']);
+    const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+    expect(await world.stores.numbers.read(item.itemId, reader)).toMatchObject({
+      withheld: [{ accountId: 'acc-1', reason: 'account_revoked' }],
+    });
+    await settle(item.itemId, { staleNumbers: now('acc-2'), numbersDue: true });
+    expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-3']);
     expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
       due: expect.arrayContaining(['numbers']) as unknown,
     });
@@ -81,7 +90,7 @@ describe('what webhooks say of an Item', () => {
         dueAt: '2030-01-01T00:00:00.000Z',
       },
       newAccounts: true,
-      revokedAccounts: ['acc-1'],
+      revokedAccounts: now('acc-1'),
     });
     const [row] = await world.sql`
       SELECT error_code, revoked_at, new_accounts_available AS fresh,

@@ -43,6 +43,7 @@ describe('a link', () => {
       institution_id: 'ins_1',
       accounts: [{ mask: '0000', name: 'a\ufffdb' }],
       main_account_id: null,
+      allow_duplicate: false,
     });
     expect((await world.stores.links.receive(newLink(hash, second))).user_id).toBe(first);
     expect(await world.stores.reads.user(second)).toBeNull();
@@ -188,7 +189,11 @@ describe('an Item that was not admitted', () => {
 describe('admission', () => {
   it('activates the user and sets what is intended with the Item', async () => {
     const item = await exchangedItem(world);
-    expect(await world.stores.links.admit(admission(item))).toEqual({ kind: 'admitted', replaced: [] });
+    expect(await world.stores.links.admit(admission(item))).toEqual({
+      kind: 'admitted',
+      replaced: [],
+      dropped: [],
+    });
     const user = await world.stores.reads.user(item.userId);
     expect(user).toMatchObject({ status: 'active', items: 1 });
     const snapshot = await world.stores.items.snapshot(item.itemId);
@@ -245,8 +250,12 @@ describe('admission', () => {
   it('answers every attempt alike, also attempts at the same time', async () => {
     const item = await exchangedItem(world);
     const ends = await Promise.all([1, 2, 3, 4].map(() => world.stores.links.admit(admission(item))));
-    for (const end of ends) expect(end).toEqual({ kind: 'admitted', replaced: [] });
-    expect(await world.stores.links.admit(admission(item))).toEqual({ kind: 'admitted', replaced: [] });
+    for (const end of ends) expect(end).toEqual({ kind: 'admitted', replaced: [], dropped: [] });
+    expect(await world.stores.links.admit(admission(item))).toEqual({
+      kind: 'admitted',
+      replaced: [],
+      dropped: [],
+    });
   });
 
   it('replaces a broken Item, and says so again when it is repeated', async () => {
@@ -256,10 +265,14 @@ describe('admission', () => {
     expect(await links.admit(admission(item))).toEqual({ kind: 'duplicate', itemId: old.itemId });
     const seen = await seenNow(world, old.itemId);
     const replacing = admission(item, { replaceable: [{ itemId: old.itemId, seen }] });
-    expect(await links.admit(replacing)).toEqual({ kind: 'admitted', replaced: [old.itemId] });
+    expect(await links.admit(replacing)).toEqual({ kind: 'admitted', replaced: [old.itemId], dropped: [] });
     expect((await items.snapshot(old.itemId))?.removalRequested).toBe(true);
     // A repeat no longer finds the old Item among the living, so it cannot name it itself.
-    expect(await links.admit(admission(item))).toEqual({ kind: 'admitted', replaced: [old.itemId] });
+    expect(await links.admit(admission(item))).toEqual({
+      kind: 'admitted',
+      replaced: [old.itemId],
+      dropped: [],
+    });
     expect(await items.credentials(old.itemId, { forRemoval: false })).toBeNull();
     expect(await items.credentials(old.itemId, { forRemoval: true })).not.toBeNull();
   });

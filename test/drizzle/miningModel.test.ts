@@ -299,12 +299,21 @@ class Drive {
       expect(currency).toBe(raw === null ? null : 'USD');
     }
     expect(
-      accounts.map(({ account_id, status, is_main, raw, version, as_of }) => {
-        return { account_id, status, is_main, raw, version, as_of: as_of.toISOString() };
+      accounts.map(({ account_id, status, is_main, raw, version, as_of, replaces, replaced_by }) => {
+        return {
+          account_id,
+          status,
+          is_main,
+          raw,
+          version,
+          as_of: as_of.toISOString(),
+          replaces,
+          replaced_by,
+        };
       }),
     ).toEqual(
       [...model.accounts.keys()].sort().map((id) => {
-        return { account_id: id, is_main: id === 'acc-1', ...model.accounts.get(id)! };
+        return { account_id: id, ...model.accounts.get(id)! };
       }),
     );
     expect(outbox).toEqual(model.outbox);

@@ -16,7 +16,10 @@ interface ModelTransaction {
 interface ModelAccount {
   raw: PlaidAccount;
   status: 'open' | 'closed';
+  is_main: boolean;
   as_of: string;
+  replaces: string | null;
+  replaced_by: string | null;
   version: number;
 }
 
@@ -70,7 +73,7 @@ export class MiningModel {
 
   constructor(
     private readonly owner: RecordOwner,
-    private readonly mainAccountId: string,
+    private mainAccountId: string,
   ) {}
 
   now(): ModelBegan {
@@ -137,6 +140,7 @@ export class MiningModel {
     this.applyAccounts(update.accounts, update.asOf);
     const accounts = this.outbox.length - before;
     const counts = this.applyRows(chain);
+    counts.removed += this.removeSucceeded();
     this.cursor = update.page.nextCursor;
     this.history = furtherHistory(this.history, update.history);
     this.staged.clear();
@@ -154,27 +158,82 @@ export class MiningModel {
   private applyAccounts(open: PlaidAccount[], asOf: string): void {
     const listed = new Map(open.map((raw) => [raw.account_id, raw]));
     const known = [...this.accounts.keys()].sort();
+    const successor = this.successors(listed);
+    this.mainAccountId = successor.get(this.mainAccountId) ?? this.mainAccountId;
     for (const [id, raw] of listed) {
       const stored = this.accounts.get(id);
       if (stored !== undefined) stored.as_of = asOf;
-      const same = stored?.status === 'open' && JSON.stringify(stored.raw) === JSON.stringify(raw);
-      if (!same) this.changeAccount(id, raw, 'open', asOf);
+      const old = [...successor].find(([, next]) => next === id)?.[0] ?? stored?.replaces ?? null;
+      const replaces = old !== null && listed.has(old) ? null : old;
+      this.changeAccount(id, { raw, status: 'open', as_of: asOf, replaces, replaced_by: null });
     }
     for (const id of known) {
       const stored = this.accounts.get(id);
-      if (stored === undefined || listed.has(id) || stored.status === 'closed') continue;
-      this.changeAccount(id, stored.raw, 'closed', stored.as_of);
+      if (stored === undefined || listed.has(id)) continue;
+      const replaced_by = successor.get(id) ?? stored.replaced_by;
+      this.changeAccount(id, { ...stored, status: 'closed', replaced_by });
     }
   }
 
-  private changeAccount(id: string, raw: PlaidAccount, status: 'open' | 'closed', asOf: string): void {
-    const version = (this.accounts.get(id)?.version ?? 0) + 1;
-    this.accounts.set(id, { raw, status, as_of: asOf, version });
+  /** Closed id → the id of the one account that has come and looks like it, where it alone looked so. */
+  private successors(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
+    const looks = ({ name, mask, type, subtype }: PlaidAccount) =>
+      JSON.stringify([name, mask, type, subtype]);
+    const byLooks = new Map<string, { gone: string[]; come: string[] }>();
+    const note = (raw: PlaidAccount, side: 'gone' | 'come'): void => {
+      const both = byLooks.get(looks(raw)) ?? { gone: [], come: [] };
+      both[side].push(raw.account_id);
+      byLooks.set(looks(raw), both);
+    };
+    for (const [id, { raw, status }] of this.accounts) {
+      if (status === 'open' && !listed.has(id)) note(raw, 'gone');
+    }
+    for (const [id, raw] of listed) if (!this.accounts.has(id)) note(raw, 'come');
+    const pairs = [...byLooks.values()].filter(({ gone, come }) => gone.length === 1 && come.length === 1);
+    return new Map(pairs.map(({ gone, come }) => [gone[0] as string, come[0] as string]));
+  }
+
+  private changeAccount(id: string, now: Omit<ModelAccount, 'version' | 'is_main'>): void {
+    const before = this.accounts.get(id);
     const is_main = id === this.mainAccountId;
-    const refined = refineAccount(raw, { ...this.owner, status, is_main, as_of: asOf });
-    const removed = status === 'closed';
-    const told = removed ? { account_id: id } : raw;
+    const said = ({ raw, status, replaces, replaced_by }: typeof now, main: boolean) =>
+      JSON.stringify([raw, status, main, replaces, replaced_by]);
+    if (before !== undefined && said(before, before.is_main) === said(now, is_main)) return;
+    const version = (before?.version ?? 0) + 1;
+    this.accounts.set(id, { ...now, is_main, version });
+    const refined = refineAccount(now.raw, { ...this.owner, ...now, is_main });
+    const removed = now.status === 'closed';
+    const told = removed ? { account_id: id } : now.raw;
     this.record({ record: 'account', removed, subject: id, version, raw: told, refined });
+  }
+
+  /** Rows of closed accounts whose successor, or a successor of that, lists as old ones itself. Returns how many there were. */
+  private removeSucceeded(): number {
+    const live = [...this.transactions].flatMap(([id, { raw, status }]) =>
+      raw === null || status === 'removed' ? [] : [{ id, raw }],
+    );
+    const gone = new Set<string>();
+    for (const [heir, account] of this.accounts) {
+      if (account.status === 'closed') continue;
+      const dates = live.filter(({ raw }) => raw.account_id === heir).map(({ raw }) => raw.date);
+      const oldest = dates.sort()[0];
+      if (oldest === undefined) continue;
+      for (let old = account.replaces; old !== null; old = this.accounts.get(old)?.replaces ?? null) {
+        for (const { id, raw } of live) if (raw.account_id === old && raw.date >= oldest) gone.add(id);
+      }
+    }
+    for (const id of [...gone].sort()) this.removeRow(id, null);
+    return gone.size;
+  }
+
+  private removeRow(id: string, accountId: string | null): void {
+    const stored = this.transactions.get(id);
+    const version = (stored?.version ?? 0) + 1;
+    const account_id = stored === undefined ? accountId : stored.account_id;
+    this.transactions.set(id, { raw: stored?.raw ?? null, account_id, status: 'removed', version });
+    const ids = { transaction_id: id, account_id };
+    const refined = this.refinedOf(id);
+    this.record({ record: 'transaction', removed: true, subject: id, version, raw: ids, refined });
   }
 
   /** Every mention is an event; the last one of an id decides and has its place. */
@@ -201,11 +260,7 @@ export class MiningModel {
         this.record({ record: 'transaction', removed: false, subject: id, version, raw, refined });
         counts[version === 1 ? 'added' : 'modified'] += 1;
       } else if (stored?.status !== 'removed') {
-        const account_id = stored === undefined ? accountId : stored.account_id;
-        this.transactions.set(id, { raw: stored?.raw ?? null, account_id, status: 'removed', version });
-        const ids = { transaction_id: id, account_id };
-        const refined = this.refinedOf(id);
-        this.record({ record: 'transaction', removed: true, subject: id, version, raw: ids, refined });
+        this.removeRow(id, accountId);
         counts.removed += 1;
       }
     }

@@ -43,9 +43,11 @@ export function storedItem(sql: postgres.Sql, itemId: string) {
           version: number;
           as_of: Date;
           sanitized: boolean;
+          replaces: string | null;
+          replaced_by: string | null;
         }[]
       >`
-        SELECT account_id, status, is_main, raw, refined, version, as_of, sanitized
+        SELECT account_id, status, is_main, raw, refined, version, as_of, sanitized, replaces, replaced_by
         FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`),
     ],
     outbox: async () => [

@@ -39,6 +39,7 @@ describe("a public token of Link's update mode", () => {
     expect(await world.stores.links.admit(admission({ ...item, tokenHash }))).toEqual({
       kind: 'admitted',
       replaced: [],
+      dropped: [],
     });
     expect([...(await look())]).toEqual(before);
   });

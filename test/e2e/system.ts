@@ -142,7 +142,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const segmentUrl = `http://127.0.0.1:${segmentPort}`;
   const segment = await run(
     'segment',
-    'tools/local/segmentSinkServer.mjs',
+    'tools/local/segmentSinkServer.ts',
     ['--port', String(segmentPort), '--file', path.join(dir, 'segment.ndjson')],
     {},
   );

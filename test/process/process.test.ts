@@ -68,6 +68,17 @@ describe('a process', () => {
     expectReport(said());
   });
 
+  it.each([
+    ['thrown', 'SIGURG'],
+    ['rejected with', 'SIGIO'],
+  ] as const)('ends its work, and itself with 1, when nothing at all is %s', async (_how, signal) => {
+    const { child, said, ended } = await ready('runs');
+    child.kill(signal);
+    expect(await ended).toBe(1);
+    expect(said()).toContain('work is done');
+    expect(said()).toContain('any failed');
+  });
+
   it('ends at once when an error comes while it stops', async () => {
     const { child, says, said, ended } = await ready('never-stops');
     child.kill('SIGTERM');
@@ -95,5 +106,84 @@ describe('a process', () => {
     expectReport(cannot.said());
     const unusable = start('unusable');
     expect([await unusable.ended, unusable.said()]).toEqual([1, 'says what is wrong\n']);
+  });
+});
+
+describe('a one-shot job', () => {
+  const job = async (signal: NodeJS.Signals): Promise<ProcessUnderTest> => {
+    const process = startProcess('test/process/anyJob.ts');
+    started.push(process);
+    await process.says('job ready');
+    process.child.kill(signal);
+    return process;
+  };
+
+  it.each(['SIGUSR2', 'SIGWINCH'] as const)('ends with 1 on what nobody caught (%s)', async (signal) => {
+    const { said, ended } = await job(signal);
+    expect(await ended).toBe(1);
+    expectReport(said());
+  });
+
+  it.each(['SIGURG', 'SIGIO'] as const)('and where that is nothing at all (%s)', async (signal) => {
+    const { said, ended } = await job(signal);
+    expect(await ended).toBe(1);
+    expect(said()).toContain('job failed: undefined');
+  });
+});
+
+describe('a command of the local stack', () => {
+  const command = async (how: string): Promise<ProcessUnderTest> => {
+    const process = startProcess('test/process/anyCommand.ts', [how]);
+    started.push(process);
+    await process.says('command ready');
+    return process;
+  };
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'stops what it has started on %s, then ends with 0',
+    async (signal) => {
+      const { child, said, ended } = await command('runs');
+      child.kill(signal);
+      child.kill(signal);
+      expect(await ended).toBe(0);
+      expect(said()).toContain('all is stopped');
+    },
+  );
+
+  it.each(['SIGUSR2', 'SIGWINCH'] as const)(
+    'stops what it has started on what nobody caught (%s), and shows nothing that it holds',
+    async (signal) => {
+      const { child, said, ended } = await command('runs');
+      child.kill(signal);
+      expect(await ended).toBe(1);
+      expect(said()).toContain('all is stopped');
+      expectReport(said());
+    },
+  );
+
+  it.each(['SIGURG', 'SIGIO'] as const)('and where that is nothing at all (%s)', async (signal) => {
+    const { child, said, ended } = await command('runs');
+    child.kill(signal);
+    expect(await ended).toBe(1);
+    expect(said()).toContain('all is stopped');
+  });
+
+  it('ends at once when another error comes while it stops', async () => {
+    const { child, says, said, ended } = await command('never-stops');
+    child.kill('SIGTERM');
+    await says('command stopping');
+    child.kill('SIGUSR2');
+    expect(await ended).toBe(1);
+    expectReport(said());
+  });
+
+  it('that fails says why, as far as it may, and one that has come to nothing good ends with 1', async () => {
+    const fails = await command('fails');
+    expect(await fails.ended).toBe(1);
+    expectReport(fails.said());
+    const setup = await command('cannot');
+    expect(await setup.ended).toBe(1);
+    expect(setup.said()).toContain('sluice: do this first\n');
+    expect(await (await command('in-vain')).ended).toBe(1);
   });
 });

@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { deploymentName, makeCurrent } from '../temporal/builds.js';
+import { createNamespace } from '../workflows/harness.js';
 import { startCuttableProxy } from '../e2e/cuttableProxy.js';
 import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
@@ -92,6 +97,66 @@ it('the simulator stops on a foreign error that nobody caught, and shows nothing
   expect(process.said()).not.toContain(canary);
 });
 
+it('the simulator ends with 1 where what nobody caught is nothing at all', async () => {
+  const process = startProcess('packages/plaid-simulator/src/main.ts', ['--port', '0']);
+  started.push(process);
+  await process.says('"listening"');
+  process.child.kill('SIGIO');
+  expect(await process.ended).toBe(1);
+});
+
+describe('the Segment sink', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'sluice-sink-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function startSink(): Promise<{ process: ProcessUnderTest; url: string }> {
+    const port = await freePort();
+    const file = path.join(folder, `${port}.jsonl`);
+    const process = startProcess('tools/local/segmentSinkServer.ts', [
+      '--port',
+      String(port),
+      '--file',
+      file,
+    ]);
+    started.push(process);
+    const url = `http://127.0.0.1:${port}`;
+    await until(async () => (await fetch(`${url}/events`)).ok);
+    return { process, url };
+  }
+
+  it('keeps what it is sent, refuses what is no call, and ends with 0 when it is asked to', async () => {
+    const { process, url } = await startSink();
+    const send = async (body: string): Promise<number> =>
+      (await fetch(`${url}/v1/batch`, { method: 'POST', headers: { authorization: 'Basic a2V5Og==' }, body }))
+        .status;
+    expect(await send('{"batch":[{"type":"track","event":"one"}]}')).toBe(200);
+    for (const body of ['{', 'null', '[]', '{"batch":1}']) expect(await send(body)).toBe(400);
+    expect(await (await fetch(`${url}/events`)).json()).toEqual({
+      events: [{ type: 'track', event: 'one' }],
+    });
+    process.child.kill('SIGTERM');
+    process.child.kill('SIGINT');
+    expect(await process.ended).toBe(0);
+  });
+
+  it.each([
+    ['a foreign error', 'SIGUSR2', 'AxiosError ERR_BAD_REQUEST'],
+    ['nothing at all', 'SIGIO', 'undefined'],
+  ] as const)(
+    'stops on %s that nobody caught, and shows nothing that it holds',
+    async (_what, signal, told) => {
+      const { process } = await startSink();
+      process.child.kill(signal);
+      expect(await process.ended).toBe(1);
+      expect(process.said()).toContain(`segment: ${told}`);
+      expect(process.said()).not.toContain(canary);
+    },
+  );
+});
+
 describe('the port of metrics', () => {
   it('of a worker says that it lives, that it is ready and what it measures; not ready without Temporal', async () => {
     const temporal = await startCuttableProxy(testStack().temporal_address);
@@ -116,6 +181,27 @@ describe('the port of metrics', () => {
       expect((await ask('/livez')).status).toBe(200);
     } finally {
       await temporal.close();
+    }
+  });
+
+  it('of a worker with a version says whether its deployment has a current one, and is ready without', async () => {
+    const { client, connection, namespace } = await createNamespace();
+    try {
+      const { process, ask } = await start('worker', {
+        TEMPORAL_NAMESPACE: namespace,
+        TEMPORAL_DEPLOYMENT_NAME: deploymentName,
+        WORKER_BUILD_ID: 'b1',
+      });
+      const current = async (): Promise<unknown> =>
+        JSON.parse((await ask('/readyz')).text).dependencies.current_version;
+      await until(async () => (await ask('/readyz')).status === 200);
+      expect(await current()).toEqual({ status: 'down' });
+      const command = 'temporal worker deployment set-current-version --deployment-name sluice --build-id b1';
+      expect(process.said()).toContain(command);
+      await makeCurrent(client, namespace, 'b1');
+      await until(async () => ((await current()) as { status: string }).status === 'up');
+    } finally {
+      await connection.close();
     }
   });
 

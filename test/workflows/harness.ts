@@ -40,7 +40,7 @@ export async function until(condition: () => Promise<boolean> | boolean, pauseMs
 }
 
 let installed = false;
-function installRuntime(): void {
+export function installRuntime(): void {
   if (installed) return;
   installed = true;
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });

@@ -25,9 +25,7 @@ try {
   if (flags.has('--temporal')) await temporalProgram();
   await become(path.resolve(root, script), rest);
 } catch (error) {
-  process.stderr.write(
-    `sluice: ${error instanceof SetupFailure ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
-  );
+  process.stderr.write(`sluice: ${await textOf(error)}\n`);
   process.exit(1);
 }
 
@@ -44,7 +42,23 @@ function checkNode() {
 async function become(file, args) {
   process.argv = [process.execPath, file, ...args];
   process.setSourceMapsEnabled(true);
+  await readTypeScript();
+  await import(pathToFileURL(file).href);
+}
+
+async function readTypeScript() {
   const { register } = await import('tsx/esm/api');
   register();
-  await import(pathToFileURL(file).href);
+}
+
+/** As every command prints it; before the packages are there no more than a code. @param {any} error */
+async function textOf(error) {
+  if (error instanceof SetupFailure) return error.message;
+  try {
+    await readTypeScript();
+    const { failureText } = await import('./failureText.js');
+    return failureText(error);
+  } catch {
+    return `failed: ${error?.code ?? error?.name}`;
+  }
 }

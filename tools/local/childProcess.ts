@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { machineEnvironment } from './environment.mjs';
+import { SetupFailure } from './setupFailure.mjs';
 
 export interface LaunchOptions {
   readonly name: string;
@@ -53,7 +54,9 @@ export async function launch(options: LaunchOptions): Promise<ChildProcess> {
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
-      child.once('error', (error) => reject(new Error(`${options.name} does not start: ${error.message}`)));
+      child.once('error', (error: NodeJS.ErrnoException) =>
+        reject(new SetupFailure(`${options.name} does not start: ${error.code ?? error.name}`)),
+      );
     });
     const { pid } = child;
     if (pid === undefined) throw new Error(`${options.name} has no pid`);

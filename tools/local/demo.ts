@@ -1,33 +1,31 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { runCommand } from './command.js';
 import { parseCommandOptions } from './commandOptions.js';
 import { showFeatures } from './demoFeatures.js';
 import { runDemo } from './demoRun.js';
 import { startDeployment } from './deployment.js';
+import { failureText } from './failureText.js';
 import { closedPlaceSubstitute } from './postgresAccount.js';
 import { say } from './progress.mjs';
-import { SetupFailure } from './setupFailure.mjs';
-import { onStopSignals } from './stopSignals.js';
 import { renderSummary, verdict } from './summary.js';
 
 /** `npm run demo`: the whole path on free ports and an empty folder; exits 0 only when everything equals the truth. */
 const started = performance.now();
-const signal = onStopSignals();
 
-let line: string;
-try {
-  line = await demo();
-} catch (error) {
-  process.exitCode = 1;
-  if (signal.aborted) line = 'interrupted';
-  else if (error instanceof SetupFailure) line = error.message;
-  else line = error instanceof Error ? String(error.stack) : String(error);
-}
-process.stdout.write(`${line}\n`);
-process.exit();
+await runCommand(async (signal) => {
+  try {
+    const { equal, line } = await demo(signal);
+    process.stdout.write(`${line}\n`);
+    return equal;
+  } catch (error) {
+    process.stdout.write(`${signal.aborted ? 'interrupted' : failureText(error)}\n`);
+    return false;
+  }
+});
 
-async function demo(): Promise<string> {
+async function demo(signal: AbortSignal): Promise<ReturnType<typeof verdict>> {
   const options = parseCommandOptions(process.argv.slice(2), ['custom-user', 'transactions', 'data-dir']);
   const scratch =
     options.dataDir === undefined ? mkdtempSync(path.join(tmpdir(), 'sluice-demo-')) : undefined;
@@ -49,7 +47,6 @@ async function demo(): Promise<string> {
   } finally {
     await deployment.stop();
   }
-  if (!result.equal) process.exitCode = 1;
   // What went wrong stays for whoever asks why; what went right is nobody's litter.
   if (scratch !== undefined && result.equal) {
     rmSync(closedPlaceSubstitute(path.join(realpathSync(scratch), 'postgres')), {
@@ -58,5 +55,5 @@ async function demo(): Promise<string> {
     });
     rmSync(scratch, { recursive: true, force: true });
   }
-  return result.line;
+  return result;
 }

@@ -25,8 +25,8 @@ type ApiAddress = Pick<StackFile, 'api_url' | 'admin_api_key'>;
 export function simulatorClient(at: SimulatorAddress, signal: AbortSignal) {
   const url = (path: string) => `${at.simulator_url}${path}`;
   return {
-    /** Two years of history, webhooks to `webhook`; a custom user is given as the text of its file. */
-    async createPublicToken(webhook: string, customUser?: string): Promise<string> {
+    /** Two years of history, webhooks to `webhook`; a custom user goes as JSON without the white space of its file. */
+    async createPublicToken(webhook: string, customUser?: object): Promise<string> {
       const body = {
         client_id: at.plaid_client_id,
         secret: at.plaid_secret,
@@ -37,7 +37,7 @@ export function simulatorClient(at: SimulatorAddress, signal: AbortSignal) {
           transactions: { days_requested: 730 },
           ...(customUser !== undefined && {
             override_username: 'user_custom',
-            override_password: customUser,
+            override_password: JSON.stringify(customUser),
           }),
         },
       };

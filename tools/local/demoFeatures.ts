@@ -16,10 +16,10 @@ const USER = 'demo-guest';
 const PATIENCE_MS = 60_000;
 
 /** A small Item in Plaid's custom-user format, so that the demo need not wait for two more years of transactions. */
-const GUEST = JSON.stringify({
+const GUEST = {
   version: 2,
   override_accounts: [{ type: 'depository', subtype: 'checking', starting_balance: 120, transactions: [] }],
-});
+};
 
 /**
  * A login that finds an Item stale, an Item that breaks and is repaired, one that is removed, and the institutions: each

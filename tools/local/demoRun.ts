@@ -46,10 +46,10 @@ export async function runDemo(options: DemoOptions): Promise<readonly ComparedIt
   try {
     const before = await sluice.items(DEMO_USER);
     if (before.length === 0 || customUser)
-      before.push(await linkAndDrive(options, customUser?.text, { database, streams }));
+      before.push(await linkAndDrive(options, customUser, { database, streams }));
     const compared: ComparedItem[] = [];
     for (const item of before) {
-      compared.push(await compareWhenQuiet(item, options, { database, streams }, customUser?.file));
+      compared.push(await compareWhenQuiet(item, options, { database, streams }, customUser));
     }
     return compared;
   } finally {
@@ -65,7 +65,7 @@ interface Readers {
 
 async function linkAndDrive(
   options: DemoOptions,
-  customUser: string | undefined,
+  customUser: CustomUserFile | undefined,
   readers: Readers,
 ): Promise<DemoItem> {
   const { stack, signal } = options;
@@ -202,10 +202,9 @@ function describeUnsent(count: number): string {
   return count > 0 ? `${count} changes not yet on a stream` : '';
 }
 
-function readCustomUser(file: string): { text: string; file: CustomUserFile } {
+function readCustomUser(file: string): CustomUserFile {
   try {
-    const text = readFileSync(file, 'utf8');
-    return { text, file: JSON.parse(text) as CustomUserFile };
+    return JSON.parse(readFileSync(file, 'utf8')) as CustomUserFile;
   } catch (error) {
     throw new SetupFailure(`--custom-user ${file} cannot be read as JSON: ${(error as Error).message}`);
   }

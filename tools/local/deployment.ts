@@ -3,6 +3,7 @@ import path from 'node:path';
 import { apiUrl, APPLICATIONS, applicationService, provision, type Application } from './applications.js';
 import type { PlaidSandbox } from './plaidSandbox.js';
 import { writeFileAtomic } from './atomicFile.js';
+import { failureText } from './failureText.js';
 import { say } from './progress.mjs';
 import { keptSecrets } from './secrets.js';
 import { startService, type Service } from './service.js';
@@ -66,7 +67,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
         say(`${name} runs again`);
         if (published) publish();
       } catch (error) {
-        say(describe(error));
+        say(failureText(error));
         mendService(name, LAST_RESTART_MS);
       }
     });
@@ -94,7 +95,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
         if (published) publish();
       } catch (error) {
         if (stopping) return;
-        say(describe(error));
+        say(failureText(error));
         mendApplication(name, running);
       }
     });
@@ -157,8 +158,4 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     await stop();
     throw error;
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

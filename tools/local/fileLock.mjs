@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, linkSync } 
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isSameProcess, processIdentity } from './processIdentity.mjs';
+import { SetupFailure } from './setupFailure.mjs';
 
 /**
  * Runs `work` while this process alone holds the lock file. A lock whose holder no longer runs is taken over, so a killed
@@ -44,7 +45,7 @@ export async function withFileLock(file, options, work) {
         options.waiting?.(holder.pid);
       }
       if (Date.now() > deadline)
-        throw new Error(`another process still holds ${file} after ${options.timeoutMs / 1000} s`);
+        throw new SetupFailure(`another process still holds ${file} after ${options.timeoutMs / 1000} s`);
       await sleep(200);
     }
   } finally {

@@ -1,6 +1,7 @@
 import { existsSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DEFAULT_DATA_DIR, parseCommandOptions } from './commandOptions.js';
+import { failureText } from './failureText.js';
 import { closedPlaceSubstitute } from './postgresAccount.js';
 import { openProcessRegistry } from './processRegistry.js';
 import { say } from './progress.mjs';
@@ -26,6 +27,6 @@ try {
     say(`removed ${dataDir}`);
   }
 } catch (error) {
-  say(error instanceof SetupFailure ? error.message : String(error));
+  say(failureText(error));
   process.exitCode = 1;
 }

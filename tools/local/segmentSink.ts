@@ -9,11 +9,19 @@ export interface SegmentSinkOptions {
   readonly port: number;
 }
 
-const MAIN = fileURLToPath(new URL('segmentSinkServer.mjs', import.meta.url));
+const MAIN = fileURLToPath(new URL('segmentSinkServer.ts', import.meta.url));
 
 /** Stands where Segment would be and shows what it got; events are kept in `<dataDir>/segment.jsonl`. */
 export function segmentSinkService(options: SegmentSinkOptions): ServiceSpec {
-  const args = [MAIN, '--port', String(options.port), '--file', path.join(options.dataDir, 'segment.jsonl')];
+  const args = [
+    '--import',
+    import.meta.resolve('tsx'),
+    MAIN,
+    '--port',
+    String(options.port),
+    '--file',
+    path.join(options.dataDir, 'segment.jsonl'),
+  ];
   return {
     name: 'segment',
     launch: { name: 'segment', command: process.execPath, args, logFile: options.logFile },

@@ -1,19 +1,27 @@
 import { once } from 'node:events';
+import { runCommand } from './command.js';
 import { DEFAULT_DATA_DIR, parseCommandOptions } from './commandOptions.js';
 import { runDemo } from './demoRun.js';
 import { SANDBOX_POLL, sandboxCredentials, type PlaidSandbox } from './plaidSandbox.js';
 import { startDeployment, type StackFile } from './deployment.js';
 import { plaidSandbox } from './environment.mjs';
+import { failureText } from './failureText.js';
 import { say } from './progress.mjs';
-import { SetupFailure } from './setupFailure.mjs';
-import { onStopSignals } from './stopSignals.js';
 import { renderSummary, verdict } from './summary.js';
 
 /** `npm start`: the whole of Sluice on this machine, until Ctrl-C. */
 const started = performance.now();
-const signal = onStopSignals();
 
-try {
+await runCommand(async (signal) => {
+  try {
+    await start(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return true;
+});
+
+async function start(signal: AbortSignal): Promise<void> {
   const options = parseCommandOptions(process.argv.slice(2), [
     'data-dir',
     'free-ports',
@@ -31,7 +39,7 @@ try {
   try {
     const stack = deployment.describe();
     if (sandbox) sayWhatIsOther(sandbox);
-    else if (options.demo) await showDemo(stack);
+    else if (options.demo) await showDemo(stack, signal);
     signal.throwIfAborted();
     deployment.publish();
     process.stdout.write(`${renderAddresses(stack)}\n`);
@@ -41,19 +49,7 @@ try {
     await deployment.stop();
     say('stopped');
   }
-} catch (error) {
-  if (!signal.aborted) {
-    say(
-      error instanceof SetupFailure
-        ? error.message
-        : error instanceof Error
-          ? String(error.stack)
-          : String(error),
-    );
-    process.exitCode = 1;
-  }
 }
-process.exit();
 
 /** There is no truth to compare with, and perhaps no way for Plaid to reach us. */
 function sayWhatIsOther({ publicUrl }: PlaidSandbox): void {
@@ -66,7 +62,7 @@ function sayWhatIsOther({ publicUrl }: PlaidSandbox): void {
 }
 
 /** A demo that fails is shown and leaves the stack running: it is the way to find out why. */
-async function showDemo(stack: StackFile): Promise<void> {
+async function showDemo(stack: StackFile, signal: AbortSignal): Promise<void> {
   try {
     const items = await runDemo({ stack, customUser: undefined, signal });
     process.stdout.write(
@@ -74,7 +70,7 @@ async function showDemo(stack: StackFile): Promise<void> {
     );
   } catch (error) {
     if (signal.aborted) throw error;
-    say(`the demo failed: ${error instanceof Error ? error.message : String(error)}`);
+    say(`the demo failed: ${failureText(error)}`);
   }
 }
 

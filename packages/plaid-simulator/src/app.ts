@@ -3,8 +3,11 @@ import { answerControlErrors } from './controls/control.js';
 import { bankControls } from './controls/bankControls.js';
 import { churnControls } from './controls/churnControls.js';
 import { faultControls } from './controls/faultControls.js';
+import { institutionControls } from './controls/institutionControls.js';
 import { itemControls } from './controls/itemControls.js';
 import { linkControls } from './controls/linkControls.js';
+import { productControls } from './controls/productControls.js';
+import { shapeControls } from './controls/shapeControls.js';
 import { webhookControls } from './controls/webhookControls.js';
 import { worldControls } from './controls/worldControls.js';
 import { PlaidApiError } from './errors.js';
@@ -13,11 +16,14 @@ import { linkPages } from './link/linkPages.js';
 import { overviewRoutes } from './overview/overviewRoutes.js';
 import { accountRoutes } from './routes/accountRoutes.js';
 import { applicationRoutes } from './routes/applicationRoutes.js';
+import { assetReportRoutes } from './routes/assetReportRoutes.js';
 import { categoryRoutes } from './routes/categoryRoutes.js';
 import { enrichRoutes } from './routes/enrichRoutes.js';
 import { exchangeRoutes } from './routes/exchangeRoutes.js';
 import { institutionRoutes } from './routes/institutionRoutes.js';
+import { investmentRoutes } from './routes/investmentRoutes.js';
 import { itemRoutes } from './routes/itemRoutes.js';
+import { liabilityRoutes } from './routes/liabilityRoutes.js';
 import { linkRoutes } from './routes/linkRoutes.js';
 import { recurringRoutes } from './routes/recurringRoutes.js';
 import { sandboxRoutes } from './routes/sandboxRoutes.js';
@@ -74,6 +80,9 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
     recurringRoutes,
     categoryRoutes,
     enrichRoutes,
+    investmentRoutes,
+    liabilityRoutes,
+    assetReportRoutes,
     institutionRoutes,
     webhookKeyRoutes,
     sandboxRoutes,
@@ -91,9 +100,12 @@ export function buildApp(world: World, onError: (error: unknown) => void): Fasti
       itemControls,
       bankControls,
       webhookControls,
+      institutionControls,
       faultControls,
       linkControls,
       churnControls,
+      shapeControls,
+      productControls,
     ]) {
       routes(controls, world);
     }

@@ -1,3 +1,4 @@
+import type { Distortion } from './distortion.js';
 import type { BankChanges } from './item/bankChanges.js';
 import { Random } from './random.js';
 
@@ -14,6 +15,8 @@ export type Fault =
   | { kind: 'latency'; ms: number }
   | { kind: 'reset'; when: 'before' | 'after' }
   | { kind: 'truncate'; bytes: number }
+  | { kind: 'short'; rows: number }
+  | { kind: 'distort'; distortion: Distortion }
   | { kind: 'mutate'; afterPage: number; changes: BankChanges };
 
 /** Endpoints that answer in pages, between which a fault can change the data. */

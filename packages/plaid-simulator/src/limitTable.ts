@@ -75,6 +75,17 @@ export const LIMIT_TABLE: Record<string, Partial<Record<LimitedEnvironment, Cap[
     production: [item(15, 'IDENTITY_LIMIT'), client(2_000, 'IDENTITY_LIMIT')],
     sandbox: [item(100, 'IDENTITY_LIMIT'), client(1_000, 'IDENTITY_LIMIT')],
   },
+  '/investments/holdings/get': {
+    production: [item(15, 'INVESTMENT_HOLDINGS_GET_LIMIT'), client(2_000, 'INVESTMENT_HOLDINGS_GET_LIMIT')],
+    sandbox: [item(100, 'INVESTMENT_HOLDINGS_GET_LIMIT'), client(1_000, 'INVESTMENT_HOLDINGS_GET_LIMIT')],
+  },
+  '/investments/transactions/get': {
+    production: [item(30, 'INVESTMENT_TRANSACTIONS_LIMIT'), client(20_000, 'INVESTMENT_TRANSACTIONS_LIMIT')],
+    sandbox: [item(100, 'INVESTMENT_TRANSACTIONS_LIMIT'), client(1_000, 'INVESTMENT_TRANSACTIONS_LIMIT')],
+  },
+  '/liabilities/get': { production: [item(15), client(1_000)] },
+  '/asset_report/create': { production: [item(5), client(50)] },
+  '/asset_report/get': { production: [client(1_000)] },
   '/item/get': {
     production: [item(15, 'ITEM_GET_LIMIT'), client(5_000, 'ITEM_GET_LIMIT')],
     sandbox: [item(40, 'ITEM_GET_LIMIT'), client(5_000, 'ITEM_GET_LIMIT')],

@@ -24,17 +24,23 @@ const OWN_BUSINESS: closeWithGrace.AllEvents[] = [
   'beforeExit',
 ];
 
+/** Tells close-with-grace to exit with 1; what went wrong has been told. */
+class Failed extends Error {}
+
 let simulator: Simulator | undefined;
 let askedAt: number | undefined;
 
 const grace = closeWithGrace(
   { delay: CLOSE_WITHIN_MS, logger: false, skip: OWN_BUSINESS, onSecondError: say },
-  async ({ err }) => {
-    if (err !== undefined) say(err);
+  async (why) => {
+    // By the key: what is thrown or rejected with may be nothing at all, and is a failure all the same.
+    const failed = 'err' in why;
+    if (failed) say(why.err);
     await simulator?.close().catch((error: unknown) => {
       say(error);
       throw error;
     });
+    if (failed) throw new Failed();
   },
 );
 

@@ -1,4 +1,5 @@
 import type { Product } from './item/item.js';
+import type { WireAssetReport } from './wire.js';
 
 /** Simulated: how long a public token can be exchanged. */
 export const PUBLIC_TOKEN_TTL_MS = 30 * 60_000;
@@ -15,6 +16,29 @@ export interface PublicToken {
   clientId: string | null;
   expiresAt: number;
   used: boolean;
+}
+
+/** What an application wants to know of its user's Items. */
+export interface ReportRequest {
+  reportId: string;
+  itemIds: string[];
+  days: number;
+  clientReportId: string | null;
+  user: WireAssetReport['user'];
+  withInvestments: boolean;
+}
+
+/** An Asset Report, known by its token. */
+export interface ReportToken {
+  token: string;
+  clientId: string | null;
+  request: ReportRequest;
+  /** Where to say that it is ready. */
+  webhook: string | null;
+  /** Simulated: when it is made. */
+  readyAt: number;
+  /** `null`: it is not made yet. */
+  report: WireAssetReport | null;
 }
 
 export interface LinkToken {

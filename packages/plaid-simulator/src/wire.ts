@@ -5,19 +5,29 @@
  */
 import type {
   AccountBase,
+  AccountAssets,
   AccountIdentity,
+  AssetReport,
   AuthGetNumbers,
   Category,
+  CreditCardLiability,
   Enrichments,
+  Holding,
   Institution,
+  InvestmentAccount,
+  InvestmentTransaction,
   Item,
   ItemStatusNullable,
   ItemWithConsentFields,
+  LiabilitiesObject,
   LinkTokenGetResponse,
   JWKPublicKey,
+  MortgageLiability,
   Owner,
   PlaidError,
   RemovedTransaction,
+  Security,
+  StudentLoan,
   Transaction,
   TransactionStream,
 } from 'plaid';
@@ -55,6 +65,16 @@ export type WireKey = Wire<JWKPublicKey>;
 export type WireEnrichments = Always<Wire<Enrichments>, 'entity_id' | 'check_number'>;
 export type WireLegacyCategory = Wire<Category>;
 export type WireTransactionStream = Wire<TransactionStream>;
+export type WireInvestmentAccount = Wire<InvestmentAccount>;
+export type WireHolding = Wire<Holding>;
+export type WireSecurity = Wire<Security>;
+export type WireInvestmentTransaction = Wire<InvestmentTransaction>;
+export type WireLiabilities = Wire<LiabilitiesObject>;
+export type WireCreditLiability = Wire<CreditCardLiability>;
+export type WireMortgage = Wire<MortgageLiability>;
+export type WireStudentLoan = Wire<StudentLoan>;
+export type WireAssetReport = Wire<AssetReport>;
+export type WireAssetAccount = Wire<AccountAssets>;
 export type WireRemoved = Wire<RemovedTransaction>;
 
 /** A transaction as `/transactions/sync` sends it; `original_description` is kept apart because only a request that asks gets it. */

@@ -10,7 +10,7 @@ import { RateLimits } from './limits.js';
 import type { LinkSession } from './link/session.js';
 import type { SimulatorOptions } from './options.js';
 import { Schedule } from './schedule.js';
-import type { LinkToken, PublicToken } from './tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from './tokens.js';
 import { Deliveries } from './webhooks/deliveries.js';
 import type { Delivery } from './webhooks/delivery.js';
 import { SigningKeys } from './webhooks/keys.js';
@@ -24,6 +24,7 @@ export interface Keeper {
   publicToken(token: PublicToken): void;
   linkToken(token: LinkToken): void;
   linkSession(session: LinkSession): void;
+  report(report: ReportToken): void;
   reset(): void;
   /** Resolves when all of it is on disk. */
   saved(): Promise<void>;
@@ -36,6 +37,7 @@ const NOBODY: Keeper = {
   publicToken: () => undefined,
   linkToken: () => undefined,
   linkSession: () => undefined,
+  report: () => undefined,
   reset: () => undefined,
   saved: () => Promise.resolve(),
 };
@@ -57,6 +59,7 @@ export class World {
   readonly publicTokens = new Map<string, PublicToken>();
   readonly linkTokens = new Map<string, LinkToken>();
   readonly linkSessions = new Map<string, LinkSession>();
+  readonly reports = new Map<string, ReportToken>();
   private readonly byAccessToken = new Map<string, Item>();
 
   constructor(
@@ -70,6 +73,7 @@ export class World {
     this.keys = new SigningKeys(saved?.keys);
     this.ids = new IdFactory(seed, saved?.issued);
     this.institutions = new InstitutionCatalogue(seed, options.institutions);
+    this.rename(saved?.renames);
     this.limits = new RateLimits(options.limits);
     this.faults = new Faults(seed);
     this.deliveries = new Deliveries(
@@ -132,6 +136,7 @@ export class World {
     this.publicTokens.clear();
     this.linkTokens.clear();
     this.linkSessions.clear();
+    this.reports.clear();
     this.calls.clear();
     this.limits.clear();
     const next = seed ?? this.seed;
@@ -146,9 +151,10 @@ export class World {
    * Another world's seed, time and keys in an otherwise empty one. Simulated time goes on from that world's moment. Keys that are
    * none throw before anything has changed.
    */
-  replace({ seed, issued, clock, keys }: SavedWorld): void {
+  replace({ seed, issued, clock, keys, renames }: SavedWorld): void {
     this.keys.restore(keys);
     this.reset(seed, clock.scale);
+    this.rename(renames);
     this.ids = new IdFactory(seed, issued);
     this.clock.restart({ simBase: clock.simBase, scale: clock.scale });
     this.keeper.world();
@@ -157,6 +163,10 @@ export class World {
   async close(): Promise<void> {
     await this.schedule.close();
     this.deliveries.close();
+  }
+
+  private rename(renames: SavedWorld['renames'] = []): void {
+    for (const [old, present] of renames) this.institutions.rename(old, present);
   }
 
   private startOfTime(scale: number) {

@@ -152,6 +152,28 @@ describe('custom users', () => {
     expect(auth.accounts).toHaveLength(2);
   });
 
+  it('may have 55,000 bytes; white space is none of them', async () => {
+    const rows = (count: number, name: string) =>
+      Array.from({ length: count }, (_, n) => ({
+        date_transacted: '2026-03-01',
+        date_posted: '2026-03-02',
+        amount: n + 0.25,
+        description: `${name} ${n}`,
+        currency: 'USD',
+      }));
+    const file = { override_accounts: [{ type: 'depository', transactions: rows(223, 'Purchase') }] };
+    const printed = JSON.stringify(file, null, 8);
+    expect(printed.length).toBeGreaterThan(67_000);
+    const { accessToken } = await link(printed);
+    expect((await rig.run(accessToken)).added).toHaveLength(223);
+    // In bytes, not in characters: two bytes each.
+    const name = 'é'.repeat(100);
+    const large = user({ type: 'depository', transactions: rows(200, name) });
+    expect(large.length).toBeLessThan(55_000);
+    expect(Buffer.byteLength(large)).toBeGreaterThan(55_000);
+    expect(await refusalOf(link(large))).toMatchObject({ error_code: 'INVALID_FIELD' });
+  });
+
   it('without a checking or savings account have no numbers', async () => {
     const { token } = await link(user({ type: 'credit', subtype: 'credit card', transactions: [] }));
     expect(await refusalOf(rig.api.authGet(token))).toMatchObject({ error_code: 'NO_AUTH_ACCOUNTS' });

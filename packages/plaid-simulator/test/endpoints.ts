@@ -69,6 +69,24 @@ async function letIn(rig: Rig): Promise<{ access_token: string; application_id: 
   };
 }
 
+/** An Item with Investments and Liabilities, and an investment account of it. */
+async function invested(rig: Rig): Promise<{ access_token: string; account_id: string }> {
+  const { accessToken: access_token } = await rig.link({
+    products: [Products.Investments, Products.Liabilities, Products.Assets],
+  });
+  const { accounts } = (await rig.api.accountsGet({ access_token })).data;
+  const account_id = accounts.find(({ type }) => String(type) === 'investment')?.account_id ?? '';
+  return { access_token, account_id };
+}
+
+/** The token of an Asset Report that is made. */
+async function reportToken(rig: Rig): Promise<string> {
+  const { access_token } = await invested(rig);
+  const { data } = await rig.api.assetReportCreate({ access_tokens: [access_token], days_requested: 60 });
+  await rig.advance('PT1M');
+  return data.asset_report_token;
+}
+
 async function accountAtBank(rig: Rig, access_token: string): Promise<unknown> {
   const { body } = await call(rig, '/item/application/list', { access_token });
   const [application] = body['applications'] as { scopes: { accounts: { unique_id: string }[] } }[];
@@ -134,6 +152,36 @@ export const REQUESTS: Record<string, Request> = {
     ],
   }),
   '/categories/get': () => ({}),
+  '/asset_report/create': async ({ rig }) => ({
+    access_tokens: [(await invested(rig)).access_token],
+    days_requested: 60,
+    options: {
+      client_report_id: 'mine',
+      webhook: 'http://127.0.0.1:9/hook',
+      add_ons: ['investments'],
+      user: { client_user_id: 'somebody', first_name: 'Ann' },
+      require_all_items: true,
+    },
+  }),
+  '/asset_report/get': async ({ rig }) => ({
+    asset_report_token: await reportToken(rig),
+    include_insights: false,
+    options: { days_to_include: 30 },
+  }),
+  '/investments/holdings/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    return { access_token, options: { account_ids: [account_id] } };
+  },
+  '/investments/transactions/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    const options = { account_ids: [account_id], count: 100, offset: 0, async_update: true };
+    return { access_token, start_date: '2020-01-01', end_date: '2040-01-01', options };
+  },
+  '/investments/refresh': async ({ rig }) => ({ access_token: (await invested(rig)).access_token }),
+  '/liabilities/get': async ({ rig }) => {
+    const { access_token, account_id } = await invested(rig);
+    return { access_token, options: { account_ids: [account_id] } };
+  },
   '/item/get': onItem,
   '/item/import': () => ({
     institution_id: PLATYPUS,
@@ -161,6 +209,7 @@ export const REQUESTS: Record<string, Request> = {
     webhook: 'http://127.0.0.1:9/hook',
   }),
   '/item/access_token/invalidate': onItem,
+  '/item/public_token/create': onItem,
   '/item/public_token/exchange': async ({ rig }) => ({ public_token: await publicToken(rig) }),
   '/item/products/terminate': ({ accessToken }) => ({
     access_token: accessToken,

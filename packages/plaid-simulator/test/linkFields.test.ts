@@ -56,7 +56,7 @@ describe('fields of a link token', () => {
     expect(one.item.consented_products).toEqual([Products.Transactions, Products.Auth]);
     await walk({
       access_token: one.accessToken,
-      additional_consented_products: [Products.Auth, Products.Identity, Products.Signal],
+      additional_consented_products: [Products.Auth, Products.Identity, Products.Transfer],
     });
     const { item } = (await rig.api.itemGet({ access_token: one.accessToken })).data;
     expect(item.products).toEqual([Products.Transactions]);

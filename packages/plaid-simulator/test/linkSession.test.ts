@@ -50,6 +50,8 @@ describe('a Link session', () => {
       'ins_116834',
       'ins_117650',
       'ins_117181',
+      'ins_190001',
+      'ins_190002',
     ]);
     expect(walk.view.institutions[0]?.logo).toMatch(/^iVBOR/);
     expect(walk.view.institutions[0]?.primary_color).toMatch(/^#[0-9a-f]{6}$/);

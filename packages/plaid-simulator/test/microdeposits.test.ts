@@ -11,12 +11,14 @@ describe('micro-deposits', () => {
   let rig: Rig;
   let receiver: Receiver;
   let webhook: string;
-  let listening: Awaited<ReturnType<typeof startListening>>;
   beforeEach(async () => {
-    listening = await startListening();
-    ({ rig, receiver, webhook } = listening);
+    ({ rig, receiver, webhook } = await startListening());
   });
-  afterEach(() => listening.close());
+  // A test may have put another simulator in the place of the first.
+  afterEach(async () => {
+    await rig.close();
+    await receiver.stop();
+  });
 
   interface Linked {
     itemId: string;

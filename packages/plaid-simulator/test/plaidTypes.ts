@@ -65,13 +65,14 @@ export class PlaidTypes {
     }
   }
 
-  /** The types of an endpoint by its path; the official client names its methods after the paths. */
+  /** The types of an endpoint by its path; the official client names its methods after the paths, but for one. */
   endpoint(path: string): EndpointTypes {
-    const method = path
+    const named = path
       .slice(1)
       .split(/[/_]/)
       .map((word, index) => (index === 0 ? word : word.charAt(0).toUpperCase() + word.slice(1)))
       .join('');
+    const method = named === 'itemPublicTokenCreate' ? 'itemCreatePublicToken' : named;
     const types = this.methods.get(method);
     if (!types) throw new Error(`Plaid publishes no endpoint ${path}`);
     return types;

@@ -14,9 +14,10 @@ const PROBES: readonly unknown[] = [5.5, 'nonsense', true, null, ['nonsense'], [
 /** Null is taken though it is not published, because Plaid's own software sends it: samples for Node, the client for Go before its 1.0. */
 const NULL_ALL_THE_SAME = [
   '/transactions/sync cursor',
-  ...['/accounts/get', '/accounts/balance/get', '/auth/get', '/identity/get', '/transactions/get'].map(
-    (path) => `${path} options.account_ids`,
-  ),
+  ...[
+    ...['/accounts/get', '/accounts/balance/get', '/auth/get', '/identity/get', '/transactions/get'],
+    ...['/investments/holdings/get', '/investments/transactions/get', '/liabilities/get'],
+  ].map((path) => `${path} options.account_ids`),
 ];
 
 type Body = Record<string, unknown>;

@@ -15,7 +15,8 @@ function walk(list: string[], size: number, between: (page: number) => void) {
     const rows = list.slice(sync.offset, sync.offset + size);
     for (const row of rows) seen.add(row);
     const kept = rows.filter((row) => !row.startsWith('bad')).length;
-    const after = afterInstitutionPage(sync, { listed: rows.length, kept, total: list.length }, 25, page);
+    const listed = { listed: rows.length, kept, total: list.length };
+    const after = afterInstitutionPage(sync, listed, { pagesPerMinute: 25, patches: {} }, page);
     sync = after.sync;
     if (after.ended) return { seen, sync, pages: page + 1 };
     expect(page).toBeLessThan(list.length + 2);

@@ -6,7 +6,7 @@ import type { Rules } from '../../../domain/item/rules.js';
 import type { ItemEvent, ItemSnapshot, ItemState, Step } from '../../../domain/item/state.js';
 
 /** The pure core by the default pace, with every change of the code known. */
-const rules: Rules = { policy: defaultPolicy, patches: {} };
+export const rules: Rules = { policy: defaultPolicy, patches: {} };
 
 export const reduce = (state: ItemState, event: ItemEvent, now: number): ItemState =>
   reduceBy(state, event, rules, now);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
-import { nextStep, reduce, stateFrom } from './core.js';
+import { nextStep, reduce, rules, stateFrom } from './core.js';
 import type { MiningRun, PageResult, RunEnd, UpdateOutcome } from '../../../domain/mining/run.js';
 import { afterPage, afterRemineStep, startRun, updateIdOf } from '../../../domain/mining/run.js';
 import { setDue, taskDone } from '../../../domain/item/tasks.js';
@@ -238,7 +238,7 @@ describe('an update whose page cannot be had', () => {
 
 describe('a remine', () => {
   const step = (run: MiningRun, result: PageResult, lost = false) =>
-    afterRemineStep(run, afterPage(run, result, policy, t0), lost);
+    afterRemineStep(run, afterPage(run, result, rules, t0), { ...rules, cursorLost: lost });
   const runOf = (after: ReturnType<typeof step>): MiningRun => {
     if (!('run' in after)) throw new Error('it has ended');
     return after.run;

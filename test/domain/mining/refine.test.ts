@@ -160,6 +160,8 @@ describe('an account', () => {
       },
       persistent_id: null,
       holder_category: null,
+      replaces: null,
+      replaced_by: null,
     });
   });
 

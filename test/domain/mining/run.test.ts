@@ -8,19 +8,20 @@ import {
   updateIdOf,
 } from '../../../domain/mining/run.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
+import { rules } from '../item/core.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const runAfter = (run: MiningRun, kind: 'staged' | 'moved'): MiningRun => {
   const result: PageResult =
     kind === 'staged' ? { kind, rows: 500, calls: 1 } : { kind, atDurableCursor: false, calls: 1 };
-  return runOf(afterPage(run, result, defaultPolicy, t0));
+  return runOf(afterPage(run, result, rules, t0));
 };
 const runOf = (after: RunAfter): MiningRun => {
   if (!('run' in after)) throw new Error('the run has ended');
   return after.run;
 };
 const down = { step: 'page', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
-const failed = (run: MiningRun): MiningRun => runOf(afterPageFailure(run, down, defaultPolicy, t0));
+const failed = (run: MiningRun): MiningRun => runOf(afterPageFailure(run, down, rules, t0));
 
 describe('a run', () => {
   it('has another id for each restart, so that no late page is taken for one of its own', () => {

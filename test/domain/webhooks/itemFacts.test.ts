@@ -24,6 +24,22 @@ describe('what a webhook says of its Item', () => {
     expect(factOf('ITEM', 'PENDING_DISCONNECT', { disconnect_time: '0000-01-01T00:00:00Z' })).toBeNull();
   });
 
+  it.each([
+    ['AUTOMATICALLY_VERIFIED', {}, 'verified'],
+    ['MANUALLY_VERIFIED', {}, 'verified'],
+    ['VERIFICATION_EXPIRED', {}, 'expired'],
+    ['VERIFICATION_FAILED', {}, 'failed'],
+    ['SMS_MICRODEPOSITS_VERIFICATION', { status: 'MANUALLY_VERIFIED' }, 'verified'],
+    ['SMS_MICRODEPOSITS_VERIFICATION', { status: 'VERIFICATION_FAILED' }, 'failed'],
+  ])('is how the verification of an account has ended: %s %j', (code, more, verification) => {
+    expect(factOf('AUTH', code, { account_id: 'a', ...more })).toEqual({
+      kind: 'verificationEnded',
+      accountId: 'a',
+      verification,
+    });
+    expect(factOf('AUTH', code, { ...more, account_id: '' })).toBeNull();
+  });
+
   it('is nothing when it lacks what its code promises, or is no such webhook', () => {
     expect(factOf('ITEM', 'USER_ACCOUNT_REVOKED', { account_id: 'a' })).toEqual({
       kind: 'accountRevoked',

@@ -229,6 +229,30 @@ describe('the comparison with the truth', () => {
     ]);
   });
 
+  it('does not mind what became of rows and accounts that were sent distorted, and of the others it does', () => {
+    const { truth, observed } = equalWorld();
+    const distorted = { ...truth, distorted_accounts: ['acc1'], distorted_transactions: ['t1', 't3', 'odd'] };
+    const parked = {
+      ...observed,
+      accounts: [],
+      transactions: [
+        ...without(without(observed.transactions, 2), 0),
+        { id: 'odd', raw: { name: null }, refined: {}, live: true },
+      ],
+      events: {
+        ...observed.events,
+        'raw-accounts': [event(1, 'account', 'raw', 'acc1', { ...account, name: 'Odd' })],
+      },
+    };
+    expect(compareItem(distorted, parked)).toEqual([]);
+    expect(compareItem(distorted, observed)).toEqual([]);
+    expect(compareItem(truth, parked)).not.toEqual([]);
+    const lost = { ...parked, transactions: [] };
+    expect(compareItem(distorted, lost)).toEqual([
+      { store: 'postgres', id: 't2', problem: 'transaction is missing' },
+    ]);
+  });
+
   it('does not mind whether a row that was removed in silence before its account closed is marked', () => {
     const { truth, observed } = equalWorld();
     const closed: Truth = {

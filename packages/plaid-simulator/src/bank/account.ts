@@ -1,3 +1,5 @@
+import type { LiabilityFacts } from './liabilities.js';
+import type { Portfolio } from './portfolio.js';
 import type { WireAccount, WireNumbers, WireOwner } from '../wire.js';
 
 /** A deposit by which Plaid finds out whether an account's numbers are right. */
@@ -17,6 +19,10 @@ export interface BankAccount {
   numbersRevoked?: boolean;
   /** While one is under way. */
   microdeposit?: Microdeposit | undefined;
+  /** What was done in an investment account; absent: nothing but what follows from the seed. */
+  portfolio?: Portfolio;
+  /** What is owed, where it is not only what follows from the seed. */
+  liability?: LiabilityFacts;
   /** When the user closed it (simulated, ISO); closed accounts and their transactions vanish from Plaid's answers. */
   closedAt: string | null;
 }

@@ -3,11 +3,13 @@ import { isCivilDate } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import type { WireAccount, WireOwner } from '../wire.js';
 import type { GivenNumbers } from './accountNumbers.js';
+import type { GivenLiability } from './liabilities.js';
 import { merchantNamed } from './merchants.js';
+import type { GivenHolding, GivenTrade } from './portfolio.js';
 import type { BankTransaction } from './row.js';
 import { draftTransaction } from './seededTransactions.js';
 
-/** Plaid takes ten accounts and about 55 kB; more is refused there too. */
+/** Plaid takes ten accounts and a configuration object of about 55 kB; more is refused there too. White space is none of the object. */
 const MOST_ACCOUNTS = 10;
 const MOST_BYTES = 55_000;
 
@@ -49,6 +51,15 @@ const owner = z.looseObject({
 
 const text = z.string().optional();
 
+const security = z.looseObject({
+  isin: text,
+  cusip: text,
+  sedol: text,
+  name: text,
+  ticker_symbol: text,
+  currency: text,
+});
+
 const customAccount = z.looseObject({
   type: z.enum(['investment', 'credit', 'depository', 'loan', 'payroll', 'other']),
   subtype: z.string().nullish(),
@@ -72,6 +83,33 @@ const customAccount = z.looseObject({
     })
     .optional(),
   transactions: z.array(customTransaction).optional(),
+  holdings: z
+    .array(
+      z.looseObject({
+        institution_price: z.number(),
+        institution_price_as_of: civilDate.optional(),
+        cost_basis: z.number().optional(),
+        quantity: z.number(),
+        currency: text,
+        security,
+      }),
+    )
+    .optional(),
+  investment_transactions: z
+    .array(
+      z.looseObject({
+        date: civilDate,
+        name: z.string(),
+        quantity: z.number(),
+        price: z.number(),
+        fees: z.number().optional(),
+        type: z.enum(['buy', 'sell', 'cancel', 'cash', 'fee', 'transfer']),
+        currency: text,
+        security: security.optional(),
+      }),
+    )
+    .optional(),
+  liability: z.looseObject({ type: text }).optional(),
   identity: owner.optional(),
 });
 
@@ -95,6 +133,9 @@ export interface CustomAccount {
   meta?: { name?: string; official_name?: string; limit?: number; mask?: string };
   numbers?: GivenNumbers;
   transactions?: CustomTransaction[];
+  holdings?: GivenHolding[];
+  investment_transactions?: GivenTrade[];
+  liability?: GivenLiability;
   identity?: Partial<WireOwner> & Pick<WireOwner, 'names'>;
 }
 
@@ -106,14 +147,17 @@ export interface CustomUser {
 
 /** Reads the JSON password of `user_custom`; what Plaid's format does not allow is INVALID_FIELD. */
 export function parseCustomUser(password: string): CustomUser {
-  if (Buffer.byteLength(password) > MOST_BYTES) {
-    throw new PlaidApiError('INVALID_FIELD', `override_password is larger than ${MOST_BYTES} bytes`);
-  }
   let json: unknown;
   try {
     json = JSON.parse(password);
   } catch {
     throw new PlaidApiError('INVALID_FIELD', 'override_password of user_custom must be valid JSON');
+  }
+  if (Buffer.byteLength(JSON.stringify(json)) > MOST_BYTES) {
+    throw new PlaidApiError(
+      'INVALID_FIELD',
+      `override_password is larger than ${MOST_BYTES} bytes, white space not counted`,
+    );
   }
   const parsed = customUser.safeParse(json);
   if (!parsed.success) {

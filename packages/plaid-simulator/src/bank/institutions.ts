@@ -9,7 +9,10 @@ type Country = WireInstitution['country_codes'][number];
 type Availability = 'ok' | 'INSTITUTION_DOWN' | 'INSTITUTION_NO_LONGER_SUPPORTED';
 
 export interface SimulatedInstitution {
+  /** The id that it was asked for by: a bank may have an old one beside the present one. */
   id: string;
+  /** The same under each of its ids: what its users and their data follow from. */
+  bankId: string;
   name: string;
   countries: Country[];
   products: Product[];
@@ -31,24 +34,36 @@ export const CAPITAL_ONE = 'ins_128026';
 const CAPITAL_ONE_DAYS = 90;
 
 /** How many days of history a bank gives when so many are asked for. */
-export function daysGiven(institutionId: string, asked: number): number {
-  return institutionId === CAPITAL_ONE ? Math.min(asked, CAPITAL_ONE_DAYS) : asked;
+export function daysGiven(bankId: string, asked: number): number {
+  return bankId === CAPITAL_ONE ? Math.min(asked, CAPITAL_ONE_DAYS) : asked;
 }
 
 /** Does the bank report payments that are pending? */
-export function hasPendingFeed(institutionId: string): boolean {
-  return institutionId !== CAPITAL_ONE;
+export function hasPendingFeed(bankId: string): boolean {
+  return bankId !== CAPITAL_ONE;
 }
 
 /** The one bank whose tokenised numbers outlive their revocation. */
 export const US_BANK = 'ins_127990';
 
-const US_PRODUCTS: Product[] = ['assets', 'auth', 'balance', 'identity', 'liabilities', 'transactions'];
+const US_PRODUCTS: Product[] = [
+  ...(['assets', 'auth', 'balance', 'identity', 'investments', 'liabilities'] as const),
+  ...(['signal', 'statements', 'transactions'] as const),
+];
 const EUROPE_PRODUCTS: Product[] = ['auth', 'balance', 'identity', 'transactions'];
 
 type Known = readonly [id: string, name: string, extra?: Partial<SimulatedInstitution>];
 
-/** The institutions of Plaid's sandbox, and the banks that give out tokenised account numbers. */
+const BRITISH_OAUTH: Partial<SimulatedInstitution> = {
+  countries: ['GB'],
+  products: EUROPE_PRODUCTS,
+  oauth: true,
+};
+
+/**
+ * The institutions of Plaid's sandbox, the banks that give out tokenised account numbers, and those that the test suites of Plaid's
+ * client libraries ask for (`ins_12`, both routing numbers of Bank of America, four British ones with OAuth).
+ */
 const KNOWN: readonly Known[] = [
   ['ins_109508', 'First Platypus Bank', { routingNumbers: ['011401533', '021000021'] }],
   ['ins_109509', 'First Gingham Credit Union'],
@@ -58,18 +73,10 @@ const KNOWN: readonly Known[] = [
   ['ins_130016', 'First Platypus Balance Bank'],
   ['ins_43', 'Tartan-Dominion Bank of Canada', { countries: ['CA'] }],
   ['ins_116834', 'First Platypus Bank (UK)', { countries: ['GB'], products: EUROPE_PRODUCTS }],
-  [
-    'ins_117650',
-    'Flexible Platypus Open Banking',
-    { countries: ['GB'], products: EUROPE_PRODUCTS, oauth: true },
-  ],
+  ['ins_117650', 'Royal Bank of Plaid', BRITISH_OAUTH],
   ['ins_127287', 'Platypus OAuth Bank', { oauth: true, tokenizesNumbers: true }],
   ['ins_132241', 'First Platypus OAuth App2App Bank', { oauth: true }],
-  [
-    'ins_117181',
-    'Flexible Platypus Open Banking (QR Code)',
-    { countries: ['GB'], products: EUROPE_PRODUCTS, oauth: true },
-  ],
+  ['ins_117181', 'Flexible Platypus Open Banking (QR Code)', BRITISH_OAUTH],
   ['ins_135858', 'Windowpane Bank'],
   ['ins_132363', 'Pluto Bank (degraded)', { health: 'DEGRADED' }],
   ['ins_132361', 'Unhealthy Platypus Bank (down)', { health: 'DOWN', availability: 'INSTITUTION_DOWN' }],
@@ -78,6 +85,10 @@ const KNOWN: readonly Known[] = [
   ['ins_13', 'PNC', { oauth: true, tokenizesNumbers: true, routingNumbers: ['043000096'] }],
   [US_BANK, 'US Bank', { oauth: true, tokenizesNumbers: true, routingNumbers: ['091000022'] }],
   [CAPITAL_ONE, 'Capital One', { oauth: true, routingNumbers: ['031176110'] }],
+  ['ins_127989', 'Bank of America', { oauth: true, routingNumbers: ['021200339', '052001633'] }],
+  ['ins_12', 'Fidelity'],
+  ['ins_190001', 'Thistle and Rose Bank', BRITISH_OAUTH],
+  ['ins_190002', 'Leek and Daffodil Building Society', BRITISH_OAUTH],
 ];
 
 const FIRST_WORDS = [
@@ -117,6 +128,16 @@ function colorOf(random: Random): string {
   return `#${[0, 1, 2].map(() => random.integer(20, 200).toString(16).padStart(2, '0')).join('')}`;
 }
 
+/** What Plaid says of a British institution's payments. */
+const BRITISH_PAYMENTS: NonNullable<WireInstitution['payment_initiation_metadata']> = {
+  supports_international_payments: false,
+  supports_sepa_instant: false,
+  maximum_payment_amount: { GBP: '20000' },
+  supports_refund_details: true,
+  standing_order_metadata: null,
+  supports_payment_consents: false,
+};
+
 /** An institution that takes no new Items is found by its id only. */
 export function takesNewItems(institution: SimulatedInstitution): boolean {
   return institution.availability !== 'INSTITUTION_NO_LONGER_SUPPORTED';
@@ -124,8 +145,11 @@ export function takesNewItems(institution: SimulatedInstitution): boolean {
 
 /** All institutions of a world: Plaid's known ones first, then seeded ones up to `count`. */
 export class InstitutionCatalogue {
-  readonly all: readonly SimulatedInstitution[];
+  /** Those that Plaid lists: a bank under its present id only. */
+  all: readonly SimulatedInstitution[];
   private readonly byId: Map<string, SimulatedInstitution>;
+  /** Present ids by old ones. */
+  private readonly renewed = new Map<string, string>();
   private readonly logos = new Map<string, string>();
 
   constructor(seed: string, count: number) {
@@ -133,6 +157,7 @@ export class InstitutionCatalogue {
       const random = new Random(seed, 'institution', id);
       return {
         id,
+        bankId: id,
         name,
         countries: ['US'],
         products: US_PRODUCTS,
@@ -152,6 +177,7 @@ export class InstitutionCatalogue {
       const canadian = random.chance(0.04);
       list.push({
         id,
+        bankId: id,
         name: `${random.pick(FIRST_WORDS)} ${random.pick(SECOND_WORDS)} ${random.pick(LAST_WORDS)} ${n}`,
         countries: [canadian ? 'CA' : 'US'],
         products: US_PRODUCTS,
@@ -168,8 +194,40 @@ export class InstitutionCatalogue {
     this.byId = new Map(list.map((institution) => [institution.id, institution]));
   }
 
+  /** A bank by any of its ids, under the id that was asked for. */
   get(id: string): SimulatedInstitution | undefined {
     return this.byId.get(id);
+  }
+
+  /** A bank by any of its ids, under the one that Plaid knows it by now. */
+  present(id: string): SimulatedInstitution | undefined {
+    let present = id;
+    for (let next = this.renewed.get(present); next !== undefined; next = this.renewed.get(present)) {
+      present = next;
+    }
+    return this.byId.get(present);
+  }
+
+  /**
+   * One bank has two ids: asked for by `old` it is answered under `present`. One of the two must be a bank's, and the other nobody's;
+   * `false` when it is not so.
+   */
+  rename(old: string, present: string): boolean {
+    const [before, after] = [this.byId.get(old), this.byId.get(present)];
+    if (before && !after) {
+      // What was this bank's id until now lives on for the Items that were made under it.
+      const moved = { ...before, id: present };
+      this.byId.set(present, moved);
+      this.all = this.all.map((institution) => (institution === before ? moved : institution));
+    } else if (after && !before) this.byId.set(old, { ...after, id: old });
+    else return false;
+    this.renewed.set(old, present);
+    return true;
+  }
+
+  /** The ids that were given up, each with the one that took its place, in the order in which that happened. */
+  renames(): [old: string, present: string][] {
+    return [...this.renewed];
   }
 
   /** Plaid's object. Without `optionalMetadata` its three keys are absent, not null. */
@@ -202,7 +260,9 @@ export class InstitutionCatalogue {
             },
           }
         : {}),
-      ...(include.paymentMetadata ? { payment_initiation_metadata: null } : {}),
+      ...(include.paymentMetadata
+        ? { payment_initiation_metadata: institution.countries.includes('GB') ? BRITISH_PAYMENTS : null }
+        : {}),
       ...(include.status ? { status: this.status(institution, at) } : {}),
     };
   }

@@ -32,6 +32,8 @@ interface Plan {
   currency: string;
   given: GivenNumbers;
   owner: BankAccount['owners'][number];
+  portfolio?: BankAccount['portfolio'] | undefined;
+  liability?: BankAccount['liability'] | undefined;
 }
 
 /** Plaid's sandbox user whose accounts are verified by micro-deposits. */
@@ -68,7 +70,7 @@ function open(holder: Holder, plans: readonly Plan[]): BankAccount[] {
         ? {
             persistent_account_id: plaidId(
               holder.seed,
-              holder.institution.id,
+              holder.institution.bankId,
               holder.username,
               'persistent',
               index,
@@ -87,14 +89,16 @@ function open(holder: Holder, plans: readonly Plan[]): BankAccount[] {
       numbers: debitable
         ? accountNumbers(accountId, plan.number, plan.given, holder.institution, [holder.seed, holder.itemId])
         : NO_NUMBERS,
+      ...(plan.portfolio ? { portfolio: plan.portfolio } : {}),
+      ...(plan.liability ? { liability: plan.liability } : {}),
       closedAt: null,
     };
   });
 }
 
 /** Plaid's `user_good` has these masks at every institution; other names get masks of their own. */
-function defaultPlans(holder: Holder): Plan[] {
-  const random = new Random(holder.seed, holder.institution.id, holder.username, 'accounts');
+function defaultPlans(holder: Holder, products: readonly string[]): Plan[] {
+  const random = new Random(holder.seed, holder.institution.bankId, holder.username, 'accounts');
   const good = holder.username === 'user_good';
   const currency = currencyOf(holder.institution);
   const mask = (fixed: string) => (good ? fixed : random.digits(4));
@@ -110,6 +114,12 @@ function defaultPlans(holder: Holder): Plan[] {
     owner: SANDBOX_OWNER,
     ...part,
   });
+  /** An account that only those see who ask for its product: its mask is the same with and without the others. */
+  const further = (product: string, fixed: string, part: Parameters<typeof plan>[1]): Plan[] => {
+    if (!products.includes(product)) return [];
+    const own = new Random(holder.seed, holder.institution.bankId, holder.username, 'account', fixed);
+    return [plan(good ? fixed : own.digits(4), part)];
+  };
   return [
     plan(mask('0000'), {
       type: 'depository',
@@ -146,12 +156,47 @@ function defaultPlans(holder: Holder): Plan[] {
       currency: currency === 'CAD' ? 'USD' : 'CAD',
       given: { eft_institution: '021', eft_branch: '01140' },
     }),
+    ...further('investments', '5555', {
+      type: 'investment',
+      subtype: 'ira',
+      name: 'Plaid IRA',
+      officialName: null,
+      available: null,
+      current: 320.76,
+    }),
+    ...further('investments', '6666', {
+      type: 'investment',
+      subtype: '401k',
+      name: 'Plaid 401k',
+      officialName: null,
+      available: null,
+      current: 23631.98,
+    }),
+    ...further('liabilities', '7777', {
+      type: 'loan',
+      subtype: 'student',
+      name: 'Plaid Student Loan',
+      officialName: null,
+      available: null,
+      current: 65262,
+    }),
+    ...further('liabilities', '8888', {
+      type: 'loan',
+      subtype: 'mortgage',
+      name: 'Plaid Mortgage',
+      officialName: null,
+      available: null,
+      current: 56302.06,
+    }),
   ];
 }
 
-/** The accounts of a user of the sandbox: checking, savings, a credit card, and a checking account in another currency. */
-export function defaultAccounts(holder: Holder): BankAccount[] {
-  return open(holder, defaultPlans(holder));
+/**
+ * The accounts of a user of the sandbox: checking, savings, a credit card, and a checking account in another currency; for who asks
+ * for Investments an IRA and a 401k, for who asks for Liabilities a student loan and a mortgage.
+ */
+export function defaultAccounts(holder: Holder, products: readonly string[]): BankAccount[] {
+  return open(holder, defaultPlans(holder, products));
 }
 
 function customCurrency(custom: CustomAccount): string {
@@ -159,6 +204,13 @@ function customCurrency(custom: CustomAccount): string {
   if (custom.numbers?.bacs_sort_code !== undefined) return 'GBP';
   if (custom.numbers?.eft_institution !== undefined || custom.numbers?.eft_branch !== undefined) return 'CAD';
   return 'USD';
+}
+
+function givenPortfolio(
+  { holdings, investment_transactions: trades }: CustomAccount,
+  base: number,
+): BankAccount['portfolio'] {
+  return holdings || trades ? { base, given: { holdings, trades }, trades: [], prices: {} } : undefined;
 }
 
 function titled(text: string): string {
@@ -170,7 +222,7 @@ export function customAccounts(holder: Holder, customs: readonly CustomAccount[]
   return open(
     holder,
     customs.map((custom, index): Plan => {
-      const random = new Random(holder.seed, holder.institution.id, holder.username, 'custom', index);
+      const random = new Random(holder.seed, holder.institution.bankId, holder.username, 'custom', index);
       const number = custom.numbers?.account ?? `111122223333${random.digits(4)}`;
       const kind = custom.subtype ?? custom.type;
       const current = custom.starting_balance ?? Number((random.next() * 5000).toFixed(2));
@@ -196,6 +248,8 @@ export function customAccounts(holder: Holder, customs: readonly CustomAccount[]
         limit,
         currency: customCurrency(custom),
         given: custom.numbers ?? {},
+        portfolio: givenPortfolio(custom, current),
+        liability: custom.liability ? { given: custom.liability, changed: {} } : undefined,
         owner: custom.identity
           ? {
               names: custom.identity.names,

@@ -1,4 +1,5 @@
 import type { WireTransaction } from '../wire.js';
+import { distort, type Distortion } from '../distortion.js';
 import type { JsonPart, LazyJson } from '../jsonParts.js';
 import { inTaxonomyV1 } from './categories.js';
 
@@ -58,6 +59,8 @@ export function sameRow(one: Row | null, other: Row | null): boolean {
 export interface RenderOptions {
   originalDescription: boolean;
   categoryVersion: 'v1' | 'v2';
+  /** What is sent distorted, by transaction id. */
+  distortions?: Readonly<Record<string, Distortion>> | undefined;
 }
 
 const OPEN = Buffer.from('[');
@@ -75,13 +78,23 @@ export function renderRows(rows: readonly Row[], options: RenderOptions): JsonPa
     run = [];
   };
   rows.forEach((row, index) => {
+    const distortion = options.distortions?.[row.id];
+    if (distortion) {
+      flush();
+      parts.push(
+        Buffer.from(
+          `${index === 0 ? '' : ','}${JSON.stringify(distort(objectOf(row, options), distortion))}`,
+        ),
+      );
+      return;
+    }
     if (row.seeded) {
       run.push(row.seeded);
       return;
     }
     flush();
     if (options.categoryVersion === 'v1') {
-      parts.push(Buffer.from(`${index === 0 ? '' : ','}${renderV1(row, options)}`));
+      parts.push(Buffer.from(`${index === 0 ? '' : ','}${JSON.stringify(objectOf(row, options))}`));
     } else if (options.originalDescription) {
       parts.push(index === 0 ? row.bytes.subarray(1) : row.bytes);
     } else {
@@ -108,12 +121,13 @@ function seededRun(rows: readonly SeededSource[], options: RenderOptions, comma:
   };
 }
 
-function renderV1(row: Row, options: RenderOptions): string {
+/** A row as the object that is sent. */
+function objectOf(row: Row, { originalDescription: described, categoryVersion }: RenderOptions): object {
   const { transaction, originalDescription } = parseRow(row);
-  return JSON.stringify({
-    ...(options.originalDescription ? { original_description: originalDescription } : {}),
-    ...inTaxonomyV1(transaction),
-  });
+  return {
+    ...(described ? { original_description: originalDescription } : {}),
+    ...(categoryVersion === 'v1' ? inTaxonomyV1(transaction) : transaction),
+  };
 }
 
 export function parseRow(row: Row): BankTransaction {

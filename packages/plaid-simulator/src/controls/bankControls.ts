@@ -218,7 +218,7 @@ export function bankControls(app: FastifyInstance, world: World): void {
     const open = item.openAccounts.some(({ account }) => account.account_id === account_id);
     if (!open) throw new ControlError(400, `the item has no open account ${account_id}`);
     withdrawAccounts(world, item, [account_id]);
-    if (REPORTS_ACCOUNTS.includes(item.facts.institutionId)) {
+    if (REPORTS_ACCOUNTS.includes(item.bankId)) {
       sendWebhook(world, item, 'ITEM', 'USER_ACCOUNT_REVOKED', { account_id });
     }
     return { item_id: item.id, account_id };

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { distortionFields, distorts } from '../distortion.js';
 import { isKnownCode } from '../errors.js';
 import type { Fault } from '../faults.js';
 import type { World } from '../world.js';
@@ -16,6 +17,10 @@ const fault = z.union([
   z.strictObject({ latency_ms: z.number().min(0) }),
   z.strictObject({ reset: z.enum(['before', 'after']) }),
   z.strictObject({ truncate: z.int().min(0) }),
+  z.strictObject({ short: z.int().min(0) }),
+  z.strictObject({
+    distort: z.strictObject(distortionFields).refine(distorts, 'distorts nothing: give set, without or as'),
+  }),
   z.strictObject({
     mutate_during_pagination: z.strictObject({ after_page: z.int().min(1), ...bankChanges }),
   }),
@@ -32,6 +37,8 @@ function faultOf(given: z.output<typeof fault>): Fault {
   if ('latency_ms' in given) return { kind: 'latency', ms: given.latency_ms };
   if ('reset' in given) return { kind: 'reset', when: given.reset };
   if ('truncate' in given) return { kind: 'truncate', bytes: given.truncate };
+  if ('short' in given) return { kind: 'short', rows: given.short };
+  if ('distort' in given) return { kind: 'distort', distortion: given.distort };
   const { after_page, ...changes } = given.mutate_during_pagination;
   return { kind: 'mutate', afterPage: after_page, changes: changes };
 }

@@ -2,17 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { instant } from '../calendar.js';
 import { repairItem, sendWebhook } from '../item/lifecycle.js';
-import { isHttpUrl } from '../options.js';
 import { SIGNATURES } from '../webhooks/keys.js';
 import type { World } from '../world.js';
 import { controlBody, ControlError, itemOr404 } from './control.js';
 
 const MOST_COPIES = 10_000;
 
-/**
- * `/_sim/items/{id}/webhooks` sends any webhook, also wrongly signed; `/_sim/webhooks` lists what was sent;
- * `/_sim/institutions/{id}/alert` is an alert that was set up in Plaid's dashboard.
- */
+/** `/_sim/items/{id}/webhooks` sends any webhook, also wrongly signed; `/_sim/webhooks` lists what was sent. */
 export function webhookControls(app: FastifyInstance, world: World): void {
   app.post<{ Params: { item_id: string } }>('/_sim/items/:item_id/webhooks', async (request) => {
     const item = itemOr404(world, request.params.item_id);
@@ -44,35 +40,6 @@ export function webhookControls(app: FastifyInstance, world: World): void {
     }
     return { deliveries: ids };
   });
-
-  app.post<{ Params: { institution_id: string } }>(
-    '/_sim/institutions/:institution_id/alert',
-    async (request) => {
-      const institutionId = request.params.institution_id;
-      if (!world.institutions.get(institutionId)) {
-        throw new ControlError(404, `there is no institution ${institutionId}`);
-      }
-      const { institution_overall_success_rate, url } = controlBody(
-        z.strictObject({
-          institution_overall_success_rate: z.number().min(0).max(1),
-          url: z.string().refine(isHttpUrl, 'must be an http or https URL'),
-        }),
-        request.body,
-      );
-      const delivery = world.deliveries.send({
-        url,
-        itemId: null,
-        fields: {
-          webhook_type: 'DASHBOARD_CONFIGURED_ALERT',
-          webhook_code: 'INSTITUTION_STATUS_ALERT_TRIGGERED',
-          institution_id: institutionId,
-          institution_overall_success_rate,
-          environment: 'sandbox',
-        },
-      });
-      return { deliveries: [delivery.id] };
-    },
-  );
 
   app.get<{ Querystring: { item_id?: string } }>('/_sim/webhooks', async (request) => ({
     deliveries: world.deliveries.list(request.query.item_id).map((delivery) => ({

@@ -41,7 +41,7 @@ export function importItem(world: World, request: ImportRequest): Item {
   for (const known of world.items.values()) {
     const { facts } = known;
     if (!facts.imported || facts.removedAt !== null || facts.username !== request.userId) continue;
-    if (facts.institutionId !== request.institutionId) continue;
+    if (known.bankId !== world.institutions.get(request.institutionId)?.bankId) continue;
     if (facts.application?.id === request.application) return known;
   }
   const token = logIn(world, {

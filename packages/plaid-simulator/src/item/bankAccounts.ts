@@ -54,7 +54,7 @@ function requireAccounts(item: Item, ids: readonly string[]): void {
 }
 
 /** Does something to the same account wherever the login is connected; `change` gets each Item's own version of it. */
-function everywhere(
+export function everywhere(
   world: World,
   item: Item,
   accountId: string,

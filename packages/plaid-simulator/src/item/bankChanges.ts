@@ -93,7 +93,7 @@ export function changeBank(item: Item, changes: BankChanges, today: string, newI
         transaction: {
           ...old.transaction,
           transaction_id: id,
-          pending_transaction_id: hasPendingFeed(item.facts.institutionId) ? pendingId : null,
+          pending_transaction_id: hasPendingFeed(item.bankId) ? pendingId : null,
           pending: false,
           amount: amount ?? old.transaction.amount,
           date: date ?? today,

@@ -55,7 +55,10 @@ const ERROR_PASSWORD = /^error_([A-Z_]+)$/;
 /** Whom institution, username and password name, with all accounts under the ids of one Item; or the error the password asks for. */
 export function bankUser(
   world: World,
-  login: Pick<Login, 'institution' | 'username' | 'password' | 'application'>,
+  login: Pick<
+    Login,
+    'institution' | 'username' | 'password' | 'application' | 'products' | 'consentedProducts'
+  >,
   itemId: string,
 ): BankUser {
   if (login.institution.availability !== 'ok') throw new PlaidApiError(login.institution.availability);
@@ -66,15 +69,24 @@ export function bankUser(
   // A custom user is who the password says: another file is another person with other accounts.
   const identity = custom ? `user_custom/${login.password}` : login.username;
   const holder: Holder = { seed: world.seed, institution: login.institution, username: identity, itemId };
-  const loginKey = plaidId('login', login.institution.id, identity);
+  const loginKey = plaidId('login', login.institution.bankId, identity);
   const [model] = world.connections.toJoin(loginKey, login.application?.id ?? null);
   const idKey = model ? plaidId('ids', itemId) : null;
   const accounts = model
     ? accountsAlike(world, model, itemId, idKey)
     : custom && custom.accounts.length > 0
       ? customAccounts(holder, custom.accounts)
-      : defaultAccounts(holder);
+      : defaultAccounts(holder, offeredProducts(login));
   return { holder, custom, accounts, loginKey, model: model ?? null, idKey };
+}
+
+/** What of the products asked for the institution has: accounts that are of interest to one of them only are shown for it. */
+function offeredProducts({
+  institution,
+  products,
+  consentedProducts = [],
+}: Pick<Login, 'institution' | 'products' | 'consentedProducts'>): string[] {
+  return [...products, ...consentedProducts].filter((product) => institution.products.includes(product));
 }
 
 /** A user logs in at the bank: makes the Item with its accounts and the bank's data, or fails as the password says. */
@@ -91,7 +103,7 @@ export function createItem(world: World, login: Login): Item {
   const planFor = (wanted: readonly BankAccount[]): SeededPlan | null =>
     seededPlan({
       scope: [
-        ...[holder.seed, user.custom?.seed ?? '', holder.institution.id, holder.username],
+        ...[holder.seed, user.custom?.seed ?? '', holder.institution.bankId, holder.username],
         // With the same scope the others would have the rows of the shared ones.
         ...(wanted === others ? ['others'] : []),
       ],
@@ -104,11 +116,11 @@ export function createItem(world: World, login: Login): Item {
       to: today,
       // Without Transactions it is not yet said how far back they will be asked for.
       days: daysGiven(
-        login.institution.id,
+        login.institution.bankId,
         login.products.includes('transactions') ? login.daysRequested : MOST_DAYS,
       ),
       count: world.options.transactionsPerItem,
-      pendingFeed: hasPendingFeed(login.institution.id),
+      pendingFeed: hasPendingFeed(login.institution.bankId),
     });
   // Another application's Item has rows of all accounts; what this one's does not see waits.
   const alike = model ? rowsAlike(model, user) : [];
@@ -121,6 +133,7 @@ export function createItem(world: World, login: Login): Item {
     {
       itemId,
       institutionId: login.institution.id,
+      ...(login.institution.bankId === login.institution.id ? {} : { bankId: login.institution.bankId }),
       username: login.username,
       ...(login.userId === undefined ? {} : { userId: login.userId }),
       clientId: login.clientId,
@@ -173,7 +186,7 @@ export function createItem(world: World, login: Login): Item {
 function accountsAlike(world: World, model: Item, itemId: string, idKey: string | null): BankAccount[] {
   const id = (accountId: string) => translateId(accountId, model.facts.idKey, idKey);
   // Every account that is open at the bank, also what the other application does not see.
-  return selectableAccounts(model).map(({ account, owners, numbers }) => {
+  return selectableAccounts(model).map(({ account, owners, numbers, portfolio, liability }) => {
     const own = <T extends { account_id: string }>(known: T): T => ({
       ...known,
       account_id: id(known.account_id),
@@ -190,6 +203,8 @@ function accountsAlike(world: World, model: Item, itemId: string, idKey: string 
         international: numbers.international.map(own),
         bacs: numbers.bacs.map(own),
       },
+      ...(portfolio ? { portfolio } : {}),
+      ...(liability ? { liability } : {}),
       closedAt: null,
     };
   });

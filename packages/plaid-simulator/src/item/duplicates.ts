@@ -25,13 +25,13 @@ function sameApplication({ facts: one }: Item, { facts: other }: Item): boolean 
 
 /** The older Items of the same user and application ask for a new login, unless they have the very same accounts. */
 export function breakOlderDuplicates(world: World, item: Item): void {
-  if (!ONE_CONNECTION.has(item.facts.institutionId)) return;
+  if (!ONE_CONNECTION.has(item.bankId)) return;
   const persistent = new Set(item.accounts.flatMap(({ account }) => account.persistent_account_id ?? []));
   const fresh = identities(item.openAccounts);
   for (const older of world.items.values()) {
     const { facts } = older;
     if (older === item || facts.removedAt !== null || facts.failure) continue;
-    if (facts.institutionId !== item.facts.institutionId || !sameApplication(older, item)) continue;
+    if (older.bankId !== item.bankId || !sameApplication(older, item)) continue;
     if (!older.accounts.some(({ account }) => persistent.has(account.persistent_account_id ?? ''))) continue;
     const known = identities(older.openAccounts);
     const same = known.size === fresh.size && [...known].every((identity) => fresh.has(identity));

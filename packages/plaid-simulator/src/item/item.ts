@@ -2,6 +2,7 @@ import type { BankAccount } from '../bank/account.js';
 import type { Row } from '../bank/row.js';
 import type { WireItem } from '../wire.js';
 import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
+import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
 import type { Scopes } from './scopes.js';
@@ -47,10 +48,40 @@ export interface OfferedAccount {
 /** How the bank answers Plaid for an Item: as usual, with 401 (it has revoked Plaid's token), or not at all. */
 export type BankAnswer = 'ok' | 'unauthorized' | 'down';
 
+/** What is sent otherwise than the bank has it, by account and transaction id. */
+export interface Distortions {
+  accounts: Record<string, Distortion>;
+  transactions: Record<string, Distortion>;
+}
+
+/** What Plaid answers cursors with that it knows no more. */
+export const CURSOR_REFUSALS = ['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'] as const;
+export type CursorRefusal = (typeof CURSOR_REFUSALS)[number];
+
+/** Cursors of `/transactions/sync` that an Item answers with an error for ever. */
+export interface WithdrawnCursors {
+  answer: CursorRefusal;
+  /** Only this one; absent: all that were given out while the log was no longer than `length`. */
+  cursor?: string;
+  length: number;
+}
+
+/** What has been announced to the client of holdings, investment transactions and liabilities; `null`: the product is not on the Item. */
+export interface ProductsAnnounced {
+  /** Quantity and price of each, by account and security. */
+  holdings: Record<string, string> | null;
+  trades: { all: number; cancelled: number };
+  /** By account, each field's JSON. */
+  liabilities: Record<string, Record<string, string>> | null;
+}
+
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
   itemId: string;
+  /** The id of the institution that the Item was made under. */
   institutionId: string;
+  /** The bank's own id where that is another: see `SimulatedInstitution.bankId`. */
+  bankId?: string;
   username: string;
   /** Plaid's user that the application made it for, where it named one. */
   userId?: string;
@@ -106,6 +137,10 @@ export interface ItemFacts {
   withdrawn: string[];
   /** Transactions of accounts that the application does not see. */
   withheld: Withheld;
+  distortions?: Distortions;
+  withdrawnCursors?: WithdrawnCursors[];
+  /** Absent until Investments or Liabilities are used. */
+  productsAnnounced?: ProductsAnnounced;
 }
 
 /** One step of an Item's rows: the bank has a version of a transaction, has it no more, or Plaid's copy has changed. */
@@ -204,6 +239,11 @@ export class Item {
   private touch(id: string): void {
     this.unread.delete(id);
     this.unread.add(id);
+  }
+
+  /** What the special ways of some banks go by. */
+  get bankId(): string {
+    return this.facts.bankId ?? this.facts.institutionId;
   }
 
   get openAccounts(): BankAccount[] {

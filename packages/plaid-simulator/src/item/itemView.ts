@@ -55,7 +55,12 @@ export function itemStatus(item: Item): WireItemStatus {
   const { lastSuccessfulUpdate, lastFailedUpdate, lastWebhook } = item.facts;
   const iso = (at: number | null) => (at === null ? null : instant(at));
   return {
-    investments: null,
+    investments: item.hasProduct('investments')
+      ? {
+          last_successful_update: iso(lastSuccessfulUpdate ?? item.facts.createdAt),
+          last_failed_update: iso(lastFailedUpdate),
+        }
+      : null,
     last_webhook: lastWebhook && { sent_at: instant(lastWebhook.sentAt), code_sent: lastWebhook.code },
     transactions: item.hasProduct('transactions')
       ? { last_successful_update: iso(lastSuccessfulUpdate), last_failed_update: iso(lastFailedUpdate) }

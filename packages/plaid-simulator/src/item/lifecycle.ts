@@ -14,6 +14,7 @@ import { renewConsent, scheduleConsent } from './consent.js';
 import type { Item } from './item.js';
 import { scheduleMicrodeposits } from './microdeposits.js';
 import { pullChanges, pullReadable } from './pull.js';
+import { announceProducts } from './productNews.js';
 import { renewRevokedNumbers } from './revokedNumbers.js';
 import { sendWebhook } from './sendWebhook.js';
 import { movedStreams } from './streams.js';
@@ -132,6 +133,7 @@ function updateOne(world: World, item: Item): void {
     return;
   }
   announceOffered(world, item);
+  announceProducts(world, item);
   if (item.facts.status === 'NOT_READY') return;
   pulled(world, item);
   announceChanges(world, item);

@@ -3,7 +3,7 @@ import type { World } from '../world.js';
 import { PUBLIC_TOKEN_TTL_MS, type PublicToken } from '../tokens.js';
 import { breakOlderDuplicates } from './duplicates.js';
 import { createItem, type Login } from './createItem.js';
-import type { Product } from './item.js';
+import type { Item, Product } from './item.js';
 import { scheduleItem, startPull } from './lifecycle.js';
 
 /** What the user chooses and types, and what the application asks for. */
@@ -32,16 +32,21 @@ export function logIn(world: World, request: LoginRequest): PublicToken {
   breakOlderDuplicates(world, item);
   scheduleItem(world, item);
   if (item.hasProduct('transactions')) startPull(world, item);
+  world.keeper.item(item);
+  return issuePublicToken(world, item);
+}
+
+/** A public token of an Item, to be exchanged once within half an hour. */
+export function issuePublicToken(world: World, item: Item): PublicToken {
   const token: PublicToken = {
     token: `public-sandbox-${world.ids.uuid('public')}`,
     itemId: item.id,
-    clientId: request.clientId,
+    clientId: item.facts.clientId,
     expiresAt: world.clock.now() + PUBLIC_TOKEN_TTL_MS,
     used: false,
   };
   world.publicTokens.set(token.token, token);
   world.keeper.world();
-  world.keeper.item(item);
   world.keeper.publicToken(token);
   return token;
 }

@@ -12,12 +12,12 @@ function oldestReadable(item: Item): string | null {
   if (item.facts.status === 'NOT_READY') return null;
   const days = item.facts.status === 'INITIAL_UPDATE_COMPLETE' ? INITIAL_DAYS : item.facts.daysRequested;
   const asked = Math.min(days, item.facts.daysRequested);
-  return addDays(created, -daysGiven(item.facts.institutionId, asked));
+  return addDays(created, -daysGiven(item.bankId, asked));
 }
 
 /** Not every bank reports to Plaid what is not booked yet. */
-function isReported({ facts }: Item, { pending }: Row): boolean {
-  return !pending || hasPendingFeed(facts.institutionId);
+function isReported({ bankId }: Item, { pending }: Row): boolean {
+  return !pending || hasPendingFeed(bankId);
 }
 
 /** Everything at the bank that has become readable and is not in Plaid's copy yet, oldest date first. */

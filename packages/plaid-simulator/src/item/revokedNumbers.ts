@@ -5,8 +5,8 @@ import type { Item } from './item.js';
 
 /** Tokenised numbers die when the user revokes them at the bank; those of US Bank do not. */
 export function canRevokeNumbers(world: World, item: Item): boolean {
-  const { institutionId } = item.facts;
-  return (world.institutions.get(institutionId)?.tokenizesNumbers ?? false) && institutionId !== US_BANK;
+  const institution = world.institutions.get(item.facts.institutionId);
+  return (institution?.tokenizesNumbers ?? false) && item.bankId !== US_BANK;
 }
 
 /** The user revokes the numbers of these accounts: they are dead at once, and there are none until the next update mode. */

@@ -6,6 +6,7 @@ import { decodeCursor, encodeCursor } from './cursor.js';
 import type { Item } from './item.js';
 import { renderChanges, type Change } from './log.js';
 import { cursorPresented } from './truth.js';
+import { refuseWithdrawn } from './withdrawnCursors.js';
 
 export interface SyncQuery {
   /** "" from the beginning, "now" for a client that comes from `/transactions/get`. */
@@ -29,12 +30,12 @@ export function syncPage(item: Item, query: SyncQuery): SyncPage {
   const { log, facts } = item;
   const accounts = JSON.stringify(
     item.openAccounts
-      .map((known) => accountView(item, known))
-      .filter((account) =>
+      .filter(({ account }) =>
         query.accountId === null
           ? accountsWithRows(item).has(account.account_id)
           : account.account_id === query.accountId,
-      ),
+      )
+      .map((known) => accountView(item, known)),
   );
   const answer = (changes: readonly Change[], next: string, more: boolean): JsonPart[] => {
     const lists = renderChanges(changes, query.render);
@@ -59,6 +60,7 @@ export function syncPage(item: Item, query: SyncQuery): SyncPage {
     query.cursor === ''
       ? { from: 0, end: null, offset: 0 }
       : decodeCursor(query.cursor, item.id, query.accountId, log.length);
+  if (query.cursor !== '') refuseWithdrawn(item, query.cursor, cursor);
   if (cursor.end !== null && cursor.end !== log.length) {
     throw new PlaidApiError('TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION');
   }
@@ -73,7 +75,7 @@ export function syncPage(item: Item, query: SyncQuery): SyncPage {
     : final();
   return {
     json: answer(page, next, more),
-    number: Math.floor(cursor.offset / query.count) + 1,
+    number: Math.floor(cursor.offset / Math.max(1, query.count)) + 1,
     completes: !more && cursor.from === 0 && query.accountId === null ? log.length : null,
   };
 }

@@ -1,7 +1,8 @@
 import { joinNumbers } from '../bank/account.js';
 import { renderRows } from '../bank/row.js';
 import { joinParts } from '../jsonParts.js';
-import { accountView } from './accountView.js';
+import { trueAccountView } from './accountView.js';
+import { distortedIds } from './distortions.js';
 import type { Item } from './item.js';
 
 const AS_SYNC_SENDS = { originalDescription: true, categoryVersion: 'v2' } as const;
@@ -19,13 +20,16 @@ export function renderTruth(item: Item, webhooksDue: number): Buffer {
     item_removed: facts.removedAt !== null,
     transactions_update_status: facts.status,
     accounts: item.accounts.map((known) => ({
-      ...accountView(item, known),
+      ...trueAccountView(item, known),
       closed: known.closedAt !== null,
     })),
     removed: facts.removalsFrom === null ? [] : log.removedSince(facts.removalsFrom),
     closed_account_transactions: log.liveHidden().map(({ id }) => id),
     // They may have been given as removed or not, by when the client last read: nobody will say it again.
     closed_account_removed: log.removedHidden(),
+    // What is sent of them is not what is true: whatever a client has made of it, or not, is right.
+    distorted_accounts: distortedIds(item, 'accounts'),
+    distorted_transactions: distortedIds(item, 'transactions'),
     numbers: joinNumbers(item.openAccounts),
     webhooks_due: webhooksDue,
   };

@@ -1,7 +1,7 @@
 import type { SimulatedInstitution } from '../bank/institutions.js';
 import { PlaidApiError } from '../errors.js';
 import { bankUser, type BankUser } from '../item/createItem.js';
-import type { Application, Item } from '../item/item.js';
+import type { Application, Item, Product } from '../item/item.js';
 import type { World } from '../world.js';
 import { challengeOf } from './mfa.js';
 
@@ -24,9 +24,11 @@ export function signIn(
   institution: SimulatedInstitution,
   { username, password }: Credentials,
   application: Application | null,
+  products: readonly Product[],
   itemId: string,
 ): BankUser {
-  const user = bankUser(world, { institution, username, password, application }, itemId);
+  const asked = { institution, username, password, application, products: [...products] };
+  const user = bankUser(world, asked, itemId);
   const known =
     user.custom !== null ||
     password === GOOD_PASSWORD ||
@@ -44,6 +46,6 @@ export function signInToRepair(
   item: Item,
 ): void {
   const brief = given.username === 'user_custom' && given.password === GOOD_PASSWORD;
-  if (!brief) signIn(world, institution, given, item.facts.application, item.id);
+  if (!brief) signIn(world, institution, given, item.facts.application, item.facts.products, item.id);
   if (given.username !== item.facts.username) throw new PlaidApiError('INVALID_UPDATED_USERNAME');
 }

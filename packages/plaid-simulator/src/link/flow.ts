@@ -291,7 +291,8 @@ export function signInTo(world: World, session: LinkSession, login: Credentials)
     return selectableAccounts(item);
   }
   session.itemId ??= world.ids.id('item');
-  return signIn(world, institution, login, applicationOf(token), session.itemId).accounts;
+  const products = [...token.products, ...token.productsIfSupported, ...(token.productsConsented ?? [])];
+  return signIn(world, institution, login, applicationOf(token), products, session.itemId).accounts;
 }
 
 /** Who asked for the token: the Item's application. */

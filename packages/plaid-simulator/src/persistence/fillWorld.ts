@@ -1,3 +1,4 @@
+import { scheduleReport } from '../item/assetReport.js';
 import { scheduleItem } from '../item/lifecycle.js';
 import { planAbandonment } from '../link/ending.js';
 import type { World } from '../world.js';
@@ -9,7 +10,9 @@ export function fillWorld(world: World, saved: Saved): void {
   for (const token of saved.publicTokens) world.publicTokens.set(token.token, token);
   for (const token of saved.linkTokens) world.linkTokens.set(token.token, token);
   for (const session of saved.linkSessions) world.linkSessions.set(session.id, session);
+  for (const report of saved.reports) world.reports.set(report.token, report);
   world.deliveries.restore(saved.deliveries);
   for (const item of saved.items) scheduleItem(world, item);
   for (const session of saved.linkSessions) planAbandonment(world, session);
+  for (const report of saved.reports) scheduleReport(world, report);
 }

@@ -4,7 +4,7 @@ import type { WireTransaction } from '../wire.js';
 import type { ClockState } from '../clock.js';
 import type { ItemFacts } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { StoredKey } from '../webhooks/keys.js';
 
@@ -17,6 +17,8 @@ export interface SavedWorld {
   issued: number;
   clock: ClockState;
   keys: StoredKey[];
+  /** Institutions' old ids with those that took their places; absent where there are none. */
+  renames?: [old: string, present: string][];
 }
 
 /** A stored version of a transaction. */
@@ -54,4 +56,5 @@ export type StateRecord =
   | { kind: 'public'; token: PublicToken }
   | { kind: 'link'; token: LinkToken }
   | { kind: 'session'; session: LinkSession }
+  | { kind: 'report'; report: ReportToken }
   | { kind: 'reset' };

@@ -1,7 +1,7 @@
 import { rowOf, type Row } from '../bank/row.js';
 import { Item } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import {
   STATE_VERSION,
@@ -19,6 +19,7 @@ export interface Saved {
   publicTokens: PublicToken[];
   linkTokens: LinkToken[];
   linkSessions: LinkSession[];
+  reports: ReportToken[];
 }
 
 /** A state file or document that is damaged, or of another version. */
@@ -35,6 +36,7 @@ export function restoreRecords(source: string, records: Iterable<StateRecord>): 
   const publicTokens = new Map<string, PublicToken>();
   const linkTokens = new Map<string, LinkToken>();
   const linkSessions = new Map<string, LinkSession>();
+  const reports = new Map<string, ReportToken>();
   for (const record of records) {
     switch (record.kind) {
       case 'world':
@@ -63,8 +65,13 @@ export function restoreRecords(source: string, records: Iterable<StateRecord>): 
       case 'session':
         linkSessions.set(record.session.id, record.session);
         break;
+      case 'report':
+        reports.set(record.report.token, record.report);
+        break;
       case 'reset':
-        for (const map of [items, rows, deliveries, publicTokens, linkTokens, linkSessions]) map.clear();
+        for (const map of [items, rows, deliveries, publicTokens, linkTokens, linkSessions, reports]) {
+          map.clear();
+        }
     }
   }
   return {
@@ -76,6 +83,7 @@ export function restoreRecords(source: string, records: Iterable<StateRecord>): 
     publicTokens: [...publicTokens.values()],
     linkTokens: [...linkTokens.values()],
     linkSessions: [...linkSessions.values()],
+    reports: [...reports.values()],
   };
 }
 

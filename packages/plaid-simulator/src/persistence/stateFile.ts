@@ -2,7 +2,7 @@ import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Item } from '../item/item.js';
 import type { LinkSession } from '../link/session.js';
-import type { LinkToken, PublicToken } from '../tokens.js';
+import type { LinkToken, PublicToken, ReportToken } from '../tokens.js';
 import type { Delivery } from '../webhooks/delivery.js';
 import type { Keeper, World } from '../world.js';
 import type { StateRecord } from './records.js';
@@ -71,6 +71,11 @@ export class StateFile implements Keeper {
 
   linkSession(session: LinkSession): void {
     this.waiting.push({ kind: 'session', session: structuredClone(session) });
+    this.later();
+  }
+
+  report(report: ReportToken): void {
+    this.waiting.push({ kind: 'report', report: { ...report } });
     this.later();
   }
 

@@ -48,6 +48,7 @@ export function importWorld(world: World, given: unknown): void {
   for (const token of saved.publicTokens) world.keeper.publicToken(token);
   for (const token of saved.linkTokens) world.keeper.linkToken(token);
   for (const session of saved.linkSessions) world.keeper.linkSession(session);
+  for (const report of saved.reports) world.keeper.report(report);
 }
 
 function read(records: StateRecord[]) {

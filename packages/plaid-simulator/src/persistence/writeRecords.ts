@@ -17,6 +17,7 @@ export function nothingWritten(): Written {
 }
 
 export function worldRecord(world: World): StateRecord {
+  const renames = world.institutions.renames();
   return {
     kind: 'world',
     world: {
@@ -25,6 +26,7 @@ export function worldRecord(world: World): StateRecord {
       issued: world.ids.issued,
       clock: world.clock.state(),
       keys: world.keys.stored(),
+      ...(renames.length > 0 ? { renames } : {}),
     },
   };
 }
@@ -42,6 +44,7 @@ export function worldRecords(world: World): StateRecord[] {
       kind: 'session',
       session: structuredClone(session),
     })),
+    ...[...world.reports.values()].map((report): StateRecord => ({ kind: 'report', report: { ...report } })),
     ...world.deliveries
       .list()
       .map((delivery): StateRecord => ({ kind: 'delivery', delivery: structuredClone(delivery) })),

@@ -87,10 +87,9 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     run: ({ access_token, options }, caller) => {
       const item = healthyItem(world, access_token, caller);
       useProduct(world, item, 'identity');
-      const accounts = chosenAccounts(item, options?.account_ids).map((known): WireAccountIdentity => ({
-        ...accountView(item, known),
-        owners: known.owners,
-      }));
+      const accounts = chosenAccounts(item, options?.account_ids).map((known): WireAccountIdentity =>
+        accountView(item, known, { owners: known.owners }),
+      );
       return { accounts, item: itemView(world, item) };
     },
   });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { distort } from '../distortion.js';
 import { PlaidApiError } from '../errors.js';
 import type { Fault } from '../faults.js';
 import { requestId } from '../ids.js';
@@ -26,6 +27,8 @@ export interface Caller {
   /** The client id it gave, also when tokens are bound to nobody: it distinguishes applications. */
   application: string;
   requestId: string;
+  /** No list of the answer is to have more entries; without end but for a fault. */
+  mostRows: number;
   /** Where the caller reaches this simulator. */
   origin: string;
 }
@@ -40,7 +43,7 @@ export interface Endpoint<T extends z.ZodType> {
   body: T;
   /** What it answers must outlive a crash: it is on disk before the answer goes. */
   durable?: boolean;
-  /** Asks for no credentials. */
+  /** Asks for no credentials, and takes the body `null` for an empty one: Plaid's client for Go sends that. */
   open?: boolean;
   /** What credentials that do not hold are answered with, where it is not Plaid's usual 400. */
   unauthorizedStatus?: number;
@@ -63,12 +66,14 @@ export function plaidEndpoint<T extends z.ZodType>(
     if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return hangUp(reply);
     try {
       raise(faults);
-      if (request.body !== undefined && !isObject(request.body)) throw new PlaidApiError('INVALID_BODY');
+      const isEmpty = request.body === undefined || (endpoint.open === true && request.body === null);
+      if (!isEmpty && !isObject(request.body)) throw new PlaidApiError('INVALID_BODY');
       const application = credential(request, body, 'client_id');
       const caller = {
         clientId: endpoint.open ? null : authenticateAs(world, request, body, endpoint.unauthorizedStatus),
         application,
         requestId: id,
+        mostRows: mostRows(faults),
         origin: `${request.protocol}://${request.host}`,
       };
       enforceLimits(world, endpoint.path, application, item, body);
@@ -77,9 +82,15 @@ export function plaidEndpoint<T extends z.ZodType>(
       raw?.afterWork();
       if (endpoint.durable) await world.keeper.saved();
       if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return hangUp(reply);
+      const distortions = faults.flatMap((fault) => (fault.kind === 'distort' ? [fault.distortion] : []));
       const text = raw
         ? buffers.join([...raw.json, Buffer.from(`,"request_id":"${id}"}`)])
-        : JSON.stringify({ ...answer, request_id: id });
+        : JSON.stringify({ ...shortened(answer, caller.mostRows), request_id: id });
+      if (distortions.length > 0) {
+        const sent = distortions.reduce<unknown>(distort, JSON.parse(text.toString()));
+        // It is not what a client must know from now on: a run that it ends does not count as read.
+        return send(reply, 200, JSON.stringify(sent), faults, null);
+      }
       if (raw) reply.raw.once('finish', raw.afterSent);
       if (typeof text !== 'string') reply.raw.once('finish', () => buffers.sent(text));
       return send(reply, 200, text, faults, raw);
@@ -173,6 +184,21 @@ function raise(faults: readonly Fault[]): void {
       throw new PlaidApiError(code, undefined, { status: fault.status });
     }
   }
+}
+
+function mostRows(faults: readonly Fault[]): number {
+  return Math.min(...faults.map((fault) => (fault.kind === 'short' ? fault.rows : Infinity)));
+}
+
+/** An answer whose lists end early. */
+function shortened(answer: object, most: number): object {
+  if (most === Infinity) return answer;
+  return Object.fromEntries(
+    Object.entries(answer).map(([name, value]: [string, unknown]) => [
+      name,
+      Array.isArray(value) ? value.slice(0, most) : value,
+    ]),
+  );
 }
 
 function hangUp(reply: FastifyReply): FastifyReply {

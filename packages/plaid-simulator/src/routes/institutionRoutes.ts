@@ -114,7 +114,7 @@ export function institutionRoutes(app: FastifyInstance, world: World): void {
       options: z.strictObject({ ...metadata, include_status: z.boolean().optional() }).optional(),
     }),
     run: ({ institution_id, country_codes, options }) => {
-      const institution = world.institutions.get(institution_id);
+      const institution = world.institutions.present(institution_id);
       if (!institution || !matches(institution, { countries: country_codes })) {
         throw new PlaidApiError('INVALID_INSTITUTION');
       }

@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { itemGetView, itemStatus, itemView } from '../item/itemView.js';
 import { removeItem, sendWebhook } from '../item/lifecycle.js';
+import { issuePublicToken } from '../item/login.js';
 import { isHttpUrl } from '../options.js';
 import { requestBody } from '../validation.js';
 import type { World } from '../world.js';
@@ -27,7 +29,7 @@ const TERMINATE_REASONS = [
   'OTHER',
 ] as const;
 
-/** `/item/...`: exchange, get, remove, terminate, webhook, token rotation. */
+/** `/item/...`: exchange, a further public token, get, remove, terminate, webhook, token rotation. */
 export function itemRoutes(app: FastifyInstance, world: World): void {
   plaidEndpoint(app, world, {
     path: '/item/public_token/exchange',
@@ -58,6 +60,16 @@ export function itemRoutes(app: FastifyInstance, world: World): void {
       world.keeper.publicToken(token);
       world.keeper.item(item);
       return { access_token: item.facts.accessToken, item_id: item.id };
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/item/public_token/create',
+    durable: true,
+    body: requestBody(accessToken),
+    run: ({ access_token }, caller) => {
+      const token = issuePublicToken(world, world.itemByToken(access_token, caller.clientId));
+      return { public_token: token.token, expiration: instant(token.expiresAt) };
     },
   });
 

@@ -16,7 +16,7 @@ import { civilDate } from '../calendar.js';
 import { accountIdsOption, civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
-import { healthyItem, liveItem, useProduct } from './itemAccess.js';
+import { chosenAccounts, healthyItem, liveItem, useProduct } from './itemAccess.js';
 
 const MOST_DAYS = 730;
 const count = z.int().min(1).max(500).default(100);
@@ -34,8 +34,9 @@ interface RenderFields {
   days_requested?: number | undefined;
 }
 
-function renderOptions(options: RenderFields | undefined): RenderOptions {
+function renderOptions(item: Item, options: RenderFields | undefined): RenderOptions {
   return {
+    distortions: item.facts.distortions?.transactions,
     originalDescription: options?.include_original_description ?? false,
     categoryVersion: options?.personal_finance_category_version ?? 'v2',
   };
@@ -71,9 +72,9 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       item.facts.syncCalled = true;
       const page = syncPage(item, {
         cursor: body.cursor ?? '',
-        count: body.count,
+        count: Math.min(body.count, caller.mostRows),
         accountId,
-        render: renderOptions(body.options),
+        render: renderOptions(item, body.options),
       });
       world.keeper.item(item);
       return new RawAnswer(
@@ -112,11 +113,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       ensureTransactions(world, item, body.options);
       if (item.facts.status === 'NOT_READY') throw new PlaidApiError('PRODUCT_NOT_READY');
       const ids = body.options?.account_ids;
-      const accounts = item.openAccounts.map((known) => accountView(item, known));
-      if (accounts.length === 0) throw new PlaidApiError('NO_ACCOUNTS');
-      if (ids?.some((id) => !accounts.some((account) => account.account_id === id))) {
-        throw new PlaidApiError('INVALID_ACCOUNT_ID');
-      }
+      const accounts = chosenAccounts(item, ids);
       const rows = item.log
         .liveNewestFirst()
         .filter(
@@ -125,15 +122,15 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
         );
       const offset = body.options?.offset ?? 0;
       const pageSize = body.options?.count ?? 100;
-      const page = rows.slice(offset, offset + pageSize);
-      const shown = ids ? accounts.filter((account) => ids.includes(account.account_id)) : accounts;
+      const page = rows.slice(offset, offset + Math.min(pageSize, caller.mostRows));
+      const shown = accounts.map((known) => accountView(item, known));
       return new RawAnswer(
         [
           Buffer.from(
             `{"accounts":${JSON.stringify(shown)},"item":${JSON.stringify(itemView(world, item))},` +
               `"total_transactions":${rows.length},"transactions":`,
           ),
-          ...renderRows(page, renderOptions(body.options)),
+          ...renderRows(page, renderOptions(item, body.options)),
         ],
         undefined,
         () => moveAfterPage(world, item, '/transactions/get', Math.floor(offset / pageSize) + 1),
@@ -148,9 +145,8 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       const item = liveItem(world, access_token, caller);
       requireAccess(world, item, 'transactions');
       if (!item.hasProduct('transactions')) throw new PlaidApiError('PRODUCT_NOT_ENABLED');
-      const { institutionId } = item.facts;
       if (
-        institutionId === CAPITAL_ONE &&
+        item.bankId === CAPITAL_ONE &&
         !item.openAccounts.some(({ account }) => account.type === 'depository')
       ) {
         throw new PlaidApiError('PRODUCTS_NOT_SUPPORTED');

@@ -1,0 +1,19 @@
+import type { Fragment, Sql, Tx } from '../rows.js';
+
+/** Columns of an Item that its account numbers are to be read (again) now: what is on its way is older than that. */
+export const numbersAreDue = (sql: Sql | Tx): Fragment => sql`
+  numbers_due_at = least(numbers_due_at, clock_timestamp()), numbers_facts = numbers_facts + 1`;
+
+/**
+ * How the verification of an account `a` stands by the newest word of Plaid's: `pending`, `verified`, `expired` or `failed`; null =
+ * there is none that is known.
+ */
+export const verificationOf = (sql: Sql | Tx): Fragment => sql`
+  coalesce(a.verification, CASE a.raw->>'verification_status'
+    WHEN 'pending_automatic_verification' THEN 'pending'
+    WHEN 'pending_manual_verification' THEN 'pending'
+    WHEN 'unsent' THEN 'pending'
+    WHEN 'automatically_verified' THEN 'verified'
+    WHEN 'manually_verified' THEN 'verified'
+    WHEN 'verification_expired' THEN 'expired'
+    WHEN 'verification_failed' THEN 'failed' END)`;

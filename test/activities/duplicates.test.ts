@@ -1,0 +1,256 @@
+import type { PlaidAccount } from '../../domain/plaid.js';
+import type { NewLink } from '../../domain/ports/links.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+import { institution } from './fakeDirectory.js';
+import type { FakeItem } from './fakePlaid.js';
+import { account } from './fakePlaid.js';
+
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world?.close());
+afterEach(() => expect(world.unexpected).toEqual([]));
+
+const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
+const broken = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+
+let users = 0;
+const newUser = (): string => `holder-${(users += 1)}`;
+
+interface Linking {
+  accounts?: PlaidAccount[];
+  bank?: string;
+  more?: Partial<NewLink>;
+}
+
+/** The link of a new Item with these accounts, up to where it is admitted or not. */
+async function link(user: string, { accounts = [account('a')], bank = 'ins_1', more = {} }: Linking = {}) {
+  const { tokenHash, item } = await world.receive(user, { institution_id: bank, ...more });
+  item.accounts = accounts;
+  item.institution_id = bank;
+  const { duplicateOf } = await world.run.guardLink({ tokenHash });
+  await world.run.exchangePublicToken({ tokenHash });
+  const admitted = await world.run.admitItem({ tokenHash });
+  return { tokenHash, item, duplicateOf, admitted };
+}
+
+/** The first update of an Item: from here on its accounts are known by their ids. */
+async function mine(item: FakeItem): Promise<void> {
+  item.page('', 'c1', {});
+  const result = await world.run.minePage({
+    itemId: item.itemId,
+    updateId: `u-${item.itemId}`,
+    page: 0,
+    dueAt,
+  });
+  expect(result.kind).toBe('applied');
+}
+
+const maskless = (prefix: string, ...names: string[]): PlaidAccount[] =>
+  names.map((name) => account(`${prefix}-${name}`, { name, mask: null }));
+
+describe('accounts without mask and persistent id', () => {
+  it('of the same name are not known to be one: two logins at one bank are linked', async () => {
+    const user = newUser();
+    const first = await link(user, { accounts: maskless('first', 'Checking', 'Holidays') });
+    const second = await link(user, { accounts: maskless('second', 'Checking', 'House') });
+    expect([first.admitted.kind, second.admitted.kind]).toEqual(['admitted', 'admitted']);
+    expect(second.admitted).toMatchObject({ replaced: [] });
+    expect(second.item.removed).toBe(false);
+  });
+
+  it('are one login when more than one agrees', async () => {
+    const user = newUser();
+    const { item } = await link(user, { accounts: maskless('first', 'Checking', 'Savings', 'House') });
+    const again = await link(user, { accounts: maskless('again', 'Savings', 'Checking') });
+    expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+  });
+
+  it('that are called the same twice on one side agree with one only', async () => {
+    const user = newUser();
+    await link(user, { accounts: maskless('first', 'Checking') });
+    const twins = [account('t1', { mask: null }), account('t2', { mask: '' })];
+    expect((await link(user, { accounts: twins })).admitted.kind).toBe('admitted');
+  });
+
+  it('and without a name agree with nothing', async () => {
+    const user = newUser();
+    const nameless = (prefix: string) =>
+      [1, 2].map((n) =>
+        account(`${prefix}${n}`, { name: null as unknown as string, mask: null, subtype: null }),
+      );
+    await link(user, { accounts: nameless('a') });
+    expect((await link(user, { accounts: nameless('b') })).admitted.kind).toBe('admitted');
+  });
+
+  it('are asked after in Link’s metadata, too', async () => {
+    const user = newUser();
+    const accounts = [{ name: 'Checking', mask: null, type: 'depository', subtype: 'checking' }];
+    await link(user, { accounts: maskless('first', 'Checking') });
+    const second = await link(user, { accounts: maskless('second', 'Checking'), more: { accounts } });
+    expect([second.duplicateOf, second.admitted.kind]).toEqual([null, 'admitted']);
+  });
+
+  it('but with a mask, or a persistent id, one is enough', async () => {
+    for (const known of [{ mask: '1234' }, { mask: null, persistent_account_id: 'p-1' }]) {
+      const user = newUser();
+      const { item } = await link(user, { accounts: [account('a', known), ...maskless('a', 'House')] });
+      const again = await link(user, { accounts: [account('b', known), ...maskless('b', 'Holidays')] });
+      expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    }
+  });
+});
+
+describe('a duplicate that the client allows', () => {
+  it('is linked, and replaces nothing', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const metadata = [{ name: 'Checking', mask: '0000', type: 'depository', subtype: 'checking' }];
+    expect((await link(user, { more: { accounts: metadata } })).duplicateOf).toBe(item.itemId);
+    item.error = broken;
+    const joint = await link(user, { more: { accounts: metadata, allow_duplicate: true } });
+    expect([joint.duplicateOf, joint.admitted]).toEqual([
+      null,
+      { kind: 'admitted', replaced: [], dropped: [], warnings: [] },
+    ]);
+    const [old] = await world.sql`
+      SELECT removal_requested_at AS asked, replaced_by FROM items WHERE item_id = ${item.itemId}`;
+    expect(old).toEqual({ asked: null, replaced_by: null });
+  });
+
+  it('is received anew with the same token where it was refused before its exchange', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const { tokenHash } = await world.receive(user);
+    const sealed = { keyId: 'k', dataKey: new Uint8Array([1]), ciphertext: new Uint8Array([2]) };
+    const again = (allow_duplicate: boolean, user_id = user) =>
+      world.stores.links.receive({
+        token_hash: tokenHash,
+        user_id,
+        application_id: 'default',
+        publicToken: sealed,
+        institution_id: null,
+        accounts: [],
+        main_account_id: null,
+        allow_duplicate,
+      });
+    await world.run.finishLink({ tokenHash, outcome: { kind: 'duplicate', item_id: item.itemId } });
+    expect((await again(false)).state).toBe('finished');
+    expect((await again(true, newUser())).state).toBe('finished');
+    expect(await again(true)).toMatchObject({ state: 'received', outcome: null, allow_duplicate: true });
+    expect(await world.stores.links.beginExchange(tokenHash)).toMatchObject({ publicToken: { keyId: 'k' } });
+    expect((await again(true)).state).toBe('exchanging');
+  });
+
+  it('is not received anew where the Item was exchanged and removed at Plaid', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const second = await link(user);
+    await world.run.discardItem({ tokenHash: second.tokenHash });
+    const outcome = { kind: 'duplicate' as const, item_id: item.itemId };
+    await world.run.finishLink({ tokenHash: second.tokenHash, outcome });
+    const row = await world.stores.links.receive({
+      token_hash: second.tokenHash,
+      user_id: user,
+      application_id: 'default',
+      publicToken: { keyId: 'k', dataKey: new Uint8Array([1]), ciphertext: new Uint8Array([2]) },
+      institution_id: null,
+      accounts: [],
+      main_account_id: null,
+      allow_duplicate: true,
+    });
+    expect(row).toMatchObject({ state: 'finished', outcome });
+  });
+});
+
+describe('a bank that got another id', () => {
+  const renamed = (old: string, now: string) => {
+    world.directory.all = [institution(now)];
+    const get = world.directory.get.bind(world.directory);
+    world.directory.get = (id) => get(id === old ? now : id);
+    return () => {
+      world.directory.get = get;
+    };
+  };
+
+  it('is known by both: the same accounts are a duplicate, and a broken old Item is replaced', async () => {
+    const user = newUser();
+    const { item } = await link(user, { bank: 'ins_3' });
+    const end = renamed('ins_3', 'ins_56');
+    const again = await link(user, { bank: 'ins_56' });
+    expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    end();
+    // It is remembered: Plaid is not asked for it again.
+    world.directory.asked.length = 0;
+    item.error = broken;
+    const next = await link(user, { bank: 'ins_56' });
+    expect(next.admitted).toMatchObject({ kind: 'admitted', replaced: [item.itemId] });
+    expect(world.directory.asked).toEqual([]);
+  });
+
+  it('is found by the scheduled look at its status, over more than one change, either way round', async () => {
+    const user = newUser();
+    const { item } = await link(user, { bank: 'ins_c' });
+    for (const [old, now] of [
+      ['ins_a', 'ins_b'],
+      ['ins_b', 'ins_c'],
+    ] as const) {
+      await world.stores.institutions.save(old, await world.stores.institutions.now(), institution(now));
+    }
+    expect((await link(user, { bank: 'ins_a' })).admitted).toEqual({
+      kind: 'duplicate',
+      itemId: item.itemId,
+    });
+    expect((await link(user, { bank: 'ins_d' })).admitted.kind).toBe('admitted');
+  });
+
+  it('is not assumed: the same accounts at another bank, or when Plaid cannot tell, are linked', async () => {
+    const user = newUser();
+    await link(user, { bank: 'ins_7' });
+    world.directory.all = [institution('ins_7')];
+    expect((await link(user, { bank: 'ins_8' })).admitted.kind).toBe('admitted');
+    world.directory.asked.length = 0;
+    expect(
+      (await link(user, { bank: 'ins_9', accounts: [account('x', { mask: '9999' })] })).admitted.kind,
+    ).toBe('admitted');
+    // Nothing looks the same: there is nothing to be asked.
+    expect(world.directory.asked).toEqual([]);
+  });
+});
+
+describe('linking anew with fewer accounts', () => {
+  const checking = account('old-1', { mask: '0001' });
+  const savings = account('old-2', { mask: '0002', name: 'Savings', subtype: 'savings' });
+  const card = account('old-3', { mask: '0003', name: 'Card', type: 'credit', subtype: 'credit card' });
+
+  it('names the accounts that end with the replaced Item, also when the answer is asked for again', async () => {
+    const user = newUser();
+    const old = await link(user, { accounts: [checking, savings, card] });
+    await mine(old.item);
+    old.item.error = broken;
+    const fresh = { ...checking, account_id: 'new-1' };
+    const { tokenHash, admitted, item } = await link(user, { accounts: [fresh] });
+    const expected = {
+      kind: 'admitted',
+      replaced: [old.item.itemId],
+      dropped: ['old-2', 'old-3'],
+      warnings: ['accounts_dropped'],
+    };
+    expect(admitted).toEqual(expected);
+    await world.run.removeItem({ itemId: old.item.itemId });
+    expect(await world.run.admitItem({ tokenHash })).toEqual(expected);
+    item.removed = true;
+    expect(await world.run.admitItem({ tokenHash })).toEqual(expected);
+  });
+
+  it('warns of nothing when all of them are there, whatever else is new', async () => {
+    const user = newUser();
+    const old = await link(user, { accounts: [checking, savings] });
+    await mine(old.item);
+    old.item.error = broken;
+    const all = [savings, checking, card].map((one) => ({ ...one, account_id: `new-${one.account_id}` }));
+    expect((await link(user, { accounts: all })).admitted).toMatchObject({ dropped: [], warnings: [] });
+  });
+});

@@ -1,0 +1,331 @@
+import { secretContext } from '../../domain/ids.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
+import { readWebhook } from '../../domain/webhooks/webhook.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+import type { FakeItem } from './fakePlaid.js';
+import { account } from './fakePlaid.js';
+
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world?.close());
+afterEach(() => expect(world.unexpected).toEqual([]));
+
+const day = 24 * 3_600_000;
+const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
+const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+const ids = ['account-1', 'account-2', 'account-3'];
+
+const numbersOf = (accountIds: readonly string[], number = 'good') =>
+  accountIds.map((account_id) => ({
+    account_id,
+    ach: [{ account: `${number} ${account_id}`, routing: '011401533' }],
+    eft: [],
+    international: [],
+    bacs: [],
+  }));
+
+let updates = 0;
+/** An update whose answer lists these accounts. */
+async function update(item: FakeItem, accounts: PlaidAccount[]): Promise<void> {
+  updates += 1;
+  const cursor = updates === 1 ? '' : `c${updates}`;
+  const [row] = await world.sql<
+    [{ cursor: string }]
+  >`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+  item.accounts = accounts;
+  item.page(row.cursor, `${cursor}+${updates}`, {});
+  const result = await world.run.minePage({ itemId: item.itemId, updateId: `u${updates}`, page: 0, dueAt });
+  expect(result.kind).toBe('applied');
+}
+
+/** An Item with three accounts and their numbers. */
+async function itemWithNumbers(): Promise<FakeItem> {
+  const item = await world.linkedItem();
+  await update(
+    item,
+    ids.map((id, index) => account(id, { mask: `000${index}` })),
+  );
+  item.numbers = numbersOf(ids);
+  await save(item);
+  return item;
+}
+
+const save = (item: FakeItem) => world.run.saveNumbers({ itemId: item.itemId });
+
+/** A webhook that was received, and acted on. */
+async function told(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
+  const [webhook_type, webhook_code] = name.split('/');
+  const text = JSON.stringify({ item_id: item.itemId, webhook_type, webhook_code, ...more });
+  const read = readWebhook(text);
+  const { webhookId } = await world.stores.webhooks.store({
+    ...read,
+    source: 'plaid',
+    verdict: 'accepted',
+    headers: {},
+    body: Buffer.from(text),
+    reason: read.ignored,
+  });
+  await world.run.settleItemWebhooks({ itemId: item.itemId });
+  return webhookId;
+}
+
+async function replayed(item: FakeItem, webhookId: string): Promise<void> {
+  await world.stores.webhooks.replay(webhookId, crypto.randomUUID());
+  await world.run.settleItemWebhooks({ itemId: item.itemId });
+}
+
+/** What the one door gives of an Item: account → its number, or why it is withheld or missing. */
+async function given(item: FakeItem): Promise<Record<string, string>> {
+  const read = await world.stores.numbers.read(item.itemId, reader);
+  if (read === null) throw new Error('no such Item');
+  const opened = await Promise.all(
+    read.numbers.map(async ({ accountId, sealed }) => {
+      const text = await world.secrets.open(sealed, secretContext.accountNumbers(item.itemId, accountId));
+      return [accountId, (JSON.parse(text) as { ach: { account: string }[] }).ach[0]?.account ?? ''];
+    }),
+  );
+  const others = [...read.withheld, ...read.missing].map(({ accountId, reason }) => [accountId, reason]);
+  return Object.fromEntries([...opened, ...others]) as Record<string, string>;
+}
+
+const good = Object.fromEntries(ids.map((id) => [id, `good ${id}`]));
+
+/** When numbers are due: `now`, `later` (about a day), or null. */
+async function numbersDue(item: FakeItem): Promise<'now' | 'later' | null> {
+  const [row] = await world.sql<[{ at: Date | null; now: Date }]>`
+    SELECT numbers_due_at AS at, clock_timestamp() AS now FROM items WHERE item_id = ${item.itemId}`;
+  const [inHours] = [row.at === null ? null : (row.at.getTime() - row.now.getTime()) / 3_600_000];
+  if (inHours === null) return null;
+  expect(inHours <= 0 || (inHours > 23 && inHours <= 24)).toBe(true);
+  const snapshot = await world.stores.items.snapshot(item.itemId);
+  expect(snapshot?.due.includes('numbers')).toBe(inHours <= 0);
+  return inHours <= 0 ? 'now' : 'later';
+}
+
+async function updateDue(item: FakeItem): Promise<boolean> {
+  const [row] = await world.sql<[{ due: boolean }]>`
+    SELECT next_due_at <= clock_timestamp() AS due FROM items WHERE item_id = ${item.itemId}`;
+  return row.due;
+}
+
+describe('numbers that come days after the link', () => {
+  it('are waited for with pauses of a day', async () => {
+    const item = await world.linkedItem();
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    const { accounts, nextDueAt } = await save(item);
+    expect(accounts).toBe(0);
+    expect(nextDueAt).toBeGreaterThan(Date.now() + day - 600_000);
+    expect(await numbersDue(item)).toBe('later');
+    item.numbers = numbersOf(['account-1']);
+    expect(await save(item)).toEqual({ accounts: 1 });
+    expect(await numbersDue(item)).toBeNull();
+  });
+
+  it.each([
+    ['AUTH/AUTOMATICALLY_VERIFIED', { account_id: 'account-2' }],
+    ['AUTH/MANUALLY_VERIFIED', { account_id: 'account-2' }],
+    ['AUTH/SMS_MICRODEPOSITS_VERIFICATION', { account_id: 'account-2', status: 'MANUALLY_VERIFIED' }],
+    ['AUTH/SMS_MICRODEPOSITS_VERIFICATION', { account_id: 'account-2', status: 'SOMETHING_NEW' }],
+  ])('are due at once with %s', async (name, body) => {
+    const item = await world.linkedItem();
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    const webhookId = await told(item, name, body);
+    expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('done');
+    expect([await numbersDue(item), await updateDue(item)]).toEqual(['now', true]);
+  });
+
+  it.each([
+    ['AUTH/VERIFICATION_EXPIRED', {}, 'verification_expired'],
+    ['AUTH/VERIFICATION_FAILED', {}, 'verification_failed'],
+    ['AUTH/SMS_MICRODEPOSITS_VERIFICATION', { status: 'VERIFICATION_FAILED' }, 'verification_failed'],
+  ])('%s ends the wait, and says so', async (name, more, reason) => {
+    const item = await world.linkedItem();
+    const pending = account('account-1', { verification_status: 'pending_automatic_verification' });
+    await update(item, [pending]);
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    expect(await given(item)).toEqual({ 'account-1': 'verification_pending' });
+    await told(item, name, { account_id: 'account-1', ...more });
+    expect(await given(item)).toEqual({ 'account-1': reason });
+    // Asked once more, since others of the Item's accounts may have been held up by this one.
+    expect(await numbersDue(item)).toBe('now');
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    expect(await save(item)).toEqual({ accounts: 0 });
+    expect(await numbersDue(item)).toBeNull();
+    expect(await world.stores.numbers.read(item.itemId, reader)).toMatchObject({ nextReadAt: null });
+
+    // The user has been through Link once more: what an answer says that is newer counts.
+    await update(item, [pending]);
+    expect(await given(item)).toEqual({ 'account-1': 'verification_pending' });
+  });
+
+  it('are waited for as long as one account is being verified', async () => {
+    const item = await world.linkedItem();
+    await update(item, [
+      account('account-1', { mask: '1', verification_status: 'pending_automatic_verification' }),
+      account('account-2', { mask: '2', verification_status: 'pending_manual_verification' }),
+    ]);
+    await told(item, 'AUTH/VERIFICATION_EXPIRED', { account_id: 'account-1' });
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    expect(await numbersDue(item)).toBe('later');
+    expect(await given(item)).toEqual({
+      'account-1': 'verification_expired',
+      'account-2': 'verification_pending',
+    });
+  });
+
+  it('are read, too, where only an update tells that the verification has ended', async () => {
+    const item = await world.linkedItem();
+    await update(item, [account('account-1', { verification_status: 'pending_automatic_verification' })]);
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    await update(item, [account('account-1', { verification_status: 'automatically_verified' })]);
+    expect(await numbersDue(item)).toBe('now');
+  });
+
+  it('are read of an account that comes later', async () => {
+    const item = await itemWithNumbers();
+    expect(await numbersDue(item)).toBeNull();
+    await update(item, [...item.accounts, account('account-4', { mask: '4444' })]);
+    expect(await numbersDue(item)).toBe('now');
+  });
+});
+
+describe('numbers that are stored', () => {
+  it.each(['NOT_READY', 'PRODUCT_UNAVAILABLE'] as const)('stay when Plaid says %s', async (type) => {
+    const item = await itemWithNumbers();
+    world.plaid.failNext('getNumbers', type);
+    expect((await save(item)).accounts).toBe(0);
+    expect(await given(item)).toEqual(good);
+    expect(await numbersDue(item)).toBe(type === 'NOT_READY' ? 'later' : null);
+  });
+
+  it('go when an answer lacks their account', async () => {
+    const item = await itemWithNumbers();
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    await save(item);
+    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'newer account-3' });
+  });
+
+  it('go when Plaid says that they must not be used, but not for what an operator replays', async () => {
+    const item = await itemWithNumbers();
+    const webhookId = await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_new_auth: ['account-1'] });
+    expect(Object.keys(await given(item))).toEqual(['account-2', 'account-3']);
+    await save(item);
+    expect(await given(item)).toEqual(good);
+    await replayed(item, webhookId);
+    expect([await given(item), await numbersDue(item)]).toEqual([good, 'now']);
+  });
+
+  it('are not given out once the removal of their Item was asked for', async () => {
+    const item = await itemWithNumbers();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: true });
+    expect(await given(item)).toEqual(Object.fromEntries(ids.map((id) => [id, 'item_removed'])));
+  });
+});
+
+describe('an account that the user revoked', () => {
+  const revoke = (item: FakeItem) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-1' });
+  const revoked = async (item: FakeItem): Promise<string[]> => {
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT account_id AS id FROM accounts WHERE item_id = ${item.itemId} AND revoked_at IS NOT NULL`;
+    return rows.map(({ id }) => id);
+  };
+
+  it('gives no numbers, and an update is due; they go with the answer that lacks it', async () => {
+    const item = await itemWithNumbers();
+    await revoke(item);
+    expect(await given(item)).toEqual({ ...good, 'account-1': 'account_revoked' });
+    expect([await updateDue(item), await numbersDue(item)]).toEqual([true, 'now']);
+    await update(item, item.accounts.slice(1));
+    expect(Object.keys(await given(item))).toEqual(['account-2', 'account-3']);
+    expect(await revoked(item)).toEqual(['account-1']);
+  });
+
+  it('is revoked no more when an answer lists it that was asked for after; its numbers are read anew', async () => {
+    const item = await itemWithNumbers();
+    await revoke(item);
+    await update(item, item.accounts.slice(1));
+    await update(item, [account('account-1'), ...item.accounts]);
+    expect([await revoked(item), await numbersDue(item)]).toEqual([[], 'now']);
+    item.numbers = numbersOf(ids, 'new');
+    await save(item);
+    expect((await given(item))['account-1']).toBe('new account-1');
+  });
+
+  it('stays so when an answer lists it that was asked for before, and another update is due', async () => {
+    const item = await itemWithNumbers();
+    const [before] = await world.sql<[{ at: string }]>`SELECT clock_timestamp()::text AS at`;
+    await revoke(item);
+    // The update began before the webhook came.
+    await world.sql`UPDATE accounts SET revoked_at = clock_timestamp() + interval '1 hour' WHERE item_id = ${item.itemId} AND account_id = 'account-1' AND revoked_at >= ${before.at}::text::timestamptz`;
+    await update(item, item.accounts);
+    expect([await revoked(item), await updateDue(item)]).toEqual([['account-1'], true]);
+  });
+
+  it('numbers of before are not given out until they are read again, whatever an update lists', async () => {
+    const item = await itemWithNumbers();
+    await revoke(item);
+    await update(item, item.accounts);
+    expect(await revoked(item)).toEqual([]);
+    expect((await given(item))['account-1']).toBe('account_revoked');
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    expect((await given(item))['account-1']).toBe('account_revoked');
+    await save(item);
+    expect(await given(item)).toEqual(good);
+  });
+
+  it('a replay of the webhook takes nothing, and has Plaid asked', async () => {
+    const item = await itemWithNumbers();
+    const webhookId = await revoke(item);
+    await update(item, item.accounts);
+    await save(item);
+    await world.sql`UPDATE items SET next_due_at = '2030-01-01' WHERE item_id = ${item.itemId}`;
+    await replayed(item, webhookId);
+    expect([await given(item), await revoked(item)]).toEqual([good, []]);
+    expect([await updateDue(item), await numbersDue(item)]).toEqual([true, 'now']);
+  });
+
+  it('a late delivery of the webhook ends with the next answer, and deletes nothing', async () => {
+    const item = await itemWithNumbers();
+    await revoke(item);
+    await update(item, item.accounts);
+    await save(item);
+    await revoke(item);
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    await update(item, item.accounts);
+    await save(item);
+    expect([await given(item), await revoked(item)]).toEqual([good, []]);
+  });
+
+  it('numbers that were read after the webhook came and before it was acted on stay', async () => {
+    const item = await itemWithNumbers();
+    const text = JSON.stringify({
+      item_id: item.itemId,
+      webhook_type: 'ITEM',
+      webhook_code: 'USER_ACCOUNT_REVOKED',
+      account_id: 'account-1',
+    });
+    const read = readWebhook(text);
+    await world.stores.webhooks.store({
+      ...read,
+      source: 'plaid',
+      verdict: 'accepted',
+      headers: {},
+      body: Buffer.from(text),
+      reason: read.ignored,
+    });
+    await update(item, item.accounts);
+    item.numbers = numbersOf(ids, 'new');
+    await save(item);
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect([(await given(item))['account-1'], await revoked(item)]).toEqual(['new account-1', []]);
+  });
+});

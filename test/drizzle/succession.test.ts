@@ -1,0 +1,214 @@
+import type { PlaidAccount } from '../../domain/plaid.js';
+import type { StoredChange, TestItem, World } from './world.js';
+import {
+  account,
+  linkedItem,
+  openWorld,
+  runUpdate,
+  storedChanges,
+  storedTransactions,
+  transaction,
+} from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+const checking = (id: string, more: Partial<PlaidAccount> = {}) =>
+  account(id, { name: 'Checking', mask: '1111', ...more });
+const savings = (id: string) => account(id, { name: 'Savings', mask: '2222', subtype: 'savings' });
+const rows = (accountId: string, ...dates: string[]) =>
+  dates.map((date) => transaction(`${accountId} ${date}`, { account_id: accountId, date }));
+
+interface Shown {
+  id: string;
+  status: string;
+  is_main: boolean;
+  replaces: string | null;
+  replaced_by: string | null;
+  version: number;
+}
+/** The accounts as clients read them. */
+async function shown({ itemId }: TestItem): Promise<Record<string, Omit<Shown, 'id'>>> {
+  const page = await world.stores.reads.accounts({ itemId, format: 'refined' }, 100, null);
+  return Object.fromEntries(
+    page.rows.map((text) => {
+      const { id, status, is_main, replaces, replaced_by, version } = JSON.parse(text) as Shown;
+      return [id, { status, is_main, replaces, replaced_by, version }];
+    }),
+  );
+}
+const mainOf = async ({ itemId }: TestItem) => (await world.stores.reads.item(itemId))?.main_account_id;
+const statuses = async ({ itemId }: TestItem): Promise<Record<string, string>> =>
+  Object.fromEntries([...(await storedTransactions(world, itemId))].map(([id, { status }]) => [id, status]));
+const told = (changes: StoredChange[]) =>
+  changes.map(({ record, subject, removed }) => `${record} ${subject}${removed ? ' removed' : ''}`);
+
+/** An Item with a main account and another one, each with rows of three days. */
+async function minedItem(): Promise<TestItem> {
+  const item = await linkedItem(world, { mainAccountId: 'old' });
+  const added = [
+    ...rows('old', '2026-08-01', '2026-10-01', '2026-11-01'),
+    ...rows('other', '2026-08-01', '2026-11-01'),
+  ];
+  await runUpdate(world, item, [{ added }], { accounts: [checking('old'), savings('other')] });
+  return item;
+}
+
+describe('an account that takes the place of a closed one', () => {
+  it('is the main one now, names it and is named by it, and both are told', async () => {
+    const item = await minedItem();
+    const before = (await storedChanges(world, item.itemId)).length;
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01', '2026-11-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    expect(await shown(item)).toEqual({
+      new: { status: 'open', is_main: true, replaces: 'old', replaced_by: null, version: 1 },
+      old: { status: 'closed', is_main: false, replaces: null, replaced_by: 'new', version: 2 },
+      other: { status: 'open', is_main: false, replaces: null, replaced_by: null, version: 1 },
+    });
+    expect(await mainOf(item)).toBe('new');
+    const changes = (await storedChanges(world, item.itemId)).slice(before);
+    expect(told(changes).sort()).toEqual(
+      [
+        'account new',
+        'account old removed',
+        'transaction new 2026-10-01',
+        'transaction new 2026-11-01',
+        'transaction old 2026-10-01 removed',
+        'transaction old 2026-11-01 removed',
+      ].sort(),
+    );
+    expect(changes.find(({ subject }) => subject === 'new')?.refined).toMatchObject({
+      replaces: 'old',
+      replaced_by: null,
+      version: 1,
+    });
+    expect(changes.find(({ subject }) => subject === 'old')?.refined).toMatchObject({ replaced_by: 'new' });
+    expect(changes.map(({ sequence }) => sequence)).toEqual(changes.map((_, n) => before + 1 + n));
+  });
+
+  it('keeps the older rows of the closed one, until it lists as old ones itself', async () => {
+    const item = await minedItem();
+    const accounts = [checking('new'), savings('other')];
+    const first = await runUpdate(world, item, [{ added: rows('new', '2026-11-01') }], { accounts });
+    expect(first).toMatchObject({ outcome: { added: 1, removed: 1, changes: 4 } });
+    expect(await statuses(item)).toMatchObject({
+      'old 2026-08-01': 'posted',
+      'old 2026-10-01': 'posted',
+      'old 2026-11-01': 'removed',
+      'other 2026-08-01': 'posted',
+      'other 2026-11-01': 'posted',
+    });
+    const next = await runUpdate(world, item, [{ added: rows('new', '2026-09-15') }], { accounts });
+    expect(next).toMatchObject({ outcome: { added: 1, removed: 1 } });
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'old 2026-10-01': 'removed' });
+    // Nothing is told twice.
+    const quiet = await runUpdate(world, item, [{}], { accounts });
+    expect(quiet).toMatchObject({ outcome: { removed: 0, changes: 0 } });
+  });
+
+  it('that is closed itself hands all of the line on', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{ added: rows('new', '2026-11-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    await runUpdate(world, item, [{ added: rows('newest', '2026-10-01', '2026-11-01') }], {
+      accounts: [checking('newest'), savings('other')],
+    });
+    expect(await shown(item)).toMatchObject({
+      old: { replaced_by: 'new' },
+      new: { status: 'closed', replaces: 'old', replaced_by: 'newest' },
+      newest: { is_main: true, replaces: 'new' },
+    });
+    expect(await statuses(item)).toEqual({
+      'old 2026-08-01': 'posted',
+      'old 2026-10-01': 'removed',
+      'old 2026-11-01': 'removed',
+      'new 2026-11-01': 'removed',
+      'newest 2026-10-01': 'posted',
+      'newest 2026-11-01': 'posted',
+      'other 2026-08-01': 'posted',
+      'other 2026-11-01': 'posted',
+    });
+  });
+
+  it('leaves the main account alone where another one is it', async () => {
+    const item = await minedItem();
+    await world.stores.itemCommands.setMainAccount(item.itemId, 'other');
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
+    expect([await mainOf(item), (await shown(item))['new']?.is_main]).toEqual(['other', false]);
+  });
+
+  it('is known by its persistent id, whatever it is called now', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'old' });
+    const known = { persistent_account_id: 'p-1' };
+    await runUpdate(world, item, [{}], {
+      accounts: [checking('old', known), checking('twin', { persistent_account_id: 'p-2' })],
+    });
+    await runUpdate(world, item, [{}], {
+      accounts: [
+        checking('renamed', { ...known, name: 'Everyday', mask: '9999' }),
+        checking('third', { persistent_account_id: 'p-3' }),
+      ],
+    });
+    expect(await shown(item)).toMatchObject({
+      old: { replaced_by: 'renamed' },
+      renamed: { replaces: 'old' },
+      twin: { replaced_by: null },
+      third: { replaces: null },
+    });
+  });
+
+  it.each([
+    ['two that are gone look like it', ['a', 'b'], ['c']],
+    ['two that have come look like it', ['a'], ['c', 'd']],
+  ])('is none where it cannot be told which: %s', async (_name, gone, come) => {
+    const item = await linkedItem(world, { mainAccountId: 'a' });
+    await runUpdate(world, item, [{ added: rows('a', '2026-11-01') }], {
+      accounts: gone.map((id) => checking(id)),
+    });
+    await runUpdate(world, item, [{ added: rows('c', '2026-11-01') }], {
+      accounts: come.map((id) => checking(id)),
+    });
+    const links = Object.values(await shown(item)).map(({ replaces, replaced_by }) => [
+      replaces,
+      replaced_by,
+    ]);
+    expect(links.flat().every((id) => id === null)).toBe(true);
+    expect([await mainOf(item), (await statuses(item))['a 2026-11-01']]).toEqual(['a', 'posted']);
+  });
+
+  it('is none where the old one is still listed, or was closed before', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{}], { accounts: [checking('old'), checking('new'), savings('other')] });
+    expect(await shown(item)).toMatchObject({ new: { replaces: null }, old: { replaced_by: null } });
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), checking('late'), savings('other')] });
+    expect(await shown(item)).toMatchObject({ late: { replaces: null }, old: { replaced_by: null } });
+  });
+
+  it('gives the place back when the old one is listed again', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
+    await runUpdate(world, item, [{}], {
+      accounts: [checking('old'), checking('new', { name: 'Second' }), savings('other')],
+    });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'open', replaced_by: null },
+      new: { status: 'open', replaces: null },
+    });
+  });
+
+  it('stays named when the Item is removed', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
+    await world.stores.items.finishRemoval(item.itemId);
+    expect(await shown(item)).toMatchObject({
+      new: { status: 'closed', is_main: true, replaces: 'old', version: 2 },
+      old: { status: 'closed', replaced_by: 'new', version: 2 },
+    });
+  });
+});
