@@ -145,7 +145,7 @@ export const distorted = <T extends object>(
       const chance = (): number => (chances.next().value as number) / 100;
       const maybeOdd = (value: unknown, part: string): unknown => {
         if (chance() < 0.15) return oddValues.next().value;
-        const names = parts[part];
+        const names = Object.hasOwn(parts, part) ? parts[part] : undefined;
         if (names === undefined || typeof value !== 'object' || value === null) return value;
         return Object.fromEntries([
           ...Object.entries(value),
