@@ -44,6 +44,8 @@ export interface ActivityDeps {
   /** Null when Segment is not configured. */
   segment: SegmentPort | null;
   policy: Policy;
+  /** Where Plaid is to send webhooks; null: not known here, and every Item keeps the address that it has. */
+  webhookUrl: string | null;
   /** At a login: an Item whose last update is older is stale. */
   staleAfterMs: number;
   /** As Plaid's webhooks name it. */

@@ -17,7 +17,7 @@ import { transactionActivities } from './transactions.js';
 const ports: Record<
   Exclude<
     keyof ActivityDeps,
-    'policy' | 'staleAfterMs' | 'plaidEnvironment' | 'crashPoint' | 'reportUnexpected'
+    'policy' | 'webhookUrl' | 'staleAfterMs' | 'plaidEnvironment' | 'crashPoint' | 'reportUnexpected'
   >,
   true
 > = {

@@ -7,6 +7,7 @@ import { closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /**
  * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
@@ -18,14 +19,18 @@ export type ItemHealth = { seen: Seen; episodeBy: EpisodeBy; consent: Consent | 
 
 /** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing but an alert of a code that nobody knows. */
 export async function askHealth(
-  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts'>,
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts' | 'webhookUrl'>,
   itemId: string,
 ): Promise<ItemHealth | null> {
   const credentials = await deps.items.credentials(itemId, { forRemoval: false });
   if (credentials === null) return null;
   const { seen, episodeBy } = credentials;
   try {
-    const view = await withToken(deps, credentials, (token) => deps.plaid.getItem(token));
+    const view = await withToken(deps, credentials, async (token) => {
+      const answer = await deps.plaid.getItem(token);
+      await keepWebhookAddress(deps, itemId, token, answer);
+      return answer;
+    });
     const consent = { expiresAt: view.consent_expiration_time };
     const health = healthOf(view);
     if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);

@@ -1,5 +1,6 @@
 import type { AccountIdentity } from '../domain/mining/accounts.js';
 import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
+import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType, UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
@@ -16,6 +17,7 @@ import type {
 import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -239,7 +241,12 @@ export function linkActivities(deps: ActivityDeps) {
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials === null) return { kind: 'gone', plaid: null };
       const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
-      const view = await ask((token) => plaid.getItem(token)).catch((error: unknown) => {
+      const view = await ask(async (token) => {
+        const answer = await plaid.getItem(token);
+        // A link token that was made elsewhere may have carried another address.
+        await keepWebhookAddress(deps, itemId, token, answer);
+        return answer;
+      }).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });
@@ -251,7 +258,7 @@ export function linkActivities(deps: ActivityDeps) {
           : { kind: 'gone', plaid: view.upstream ?? null };
       }
       const listed = ask((token) => plaid.getAccounts(token));
-      const accounts = await listed.catch((error: unknown): PlaidAccount[] => {
+      const answer = await listed.catch((error: unknown): PlaidAccount[] => {
         // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
         const later: ReadonlySet<FailureType> = new Set<FailureType>([
           'NOT_READY',
@@ -261,6 +268,7 @@ export function linkActivities(deps: ActivityDeps) {
         if (error instanceof Failure && later.has(error.type)) return [];
         throw error;
       });
+      const { accounts } = listedAccounts(answer, []);
       const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
       const institutionId = view.institution_id ?? row.institution_id;
       const wanted = row.main_account_id;

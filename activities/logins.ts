@@ -4,6 +4,7 @@ import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
+import { keepWebhookAddress } from '../domain/webhookAddress.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
@@ -16,7 +17,11 @@ export function loginActivities(deps: ActivityDeps) {
     credentials: AskingCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
-      const view = await withToken(deps, credentials, (token) => plaid.getItem(token));
+      const view = await withToken(deps, credentials, async (token) => {
+        const answer = await plaid.getItem(token);
+        await keepWebhookAddress(deps, credentials.itemId, token, answer);
+        return answer;
+      });
       const consent = { expiresAt: view.consent_expiration_time };
       await items.noteConsent(credentials.itemId, credentials.seen, consent);
       return { updatedAt: instantOf(view.last_successful_update), failure: null };

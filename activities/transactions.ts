@@ -1,5 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
-import { unionOfAccounts } from '../domain/mining/accounts.js';
+import { listedAccounts } from '../domain/mining/listedAccounts.js';
+import { isObject } from '../domain/mining/oddValues.js';
 import { Failure } from '../domain/failures.js';
 import { minedPage } from '../domain/mining/page.js';
 import type { PageResult } from '../domain/mining/run.js';
@@ -93,7 +94,10 @@ export function transactionActivities(deps: ActivityDeps) {
         ? { kind: 'moved', atDurableCursor: false, calls }
         : { ...staged, calls };
     }
-    const accounts = unionOfAccounts(await plaid.getAccounts(token), answer.accounts);
+    const { accounts, parked: parkedAccounts } = listedAccounts(
+      await plaid.getAccounts(token),
+      answer.accounts,
+    );
     // The database's clock: those of two workers differ, and the balances of the later question stay.
     const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
     crashPoint('apply.before');
@@ -103,6 +107,7 @@ export function transactionActivities(deps: ActivityDeps) {
       page: mined,
       pageNumber: input.page,
       accounts,
+      parkedAccounts,
       accountsAsOf,
       began: start.began,
       history,
@@ -214,9 +219,15 @@ export function transactionActivities(deps: ActivityDeps) {
             const { transactions, total } = await withToken(deps, credentials, (token) =>
               plaid.getTransactions(token, { ...query, offset }),
             );
-            for (const transaction of transactions) listed.add(transaction.transaction_id);
+            for (const transaction of transactions) {
+              if (isObject(transaction)) listed.add(transaction.transaction_id);
+            }
             offset += transactions.length;
-            if (transactions.length === 0 || offset >= total) break;
+            if (offset >= total) break;
+            // What a short answer does not list may live on.
+            if (transactions.length === 0) {
+              throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+            }
           }
           gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
         }

@@ -12,7 +12,9 @@ const description = `Links bank accounts through Plaid, keeps their transactions
   what its schema refuses, 401, 403, 429, 500 and 503.
 - **Limits.** Each key has a number of requests a minute: \`RateLimit-Policy: "key";q=1200;w=60\` and \`RateLimit: "key";r=1199;t=60\` (what is left, and the
   seconds until it is whole again) come with every answer, \`Retry-After\` with a 429.
-- **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from.
+- **Lists** are \`{data, next_cursor, has_more, meta}\`. A cursor continues the list and filters that it came from. It is a place in the list's order and no
+  copy of the list: a row whose place changes while a client pages (a transaction whose date Plaid corrects, say) may stand on none of the pages, or on
+  two. Who must not miss a change reads the streams, where each comes in the order of its \`sequence\`.
 - **Idempotency.** Every POST, PATCH and DELETE takes \`Idempotency-Key\`. The same key with the same query and body (byte for byte) gets the
   first answer again, for 24 hours, with \`Idempotency-Replayed: true\`; a link token only while it is valid. With another query or body: 422.
   While the first request runs: 409; after 60 s a repeat takes it over. Kept per application, method and path. What may pass by itself

@@ -1,6 +1,7 @@
 /**
  * Plaid's objects, as far as this program reads them. Plaid adds fields and enum values at any time, so every
- * object is open: what is not named here is kept and passed on untouched.
+ * object is open: what is not named here is kept and passed on untouched. The types are what Plaid documents, and what comes
+ * may differ in every field: see `oddValues.ts`, `minedPage` and `listedAccounts`.
  */
 export interface PlaidBalances {
   available: number | null;
@@ -16,9 +17,9 @@ export interface PlaidAccount {
   account_id: string;
   balances: PlaidBalances;
   mask: string | null;
-  name: string;
+  name: string | null;
   official_name: string | null;
-  type: string;
+  type: string | null;
   subtype: string | null;
   persistent_account_id?: string | null;
   holder_category?: string | null;
@@ -79,6 +80,8 @@ export interface PlaidItemView {
   item_id: string;
   institution_id: string | null;
   institution_name: string | null;
+  /** Where Plaid sends the Item's webhooks; null = nowhere. */
+  webhook: string | null;
   error: { error_type: string; error_code: string } | null;
   consent_expiration_time: string | null;
   /** Plaid's clock: compare it with Plaid's times only. */

@@ -512,8 +512,9 @@ export const parkedEvents = pgTable(
   {
     stream: text('stream').notNull(),
     shardId: text('shard_id').notNull(),
+    /** Of the record; of one that was packed into it with others, `/` and its place from 0 follow. */
     sequenceNumber: text('sequence_number').notNull(),
-    /** The first 4 KiB as received. */
+    /** The first 4 KiB as received; all of what was packed and cannot be taken apart. */
     data: bytea('data').notNull(),
     reason: text('reason').notNull(),
     parkedAt: moment('parked_at').notNull().default(now),

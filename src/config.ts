@@ -252,6 +252,13 @@ const schemas = {
     ...listenerSchema,
   }),
   rewrap: z.object({ ...databaseSchema, ...secretsSchema, ...processSchema }),
+  webhookAddress: z.object({
+    ...databaseSchema,
+    ...plaidSchema,
+    ...secretsSchema,
+    ...processSchema,
+    PUBLIC_URL: z.url(),
+  }),
   provision: z.object({
     ...databaseSchema,
     ...temporalSchema,
@@ -382,6 +389,10 @@ export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID
   if (config.PLAID_BASE_URL) return config.PLAID_BASE_URL;
   return plaidHosts[config.PLAID_ENV ?? 'sandbox'];
 }
+
+/** Where Plaid's webhooks reach us. */
+export const plaidWebhookUrl = ({ PUBLIC_URL }: { PUBLIC_URL: string }): string =>
+  `${PUBLIC_URL.replace(/\/+$/, '')}/webhooks/plaid`;
 
 /** Whether these are Plaid's production servers, by whatever variable they were named. */
 export const isPlaidProduction = (baseUrl: string): boolean =>

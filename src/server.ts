@@ -9,7 +9,14 @@ import { createPlaid } from './clients/plaid.js';
 import { createWebhookVerifier, publishedSenders } from './clients/plaidWebhook.js';
 import { forRequests, openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
-import { ConfigError, isPlaidProduction, loadConfig, plaidBaseUrl, temporalOptions } from './config.js';
+import {
+  ConfigError,
+  isPlaidProduction,
+  loadConfig,
+  plaidBaseUrl,
+  plaidWebhookUrl,
+  temporalOptions,
+} from './config.js';
 import { openKeys } from './keys.js';
 import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, warnOfOlderNames } from './logger.js';
@@ -48,8 +55,7 @@ await runProcess(
       clientName: config.PLAID_CLIENT_NAME,
       products: config.PLAID_PRODUCTS,
       countryCodes: config.PLAID_COUNTRY_CODES,
-      webhookUrl:
-        config.PUBLIC_URL === undefined ? null : `${config.PUBLIC_URL.replace(/\/+$/, '')}/webhooks/plaid`,
+      webhookUrl: config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL }),
     });
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });

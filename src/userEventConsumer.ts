@@ -6,6 +6,7 @@ import type { Gateway } from '../domain/ports/gateway.js';
 import type { StreamRecord, UserEventStore, UserEventStream } from '../domain/ports/userEvents.js';
 import { leasesToAcquire } from '../domain/userEvents/shardLeases.js';
 import { readUserEvent } from '../domain/userEvents/userEvent.js';
+import { takenApart } from './clients/kplRecord.js';
 
 /** Times in milliseconds. */
 export interface UserEventConsumerOptions {
@@ -50,8 +51,8 @@ export interface UserEventConsumer {
   stop(): Promise<void>;
 }
 
-/** Records that are acted on at a time; the checkpoint follows each such group. */
-const recordsAtOnce = 16;
+/** Events that are acted on at a time; the checkpoint follows each such group of whole records. */
+const eventsAtOnce = 16;
 /**
  * What will never be taken must not stop the stream: a value that the database refuses (30 February, say), a call that
  * Temporal refuses for what it is. A refusal for how we are set up is nobody's record's fault: that one waits, and is shown.
@@ -61,6 +62,42 @@ const firstPauseMs = 200;
 const longestPauseMs = 10_000;
 /** How often, in leases, the shards of the stream are listed: a split is noticed by the end of its parent too. */
 const leasesBetweenLists = 1.5;
+
+/** A record, or one of those that were packed into it. */
+interface Unpacked extends StreamRecord {
+  isBroken: boolean;
+}
+
+/** Records between two checkpoints, and the events in them. */
+interface Group {
+  records: StreamRecord[];
+  events: Unpacked[];
+}
+
+function unpacked(record: StreamRecord): Unpacked[] {
+  const parts = takenApart(record.data);
+  if (parts === null) return [{ ...record, isBroken: true }];
+  if (parts[0] === record.data) return [{ ...record, isBroken: false }];
+  return parts.map((data, place) => ({
+    sequenceNumber: `${record.sequenceNumber}/${place}`,
+    data,
+    isBroken: false,
+  }));
+}
+
+/** As many records as hold `eventsAtOnce` events; one that holds more is a group of its own. */
+function groupsOf(records: readonly StreamRecord[]): Group[] {
+  const groups: Group[] = [];
+  for (const record of records) {
+    const events = unpacked(record);
+    const last = groups.at(-1);
+    if (last !== undefined && last.events.length + events.length <= eventsAtOnce) {
+      last.records.push(record);
+      last.events.push(...events);
+    } else groups.push({ records: [record], events });
+  }
+  return groups;
+}
 
 /** The lease of one shard as this process believes in it. */
 class Lease {
@@ -125,14 +162,21 @@ export function createUserEventConsumer(
   let listed: ReadonlySet<string> | null = null;
   let listedAt = -Infinity;
 
-  async function park(shardId: string, record: StreamRecord, reason: string): Promise<void> {
-    await store.park(stream, shardId, record, reason);
+  async function park(
+    shardId: string,
+    record: StreamRecord,
+    reason: string,
+    options = { whole: false },
+  ): Promise<void> {
+    await store.park(stream, shardId, record, reason, options);
     observe.parked(shardId, record.sequenceNumber, reason);
     observe.actedOn('parked');
   }
 
-  /** Acts on one record. Rejects when that has to be tried again. */
-  async function act(shardId: string, record: StreamRecord): Promise<void> {
+  /** Acts on one event. Rejects when that has to be tried again. */
+  async function act(shardId: string, record: Unpacked): Promise<void> {
+    // Nobody can say what it held, and the stream forgets it in a day.
+    if (record.isBroken) return park(shardId, record, 'broken_aggregate', { whole: true });
     const event = readUserEvent(record.data);
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
@@ -165,13 +209,19 @@ export function createUserEventConsumer(
     shardId: string,
     lease: Lease,
     from: string | null,
-    records: StreamRecord[],
+    { records, events: group }: Group,
   ): Promise<string | null> {
     crashPoint('listener.beforeEffect');
-    const done = await Promise.all(
-      records.map((record) => untilDone('an event', lease, () => act(shardId, record))),
-    );
-    if (!done.every(Boolean)) return null;
+    // A record may hold thousands of events, and has one checkpoint only: behind the last of them.
+    for (let start = 0; start < group.length; start += eventsAtOnce) {
+      if (start > 0 && stopping.signal.aborted) return null;
+      const done = await Promise.all(
+        group
+          .slice(start, start + eventsAtOnce)
+          .map((event) => untilDone('an event', lease, () => act(shardId, event))),
+      );
+      if (!done.every(Boolean)) return null;
+    }
     crashPoint('listener.afterEffect');
     const to = (records.at(-1) as StreamRecord).sequenceNumber;
     let moved = false;
@@ -198,9 +248,9 @@ export function createUserEventConsumer(
         continue;
       }
       observe.behind(shardId, batch.behindMs);
-      for (let start = 0; start < batch.records.length; start += recordsAtOnce) {
+      for (const group of groupsOf(batch.records)) {
         if (stopping.signal.aborted) return;
-        const moved = await actOnAll(shardId, lease, at, batch.records.slice(start, start + recordsAtOnce));
+        const moved = await actOnAll(shardId, lease, at, group);
         if (moved === null) return;
         at = moved;
       }

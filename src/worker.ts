@@ -7,7 +7,14 @@ import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
 import { createSegment } from './clients/segment.js';
-import { ConfigError, loadConfig, plaidBaseUrl, temporalOptions, workerVersion } from './config.js';
+import {
+  ConfigError,
+  loadConfig,
+  plaidBaseUrl,
+  plaidWebhookUrl,
+  temporalOptions,
+  workerVersion,
+} from './config.js';
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from '../domain/item/policy.js';
@@ -130,6 +137,8 @@ await runProcess(
         streams: kinesis,
         gateway,
         policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },
+        webhookUrl:
+          config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL }),
         staleAfterMs: config.STALE_AFTER,
         plaidEnvironment: config.PLAID_ENV ?? 'sandbox',
         crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),

@@ -119,7 +119,8 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       id: 'listTransactionsOfItem',
       summary: "An item's transactions, as cached",
       description:
-        'Newest date first. Without `status` pending and posted ones. A REMOVED item keeps its rows and still answers.',
+        'Newest date first. Without `status` pending and posted ones. A REMOVED item keeps its rows and still answers. ' +
+        'One whose date changes while you page may be left out: see Lists.',
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'A page of transactions', schema: transactionsAnswer } },

@@ -10,6 +10,7 @@ import { callerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
+import { linkMetadataOf } from '../linkMetadata.js';
 import { operation } from '../operation.js';
 import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody } from '../schemas/links.js';
 import { noQuery } from '../schemas/shared.js';
@@ -179,21 +180,15 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     }).with({ params: userParams, querystring: noQuery, body: linkBody }),
     async (request, reply) => {
       const { userId } = request.params;
-      const { public_token, main_account_id, institution_id, accounts, allow_duplicate } = request.body;
+      const { public_token, main_account_id, allow_duplicate } = request.body;
       const tokenHash = createHash('sha256').update(public_token).digest('hex');
       const row = await links.receive({
         token_hash: tokenHash,
         user_id: userId,
         application_id: callerOf(request).application_id,
         publicToken: await secrets.seal(public_token, secretContext.publicToken(tokenHash)),
-        institution_id: institution_id ?? null,
-        accounts: (accounts ?? []).map(({ mask, name, type, subtype }) => ({
-          mask: mask ?? null,
-          name: name ?? null,
-          type: type ?? null,
-          subtype: subtype ?? null,
-        })),
-        main_account_id: main_account_id ?? null,
+        ...linkMetadataOf(request.body),
+        main_account_id: main_account_id || null,
         allow_duplicate: allow_duplicate ?? false,
       });
       if (row.user_id !== userId) throw new Problem('public_token_used');

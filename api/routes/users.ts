@@ -151,7 +151,9 @@ export function userRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'listTransactionsOfUser',
       summary: "A user's transactions, as cached",
-      description: 'Newest date first, over all items. Without `status` pending and posted ones.',
+      description:
+        'Newest date first, over all items. Without `status` pending and posted ones. ' +
+        'One whose date changes while you page may be left out: see Lists.',
       tag: 'Users',
       scope: 'read',
       answers: { 200: { description: 'A page of transactions', schema: transactionsAnswer } },

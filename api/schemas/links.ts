@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { exampleItem, itemFields } from './itemShape.js';
-import { pattern, shown, storable, wellFormed } from './shared.js';
+import { pattern, shown, shownOrEmpty, storable, wellFormed } from './shared.js';
 
 export const linkTokenBody = z
   .strictObject({
@@ -16,13 +16,21 @@ export const linkTokenBody = z
 
 const fromLink = storable(256).nullish();
 
+/** The rest of what Link's `onSuccess` gives, by the names that its web, phone and cross-platform kits use. */
+const otherMetadata = Object.fromEntries(
+  [
+    ...['account', 'account_id', 'accountId', 'link_session_id', 'linkSessionId', 'publicToken'],
+    ...['transfer_status', 'transferStatus', 'metadata_json', 'metadataJson', 'metadataJSON'],
+  ].map((name) => [name, z.unknown().optional().meta({ description: "Of Link's metadata: left aside" })]),
+);
+
 export const linkBody = z
   .strictObject({
     public_token: z
       .string()
       .regex(pattern('^[\\u0021-\\u007e]{1,512}$'), "must be the public token of Link's onSuccess")
       .meta({ description: "The public token that Link's `onSuccess` gave" }),
-    main_account_id: wellFormed(shown(256)).nullish().meta({
+    main_account_id: wellFormed(shownOrEmpty(256)).nullish().meta({
       description: 'Account that pays; default: first open checking, else depository, else first account',
     }),
     allow_duplicate: z
@@ -33,7 +41,7 @@ export const linkBody = z
           'True: an account that an item of the user has already (a joint one, of two logins at one bank) is linked all the same. ' +
           'Nothing is refused as a duplicate, and nothing is replaced',
       }),
-    institution_id: wellFormed(shown(256))
+    institution_id: wellFormed(shownOrEmpty(256))
       .nullish()
       .meta({ description: "`metadata.institution.institution_id` of Link's `onSuccess`" }),
     accounts: z
@@ -45,8 +53,24 @@ export const linkBody = z
       .nullish()
       .meta({
         description:
-          "`metadata.accounts` of Link's `onSuccess`. With it and `institution_id` a duplicate is found before the exchange",
+          "`metadata.accounts` of Link's `onSuccess`. With it and `institution_id` a duplicate is found before the exchange. " +
+          'Unknown fields are left aside',
       }),
+    institution: z.looseObject({}).nullish().meta({
+      description: '`metadata.institution` as Link gave it, in the place of `institution_id`',
+    }),
+    institutionId: z.unknown().optional().meta({
+      description: 'The same as `institution_id`, by another name of Link',
+    }),
+    metadata: z
+      .looseObject({})
+      .nullish()
+      .meta({
+        description:
+          "Link's whole metadata as it is, in the place of `institution_id` and `accounts`; its fields may as well stand in the " +
+          'body itself. Empty texts mean null',
+      }),
+    ...otherMetadata,
   })
   .meta({
     examples: [
@@ -55,6 +79,22 @@ export const linkBody = z
         public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
         institution_id: 'ins_109508',
         accounts: [{ name: 'Plaid Checking', mask: '0000', type: 'depository', subtype: 'checking' }],
+      },
+      {
+        public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
+        metadata: {
+          institution: { name: 'First Platypus Bank', institution_id: 'ins_109508' },
+          accounts: [
+            {
+              id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
+              name: 'Plaid Checking',
+              mask: '0000',
+              type: 'depository',
+              subtype: 'checking',
+            },
+          ],
+          link_session_id: '79e772be-547d-4c9c-8b76-4ac4ed4c441a',
+        },
       },
     ],
   });

@@ -15,6 +15,15 @@ export const shown = (longest: number): z.ZodString =>
       `must be 1 to ${longest} characters, none of them a control character`,
     );
 
+/** The same, or an empty text, which says nothing: Link on Android gives that for what it does not know. */
+export const shownOrEmpty = (longest: number): z.ZodString =>
+  z
+    .string()
+    .regex(
+      pattern(`^[^\\u0000-\\u001f\\u007f]{0,${longest}}$`),
+      `must be at most ${longest} characters, none of them a control character`,
+    );
+
 const opaque = z.string().regex(pattern('^[A-Za-z0-9_-]{1,64}$'), 'must be an id as this API gave it');
 
 /** Text in a body: PostgreSQL takes neither NUL nor a lone surrogate, and both can be written in JSON. */

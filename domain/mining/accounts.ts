@@ -1,4 +1,5 @@
 import type { LinkAccount, PlaidAccount } from '../plaid.js';
+import { wordOf } from './oddValues.js';
 
 /** An account as another Item of the same user holds it, for the duplicate guard. */
 export interface AccountIdentity {
@@ -11,12 +12,11 @@ export interface AccountIdentity {
 
 export function identityOf(account: PlaidAccount | LinkAccount): AccountIdentity {
   return {
-    persistent_account_id:
-      'persistent_account_id' in account ? (account.persistent_account_id ?? null) : null,
-    mask: account.mask ?? null,
-    name: account.name ?? null,
-    type: account.type ?? null,
-    subtype: account.subtype ?? null,
+    persistent_account_id: 'persistent_account_id' in account ? wordOf(account.persistent_account_id) : null,
+    mask: wordOf(account.mask),
+    name: wordOf(account.name),
+    type: wordOf(account.type),
+    subtype: wordOf(account.subtype),
   };
 }
 

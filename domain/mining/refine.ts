@@ -1,5 +1,5 @@
-import { Big } from 'big.js';
 import type { PlaidAccount, PlaidTransaction } from '../plaid.js';
+import { dateOf, decimal, isObject, momentOf, moneyOf, textOf, wordOf } from './oddValues.js';
 
 /** Where a raw record was found: what Plaid's object does not say itself. */
 export interface RecordOwner {
@@ -35,45 +35,42 @@ export interface RefinedTransaction extends RecordOwner {
   replaces: string | null;
 }
 
-/** Plaid's JSON number as a plain decimal string: 1e-7 becomes 0.0000001, nothing is rounded. */
-export function decimal(value: number): string {
-  return new Big(value).toFixed();
+/** Both parts, or none: of a category that Plaid gives in another shape the raw row tells. */
+function categoryOf(value: unknown): RefinedTransaction['category'] {
+  if (!isObject(value)) return null;
+  const { primary, detailed, confidence_level } = value;
+  if (typeof primary !== 'string' || typeof detailed !== 'string') return null;
+  return { primary, detailed, confidence: textOf(confidence_level) };
 }
 
+/** Total: of a field that is not of the type that Plaid documents only what fits is told. `raw` is one that `minedPage` keeps. */
 export function refineTransaction(raw: PlaidTransaction, owner: RecordOwner): RefinedTransaction {
-  const category = raw.personal_finance_category;
   return {
     id: raw.transaction_id,
     item_id: owner.item_id,
     user_id: owner.user_id,
     account_id: raw.account_id,
     institution_id: owner.institution_id,
-    status: raw.pending ? 'pending' : 'posted',
+    status: raw.pending === true ? 'pending' : 'posted',
     direction: raw.amount >= 0 ? 'outflow' : 'inflow',
     amount: decimal(Math.abs(raw.amount)),
-    currency: raw.iso_currency_code ?? raw.unofficial_currency_code ?? null,
+    currency: wordOf(raw.iso_currency_code) ?? wordOf(raw.unofficial_currency_code),
     date: raw.date,
-    authorized_date: raw.authorized_date ?? null,
-    datetime: raw.datetime ?? null,
-    authorized_datetime: raw.authorized_datetime ?? null,
-    description: raw.original_description ?? raw.name ?? null,
+    authorized_date: dateOf(raw.authorized_date),
+    datetime: momentOf(raw.datetime),
+    authorized_datetime: momentOf(raw.authorized_datetime),
+    description: textOf(raw.original_description) ?? textOf(raw.name),
     merchant: {
-      name: raw.merchant_name ?? null,
-      id: raw.merchant_entity_id ?? null,
-      logo_url: raw.logo_url ?? null,
-      website: raw.website ?? null,
+      name: textOf(raw.merchant_name),
+      id: textOf(raw.merchant_entity_id),
+      logo_url: textOf(raw.logo_url),
+      website: textOf(raw.website),
     },
-    category: category
-      ? {
-          primary: category.primary,
-          detailed: category.detailed,
-          confidence: category.confidence_level ?? null,
-        }
-      : null,
-    channel: raw.payment_channel ?? null,
-    check_number: raw.check_number ?? null,
-    location: raw.location ?? null,
-    replaces: raw.pending_transaction_id ?? null,
+    category: categoryOf(raw.personal_finance_category),
+    channel: textOf(raw.payment_channel),
+    check_number: textOf(raw.check_number),
+    location: isObject(raw.location) ? raw.location : null,
+    replaces: wordOf(raw.pending_transaction_id),
   };
 }
 
@@ -82,10 +79,11 @@ export type AccountStatus = 'open' | 'closed';
 /** An account in the shape that clients read; `version` is added where the row is numbered. */
 export interface RefinedAccount extends RecordOwner {
   id: string;
-  name: string;
+  /** Null where Plaid gives none, as the type. */
+  name: string | null;
   official_name: string | null;
   mask: string | null;
-  type: string;
+  type: string | null;
   subtype: string | null;
   status: AccountStatus;
   is_main: boolean;
@@ -114,29 +112,30 @@ export interface AccountCircumstances extends RecordOwner {
   replaced_by?: string | null;
 }
 
+/** Total, as `refineTransaction`. `raw` is one that `listedAccounts` keeps. */
 export function refineAccount(raw: PlaidAccount, at: AccountCircumstances): RefinedAccount {
-  const money = (value: number | null | undefined): string | null => (value == null ? null : decimal(value));
+  const balances: Record<string, unknown> = isObject(raw.balances) ? raw.balances : {};
   return {
     id: raw.account_id,
     item_id: at.item_id,
     user_id: at.user_id,
     institution_id: at.institution_id,
-    name: raw.name,
-    official_name: raw.official_name ?? null,
-    mask: raw.mask ?? null,
-    type: raw.type,
-    subtype: raw.subtype ?? null,
+    name: textOf(raw.name),
+    official_name: textOf(raw.official_name),
+    mask: textOf(raw.mask),
+    type: wordOf(raw.type),
+    subtype: textOf(raw.subtype),
     status: at.status,
     is_main: at.is_main,
     balances: {
-      available: money(raw.balances.available),
-      current: money(raw.balances.current),
-      limit: money(raw.balances.limit),
-      currency: raw.balances.iso_currency_code ?? raw.balances.unofficial_currency_code ?? null,
+      available: moneyOf(balances['available']),
+      current: moneyOf(balances['current']),
+      limit: moneyOf(balances['limit']),
+      currency: wordOf(balances['iso_currency_code']) ?? wordOf(balances['unofficial_currency_code']),
       as_of: at.as_of,
     },
-    persistent_id: raw.persistent_account_id ?? null,
-    holder_category: raw.holder_category ?? null,
+    persistent_id: wordOf(raw.persistent_account_id),
+    holder_category: textOf(raw.holder_category),
     replaces: at.replaces ?? null,
     replaced_by: at.replaced_by ?? null,
   };

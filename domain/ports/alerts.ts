@@ -17,6 +17,8 @@ export type AlertKind =
   | 'update_stuck'
   /** Temporal refuses a signal, or the start of a link, for what it is. */
   | 'signal_refused'
+  /** Plaid did not take our address for an Item's webhooks, and sends them elsewhere. */
+  | 'webhook_address'
   /** A webhook was refused for want of a look-up of its key. */
   | 'webhook_keys_busy';
 

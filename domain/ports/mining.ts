@@ -1,5 +1,6 @@
 import type { MinedPage } from '../mining/page.js';
 import type { History, UpdateOutcome } from '../mining/run.js';
+import type { ParkedRecord } from '../mining/parked.js';
 import type { PlaidAccount } from '../plaid.js';
 import type { ItemCredentials, Seen } from './items.js';
 
@@ -29,6 +30,8 @@ export interface Update {
   page: MinedPage;
   pageNumber: number;
   accounts: PlaidAccount[];
+  /** What stood among them and cannot be kept; with any, no account is closed for not being listed. */
+  parkedAccounts?: readonly ParkedRecord[];
   /** When `accounts` were asked for, ISO 8601. */
   accountsAsOf: string;
   /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */

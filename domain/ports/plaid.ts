@@ -21,17 +21,19 @@ export interface PlaidPort {
   exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;
   /** `/item/get`. */
   getItem(accessToken: string): Promise<PlaidItemView>;
+  /** `/item/webhook/update`: where Plaid sends the Item's webhooks from now on. Safe to repeat. */
+  updateWebhook(accessToken: string, url: string): Promise<void>;
   /** `/sandbox/item/reset_login`: sandbox and simulator only. */
   resetLogin(accessToken: string): Promise<void>;
   /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */
   removeItem(accessToken: string): Promise<void>;
-  /** `/accounts/get`: cached at Plaid, open accounts only. */
+  /** `/accounts/get`: cached at Plaid, open accounts only. Entries as they came, of whatever shape: see `listedAccounts`. */
   getAccounts(accessToken: string): Promise<PlaidAccount[]>;
   /** `/auth/get`. Rejects with PRODUCT_UNAVAILABLE or NOT_READY where the Item has no numbers. */
   getNumbers(accessToken: string): Promise<PlaidNumbers[]>;
   /** `/transactions/sync`, count 500, with original descriptions. `cursor` "" = from the beginning. */
   syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage>;
-  /** `/transactions/get`: by `date`, both ends inclusive. */
+  /** `/transactions/get`: by `date`, both ends inclusive. Entries as they came. */
   getTransactions(
     accessToken: string,
     query: { from: string; to: string; accountIds?: string[]; count: number; offset: number },

@@ -54,6 +54,12 @@ export interface UserEventStore {
   finish(stream: string, shardId: string, owner: string): Promise<boolean>;
   /** Gives up every lease of the owner. */
   release(stream: string, owner: string): Promise<void>;
-  /** Keeps a record that is no event (the first 4 KiB), with an alert. Once per record. */
-  park(stream: string, shardId: string, record: StreamRecord, reason: string): Promise<void>;
+  /** Keeps a record that is no event (the first 4 KiB, or `whole`), with an alert. Once per record. */
+  park(
+    stream: string,
+    shardId: string,
+    record: StreamRecord,
+    reason: string,
+    options?: { whole: boolean },
+  ): Promise<void>;
 }

@@ -46,8 +46,10 @@ const compared = selection(accounts, [], { revoked: isSet('revoked_at') });
 export interface AccountsNow {
   owner: RecordOwner;
   mainAccountId: string | null;
-  /** The open accounts; every other one of the Item is closed. */
+  /** The open accounts. */
   open: readonly PlaidAccount[];
+  /** Every open account stands there, so that every other one of the Item is closed; else the others stay as they are. */
+  isWhole: boolean;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -77,10 +79,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     WHERE item_id = ${owner.item_id} ORDER BY account_id`;
   const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
+  const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
+  const missing = now.isWhole ? unlisted.filter(({ status }) => status === 'open') : [];
   const successors = successorsOf(
-    [...stored.values()]
-      .filter(({ account_id, status }) => status === 'open' && !listed.has(account_id))
-      .map(({ raw }) => raw),
+    missing.map(({ raw }) => raw),
     [...listed.values()].filter(({ value }) => !stored.has(value.account_id)).map(({ value }) => value),
   );
   const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
@@ -103,10 +105,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
     if (!isSame(before, change)) changes.push(nextVersion(before, { ...change, as_of: asOf }));
   }
-  for (const before of stored.values()) {
-    if (listed.has(before.account_id)) continue;
+  for (const before of unlisted) {
     const change = {
-      ...closed,
+      ...(now.isWhole ? closed : {}),
       is_main: before.account_id === mainAccountId,
       replaced_by: successors.get(before.account_id) ?? before.replaced_by,
     };
@@ -114,10 +115,11 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   if (changes.length > 0) {
     await writeAccounts(tx, owner, now.sequence, changes);
+    const stillOpen = now.isWhole ? [] : unlisted.filter(({ status }) => status === 'open');
     await writeIdentities(
       tx,
       owner.item_id,
-      now.open.map((raw) => identityOf(raw)),
+      [...now.open, ...stillOpen.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
     );
   }
   await tx`
@@ -126,7 +128,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
     WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...listed.keys()]}::text[])`;
   if (rows.some(({ revoked }) => revoked)) {
-    numbersDue = (await endRevocations(tx, owner.item_id, asOf, [...listed.keys()])) || numbersDue;
+    numbersDue = (await endRevocations(tx, now, [...listed.keys()])) || numbersDue;
   }
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
@@ -141,15 +143,15 @@ function isSame(before: AccountVersion, change: Partial<AccountVersion>): boolea
 
 /**
  * An account is revoked no more when an answer lists it that was asked for after the revocation; the numbers of one that such an
- * answer lacks are erased. Resolves to whether one is shared again.
+ * answer lacks are erased, unless a part of the answer could not be read. Resolves to whether one is shared again.
  */
 async function endRevocations(
   tx: Tx,
-  itemId: string,
-  asOf: string,
+  { owner: { item_id: itemId }, asOf, isWhole }: AccountsNow,
   listed: readonly string[],
 ): Promise<boolean> {
-  await tx`
+  if (isWhole)
+    await tx`
     DELETE FROM account_numbers n USING accounts a
     WHERE a.item_id = ${itemId} AND a.revoked_at <= ${asOf} AND a.account_id <> ALL(${[...listed]}::text[])
       AND n.item_id = a.item_id AND n.account_id = a.account_id`;

@@ -1,3 +1,4 @@
+import { isObject } from '../../domain/mining/oddValues.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { InstitutionStore } from '../../domain/ports/institutions.js';
 import { builder } from '../builder.js';
@@ -111,7 +112,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
     },
 
     async save(institutionId, askedAt, institution) {
-      const status = institution?.status ?? null;
+      const said: unknown = institution?.status;
+      const status = isObject(said) ? said : null;
       await sql.begin(async (tx) => {
         if (institution !== null)
           await upsert(tx, [{ ...institution, institution_id: institutionId }], askedAt);

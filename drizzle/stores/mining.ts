@@ -1,7 +1,7 @@
 import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
-import type { MinedPage } from '../../domain/mining/page.js';
+import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
@@ -60,11 +60,16 @@ function standing(
   return sameRows(now, began) ? 'stands' : 'moved';
 }
 
-/** Keeps rows that cannot be transactions, and raises an alert for each. */
-async function park(sql: Sql | Tx, itemId: string, updateId: string, page: MinedPage): Promise<void> {
-  for (const row of page.parked) {
+/** Keeps what can be neither a transaction nor an account, and raises an alert for each. */
+async function park(
+  sql: Sql | Tx,
+  itemId: string,
+  updateId: string,
+  records: readonly ParkedRecord[],
+): Promise<void> {
+  for (const row of records) {
     const text = JSON.stringify(cleaned(row.raw).value);
-    const key = cleaned(row.transactionId).value;
+    const key = cleaned(row.key).value;
     await sql`
       WITH parked AS (
         INSERT INTO parked_rows (item_id, transaction_id, update_id, row, reason)
@@ -201,7 +206,7 @@ export function miningStore(sql: Sql): MiningStore {
           { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id },
           { isNew: item.cursor === '', alone: false },
         );
-        await park(tx, itemId, updateId, mined);
+        await park(tx, itemId, updateId, mined.parked);
         const stored = firstOf(
           await tx<[{ rows: Selected<typeof thisPage>['staged_rows'] | null }]>`
           WITH staged AS (
@@ -233,7 +238,7 @@ export function miningStore(sql: Sql): MiningStore {
           return { kind: 'applied' as const, outcome: item.last_update_outcome };
         }
         if (item.closed) return { kind: 'gone' as const };
-        const { began, remine = false } = update;
+        const { began, remine = false, parkedAccounts = [] } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
@@ -249,10 +254,11 @@ export function miningStore(sql: Sql): MiningStore {
           mainAccountId: item.main_account_id ?? defaultMainAccount(update.accounts),
           open: update.accounts,
           asOf: update.accountsAsOf,
+          isWhole: parkedAccounts.length === 0,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;
-        await park(tx, itemId, update.updateId, update.page);
+        await park(tx, itemId, update.updateId, [...update.page.parked, ...parkedAccounts]);
         const lastPage = await entriesOf(tx, update.page, owner, {
           isNew: item.cursor === '',
           // A remine also asks which rows were listed.

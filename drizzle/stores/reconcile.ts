@@ -10,7 +10,7 @@ import { setRemoved, enqueueRemoved } from './recordTexts.js';
  * vanish from Plaid's answers without having been removed. The caller holds the item row's lock.
  */
 export async function reconcile(tx: Tx, update: Pages & { sequence: number }): Promise<number> {
-  const { itemId, sequence } = update;
+  const { itemId, updateId, sequence } = update;
   const removed = firstOf(
     await tx<[{ n: number }]>`
     WITH ${pagesOf(tx, update)},
@@ -25,7 +25,10 @@ export async function reconcile(tx: Tx, update: Pages & { sequence: number }): P
       tx,
       itemId,
       tx`FROM oldest o WHERE t.account_id = o.account_id AND t.date >= o.date
-        AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)`,
+        AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)
+        -- Listed as well, in a shape that could not be kept.
+        AND NOT EXISTS (SELECT FROM parked_rows p WHERE p.item_id = ${itemId} AND p.update_id = ${updateId}
+          AND p.transaction_id = t.transaction_id)`,
     )},
     ${enqueueRemoved(tx, itemId, sequence)}
     SELECT count(*)::int AS n FROM marked`,

@@ -91,12 +91,13 @@ export function userEventStore(sql: Sql): UserEventStore {
         WHERE stream = ${stream} AND owner = ${owner}`;
     },
 
-    async park(stream, shardId, { sequenceNumber, data }, reason) {
+    async park(stream, shardId, { sequenceNumber, data }, reason, { whole } = { whole: false }) {
       const detail = { stream, shard_id: shardId, sequence_number: sequenceNumber, reason };
       await sql.begin(async (tx) => {
         await tx`
           INSERT INTO parked_events (stream, shard_id, sequence_number, data, reason)
-          VALUES (${stream}, ${shardId}, ${sequenceNumber}, ${data.subarray(0, parkedBytes)}, ${reason})
+          VALUES (${stream}, ${shardId}, ${sequenceNumber}, ${whole ? data : data.subarray(0, parkedBytes)},
+            ${reason})
           ON CONFLICT DO NOTHING`;
         await tx`
           INSERT INTO alerts (kind, key, item_id, detail)

@@ -162,6 +162,12 @@ export function createPlaid(options: PlaidOptions): Plaid {
       return itemOf(path, await ask(path, usual, (o) => api.itemGet({ access_token: accessToken }, o)));
     },
 
+    async updateWebhook(accessToken, url) {
+      const path = '/item/webhook/update';
+      const request = { access_token: accessToken, webhook: url };
+      await ask(path, usual, (o) => api.itemWebhookUpdate(request, o));
+    },
+
     async resetLogin(accessToken) {
       const path = '/sandbox/item/reset_login';
       await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o));

@@ -8,21 +8,25 @@ import type {
   PlaidTransaction,
 } from '../../domain/plaid.js';
 import { instantOf } from '../../domain/instants.js';
+import { refusalOfId } from '../../domain/mining/recordId.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
-import { failureOfShape } from './plaidFailures.js';
+import { isObject } from '../../domain/mining/oddValues.js';
+import type { JsonObject } from '../../domain/mining/oddValues.js';
+import { failureOfShape, isCode } from './plaidFailures.js';
+
+/** Characters of an id or a name: what an index takes, whatever they are made of. */
+const longestText = 256;
 
 /**
- * Readers of Plaid's answers. They check what the program relies on and nothing else: fields and enum values that are new
- * pass through untouched. What does not fit is UPSTREAM_DOWN, since a proxy or a cut connection is the likely cause.
+ * Readers of Plaid's answers. They check what the program cannot go on without and nothing else: fields and enum values that are
+ * new pass through untouched, and so do entries of lists that are of an odd shape, which whoever keeps them parks alone. What
+ * does not fit is UPSTREAM_DOWN, since a proxy or a cut connection is the likely cause.
  */
-export type JsonObject = Record<string, unknown>;
-
-export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length > 0;
-const isMoney = (value: unknown): boolean =>
-  value === null || value === undefined || (typeof value === 'number' && Number.isFinite(value));
-const orNull = (value: unknown): string | null => (isText(value) ? value : null);
+
+/** A short text for people or an id: null when it is none, or none that the database takes. */
+const orNull = (value: unknown): string | null =>
+  isText(value) && value.length <= longestText && !value.includes('\u0000') ? value : null;
 
 function text(path: string, body: JsonObject, field: string): string {
   const value = body[field];
@@ -30,38 +34,31 @@ function text(path: string, body: JsonObject, field: string): string {
   return value;
 }
 
-function list<T>(path: string, body: JsonObject, field: string, fits: (entry: unknown) => entry is T): T[] {
-  const value = body[field];
-  if (!Array.isArray(value)) throw failureOfShape(path, `no list ${field}`);
-  if (!value.every(fits)) throw failureOfShape(path, `an entry of ${field} lacks what every entry has`);
-  return value;
+/**
+ * The entries of a list, as they came. A list that is null or left out is an empty one; something else in its place is an entry
+ * that is no such thing.
+ */
+const entriesOf = (value: unknown): unknown[] =>
+  Array.isArray(value) ? (value as unknown[]) : value === null || value === undefined ? [] : [value];
+
+/**
+ * The entries of a list of all accounts. One that is null counts as an entry that is no account: what is not listed is closed,
+ * and a list that was not given says that of nothing.
+ */
+export function accountsOf(path: string, body: JsonObject): PlaidAccount[] {
+  const { accounts } = body;
+  if (accounts === undefined) throw failureOfShape(path, 'no accounts');
+  return (Array.isArray(accounts) ? accounts : [accounts]) as PlaidAccount[];
 }
 
-// Only that it is an object: a row that lacks something is parked by itself (see minedPage) and must not block its page.
-const isTransaction = (entry: unknown): entry is PlaidTransaction => isObject(entry);
-
-const isRemoved = (entry: unknown): entry is PlaidRemovedTransaction => isObject(entry);
-
-const isAccount = (entry: unknown): entry is PlaidAccount => {
-  if (!isObject(entry) || !isObject(entry['balances'])) return false;
-  const { available, current, limit } = entry['balances'];
-  return (
-    isText(entry['account_id']) &&
-    typeof entry['name'] === 'string' &&
-    isText(entry['type']) &&
-    isMoney(available) &&
-    isMoney(current) &&
-    isMoney(limit)
-  );
-};
-
-export const accountsOf = (path: string, body: JsonObject): PlaidAccount[] =>
-  list(path, body, 'accounts', isAccount);
+/** What of a list can be handed on as Plaid's objects. */
+export const objectsOf = <T extends object>(list: readonly T[]): T[] =>
+  list.filter<T>((entry): entry is T => isObject(entry));
 
 export const requestIdOf = (path: string, body: JsonObject): string => text(path, body, 'request_id');
 
 const isInstitution = (entry: unknown): entry is PlaidInstitution =>
-  isObject(entry) && isText(entry['institution_id']) && isText(entry['name']);
+  isObject(entry) && orNull(entry['institution_id']) !== null && orNull(entry['name']) !== null;
 
 export function institutionOf(path: string, body: JsonObject): PlaidInstitution {
   const { institution } = body;
@@ -74,14 +71,16 @@ export function institutionsOf(
   path: string,
   body: JsonObject,
 ): { institutions: PlaidInstitution[]; listed: number; total: number } {
-  const { institutions, total } = body;
-  if (!Array.isArray(institutions)) throw failureOfShape(path, 'no list institutions');
+  const { total } = body;
   if (typeof total !== 'number') throw failureOfShape(path, 'no total');
-  return { institutions: institutions.filter(isInstitution), listed: institutions.length, total };
+  const listed = entriesOf(body['institutions']);
+  return { institutions: listed.filter(isInstitution), listed: listed.length, total };
 }
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
-  const { next_cursor, has_more } = body;
+  const { has_more } = body;
+  // Without one the same is asked again, and answered by nothing new.
+  const next_cursor = body['next_cursor'] ?? cursor;
   if (typeof next_cursor !== 'string') throw failureOfShape(path, 'no next_cursor');
   if (typeof has_more !== 'boolean') throw failureOfShape(path, 'no has_more');
   // Asked with the same cursor again the same page would come for ever.
@@ -89,10 +88,10 @@ export function syncPageOf(path: string, body: JsonObject, cursor: string): Plai
     throw failureOfShape(path, 'more pages, but a cursor that leads nowhere');
   }
   return {
-    added: list(path, body, 'added', isTransaction),
-    modified: list(path, body, 'modified', isTransaction),
-    removed: list(path, body, 'removed', isRemoved),
-    accounts: accountsOf(path, body),
+    added: entriesOf(body['added']) as PlaidTransaction[],
+    modified: entriesOf(body['modified']) as PlaidTransaction[],
+    removed: entriesOf(body['removed']) as PlaidRemovedTransaction[],
+    accounts: entriesOf(body['accounts']) as PlaidAccount[],
     next_cursor,
     has_more,
     transactions_update_status:
@@ -106,7 +105,14 @@ export function transactionsOf(
 ): { transactions: PlaidTransaction[]; total: number } {
   const total = body['total_transactions'];
   if (typeof total !== 'number') throw failureOfShape(path, 'no total_transactions');
-  return { transactions: list(path, body, 'transactions', isTransaction), total };
+  return { transactions: entriesOf(body['transactions']) as PlaidTransaction[], total };
+}
+
+/** An error of which nothing is told is none. */
+function itemErrorOf({ error_type, error_code }: JsonObject): PlaidItemView['error'] {
+  if ((error_type ?? error_code ?? null) === null) return null;
+  const type = isCode(error_type) ? error_type : 'ITEM_ERROR';
+  return { error_type: type, error_code: isCode(error_code) ? error_code : type };
 }
 
 export function itemOf(path: string, body: JsonObject): PlaidItemView {
@@ -119,9 +125,9 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
     item_id: text(path, item, 'item_id'),
     institution_id: orNull(item['institution_id']),
     institution_name: orNull(item['institution_name']),
-    error: isObject(error)
-      ? { error_type: text(path, error, 'error_type'), error_code: text(path, error, 'error_code') }
-      : null,
+    // However long: it is compared, and not kept.
+    webhook: isText(item['webhook']) ? item['webhook'] : null,
+    error: isObject(error) ? itemErrorOf(error) : null,
     consent_expiration_time: instantOf(item['consent_expiration_time']),
     last_successful_update: orNull(transactions['last_successful_update']),
   };
@@ -129,15 +135,15 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
 
 const forms = ['ach', 'eft', 'international', 'bacs'] as const;
 const isNumber = (entry: unknown): entry is JsonObject & { account_id: string } =>
-  isObject(entry) && isText(entry['account_id']);
+  isObject(entry) && refusalOfId(entry['account_id']) === null;
 
-/** One entry per account that has a number of any form; an account may have several. */
+/** One entry per account that has a number of any form; an account may have several. An entry that names no account is nobody's. */
 export function numbersOf(path: string, body: JsonObject): PlaidNumbers[] {
   const numbers = body['numbers'];
   if (!isObject(numbers)) throw failureOfShape(path, 'no numbers');
   const found = new Map<string, PlaidNumbers>();
   for (const form of forms) {
-    for (const entry of list(path, numbers, form, isNumber)) {
+    for (const entry of entriesOf(numbers[form]).filter(isNumber)) {
       const account_id = entry.account_id;
       const known = found.get(account_id) ?? { account_id, ach: [], eft: [], international: [], bacs: [] };
       known[form].push(entry);

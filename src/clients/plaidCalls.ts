@@ -1,6 +1,6 @@
 import type { CountryCode, PlaidApi } from 'plaid';
-import type { JsonObject } from './plaidAnswers.js';
-import { isObject } from './plaidAnswers.js';
+import { isObject } from '../../domain/mining/oddValues.js';
+import type { JsonObject } from '../../domain/mining/oddValues.js';
 import { failureOfAnswer, failureOfShape, failureOfSilence } from './plaidFailures.js';
 
 interface HttpAnswer {

@@ -11,7 +11,7 @@ export interface PlaidAnswer {
 }
 
 // A code is shown to clients and operators. Whatever else stands in its place (a token echoed back, say) is not.
-const isCode = (value: unknown): value is string =>
+export const isCode = (value: unknown): value is string =>
   typeof value === 'string' && /^[A-Z][A-Z0-9_]{1,79}$/.test(value);
 const isRequestId = (value: unknown): value is string =>
   typeof value === 'string' && /^[A-Za-z0-9-]{1,40}$/.test(value);

@@ -1,17 +1,17 @@
 import { Failure } from '../../domain/failures.js';
 import type { PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaidCalls.js';
-import { accountsOf, institutionOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
+import { accountsOf, institutionOf, objectsOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
 
 /** The age up to which a bank that names the time of its balances (Capital One) may answer with them. */
 const oldestBalanceMs = 86_400_000;
 
-/** Reads that go straight through to a client. */
+/** Reads that go straight through to a client. Of a list only what is an object: that is what is promised of Plaid's. */
 export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCalls): PlaidLive {
   async function accounts(accessToken: string) {
     const path = '/accounts/get';
     const body = await ask(path, usual, (o) => api.accountsGet({ access_token: accessToken }, o));
-    return { accounts: accountsOf(path, body), request_id: requestIdOf(path, body) };
+    return { accounts: objectsOf(accountsOf(path, body)), request_id: requestIdOf(path, body) };
   }
 
   return {
@@ -30,7 +30,7 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
       };
       try {
         const body = await ask(path, slow, (o) => api.accountsBalanceGet(request, o));
-        return { accounts: accountsOf(path, body), request_id: requestIdOf(path, body) };
+        return { accounts: objectsOf(accountsOf(path, body)), request_id: requestIdOf(path, body) };
       } catch (error) {
         const tooOld =
           error instanceof Failure && error.upstream?.error_code === 'LAST_UPDATED_DATETIME_OUT_OF_RANGE';
@@ -54,7 +54,11 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
       };
       const body = await ask(path, slow, (o) => api.transactionsGet(request, o));
       const { transactions, total } = transactionsOf(path, body);
-      return { transactions, total_transactions: total, request_id: requestIdOf(path, body) };
+      return {
+        transactions: objectsOf(transactions),
+        total_transactions: total,
+        request_id: requestIdOf(path, body),
+      };
     },
 
     async institution(institutionId) {

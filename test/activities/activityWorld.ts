@@ -108,6 +108,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     policy: defaultPolicy,
+    webhookUrl: 'https://sluice.example/webhooks/plaid',
     staleAfterMs: 86_400_000,
     plaidEnvironment: 'sandbox',
     crashPoint(name) {

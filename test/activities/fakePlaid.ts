@@ -42,6 +42,7 @@ export class FakeItem {
   institution_id: string | null = 'ins_1';
   error: { error_type: string; error_code: string } | null = null;
   removed = false;
+  webhook: string | null = 'https://sluice.example/webhooks/plaid';
   lastSuccessfulUpdate: string | null = null;
   consentExpires: string | null = null;
   accounts: PlaidAccount[] = [account('account-1')];
@@ -111,15 +112,20 @@ export class FakePlaid implements PlaidPort {
 
   async getItem(accessToken: string) {
     const item = this.living('getItem', accessToken);
-    const { itemId, institution_id, error, lastSuccessfulUpdate } = item;
+    const { itemId, institution_id, error, webhook, lastSuccessfulUpdate } = item;
     return {
       item_id: itemId,
       institution_id,
       institution_name: institution_id,
+      webhook,
       error,
       consent_expiration_time: item.consentExpires,
       last_successful_update: lastSuccessfulUpdate,
     };
+  }
+
+  async updateWebhook(accessToken: string, url: string): Promise<void> {
+    this.living('updateWebhook', accessToken).webhook = url;
   }
 
   async resetLogin(accessToken: string): Promise<void> {

@@ -315,6 +315,71 @@ describe('linking', () => {
     await app.close();
   });
 
+  describe("takes Link's metadata as it is", () => {
+    const checking = { mask: null, name: 'Checking', type: 'depository', subtype: null };
+    const onAndroid = {
+      id: 'x',
+      mask: '',
+      name: 'Checking',
+      type: 'depository',
+      subtype: '',
+      verificationStatus: '',
+      verification_status: null,
+    };
+    const onWeb = {
+      institution: { name: 'First Platypus Bank', institution_id: 'ins_1' },
+      account: onAndroid,
+      account_id: 'x',
+      accounts: [onAndroid],
+      link_session_id: '79e772be',
+      transfer_status: null,
+    };
+    const onPhone = {
+      institution: { id: 'ins_1', name: 'Bank' },
+      accounts: [onAndroid],
+      linkSessionId: '79e772be',
+    };
+    it.each<[string, object, string | null]>([
+      ['empty texts', { institution_id: '', main_account_id: '', accounts: [onAndroid] }, null],
+      [
+        'an id in one name and nothing in the other',
+        { institution_id: '', institutionId: 'ins_1', accounts: [onAndroid] },
+        'ins_1',
+      ],
+      ['the web kit, spread into the body', onWeb, 'ins_1'],
+      ['the web kit, in a member', { metadata: { ...onWeb, of_tomorrow: {} } }, 'ins_1'],
+      ['a phone kit, spread into the body', onPhone, 'ins_1'],
+      ['a phone kit, in a member', { metadata: onPhone }, 'ins_1'],
+      ['metadata with an institution that is none', { metadata: { ...onPhone, institution: '' } }, null],
+      ['our own field before the metadata', { institution_id: 'ins_2', metadata: onWeb }, 'ins_2'],
+    ])('%s', async (_name, body, institution_id) => {
+      const { app, behave, link, links, items } = started();
+      behave.link = async () => ({ kind: 'linked', item_id: 'item-new', replaces: null, warnings: [] });
+      items.set('item-new', itemView('item-new', 'user-1'));
+      expect((await link('user-1', body)).statusCode).toBe(201);
+      expect(links.get(hash)).toMatchObject({ institution_id, main_account_id: null, accounts: [checking] });
+      await app.close();
+    });
+
+    it.each<[string, object]>([
+      ['null in the place of everything', { institution: null, accounts: null, metadata: null }],
+      [
+        'accounts of no shape',
+        { metadata: { accounts: [null, 'x', 7, { mask: 7, name: ['x'], type: 'a\u0000' }].slice(3) } },
+      ],
+    ])('%s', async (_name, body) => {
+      const { app, behave, link, links, items } = started();
+      behave.link = async () => ({ kind: 'linked', item_id: 'item-new', replaces: null, warnings: [] });
+      items.set('item-new', itemView('item-new', 'user-1'));
+      expect((await link('user-1', body)).statusCode).toBe(201);
+      expect(links.get(hash)?.institution_id).toBeNull();
+      for (const account of links.get(hash)?.accounts ?? []) {
+        expect(account).toEqual({ mask: null, name: null, type: null, subtype: null });
+      }
+      await app.close();
+    });
+  });
+
   it('never lets the public token into a log, an answer or the workflow', async () => {
     const { app, behave, link, logged, links } = started();
     const asked: string[] = [];

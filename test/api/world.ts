@@ -246,6 +246,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         item_id: 'item-1',
         institution_id: null,
         institution_name: null,
+        webhook: null,
         error: null,
         consent_expiration_time: null,
         last_successful_update: null,

@@ -181,12 +181,9 @@ describe('an answer that cannot be used', () => {
     ['a page of HTML', (response) => response.end('<html>busy</html>')],
     ['an array', json([])],
     ['null', json(null)],
-    ['no added', json({ ...page, added: undefined })],
-    ['added as an object', json({ ...page, added: {} })],
-    ['a row that is no object', json({ ...page, modified: ['tx'] })],
-    ['a removed row that is no object', json({ ...page, removed: [null] })],
-    ['an account without balances', json({ ...page, accounts: [{ ...account, balances: null }] })],
-    ['no next_cursor', json({ ...page, next_cursor: null })],
+    ['a next_cursor that is none', json({ ...page, next_cursor: 7 })],
+    ['more pages behind no cursor', json({ ...page, has_more: true, next_cursor: null })],
+    ['no has_more', json({ ...page, has_more: null })],
     ['has_more as text', json({ ...page, has_more: 'false' })],
     ['more pages behind an empty cursor', json({ ...page, has_more: true, next_cursor: '' })],
     ['more pages behind the cursor asked with', json({ ...page, has_more: true, next_cursor: 'c0' })],
@@ -201,11 +198,128 @@ describe('an answer that cannot be used', () => {
     ['a row without id', { modified: [{ ...transaction, transaction_id: undefined }] }],
     ['an amount as text', { added: [{ ...transaction, amount: '1.00' }] }],
     ['a removed row without id', { removed: [{}] }],
+    ['a row that is no object', { modified: ['tx', null, 7, []] }],
+    ['a removed row that is no object', { removed: [null] }],
+    ['an account without balances', { accounts: [{ ...account, balances: null }] }],
+    ['an account without name and type', { accounts: [{ ...account, name: null, type: null }] }],
+    ['an account that is no object', { accounts: [null, account] }],
   ])('%s is passed on: it is parked alone and never blocks its page', async (_name, rows) => {
     answer = json({ ...page, ...rows });
     await expect(plaidAt(server.url).syncTransactions(canaryToken, 'c0')).resolves.toMatchObject(
       JSON.parse(JSON.stringify(rows)) as object,
     );
+  });
+
+  it.each(['added', 'modified', 'removed', 'accounts'])(
+    '%s that is null or left out is an empty list, what is no list is an entry of it',
+    async (list) => {
+      const read = async (value: unknown): Promise<unknown> => {
+        answer = json({ ...page, [list]: value });
+        const said = await plaidAt(server.url).syncTransactions(canaryToken, 'c0');
+        return said[list as keyof typeof said];
+      };
+      expect([await read(null), await read(undefined), await read({}), await read('x')]).toEqual([
+        [],
+        [],
+        [{}],
+        ['x'],
+      ]);
+    },
+  );
+
+  it('a last page without a cursor ends at the cursor that it was asked with', async () => {
+    answer = json({ ...page, next_cursor: null });
+    const said = await plaidAt(server.url).syncTransactions(canaryToken, 'c0');
+    expect([said.next_cursor, said.has_more]).toEqual(['c0', false]);
+  });
+
+  it('a list of all accounts that is null closes none: an entry that is no account stands in its place', async () => {
+    answer = json({ accounts: null, request_id: 'r' });
+    await expect(plaidAt(server.url).getAccounts(canaryToken)).resolves.toEqual([null]);
+    answer = json({ request_id: 'r' });
+    expect(await caught(plaidAt(server.url).getAccounts(canaryToken))).toMatchObject({
+      type: 'UPSTREAM_DOWN',
+    });
+  });
+
+  it('live reads hand on what is an object', async () => {
+    const { live } = plaidAt(server.url);
+    const odd = { ...account, name: null, balances: null };
+    answer = json({ accounts: [null, odd, 'x'], request_id: 'r' });
+    await expect(live.accounts(canaryToken)).resolves.toEqual({ accounts: [odd], request_id: 'r' });
+    await expect(live.balances(canaryToken)).resolves.toEqual({ accounts: [odd], request_id: 'r' });
+    answer = json({ accounts: null, request_id: 'r' });
+    await expect(live.accounts(canaryToken)).resolves.toEqual({ accounts: [], request_id: 'r' });
+    answer = json({ transactions: [null, transaction, 7], total_transactions: 3, request_id: 'r' });
+    const query = { from: '2026-01-01', to: '2026-12-31', count: 100, offset: 0 };
+    await expect(live.transactions(canaryToken, query)).resolves.toEqual({
+      transactions: [transaction],
+      total_transactions: 3,
+      request_id: 'r',
+    });
+  });
+
+  it.each<[string, unknown, unknown]>([
+    ['of which nothing is told is none', { error_type: null, error_code: null, error_message: null }, null],
+    [
+      'without a type',
+      { error_code: 'ITEM_LOCKED' },
+      { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOCKED' },
+    ],
+    [
+      'without a code',
+      { error_type: 'ITEM_ERROR', error_code: null },
+      { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' },
+    ],
+    [
+      'of another shape',
+      { error_type: 7, error_code: {} },
+      { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' },
+    ],
+    [
+      'with a token for a code',
+      { error_code: canaryToken },
+      { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' },
+    ],
+  ])("an Item's error %s", async (_name, error, expected) => {
+    answer = json({
+      item: { item_id: 'i', error, institution_id: 'a\u0000', institution_name: 'x'.repeat(3_000) },
+    });
+    await expect(plaidAt(server.url).getItem(canaryToken)).resolves.toMatchObject({
+      error: expected,
+      institution_id: null,
+      institution_name: null,
+    });
+  });
+
+  it('numbers of forms that are null, and entries that name no account, keep nobody from the others', async () => {
+    const ach = { account_id: 'acc1', account: '1111222233330000', routing: '011401533' };
+    answer = json({ numbers: { ach: [null, {}, { ...ach, account_id: 7 }, ach], eft: null, bacs: {} } });
+    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual([
+      { account_id: 'acc1', ach: [ach], eft: [], international: [], bacs: [] },
+    ]);
+  });
+
+  it('institutions: an entry that no index takes is left out, and null is an empty list', async () => {
+    const one = { institution_id: 'ins_1', name: 'Bank' };
+    const odd = [
+      null,
+      { ...one, name: null },
+      { ...one, name: 'x'.repeat(3_000) },
+      { ...one, institution_id: 'a\u0000' },
+    ];
+    answer = json({ institutions: [...odd, one], total: 5 });
+    await expect(plaidAt(server.url).directory.list(0)).resolves.toEqual({
+      institutions: [one],
+      listed: 5,
+      total: 5,
+    });
+    answer = json({ institutions: null, total: 5 });
+    await expect(plaidAt(server.url).directory.list(0)).resolves.toEqual({
+      institutions: [],
+      listed: 0,
+      total: 5,
+    });
   });
 
   it('an exchange without its token leaves the outcome unknown', async () => {
@@ -420,6 +534,7 @@ describe('what Plaid is asked', () => {
       item_id: 'i',
       institution_id: null,
       institution_name: null,
+      webhook: null,
       error: null,
       consent_expiration_time: null,
       last_successful_update: null,

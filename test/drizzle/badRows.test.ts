@@ -1,4 +1,4 @@
-import { isCalendarDate } from '../../domain/mining/page.js';
+import { isCalendarDate } from '../../domain/mining/oddValues.js';
 import type { PlaidTransaction } from '../../domain/plaid.js';
 import type { World } from './world.js';
 import {

@@ -25,6 +25,7 @@ const alertKinds: Record<AlertKind, true> = {
   update_stuck: true,
   signal_refused: true,
   webhook_keys_busy: true,
+  webhook_address: true,
 };
 
 let world: World;

@@ -5,6 +5,7 @@ import type { Gateway } from '../../domain/ports/gateway.js';
 import type { StreamRecord, StreamShard, UserEventStore } from '../../domain/ports/userEvents.js';
 import type { UserEventConsumer, UserEventConsumerDeps } from '../../src/userEventConsumer.js';
 import { createUserEventConsumer } from '../../src/userEventConsumer.js';
+import { aggregated } from '../clients/kplAggregate.js';
 import type { World } from '../drizzle/world.js';
 import { newId, openWorld } from '../drizzle/world.js';
 import { until } from '../workflows/harness.js';
@@ -51,10 +52,12 @@ class Bench {
 
   put(shardId: string, ...events: unknown[]): void {
     for (const event of events) {
-      const text = typeof event === 'string' ? event : JSON.stringify(event);
+      const bytes = Buffer.isBuffer(event)
+        ? event
+        : Buffer.from(typeof event === 'string' ? event : JSON.stringify(event));
       this.numbers += 1;
       const sequenceNumber = String(this.numbers).padStart(6, '0');
-      this.shards.get(shardId)?.records.push({ sequenceNumber, data: Buffer.from(text) });
+      this.shards.get(shardId)?.records.push({ sequenceNumber, data: bytes });
     }
   }
 
@@ -220,6 +223,60 @@ describe('a listener', () => {
     const parked = await world.sql<{ sequence_number: string }[]>`
       SELECT sequence_number FROM parked_events WHERE stream = ${bench.stream} ORDER BY 1`;
     expect(parked.map(({ sequence_number }) => sequence_number)).toEqual(['000001', '000003', '000004']);
+  });
+
+  describe('reads what a producer has packed into one record', () => {
+    const packed = (...events: unknown[]) => aggregated(events.map((event) => JSON.stringify(event)));
+
+    it('event by event: none is lost, one that is none is parked alone', async () => {
+      bench.shard('s');
+      bench.put('s', login('first'), packed(...logins(100, 'p').map(login)), packed(), login('between'));
+      bench.put(
+        's',
+        packed(login('q'), { type: 'user.flew' }, login('r')),
+        packed(...logins(3, 's').map(login)),
+      );
+      bench.start('me');
+      await until(async () => (await bench.row('s'))?.checkpoint === '000006');
+      const all = ['first', 'between', 'q', 'r', ...logins(100, 'p'), ...logins(3, 's')];
+      expect(sorted(bench.logins)).toEqual(sorted(all));
+      expect(bench.logins).toHaveLength(all.length);
+      const parked = await world.sql`
+        SELECT sequence_number, reason, convert_from(data, 'UTF8') AS data FROM parked_events WHERE stream = ${bench.stream}`;
+      expect([...parked]).toEqual([
+        { sequence_number: '000005/1', reason: 'unknown_type', data: '{"type":"user.flew"}' },
+      ]);
+    });
+
+    it('and moves the checkpoint only behind the last of them', async () => {
+      bench.shard('s');
+      bench.put('s', login('first'), packed(...logins(40).map(login)), login('after'));
+      const taken = bench.startCheck;
+      bench.startCheck = (eventId, userId) =>
+        eventId === 'e39' ? Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down')) : taken(eventId, userId);
+      bench.start('me');
+      await until(() => bench.failed.length > 3);
+      expect((await bench.row('s'))?.checkpoint).toBe('000001');
+      expect(bench.logins).not.toContain('after');
+      bench.startCheck = taken;
+      await until(async () => (await bench.row('s'))?.checkpoint === '000003');
+      expect(sorted(bench.logins)).toEqual(sorted(['first', 'after', ...logins(40)]));
+    });
+
+    it('parks one that is broken whole, and reads on', async () => {
+      bench.shard('s');
+      const broken = packed(...logins(500).map((id) => login(`${id}-${'x'.repeat(50)}`)));
+      broken.writeUInt8(broken.readUInt8(broken.length - 1) ^ 1, broken.length - 1);
+      bench.put('s', broken, login('after'));
+      bench.start('me');
+      await until(async () => (await bench.row('s'))?.checkpoint === '000002');
+      expect(bench.logins).toEqual(['after']);
+      const [parked] = await world.sql`
+        SELECT sequence_number, reason, data FROM parked_events WHERE stream = ${bench.stream}`;
+      expect(parked).toMatchObject({ sequence_number: '000001', reason: 'broken_aggregate' });
+      expect(Buffer.compare(parked?.['data'] as Buffer, broken)).toBe(0);
+      expect(broken.length).toBeGreaterThan(50_000);
+    });
   });
 
   it('whose lease was taken stops reading, and writes no checkpoint any more', async () => {

@@ -32,6 +32,7 @@ export class MoodyPlaid {
         institution_id: 'ins_1',
         institution_name: 'A bank',
         error: this.mood.get('item') ?? null,
+        webhook: null,
         consent_expiration_time: null,
         last_successful_update: null,
       };

@@ -1,4 +1,5 @@
-import { isCalendarDate, minedPage } from '../../../domain/mining/page.js';
+import { isCalendarDate } from '../../../domain/mining/oddValues.js';
+import { minedPage } from '../../../domain/mining/page.js';
 import type { PlaidTransaction } from '../../../domain/plaid.js';
 
 describe('a calendar date', () => {

@@ -93,3 +93,68 @@ export const owner: fc.Arbitrary<RecordOwner> = fc.record({
   user_id: id,
   institution_id: nullable(id),
 });
+
+/** Any JSON, and what is odd in ways that are known. */
+export const oddValue: fc.Arbitrary<unknown> = fc.oneof(
+  fc.jsonValue({ maxDepth: 3 }),
+  fc.constantFrom<unknown>(
+    null,
+    '',
+    ' ',
+    0,
+    -0,
+    -1.5,
+    1234,
+    1e21,
+    5e-324,
+    true,
+    false,
+    [],
+    {},
+    [null],
+    '0',
+    'null',
+  ),
+  fc.constantFrom(
+    '0000-00-00',
+    '2026-02-31',
+    '2026-11-01T00:00:00Z',
+    '2026-11-01',
+    '12.50',
+    '1e3',
+    'a\u0000',
+    '\ud83d',
+  ),
+);
+
+/** Parts of the objects within Plaid's: each may be odd while its neighbours are not. */
+const parts: Readonly<Record<string, readonly string[]>> = {
+  balances: ['available', 'current', 'limit', 'iso_currency_code', 'unofficial_currency_code'],
+  personal_finance_category: ['primary', 'detailed', 'confidence_level'],
+  location: ['city', 'lat'],
+};
+
+/** One of Plaid's objects with some fields missing or anything at all, nested ones too. `kept`: fields that stay as they are. */
+export const distorted = <T extends object>(
+  sound: fc.Arbitrary<T>,
+  kept: readonly string[] = [],
+): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(sound, fc.infiniteStream(fc.noBias(fc.nat(99))), fc.infiniteStream(oddValue))
+    .map(([object, chances, oddValues]) => {
+      const chance = (): number => (chances.next().value as number) / 100;
+      const maybeOdd = (value: unknown, part: string): unknown => {
+        if (chance() < 0.15) return oddValues.next().value;
+        const names = Object.hasOwn(parts, part) ? parts[part] : undefined;
+        if (names === undefined || typeof value !== 'object' || value === null) return value;
+        return Object.fromEntries([
+          ...Object.entries(value),
+          ...names.filter(() => chance() < 0.25).map((name) => [name, oddValues.next().value]),
+        ]);
+      };
+      return Object.fromEntries(
+        Object.entries(object)
+          .filter(([field]) => kept.includes(field) || chance() > 0.1)
+          .map(([field, value]) => [field, kept.includes(field) ? value : maybeOdd(value, field)]),
+      );
+    });

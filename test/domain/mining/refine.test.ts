@@ -1,6 +1,7 @@
 import { Big } from 'big.js';
 import fc from 'fast-check';
-import { decimal, refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
+import { decimal } from '../../../domain/mining/oddValues.js';
+import { refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
 import type { PlaidAccount, PlaidTransaction } from '../../../domain/plaid.js';
 import { amount, owner, plaidAccount, plaidTransaction } from './plaidObjects.js';
 

@@ -1,0 +1,51 @@
+import type { PlaidAccount } from '../plaid.js';
+import { unionOfAccounts } from './accounts.js';
+import { isObject, isTooDeep, shallow } from './oddValues.js';
+import type { ParkedRecord } from './parked.js';
+import { longestId, refusalOfId } from './recordId.js';
+
+export interface ListedAccounts {
+  accounts: PlaidAccount[];
+  /** Entries that cannot be kept. While there are some, nobody can tell which account is not listed any more. */
+  parked: ParkedRecord[];
+}
+
+function refusal(entry: unknown): ParkedRecord['reason'] | null {
+  if (!isObject(entry)) return 'not_an_object';
+  return refusalOfId(entry['account_id']) ?? (isTooDeep(entry) ? 'too_deep' : null);
+}
+
+function sifted(entries: readonly unknown[]): ListedAccounts {
+  const accounts: PlaidAccount[] = [];
+  const parked: ParkedRecord[] = [];
+  for (const [place, entry] of entries.entries()) {
+    const reason = refusal(entry);
+    if (reason === null) {
+      accounts.push(entry as PlaidAccount);
+      continue;
+    }
+    const id = isObject(entry) ? entry['account_id'] : null;
+    const named = typeof id === 'string' && id !== '' ? id : place;
+    parked.push({
+      key: `accounts#${named}`.slice(0, longestId),
+      reason,
+      raw: isTooDeep(entry) ? shallow(entry) : entry,
+    });
+  }
+  return { accounts, parked };
+}
+
+/**
+ * The open accounts after an update, of whatever shape Plaid's two lists are: an account needs nothing but an id to be kept.
+ * See `unionOfAccounts`.
+ */
+export function listedAccounts(
+  fromAccountsGet: readonly unknown[],
+  fromSync: readonly unknown[],
+): ListedAccounts {
+  const [later, earlier] = [sifted(fromAccountsGet), sifted(fromSync)];
+  return {
+    accounts: unionOfAccounts(later.accounts, earlier.accounts),
+    parked: [...earlier.parked, ...later.parked],
+  };
+}

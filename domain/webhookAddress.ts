@@ -1,0 +1,35 @@
+import { Failure } from './failures.js';
+import type { PlaidItemView } from './plaid.js';
+import type { AlertStore } from './ports/alerts.js';
+import type { PlaidPort } from './ports/plaid.js';
+
+/**
+ * Where Plaid sends an Item's webhooks elsewhere than to us (the service has moved, say), it is given our address. That this fails keeps
+ * nobody from anything, since the Item is polled: an alert is raised, once an Item, and the next answer of `/item/get` is
+ * another occasion. Never rejects for Plaid's sake; `kept`: nothing was to be done.
+ */
+export async function keepWebhookAddress(
+  {
+    plaid,
+    alerts,
+    webhookUrl,
+  }: { plaid: Pick<PlaidPort, 'updateWebhook'>; alerts: AlertStore; webhookUrl: string | null },
+  itemId: string,
+  token: string,
+  view: Pick<PlaidItemView, 'webhook'>,
+): Promise<'kept' | 'changed' | Failure> {
+  if (webhookUrl === null || view.webhook === webhookUrl) return 'kept';
+  try {
+    await plaid.updateWebhook(token, webhookUrl);
+    return 'changed';
+  } catch (failure) {
+    if (!(failure instanceof Failure)) throw failure;
+    await alerts.raise({
+      kind: 'webhook_address',
+      key: itemId,
+      item_id: itemId,
+      detail: { failure: failure.type, error_code: failure.upstream?.error_code ?? null },
+    });
+    return failure;
+  }
+}
