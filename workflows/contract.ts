@@ -33,6 +33,8 @@ export const relinked = defineSignal('relinked');
 export const remineRequested = defineSignal<[{ number: number }]>('remineRequested');
 export const historyEnded =
   defineSignal<[{ remine: boolean; end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
+/** To a workflow that pages: somebody has reason to think that its next page can be had now. */
+export const pageAsked = defineSignal('pageAsked');
 /** The next page cannot be had for the moment; null = now it can. */
 export const historyHeldUp =
   defineSignal<[{ remine: boolean; failure: StepFailure | null }]>('historyHeldUp');

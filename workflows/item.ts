@@ -32,6 +32,7 @@ import {
   itemAttributes,
   keys,
   linked,
+  pageAsked,
   priorities,
   relinked,
   remineRequested,
@@ -176,6 +177,8 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
         });
         return { kind: running ? 'historyAlive' : 'historyLost' };
       }
+      case 'askHistory':
+        return await askHistory(state);
       case 'stopHistory':
         return await stopHistory(itemId);
       case 'reportDeadEnd':
@@ -250,6 +253,17 @@ async function startRemine(state: ItemState): Promise<ItemEvent> {
     summary: `remine ${remines} of item ${itemId}`,
   });
   return { kind: 'remineStarted' };
+}
+
+/** The child's page is tried now, in its pause or not. */
+async function askHistory({ itemId, child }: ItemState): Promise<ItemEvent> {
+  const id = child?.remine === true ? remineWorkflowId(itemId, child.number) : historyWorkflowId(itemId);
+  try {
+    await getExternalWorkflowHandle(id).signal(pageAsked);
+  } catch {
+    // It has ended by itself.
+  }
+  return { kind: 'historyAsked' };
 }
 
 /** Ends `pageHistory`; what it has staged is dropped with the next update that is applied. */

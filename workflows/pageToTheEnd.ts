@@ -1,17 +1,17 @@
 import {
+  condition,
   getExternalWorkflowHandle,
   setCurrentDetails,
   setHandler,
-  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { SignalDefinition } from '@temporalio/workflow';
 import { itemWorkflowId } from '../domain/ids.js';
 import type { MiningRun, RunAfter, RunEnd, StepFailure } from '../domain/mining/run.js';
-import { afterPage, afterPageFailure, failureOf } from '../domain/mining/run.js';
+import { afterPage, afterPageFailure, askedRun, failureOf } from '../domain/mining/run.js';
 import { nextCallAt, recordCalls } from '../domain/item/policy.js';
 import type { Rules } from '../domain/item/rules.js';
-import { historyEnded, historyHeldUp, priorities, progress } from './contract.js';
+import { historyEnded, historyHeldUp, pageAsked, priorities, progress } from './contract.js';
 import type { PageHistoryInput } from './contract.js';
 import { mineNextPage } from './mineNextPage.js';
 import { onlyWaited } from './onlyWaited.js';
@@ -48,7 +48,9 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   let run: MiningRun = input.run;
   let calls = input.calls;
   let lastFailure: StepFailure | null = null;
+  let asked = false;
   setHandler(progress, () => run);
+  setHandler(pageAsked, () => void (asked = true));
   // Not carried from run to run: an operator who changes the pace means those that page, too.
   const policy = await untilRead('the pace', () => db({ summary: 'the pace to keep' }).loadPolicy());
   const rules: Rules = { policy, patches: patchesOfThisRun() };
@@ -56,8 +58,12 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
 
   for (;;) {
     setCurrentDetails(describe(run, lastFailure));
-    const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
-    if (at > Date.now()) await sleep(at - Date.now());
+    for (;;) {
+      if (asked) run = askedRun(run, lastFailure, rules, Date.now());
+      asked = false;
+      const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
+      if (at <= Date.now() || !(await condition(() => asked, at - Date.now()))) break;
+    }
     const step = await minePage(input, run, rules, remine);
     const now = Date.now();
     calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };

@@ -23,19 +23,19 @@ export function linkRoutes(app: Api, context: RouteContext): void {
   const { plaid, secrets, links, reads, gateway, limits } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
-  async function updateModeOf(item: UpdatedItem | null) {
+  async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
     if (item === null) return {};
     return {
       accessToken: await secrets.open(item.accessToken, secretContext.accessToken(item.itemId)),
-      // Only then: who merely logs in again should not be able to take accounts away by the way.
-      accountSelection: item.newAccounts,
+      // Else not unasked: who merely logs in again should not be able to take accounts away by the way.
+      accountSelection: accountSelection ?? (item.newAccounts || item.lostAccounts),
       asksConsent: item.asksConsent,
     };
   }
 
   /** The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. */
-  async function tokenFor(userId: string, item: UpdatedItem | null) {
-    const update = await updateModeOf(item);
+  async function tokenFor(userId: string, item: UpdatedItem | null, accountSelection?: boolean) {
+    const update = await updateModeOf(item, accountSelection);
     try {
       const asked = plaid.createLinkToken({ userId, ...update });
       return { token: await within(asked, limits.plaidMs, () => new Problem('plaid_timeout')), item };
@@ -82,7 +82,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     },
     async (request) => {
       const { userId } = request.params;
-      const { mode, item_id } = request.body;
+      const { mode, item_id, account_selection } = request.body;
       if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
       const named = item_id === undefined ? null : await reads.item(item_id);
       if (item_id !== undefined && named?.user_id !== userId) {
@@ -94,7 +94,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       }
       const pick = mode === 'create' ? null : await reads.pickForUpdateMode(userId, item_id ?? null);
       if (mode === 'update' && pick === null) throw new Problem('no_item');
-      const { token, item } = await tokenFor(userId, pick);
+      const { token, item } = await tokenFor(userId, pick, account_selection);
       await reads.ensureUser(userId);
       request.answerExpires = token.expiration;
       return {

@@ -9,10 +9,20 @@ export const linkTokenBody = z
       .optional()
       .meta({ description: 'Absent: update when the user has an item that can be updated, else create' }),
     item_id: wellFormed(shown(256)).optional().meta({ description: 'The item to update' }),
+    account_selection: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'Of update mode: whether the user chooses the shared accounts anew. Absent: where Plaid has told of new accounts, and where ' +
+          'accounts of the item are shared no more',
+      }),
   })
   // A body may be left out altogether.
   .default({})
-  .meta({ examples: [{}, { mode: 'create' }, { mode: 'update' }] });
+  .meta({
+    examples: [{}, { mode: 'create' }, { mode: 'update' }, { mode: 'update', account_selection: true }],
+  });
 
 const fromLink = storable(256).nullish();
 

@@ -54,6 +54,8 @@ function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: n
       return without(failing, 'history');
     case 'remineStarted':
       return without(failing, 'remine');
+    case 'historyAsked':
+      return without(failing, 'askHistory');
     case 'historyAlive':
     case 'historyLost':
       return without(failing, 'lookAtHistory', 'stopHistory');

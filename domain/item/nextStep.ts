@@ -54,8 +54,9 @@ function nextWork(
   const check = (): Step | null => (state.wanted !== null || due(state.nextDueAt) ? { kind: 'check' } : null);
   if (state.deadEnd !== null && due(state.deadEnd.dueAt)) return { kind: 'reportDeadEnd' };
   if (state.child !== null) {
-    const { checkAt, remine, heldUp } = state.child;
+    const { checkAt, remine, heldUp, asked } = state.child;
     if (remineReady && heldUp && !remine) return { kind: 'stopHistory' };
+    if (asked === true && heldUp) return { kind: 'askHistory' };
     if (due(checkAt)) return { kind: 'lookAtHistory' };
     if (broken) return check();
     return sideWork(state, heldUp ? besideNothing : besidePaging, due);

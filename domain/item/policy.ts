@@ -15,6 +15,10 @@ export interface Policy {
   /** After a failed step: first and longest pause, doubling. */
   retryFirst: number;
   retryLongest: number;
+  /** Between the last try of what fails and the next, when somebody has reason to think that it works now: a webhook, a user, an operator. */
+  retryAsked: number;
+  /** Longest pause while a bank is down: it is asked for one of its Items at a time anyway. */
+  retryBank: number;
   /** How often a broken Item is asked for by `/item/get`. */
   brokenCheck: number;
   /** How long account numbers that Plaid has not ready are left alone. */
@@ -52,6 +56,8 @@ export const defaultPolicy: Policy = {
   pollLongest: 1 * hour,
   retryFirst: 30 * second,
   retryLongest: 6 * hour,
+  retryAsked: 1 * minute,
+  retryBank: 30 * minute,
   brokenCheck: 6 * hour,
   numbersWait: 24 * hour,
   restarts: 8,
@@ -67,6 +73,20 @@ export const defaultPolicy: Policy = {
 /** The pause before try number `failures + 1`: doubles from `first`, never above `longest`. */
 export function backoff(failures: number, first: number, longest: number): number {
   return Math.min(longest, first * 2 ** Math.min(Math.max(failures - 1, 0), 30));
+}
+
+/** The pause before a failed step is tried for the `failures + 1`st time. */
+export function retryPause(policy: Policy, type: string, failures: number): number {
+  const { retryFirst, retryLongest, retryBank } = policy;
+  const longest = type === 'INSTITUTION_DOWN' ? Math.min(retryBank, retryLongest) : retryLongest;
+  return backoff(failures, retryFirst, longest);
+}
+
+/** When a step that failed last at `failedAt` (ISO 8601) is tried again now that somebody asks for it: never later than `dueAt`. */
+export function soonerAt(policy: Policy, dueAt: number, failedAt: string | undefined, now: number): number {
+  return failedAt === undefined
+    ? dueAt
+    : Math.min(dueAt, Math.max(now, Date.parse(failedAt) + policy.retryAsked));
 }
 
 /** The jittered time-out of an idle Item. `random` is in [0, 1). */

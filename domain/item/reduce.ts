@@ -1,11 +1,11 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
-import { afterPage, afterPageFailure, furtherHistory, startRun } from '../mining/run.js';
+import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun } from '../mining/run.js';
 import { closesAccounts } from '../plaidErrors.js';
 import { failingAfter } from './failing.js';
-import { backoff, recordCalls } from './policy.js';
+import { backoff, recordCalls, retryPause, soonerAt } from './policy.js';
 import type { Rules } from './rules.js';
 import type { Health, ItemEvent, ItemSnapshot, ItemState, Phase, WorkKind } from './state.js';
-import { alsoDue, dueOnceRemoved, isTask, setDue, taskDone, taskFailed } from './tasks.js';
+import { alsoDue, dueOnceRemoved, isTask, pausesEnded, setDue, taskDone, taskFailed } from './tasks.js';
 
 /** The working copy as the row gives it. */
 export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): ItemState {
@@ -243,7 +243,7 @@ function failStep(
   now: number,
 ): ItemState {
   const { policy } = rules;
-  const pause = (failures: number): number => backoff(failures, policy.retryFirst, policy.retryLongest);
+  const pause = (failures: number): number => retryPause(policy, failure.type, failures);
   if (isTask(step)) return { ...state, due: taskFailed(state.due, step, pause, now) };
   switch (step) {
     case 'page':
@@ -268,6 +268,8 @@ function failStep(
       return { ...state, restUntil: now + policy.retryFirst };
     case 'lookAtHistory':
       return { ...state, child: state.child && { ...state.child, checkAt: now + policy.retryFirst } };
+    case 'askHistory':
+      return { ...state, child: state.child && { ...state.child, asked: false } };
     case 'stopHistory':
       // It may have ended: that is checked before it is asked to once more.
       return {
@@ -345,8 +347,32 @@ type LivingEvent = Exclude<
   { kind: 'foundDue' | 'reloaded' | 'taskEnded' | 'stepFailed' | 'removed' }
 >;
 
-function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: number): ItemState {
+/**
+ * Plaid, a user or an operator gives reason to think that what failed works now: its pause ends. Pauses grow to hours, and after an
+ * outage the data would wait for them. A minute lies between two tries all the same, whoever asks how often.
+ */
+function endPauses(state: ItemState, rules: Rules, now: number): ItemState {
+  const { failing } = state;
+  const sooner = (step: WorkKind, at: number): number => soonerAt(rules.policy, at, failing[step]?.at, now);
+  const child =
+    state.child?.heldUp === true && failing.page !== undefined
+      ? { ...state.child, asked: true }
+      : state.child;
+  return {
+    ...state,
+    run: state.run && askedRun(state.run, failing.page, rules, now),
+    child,
+    restUntil: state.deadEnds > 0 ? sooner('page', state.restUntil) : state.restUntil,
+    removeDueAt: sooner('remove', state.removeDueAt),
+    due: pausesEnded(state.due, sooner),
+  };
+}
+
+const asks: ReadonlySet<ItemEvent['kind']> = new Set(['linked', 'webhook', 'relinked', 'remineRequested']);
+
+function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: number): ItemState {
   const { policy } = rules;
+  const state = asks.has(event.kind) ? endPauses(before, rules, now) : before;
   switch (event.kind) {
     case 'linked':
       // The first call also arms Plaid's webhook, so it waits for nothing.
@@ -408,6 +434,8 @@ function reduceLiving(state: ItemState, event: LivingEvent, rules: Rules, now: n
         ...state,
         child: { ...state.child, heldUp: event.failure !== null },
       };
+    case 'historyAsked':
+      return { ...state, child: state.child && { ...state.child, asked: false } };
     case 'deadEndReported': {
       const reported = { ...state, deadEnd: null };
       if (event.remines === null) return reported;

@@ -42,9 +42,10 @@ export interface ItemState {
   run: MiningRun | null;
   /**
    * `pageHistory` or `remineItem` owns the update; its workflow is checked at `checkAt` should it never report. `heldUp`: it says
-   * that its next page cannot be had. `number`: of the remine; a newer one may have been asked for while it runs.
+   * that its next page cannot be had; `asked`: it is to be told that somebody thinks otherwise. `number`: of the remine; a newer one
+   * may have been asked for while it runs.
    */
-  child: { checkAt: number; remine: boolean; number: number; heldUp: boolean } | null;
+  child: { checkAt: number; remine: boolean; number: number; heldUp: boolean; asked?: boolean } | null;
   /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
@@ -97,6 +98,8 @@ export type ItemEvent =
   | { kind: 'historyAlive' }
   /** The child cannot have its next page; null = now it can. */
   | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
+  /** The child was told that its page is asked for. */
+  | { kind: 'historyAsked' }
   /** `remines`: number of the remine that reads from the start; null = there is nothing to be read once more. */
   | { kind: 'deadEndReported'; remines: number | null }
   /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
@@ -128,6 +131,7 @@ export type Step =
   | { kind: 'startRun' }
   | { kind: 'history' }
   | { kind: 'lookAtHistory' }
+  | { kind: 'askHistory' }
   | { kind: TaskName }
   | { kind: 'check' }
   | { kind: 'remine' }

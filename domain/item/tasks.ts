@@ -98,6 +98,16 @@ export function taskFailed(
   return { ...due, [name]: { at: now + pauseOf(failures), failures } };
 }
 
+/** Those that wait for what their failures have earned are due at what `sooner` makes of it. */
+export function pausesEnded(due: DueTasks, sooner: (name: TaskName, at: number) => number): DueTasks {
+  return taskNames.reduce((all, name) => {
+    const task = all[name];
+    return task === undefined || task.failures === 0
+      ? all
+      : { ...all, [name]: { ...task, at: sooner(name, task.at) } };
+  }, due);
+}
+
 /** What of it a removed Item still does. */
 export function dueOnceRemoved(due: DueTasks): DueTasks {
   return Object.fromEntries(Object.entries(due).filter(([name]) => isTask(name) && tasks[name].whileRemoved));

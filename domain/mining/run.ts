@@ -1,5 +1,5 @@
 import type { FailureType } from '../failures.js';
-import { backoff } from '../item/policy.js';
+import { backoff, retryPause, soonerAt } from '../item/policy.js';
 import type { Rules } from '../item/rules.js';
 import type { TaskName } from '../item/tasks.js';
 
@@ -228,8 +228,18 @@ export function afterPageFailure(
   }
   const failures = run.failures + 1;
   return {
-    run: { ...run, failures, notBefore: now + backoff(failures, policy.retryFirst, policy.retryLongest) },
+    run: { ...run, failures, notBefore: now + retryPause(policy, failure.type, failures) },
   };
+}
+
+/** The run now that somebody has reason to think that its page can be had: its pause ends, but not for everybody who asks. */
+export function askedRun(
+  run: MiningRun,
+  lastFailure: StepFailure | null | undefined,
+  { policy }: Rules,
+  now: number,
+): MiningRun {
+  return isHeldUp(run) ? { ...run, notBefore: soonerAt(policy, run.notBefore, lastFailure?.at, now) } : run;
 }
 
 /** What is remembered of a failed step, for people who watch. */

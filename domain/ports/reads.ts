@@ -83,10 +83,12 @@ export interface ReadStore {
   balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
   /**
    * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
-   * mends are left out. `asksConsent`: the user has to agree to the products anew.
+   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew.
    */
   pickForUpdateMode(
     userId: string,
     itemId: string | null,
-  ): Promise<(ItemCredentials & { newAccounts: boolean; asksConsent: boolean }) | null>;
+  ): Promise<
+    (ItemCredentials & { newAccounts: boolean; lostAccounts: boolean; asksConsent: boolean }) | null
+  >;
 }

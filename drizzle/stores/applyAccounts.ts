@@ -62,6 +62,8 @@ export interface AppliedAccounts {
   mainAccountId: string | null;
   /** There may be numbers to be read of an account that has none yet, or other ones. */
   numbersDue: boolean;
+  /** Whether an account has come that takes nobody's place. */
+  grown: boolean;
   /** Whether an account of the Item has taken another one's place, now or before. */
   succeeded: boolean;
 }
@@ -132,7 +134,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
-  return { changes: changes.length, mainAccountId, numbersDue, succeeded };
+  const grown = changes.some(({ version, replaces }) => version === 1 && replaces === null);
+  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded };
 }
 
 /** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */

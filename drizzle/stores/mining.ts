@@ -296,6 +296,9 @@ export function miningStore(sql: Sql): MiningStore {
           accounts,
           transactions,
         });
+        // The user has shared what Plaid had told of, whether or not the client says so.
+        if (applied.grown)
+          await tx`UPDATE items SET new_accounts_available = false WHERE item_id = ${itemId}`;
         if (applied.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
         return { kind: 'applied' as const, outcome };
       });

@@ -125,8 +125,10 @@ export function readStore(sql: Sql): ReadStore {
 
     async pickForUpdateMode(userId, itemId) {
       const row = firstOf(
-        await sql<Selected<typeof picked>[]>`
-        SELECT ${picked.list(sql, 'i')}
+        await sql<(Selected<typeof picked> & { lost_accounts: boolean })[]>`
+        SELECT ${picked.list(sql, 'i')}, EXISTS (
+          SELECT FROM accounts a WHERE a.item_id = i.item_id
+            AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
@@ -141,6 +143,7 @@ export function readStore(sql: Sql): ReadStore {
             institutionId: row.institution_id,
             accessToken: token,
             newAccounts: row.new_accounts,
+            lostAccounts: row.lost_accounts,
             asksConsent: row.error_code !== null && wantsConsent(row.error_code),
           }
         : null;

@@ -123,6 +123,8 @@ describe('accounts in the list of items', () => {
       },
       persistent_id: null,
       holder_category: null,
+      replaces: null,
+      replaced_by: null,
       version: 1,
     });
     const all = Array.from({ length: 501 }, (_, n) => account(`a${n}`, 'item-1'));

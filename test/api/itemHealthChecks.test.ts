@@ -32,7 +32,13 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     await until(() => seen.told.length === 1, 'the signal');
     expect(seen.asked).toEqual(['access-1']);
     expect(seen.marked).toEqual([
-      ['item-1', expect.objectContaining({ health: 0 }), loginRequired, '2026-11-21T11:00:00.000Z'],
+      [
+        'item-1',
+        expect.objectContaining({ health: 0 }),
+        loginRequired,
+        '2026-11-21T11:00:00.000Z',
+        { consent: { expiresAt: null } },
+      ],
     ]);
     expect(seen.told).toEqual([{ kind: 'foundDue' }]);
     await close();

@@ -92,6 +92,22 @@ describe('a link token', () => {
     expect([answer.statusCode, answer.json().code]).toEqual([504, 'plaid_timeout']);
   });
 
+  it.each([
+    [true, true],
+    [false, false],
+    [undefined, false],
+  ])(
+    'lets the user choose the accounts anew where the client asks for it (%s)',
+    async (asked, accountSelection) => {
+      behave.pick = 'item-1';
+      const body = asked === undefined ? {} : { account_selection: asked };
+      expect((await ask('user-1', body)).statusCode).toBe(200);
+      expect(plaidCalls).toEqual([
+        { userId: 'user-1', accessToken: 'access-item-1', accountSelection, asksConsent: false },
+      ]);
+    },
+  );
+
   it('of an item that Plaid calls gone becomes one for a new item', async () => {
     for (const type of ['ITEM_GONE', 'PERMISSION_REVOKED'] as const) {
       plaidCalls.length = 0;

@@ -433,6 +433,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institutionId: item.institution_id,
           accessToken,
           newAccounts: item.new_accounts_available,
+          lostAccounts: false,
           asksConsent: item.error?.error_code === 'ADDITIONAL_CONSENT_REQUIRED',
         };
       },

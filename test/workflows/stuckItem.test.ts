@@ -62,10 +62,11 @@ describe('an Item whose updates get nowhere', () => {
     scenes.set(made.itemId, made);
     return made;
   };
+  let paceNow = pace;
   const of = (itemId: string): Scene => scenes.get(itemId) as Scene;
   const activities: Partial<Activities> = {
-    loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: pace }),
-    loadPolicy: async () => pace,
+    loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: paceNow }),
+    loadPolicy: async () => paceNow,
     async minePage(input) {
       const mine = of(input.itemId);
       mine.pages.push(input);
@@ -193,6 +194,33 @@ describe('an Item whose updates get nowhere', () => {
       });
       down = false;
       await idle(mine);
+    },
+  );
+
+  it.each(['update', 'history'] as const)(
+    'does not wait for a pause of hours when a webhook gives reason to try (%s)',
+    async (webhook) => {
+      const hour = 3_600_000;
+      paceNow = { ...pace, retryFirst: hour, retryLongest: hour, retryAsked: 100 };
+      try {
+        const mine = scene();
+        let down = true;
+        mine.page = () => {
+          if (down) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
+          return applied;
+        };
+        await signal(mine, webhook);
+        await until(async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN');
+        down = false;
+        await signal(mine, 'update');
+        await until(async () => {
+          const now = await status(mine);
+          return now?.phase === 'idle' && now.last_failure === null;
+        });
+        expect(mine.pages.length).toBeGreaterThan(1);
+      } finally {
+        paceNow = pace;
+      }
     },
   );
 

@@ -108,7 +108,7 @@ async function runOnNode(release) {
   const name = `Node ${release.version}`;
   const started = Date.now();
   const outputFile = path.join(scratch, `${release.version}.json`);
-  const told = (/** @type {number} */ code, /** @type {string} */ output) => {
+  const reported = (/** @type {number} */ code, /** @type {string} */ output) => {
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     process.stdout.write(
       `${code === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n${code === 0 ? '' : `${output.trimEnd()}\n`}`,
@@ -119,9 +119,9 @@ async function runOnNode(release) {
     const program = await nodeProgram(release);
     const args = jestCommand(['--json', `--outputFile=${outputFile}`, '-w', '1', ...ON_OTHER_NODES]);
     const { code, output } = await run(program, args, OTHER_NODE_TIMEOUT_MS);
-    return told(code, output);
+    return reported(code, output);
   } catch (error) {
-    return told(1, error instanceof Error ? error.message : String(error));
+    return reported(1, error instanceof Error ? error.message : String(error));
   }
 }
 

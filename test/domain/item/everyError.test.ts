@@ -22,6 +22,7 @@ import type {
 import {
   afterPage,
   afterPageFailure,
+  askedRun,
   afterRemineStep,
   failureOf,
   startRun,
@@ -71,6 +72,8 @@ interface Child {
 }
 
 class Life {
+  /** 0 = nothing is known against it. */
+  private bankDownUntil = 0;
   readonly plaid = new MoodyPlaid();
   readonly row = new MemoryItem(() => clock);
   state: ItemState;
@@ -106,6 +109,13 @@ class Life {
           return { number: this.row.remines };
         },
       },
+      banks: {
+        enter: async () =>
+          this.bankDownUntil > clock ? 'paused' : this.bankDownUntil > 0 ? 'probe' : 'free',
+        noteDown: async () => void (this.bankDownUntil = clock + policy.retryFirst),
+        noteUp: async () => void (this.bankDownUntil = 0),
+      },
+      webhookUrl: null,
       policy,
       crashPoint: () => undefined,
     } as unknown as ActivityDeps;
@@ -283,6 +293,10 @@ class Life {
         }
         case 'lookAtHistory':
           return { kind: this.child === null ? 'historyLost' : 'historyAlive' };
+        case 'askHistory':
+          if (this.child !== null)
+            this.child.run = askedRun(this.child.run, state.failing.page, rules, clock);
+          return { kind: 'historyAsked' };
         case 'stopHistory':
           this.child = null;
           return { kind: 'historyLost' };

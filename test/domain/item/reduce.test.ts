@@ -702,6 +702,7 @@ describe('any order of events', () => {
     'remove',
     'remine',
     'stopHistory',
+    'askHistory',
     'reportDeadEnd',
     'itemWebhooks',
     'segment',

@@ -420,6 +420,7 @@ describe('whatever Plaid answers, for ever', () => {
           child = null;
           return ended ? { kind: 'historyEnded', remine, end: childEnd(), calls } : { kind: 'historyLost' };
         },
+        askHistory: () => ({ kind: 'historyAsked' }),
         stopHistory: () => ((child = null), { kind: 'historyLost' }),
         publish: () => ({ kind: 'taskEnded', task: 'publish', more: false }),
         segment: () => ({ kind: 'taskEnded', task: 'segment', more: false }),
