@@ -1,4 +1,5 @@
 import { Failure } from '../domain/failures.js';
+import { saysNothing } from '../domain/item/health.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
 
 /**
@@ -22,7 +23,10 @@ export async function askBank<T>(
     if (entry === 'probe') await banks.noteUp(institutionId);
     return answer;
   } catch (error) {
-    if (error instanceof Failure && error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId);
+    if (!(error instanceof Failure)) throw error;
+    if (error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId);
+    // A login that has ended, say: the bank has answered, and the healthy Items of it are not to wait.
+    else if (entry === 'probe' && !saysNothing.has(error.type)) await banks.noteUp(institutionId);
     throw error;
   }
 }

@@ -123,6 +123,8 @@ const pace = z.strictObject({
   pollLongest: ms,
   retryFirst: ms,
   retryLongest: ms,
+  retryAsked: ms,
+  retryBank: ms,
   brokenCheck: ms,
   numbersWait: ms,
   restarts: count,

@@ -46,6 +46,8 @@ export interface PageHistoryInput {
   hasCursor: boolean;
   run: MiningRun;
   calls: ItemState['calls'];
+  /** Of the run before, when it continued as new while its page could not be had. */
+  lastFailure?: StepFailure | null;
 }
 
 /** A remine pages as the history does, from the durable cursor and then from the empty one. */

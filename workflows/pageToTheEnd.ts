@@ -47,7 +47,7 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   let input = start;
   let run: MiningRun = input.run;
   let calls = input.calls;
-  let lastFailure: StepFailure | null = null;
+  let lastFailure: StepFailure | null = input.lastFailure ?? null;
   let asked = false;
   setHandler(progress, () => run);
   setHandler(pageAsked, () => void (asked = true));
@@ -80,7 +80,7 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
     run = next.after.run;
     const info = workflowInfo();
     if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
-      await paging.continueAsNew({ ...input, run, calls });
+      await paging.continueAsNew({ ...input, run, calls, lastFailure });
     }
   }
 }

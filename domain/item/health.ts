@@ -29,7 +29,7 @@ export type ProductAnswer =
   { kind: 'works' } | { kind: 'refused'; error: UserActionError } | { kind: 'unknown'; failure: Failure };
 
 /** Failures after which nobody knows how the product is: somebody else is down, or takes nothing of ours. */
-const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([
+export const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([
   'RATE_LIMITED',
   'UPSTREAM_DOWN',
   'MAINTENANCE',

@@ -1,6 +1,6 @@
 import { isHeldUp } from '../mining/run.js';
 import type { Policy } from './policy.js';
-import { nextCallAt } from './policy.js';
+import { nextCallAt, soonerAt } from './policy.js';
 import type { Rules } from './rules.js';
 import type { ItemState, Step } from './state.js';
 import type { TaskName } from './tasks.js';
@@ -44,14 +44,20 @@ const longestWait = 48 * 3_600_000;
 
 function nextWork(
   state: ItemState,
-  { limits }: Policy,
+  policy: Policy,
   now: number,
   due: (at: number | null) => boolean,
 ): Step | null {
+  const { limits } = policy;
   const broken = state.phase === 'needs_relink';
   // A cursor that Plaid takes no more is given up while the history is incomplete, too.
   const remineReady = state.remineRequested && !broken && (state.history === 'complete' || state.cursorLost);
-  const check = (): Step | null => (state.wanted !== null || due(state.nextDueAt) ? { kind: 'check' } : null);
+  const check = (): Step | null => {
+    const failed = state.failing.check;
+    // Whoever asks has it checked at once; of one that fails a minute after its last try.
+    const asked = failed === undefined ? now : soonerAt(policy, state.nextDueAt, failed.at, now);
+    return due(state.wanted === null ? state.nextDueAt : asked) ? { kind: 'check' } : null;
+  };
   if (state.deadEnd !== null && due(state.deadEnd.dueAt)) return { kind: 'reportDeadEnd' };
   if (state.child !== null) {
     const { checkAt, remine, heldUp, asked } = state.child;

@@ -58,14 +58,16 @@ export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountI
 /**
  * Which account has taken the place of which closed one (old id → new id), among those that an update no longer lists and those
  * that it lists for the first time: the persistent id, else mask, name, type and subtype say so. Where more than one may be meant,
- * none is.
+ * none is, nor where there is neither persistent id nor mask: at such a bank strangers are called the same.
  */
 export function successorsOf(
   gone: readonly PlaidAccount[],
   come: readonly PlaidAccount[],
 ): Map<string, string> {
   const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
-    isGiven(identityOf(old).name) && isSameAccount(identityOf(old), identityOf(next));
+    isGiven(identityOf(old).name) &&
+    isSameAccount(identityOf(old), identityOf(next)) &&
+    isDistinct(identityOf(old), identityOf(next));
   const pairs = gone.flatMap((old) => {
     const [next, second] = come.filter((candidate) => follows(old, candidate));
     if (next === undefined || second !== undefined) return [];

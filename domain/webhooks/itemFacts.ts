@@ -1,4 +1,5 @@
 import { instantOf } from '../instants.js';
+import { refusalOfId } from '../mining/recordId.js';
 import type { UserActionError } from '../mining/run.js';
 import type { WebhookKind } from './webhookKind.js';
 
@@ -30,6 +31,10 @@ const isObject = (value: unknown): value is Fields =>
 const text = (value: unknown): string | null =>
   typeof value === 'string' && value !== '' && !value.includes('\u0000') ? value : null;
 
+/** One that can be stored: else it is the id of no account of ours. */
+const accountId = (value: unknown): string | null =>
+  typeof value === 'string' && refusalOfId(value) === null ? value : null;
+
 function expiry(value: unknown): ItemFact | null {
   const at = instantOf(value);
   return at === null ? null : { kind: 'consentExpires', at };
@@ -51,12 +56,12 @@ function numbers(fields: Fields): ItemFact {
     ...(Array.isArray(fresh) ? (fresh as unknown[]) : []),
     ...(isObject(updated) ? Object.keys(updated) : []),
   ];
-  return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => text(id) !== null) };
+  return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => accountId(id) !== null) };
 }
 
 function verificationEnded(fields: Fields, verification: VerificationEnd): ItemFact | null {
-  const accountId = text(fields['account_id']);
-  return accountId === null ? null : { kind: 'verificationEnded', accountId, verification };
+  const id = accountId(fields['account_id']);
+  return id === null ? null : { kind: 'verificationEnded', accountId: id, verification };
 }
 
 const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
@@ -68,8 +73,8 @@ const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
   'ITEM/PENDING_DISCONNECT': (fields) => expiry(fields['disconnect_time']),
   'ITEM/NEW_ACCOUNTS_AVAILABLE': () => ({ kind: 'newAccounts' }),
   'ITEM/USER_ACCOUNT_REVOKED': (fields) => {
-    const accountId = text(fields['account_id']);
-    return accountId === null ? null : { kind: 'accountRevoked', accountId };
+    const id = accountId(fields['account_id']);
+    return id === null ? null : { kind: 'accountRevoked', accountId: id };
   },
   'AUTH/DEFAULT_UPDATE': numbers,
   'AUTH/AUTOMATICALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),

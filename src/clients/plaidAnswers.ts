@@ -7,6 +7,7 @@ import type {
   PlaidSyncPage,
   PlaidTransaction,
 } from '../../domain/plaid.js';
+import { Failure } from '../../domain/failures.js';
 import { instantOf } from '../../domain/instants.js';
 import { refusalOfId } from '../../domain/mining/recordId.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
@@ -141,6 +142,10 @@ const isNumber = (entry: unknown): entry is JsonObject & { account_id: string } 
 export function numbersOf(path: string, body: JsonObject): PlaidNumbers[] {
   const numbers = body['numbers'];
   if (!isObject(numbers)) throw failureOfShape(path, 'no numbers');
+  // Not the word that there are none: what was read before stays.
+  if (!forms.some((form) => Array.isArray(numbers[form]))) {
+    throw new Failure('NOT_READY', `Plaid ${path}: numbers of no form`);
+  }
   const found = new Map<string, PlaidNumbers>();
   for (const form of forms) {
     for (const entry of entriesOf(numbers[form]).filter(isNumber)) {

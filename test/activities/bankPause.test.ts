@@ -74,6 +74,21 @@ describe('a bank that is down', () => {
     for (const item of made.slice(1)) expect(await mine(item, 'u4')).toMatchObject({ kind: 'applied' });
   });
 
+  it('is up by any word of it, also of a login that has ended; not by an outage of Plaid', async () => {
+    const [first, second] = (await items(2)) as [FakeItem, FakeItem];
+    world.plaid.failNext('syncTransactions', down);
+    await expect(mine(first, 'u1')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    await pauseIsOver();
+    world.plaid.failNext('syncTransactions', new Failure('UPSTREAM_DOWN', 'Plaid is down'));
+    await expect(mine(first, 'u2')).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await pauseOf('ins_1')).toBeDefined();
+    await pauseIsOver();
+    world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'its user is to log in'));
+    expect(await mine(first, 'u3')).toMatchObject({ kind: 'doubted' });
+    expect(await pauseOf('ins_1')).toBeUndefined();
+    expect(await mine(second, 'u4')).toMatchObject({ kind: 'applied' });
+  });
+
   it('is told down by thousands that had asked already, and waits no longer for it', async () => {
     const { banks } = world.stores;
     await Promise.all(Array.from({ length: 20 }, () => banks.noteDown('ins_many')));

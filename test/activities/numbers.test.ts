@@ -260,10 +260,9 @@ describe('an account that the user revoked', () => {
 
   it('stays so when an answer lists it that was asked for before, and another update is due', async () => {
     const item = await itemWithNumbers();
-    const [before] = await world.sql<[{ at: string }]>`SELECT clock_timestamp()::text AS at`;
     await revoke(item);
     // The update began before the webhook came.
-    await world.sql`UPDATE accounts SET revoked_at = clock_timestamp() + interval '1 hour' WHERE item_id = ${item.itemId} AND account_id = 'account-1' AND revoked_at >= ${before.at}::text::timestamptz`;
+    await world.sql`UPDATE accounts SET revoked_at = clock_timestamp() + interval '1 hour' WHERE item_id = ${item.itemId} AND revoked_at IS NOT NULL`;
     await update(item, item.accounts);
     expect([await revoked(item), await updateDue(item)]).toEqual([['account-1'], true]);
   });

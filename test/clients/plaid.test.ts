@@ -292,6 +292,14 @@ describe('an answer that cannot be used', () => {
     });
   });
 
+  it.each([{}, { ach: null, eft: null, international: null, bacs: null }])(
+    'numbers of no form (%j) are not the word that there are none',
+    async (numbers) => {
+      answer = json({ numbers });
+      await expect(plaidAt(server.url).getNumbers(canaryToken)).rejects.toMatchObject({ type: 'NOT_READY' });
+    },
+  );
+
   it('numbers of forms that are null, and entries that name no account, keep nobody from the others', async () => {
     const ach = { account_id: 'acc1', account: '1111222233330000', routing: '011401533' };
     answer = json({ numbers: { ach: [null, {}, { ...ach, account_id: 7 }, ach], eft: null, bacs: {} } });

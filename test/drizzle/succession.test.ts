@@ -142,6 +142,18 @@ describe('an account that takes the place of a closed one', () => {
     expect([await mainOf(item), (await shown(item))['new']?.is_main]).toEqual(['other', false]);
   });
 
+  it('is nobody where neither mask nor persistent id tells strangers apart', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'old' });
+    const bare = (id: string) => checking(id, { mask: null });
+    await runUpdate(world, item, [{ added: rows('old', '2026-11-01') }], { accounts: [bare('old')] });
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01') }], { accounts: [bare('new')] });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', is_main: true, replaced_by: null },
+      new: { status: 'open', is_main: false, replaces: null },
+    });
+    expect(new Set(Object.values(await statuses(item)))).toEqual(new Set(['posted']));
+  });
+
   it('is known by its persistent id, whatever it is called now', async () => {
     const item = await linkedItem(world, { mainAccountId: 'old' });
     const known = { persistent_account_id: 'p-1' };

@@ -203,7 +203,8 @@ class Life {
     if (clock - this.sweptAt < sweepEvery) return;
     this.sweptAt = clock;
     const since = this.row.overdueSince();
-    const due = [...this.row.due].length > 0 && !this.row.removed;
+    const { due: tasks, removed, remineRequested, error } = this.row;
+    const due = !removed && (tasks.size > 0 || (remineRequested && error === null));
     if ((since !== null && since < clock - sweepEvery) || due) this.tell({ kind: 'foundDue' });
   }
 

@@ -100,6 +100,24 @@ describe('the pause of what fails', () => {
     expect(nextStep(told, t0 + hour).kind).not.toBe('askHistory');
   });
 
+  it('of a check of a broken Item is not ended by everybody: a minute lies between two tries', () => {
+    const broken = stateFrom(
+      itemSnapshot({ hasCursor: true, history: 'complete', broken: true, nextDueAt: t0 + 6 * hour, due: [] }),
+      defaultPolicy,
+      t0,
+    );
+    const asked = reduce(broken, { kind: 'webhook', webhook: 'update' }, t0);
+    expect(nextStep(asked, t0)).toEqual({ kind: 'check' });
+    const failure = { step: 'check', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
+    let state = asked;
+    for (let failures = 0; failures < 20; failures += 1) {
+      state = reduce(state, { kind: 'stepFailed', step: 'check', failure }, t0);
+    }
+    const again = reduce(state, { kind: 'webhook', webhook: 'update' }, t0 + 1);
+    expect(nextStep(again, t0 + 1)).toEqual({ kind: 'wait', until: t0 + retryAsked });
+    expect(nextStep(again, t0 + retryAsked)).toEqual({ kind: 'check' });
+  });
+
   it('is at most half an hour while the bank is down: it is asked for one of its Items at a time', () => {
     expect(longPaused('INSTITUTION_DOWN').run?.notBefore).toBe(t0 + retryBank);
   });

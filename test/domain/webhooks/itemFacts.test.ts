@@ -13,6 +13,17 @@ describe('what a webhook says of its Item', () => {
     expect(factOf('AUTH', 'DEFAULT_UPDATE')).toEqual({ kind: 'numbersChanged', accountIds: [] });
   });
 
+  it('is of no account under an id that cannot be stored', () => {
+    for (const account_id of ['a\ud800', 'a\u0000', '', 'x'.repeat(513), 7, null]) {
+      expect(factOf('ITEM', 'USER_ACCOUNT_REVOKED', { account_id })).toBeNull();
+      expect(factOf('AUTH', 'VERIFICATION_EXPIRED', { account_id })).toBeNull();
+      expect(factOf('AUTH', 'DEFAULT_UPDATE', { account_ids_with_new_auth: [account_id, 'good'] })).toEqual({
+        kind: 'numbersChanged',
+        accountIds: ['good'],
+      });
+    }
+  });
+
   it('is when it needs its user, each code by its own field', () => {
     const at = '2027-01-02T03:04:05.000Z';
     const [expiration, disconnect] = [{ consent_expiration_time: at }, { disconnect_time: at }];
