@@ -9,13 +9,13 @@ import {
   openAccounts,
   withdrawAccounts,
 } from '../item/bankAccounts.js';
-import { ImpossibleChange } from '../item/bankChanges.js';
 import { setConsent } from '../item/consent.js';
-import type { BankAnswer, Item } from '../item/item.js';
+import type { BankAnswer } from '../item/item.js';
 import { revokeItem, runUpdate, selectAccounts, sendWebhook } from '../item/lifecycle.js';
 import { endVerification, sendMicrodeposit } from '../item/microdeposits.js';
 import type { World } from '../world.js';
-import { controlBody, ControlError, itemOr404 } from './control.js';
+import { ControlError } from './control.js';
+import { itemControl } from './itemControl.js';
 
 const balances = z.strictObject({
   available: z.number().nullish(),
@@ -64,25 +64,7 @@ const contact = { data: z.string(), primary: z.boolean().default(true) };
 
 /** `/_sim/items/{id}/...`: what happens at the bank and what the user does there, for which Plaid's API has no call. */
 export function bankControls(app: FastifyInstance, world: World): void {
-  /** A control of a living Item; what the bank cannot do is answered with 400, and all is on disk before the answer. */
-  const control = <T extends z.ZodType>(
-    name: string,
-    schema: T,
-    run: (item: Item, body: z.output<T>) => object,
-  ) =>
-    app.post<{ Params: { item_id: string } }>(`/_sim/items/:item_id/${name}`, async (request) => {
-      const item = itemOr404(world, request.params.item_id);
-      const body = controlBody(schema, request.body);
-      if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-      try {
-        const answer = run(item, body);
-        await world.keeper.saved();
-        return answer;
-      } catch (error) {
-        if (error instanceof ImpossibleChange) throw new ControlError(400, error.message);
-        throw error;
-      }
-    });
+  const control = itemControl(app, world);
 
   control(
     'accounts',

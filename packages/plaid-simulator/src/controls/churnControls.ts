@@ -5,7 +5,7 @@ import type { Item } from '../item/item.js';
 import { readSilently, runUpdate } from '../item/lifecycle.js';
 import { canRevokeNumbers, revokeNumbers } from '../item/revokedNumbers.js';
 import type { World } from '../world.js';
-import { controlBody, ControlError, itemOr404 } from './control.js';
+import { controlBody, ControlError, livingItem } from './control.js';
 
 interface ItemParams {
   item_id: string;
@@ -15,8 +15,7 @@ const accountIds = z.array(z.string()).min(1);
 
 /** The Item, which must be there and have all these accounts open. */
 function itemWithOpen(world: World, itemId: string, ids: readonly string[]): Item {
-  const item = itemOr404(world, itemId);
-  if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+  const item = livingItem(world, itemId);
   for (const id of ids) {
     if (!item.openAccounts.some(({ account }) => account.account_id === id)) {
       throw new ControlError(400, `the item has no open account ${id}`);

@@ -20,6 +20,16 @@ export function itemOr404(world: World, itemId: string): Item {
   return item;
 }
 
+export function assertLiving(item: Item): void {
+  if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+}
+
+export function livingItem(world: World, itemId: string): Item {
+  const item = itemOr404(world, itemId);
+  assertLiving(item);
+  return item;
+}
+
 /** The body of a control; what does not fit is answered with 400 and says where. */
 export function controlBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body ?? {});

@@ -1,12 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { ImpossibleChange } from '../item/bankChanges.js';
-import type { Item } from '../item/item.js';
 import { runUpdate } from '../item/lifecycle.js';
 import { changeInvestments, changeLiabilities } from '../item/productChanges.js';
 import { civilDateField } from '../validation.js';
 import type { World } from '../world.js';
-import { controlBody, ControlError, itemOr404 } from './control.js';
+import { itemControl } from './itemControl.js';
 
 const trade = z.strictObject({
   account_id: z.string().optional(),
@@ -25,25 +23,7 @@ const trade = z.strictObject({
 
 /** `/_sim/items/{id}/investments` and `/_sim/items/{id}/liabilities`: what is bought and sold, and what is owed. */
 export function productControls(app: FastifyInstance, world: World): void {
-  const control = <T extends z.ZodType<{ notify?: boolean | undefined }>>(
-    name: string,
-    schema: T,
-    run: (item: Item, body: z.output<T>) => object,
-  ) =>
-    app.post<{ Params: { item_id: string } }>(`/_sim/items/:item_id/${name}`, async (request) => {
-      const item = itemOr404(world, request.params.item_id);
-      const body = controlBody(schema, request.body);
-      if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-      try {
-        const answer = run(item, body);
-        if (body.notify) runUpdate(world, item);
-        await world.keeper.saved();
-        return answer;
-      } catch (error) {
-        if (error instanceof ImpossibleChange) throw new ControlError(400, error.message);
-        throw error;
-      }
-    });
+  const control = itemControl(app, world);
 
   control(
     'investments',
@@ -53,9 +33,11 @@ export function productControls(app: FastifyInstance, world: World): void {
       cancel: z.array(z.string()).optional(),
       notify: z.boolean().optional(),
     }),
-    (item, { trades, prices, cancel }) => ({
-      investment_transactions: changeInvestments(world, item, { trades, prices, cancel }),
-    }),
+    (item, { trades, prices, cancel, notify }) => {
+      const investment_transactions = changeInvestments(world, item, { trades, prices, cancel });
+      if (notify) runUpdate(world, item);
+      return { investment_transactions };
+    },
   );
 
   control(
@@ -64,8 +46,9 @@ export function productControls(app: FastifyInstance, world: World): void {
       modify: z.array(z.looseObject({ account_id: z.string() })).min(1),
       notify: z.boolean().optional(),
     }),
-    (item, { modify }) => {
+    (item, { modify, notify }) => {
       changeLiabilities(world, item, modify);
+      if (notify) runUpdate(world, item);
       return { account_ids: modify.map(({ account_id }) => account_id) };
     },
   );

@@ -3,20 +3,14 @@ import { z } from 'zod';
 import { distortionFields } from '../distortion.js';
 import { ImpossibleChange } from '../item/bankChanges.js';
 import { distortItem } from '../item/distortions.js';
-import { CURSOR_REFUSALS, type Item } from '../item/item.js';
+import { CURSOR_REFUSALS } from '../item/item.js';
 import { readSilently, runUpdate } from '../item/lifecycle.js';
 import { withdrawCursors } from '../item/withdrawnCursors.js';
 import type { World } from '../world.js';
-import { controlBody, ControlError, itemOr404 } from './control.js';
+import { controlBody, ControlError, livingItem } from './control.js';
 
 interface ItemParams {
   item_id: string;
-}
-
-function livingItem(world: World, itemId: string): Item {
-  const item = itemOr404(world, itemId);
-  if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-  return item;
 }
 
 /**
