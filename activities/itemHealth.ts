@@ -6,8 +6,7 @@ import type { TaskName } from '../domain/item/tasks.js';
 import { closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import type { ActivityDeps } from './deps.js';
-import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
-import { keepWebhookAddress } from '../domain/webhookAddress.js';
+import { alertOperators, alertUnknownCode, askItem, withToken } from './itemToken.js';
 
 /**
  * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
@@ -26,11 +25,7 @@ export async function askHealth(
   if (credentials === null) return null;
   const { seen, episodeBy } = credentials;
   try {
-    const view = await withToken(deps, credentials, async (token) => {
-      const answer = await deps.plaid.getItem(token);
-      await keepWebhookAddress(deps, itemId, token, answer);
-      return answer;
-    });
+    const view = await askItem(deps, credentials);
     const consent = { expiresAt: view.consent_expiration_time };
     const health = healthOf(view);
     if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);

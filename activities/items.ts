@@ -107,12 +107,9 @@ export function itemActivities(deps: ActivityDeps) {
           throw error;
         });
         if (numbers instanceof Failure) {
-          const retryAt = numbers.type === 'NOT_READY' ? Date.now() + policy.numbersWait : null;
-          const kept = await items.keepNumbers(
-            itemId,
-            credentials.seen,
-            retryAt === null ? null : new Date(retryAt).toISOString(),
-          );
+          const retryAt =
+            numbers.type === 'NOT_READY' ? new Date(Date.now() + policy.numbersWait).toISOString() : null;
+          const kept = await items.keepNumbers(itemId, credentials.seen, retryAt);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }

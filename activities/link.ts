@@ -16,8 +16,7 @@ import type {
 } from '../domain/ports/links.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { ActivityDeps } from './deps.js';
-import { withToken } from './itemToken.js';
-import { keepWebhookAddress } from '../domain/webhookAddress.js';
+import { askItem, withToken } from './itemToken.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -241,12 +240,8 @@ export function linkActivities(deps: ActivityDeps) {
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials === null) return { kind: 'gone', plaid: null };
       const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
-      const view = await ask(async (token) => {
-        const answer = await plaid.getItem(token);
-        // A link token that was made elsewhere may have carried another address.
-        await keepWebhookAddress(deps, itemId, token, answer);
-        return answer;
-      }).catch((error: unknown) => {
+      // A link token that was made elsewhere may have carried another address for webhooks.
+      const view = await askItem(deps, credentials).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });

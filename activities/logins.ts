@@ -3,25 +3,20 @@ import { instantOf } from '../domain/instants.js';
 import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
 import type { ActivityDeps } from './deps.js';
-import { withToken } from './itemToken.js';
-import { keepWebhookAddress } from '../domain/webhookAddress.js';
+import { askItem } from './itemToken.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
 
 export function loginActivities(deps: ActivityDeps) {
-  const { plaid, items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
+  const { items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
 
   /** When Plaid has read the bank last, or why it does not say. */
   async function ask(
     credentials: AskingCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
-      const view = await withToken(deps, credentials, async (token) => {
-        const answer = await plaid.getItem(token);
-        await keepWebhookAddress(deps, credentials.itemId, token, answer);
-        return answer;
-      });
+      const view = await askItem(deps, credentials);
       const consent = { expiresAt: view.consent_expiration_time };
       await items.noteConsent(credentials.itemId, credentials.seen, consent);
       return { updatedAt: instantOf(view.last_successful_update), failure: null };

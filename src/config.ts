@@ -135,7 +135,7 @@ const pace = z.strictObject({
   childCheck: ms,
   continueAfter: count,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
-});
+} satisfies Record<keyof Policy, z.ZodType>);
 /** Where the events of error episodes go; without a write key nowhere. */
 const segmentSchema = {
   SEGMENT_WRITE_KEY: z.string().min(1).optional(),
@@ -390,6 +390,18 @@ const plaidHosts = {
 export function plaidBaseUrl(config: Pick<Config<'server'>, 'PLAID_ENV' | 'PLAID_BASE_URL'>): string {
   if (config.PLAID_BASE_URL) return config.PLAID_BASE_URL;
   return plaidHosts[config.PLAID_ENV ?? 'sandbox'];
+}
+
+/** The account at Plaid, and what its links are made with, as configured. */
+export function plaidOptions(config: Config<'server' | 'worker' | 'webhookAddress'>) {
+  return {
+    baseUrl: plaidBaseUrl(config),
+    clientId: config.PLAID_CLIENT_ID,
+    secret: config.PLAID_SECRET,
+    clientName: config.PLAID_CLIENT_NAME,
+    products: config.PLAID_PRODUCTS,
+    countryCodes: config.PLAID_COUNTRY_CODES,
+  };
 }
 
 /** Where Plaid's webhooks reach us. */

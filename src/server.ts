@@ -14,6 +14,7 @@ import {
   isPlaidProduction,
   loadConfig,
   plaidBaseUrl,
+  plaidOptions,
   plaidWebhookUrl,
   temporalOptions,
 } from './config.js';
@@ -49,12 +50,7 @@ await runProcess(
     const { client, connection } = openClient(temporal);
     const gateway = createGateway(client);
     const plaid = createPlaid({
-      baseUrl: plaidBaseUrl(config),
-      clientId: config.PLAID_CLIENT_ID,
-      secret: config.PLAID_SECRET,
-      clientName: config.PLAID_CLIENT_NAME,
-      products: config.PLAID_PRODUCTS,
-      countryCodes: config.PLAID_COUNTRY_CODES,
+      ...plaidOptions(config),
       webhookUrl: config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL }),
     });
     const registry = new Registry();

@@ -2,7 +2,7 @@ import { createStores } from '../drizzle/index.js';
 import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
 import { createSecretBox } from './clients/secrets.js';
-import { ConfigError, loadConfig, plaidBaseUrl, plaidWebhookUrl } from './config.js';
+import { ConfigError, loadConfig, plaidOptions, plaidWebhookUrl } from './config.js';
 import { openKeys } from './keys.js';
 import { runJob } from './process.js';
 import { updateWebhookAddresses } from './webhookAddresses.js';
@@ -14,12 +14,7 @@ async function main(): Promise<boolean> {
   const config = loadConfig('webhookAddress');
   const webhookUrl = plaidWebhookUrl(config);
   const plaid = createPlaid({
-    baseUrl: plaidBaseUrl(config),
-    clientId: config.PLAID_CLIENT_ID,
-    secret: config.PLAID_SECRET,
-    clientName: config.PLAID_CLIENT_NAME,
-    products: config.PLAID_PRODUCTS,
-    countryCodes: config.PLAID_COUNTRY_CODES,
+    ...plaidOptions(config),
     webhookUrl: null,
   });
   const sql = openDatabase(config.DATABASE_URL, { max: 2 });

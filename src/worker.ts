@@ -10,7 +10,7 @@ import { createSegment } from './clients/segment.js';
 import {
   ConfigError,
   loadConfig,
-  plaidBaseUrl,
+  plaidOptions,
   plaidWebhookUrl,
   temporalOptions,
   workerVersion,
@@ -49,12 +49,7 @@ await runProcess(
       streamPrefix: config.STREAM_PREFIX,
     });
     const plaid = createPlaid({
-      baseUrl: plaidBaseUrl(config),
-      clientId: config.PLAID_CLIENT_ID,
-      secret: config.PLAID_SECRET,
-      clientName: config.PLAID_CLIENT_NAME,
-      products: config.PLAID_PRODUCTS,
-      countryCodes: config.PLAID_COUNTRY_CODES,
+      ...plaidOptions(config),
       webhookUrl: null,
     });
     const segment =

@@ -55,8 +55,8 @@ async function itemWithNumbers(): Promise<FakeItem> {
 
 const save = (item: FakeItem) => world.run.saveNumbers({ itemId: item.itemId });
 
-/** A webhook that was received, and acted on. */
-async function told(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
+/** A webhook that was received. */
+async function received(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
   const [webhook_type, webhook_code] = name.split('/');
   const text = JSON.stringify({ item_id: item.itemId, webhook_type, webhook_code, ...more });
   const read = readWebhook(text);
@@ -68,6 +68,12 @@ async function told(item: FakeItem, name: string, more: Record<string, unknown>)
     body: Buffer.from(text),
     reason: read.ignored,
   });
+  return webhookId;
+}
+
+/** And acted on. */
+async function told(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
+  const webhookId = await received(item, name, more);
   await world.run.settleItemWebhooks({ itemId: item.itemId });
   return webhookId;
 }
@@ -306,21 +312,7 @@ describe('an account that the user revoked', () => {
 
   it('numbers that were read after the webhook came and before it was acted on stay', async () => {
     const item = await itemWithNumbers();
-    const text = JSON.stringify({
-      item_id: item.itemId,
-      webhook_type: 'ITEM',
-      webhook_code: 'USER_ACCOUNT_REVOKED',
-      account_id: 'account-1',
-    });
-    const read = readWebhook(text);
-    await world.stores.webhooks.store({
-      ...read,
-      source: 'plaid',
-      verdict: 'accepted',
-      headers: {},
-      body: Buffer.from(text),
-      reason: read.ignored,
-    });
+    await received(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-1' });
     await update(item, item.accounts);
     item.numbers = numbersOf(ids, 'new');
     await save(item);

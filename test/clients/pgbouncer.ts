@@ -2,11 +2,10 @@ import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import postgres from 'postgres';
+import { freePort } from '../../tools/local/ports.js';
 import { until } from '../e2e/until.js';
 
 /** PgBouncer of the machine; null where there is none (Debian: `apt-get install pgbouncer`). */
@@ -26,15 +25,6 @@ export interface Pgbouncer {
   /** The same database, by way of the pooler. */
   url(databaseUrl: string): string;
   close(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** It refuses to run as root. */

@@ -3,13 +3,13 @@ import type { ItemSnapshot } from '../../../domain/item/state.js';
 import type { TaskName } from '../../../domain/item/tasks.js';
 import { furtherHistory } from '../../../domain/mining/run.js';
 import type { History, UpdateOutcome, UserActionError } from '../../../domain/mining/run.js';
-import type { PlaidAccount } from '../../../domain/plaid.js';
 import { closesAccounts } from '../../../domain/plaidErrors.js';
 import type { ItemStore, Seen } from '../../../domain/ports/items.js';
 import type { MiningStore } from '../../../domain/ports/mining.js';
 import type { PlaidPort } from '../../../domain/ports/plaid.js';
 import type { WebhookKind } from '../../../domain/webhooks/webhookKind.js';
 import { failureOfAnswer } from '../../../src/clients/plaidFailures.js';
+import { account as plaidAccount } from '../../activities/fakePlaid.js';
 
 export const itemId = 'ItemA';
 
@@ -79,21 +79,7 @@ export class MoodyPlaid {
   }
 }
 
-const account: PlaidAccount = {
-  account_id: 'account-1',
-  balances: {
-    available: 1,
-    current: 1,
-    limit: null,
-    iso_currency_code: 'USD',
-    unofficial_currency_code: null,
-  },
-  mask: '0000',
-  name: 'Checking',
-  official_name: null,
-  type: 'depository',
-  subtype: 'checking',
-};
+const account = plaidAccount('account-1');
 
 /** An Item's row, its webhooks and its alerts, with the promises of the stores' ports. */
 export class MemoryItem {

@@ -9,6 +9,7 @@ import { minedPage } from '../../../domain/mining/page.js';
 import type { RefinedTransaction } from '../../../domain/mining/refine.js';
 import { refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
 import type { PlaidAccount, PlaidSyncPage, PlaidTransaction } from '../../../domain/plaid.js';
+import { account as accountOf } from '../../activities/fakePlaid.js';
 import { distorted, oddValue, plaidAccount, plaidTransaction } from './plaidObjects.js';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -47,21 +48,7 @@ const row: PlaidTransaction = {
   date: '2026-11-01',
   pending: false,
 };
-const account: PlaidAccount = {
-  account_id: 'acc1',
-  balances: {
-    available: 1,
-    current: 1,
-    limit: null,
-    iso_currency_code: 'USD',
-    unofficial_currency_code: null,
-  },
-  mask: '0000',
-  name: 'Checking',
-  official_name: null,
-  type: 'depository',
-  subtype: 'checking',
-};
+const account = accountOf('acc1');
 /** A value in the place of another, whatever its type. */
 const instead = <T extends object>(of: T, field: string, value: unknown): T => ({ ...of, [field]: value });
 
