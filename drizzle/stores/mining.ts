@@ -12,6 +12,7 @@ import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
+import type { AppliedAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
 import { numbersAreDue } from './numbersDue.js';
@@ -114,10 +115,11 @@ export function miningStore(sql: Sql): MiningStore {
     update: Update,
     item: LockedItem,
     outcome: UpdateOutcome,
-    numbers: { accounts: number; transactions: number },
+    accounts: AppliedAccounts,
+    transactions: number,
   ): Promise<void> {
     const { itemId } = update;
-    const last = item.last_sequence + numbers.accounts + numbers.transactions;
+    const last = item.last_sequence + accounts.changes + transactions;
     const dueAt = outcome.history === 'complete' ? update.dueAt.complete : update.dueAt.incomplete;
     await tx`
       UPDATE items SET
@@ -130,10 +132,13 @@ export function miningStore(sql: Sql): MiningStore {
             SELECT FROM accounts a
             WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.revoked_at > ${update.accountsAsOf}::text::timestamptz)
           THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
-        main_account_id = ${item.main_account_id},
-        last_account_sequence = CASE WHEN ${numbers.accounts} > 0
-          THEN ${item.last_sequence + numbers.accounts} ELSE last_account_sequence END,
-        last_transaction_sequence = CASE WHEN ${numbers.transactions} > 0
+        main_account_id = ${accounts.mainAccountId},
+        -- The user has shared what Plaid had told of, whether or not the client says so.
+        new_accounts_available = new_accounts_available AND NOT ${accounts.grown}::boolean,
+        ${accounts.numbersDue ? tx`${numbersAreDue(tx)},` : tx``}
+        last_account_sequence = CASE WHEN ${accounts.changes} > 0
+          THEN ${item.last_sequence + accounts.changes} ELSE last_account_sequence END,
+        last_transaction_sequence = CASE WHEN ${transactions} > 0
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
           THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
@@ -292,14 +297,7 @@ export function miningStore(sql: Sql): MiningStore {
           pages: update.pageNumber + 1,
           history: furtherHistory(item.history, update.history),
         };
-        await recordOutcome(tx, update, { ...item, main_account_id: applied.mainAccountId }, outcome, {
-          accounts,
-          transactions,
-        });
-        // The user has shared what Plaid had told of, whether or not the client says so.
-        if (applied.grown)
-          await tx`UPDATE items SET new_accounts_available = false WHERE item_id = ${itemId}`;
-        if (applied.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
+        await recordOutcome(tx, update, item, outcome, applied, transactions);
         return { kind: 'applied' as const, outcome };
       });
     },
