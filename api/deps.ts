@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { EventStore } from '../domain/ports/events.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -17,6 +18,7 @@ import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
+import type { EventWaits } from './eventWaits.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 
@@ -36,6 +38,7 @@ export interface ApiDeps {
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
+  events: EventStore;
   floats: FloatStore;
   figures: FiguresStore;
   alerts: Pick<AlertStore, 'raise'>;
@@ -46,6 +49,8 @@ export interface ApiDeps {
   sandbox: boolean;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
+  /** For how long events are kept: a cursor that is older may have lost some. */
+  eventsKeptMs: number;
   /** When a broken Item is asked for again. */
   brokenCheckMs: number;
   /** A pino logger, or something of its shape. */
@@ -83,6 +88,9 @@ export interface ApiLimits {
   drainMs: number;
   /** Live reads that may be on their way at once. */
   liveReads: number;
+  /** Requests that may wait for events at once, and how often the database is asked for all of them. */
+  eventWaits: number;
+  eventPollMs: number;
   /** How long a list waits for logos that have to be fetched first. */
   logoMs: number;
   /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
@@ -104,6 +112,8 @@ export const defaultLimits: ApiLimits = {
   intakeMs: 4_000,
   drainMs: 5_000,
   liveReads: 32,
+  eventWaits: 64,
+  eventPollMs: 500,
   logoMs: 2_000,
   leaseMs: 60_000,
   requestsPerMinute: 1_200,
@@ -114,6 +124,7 @@ export const defaultLimits: ApiLimits = {
 export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
   liveReads: LiveReads;
+  eventWaits: EventWaits;
 }
 
 export type Api = FastifyInstance<

@@ -6,6 +6,7 @@ export type Access = 'all' | 'connected';
 export interface ApiKey {
   key_id: string;
   application_id: string;
+  access: Access;
   scopes: Scope[];
 }
 

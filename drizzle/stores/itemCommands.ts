@@ -1,3 +1,4 @@
+import { updatedEvents } from '../../domain/exchange/itemEvents.js';
 import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
 import { nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf } from '../rows.js';
@@ -9,6 +10,7 @@ import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
+import { writeEvents } from './writeEvents.js';
 
 const commanded = selection(items, ['user_id', 'institution_id', 'main_account_id', 'last_sequence'], {
   removed: isSet('removed_at'),
@@ -58,6 +60,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         last_sequence = ${last}, last_account_sequence = ${last},
         unsent_since = coalesce(unsent_since, clock_timestamp())
       WHERE item_id = ${itemId}`;
+    const counts = { accounts: changes.length, fromSequence: item.last_sequence + 1, toSequence: last };
+    await writeEvents(tx, updatedEvents(owner, counts));
     return 'done';
   }
 

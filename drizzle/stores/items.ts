@@ -1,3 +1,4 @@
+import { removedEvent } from '../../domain/exchange/itemEvents.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore, Seen } from '../../domain/ports/items.js';
 import { firstOf, sealedOf } from '../rows.js';
@@ -12,6 +13,7 @@ import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.j
 import { itemWebhookStore } from './itemWebhooks.js';
 import { verificationOf } from './numbersDue.js';
 import { lockSeen, seenOf } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
   removed: isSet('removed_at'),
@@ -25,7 +27,7 @@ const holder = selection(items, ['user_id', 'institution_id', 'cursor', 'error_b
   broken: isSet('error_code'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
-const leaving = selection(items, [], { removed: isSet('removed_at') });
+const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -128,6 +130,7 @@ export function itemStore(sql: Sql): ItemStore {
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
           WHERE item_id = ${itemId} AND outcome = 'pending'`;
+        await writeEvents(tx, [removedEvent({ item_id: itemId, user_id: item.user_id })]);
       });
     },
 

@@ -1,3 +1,4 @@
+import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
@@ -14,6 +15,7 @@ import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
 const linkRow = selection(links, [
   'token_hash',
@@ -292,6 +294,8 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
           WHERE user_id = ${owner.user_id}`;
+        // Last: who is connected by now is told.
+        await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
         return { kind: 'admitted' as const, replaced, dropped };
       });
     },

@@ -137,7 +137,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const give = (name: keyof World['keys'], scopes: Scope[]): void => {
     const key = `key-${name}`;
     keys[name] = { authorization: `Bearer ${key}` };
-    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', scopes });
+    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', access: 'all', scopes });
   };
   for (const scope of ['read', 'write', 'numbers', 'admin'] as const) give(scope, [scope]);
   give('all', ['read', 'write', 'numbers', 'admin']);
@@ -355,6 +355,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
     sandbox: true,
+    eventsKeptMs: 30 * 86_400_000,
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
     secrets: {
@@ -481,6 +482,14 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return webhook === undefined ? null : storedView(webhookId, webhook);
       },
     },
+    // What is told to whom is tried against the real database, in test/drizzle/events.test.ts and test/api/events.test.ts.
+    events: {
+      async page() {
+        await behave.reads();
+        return { events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: '' };
+      },
+      newest: async () => '',
+    },
     floats: {
       async record({ userId, floatId, status, occurredAt }) {
         await behave.store();
@@ -506,7 +515,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
         keyIds.add(key_id);
-        keyring.set(keyHash, { key_id, application_id: applicationId, scopes });
+        keyring.set(keyHash, { key_id, application_id: applicationId, access: 'all', scopes });
         return { key_id };
       },
       async revokeKey(keyId) {
