@@ -8,6 +8,7 @@ import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { Failure } from '../../domain/failures.js';
 import type { ApiKey, Scope } from '../../domain/ports/applications.js';
+import type { EventStore } from '../../domain/ports/events.js';
 import type { FloatView } from '../../domain/ports/floats.js';
 import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
@@ -59,6 +60,8 @@ export interface World {
     linkToken: (accessToken: string | undefined) => Promise<void>;
     live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
+    events: EventStore['page'];
+    newest: () => string;
     probe: () => Promise<void>;
     temporal: () => Promise<void>;
     pick: string | null;
@@ -190,6 +193,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     linkToken: async () => undefined,
     live: async () => undefined,
     page: () => undefined,
+    events: async () => ({ events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: '' }),
+    newest: () => '',
     probe: async () => undefined,
     temporal: async () => undefined,
     pick: null,
@@ -484,11 +489,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     },
     // What is told to whom is tried against the real database, in test/drizzle/events.test.ts and test/api/events.test.ts.
     events: {
-      async page() {
-        await behave.reads();
-        return { events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: '' };
-      },
-      newest: async () => '',
+      page: (viewer, after, types, limit) => behave.events(viewer, after, types, limit),
+      newest: async () => behave.newest(),
     },
     floats: {
       async record({ userId, floatId, status, occurredAt }) {
