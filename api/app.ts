@@ -25,6 +25,7 @@ import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { changeRoutes } from './routes/changes.js';
 import { eventRoutes } from './routes/events.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
@@ -267,6 +268,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       floatRoutes(scope, context);
       loginRoutes(scope, context);
       itemRoutes(scope, context);
+      changeRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);

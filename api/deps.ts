@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { ChangeStore } from '../domain/ports/changes.js';
 import type { EventStore } from '../domain/ports/events.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
@@ -39,6 +40,7 @@ export interface ApiDeps {
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   events: EventStore;
+  changes: ChangeStore;
   floats: FloatStore;
   figures: FiguresStore;
   alerts: Pick<AlertStore, 'raise'>;

@@ -7,6 +7,7 @@ import { bankPauseStore } from './stores/bankPauses.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { changeStore } from './stores/changes.js';
 import { eventStore } from './stores/events.js';
 import { figuresStore } from './stores/figures.js';
 import { floatStore } from './stores/floats.js';
@@ -36,6 +37,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    changes: withDatabaseFailures(changeStore(sql)),
     events: withDatabaseFailures(eventStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),

@@ -73,6 +73,7 @@ await runProcess(
       commands: stores.itemCommands,
       numbers: stores.numbers,
       events: stores.events,
+      changes: stores.changes,
       floats: stores.floats,
       figures: stores.figures,
       webhooks: stores.webhooks,

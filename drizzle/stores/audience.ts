@@ -9,7 +9,7 @@ export interface Hearer {
 }
 
 /** Whether a connection `c` may be read through now: neither revoked nor suspended, and its time is not over. */
-const isActive = (sql: Sql | Tx): Fragment =>
+export const isActive = (sql: Sql | Tx): Fragment =>
   sql`(c.revoked_at IS NULL AND c.suspended_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
 
 /**

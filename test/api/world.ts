@@ -492,6 +492,13 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       page: (viewer, after, types, limit) => behave.events(viewer, after, types, limit),
       newest: async () => behave.newest(),
     },
+    // Likewise, in test/drizzle/changes.test.ts.
+    changes: {
+      changes: async (_viewer, itemId, _records, after) =>
+        world.items.has(itemId) ? { rows: [], next: after, hasMore: false } : null,
+      snapshot: async (_viewer, itemId) =>
+        world.items.has(itemId) ? { rows: [], sequence: 0, next: null } : null,
+    },
     floats: {
       async record({ userId, floatId, status, occurredAt }) {
         await behave.store();
