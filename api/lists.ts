@@ -44,7 +44,9 @@ export function readCursor(
   const seal = parts?.pop();
   if (parts === null || parts.length === 0 || seal !== sealOf(query, parts)) {
     throw new Problem('invalid_cursor', {
-      errors: [{ in: 'query', pointer: `/${parameter}`, detail: 'is not a cursor of this list and these filters' }],
+      errors: [
+        { in: 'query', pointer: `/${parameter}`, detail: 'is not a cursor of this list and these filters' },
+      ],
     });
   }
   return parts;

@@ -57,7 +57,9 @@ export function changeRoutes(app: Api, { changes }: RouteContext): void {
       const [stands, ...key] = readCursor(query, cursor) ?? [];
       // Where the first page stood: what has changed since comes in the feed, whether or not a later page has shown it.
       const from = stands === undefined || !decimal.test(stands) ? null : Number(stands);
-      const page = granted(await changes.snapshot(viewer, itemId, records, limit, key.length === 2 ? key : null));
+      const page = granted(
+        await changes.snapshot(viewer, itemId, records, limit, key.length === 2 ? key : null),
+      );
       const next = from ?? page.sequence;
       const nextCursor = writeCursor(query, page.next === null ? null : [String(next), ...page.next]);
       return reply.type('application/json').send(pageText(page.rows, next, nextCursor !== null, nextCursor));

@@ -5,7 +5,13 @@ import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
-import { describedEvents, eventSchema, eventsAnswer, eventsQuery, eventTypesAnswer } from '../schemas/events.js';
+import {
+  describedEvents,
+  eventSchema,
+  eventsAnswer,
+  eventsQuery,
+  eventTypesAnswer,
+} from '../schemas/events.js';
 import { noQuery } from '../schemas/shared.js';
 
 const decimal = /^\d{1,19}$/;

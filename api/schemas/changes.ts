@@ -29,7 +29,9 @@ const example = refinedTransaction.meta()?.['examples'] as [{ id: string }];
 
 const change = z
   .object({
-    sequence: z.int().meta({ description: 'Rises with each change of the item; in a snapshot where that stands' }),
+    sequence: z
+      .int()
+      .meta({ description: 'Rises with each change of the item; in a snapshot where that stands' }),
     record: z.enum(records),
     change: z.enum(['added', 'modified', 'removed']).meta({
       description: 'Take `added` and `modified` alike: a record may have been changed before it was granted',
@@ -46,9 +48,16 @@ const change = z
 export const changesAnswer = z
   .object({
     data: z.array(change),
-    next: z.int().meta({ description: 'Pass it on as `after`. Of a snapshot: where the feed goes on once all pages were read' }),
+    next: z
+      .int()
+      .meta({
+        description: 'Pass it on as `after`. Of a snapshot: where the feed goes on once all pages were read',
+      }),
     has_more: z.boolean().meta({ description: 'More is there already; also behind a page that is empty' }),
-    next_cursor: z.string().nullable().meta({ description: 'Of a snapshot: its next page; null at its end, and in the feed' }),
+    next_cursor: z
+      .string()
+      .nullable()
+      .meta({ description: 'Of a snapshot: its next page; null at its end, and in the feed' }),
   })
   .meta({
     id: 'ChangePage',

@@ -196,7 +196,9 @@ export const eventsQuery = z.strictObject({
   after: z.string().min(1).max(longestCursor).optional().meta({
     description: '`next` of the answer before; without it the oldest events that are kept come first',
   }),
-  types: words('Events of these types only, separated by commas; without it all', eventTypes, [...eventTypes]),
+  types: words('Events of these types only, separated by commas; without it all', eventTypes, [
+    ...eventTypes,
+  ]),
   wait: z
     .preprocess(digits, z.int().min(0).max(25))
     .default(0)

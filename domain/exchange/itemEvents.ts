@@ -28,10 +28,8 @@ export const removedEvent = (owner: EventOwner): NewEvent => aboutItem('item.rem
 
 export const newAccountsEvent = (owner: EventOwner): NewEvent => aboutItem('item.new_accounts', owner);
 
-export const needsRelinkEvent = (
-  owner: EventOwner,
-  { error_type, error_code }: UserActionError,
-): NewEvent => aboutItem('item.needs_relink', owner, { error_type, error_code });
+export const needsRelinkEvent = (owner: EventOwner, { error_type, error_code }: UserActionError): NewEvent =>
+  aboutItem('item.needs_relink', owner, { error_type, error_code });
 
 export const repairedEvent = (owner: EventOwner): NewEvent => aboutItem('item.repaired', owner);
 

@@ -119,7 +119,9 @@ export function changeStore(sql: Sql): ChangeStore {
       const { rights, item, about, refusal, allowed } = itemOf(viewer, itemId, records);
       const [record = '', id = ''] = after ?? [];
       const of = (kind: RecordKind): Fragment => sql`${allowed} AND ${kind} = ANY(${[...records]}::text[])`;
-      const rows = await sql<(About & Perhaps<{ record: RecordKind; subject: string; version: number; body: string }>)[]>`
+      const rows = await sql<
+        (About & Perhaps<{ record: RecordKind; subject: string; version: number; body: string }>)[]
+      >`
         WITH ${item},
         live AS (
           (SELECT 'account' AS record, a.account_id AS subject, a.version,

@@ -27,7 +27,9 @@ interface Horizon {
 }
 
 /** Columns of a page's event, all null where it has none. */
-type EventRow = { [Key in keyof Selected<typeof shown>]: Selected<typeof shown>[Key] | null } & { counted: boolean | null };
+type EventRow = { [Key in keyof Selected<typeof shown>]: Selected<typeof shown>[Key] | null } & {
+  counted: boolean | null;
+};
 
 export function eventStore(sql: Sql): EventStore {
   /** The newest event that may be read. */
@@ -66,7 +68,9 @@ export function eventStore(sql: Sql): EventStore {
         ORDER BY found.xid::xid8, found.position::bigint`;
       const horizon = firstOf(rows);
       if (horizon === undefined || horizon.lost) return 'lost';
-      const all = rows.flatMap((row) => (row.event_id === null ? [] : [row as Selected<typeof shown> & Horizon & { counted: boolean }]));
+      const all = rows.flatMap((row) =>
+        row.event_id === null ? [] : [row as Selected<typeof shown> & Horizon & { counted: boolean }],
+      );
       const page = all.slice(0, limit);
       return {
         events: page.map((row) =>

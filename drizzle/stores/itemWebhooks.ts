@@ -96,7 +96,9 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
             await noteBroken(tx, itemId, health.error, { byCall, dueAt, unheard: false });
           }
           const before = firstOf(
-            await tx<[Selected<typeof noticed>]>`SELECT ${noticed.list(tx)} FROM items WHERE item_id = ${itemId}`,
+            await tx<
+              [Selected<typeof noticed>]
+            >`SELECT ${noticed.list(tx)} FROM items WHERE item_id = ${itemId}`,
           );
           await tx`
             UPDATE items SET

@@ -30,7 +30,8 @@ const one = eventBody(
 );
 const empty: EventPage = { events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: 'old' };
 const full: EventPage = { events: [one], next: { xid: '8', position: '0' }, hasMore: false, newest: 'new' };
-const get = (query: string, headers = world.keys.read) => world.app.inject({ url: `/v1/events${query}`, headers });
+const get = (query: string, headers = world.keys.read) =>
+  world.app.inject({ url: `/v1/events${query}`, headers });
 
 describe('GET /v1/events', () => {
   it('says where to go on, and asks the store for no more than the key may be told', async () => {

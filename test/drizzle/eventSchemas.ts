@@ -21,7 +21,9 @@ export function eventErrors(body: EventBody): string[] {
   const validate = ajv.getSchema(`urn:sluice:schema:${body.type}`);
   if (validate === undefined) return [`${body.type} has no schema`];
   if (validate(body)) return [];
-  return (validate.errors ?? []).map(({ instancePath, message = '' }) => `${body.type}${instancePath} ${message}`);
+  return (validate.errors ?? []).map(
+    ({ instancePath, message = '' }) => `${body.type}${instancePath} ${message}`,
+  );
 }
 
 /** All events that stand in a database, in the order in which they were written, as bodies. */

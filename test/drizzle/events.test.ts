@@ -24,7 +24,12 @@ async function page(reader: Reader, after: EventPlace | null, limit = 100, types
 }
 
 /** Everything that the reader is told from `after` on, once every transaction has ended that may hold something back. */
-async function told(reader: Reader, after: EventPlace | null = null, limit = 100, types: EventType[] | null = null) {
+async function told(
+  reader: Reader,
+  after: EventPlace | null = null,
+  limit = 100,
+  types: EventType[] | null = null,
+) {
   // Other test files write in other databases of the same server: what is newer than their oldest transaction waits for it.
   const [written] = await world.sql<[{ xid: string | null }]>`
     SELECT max(xid::text::numeric)::text AS xid FROM events`;
@@ -56,14 +61,30 @@ describe('what an Item tells', () => {
     const events = await eventsOf(item);
     expect(events.map(({ type, data }) => [type, data])).toEqual([
       ['item.linked', ids],
-      ['item.updated', { ...ids, added: 0, modified: 0, removed: 0, accounts: 1, from_sequence: 1, to_sequence: 1 }],
-      ['item.updated', { ...ids, added: 2, modified: 0, removed: 0, accounts: 0, from_sequence: 2, to_sequence: 3 }],
+      [
+        'item.updated',
+        { ...ids, added: 0, modified: 0, removed: 0, accounts: 1, from_sequence: 1, to_sequence: 1 },
+      ],
+      [
+        'item.updated',
+        { ...ids, added: 2, modified: 0, removed: 0, accounts: 0, from_sequence: 2, to_sequence: 3 },
+      ],
       ['item.ready', { ...ids, history: 'initial' }],
-      ['item.updated', { ...ids, added: 0, modified: 1, removed: 0, accounts: 0, from_sequence: 4, to_sequence: 4 }],
-      ['item.updated', { ...ids, added: 0, modified: 0, removed: 1, accounts: 0, from_sequence: 5, to_sequence: 5 }],
+      [
+        'item.updated',
+        { ...ids, added: 0, modified: 1, removed: 0, accounts: 0, from_sequence: 4, to_sequence: 4 },
+      ],
+      [
+        'item.updated',
+        { ...ids, added: 0, modified: 0, removed: 1, accounts: 0, from_sequence: 5, to_sequence: 5 },
+      ],
       ['item.history_complete', ids],
     ]);
-    expect(events[0]).toMatchObject({ specversion: '1.0', source: `/sluice/items/${item.itemId}`, subject: item.itemId });
+    expect(events[0]).toMatchObject({
+      specversion: '1.0',
+      source: `/sluice/items/${item.itemId}`,
+      subject: item.itemId,
+    });
   });
 
   it('every change of its records, whoever makes it, in ranges without gaps', async () => {
@@ -72,7 +93,9 @@ describe('what an Item tells', () => {
     const both = { accounts: [account('acc-1'), account('acc-2', { name: 'Saving', mask: '1111' })] };
     await runUpdate(world, item, [{ added: [transaction('t1'), transaction('t2')] }], both);
     await world.stores.itemCommands.setMainAccount(itemId, 'acc-2');
-    await world.stores.webhooks.store(webhook(itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['t1'] }));
+    await world.stores.webhooks.store(
+      webhook(itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['t1'] }),
+    );
     await prompt(world).settleRemovals(itemId, ['t1'], ['t1']);
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     await prompt(world).setBroken(itemId, error, '2030-01-01T00:00:00Z');
@@ -134,7 +157,11 @@ describe('what an Item tells', () => {
 describe('a cursor among the events', () => {
   it('misses no event that commits after younger ones, where a plain one does', async () => {
     const item = await linkedItem(world);
-    const about = { itemId: item.itemId, userId: item.userId, data: { item_id: item.itemId, user_id: item.userId } };
+    const about = {
+      itemId: item.itemId,
+      userId: item.userId,
+      data: { item_id: item.itemId, user_id: item.userId },
+    };
     const { place } = await told(everybody);
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => {
@@ -153,7 +180,9 @@ describe('a cursor among the events', () => {
     await world.sql.begin((tx) => writeEvents(tx, [{ ...about, type: 'item.new_accounts' }]));
 
     // What a reader sees that goes by the position alone, and thinks that everything before it was there.
-    const plain = await world.sql<{ position: string }[]>`SELECT position FROM events ORDER BY position DESC LIMIT 1`;
+    const plain = await world.sql<
+      { position: string }[]
+    >`SELECT position FROM events ORDER BY position DESC LIMIT 1`;
     const meanwhile = await page(everybody, place);
     expect(meanwhile.events).toEqual([]);
     release();
@@ -216,8 +245,7 @@ describe('a cursor among the events', () => {
 describe('an application hears', () => {
   const revoke = (item: TestItem, connectionId: string) =>
     underLock(world, item.itemId, (tx) => revokeConnections(tx, item.itemId, connectionId, anyActor));
-  const update = (item: TestItem, id: string) =>
-    runUpdate(world, item, [{ added: [transaction(id)] }]);
+  const update = (item: TestItem, id: string) => runUpdate(world, item, [{ added: [transaction(id)] }]);
   const itemTypes = (events: EventBody[]) => typesOf(events).filter((type) => type.startsWith('item.'));
 
   it('of an Item from the moment of its connection to that of its end, and of its connection always', async () => {
@@ -248,7 +276,11 @@ describe('an application hears', () => {
     await suspend(true);
     expect(itemTypes((await told(reader)).events)).toEqual([]);
     await suspend(false);
-    expect(itemTypes((await told(reader)).events)).toEqual(['item.updated', 'item.ready', 'item.history_complete']);
+    expect(itemTypes((await told(reader)).events)).toEqual([
+      'item.updated',
+      'item.ready',
+      'item.history_complete',
+    ]);
     await world.sql`
       UPDATE connections SET expires_at = clock_timestamp() - interval '1 second' WHERE connection_id = ${connectionId}`;
     expect(itemTypes((await told(reader)).events)).toEqual([]);
@@ -288,7 +320,9 @@ describe('an application hears', () => {
     for (const { reader, counted } of [...readers, { reader: everybody, counted: true }]) {
       const { events } = await told(reader, null, 100, ['item.updated']);
       const own = events.filter(({ data }) => data['item_id'] === item.itemId);
-      expect(own.map(({ data }) => [data['added'], data['to_sequence']])).toEqual([[counted ? 1 : undefined, 2]]);
+      expect(own.map(({ data }) => [data['added'], data['to_sequence']])).toEqual([
+        [counted ? 1 : undefined, 2],
+      ]);
     }
   });
 
@@ -304,7 +338,8 @@ describe('an application hears', () => {
     await world.sql.begin((tx) =>
       writeEvents(tx, [{ type: 'endpoint.recovered', endpointId, data: { endpoint_id: endpointId } }]),
     );
-    const ofOne = ({ data }: EventBody) => data['item_id'] === item.itemId || data['endpoint_id'] === endpointId;
+    const ofOne = ({ data }: EventBody) =>
+      data['item_id'] === item.itemId || data['endpoint_id'] === endpointId;
     const hears = async (reader: Reader) => typesOf((await told(reader)).events.filter(ofOne));
     expect(await hears(one)).toEqual(['connection.created', 'endpoint.recovered']);
     expect(await hears(two)).toEqual([]);
