@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from './deps.js';
+import { eventWebhooks } from './eventWebhooks.js';
 import { problemTypes } from './problems.js';
 import { tidyOpenapi } from './tidyOpenapi.js';
 
@@ -51,7 +52,10 @@ export function openapi(app: Api, version: string): void {
       },
     },
     transform: jsonSchemaTransform,
-    transformObject: (document) => tidyOpenapi(jsonSchemaTransformObject(document)),
+    transformObject: (document) => ({
+      ...tidyOpenapi(jsonSchemaTransformObject(document)),
+      webhooks: eventWebhooks(),
+    }),
   });
   void app.register(swaggerUi, {
     routePrefix: '/docs',

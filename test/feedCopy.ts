@@ -8,7 +8,8 @@ interface Change {
   object: Record<string, unknown> | null;
 }
 
-interface Page {
+/** An answer of the feed. */
+export interface FeedPage {
   data: Change[];
   next: number;
   has_more: boolean;
@@ -17,14 +18,15 @@ interface Page {
 
 /** How the feed is asked: for a page of the snapshot, and for what follows a sequence. */
 interface Feed {
-  snapshot(cursor: string | null): Promise<Page>;
-  changes(after: number): Promise<Page | 'expired'>;
+  snapshot(cursor: string | null): Promise<FeedPage>;
+  changes(after: number): Promise<FeedPage | 'expired'>;
 }
 
 /** A client that holds a copy of an Item's records by nothing but the change feed, as docs/exchange.md tells it to. */
 export class FeedCopy {
   private readonly records = new Map<string, { record: string; object: Record<string, unknown> }>();
   private place: number | null;
+  private hasJustBegun = false;
 
   /** `fromStart`: by the changes alone, without a snapshot. */
   constructor(
@@ -36,6 +38,7 @@ export class FeedCopy {
 
   /** Goes on by `pages` answers, or to the end. */
   async follow(pages = Number.POSITIVE_INFINITY): Promise<void> {
+    this.hasJustBegun = false;
     for (let n = 0; n < pages; n += 1) {
       if (this.place === null) {
         await this.begin();
@@ -43,9 +46,11 @@ export class FeedCopy {
       }
       const page = await this.feed.changes(this.place);
       if (page === 'expired') {
+        if (this.hasJustBegun) throw new Error('the feed does not go on from its own snapshot');
         this.place = null;
         continue;
       }
+      this.hasJustBegun = false;
       page.data.forEach((change) => this.apply(change));
       this.place = page.next;
       if (!page.has_more) return;
@@ -61,6 +66,7 @@ export class FeedCopy {
       cursor = page.next_cursor;
       this.place = page.next;
     } while (cursor !== null);
+    this.hasJustBegun = true;
   }
 
   private apply({ record, change, subject, object }: Change): void {

@@ -48,11 +48,9 @@ const change = z
 export const changesAnswer = z
   .object({
     data: z.array(change),
-    next: z
-      .int()
-      .meta({
-        description: 'Pass it on as `after`. Of a snapshot: where the feed goes on once all pages were read',
-      }),
+    next: z.int().meta({
+      description: 'Pass it on as `after`. Of a snapshot: where the feed goes on once all pages were read',
+    }),
     has_more: z.boolean().meta({ description: 'More is there already; also behind a page that is empty' }),
     next_cursor: z
       .string()

@@ -81,7 +81,8 @@ export function changeStore(sql: Sql): ChangeStore {
         WITH ${item},
         looked AS MATERIALIZED (
           SELECT o.sequence, o.record, o.removed, o.subject, o.version, o.refined FROM outbox o
-          WHERE o.item_id = ${itemId} AND o.sequence > ${after} ORDER BY o.sequence LIMIT ${looked}
+          WHERE o.item_id = ${itemId} AND o.sequence > ${after} AND o.sequence <= (SELECT last_sequence FROM item)
+          ORDER BY o.sequence LIMIT ${looked}
         ),
         found AS (
           SELECT ${change.list(sql, 'l')}, l.removed OR (l.record = 'transaction' AND ${isRecent} IS NOT TRUE) AS gone,
