@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
 import type { EventType } from '../../domain/exchange/event.js';
 import { firstOf } from '../rows.js';
-import type { Fragment, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, connections } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -23,8 +23,8 @@ type Changed = Selected<typeof changed>;
 const openAccount = selection(accounts, ['account_id']);
 
 /** A connection `c` that has not ended: suspended ones may come back. */
-const isLive = (tx: Tx): Fragment =>
-  tx`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
+export const isLive = (sql: Sql | Tx): Fragment =>
+  sql`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
 
 /** What a connection `c` grants, as its history keeps it. */
 const grantOf = (tx: Tx): Fragment => tx`jsonb_build_object('scopes', c.scopes, 'account_ids', c.account_ids,

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomBytes } from 'node:crypto';
 import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
@@ -182,7 +183,7 @@ const cases: Record<string, () => Promise<Case>> = {
       url: `/v1/items/${itemId}`,
       payload: { main_account_id: 'acc-2' },
       // Another wish, which the repeat must not take back.
-      meanwhile: () => database.stores.itemCommands.setMainAccount(itemId, 'acc-1', null),
+      meanwhile: () => database.stores.itemCommands.setMainAccount(ourselves, itemId, 'acc-1', null),
       effects: () =>
         count(
           database.sql`SELECT count(*) AS n FROM outbox WHERE item_id = ${itemId} AND subject = 'acc-2'

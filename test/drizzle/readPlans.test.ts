@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type postgres from 'postgres';
 import { readStore } from '../../drizzle/stores/reads.js';
 import type { PageKey } from '../../domain/ports/pages.js';
@@ -62,7 +63,7 @@ async function explain(filter: TransactionFilter, limit: number, after: PageKey 
   const sql = Object.assign(statement, {
     unsafe: (text: string) => world.sql.unsafe(text),
   }) as unknown as postgres.Sql;
-  await readStore(sql).transactions(filter, limit, after);
+  await readStore(sql).transactions(ourselves, filter, limit, after);
   if (explained === undefined) throw new Error('the list of transactions is another statement now');
   return explained;
 }
