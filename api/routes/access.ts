@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { callerOf, hashKey, newKey } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
-import { effectIdOf, sameSecret } from '../idempotency.js';
+import { effectIdOf, keyedOf, sameSecret } from '../idempotency.js';
 import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
 import {
@@ -89,7 +89,7 @@ export function accessRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found', 'malformed_json', 'unsupported_media_type', 'payload_too_large'],
     }).with({ params: applicationParams, querystring: noQuery, body: applicationChange }),
     async (request) => {
-      const changed = await applications.change(request.params.id, request.body);
+      const changed = await applications.change(request.params.id, request.body, keyedOf(request));
       if (changed === null) throw new Problem('not_found');
       return changed;
     },

@@ -48,14 +48,14 @@ export function loginRoutes(app: Api, { reads, gateway, limits }: RouteContext):
         late,
       );
       if (checks === null) throw late();
-      // All of them were checked: what is mined is shared. Told is of those that the application sees.
+      // All of them were checked: what is mined is shared. Those that the application sees are answered.
       const seen = await reads.seenItems(
         viewer,
         checks.map(({ item_id }) => item_id),
       );
-      const told = checks.filter(({ item_id }) => seen.has(item_id));
+      const shown = checks.filter(({ item_id }) => seen.has(item_id));
       return reply.status(202).send({
-        items: told.map(({ item_id, stale, webhook_id, reason }) => ({
+        items: shown.map(({ item_id, stale, webhook_id, reason }) => ({
           item_id,
           stale,
           ...(webhook_id === null ? {} : { webhook_id }),

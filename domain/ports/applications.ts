@@ -1,3 +1,4 @@
+import type { KeyedRequest } from './idempotency.js';
 import type { Page, PageKey } from './pages.js';
 
 export type Scope = 'read' | 'write' | 'numbers' | 'consent' | 'admin';
@@ -55,10 +56,11 @@ export interface ApplicationStore {
   get(applicationId: string): Promise<ApplicationView | null>;
   /** In the order in which they were made. */
   page(limit: number, after: PageKey | null): Promise<Page<ApplicationView>>;
-  /** Changes what is named. Null when the application does not exist. */
+  /** Changes what is named, once for a keyed request. Null when the application does not exist. */
   change(
     applicationId: string,
     changes: Some<ApplicationFace & { name: string; access: Access }>,
+    keyed?: KeyedRequest | null,
   ): Promise<ApplicationView | null>;
   /** Null when the application does not exist. */
   addKey(

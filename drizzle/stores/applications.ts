@@ -9,6 +9,7 @@ import { apiKeys, applications } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { noteTimes } from './noteTimes.js';
+import { onceFor } from './onceFor.js';
 
 const defaultApplication = 'default';
 const everyScope: Scope[] = ['read', 'write', 'numbers', 'admin'];
@@ -104,7 +105,7 @@ export function applicationStore(sql: Sql): ApplicationStore {
       };
     },
 
-    async change(applicationId, changes) {
+    async change(applicationId, changes, keyed = null) {
       const { name, access, display_name, company, url, logo_url, reason_for_access } = changes;
       const wanted = {
         name,
@@ -116,7 +117,16 @@ export function applicationStore(sql: Sql): ApplicationStore {
         reasonForAccess: reason_for_access,
       };
       if (Object.values(wanted).some((value) => value !== undefined)) {
-        await db.update(applications).set(wanted).where(eq(applications.applicationId, applicationId));
+        await sql.begin(async (tx) => {
+          // Not once more: another may have changed it since.
+          await onceFor(tx, keyed, async () => {
+            await builder(tx)
+              .update(applications)
+              .set(wanted)
+              .where(eq(applications.applicationId, applicationId));
+            return 'changed';
+          });
+        });
       }
       return get(applicationId);
     },

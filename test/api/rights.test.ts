@@ -22,7 +22,8 @@ import { createWorld, until } from './world.js';
 
 const [granted, secret] = ['acc-granted', 'acc-secret'];
 const everyScope: ConnectionScope[] = ['accounts', 'balances', 'transactions', 'numbers'];
-const dayBefore = (days: number): string => new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10);
+const dayBefore = (days: number): string =>
+  new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10);
 /** Found in an answer, they tell what it shows: an account that is not granted, and a day beyond the lookback. */
 const canaries = { account: secret, lookback: dayBefore(400) };
 type Canary = keyof typeof canaries;
@@ -32,7 +33,13 @@ type Entry =
   | { kind: 'item'; need: ConnectionScope | null; shows: Canary[]; query?: string }
   | { kind: 'command'; payload?: object; status: number }
   /** `need`: the Item is left out without it; null = its answer names no Item. */
-  | { kind: 'user'; need: ConnectionScope | 'item' | null; shows: Canary[]; status?: number; payload?: object }
+  | {
+      kind: 'user';
+      need: ConnectionScope | 'item' | null;
+      shows: Canary[];
+      status?: number;
+      payload?: object;
+    }
   | { kind: 'webhook'; status: number }
   | { kind: 'removal' }
   | { kind: 'apart'; why: string };
@@ -44,7 +51,11 @@ const matrix: Record<string, Entry> = {
   'GET /v1/items/{itemId}/accounts/live': { kind: 'item', need: 'accounts', shows: ['account'] },
   'GET /v1/items/{itemId}/balances': { kind: 'item', need: 'balances', shows: ['account', 'lookback'] },
   'GET /v1/items/{itemId}/balances/live': { kind: 'item', need: 'balances', shows: ['account'] },
-  'GET /v1/items/{itemId}/transactions': { kind: 'item', need: 'transactions', shows: ['account', 'lookback'] },
+  'GET /v1/items/{itemId}/transactions': {
+    kind: 'item',
+    need: 'transactions',
+    shows: ['account', 'lookback'],
+  },
   'GET /v1/items/{itemId}/transactions/live': {
     kind: 'item',
     need: 'transactions',
@@ -178,7 +189,10 @@ async function fixture(): Promise<Fixture> {
   await stores.floats.record({ userId, floatId: 'float-1', status: 'closed', occurredAt: null });
   const { webhookId } = await stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
   checked = [itemId];
-  return { itemId, userId, webhookId };
+  const of = { itemId, userId, webhookId };
+  // What another application is granted is nobody else's.
+  await application(of);
+  return of;
 }
 
 interface Application {
@@ -287,11 +301,15 @@ async function expectAbsent(name: string, of: Fixture, by: Application): Promise
 
 it('names every operation', async () => {
   const operations = operationsOf(await documentOf(app)).filter(({ scope }) => scope !== null);
-  expect(Object.keys(matrix).sort()).toEqual(operations.map(({ method, path }) => `${method} ${path}`).sort());
+  expect(Object.keys(matrix).sort()).toEqual(
+    operations.map(({ method, path }) => `${method} ${path}`).sort(),
+  );
 });
 
 const entriesOf = <Kind extends Entry['kind']>(kind: Kind) =>
-  Object.entries(matrix).filter((entry): entry is [string, Extract<Entry, { kind: Kind }>] => entry[1].kind === kind);
+  Object.entries(matrix).filter(
+    (entry): entry is [string, Extract<Entry, { kind: Kind }>] => entry[1].kind === kind,
+  );
 
 describe.each(entriesOf('item'))('%s', (name, { need, shows }) => {
   let of: Fixture;
@@ -520,7 +538,10 @@ describe('what a connection does not grant', () => {
     for (const one of everyClass) {
       const by = await classes[one](of, null);
       const may = ['account not granted', 'beyond lookback', 'suspended', 'everything granted'].includes(one);
-      expect([one, await token(by, {})]).toEqual([one, may ? [200, 'update', of.itemId] : [200, 'create', undefined]]);
+      expect([one, await token(by, {})]).toEqual([
+        one,
+        may ? [200, 'update', of.itemId] : [200, 'create', undefined],
+      ]);
       const named = may
         ? [200, 'update', of.itemId]
         : one === 'no connection'
