@@ -1,4 +1,4 @@
-import { callerOf } from '../auth.js';
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { granted } from '../itemAccess.js';
@@ -38,8 +38,7 @@ export function changeRoutes(app: Api, { changes }: RouteContext): void {
     async (request, reply) => {
       const { itemId } = request.params;
       const { after, record, snapshot, cursor, limit } = request.query;
-      const { application_id: applicationId, access } = callerOf(request);
-      const viewer = { applicationId, access };
+      const viewer = viewerOf(request);
       const records = [...record].sort();
       if (!snapshot) {
         if (cursor !== undefined) throw refusedParameter('/cursor', 'is for snapshots only');
@@ -53,7 +52,7 @@ export function changeRoutes(app: Api, { changes }: RouteContext): void {
         return reply.type('application/json').send(pageText(rows, next, hasMore, null));
       }
       if (after !== undefined) throw refusedParameter('/after', 'is not for snapshots');
-      const query = { list: 'snapshot', filters: { applicationId, itemId, records } };
+      const query = { list: 'snapshot', filters: { applicationId: viewer.applicationId, itemId, records } };
       const [stands, ...key] = readCursor(query, cursor) ?? [];
       // Where the first page stood: what has changed since comes in the feed, whether or not a later page has shown it.
       const from = stands === undefined || !decimal.test(stands) ? null : Number(stands);

@@ -1,6 +1,6 @@
 import { eventTypes } from '../../domain/exchange/event.js';
 import type { EventPage, EventPlace } from '../../domain/ports/events.js';
-import { allows, callerOf } from '../auth.js';
+import { allows, callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, writeCursor } from '../lists.js';
@@ -50,9 +50,8 @@ export function eventRoutes(app: Api, context: RouteContext): void {
     }).with({ querystring: eventsQuery }),
     async (request, reply) => {
       const { after, types, wait, limit } = request.query;
-      const { application_id: applicationId, access, scopes } = callerOf(request);
-      const query = { list: 'events', filters: { applicationId } };
-      const viewer = { applicationId, access, consent: allows(scopes, 'consent') };
+      const viewer = { ...viewerOf(request), consent: allows(callerOf(request).scopes, 'consent') };
+      const query = { list: 'events', filters: { applicationId: viewer.applicationId } };
       const wanted = types.length === eventTypes.length ? null : types;
 
       async function pageAfter(place: EventPlace | null): Promise<EventPage> {

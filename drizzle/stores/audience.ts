@@ -9,7 +9,7 @@ export interface Hearer {
 }
 
 /** Whether a connection `c` may be read through now: neither revoked nor suspended, and its time is not over. */
-export const isActive = (sql: Sql | Tx): Fragment =>
+const isActive = (sql: Sql | Tx): Fragment =>
   sql`(c.revoked_at IS NULL AND c.suspended_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
 
 /**
@@ -30,11 +30,18 @@ export const mayBeTold = (sql: Sql | Tx, { applicationId, access, consent }: Hea
         AND (${isActive(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
     END)`;
 
+/** Whether an application has an active connection with all of an Item's accounts and transactions. */
+export const isGrantedAll = (
+  sql: Sql | Tx,
+  applicationId: Fragment,
+  itemId: Fragment,
+): Fragment => sql`EXISTS (
+    SELECT FROM connections c
+    WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId} AND ${isActive(sql)}
+      AND c.scopes @> '{accounts,transactions}' AND c.granted_accounts IS NULL AND c.lookback_days IS NULL)`;
+
 /** Whether an application that may be told of an event `e` may be told how much has changed: it sees all of the Item. */
 export const maySeeCounts = (
   sql: Sql | Tx,
   { applicationId, access }: Pick<Hearer, 'applicationId' | 'access'>,
-): Fragment => sql`(${access} = 'all' OR EXISTS (
-    SELECT FROM connections c
-    WHERE c.item_id = e.item_id AND c.application_id = ${applicationId} AND ${isActive(sql)}
-      AND c.scopes @> '{accounts,transactions}' AND c.granted_accounts IS NULL AND c.lookback_days IS NULL))`;
+): Fragment => sql`(${access} = 'all' OR ${isGrantedAll(sql, applicationId, sql`e.item_id`)})`;

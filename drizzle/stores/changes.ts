@@ -7,7 +7,8 @@ import type { Fragment, Sql } from '../rows.js';
 import { items, outbox } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { refusedBy, rightsOf } from './rights.js';
+import { lastReads } from './lastReads.js';
+import { readAt, refusedBy, rightsOf } from './rights.js';
 import type { Rights, Verdict } from './rights.js';
 import { versioned } from './recordTexts.js';
 
@@ -24,6 +25,8 @@ interface About extends Selected<typeof standing> {
   connection: Verdict | null;
   /** A scope that is needed besides, and not granted. */
   missing: ConnectionScope | null;
+  /** Scopes whose last read was noted more than a minute ago. */
+  unnoted: ConnectionScope[] | null;
 }
 
 /** Columns that are null where the Item has no row to show. */
@@ -42,6 +45,12 @@ const changeText = (
   `"version":${version},"object":${object}}`;
 
 export function changeStore(sql: Sql): ChangeStore {
+  const reads = lastReads(sql);
+
+  /** A scope's name where it was last read through a connection `k` more than a minute ago. */
+  const readLongAgo = (scope: ConnectionScope): Fragment =>
+    sql`CASE WHEN k.${readAt(sql, scope)} >= clock_timestamp() - interval '1 minute' THEN NULL ELSE ${scope} END`;
+
   /** The Item `c`, with what the viewer's connection lets it read. */
   function itemOf(viewer: Viewer, itemId: string, records: readonly RecordKind[]) {
     const [need = 'item', ...others] = records.map((record) => scopeOf[record]);
@@ -54,13 +63,22 @@ export function changeStore(sql: Sql): ChangeStore {
     const item = sql`item AS MATERIALIZED (
       SELECT ${standing.list(sql, 'i')}, i.item_id ${rights.carried} FROM items i ${rights.join}
       WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL)`;
+    const unnoted =
+      viewer.access === 'all'
+        ? sql`NULL::text[]`
+        : sql`(SELECT array_remove(ARRAY[${readLongAgo('accounts')}, ${readLongAgo('transactions')}], NULL)
+            FROM connections k WHERE k.connection_id = c.connection_id)`;
     const about = sql`${standing.list(sql, 'c')}, json_build_object('last', 0 ${rights.verdict})->'connection' AS connection,
-      ${missing} AS missing`;
-    const refusal = ({ connection, missing: scope }: About): Refused | null =>
-      refusedBy(connection ?? undefined, need) ??
-      (scope === null || connection === null
-        ? null
-        : { refusal: 'consent_missing', connectionId: connection.id, scope });
+      ${missing} AS missing, ${unnoted} AS unnoted`;
+    /** Why nothing may be shown; else that the connection was read through is noted. */
+    const refusal = ({ connection, missing: scope, unnoted: due }: About): Refused | null => {
+      const refused = refusedBy(connection ?? undefined, need);
+      if (refused !== null || connection === null) return refused;
+      if (scope !== null) return { refusal: 'consent_missing', connectionId: connection.id, scope };
+      for (const read of due ?? [])
+        if (read === need || others.includes(read)) reads.note(read, [connection.id]);
+      return null;
+    };
     return { rights, item, about, refusal, allowed: sql`${rights.allowed} AND ${missing} IS NULL` };
   }
 

@@ -23,8 +23,8 @@ type Changed = Selected<typeof changed>;
 const openAccount = selection(accounts, ['account_id']);
 
 /** A connection `c` that has not ended: suspended ones may come back. */
-export const isLive = (tx: Sql | Tx): Fragment =>
-  tx`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
+export const isLive = (sql: Sql | Tx): Fragment =>
+  sql`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
 
 /** What a connection `c` grants, as its history keeps it. */
 const grantOf = (tx: Tx): Fragment => tx`jsonb_build_object('scopes', c.scopes, 'account_ids', c.account_ids,

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { Grant } from '../../domain/exchange/connection.js';
-import type { Viewer } from '../../domain/exchange/viewer.js';
+import { ourselves } from '../../domain/exchange/viewer.js';
+import type { Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { RecordKind } from '../../domain/mining/events.js';
 import {
   changeConnection,
@@ -28,13 +29,13 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const everybody: Viewer = { applicationId: 'default', access: 'all' };
 const both: RecordKind[] = ['account', 'transaction'];
 
-function found<T extends object>(page: T | { refusal: string } | 'expired' | null): T {
-  if (page === null || page === 'expired' || 'refusal' in page)
+function found<T>(page: T): Exclude<T, Refused | 'expired' | null> {
+  if (page === null || page === 'expired' || (typeof page === 'object' && 'refusal' in page)) {
     throw new Error(`refused: ${JSON.stringify(page)}`);
-  return page;
+  }
+  return page as Exclude<T, Refused | 'expired' | null>;
 }
 const parsed = (rows: string[]) => rows.map((row) => JSON.parse(row));
 
@@ -201,7 +202,7 @@ async function perform(item: TestItem, copies: FeedCopy[], done: Operation): Pro
       return;
     }
     case 'mainAccount':
-      await itemCommands.setMainAccount(itemId, done.id);
+      await itemCommands.setMainAccount(ourselves, itemId, done.id);
       return;
     case 'forgotten':
       // As the clean-up does: the oldest changes are gone.
@@ -241,7 +242,7 @@ describe('the change feed', () => {
               return { viewer, grant: { ...wholeGrant, ...grant } };
             }),
           );
-          viewers.push({ viewer: everybody, grant: wholeGrant });
+          viewers.push({ viewer: ourselves, grant: wholeGrant });
           const copies = viewers.map(({ viewer }) => follower(viewer, item.itemId, { fromStart, limit }));
           for (const one of operations) await perform(item, copies, one);
           for (const [index, copy] of copies.entries()) {
@@ -271,7 +272,7 @@ describe('the change feed', () => {
       },
       { added: [transaction('t4', { amount: 2 }), transaction('t1', { amount: 2 })] },
     ];
-    const copy = follower(everybody, item.itemId, {
+    const copy = follower(ourselves, item.itemId, {
       fromStart: false,
       limit: 2,
       async betweenPages() {
@@ -293,7 +294,7 @@ describe('the change feed', () => {
         removed: [{ transaction_id: 't2', account_id: 'acc-1' }],
       },
     ]);
-    const changes = await changesOf(everybody, item.itemId);
+    const changes = await changesOf(ourselves, item.itemId);
     expect(changes.map((one) => [one.sequence, one.record, one.change, one.subject, one.version])).toEqual([
       [1, 'account', 'added', 'acc-1', 1],
       [2, 'transaction', 'added', 't1', 1],
@@ -303,15 +304,15 @@ describe('the change feed', () => {
     ]);
     expect(changes[3].object).toMatchObject({ id: 't1', amount: '5', version: 2 });
     expect(changes[4].object).toBeNull();
-    const rest = found(await world.stores.changes.changes(everybody, item.itemId, both, 1, 2));
+    const rest = found(await world.stores.changes.changes(ourselves, item.itemId, both, 1, 2));
     expect([parsed(rest.rows).map(({ sequence }) => sequence), rest.next, rest.hasMore]).toEqual([
       [2, 3],
       3,
       true,
     ]);
-    const end = found(await world.stores.changes.changes(everybody, item.itemId, both, 5, 2));
+    const end = found(await world.stores.changes.changes(ourselves, item.itemId, both, 5, 2));
     expect(end).toEqual({ rows: [], next: 5, hasMore: false });
-    const accountsOnly = found(await world.stores.changes.changes(everybody, item.itemId, ['account'], 0, 2));
+    const accountsOnly = found(await world.stores.changes.changes(ourselves, item.itemId, ['account'], 0, 2));
     expect([accountsOnly.rows.length, accountsOnly.next]).toEqual([1, 5]);
   });
 
@@ -378,7 +379,7 @@ describe('the change feed', () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: ['t1', 't2', 't3', 't4'].map((id) => transaction(id)) }]);
     const ask = async (after: number, limit = 100) =>
-      world.stores.changes.changes(everybody, item.itemId, both, after, limit);
+      world.stores.changes.changes(ourselves, item.itemId, both, after, limit);
     expect(await ask(6)).toBe('expired');
     await world.sql`DELETE FROM outbox WHERE item_id = ${item.itemId} AND sequence = 3`;
     expect(await ask(0)).toBe('expired');

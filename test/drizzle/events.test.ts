@@ -1,5 +1,6 @@
 import type { EventType } from '../../domain/exchange/event.js';
 import type { EventBody } from '../../domain/exchange/eventBody.js';
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { EventPlace } from '../../domain/ports/events.js';
 import { revokeConnections, suspendConnections } from '../../drizzle/stores/connectionWrites.js';
@@ -45,7 +46,6 @@ async function told(
 const typesOf = (events: EventBody[]): string[] => events.map(({ type }) => type);
 const eventsOf = async ({ itemId }: TestItem): Promise<EventBody[]> =>
   (await writtenEvents(world.sql)).filter(({ data }) => data['item_id'] === itemId);
-const everybody: Viewer = { applicationId: 'default', access: 'all' };
 
 describe('what an Item tells', () => {
   it('its linking, its first data and the end of its history, each once', async () => {
@@ -92,7 +92,7 @@ describe('what an Item tells', () => {
     const { itemId } = item;
     const both = { accounts: [account('acc-1'), account('acc-2', { name: 'Saving', mask: '1111' })] };
     await runUpdate(world, item, [{ added: [transaction('t1'), transaction('t2')] }], both);
-    await world.stores.itemCommands.setMainAccount(itemId, 'acc-2');
+    await world.stores.itemCommands.setMainAccount(ourselves, itemId, 'acc-2');
     await world.stores.webhooks.store(
       webhook(itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['t1'] }),
     );
@@ -143,7 +143,7 @@ describe('what an Item tells', () => {
     await announce('2030-01-02T00:00:00.000Z', true);
     await announce(null, true);
     await announce('2030-02-02T00:00:00.000Z', false);
-    await world.stores.itemCommands.noteRelinked(item.itemId);
+    await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     await announce(null, true);
     expect((await eventsOf(item)).slice(1).map(({ type, data }) => [type, data['expires_at']])).toEqual([
       ['item.consent_expiring', '2030-01-02T00:00:00.000Z'],
@@ -162,7 +162,7 @@ describe('a cursor among the events', () => {
       userId: item.userId,
       data: { item_id: item.itemId, user_id: item.userId },
     };
-    const { place } = await told(everybody);
+    const { place } = await told(ourselves);
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -183,20 +183,20 @@ describe('a cursor among the events', () => {
     const plain = await world.sql<
       { position: string }[]
     >`SELECT position FROM events ORDER BY position DESC LIMIT 1`;
-    const meanwhile = await page(everybody, place);
+    const meanwhile = await page(ourselves, place);
     expect(meanwhile.events).toEqual([]);
     release();
     await late;
     const missed = await world.sql`SELECT FROM events WHERE position > ${plain[0]?.position ?? 0}`;
     expect(missed).toHaveLength(0);
 
-    const { events } = await told(everybody, meanwhile.next);
+    const { events } = await told(ourselves, meanwhile.next);
     expect(typesOf(events)).toEqual(['item.repaired', 'item.new_accounts']);
   });
 
   it('goes through writers at once: every event once, those of an Item in their order', async () => {
     const items = await Promise.all([1, 2, 3, 4].map(() => linkedItem(world)));
-    let { place } = await told(everybody);
+    let { place } = await told(ourselves);
     let writing = true;
     const writes = Promise.all(
       items.map(async (item) => {
@@ -207,12 +207,12 @@ describe('a cursor among the events', () => {
     });
     const read: EventBody[] = [];
     while (writing) {
-      const found = await page(everybody, place, 7);
+      const found = await page(ourselves, place, 7);
       read.push(...found.events);
       place = found.next;
     }
     await writes;
-    read.push(...(await told(everybody, place, 7)).events);
+    read.push(...(await told(ourselves, place, 7)).events);
     expect(new Set(read.map(({ id }) => id)).size).toBe(read.length);
     for (const item of items) {
       const own = read.filter(({ data }) => data['item_id'] === item.itemId);
@@ -236,9 +236,9 @@ describe('a cursor among the events', () => {
   });
 
   it('of a database that was set back is lost', async () => {
-    const { place } = await told(everybody);
+    const { place } = await told(ourselves);
     const ahead = { xid: String(BigInt(place.xid) + 1_000_000n), position: '0' };
-    expect(await world.stores.events.page({ ...everybody, consent: false }, ahead, null, 10)).toBe('lost');
+    expect(await world.stores.events.page({ ...ourselves, consent: false }, ahead, null, 10)).toBe('lost');
   });
 });
 
@@ -317,7 +317,7 @@ describe('an application hears', () => {
       }),
     );
     await update(item, 't1');
-    for (const { reader, counted } of [...readers, { reader: everybody, counted: true }]) {
+    for (const { reader, counted } of [...readers, { reader: ourselves, counted: true }]) {
       const { events } = await told(reader, null, 100, ['item.updated']);
       const own = events.filter(({ data }) => data['item_id'] === item.itemId);
       expect(own.map(({ data }) => [data['added'], data['to_sequence']])).toEqual([
