@@ -60,26 +60,6 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'The connection (`connection_id`) has ended for good. Let the user connect the account again: that makes a new one.',
   },
-  consent_missing: {
-    status: 403,
-    title: 'The connection does not grant this',
-    help: "The application's connection with the item (`connection_id`) lacks the scope (`scope`), or grants no account. Only the user or the operator can widen it.",
-  },
-  consent_expired: {
-    status: 403,
-    title: 'The connection has expired',
-    help: 'The time of the connection (`connection_id`) is over. Ask the user, or the operator, to renew it.',
-  },
-  consent_suspended: {
-    status: 403,
-    title: 'The connection is suspended',
-    help: 'The user has revoked the item at the bank. Send the user through Link in update mode, then report it as relinked; cached rows are readable again when the connection (`connection_id`) is resumed.',
-  },
-  consent_revoked: {
-    status: 403,
-    title: 'The connection was revoked',
-    help: 'The connection (`connection_id`) has ended for good. Let the user connect the account again: that makes a new one.',
-  },
   sandbox_only: {
     status: 403,
     title: 'Only in the sandbox',

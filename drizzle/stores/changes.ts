@@ -53,7 +53,9 @@ export function changeStore(sql: Sql): ChangeStore {
 
   /** The Item `c`, with what the viewer's connection lets it read. */
   function itemOf(viewer: Viewer, itemId: string, records: readonly RecordKind[]) {
-    const [need = 'item', ...others] = records.map((record) => scopeOf[record]);
+    // Of two that are lacking the one that holds more is named.
+    const needed = records.map((record) => scopeOf[record]).sort();
+    const [need = 'item', ...others] = needed.reverse();
     const rights = rightsOf(sql, viewer, need);
     // Who sees every Item has no connection to look at.
     const missing =

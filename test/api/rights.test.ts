@@ -94,7 +94,6 @@ const matrix: Record<string, Entry> = {
     kind: 'item',
     need: 'transactions',
     shows: ['account', 'lookback'],
-    query: '?record=transaction',
   },
   'GET /v1/events': { kind: 'apart', why: 'test/drizzle/events.test.ts tells who hears of what' },
   'GET /v1/event-types': ofNoItem,
