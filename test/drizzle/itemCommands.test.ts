@@ -251,7 +251,7 @@ describe('a remine', () => {
 });
 
 describe('account numbers', () => {
-  const reader = { application_id: 'app', key_id: 'key', request_id: 'req' };
+  const reader = { key_id: 'key', request_id: 'req' };
   const reads = (itemId: string) => world.sql`
     SELECT application_id, key_id, request_id, account_ids FROM number_reads WHERE item_id = ${itemId}`;
 
@@ -270,7 +270,9 @@ describe('account numbers', () => {
       { accountId: 'acc-2', reason: 'account_closed' },
       { accountId: 'acc-3', reason: 'account_revoked' },
     ]);
-    expect(await reads(item.itemId)).toEqual([{ ...reader, account_ids: ['acc-1'] }]);
+    expect(await reads(item.itemId)).toEqual([
+      { application_id: 'default', ...reader, account_ids: ['acc-1'] },
+    ]);
     await world.sql`UPDATE items SET revoked_at = now() WHERE item_id = ${item.itemId}`;
     const revoked = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
     expect([revoked?.numbers.length, revoked?.withheld.length]).toEqual([0, 3]);

@@ -52,7 +52,7 @@ describe('what webhooks say of an Item', () => {
     const [item, other] = [await itemWithNumbers(), await itemWithNumbers()];
     await settle(item.itemId, { revokedAccounts: now('acc-1') });
     expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-2', 'acc-3']);
-    const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+    const reader = { key_id: 'key', request_id: 'request' };
     expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({
       withheld: [{ accountId: 'acc-1', reason: 'account_revoked' }],
     });
