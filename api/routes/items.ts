@@ -89,7 +89,11 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       const { format, limit, cursor } = request.query;
       const query = { list: 'accounts', filters: { itemId, format } };
       const after = readCursor(query, cursor);
-      return sendPage(reply, query, await reads.accounts(viewerOf(request), { itemId, format }, limit, after));
+      return sendPage(
+        reply,
+        query,
+        await reads.accounts(viewerOf(request), { itemId, format }, limit, after),
+      );
     },
   );
 
@@ -135,7 +139,11 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       const filter = { from, to, account_id, statuses: [...status].sort(), format };
       const query = { list: 'transactions', filters: { itemId, ...filter } };
       const after = readCursor(query, cursor);
-      return sendPage(reply, query, await reads.transactions(viewerOf(request), { itemId, ...filter }, limit, after));
+      return sendPage(
+        reply,
+        query,
+        await reads.transactions(viewerOf(request), { itemId, ...filter }, limit, after),
+      );
     },
   );
 }

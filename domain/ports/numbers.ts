@@ -17,10 +17,14 @@ export interface NumbersStore {
     viewer: Viewer,
     itemId: string,
     reader: { key_id: string; request_id: string },
-  ): Promise<{
-    numbers: { accountId: string; asOf: string; sealed: Sealed }[];
-    withheld: { accountId: string; reason: WithheldReason }[];
-    missing: { accountId: string; reason: MissingReason }[];
-    nextReadAt: string | null;
-  } | Refused | null>;
+  ): Promise<
+    | {
+        numbers: { accountId: string; asOf: string; sealed: Sealed }[];
+        withheld: { accountId: string; reason: WithheldReason }[];
+        missing: { accountId: string; reason: MissingReason }[];
+        nextReadAt: string | null;
+      }
+    | Refused
+    | null
+  >;
 }

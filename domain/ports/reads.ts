@@ -105,12 +105,7 @@ export interface ReadStore {
     after: PageKey | null,
   ): Promise<CachedPage>;
   /** An account's last balances of a day. Order: day descending, then account id. */
-  balances(
-    viewer: Viewer,
-    filter: BalanceFilter,
-    limit: number,
-    after: PageKey | null,
-  ): Promise<CachedPage>;
+  balances(viewer: Viewer, filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
   /** Those of the Items that the viewer sees. */
   seenItems(viewer: Viewer, itemIds: string[]): Promise<Set<string>>;
   /** What is needed to ask Plaid of an Item. Null when it is absent, or its token was erased or its removal asked for. */

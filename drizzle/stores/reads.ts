@@ -99,7 +99,9 @@ export function readStore(sql: Sql): ReadStore {
   return {
     async user(viewer, userId) {
       const row = firstOf(
-        await sql<(Selected<typeof shownUser> & Pick<RowOf<typeof users>, 'activated_at'> & { items: number })[]>`
+        await sql<
+          (Selected<typeof shownUser> & Pick<RowOf<typeof users>, 'activated_at'> & { items: number })[]
+        >`
         SELECT ${shownUser.list(sql, 'u')}, ${userColumns(viewer)}
         FROM users u WHERE u.user_id = ${userId} AND ${knowsUser(sql, viewer)}`,
       );

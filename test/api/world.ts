@@ -406,7 +406,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return pageOf(rows, limit, after);
       },
       accounts: async (_viewer, filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
-      transactions: async (_viewer, filter, limit, after) => cached(filter, world.rows.transactions, limit, after),
+      transactions: async (_viewer, filter, limit, after) =>
+        cached(filter, world.rows.transactions, limit, after),
       balances: async (_viewer, filter, limit, after) => cached(filter, world.rows.balances, limit, after),
       async asking(_viewer, itemId) {
         const item = world.items.get(itemId);
