@@ -1,3 +1,5 @@
+import { refusals } from '../domain/exchange/viewer.js';
+
 /**
  * Every problem that this API answers with (RFC 9457). The code is part of the contract: it is never renamed. `type` of an
  * answer is `/problems/<code>`, a page that shows what stands here.
@@ -270,12 +272,7 @@ export const problemTypes = {
 export type ProblemCode = keyof typeof problemTypes;
 
 /** What an operation on an item may be refused with for want of a connection that lets the application. */
-export const consentProblems = [
-  'consent_missing',
-  'consent_expired',
-  'consent_suspended',
-  'consent_revoked',
-] as const satisfies readonly ProblemCode[];
+export const consentProblems: readonly ProblemCode[] = refusals;
 
 export const problemCodes = Object.keys(problemTypes) as ProblemCode[];
 

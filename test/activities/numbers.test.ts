@@ -17,7 +17,7 @@ afterEach(() => expect(world.unexpected).toEqual([]));
 
 const day = 24 * 3_600_000;
 const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
-const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+const reader = { key_id: 'key', request_id: 'request' };
 const ids = ['account-1', 'account-2', 'account-3'];
 
 const numbersOf = (accountIds: readonly string[], number = 'good') =>
@@ -164,7 +164,9 @@ describe('numbers that come days after the link', () => {
     world.plaid.failNext('getNumbers', 'NOT_READY');
     expect(await save(item)).toEqual({ accounts: 0 });
     expect(await numbersDue(item)).toBeNull();
-    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({ nextReadAt: null });
+    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({
+      nextReadAt: null,
+    });
 
     // The user has been through Link once more: what an answer says that is newer counts.
     await update(item, [pending]);

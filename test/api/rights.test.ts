@@ -10,7 +10,16 @@ import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import type { World as Database } from '../drizzle/world.js';
-import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook } from '../drizzle/world.js';
+import {
+  account,
+  linkedItem,
+  lockWaiters,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+} from '../drizzle/world.js';
 import { documentOf, operationsOf } from './openapiDocument.js';
 import type { World } from './world.js';
 import { createWorld, until } from './world.js';
@@ -281,7 +290,7 @@ const refusalOf: Partial<Record<Class, string>> = {
   revoked: 'consent_revoked',
 };
 
-function ask(name: string, of: { itemId: string; userId: string; webhookId: string }, by: Application) {
+function ask(name: string, of: Fixture, by: Application) {
   const [method, path] = name.split(' ') as ['GET', string];
   const entry = matrix[name];
   const url = path
@@ -298,8 +307,8 @@ const shownIn = (body: string): Canary[] =>
   (Object.keys(canaries) as Canary[]).filter((canary) => body.includes(canaries[canary]));
 
 async function expectAbsent(name: string, of: Fixture, by: Application): Promise<void> {
-  const absent = { itemId: newId('item'), userId: newId('user'), webhookId: crypto.randomUUID() };
-  const bare = async (at: typeof absent) => {
+  const absent: Fixture = { itemId: newId('item'), userId: newId('user'), webhookId: crypto.randomUUID() };
+  const bare = async (at: Fixture) => {
     const answer = await ask(name, at, by);
     const { instance: _, request_id: __, ...body } = answer.json();
     return [answer.statusCode, body];
@@ -558,6 +567,32 @@ describe('what a connection does not grant', () => {
           : [403, refusalOf[one], undefined];
       expect([one, await token(by, { item_id: of.itemId })]).toEqual([one, named]);
     }
+  });
+});
+
+describe('a revocation that is under way', () => {
+  it.each([
+    ['numbers', 'GET /v1/items/{itemId}/numbers'],
+    ['a new main account', 'PATCH /v1/items/{itemId}'],
+    ['a remine', 'POST /v1/items/{itemId}/remine'],
+    ['relinked', 'POST /v1/items/{itemId}/relinked'],
+  ])('%s: wait for it, and are refused', async (_what, name) => {
+    const of = await fixture();
+    const by = await application(of);
+    const before = await database.sql`SELECT * FROM items WHERE item_id = ${of.itemId}`;
+    let answer: ReturnType<typeof ask> | undefined;
+    await database.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${of.itemId} FOR NO KEY UPDATE`;
+      answer = ask(name, of, by);
+      // A request runs as soon as somebody waits for it.
+      void answer.then(() => undefined);
+      await lockWaiters(database, 1);
+      await tx`UPDATE connections SET revoked_at = now() WHERE connection_id = ${by.connectionId}`;
+    });
+    const refused = await answer;
+    expect([refused?.statusCode, refused?.json().code]).toEqual([403, 'consent_revoked']);
+    expect(await database.sql`SELECT * FROM items WHERE item_id = ${of.itemId}`).toEqual(before);
+    expect(await database.sql`SELECT FROM number_reads WHERE item_id = ${of.itemId}`).toHaveLength(0);
   });
 });
 

@@ -15,7 +15,9 @@ import {
   storedTransactions,
   transaction,
   updateOf,
-  prompt, unrefused } from './world.js';
+  prompt,
+  unrefused,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -85,7 +87,9 @@ describe('the main account', () => {
       [before.length + 1, 'acc-1', false, false],
       [before.length + 2, 'acc-2', false, true],
     ]);
-    expect(await world.stores.itemCommands.setMainAccount(ourselves, newId('item'), 'acc-1')).toBe('not_found');
+    expect(await world.stores.itemCommands.setMainAccount(ourselves, newId('item'), 'acc-1')).toBe(
+      'not_found',
+    );
     // The next update keeps what was chosen.
     await runUpdate(world, item, [{}], two);
     expect(await storedChanges(world, item.itemId)).toHaveLength(before.length + 2);
@@ -128,7 +132,10 @@ describe('the main account', () => {
     expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual([]);
     await world.sql`UPDATE items SET main_account_changed_at = now() WHERE item_id = ${itemId}`;
     await float(userId, 'active');
-    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual([
+      'ACTIVE_FLOAT',
+      'COOLDOWN',
+    ]);
     await world.stores.items.finishRemoval(itemId);
     expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT']);
   });
@@ -251,7 +258,7 @@ describe('a remine', () => {
 });
 
 describe('account numbers', () => {
-  const reader = { application_id: 'app', key_id: 'key', request_id: 'req' };
+  const reader = { key_id: 'key', request_id: 'req' };
   const reads = (itemId: string) => world.sql`
     SELECT application_id, key_id, request_id, account_ids FROM number_reads WHERE item_id = ${itemId}`;
 
@@ -270,7 +277,9 @@ describe('account numbers', () => {
       { accountId: 'acc-2', reason: 'account_closed' },
       { accountId: 'acc-3', reason: 'account_revoked' },
     ]);
-    expect(await reads(item.itemId)).toEqual([{ ...reader, account_ids: ['acc-1'] }]);
+    expect(await reads(item.itemId)).toEqual([
+      { application_id: 'default', ...reader, account_ids: ['acc-1'] },
+    ]);
     await world.sql`UPDATE items SET revoked_at = now() WHERE item_id = ${item.itemId}`;
     const revoked = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
     expect([revoked?.numbers.length, revoked?.withheld.length]).toEqual([0, 3]);

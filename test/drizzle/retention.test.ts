@@ -2,7 +2,16 @@ import { ourselves } from '../../domain/exchange/viewer.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Perishable } from '../../domain/retention.js';
 import type { World } from './world.js';
-import { linkedItem, exchangedItem, newId, openWorld, runUpdate, transaction, webhook, shownItem } from './world.js';
+import {
+  linkedItem,
+  exchangedItem,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
