@@ -31,16 +31,16 @@ export function createEventWaits(
   let places = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  async function look(): Promise<void> {
+  async function ask(): Promise<void> {
     // Nobody is woken by a question that failed: whoever waits reads again at its end anyway.
     const now = await newest().catch(() => null);
     for (const waiter of [...waiting]) if (now !== null && now !== waiter.seen) waiter.wake();
     timer = undefined;
-    lookLater();
+    askLater();
   }
 
-  function lookLater(): void {
-    if (waiting.size > 0 && timer === undefined) timer = setTimeout(() => void look(), everyMs);
+  function askLater(): void {
+    if (waiting.size > 0 && timer === undefined) timer = setTimeout(() => void ask(), everyMs);
   }
 
   return {
@@ -67,7 +67,7 @@ export function createEventWaits(
         };
         waiting.add(waiter);
         signal.addEventListener('abort', waiter.wake);
-        lookLater();
+        askLater();
       });
     },
 

@@ -17,7 +17,7 @@ const isActive = (sql: Sql | Tx): Fragment =>
  * Of an Item it hears from the moment of its connection on, while that is active; of its own connections always, also of their
  * end; that an Item was removed it hears also where its connection ended with the Item.
  */
-export const mayBeTold = (sql: Sql | Tx, { applicationId, access, consent }: Hearer): Fragment => sql`(CASE
+export const mayHear = (sql: Sql | Tx, { applicationId, access, consent }: Hearer): Fragment => sql`(CASE
     WHEN e.connection_id IS NOT NULL THEN e.application_id = ${applicationId} OR ${consent}
     WHEN e.endpoint_id IS NOT NULL THEN EXISTS (
       SELECT FROM endpoints own WHERE own.endpoint_id = e.endpoint_id AND own.application_id = ${applicationId})

@@ -13,7 +13,7 @@ import type { Rights, Verdict } from './rights.js';
 import { versioned } from './recordTexts.js';
 
 /** Changes that one page looks at where it may leave some out: nobody's question reads the whole outbox. */
-const lookedAt = 1_000;
+const scannedAtOnce = 1_000;
 
 const scopeOf: Record<RecordKind, ConnectionScope> = { transaction: 'transactions', account: 'accounts' };
 
@@ -94,36 +94,38 @@ export function changeStore(sql: Sql): ChangeStore {
     async changes(viewer, itemId, records, after, limit) {
       const { rights, item, about, refusal, allowed } = itemOf(viewer, itemId, records);
       const leavesOut = viewer.access !== 'all' || records.length === 1;
-      const looked = leavesOut ? Math.max(lookedAt, limit) : limit;
+      const scanned = leavesOut ? Math.max(scannedAtOnce, limit) : limit;
       const accountId = sql`l.refined->>'account_id'`;
       const isRecent = sql`(true ${rights.day(sql`(l.refined->>'date')::date`)})`;
-      const rows = await sql<(About & Perhaps<ChangeRow> & { looked: number; last_looked: number | null })[]>`
+      const rows = await sql<
+        (About & Perhaps<ChangeRow> & { scanned: number; last_scanned: number | null })[]
+      >`
         WITH ${item},
-        looked AS MATERIALIZED (
+        scanned AS MATERIALIZED (
           SELECT o.sequence, o.record, o.removed, o.subject, o.version, o.refined FROM outbox o
           WHERE o.item_id = ${itemId} AND o.sequence > ${after} AND o.sequence <= (SELECT last_sequence FROM item)
-          ORDER BY o.sequence LIMIT ${looked}
+          ORDER BY o.sequence LIMIT ${scanned}
         ),
         found AS (
           SELECT ${change.list(sql, 'l')}, l.removed OR (l.record = 'transaction' AND ${isRecent} IS NOT TRUE) AS gone,
             CASE l.record WHEN 'account' THEN ${shownAccount(rights, sql`l.refined`)} ELSE l.refined::text END AS body
-          FROM looked l CROSS JOIN item c
+          FROM scanned l CROSS JOIN item c
           WHERE ${allowed} AND l.record = ANY(${[...records]}::text[]) AND CASE l.record
             WHEN 'account' THEN (true ${rights.account(sql`l.subject`)})
             -- One whose day is too long ago now may have been shown under another day: it leaves the copy.
             ELSE (true ${rights.account(accountId)}) AND (${isRecent} OR l.version > 1) END
           ORDER BY l.sequence LIMIT ${limit}
         )
-        SELECT ${about}, (SELECT count(*)::int FROM looked) AS looked, (SELECT max(sequence) FROM looked) AS last_looked, f.*
+        SELECT ${about}, (SELECT count(*)::int FROM scanned) AS scanned, (SELECT max(sequence) FROM scanned) AS last_scanned, f.*
         FROM item c LEFT JOIN found f ON true ORDER BY f.sequence`;
       const first = firstOf(rows);
       if (first === undefined) return null;
       const refused = refusal(first);
       if (refused !== null) return refused;
-      const { last_sequence: last, looked: n } = first;
-      const end = first.last_looked ?? after;
+      const { last_sequence: last, scanned: n } = first;
+      const end = first.last_scanned ?? after;
       // Numbered without gaps: where one is, there was more.
-      if (end - after !== n || after > last || (n < looked && end < last)) return 'expired';
+      if (end - after !== n || after > last || (n < scanned && end < last)) return 'expired';
       const shown = rows.flatMap((row) => (row.sequence === null ? [] : [row as ChangeRow]));
       const next = shown.length === limit ? (shown.at(-1)?.sequence ?? end) : end;
       return {

@@ -5,10 +5,10 @@ import type { Fragment, Sql } from '../rows.js';
 import { events } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { mayBeTold, maySeeCounts } from './audience.js';
+import { mayHear, maySeeCounts } from './audience.js';
 
 /** Events that one page looks at, whether or not they are for its reader: nobody's question reads the whole table. */
-const lookedAt = 2_000;
+const scannedAtOnce = 2_000;
 
 const shown = selection(
   events,
@@ -16,12 +16,12 @@ const shown = selection(
   { xid: asText('xid'), position: asText('position') },
 );
 
-interface Horizon {
+interface Boundary {
   lost: boolean;
   newest: string | null;
   /** Of the oldest transaction that still ran; what is older has all been seen. */
   oldest: string;
-  looked: number;
+  scanned: number;
   last_xid: string | null;
   last_position: string | null;
 }
@@ -45,31 +45,31 @@ export function eventStore(sql: Sql): EventStore {
         access: sql`${access}::text`,
         consent: sql`${consent}::boolean`,
       };
-      const rows = await sql<(Horizon & EventRow)[]>`
-        WITH looked AS MATERIALIZED (
+      const rows = await sql<(Boundary & EventRow)[]>`
+        WITH scanned AS MATERIALIZED (
           SELECT e.* FROM events e
           WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot())
             AND (e.xid, e.position) > (${xid}::text::xid8, ${position}::text::bigint)
-          ORDER BY e.xid, e.position LIMIT ${lookedAt}
+          ORDER BY e.xid, e.position LIMIT ${scannedAtOnce}
         ),
         found AS (
           SELECT ${shown.list(sql, 'e')}, ${maySeeCounts(sql, hearer)} AS counted
-          FROM looked e
-          WHERE ${mayBeTold(sql, hearer)} ${types === null ? sql`` : sql`AND e.type = ANY(${[...types]}::text[])`}
+          FROM scanned e
+          WHERE ${mayHear(sql, hearer)} ${types === null ? sql`` : sql`AND e.type = ANY(${[...types]}::text[])`}
           ORDER BY e.xid, e.position LIMIT ${limit + 1}
         ),
-        horizon AS (
+        boundary AS (
           SELECT ${xid}::text::xid8 > pg_snapshot_xmax(pg_current_snapshot()) AS lost, ${newest()} AS newest,
-            pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, (SELECT count(*)::int FROM looked) AS looked,
-            (SELECT l.xid::text FROM looked l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_xid,
-            (SELECT l.position::text FROM looked l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_position
+            pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, (SELECT count(*)::int FROM scanned) AS scanned,
+            (SELECT l.xid::text FROM scanned l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_xid,
+            (SELECT l.position::text FROM scanned l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_position
         )
-        SELECT horizon.*, found.* FROM horizon LEFT JOIN found ON true
+        SELECT boundary.*, found.* FROM boundary LEFT JOIN found ON true
         ORDER BY found.xid::xid8, found.position::bigint`;
-      const horizon = firstOf(rows);
-      if (horizon === undefined || horizon.lost) return 'lost';
+      const boundary = firstOf(rows);
+      if (boundary === undefined || boundary.lost) return 'lost';
       const all = rows.flatMap((row) =>
-        row.event_id === null ? [] : [row as Selected<typeof shown> & Horizon & { counted: boolean }],
+        row.event_id === null ? [] : [row as Selected<typeof shown> & Boundary & { counted: boolean }],
       );
       const page = all.slice(0, limit);
       return {
@@ -88,8 +88,8 @@ export function eventStore(sql: Sql): EventStore {
             { counted: row.counted },
           ),
         ),
-        ...placeAfter(horizon, all.length > limit ? page.at(-1) : undefined),
-        newest: horizon.newest ?? '',
+        ...placeAfter(boundary, all.length > limit ? page.at(-1) : undefined),
+        newest: boundary.newest ?? '',
       };
     },
 
@@ -102,13 +102,13 @@ export function eventStore(sql: Sql): EventStore {
 
 /** Where to go on: behind the last event of a full page, else behind what was looked at, else where nothing was left out. */
 function placeAfter(
-  { oldest, looked, last_xid, last_position }: Horizon,
+  { oldest, scanned, last_xid, last_position }: Boundary,
   lastShown: EventPlace | undefined,
 ): { next: EventPlace; hasMore: boolean } {
   if (lastShown !== undefined) {
     return { next: { xid: lastShown.xid, position: lastShown.position }, hasMore: true };
   }
-  if (looked === lookedAt && last_xid !== null && last_position !== null) {
+  if (scanned === scannedAtOnce && last_xid !== null && last_position !== null) {
     return { next: { xid: last_xid, position: last_position }, hasMore: true };
   }
   return { next: { xid: oldest, position: '0' }, hasMore: false };

@@ -38,7 +38,7 @@ async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFac
 }
 
 /** Tells of what webhooks have announced: of each end of the consent once, of new accounts while none are waited for. */
-async function tellOfAnnouncements(
+async function writeAnnouncements(
   tx: Tx,
   before: EventOwner & { new_accounts_available: boolean },
   { consentExpiresAt, newAccounts }: Pick<ItemWebhooksEffect, 'consentExpiresAt' | 'newAccounts'>,
@@ -108,7 +108,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
           await noteConsent(tx, itemId, health?.consent ?? null);
-          await tellOfAnnouncements(tx, before, effect);
+          await writeAnnouncements(tx, before, effect);
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
 import type { Sql, Tx } from '../rows.js';
-import { mayBeTold } from './audience.js';
+import { mayHear } from './audience.js';
 
 /**
  * Writes events, and one delivery for each endpoint that wants them, in the transaction of the change that they tell of: an event
@@ -38,5 +38,5 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR e.type = ANY(p.types))
     JOIN applications a ON a.application_id = p.application_id
     WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id)
-      AND ${mayBeTold(tx, { applicationId: tx`p.application_id`, access: tx`a.access`, consent: tx`p.consent` })}`;
+      AND ${mayHear(tx, { applicationId: tx`p.application_id`, access: tx`a.access`, consent: tx`p.consent` })}`;
 }

@@ -6,6 +6,7 @@ import type { Difference, StoredRecord, StreamEvent, StreamName, Truth } from '.
 import { compareItem, STREAMS } from '../../tools/local/compare.js';
 import type { StreamReader } from '../../tools/local/streamReader.js';
 import { openStreamReader } from '../../tools/local/streamReader.js';
+import { eventErrors, writtenEvents } from '../drizzle/eventSchemas.js';
 import type { FeedPage } from '../feedCopy.js';
 import { FeedCopy } from '../feedCopy.js';
 import { until } from './until.js';
@@ -153,6 +154,7 @@ export async function examine(system: System, itemId: string): Promise<Told> {
   checkOutbox(told, stored);
   checkEvents(told, stored, events);
   await checkFeed(told, stored, system, itemId);
+  await checkUpdatedEvents(told, stored, system, itemId);
   return told;
 }
 
@@ -313,6 +315,25 @@ async function checkFeed(verdict: Verdict, stored: Stored, system: System, itemI
   }
 }
 
+/** Applications are told of each change once: the ranges of `item.updated` follow each other up to the last change. */
+async function checkUpdatedEvents(
+  verdict: Verdict,
+  { lastSequence }: Stored,
+  system: System,
+  itemId: string,
+): Promise<void> {
+  const ranges = await system.sql<{ first: number; last: number }[]>`
+    SELECT (data->>'from_sequence')::int AS first, (data->>'to_sequence')::int AS last FROM events
+    WHERE item_id = ${itemId} AND type = 'item.updated' ORDER BY position`;
+  let told = 0;
+  for (const { first, last } of ranges) {
+    if (first !== told + 1) verdict.other.push(`events: changes from ${first} are told of after ${told}`);
+    told = last;
+  }
+  if (told !== lastSequence)
+    verdict.other.push(`events: changes up to ${told} are told of, not ${lastSequence}`);
+}
+
 interface SharedReader {
   reader: StreamReader;
   turn: Promise<void>;
@@ -368,6 +389,7 @@ export async function expectHealthy(
     canceled: await count('Canceled'),
     terminated: await count('Terminated'),
   }).toEqual({ failed: 0, timedOut: 0, canceled: 0, terminated: options.terminated ?? 0 });
+  expect((await writtenEvents(system.sql)).flatMap(eventErrors)).toEqual([]);
   const alerts = await system.sql<{ kind: string }[]>`SELECT kind FROM alerts ORDER BY kind`;
   expect(alerts.map(({ kind }) => kind)).toEqual(options.alerts ?? []);
   const unexpected = system
