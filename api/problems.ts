@@ -77,8 +77,8 @@ export const problemTypes = {
   },
   public_token_used: {
     status: 409,
-    title: 'The public token was used by another user',
-    help: 'A public token links one item to one user. Let this user go through Link for a token of their own.',
+    title: 'The public token was used by another user or application',
+    help: 'A public token links one item to one user, for one application. Let this user go through Link for a token of their own.',
   },
   duplicate_item: {
     status: 409,
