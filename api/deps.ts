@@ -30,11 +30,11 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
-  items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy' | 'noteConsent'>;
+  items: Pick<ItemStore, 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
-  applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
+  applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
