@@ -10,10 +10,13 @@ import { digits, limit, longestCursor, time, words } from './shared.js';
 const item_id = z.string().min(1);
 const user_id = z.string().min(1);
 const ofItem = { item_id, user_id };
-const ofConnection = {
+const aboutConnection = {
   connection_id: z.string().min(1),
   application_id: z.string().min(1).meta({ description: 'Whose connection it is' }),
   ...ofItem,
+};
+const ofConnection = {
+  ...aboutConnection,
   initiator: z.enum(initiators).meta({ description: 'Who was the cause' }),
 };
 const ofEndpoint = { endpoint_id: z.string().min(1) };
@@ -27,12 +30,12 @@ interface Described {
 }
 
 const exampleOfItem = { item_id: exampleItem.item_id, user_id: 'user-42' };
-const exampleOfConnection = {
+const exampleAboutConnection = {
   connection_id: 'con_0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e11',
   application_id: 'app_0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e12',
   ...exampleOfItem,
-  initiator: 'user',
 };
+const exampleOfConnection = { ...exampleAboutConnection, initiator: 'user' };
 const exampleOfEndpoint = { endpoint_id: 'end_0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e13' };
 
 const ofItemAlone = (description: string): Described => ({
@@ -50,7 +53,8 @@ const ofConnectionAlone = (description: string): Described => ({
 export const describedEvents: Readonly<Record<EventType, Described>> = {
   'item.linked': ofItemAlone('An item was linked'),
   'item.ready': {
-    description: 'The first accounts and transactions of an item can be read',
+    description:
+      'The first accounts and transactions of an item can be read; also told to an application that is connected with such an item',
     data: z.object({ ...ofItem, history: z.enum(['initial', 'complete']) }),
     example: { ...exampleOfItem, history: 'initial' },
   },
@@ -97,8 +101,8 @@ export const describedEvents: Readonly<Record<EventType, Described>> = {
   'connection.renewed': ofConnectionAlone('A connection ends at another time'),
   'connection.expiring': {
     description: 'A connection ends soon: told 30, 7 and 1 days before',
-    data: z.object({ ...ofConnection, expires_at: time, days: z.int().min(0) }),
-    example: { ...exampleOfConnection, expires_at: '2026-12-01T00:00:00.000Z', days: 7 },
+    data: z.object({ ...aboutConnection, expires_at: time, days: z.int().min(0) }),
+    example: { ...exampleAboutConnection, expires_at: '2026-12-01T00:00:00.000Z', days: 7 },
   },
   'connection.expired': ofConnectionAlone('The time of a connection is over'),
   'connection.suspended': ofConnectionAlone('The bank revoked the item: nothing can be read for now'),

@@ -45,13 +45,22 @@ export function updatedEvents(owner: EventOwner, changes: RecordChanges): NewEve
   return [aboutItem('item.updated', owner, { added, modified, removed, accounts, ...range })];
 }
 
+/** The first accounts and transactions can be read. */
+const readyEvent = (owner: EventOwner, history: History): NewEvent =>
+  aboutItem('item.ready', owner, { history });
+
+/** The same to one application alone, which has just been connected with an Item that can be read already. */
+export function readyForEvents(owner: EventOwner, history: History, applicationId: string): NewEvent[] {
+  return history === 'none' ? [] : [{ ...readyEvent(owner, history), applicationId }];
+}
+
 /** What an update has brought besides its changes: the Item's first data, and the last of its history. */
 export function historyEvents(
   owner: EventOwner,
   { before, after }: { before: History; after: History },
 ): NewEvent[] {
   return [
-    ...(before === 'none' && after !== 'none' ? [aboutItem('item.ready', owner, { history: after })] : []),
+    ...(before === 'none' && after !== 'none' ? [readyEvent(owner, after)] : []),
     ...(before !== 'complete' && after === 'complete' ? [aboutItem('item.history_complete', owner)] : []),
   ];
 }

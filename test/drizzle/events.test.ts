@@ -255,7 +255,8 @@ describe('an application hears', () => {
     const connectionId = await connect(world, item, reader);
     await update(item, 'after');
     const since = await told(reader);
-    expect(typesOf(since.events)).toEqual(['connection.created', 'item.updated']);
+    expect(typesOf(since.events)).toEqual(['connection.created', 'item.ready', 'item.updated']);
+    expect(since.events[1]?.data).toMatchObject({ history: 'complete' });
     expect(since.events[0]?.subject).toBe(connectionId);
     expect((await told(other)).events).toEqual([]);
 
