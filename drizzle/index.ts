@@ -4,6 +4,7 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { connectionStore } from './stores/connections.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -35,6 +36,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    connections: withDatabaseFailures(connectionStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
+import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import type { EventType } from '../../domain/exchange/event.js';
+import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { accounts, connections } from '../schema.js';
@@ -8,14 +9,7 @@ import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
 
-/** Who changes a connection, and why. */
-export interface Actor {
-  initiator: Initiator;
-  /** Null = nobody's key asked. */
-  applicationId: string | null;
-  keyId: string | null;
-  reason: string | null;
-}
+export type { Actor };
 
 const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);
 type Changed = Selected<typeof changed>;
@@ -92,14 +86,18 @@ async function noteConnected(tx: Tx, itemId: string): Promise<void> {
     WHERE item_id = ${itemId} AND unconnected_since IS NOT NULL`;
 }
 
-/** Connects an application with an Item. The pair must have no connection that is not revoked. */
+/**
+ * Connects an application with an Item. The pair must have no connection that is not revoked. `effectId` (a UUID) names the
+ * connection.
+ */
 export async function grantConnection(
   tx: Tx,
   to: { itemId: string; userId: string; applicationId: string },
   grant: Grant,
   actor: Actor,
+  effectId: string = randomUUID(),
 ): Promise<string> {
-  const connectionId = `con_${randomUUID()}`;
+  const connectionId = `con_${effectId}`;
   const { granted, awaits } = await accountsOf(tx, to.itemId, grant);
   await tx`
     INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, account_ids, new_accounts,
