@@ -24,6 +24,7 @@ import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { connectionRoutes } from './routes/connections.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -260,6 +261,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       floatRoutes(scope, context);
       loginRoutes(scope, context);
       itemRoutes(scope, context);
+      connectionRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);

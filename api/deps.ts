@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { ConnectionStore } from '../domain/ports/connections.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -29,6 +30,7 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
+  connections: ConnectionStore;
   items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;

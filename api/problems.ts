@@ -40,6 +40,11 @@ export const problemTypes = {
     title: 'The API key lacks the scope',
     help: 'The operation needs a scope that this key does not carry. `admin` implies `read` and `write`, never `numbers`.',
   },
+  narrowing_only: {
+    status: 403,
+    title: 'The application may only narrow its connection',
+    help: '`errors` names each field that would grant more, or change what was agreed to. Ask the user: a key of scope `consent` writes it then.',
+  },
   sandbox_only: {
     status: 403,
     title: 'Only in the sandbox',
@@ -48,7 +53,7 @@ export const problemTypes = {
   not_found: {
     status: 404,
     title: 'There is no such resource',
-    help: 'The path is unknown, or the named user, item, webhook, application or key does not exist. A user exists from the first link token or item.',
+    help: 'The path is unknown, or the named user, item, connection, webhook, application or key does not exist, or is none of yours. A user exists from the first link token or item.',
   },
   unknown_institution: {
     status: 404,
@@ -84,6 +89,16 @@ export const problemTypes = {
     status: 409,
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
+  },
+  connection_exists: {
+    status: 409,
+    title: 'The application is connected with the item',
+    help: '`connection_id` names the connection, which may have expired or be suspended. Change it, renew it, or revoke it first.',
+  },
+  connection_revoked: {
+    status: 409,
+    title: 'The connection was revoked',
+    help: 'That was the end of it. A new grant makes a new connection.',
   },
   active_float: {
     status: 409,

@@ -69,6 +69,7 @@ await runProcess(
       secrets: createSecretBox(keys),
       links: stores.links,
       reads: stores.reads,
+      connections: stores.connections,
       items: stores.items,
       commands: stores.itemCommands,
       numbers: stores.numbers,

@@ -6,6 +6,8 @@ export type Access = 'all' | 'connected';
 export interface ApiKey {
   key_id: string;
   application_id: string;
+  /** Its application's. */
+  access: Access;
   scopes: Scope[];
 }
 

@@ -15,8 +15,14 @@ export function applicationStore(sql: Sql): ApplicationStore {
 
   /** Built once: it is asked by every request. */
   const standingKey = db
-    .select({ key_id: apiKeys.keyId, application_id: apiKeys.applicationId, scopes: apiKeys.scopes })
+    .select({
+      key_id: apiKeys.keyId,
+      application_id: apiKeys.applicationId,
+      access: applications.access,
+      scopes: apiKeys.scopes,
+    })
     .from(apiKeys)
+    .innerJoin(applications, eq(applications.applicationId, apiKeys.applicationId))
     .where(and(eq(apiKeys.keyHash, part.placeholder('keyHash')), isNull(apiKeys.revokedAt)))
     .prepare('standing_key');
 

@@ -14,6 +14,9 @@ describe('every operation that needs a key', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
+      'GET /v1/applications/{id}/connections',
+      'GET /v1/connections/{id}',
+      'GET /v1/connections/{id}/history',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
       'GET /v1/institutions/{institutionId}/live',
@@ -22,24 +25,31 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/accounts/live',
       'GET /v1/items/{itemId}/balances',
       'GET /v1/items/{itemId}/balances/live',
+      'GET /v1/items/{itemId}/connections',
       'GET /v1/items/{itemId}/numbers',
       'GET /v1/items/{itemId}/sync',
       'GET /v1/items/{itemId}/transactions',
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/connections',
       'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',
       'GET /v1/users/{userId}/transactions',
       'GET /v1/webhooks',
       'GET /v1/webhooks/{id}',
+      'PATCH /v1/connections/{id}',
       'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
       'POST /v1/applications/{id}/keys',
+      'POST /v1/connections/{id}/renew',
+      'POST /v1/connections/{id}/revoke',
+      'POST /v1/items/{itemId}/connections',
       'POST /v1/items/{itemId}/relinked',
       'POST /v1/items/{itemId}/remine',
       'POST /v1/items/{itemId}/reset-login',
+      'POST /v1/users/{userId}/connections/revoke',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
       'POST /v1/users/{userId}/logins',
@@ -57,7 +67,7 @@ describe('every operation that needs a key', () => {
     ['two keys', { authorization: `${keys.all.authorization} ${keys.all.authorization}` }],
     ['a very long key', { authorization: `Bearer ${'k'.repeat(4_000)}` }],
   ];
-  for (const { method, path, url, scope } of operations) {
+  for (const { method, path, url, scopes } of operations) {
     it(`${method} ${path} answers every stranger alike`, async () => {
       const bodies = new Set<string>();
       for (const [who, headers] of strangers) {
@@ -70,8 +80,8 @@ describe('every operation that needs a key', () => {
     });
 
     it(`${method} ${path} refuses a key without its scope, before it reads anything`, async () => {
-      const narrow = (['read', 'write', 'numbers', 'admin'] as const).filter(
-        (held) => !allows([held], scope as Scope),
+      const narrow = (['read', 'write', 'numbers', 'consent', 'admin'] as const).filter(
+        (held) => !scopes.some((scope) => allows([held], scope as Scope)),
       );
       expect(narrow.length).toBeGreaterThan(0);
       for (const held of narrow) {
@@ -86,7 +96,7 @@ describe('every operation that needs a key', () => {
   it('would answer nobody if it had forgotten to name its scope', async () => {
     const pass = async () => undefined;
     const check = authenticate(
-      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', scopes: ['admin'] }) },
+      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', access: 'all', scopes: ['admin'] }) },
       { beforeLookup: () => undefined, stranger: pass, caller: pass },
     );
     for (const scope of [undefined, null]) {

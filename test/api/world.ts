@@ -6,6 +6,7 @@ import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
+import type { ConnectionView } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
 import type { ApiKey, Scope } from '../../domain/ports/applications.js';
 import type { FloatView } from '../../domain/ports/floats.js';
@@ -88,6 +89,27 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
   };
 }
 
+export function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
+  return {
+    connection_id: connectionId,
+    application: { application_id: 'app-1', name: 'budget', display_name: null },
+    item_id: 'item-1',
+    user_id: 'user-1',
+    status: 'active',
+    scopes: ['accounts'],
+    account_ids: null,
+    new_accounts: true,
+    lookback_days: null,
+    expires_at: null,
+    purpose: null,
+    evidence: null,
+    created_at: '2026-11-20T07:00:00.000Z',
+    last_read_at: { accounts: null, balances: null, transactions: null, numbers: null },
+    revoked: null,
+    ...changes,
+  };
+}
+
 const institutionRow: InstitutionView = {
   institution_id: 'ins_1',
   name: 'First Platypus Bank',
@@ -137,9 +159,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const give = (name: keyof World['keys'], scopes: Scope[]): void => {
     const key = `key-${name}`;
     keys[name] = { authorization: `Bearer ${key}` };
-    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', scopes });
+    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', access: 'all', scopes });
   };
-  for (const scope of ['read', 'write', 'numbers', 'admin'] as const) give(scope, [scope]);
+  for (const scope of ['read', 'write', 'numbers', 'consent', 'admin'] as const) give(scope, [scope]);
   give('all', ['read', 'write', 'numbers', 'admin']);
   // As the store answers: a revoked key is found no more than one that never was.
   keys.revoked = { authorization: 'Bearer key-revoked' };
@@ -438,6 +460,45 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         };
       },
     },
+    // Whose connection is whose is tried against the real database, in test/drizzle and test/api/connections.test.ts.
+    connections: {
+      get: async (_sight, id) => (id === 'connection-1' ? connectionView(id) : null),
+      async page(_sight, of, _filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        const known =
+          'userId' in of
+            ? world.users.has(of.userId)
+            : 'itemId' in of
+              ? world.items.has(of.itemId)
+              : applications.has(of.applicationId);
+        return known ? pageOf([connectionView('connection-1')], limit, after) : null;
+      },
+      async history(_sight, id, limit, after) {
+        behave.page(after);
+        if (id !== 'connection-1') return null;
+        const entry = {
+          position: 1,
+          at: '2026-11-20T07:00:00.000Z',
+          action: 'created' as const,
+          initiator: 'operator' as const,
+          application_id: 'app-1',
+          key_id: 'key-1',
+          reason: null,
+          grant: connectionView(id),
+        };
+        return pageOf([entry], limit, after);
+      },
+      grant: async () => ({ kind: 'done', connection: connectionView('connection-1') }),
+      change: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      renew: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revoke: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revokeOfUser: async (userId) =>
+        world.users.has(userId) ? { connectionIds: ['connection-1'], itemIds: ['item-1'] } : null,
+    },
     webhooks: {
       async store(webhook) {
         await behave.store();
@@ -506,7 +567,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
         keyIds.add(key_id);
-        keyring.set(keyHash, { key_id, application_id: applicationId, scopes });
+        keyring.set(keyHash, { key_id, application_id: applicationId, access: 'all', scopes });
         return { key_id };
       },
       async revokeKey(keyId) {

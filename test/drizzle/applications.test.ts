@@ -19,6 +19,7 @@ describe('keys of applications', () => {
     expect(await applications.findKey(hash)).toEqual({
       key_id: key?.key_id,
       application_id,
+      access: expect.any(String),
       scopes: ['read', 'numbers'],
     });
     expect(await applications.findKey(hash.toUpperCase())).toBeNull();
