@@ -33,6 +33,8 @@ import { liveRoutes } from './routes/live.js';
 import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
 import { loginRoutes } from './routes/logins.js';
+import { portalRoutes } from './routes/portal.js';
+import { portalSessionRoutes } from './routes/portalSessions.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -248,6 +250,13 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
+      await shedLoad(scope, limits.eventLoopDelayMs);
+      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now));
+    },
+    { prefix: '/portal' },
+  );
+  void app.register(
+    async (scope: Api) => {
       // Clients alone: Plaid's webhooks and the probes come before them.
       await shedLoad(scope, limits.eventLoopDelayMs);
       const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
@@ -262,6 +271,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       loginRoutes(scope, context);
       itemRoutes(scope, context);
       connectionRoutes(scope, context);
+      portalSessionRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);

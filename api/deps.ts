@@ -14,12 +14,14 @@ import type { ItemStore } from '../domain/ports/items.js';
 import type { LinkStore } from '../domain/ports/links.js';
 import type { NumbersStore } from '../domain/ports/numbers.js';
 import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports/plaid.js';
+import type { PortalStore } from '../domain/ports/portal.js';
 import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
+import type { PortalSettings } from './portal/settings.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
@@ -31,6 +33,7 @@ export interface ApiDeps {
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
   connections: ConnectionStore;
+  portal: PortalStore;
   items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
@@ -55,6 +58,7 @@ export interface ApiDeps {
   metrics: MetricsRegistry;
   /** Serve `/metrics` here; false when metrics have a port of their own. */
   serveMetrics: boolean;
+  portalPage: PortalSettings;
   /** Shown in OpenAPI. */
   version: string;
   /** Addresses or networks whose X-Forwarded-For names the client. Absent: the peer is the client. */

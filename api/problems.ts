@@ -40,6 +40,11 @@ export const problemTypes = {
     title: 'The API key lacks the scope',
     help: 'The operation needs a scope that this key does not carry. `admin` implies `read` and `write`, never `numbers`.',
   },
+  not_from_page: {
+    status: 403,
+    title: "The form was not sent from the user's page",
+    help: 'Another site sent it. Nothing was done.',
+  },
   narrowing_only: {
     status: 403,
     title: 'The application may only narrow its connection',

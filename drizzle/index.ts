@@ -16,6 +16,7 @@ import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
+import { portalStore } from './stores/portal.js';
 import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
@@ -49,6 +50,7 @@ export function createStores(sql: Sql) {
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
+    portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),

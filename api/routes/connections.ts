@@ -25,6 +25,7 @@ import {
 import { itemParams } from '../schemas/items.js';
 import { noQuery } from '../schemas/shared.js';
 import { userParams } from '../schemas/users.js';
+import { wakeItem } from '../wakeItem.js';
 
 const bodyProblems = ['malformed_json', 'unsupported_media_type', 'payload_too_large'] as const;
 
@@ -130,13 +131,6 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
       });
     }
     throw problemOfRefusal(outcome, asked);
-  }
-
-  /** What was changed is safe in the database: with Temporal down the sweep finds it later. */
-  async function wake(itemId: string, userId: string): Promise<void> {
-    await context.gateway
-      .signalItem(itemId, userId, { kind: 'foundDue' }, context.limits.signalMs)
-      .catch(() => app.log.warn({ item_id: itemId }, 'left to the sweep'));
   }
 
   app.get(
@@ -250,7 +244,7 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
         throw new Problem('connection_exists', { members: { connection_id: outcome.connectionId } });
       }
       if (outcome.kind !== 'done') throw problemOfRefusal(outcome, grant);
-      await wake(itemId, outcome.connection.user_id);
+      await wakeItem(context, itemId, outcome.connection.user_id);
       return reply.code(201).send(outcome.connection);
     },
   );
@@ -298,7 +292,7 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
       const by = { actor: actorOf(request), keyed: keyedOf(request) };
       const outcome = await connections.renew(handsOf(request), id, expires_at, by);
       const connection = await changed(request, id, outcome, { expires_at });
-      await wake(connection.item_id, connection.user_id);
+      await wakeItem(context, connection.item_id, connection.user_id);
       return connection;
     },
   );
@@ -327,7 +321,7 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
       const actor = actorOf(request, { reason, ...(initiator === undefined ? {} : { initiator }) });
       const outcome = await connections.revoke(handsOf(request), id, { actor });
       const connection = await changed(request, id, outcome, {});
-      await wake(connection.item_id, connection.user_id);
+      await wakeItem(context, connection.item_id, connection.user_id);
       return connection;
     },
   );
@@ -352,7 +346,7 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
       const actor = actorOf(request, { reason, ...(initiator === undefined ? {} : { initiator }) });
       const revoked = await connections.revokeOfUser(userId, { actor, keyed: keyedOf(request) });
       if (revoked === null) throw new Problem('not_found');
-      await Promise.all(revoked.itemIds.map((itemId) => wake(itemId, userId)));
+      await Promise.all(revoked.itemIds.map((itemId) => wakeItem(context, itemId, userId)));
       return { connection_ids: revoked.connectionIds };
     },
   );

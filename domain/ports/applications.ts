@@ -11,6 +11,15 @@ export interface ApiKey {
   scopes: Scope[];
 }
 
+/** What the user's page shows of an application. */
+export interface ApplicationFace {
+  display_name: string | null;
+  company: string | null;
+  url: string | null;
+  logo_url: string | null;
+  reason_for_access: string | null;
+}
+
 export interface ApplicationStore {
   /** `effectId` (a UUID) names what is made: the same one again gives what it made before. Likewise with `addKey`. */
   create(

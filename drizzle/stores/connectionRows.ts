@@ -84,9 +84,9 @@ export function seen(sql: Sql | Tx, sight: Sight): Fragment {
   return sight.access === 'all' ? sql`true` : sql`c.application_id = ${sight.applicationId}`;
 }
 
-/** A statement for connections `c` of applications `a`. */
-export const connectionRows = (on: Sql | Tx, condition: Fragment): Fragment => on`
-  SELECT ${shown.list(on, 'c')}, ${named.list(on, 'a')}, ${connectionStatus(on)} AS status
+/** A statement for connections `c` of applications `a`; `more` are further columns. */
+export const connectionRows = (on: Sql | Tx, condition: Fragment, more: Fragment = on``): Fragment => on`
+  SELECT ${shown.list(on, 'c')}, ${named.list(on, 'a')}, ${connectionStatus(on)} AS status ${more}
   FROM connections c JOIN applications a USING (application_id) WHERE ${condition}`;
 
 /** One connection, if it may be seen. */

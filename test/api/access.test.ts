@@ -53,6 +53,7 @@ describe('every operation that needs a key', () => {
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
       'POST /v1/users/{userId}/logins',
+      'POST /v1/users/{userId}/portal-sessions',
       'POST /v1/webhooks/{id}/replay',
       'PUT /v1/users/{userId}/floats/{floatId}',
     ]);

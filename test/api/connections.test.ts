@@ -243,8 +243,7 @@ it('the application narrows its own, and widens nothing', async () => {
 
 it('who renews needs consent, a time to come, and a connection that was not revoked', async () => {
   const { url, app: own } = await connected();
-  const renew = (by: Client, expires_at: unknown) =>
-    ask('POST', `${url}/renew`, by, { expires_at } as object);
+  const renew = (by: Client, expires_at: unknown) => ask('POST', `${url}/renew`, by, { expires_at });
   expect(await renew(own, later)).toMatchObject({ status: 403, body: { code: 'insufficient_scope' } });
   expect(await renew(dashboard, '2020-01-01T00:00:00Z')).toMatchObject({ status: 400 });
   expect(await renew(dashboard, undefined)).toMatchObject({ status: 400 });

@@ -499,6 +499,20 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       revokeOfUser: async (userId) =>
         world.users.has(userId) ? { connectionIds: ['connection-1'], itemIds: ['item-1'] } : null,
     },
+    portal: {
+      open: async (_hash, { userId }) =>
+        world.users.has(userId) ? { expiresAt: '2999-01-01T00:00:00.000Z' } : null,
+      session: async () => null,
+      connections: async () => [],
+    },
+    portalPage: {
+      url: null,
+      name: 'Acme Bank',
+      accent: '#0b5cad',
+      background: '#f5f6f8',
+      logo: null,
+      renewalMs: 365 * 86_400_000,
+    },
     webhooks: {
       async store(webhook) {
         await behave.store();
