@@ -479,7 +479,7 @@ describe('in a browser, on a phone', () => {
     page.on('console', (message) => complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.setJavaScriptEnabled(scripts);
-    await page.setViewport({ width: 375, height: 812, deviceScaleFactor: 2, isMobile: true, hasTouch: true });
+    await page.setViewport({ width: 375, height: 812, deviceScaleFactor: 1, isMobile: true, hasTouch: true });
 
     await page.goto(`${origin}${await open(to.userId, { return_url: 'https://app.example/settings' })}`);
     expect(await text(page)).toContain('Who can see my accounts');
