@@ -20,6 +20,7 @@ import {
 } from './config.js';
 import { openKeys } from './keys.js';
 import { readLogo } from './portalLogo.js';
+import { grantByDefault } from '../domain/exchange/connection.js';
 import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, warnOfOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
@@ -99,6 +100,7 @@ await runProcess(
         onFailure: (error) => logger.warn(loggedError(error), 'webhook keys not kept'),
       }),
       probes,
+      defaultGrant: grantByDefault(config.PLAID_PRODUCTS),
       sandbox: !isPlaidProduction(plaidBaseUrl(config)),
       itemChangeCooldownMs: config.ITEM_CHANGE_COOLDOWN,
       brokenCheckMs: defaultPolicy.brokenCheck,

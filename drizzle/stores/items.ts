@@ -7,6 +7,8 @@ import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { closeAccounts } from './closeAccounts.js';
+import { revokeConnections } from './connectionWrites.js';
+import type { Actor } from './connectionWrites.js';
 import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
@@ -17,15 +19,20 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   removed: isSet('removed_at'),
   broken: isSet('error_code'),
   removal_requested: isSet('removal_requested_at'),
+  unconnected: isSet('unconnected_since'),
   remine_requested: isSet('remine_requested_at'),
 });
 const holder = selection(items, ['user_id', 'institution_id', 'cursor', 'error_by_call'], {
   ...accessToken,
   closed: isSet('removal_requested_at'),
+  unconnected: isSet('unconnected_since'),
   broken: isSet('error_code'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, [], { removed: isSet('removed_at') });
+
+/** An Item's end is that of its connections. */
+const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -59,6 +66,7 @@ export function itemStore(sql: Sql): ItemStore {
         hasCursor: row.has_cursor,
         nextDueAt: row.next_due_at?.getTime() ?? null,
         removalRequested: row.removal_requested,
+        unconnected: row.unconnected,
         due: row.due,
         webhooksWaiting: row.webhooks,
         remineRequested: row.remine_requested,
@@ -73,7 +81,7 @@ export function itemStore(sql: Sql): ItemStore {
         FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
       const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
-      if (!row || !token || (row.closed && !forRemoval)) return null;
+      if (!row || !token || ((row.closed || row.unconnected) && !forRemoval)) return null;
       return {
         itemId,
         userId: row.user_id,
@@ -88,7 +96,7 @@ export function itemStore(sql: Sql): ItemStore {
     async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
         await noteConsent(tx, itemId, consent);
         return true;
@@ -98,7 +106,7 @@ export function itemStore(sql: Sql): ItemStore {
     async setHealthy(itemId, seen, consent = null) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteHealthy(tx, itemId);
         await noteConsent(tx, itemId, consent);
         return true;
@@ -107,7 +115,7 @@ export function itemStore(sql: Sql): ItemStore {
 
     async noteConsent(itemId, seen, consent) {
       await sql.begin(async (tx) => {
-        if (await healthStands(tx, itemId, seen)) await noteConsent(tx, itemId, consent);
+        if ((await healthStands(tx, itemId, seen)) === 'stands') await noteConsent(tx, itemId, consent);
       });
     },
 
@@ -128,6 +136,8 @@ export function itemStore(sql: Sql): ItemStore {
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
           WHERE item_id = ${itemId} AND outcome = 'pending'`;
+        // Last: that the Item is removed is told to those who are connected with it.
+        await revokeConnections(tx, itemId, null, byItem);
       });
     },
 
@@ -141,7 +151,7 @@ export function itemStore(sql: Sql): ItemStore {
     async saveNumbers(itemId, seen, numbers) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return true;
+        if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
         for (const { accountId, sealed } of numbers) {
@@ -163,7 +173,7 @@ export function itemStore(sql: Sql): ItemStore {
     async keepNumbers(itemId, seen, retryAt) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return { dueAt: null };
+        if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
