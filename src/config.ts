@@ -189,7 +189,10 @@ const workerSchema = {
   SLUICE_CRASH_AT: crashPoint,
 };
 const color = z.string().regex(/^#[0-9a-fA-F]{6}$/, { error: 'must be a colour such as #0b5cad' });
+/** How long events are kept: the API refuses cursors that are older, provisioning schedules their deletion. */
+const eventsSchema = { EVENTS_RETENTION: retention.default(30 * day) };
 const serverSchema = {
+  ...eventsSchema,
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
   /** Live reads at Plaid that one process has on their way at once. */
@@ -241,6 +244,7 @@ const provisionSchema = {
   RETAIN_PARKED: retention.default(90 * day),
   RETAIN_SEGMENT: retention.default(90 * day),
   RETAIN_BALANCES: retention.default(90 * day),
+  ...eventsSchema,
 };
 
 const schemas = {
