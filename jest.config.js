@@ -1,6 +1,9 @@
+import { fileURLToPath } from 'node:url';
+
 // Tests run as ES modules, the way the program itself runs: jose and other dependencies are ESM only.
 export const common = {
-  testEnvironment: 'node',
+  testEnvironment: fileURLToPath(new URL('test/stack/oneRealmEnvironment.mjs', import.meta.url)),
+  runtime: fileURLToPath(new URL('test/stack/sharedRuntime.mjs', import.meta.url)),
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -11,7 +14,6 @@ export const common = {
       },
     ],
   },
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
 };
 
 export default {
