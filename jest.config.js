@@ -17,8 +17,9 @@ export const common = {
 };
 
 export default {
-  // Of the time of the longest files most is waiting: two cores are busy with three of them.
-  maxWorkers: 3,
+  // Of the time of the longest files most is waiting: two cores are busy with four of them.
+  maxWorkers: 4,
+  testSequencer: '<rootDir>/test/stack/longestFirst.mjs',
   testTimeout: 300_000,
   projects: [
     {
