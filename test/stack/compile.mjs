@@ -48,7 +48,9 @@ export async function compileProgram(folder) {
     target: `node${process.versions.node}`,
     external: UNBUNDLED,
     // Packages that are no ES modules ask for Node's own by `require`.
-    banner: { js: "import { createRequire as from } from 'node:module'; const require = from(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as from } from 'node:module'; const require = from(import.meta.url);",
+    },
     plugins: [places],
     sourcemap: true,
     sourcesContent: false,
