@@ -20,7 +20,9 @@ export function eventWebhooks(): Record<string, object> {
   return Object.fromEntries(
     eventTypes.map((type) => {
       // Here it stands by itself and needs no name of its own.
-      const { $id: _id, $schema: _schema, ...schema } = eventSchema(type);
+      const schema = Object.fromEntries(
+        Object.entries(eventSchema(type)).filter(([key]) => !key.startsWith('$')),
+      );
       const content = { schema: open(schema), examples: { Example: { value: exampleEvent(type) } } };
       const operation = {
         operationId: `on${type.replace(/(^|[._])([a-z])/g, (_match, _before, letter: string) => letter.toUpperCase())}`,
