@@ -24,6 +24,8 @@ import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { deliveryRoutes } from './routes/deliveries.js';
+import { endpointRoutes } from './routes/endpoints.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -265,6 +267,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       itemCommandRoutes(scope, context);
       numberRoutes(scope, context);
       storedWebhookRoutes(scope, context, signals);
+      endpointRoutes(scope, context);
+      deliveryRoutes(scope, context);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

@@ -3,6 +3,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { EndpointRules } from '../domain/exchange/peerAddress.js';
+import type { DeliveryStore } from '../domain/ports/deliveries.js';
+import type { EndpointStore } from '../domain/ports/endpoints.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -33,6 +36,8 @@ export interface ApiDeps {
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
+  endpoints: EndpointStore;
+  deliveries: DeliveryStore;
   applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
@@ -46,6 +51,8 @@ export interface ApiDeps {
   sandbox: boolean;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
+  /** Where events may be sent. */
+  endpointRules: EndpointRules;
   /** When a broken Item is asked for again. */
   brokenCheckMs: number;
   /** A pino logger, or something of its shape. */

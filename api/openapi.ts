@@ -34,6 +34,7 @@ export function openapi(app: Api, version: string): void {
         { name: 'Items', description: "One item: a user's login at one bank" },
         { name: 'Institutions', description: 'Banks, as Plaid lists them' },
         { name: 'Webhooks', description: 'What Plaid sent' },
+        { name: 'Endpoints', description: 'Where applications are sent events' },
         { name: 'Access', description: 'Applications and their keys' },
         { name: 'Service', description: 'Health and description of this service' },
       ],

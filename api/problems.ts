@@ -85,6 +85,11 @@ export const problemTypes = {
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
   },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The application has as many endpoints as it may have',
+    help: 'An application may have 100. Delete one, or change the URL or the types of one.',
+  },
   active_float: {
     status: 409,
     title: 'The user has an active float',

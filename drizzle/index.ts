@@ -4,6 +4,9 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { deliveryStore } from './stores/deliveries.js';
+import { deliverySender } from './stores/deliverySender.js';
+import { endpointStore } from './stores/endpoints.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -49,6 +52,9 @@ export function createStores(sql: Sql) {
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    endpoints: withDatabaseFailures(endpointStore(sql)),
+    deliveries: withDatabaseFailures(deliveryStore(sql)),
+    sending: withDatabaseFailures(deliverySender(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers and is set up for us. */
     ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),

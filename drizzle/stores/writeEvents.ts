@@ -36,9 +36,10 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type, state)
     SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, w.event_id,
       coalesce(w.item_id, w.user_id, w.connection_id, w.endpoint_id, p.endpoint_id), w.position, w.type,
-      CASE WHEN p.state IN ('enabled', 'failing') THEN 'pending' ELSE 'held' END
+      -- Held ones too: they are those whose endpoint is off, whoever is asked when.
+      'pending'
     FROM written w
-    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR w.type = ANY(p.types))
+    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR w.type = ANY(p.types) OR w.type = 'endpoint.ping')
     JOIN applications a ON a.application_id = p.application_id
     WHERE CASE
       WHEN w.type = 'endpoint.ping' THEN w.endpoint_id = p.endpoint_id
