@@ -139,6 +139,8 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
         (response) => answered({ request, response }),
       );
       request.once('error', failed);
+      // A request that has no connection yet hears of nothing.
+      signal.addEventListener('abort', () => failed(new Unsent('timed_out')), { once: true });
       // No protocol is changed for an event.
       request.once('upgrade', (_response, socket) => socket.destroy());
       request.end(body);
