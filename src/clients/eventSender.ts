@@ -25,7 +25,7 @@ const keptBytes = 1_024;
 /** What is read of an answer, so that its connection can be used once more; one that says more is cut off. */
 const readBytes = 64 * 1_024;
 /** For the body after the head, which alone decides. */
-const bodyMs = 2_000;
+const bodyMs = 1_000;
 /** Connections to one host that wait for the next event, and for how long. */
 const idleConnections = 16;
 const idleMs = 4_000;
@@ -142,7 +142,10 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
       // A request that has no connection yet hears of nothing.
       signal.addEventListener('abort', () => failed(new Unsent('timed_out')), { once: true });
       // No protocol is changed for an event.
-      request.once('upgrade', (_response, socket) => socket.destroy());
+      request.once('upgrade', (_response, socket) => {
+        socket.destroy();
+        failed(new Unsent('answer_broken'));
+      });
       request.end(body);
     });
   }

@@ -150,12 +150,11 @@ describe('an attempt', () => {
   });
 
   it('without an answer ends by its own deadline', async () => {
-    const { port, got } = await receiver(() => undefined);
+    const { port } = await receiver(() => undefined);
     expect(await senderOf({ timeoutMs: 300 }).send(`http://127.0.0.1:${port}/`)).toMatchObject({
       status: null,
       failure: 'timed_out',
     });
-    expect(got).toHaveLength(1);
   });
 
   it('to a name that takes for ever ends by it, too', async () => {
@@ -185,7 +184,7 @@ describe('an attempt', () => {
     const upgrading = await receiver((_request, response) =>
       response.writeHead(101, { upgrade: 'x', connection: 'upgrade' }).end(),
     );
-    expect(await senderOf({ timeoutMs: 2_000 }).send(`http://127.0.0.1:${upgrading.port}/`)).toMatchObject({ status: null });
+    expect(await senderOf().send(`http://127.0.0.1:${upgrading.port}/`)).toMatchObject({ failure: 'answer_broken' });
   });
 
   it('takes no certificate but one that is trusted and of the name', async () => {
@@ -220,8 +219,9 @@ describe('a place where no event may go', () => {
   ];
 
   it('gets no connection, in whatever spelling; one that is let in gets it', async () => {
-    const v4 = await listen(createServer());
-    const v6 = await listen(createServer(), '::1');
+    const hangUp = (): Server => createServer((socket) => socket.destroy());
+    const v4 = await listen(hangUp());
+    const v6 = await listen(hangUp(), '::1');
     const { send } = senderOf({ allowed: [] });
     for (const host of spellings) {
       for (const { port } of [v4, v6]) {
@@ -229,7 +229,7 @@ describe('a place where no event may go', () => {
       }
     }
     expect([v4.connections(), v6.connections()]).toEqual([0, 0]);
-    const open = senderOf({ timeoutMs: 500 });
+    const open = senderOf();
     await open.send(`http://127.1:${v4.port}/`);
     await open.send(`http://[::1]:${v6.port}/`);
     expect([v4.connections(), v6.connections()]).toEqual([1, 1]);
