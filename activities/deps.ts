@@ -41,7 +41,10 @@ export interface ActivityDeps {
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink' | 'wakeEndpoint'>;
+  gateway: Pick<
+    Gateway,
+    'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink' | 'wakeEndpoint'
+  >;
   sending: DeliverySender;
   sender: EventSender;
   segments: SegmentStore;

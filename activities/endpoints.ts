@@ -87,7 +87,12 @@ export function endpointActivities(
       crashPoint('deliver.afterRecord');
     }
 
-    const begin = (delivery: TakenDelivery, target: EndpointTarget, signing: readonly string[], takenAt: number) => {
+    const begin = (
+      delivery: TakenDelivery,
+      target: EndpointTarget,
+      signing: readonly string[],
+      takenAt: number,
+    ) => {
       const run: Promise<void> = deliver(delivery, target, signing, takenAt)
         .catch((error: unknown) => void faults.push(error))
         .finally(() => onTheirWay.delete(run));
@@ -124,7 +129,8 @@ export function endpointActivities(
       const fromTheStart = after === '';
       // The next round goes on after these lanes, so that none is always the first.
       after = next ?? '';
-      if (limit <= 0) await somethingEnds(Math.min(askEveryMs, rate.nextMs(target.ratePerSecond) || askEveryMs));
+      if (limit <= 0)
+        await somethingEnds(Math.min(askEveryMs, rate.nextMs(target.ratePerSecond) || askEveryMs));
       else if (deliveries.length > 0) await halfIsFree(atOnce);
       else if (next === null && fromTheStart) {
         if (onTheirWay.size === 0) break;
@@ -145,8 +151,7 @@ export function endpointActivities(
       return attempt(async (signal) => {
         const attempts = await drain(endpointId, signal);
         const target = await sending.target(endpointId);
-        const nextAt =
-          target === null ? null : (target.quietUntil ?? (await sending.nextDue(endpointId)));
+        const nextAt = target === null ? null : (target.quietUntil ?? (await sending.nextDue(endpointId)));
         // Last: from now on whoever finds something due wakes the endpoint.
         await sending.lease(endpointId, 0);
         return { nextAt, attempts };

@@ -66,7 +66,14 @@ export const taskQueues = {
 } as const;
 
 /** Secrets at rest, by the tables that hold them. */
-export const sealedKinds = ['access tokens', 'public tokens', 'account numbers', 'answers', 'endpoint secrets', 'previous endpoint secrets'] as const;
+export const sealedKinds = [
+  'access tokens',
+  'public tokens',
+  'account numbers',
+  'answers',
+  'endpoint secrets',
+  'previous endpoint secrets',
+] as const;
 export type SealedKind = (typeof sealedKinds)[number];
 
 /** The additional data that binds a secret's ciphertext to the one row and column where it may stand. */

@@ -32,7 +32,8 @@ export function deliveryRoutes(app: Api, { deliveries }: RouteContext): void {
     operation({
       id: 'resendDelivery',
       summary: 'Send an event once more',
-      description: 'Whatever became of it: at once, and with all attempts of the schedule. The `webhook-id` stays.',
+      description:
+        'Whatever became of it: at once, and with all attempts of the schedule. The `webhook-id` stays.',
       tag: 'Endpoints',
       scope: 'write',
       answers: { 202: { description: 'The delivery', schema: deliveryWithAttempts } },

@@ -154,7 +154,8 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found'],
     }).with({ params: endpointParams, querystring: noQuery }),
     async (request, reply) => {
-      if (!(await endpoints.remove(applicationOf(request), request.params.id))) throw new Problem('not_found');
+      if (!(await endpoints.remove(applicationOf(request), request.params.id)))
+        throw new Problem('not_found');
       return reply.code(204).send();
     },
   );
@@ -189,7 +190,8 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'pingEndpoint',
       summary: 'Send an `endpoint.ping`',
-      description: 'It takes the way of every event: signed, tried again, and held while the endpoint is off.',
+      description:
+        'It takes the way of every event: signed, tried again, and held while the endpoint is off.',
       tag: 'Endpoints',
       scope: 'write',
       answers: { 202: { description: 'Its delivery', schema: deliveryWithAttempts } },
@@ -208,7 +210,8 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'recoverEndpoint',
       summary: 'Try once more what has failed',
-      description: 'Deliveries in state `failed` of events of the time: with all attempts of the schedule, from now on.',
+      description:
+        'Deliveries in state `failed` of events of the time: with all attempts of the schedule, from now on.',
       tag: 'Endpoints',
       scope: 'write',
       answers: { 202: { description: 'How many', schema: recoverAnswer } },
@@ -267,7 +270,13 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       const { limit, cursor, state } = request.query;
       const { id } = request.params;
       const query = { list: 'deliveries', filters: { endpoint: id, state } };
-      const page = await deliveries.page(applicationOf(request), id, { state }, limit, readCursor(query, cursor));
+      const page = await deliveries.page(
+        applicationOf(request),
+        id,
+        { state },
+        limit,
+        readCursor(query, cursor),
+      );
       if (page === null) throw new Problem('not_found');
       const next = writeCursor(query, page.next);
       return { data: page.rows, next_cursor: next, has_more: next !== null, meta: {} };

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { deliveryStates, endpointStates, sendFailures, signatureKinds } from '../../domain/exchange/endpoint.js';
+import {
+  deliveryStates,
+  endpointStates,
+  sendFailures,
+  signatureKinds,
+} from '../../domain/exchange/endpoint.js';
 import { eventTypes } from '../../domain/exchange/event.js';
 import { longestEndpointUrl } from '../../domain/exchange/peerAddress.js';
 import { examplePage, id, pageOf, paging, pattern, storable, time } from './shared.js';
@@ -17,7 +22,10 @@ const types = z
   .meta({ description: 'Types of events; empty = every one. `endpoint.ping` comes whatever stands here' });
 const url = storable(longestEndpointUrl)
   .min(1)
-  .meta({ description: 'https, without user name, password or fragment', examples: ['https://api.example.com/hooks/sluice'] });
+  .meta({
+    description: 'https, without user name, password or fragment',
+    examples: ['https://api.example.com/hooks/sluice'],
+  });
 const rate = z
   .int()
   .min(1)
@@ -32,10 +40,15 @@ export const endpointBody = z
     signature: z
       .enum(signatureKinds)
       .default('hmac')
-      .meta({ description: '`hmac`: a shared secret (`v1`). `ed25519`: a key pair, of which you hold the public key (`v1a`)' }),
+      .meta({
+        description:
+          '`hmac`: a shared secret (`v1`). `ed25519`: a key pair, of which you hold the public key (`v1a`)',
+      }),
     rate_per_second: rate.default(null),
   })
-  .meta({ examples: [{ url: 'https://api.example.com/hooks/sluice', types: ['item.ready', 'item.updated'] }] });
+  .meta({
+    examples: [{ url: 'https://api.example.com/hooks/sluice', types: ['item.ready', 'item.updated'] }],
+  });
 
 export const endpointChange = z
   .strictObject({
@@ -98,7 +111,10 @@ export const endpointWithSecret = z
     secret: z
       .string()
       .nullable()
-      .meta({ description: '`whsec_…`, shown this once; null for ed25519, whose private key never leaves the service' }),
+      .meta({
+        description:
+          '`whsec_…`, shown this once; null for ed25519, whose private key never leaves the service',
+      }),
   })
   .meta({
     id: 'EndpointWithSecret',
@@ -170,7 +186,9 @@ export const replayAnswer = z
     queued: z.int().meta({ description: 'Deliveries that are on their way because of it' }),
     next_since: time
       .nullable()
-      .meta({ description: 'One request takes 10,000 events: go on with this as `since`. null = that was all' }),
+      .meta({
+        description: 'One request takes 10,000 events: go on with this as `since`. null = that was all',
+      }),
   })
   .meta({ id: 'Replayed', examples: [{ queued: 340, next_since: null }] });
 

@@ -141,7 +141,8 @@ export function deliveryStore(sql: Sql): DeliveryStore {
       return sql.begin(async (tx) => {
         if (!(await isOwn(tx, applicationId, endpointId))) return null;
         const effect = await onceFor(tx, keyed, async () => {
-          const [{ queued, next }] = await tx<[{ queued: number; next: string | null }]>`
+          const { queued, next } = firstOf(
+            await tx<[{ queued: number; next: string | null }]>`
             WITH e AS (
               SELECT e.event_id, e.type, e.time, e.position,
                 coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id) AS lane
@@ -167,7 +168,8 @@ export function deliveryStore(sql: Sql): DeliveryStore {
             )
             SELECT (SELECT count(*)::int FROM queued) AS queued,
               (SELECT CASE WHEN count(*) > ${replayedAtOnce}
-                THEN to_char(max(e.time) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END FROM e) AS next`;
+                THEN to_char(max(e.time) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END FROM e) AS next`,
+          );
           return JSON.stringify({ queued, nextSince: next });
         });
         return effect === null ? null : (JSON.parse(effect) as { queued: number; nextSince: string | null });

@@ -10,14 +10,19 @@ import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
 
-const judged = selection(endpoints, [
-  'application_id',
+const judged = selection(
+  endpoints,
+  ['application_id', 'state', 'state_reason', 'failures', 'failing_since'],
+  { quiet_until: 'rests_until' },
+);
+const tried = selection(deliveries, [
+  'delivery_id',
   'state',
-  'state_reason',
-  'failures',
-  'failing_since',
-], { quiet_until: 'rests_until' });
-const tried = selection(deliveries, ['delivery_id', 'state', 'attempts', 'attempts_before', 'lane', 'position']);
+  'attempts',
+  'attempts_before',
+  'lane',
+  'position',
+]);
 
 const types: Record<HealthChange['to'], EventType> = {
   failing: 'endpoint.failing',
@@ -83,9 +88,12 @@ export async function recordFailures(
       judge(attempted);
       const number = row.attempts + 1;
       const delivered = isSuccess(result);
-      const pause = delivered ? null : pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random());
+      const pause = delivered
+        ? null
+        : pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random());
       // One that was cancelled while it was on its way stays so.
-      const state = row.state !== 'pending' ? row.state : delivered ? 'delivered' : pause === null ? 'failed' : 'pending';
+      const state =
+        row.state !== 'pending' ? row.state : delivered ? 'delivered' : pause === null ? 'failed' : 'pending';
       written.push({
         delivery_id: row.delivery_id,
         number,

@@ -31,7 +31,9 @@ const sentEvent = selection(events, [
   'endpoint_id',
   'data',
 ]);
-type TakenRow = Selected<typeof taken> & { [Key in keyof Selected<typeof sentEvent>]: Selected<typeof sentEvent>[Key] | null } & {
+type TakenRow = Selected<typeof taken> & {
+  [Key in keyof Selected<typeof sentEvent>]: Selected<typeof sentEvent>[Key] | null;
+} & {
   may_hear: boolean | null;
   counted: boolean;
   covered: boolean;
@@ -86,7 +88,11 @@ const attemptsJson = (attempts: readonly Attempted[]): string =>
  */
 export function deliverySender(sql: Sql): DeliverySender {
   /** Ends deliveries that the holder has taken. */
-  const end = async (holder: string, state: 'cancelled' | 'superseded', ids: readonly string[]): Promise<void> => {
+  const end = async (
+    holder: string,
+    state: 'cancelled' | 'superseded',
+    ids: readonly string[],
+  ): Promise<void> => {
     if (ids.length === 0) return;
     await sql`
       UPDATE deliveries SET state = ${state}, ended_at = clock_timestamp(), claim = NULL, claimed_until = NULL
@@ -182,7 +188,8 @@ export function deliverySender(sql: Sql): DeliverySender {
         await recordFailures(sql, endpointId, holder, attempts);
         return;
       }
-      const [{ ailing }] = await sql<[{ ailing: boolean }]>`
+      const { ailing } = firstOf(
+        await sql<[{ ailing: boolean }]>`
         WITH given AS (
           SELECT * FROM jsonb_to_recordset(${attemptsJson(attempts)}::text::jsonb)
             AS g(delivery_id text, at timestamptz, status int, duration_ms int, answer text)
@@ -197,7 +204,8 @@ export function deliverySender(sql: Sql): DeliverySender {
           SELECT delivery_id, attempts, at, status, duration_ms, answer FROM done
         )
         SELECT coalesce(bool_or(p.failures > 0 OR p.failing_since IS NOT NULL OR p.state = 'failing'), false) AS ailing
-        FROM endpoints p WHERE p.endpoint_id = ${endpointId}`;
+        FROM endpoints p WHERE p.endpoint_id = ${endpointId}`,
+      );
       // What it makes of the endpoint: only where there is something to be made of it, since its row is one for all lanes.
       if (ailing) await recordFailures(sql, endpointId, holder, [], attempts);
     },

@@ -36,7 +36,8 @@ const pinged = selection(deliveries, ['delivery_id']);
 export const mostEndpoints = 100;
 
 /** With the database's clock, by which what is over is not shown. */
-const columns = (sql: Sql | Tx, alias = 'p'): Fragment => sql`${viewed.list(sql, alias)}, clock_timestamp() AS now`;
+const columns = (sql: Sql | Tx, alias = 'p'): Fragment =>
+  sql`${viewed.list(sql, alias)}, clock_timestamp() AS now`;
 
 function view(row: Row): EndpointView {
   const ahead = (time: Date | null): string | null => (time !== null && time > row.now ? iso(time) : null);
@@ -64,7 +65,11 @@ export function endpointStore(sql: Sql): EndpointStore {
   const own = (tx: Sql | Tx, applicationId: string, endpointId: string): Fragment =>
     tx`endpoint_id = ${endpointId} AND application_id = ${applicationId} AND deleted_at IS NULL`;
 
-  const read = async (tx: Sql | Tx, applicationId: string, endpointId: string): Promise<EndpointView | null> => {
+  const read = async (
+    tx: Sql | Tx,
+    applicationId: string,
+    endpointId: string,
+  ): Promise<EndpointView | null> => {
     const row = firstOf(
       await tx<Row[]>`SELECT ${columns(tx)} FROM endpoints p WHERE ${own(tx, applicationId, endpointId)}`,
     );
@@ -84,16 +89,20 @@ export function endpointStore(sql: Sql): EndpointStore {
         await tx`SELECT pg_advisory_xact_lock(hashtextextended(${`endpoints/${applicationId}`}, 0))`;
         const before = await read(tx, applicationId, endpointId);
         if (before !== null) return before;
-        const [{ n }] = await tx<[{ n: number }]>`
-          SELECT count(*)::int AS n FROM endpoints WHERE application_id = ${applicationId} AND deleted_at IS NULL`;
+        const { n } = firstOf(
+          await tx<[{ n: number }]>`
+          SELECT count(*)::int AS n FROM endpoints WHERE application_id = ${applicationId} AND deleted_at IS NULL`,
+        );
         if (n >= mostEndpoints) return 'full';
         const { keyId, dataKey, ciphertext } = secret.sealed;
-        const [row] = await tx<[Row]>`
+        const row = firstOf(
+          await tx<[Row]>`
           INSERT INTO endpoints AS p (endpoint_id, application_id, url, types, signature, rate_per_second, consent,
             secret_key_id, secret_data_key, secret_ciphertext, public_key)
           VALUES (${endpointId}, ${applicationId}, ${url}, ${types}::text[], ${signature}, ${ratePerSecond}, ${consent},
             ${keyId}, ${dataKey}, ${ciphertext}, ${secret.publicKey})
-          RETURNING ${columns(tx)}`;
+          RETURNING ${columns(tx)}`,
+        );
         return view(row);
       });
     },
@@ -117,7 +126,8 @@ export function endpointStore(sql: Sql): EndpointStore {
     async change(applicationId, endpointId, { url, types, ratePerSecond, state }) {
       return sql.begin(async (tx) => {
         if (!(await locked(tx, applicationId, endpointId))) return null;
-        const [row] = await tx<[Row]>`
+        const row = firstOf(
+          await tx<[Row]>`
           UPDATE endpoints p SET
             url = coalesce(${url ?? null}, url), types = coalesce(${types ?? null}::text[], types),
             rate_per_second = ${ratePerSecond === undefined ? tx`rate_per_second` : tx`${ratePerSecond}::int`}
@@ -129,7 +139,8 @@ export function endpointStore(sql: Sql): EndpointStore {
             }
             ${state === 'enabled' ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
           WHERE endpoint_id = ${endpointId}
-          RETURNING ${columns(tx)}`;
+          RETURNING ${columns(tx)}`,
+        );
         if (state === 'enabled') await bringForward(tx, endpointId);
         return view(row);
       });
@@ -165,10 +176,12 @@ export function endpointStore(sql: Sql): EndpointStore {
           await writeEvents(tx, [
             { type: 'endpoint.ping', endpointId, applicationId, data: { endpoint_id: endpointId } },
           ]);
-          const [row] = await tx<Selected<typeof pinged>[]>`
+          const row = firstOf(
+            await tx<Selected<typeof pinged>[]>`
             SELECT ${pinged.list(tx)} FROM deliveries
             WHERE endpoint_id = ${endpointId} AND type = 'endpoint.ping'
-            ORDER BY position DESC LIMIT 1`;
+            ORDER BY position DESC LIMIT 1`,
+          );
           return row?.delivery_id ?? null;
         });
       });

@@ -73,7 +73,10 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
       workflowBundle: options.workflowBundle,
       ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
     });
-  const plaid = (queue: Exclude<keyof typeof taskQueues, 'core' | 'events'>, perSecond: number): Promise<Worker> =>
+  const plaid = (
+    queue: Exclude<keyof typeof taskQueues, 'core' | 'events'>,
+    perSecond: number,
+  ): Promise<Worker> =>
     Worker.create({
       ...shared,
       ...of(queue),

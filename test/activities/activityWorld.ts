@@ -98,8 +98,16 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       async send(event, signal) {
         sent.push(event);
         const answer = await world.answer(event);
-        const plain = { at: new Date().toISOString(), durationMs: 1, failure: null, retryAfterMs: null, answer: null };
-        return signal.aborted ? null : { ...plain, status: answer.failure === undefined ? 200 : null, ...answer };
+        const plain = {
+          at: new Date().toISOString(),
+          durationMs: 1,
+          failure: null,
+          retryAfterMs: null,
+          answer: null,
+        };
+        return signal.aborted
+          ? null
+          : { ...plain, status: answer.failure === undefined ? 200 : null, ...answer };
       },
     },
     sweeps: stores.sweep,

@@ -43,11 +43,21 @@ async function endpoint(access = 'all', more: Record<string, unknown> = {}): Pro
 }
 
 /** Events of lanes of one endpoint alone: about nothing that any other is told of. */
-async function events({ application }: Endpoint, lanes: readonly string[], more: Partial<NewEvent> = {}): Promise<void> {
+async function events(
+  { application }: Endpoint,
+  lanes: readonly string[],
+  more: Partial<NewEvent> = {},
+): Promise<void> {
   for (const lane of lanes) {
     await world.sql.begin((tx) =>
       writeEvents(tx, [
-        { type: 'item.updated', itemId: lane, applicationId: application, data: { lane, item_id: lane }, ...more },
+        {
+          type: 'item.updated',
+          itemId: lane,
+          applicationId: application,
+          data: { lane, item_id: lane },
+          ...more,
+        },
       ]),
     );
   }
@@ -69,7 +79,8 @@ const stored = ({ id }: Endpoint) =>
     SELECT delivery_id, event_id, lane, state, attempts, next_attempt_at, last_status FROM deliveries
     WHERE endpoint_id = ${id} ORDER BY position`;
 const states = async (of: Endpoint): Promise<string[]> => (await stored(of)).map(({ state }) => state);
-const sentTo = ({ id }: Endpoint) => world.sent.filter(({ url }) => url.endsWith(id)).map((event) => event.id);
+const sentTo = ({ id }: Endpoint) =>
+  world.sent.filter(({ url }) => url.endsWith(id)).map((event) => event.id);
 const row = async ({ id }: Endpoint) => {
   const [found] = await world.sql`SELECT * FROM endpoints WHERE endpoint_id = ${id}`;
   return found ?? {};
@@ -120,17 +131,25 @@ describe('what is due at an endpoint', () => {
     // Those behind are put off with their head: nothing looks due that cannot be sent.
     expect(nextAt).toBe(rows[0]?.next_attempt_at.toISOString());
     expect(new Set(rows.slice(0, 3).map(({ next_attempt_at }) => next_attempt_at.getTime())).size).toBe(1);
-    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(expect.objectContaining({ endpointId: to.id }));
+    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
     // One that comes meanwhile is put off as well, though it looks due at first.
     await events(to, ['dead']);
     expect(await drain(to)).toEqual({ nextAt, attempts: 0 });
-    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(expect.objectContaining({ endpointId: to.id }));
+    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
     await timePasses(to);
     world.answer = () => ({});
     world.sent.length = 0;
     expect(await drain(to)).toMatchObject({ nextAt: null, attempts: 4 });
-    expect(sentTo(to)).toEqual((await stored(to)).filter(({ lane }) => lane === 'dead').map(({ event_id }) => event_id));
-    const { tries } = (await world.stores.deliveries.get(to.application, head?.delivery_id ?? '')) ?? { tries: [] };
+    expect(sentTo(to)).toEqual(
+      (await stored(to)).filter(({ lane }) => lane === 'dead').map(({ event_id }) => event_id),
+    );
+    const { tries } = (await world.stores.deliveries.get(to.application, head?.delivery_id ?? '')) ?? {
+      tries: [],
+    };
     expect(tries.map(({ number, status, answer }) => [number, status, answer])).toEqual([
       [1, 500, 'no'],
       [2, 200, null],
@@ -168,7 +187,10 @@ describe('what is due at an endpoint', () => {
 describe('an endpoint', () => {
   it('that fails five times in a row is left alone, asked one thing, and gets everything in order when it answers', async () => {
     const to = await endpoint();
-    await events(to, Array.from({ length: 40 }, (_, n) => `i${n % 20}`));
+    await events(
+      to,
+      Array.from({ length: 40 }, (_, n) => `i${n % 20}`),
+    );
     world.answer = () => ({ status: null, failure: 'connection_failed' });
     const { nextAt, attempts } = await drain(to);
     expect(attempts).toBeGreaterThanOrEqual(5);
@@ -182,7 +204,12 @@ describe('an endpoint', () => {
     world.answer = () => ({});
     world.sent.length = 0;
     await drain(to);
-    expect(await row(to)).toMatchObject({ state: 'enabled', failures: 0, failing_since: null, rests_until: null });
+    expect(await row(to)).toMatchObject({
+      state: 'enabled',
+      failures: 0,
+      failing_since: null,
+      rests_until: null,
+    });
     const rows = await stored(to);
     const told = rows.filter(({ lane }) => lane === to.id);
     // It is told of itself, too: that it failed, and that it has recovered.
@@ -220,7 +247,10 @@ describe('an endpoint', () => {
 
   it('has no more sent to it by who has been told that it is paused, or that asks to be slowed', async () => {
     const to = await endpoint();
-    await events(to, Array.from({ length: 60 }, (_, n) => `p${n}`));
+    await events(
+      to,
+      Array.from({ length: 60 }, (_, n) => `p${n}`),
+    );
     let answered = 0;
     world.answer = async () => {
       answered += 1;

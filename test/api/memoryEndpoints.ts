@@ -43,7 +43,8 @@ interface Behaviour {
 /** One endpoint with one delivery, of `app-1`. What stores make of more is tried against the real database. */
 export function memoryEndpoints(behave: Behaviour): { endpoints: EndpointStore; deliveries: DeliveryStore } {
   const isOwn = (applicationId: string, id: string): boolean =>
-    applicationId === endpointView.application_id && [endpointView.endpoint_id, deliveryView.delivery_id].includes(id);
+    applicationId === endpointView.application_id &&
+    [endpointView.endpoint_id, deliveryView.delivery_id].includes(id);
   const when = async <T>(applicationId: string, id: string, value: T): Promise<T | null> => {
     await behave.store();
     return isOwn(applicationId, id) ? value : null;

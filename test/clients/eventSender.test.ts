@@ -22,7 +22,12 @@ afterEach(() => {
 });
 
 function senderOf(options: Partial<EventSenderOptions> = {}) {
-  const sender = createEventSender({ allowed: ['127.0.0.0/8', '::1'], insecure: true, timeoutMs: 60_000, ...options });
+  const sender = createEventSender({
+    allowed: ['127.0.0.0/8', '::1'],
+    insecure: true,
+    timeoutMs: 60_000,
+    ...options,
+  });
   closing.push(() => sender.close());
   const send = async (url: string, signal = never, secrets = [secret]): Promise<SendResult | null> =>
     sender.send({ url, id, body, secrets }, signal);
@@ -36,19 +41,28 @@ async function listen(server: Server, host = '127.0.0.1') {
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
   closing.push(() => {
     server.close();
-    if ('closeAllConnections' in server) (server as unknown as { closeAllConnections(): void }).closeAllConnections();
+    if ('closeAllConnections' in server)
+      (server as unknown as { closeAllConnections(): void }).closeAllConnections();
   });
   return { port: (server.address() as AddressInfo).port, connections: () => connections };
 }
 
 /** A receiver that answers as it is asked to, and keeps what it got. */
-async function receiver(answer: (request: IncomingMessage, response: ServerResponse) => void, secure = false) {
+async function receiver(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  secure = false,
+) {
   const got: { headers: IncomingMessage['headers']; body: string; method: string; url: string }[] = [];
   const handle: RequestListener = (request, response) => {
     let text = '';
     request.on('data', (chunk: Buffer) => (text += chunk.toString()));
     request.on('end', () => {
-      got.push({ headers: request.headers, body: text, method: request.method ?? '', url: request.url ?? '' });
+      got.push({
+        headers: request.headers,
+        body: text,
+        method: request.method ?? '',
+        url: request.url ?? '',
+      });
       answer(request, response);
     });
   };
@@ -56,7 +70,8 @@ async function receiver(answer: (request: IncomingMessage, response: ServerRespo
   return { ...(await listen(server)), got };
 }
 
-const fine = (_request: IncomingMessage, response: ServerResponse): void => void response.writeHead(204).end();
+const fine = (_request: IncomingMessage, response: ServerResponse): void =>
+  void response.writeHead(204).end();
 
 describe('a signature', () => {
   it("is that of Standard Webhooks' own example", () => {
@@ -75,7 +90,12 @@ describe('a signature', () => {
         format: 'der',
         type: 'spki',
       });
-      return verify(null, Buffer.from(`${id}.7.${body}`), key, Buffer.from(signature.replace('v1a,', ''), 'base64'));
+      return verify(
+        null,
+        Buffer.from(`${id}.7.${body}`),
+        key,
+        Buffer.from(signature.replace('v1a,', ''), 'base64'),
+      );
     };
     const signature = signedHeaders(id, 7, body, [own])['webhook-signature'];
     expect(signature).toMatch(/^v1a,/);
@@ -85,7 +105,9 @@ describe('a signature', () => {
   });
 
   it('is given by each of two secrets', () => {
-    const both = signedHeaders(id, 7, body, [secret, newSigningSecret('hmac')])['webhook-signature'].split(' ');
+    const both = signedHeaders(id, 7, body, [secret, newSigningSecret('hmac')])['webhook-signature'].split(
+      ' ',
+    );
     expect(both).toHaveLength(2);
     expect(both[0]).toBe(signedHeaders(id, 7, body, [secret])['webhook-signature']);
     expect(() => signedHeaders(id, 7, body, ['other_AAAA'])).toThrow('no known kind');
@@ -97,11 +119,16 @@ describe('an attempt', () => {
     const { port, got } = await receiver((_request, response) => response.writeHead(202).end('thanks\0'));
     const { send } = senderOf();
     const result = await send(`http://127.0.0.1:${port}/a?b=c`);
-    expect(result).toMatchObject({ status: 202, failure: null, answer: 'thanks\u{fffd}', retryAfterMs: null });
+    expect(result).toMatchObject({
+      status: 202,
+      failure: null,
+      answer: 'thanks\u{fffd}',
+      retryAfterMs: null,
+    });
     expect(Date.parse(result?.at ?? '')).toBeLessThanOrEqual(Date.now());
     const [one] = got;
     expect(one).toMatchObject({ method: 'POST', url: '/a?b=c', body });
-    const { headers } = one ?? { headers: {} };
+    const headers = one?.headers ?? {};
     expect(headers).toMatchObject({ 'content-type': 'application/json', host: `127.0.0.1:${port}` });
     const seconds = Number(headers['webhook-timestamp']);
     expect(headers).toMatchObject(signedHeaders(id, seconds, body, [secret]));
@@ -110,7 +137,8 @@ describe('an attempt', () => {
   it('uses a connection once more', async () => {
     const server = await receiver(fine);
     const { send } = senderOf();
-    for (let n = 0; n < 5; n += 1) expect(await send(`http://127.0.0.1:${server.port}/`)).toMatchObject({ status: 204 });
+    for (let n = 0; n < 5; n += 1)
+      expect(await send(`http://127.0.0.1:${server.port}/`)).toMatchObject({ status: 204 });
     expect(server.connections()).toBe(1);
   });
 
@@ -123,7 +151,11 @@ describe('an attempt', () => {
     [500, { 'retry-after': new Date(Date.now() - 1_000).toUTCString() }, 0],
   ])('that is answered %d is told so, and goes nowhere else', async (status, headers, retryAfterMs) => {
     const server = await receiver((_request, response) => response.writeHead(status, headers).end());
-    expect(await senderOf().send(`http://127.0.0.1:${server.port}/`)).toMatchObject({ status, failure: null, retryAfterMs });
+    expect(await senderOf().send(`http://127.0.0.1:${server.port}/`)).toMatchObject({
+      status,
+      failure: null,
+      retryAfterMs,
+    });
     expect(server.got).toHaveLength(1);
   });
 
@@ -146,7 +178,10 @@ describe('an attempt', () => {
     const { port } = await receiver((_request, response) => {
       response.writeHead(200).write('begun');
     });
-    expect(await senderOf().send(`http://127.0.0.1:${port}/`)).toMatchObject({ status: 200, answer: 'begun' });
+    expect(await senderOf().send(`http://127.0.0.1:${port}/`)).toMatchObject({
+      status: 200,
+      answer: 'begun',
+    });
   });
 
   it('without an answer ends by its own deadline', async () => {
@@ -184,7 +219,9 @@ describe('an attempt', () => {
     const upgrading = await receiver((_request, response) =>
       response.writeHead(101, { upgrade: 'x', connection: 'upgrade' }).end(),
     );
-    expect(await senderOf().send(`http://127.0.0.1:${upgrading.port}/`)).toMatchObject({ failure: 'answer_broken' });
+    expect(await senderOf().send(`http://127.0.0.1:${upgrading.port}/`)).toMatchObject({
+      failure: 'answer_broken',
+    });
   });
 
   it('takes no certificate but one that is trusted and of the name', async () => {
@@ -225,7 +262,10 @@ describe('a place where no event may go', () => {
     const { send } = senderOf({ allowed: [] });
     for (const host of spellings) {
       for (const { port } of [v4, v6]) {
-        expect([host, await send(`http://${host}:${port}/`)]).toMatchObject([host, { status: null, failure: 'address_refused' }]);
+        expect([host, await send(`http://${host}:${port}/`)]).toMatchObject([
+          host,
+          { status: null, failure: 'address_refused' },
+        ]);
       }
     }
     expect([v4.connections(), v6.connections()]).toEqual([0, 0]);

@@ -40,7 +40,11 @@ describe('the health of an endpoint', () => {
   }
 
   it('fails after five failures in a row, and is left alone for longer and longer', () => {
-    expect(after(Array(4).fill(broken)).health).toMatchObject({ state: 'enabled', failures: 4, quietUntil: null });
+    expect(after(Array(4).fill(broken)).health).toMatchObject({
+      state: 'enabled',
+      failures: 4,
+      quietUntil: null,
+    });
     const five = after(Array(5).fill(broken));
     expect(five).toEqual({
       health: { state: 'failing', failures: 5, failingSince: 0, quietUntil: 64_000 },
@@ -51,7 +55,10 @@ describe('the health of an endpoint', () => {
   });
 
   it('is well at the first success, whenever it comes', () => {
-    expect(after([broken, broken, fine, broken])).toMatchObject({ health: { failures: 1, failingSince: 3_000 }, changes: [] });
+    expect(after([broken, broken, fine, broken])).toMatchObject({
+      health: { failures: 1, failingSince: 3_000 },
+      changes: [],
+    });
     expect(after([...Array<Answered>(7).fill(broken), fine])).toEqual({
       health: healthy,
       changes: ['failing', 'recovered'],
@@ -59,7 +66,10 @@ describe('the health of an endpoint', () => {
   });
 
   it('is off after a 410, and after five days in which nothing got through', () => {
-    expect(after([{ status: 410, retryAfterMs: null }])).toMatchObject({ health: { state: 'disabled' }, changes: ['disabled'] });
+    expect(after([{ status: 410, retryAfterMs: null }])).toMatchObject({
+      health: { state: 'disabled' },
+      changes: ['disabled'],
+    });
     const days = (n: number) => after(Array(n).fill(broken), healthy, (k) => k * 24 * hour);
     expect(days(5).health.state).toBe('failing');
     expect(days(6)).toMatchObject({ health: { state: 'disabled' }, changes: ['failing', 'disabled'] });
