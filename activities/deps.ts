@@ -2,6 +2,7 @@ import type { AlertStore } from '../domain/ports/alerts.js';
 import type { DeliverySender } from '../domain/ports/deliveries.js';
 import type { EventSender } from '../domain/ports/eventSender.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
+import type { ConnectionEndStore } from '../domain/ports/connectionEnds.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
 import type { InstitutionStore } from '../domain/ports/institutions.js';
@@ -31,6 +32,7 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  connectionEnds: ConnectionEndStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<
@@ -55,6 +57,8 @@ export interface ActivityDeps {
   webhookUrl: string | null;
   /** At a login: an Item whose last update is older is stale. */
   staleAfterMs: number;
+  /** For so long an Item stays that nobody is connected with any more; 0 = for ever. */
+  itemGraceMs: number;
   /** As Plaid's webhooks name it. */
   plaidEnvironment: 'sandbox' | 'production';
   /** Dies here when this crash point was asked for; does nothing otherwise. */

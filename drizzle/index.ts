@@ -7,6 +7,7 @@ import { bankPauseStore } from './stores/bankPauses.js';
 import { deliveryStore } from './stores/deliveries.js';
 import { deliverySender } from './stores/deliverySender.js';
 import { endpointStore } from './stores/endpoints.js';
+import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -49,6 +50,7 @@ export function createStores(sql: Sql) {
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
+    connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),

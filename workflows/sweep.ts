@@ -4,8 +4,14 @@ import { db } from './proxies.js';
 /** Workers look for them several times a second: what is found here is what these have missed. */
 const endpointsAtOnce = 200;
 
-/** Finds what no signal has reached the workflows for, and signals them; run by a Schedule. */
+/**
+ * Finds what no signal has reached the workflows for, and signals them; does what time alone brings about. Run by a Schedule. One that
+ * fails holds up none of the others.
+ */
 export async function sweep(input: SweepInput): Promise<void> {
-  await db().sweep({ graceMs: input.graceMs });
-  await db().wakeEndpoints({ limit: endpointsAtOnce });
+  await Promise.all([
+    db().sweep({ graceMs: input.graceMs }),
+    db().endConnections(),
+    db().wakeEndpoints({ limit: endpointsAtOnce }),
+  ]);
 }
