@@ -5,7 +5,7 @@ import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 import { problemAnswer } from './schemas/problem.js';
 
-export type Tag = 'Users' | 'Items' | 'Institutions' | 'Webhooks' | 'Endpoints' | 'Access' | 'Service';
+export type Tag = 'Users' | 'Items' | 'Institutions' | 'Webhooks' | 'Events' | 'Endpoints' | 'Access' | 'Service';
 
 export interface Operation {
   /** Unique; a name for generated clients. */

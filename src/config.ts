@@ -193,7 +193,10 @@ const workerSchema = {
     .default({}),
   SLUICE_CRASH_AT: crashPoint,
 };
+/** How long events are kept: the API refuses cursors that are older, provisioning schedules their deletion. */
+const eventsSchema = { EVENTS_RETENTION: retention.default(30 * day) };
 const serverSchema = {
+  ...eventsSchema,
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
   /** Live reads at Plaid that one process has on their way at once. */
@@ -233,6 +236,7 @@ const provisionSchema = {
   RETAIN_PARKED: retention.default(90 * day),
   RETAIN_SEGMENT: retention.default(90 * day),
   RETAIN_BALANCES: retention.default(90 * day),
+  ...eventsSchema,
 };
 
 const schemas = {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
+import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventType } from '../../domain/exchange/event.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, applications, connections } from '../schema.js';
+import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
@@ -24,6 +25,7 @@ const changed = selection(connections, ['connection_id', 'application_id', 'item
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id']);
+const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
@@ -145,7 +147,13 @@ export async function grantConnection(
   actor: Actor,
 ): Promise<string> {
   await connectLinker(tx, to);
-  return insertConnection(tx, to, grant, actor);
+  const connectionId = await insertConnection(tx, to, grant, actor);
+  const { itemId: item_id, userId: user_id, applicationId } = to;
+  const item = firstOf(
+    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${item_id}`,
+  );
+  await writeEvents(tx, readyForEvents({ item_id, user_id }, item?.history ?? 'none', applicationId));
+  return connectionId;
 }
 
 async function insertConnection(

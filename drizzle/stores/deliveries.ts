@@ -6,6 +6,7 @@ import { deliveries, deliveryAttempts } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { mayHear } from './audience.js';
+import { hearerOf } from './endpointHearer.js';
 import { onceFor } from './onceFor.js';
 
 const viewed = selection(deliveries, [
@@ -151,7 +152,8 @@ export function deliveryStore(sql: Sql): DeliveryStore {
                 ${until === null ? tx`` : tx`AND e.time < ${until}::text::timestamptz`}
                 AND (p.types = '{}' OR e.type = ANY(p.types))
                 ${types.length === 0 ? tx`` : tx`AND e.type = ANY(${[...types]}::text[])`}
-                AND ${mayHear(tx)}
+                AND (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id)
+                AND ${mayHear(tx, hearerOf(tx))}
                 ${
                   missingOnly
                     ? tx`AND NOT EXISTS (SELECT FROM deliveries x WHERE x.event_id = e.event_id AND x.endpoint_id = p.endpoint_id)`

@@ -123,11 +123,7 @@ export async function recordFailures(
         type: types[change.to],
         endpointId,
         applicationId: endpoint.application_id,
-        data: {
-          endpoint_id: endpointId,
-          reason: change.reason,
-          failing_since: text(health.failingSince),
-        },
+        data: { endpoint_id: endpointId, ...(change.to === 'recovered' ? {} : { reason: change.reason }) },
       })),
     );
   });

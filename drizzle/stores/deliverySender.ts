@@ -5,7 +5,8 @@ import type { Fragment, Sql } from '../rows.js';
 import { deliveries, endpoints, events } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { isCounted, mayHear } from './audience.js';
+import { mayHear, maySeeCounts } from './audience.js';
+import { hearerOf } from './endpointHearer.js';
 import { recordFailures } from './deliveryFailures.js';
 
 const targeted = selection(endpoints, [
@@ -155,7 +156,7 @@ export function deliverySender(sql: Sql): DeliverySender {
           FROM free WHERE d.delivery_id = free.delivery_id
           RETURNING d.*
         )
-        SELECT ${taken.list(sql, 'd')}, ${sentEvent.list(sql, 'e')}, ${mayHear(sql)} AS may_hear, ${isCounted(sql)} AS counted,
+        SELECT ${taken.list(sql, 'd')}, ${sentEvent.list(sql, 'e')}, ${mayHear(sql, hearerOf(sql))} AS may_hear, ${maySeeCounts(sql, hearerOf(sql))} AS counted,
           d.type = 'item.updated' AND EXISTS (
             SELECT FROM (
               SELECT n.event_id, n.type FROM deliveries n
