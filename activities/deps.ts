@@ -1,5 +1,6 @@
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
+import type { ErasureStore } from '../domain/ports/erasures.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
 import type { InstitutionStore } from '../domain/ports/institutions.js';
@@ -38,8 +39,12 @@ export interface ActivityDeps {
   banks: BankPauseStore;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
+  erasures: Omit<ErasureStore, 'request' | 'get'>;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
+  gateway: Pick<
+    Gateway,
+    'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink' | 'startErasure' | 'deleteWorkflowsOf'
+  >;
   segments: SegmentStore;
   /** Null when Segment is not configured. */
   segment: SegmentPort | null;
@@ -68,4 +73,9 @@ export type CrashPoint =
   | 'apply.afterCommit'
   | 'publish.beforePut'
   | 'publish.afterPut'
-  | 'publish.afterMark';
+  | 'publish.afterMark'
+  | 'erase.afterStop'
+  | 'erase.afterRows'
+  | 'erase.afterWorkflows'
+  | 'erase.afterPut'
+  | 'erase.afterEnd';

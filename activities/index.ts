@@ -2,6 +2,7 @@ import { hearCancellation } from './cancellation.js';
 import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
+import { erasureActivities } from './erasure.js';
 import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
@@ -37,6 +38,7 @@ const ports: Record<
   banks: true,
   logins: true,
   webhooks: true,
+  erasures: true,
   streams: true,
   gateway: true,
   segments: true,
@@ -56,6 +58,7 @@ export function createActivities(given: ActivityDeps) {
       ...publishActivities(given),
       ...segmentActivities(given),
       ...sweepActivities(given),
+      ...erasureActivities(given),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),
       ...transactionActivities(deps),

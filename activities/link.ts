@@ -36,6 +36,8 @@ export type ExchangeResult =
 export type AdmitResult =
   | { kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] }
   | { kind: 'duplicate'; itemId: string }
+  /** Everything of the user is to be deleted. */
+  | { kind: 'user_being_erased' }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
@@ -282,7 +284,7 @@ export function linkActivities(deps: ActivityDeps) {
         });
         return end.kind === 'moved' ? 'moved' : end;
       });
-      if (admitted.kind === 'duplicate') return admitted;
+      if (admitted.kind !== 'admitted') return admitted;
       return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
     },
 

@@ -16,6 +16,8 @@ export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`
 /** The check of a user's Items: asked for by an event of the stream, or by a request. */
 export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
 export const loginRequestWorkflowId = (requestId: string): string => `login-request/${requestId}`;
+/** The erasure of a user; it bears no name of the user's. */
+export const erasureWorkflowId = (erasureId: string): string => `erasure/${erasureId}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
 export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
@@ -26,6 +28,7 @@ export type WorkflowName =
   | { kind: 'history'; itemId: ItemId }
   | { kind: 'remine'; itemId: ItemId; number: number }
   | { kind: 'link'; tokenHash: string }
+  | { kind: 'erasure'; erasureId: string }
   | { kind: 'login'; eventId: string }
   | { kind: 'loginRequest'; requestId: string };
 
@@ -38,6 +41,7 @@ export function parseWorkflowId(id: string): WorkflowName | null {
   }
   if (!body || rest.length > 0) return null;
   if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
+  if (head === 'erasure' && tail === undefined) return { kind: 'erasure', erasureId: body };
   if (head === 'login-request' && tail === undefined) return { kind: 'loginRequest', requestId: body };
   if (head !== 'item') return null;
   if (tail === 'remine' && number !== undefined && /^[1-9]\d*$/.test(number)) {

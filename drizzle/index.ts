@@ -4,6 +4,7 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { erasureStore } from './stores/erasures.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -20,6 +21,7 @@ import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
+import { userExportStore } from './stores/userExport.js';
 import { userEventStore } from './stores/userEvents.js';
 import { webhookKeyStore } from './stores/webhookKeys.js';
 import { webhookStore } from './stores/webhooks.js';
@@ -35,6 +37,8 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    erasures: withDatabaseFailures(erasureStore(sql)),
+    exports: withDatabaseFailures(userExportStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),

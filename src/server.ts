@@ -73,6 +73,8 @@ await runProcess(
       commands: stores.itemCommands,
       numbers: stores.numbers,
       floats: stores.floats,
+      erasures: stores.erasures,
+      exports: stores.exports,
       figures: stores.figures,
       webhooks: stores.webhooks,
       applications: stores.applications,

@@ -81,6 +81,7 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
         });
       }
       await plaid.discardItem({ tokenHash });
+      if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
       return finish(
         admitted.kind === 'duplicate'
           ? { kind: 'duplicate', item_id: admitted.itemId }

@@ -67,6 +67,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         answers: { 200: { description: 'The link token', schema: linkTokenAnswer } },
         problems: [
           'not_found',
+          'user_being_erased',
           'no_item',
           'update_mode_useless',
           'item_id_not_allowed',
@@ -140,6 +141,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         throw new Problem('duplicate_item', { members: { item_id: outcome.item_id } });
       case 'invalid_public_token':
         throw new Problem('invalid_public_token', { plaid: outcome.plaid });
+      case 'user_being_erased':
+        throw new Problem('user_being_erased');
       case 'outcome_unknown':
         throw new Problem('link_outcome_unknown');
       case 'refused':
@@ -167,6 +170,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'unsupported_media_type',
         'payload_too_large',
         'public_token_used',
+        'user_being_erased',
         'duplicate_item',
         'invalid_public_token',
         'plaid_refused',

@@ -25,6 +25,8 @@ export type LinkOutcome =
   | { kind: 'duplicate'; item_id: string }
   | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
   | { kind: 'outcome_unknown' }
+  /** Everything of the user was to be deleted meanwhile. */
+  | { kind: 'user_being_erased' }
   /** Plaid refused for a reason that a repeat cannot mend (our configuration, say). */
   | { kind: 'refused'; plaid: UpstreamError | null };
 
@@ -71,7 +73,7 @@ export interface DuplicateCandidate {
 export interface LinkStore {
   /**
    * Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. One that was refused as a
-   * duplicate before it was exchanged is received anew when a duplicate is allowed now.
+   * duplicate before it was exchanged is received anew when a duplicate is allowed now. Rejects with USER_BEING_ERASED.
    */
   receive(link: NewLink): Promise<LinkRow>;
   get(tokenHash: string): Promise<LinkRow | null>;
@@ -106,9 +108,13 @@ export interface LinkStore {
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
    * nothing is admitted. (With `allow_duplicate` of the link nothing overlaps.) Else the Item gets its institution, main account and accounts' identities, the user becomes
    * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
-   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
+   * something newer is known than that it was broken; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
    */
-  admit(admission: Admission): Promise<Admitted | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }>;
+  admit(
+    admission: Admission,
+  ): Promise<
+    Admitted | { kind: 'duplicate'; itemId: string } | { kind: 'moved' } | { kind: 'user_being_erased' }
+  >;
   /** What `admit` has answered to this link before; null for an Item that is not admitted. */
   admitted(tokenHash: string, itemId: string): Promise<Admitted | null>;
   /**

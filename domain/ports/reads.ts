@@ -67,7 +67,7 @@ export interface ReadStore {
     activated_at: string | null;
     items: number;
   } | null>;
-  /** Creates the user, inactive, unless it exists. */
+  /** Creates the user, inactive, unless it exists. Rejects with USER_BEING_ERASED. */
   ensureUser(userId: string): Promise<void>;
   item(itemId: string): Promise<ItemView | null>;
   items(

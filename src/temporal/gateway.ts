@@ -9,6 +9,7 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../../domain/failures.js';
 import { fairnessKey } from '../../domain/fairness.js';
 import {
+  erasureWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -37,7 +38,8 @@ import {
   status,
   webhookReceived,
 } from '../../workflows/contract.js';
-import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import type { CheckUserInput, EraseUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import { deleteWorkflowsOf } from './deleteWorkflows.js';
 import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
@@ -232,6 +234,30 @@ export function createGateway(client: Client): Gateway {
         return null;
       }
     },
+
+    async startErasure(erasureId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.start<(input: EraseUserInput) => Promise<void>>('eraseUser', {
+            workflowId: erasureWorkflowId(erasureId),
+            taskQueue: taskQueues.core,
+            args: [{ erasureId }],
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+            priority: { priorityKey: priorities.webhook },
+            // Not whose: this history is not deleted.
+            staticSummary: 'erase a user',
+          }),
+        );
+      } catch (error) {
+        throw temporalFailure('an erasure', error);
+      }
+    },
+
+    deleteWorkflowsOf: (userId, workflowIds, limit) =>
+      deleteWorkflowsOf(client, userId, workflowIds, limit).catch((error: unknown) => {
+        throw temporalFailure('the end of workflows', error);
+      }),
 
     async itemStatus(itemId): Promise<ItemStatus | null> {
       try {
