@@ -36,6 +36,10 @@ export interface ActivityWorld {
   startedLinks: string[];
   /** Accepted records, in order. */
   records: { stream: string; key: string; events: { id: string; sequence: number }[] }[];
+  startedErasures: string[];
+  /** Workflows of the user that Temporal has yet to delete, and whose were asked for. */
+  workflowsLeft: number;
+  erasedOf: string[];
   /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
   crashAt: CrashPoint | null;
   unexpected: string[];
@@ -79,6 +83,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     mining: stores.mining,
     commands: stores.itemCommands,
     outbox: stores.outbox,
+    erasures: stores.erasures,
     alerts: stores.alerts,
     segments: stores.segment,
     segment: {
@@ -105,6 +110,15 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       isRemineRunning: () => Promise.resolve(false),
       async startLink(tokenHash) {
         startedLinks.push(tokenHash);
+      },
+      async startErasure(erasureId) {
+        world.startedErasures.push(erasureId);
+      },
+      async deleteWorkflowsOf(userId) {
+        world.erasedOf.push(userId);
+        const left = world.workflowsLeft;
+        world.workflowsLeft = 0;
+        return left;
       },
     },
     policy: defaultPolicy,
@@ -148,6 +162,9 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     runWith: (other) => inContext(createActivities({ ...deps, ...other })),
     signals,
     startedLinks,
+    startedErasures: [],
+    workflowsLeft: 0,
+    erasedOf: [],
     records,
     unexpected,
     crashAt: null,

@@ -82,6 +82,8 @@ describe('the check of an Item at a login', () => {
         isHistoryRunning: async () => false,
         isRemineRunning: async () => false,
         startLink: async () => undefined,
+        startErasure: async () => undefined,
+        deleteWorkflowsOf: async () => 0,
       },
     });
     expect(await deaf.checkStaleness({ itemId: item.itemId })).toMatchObject({ stale: true });

@@ -14,6 +14,8 @@ describe('every operation that needs a key', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
+      'DELETE /v1/users/{userId}',
+      'GET /v1/erasures/{id}',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
       'GET /v1/institutions/{institutionId}/live',
@@ -28,6 +30,7 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/export',
       'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',

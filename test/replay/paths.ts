@@ -26,7 +26,7 @@ const pace: Policy = {
     retryFirst: 100,
     retryLongest: 400,
   },
-  ...{ brokenCheck: 500, childCheck: 60_000 },
+  ...{ brokenCheck: 500, childCheck: 60_000, erasureFirst: 100, lateWriters: 100 },
 };
 
 const applied = (changes: number): PageResult => ({
@@ -84,6 +84,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   const linked = newItem();
   let linkState: 'received' | 'exchanged' = 'received';
   let statusPages = 0;
+  let erasureLooks = 0;
   const activities: Partial<Activities> = {
     loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: of(itemId).policy }),
     loadPolicy: async () => pace,
@@ -129,6 +130,15 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     startItem: async () => undefined,
     finishLink: async ({ outcome }) => outcome,
     sweep: async () => ({}) as never,
+    sweepErasures: async () => ({ open: 0 }),
+    async stopUser() {
+      erasureLooks += 1;
+      return { items: erasureLooks > 1 ? 0 : 1, links: 0 };
+    },
+    deleteUserRows: async () => ({ deleted: 1, done: true }),
+    deleteUserWorkflows: async () => ({ deleted: 0, done: true }),
+    publishUserErased: async () => ({ records: 4 }),
+    finishErasure: async () => ({ ended: true }),
     listItemsToCheck: async () => ({ itemIds: ['ItemA', 'ItemB'] }),
     async checkStaleness({ itemId }) {
       if (itemId === 'ItemB')
@@ -268,6 +278,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   await run('institutions', 'syncInstitutions', { pagesPerMinute: 6_000 });
   await run('connection status', 'refreshInstitutionStatus', { callsPerMinute: 60_000 });
   await run('sweep', 'sweep', { graceMs: 1_000 });
+  await run('erasure of a user', 'eraseUser', { erasureId: 'era_1' });
   const keepMs = { outbox: 1, webhooks: 1, links: 1, segmentEvents: 1 };
   await run('cleaning up', 'cleanUp', { keep: keepMs });
   return { temporal, played };
