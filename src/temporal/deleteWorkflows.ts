@@ -8,8 +8,17 @@ const notFound = 5;
 const atOnce = 8;
 const callWithinMs = 5_000;
 
-/** A text of Temporal's queries. */
-const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+/**
+ * Temporal's queries find no value with a double quote in it, however it is written (server 1.29), and not every store reads a backslash
+ * alike. Of such an id the beginning is asked for, and what is found is looked at.
+ */
+function queryOf(user: string): string {
+  const plain = /^[^"'\\]*/.exec(user)?.[0] ?? '';
+  if (plain === user) return `${searchAttributes.user} = '${user}'`;
+  return plain === ''
+    ? `${searchAttributes.user} IS NOT NULL`
+    : `${searchAttributes.user} STARTS_WITH '${plain}'`;
+}
 
 type Execution = { workflowId: string; runId?: string };
 
@@ -24,10 +33,11 @@ export async function deleteWorkflowsOf(
   limit: number,
 ): Promise<number> {
   const found: Execution[] = workflowIds.map((workflowId) => ({ workflowId }));
-  const query = `${searchAttributes.user} = ${quoted(keyword(userId))}`;
-  for await (const { workflowId, runId } of client.workflow.list({ query })) {
+  const user = keyword(userId);
+  for await (const one of client.workflow.list({ query: queryOf(user) })) {
     if (found.length >= limit + workflowIds.length) break;
-    found.push({ workflowId, runId });
+    const { workflowId, runId } = one;
+    if (one.searchAttributes[searchAttributes.user]?.[0] === user) found.push({ workflowId, runId });
   }
   let deleted = 0;
   const lane = async (): Promise<void> => {

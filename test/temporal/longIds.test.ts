@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowNotFoundError } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import { historyWorkflowId, itemWorkflowId, linkWorkflowId, loginWorkflowId } from '../../domain/ids.js';
-import { keyword } from '../../domain/operatorTexts.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { itemSnapshot } from '../domain/item/itemSnapshot.js';
 import { startTemporal, until } from '../workflows/harness.js';
@@ -112,37 +110,5 @@ describe.each(alphabets)('ids of characters of %s', (_, character) => {
     expect(await gateway.isRemineRunning(itemId, 1)).toBe(false);
     const description = await temporal.client.workflow.getHandle(itemWorkflowId(itemId)).describe();
     expect(Buffer.byteLength((await description.staticSummary()) ?? '')).toBeGreaterThan(0);
-  });
-
-  it('of a user who is erased nothing is left, what runs included, and of another everything', async () => {
-    const { gateway, client } = temporal;
-    const stays = `${userId.slice(0, -1)}"'\\`;
-    const [gone, login] = [randomUUID(), randomUUID()];
-    await gateway.startCheck(login, stays);
-    const of = async (user: string): Promise<string[]> => {
-      const ids: string[] = [];
-      for await (const { workflowId, searchAttributes } of client.workflow.list())
-        if (String(searchAttributes['SluiceUser']) === keyword(user)) ids.push(workflowId);
-      return ids;
-    };
-    await until(async () => (await of(stays)).length === 1 && (await of(userId)).length > 3);
-    await gateway.startLink(gone, userId);
-    // One that the index may not show yet is known by its id.
-    const ids = [linkWorkflowId(gone), itemWorkflowId(itemId), itemWorkflowId('of nobody')];
-    const deleteAll = async (user: string): Promise<void> => {
-      while ((await gateway.deleteWorkflowsOf(user, user === userId ? ids : [], 3)) > 0);
-    };
-    await until(async () => {
-      await deleteAll(userId);
-      return (await of(userId)).length === 0;
-    });
-    await expect(client.workflow.getHandle(itemWorkflowId(itemId)).describe()).rejects.toThrow(
-      WorkflowNotFoundError,
-    );
-    expect(await of(stays)).toEqual([loginWorkflowId(login)]);
-    await until(async () => {
-      await deleteAll(stays);
-      return (await of(stays)).length === 0;
-    });
   });
 });

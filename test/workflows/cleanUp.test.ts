@@ -32,8 +32,10 @@ const activities: Partial<Activities> = {
 
 /** Steps of an erasure, and which answer otherwise before they come to their end. */
 let steps: string[];
+let held: Promise<void>;
 const early = new Map<string, number>();
 async function step<Result>(name: string, before: (() => Result) | null, end: Result): Promise<Result> {
+  await held;
   steps.push(name);
   const left = early.get(name) ?? 0;
   early.set(name, left - 1);
@@ -121,8 +123,11 @@ describe('the erasure of a user', () => {
   ];
   const start = async (name: string) => {
     steps = [];
+    let release = (): void => undefined;
+    held = new Promise((resolve) => (release = resolve));
     await temporal.gateway.startErasure(name);
     await temporal.gateway.startErasure(name);
+    release();
     return temporal.client.workflow.getHandle(erasureWorkflowId(name));
   };
 
