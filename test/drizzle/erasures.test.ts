@@ -367,3 +367,76 @@ describe('an erasure', () => {
     expect(await found()).toBeUndefined();
   });
 });
+
+describe('the export of a user', () => {
+  type Line = Record<string, unknown> & { type: string };
+  const exported = async (userId: string, onPiece: () => Promise<void> = async () => undefined) => {
+    let text = '';
+    await world.stores.exports.write(userId, async (lines) => {
+      text += lines;
+      await onPiece();
+    });
+    return text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Line);
+  };
+
+  it('is everything that is held, of one moment, without secrets and numbers', async () => {
+    const [mark, other] = [newId('mark'), newId('other')];
+    const userId = `us"er ${mark}`;
+    const { itemId } = await fill(userId, mark);
+    await fill(`us"er ${other}`, other);
+    const secret = newId('secret');
+    await world.sql`
+      UPDATE account_numbers SET numbers_ciphertext = ${Buffer.from(secret)} WHERE item_id = ${itemId}`;
+    // Whatever is written while the client reads: it is not among it.
+    let pieces = 0;
+    const lines = await exported(userId, async () => {
+      pieces += 1;
+      await world.sql`UPDATE transactions SET refined = '{"id": "changed"}' WHERE item_id = ${itemId}`;
+    });
+    expect(pieces).toBeGreaterThan(5);
+    const count = (type: string) => lines.filter((line) => line.type === type).length;
+    const types = [...new Set(lines.map((line) => line.type))];
+    expect(Object.fromEntries(types.map((type) => [type, count(type)]))).toEqual({
+      user: 1,
+      item: 1,
+      float: 1,
+      account: 1,
+      balance: 2,
+      transaction: 3,
+      connection: 1,
+      connection_history: 1,
+      number_read: 1,
+      end: 1,
+    });
+    expect(lines.at(-1)).toEqual({ type: 'end', lines: lines.length - 1 });
+    const text = JSON.stringify(lines);
+    for (const hidden of [other, secret, Buffer.from(secret).toString('hex'), `access-${itemId}`, 'changed'])
+      expect([hidden, text.includes(hidden)]).toEqual([hidden, false]);
+    expect(lines.find((line) => line.type === 'transaction')).toMatchObject({
+      item_id: itemId,
+      version: 1,
+      transaction: { id: `t1-${mark}`, amount: '12.34' },
+    });
+    expect(lines.find((line) => line.type === 'number_read')).toMatchObject({ account_ids: ['acc-1'] });
+  });
+
+  it('reads large tables piece by piece, and stops when nobody wants more', async () => {
+    const item = await linkedItem(world);
+    await runUpdate(world, item, [{ added: Array.from({ length: 450 }, (_, n) => transaction(`t${n}`)) }]);
+    expect((await exported(item.userId)).filter((line) => line.type === 'transaction')).toHaveLength(450);
+    let pieces = 0;
+    await expect(
+      world.stores.exports.write(item.userId, async () => {
+        pieces += 1;
+        if (pieces === 3) throw new Error('gone');
+      }),
+    ).rejects.toThrow('gone');
+    expect(pieces).toBe(3);
+    const open = await world.sql`
+      SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`;
+    expect(open).toHaveLength(0);
+  });
+});

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, WorkflowNotFoundError } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
-import { erasureWorkflowId, taskQueues } from '../../domain/ids.js';
+import { erasureWorkflowId, itemWorkflowId, linkWorkflowId, taskQueues } from '../../domain/ids.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { perishables } from '../../domain/retention.js';
 import type { Perishable, Retention } from '../../domain/retention.js';
@@ -165,5 +165,34 @@ describe('the erasure of a user', () => {
     early.clear();
     await run.result();
     expect(steps.slice(-oneRound.length)).toEqual(oneRound);
+  });
+
+  it('deletes its workflows, what runs included, and those of nobody else', async () => {
+    const { gateway, client } = temporal;
+    // Characters that Temporal's queries do not take.
+    const userId = `us"er'\\-${randomUUID()}`;
+    const other = `us"er'\\-${randomUUID()}`;
+    const of = async (user: string): Promise<number> => {
+      let n = 0;
+      for await (const { searchAttributes } of client.workflow.list())
+        if (String(searchAttributes['SluiceUser']) === user) n += 1;
+      return n;
+    };
+    const [itemId, tokenHash] = [randomUUID(), randomUUID()];
+    await gateway.startCheck(randomUUID(), other);
+    await gateway.startCheck(randomUUID(), userId);
+    await gateway.signalItem(itemId, userId, { kind: 'foundDue' });
+    await until(async () => (await of(other)) === 1 && (await of(userId)) === 2);
+    // One that the index may not show yet is known by its id.
+    await gateway.startLink(tokenHash, userId);
+    const ids = [linkWorkflowId(tokenHash), itemWorkflowId(itemId), itemWorkflowId('of nobody')];
+    await until(async () => {
+      while ((await gateway.deleteWorkflowsOf(userId, ids, 1)) > 0);
+      return (await of(userId)) === 0;
+    });
+    await expect(client.workflow.getHandle(linkWorkflowId(tokenHash)).describe()).rejects.toThrow(
+      WorkflowNotFoundError,
+    );
+    expect(await of(other)).toBe(1);
   });
 });
