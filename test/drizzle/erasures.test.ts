@@ -321,11 +321,16 @@ describe('an erasure', () => {
     const { userId } = await linkedItem(world);
     const hash = newId('hash');
     let commit = (): void => undefined;
+    let written = (): void => undefined;
+    const isWritten = new Promise<void>((resolve) => (written = resolve));
+    const committing = new Promise<void>((resolve) => (commit = resolve));
     const linking = world.sql.begin(async (tx) => {
       await tx`SELECT FROM users WHERE user_id = ${userId} FOR KEY SHARE`;
       await tx`INSERT INTO links (token_hash, user_id, application_id, accounts) VALUES (${hash}, ${userId}, 'default', '[]')`;
-      await new Promise<void>((resolve) => (commit = resolve));
+      written();
+      await committing;
     });
+    await isWritten;
     const erasing = begun(userId);
     await lockWaiters(world, 1);
     commit();
