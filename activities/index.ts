@@ -1,4 +1,5 @@
 import { hearCancellation } from './cancellation.js';
+import { connectionEndActivities } from './connectionEnds.js';
 import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
@@ -18,7 +19,13 @@ import { transactionActivities } from './transactions.js';
 const ports: Record<
   Exclude<
     keyof ActivityDeps,
-    'policy' | 'webhookUrl' | 'staleAfterMs' | 'plaidEnvironment' | 'crashPoint' | 'reportUnexpected'
+    | 'policy'
+    | 'webhookUrl'
+    | 'staleAfterMs'
+    | 'itemGraceMs'
+    | 'plaidEnvironment'
+    | 'crashPoint'
+    | 'reportUnexpected'
   >,
   true
 > = {
@@ -32,6 +39,7 @@ const ports: Record<
   outbox: true,
   alerts: true,
   sweeps: true,
+  connectionEnds: true,
   retention: true,
   idempotency: true,
   institutions: true,
@@ -59,6 +67,7 @@ export function createActivities(given: ActivityDeps) {
       ...segmentActivities(given),
       ...sweepActivities(given),
       ...erasureActivities(given),
+      ...connectionEndActivities(deps),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),
       ...transactionActivities(deps),

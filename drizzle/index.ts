@@ -5,6 +5,7 @@ import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
 import { erasureStore } from './stores/erasures.js';
+import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -50,6 +51,7 @@ export function createStores(sql: Sql) {
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
+    connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),

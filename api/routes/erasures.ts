@@ -1,5 +1,5 @@
 import { Failure } from '../../domain/failures.js';
-import { callerOf } from '../auth.js';
+import { callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { effectIdOf } from '../idempotency.js';
@@ -19,7 +19,7 @@ export function erasureRoutes(app: Api, { erasures, gateway }: RouteContext): vo
         'Answered when it is recorded. From then on nothing is linked for the user (409 `user_being_erased`); the items are removed at ' +
         'Plaid, then every row, stored answer and workflow of the user is deleted, and the streams and endpoints are told. With Plaid down it ' +
         'goes on when Plaid is back. A repeat gets the same erasure, also when it has ended; a user who comes back under the same id is a new one. ' +
-        '`force=true` erases although the user has an active float.',
+        '`force=true` erases although the user has an active float. An application that sees only what it is connected with gets 404.',
       tag: 'Users',
       scope: 'admin',
       answers: { 202: { description: 'The erasure', schema: erasureAnswer } },
@@ -27,6 +27,8 @@ export function erasureRoutes(app: Api, { erasures, gateway }: RouteContext): vo
     }).with({ params: userParams, querystring: erasureQuery }),
     async (request, reply) => {
       const { application_id: applicationId, key_id: keyId } = callerOf(request);
+      // What others are connected with is not its to end.
+      if (viewerOf(request).access !== 'all') throw new Problem('not_found');
       const erasureId = `era_${effectIdOf(request)}`;
       const { force } = request.query;
       const erasure = await erasures.request(request.params.userId, {
@@ -61,6 +63,7 @@ export function erasureRoutes(app: Api, { erasures, gateway }: RouteContext): vo
       problems: ['not_found'],
     }).with({ params: erasureParams, querystring: noQuery }),
     async (request) => {
+      if (viewerOf(request).access !== 'all') throw new Problem('not_found');
       const erasure = await erasures.get(request.params.id);
       if (erasure === null) throw new Problem('not_found');
       return erasure;

@@ -1,3 +1,4 @@
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { operation } from '../operation.js';
@@ -27,7 +28,7 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery, body: floatBody }),
     async (request) => {
       const { userId, floatId } = request.params;
-      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      if ((await reads.user(viewerOf(request), userId)) === null) throw new Problem('not_found');
       return floats.record({ userId, floatId, status: request.body.status, occurredAt: null });
     },
   );
@@ -46,7 +47,10 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery }),
     async (request) => {
       const { userId, floatId } = request.params;
-      const [user, float] = await Promise.all([reads.user(userId), floats.get(userId, floatId)]);
+      const [user, float] = await Promise.all([
+        reads.user(viewerOf(request), userId),
+        floats.get(userId, floatId),
+      ]);
       if (user === null || float === null) throw new Problem('not_found');
       return float;
     },

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { loggedError, Problem } from '../errors.js';
 import { operation } from '../operation.js';
@@ -37,7 +38,8 @@ export function userExportRoutes(app: Api, { reads, exports, now = Date.now }: R
       description:
         'NDJSON, of one moment: a header `{type: "export", user_id, at}`, then lines of the types `user`, `item`, `float`, `account`, ' +
         '`balance`, `transaction`, `connection`, `connection_history` and `number_read` (who read account numbers and when, never the numbers), then ' +
-        '`{type: "end", lines}` with the count of the lines between. An answer without that last line was cut off: ask again.',
+        '`{type: "end", lines}` with the count of the lines between. An answer without that last line was cut off: ask again. ' +
+        'An application that sees only what it is connected with gets 404.',
       tag: 'Users',
       scope: 'admin',
       answers: {
@@ -47,7 +49,9 @@ export function userExportRoutes(app: Api, { reads, exports, now = Date.now }: R
     }).with({ params: userParams, querystring: noQuery }),
     async (request, reply) => {
       const { userId } = request.params;
-      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      const viewer = viewerOf(request);
+      if (viewer.access !== 'all' || (await reads.user(viewer, userId)) === null)
+        throw new Problem('not_found');
       if (running >= exportsAtOnce) throw new Problem('unavailable', { retryAfterMs: busyMs });
       running += 1;
       const stream = new PassThrough();

@@ -40,6 +40,21 @@ describe('the erasure of a user over REST', () => {
     expect((await erase('/v1/users/user-2?force=yes')).statusCode).toBe(400);
   });
 
+  it('is not for an application that only sees what it is connected with', async () => {
+    const find = world.deps.applications.findKey.bind(world.deps.applications);
+    world.deps.applications.findKey = async (hash) => {
+      const key = await find(hash);
+      return key && { ...key, access: 'connected' };
+    };
+    const answers = await Promise.all([
+      erase('/v1/users/user-1?force=true'),
+      exported('/v1/users/user-1/export'),
+      app.inject({ url: '/v1/erasures/era_1', headers: keys.admin }),
+    ]);
+    world.deps.applications.findKey = find;
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([404, 404, 404]);
+  });
+
   it('that is not known is 404', async () => {
     expect((await app.inject({ url: '/v1/erasures/era_none', headers: keys.admin })).statusCode).toBe(404);
   });

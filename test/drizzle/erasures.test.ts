@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { getTableName, is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
+import { ourselves } from '../../domain/exchange/viewer.js';
 import * as schema from '../../drizzle/schema.js';
 import { lastUserTables, tablesWithoutUsers, userTables } from '../../drizzle/stores/userTables.js';
 import type { Linking, World } from './world.js';
@@ -272,7 +273,7 @@ describe('an erasure', () => {
     ).rejects.toMatchObject({ type: 'USER_BEING_ERASED' });
     await carryOut(erasure.erasure_id);
     expect(await world.sql`SELECT 1 FROM floats WHERE user_id = ${userId}`).toHaveLength(0);
-    expect(await world.stores.reads.user(userId)).toBeNull();
+    expect(await world.stores.reads.user(ourselves, userId)).toBeNull();
   });
 
   it('begins nothing more, ends what has not begun, and lets what is on its way end', async () => {
@@ -348,7 +349,7 @@ describe('an erasure', () => {
     const { erasure_id } = await begun(userId);
     await world.stores.items.finishRemoval(itemId);
     await world.stores.erasures.deleteRows(erasure_id, 1);
-    expect(await world.stores.reads.item(itemId)).toBeNull();
+    expect(await world.stores.reads.item(ourselves, itemId, 'item')).toBeNull();
     expect(await world.stores.webhooks.acquireSignal(webhookId)).toBeNull();
     expect((await world.stores.sweep.findDue(1_000, -1)).map((due) => due.itemId)).not.toContain(itemId);
     await carryOut(erasure_id);

@@ -27,6 +27,7 @@ const alertKinds: Record<AlertKind, true> = {
   webhook_keys_busy: true,
   webhook_address: true,
   erasure_late: true,
+  removal_waits_for_float: true,
 };
 
 let world: World;

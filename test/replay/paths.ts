@@ -139,6 +139,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     deleteUserWorkflows: async () => ({ deleted: 0, done: true }),
     publishUserErased: async () => ({ records: 4 }),
     finishErasure: async () => ({ ended: true }),
+    endConnections: async () => ({}) as never,
     listItemsToCheck: async () => ({ itemIds: ['ItemA', 'ItemB'] }),
     async checkStaleness({ itemId }) {
       if (itemId === 'ItemB')

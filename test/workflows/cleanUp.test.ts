@@ -18,10 +18,11 @@ const activities: Partial<Activities> = {
   loadPolicy: async () => ({ ...defaultPolicy, erasureFirst: 100, erasureLongest: 200, lateWriters: 300 }),
   stopUser: async () => step('stopUser', () => ({ items: 1, links: 0 }), { items: 0, links: 0 }),
   deleteUserRows: async () =>
-    step('deleteUserRows', () => ({ deleted: 5, done: false }), { deleted: 0, done: true }),
-  deleteUserWorkflows: async () => step('deleteUserWorkflows', null, { deleted: 0, done: true }),
+    step<Deleted>('deleteUserRows', () => ({ deleted: 5, done: false }), { deleted: 0, done: true }),
+  deleteUserWorkflows: async () => step<Deleted>('deleteUserWorkflows', null, { deleted: 0, done: true }),
   publishUserErased: async () => step('publishUserErased', null, { records: 4 }),
-  finishErasure: async () => step('finishErasure', () => ({ ended: false }), { ended: true }),
+  finishErasure: async () =>
+    step<{ ended: boolean }>('finishErasure', () => ({ ended: false }), { ended: true }),
   async deleteExpired(input) {
     calls.push(input);
     await before();
@@ -30,11 +31,17 @@ const activities: Partial<Activities> = {
   },
 };
 
+type Deleted = { deleted: number; done: boolean };
+
 /** Steps of an erasure, and which answer otherwise before they come to their end. */
 let steps: string[];
 let held: Promise<void>;
 const early = new Map<string, number>();
-async function step<Result>(name: string, before: (() => Result) | null, end: Result): Promise<Result> {
+async function step<Result>(
+  name: string,
+  before: (() => NoInfer<Result>) | null,
+  end: Result,
+): Promise<Result> {
   await held;
   steps.push(name);
   const left = early.get(name) ?? 0;
