@@ -126,6 +126,8 @@ describe('the OpenAPI document', () => {
           '/v1/webhooks/{id}': '/v1/webhooks/webhook-1',
           '/v1/webhooks/{id}/replay': '/v1/webhooks/webhook-1/replay',
           '/v1/keys/{id}': '/v1/keys/key-1',
+          // The first has an active float.
+          '/v1/users/{userId}': '/v1/users/user-2',
         }[path] ?? url;
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
