@@ -42,6 +42,8 @@ export type AdmitResult =
   /** Connected with an Item that was there: the new one is to be discarded. */
   | Joined
   | { kind: 'duplicate'; itemId: string }
+  /** Everything of the user is to be deleted. */
+  | { kind: 'user_being_erased' }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 

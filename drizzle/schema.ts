@@ -724,7 +724,7 @@ export const erasures = pgTable(
   'erasures',
   {
     erasureId: id('erasure_id').primaryKey(),
-    /** HMAC-SHA-256 of the user id, hex: whoever has the id can find the row, nobody can read the id from it. */
+    /** SHA-256 of the user id, hex: whoever has the id can find the row. An id that can be guessed can be confirmed by it. */
     userHash: id('user_hash').notNull(),
     /** Until the erasure has ended. */
     userId: id('user_id'),

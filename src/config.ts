@@ -134,6 +134,9 @@ const pace = z.strictObject({
   inLine: ms,
   childCheck: ms,
   continueAfter: count,
+  erasureFirst: ms,
+  erasureLongest: ms,
+  lateWriters: ms,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 } satisfies Record<keyof Policy, z.ZodType>);
 /** Where events may go besides public addresses, and whether without TLS: the server checks it early, the worker each time. */

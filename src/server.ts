@@ -89,6 +89,8 @@ await runProcess(
       events: stores.events,
       changes: stores.changes,
       floats: stores.floats,
+      erasures: stores.erasures,
+      exports: stores.exports,
       figures: stores.figures,
       webhooks: stores.webhooks,
       endpoints: stores.endpoints,

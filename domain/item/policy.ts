@@ -37,6 +37,11 @@ export interface Policy {
   childCheck: number;
   /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
   continueAfter: number;
+  /** Between two looks at whether a user's Items are removed, who is being erased: first and longest pause, doubling. */
+  erasureFirst: number;
+  erasureLongest: number;
+  /** How long after the last of an Item's workflows an attempt that nobody waits for any more may still write. */
+  lateWriters: number;
   /** Calls per `window` that one Item may make. */
   limits: { window: number; sync: number; accounts: number };
 }
@@ -67,6 +72,9 @@ export const defaultPolicy: Policy = {
   inLine: 10 * minute,
   childCheck: 10 * minute,
   continueAfter: 4_000,
+  erasureFirst: 1 * second,
+  erasureLongest: 10 * minute,
+  lateWriters: 3 * minute,
   limits: { window: minute, sync: 50, accounts: 15 },
 };
 

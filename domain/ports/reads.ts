@@ -81,7 +81,7 @@ export interface ReadStore {
     activated_at: string | null;
     items: number;
   } | null>;
-  /** Creates the user, inactive, unless it exists. */
+  /** Creates the user, inactive, unless it exists. Rejects with USER_BEING_ERASED. */
   ensureUser(userId: string): Promise<void>;
   item(viewer: Viewer, itemId: string, need: Need): Promise<ItemView | Refused | null>;
   items(

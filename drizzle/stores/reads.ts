@@ -10,6 +10,7 @@ import type { webhooks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
+import { refuseWhileErased } from './beingErased.js';
 import { askingReads } from './askingReads.js';
 import { cachedLists } from './cachedLists.js';
 import { itemPhase, itemStatus } from './itemState.js';
@@ -115,7 +116,10 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     async ensureUser(userId) {
-      await builder(sql).insert(users).values({ userId }).onConflictDoNothing();
+      await sql.begin(async (tx) => {
+        await builder(tx).insert(users).values({ userId }).onConflictDoNothing();
+        await refuseWhileErased(tx, userId);
+      });
     },
 
     async item(viewer, itemId, need) {

@@ -80,6 +80,9 @@ const fastPace = {
   retryLongest: 2_000,
   brokenCheck: 2_000,
   childCheck: 3_000,
+  erasureFirst: 300,
+  erasureLongest: 1_000,
+  lateWriters: 2_000,
 };
 
 export interface SystemOptions {
