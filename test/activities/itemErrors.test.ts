@@ -312,6 +312,106 @@ describe('a consent that ends at another time', () => {
   });
 });
 
+describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
+  const ends = '2027-03-01T00:00:00.000Z';
+  const shown = async ({ itemId }: FakeItem) => (await world.stores.reads.item(itemId))?.consent_expires_at;
+  const settle = ({ itemId }: FakeItem) => world.run.settleItemWebhooks({ itemId });
+  const announce = (item: FakeItem, disconnect_time = ends) =>
+    webhook(item, 'PENDING_DISCONNECT', { reason: 'INSTITUTION_MIGRATION', disconnect_time });
+  const announced = async (): Promise<FakeItem> => {
+    const item = await withAccounts();
+    await announce(item);
+    await settle(item);
+    expect(await shown(item)).toBe(ends);
+    return item;
+  };
+
+  it('is shown whatever /item/get says of the consent, unless that ends before', async () => {
+    const item = await announced();
+    for (const [expires, seen] of [
+      [null, ends],
+      ['2027-05-01T00:00:00.000Z', ends],
+      ['2027-02-01T00:00:00.000Z', '2027-02-01T00:00:00.000Z'],
+      [null, ends],
+    ] as const) {
+      item.consentExpires = expires;
+      await check(item);
+      expect(await shown(item)).toBe(seen);
+      await world.run.checkStaleness({ itemId: item.itemId });
+      expect(await shown(item)).toBe(seen);
+    }
+  });
+
+  it.each<[string, (item: FakeItem) => Promise<unknown>]>([
+    ['the client says that the user was in update mode', ({ itemId }) => world.stores.itemCommands.noteRelinked(itemId)],
+    [
+      'an episode ends',
+      async (item) => {
+        item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+        await check(item);
+        expect(await shown(item)).toBe(ends);
+        item.error = null;
+        await check(item);
+      },
+    ],
+    [
+      'Plaid tells of a repair of an Item that was healthy all along',
+      async (item) => {
+        await webhook(item, 'LOGIN_REPAIRED');
+        await settle(item);
+      },
+    ],
+    ['the Item is removed', ({ itemId }) => world.stores.items.finishRemoval(itemId)],
+  ])('is so no more when %s', async (_name, end) => {
+    const item = await announced();
+    await end(item);
+    expect(await shown(item)).toBeNull();
+  });
+
+  it('is so again when it is announced after the repair, and not by a replay', async () => {
+    const item = await withAccounts();
+    const first = await announce(item);
+    await webhook(item, 'LOGIN_REPAIRED');
+    await settle(item);
+    expect(await shown(item)).toBeNull();
+    await world.stores.webhooks.replay(first, randomUUID());
+    await settle(item);
+    expect(await shown(item)).toBeNull();
+    await webhook(item, 'LOGIN_REPAIRED');
+    await announce(item);
+    await settle(item);
+    expect(await shown(item)).toBe(ends);
+  });
+
+  it('has not come true when /item/get calls the Item healthy after its time', async () => {
+    const item = await withAccounts();
+    const past = '2026-01-01T00:00:00.000Z';
+    await announce(item, past);
+    await settle(item);
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.run.checkStaleness({ itemId: item.itemId });
+    expect(await shown(item)).toBe(past);
+    item.error = null;
+    await world.run.checkStaleness({ itemId: item.itemId });
+    expect(await shown(item)).toBeNull();
+  });
+});
+
+describe('a consent of which an operator replays an old word', () => {
+  it('is what /item/get says now', async () => {
+    const item = await withAccounts();
+    const old = await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(later);
+    const renewed = '2027-05-01T00:00:00.000Z';
+    item.consentExpires = renewed;
+    await check(item);
+    await world.stores.webhooks.replay(old, randomUUID());
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+  });
+});
+
 describe('what an operator alone can mend', () => {
   it('is told: transactions that there are none of once an Item, keys once a code', async () => {
     const items = [await withAccounts(), await withAccounts()];
