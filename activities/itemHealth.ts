@@ -1,6 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
-import { healthOf, saidBy, tryProducts } from '../domain/item/health.js';
+import { consentOf, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { closesAccounts } from '../domain/plaidErrors.js';
@@ -26,7 +26,7 @@ export async function askHealth(
   const { seen, episodeBy } = credentials;
   try {
     const view = await askItem(deps, credentials);
-    const consent = { expiresAt: view.consent_expiration_time };
+    const consent = consentOf(view);
     const health = healthOf(view);
     if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);
     return health.kind === 'broken'

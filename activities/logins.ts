@@ -1,4 +1,5 @@
 import { Failure } from '../domain/failures.js';
+import { consentOf } from '../domain/item/health.js';
 import { instantOf } from '../domain/instants.js';
 import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
@@ -17,8 +18,7 @@ export function loginActivities(deps: ActivityDeps) {
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
       const view = await askItem(deps, credentials);
-      const consent = { expiresAt: view.consent_expiration_time };
-      await items.noteConsent(credentials.itemId, credentials.seen, consent);
+      await items.noteConsent(credentials.itemId, credentials.seen, consentOf(view));
       return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;

@@ -1,5 +1,5 @@
 import type { Failure, FailureType } from '../domain/failures.js';
-import { healthOf } from '../domain/item/health.js';
+import { consentOf, healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
@@ -46,7 +46,7 @@ export function createItemHealthChecks(
     if (credentials === null) return;
     const view = await plaid.getItem(accessToken);
     const health = healthOf(view);
-    const consent = { expiresAt: view.consent_expiration_time };
+    const consent = consentOf(view);
     if (health.kind !== 'broken') return items.noteConsent(item.item_id, credentials.seen, consent);
     const dueAt = new Date(now() + brokenCheckMs).toISOString();
     // Who has asked after us knows better, and has signalled.

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
-import { healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
+import { consentOf, healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
@@ -39,7 +39,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
       const health = healthOf(view);
-      const consent = { expiresAt: view.consent_expiration_time };
+      const consent = consentOf(view);
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
       if (health.kind === 'broken') {
         const { error } = health;

@@ -99,6 +99,8 @@ interface AppliedUpdate {
   nextDueAt: number | null;
   /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
   makesDue?: TaskName[];
+  /** Of the accounts alone: Plaid says that the Item has no transactions. */
+  transactionsUnavailable?: boolean;
 }
 
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */

@@ -6,7 +6,7 @@ import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { items as itemTable, users } from '../schema.js';
 import type { webhooks } from '../schema.js';
-import { asText, selection } from '../selection.js';
+import { asText, isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { cachedLists } from './cachedLists.js';
@@ -27,11 +27,12 @@ const shownItem = selection(
     'history',
     'last_update_at',
     'consent_expires_at',
+    'disconnects_at',
     'new_accounts_available',
     'created_at',
     'removed_at',
   ],
-  { created_key: asText('created_at') },
+  { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
 );
 const shownUser = selection(users, ['user_id', 'activated_at']);
 const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
@@ -44,6 +45,8 @@ type ItemRow = Selected<typeof shownItem> & {
   phase: Phase;
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
+
+const earlier = (a: Date | null, b: Date | null): Date | null => (a === null || (b !== null && b < a) ? b : a);
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,
@@ -63,9 +66,10 @@ const viewOf = (row: ItemRow): ItemView => ({
         }
       : null,
   history: row.history,
+  transactions: row.without_transactions ? 'unavailable' : 'available',
   last_update_at: iso(row.last_update_at),
   last_webhook_at: iso(row.last_webhook_at),
-  consent_expires_at: iso(row.consent_expires_at),
+  consent_expires_at: iso(earlier(row.consent_expires_at, row.disconnects_at)),
   new_accounts_available: row.new_accounts_available,
   created_at: row.created_at.toISOString(),
   removed_at: iso(row.removed_at),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FakeItem } from './fakePlaid.js';
-import { account } from './fakePlaid.js';
+import { account, transaction } from './fakePlaid.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 
@@ -307,7 +307,10 @@ describe('a consent that ends at another time', () => {
     if (credentials === null) throw new Error('no credentials');
     item.consentExpires = renewed;
     await check(item);
-    await world.stores.items.noteConsent(item.itemId, credentials.seen, { expiresAt: null });
+    await world.stores.items.noteConsent(item.itemId, credentials.seen, {
+      expiresAt: null,
+      isConnected: true,
+    });
     expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
   });
 });
@@ -412,21 +415,109 @@ describe('a consent of which an operator replays an old word', () => {
   });
 });
 
+describe('a login that has no transactions', () => {
+  const balances = (current: number) => ({ ...account('account-1').balances, current });
+  const shown = async ({ itemId }: FakeItem) => world.stores.reads.item(itemId);
+  const balanceOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql<[{ current: string }]>`
+      SELECT refined->'balances'->>'current' AS current FROM accounts WHERE item_id = ${itemId} AND account_id = 'account-1'`;
+    return row.current;
+  };
+  const dueOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql<[{ due: Date; cursor: string }]>`
+      SELECT next_due_at AS due, cursor FROM items WHERE item_id = ${itemId}`;
+    return [row.due.toISOString(), row.cursor];
+  };
+
+  it.each(['PRODUCTS_NOT_SUPPORTED', 'PRODUCT_NOT_ENABLED', 'UNSUPPORTED_RESPONSE', 'NO_INVESTMENT_ACCOUNTS'])(
+    'has its accounts and balances kept up to date, says so, and is asked rarely (%s)',
+    async (code) => {
+      const item = await world.linkedItem();
+      expect(await shown(item)).toMatchObject({ phase: 'created', transactions: 'available' });
+      world.plaid.refuse('syncTransactions', code);
+      const seen: { kind: string; transactionsUnavailable?: boolean }[] = [];
+      for (const current of [110, 120]) {
+        item.accounts = [account('account-1', { balances: balances(current) })];
+        seen.push(await mine(item, `u${current}`));
+        expect([await balanceOf(item), await dueOf(item)]).toEqual([String(current), [dueAt.complete, '']]);
+        // An answer that was lost.
+        expect(await mine(item, `u${current}`)).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
+      }
+      expect(seen).toMatchObject([
+        { kind: 'applied', transactionsUnavailable: true },
+        { kind: 'applied', transactionsUnavailable: true },
+      ]);
+      const view = { status: 'ACTIVE', phase: 'idle', transactions: 'unavailable', history: 'none', error: null };
+      expect(await shown(item)).toMatchObject(view);
+      expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
+        hasCursor: false,
+        transactionsUnavailable: true,
+      });
+      expect(await alertsOf('product_unavailable')).toContain(item.itemId);
+      expect(await toldOf(item)).toEqual([]);
+      // They are there, after all.
+      world.plaid.refuse('syncTransactions', null);
+      item.page('', 'c1', { added: [transaction('t1')] });
+      expect(await mine(item, 'u3')).toMatchObject({ kind: 'applied', outcome: { added: 1, history: 'complete' } });
+      expect(await shown(item)).toMatchObject({ transactions: 'available', history: 'complete' });
+      expect(await dueOf(item)).toEqual([dueAt.complete, 'c1']);
+    },
+  );
+
+  it('and has given some before keeps them and its cursor, and is asked sooner', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    item.accounts = [account('account-1', { balances: balances(77) })];
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect([await balanceOf(item), await dueOf(item)]).toEqual(['77', [dueAt.incomplete, 'c1']]);
+    expect(await shown(item)).toMatchObject({ transactions: 'unavailable', history: 'complete' });
+    // A remine sets nothing to removed for it, and is answered.
+    await world.stores.itemCommands.requestRemine(item.itemId);
+    const remine = { itemId: item.itemId, updateId: 'r1', page: 0, dueAt, remine: true };
+    expect(await world.run.minePage(remine)).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect(await dueOf(item)).toEqual([dueAt.incomplete, 'c1']);
+    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(false);
+  });
+
+  it('in the middle of an update begins it again, and then has its accounts all the same', async () => {
+    const item = await withAccounts();
+    item.page('c1', 'c2', { has_more: true, added: [transaction('t9')] });
+    const page = (updateId: string, number: number) =>
+      world.run.minePage({ itemId: item.itemId, updateId, page: number, dueAt });
+    expect(await page('u1', 0)).toMatchObject({ kind: 'staged' });
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    expect(await page('u1', 1)).toMatchObject({ kind: 'moved', atDurableCursor: false });
+    expect(await page('u1.1', 0)).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
+    expect((await dueOf(item))[1]).toBe('c1');
+  });
+
+  it('and whose accounts want the user is broken until these work', async () => {
+    const item = await world.linkedItem();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied' });
+    world.plaid.refuse('getAccounts', 'ACCESS_NOT_GRANTED');
+    await believed(item, 'u2');
+    for (let time = 0; time < 3; time += 1) expect(await check(item)).toMatchObject({ result: 'unsure' });
+    expect(await toldOf(item)).toEqual(['item errored']);
+    world.plaid.refuse('getAccounts', null);
+    expect(await check(item)).toEqual({ result: 'healthy' });
+    expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+  });
+});
+
 describe('what an operator alone can mend', () => {
   it('is told: transactions that there are none of once an Item, keys once a code', async () => {
+    const before = await alertsOf('product_unavailable');
     const items = [await withAccounts(), await withAccounts()];
     for (const item of items) {
       world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
-      await expect(mine(item, 'u1')).rejects.toMatchObject({
-        type: 'PRODUCT_UNAVAILABLE',
-        details: [{ error_code: 'PRODUCTS_NOT_SUPPORTED' }],
-      });
+      for (const update of ['u1', 'u1b']) expect(await mine(item, update)).toMatchObject({ kind: 'applied' });
       world.plaid.refuse('syncTransactions', 'INVALID_API_KEYS', 'INVALID_INPUT');
       await expect(mine(item, 'u2')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
       world.plaid.refuse('syncTransactions', null);
       expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
     }
-    expect(await alertsOf('product_unavailable')).toEqual(items.map(({ itemId }) => itemId).sort());
+    expect(await alertsOf('product_unavailable')).toEqual([...before, ...items.map(({ itemId }) => itemId)].sort());
     expect(await alertsOf('plaid_misconfigured')).toEqual(['INVALID_API_KEYS']);
   });
 

@@ -37,7 +37,7 @@ describe('an item of which a read at Plaid says that its user must act', () => {
         expect.objectContaining({ health: 0 }),
         loginRequired,
         '2026-11-21T11:00:00.000Z',
-        { consent: { expiresAt: null } },
+        { consent: { expiresAt: null, isConnected: false } },
       ],
     ]);
     expect(seen.told).toEqual([{ kind: 'foundDue' }]);

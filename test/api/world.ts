@@ -78,6 +78,7 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     main_account_id: 'account-1',
     error: null,
     history: 'complete',
+    transactions: 'available',
     last_update_at: '2026-11-21T07:00:00.000Z',
     last_webhook_at: null,
     consent_expires_at: null,

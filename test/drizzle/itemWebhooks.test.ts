@@ -12,6 +12,7 @@ const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
   consentExpiresAt: null,
+  disconnects: null,
   newAccounts: false,
   revokedAccounts: [],
   staleNumbers: [],
