@@ -13,14 +13,24 @@ import {
   pgTable,
   primaryKey,
   text,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type {
+  ConnectionAction,
+  ConnectionScope,
+  ConsentEvidence,
+  Grant,
+  Initiator,
+} from '../domain/exchange/connection.js';
+import type { DeliveryState, EndpointState, SignatureKind } from '../domain/exchange/endpoint.js';
+import type { EventData, EventType } from '../domain/exchange/event.js';
 import type { Form, RecordKind } from '../domain/mining/events.js';
 import type { AccountStatus } from '../domain/mining/refine.js';
 import type { History, UpdateOutcome } from '../domain/mining/run.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type { AlertKind } from '../domain/ports/alerts.js';
-import type { Scope } from '../domain/ports/applications.js';
+import type { Access, Scope } from '../domain/ports/applications.js';
 import type { FloatStatus } from '../domain/ports/floats.js';
 import type { InstitutionView } from '../domain/ports/institutions.js';
 import type { Seen } from '../domain/ports/items.js';
@@ -30,7 +40,7 @@ import type { WebhookKey } from '../domain/ports/webhookKeys.js';
 import type { StoredWebhook, WebhookOutcomeState, WebhookSource } from '../domain/ports/webhooks.js';
 import type { VerificationEnd } from '../domain/webhooks/itemFacts.js';
 import type { WebhookKind } from '../domain/webhooks/webhookKind.js';
-import { bytea, id, moment } from './columns.js';
+import { bytea, id, moment, xid8 } from './columns.js';
 
 /**
  * Every table. Migrations are generated from here: `npx drizzle-kit generate`. The types are those of what the driver gives;
@@ -65,6 +75,8 @@ export const links = pgTable(
     mainAccountId: id('main_account_id'),
     /** The client knows that an account is shared by two logins: nothing is a duplicate, and nothing is replaced. */
     allowDuplicate: boolean('allow_duplicate').notNull().default(false),
+    /** What the application is to be granted; null = a link of an older release. */
+    connection: jsonb('connection').$type<Grant>(),
     itemId: id('item_id'),
     /** Accounts of replaced Items that the new one does not have; null until it was admitted. */
     droppedAccounts: text('dropped_accounts').array(),
@@ -149,6 +161,8 @@ export const items = pgTable(
     lastAccountSequence: bigint('last_account_sequence', { mode: 'number' }).notNull().default(0),
     /** Since when the streams lack something of what the outbox holds; null = nothing. */
     unsentSince: moment('unsent_since'),
+    /** Since when no application is connected any more: nothing is mined, and the Item is removed after a time. */
+    unconnectedSince: moment('unconnected_since'),
   },
   (table) => [
     check('items_history', sql`${table.history} IN ('none', 'initial', 'complete')`),
@@ -172,6 +186,9 @@ export const items = pgTable(
       .on(table.remineRequestedAt)
       .where(sql`${table.remineRequestedAt} IS NOT NULL`),
     index('items_by_institution').on(table.institutionId),
+    index('items_unconnected')
+      .on(table.unconnectedSince)
+      .where(sql`${table.unconnectedSince} IS NOT NULL AND ${table.removedAt} IS NULL`),
   ],
 );
 
@@ -458,6 +475,14 @@ export const alerts = pgTable(
 export const applications = pgTable('applications', {
   applicationId: id('application_id').primaryKey(),
   name: text('name').notNull(),
+  /** `all` sees every Item, as those did that were made before there were connections. */
+  access: text('access').$type<Access>().notNull().default('all'),
+  /** What the user's page shows of it. */
+  displayName: text('display_name'),
+  company: text('company'),
+  url: text('url'),
+  logoUrl: text('logo_url'),
+  reasonForAccess: text('reason_for_access'),
   createdAt: moment('created_at').notNull().default(now),
 });
 
@@ -472,7 +497,266 @@ export const apiKeys = pgTable('api_keys', {
   /** Made from ADMIN_API_KEY. */
   bootstrap: boolean('bootstrap').notNull().default(false),
   createdAt: moment('created_at').notNull().default(now),
+  /** To the minute: a key in use writes no more often. */
+  lastUsedAt: moment('last_used_at'),
   revokedAt: moment('revoked_at'),
+});
+
+/** The grants of one application to one Item, with what it may read; one at most per pair that is not revoked. */
+export const connections = pgTable(
+  'connections',
+  {
+    connectionId: id('connection_id').primaryKey(),
+    applicationId: id('application_id')
+      .notNull()
+      .references(() => applications.applicationId),
+    itemId: id('item_id')
+      .notNull()
+      .references(() => items.itemId),
+    userId: id('user_id').notNull(),
+    scopes: text('scopes').array().$type<ConnectionScope[]>().notNull(),
+    /** As they were granted; null = all that were there at the grant. */
+    accountIds: text('account_ids').array(),
+    /** Accounts that come later are granted too. */
+    newAccounts: boolean('new_accounts').notNull(),
+    /** The accounts that may be read, kept up to date as accounts come; null = every one. */
+    grantedAccounts: text('granted_accounts').array(),
+    /** Granted before the Item had any account: its first ones are those that were there. */
+    awaitsAccounts: boolean('awaits_accounts').notNull().default(false),
+    lookbackDays: integer('lookback_days'),
+    expiresAt: moment('expires_at'),
+    purpose: text('purpose'),
+    evidence: jsonb('evidence').$type<ConsentEvidence>(),
+    createdAt: moment('created_at').notNull().default(now),
+    /** The bank revoked the Item. */
+    suspendedAt: moment('suspended_at'),
+    /** When its end by time was written down and told; it ends by `expires_at`, whether or not this is set. */
+    expiredNotedAt: moment('expired_noted_at'),
+    /** The least number of days before its end that was told. */
+    expiryToldDays: integer('expiry_told_days'),
+    revokedAt: moment('revoked_at'),
+    revokedReason: text('revoked_reason'),
+    revokedInitiator: text('revoked_initiator').$type<Initiator>(),
+    /** When it last read each, to the minute. */
+    accountsReadAt: moment('accounts_read_at'),
+    balancesReadAt: moment('balances_read_at'),
+    transactionsReadAt: moment('transactions_read_at'),
+    numbersReadAt: moment('numbers_read_at'),
+  },
+  (table) => [
+    uniqueIndex('connections_live')
+      .on(table.itemId, table.applicationId)
+      .where(sql`${table.revokedAt} IS NULL`),
+    index('connections_by_item').on(table.itemId, table.createdAt, table.connectionId),
+    index('connections_by_user').on(table.userId, table.createdAt, table.connectionId),
+    index('connections_by_application').on(table.applicationId, table.createdAt, table.connectionId),
+    index('connections_by_expiry')
+      .on(table.expiresAt)
+      .where(sql`${table.revokedAt} IS NULL AND ${table.expiredNotedAt} IS NULL`),
+  ],
+);
+
+/** What happened to connections, and why. Only ever added to: a trigger of the migration refuses the rest. */
+export const connectionHistory = pgTable(
+  'connection_history',
+  {
+    connectionId: id('connection_id').notNull(),
+    /** From 1 without gaps. */
+    position: integer('position').notNull(),
+    at: moment('at').notNull().default(now),
+    action: text('action').$type<ConnectionAction>().notNull(),
+    initiator: text('initiator').$type<Initiator>().notNull(),
+    /** The application and the key that asked; null = nobody's key did. */
+    applicationId: id('application_id'),
+    keyId: id('key_id'),
+    reason: text('reason'),
+    /** What the connection grants from then on. */
+    grant: jsonb('grant').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.connectionId, table.position] })],
+);
+
+/** What applications are told, written with the change that it tells of. Ids, states and counts: never bank data. */
+export const events = pgTable(
+  'events',
+  {
+    eventId: id('event_id').primaryKey(),
+    /** The transaction that wrote it. A cursor is bounded by the oldest that still runs: by position alone it would miss rows. */
+    xid: xid8('xid')
+      .notNull()
+      .default(sql`pg_current_xact_id()`),
+    position: bigint('position', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
+    type: text('type').$type<EventType>().notNull(),
+    time: moment('time').notNull().default(now),
+    itemId: id('item_id'),
+    userId: id('user_id'),
+    connectionId: id('connection_id'),
+    endpointId: id('endpoint_id'),
+    /** The one application that it is for, besides those of scope `consent`; null = all that are connected with the Item. */
+    applicationId: id('application_id'),
+    data: jsonb('data').$type<EventData>().notNull(),
+  },
+  (table) => [
+    index('events_by_transaction').on(table.xid, table.position),
+    index('events_by_item').on(table.itemId, table.position),
+    index('events_by_user').on(table.userId),
+    index('events_by_time').on(table.time),
+  ],
+);
+
+/** Where applications want to be told. */
+export const endpoints = pgTable(
+  'endpoints',
+  {
+    endpointId: id('endpoint_id').primaryKey(),
+    applicationId: id('application_id')
+      .notNull()
+      .references(() => applications.applicationId),
+    url: text('url').notNull(),
+    /** Types of events; empty = every one. */
+    types: text('types').array().$type<EventType[]>().notNull(),
+    signature: text('signature').$type<SignatureKind>().notNull(),
+    ratePerSecond: integer('rate_per_second'),
+    /** Made by a key of scope `consent`: it is told of every application's connections. */
+    consent: boolean('consent').notNull().default(false),
+    state: text('state').$type<EndpointState>().notNull().default('enabled'),
+    stateReason: text('state_reason'),
+    stateSince: moment('state_since').notNull().default(now),
+    secretKeyId: id('secret_key_id').notNull(),
+    secretDataKey: bytea('secret_data_key').notNull(),
+    secretCiphertext: bytea('secret_ciphertext').notNull(),
+    /** The one before a rotation: signs beside the new one until then. */
+    previousKeyId: id('previous_key_id'),
+    previousDataKey: bytea('previous_data_key'),
+    previousCiphertext: bytea('previous_ciphertext'),
+    previousUntil: moment('previous_until'),
+    /** Attempts in a row that failed, and since when nothing got through. */
+    failures: integer('failures').notNull().default(0),
+    failingSince: moment('failing_since'),
+    /** It is left alone until then: a breaker, or its own Retry-After. */
+    restsUntil: moment('rests_until'),
+    createdAt: moment('created_at').notNull().default(now),
+    deletedAt: moment('deleted_at'),
+  },
+  (table) => [
+    check('endpoints_state', sql`${table.state} IN ('enabled', 'paused', 'failing', 'disabled')`),
+    index('endpoints_by_application')
+      .on(table.applicationId, table.createdAt, table.endpointId)
+      .where(sql`${table.deletedAt} IS NULL`),
+  ],
+);
+
+/** One event for one endpoint. Written with the event. */
+export const deliveries = pgTable(
+  'deliveries',
+  {
+    deliveryId: id('delivery_id').primaryKey(),
+    endpointId: id('endpoint_id').notNull(),
+    eventId: id('event_id').notNull(),
+    /** Events of a lane go one after the other: the Item, else the user, else the connection or endpoint that it is about. */
+    lane: id('lane').notNull(),
+    /** The event's. */
+    position: bigint('position', { mode: 'number' }).notNull(),
+    type: text('type').$type<EventType>().notNull(),
+    state: text('state').$type<DeliveryState>().notNull().default('pending'),
+    attempts: integer('attempts').notNull().default(0),
+    nextAttemptAt: moment('next_attempt_at').notNull().default(now),
+    /** Who tries it now, and until when another may not. */
+    claim: text('claim'),
+    claimedUntil: moment('claimed_until'),
+    /** HTTP status of the last attempt; null = none was answered. */
+    lastStatus: integer('last_status'),
+    createdAt: moment('created_at').notNull().default(now),
+    endedAt: moment('ended_at'),
+  },
+  (table) => [
+    check(
+      'deliveries_state',
+      sql`${table.state} IN ('pending', 'delivered', 'failed', 'superseded', 'cancelled', 'held')`,
+    ),
+    uniqueIndex('deliveries_by_event').on(table.eventId, table.endpointId),
+    index('deliveries_due')
+      .on(table.endpointId, table.nextAttemptAt)
+      .where(sql`${table.state} = 'pending'`),
+    index('deliveries_by_lane')
+      .on(table.endpointId, table.lane, table.position)
+      .where(sql`${table.state} = 'pending'`),
+    index('deliveries_by_endpoint').on(table.endpointId, table.position),
+  ],
+);
+
+export const deliveryAttempts = pgTable(
+  'delivery_attempts',
+  {
+    deliveryId: id('delivery_id').notNull(),
+    /** From 1. */
+    number: integer('number').notNull(),
+    at: moment('at').notNull(),
+    status: integer('status'),
+    durationMs: integer('duration_ms').notNull(),
+    /** The first KiB of the answer. */
+    answer: text('answer'),
+    /** Why there was none. */
+    failure: text('failure'),
+  },
+  (table) => [primaryKey({ columns: [table.deliveryId, table.number] })],
+);
+
+/** Signed links to the user's page. */
+export const portalSessions = pgTable(
+  'portal_sessions',
+  {
+    /** SHA-256 of the token in the link, hex. */
+    tokenHash: id('token_hash').primaryKey(),
+    userId: id('user_id').notNull(),
+    /** Who asked for it. */
+    applicationId: id('application_id').notNull(),
+    keyId: id('key_id').notNull(),
+    returnUrl: text('return_url'),
+    locale: text('locale'),
+    createdAt: moment('created_at').notNull().default(now),
+    expiresAt: moment('expires_at').notNull(),
+  },
+  (table) => [index('portal_sessions_by_expiry').on(table.expiresAt)],
+);
+
+/** Users whose data were erased, without their names: what stays says that it was done, when, and of how much. */
+export const erasures = pgTable(
+  'erasures',
+  {
+    erasureId: id('erasure_id').primaryKey(),
+    /** HMAC-SHA-256 of the user id, hex: whoever has the id can find the row, nobody can read the id from it. */
+    userHash: id('user_hash').notNull(),
+    /** Until the erasure has ended. */
+    userId: id('user_id'),
+    applicationId: id('application_id').notNull(),
+    keyId: id('key_id').notNull(),
+    requestedAt: moment('requested_at').notNull().default(now),
+    endedAt: moment('ended_at'),
+    /** Rows by table. */
+    counts: jsonb('counts').$type<Record<string, number>>().notNull().default({}),
+  },
+  (table) => [
+    uniqueIndex('erasures_running')
+      .on(table.userId)
+      .where(sql`${table.userId} IS NOT NULL`),
+    index('erasures_by_hash').on(table.userHash),
+  ],
+);
+
+/** What was done that somebody may have to answer for. Never cleaned up; names no user. */
+export const auditEntries = pgTable('audit_entries', {
+  entryId: uuid('entry_id')
+    .primaryKey()
+    .default(sql`gen_random_uuid()`),
+  at: moment('at').notNull().default(now),
+  action: text('action').notNull(),
+  /** What it was done to: an id of ours, or a user's hash. */
+  subject: id('subject').notNull(),
+  applicationId: id('application_id'),
+  keyId: id('key_id'),
+  requestId: text('request_id'),
+  detail: jsonb('detail').notNull(),
 });
 
 /** Short-term advances to a user, owned by another service that reports them to us. */

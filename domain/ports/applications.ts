@@ -1,4 +1,7 @@
-export type Scope = 'read' | 'write' | 'numbers' | 'admin';
+export type Scope = 'read' | 'write' | 'numbers' | 'consent' | 'admin';
+
+/** `all` sees every user and Item; `connected` those that it is connected with. */
+export type Access = 'all' | 'connected';
 
 export interface ApiKey {
   key_id: string;

@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
+import type { EventType } from '../../domain/exchange/event.js';
+import { firstOf } from '../rows.js';
+import type { Fragment, Tx } from '../rows.js';
+import { accounts, connections } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { writeEvents } from './writeEvents.js';
+
+/** Who changes a connection, and why. */
+export interface Actor {
+  initiator: Initiator;
+  /** Null = nobody's key asked. */
+  applicationId: string | null;
+  keyId: string | null;
+  reason: string | null;
+}
+
+const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);
+type Changed = Selected<typeof changed>;
+
+const openAccount = selection(accounts, ['account_id']);
+
+/** A connection `c` that has not ended: suspended ones may come back. */
+const isLive = (tx: Tx): Fragment =>
+  tx`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
+
+/** What a connection `c` grants, as its history keeps it. */
+const grantOf = (tx: Tx): Fragment => tx`jsonb_build_object('scopes', c.scopes, 'account_ids', c.account_ids,
+  'new_accounts', c.new_accounts, 'lookback_days', c.lookback_days, 'expires_at', c.expires_at, 'purpose', c.purpose,
+  'evidence', c.evidence)`;
+
+/**
+ * Every function here is called in a transaction that holds the Item's row (`FOR NO KEY UPDATE`): what an application is told
+ * and what it may read change in one order.
+ */
+
+/** Writes down what was done to connections, and tells their applications. */
+async function record(
+  tx: Tx,
+  rows: readonly Changed[],
+  action: ConnectionAction,
+  type: EventType,
+  actor: Actor,
+): Promise<void> {
+  if (rows.length === 0) return;
+  await tx`
+    INSERT INTO connection_history (connection_id, position, action, initiator, application_id, key_id, reason, "grant")
+    SELECT c.connection_id, 1 + coalesce((SELECT max(h.position) FROM connection_history h
+        WHERE h.connection_id = c.connection_id), 0), ${action}, ${actor.initiator}, ${actor.applicationId}, ${actor.keyId},
+      ${actor.reason}, ${grantOf(tx)}
+    FROM connections c WHERE c.connection_id = ANY(${rows.map((row) => row.connection_id)}::text[])`;
+  await writeEvents(
+    tx,
+    rows.map((row) => ({
+      type,
+      itemId: row.item_id,
+      userId: row.user_id,
+      connectionId: row.connection_id,
+      applicationId: row.application_id,
+      data: {
+        connection_id: row.connection_id,
+        application_id: row.application_id,
+        item_id: row.item_id,
+        user_id: row.user_id,
+        initiator: actor.initiator,
+      },
+    })),
+  );
+}
+
+/** The accounts that a grant means now, and whether it waits for the Item's first ones. Null = every one, later ones too. */
+async function accountsOf(
+  tx: Tx,
+  itemId: string,
+  { account_ids, new_accounts }: Pick<Grant, 'account_ids' | 'new_accounts'>,
+): Promise<{ granted: string[] | null; awaits: boolean }> {
+  if (account_ids !== null) return { granted: [...new Set(account_ids)], awaits: false };
+  if (new_accounts) return { granted: null, awaits: false };
+  const rows = await tx<Selected<typeof openAccount>[]>`
+    SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  return { granted: rows.map((row) => row.account_id), awaits: rows.length === 0 };
+}
+
+const moment = (tx: Tx, time: string | null): Fragment => tx`${time}::text::timestamptz`;
+
+/** An Item with a connection is mined: what its missing had stopped is due now. */
+async function noteConnected(tx: Tx, itemId: string): Promise<void> {
+  await tx`
+    UPDATE items SET unconnected_since = NULL, next_due_at = clock_timestamp()
+    WHERE item_id = ${itemId} AND unconnected_since IS NOT NULL`;
+}
+
+/** Connects an application with an Item. The pair must have no connection that is not revoked. */
+export async function grantConnection(
+  tx: Tx,
+  to: { itemId: string; userId: string; applicationId: string },
+  grant: Grant,
+  actor: Actor,
+): Promise<string> {
+  const connectionId = `con_${randomUUID()}`;
+  const { granted, awaits } = await accountsOf(tx, to.itemId, grant);
+  await tx`
+    INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, account_ids, new_accounts,
+      granted_accounts, awaits_accounts, lookback_days, expires_at, purpose, evidence)
+    VALUES (${connectionId}, ${to.applicationId}, ${to.itemId}, ${to.userId}, ${grant.scopes}::text[],
+      ${grant.account_ids}::text[], ${grant.new_accounts}, ${granted}::text[], ${awaits}, ${grant.lookback_days},
+      ${moment(tx, grant.expires_at)}, ${grant.purpose},
+      ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb)`;
+  await noteConnected(tx, to.itemId);
+  const row = {
+    connection_id: connectionId,
+    application_id: to.applicationId,
+    item_id: to.itemId,
+    user_id: to.userId,
+  };
+  await record(tx, [row], 'created', 'connection.created', actor);
+  return connectionId;
+}
+
+/**
+ * Gives a connection that is not revoked another grant, whole. `renewed`: its end by time has moved as well, and is told of anew.
+ * Resolves to false when there is none.
+ */
+export async function changeConnection(
+  tx: Tx,
+  connectionId: string,
+  itemId: string,
+  grant: Grant,
+  { renewed }: { renewed: boolean },
+  actor: Actor,
+): Promise<boolean> {
+  const { granted, awaits } = await accountsOf(tx, itemId, grant);
+  const same = tx`c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[] AND c.new_accounts = ${grant.new_accounts}`;
+  const row = firstOf(
+    await tx<Changed[]>`
+    UPDATE connections c SET scopes = ${grant.scopes}::text[], account_ids = ${grant.account_ids}::text[],
+      new_accounts = ${grant.new_accounts},
+      -- The same choice as before stays what it has become: accounts that came since are in it, or are not.
+      granted_accounts = CASE WHEN ${same} THEN c.granted_accounts ELSE ${granted}::text[] END,
+      awaits_accounts = CASE WHEN ${same} THEN c.awaits_accounts ELSE ${awaits} END,
+      lookback_days = ${grant.lookback_days}, expires_at = ${moment(tx, grant.expires_at)}, purpose = ${grant.purpose},
+      evidence = ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb,
+      expired_noted_at = CASE WHEN ${renewed} THEN NULL ELSE c.expired_noted_at END,
+      expiry_told_days = CASE WHEN ${renewed} THEN NULL ELSE c.expiry_told_days END
+    WHERE c.connection_id = ${connectionId} AND c.item_id = ${itemId} AND c.revoked_at IS NULL
+    RETURNING ${changed.list(tx, 'c')}`,
+  );
+  if (row === undefined) return false;
+  if (renewed) await noteConnected(tx, itemId);
+  await record(
+    tx,
+    [row],
+    renewed ? 'renewed' : 'updated',
+    renewed ? 'connection.renewed' : 'connection.updated',
+    actor,
+  );
+  return true;
+}
+
+/** Notes since when nobody is connected with the Item, when that is so. */
+export async function noteUnconnected(tx: Tx, itemId: string): Promise<void> {
+  await tx`
+    UPDATE items i SET unconnected_since = clock_timestamp()
+    WHERE i.item_id = ${itemId} AND i.unconnected_since IS NULL AND i.removed_at IS NULL
+      AND EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id)
+      AND NOT EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id AND ${isLive(tx)})`;
+}
+
+/**
+ * Revokes connections of the Item that are not: all of them, or the one named. Deliveries about it that wait are cancelled.
+ * Resolves to the ids of those that ended now.
+ */
+export async function revokeConnections(
+  tx: Tx,
+  itemId: string,
+  connectionId: string | null,
+  actor: Actor,
+): Promise<string[]> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
+      revoked_initiator = ${actor.initiator}
+    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
+      ${connectionId === null ? tx`` : tx`AND c.connection_id = ${connectionId}`}
+    RETURNING ${changed.list(tx, 'c')}`;
+  await tx`
+    UPDATE deliveries d SET state = 'cancelled', ended_at = clock_timestamp()
+    FROM endpoints p, applications a
+    WHERE d.lane = ${itemId} AND d.state IN ('pending', 'held') AND d.endpoint_id = p.endpoint_id
+      AND a.application_id = p.application_id AND a.access = 'connected' AND d.type LIKE 'item.%'
+      AND p.application_id = ANY(${rows.map((row) => row.application_id)}::text[])`;
+  await record(tx, rows, 'revoked', 'connection.revoked', actor);
+  await noteUnconnected(tx, itemId);
+  return rows.map((row) => row.connection_id);
+}
+
+/** Suspends the Item's live connections (`bank`), or resumes those that are suspended: of one application, or of all (null). */
+export async function suspendConnections(
+  tx: Tx,
+  itemId: string,
+  suspended: boolean,
+  applicationId: string | null,
+  actor: Actor,
+): Promise<void> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET suspended_at = CASE WHEN ${suspended} THEN clock_timestamp() END
+    WHERE c.item_id = ${itemId} AND ${isLive(tx)} AND (c.suspended_at IS NULL) = ${suspended}
+      ${applicationId === null ? tx`` : tx`AND c.application_id = ${applicationId}`}
+    RETURNING ${changed.list(tx, 'c')}`;
+  const [action, type] = suspended
+    ? (['suspended', 'connection.suspended'] as const)
+    : (['resumed', 'connection.resumed'] as const);
+  await record(tx, rows, action, type, actor);
+}
+
+/** Lets connections of the Item follow its accounts: `come` are new ones, `successors` take the place of others. */
+export async function extendConnections(
+  tx: Tx,
+  itemId: string,
+  { come, successors }: { come: readonly string[]; successors: ReadonlyMap<string, string> },
+): Promise<void> {
+  if (come.length === 0 && successors.size === 0) return;
+  await tx`
+    UPDATE connections c SET granted_accounts = ARRAY(
+        SELECT DISTINCT a.id FROM (
+          SELECT unnest(c.granted_accounts) AS id
+          UNION ALL SELECT s.next FROM unnest(${[...successors.keys()]}::text[], ${[...successors.values()]}::text[]) AS s(old, next)
+            WHERE s.old = ANY(c.granted_accounts)
+          UNION ALL SELECT n.id FROM unnest(${[...come]}::text[]) AS n(id) WHERE c.new_accounts OR c.awaits_accounts
+        ) AS a ORDER BY a.id),
+      awaits_accounts = false
+    WHERE c.item_id = ${itemId} AND c.granted_accounts IS NOT NULL AND c.revoked_at IS NULL`;
+}
