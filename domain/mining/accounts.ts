@@ -60,10 +60,7 @@ export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountI
  * that it lists for the first time: the persistent id, else mask, name, type and subtype say so. Where more than one may be meant,
  * none is, nor where there is neither persistent id nor mask: at such a bank strangers are called the same.
  */
-function successorsOf(
-  gone: readonly PlaidAccount[],
-  come: readonly PlaidAccount[],
-): Map<string, string> {
+function successorsOf(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
   const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
     isGiven(identityOf(old).name) &&
     isSameAccount(identityOf(old), identityOf(next)) &&

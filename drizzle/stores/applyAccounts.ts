@@ -83,7 +83,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
   const listedSince = new Map(
-    rows.filter(({ status }) => status === 'open').map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
+    rows
+      .filter(({ status }) => status === 'open')
+      .map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
   );
   // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.
   const gone = now.isWhole ? unlisted.filter(({ replaced_by }) => replaced_by === null) : [];

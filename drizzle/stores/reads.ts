@@ -46,7 +46,8 @@ type ItemRow = Selected<typeof shownItem> & {
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
 
-const earlier = (a: Date | null, b: Date | null): Date | null => (a === null || (b !== null && b < a) ? b : a);
+const earlier = (a: Date | null, b: Date | null): Date | null =>
+  a === null || (b !== null && b < a) ? b : a;
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,

@@ -135,7 +135,10 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
 }
 
 const forms = ['ach', 'eft', 'international', 'bacs'] as const;
-const isNumber = (form: (typeof forms)[number], entry: unknown): entry is JsonObject & { account_id: string } =>
+const isNumber = (
+  form: (typeof forms)[number],
+  entry: unknown,
+): entry is JsonObject & { account_id: string } =>
   isObject(entry) &&
   refusalOfId(entry['account_id']) === null &&
   isText(entry[form === 'international' ? 'iban' : 'account']);

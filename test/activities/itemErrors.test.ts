@@ -346,7 +346,10 @@ describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
   });
 
   it.each<[string, (item: FakeItem) => Promise<unknown>]>([
-    ['the client says that the user was in update mode', ({ itemId }) => world.stores.itemCommands.noteRelinked(itemId)],
+    [
+      'the client says that the user was in update mode',
+      ({ itemId }) => world.stores.itemCommands.noteRelinked(itemId),
+    ],
     [
       'an episode ends',
       async (item) => {
@@ -429,40 +432,54 @@ describe('a login that has no transactions', () => {
     return [row.due.toISOString(), row.cursor];
   };
 
-  it.each(['PRODUCTS_NOT_SUPPORTED', 'PRODUCT_NOT_ENABLED', 'UNSUPPORTED_RESPONSE', 'NO_INVESTMENT_ACCOUNTS'])(
-    'has its accounts and balances kept up to date, says so, and is asked rarely (%s)',
-    async (code) => {
-      const item = await world.linkedItem();
-      expect(await shown(item)).toMatchObject({ phase: 'created', transactions: 'available' });
-      world.plaid.refuse('syncTransactions', code);
-      const seen: { kind: string; transactionsUnavailable?: boolean }[] = [];
-      for (const current of [110, 120]) {
-        item.accounts = [account('account-1', { balances: balances(current) })];
-        seen.push(await mine(item, `u${current}`));
-        expect([await balanceOf(item), await dueOf(item)]).toEqual([String(current), [dueAt.complete, '']]);
-        // An answer that was lost.
-        expect(await mine(item, `u${current}`)).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
-      }
-      expect(seen).toMatchObject([
-        { kind: 'applied', transactionsUnavailable: true },
-        { kind: 'applied', transactionsUnavailable: true },
-      ]);
-      const view = { status: 'ACTIVE', phase: 'idle', transactions: 'unavailable', history: 'none', error: null };
-      expect(await shown(item)).toMatchObject(view);
-      expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
-        hasCursor: false,
+  it.each([
+    'PRODUCTS_NOT_SUPPORTED',
+    'PRODUCT_NOT_ENABLED',
+    'UNSUPPORTED_RESPONSE',
+    'NO_INVESTMENT_ACCOUNTS',
+  ])('has its accounts and balances kept up to date, says so, and is asked rarely (%s)', async (code) => {
+    const item = await world.linkedItem();
+    expect(await shown(item)).toMatchObject({ phase: 'created', transactions: 'available' });
+    world.plaid.refuse('syncTransactions', code);
+    const seen: { kind: string; transactionsUnavailable?: boolean }[] = [];
+    for (const current of [110, 120]) {
+      item.accounts = [account('account-1', { balances: balances(current) })];
+      seen.push(await mine(item, `u${current}`));
+      expect([await balanceOf(item), await dueOf(item)]).toEqual([String(current), [dueAt.complete, '']]);
+      // An answer that was lost.
+      expect(await mine(item, `u${current}`)).toMatchObject({
+        kind: 'applied',
         transactionsUnavailable: true,
       });
-      expect(await alertsOf('product_unavailable')).toContain(item.itemId);
-      expect(await toldOf(item)).toEqual([]);
-      // They are there, after all.
-      world.plaid.refuse('syncTransactions', null);
-      item.page('', 'c1', { added: [transaction('t1')] });
-      expect(await mine(item, 'u3')).toMatchObject({ kind: 'applied', outcome: { added: 1, history: 'complete' } });
-      expect(await shown(item)).toMatchObject({ transactions: 'available', history: 'complete' });
-      expect(await dueOf(item)).toEqual([dueAt.complete, 'c1']);
-    },
-  );
+    }
+    expect(seen).toMatchObject([
+      { kind: 'applied', transactionsUnavailable: true },
+      { kind: 'applied', transactionsUnavailable: true },
+    ]);
+    const view = {
+      status: 'ACTIVE',
+      phase: 'idle',
+      transactions: 'unavailable',
+      history: 'none',
+      error: null,
+    };
+    expect(await shown(item)).toMatchObject(view);
+    expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
+      hasCursor: false,
+      transactionsUnavailable: true,
+    });
+    expect(await alertsOf('product_unavailable')).toContain(item.itemId);
+    expect(await toldOf(item)).toEqual([]);
+    // They are there, after all.
+    world.plaid.refuse('syncTransactions', null);
+    item.page('', 'c1', { added: [transaction('t1')] });
+    expect(await mine(item, 'u3')).toMatchObject({
+      kind: 'applied',
+      outcome: { added: 1, history: 'complete' },
+    });
+    expect(await shown(item)).toMatchObject({ transactions: 'available', history: 'complete' });
+    expect(await dueOf(item)).toEqual([dueAt.complete, 'c1']);
+  });
 
   it('and has given some before keeps them and its cursor, and is asked sooner', async () => {
     const item = await withAccounts();
@@ -517,7 +534,9 @@ describe('what an operator alone can mend', () => {
       world.plaid.refuse('syncTransactions', null);
       expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
     }
-    expect(await alertsOf('product_unavailable')).toEqual([...before, ...items.map(({ itemId }) => itemId)].sort());
+    expect(await alertsOf('product_unavailable')).toEqual(
+      [...before, ...items.map(({ itemId }) => itemId)].sort(),
+    );
     expect(await alertsOf('plaid_misconfigured')).toEqual(['INVALID_API_KEYS']);
   });
 

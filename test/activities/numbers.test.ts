@@ -203,7 +203,10 @@ describe('numbers that come days after the link', () => {
 });
 
 describe('accounts of which one is being verified', () => {
-  const verifying = account('account-2', { mask: '2', verification_status: 'pending_automatic_verification' });
+  const verifying = account('account-2', {
+    mask: '2',
+    verification_status: 'pending_automatic_verification',
+  });
   const siblings = [account('account-1', { mask: '1' }), verifying];
   const notReady = () => world.plaid.failNext('getNumbers', 'NOT_READY');
 

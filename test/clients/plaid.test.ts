@@ -318,13 +318,16 @@ describe('an answer that cannot be used', () => {
     ['a form that is null', { bacs: null }],
     ['a form that is left out', { eft: undefined }],
     ['a form that is no list', { eft: 'none' }],
-  ])('numbers with %s do not speak of all accounts, and the readable ones are handed on', async (_name, odd) => {
-    answer = json({ numbers: { ach: [someAch], eft: [], international: [], bacs: [], ...odd } });
-    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual({
-      numbers: [{ account_id: 'acc1', ach: [someAch], eft: [], international: [], bacs: [] }],
-      isWhole: false,
-    });
-  });
+  ])(
+    'numbers with %s do not speak of all accounts, and the readable ones are handed on',
+    async (_name, odd) => {
+      answer = json({ numbers: { ach: [someAch], eft: [], international: [], bacs: [], ...odd } });
+      await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual({
+        numbers: [{ account_id: 'acc1', ach: [someAch], eft: [], international: [], bacs: [] }],
+        isWhole: false,
+      });
+    },
+  );
 
   it('institutions: an entry that no index takes is left out, and null is an empty list', async () => {
     const one = { institution_id: 'ins_1', name: 'Bank' };

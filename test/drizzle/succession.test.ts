@@ -303,7 +303,11 @@ describe('an account that takes the place of a closed one', () => {
     await runUpdate(world, item, [{}], { accounts: [savings('other')] });
     await runUpdate(world, item, [{}], { accounts: [checking('c'), savings('other')] });
     await runUpdate(world, item, [{}], { accounts: [checking('c'), savings('other')] });
-    expect(await shown(item)).toMatchObject({ a: { replaced_by: null }, b: { replaced_by: null }, c: { replaces: null } });
+    expect(await shown(item)).toMatchObject({
+      a: { replaced_by: null },
+      b: { replaced_by: null },
+      c: { replaces: null },
+    });
     const taken = await minedItem();
     await runUpdate(world, taken, [{}], { accounts: [savings('other')] });
     await runUpdate(world, taken, [{}], { accounts: [checking('new'), savings('other')] });
