@@ -23,6 +23,7 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
           : 'created',
     history: snapshot.history,
     hasCursor: snapshot.hasCursor,
+    transactionsUnavailable: snapshot.transactionsUnavailable,
     wanted: null,
     run: null,
     child: null,

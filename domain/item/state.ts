@@ -40,7 +40,7 @@ export interface ItemState {
   history: History;
   hasCursor: boolean;
   /** Plaid said of the last update that the Item has no transactions: its accounts alone are kept up to date. */
-  transactionsUnavailable?: boolean;
+  transactionsUnavailable: boolean;
   /** An update was asked for: run it when it has been quiet, at `deadline` at the latest. */
   wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
   run: MiningRun | null;
