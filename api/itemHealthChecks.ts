@@ -3,6 +3,7 @@ import { consentOf, healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
+import { askItem } from '../domain/webhookAddress.js';
 import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
@@ -25,10 +26,13 @@ export interface ItemHealthChecks {
   after(failure: Failure, item: ItemView, accessToken: string): void;
 }
 
-type Deps = Pick<ApiDeps, 'plaid' | 'items' | 'gateway' | 'logger' | 'brokenCheckMs'>;
+type Deps = Pick<
+  ApiDeps,
+  'plaid' | 'items' | 'gateway' | 'alerts' | 'webhookUrl' | 'logger' | 'brokenCheckMs'
+>;
 
 export function createItemHealthChecks(
-  { plaid, items, gateway, logger, brokenCheckMs }: Deps,
+  { plaid, items, gateway, alerts, webhookUrl, logger, brokenCheckMs }: Deps,
   limits: Pick<ApiLimits, 'signalMs'>,
   now: () => number,
 ): ItemHealthChecks {
@@ -44,7 +48,7 @@ export function createItemHealthChecks(
   async function askHealth(item: ItemView, accessToken: string): Promise<void> {
     const credentials = await items.credentials(item.item_id, { forRemoval: false });
     if (credentials === null) return;
-    const view = await plaid.getItem(accessToken);
+    const view = await askItem({ plaid, alerts, webhookUrl }, item.item_id, accessToken);
     const health = healthOf(view);
     const consent = consentOf(view);
     if (health.kind !== 'broken') return items.noteConsent(item.item_id, credentials.seen, consent);

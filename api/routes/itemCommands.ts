@@ -7,6 +7,7 @@ import type { UserActionError } from '../../domain/mining/run.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
 import { untilItStands } from '../../domain/untilItStands.js';
+import { askItem } from '../../domain/webhookAddress.js';
 import { allows, callerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
@@ -35,7 +36,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const askedHealth = (item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
       const { token, seen, episodeBy, cursor } = await askingOf(item);
-      const view = await plaid.getItem(token).catch((failure: unknown) => {
+      const view = await askItem(context, item.item_id, token).catch((failure: unknown) => {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
       const health = healthOf(view);

@@ -44,6 +44,16 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     await close();
   });
 
+  it('has its webhooks sent to us, where Plaid sends them elsewhere', async () => {
+    const { deps, fail, close } = await start(null);
+    const moved: string[] = [];
+    deps.plaid.updateWebhook = async (token, url) => void moved.push(`${token} ${url}`);
+    fail('LOGIN_REQUIRED');
+    await until(() => moved.length === 1, 'the address');
+    expect(moved).toEqual(['access-1 https://sluice.example/webhooks/plaid']);
+    await close();
+  });
+
   it('is left alone when /item/get knows nothing of it', async () => {
     const { seen, fail, close } = await start(null);
     fail('LOGIN_REQUIRED');

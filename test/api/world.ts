@@ -237,7 +237,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   });
 
   world.deps = {
+    webhookUrl: 'https://sluice.example/webhooks/plaid',
     plaid: {
+      updateWebhook: async () => undefined,
       async createLinkToken(request) {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);
