@@ -110,7 +110,12 @@ export function itemActivities(deps: ActivityDeps) {
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';
         const besides = waits ? await items.accountsBesidePending(itemId) : [];
-        const answer = besides.length > 0 ? await ask(besides) : all;
+        // Plaid may have closed one of them since, and refuse the question: the answer to the first one stands.
+        const unlessRefused = (error: unknown): typeof all => {
+          if (error instanceof Failure && error.type === 'BAD_REQUEST') return all;
+          throw error;
+        };
+        const answer = besides.length === 0 ? all : await ask(besides).catch(unlessRefused);
         if (answer instanceof Failure) {
           const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null);
           if (kept === 'moved') return kept;

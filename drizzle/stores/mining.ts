@@ -265,7 +265,8 @@ export function miningStore(sql: Sql): MiningStore {
           mainAccountId: item.main_account_id ?? defaultMainAccount(update.accounts),
           open: update.accounts,
           asOf: update.accountsAsOf,
-          isWhole: parkedAccounts.length === 0,
+          // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
+          isWhole: parkedAccounts.length === 0 && update.accounts.length > 0,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;

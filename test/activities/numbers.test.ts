@@ -241,6 +241,15 @@ describe('accounts of which one is being verified', () => {
     expect(await numbersDue(item)).toBe('now');
   });
 
+  it('are waited for together where Plaid refuses the question for the others: one was closed since', async () => {
+    const item = await world.linkedItem();
+    await update(item, siblings);
+    notReady();
+    world.plaid.failNext('getNumbers', 'BAD_REQUEST');
+    expect((await save(item)).accounts).toBe(0);
+    expect(await numbersDue(item)).toBe('later');
+  });
+
   it('are not asked for one by one where there are no others', async () => {
     const item = await world.linkedItem();
     await update(item, [verifying]);

@@ -100,6 +100,9 @@ describe('a newborn Item', () => {
     const row = snapshot({ transactionsUnavailable: true, nextDueAt: t0 + 36 * hour });
     expect(stateFrom(row, policy, t0)).toMatchObject(idle);
     expect(reduce(born, { kind: 'reloaded', snapshot: row }, t0).transactionsUnavailable).toBe(true);
+    // A remine that a client asks for would else be asked for for ever.
+    const asked = reduce(state, { kind: 'remineRequested', remines: 1 }, t0 + hour);
+    expect(nextStep(asked, t0 + hour + policy.betweenUpdates)).toEqual({ kind: 'remine' });
     const later = play(state, [
       [{ kind: 'runStarted', updateId: 'b' }, t0],
       [{ kind: 'pageEnded', result: applied({ history: 'initial' }) }, t0],
