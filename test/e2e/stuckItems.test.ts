@@ -295,11 +295,8 @@ describe("an Item's own errors", () => {
           ({ id, balances }) => id === first?.['id'] && Number(balances.current) === 4321.5,
         ),
       );
-      expect([await lastFailureOf(itemId), await alertsOf(itemId), await toldOf(itemId)]).toEqual([
-        undefined,
-        ['product_unavailable'],
-        [],
-      ]);
+      await until(async () => (await lastFailureOf(itemId)) === undefined);
+      expect([await alertsOf(itemId), await toldOf(itemId)]).toEqual([['product_unavailable'], []]);
     },
 
     'its webhooks go to where the service was before: they come to us after the next login': async () => {

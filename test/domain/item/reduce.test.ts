@@ -84,7 +84,7 @@ describe('a newborn Item', () => {
 
   it('of which Plaid has no transactions is not polled, and is idle till the time that the row says', () => {
     const born = stateFrom(snapshot(), policy, t0);
-    const end = { ...applied({ history: 'none', added: 0 }), transactionsUnavailable: true };
+    const end = { ...applied({ history: 'none', added: 0, changes: 0 }), transactionsUnavailable: true };
     const state = play(born, [
       [{ kind: 'runStarted', updateId: 'a' }, t0],
       [{ kind: 'pageEnded', result: end }, t0],
