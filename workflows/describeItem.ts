@@ -42,6 +42,7 @@ export function statusOf(state: ItemState): ItemStatus {
 export function describeItem(state: ItemState, step: Step, now: number): string {
   const lines = [`**${state.phase}**, history ${state.history}`];
   if (state.transactionsUnavailable) lines.push('no transactions: Plaid has none of this Item');
+  if (state.unconnected) lines.push('no application is connected: nothing is mined');
   if (state.run)
     lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);
   if (state.child) {

@@ -1,17 +1,21 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
+import type { Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ReadStore } from '../../domain/ports/reads.js';
-import { callerOf } from '../auth.js';
+import { callerOf, viewerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
+import { granted, problemOfRefusal } from '../itemAccess.js';
 import { linkMetadataOf } from '../linkMetadata.js';
 import { operation } from '../operation.js';
+import { grantOf } from '../schemas/grant.js';
+import { consentProblems } from '../problems.js';
 import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody } from '../schemas/links.js';
 import { noQuery } from '../schemas/shared.js';
 import { userParams } from '../schemas/users.js';
@@ -20,7 +24,7 @@ import { userParams } from '../schemas/users.js';
 type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;
 
 export function linkRoutes(app: Api, context: RouteContext): void {
-  const { plaid, secrets, links, reads, gateway, limits } = context;
+  const { plaid, secrets, links, reads, gateway, limits, defaultGrant } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
   async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
@@ -67,6 +71,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         answers: { 200: { description: 'The link token', schema: linkTokenAnswer } },
         problems: [
           'not_found',
+          ...consentProblems,
           'no_item',
           'update_mode_useless',
           'item_id_not_allowed',
@@ -84,7 +89,9 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       const { userId } = request.params;
       const { mode, item_id, account_selection } = request.body;
       if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
-      const named = item_id === undefined ? null : await reads.item(item_id);
+      const viewer = viewerOf(request);
+      const named = item_id === undefined ? null : await reads.item(viewer, item_id, 'command');
+      if (named !== null && 'refusal' in named) throw problemOfRefusal(named);
       if (item_id !== undefined && named?.user_id !== userId) {
         throw new Problem('not_found', { detail: 'The user has no such item.' });
       }
@@ -92,7 +99,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         const { error_type, error_code } = named.error;
         throw new Problem('update_mode_useless', { plaid: { error_type, error_code, request_id: null } });
       }
-      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(userId, item_id ?? null);
+      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(viewer, userId, item_id ?? null);
       if (mode === 'update' && pick === null) throw new Problem('no_item');
       const { token, item } = await tokenFor(userId, pick, account_selection);
       await reads.ensureUser(userId);
@@ -124,16 +131,17 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     );
   }
 
-  async function linkedItem(outcome: LinkOutcome) {
+  async function linkedItem(viewer: Viewer, outcome: LinkOutcome) {
     switch (outcome.kind) {
       case 'linked': {
-        const item = await reads.item(outcome.item_id);
-        if (item === null) throw new Problem('internal_error');
+        const item = granted(await reads.item(viewer, outcome.item_id, 'item'));
         return {
           ...item,
           ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
           ...(outcome.dropped_accounts === undefined ? {} : { dropped_accounts: outcome.dropped_accounts }),
+          ...(outcome.connection_id === undefined ? {} : { connection_id: outcome.connection_id }),
+          ...(outcome.joined === undefined ? {} : { joined: outcome.joined }),
         };
       }
       case 'duplicate':
@@ -155,7 +163,10 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       description:
         'Exchanges the public token, stores the item and starts mining it. The same token again gives the same item (200), and joins ' +
         'a link that is still on its way. A duplicate of an item that the user has is refused, unless `allow_duplicate` is true; a ' +
-        'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`).',
+        'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`). The application is connected ' +
+        'with the item by the grant in `connection` (`connection_id`). One of access `connected` for whose public token the user has an ' +
+        'item already joins that one (`joined`): no other item is made, nothing is fetched from the bank, and of its accounts those are ' +
+        'granted that the user has chosen in this Link. `duplicate_item` is for who sees the item already.',
       tag: 'Users',
       scope: 'write',
       answers: {
@@ -166,6 +177,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'malformed_json',
         'unsupported_media_type',
         'payload_too_large',
+        'not_found',
+        ...consentProblems,
         'public_token_used',
         'duplicate_item',
         'invalid_public_token',
@@ -180,7 +193,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     }).with({ params: userParams, querystring: noQuery, body: linkBody }),
     async (request, reply) => {
       const { userId } = request.params;
-      const { public_token, main_account_id, allow_duplicate } = request.body;
+      const { public_token, main_account_id, allow_duplicate, connection } = request.body;
       const tokenHash = createHash('sha256').update(public_token).digest('hex');
       const row = await links.receive({
         token_hash: tokenHash,
@@ -190,12 +203,13 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         ...linkMetadataOf(request.body),
         main_account_id: main_account_id || null,
         allow_duplicate: allow_duplicate ?? false,
+        connection: grantOf(connection ?? {}, defaultGrant),
       });
-      if (row.user_id !== userId) throw new Problem('public_token_used');
+      if (row === null) throw new Problem('public_token_used');
       const known = row.state === 'finished' ? row.outcome : null;
       const outcome = known ?? (await outcomeOf(tokenHash, userId));
       if (outcome === null) throw new Problem('link_pending');
-      const item = await linkedItem(outcome);
+      const item = await linkedItem(viewerOf(request), outcome);
       if (known !== null) return item;
       return reply
         .code(201)

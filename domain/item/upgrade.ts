@@ -14,6 +14,7 @@ type Unversioned = Omit<
   | 'due'
   | 'failing'
   | 'transactionsUnavailable'
+  | 'unconnected'
   | 'deadEnd'
   | 'deadEnds'
   | 'cursorLost'
@@ -27,11 +28,14 @@ type Unversioned = Omit<
     lastFailure: StepFailure | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
-/** As version 1 carried it before Items without transactions. */
-type WithTransactions = Omit<ItemState, 'transactionsUnavailable'>;
+/** Of what has happened since version 1 was first written: each run reads the row first, which knows. */
+const unsaid = { unconnected: false, transactionsUnavailable: false };
+
+/** As version 1 carried it before there were connections, and before Items without transactions. */
+type Earlier = Omit<ItemState, keyof typeof unsaid> & Partial<typeof unsaid>;
 
 /** As version 1 carried it at first: one failure, whatever had become of its cause. */
-type OneFailure = Omit<WithTransactions, 'failing'> & { lastFailure: StepFailure | null };
+type OneFailure = Omit<Earlier, 'failing'> & { lastFailure: StepFailure | null };
 
 /** Of a release after this one. */
 interface Later {
@@ -39,7 +43,7 @@ interface Later {
 }
 
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | WithTransactions | OneFailure | Unversioned | Later;
+export type CarriedState = ItemState | Earlier | OneFailure | Unversioned | Later;
 
 /**
  * The state in today's shape: the first thing that a run does with what it is given. Null when a later release has written it,
@@ -48,16 +52,13 @@ export type CarriedState = ItemState | WithTransactions | OneFailure | Unversion
 export function upgrade(carried: CarriedState): ItemState | null {
   if (!('v' in carried)) return fromUnversioned(carried);
   if (!isOfVersionOne(carried)) return null;
-  // The row says it of each Item that is read.
-  const unsaid = { transactionsUnavailable: false };
   if ('failing' in carried) return { ...unsaid, ...carried };
   const { lastFailure, ...kept } = carried;
   return { ...unsaid, ...kept, failing: failingOf(lastFailure) };
 }
 
-const isOfVersionOne = (
-  carried: WithTransactions | OneFailure | Later,
-): carried is WithTransactions | OneFailure => carried.v === 1;
+type OfVersionOne = Earlier | OneFailure;
+const isOfVersionOne = (carried: OfVersionOne | Later): carried is OfVersionOne => carried.v === 1;
 
 /** Of another step than a page nobody can say whether it fails still. */
 const failingOf = (lastFailure: StepFailure | null): ItemState['failing'] =>
@@ -75,6 +76,7 @@ function fromUnversioned(old: Unversioned): ItemState {
   return {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
+    ...unsaid,
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
     ...{ restUntil, calls, lastUpdateAt },
     failing: failingOf(lastFailure),
@@ -83,7 +85,6 @@ function fromUnversioned(old: Unversioned): ItemState {
     deadEnd: old.deadEnd ?? null,
     deadEnds: old.deadEnds ?? 0,
     cursorLost: old.cursorLost ?? false,
-    transactionsUnavailable: false,
     due,
   };
 }

@@ -1,33 +1,35 @@
 import type { TaskName } from '../../domain/item/tasks.js';
-import type { ItemStore, Seen } from '../../domain/ports/items.js';
-import { firstOf, sealedOf } from '../rows.js';
+import type { ItemStore } from '../../domain/ports/items.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { accounts, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { accessToken } from './accessToken.js';
+import { askingCredentials, holderColumns } from './askingCredentials.js';
+import type { HolderRow } from './askingCredentials.js';
 import { closeAccounts } from './closeAccounts.js';
+import { revokeConnections } from './connectionWrites.js';
+import type { Actor } from './connectionWrites.js';
 import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
 import { verificationOf } from './numbersDue.js';
-import { lockSeen, seenOf } from './seen.js';
+import { lockSeen } from './seen.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
   removed: isSet('removed_at'),
   broken: isSet('error_code'),
   transactions_unavailable: isSet('transactions_unavailable_since'),
   removal_requested: isSet('removal_requested_at'),
+  unconnected: isSet('unconnected_since'),
   remine_requested: isSet('remine_requested_at'),
-});
-const holder = selection(items, ['user_id', 'institution_id', 'cursor', 'error_by_call'], {
-  ...accessToken,
-  closed: isSet('removal_requested_at'),
-  broken: isSet('error_code'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const besides = selection(accounts, ['account_id']);
 const leaving = selection(items, [], { removed: isSet('removed_at') });
+
+/** An Item's end is that of its connections. */
+const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -62,6 +64,7 @@ export function itemStore(sql: Sql): ItemStore {
         transactionsUnavailable: row.transactions_unavailable,
         nextDueAt: row.next_due_at?.getTime() ?? null,
         removalRequested: row.removal_requested,
+        unconnected: row.unconnected,
         due: row.due,
         webhooksWaiting: row.webhooks,
         remineRequested: row.remine_requested,
@@ -71,27 +74,18 @@ export function itemStore(sql: Sql): ItemStore {
 
     async credentials(itemId, { forRemoval }) {
       const row = firstOf(
-        await sql<(Selected<typeof holder> & { seen: Seen })[]>`
-        SELECT ${holder.list(sql, 'i')}, ${seenOf(sql)} AS seen
-        FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
+        await sql<HolderRow[]>`
+        SELECT ${holderColumns(sql)} FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
-      const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
-      if (!row || !token || (row.closed && !forRemoval)) return null;
-      return {
-        itemId,
-        userId: row.user_id,
-        institutionId: row.institution_id,
-        accessToken: token,
-        seen: row.seen,
-        episodeBy: !row.broken ? null : row.error_by_call ? 'call' : 'item',
-        cursor: row.cursor,
-      };
+      return row === undefined || ((row.closed || row.unconnected) && !forRemoval)
+        ? null
+        : askingCredentials(row);
     },
 
     async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
         await noteConsent(tx, itemId, consent);
         return true;
@@ -101,7 +95,7 @@ export function itemStore(sql: Sql): ItemStore {
     async setHealthy(itemId, seen, consent = null) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteHealthy(tx, itemId);
         await noteConsent(tx, itemId, consent);
         return true;
@@ -110,7 +104,7 @@ export function itemStore(sql: Sql): ItemStore {
 
     async noteConsent(itemId, seen, consent) {
       await sql.begin(async (tx) => {
-        if (await healthStands(tx, itemId, seen)) await noteConsent(tx, itemId, consent);
+        if ((await healthStands(tx, itemId, seen)) === 'stands') await noteConsent(tx, itemId, consent);
       });
     },
 
@@ -132,6 +126,8 @@ export function itemStore(sql: Sql): ItemStore {
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
           WHERE item_id = ${itemId} AND outcome = 'pending'`;
+        // Last: that the Item is removed is told to those who are connected with it.
+        await revokeConnections(tx, itemId, null, byItem);
       });
     },
 
@@ -145,7 +141,7 @@ export function itemStore(sql: Sql): ItemStore {
     async saveNumbers(itemId, seen, numbers, part) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return true;
+        if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
         await tx`
@@ -182,7 +178,7 @@ export function itemStore(sql: Sql): ItemStore {
     async keepNumbers(itemId, seen, retryAt) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return { dueAt: null };
+        if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`

@@ -1,8 +1,10 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
+import { shownItem } from '../drizzle/world.js';
 
 /** What each kind of Plaid's errors makes of an Item, from the activities down to the rows. */
 let world: ActivityWorld;
@@ -169,11 +171,11 @@ describe('a bank that Plaid has given up', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'broken' });
     for (let time = 0; time < 3; time += 1) expect(await check(item)).toEqual({ result: 'broken' });
     expect(await toldOf(item)).toEqual(['item errored']);
-    const shown = await world.stores.reads.item(item.itemId);
+    const shown = await shownItem(world, item.itemId);
     expect(shown).toMatchObject({ status: 'ERROR', error: { ...error, update_mode: false } });
     const user = shown?.user_id ?? '';
-    expect(await world.stores.reads.pickForUpdateMode(user, item.itemId)).toBeNull();
-    expect(await world.stores.reads.pickForUpdateMode(user, null)).toBeNull();
+    expect(await world.stores.reads.pickForUpdateMode(ourselves, user, item.itemId)).toBeNull();
+    expect(await world.stores.reads.pickForUpdateMode(ourselves, user, null)).toBeNull();
   });
 
   it('is seen when a product call alone tells of it', async () => {
@@ -212,9 +214,9 @@ describe.each([
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
     expect(await rowOf(item)).toMatchObject({ error_code: code, episode: 1 });
     expect(await toldOf(item)).toEqual(['item errored']);
-    const view = await world.stores.reads.item(item.itemId);
+    const view = await shownItem(world, item.itemId);
     expect(view?.error).toMatchObject({ error_code: code, update_mode: true });
-    const pick = await world.stores.reads.pickForUpdateMode(view?.user_id ?? '', item.itemId);
+    const pick = await world.stores.reads.pickForUpdateMode(ourselves, view?.user_id ?? '', item.itemId);
     expect(pick).toMatchObject({ itemId: item.itemId, asksConsent: code !== 'NO_ACCOUNTS' });
     // It is back.
     world.plaid.refuse('syncTransactions', null);
@@ -317,7 +319,7 @@ describe('a consent that ends at another time', () => {
 
 describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
   const ends = '2027-03-01T00:00:00.000Z';
-  const shown = async ({ itemId }: FakeItem) => (await world.stores.reads.item(itemId))?.consent_expires_at;
+  const shown = async ({ itemId }: FakeItem) => (await shownItem(world, itemId))?.consent_expires_at;
   const settle = ({ itemId }: FakeItem) => world.run.settleItemWebhooks({ itemId });
   const announce = (item: FakeItem, disconnect_time = ends) =>
     webhook(item, 'PENDING_DISCONNECT', { reason: 'INSTITUTION_MIGRATION', disconnect_time });
@@ -348,7 +350,7 @@ describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
   it.each<[string, (item: FakeItem) => Promise<unknown>]>([
     [
       'the client says that the user was in update mode',
-      ({ itemId }) => world.stores.itemCommands.noteRelinked(itemId),
+      ({ itemId }) => world.stores.itemCommands.noteRelinked(ourselves, itemId),
     ],
     [
       'an episode ends',
@@ -380,7 +382,7 @@ describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
     await webhook(item, 'LOGIN_REPAIRED');
     await settle(item);
     expect(await shown(item)).toBeNull();
-    await world.stores.webhooks.replay(first, randomUUID());
+    await world.stores.webhooks.replay(ourselves, first, randomUUID());
     await settle(item);
     expect(await shown(item)).toBeNull();
     await webhook(item, 'LOGIN_REPAIRED');
@@ -412,7 +414,7 @@ describe('a consent of which an operator replays an old word', () => {
     const renewed = '2027-05-01T00:00:00.000Z';
     item.consentExpires = renewed;
     await check(item);
-    await world.stores.webhooks.replay(old, randomUUID());
+    await world.stores.webhooks.replay(ourselves, old, randomUUID());
     await world.run.settleItemWebhooks({ itemId: item.itemId });
     expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
   });
@@ -420,7 +422,7 @@ describe('a consent of which an operator replays an old word', () => {
 
 describe('a login that has no transactions', () => {
   const balances = (current: number) => ({ ...account('account-1').balances, current });
-  const shown = async ({ itemId }: FakeItem) => world.stores.reads.item(itemId);
+  const shown = ({ itemId }: FakeItem) => shownItem(world, itemId);
   const balanceOf = async ({ itemId }: FakeItem) => {
     const [row] = await world.sql<[{ current: string }]>`
       SELECT refined->'balances'->>'current' AS current FROM accounts WHERE item_id = ${itemId} AND account_id = 'account-1'`;
@@ -489,7 +491,7 @@ describe('a login that has no transactions', () => {
     expect([await balanceOf(item), await dueOf(item)]).toEqual(['77', [dueAt.incomplete, 'c1']]);
     expect(await shown(item)).toMatchObject({ transactions: 'unavailable', history: 'complete' });
     // A remine sets nothing to removed for it, and is answered.
-    await world.stores.itemCommands.requestRemine(item.itemId);
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const remine = { itemId: item.itemId, updateId: 'r1', page: 0, dueAt, remine: true };
     expect(await world.run.minePage(remine)).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
     expect(await dueOf(item)).toEqual([dueAt.incomplete, 'c1']);

@@ -6,8 +6,10 @@ import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
+import { grantByDefault } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
-import type { ApiKey, Scope } from '../../domain/ports/applications.js';
+import { connectionScopes } from '../../domain/exchange/connection.js';
+import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
 import type { FloatView } from '../../domain/ports/floats.js';
 import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
@@ -89,6 +91,21 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
   };
 }
 
+type Fields = Partial<{ [Name in keyof ApplicationView]: ApplicationView[Name] | undefined }>;
+
+/** What is not said is null, and the access `connected`. */
+const applicationView = (application_id: string, name: string, fields: Fields): ApplicationView => ({
+  application_id,
+  name: fields.name ?? name,
+  access: fields.access ?? 'connected',
+  display_name: fields.display_name ?? null,
+  company: fields.company ?? null,
+  url: fields.url ?? null,
+  logo_url: fields.logo_url ?? null,
+  reason_for_access: fields.reason_for_access ?? null,
+  created_at: fields.created_at ?? '2026-11-21T07:00:00.000Z',
+});
+
 const institutionRow: InstitutionView = {
   institution_id: 'ins_1',
   name: 'First Platypus Bank',
@@ -138,15 +155,15 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const give = (name: keyof World['keys'], scopes: Scope[]): void => {
     const key = `key-${name}`;
     keys[name] = { authorization: `Bearer ${key}` };
-    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', scopes });
+    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', access: 'all', scopes });
   };
-  for (const scope of ['read', 'write', 'numbers', 'admin'] as const) give(scope, [scope]);
+  for (const scope of ['read', 'write', 'numbers', 'consent', 'admin'] as const) give(scope, [scope]);
   give('all', ['read', 'write', 'numbers', 'admin']);
   // As the store answers: a revoked key is found no more than one that never was.
   keys.revoked = { authorization: 'Bearer key-revoked' };
   keys.unknown = { authorization: 'Bearer key-unknown' };
 
-  const applications = new Set(['app-1']);
+  const applications = new Map([['app-1', applicationView('app-1', 'first', { access: 'all' })]]);
   const keyIds = new Set(['key-1']);
   const world = {
     keys,
@@ -221,7 +238,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         history,
         as_of: last_update_at,
       }));
-    return { items, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
+    return { items, refused: null, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
   };
 
   const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
@@ -275,8 +292,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.live('balances', token);
         return { accounts: [], request_id: 'r1' };
       },
-      async transactions(token, { from, to, accountId = '', count, offset }) {
-        await behave.live('transactions', [token, from, to, accountId, count, offset].join(' '));
+      async transactions(token, { from, to, accountIds = [], count, offset }) {
+        await behave.live('transactions', [token, from, to, accountIds.join(), count, offset].join(' '));
         return { transactions: [], total_transactions: 0, request_id: 'r1' };
       },
       async institution(institutionId) {
@@ -314,7 +331,93 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     items: {
-      async credentials(itemId) {
+      setBroken: async () => true,
+      setHealthy: async () => true,
+      noteConsent: async () => undefined,
+    },
+    // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
+    commands: {
+      requestRemoval: async (itemId) => (world.items.has(itemId) ? 'requested' : 'not_found'),
+      setMainAccount: async (_viewer, itemId, accountId) =>
+        !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
+      itemChangeReasons: async () => [],
+      noteRelinked: async () => 'noted',
+      resumeConnection: async () => false,
+      requestRemine: async (_viewer, itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
+    },
+    numbers: {
+      read: async (_viewer, itemId) =>
+        world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
+    },
+    sandbox: true,
+    defaultGrant: grantByDefault(['transactions']),
+    itemChangeCooldownMs: 0,
+    brokenCheckMs: 3_600_000,
+    secrets: {
+      seal: async (plaintext, context) => ({
+        keyId: 'k',
+        dataKey: encode(context),
+        ciphertext: encode(plaintext),
+      }),
+      async open(sealed, context) {
+        await behave.keys();
+        if (new TextDecoder().decode(sealed.dataKey) !== context) {
+          throw new Failure('SECRET_UNREADABLE', 'another row');
+        }
+        return new TextDecoder().decode(sealed.ciphertext);
+      },
+    },
+    links: {
+      async receive(link) {
+        await behave.store();
+        const known = world.links.get(link.token_hash);
+        if (known !== undefined) return known.user_id === link.user_id ? known : null;
+        world.users.add(link.user_id);
+        const row: LinkRow = {
+          token_hash: link.token_hash,
+          user_id: link.user_id,
+          application_id: link.application_id,
+          state: 'received',
+          item_id: null,
+          outcome: null,
+          institution_id: link.institution_id,
+          accounts: link.accounts,
+          main_account_id: link.main_account_id,
+          allow_duplicate: link.allow_duplicate ?? false,
+          connection: link.connection ?? null,
+        };
+        world.links.set(link.token_hash, row);
+        return row;
+      },
+    },
+    reads: {
+      async user(_viewer, userId) {
+        await behave.reads();
+        if (!world.users.has(userId)) return null;
+        const items = [...world.items.values()].filter((item) => item.user_id === userId).length;
+        return { user_id: userId, status: 'active', activated_at: '2026-11-20T07:00:00.000Z', items };
+      },
+      async ensureUser(userId) {
+        await behave.store();
+        world.users.add(userId);
+      },
+      async item(_viewer, itemId) {
+        await behave.reads();
+        return world.items.get(itemId) ?? null;
+      },
+      async items(_viewer, { userId, statuses }, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        const rows = [...world.items.values()].filter(
+          (item) => item.user_id === userId && statuses.includes(item.status),
+        );
+        return pageOf(rows, limit, after);
+      },
+      accounts: async (_viewer, filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
+      transactions: async (_viewer, filter, limit, after) =>
+        cached(filter, world.rows.transactions, limit, after),
+      balances: async (_viewer, filter, limit, after) => cached(filter, world.rows.balances, limit, after),
+      async asking(_viewer, itemId) {
         const item = world.items.get(itemId);
         if (item === undefined || item.status === 'REMOVED') return null;
         const accessToken = {
@@ -340,88 +443,15 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           cursor: '',
         };
       },
-      setBroken: async () => true,
-      setHealthy: async () => true,
-      noteConsent: async () => undefined,
-    },
-    // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
-    commands: {
-      requestRemoval: async (itemId) => (world.items.has(itemId) ? 'requested' : 'not_found'),
-      setMainAccount: async (itemId, accountId) =>
-        !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
-      itemChangeReasons: async () => [],
-      noteRelinked: async () => undefined,
-      requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
-    },
-    numbers: {
-      read: async (itemId) =>
-        world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
-    },
-    sandbox: true,
-    itemChangeCooldownMs: 0,
-    brokenCheckMs: 3_600_000,
-    secrets: {
-      seal: async (plaintext, context) => ({
-        keyId: 'k',
-        dataKey: encode(context),
-        ciphertext: encode(plaintext),
+      bounds: async () => ({
+        connectionId: null,
+        scopes: [...connectionScopes],
+        accountIds: null,
+        openAccountIds: null,
+        since: null,
       }),
-      async open(sealed, context) {
-        await behave.keys();
-        if (new TextDecoder().decode(sealed.dataKey) !== context) {
-          throw new Failure('SECRET_UNREADABLE', 'another row');
-        }
-        return new TextDecoder().decode(sealed.ciphertext);
-      },
-    },
-    links: {
-      async receive(link) {
-        await behave.store();
-        const known = world.links.get(link.token_hash);
-        if (known !== undefined) return known;
-        world.users.add(link.user_id);
-        const row: LinkRow = {
-          token_hash: link.token_hash,
-          user_id: link.user_id,
-          state: 'received',
-          item_id: null,
-          outcome: null,
-          institution_id: link.institution_id,
-          accounts: link.accounts,
-          main_account_id: link.main_account_id,
-          allow_duplicate: link.allow_duplicate ?? false,
-        };
-        world.links.set(link.token_hash, row);
-        return row;
-      },
-    },
-    reads: {
-      async user(userId) {
-        await behave.reads();
-        if (!world.users.has(userId)) return null;
-        const items = [...world.items.values()].filter((item) => item.user_id === userId).length;
-        return { user_id: userId, status: 'active', activated_at: '2026-11-20T07:00:00.000Z', items };
-      },
-      async ensureUser(userId) {
-        await behave.store();
-        world.users.add(userId);
-      },
-      async item(itemId) {
-        await behave.reads();
-        return world.items.get(itemId) ?? null;
-      },
-      async items({ userId, statuses }, limit, after) {
-        await behave.reads();
-        behave.page(after);
-        const rows = [...world.items.values()].filter(
-          (item) => item.user_id === userId && statuses.includes(item.status),
-        );
-        return pageOf(rows, limit, after);
-      },
-      accounts: async (filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
-      transactions: async (filter, limit, after) => cached(filter, world.rows.transactions, limit, after),
-      balances: async (filter, limit, after) => cached(filter, world.rows.balances, limit, after),
-      async pickForUpdateMode(userId, itemId) {
+      seenItems: async (_viewer, itemIds) => new Set(itemIds),
+      async pickForUpdateMode(_viewer, userId, itemId) {
         const picked = itemId ?? behave.pick;
         const item = picked === null ? undefined : world.items.get(picked);
         if (item === undefined || item.user_id !== userId || item.status === 'REMOVED') return null;
@@ -448,7 +478,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.webhooks.set(webhookId, webhook);
         return { webhookId };
       },
-      async replay(webhookId) {
+      async replay(_viewer, webhookId) {
         const webhook = world.webhooks.get(webhookId);
         if (webhook === undefined) return 'not_found';
         const replayed = `webhook-${world.webhooks.size + 1}`;
@@ -469,7 +499,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async releaseSignal(webhookId) {
         world.released.push(webhookId);
       },
-      async page(_filter, limit, after) {
+      async page(_viewer, _filter, limit, after) {
         await behave.reads();
         behave.page(after);
         return pageOf(
@@ -478,7 +508,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           after,
         );
       },
-      async get(webhookId) {
+      async get(_viewer, webhookId) {
         await behave.reads();
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
@@ -498,18 +528,55 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     applications: {
-      async create(name) {
+      async create(name, _effectId, { access = 'connected', ...face } = {}) {
         await behave.store();
         const application_id = `app-${applications.size + 1}`;
-        applications.add(application_id);
-        return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
+        const made = applicationView(application_id, name, { access, ...face });
+        applications.set(application_id, made);
+        return made;
+      },
+      async get(applicationId) {
+        await behave.reads();
+        return applications.get(applicationId) ?? null;
+      },
+      async page(limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf([...applications.values()], limit, after);
+      },
+      async change(applicationId, changes) {
+        await behave.store();
+        const application = applications.get(applicationId);
+        if (application === undefined) return null;
+        const changed = applicationView(application.application_id, application.name, {
+          ...application,
+          ...changes,
+        });
+        applications.set(applicationId, changed);
+        return changed;
+      },
+      async keys(applicationId, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        if (!applications.has(applicationId)) return null;
+        const rows = [...keyring.values()]
+          .filter((key) => key.application_id === applicationId)
+          .map(({ key_id, scopes }) => ({
+            key_id,
+            scopes,
+            created_at: '2026-11-21T07:00:00.000Z',
+            last_used_at: null,
+            revoked_at: null,
+          }));
+        return pageOf(rows, limit, after);
       },
       async addKey(applicationId, _effectId, keyHash, scopes) {
         await behave.store();
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
         keyIds.add(key_id);
-        keyring.set(keyHash, { key_id, application_id: applicationId, scopes });
+        const access = applications.get(applicationId)?.access ?? 'connected';
+        keyring.set(keyHash, { key_id, application_id: applicationId, access, scopes });
         return { key_id };
       },
       async revokeKey(keyId) {

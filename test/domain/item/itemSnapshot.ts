@@ -12,6 +12,7 @@ export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot 
   transactionsUnavailable: false,
   nextDueAt: null,
   removalRequested: false,
+  unconnected: false,
   due: [],
   webhooksWaiting: 0,
   historyRunning: false,

@@ -132,6 +132,7 @@ export class MemoryItem {
       transactionsUnavailable: this.transactionsUnavailable,
       nextDueAt: this.nextDueAt,
       removalRequested: this.removalRequested,
+      unconnected: false,
       due: [...due],
       webhooksWaiting: this.webhooks.filter(({ kind }) => kind !== 'item').length,
       historyRunning: false,
