@@ -16,8 +16,9 @@ import type {
   LinkWarning,
 } from '../domain/ports/links.js';
 import { untilItStands } from '../domain/untilItStands.js';
+import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { askItem, withToken } from './itemToken.js';
+import { withToken } from './itemToken.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -274,7 +275,9 @@ export function linkActivities(deps: ActivityDeps) {
       if (credentials === null) return { kind: 'gone', plaid: null };
       const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
       // A link token that was made elsewhere may have carried another address for webhooks.
-      const view = await askItem(deps, credentials).catch((error: unknown) => {
+      const view = await withToken(deps, credentials, (token) =>
+        askItem(deps, credentials.itemId, token),
+      ).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });

@@ -34,7 +34,12 @@ import type { PortalSettings } from './portal/settings.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
-  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin' | 'syncTransactions' | 'getAccounts'>;
+  plaid: Pick<
+    PlaidPort,
+    'createLinkToken' | 'getItem' | 'updateWebhook' | 'resetLogin' | 'syncTransactions' | 'getAccounts'
+  >;
+  /** Where Plaid's webhooks are to go; null = our address is not known. */
+  webhookUrl: string | null;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
   institutions: Pick<InstitutionStore, 'now' | 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
@@ -58,7 +63,7 @@ export interface ApiDeps {
   exports: UserExport;
   floats: FloatStore;
   figures: FiguresStore;
-  alerts: Pick<AlertStore, 'raise'>;
+  alerts: AlertStore;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];

@@ -129,6 +129,7 @@ const pace = z.strictObject({
   numbersWait: ms,
   restarts: count,
   restartsInAll: count,
+  emptyPages: count,
   cursorTries: count,
   doubts: count,
   inLine: ms,

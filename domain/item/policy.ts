@@ -27,6 +27,8 @@ export interface Policy {
   restarts: number;
   /** Restarts after which an update is given up. */
   restartsInAll: number;
+  /** Pages in a row that bring nothing, though Plaid says each time that there are more, after which an update is given up. */
+  emptyPages: number;
   /** How often in a row the first page of a durable cursor may have moved before that cursor is given up. */
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
@@ -67,6 +69,7 @@ export const defaultPolicy: Policy = {
   numbersWait: 24 * hour,
   restarts: 8,
   restartsInAll: 40,
+  emptyPages: 100,
   cursorTries: 4,
   doubts: 3,
   inLine: 10 * minute,

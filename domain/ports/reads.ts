@@ -20,6 +20,8 @@ export interface ItemView {
   /** `update_mode`: the user may end it in Link's update mode. */
   error: { error_type: string; error_code: string; since: string; update_mode: boolean } | null;
   history: History;
+  /** `unavailable`: Plaid says that the Item has none; its accounts are kept up to date all the same. */
+  transactions: 'available' | 'unavailable';
   last_update_at: string | null;
   last_webhook_at: string | null;
   consent_expires_at: string | null;

@@ -8,4 +8,4 @@ export const itemStatus = (sql: Sql | Tx): Fragment => sql`CASE WHEN i.removed_a
 export const itemPhase = (sql: Sql | Tx): Fragment => sql`CASE WHEN i.removed_at IS NOT NULL THEN 'removed'
     WHEN i.error_code IS NOT NULL THEN 'needs_relink'
     WHEN i.update_started_at IS NOT NULL THEN 'updating'
-    WHEN i.cursor <> '' THEN 'idle' ELSE 'created' END`;
+    WHEN i.cursor <> '' OR i.transactions_unavailable_since IS NOT NULL THEN 'idle' ELSE 'created' END`;

@@ -145,7 +145,7 @@ describe('a user who has been through update mode', () => {
     deps.plaid.syncTransactions = syncTransactions;
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     expect(asked).toEqual(['c7']);
-    const until = { expiresAt: '2027-01-01T00:00:00.000Z' };
+    const until = { expiresAt: '2027-01-01T00:00:00.000Z', isConnected: true };
     expect(written).toEqual([
       ['ADDITIONAL_CONSENT_REQUIRED', { byCall: true, consent: until }],
       ['healthy', until],

@@ -86,6 +86,7 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     main_account_id: 'account-1',
     error: null,
     history: 'complete',
+    transactions: 'available',
     last_update_at: '2026-11-21T07:00:00.000Z',
     last_webhook_at: null,
     consent_expires_at: null,
@@ -291,7 +292,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   });
 
   world.deps = {
+    webhookUrl: 'https://sluice.example/webhooks/plaid',
     plaid: {
+      updateWebhook: async () => undefined,
       async createLinkToken(request) {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);

@@ -475,7 +475,7 @@ describe('an Item with which nobody is connected any more', () => {
     expect(await items.keepNumbers(itemId, seen, inDays(1))).toEqual({ dueAt: null });
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     expect(await items.setBroken(itemId, seen, error, inDays(1))).toBe(true);
-    expect(await items.setHealthy(itemId, seen, { expiresAt: inDays(9) })).toBe(true);
+    expect(await items.setHealthy(itemId, seen, { expiresAt: inDays(9), isConnected: true })).toBe(true);
     expect(await logins.itemsToCheck(userId)).toEqual([]);
     expect([...(await world.sql`SELECT * FROM items WHERE item_id = ${itemId}`)]).toEqual([...before]);
     expect([...(await world.sql`SELECT 1 FROM account_numbers WHERE item_id = ${itemId}`)]).toEqual([]);
@@ -632,6 +632,7 @@ describe('a revocation at the bank', () => {
           webhooks: [],
           health: { ...broken, dueAt: inDays(1), consent: null },
           consentExpiresAt: null,
+          disconnects: null,
           newAccounts: false,
           revokedAccounts: [],
           staleNumbers: [],

@@ -82,6 +82,35 @@ describe('a newborn Item', () => {
     expect(state.nextDueAt).toBe(t0 + 36 * hour);
   });
 
+  it('of which Plaid has no transactions is not polled, and is idle till the time that the row says', () => {
+    const born = stateFrom(snapshot(), policy, t0);
+    const end = { ...applied({ history: 'none', added: 0, changes: 0 }), transactionsUnavailable: true };
+    const state = play(born, [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: end }, t0],
+    ]);
+    const idle = {
+      phase: 'idle',
+      hasCursor: false,
+      transactionsUnavailable: true,
+      nextDueAt: t0 + 36 * hour,
+    };
+    expect(state).toMatchObject(idle);
+    // A run that knows nothing but the row, and one that reloads it.
+    const row = snapshot({ transactionsUnavailable: true, nextDueAt: t0 + 36 * hour });
+    expect(stateFrom(row, policy, t0)).toMatchObject(idle);
+    expect(reduce(born, { kind: 'reloaded', snapshot: row }, t0).transactionsUnavailable).toBe(true);
+    // A remine that a client asks for would else be asked for for ever.
+    const asked = reduce(state, { kind: 'remineRequested', remines: 1 }, t0 + hour);
+    expect(nextStep(asked, t0 + hour + policy.betweenUpdates)).toEqual({ kind: 'remine' });
+    const later = play(state, [
+      [{ kind: 'runStarted', updateId: 'b' }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'initial' }) }, t0],
+    ]);
+    expect(later).toMatchObject({ transactionsUnavailable: false, hasCursor: true });
+    expect(later.nextDueAt - t0).toBe(policy.pollFirst);
+  });
+
   it('polls quickly again once something has moved', () => {
     let state = stateFrom(snapshot(), policy, t0);
     const pauseAfter = (result: PageResult): number => {
