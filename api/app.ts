@@ -27,6 +27,7 @@ import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { deliveryRoutes } from './routes/deliveries.js';
 import { endpointRoutes } from './routes/endpoints.js';
+import { connectionRoutes } from './routes/connections.js';
 import { changeRoutes } from './routes/changes.js';
 import { eventRoutes } from './routes/events.js';
 import { floatRoutes } from './routes/floats.js';
@@ -37,6 +38,8 @@ import { liveRoutes } from './routes/live.js';
 import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
 import { loginRoutes } from './routes/logins.js';
+import { portalRoutes } from './routes/portal.js';
+import { portalSessionRoutes } from './routes/portalSessions.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -257,6 +260,13 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
+      await shedLoad(scope, limits.eventLoopDelayMs);
+      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now));
+    },
+    { prefix: '/portal' },
+  );
+  void app.register(
+    async (scope: Api) => {
       // Clients alone: Plaid's webhooks and the probes come before them.
       await shedLoad(scope, limits.eventLoopDelayMs);
       const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
@@ -270,6 +280,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       floatRoutes(scope, context);
       loginRoutes(scope, context);
       itemRoutes(scope, context);
+      connectionRoutes(scope, context);
+      portalSessionRoutes(scope, context);
       changeRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);

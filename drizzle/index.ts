@@ -7,6 +7,7 @@ import { bankPauseStore } from './stores/bankPauses.js';
 import { deliveryStore } from './stores/deliveries.js';
 import { deliverySender } from './stores/deliverySender.js';
 import { endpointStore } from './stores/endpoints.js';
+import { connectionStore } from './stores/connections.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
@@ -21,6 +22,7 @@ import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
+import { portalStore } from './stores/portal.js';
 import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
@@ -41,6 +43,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    connections: withDatabaseFailures(connectionStore(sql)),
     changes: withDatabaseFailures(changeStore(sql)),
     events: withDatabaseFailures(eventStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
@@ -56,6 +59,7 @@ export function createStores(sql: Sql) {
     sweep: withDatabaseFailures(sweepStore(sql)),
     connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
+    portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
     endpoints: withDatabaseFailures(endpointStore(sql)),
