@@ -319,15 +319,22 @@ describe('what an application may not be told any more', () => {
     world.sent.length = 0;
     await drain(to);
     expect(await states(to)).toEqual(['delivered', 'cancelled', 'cancelled', 'delivered']);
-    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual(['connection.expired']);
+    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+      'connection.expired',
+    ]);
     // Nor by asking for it once more.
     const [, second] = await stored(to);
     await stores.deliveries.resend(to.application, second?.delivery_id ?? '', null);
     const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
-    expect(await stores.deliveries.replay(to.application, to.id, all, null)).toEqual({ queued: 1, nextSince: null });
+    expect(await stores.deliveries.replay(to.application, to.id, all, null)).toEqual({
+      queued: 1,
+      nextSince: null,
+    });
     world.sent.length = 0;
     await drain(to);
-    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual(['connection.expired']);
+    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+      'connection.expired',
+    ]);
   });
 
   it('is no foreign endpoint’s, and no delivery of one', async () => {
@@ -356,7 +363,9 @@ describe('what an application may not be told any more', () => {
 });
 
 describe('deliveries', () => {
-  const range = (from: number, to: number): Partial<NewEvent> => ({ data: { from_sequence: from, to_sequence: to } });
+  const range = (from: number, to: number): Partial<NewEvent> => ({
+    data: { from_sequence: from, to_sequence: to },
+  });
 
   it('of an item.updated that a newer one covers are superseded; of no other', async () => {
     const to = await endpoint();
@@ -396,10 +405,21 @@ describe('deliveries', () => {
     const { nextAt, attempts } = await drain(to);
     expect(attempts).toBe(0);
     expect(Date.parse(nextAt ?? '')).toBeGreaterThan(Date.now() + 20_000);
-    expect(await sending.dueEndpoints(100)).not.toContainEqual(expect.objectContaining({ endpointId: to.id }));
-    const late = { at: new Date().toISOString(), durationMs: 1, status: 200, failure: null, retryAfterMs: null, answer: null };
+    expect(await sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
+    const late = {
+      at: new Date().toISOString(),
+      durationMs: 1,
+      status: 200,
+      failure: null,
+      retryAfterMs: null,
+      answer: null,
+    };
     // Whoever took nothing records nothing.
-    await sending.record(to.id, 'nobody', [{ deliveryId: first.deliveries[0]?.deliveryId ?? '', result: late }]);
+    await sending.record(to.id, 'nobody', [
+      { deliveryId: first.deliveries[0]?.deliveryId ?? '', result: late },
+    ]);
     expect(await states(to)).toEqual(['pending', 'pending', 'pending']);
     await world.sql`
       UPDATE deliveries SET claimed_until = clock_timestamp(), next_attempt_at = clock_timestamp() WHERE endpoint_id = ${to.id}`;
@@ -453,7 +473,9 @@ describe('deliveries', () => {
       secret: { sealed, publicKey: null },
     });
     const [first] = await stored(to);
-    const [{ time }] = await world.sql<[{ time: Date }]>`SELECT time FROM events WHERE event_id = ${first?.event_id ?? ''}`;
+    const [{ time }] = await world.sql<
+      [{ time: Date }]
+    >`SELECT time FROM events WHERE event_id = ${first?.event_id ?? ''}`;
     const since = time.toISOString();
     const replay = (missingOnly: boolean) =>
       stores.deliveries.replay(to.application, newer, { since, until: null, types: [], missingOnly }, null);
