@@ -18,6 +18,7 @@ describe('every operation that needs a key', () => {
       'DELETE /v1/users/{userId}',
       'GET /v1/applications',
       'GET /v1/applications/{id}',
+      'GET /v1/applications/{id}/connections',
       'GET /v1/applications/{id}/keys',
       'GET /v1/applications/{id}/connections',
       'GET /v1/connections/{id}',

@@ -761,6 +761,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           pendingWebhooks: 3,
           oldestPendingWebhookSeconds: 9,
           overdueItems: 0,
+          endpoints: [],
+          pendingDeliveries: 0,
+          oldestDueDeliverySeconds: 0,
           alerts: [],
         };
       },
