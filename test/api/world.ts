@@ -90,7 +90,7 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
   };
 }
 
-export function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
+function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
   return {
     connection_id: connectionId,
     application: { application_id: 'app-1', name: 'budget', display_name: null },
