@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Viewer } from '../domain/exchange/viewer.js';
 import type { ApiKey, ApplicationStore, Scope } from '../domain/ports/applications.js';
 import { Problem } from './errors.js';
 import type { Limiter } from './rateLimit.js';
@@ -72,4 +73,10 @@ export function authenticate(
 export function callerOf(request: FastifyRequest): ApiKey {
   if (request.caller === null) throw new Problem('internal_error');
   return request.caller;
+}
+
+/** The same as the stores ask for it: whose connections decide what is read. */
+export function viewerOf(request: FastifyRequest): Viewer {
+  const { application_id, access } = callerOf(request);
+  return { applicationId: application_id, access };
 }

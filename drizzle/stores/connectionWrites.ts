@@ -4,7 +4,7 @@ import type { ConnectionAction, Grant } from '../../domain/exchange/connection.j
 import type { EventType } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
-import type { Fragment, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, applications, connections } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
@@ -22,9 +22,9 @@ const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
 /** A connection (`c`) that has not ended: suspended ones may come back. */
-export const isLive = (tx: Tx, alias = 'c'): Fragment => {
-  const c = tx(alias);
-  return tx`(${c}.revoked_at IS NULL AND (${c}.expires_at IS NULL OR ${c}.expires_at > clock_timestamp()))`;
+export const isLive = (sql: Sql | Tx, alias = 'c'): Fragment => {
+  const c = sql(alias);
+  return sql`(${c}.revoked_at IS NULL AND (${c}.expires_at IS NULL OR ${c}.expires_at > clock_timestamp()))`;
 };
 
 /** What a connection `c` grants, as its history keeps it. */

@@ -43,7 +43,7 @@ export function portalStore(sql: Sql): PortalStore {
       const row = firstOf(
         await sql<Selected<typeof session>[]>`
         SELECT ${session.list(sql, 's')} FROM portal_sessions s
-        WHERE s.token_hash = ${tokenHash} 
+        WHERE s.token_hash = ${tokenHash} AND s.expires_at > clock_timestamp()
           AND EXISTS (SELECT FROM api_keys k WHERE k.key_id = s.key_id AND k.revoked_at IS NULL)`,
       );
       if (row === undefined) return null;

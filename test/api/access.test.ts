@@ -14,6 +14,9 @@ describe('every operation that needs a key', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
+      'GET /v1/applications',
+      'GET /v1/applications/{id}',
+      'GET /v1/applications/{id}/keys',
       'GET /v1/applications/{id}/connections',
       'GET /v1/connections/{id}',
       'GET /v1/connections/{id}/history',
@@ -39,6 +42,7 @@ describe('every operation that needs a key', () => {
       'GET /v1/users/{userId}/transactions',
       'GET /v1/webhooks',
       'GET /v1/webhooks/{id}',
+      'PATCH /v1/applications/{id}',
       'PATCH /v1/connections/{id}',
       'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
@@ -116,22 +120,24 @@ describe('every operation that needs a key', () => {
 it('a read of numbers is noted under the application, the key and the request that read them', async () => {
   const readers: unknown[] = [];
   const read = world.deps.numbers.read.bind(world.deps.numbers);
-  world.deps.numbers.read = async (itemId, reader) => {
-    readers.push(reader);
-    return read(itemId, reader);
+  world.deps.numbers.read = async (viewer, itemId, reader) => {
+    readers.push({ viewer, ...reader });
+    return read(viewer, itemId, reader);
   };
   const answer = await app.inject({ url: '/v1/items/item-1/numbers', headers: keys.numbers });
   expect(answer.statusCode).toBe(200);
   const request_id = answer.headers['x-request-id'];
-  expect(readers).toEqual([{ application_id: 'app-1', key_id: 'numbers', request_id }]);
+  const viewer = { applicationId: 'app-1', access: 'all' };
+  expect(readers).toEqual([{ viewer, key_id: 'numbers', request_id }]);
 });
 
 describe('scopes', () => {
   it('let admin do everything but read numbers', () => {
     expect(allows(['admin'], 'numbers')).toBe(false);
-    expect((['read', 'write', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
+    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
     expect(allows(['read'], 'write')).toBe(false);
     expect(allows(['write'], 'read')).toBe(false);
+    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(false);
     expect(allows([], 'read')).toBe(false);
   });
 });
