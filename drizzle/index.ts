@@ -9,6 +9,8 @@ import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { changeStore } from './stores/changes.js';
+import { eventStore } from './stores/events.js';
 import { figuresStore } from './stores/figures.js';
 import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
@@ -39,6 +41,8 @@ export function createStores(sql: Sql) {
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
     connections: withDatabaseFailures(connectionStore(sql)),
+    changes: withDatabaseFailures(changeStore(sql)),
+    events: withDatabaseFailures(eventStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),

@@ -134,10 +134,14 @@ it('a read of numbers is noted under the application, the key and the request th
 describe('scopes', () => {
   it('let admin do everything but read numbers', () => {
     expect(allows(['admin'], 'numbers')).toBe(false);
-    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
+    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(
+      true,
+    );
     expect(allows(['read'], 'write')).toBe(false);
     expect(allows(['write'], 'read')).toBe(false);
-    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(false);
+    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(
+      false,
+    );
     expect(allows([], 'read')).toBe(false);
   });
 });

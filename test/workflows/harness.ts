@@ -64,10 +64,11 @@ function patientGateway(client: Client): Gateway {
   };
 }
 
-let installed = false;
+const ofProcess = globalThis as { sluiceTestRuntime?: true };
+/** Temporal's runtime is one a process, and a process runs many test files. */
 export function installRuntime(): void {
-  if (installed) return;
-  installed = true;
+  if (ofProcess.sluiceTestRuntime) return;
+  ofProcess.sluiceTestRuntime = true;
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });
 }
 
