@@ -26,6 +26,8 @@ import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { connectionRoutes } from './routes/connections.js';
+import { deliveryRoutes } from './routes/deliveries.js';
+import { endpointRoutes } from './routes/endpoints.js';
 import { changeRoutes } from './routes/changes.js';
 import { eventRoutes } from './routes/events.js';
 import { floatRoutes } from './routes/floats.js';
@@ -287,6 +289,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       numberRoutes(scope, context);
       eventRoutes(scope, context);
       storedWebhookRoutes(scope, context, signals);
+      endpointRoutes(scope, context);
+      deliveryRoutes(scope, context);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

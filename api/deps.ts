@@ -5,6 +5,9 @@ import type { Grant } from '../domain/exchange/connection.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
 import type { ConnectionStore } from '../domain/ports/connections.js';
+import type { EndpointRules } from '../domain/exchange/peerAddress.js';
+import type { DeliveryStore } from '../domain/ports/deliveries.js';
+import type { EndpointStore } from '../domain/ports/endpoints.js';
 import type { ChangeStore } from '../domain/ports/changes.js';
 import type { EventStore } from '../domain/ports/events.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
@@ -42,6 +45,8 @@ export interface ApiDeps {
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
+  endpoints: EndpointStore;
+  deliveries: DeliveryStore;
   applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
@@ -59,6 +64,8 @@ export interface ApiDeps {
   defaultGrant: Grant;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
+  /** Where events may be sent. */
+  endpointRules: EndpointRules;
   /** For how long events are kept: a cursor that is older may have lost some. */
   eventsKeptMs: number;
   /** When a broken Item is asked for again. */

@@ -127,6 +127,11 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'That was the end of it. A new grant makes a new connection.',
   },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The application has as many endpoints as it may have',
+    help: 'An application may have 100. Delete one, or change the URL or the types of one.',
+  },
   active_float: {
     status: 409,
     title: 'The user has an active float',

@@ -5,6 +5,9 @@ import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
 import { connectionStore } from './stores/connections.js';
+import { deliveryStore } from './stores/deliveries.js';
+import { deliverySender } from './stores/deliverySender.js';
+import { endpointStore } from './stores/endpoints.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
@@ -59,6 +62,9 @@ export function createStores(sql: Sql) {
     portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    endpoints: withDatabaseFailures(endpointStore(sql)),
+    deliveries: withDatabaseFailures(deliveryStore(sql)),
+    sending: withDatabaseFailures(deliverySender(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers and is set up for us. */
     ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),

@@ -21,6 +21,7 @@ import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemView, ListedItems } from '../../domain/ports/reads.js';
 import type { WebhookVerdict } from '../../domain/ports/webhookKeys.js';
 import type { NewWebhook, StoredWebhook } from '../../domain/ports/webhooks.js';
+import { memoryEndpoints } from './memoryEndpoints.js';
 
 /**
  * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to
@@ -373,6 +374,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       read: async (_viewer, itemId) =>
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
+    ...memoryEndpoints(behave),
+    endpointRules: { allowed: [], insecure: false },
     sandbox: true,
     eventsKeptMs: 30 * 86_400_000,
     defaultGrant: grantByDefault(['transactions']),
