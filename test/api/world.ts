@@ -111,7 +111,8 @@ const applicationView = (application_id: string, name: string, fields: Fields): 
   reason_for_access: fields.reason_for_access ?? null,
   created_at: fields.created_at ?? '2026-11-21T07:00:00.000Z',
 });
-export function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
+
+function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
   return {
     connection_id: connectionId,
     application: { application_id: 'app-1', name: 'budget', display_name: null },
