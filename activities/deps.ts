@@ -1,5 +1,6 @@
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
+import type { ConnectionEndStore } from '../domain/ports/connectionEnds.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
 import type { InstitutionStore } from '../domain/ports/institutions.js';
@@ -29,6 +30,7 @@ export interface ActivityDeps {
   outbox: OutboxStore;
   alerts: AlertStore;
   sweeps: SweepStore;
+  connectionEnds: ConnectionEndStore;
   retention: RetentionStore;
   idempotency: Pick<IdempotencyStore, 'deleteExpired'>;
   institutions: Pick<
@@ -48,6 +50,8 @@ export interface ActivityDeps {
   webhookUrl: string | null;
   /** At a login: an Item whose last update is older is stale. */
   staleAfterMs: number;
+  /** For so long an Item stays that nobody is connected with any more; 0 = for ever. */
+  itemGraceMs: number;
   /** As Plaid's webhooks name it. */
   plaidEnvironment: 'sandbox' | 'production';
   /** Dies here when this crash point was asked for; does nothing otherwise. */

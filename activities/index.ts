@@ -1,4 +1,5 @@
 import { hearCancellation } from './cancellation.js';
+import { connectionEndActivities } from './connectionEnds.js';
 import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
@@ -17,7 +18,13 @@ import { transactionActivities } from './transactions.js';
 const ports: Record<
   Exclude<
     keyof ActivityDeps,
-    'policy' | 'webhookUrl' | 'staleAfterMs' | 'plaidEnvironment' | 'crashPoint' | 'reportUnexpected'
+    | 'policy'
+    | 'webhookUrl'
+    | 'staleAfterMs'
+    | 'itemGraceMs'
+    | 'plaidEnvironment'
+    | 'crashPoint'
+    | 'reportUnexpected'
   >,
   true
 > = {
@@ -31,6 +38,7 @@ const ports: Record<
   outbox: true,
   alerts: true,
   sweeps: true,
+  connectionEnds: true,
   retention: true,
   idempotency: true,
   institutions: true,
@@ -56,6 +64,7 @@ export function createActivities(given: ActivityDeps) {
       ...publishActivities(given),
       ...segmentActivities(given),
       ...sweepActivities(given),
+      ...connectionEndActivities(deps),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),
       ...transactionActivities(deps),

@@ -10,6 +10,7 @@ import type { PlaidAccount } from '../domain/plaid.js';
 import type {
   Admitted,
   DuplicateCandidate,
+  Joined,
   LinkOutcome,
   LinkRow,
   LinkWarning,
@@ -34,7 +35,12 @@ export type ExchangeResult =
   | { kind: 'settled' };
 
 export type AdmitResult =
-  | { kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] }
+  | ({ kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] } & Pick<
+      Admitted,
+      'connection_id' | 'joined'
+    >)
+  /** Connected with an Item that was there: the new one is to be discarded. */
+  | Joined
   | { kind: 'duplicate'; itemId: string }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
@@ -97,6 +103,10 @@ export function linkActivities(deps: ActivityDeps) {
       if (answer !== null && answer.institution_id !== known) await institutions.save(known, askedAt, answer);
     }
   }
+
+  /** An Item may have had no application any more, and was not mined: its workflow reads the row again. Plaid is asked for nothing. */
+  const tellJoined = (itemId: string, userId: string): Promise<void> =>
+    gateway.signalItem(itemId, userId, { kind: 'foundDue' });
 
   /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
   async function brokenAmong(
@@ -171,11 +181,32 @@ export function linkActivities(deps: ActivityDeps) {
       return { state: row.state, userId: row.user_id, itemId: row.item_id, outcome: row.outcome };
     },
 
-    /** The duplicate guard on Link's metadata, before anything is exchanged. */
-    async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null }> {
-      const row = await requireLink(input.tokenHash);
-      const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
-      return { duplicateOf: healthy[0]?.itemId ?? null };
+    /**
+     * The duplicate guard on Link's metadata, before anything is exchanged. An application that does not see the Item which is found
+     * joins it, and its link has ended (`ended`: read the row again). Safe to repeat.
+     */
+    async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null; ended?: true }> {
+      const { tokenHash } = input;
+      return untilItStands(async () => {
+        const row = await requireLink(tokenHash);
+        // An earlier attempt has joined an Item; whether it has told its workflow is not known.
+        if (row.outcome?.kind === 'linked') await tellJoined(row.outcome.item_id, row.user_id);
+        if (row.state !== 'received') return { duplicateOf: null, ended: true };
+        const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
+        const found = healthy[0];
+        if (found === undefined) return { duplicateOf: null };
+        switch (await links.join(tokenHash, found.itemId)) {
+          case 'joined':
+            await tellJoined(found.itemId, row.user_id);
+            return { duplicateOf: null, ended: true };
+          case 'finished':
+            return { duplicateOf: null, ended: true };
+          case 'duplicate':
+            return { duplicateOf: found.itemId };
+          case 'moved':
+            return 'moved';
+        }
+      });
     },
 
     /**
@@ -264,7 +295,10 @@ export function linkActivities(deps: ActivityDeps) {
         throw error;
       });
       const { accounts } = listedAccounts(answer, []);
-      const identities = accounts.length > 0 ? accounts.map(identityOf) : row.accounts.map(identityOf);
+      const identities =
+        accounts.length > 0
+          ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
+          : row.accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
       const institutionId = view.institution_id ?? row.institution_id;
       const wanted = row.main_account_id;
       const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
@@ -282,7 +316,8 @@ export function linkActivities(deps: ActivityDeps) {
         });
         return end.kind === 'moved' ? 'moved' : end;
       });
-      if (admitted.kind === 'duplicate') return admitted;
+      if (admitted.kind === 'joined') await tellJoined(admitted.itemId, row.user_id);
+      if (admitted.kind !== 'admitted') return admitted;
       return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
     },
 

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Grant } from '../domain/exchange/connection.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
@@ -44,6 +45,8 @@ export interface ApiDeps {
   probes: readonly Probe[];
   /** Plaid is its sandbox or the simulator. */
   sandbox: boolean;
+  /** What who links an Item is granted where the request says nothing. */
+  defaultGrant: Grant;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
   /** When a broken Item is asked for again. */

@@ -35,8 +35,10 @@ function institutionIn(fields: Fields): string | null {
 }
 
 function accountOf(entry: unknown): LinkAccount {
-  const { mask, name, type, subtype } = fieldsOf(entry);
+  const { id, mask, name, type, subtype } = fieldsOf(entry);
+  const accountId = sayingText(id);
   return {
+    ...(accountId === null ? {} : { id: accountId }),
     mask: sayingText(mask),
     name: sayingText(name),
     type: sayingText(type),

@@ -99,13 +99,13 @@ export const problemTypes = {
   },
   public_token_used: {
     status: 409,
-    title: 'The public token was used by another user',
-    help: 'A public token links one item to one user. Let this user go through Link for a token of their own.',
+    title: 'The public token was used by another user or application',
+    help: 'A public token links one item to one user, for one application. Let this user go through Link for a token of their own.',
   },
   duplicate_item: {
     status: 409,
     title: 'The user has linked this account already',
-    help: '`item_id` names the item that holds it. Use that one; when it is broken, send the user through update mode.',
+    help: '`item_id` names the item that holds it, which you see: you are connected with it, or see every item. Use that one; when it is broken, send the user through update mode.',
   },
   active_float: {
     status: 409,
@@ -120,7 +120,7 @@ export const problemTypes = {
   item_removed: {
     status: 409,
     title: 'The item was removed',
-    help: 'Its access token is erased, or its removal was asked for. Cached rows stay readable; link the account again for more.',
+    help: 'Its access token is erased, its removal was asked for, or no application is connected with it any more. Cached rows stay readable; link the account again for more.',
   },
   request_running: {
     status: 409,

@@ -115,6 +115,8 @@ export interface PlaidInstitution {
 
 /** What Link's `onSuccess` metadata says of an account, before the exchange. */
 export interface LinkAccount {
+  /** Plaid's account id in the Item that Link has made. */
+  id?: string | null;
   mask?: string | null;
   name?: string | null;
   type?: string | null;

@@ -4,6 +4,7 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
@@ -46,6 +47,7 @@ export function createStores(sql: Sql) {
     segment: withDatabaseFailures(segmentStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
+    connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),

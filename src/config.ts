@@ -164,6 +164,8 @@ const workerSchema = {
     .default(['core', 'plaid'])
     .pipe(z.array(z.enum(['core', 'plaid']), { error: 'must be core, plaid or core,plaid' })),
   STALE_AFTER: duration.default(24 * 3_600_000),
+  /** How long an Item stays that no application is connected with any more; 0 = for ever. */
+  ITEM_GRACE: duration.default(7 * day),
   UPDATE_TIMEOUT: duration.default(defaultPolicy.updateTimeout),
   /** Calls a second that all workers together make to Plaid; 0 = no limit (for a simulator). */
   PLAID_CALLS_PER_SECOND: z.coerce.number().min(0).default(38),

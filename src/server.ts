@@ -19,6 +19,7 @@ import {
   temporalOptions,
 } from './config.js';
 import { openKeys } from './keys.js';
+import { grantByDefault } from '../domain/exchange/connection.js';
 import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, warnOfOlderNames } from './logger.js';
 import { serveMetrics } from './metricsServer.js';
@@ -86,6 +87,7 @@ await runProcess(
         onFailure: (error) => logger.warn(loggedError(error), 'webhook keys not kept'),
       }),
       probes,
+      defaultGrant: grantByDefault(config.PLAID_PRODUCTS),
       sandbox: !isPlaidProduction(plaidBaseUrl(config)),
       itemChangeCooldownMs: config.ITEM_CHANGE_COOLDOWN,
       brokenCheckMs: defaultPolicy.brokenCheck,

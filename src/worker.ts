@@ -122,6 +122,7 @@ await runProcess(
         outbox: stores.outbox,
         alerts: stores.alerts,
         sweeps: stores.sweep,
+        connectionEnds: stores.connectionEnds,
         retention: stores.retention,
         idempotency: stores.idempotency,
         segments: stores.segment,
@@ -135,6 +136,7 @@ await runProcess(
         webhookUrl:
           config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL }),
         staleAfterMs: config.STALE_AFTER,
+        itemGraceMs: config.ITEM_GRACE,
         plaidEnvironment: config.PLAID_ENV ?? 'sandbox',
         crashPoint: createCrashPoint(config.SLUICE_CRASH_AT),
         reportUnexpected: (activity, err) =>

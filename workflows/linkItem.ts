@@ -58,7 +58,9 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
 
   switch (row.state) {
     case 'received': {
-      const { duplicateOf } = await plaid.guardLink({ tokenHash });
+      const { duplicateOf, ended } = await plaid.guardLink({ tokenHash });
+      // It has joined an Item that was there: the row has the outcome.
+      if (ended) return null;
       if (duplicateOf !== null) return finish({ kind: 'duplicate', item_id: duplicateOf });
       const exchange = await plaidOnce({ priority }).exchangePublicToken({ tokenHash });
       return exchange.kind === 'refused' ? finish(exchange.outcome) : null;
@@ -71,16 +73,29 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
       if (admitted.kind === 'admitted') {
         await rows.startItem({ itemId: item_id, userId: row.userId, replaced: admitted.replaced });
         const replaces = admitted.replaced[0] ?? null;
-        const { warnings, dropped = [] } = admitted;
+        const { warnings, dropped = [], connection_id, joined } = admitted;
         return finish({
           kind: 'linked',
           item_id,
           replaces,
           warnings,
           ...(dropped.length === 0 ? {} : { dropped_accounts: dropped }),
+          ...(connection_id === undefined ? {} : { connection_id }),
+          ...(joined === undefined ? {} : { joined }),
         });
       }
       await plaid.discardItem({ tokenHash });
+      if (admitted.kind === 'joined') {
+        const { itemId, connection_id } = admitted;
+        return finish({
+          kind: 'linked',
+          item_id: itemId,
+          replaces: null,
+          warnings: [],
+          connection_id,
+          joined: true,
+        });
+      }
       return finish(
         admitted.kind === 'duplicate'
           ? { kind: 'duplicate', item_id: admitted.itemId }

@@ -116,8 +116,10 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       summary: 'Remove an item',
       description:
         'Answered when the removal is recorded; from then on nothing more is mined. The item is then removed at Plaid, its ' +
-        'access token and numbers are erased, and its cached rows stay readable. `force=true` (scope `admin`) removes it ' +
-        'although the user has an active float. An item that is removed already: 204.',
+        'access token and numbers are erased, its connections are revoked, and its cached rows stay readable to who sees every item. An ' +
+        'application of access `connected` revokes its own connection; the item goes only when no other one is connected with it. ' +
+        '`force=true` (scope `admin`) removes it although the user has an active float, and whoever is connected. An item that is ' +
+        'removed already, and one that the application has left: 204.',
       tag: 'Items',
       scope: 'write',
       answers: { 204: { description: 'Recorded', schema: z.undefined() } },
@@ -130,7 +132,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         throw new Problem('insufficient_scope', { detail: 'force=true needs the scope admin.' });
       }
       const item = await itemOf(viewerOf(request), itemId, 'end');
-      const outcome = await commands.requestRemoval(itemId, { force });
+      const outcome = await commands.requestRemoval(itemId, { force, by: callerOf(request) });
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'active_float') throw new Problem('active_float');
       if (outcome === 'requested') await sendSignal(item, { kind: 'removalRequested' });
@@ -175,6 +177,8 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
           const code = isUnsupported(error.error_code) ? 'update_mode_useless' : 'login_required';
           throw new Problem(code, { plaid: { ...error, request_id: null } });
         }
+        // The bank had revoked the Item, and gives it again: to the application whose user has been there.
+        await commands.resumeConnection(itemId, callerOf(request));
       } finally {
         await sendSignal(item, { kind: 'relinked' });
       }

@@ -15,6 +15,7 @@ import { granted, problemOfRefusal } from '../itemAccess.js';
 import { linkMetadataOf } from '../linkMetadata.js';
 import { operation } from '../operation.js';
 import { consentProblems } from '../problems.js';
+import { grantOf } from '../schemas/grant.js';
 import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody } from '../schemas/links.js';
 import { noQuery } from '../schemas/shared.js';
 import { userParams } from '../schemas/users.js';
@@ -23,7 +24,7 @@ import { userParams } from '../schemas/users.js';
 type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;
 
 export function linkRoutes(app: Api, context: RouteContext): void {
-  const { plaid, secrets, links, reads, gateway, limits } = context;
+  const { plaid, secrets, links, reads, gateway, limits, defaultGrant } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
   async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
@@ -139,6 +140,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
           ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
           ...(outcome.dropped_accounts === undefined ? {} : { dropped_accounts: outcome.dropped_accounts }),
+          ...(outcome.connection_id === undefined ? {} : { connection_id: outcome.connection_id }),
+          ...(outcome.joined === undefined ? {} : { joined: outcome.joined }),
         };
       }
       case 'duplicate':
@@ -160,7 +163,10 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       description:
         'Exchanges the public token, stores the item and starts mining it. The same token again gives the same item (200), and joins ' +
         'a link that is still on its way. A duplicate of an item that the user has is refused, unless `allow_duplicate` is true; a ' +
-        'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`).',
+        'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`). The application is connected ' +
+        'with the item by the grant in `connection` (`connection_id`). One of access `connected` for whose public token the user has an ' +
+        'item already joins that one (`joined`): no other item is made, nothing is fetched from the bank, and of its accounts those are ' +
+        'granted that the user has chosen in this Link. `duplicate_item` is for who sees the item already.',
       tag: 'Users',
       scope: 'write',
       answers: {
@@ -187,7 +193,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     }).with({ params: userParams, querystring: noQuery, body: linkBody }),
     async (request, reply) => {
       const { userId } = request.params;
-      const { public_token, main_account_id, allow_duplicate } = request.body;
+      const { public_token, main_account_id, allow_duplicate, connection } = request.body;
       const tokenHash = createHash('sha256').update(public_token).digest('hex');
       const row = await links.receive({
         token_hash: tokenHash,
@@ -197,8 +203,9 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         ...linkMetadataOf(request.body),
         main_account_id: main_account_id || null,
         allow_duplicate: allow_duplicate ?? false,
+        connection: grantOf(connection ?? {}, defaultGrant),
       });
-      if (row.user_id !== userId) throw new Problem('public_token_used');
+      if (row === null) throw new Problem('public_token_used');
       const known = row.state === 'finished' ? row.outcome : null;
       const outcome = known ?? (await outcomeOf(tokenHash, userId));
       if (outcome === null) throw new Problem('link_pending');

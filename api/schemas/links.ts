@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { grantInput } from './grant.js';
 import { exampleItem, itemFields } from './itemShape.js';
 import { pattern, shown, shownOrEmpty, storable, wellFormed } from './shared.js';
 
@@ -51,6 +52,11 @@ export const linkBody = z
           'True: an account that an item of the user has already (a joint one, of two logins at one bank) is linked all the same. ' +
           'Nothing is refused as a duplicate, and nothing is replaced',
       }),
+    connection: grantInput.optional().meta({
+      description:
+        "What the application is to be granted. What is left out is its default: scopes by the deployment's products, all accounts, " +
+        'later ones too, the whole history, no end',
+    }),
     institution_id: wellFormed(shownOrEmpty(256))
       .nullish()
       .meta({ description: "`metadata.institution.institution_id` of Link's `onSuccess`" }),
@@ -87,6 +93,10 @@ export const linkBody = z
       { public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d' },
       {
         public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
+        connection: { scopes: ['accounts', 'balances'], lookback_days: 90, purpose: 'To show your balances' },
+      },
+      {
+        public_token: 'public-sandbox-b0e2c4ee-a763-4df5-bfe9-46a46bce993d',
         institution_id: 'ins_109508',
         accounts: [{ name: 'Plaid Checking', mask: '0000', type: 'depository', subtype: 'checking' }],
       },
@@ -116,12 +126,20 @@ export const linkedAnswer = z
       .string()
       .optional()
       .meta({ description: 'The broken item of the same account that this one took the place of' }),
+    connection_id: z.string().optional().meta({ description: 'What the application was granted' }),
+    joined: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'The item was there already: the application was connected with it' }),
     warnings: z.array(z.enum(['main_account_unknown', 'accounts_dropped'])).optional(),
     dropped_accounts: z.array(z.string()).optional().meta({
       description: 'Accounts of the replaced item that the new one does not have: they end with it',
     }),
   })
-  .meta({ id: 'LinkedItem', examples: [exampleItem] });
+  .meta({
+    id: 'LinkedItem',
+    examples: [{ ...exampleItem, connection_id: 'con_0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e11' }],
+  });
 
 export const linkTokenAnswer = z
   .object({

@@ -34,6 +34,24 @@ export interface Grant {
   evidence: ConsentEvidence | null;
 }
 
+/** What who links an Item is granted without a word: what the deployment's products give, of all accounts, without an end. */
+export function grantByDefault(products: readonly string[]): Grant {
+  return {
+    scopes: [
+      'accounts',
+      'balances',
+      ...(products.includes('transactions') ? ['transactions' as const] : []),
+      ...(products.includes('auth') ? ['numbers' as const] : []),
+    ],
+    account_ids: null,
+    new_accounts: true,
+    lookback_days: null,
+    expires_at: null,
+    purpose: null,
+    evidence: null,
+  };
+}
+
 /** A connection as clients see it. */
 export interface ConnectionView extends Grant {
   connection_id: string;

@@ -28,8 +28,8 @@ export function nextStep(state: ItemState, { policy }: Rules, now: number): Step
     return isDue(at, now);
   };
   if (state.removalRequested && due(state.removeDueAt)) return { kind: 'remove' };
-  // A removal that was asked for ends all but what a removed Item still does.
-  const living = !state.removalRequested;
+  // A removal that was asked for ends all but what a removed Item still does; so does the end of the last connection, for its time.
+  const living = !state.removalRequested && !state.unconnected;
   for (const name of taskNames) {
     const { beside, whileRemoved } = tasks[name];
     if (beside === 'update' && (living || whileRemoved) && due(dueAt(state, name))) return { kind: name };

@@ -32,6 +32,7 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
     deadEnds: 0,
     cursorLost: false,
     removalRequested: false,
+    unconnected: false,
     reloadAt: null,
     due: {},
     nextDueAt: snapshot.nextDueAt ?? now,
@@ -69,13 +70,22 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     ...asked,
     due,
     removalRequested: state.removalRequested || snapshot.removalRequested,
+    unconnected: snapshot.unconnected,
     child: state.child ?? runningChild(state, snapshot, rules, now),
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
+  if (snapshot.unconnected) return agreeOnHealth(atRest(next), snapshot, rules, now);
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
-  const wants = snapshot.webhooksWaiting > 0 && !snapshot.broken;
+  const wants = (snapshot.webhooksWaiting > 0 || state.unconnected) && !snapshot.broken;
   const wanting = wants ? want(next, rules, now, false) : next;
   return agreeOnHealth(wanting, snapshot, rules, now);
+}
+
+/** An Item that nobody is connected with: the run on its way is staged for nobody. A child ends by what its next page is told. */
+function atRest(state: ItemState): ItemState {
+  const phase =
+    state.phase === 'updating' && state.child === null ? (state.hasCursor ? 'idle' : 'created') : state.phase;
+  return { ...state, phase, run: null, wanted: null };
 }
 
 /** The row decides whether the Item is broken: the answer of the activity that found out may have been lost. */

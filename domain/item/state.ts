@@ -16,6 +16,8 @@ export interface ItemSnapshot {
   hasCursor: boolean;
   nextDueAt: number | null;
   removalRequested: boolean;
+  /** No application is connected any more: nothing is mined. */
+  unconnected: boolean;
   /** Which kinds of work the row and its webhooks call due. */
   due: TaskName[];
   /** Pending webhooks that an update answers. */
@@ -57,6 +59,8 @@ export interface ItemState {
   /** Plaid takes the durable cursor no more: the next remine does without it. */
   cursorLost: boolean;
   removalRequested: boolean;
+  /** No application is connected any more: nothing is mined until one is, or the Item is removed. */
+  unconnected: boolean;
   /** The row knows something that this copy does not: reload it. */
   reloadAt: number | null;
   /** Work beside the updates. */

@@ -10,7 +10,16 @@ type FirstTask = (typeof firstTasks)[number];
 /** As the first versions carried it, without a version: a field for each kind of due work, and less of an update that gets nowhere. */
 type Unversioned = Omit<
   ItemState,
-  'v' | 'due' | 'failing' | 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt' | 'run' | 'child'
+  | 'v'
+  | 'due'
+  | 'failing'
+  | 'unconnected'
+  | 'deadEnd'
+  | 'deadEnds'
+  | 'cursorLost'
+  | 'removeDueAt'
+  | 'run'
+  | 'child'
 > &
   Partial<Pick<ItemState, 'deadEnd' | 'deadEnds' | 'cursorLost' | 'removeDueAt'>> & {
     run: (Partial<NonNullable<ItemState['run']>> & Pick<NonNullable<ItemState['run']>, 'base'>) | null;
@@ -18,8 +27,11 @@ type Unversioned = Omit<
     lastFailure: StepFailure | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
+/** As version 1 carried it before there were connections. */
+type BeforeConnections = Omit<ItemState, 'unconnected'>;
+
 /** As version 1 carried it at first: one failure, whatever had become of its cause. */
-type OneFailure = Omit<ItemState, 'failing'> & { lastFailure: StepFailure | null };
+type OneFailure = Omit<BeforeConnections, 'failing'> & { lastFailure: StepFailure | null };
 
 /** Of a release after this one. */
 interface Later {
@@ -27,7 +39,7 @@ interface Later {
 }
 
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | OneFailure | Unversioned | Later;
+export type CarriedState = ItemState | BeforeConnections | OneFailure | Unversioned | Later;
 
 /**
  * The state in today's shape: the first thing that a run does with what it is given. Null when a later release has written it,
@@ -36,13 +48,14 @@ export type CarriedState = ItemState | OneFailure | Unversioned | Later;
 export function upgrade(carried: CarriedState): ItemState | null {
   if (!('v' in carried)) return fromUnversioned(carried);
   if (!isOfVersionOne(carried)) return null;
-  if ('failing' in carried) return carried;
+  // Each run reads the row first, which knows.
+  if ('failing' in carried) return { unconnected: false, ...carried };
   const { lastFailure, ...kept } = carried;
-  return { ...kept, failing: failingOf(lastFailure) };
+  return { ...kept, unconnected: false, failing: failingOf(lastFailure) };
 }
 
-const isOfVersionOne = (carried: ItemState | OneFailure | Later): carried is ItemState | OneFailure =>
-  carried.v === 1;
+type OfVersionOne = ItemState | BeforeConnections | OneFailure;
+const isOfVersionOne = (carried: OfVersionOne | Later): carried is OfVersionOne => carried.v === 1;
 
 /** Of another step than a page nobody can say whether it fails still. */
 const failingOf = (lastFailure: StepFailure | null): ItemState['failing'] =>
@@ -60,6 +73,7 @@ function fromUnversioned(old: Unversioned): ItemState {
   return {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
+    unconnected: false,
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
     ...{ restUntil, calls, lastUpdateAt },
     failing: failingOf(lastFailure),

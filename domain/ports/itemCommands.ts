@@ -1,7 +1,11 @@
 import type { Refused, Viewer } from '../exchange/viewer.js';
+import type { ApiKey } from './applications.js';
 import type { KeyedRequest } from './idempotency.js';
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
+
+/** Whose key asks. */
+export type Caller = Pick<ApiKey, 'application_id' | 'key_id'>;
 
 /**
  * Where a method takes a viewer, it does nothing without a connection that lets it: `not_found` where there never was one.
@@ -10,12 +14,19 @@ export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
-   * `active_float`: nothing was done; with `force` floats are not asked. `already` when it was wished before.
+   * `active_float`: nothing was done; with `force` floats are not asked. `already` when it was wished before. Asked `by` an application
+   * that sees only what it is connected with, and without `force`, its own connection is revoked; where others are connected that is
+   * all (`disconnected`, which it was before: `already`), else the Item goes. `by` null: the service itself asks.
    */
   requestRemoval(
     itemId: string,
-    options: { force: boolean },
-  ): Promise<'requested' | 'already' | 'active_float' | 'not_found'>;
+    options: { force: boolean; by?: Caller | null },
+  ): Promise<'requested' | 'disconnected' | 'already' | 'active_float' | 'not_found'>;
+  /**
+   * Ends the suspension of the application's connection with the Item, whose user has been at the bank. False, and nothing was done:
+   * there is none, or the bank still refuses the Item.
+   */
+  resumeConnection(itemId: string, by: Caller): Promise<boolean>;
   /** The account must be one of the Item's open ones that the viewer sees; both accounts' records go to the streams. */
   setMainAccount(
     viewer: Viewer,

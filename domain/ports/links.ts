@@ -1,3 +1,4 @@
+import type { Grant } from '../exchange/connection.js';
 import type { UpstreamError } from '../failures.js';
 import type { AccountIdentity } from '../mining/accounts.js';
 import type { LinkAccount } from '../plaid.js';
@@ -21,6 +22,10 @@ export type LinkOutcome =
       warnings: LinkWarning[];
       /** Accounts of replaced Items that the new one does not have; absent = none. */
       dropped_accounts?: string[];
+      /** What it was granted; absent = a link of an older release. */
+      connection_id?: string;
+      /** The Item was there already: the application was connected with it, and no other Item was made. */
+      joined?: true;
     }
   | { kind: 'duplicate'; item_id: string }
   | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
@@ -31,6 +36,7 @@ export type LinkOutcome =
 export interface LinkRow {
   token_hash: string;
   user_id: string;
+  application_id: string;
   state: LinkState;
   item_id: string | null;
   outcome: LinkOutcome | null;
@@ -40,6 +46,8 @@ export interface LinkRow {
   main_account_id: string | null;
   /** Nothing is a duplicate, and nothing is replaced. */
   allow_duplicate: boolean;
+  /** What the application is to be granted; null = a link of an older release. */
+  connection: Grant | null;
 }
 
 export interface NewLink {
@@ -51,6 +59,7 @@ export interface NewLink {
   accounts: LinkAccount[];
   main_account_id: string | null;
   allow_duplicate?: boolean;
+  connection?: Grant | null;
 }
 
 /** An Item that is (to be) the user's, what it replaces, and which accounts are lost by that. */
@@ -58,6 +67,22 @@ export interface Admitted {
   kind: 'admitted';
   replaced: string[];
   dropped: string[];
+  connection_id?: string;
+  /** The Item was the user's already, and the application has joined it. */
+  joined?: true;
+}
+
+/** The application is connected with another Item of the user; the one that was exchanged is to be discarded. */
+export interface Joined {
+  kind: 'joined';
+  itemId: string;
+  connection_id: string;
+}
+
+/** An account that the user has chosen in Link. */
+export interface OfferedAccount extends AccountIdentity {
+  /** In the Item that Link has made; absent = not known. */
+  account_id?: string | null;
 }
 
 /** An Item of the user that shares an account with the one being linked. */
@@ -71,10 +96,17 @@ export interface DuplicateCandidate {
 export interface LinkStore {
   /**
    * Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. One that was refused as a
-   * duplicate before it was exchanged is received anew when a duplicate is allowed now.
+   * duplicate before it was exchanged is received anew when a duplicate is allowed now. Null: another user has used the token, or
+   * another application where one of the two sees only what it is connected with.
    */
-  receive(link: NewLink): Promise<LinkRow>;
+  receive(link: NewLink): Promise<LinkRow | null>;
   get(tokenHash: string): Promise<LinkRow | null>;
+  /**
+   * Connects the link's application with an Item of the user that shares one of the link's accounts, and finishes the link, in one
+   * transaction under the user's and the Item's lock. What the user has not chosen in this Link is not granted. `finished`: it was done
+   * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more.
+   */
+  join(tokenHash: string, itemId: string): Promise<'joined' | 'finished' | 'duplicate' | 'moved'>;
   /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
   beginExchange(tokenHash: string): Promise<{ publicToken: Sealed } | null>;
   /** exchanging → received: Plaid certainly did nothing. */
@@ -105,10 +137,14 @@ export interface LinkStore {
   /**
    * Under the user row's lock: repeats the duplicate look-up; an overlap with an Item outside `replaceable` → duplicate,
    * nothing is admitted. (With `allow_duplicate` of the link nothing overlaps.) Else the Item gets its institution, main account and accounts' identities, the user becomes
-   * active, Items in `replaceable` that overlap get `removal_requested_at`. Idempotent. `moved`: of an Item in `replaceable`
-   * something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
+   * active, Items in `replaceable` that overlap get `removal_requested_at`, and the link's application is connected. Connections of
+   * others with what is replaced go on with the new Item, for the accounts that are the same. An application that does not see the Item
+   * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. Idempotent. `moved`: of an Item in
+   * `replaceable` something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
    */
-  admit(admission: Admission): Promise<Admitted | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }>;
+  admit(
+    admission: Admission,
+  ): Promise<Admitted | Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }>;
   /** What `admit` has answered to this link before; null for an Item that is not admitted. */
   admitted(tokenHash: string, itemId: string): Promise<Admitted | null>;
   /**
@@ -118,8 +154,8 @@ export interface LinkStore {
   reportLost(tokenHash: string): Promise<LinkOutcome | null>;
   /**
    * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
-   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else nothing was exchanged,
-   * or the Item is discarded).
+   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else, and for another Item that was
+   * joined, nothing was exchanged, or the Item is discarded).
    */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
   /**
@@ -138,7 +174,7 @@ export interface Admission {
   institutionName: string | null;
   consentExpiresAt: string | null;
   mainAccountId: string | null;
-  accounts: AccountIdentity[];
+  accounts: OfferedAccount[];
   /** Items that Plaid calls broken, and what their rows said before it was asked. */
   replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
 }

@@ -11,6 +11,7 @@ import type { Tx } from '../rows.js';
 import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { extendConnections } from './connectionWrites.js';
 
 /** What is kept of an account, under the names of `AccountVersion`. */
 export const accountRow = selection(accounts, [
@@ -117,6 +118,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   if (changes.length > 0) {
     await writeAccounts(tx, owner, now.sequence, changes);
+    const come = changes.filter(({ version, replaces }) => version === 1 && replaces === null);
+    await extendConnections(tx, owner.item_id, {
+      come: come.map(({ account_id }) => account_id),
+      successors,
+      first: stored.size === 0,
+    });
     const stillOpen = now.isWhole ? [] : unlisted.filter(({ status }) => status === 'open');
     await writeIdentities(
       tx,

@@ -10,6 +10,7 @@ import { seenOf } from './seen.js';
 const holder = selection(items, ['item_id', 'user_id', 'institution_id', 'cursor', 'error_by_call'], {
   ...accessToken,
   closed: isSet('removal_requested_at'),
+  unconnected: isSet('unconnected_since'),
   broken: isSet('error_code'),
 });
 

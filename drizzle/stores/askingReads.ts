@@ -40,7 +40,7 @@ export function askingReads(sql: Sql): Pick<ReadStore, 'seenItems' | 'asking' | 
       if (row === undefined) return null;
       const refused = refusedBy(row.verdict.connection, need);
       if (refused !== null) return refused;
-      return row.closed ? null : askingCredentials(row);
+      return row.closed || row.unconnected ? null : askingCredentials(row);
     },
 
     async bounds(viewer, itemId, scope) {

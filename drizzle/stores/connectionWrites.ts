@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
 import type { EventType } from '../../domain/exchange/event.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, connections } from '../schema.js';
+import { accounts, applications, connections } from '../schema.js';
 import { selection } from '../selection.js';
-import type { Selected } from '../selection.js';
+import type { Present, Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
 
 /** Who changes a connection, and why. */
@@ -17,19 +18,31 @@ export interface Actor {
   reason: string | null;
 }
 
+const byTheClock: Actor = { initiator: 'clock', applicationId: null, keyId: null, reason: null };
+
 const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id']);
+const linker = selection(applications, ['application_id']);
+const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
-/** A connection `c` that has not ended: suspended ones may come back. */
-export const isLive = (sql: Sql | Tx): Fragment =>
-  sql`(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
+/** A connection (`c`) that has not ended: suspended ones may come back. */
+export const isLive = (sql: Sql | Tx, alias = 'c'): Fragment => {
+  const c = sql(alias);
+  return sql`(${c}.revoked_at IS NULL AND (${c}.expires_at IS NULL OR ${c}.expires_at > clock_timestamp()))`;
+};
 
 /** What a connection `c` grants, as its history keeps it. */
 const grantOf = (tx: Tx): Fragment => tx`jsonb_build_object('scopes', c.scopes, 'account_ids', c.account_ids,
   'new_accounts', c.new_accounts, 'lookback_days', c.lookback_days, 'expires_at', c.expires_at, 'purpose', c.purpose,
   'evidence', c.evidence)`;
+
+/** The least of the days before an end at `at` (30, 7, 1) that have begun; null = none of them has, or there is no end. */
+const daysBefore = (tx: Tx, at: Fragment): Fragment => tx`CASE
+  WHEN ${at} <= clock_timestamp() + interval '1 day' THEN 1
+  WHEN ${at} <= clock_timestamp() + interval '7 days' THEN 7
+  WHEN ${at} <= clock_timestamp() + interval '30 days' THEN 30 END`;
 
 /**
  * Every function here is called in a transaction that holds the Item's row (`FOR NO KEY UPDATE`): what an application is told
@@ -92,8 +105,50 @@ async function noteConnected(tx: Tx, itemId: string): Promise<void> {
     WHERE item_id = ${itemId} AND unconnected_since IS NOT NULL`;
 }
 
+const fallback = 'default';
+const whole: Grant = {
+  scopes: [...connectionScopes],
+  account_ids: null,
+  new_accounts: true,
+  lookback_days: null,
+  expires_at: null,
+  purpose: null,
+  evidence: null,
+};
+
+/**
+ * An Item that was linked before there were connections: who linked it sees everything, and is connected before anybody else is. Else
+ * the Item would end with the connection of another one.
+ */
+async function connectLinker(
+  tx: Tx,
+  to: { itemId: string; userId: string; applicationId: string },
+): Promise<void> {
+  const found = firstOf(
+    await tx<Selected<typeof linker>[]>`
+    SELECT ${linker.list(tx, 'a')} FROM items i LEFT JOIN links l ON l.token_hash = i.token_hash
+      JOIN applications a ON a.application_id = coalesce(l.application_id, ${fallback}) AND a.access = 'all'
+    WHERE i.item_id = ${to.itemId} AND i.admitted_at IS NOT NULL AND l.connection IS NULL
+      AND NOT EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id)`,
+  );
+  if (found === undefined || found.application_id === to.applicationId) return;
+  const reason = 'linked before there were connections';
+  const actor: Actor = { initiator: 'operator', applicationId: null, keyId: null, reason };
+  await insertConnection(tx, { ...to, applicationId: found.application_id }, whole, actor);
+}
+
 /** Connects an application with an Item. The pair must have no connection that is not revoked. */
 export async function grantConnection(
+  tx: Tx,
+  to: { itemId: string; userId: string; applicationId: string },
+  grant: Grant,
+  actor: Actor,
+): Promise<string> {
+  await connectLinker(tx, to);
+  return insertConnection(tx, to, grant, actor);
+}
+
+async function insertConnection(
   tx: Tx,
   to: { itemId: string; userId: string; applicationId: string },
   grant: Grant,
@@ -103,10 +158,11 @@ export async function grantConnection(
   const { granted, awaits } = await accountsOf(tx, to.itemId, grant);
   await tx`
     INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, account_ids, new_accounts,
-      granted_accounts, awaits_accounts, lookback_days, expires_at, purpose, evidence)
+      granted_accounts, awaits_accounts, lookback_days, expires_at, expiry_told_days, purpose, evidence)
     VALUES (${connectionId}, ${to.applicationId}, ${to.itemId}, ${to.userId}, ${grant.scopes}::text[],
       ${grant.account_ids}::text[], ${grant.new_accounts}, ${granted}::text[], ${awaits}, ${grant.lookback_days},
-      ${moment(tx, grant.expires_at)}, ${grant.purpose},
+      -- What is near from the beginning is no news.
+      ${moment(tx, grant.expires_at)}, ${daysBefore(tx, moment(tx, grant.expires_at))}, ${grant.purpose},
       ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb)`;
   await noteConnected(tx, to.itemId);
   const row = {
@@ -143,7 +199,7 @@ export async function changeConnection(
       lookback_days = ${grant.lookback_days}, expires_at = ${moment(tx, grant.expires_at)}, purpose = ${grant.purpose},
       evidence = ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb,
       expired_noted_at = CASE WHEN ${renewed} THEN NULL ELSE c.expired_noted_at END,
-      expiry_told_days = CASE WHEN ${renewed} THEN NULL ELSE c.expiry_told_days END
+      expiry_told_days = CASE WHEN ${renewed} THEN ${daysBefore(tx, moment(tx, grant.expires_at))} ELSE c.expiry_told_days END
     WHERE c.connection_id = ${connectionId} AND c.item_id = ${itemId} AND c.revoked_at IS NULL
     RETURNING ${changed.list(tx, 'c')}`,
   );
@@ -159,13 +215,15 @@ export async function changeConnection(
   return true;
 }
 
-/** Notes since when nobody is connected with the Item, when that is so. */
-export async function noteUnconnected(tx: Tx, itemId: string): Promise<void> {
-  await tx`
+/** Notes since when nobody is connected with the Item, when that is so. Resolves to whether it has just become so. */
+export async function noteUnconnected(tx: Tx, itemId: string): Promise<boolean> {
+  const noted = await tx`
     UPDATE items i SET unconnected_since = clock_timestamp()
     WHERE i.item_id = ${itemId} AND i.unconnected_since IS NULL AND i.removed_at IS NULL
       AND EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id)
-      AND NOT EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id AND ${isLive(tx)})`;
+      AND NOT EXISTS (SELECT FROM connections c WHERE c.item_id = i.item_id AND ${isLive(tx)})
+    RETURNING 1`;
+  return noted.length > 0;
 }
 
 /**
@@ -189,20 +247,60 @@ export async function revokeConnections(
     FROM endpoints p, applications a
     WHERE d.lane = ${itemId} AND d.state IN ('pending', 'held') AND d.endpoint_id = p.endpoint_id
       AND a.application_id = p.application_id AND a.access = 'connected' AND d.type LIKE 'item.%'
+      -- That the Item is no more is what its applications are told last.
+      AND d.type <> 'item.removed'
       AND p.application_id = ANY(${rows.map((row) => row.application_id)}::text[])`;
   await record(tx, rows, 'revoked', 'connection.revoked', actor);
   await noteUnconnected(tx, itemId);
   return rows.map((row) => row.connection_id);
 }
 
-/** Suspends the Item's live connections (`bank`), or resumes those that are suspended: of one application, or of all (null). */
+/** Writes down, and tells, which connections of the Item have ended by time. Resolves to whether nobody is connected any more since then. */
+export async function expireConnections(tx: Tx, itemId: string): Promise<boolean> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET expired_noted_at = clock_timestamp()
+    WHERE c.item_id = ${itemId} AND c.expires_at <= clock_timestamp() AND c.revoked_at IS NULL AND c.expired_noted_at IS NULL
+    RETURNING ${changed.list(tx, 'c')}`;
+  await record(tx, rows, 'expired', 'connection.expired', byTheClock);
+  return noteUnconnected(tx, itemId);
+}
+
+/** Tells of connections of the Item that end by time in 30, 7 or 1 days, each once. */
+export async function tellExpiring(tx: Tx, itemId: string): Promise<void> {
+  const days = daysBefore(tx, tx`c.expires_at`);
+  const rows = await tx<(Changed & Present<Selected<typeof ending>>)[]>`
+    UPDATE connections c SET expiry_told_days = ${days}
+    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL AND c.expires_at > clock_timestamp()
+      AND ${days} < coalesce(c.expiry_told_days, 31)
+    RETURNING ${changed.list(tx, 'c')}, ${ending.list(tx, 'c')}`;
+  await writeEvents(
+    tx,
+    rows.map((row) => ({
+      type: 'connection.expiring',
+      itemId: row.item_id,
+      userId: row.user_id,
+      connectionId: row.connection_id,
+      applicationId: row.application_id,
+      data: {
+        connection_id: row.connection_id,
+        application_id: row.application_id,
+        item_id: row.item_id,
+        user_id: row.user_id,
+        expires_at: row.at.toISOString(),
+        days: row.days,
+      },
+    })),
+  );
+}
+
+/** Suspends the Item's live connections (`bank`), or resumes those that are suspended: of one application, or of all (null). Resolves to whether there were any. */
 export async function suspendConnections(
   tx: Tx,
   itemId: string,
   suspended: boolean,
   applicationId: string | null,
   actor: Actor,
-): Promise<void> {
+): Promise<boolean> {
   const rows = await tx<Changed[]>`
     UPDATE connections c SET suspended_at = CASE WHEN ${suspended} THEN clock_timestamp() END
     WHERE c.item_id = ${itemId} AND ${isLive(tx)} AND (c.suspended_at IS NULL) = ${suspended}
@@ -212,13 +310,21 @@ export async function suspendConnections(
     ? (['suspended', 'connection.suspended'] as const)
     : (['resumed', 'connection.resumed'] as const);
   await record(tx, rows, action, type, actor);
+  return rows.length > 0;
 }
 
-/** Lets connections of the Item follow its accounts: `come` are new ones, `successors` take the place of others. */
+/**
+ * Lets connections of the Item follow its accounts: `come` are new ones, `successors` take the place of others. The `first` ones of a
+ * newborn Item are no later ones: who was granted some of them by name has those.
+ */
 export async function extendConnections(
   tx: Tx,
   itemId: string,
-  { come, successors }: { come: readonly string[]; successors: ReadonlyMap<string, string> },
+  {
+    come,
+    successors,
+    first,
+  }: { come: readonly string[]; successors: ReadonlyMap<string, string>; first: boolean },
 ): Promise<void> {
   if (come.length === 0 && successors.size === 0) return;
   await tx`
@@ -227,7 +333,7 @@ export async function extendConnections(
           SELECT unnest(c.granted_accounts) AS id
           UNION ALL SELECT s.next FROM unnest(${[...successors.keys()]}::text[], ${[...successors.values()]}::text[]) AS s(old, next)
             WHERE s.old = ANY(c.granted_accounts)
-          UNION ALL SELECT n.id FROM unnest(${[...come]}::text[]) AS n(id) WHERE c.new_accounts OR c.awaits_accounts
+          UNION ALL SELECT n.id FROM unnest(${[...come]}::text[]) AS n(id) WHERE (c.new_accounts AND NOT ${first}::boolean) OR c.awaits_accounts
         ) AS a ORDER BY a.id),
       awaits_accounts = false
     WHERE c.item_id = ${itemId} AND c.granted_accounts IS NOT NULL AND c.revoked_at IS NULL`;

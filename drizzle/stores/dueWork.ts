@@ -28,6 +28,10 @@ export function dueTasks(sql: Sql): Fragment {
   return sql`array_remove(ARRAY[${named.reduce((all, one) => sql`${all}, ${one}`)}], NULL)`;
 }
 
+/** An Item `k` that is to be mined: it is there, stays, and somebody is connected with it. */
+const isMined = (sql: Sql): Fragment =>
+  sql`(k.removed_at IS NULL AND k.removal_requested_at IS NULL AND k.unconnected_since IS NULL)`;
+
 /** A task of the table. One that waits for webhooks has to end those of a removed Item, too. */
 function ofTask(name: TaskName): DueWork {
   const { due, whileRemoved, whileBroken } = tasks[name];
@@ -37,7 +41,7 @@ function ofTask(name: TaskName): DueWork {
       const acts = whileBroken ? sql`TRUE` : sql`k.error_code IS NULL`;
       if ('column' in due) {
         const column = columnOf(sql, due.column);
-        const there = whileRemoved ? sql`TRUE` : sql`k.removed_at IS NULL AND k.removal_requested_at IS NULL`;
+        const there = whileRemoved ? sql`TRUE` : isMined(sql);
         return sql`
           SELECT k.item_id, k.${column} AS since FROM items k
           WHERE k.${column} < ${before} AND ${acts} AND ${there}`;
@@ -45,7 +49,7 @@ function ofTask(name: TaskName): DueWork {
       return sql`
         SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
         WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind = ${due.webhooks}
-          AND (k.removed_at IS NOT NULL OR k.removal_requested_at IS NULL AND ${acts})
+          AND (k.removed_at IS NOT NULL OR ${isMined(sql)} AND ${acts})
         GROUP BY w.item_id`;
     },
   };
@@ -69,22 +73,22 @@ export const dueWork: readonly DueWork[] = [
     query: (sql, before) => sql`
       SELECT w.item_id, min(w.received_at) AS since FROM webhooks w JOIN items k USING (item_id)
       WHERE w.outcome = 'pending' AND w.received_at < ${before} AND w.kind IN ('update', 'history')
-        AND (k.removed_at IS NOT NULL OR k.error_code IS NULL AND k.removal_requested_at IS NULL)
+        AND (k.removed_at IS NOT NULL OR k.error_code IS NULL AND ${isMined(sql)})
       GROUP BY w.item_id`,
   },
   {
     kind: 'update',
     query: (sql, before) => sql`
-      SELECT item_id, next_due_at AS since FROM items
-      WHERE removed_at IS NULL AND removal_requested_at IS NULL AND next_due_at < ${before}`,
+      SELECT k.item_id, k.next_due_at AS since FROM items k
+      WHERE ${isMined(sql)} AND k.next_due_at < ${before}`,
   },
   ...taskNames.map(ofTask),
   {
     // One that runs has begun to stage pages; it is not signalled again. None begins before the history is complete.
     kind: 'remine',
     query: (sql, before) => sql`
-      SELECT item_id, remine_requested_at AS since FROM items
-      WHERE remine_requested_at < ${before} AND error_code IS NULL AND update_started_at IS NULL
-        AND history = 'complete' AND removed_at IS NULL AND removal_requested_at IS NULL`,
+      SELECT k.item_id, k.remine_requested_at AS since FROM items k
+      WHERE k.remine_requested_at < ${before} AND k.error_code IS NULL AND k.update_started_at IS NULL
+        AND k.history = 'complete' AND ${isMined(sql)}`,
   },
 ];

@@ -1,6 +1,6 @@
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Consent } from '../../domain/item/health.js';
-import { closesAccounts } from '../../domain/plaidErrors.js';
+import { closesAccounts, failureTypeOf } from '../../domain/plaidErrors.js';
 import type { Seen } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
@@ -9,10 +9,14 @@ import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { numbersAreDue } from './numbersDue.js';
 import { closeAccounts } from './closeAccounts.js';
+import { suspendConnections } from './connectionWrites.js';
+import type { Actor } from './connectionWrites.js';
 import { lockSeen, sameHealth } from './seen.js';
 
 const numbered = selection(items, [], { episode: 'error_episode' });
 const ended = selection(items, ['error_type', 'error_code']);
+
+const byBank: Actor = { initiator: 'bank', applicationId: null, keyId: null, reason: null };
 
 /**
  * Episodes of user-action errors. An episode and the Segment event of its start or end are committed together;
@@ -38,10 +42,16 @@ async function recordEvent(
     UPDATE items SET segment_due_at = coalesce(segment_due_at, clock_timestamp()) WHERE item_id = ${itemId}`;
 }
 
-/** Whether an answer about the health of the Item may be written, under its lock: also true for one that is removed. */
-export async function healthStands(tx: Tx, itemId: string, seen: Seen): Promise<boolean> {
+/** Whether an answer about the health of the Item may be written, under its lock: one that is removed takes every one. */
+export async function healthStands(
+  tx: Tx,
+  itemId: string,
+  seen: Seen,
+): Promise<'stands' | 'moved' | 'unconnected'> {
   const item = await lockSeen(tx, itemId);
-  return item === null || item.removed || sameHealth(item.seen, seen);
+  if (item === null || item.removed) return 'stands';
+  if (item.unconnected) return 'unconnected';
+  return sameHealth(item.seen, seen) ? 'stands' : 'moved';
 }
 
 /** What a check said besides the Item's health, under its lock. */
@@ -80,6 +90,9 @@ export async function noteBroken(
   );
   if (item?.began) await recordEvent(tx, itemId, item.episode, 'errored', error);
   if (item !== undefined && closesAccounts(error.error_code)) await closeAccounts(tx, itemId);
+  if (item !== undefined && failureTypeOf(error) === 'PERMISSION_REVOKED') {
+    await suspendConnections(tx, itemId, true, null, byBank);
+  }
 }
 
 /** Item ACTIVE: ends the episode, if there is one, and makes an update due. */

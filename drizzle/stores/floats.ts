@@ -6,6 +6,15 @@ import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { floats, users } from '../schema.js';
 
+/** Whether the user owes a float: no Item of theirs goes then. */
+export async function hasActiveFloat(db: Sql | Tx, userId: string): Promise<boolean> {
+  const row = firstOf(
+    await db<[{ active: boolean }]>`
+    SELECT EXISTS (SELECT FROM floats WHERE user_id = ${userId} AND status = 'active') AS active`,
+  );
+  return row.active;
+}
+
 export function floatStore(sql: Sql): FloatStore {
   const find = async (db: Sql | Tx, userId: string, floatId: string) => {
     const row = firstOf(

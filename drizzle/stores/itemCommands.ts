@@ -3,11 +3,13 @@ import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/item
 import { nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { items } from '../schema.js';
+import { applications, connections, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
+import { hasActiveFloat } from './floats.js';
+import { isLive, revokeConnections, suspendConnections } from './connectionWrites.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
 import { refusedBy, rightsOf } from './rights.js';
@@ -19,6 +21,8 @@ const commanded = selection(items, ['user_id', 'institution_id', 'main_account_i
 });
 type CommandedItem = Selected<typeof commanded>;
 
+const asking = selection(applications, ['access']);
+const own = selection(connections, ['connection_id'], { revoked: isSet('revoked_at') });
 const remine = selection(items, [], { number: 'remines' });
 
 /**
@@ -49,8 +53,17 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     return row === undefined ? 'not_found' : refusedBy(row.verdict.connection, 'command');
   }
 
-  const hasActiveFloat = (tx: Sql | Tx, userId: string) => tx<{ active: boolean }[]>`
-    SELECT EXISTS (SELECT FROM floats WHERE user_id = ${userId} AND status = 'active') AS active`;
+  /** What the application has of the Item; a revoked connection counts where there is no other. */
+  async function connectionOf(tx: Tx, itemId: string, applicationId: string) {
+    return firstOf(
+      await tx<(Selected<typeof asking> & Partial<Selected<typeof own>> & { others: boolean })[]>`
+      SELECT ${asking.list(tx, 'a')}, ${own.list(tx, 'c')}, EXISTS (
+        SELECT FROM connections o WHERE o.item_id = ${itemId} AND o.application_id <> a.application_id AND ${isLive(tx, 'o')}) AS others
+      FROM applications a LEFT JOIN connections c ON c.application_id = a.application_id AND c.item_id = ${itemId}
+      WHERE a.application_id = ${applicationId}
+      ORDER BY c.revoked_at DESC NULLS FIRST LIMIT 1`,
+    );
+  }
 
   async function chooseMainAccount(
     tx: Tx,
@@ -84,7 +97,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
   }
 
   return {
-    async requestRemoval(itemId, { force }) {
+    async requestRemoval(itemId, { force, by = null }) {
       return sql.begin(async (tx) => {
         // User before Item, as everywhere: floats are written under the user's lock.
         const user = firstOf(
@@ -95,11 +108,47 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         );
         const item = user && (await lock(tx, itemId));
         if (!item) return 'not_found';
-        if (item.removed || item.removal_requested) return 'already';
-        const float = firstOf(await hasActiveFloat(tx, item.user_id));
-        if (!force && float?.active) return 'active_float';
+        const own = by !== null && !force ? await connectionOf(tx, itemId, by.application_id) : null;
+        if (own?.access === 'connected' && own.connection_id == null) return 'not_found';
+        // What it had it has no more: the Item is no matter of it.
+        if (item.removed || item.removal_requested || (own?.access === 'connected' && own.revoked))
+          return 'already';
+        const leaves = own?.access === 'connected' ? (own.connection_id ?? null) : null;
+        const leave = async (): Promise<void> => {
+          if (by === null || leaves === null) return;
+          const actor = {
+            initiator: 'application',
+            applicationId: by.application_id,
+            keyId: by.key_id,
+          } as const;
+          await revokeConnections(tx, itemId, leaves, { ...actor, reason: null });
+        };
+        if (leaves !== null && own?.others) {
+          await leave();
+          return 'disconnected';
+        }
+        if (!force && (await hasActiveFloat(tx, item.user_id))) return 'active_float';
+        await leave();
         await tx`UPDATE items SET removal_requested_at = clock_timestamp() WHERE item_id = ${itemId}`;
         return 'requested';
+      });
+    },
+
+    async resumeConnection(itemId, by) {
+      return sql.begin(async (tx) => {
+        const item = firstOf(
+          await tx`
+          SELECT FROM items WHERE item_id = ${itemId} AND error_code IS NULL AND revoked_at IS NULL
+            AND removal_requested_at IS NULL FOR NO KEY UPDATE`,
+        );
+        if (item === undefined) return false;
+        const actor = {
+          initiator: 'application',
+          applicationId: by.application_id,
+          keyId: by.key_id,
+        } as const;
+        const reason = 'the user has been at the bank';
+        return suspendConnections(tx, itemId, false, by.application_id, { ...actor, reason });
       });
     },
 
@@ -120,7 +169,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
 
     async itemChangeReasons(viewer, userId, cooldownMs) {
       const rights = rightsOf(sql, viewer, 'item');
-      const float = firstOf(await hasActiveFloat(sql, userId));
+      const float = await hasActiveFloat(sql, userId);
       const cooling = firstOf(
         await sql<{ cooling: boolean }[]>`
         SELECT EXISTS (
@@ -130,7 +179,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
               > clock_timestamp() - ${`${cooldownMs} milliseconds`}::interval) AS cooling`,
       );
       const reasons: ItemChangeReason[] = [];
-      if (float?.active) reasons.push('ACTIVE_FLOAT');
+      if (float) reasons.push('ACTIVE_FLOAT');
       if (cooling?.cooling) reasons.push('COOLDOWN');
       return reasons;
     },

@@ -67,6 +67,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           SELECT FROM webhooks WHERE webhook_id = ANY(${ids}::uuid[]) AND outcome = 'pending'`;
         if (pending.length < ids.length) return false;
         const living = item !== null && !item.closed;
+        // They wait for a connection, or for the end of the Item.
+        if (living && item.unconnected) return true;
         if (living) {
           const seen = health?.seen ?? null;
           if (seen !== null && !sameHealth(item.seen, seen)) return false;

@@ -8,6 +8,8 @@ import type { Selected } from '../selection.js';
 import { askingCredentials, holderColumns } from './askingCredentials.js';
 import type { HolderRow } from './askingCredentials.js';
 import { closeAccounts } from './closeAccounts.js';
+import { revokeConnections } from './connectionWrites.js';
+import type { Actor } from './connectionWrites.js';
 import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
@@ -18,10 +20,14 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   removed: isSet('removed_at'),
   broken: isSet('error_code'),
   removal_requested: isSet('removal_requested_at'),
+  unconnected: isSet('unconnected_since'),
   remine_requested: isSet('remine_requested_at'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, [], { removed: isSet('removed_at') });
+
+/** An Item's end is that of its connections. */
+const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -55,6 +61,7 @@ export function itemStore(sql: Sql): ItemStore {
         hasCursor: row.has_cursor,
         nextDueAt: row.next_due_at?.getTime() ?? null,
         removalRequested: row.removal_requested,
+        unconnected: row.unconnected,
         due: row.due,
         webhooksWaiting: row.webhooks,
         remineRequested: row.remine_requested,
@@ -67,13 +74,13 @@ export function itemStore(sql: Sql): ItemStore {
         await sql<HolderRow[]>`
         SELECT ${holderColumns(sql)} FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
-      return row === undefined || (row.closed && !forRemoval) ? null : askingCredentials(row);
+      return row === undefined || ((row.closed || row.unconnected) && !forRemoval) ? null : askingCredentials(row);
     },
 
     async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
         await noteConsent(tx, itemId, consent);
         return true;
@@ -83,7 +90,7 @@ export function itemStore(sql: Sql): ItemStore {
     async setHealthy(itemId, seen, consent = null) {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
-        if (!stands) return false;
+        if (stands !== 'stands') return stands === 'unconnected';
         await noteHealthy(tx, itemId);
         await noteConsent(tx, itemId, consent);
         return true;
@@ -92,7 +99,7 @@ export function itemStore(sql: Sql): ItemStore {
 
     async noteConsent(itemId, seen, consent) {
       await sql.begin(async (tx) => {
-        if (await healthStands(tx, itemId, seen)) await noteConsent(tx, itemId, consent);
+        if ((await healthStands(tx, itemId, seen)) === 'stands') await noteConsent(tx, itemId, consent);
       });
     },
 
@@ -113,6 +120,8 @@ export function itemStore(sql: Sql): ItemStore {
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
           WHERE item_id = ${itemId} AND outcome = 'pending'`;
+        // Last: that the Item is removed is told to those who are connected with it.
+        await revokeConnections(tx, itemId, null, byItem);
       });
     },
 
@@ -126,7 +135,7 @@ export function itemStore(sql: Sql): ItemStore {
     async saveNumbers(itemId, seen, numbers) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return true;
+        if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
         for (const { accountId, sealed } of numbers) {
@@ -148,7 +157,7 @@ export function itemStore(sql: Sql): ItemStore {
     async keepNumbers(itemId, seen, retryAt) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
-        if (item === null || item.closed) return { dueAt: null };
+        if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`

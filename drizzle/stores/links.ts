@@ -2,22 +2,33 @@ import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
-import type { Admitted, LinkRow, LinkStore, NewLink } from '../../domain/ports/links.js';
+import type {
+  Admitted,
+  Joined,
+  LinkOutcome,
+  LinkRow,
+  LinkStore,
+  NewLink,
+  OfferedAccount,
+} from '../../domain/ports/links.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
 import { builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { accounts as accountTable, items, links, users } from '../schema.js';
+import { accounts as accountTable, applications, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
+import type { Applicant } from './joining.js';
+import { applicantOf, carryConnections, connectLinked, connectionWith, joinItem } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 
 const linkRow = selection(links, [
   'token_hash',
   'user_id',
+  'application_id',
   'state',
   'item_id',
   'outcome',
@@ -25,6 +36,7 @@ const linkRow = selection(links, [
   'accounts',
   'main_account_id',
   'allow_duplicate',
+  'connection',
 ]);
 const publicToken = selection(links, [], {
   key_id: 'public_token_key_id',
@@ -34,13 +46,18 @@ const publicToken = selection(links, [], {
 const exchanging = selection(links, ['user_id', 'state', 'item_id']);
 const finishing = selection(links, ['outcome', 'state', 'item_id']);
 
+const seeing = selection(applications, ['access']);
+
 const candidate = selection(items, ['item_id', 'institution_id'], accessToken);
 const known = selection(items, ['user_id'], { removed: isSet('removed_at') });
-const owned = selection(items, ['user_id'], { admitted: isSet('admitted_at') });
+const owned = selection(items, ['user_id', 'replaced_by'], {
+  admitted: isSet('admitted_at'),
+  asked: isSet('removal_requested_at'),
+});
 const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
 const other = selection(items, ['item_id']);
 
-const linking = selection(links, [], { dropped: 'dropped_accounts', allow_duplicate: 'allow_duplicate' });
+const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
 const shared = selection(accountTable, ['account_id', 'raw']);
 
 type CandidateRow = Selected<typeof candidate> & {
@@ -52,6 +69,9 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
 };
+
+const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
+  connection == null ? null : JSON.stringify(cleaned(connection).value);
 
 /** How long a webhook may wait for its Item to be linked. */
 const adoptionWindow = '24 hours';
@@ -125,15 +145,62 @@ export function linkStore(sql: Sql): LinkStore {
   const replacedBy = async (db: Sql | Tx, itemId: string): Promise<string[]> => {
     const rows = await db<Selected<typeof other>[]>`
       SELECT ${other.list(db, 'o')} FROM items i JOIN items o ON o.user_id = i.user_id AND o.replaced_by = i.item_id
-      WHERE i.item_id = ${itemId} ORDER BY o.created_at, o.item_id`;
+      WHERE i.item_id = ${itemId} AND o.admitted_at IS NOT NULL ORDER BY o.created_at, o.item_id`;
     return rows.map((row) => row.item_id);
   };
 
-  const admittedBefore = async (db: Sql | Tx, tokenHash: string, itemId: string): Promise<Admitted> => ({
+  const admittedBefore = async (
+    db: Sql | Tx,
+    tokenHash: string,
+    itemId: string,
+    connected: Pick<Admitted, 'connection_id' | 'joined'>,
+  ): Promise<Admitted> => ({
     kind: 'admitted',
     replaced: await replacedBy(db, itemId),
     dropped: (await linkingOf(db, tokenHash))?.dropped ?? [],
+    ...connected,
   });
+
+  const named = (connectionId: string | null): Pick<Admitted, 'connection_id'> =>
+    connectionId === null ? {} : { connection_id: connectionId };
+
+  /** What a link's user has chosen, as far as Link's metadata say it; null = they say nothing. */
+  const chosenIn = (accounts: LinkRow['accounts']): OfferedAccount[] | null =>
+    accounts.length === 0
+      ? null
+      : accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
+
+  const finishWith = (tx: Tx, tokenHash: string, outcome: LinkOutcome) => tx`
+    UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
+      ${eraseToken(tx)}, updated_at = clock_timestamp()
+    WHERE token_hash = ${tokenHash}`;
+
+  /** Whether an application may have the answer to a token that another one has used: only where both see every Item. */
+  const sharesTokens = async (mine: string, theirs: string): Promise<boolean> => {
+    if (mine === theirs) return true;
+    const rows = await sql<Selected<typeof seeing>[]>`
+      SELECT ${seeing.list(sql)} FROM applications WHERE application_id = ANY(${[mine, theirs]}::text[])`;
+    return rows.every(({ access }) => access === 'all');
+  };
+
+  /** The other Item of the user that shares an account with the new one: joined, or protected. */
+  const withOther = async (
+    tx: Tx,
+    other: { itemId: string; userId: string },
+    surplusId: string,
+    applicant: Applicant,
+    offered: readonly OfferedAccount[],
+  ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> => {
+    const now = await lockSeen(tx, other.itemId);
+    if (now === null || now.closed) return { kind: 'moved' };
+    const connectionId = await joinItem(tx, other, applicant, offered);
+    if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
+    // From here on the new Item is to be discarded, and names the one that its link has joined.
+    await tx`
+      UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${other.itemId}
+      WHERE item_id = ${surplusId}`;
+    return { kind: 'joined', itemId: other.itemId, connection_id: connectionId };
+  };
 
   const eraseToken = (db: Sql | Tx) =>
     db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
@@ -141,10 +208,11 @@ export function linkStore(sql: Sql): LinkStore {
   /** A duplicate that was refused before its exchange, and that its client allows now: the token is as good as it was. */
   const receivedAnew = async (link: NewLink, known: LinkRow): Promise<LinkRow | null> => {
     const refused = known.outcome?.kind === 'duplicate' && known.item_id === null;
-    if (!refused || link.allow_duplicate !== true || known.user_id !== link.user_id) return null;
+    if (!refused || link.allow_duplicate !== true) return null;
     const row = firstOf(
       await sql<Selected<typeof linkRow>[]>`
       UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = true, updated_at = clock_timestamp(),
+        connection = ${grantText(link)}::text::jsonb,
         public_token_key_id = ${link.publicToken.keyId}, public_token_data_key = ${link.publicToken.dataKey},
         public_token_ciphertext = ${link.publicToken.ciphertext}
       WHERE token_hash = ${link.token_hash} AND state = 'finished' AND item_id IS NULL AND outcome->>'kind' = 'duplicate'
@@ -156,23 +224,56 @@ export function linkStore(sql: Sql): LinkStore {
   return {
     async receive(link) {
       const known = await get(sql, link.token_hash);
+      const isTheirs = async (row: LinkRow): Promise<boolean> =>
+        row.user_id === link.user_id && (await sharesTokens(link.application_id, row.application_id));
       // A stranger's token makes nobody a user.
-      if (known !== null) return (await receivedAnew(link, known)) ?? known;
+      if (known !== null)
+        return (await isTheirs(known)) ? ((await receivedAnew(link, known)) ?? known) : null;
       await builder(sql).insert(users).values({ userId: link.user_id }).onConflictDoNothing();
       const accounts = cleaned(link.accounts).value;
       await sql`
         INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
-          public_token_ciphertext, institution_id, accounts, main_account_id, allow_duplicate)
+          public_token_ciphertext, institution_id, accounts, main_account_id, allow_duplicate, connection)
         VALUES (${link.token_hash}, ${link.user_id}, ${link.application_id}, ${link.publicToken.keyId},
           ${link.publicToken.dataKey}, ${link.publicToken.ciphertext}, ${link.institution_id},
-          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id}, ${link.allow_duplicate ?? false})
+          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id}, ${link.allow_duplicate ?? false},
+          ${grantText(link)}::text::jsonb)
         ON CONFLICT DO NOTHING`;
       const row = await get(sql, link.token_hash);
       if (row === null) throw new Failure('UPSTREAM_DOWN', 'the link was not stored');
-      return row;
+      return (await isTheirs(row)) ? row : null;
     },
 
     get: (tokenHash) => get(sql, tokenHash),
+
+    async join(tokenHash, itemId) {
+      return sql.begin(async (tx) => {
+        await tx`
+          SELECT FROM users WHERE user_id = (SELECT user_id FROM links WHERE token_hash = ${tokenHash}) FOR NO KEY UPDATE`;
+        const now = await lockSeen(tx, itemId);
+        const link = firstOf(
+          await tx<Selected<typeof linkRow>[]>`
+          SELECT ${linkRow.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
+        );
+        if (link?.state !== 'received') return 'finished';
+        if (now === null || now.closed || link.institution_id === null) return 'moved';
+        const chosen = chosenIn(link.accounts) ?? [];
+        const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
+        if (!alikes.some((other) => other.itemId === itemId)) return 'moved';
+        const applicant = await applicantOf(tx, tokenHash);
+        const connectionId = await joinItem(tx, { itemId, userId: link.user_id }, applicant, chosen);
+        if (connectionId === null) return 'duplicate';
+        const joined = { joined: true, connection_id: connectionId } as const;
+        await finishWith(tx, tokenHash, {
+          kind: 'linked',
+          item_id: itemId,
+          replaces: null,
+          warnings: [],
+          ...joined,
+        });
+        return 'joined';
+      });
+    },
 
     async beginExchange(tokenHash) {
       const row = firstOf(
@@ -251,24 +352,45 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+        const applicant = await applicantOf(tx, admission.tokenHash);
+        const link = await linkingOf(tx, admission.tokenHash);
         const owner = firstOf(
           await tx<(Selected<typeof owned> & { gone: boolean })[]>`
           SELECT ${owned.list(tx)}, removed_at IS NOT NULL
             OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
           FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
         );
-        if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
-        if (owner.admitted) {
-          return admittedBefore(tx, admission.tokenHash, itemId);
+        if (owner?.admitted === false && owner.replaced_by !== null) {
+          // Its link has joined another Item.
+          const connectionId = await connectionWith(tx, owner.replaced_by, applicant);
+          if (connectionId !== null)
+            return { kind: 'joined' as const, itemId: owner.replaced_by, connection_id: connectionId };
         }
-        const link = await linkingOf(tx, admission.tokenHash);
+        if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
+        const item = { itemId, userId: owner.user_id };
+        if (owner.admitted) {
+          // Once a link: who was disconnected since then is not connected again by a repeat.
+          const first = !owner.asked && link?.dropped === null;
+          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts)) : null;
+          if (first) {
+            await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${admission.tokenHash}`;
+          }
+          const connected = joined ?? (await connectionWith(tx, itemId, applicant));
+          return admittedBefore(tx, admission.tokenHash, itemId, {
+            ...named(connected),
+            ...(joined === null ? {} : { joined: true }),
+          });
+        }
         const found =
           institutionId === null || link?.allow_duplicate === true
             ? []
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
         const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
         const protects = found.find((other) => !replaceable.has(other.itemId));
-        if (protects) return { kind: 'duplicate' as const, itemId: protects.itemId };
+        if (protects) {
+          const other = { itemId: protects.itemId, userId: owner.user_id };
+          return withOther(tx, other, itemId, applicant, admission.accounts);
+        }
         for (const other of found) {
           const now = await lockSeen(tx, other.itemId);
           const seen = replaceable.get(other.itemId);
@@ -292,15 +414,21 @@ export function linkStore(sql: Sql): LinkStore {
         await tx`
           UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
           WHERE user_id = ${owner.user_id}`;
-        return { kind: 'admitted' as const, replaced, dropped };
+        const connectionId = await connectLinked(tx, item, applicant);
+        await carryConnections(tx, replaced, item, admission.accounts);
+        return { kind: 'admitted' as const, replaced, dropped, ...named(connectionId) };
       });
     },
 
     async admitted(tokenHash, itemId) {
-      const item = firstOf(
-        await sql`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`,
-      );
-      return item ? admittedBefore(sql, tokenHash, itemId) : null;
+      return sql.begin(async (tx) => {
+        const item = firstOf(
+          await tx`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`,
+        );
+        if (item === undefined) return null;
+        const connectionId = await connectionWith(tx, itemId, await applicantOf(tx, tokenHash));
+        return admittedBefore(tx, tokenHash, itemId, named(connectionId));
+      });
     },
 
     async reportLost(tokenHash) {
@@ -334,17 +462,15 @@ export function linkStore(sql: Sql): LinkStore {
           await tx<Selected<typeof end>[]>`
           SELECT ${end.list(tx)} FROM items WHERE item_id = ${row.item_id}`,
         );
+        const another = linked && outcome.item_id !== row.item_id;
         const fits =
           row.state === 'exchanged'
-            ? linked
+            ? linked && !another
               ? item?.admitted
               : item?.removed
             : row.state === 'received' && !linked;
         if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
-        await tx`
-          UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
-            ${eraseToken(tx)}, updated_at = clock_timestamp()
-          WHERE token_hash = ${tokenHash}`;
+        await finishWith(tx, tokenHash, outcome);
         return outcome;
       });
     },

@@ -17,7 +17,7 @@ export function loginStore(sql: Sql): LoginStore {
       const rows = await sql<Selected<typeof toCheck>[]>`
         SELECT ${toCheck.list(sql)} FROM items
         WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
-          AND removal_requested_at IS NULL AND error_code IS NULL AND revoked_at IS NULL
+          AND removal_requested_at IS NULL AND error_code IS NULL AND revoked_at IS NULL AND unconnected_since IS NULL
         ORDER BY created_at, item_id`;
       return rows.map((row) => row.item_id);
     },
@@ -45,7 +45,8 @@ export function loginStore(sql: Sql): LoginStore {
               ORDER BY w.received_at DESC, w.webhook_id DESC LIMIT 1) AS waiting
           FROM items i
           WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
-            AND i.removal_requested_at IS NULL AND i.error_code IS NULL AND i.revoked_at IS NULL`,
+            AND i.removal_requested_at IS NULL AND i.error_code IS NULL AND i.revoked_at IS NULL
+            AND i.unconnected_since IS NULL`,
         );
         if (item === undefined) return null;
         const { waiting, old } = item;

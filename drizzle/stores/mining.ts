@@ -90,7 +90,7 @@ export function miningStore(sql: Sql): MiningStore {
     const item = firstOf(
       await tx<LockedItem[]>`
       SELECT ${mined.list(tx, 'i')}, ${seenOf(tx)} AS seen,
-        i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL AS closed
+        i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.unconnected_since IS NOT NULL AS closed
       FROM items i WHERE i.item_id = ${itemId} FOR NO KEY UPDATE`,
     );
     return item ?? null;
@@ -166,7 +166,8 @@ export function miningStore(sql: Sql): MiningStore {
         >`
         SELECT ${fetching.list(sql, 'i')},
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
-          i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL AS closed,
+          i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL
+            OR i.unconnected_since IS NOT NULL AS closed,
           ${seenOf(sql)} AS seen, ${thisPage.list(sql, 'this')}, ${pageBefore.list(sql, 'before')}
         FROM items i
         LEFT JOIN staged_pages this

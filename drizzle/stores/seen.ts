@@ -15,7 +15,11 @@ export const seenOf = (sql: Sql | Tx): Fragment => sql`jsonb_build_object('at', 
     'update', i.last_update_id, 'rows', i.last_transaction_sequence, 'health', i.health_answers,
     'numbers', i.numbers_facts, 'remine', CASE WHEN i.remine_requested_at IS NOT NULL THEN i.remines END)`;
 
-const locked = selection(items, [], { removed: isSet('removed_at') });
+/** `unconnected`: nobody is connected with it any more; nothing is asked for it, and what comes late is not written. */
+const locked = selection(items, [], {
+  removed: isSet('removed_at'),
+  unconnected: isSet('unconnected_since'),
+});
 
 interface LockedItem extends Selected<typeof locked> {
   seen: Seen;

@@ -87,6 +87,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       },
     },
     sweeps: stores.sweep,
+    connectionEnds: stores.connectionEnds,
     retention: stores.retention,
     idempotency: stores.idempotency,
     banks: stores.banks,
@@ -110,6 +111,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     policy: defaultPolicy,
     webhookUrl: 'https://sluice.example/webhooks/plaid',
     staleAfterMs: 86_400_000,
+    itemGraceMs: 7 * 86_400_000,
     plaidEnvironment: 'sandbox',
     crashPoint(name) {
       if (world.crashAt !== name) return;

@@ -1,3 +1,4 @@
+import { grantByDefault } from '../../domain/exchange/connection.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { NewLink } from '../../domain/ports/links.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -137,11 +138,11 @@ describe('a duplicate that the client allows', () => {
         allow_duplicate,
       });
     await world.run.finishLink({ tokenHash, outcome: { kind: 'duplicate', item_id: item.itemId } });
-    expect((await again(false)).state).toBe('finished');
-    expect((await again(true, newUser())).state).toBe('finished');
+    expect((await again(false))?.state).toBe('finished');
+    expect(await again(true, newUser())).toBeNull();
     expect(await again(true)).toMatchObject({ state: 'received', outcome: null, allow_duplicate: true });
     expect(await world.stores.links.beginExchange(tokenHash)).toMatchObject({ publicToken: { keyId: 'k' } });
-    expect((await again(true)).state).toBe('exchanging');
+    expect((await again(true))?.state).toBe('exchanging');
   });
 
   it('is not received anew where the Item was exchanged and removed at Plaid', async () => {
@@ -162,6 +163,104 @@ describe('a duplicate that the client allows', () => {
       allow_duplicate: true,
     });
     expect(row).toMatchObject({ state: 'finished', outcome });
+  });
+});
+
+describe('an application that sees only what it is connected with', () => {
+  const metadata = [{ name: 'Checking', mask: '0000', type: 'depository', subtype: 'checking' }];
+  let applications = 0;
+  async function newApplication(): Promise<Partial<NewLink>> {
+    const application_id = `app-${(applications += 1)}`;
+    await world.sql`
+      INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+    return { application_id, connection: grantByDefault(['transactions']) };
+  }
+  const connections = (itemId: string) => world.sql`
+    SELECT application_id FROM connections WHERE item_id = ${itemId} AND revoked_at IS NULL ORDER BY created_at`;
+
+  it('joins by Link’s metadata: nothing is exchanged, nothing of the bank is asked for, and a repeat finds it done', async () => {
+    const user = newUser();
+    const { item } = await link(user, { more: await newApplication() });
+    const more = await newApplication();
+    const { tokenHash } = await world.receive(user, { institution_id: 'ins_1', accounts: metadata, ...more });
+    const before = [...world.plaid.calls];
+    world.signals.length = 0;
+    expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null, ended: true });
+    expect(world.plaid.calls.slice(before.length)).toEqual(['getItem']);
+    const after = await world.dump();
+    expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null, ended: true });
+    expect(await world.dump()).toEqual(after);
+    expect((await world.run.loadLink({ tokenHash })).outcome).toMatchObject({
+      item_id: item.itemId,
+      joined: true,
+    });
+    // Its workflow reads the row, and finds nothing to be done.
+    expect(world.signals).toEqual(Array(2).fill({ itemId: item.itemId, signal: 'foundDue' }));
+    expect([...(await connections(item.itemId))]).toHaveLength(2);
+    const again = await world.receive(user, { institution_id: 'ins_1', accounts: metadata, ...more });
+    expect(await world.run.guardLink({ tokenHash: again.tokenHash })).toEqual({ duplicateOf: item.itemId });
+  });
+
+  it('joins after the exchange, and the Item that was made for it is removed at Plaid', async () => {
+    const user = newUser();
+    const { item } = await link(user, { more: await newApplication() });
+    const second = await link(user, { more: await newApplication() });
+    expect(second.admitted).toMatchObject({ kind: 'joined', itemId: item.itemId });
+    const after = await world.dump();
+    expect(await world.run.admitItem({ tokenHash: second.tokenHash })).toEqual(second.admitted);
+    expect(await world.dump()).toEqual(after);
+    for (let time = 0; time < 2; time += 1) await world.run.discardItem({ tokenHash: second.tokenHash });
+    expect([second.item.removed, item.removed]).toEqual([true, false]);
+    expect([...(await connections(item.itemId))]).toHaveLength(2);
+  });
+
+  it('is not joined with an Item that is broken: the new one takes its place', async () => {
+    const user = newUser();
+    const more = await newApplication();
+    const { item } = await link(user, { more });
+    item.error = broken;
+    const { tokenHash } = await world.receive(user, {
+      ...{ institution_id: 'ins_1', accounts: metadata },
+      ...(await newApplication()),
+    });
+    expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+    const second = await link(user, { more: await newApplication() });
+    expect(second.admitted).toMatchObject({ kind: 'admitted', replaced: [item.itemId] });
+    // Who was connected with the old one is connected with the new one.
+    expect([...(await connections(second.item.itemId))]).toHaveLength(2);
+  });
+});
+
+describe('connections that end', () => {
+  it('by time, and Items that nobody is connected with, are told to their workflows, twice at once too', async () => {
+    const user = newUser();
+    const application_id = 'app-ending';
+    await world.sql`
+      INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+    const { item } = await link(user, { more: { application_id, connection: grantByDefault([]) } });
+    await world.sql`UPDATE connections SET expires_at = now() - interval '1 s' WHERE item_id = ${item.itemId}`;
+    world.signals.length = 0;
+    const ends = await Promise.all([world.run.endConnections(), world.run.endConnections()]);
+    expect(ends.map(({ ended }) => ended).sort()).toEqual([0, 1]);
+    expect(world.signals).toEqual([{ itemId: item.itemId, signal: 'foundDue' }]);
+    const after = await world.dump();
+    expect(await world.run.endConnections()).toEqual({ ended: 0, expiring: 0, removed: 0, kept: 0 });
+    expect(await world.dump()).toEqual(after);
+
+    await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${item.itemId}`;
+    const { floats } = world.stores;
+    await floats.record({ userId: user, floatId: 'f', status: 'active', occurredAt: null });
+    expect(await world.runWith({ itemGraceMs: 0 }).endConnections()).toMatchObject({ removed: 0, kept: 0 });
+    expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 1 });
+    const [alert] = await world.sql`SELECT item_id FROM alerts WHERE kind = 'removal_waits_for_float'`;
+    expect(alert).toEqual({ item_id: item.itemId });
+    await floats.record({ userId: user, floatId: 'f', status: 'closed', occurredAt: null });
+    world.signals.length = 0;
+    expect(await world.run.endConnections()).toMatchObject({ removed: 1, kept: 0 });
+    expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 0 });
+    expect(world.signals).toEqual([{ itemId: item.itemId, signal: 'removalRequested' }]);
+    await world.run.removeItem({ itemId: item.itemId });
+    expect(item.removed).toBe(true);
   });
 });
 

@@ -189,6 +189,7 @@ describe('linking', () => {
   const finished = (outcome: LinkOutcome): LinkRow => ({
     token_hash: hash,
     user_id: 'user-1',
+    application_id: 'app-1',
     state: 'finished',
     item_id: null,
     outcome,
@@ -196,6 +197,7 @@ describe('linking', () => {
     accounts: [],
     main_account_id: null,
     allow_duplicate: false,
+    connection: null,
   });
 
   const outcomes: [LinkOutcome, number, Record<string, unknown>][] = [

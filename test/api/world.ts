@@ -6,6 +6,7 @@ import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
+import { grantByDefault } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
@@ -338,6 +339,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
       itemChangeReasons: async () => [],
       noteRelinked: async () => 'noted',
+      resumeConnection: async () => false,
       requestRemine: async (_viewer, itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
     numbers: {
@@ -345,6 +347,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
     sandbox: true,
+    defaultGrant: grantByDefault(['transactions']),
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
     secrets: {
@@ -365,11 +368,12 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async receive(link) {
         await behave.store();
         const known = world.links.get(link.token_hash);
-        if (known !== undefined) return known;
+        if (known !== undefined) return known.user_id === link.user_id ? known : null;
         world.users.add(link.user_id);
         const row: LinkRow = {
           token_hash: link.token_hash,
           user_id: link.user_id,
+          application_id: link.application_id,
           state: 'received',
           item_id: null,
           outcome: null,
@@ -377,6 +381,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           accounts: link.accounts,
           main_account_id: link.main_account_id,
           allow_duplicate: link.allow_duplicate ?? false,
+          connection: link.connection ?? null,
         };
         world.links.set(link.token_hash, row);
         return row;

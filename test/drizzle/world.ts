@@ -5,13 +5,14 @@ import type postgres from 'postgres';
 import { createStores } from '../../drizzle/index.js';
 import type { Stores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
-import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import type { Grant } from '../../domain/exchange/connection.js';
 import { identityOf } from '../../domain/mining/accounts.js';
 import { minedPage } from '../../domain/mining/page.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../domain/plaid.js';
 import type { Seen } from '../../domain/ports/items.js';
-import type { Admission } from '../../domain/ports/links.js';
+import type { Access } from '../../domain/ports/applications.js';
+import type { Admission, NewLink, OfferedAccount } from '../../domain/ports/links.js';
 import type { MiningStore, Update } from '../../domain/ports/mining.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
@@ -113,9 +114,21 @@ export interface Linking {
   userId?: string;
   itemId?: string;
   institutionId?: string | null;
-  accounts?: AccountIdentity[];
+  accounts?: OfferedAccount[];
   replaceable?: Admission['replaceable'];
   mainAccountId?: string | null;
+  /** Who links, and what it is granted; absent: an application that sees every Item, and nothing. */
+  applicationId?: string;
+  connection?: Grant | null;
+  /** The accounts of Link's metadata, at `ins_1`. */
+  metadata?: NewLink['accounts'];
+}
+
+/** An application, and the grant that it gets without a word. */
+export async function newApplication({ sql }: World, access: Access = 'connected'): Promise<string> {
+  const applicationId = newId('app');
+  await sql`INSERT INTO applications (application_id, name, access) VALUES (${applicationId}, ${applicationId}, ${access})`;
+  return applicationId;
 }
 
 /** A link up to the stored Item; `admit` is the caller's. */
@@ -129,11 +142,12 @@ export async function exchangedItem(
   await stores.links.receive({
     token_hash: tokenHash,
     user_id: userId,
-    application_id: 'default',
+    application_id: linking.applicationId ?? 'default',
     publicToken: sealed(`public-${itemId}`),
-    institution_id: null,
-    accounts: [],
+    institution_id: linking.metadata === undefined ? null : 'ins_1',
+    accounts: linking.metadata ?? [],
     main_account_id: null,
+    connection: linking.connection ?? null,
   });
   await stores.links.beginExchange(tokenHash);
   await stores.links.storeExchanged(tokenHash, { itemId, accessToken: sealed(`access-${itemId}`) });

@@ -129,6 +129,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     startItem: async () => undefined,
     finishLink: async ({ outcome }) => outcome,
     sweep: async () => ({}) as never,
+    endConnections: async () => ({}) as never,
     listItemsToCheck: async () => ({ itemIds: ['ItemA', 'ItemB'] }),
     async checkStaleness({ itemId }) {
       if (itemId === 'ItemB')

@@ -13,6 +13,9 @@ class LinkWorld {
   exchanges = 0;
   calls: string[] = [];
   duplicateOf: string | null = null;
+  guard: (world: LinkWorld) => { duplicateOf: string | null; ended?: true } = ({ duplicateOf }) => ({
+    duplicateOf,
+  });
   admitted: AdmitResult = { kind: 'admitted', replaced: [], warnings: [] };
   exchange: () => ExchangeResult = () => {
     this.row = { ...this.row, state: 'exchanged', itemId: 'ItemNew' };
@@ -35,7 +38,7 @@ describe('the link workflow', () => {
       return of(tokenHash).row;
     },
     async guardLink({ tokenHash }) {
-      return { duplicateOf: of(tokenHash).duplicateOf };
+      return of(tokenHash).guard(of(tokenHash));
     },
     async exchangePublicToken({ tokenHash }) {
       of(tokenHash).exchanges += 1;
@@ -143,6 +146,26 @@ describe('the link workflow', () => {
     const { hash, world } = made();
     world.admitted = { kind: 'duplicate', itemId: 'ItemOld' };
     expect(await link(hash)).toEqual({ kind: 'duplicate', item_id: 'ItemOld' });
+    expect(world.calls).toEqual(['admit', 'discard']);
+  });
+
+  it('an Item that the metadata show is joined, and nothing is exchanged or started', async () => {
+    const { hash, world } = made();
+    const joined = { item_id: 'ItemOld', connection_id: 'con_1', joined: true } as const;
+    const outcome: LinkOutcome = { kind: 'linked', replaces: null, warnings: [], ...joined };
+    world.guard = () => {
+      world.row = { ...world.row, state: 'finished', outcome };
+      return { duplicateOf: null, ended: true };
+    };
+    expect(await link(hash)).toEqual(outcome);
+    expect([world.exchanges, world.calls]).toEqual([0, []]);
+  });
+
+  it('an Item that only the accounts show is joined, and the new one is removed at Plaid before the answer', async () => {
+    const { hash, world } = made();
+    world.admitted = { kind: 'joined', itemId: 'ItemOld', connection_id: 'con_1' };
+    const joined = { item_id: 'ItemOld', connection_id: 'con_1', joined: true };
+    expect(await link(hash)).toEqual({ kind: 'linked', replaces: null, warnings: [], ...joined });
     expect(world.calls).toEqual(['admit', 'discard']);
   });
 

@@ -11,6 +11,7 @@ export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot 
   hasCursor: false,
   nextDueAt: null,
   removalRequested: false,
+  unconnected: false,
   due: [],
   webhooksWaiting: 0,
   historyRunning: false,

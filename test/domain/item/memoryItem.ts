@@ -130,6 +130,7 @@ export class MemoryItem {
       hasCursor: this.cursor !== '',
       nextDueAt: this.nextDueAt,
       removalRequested: this.removalRequested,
+      unconnected: false,
       due: [...due],
       webhooksWaiting: this.webhooks.filter(({ kind }) => kind !== 'item').length,
       historyRunning: false,

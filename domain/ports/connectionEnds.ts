@@ -1,0 +1,21 @@
+/** An Item about which its workflow has to be told. */
+export interface EndedItem {
+  itemId: string;
+  userId: string;
+}
+
+/** What comes of connections by time alone. Each method takes the longest waiting, at most `limit` Items, one transaction each. */
+export interface ConnectionEndStore {
+  /**
+   * Writes down which connections have ended by time, and tells their applications. Resolves to the Items with which nobody is
+   * connected any more: nothing may be mined of them.
+   */
+  noteExpired(limit: number): Promise<EndedItem[]>;
+  /** Tells applications of connections that end in 30, 7 or 1 days, each once. Resolves to the count of Items. */
+  tellExpiring(limit: number): Promise<number>;
+  /**
+   * Asks for the removal of Items with which nobody has been connected for `graceMs`, unless their user has an active float. Those
+   * wait (`kept`), and stand behind the others next time.
+   */
+  requestRemovals(limit: number, graceMs: number): Promise<{ requested: EndedItem[]; kept: EndedItem[] }>;
+}

@@ -1,0 +1,204 @@
+import type { Grant } from '../../domain/exchange/connection.js';
+import { identityOf, isSameAccount } from '../../domain/mining/accounts.js';
+import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import type { Access } from '../../domain/ports/applications.js';
+import type { OfferedAccount } from '../../domain/ports/links.js';
+import { firstOf } from '../rows.js';
+import type { Fragment, Tx } from '../rows.js';
+import { accountIdentities, accounts, applications, connections, items, links } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import type { Actor } from './connectionWrites.js';
+import { changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
+
+/** How a link's application comes to its connection: with the Item that it has linked, or with one that was there. */
+
+const asking = selection(links, ['application_id'], { grant: 'connection' });
+const seeing = selection(applications, ['access']);
+const standing = selection(connections, ['connection_id'], { suspended: isSet('suspended_at') });
+const joinable = selection(items, [], {
+  broken: isSet('error_code'),
+  unconnected: isSet('unconnected_since'),
+});
+const stored = selection(accounts, ['account_id', 'raw']);
+const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
+const carried = selection(
+  connections,
+  [
+    'application_id',
+    'scopes',
+    'account_ids',
+    'new_accounts',
+    'granted_accounts',
+    'lookback_days',
+    'purpose',
+    'evidence',
+  ],
+  { suspended: isSet('suspended_at'), expires_at: 'expires_at' },
+);
+
+/** Who has sent a link, and what it is to be granted; a grant of null = a link of an older release. */
+export interface Applicant {
+  applicationId: string;
+  access: Access;
+  grant: Grant | null;
+}
+
+/** An Item whose row is locked. */
+export interface LockedItem {
+  itemId: string;
+  userId: string;
+}
+
+export async function applicantOf(tx: Tx, tokenHash: string): Promise<Applicant> {
+  const row = firstOf(
+    await tx<(Selected<typeof asking> & Partial<Selected<typeof seeing>>)[]>`
+    SELECT ${asking.list(tx, 'l')}, ${seeing.list(tx, 'a')} FROM links l
+      LEFT JOIN applications a ON a.application_id = l.application_id
+    WHERE l.token_hash = ${tokenHash}`,
+  );
+  return {
+    applicationId: row?.application_id ?? '',
+    access: row?.access ?? 'all',
+    grant: row?.grant ?? null,
+  };
+}
+
+const by = ({ applicationId }: Applicant, reason: string): Actor => ({
+  initiator: 'application',
+  applicationId,
+  keyId: null,
+  reason,
+});
+
+/** A connection `c` that may be read through, or that only its end by time, or a suspension, keeps from it. */
+const hasExpired = (tx: Tx): Fragment => tx`coalesce(c.expires_at <= clock_timestamp(), false)`;
+
+async function standingWith(tx: Tx, itemId: string, applicationId: string) {
+  return firstOf(
+    await tx<(Selected<typeof standing> & { expired: boolean })[]>`
+    SELECT ${standing.list(tx, 'c')}, ${hasExpired(tx)} AS expired FROM connections c
+    WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId} AND c.revoked_at IS NULL`,
+  );
+}
+
+/** The connection that the application has with the Item, whatever keeps it from reading; null = none, or it was revoked. */
+export async function connectionWith(
+  tx: Tx,
+  itemId: string,
+  { applicationId }: Applicant,
+): Promise<string | null> {
+  return (await standingWith(tx, itemId, applicationId))?.connection_id ?? null;
+}
+
+/** Grants the Item that a link has made. */
+export async function connectLinked(tx: Tx, item: LockedItem, applicant: Applicant): Promise<string | null> {
+  if (applicant.grant === null) return null;
+  const to = { ...item, applicationId: applicant.applicationId };
+  return grantConnection(tx, to, applicant.grant, by(applicant, 'linked'));
+}
+
+/**
+ * Connects an application with an Item that was there. One that is over by time is renewed by the new grant, one that is suspended
+ * goes on, since its user has just been at the bank. Null, and nothing was done: the application sees the Item already.
+ * `offered`: the accounts that the user has chosen; null = nobody knows.
+ */
+export async function joinItem(
+  tx: Tx,
+  item: LockedItem,
+  applicant: Applicant,
+  offered: readonly OfferedAccount[] | null,
+): Promise<string | null> {
+  const { applicationId, access, grant } = applicant;
+  const { itemId } = item;
+  const row = firstOf(
+    await tx<Selected<typeof joinable>[]>`
+    SELECT ${joinable.list(tx)} FROM items WHERE item_id = ${itemId}`,
+  );
+  if (grant === null || row === undefined) return null;
+  // It sees every Item; but one with which nobody is connected any more is about to go.
+  if (access === 'all' && !row.unconnected) return null;
+  const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered);
+  const before = await standingWith(tx, itemId, applicationId);
+  if (before === undefined) {
+    return grantConnection(tx, { ...item, applicationId }, narrowed, by(applicant, 'joined'));
+  }
+  const resumes = before.suspended && !row.broken;
+  if (!before.expired && !resumes) return null;
+  const actor = by(applicant, 'linked once more');
+  await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
+  if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
+  return before.connection_id;
+}
+
+/** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
+async function asChosen(
+  tx: Tx,
+  itemId: string,
+  grant: Grant,
+  offered: readonly OfferedAccount[],
+): Promise<Grant> {
+  const isOffered = (identity: AccountIdentity): boolean =>
+    offered.some((account) => isSameAccount(account, identity));
+  const rows = await tx<Selected<typeof stored>[]>`
+    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  if (grant.account_ids !== null) {
+    const ids = grant.account_ids.flatMap((id) => {
+      if (rows.some(({ account_id }) => account_id === id)) return [id];
+      const named = offered.find(({ account_id }) => account_id === id);
+      return named === undefined ? [] : idsOf(rows, named);
+    });
+    return { ...grant, account_ids: [...new Set(ids)] };
+  }
+  // They stand there from the linking on, when the accounts may not.
+  const identities = await tx<Selected<typeof known>[]>`
+    SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
+  if (identities.every(isOffered)) return grant;
+  const ids = rows.filter(({ raw }) => isOffered(identityOf(raw))).map(({ account_id }) => account_id);
+  return { ...grant, account_ids: ids, new_accounts: false };
+}
+
+const idsOf = (rows: readonly Selected<typeof stored>[], identity: AccountIdentity): string[] =>
+  rows.filter(({ raw }) => isSameAccount(identity, identityOf(raw))).map(({ account_id }) => account_id);
+
+/**
+ * Lets the live connections of other applications with Items that are replaced go on with the one that takes their place: for the
+ * accounts that are the same, under the same grant, suspended ones suspended. Those with the old Items end with these.
+ */
+export async function carryConnections(
+  tx: Tx,
+  replaced: readonly string[],
+  item: LockedItem,
+  offered: readonly OfferedAccount[],
+): Promise<void> {
+  const { itemId } = item;
+  for (const old of replaced) {
+    const rows = await tx<Selected<typeof stored>[]>`
+      SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${old} ORDER BY account_id`;
+    const taken = new Map(
+      rows.map(({ account_id, raw }) => [
+        account_id,
+        offered.find((account) => isSameAccount(account, identityOf(raw)))?.account_id ?? null,
+      ]),
+    );
+    const lives = await tx<Selected<typeof carried>[]>`
+      SELECT ${carried.list(tx, 'c')} FROM connections c
+      WHERE c.item_id = ${old} AND c.revoked_at IS NULL AND NOT ${hasExpired(tx)}
+        AND NOT EXISTS (SELECT FROM connections n
+          WHERE n.item_id = ${itemId} AND n.application_id = c.application_id AND n.revoked_at IS NULL)
+      ORDER BY c.created_at, c.connection_id`;
+    for (const { application_id, granted_accounts, suspended, expires_at, ...grant } of lives) {
+      const ids = granted_accounts?.flatMap((id) => taken.get(id) ?? []) ?? null;
+      // Of what it was granted nothing is there any more.
+      if (ids?.length === 0) continue;
+      const actor: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: `replaces ${old}` };
+      await grantConnection(
+        tx,
+        { ...item, applicationId: application_id },
+        { ...grant, account_ids: ids, expires_at: expires_at?.toISOString() ?? null },
+        actor,
+      );
+      if (suspended) await suspendConnections(tx, itemId, true, application_id, actor);
+    }
+  }
+}

@@ -1,0 +1,658 @@
+import type { Grant } from '../../domain/exchange/connection.js';
+import { grantByDefault } from '../../domain/exchange/connection.js';
+import { identityOf } from '../../domain/mining/accounts.js';
+import type { LinkOutcome } from '../../domain/ports/links.js';
+import { grantConnection, revokeConnections } from '../../drizzle/stores/connectionWrites.js';
+import type { Linking, World } from './world.js';
+import {
+  account,
+  admission,
+  begunNow,
+  exchangedItem,
+  linkedItem,
+  lockWaiters,
+  newApplication,
+  newId,
+  openWorld,
+  pageOf,
+  runUpdate,
+  sealed,
+  seenNow,
+  transaction,
+  updateOf,
+  webhook,
+} from './world.js';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world.close());
+
+const grant = (changes: Partial<Grant> = {}): Grant => ({ ...grantByDefault(['transactions']), ...changes });
+const inDays = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
+const nobody = { initiator: 'operator', applicationId: null, keyId: null, reason: null } as const;
+
+interface StoredConnection {
+  connection_id: string;
+  application_id: string;
+  granted: string[] | null;
+  new_accounts: boolean;
+  status: string;
+  revoked_initiator: string | null;
+}
+
+const connectionsOf = (itemId: string) => world.sql<StoredConnection[]>`
+  SELECT connection_id, application_id, granted_accounts AS granted, new_accounts, revoked_initiator,
+    CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
+      WHEN suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END AS status
+  FROM connections WHERE item_id = ${itemId} ORDER BY created_at, connection_id`;
+
+const eventsOf = async (itemId: string): Promise<string[]> => {
+  const rows = await world.sql<{ type: string }[]>`
+    SELECT type FROM events WHERE item_id = ${itemId} AND type LIKE 'connection.%' ORDER BY position`;
+  return rows.map(({ type }) => type);
+};
+
+const historyOf = async (connectionId: string): Promise<string[]> => {
+  const rows = await world.sql<{ action: string }[]>`
+    SELECT action FROM connection_history WHERE connection_id = ${connectionId} ORDER BY position`;
+  return rows.map(({ action }) => action);
+};
+
+const itemRow = async (itemId: string) => {
+  const [row] = await world.sql<
+    { unconnected: boolean; asked: boolean; due: boolean | null; replaced_by: string | null }[]
+  >`SELECT unconnected_since IS NOT NULL AS unconnected, removal_requested_at IS NOT NULL AS asked,
+      next_due_at <= clock_timestamp() AS due, replaced_by FROM items WHERE item_id = ${itemId}`;
+  if (row === undefined) throw new Error('no such Item');
+  return row;
+};
+
+/** An Item that an application of access `connected` has linked. */
+async function connectedItem(linking: Linking = {}) {
+  const applicationId = linking.applicationId ?? (await newApplication(world));
+  const item = await linkedItem(world, { connection: grant(), ...linking, applicationId });
+  return { ...item, applicationId };
+}
+
+/** A link of another application for the accounts in its metadata, received and not exchanged. */
+async function received(userId: string, applicationId: string, more: Linking = {}): Promise<string> {
+  const tokenHash = newId('hash');
+  await world.stores.links.receive({
+    token_hash: tokenHash,
+    user_id: userId,
+    application_id: applicationId,
+    publicToken: sealed('public'),
+    institution_id: 'ins_1',
+    accounts: more.metadata ?? [account('acc-1')].map(metadataOf),
+    main_account_id: null,
+    connection: more.connection === undefined ? grant() : more.connection,
+  });
+  return tokenHash;
+}
+
+const metadataOf = ({ account_id, ...rest }: ReturnType<typeof account>) => ({
+  ...(identityOf({ account_id, ...rest }) as { mask: string; name: string; type: string; subtype: string }),
+  id: `new-${account_id}`,
+});
+
+/** What would have been written by an update that began while somebody was connected. */
+async function lateUpdate(item: { itemId: string; userId: string }) {
+  const began = await begunNow(world, item.itemId);
+  const [row] = await world.sql<
+    [{ cursor: string }]
+  >`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+  const page = (more: boolean) =>
+    pageOf(item, row.cursor, newId('c'), more, { added: [transaction(newId('late'))] });
+  return {
+    stage: () =>
+      world.stores.mining.stagePage(item.itemId, newId('u'), 0, { began, remine: false }, page(true)),
+    apply: () => world.stores.mining.apply(updateOf(item, newId('u'), page(false), { began })),
+  };
+}
+
+const by = (application_id: string) => ({ application_id, key_id: 'key-1' });
+
+describe('a link', () => {
+  it('connects its application in the transaction that makes the Item the user’s, once', async () => {
+    const applicationId = await newApplication(world);
+    const item = await exchangedItem(world, { applicationId, connection: grant({ lookback_days: 30 }) });
+    expect(await connectionsOf(item.itemId)).toHaveLength(0);
+    const admitted = await world.stores.links.admit(admission(item));
+    const [connection, ...others] = await connectionsOf(item.itemId);
+    expect(others).toEqual([]);
+    expect(connection).toMatchObject({ application_id: applicationId, granted: null, status: 'active' });
+    expect(admitted).toMatchObject({ kind: 'admitted', connection_id: connection?.connection_id });
+    expect(await world.stores.links.admit(admission(item))).toEqual(admitted);
+    expect(await world.stores.links.admitted(item.tokenHash, item.itemId)).toEqual(admitted);
+    expect(await eventsOf(item.itemId)).toEqual(['connection.created']);
+    expect(await historyOf(connection?.connection_id ?? '')).toEqual(['created']);
+  });
+
+  it('does not connect anew who was disconnected before its answer was asked for again', async () => {
+    const item = await connectedItem();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false, by: by(item.applicationId) });
+    await world.stores.links.admit(admission(item));
+    expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['revoked']);
+  });
+
+  it('lets the accounts that come follow the grant', async () => {
+    const all = [account('acc-1'), account('acc-2')];
+    const granted = async (changes: Partial<Grant>) => {
+      const item = await connectedItem({ connection: grant(changes) });
+      await runUpdate(world, item, [{}], { accounts: all });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await runUpdate(world, item, [{}], { accounts: [...all, account('acc-3')] });
+      return [before, (await connectionsOf(item.itemId))[0]?.granted];
+    };
+    const two = ['acc-1', 'acc-2'];
+    expect(await granted({})).toEqual([null, null]);
+    expect(await granted({ new_accounts: false })).toEqual([two, two]);
+    // The first accounts of all are no later ones.
+    expect(await granted({ account_ids: ['acc-1'] })).toEqual([['acc-1'], ['acc-1', 'acc-3']]);
+    expect(await granted({ account_ids: ['acc-1'], new_accounts: false })).toEqual([['acc-1'], ['acc-1']]);
+  });
+
+  it('of a token that another application has used is none, unless both see every Item', async () => {
+    const [one, two] = [await newApplication(world), await newApplication(world)];
+    const [all, every] = [await newApplication(world, 'all'), await newApplication(world, 'all')];
+    const again = (tokenHash: string, application_id: string) =>
+      world.stores.links.receive({
+        token_hash: tokenHash,
+        user_id: 'sharer',
+        application_id,
+        publicToken: sealed('public'),
+        institution_id: null,
+        accounts: [],
+        main_account_id: null,
+      });
+    const [ofOne, ofAll] = [await received('sharer', one), await received('sharer', all)];
+    expect(await again(ofOne, one)).toMatchObject({ application_id: one });
+    expect([await again(ofOne, two), await again(ofOne, all), await again(ofAll, two)]).toEqual([
+      null,
+      null,
+      null,
+    ]);
+    expect(await again(ofAll, every)).toMatchObject({ application_id: all });
+  });
+});
+
+describe('joining', () => {
+  it('by Link’s metadata connects and finishes the link in one transaction, and only once', async () => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const tokenHash = await received(item.userId, applicationId);
+    const { links } = world.stores;
+    expect(await links.join(tokenHash, item.itemId)).toBe('joined');
+    expect(await links.join(tokenHash, item.itemId)).toBe('finished');
+    const [, second] = await connectionsOf(item.itemId);
+    expect(await links.get(tokenHash)).toMatchObject({
+      state: 'finished',
+      outcome: { kind: 'linked', item_id: item.itemId, joined: true, connection_id: second?.connection_id },
+    });
+    expect(second).toMatchObject({ application_id: applicationId, granted: null, new_accounts: true });
+    expect(await links.join(await received(item.userId, applicationId), item.itemId)).toBe('duplicate');
+    // Who sees every Item needs none.
+    const all = await newApplication(world, 'all');
+    expect(await links.join(await received(item.userId, all), item.itemId)).toBe('duplicate');
+    expect(await connectionsOf(item.itemId)).toHaveLength(2);
+  });
+
+  it('grants of the accounts those that the user has chosen in this Link', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    const joined = async (connection: Grant, chosen = [all[0]!, all[1]!]) => {
+      const applicationId = await newApplication(world);
+      const tokenHash = await received(item.userId, applicationId, {
+        connection,
+        metadata: chosen.map(metadataOf),
+      });
+      expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
+      const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+      return [found?.granted, found?.new_accounts];
+    };
+    // Nobody knows the Item's accounts by their ids yet.
+    expect(await joined(grant())).toEqual([[], false]);
+    await runUpdate(world, item, [{}], { accounts: all });
+    expect(await joined(grant())).toEqual([['acc-1', 'acc-2'], false]);
+    expect(await joined(grant(), all)).toEqual([null, true]);
+    // By the ids of the Item that Link has made, and by those of the one that there is.
+    const named = grant({ account_ids: ['new-acc-2', 'acc-3', 'unknown'], new_accounts: false });
+    expect(await joined(named)).toEqual([['acc-2', 'acc-3'], false]);
+  });
+
+  it('twice at once by one application makes one connection', async () => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const hashes = [await received(item.userId, applicationId), await received(item.userId, applicationId)];
+    let joins: Promise<string[]> = Promise.resolve([]);
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM users WHERE user_id = ${item.userId} FOR NO KEY UPDATE`;
+      joins = Promise.all(hashes.map((hash) => world.stores.links.join(hash, item.itemId)));
+      await lockWaiters(world, 2);
+    });
+    expect((await joins).sort()).toEqual(['duplicate', 'joined']);
+    expect(await connectionsOf(item.itemId)).toHaveLength(2);
+  });
+
+  it('after the exchange discards the new Item, whose link names the one that was joined', async () => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const surplus = await exchangedItem(world, { userId: item.userId, applicationId, connection: grant() });
+    const { links } = world.stores;
+    const joined = await links.admit(admission(surplus));
+    const [, second] = await connectionsOf(item.itemId);
+    expect(joined).toEqual({ kind: 'joined', itemId: item.itemId, connection_id: second?.connection_id });
+    expect(await links.admit(admission(surplus))).toEqual(joined);
+    expect(await connectionsOf(item.itemId)).toHaveLength(2);
+    const linked = { kind: 'linked', item_id: item.itemId, replaces: null } as const;
+    const outcome: LinkOutcome = { ...linked, warnings: [], joined: true };
+    // Not before it is removed at Plaid.
+    await expect(links.finish(surplus.tokenHash, outcome)).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    expect(await links.beginDiscard(surplus.itemId)).toBe(true);
+    await links.discardItem(surplus.itemId);
+    expect(await links.finish(surplus.tokenHash, outcome)).toEqual(outcome);
+    expect(await links.admitted(item.tokenHash, item.itemId)).toMatchObject({ replaced: [] });
+    const again = await exchangedItem(world, { userId: item.userId, applicationId, connection: grant() });
+    expect(await links.admit(admission(again))).toEqual({ kind: 'duplicate', itemId: item.itemId });
+  });
+
+  it('by a public token of update mode connects with the Item itself, once a token', async () => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const tokenHash = await received(item.userId, applicationId);
+    const { links } = world.stores;
+    await links.beginExchange(tokenHash);
+    await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
+    const joined = await links.admit(admission({ ...item, tokenHash }));
+    expect(joined).toMatchObject({ kind: 'admitted', joined: true, replaced: [] });
+    expect((await connectionsOf(item.itemId))[1]).toMatchObject({ application_id: applicationId });
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false, by: by(applicationId) });
+    await links.admit(admission({ ...item, tokenHash }));
+    expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['active', 'revoked']);
+  });
+
+  it('renews what is over by time, and resumes what the bank had suspended, by the new grant', async () => {
+    const item = await connectedItem({ connection: grant({ expires_at: inDays(40) }) });
+    const { links, items } = world.stores;
+    await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+    const chosen = { connection: grant({ scopes: ['accounts'] }) };
+    expect(await links.join(await received(item.userId, item.applicationId, chosen), item.itemId)).toBe(
+      'joined',
+    );
+    const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
+    const next = await received(item.userId, item.applicationId, chosen);
+    expect(await links.join(next, item.itemId)).toBe('duplicate');
+    await items.setHealthy(item.itemId, await seenNow(world, item.itemId));
+    expect(await links.join(next, item.itemId)).toBe('joined');
+    const [only, ...others] = await connectionsOf(item.itemId);
+    expect([only?.status, others]).toEqual(['active', []]);
+    expect(await historyOf(only?.connection_id ?? '')).toEqual([
+      ...['created', 'renewed', 'suspended', 'renewed', 'resumed'],
+    ]);
+  });
+
+  it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
+    const [item, other] = [
+      await connectedItem(),
+      await connectedItem({ accounts: [identityOf(account('b'))] }),
+    ];
+    const applicationId = await newApplication(world);
+    expect(await world.stores.links.join(await received(other.userId, applicationId), other.itemId)).toBe(
+      'moved',
+    );
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: true });
+    expect(await world.stores.links.join(await received(item.userId, applicationId), item.itemId)).toBe(
+      'moved',
+    );
+  });
+
+  it.each(['the join', 'the removal'])('and a removal at once: one comes first (%s)', async (first) => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const tokenHash = await received(item.userId, applicationId);
+    const join = () => world.stores.links.join(tokenHash, item.itemId);
+    const remove = () =>
+      world.stores.itemCommands.requestRemoval(item.itemId, { force: false, by: by(item.applicationId) });
+    let ends: Promise<unknown[]> = Promise.resolve([]);
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM users WHERE user_id = ${item.userId} FOR NO KEY UPDATE`;
+      const begun = [first === 'the join' ? join() : remove()];
+      await lockWaiters(world, 1);
+      begun.push(first === 'the join' ? remove() : join());
+      await lockWaiters(world, 2);
+      ends = Promise.all<unknown>(begun);
+    });
+    expect(await ends).toEqual(first === 'the join' ? ['joined', 'disconnected'] : ['requested', 'moved']);
+    const { asked, unconnected } = await itemRow(item.itemId);
+    expect([asked, unconnected]).toEqual(first === 'the join' ? [false, false] : [true, true]);
+  });
+
+  it('an Item from before there were connections connects who linked it first', async () => {
+    const old = await newApplication(world, 'all');
+    const item = await linkedItem(world, { applicationId: old });
+    const applicationId = await newApplication(world);
+    expect(await world.stores.links.join(await received(item.userId, applicationId), item.itemId)).toBe(
+      'joined',
+    );
+    const both = await connectionsOf(item.itemId);
+    expect(both.map((one) => one.application_id)).toEqual([old, applicationId]);
+    const remove = { force: false, by: by(applicationId) };
+    expect(await world.stores.itemCommands.requestRemoval(item.itemId, remove)).toBe('disconnected');
+  });
+});
+
+describe('the removal of an Item', () => {
+  const remove = (itemId: string, applicationId: string, force = false) =>
+    world.stores.itemCommands.requestRemoval(itemId, { force, by: by(applicationId) });
+  const join = async (item: { itemId: string; userId: string }): Promise<string> => {
+    const applicationId = await newApplication(world);
+    await world.stores.links.join(await received(item.userId, applicationId), item.itemId);
+    return applicationId;
+  };
+
+  it('by one of many ends its own connection, by the last one the Item, whose float is asked', async () => {
+    const item = await connectedItem();
+    const second = await join(item);
+    const stranger = await newApplication(world);
+    expect(await remove(item.itemId, stranger)).toBe('not_found');
+    expect(await remove(item.itemId, item.applicationId)).toBe('disconnected');
+    expect(await remove(item.itemId, item.applicationId)).toBe('already');
+    expect(await itemRow(item.itemId)).toMatchObject({ asked: false, unconnected: false });
+    await world.stores.floats.record({
+      userId: item.userId,
+      floatId: 'f',
+      status: 'active',
+      occurredAt: null,
+    });
+    expect(await remove(item.itemId, second)).toBe('active_float');
+    expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['revoked', 'active']);
+    await world.stores.floats.record({
+      userId: item.userId,
+      floatId: 'f',
+      status: 'closed',
+      occurredAt: null,
+    });
+    expect(await remove(item.itemId, second)).toBe('requested');
+    expect(await itemRow(item.itemId)).toMatchObject({ asked: true });
+  });
+
+  it('by who sees every Item, and by force, is that of the Item, and ends every connection with it', async () => {
+    for (const force of [false, true]) {
+      const item = await connectedItem();
+      await join(item);
+      const asks = force ? item.applicationId : await newApplication(world, 'all');
+      expect(await remove(item.itemId, asks, force)).toBe('requested');
+      expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['active', 'active']);
+      await world.stores.items.finishRemoval(item.itemId);
+      await world.stores.items.finishRemoval(item.itemId);
+      const ended = await connectionsOf(item.itemId);
+      expect(ended.map((one) => [one.status, one.revoked_initiator])).toEqual([
+        ['revoked', 'item'],
+        ['revoked', 'item'],
+      ]);
+      expect((await eventsOf(item.itemId)).filter((type) => type === 'connection.revoked')).toHaveLength(2);
+      expect(await itemRow(item.itemId)).toMatchObject({ unconnected: false });
+    }
+  });
+
+  it('that is broken and replaced lets the connections of others go on for the same accounts', async () => {
+    const [one, two, three] = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)) as [any, any, any];
+    const identities = [one, two, three].map((raw) => identityOf(raw));
+    const item = await connectedItem({ accounts: identities });
+    await runUpdate(world, item, [{}], { accounts: [one, two, three] });
+    const others = [await newApplication(world), await newApplication(world), await newApplication(world)];
+    await world.sql.begin(async (tx) => {
+      for (const [n, ids] of [
+        [0, null],
+        [1, ['acc-1', 'acc-2']],
+        [2, ['acc-3']],
+      ] as const) {
+        const to = { itemId: item.itemId, userId: item.userId, applicationId: others[n] ?? '' };
+        await grantConnection(
+          tx,
+          to,
+          grant({ account_ids: ids && [...ids], new_accounts: ids === null }),
+          nobody,
+        );
+      }
+    });
+    const { items, links } = world.stores;
+    const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
+    const fresh = await exchangedItem(world, {
+      userId: item.userId,
+      applicationId: item.applicationId,
+      connection: grant(),
+    });
+    const admitted = await links.admit(
+      admission(fresh, {
+        accounts: [one, two].map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` })),
+        replaceable: [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }],
+      }),
+    );
+    expect(admitted).toMatchObject({ kind: 'admitted', replaced: [item.itemId] });
+    const carried = await connectionsOf(fresh.itemId);
+    expect(carried.map(({ application_id, granted, status }) => [application_id, granted, status])).toEqual([
+      [item.applicationId, null, 'active'],
+      // The bank had suspended them: the user has been there for another application.
+      [others[0], null, 'suspended'],
+      [others[1], ['new-acc-1', 'new-acc-2'], 'suspended'],
+    ]);
+    await items.finishRemoval(item.itemId);
+    expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(Array(4).fill('revoked'));
+    expect((await connectionsOf(fresh.itemId)).map(({ status }) => status)).toEqual([
+      'active',
+      'suspended',
+      'suspended',
+    ]);
+  });
+});
+
+describe('an Item with which nobody is connected any more', () => {
+  async function unconnected() {
+    const item = await connectedItem();
+    await runUpdate(world, item, [{ added: [transaction('t-1')] }]);
+    const late = await lateUpdate(item);
+    const seen = await seenNow(world, item.itemId);
+    await world.sql.begin((tx) => revokeConnections(tx, item.itemId, null, nobody));
+    return { ...item, late, seen };
+  }
+
+  it('is not mined: nothing is asked for, and what comes late is not written', async () => {
+    const { itemId, userId, late, seen } = await unconnected();
+    const { items, mining, links, logins, sweep } = world.stores;
+    const before = await world.sql`SELECT * FROM items WHERE item_id = ${itemId}`;
+    expect(await items.snapshot(itemId)).toMatchObject({ unconnected: true, removalRequested: false });
+    expect(await items.credentials(itemId, { forRemoval: false })).toBeNull();
+    expect(await items.credentials(itemId, { forRemoval: true })).not.toBeNull();
+    expect(await mining.beginPage(itemId, 'u', 0)).toEqual({ kind: 'gone' });
+    expect([await late.stage(), await late.apply()]).toEqual([{ kind: 'gone' }, { kind: 'gone' }]);
+    expect(await mining.applyRemovals(itemId, seen, ['t-1'], ['t-1'])).toBe(0);
+    expect(await items.saveNumbers(itemId, seen, [{ accountId: 'acc-1', sealed: sealed('n') }])).toBe(true);
+    expect(await items.keepNumbers(itemId, seen, inDays(1))).toEqual({ dueAt: null });
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    expect(await items.setBroken(itemId, seen, error, inDays(1))).toBe(true);
+    expect(await items.setHealthy(itemId, seen, { expiresAt: inDays(9) })).toBe(true);
+    expect(await logins.itemsToCheck(userId)).toEqual([]);
+    expect([...(await world.sql`SELECT * FROM items WHERE item_id = ${itemId}`)]).toEqual([...before]);
+    expect([...(await world.sql`SELECT 1 FROM account_numbers WHERE item_id = ${itemId}`)]).toEqual([]);
+    expect([...(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${itemId}`)]).toEqual([]);
+    // Nor is its workflow signalled again and again for what waits.
+    for (const code of ['DEFAULT_UPDATE', 'TRANSACTIONS_REMOVED']) {
+      await world.stores.webhooks.store(webhook(itemId, code, { removed_transactions: ['t-1'] }));
+    }
+    await world.sql`UPDATE items SET next_due_at = now() - interval '1 hour', numbers_due_at = now() - interval '1 hour',
+      remine_requested_at = now() - interval '1 hour' WHERE item_id = ${itemId}`;
+    await world.sql`UPDATE webhooks SET received_at = now() - interval '1 hour' WHERE item_id = ${itemId}`;
+    const due = await sweep.findDue(10_000, 0);
+    expect(due.filter((one) => one.itemId === itemId).flatMap(({ kinds }) => kinds)).toEqual(['publish']);
+    expect(await links.get('absent')).toBeNull();
+  });
+
+  it('goes on where a new connection comes, and joins also who sees every Item', async () => {
+    const { itemId, userId } = await unconnected();
+    await world.sql`UPDATE items SET next_due_at = now() + interval '1 day' WHERE item_id = ${itemId}`;
+    const all = await newApplication(world, 'all');
+    expect(await world.stores.links.join(await received(userId, all), itemId)).toBe('joined');
+    expect(await itemRow(itemId)).toMatchObject({ unconnected: false, due: true });
+    expect(await world.stores.mining.beginPage(itemId, 'u', 0)).toMatchObject({ kind: 'fetch' });
+    expect(await runUpdate(world, { itemId, userId }, [{}])).toMatchObject({ kind: 'applied' });
+  });
+
+  it('is removed after its time, unless the user owes a float, or somebody is connected', async () => {
+    const { connectionEnds, floats } = world.stores;
+    const week = 7 * 86_400_000;
+    const [waits, owes, joined, early] = [
+      await unconnected(),
+      await unconnected(),
+      await unconnected(),
+      await unconnected(),
+    ];
+    for (const { itemId } of [waits, owes, joined]) {
+      await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${itemId}`;
+    }
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'active', occurredAt: null });
+    const applicationId = await newApplication(world);
+    const join = await received(joined.userId, applicationId);
+    // A grant that is on its way when the sweep looks.
+    let removals: Promise<Awaited<ReturnType<typeof connectionEnds.requestRemovals>>> | undefined;
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${joined.itemId} FOR NO KEY UPDATE`;
+      removals = connectionEnds.requestRemovals(100, week);
+      await lockWaiters(world, 1);
+      const to = { itemId: joined.itemId, userId: joined.userId, applicationId };
+      await grantConnection(tx, to, grant(), nobody);
+    });
+    const ends = await removals;
+    const ids = (found: { itemId: string }[] = []) => found.map(({ itemId }) => itemId);
+    expect([ids(ends?.requested), ids(ends?.kept)]).toEqual([[waits.itemId], [owes.itemId]]);
+    expect(await world.stores.links.join(join, joined.itemId)).toBe('duplicate');
+    const asked = await Promise.all([waits, owes, joined, early].map(({ itemId }) => itemRow(itemId)));
+    expect(asked.map((row) => row.asked)).toEqual([true, false, false, false]);
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'closed', occurredAt: null });
+    expect(ids((await connectionEnds.requestRemovals(100, week)).requested)).toEqual([owes.itemId]);
+    expect(await connectionEnds.requestRemovals(100, week)).toEqual({ requested: [], kept: [] });
+  });
+
+  it('that may not go hides none of those behind it', async () => {
+    const [owes, behind] = [await unconnected(), await unconnected()];
+    await world.stores.floats.record({
+      userId: owes.userId,
+      floatId: 'f',
+      status: 'active',
+      occurredAt: null,
+    });
+    await world.sql`UPDATE items SET unconnected_since = now() - interval '9 days' WHERE item_id = ${owes.itemId}`;
+    await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${behind.itemId}`;
+    const { connectionEnds } = world.stores;
+    const first = await connectionEnds.requestRemovals(1, 7 * 86_400_000);
+    const second = await connectionEnds.requestRemovals(1, 7 * 86_400_000);
+    expect([first.kept.length, second.requested.map(({ itemId }) => itemId)]).toEqual([1, [behind.itemId]]);
+    await world.stores.floats.record({
+      userId: owes.userId,
+      floatId: 'f',
+      status: 'closed',
+      occurredAt: null,
+    });
+    await connectionEnds.requestRemovals(1, 7 * 86_400_000);
+  });
+});
+
+describe('the end of a connection by time', () => {
+  it('is written down and told once, and stops the mining when it was the last', async () => {
+    const item = await connectedItem({ connection: grant({ expires_at: inDays(400) }) });
+    const second = await newApplication(world);
+    await world.stores.links.join(
+      await received(item.userId, second, { connection: grant({ expires_at: inDays(300) }) }),
+      item.itemId,
+    );
+    const { connectionEnds } = world.stores;
+    const pass = (applicationId: string) =>
+      world.sql`UPDATE connections SET expires_at = now() - interval '1 s'
+        WHERE item_id = ${item.itemId} AND application_id = ${applicationId}`;
+    await pass(second);
+    expect(await connectionEnds.noteExpired(100)).toEqual([]);
+    expect(await itemRow(item.itemId)).toMatchObject({ unconnected: false });
+    await pass(item.applicationId);
+    // Two sweeps at once.
+    const both = await Promise.all([connectionEnds.noteExpired(100), connectionEnds.noteExpired(100)]);
+    expect(both.flat()).toEqual([{ itemId: item.itemId, userId: item.userId }]);
+    expect(await connectionEnds.noteExpired(100)).toEqual([]);
+    const ended = (await eventsOf(item.itemId)).filter((type) => type === 'connection.expired');
+    expect(ended).toHaveLength(2);
+    expect(await itemRow(item.itemId)).toMatchObject({ unconnected: true });
+    const [first] = await connectionsOf(item.itemId);
+    expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
+  });
+
+  it('is told 30, 7 and 1 days before, each once, and not where it was as near from the beginning', async () => {
+    const item = await connectedItem({ connection: grant({ expires_at: inDays(90) }) });
+    const short = await connectedItem({ connection: grant({ expires_at: inDays(5) }) });
+    const { connectionEnds } = world.stores;
+    const told = async ({ itemId }: { itemId: string }) => {
+      await connectionEnds.tellExpiring(100);
+      await connectionEnds.tellExpiring(100);
+      const rows = await world.sql<{ days: number }[]>`
+        SELECT (data->>'days')::int AS days FROM events
+        WHERE item_id = ${itemId} AND type = 'connection.expiring' ORDER BY position`;
+      return rows.map(({ days }) => days);
+    };
+    const left = ({ itemId }: { itemId: string }, days: number) =>
+      world.sql`UPDATE connections SET expires_at = now() + ${`${days} days`}::interval WHERE item_id = ${itemId}`;
+    expect(await told(item)).toEqual([]);
+    await left(item, 29);
+    expect(await told(item)).toEqual([30]);
+    await left(item, 7);
+    expect(await told(item)).toEqual([30, 7]);
+    await left(item, 0.5);
+    expect(await told(item)).toEqual([30, 7, 1]);
+    expect(await told(short)).toEqual([]);
+    await left(short, 1);
+    expect(await told(short)).toEqual([1]);
+  });
+});
+
+describe('a revocation at the bank', () => {
+  const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+
+  it('suspends every connection with it, in its transaction, by a webhook and by a call alike', async () => {
+    for (const way of ['webhook', 'call'] as const) {
+      const item = await connectedItem();
+      const second = await newApplication(world);
+      await world.stores.links.join(await received(item.userId, second), item.itemId);
+      const { items, itemCommands } = world.stores;
+      if (way === 'call') {
+        await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
+      } else {
+        const broken = { kind: 'broken', seen: null, error: gone, byCall: false, revoked: true } as const;
+        await items.applyItemWebhooks(item.itemId, {
+          webhooks: [],
+          health: { ...broken, dueAt: inDays(1), consent: null },
+          consentExpiresAt: null,
+          newAccounts: false,
+          revokedAccounts: [],
+          staleNumbers: [],
+          verifications: [],
+          numbersDue: false,
+          updateDue: false,
+        });
+      }
+      const statuses = async () => (await connectionsOf(item.itemId)).map(({ status }) => status);
+      expect(await statuses()).toEqual(['suspended', 'suspended']);
+      // Not while the bank refuses the Item, and then for the application whose user has been there alone.
+      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(false);
+      await items.setHealthy(item.itemId, await seenNow(world, item.itemId));
+      expect(await statuses()).toEqual(['suspended', 'suspended']);
+      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(true);
+      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(false);
+      expect(await statuses()).toEqual(['suspended', 'active']);
+      expect(await eventsOf(item.itemId)).toEqual([
+        ...['connection.created', 'connection.created', 'connection.suspended', 'connection.suspended'],
+        'connection.resumed',
+      ]);
+    }
+  });
+});
