@@ -62,6 +62,16 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'The connection (`connection_id`) has ended for good. Let the user connect the account again: that makes a new one.',
   },
+  not_from_page: {
+    status: 403,
+    title: "The form was not sent from the user's page",
+    help: 'Another site sent it. Nothing was done.',
+  },
+  narrowing_only: {
+    status: 403,
+    title: 'The application may only narrow its connection',
+    help: '`errors` names each field that would grant more, or change what was agreed to. Ask the user: a key of scope `consent` writes it then.',
+  },
   sandbox_only: {
     status: 403,
     title: 'Only in the sandbox',
@@ -70,7 +80,7 @@ export const problemTypes = {
   not_found: {
     status: 404,
     title: 'There is no such resource',
-    help: 'The path is unknown, or the named user, item, webhook, application or key does not exist, or the application was never connected with it. A user exists from the first link token or item.',
+    help: 'The path is unknown, or the named user, item, connection, webhook, application or key does not exist, or the application was never connected with it. A user exists from the first link token or item.',
   },
   unknown_institution: {
     status: 404,
@@ -106,6 +116,16 @@ export const problemTypes = {
     status: 409,
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it, which you see: you are connected with it, or see every item. Use that one; when it is broken, send the user through update mode.',
+  },
+  connection_exists: {
+    status: 409,
+    title: 'The application is connected with the item',
+    help: '`connection_id` names the connection, which may have expired or be suspended. Change it, renew it, or revoke it first.',
+  },
+  connection_revoked: {
+    status: 409,
+    title: 'The connection was revoked',
+    help: 'That was the end of it. A new grant makes a new connection.',
   },
   active_float: {
     status: 409,

@@ -1,5 +1,5 @@
-import type { Refused, Viewer } from '../exchange/viewer.js';
 import type { ApiKey } from './applications.js';
+import type { Refused, Viewer } from '../exchange/viewer.js';
 import type { KeyedRequest } from './idempotency.js';
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';

@@ -38,6 +38,17 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
     return item ?? null;
   }
 
+  /** What the application has of the Item; a revoked connection counts where there is no other. */
+  async function connectionOf(tx: Tx, itemId: string, applicationId: string) {
+    return firstOf(
+      await tx<(Selected<typeof asking> & Partial<Selected<typeof own>> & { others: boolean })[]>`
+      SELECT ${asking.list(tx, 'a')}, ${own.list(tx, 'c')}, EXISTS (
+        SELECT FROM connections o WHERE o.item_id = ${itemId} AND o.application_id <> a.application_id AND ${isLive(tx, 'o')}) AS others
+      FROM applications a LEFT JOIN connections c ON c.application_id = a.application_id AND c.item_id = ${itemId}
+      WHERE a.application_id = ${applicationId}
+      ORDER BY c.revoked_at DESC NULLS FIRST LIMIT 1`,
+    );
+  }
   /**
    * Why the viewer may not have anything done with the Item, whose row is locked: nobody's right changes meanwhile. `not_found`:
    * it was never connected with it.
@@ -51,18 +62,6 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       FROM items i ${rights.join} WHERE i.item_id = ${itemId}`,
     );
     return row === undefined ? 'not_found' : refusedBy(row.verdict.connection, 'command');
-  }
-
-  /** What the application has of the Item; a revoked connection counts where there is no other. */
-  async function connectionOf(tx: Tx, itemId: string, applicationId: string) {
-    return firstOf(
-      await tx<(Selected<typeof asking> & Partial<Selected<typeof own>> & { others: boolean })[]>`
-      SELECT ${asking.list(tx, 'a')}, ${own.list(tx, 'c')}, EXISTS (
-        SELECT FROM connections o WHERE o.item_id = ${itemId} AND o.application_id <> a.application_id AND ${isLive(tx, 'o')}) AS others
-      FROM applications a LEFT JOIN connections c ON c.application_id = a.application_id AND c.item_id = ${itemId}
-      WHERE a.application_id = ${applicationId}
-      ORDER BY c.revoked_at DESC NULLS FIRST LIMIT 1`,
-    );
   }
 
   async function chooseMainAccount(

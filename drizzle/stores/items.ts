@@ -74,7 +74,9 @@ export function itemStore(sql: Sql): ItemStore {
         await sql<HolderRow[]>`
         SELECT ${holderColumns(sql)} FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
-      return row === undefined || ((row.closed || row.unconnected) && !forRemoval) ? null : askingCredentials(row);
+      return row === undefined || ((row.closed || row.unconnected) && !forRemoval)
+        ? null
+        : askingCredentials(row);
     },
 
     async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {
