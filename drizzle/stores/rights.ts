@@ -2,7 +2,6 @@ import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionScope } from '../../domain/exchange/connection.js';
 import type { Need, Refusal, Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { isGrantedAll } from './audience.js';
 import { isLive } from './connectionWrites.js';
 import { isGrantedAll } from './audience.js';
 

@@ -57,6 +57,10 @@ type Entry =
   | { kind: 'apart'; why: string };
 
 const byConsent: Entry = { kind: 'apart', why: 'the scope consent sees every connection, and no bank data' };
+const ofItself: Entry = {
+  kind: 'apart',
+  why: 'an endpoint is of its own application, and so is what is sent there',
+};
 const ofNoItem: Entry = { kind: 'apart', why: 'it knows nothing of users and Items' };
 const matrix: Record<string, Entry> = {
   'GET /v1/items/{itemId}': { kind: 'item', need: null, shows: [] },
@@ -124,6 +128,18 @@ const matrix: Record<string, Entry> = {
   },
   'GET /v1/events': { kind: 'apart', why: 'test/drizzle/events.test.ts tells who hears of what' },
   'GET /v1/event-types': ofNoItem,
+  'GET /v1/endpoints': ofItself,
+  'POST /v1/endpoints': ofItself,
+  'GET /v1/endpoints/{id}': ofItself,
+  'PATCH /v1/endpoints/{id}': ofItself,
+  'DELETE /v1/endpoints/{id}': ofItself,
+  'GET /v1/endpoints/{id}/deliveries': ofItself,
+  'POST /v1/endpoints/{id}/ping': ofItself,
+  'POST /v1/endpoints/{id}/recover': ofItself,
+  'POST /v1/endpoints/{id}/replay': ofItself,
+  'POST /v1/endpoints/{id}/rotate-secret': ofItself,
+  'GET /v1/deliveries/{id}': ofItself,
+  'POST /v1/deliveries/{id}/resend': ofItself,
   'GET /v1/institutions': ofNoItem,
   'GET /v1/institutions/{institutionId}': ofNoItem,
   'GET /v1/institutions/{institutionId}/live': ofNoItem,
