@@ -1,3 +1,4 @@
+import { ourselves } from '../domain/exchange/viewer.js';
 import type { DeadEnd } from '../domain/mining/run.js';
 import type { ActivityDeps } from './deps.js';
 
@@ -24,8 +25,10 @@ export function deadEndActivities({ items, mining, commands, alerts }: ActivityD
           error_code: error?.error_code ?? null,
         },
       });
-      const remine = canRemine ? await commands.requestRemine(itemId) : null;
-      return { remines: remine !== null && typeof remine === 'object' ? remine.number : null };
+      const remine = canRemine ? await commands.requestRemine(ourselves, itemId) : null;
+      return {
+        remines: remine !== null && typeof remine === 'object' && 'number' in remine ? remine.number : null,
+      };
     },
   };
 }

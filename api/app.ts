@@ -24,6 +24,7 @@ import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { connectionRoutes } from './routes/connections.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -32,6 +33,8 @@ import { liveRoutes } from './routes/live.js';
 import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
 import { loginRoutes } from './routes/logins.js';
+import { portalRoutes } from './routes/portal.js';
+import { portalSessionRoutes } from './routes/portalSessions.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -247,6 +250,13 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
+      await shedLoad(scope, limits.eventLoopDelayMs);
+      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now));
+    },
+    { prefix: '/portal' },
+  );
+  void app.register(
+    async (scope: Api) => {
       // Clients alone: Plaid's webhooks and the probes come before them.
       await shedLoad(scope, limits.eventLoopDelayMs);
       const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
@@ -260,6 +270,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       floatRoutes(scope, context);
       loginRoutes(scope, context);
       itemRoutes(scope, context);
+      connectionRoutes(scope, context);
+      portalSessionRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);

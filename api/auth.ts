@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Viewer } from '../domain/exchange/viewer.js';
 import type { ApiKey, ApplicationStore, Scope } from '../domain/ports/applications.js';
 import { Problem } from './errors.js';
 import type { Limiter } from './rateLimit.js';
@@ -12,6 +13,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope that the route asks for; null = open to everybody. Every route under /v1 names one. */
     scope?: Scope | null;
+    /** Another one that will do as well. */
+    orScope?: Scope;
   }
 }
 
@@ -38,7 +41,7 @@ export function authenticate(
   limiter: Limiter,
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   return async (request, reply) => {
-    const scope = request.routeOptions.config.scope;
+    const { scope, orScope } = request.routeOptions.config;
     // Fails closed: a route that forgot to name its scope is a fault of ours, not an open door.
     if (scope == null) throw new Problem('internal_error');
     const key = bearer.exec(request.headers.authorization ?? '')?.[1];
@@ -55,9 +58,9 @@ export function authenticate(
     }
     request.caller = caller;
     await limiter.caller(request, reply, keyHash);
-    if (!allows(caller.scopes, scope)) {
+    if (!allows(caller.scopes, scope) && (orScope === undefined || !allows(caller.scopes, orScope))) {
       throw new Problem('insufficient_scope', {
-        detail: `This operation needs the scope ${scope}.`,
+        detail: `This operation needs the scope ${scope}${orScope === undefined ? '' : ` or ${orScope}`}.`,
         headers: {
           'www-authenticate': `Bearer realm="sluice", error="insufficient_scope", scope="${scope}"`,
         },
@@ -70,4 +73,10 @@ export function authenticate(
 export function callerOf(request: FastifyRequest): ApiKey {
   if (request.caller === null) throw new Problem('internal_error');
   return request.caller;
+}
+
+/** The same as the stores ask for it: whose connections decide what is read. */
+export function viewerOf(request: FastifyRequest): Viewer {
+  const { application_id, access } = callerOf(request);
+  return { applicationId: application_id, access };
 }

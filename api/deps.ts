@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Grant } from '../domain/exchange/connection.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { ConnectionStore } from '../domain/ports/connections.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -14,12 +15,14 @@ import type { ItemStore } from '../domain/ports/items.js';
 import type { LinkStore } from '../domain/ports/links.js';
 import type { NumbersStore } from '../domain/ports/numbers.js';
 import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports/plaid.js';
+import type { PortalStore } from '../domain/ports/portal.js';
 import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
+import type { PortalSettings } from './portal/settings.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
@@ -30,11 +33,13 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
-  items: Pick<ItemStore, 'credentials' | 'setBroken' | 'setHealthy' | 'noteConsent'>;
+  connections: ConnectionStore;
+  portal: PortalStore;
+  items: Pick<ItemStore, 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
-  applications: Pick<ApplicationStore, 'create' | 'addKey' | 'revokeKey' | 'findKey'>;
+  applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
   floats: FloatStore;
@@ -56,6 +61,7 @@ export interface ApiDeps {
   metrics: MetricsRegistry;
   /** Serve `/metrics` here; false when metrics have a port of their own. */
   serveMetrics: boolean;
+  portalPage: PortalSettings;
   /** Shown in OpenAPI. */
   version: string;
   /** Addresses or networks whose X-Forwarded-For names the client. Absent: the peer is the client. */

@@ -1,3 +1,4 @@
+import type { Viewer } from '../domain/exchange/viewer.js';
 import type { Failure, FailureType } from '../domain/failures.js';
 import { healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
@@ -22,13 +23,13 @@ export interface ItemHealthChecks {
    * A read at Plaid failed in a way that no webhook has reported (yet): the Item's episode begins if Plaid says so. Never throws and
    * is not waited for; losing it is harmless, since the Item's next update finds out as well.
    */
-  after(failure: Failure, item: ItemView, accessToken: string): void;
+  after(failure: Failure, viewer: Viewer, item: ItemView, accessToken: string): void;
 }
 
-type Deps = Pick<ApiDeps, 'plaid' | 'items' | 'gateway' | 'logger' | 'brokenCheckMs'>;
+type Deps = Pick<ApiDeps, 'plaid' | 'reads' | 'items' | 'gateway' | 'logger' | 'brokenCheckMs'>;
 
 export function createItemHealthChecks(
-  { plaid, items, gateway, logger, brokenCheckMs }: Deps,
+  { plaid, reads, items, gateway, logger, brokenCheckMs }: Deps,
   limits: Pick<ApiLimits, 'signalMs'>,
   now: () => number,
 ): ItemHealthChecks {
@@ -41,9 +42,9 @@ export function createItemHealthChecks(
     gateway.signalItem(item_id, user_id, signal, limits.signalMs);
 
   /** What `/item/get` says decides: a sync may still answer from what Plaid has. */
-  async function askHealth(item: ItemView, accessToken: string): Promise<void> {
-    const credentials = await items.credentials(item.item_id, { forRemoval: false });
-    if (credentials === null) return;
+  async function askHealth(viewer: Viewer, item: ItemView, accessToken: string): Promise<void> {
+    const credentials = await reads.asking(viewer, item.item_id, 'command');
+    if (credentials === null || 'refusal' in credentials) return;
     const view = await plaid.getItem(accessToken);
     const health = healthOf(view);
     const consent = { expiresAt: view.consent_expiration_time };
@@ -55,7 +56,7 @@ export function createItemHealthChecks(
   }
 
   return {
-    after(failure, item, accessToken) {
+    after(failure, viewer, item, accessToken) {
       const everywhere = failsEverywhere.has(failure.type);
       if (!everywhere && !beginsEpisode(failure.type)) return;
       if (item.status !== 'ACTIVE' || checkedOfLate(item.item_id)) return;
@@ -63,7 +64,7 @@ export function createItemHealthChecks(
       // The next update meets it too, and does what is to be done.
       const check = everywhere
         ? sendSignal(item, { kind: 'webhookReceived', webhook: 'update' })
-        : askHealth(item, accessToken);
+        : askHealth(viewer, item, accessToken);
       check.catch((error: unknown) =>
         logger.warn({ item_id: item.item_id, ...loggedError(error) }, 'left to the next update'),
       );

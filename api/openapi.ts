@@ -32,6 +32,7 @@ export function openapi(app: Api, version: string): void {
       tags: [
         { name: 'Users', description: 'Users, by your own ids, and everything over all their items' },
         { name: 'Items', description: "One item: a user's login at one bank" },
+        { name: 'Connections', description: 'Which application may read which item' },
         { name: 'Institutions', description: 'Banks, as Plaid lists them' },
         { name: 'Webhooks', description: 'What Plaid sent' },
         { name: 'Access', description: 'Applications and their keys' },

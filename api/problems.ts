@@ -1,3 +1,5 @@
+import { refusals } from '../domain/exchange/viewer.js';
+
 /**
  * Every problem that this API answers with (RFC 9457). The code is part of the contract: it is never renamed. `type` of an
  * answer is `/problems/<code>`, a page that shows what stands here.
@@ -38,7 +40,37 @@ export const problemTypes = {
   insufficient_scope: {
     status: 403,
     title: 'The API key lacks the scope',
-    help: 'The operation needs a scope that this key does not carry. `admin` implies `read` and `write`, never `numbers`.',
+    help: 'The operation needs a scope that this key does not carry. `admin` implies `read`, `write` and `consent`, never `numbers`.',
+  },
+  consent_missing: {
+    status: 403,
+    title: 'The connection does not grant this',
+    help: "The application's connection with the item (`connection_id`) lacks the scope (`scope`), or grants no account. Only the user or the operator can widen it.",
+  },
+  consent_expired: {
+    status: 403,
+    title: 'The connection has expired',
+    help: 'The time of the connection (`connection_id`) is over. Ask the user, or the operator, to renew it.',
+  },
+  consent_suspended: {
+    status: 403,
+    title: 'The connection is suspended',
+    help: 'The user has revoked the item at the bank. Send the user through Link in update mode, then report it as relinked; cached rows are readable again when the connection (`connection_id`) is resumed.',
+  },
+  consent_revoked: {
+    status: 403,
+    title: 'The connection was revoked',
+    help: 'The connection (`connection_id`) has ended for good. Let the user connect the account again: that makes a new one.',
+  },
+  not_from_page: {
+    status: 403,
+    title: "The form was not sent from the user's page",
+    help: 'Another site sent it. Nothing was done.',
+  },
+  narrowing_only: {
+    status: 403,
+    title: 'The application may only narrow its connection',
+    help: '`errors` names each field that would grant more, or change what was agreed to. Ask the user: a key of scope `consent` writes it then.',
   },
   sandbox_only: {
     status: 403,
@@ -48,7 +80,7 @@ export const problemTypes = {
   not_found: {
     status: 404,
     title: 'There is no such resource',
-    help: 'The path is unknown, or the named user, item, webhook, application or key does not exist. A user exists from the first link token or item.',
+    help: 'The path is unknown, or the named user, item, connection, webhook, application or key does not exist, or the application was never connected with it. A user exists from the first link token or item.',
   },
   unknown_institution: {
     status: 404,
@@ -84,6 +116,16 @@ export const problemTypes = {
     status: 409,
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it, which you see: you are connected with it, or see every item. Use that one; when it is broken, send the user through update mode.',
+  },
+  connection_exists: {
+    status: 409,
+    title: 'The application is connected with the item',
+    help: '`connection_id` names the connection, which may have expired or be suspended. Change it, renew it, or revoke it first.',
+  },
+  connection_revoked: {
+    status: 409,
+    title: 'The connection was revoked',
+    help: 'That was the end of it. A new grant makes a new connection.',
   },
   active_float: {
     status: 409,
@@ -238,6 +280,9 @@ export const problemTypes = {
 } as const satisfies Record<string, ProblemType>;
 
 export type ProblemCode = keyof typeof problemTypes;
+
+/** What an operation on an item may be refused with for want of a connection that lets the application. */
+export const consentProblems: readonly ProblemCode[] = refusals;
 
 export const problemCodes = Object.keys(problemTypes) as ProblemCode[];
 

@@ -4,6 +4,7 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { connectionStore } from './stores/connections.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
@@ -16,6 +17,7 @@ import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
+import { portalStore } from './stores/portal.js';
 import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
@@ -36,6 +38,7 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    connections: withDatabaseFailures(connectionStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
@@ -49,6 +52,7 @@ export function createStores(sql: Sql) {
     sweep: withDatabaseFailures(sweepStore(sql)),
     connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
+    portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),

@@ -188,12 +188,25 @@ const workerSchema = {
     .default({}),
   SLUICE_CRASH_AT: crashPoint,
 };
+const color = z.string().regex(/^#[0-9a-fA-F]{6}$/, { error: 'must be a colour such as #0b5cad' });
 const serverSchema = {
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
   /** Live reads at Plaid that one process has on their way at once. */
   LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
+  /** Where browsers reach the user's page; absent: PUBLIC_URL, else the address that a session was asked for at. */
+  PORTAL_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Who runs this, for users; absent: PLAID_CLIENT_NAME. */
+  PORTAL_NAME: z.string().min(1).max(60).optional(),
+  PORTAL_ACCENT: color.default('#0b5cad'),
+  PORTAL_BACKGROUND: color.default('#f5f6f8'),
+  /** Path of a picture. */
+  PORTAL_LOGO: z.string().min(1).optional(),
+  /** For how long a user renews an access by one press. */
+  PORTAL_RENEWAL: duration
+    .default(365 * day)
+    .refine((renewalMs) => renewalMs >= day, { error: 'must be at least P1D' }),
   ITEM_CHANGE_COOLDOWN: duration.default(0),
   /** Requests a minute for one API key, in each API process; 0 = no limit. */
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(0).default(1_200),

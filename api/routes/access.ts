@@ -2,15 +2,20 @@ import { z } from 'zod';
 import { callerOf, hashKey, newKey } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
-import { effectIdOf, sameSecret } from '../idempotency.js';
+import { effectIdOf, keyedOf, sameSecret } from '../idempotency.js';
+import { readCursor, writeCursor } from '../lists.js';
 import { operation } from '../operation.js';
 import {
   applicationAnswer,
   applicationBody,
+  applicationChange,
   applicationParams,
+  applicationsAnswer,
+  applicationsQuery,
   keyAnswer,
   keyBody,
   keyParams,
+  keysAnswer,
 } from '../schemas/applications.js';
 import { noQuery } from '../schemas/shared.js';
 
@@ -22,13 +27,94 @@ export function accessRoutes(app: Api, context: RouteContext): void {
     operation({
       id: 'createApplication',
       summary: 'Make an application',
+      description:
+        'With `access` `connected`, which is the default, it sees nothing until it is connected with an item: it links one, or is granted one.',
       tag: 'Access',
       scope: 'admin',
       answers: { 201: { description: 'The application', schema: applicationAnswer } },
       problems: ['malformed_json', 'unsupported_media_type', 'payload_too_large'],
     }).with({ querystring: noQuery, body: applicationBody }),
-    async (request, reply) =>
-      reply.code(201).send(await applications.create(request.body.name, effectIdOf(request))),
+    async (request, reply) => {
+      const { name, ...more } = request.body;
+      return reply.code(201).send(await applications.create(name, effectIdOf(request), more));
+    },
+  );
+
+  app.get(
+    '/applications',
+    operation({
+      id: 'listApplications',
+      summary: 'Applications, in the order in which they were made',
+      tag: 'Access',
+      scope: 'consent',
+      answers: { 200: { description: 'A page of applications', schema: applicationsAnswer } },
+      problems: ['invalid_cursor'],
+    }).with({ querystring: applicationsQuery }),
+    async (request) => {
+      const { limit, cursor } = request.query;
+      const query = { list: 'applications', filters: {} };
+      const page = await applications.page(limit, readCursor(query, cursor));
+      const next = writeCursor(query, page.next);
+      return { data: page.rows, next_cursor: next, has_more: next !== null, meta: {} };
+    },
+  );
+
+  app.get(
+    '/applications/:id',
+    operation({
+      id: 'getApplication',
+      summary: 'An application',
+      tag: 'Access',
+      scope: 'consent',
+      answers: { 200: { description: 'The application', schema: applicationAnswer } },
+      problems: ['not_found'],
+    }).with({ params: applicationParams, querystring: noQuery }),
+    async (request) => {
+      const found = await applications.get(request.params.id);
+      if (found === null) throw new Problem('not_found');
+      return found;
+    },
+  );
+
+  app.patch(
+    '/applications/:id',
+    operation({
+      id: 'changeApplication',
+      summary: 'Change an application',
+      description:
+        'What is named is changed, and null takes it away. A change of `access` holds from the next request on; connections stay as they are.',
+      tag: 'Access',
+      scope: 'admin',
+      answers: { 200: { description: 'The application', schema: applicationAnswer } },
+      problems: ['not_found', 'malformed_json', 'unsupported_media_type', 'payload_too_large'],
+    }).with({ params: applicationParams, querystring: noQuery, body: applicationChange }),
+    async (request) => {
+      const changed = await applications.change(request.params.id, request.body, keyedOf(request));
+      if (changed === null) throw new Problem('not_found');
+      return changed;
+    },
+  );
+
+  app.get(
+    '/applications/:id/keys',
+    operation({
+      id: 'listKeys',
+      summary: 'The keys of an application',
+      description: 'In the order in which they were made, revoked ones too. Never the keys themselves.',
+      tag: 'Access',
+      scope: 'admin',
+      answers: { 200: { description: 'A page of keys', schema: keysAnswer } },
+      problems: ['not_found', 'invalid_cursor'],
+    }).with({ params: applicationParams, querystring: applicationsQuery }),
+    async (request) => {
+      const { id } = request.params;
+      const { limit, cursor } = request.query;
+      const query = { list: 'keys', filters: { id } };
+      const page = await applications.keys(id, limit, readCursor(query, cursor));
+      if (page === null) throw new Problem('not_found');
+      const next = writeCursor(query, page.next);
+      return { data: page.rows, next_cursor: next, has_more: next !== null, meta: {} };
+    },
   );
 
   app.post(

@@ -1,3 +1,4 @@
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { operation } from '../operation.js';
@@ -21,7 +22,7 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery, body: floatBody }),
     async (request) => {
       const { userId, floatId } = request.params;
-      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      if ((await reads.user(viewerOf(request), userId)) === null) throw new Problem('not_found');
       return floats.record({ userId, floatId, status: request.body.status, occurredAt: null });
     },
   );
@@ -40,7 +41,10 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery }),
     async (request) => {
       const { userId, floatId } = request.params;
-      const [user, float] = await Promise.all([reads.user(userId), floats.get(userId, floatId)]);
+      const [user, float] = await Promise.all([
+        reads.user(viewerOf(request), userId),
+        floats.get(userId, floatId),
+      ]);
       if (user === null || float === null) throw new Problem('not_found');
       return float;
     },

@@ -4,15 +4,17 @@ import { remineWorkflowId } from '../../domain/ids.js';
 import { healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
+import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
 import { untilItStands } from '../../domain/untilItStands.js';
-import { allows, callerOf } from '../auth.js';
+import { allows, callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
 import { keyedOf } from '../idempotency.js';
-import { itemAccess } from '../itemAccess.js';
+import { itemAccess, problemOfRefusal } from '../itemAccess.js';
 import { operation } from '../operation.js';
+import { consentProblems } from '../problems.js';
 import {
   itemAnswer,
   itemParams,
@@ -32,9 +34,9 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
    * What is wrong with the Item, written down; null when it is well. `/item/get` knows nothing of an error that a product call had
    * met: then the products have to work.
    */
-  const askedHealth = (item: ItemView): Promise<{ error: UserActionError | null }> =>
+  const askedHealth = (viewer: Viewer, item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
-      const { token, seen, episodeBy, cursor } = await askingOf(item);
+      const { token, seen, episodeBy, cursor } = await askingOf(viewer, item, 'command');
       const view = await plaid.getItem(token).catch((failure: unknown) => {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
@@ -63,8 +65,10 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     });
 
   /** The wish is safe in the database: with Temporal down the sweep signals it later. */
-  async function sendSignal(itemId: string, signal: ItemSignal): Promise<void> {
-    const { user_id } = await itemOf(itemId);
+  async function sendSignal(
+    { item_id: itemId, user_id }: Pick<ItemView, 'item_id' | 'user_id'>,
+    signal: ItemSignal,
+  ): Promise<void> {
     await gateway.signalItem(itemId, user_id, signal, limits.signalMs).catch((error: unknown) => {
       const type = error instanceof Failure ? error.type : 'UNEXPECTED';
       // Only an outage ends by itself.
@@ -82,20 +86,25 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'write',
       answers: { 200: { description: 'The item', schema: itemAnswer } },
-      problems: ['not_found', 'item_removed', 'unknown_account'],
+      problems: ['not_found', ...consentProblems, 'item_removed', 'unknown_account'],
     }).with({ params: itemParams, querystring: noQuery, body: mainAccountBody }),
     async (request) => {
       const { itemId } = request.params;
-      switch (await commands.setMainAccount(itemId, request.body.main_account_id, keyedOf(request))) {
+      const viewer = viewerOf(request);
+      const { main_account_id } = request.body;
+      const outcome = await commands.setMainAccount(viewer, itemId, main_account_id, keyedOf(request));
+      switch (outcome) {
         case 'not_found':
-          throw new Problem('not_found');
         case 'item_removed':
-          throw new Problem('item_removed');
         case 'unknown_account':
-          throw new Problem('unknown_account');
-        case 'done':
-          await sendSignal(itemId, { kind: 'foundDue' });
-          return itemOf(itemId);
+          throw new Problem(outcome);
+        case 'done': {
+          const item = await itemOf(viewer, itemId, 'command');
+          await sendSignal(item, { kind: 'foundDue' });
+          return item;
+        }
+        default:
+          throw problemOfRefusal(outcome);
       }
     },
   );
@@ -122,10 +131,11 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       if (force && !allows(callerOf(request).scopes, 'admin')) {
         throw new Problem('insufficient_scope', { detail: 'force=true needs the scope admin.' });
       }
+      const item = await itemOf(viewerOf(request), itemId, 'end');
       const outcome = await commands.requestRemoval(itemId, { force, by: callerOf(request) });
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'active_float') throw new Problem('active_float');
-      if (outcome === 'requested') await sendSignal(itemId, { kind: 'removalRequested' });
+      if (outcome === 'requested') await sendSignal(item, { kind: 'removalRequested' });
       return reply.code(204).send(undefined);
     },
   );
@@ -143,6 +153,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       answers: { 200: { description: 'The item', schema: itemAnswer } },
       problems: [
         'not_found',
+        ...consentProblems,
         'item_removed',
         'login_required',
         'update_mode_useless',
@@ -154,11 +165,14 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const item = await itemOf(itemId);
+      const viewer = viewerOf(request);
+      const item = await itemOf(viewer, itemId, 'command');
       // Before Plaid is asked: what others have asked before it is then too old to be written down.
-      await commands.noteRelinked(itemId, keyedOf(request));
+      const noted = await commands.noteRelinked(viewer, itemId, keyedOf(request));
+      if (noted === 'not_found') throw new Problem('not_found');
+      if (noted !== 'noted') throw problemOfRefusal(noted);
       try {
-        const { error } = await askedHealth(item);
+        const { error } = await askedHealth(viewer, item);
         if (error !== null) {
           const code = isUnsupported(error.error_code) ? 'update_mode_useless' : 'login_required';
           throw new Problem(code, { plaid: { ...error, request_id: null } });
@@ -166,9 +180,9 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         // The bank had revoked the Item, and gives it again: to the application whose user has been there.
         await commands.resumeConnection(itemId, callerOf(request));
       } finally {
-        await sendSignal(itemId, { kind: 'relinked' });
+        await sendSignal(item, { kind: 'relinked' });
       }
-      return itemOf(itemId);
+      return itemOf(viewer, itemId, 'command');
     },
   );
 
@@ -182,6 +196,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       answers: { 200: { description: 'Plaid has reset the login', schema: loginResetAnswer } },
       problems: [
         'not_found',
+        ...consentProblems,
         'item_removed',
         'sandbox_only',
         'plaid_refused',
@@ -192,7 +207,8 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
     async (request) => {
       const { itemId } = request.params;
       if (!context.sandbox) throw new Problem('sandbox_only');
-      const token = await tokenOf(await itemOf(itemId));
+      const viewer = viewerOf(request);
+      const token = await tokenOf(viewer, await itemOf(viewer, itemId, 'command'), 'command');
       await plaid.resetLogin(token).catch((error: unknown) => {
         throw error instanceof Failure ? problemOfPlaid(error) : error;
       });
@@ -212,14 +228,16 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'write',
       answers: { 202: { description: 'Asked for', schema: remineAnswer } },
-      problems: ['not_found', 'item_removed'],
+      problems: ['not_found', ...consentProblems, 'item_removed'],
     }).with({ params: itemParams, querystring: noQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
-      const outcome = await commands.requestRemine(itemId, keyedOf(request));
-      if (outcome === 'not_found') throw new Problem('not_found');
-      if (outcome === 'item_removed') throw new Problem('item_removed');
-      await sendSignal(itemId, { kind: 'remineRequested', number: outcome.number });
+      const viewer = viewerOf(request);
+      const outcome = await commands.requestRemine(viewer, itemId, keyedOf(request));
+      if (outcome === 'not_found' || outcome === 'item_removed') throw new Problem(outcome);
+      if ('refusal' in outcome) throw problemOfRefusal(outcome);
+      const item = await itemOf(viewer, itemId, 'end');
+      await sendSignal(item, { kind: 'remineRequested', number: outcome.number });
       return reply.code(202).send({ workflow_id: remineWorkflowId(itemId, outcome.number) });
     },
   );

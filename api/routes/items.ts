@@ -1,12 +1,14 @@
 import type { FastifyReply } from 'fastify';
 import type { CachedPage } from '../../domain/ports/reads.js';
+import { viewerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
-import { itemAccess } from '../itemAccess.js';
+import { itemAccess, problemOfRefusal } from '../itemAccess.js';
 import { readCursor, sendList } from '../lists.js';
 import type { ListQuery } from '../lists.js';
 import { operation } from '../operation.js';
+import { consentProblems } from '../problems.js';
 import { accountsAnswer, accountsOfItemQuery } from '../schemas/accounts.js';
 import { balancesAnswer, balancesQuery } from '../schemas/balances.js';
 import { itemAnswer, itemParams, syncAnswer } from '../schemas/items.js';
@@ -18,6 +20,7 @@ export function itemRoutes(app: Api, context: RouteContext): void {
   const { itemOf } = itemAccess(context);
   /** A page of what is cached of one Item; without the Item there is none. */
   function sendPage(reply: FastifyReply, query: ListQuery, page: CachedPage): FastifyReply {
+    if (page.refused !== null) throw problemOfRefusal(page.refused);
     if (page.items.length === 0) throw new Problem('not_found');
     return sendList(reply, query, page, { items: page.items });
   }
@@ -30,9 +33,9 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'The item', schema: itemAnswer } },
-      problems: ['not_found'],
+      problems: ['not_found', ...consentProblems],
     }).with({ params: itemParams, querystring: noQuery }),
-    async (request) => itemOf(request.params.itemId),
+    async (request) => itemOf(viewerOf(request), request.params.itemId, 'item'),
   );
 
   app.get(
@@ -44,11 +47,11 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'Phase and progress', schema: syncAnswer } },
-      problems: ['not_found', 'orchestrator_down'],
+      problems: ['not_found', ...consentProblems, 'orchestrator_down'],
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const item = await itemOf(itemId);
+      const item = await itemOf(viewerOf(request), itemId, 'command');
       const live = await within(
         gateway.itemStatus(itemId),
         limits.askMs,
@@ -79,14 +82,18 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'A page of accounts', schema: accountsAnswer } },
-      problems: ['not_found', 'invalid_cursor'],
+      problems: ['not_found', ...consentProblems, 'invalid_cursor'],
     }).with({ params: itemParams, querystring: accountsOfItemQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
       const { format, limit, cursor } = request.query;
       const query = { list: 'accounts', filters: { itemId, format } };
       const after = readCursor(query, cursor);
-      return sendPage(reply, query, await reads.accounts({ itemId, format }, limit, after));
+      return sendPage(
+        reply,
+        query,
+        await reads.accounts(viewerOf(request), { itemId, format }, limit, after),
+      );
     },
   );
 
@@ -101,7 +108,7 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'A page of balances', schema: balancesAnswer } },
-      problems: ['not_found', 'invalid_cursor'],
+      problems: ['not_found', ...consentProblems, 'invalid_cursor'],
     }).with({ params: itemParams, querystring: balancesQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
@@ -109,7 +116,7 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       const filter = { itemId, account_id, from, to };
       const query = { list: 'balances', filters: filter };
       const after = readCursor(query, cursor);
-      return sendPage(reply, query, await reads.balances(filter, limit, after));
+      return sendPage(reply, query, await reads.balances(viewerOf(request), filter, limit, after));
     },
   );
 
@@ -124,7 +131,7 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       tag: 'Items',
       scope: 'read',
       answers: { 200: { description: 'A page of transactions', schema: transactionsAnswer } },
-      problems: ['not_found', 'invalid_cursor'],
+      problems: ['not_found', ...consentProblems, 'invalid_cursor'],
     }).with({ params: itemParams, querystring: transactionsOfItemQuery }),
     async (request, reply) => {
       const { itemId } = request.params;
@@ -132,7 +139,11 @@ export function itemRoutes(app: Api, context: RouteContext): void {
       const filter = { from, to, account_id, statuses: [...status].sort(), format };
       const query = { list: 'transactions', filters: { itemId, ...filter } };
       const after = readCursor(query, cursor);
-      return sendPage(reply, query, await reads.transactions({ itemId, ...filter }, limit, after));
+      return sendPage(
+        reply,
+        query,
+        await reads.transactions(viewerOf(request), { itemId, ...filter }, limit, after),
+      );
     },
   );
 }

@@ -1,18 +1,21 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
+import type { Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ReadStore } from '../../domain/ports/reads.js';
-import { callerOf } from '../auth.js';
+import { callerOf, viewerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
+import { granted, problemOfRefusal } from '../itemAccess.js';
 import { linkMetadataOf } from '../linkMetadata.js';
 import { operation } from '../operation.js';
 import { grantOf } from '../schemas/grant.js';
+import { consentProblems } from '../problems.js';
 import { linkBody, linkedAnswer, linkTokenAnswer, linkTokenBody } from '../schemas/links.js';
 import { noQuery } from '../schemas/shared.js';
 import { userParams } from '../schemas/users.js';
@@ -68,6 +71,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         answers: { 200: { description: 'The link token', schema: linkTokenAnswer } },
         problems: [
           'not_found',
+          ...consentProblems,
           'no_item',
           'update_mode_useless',
           'item_id_not_allowed',
@@ -85,7 +89,9 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       const { userId } = request.params;
       const { mode, item_id, account_selection } = request.body;
       if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
-      const named = item_id === undefined ? null : await reads.item(item_id);
+      const viewer = viewerOf(request);
+      const named = item_id === undefined ? null : await reads.item(viewer, item_id, 'command');
+      if (named !== null && 'refusal' in named) throw problemOfRefusal(named);
       if (item_id !== undefined && named?.user_id !== userId) {
         throw new Problem('not_found', { detail: 'The user has no such item.' });
       }
@@ -93,7 +99,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         const { error_type, error_code } = named.error;
         throw new Problem('update_mode_useless', { plaid: { error_type, error_code, request_id: null } });
       }
-      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(userId, item_id ?? null);
+      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(viewer, userId, item_id ?? null);
       if (mode === 'update' && pick === null) throw new Problem('no_item');
       const { token, item } = await tokenFor(userId, pick, account_selection);
       await reads.ensureUser(userId);
@@ -125,11 +131,10 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     );
   }
 
-  async function linkedItem(outcome: LinkOutcome) {
+  async function linkedItem(viewer: Viewer, outcome: LinkOutcome) {
     switch (outcome.kind) {
       case 'linked': {
-        const item = await reads.item(outcome.item_id);
-        if (item === null) throw new Problem('internal_error');
+        const item = granted(await reads.item(viewer, outcome.item_id, 'item'));
         return {
           ...item,
           ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
@@ -172,6 +177,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'malformed_json',
         'unsupported_media_type',
         'payload_too_large',
+        'not_found',
+        ...consentProblems,
         'public_token_used',
         'duplicate_item',
         'invalid_public_token',
@@ -202,7 +209,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       const known = row.state === 'finished' ? row.outcome : null;
       const outcome = known ?? (await outcomeOf(tokenHash, userId));
       if (outcome === null) throw new Problem('link_pending');
-      const item = await linkedItem(outcome);
+      const item = await linkedItem(viewerOf(request), outcome);
       if (known !== null) return item;
       return reply
         .code(201)

@@ -1,9 +1,14 @@
+import type { ConnectionScope } from '../../domain/exchange/connection.js';
+import type { Bounds, Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
-import { itemAccess } from '../itemAccess.js';
+import { granted, itemAccess, problemOfRefusal } from '../itemAccess.js';
 import { createItemHealthChecks } from '../itemHealthChecks.js';
 import { operation } from '../operation.js';
+import { consentProblems } from '../problems.js';
 import type { ProblemCode } from '../problems.js';
 import { liveAccountsAnswer } from '../schemas/accounts.js';
 import { itemParams } from '../schemas/items.js';
@@ -13,6 +18,7 @@ import { liveTransactionsAnswer, liveTransactionsQuery } from '../schemas/transa
 /** What any live read of an item may end with. */
 const problems: readonly ProblemCode[] = [
   'not_found',
+  ...consentProblems,
   'item_removed',
   'login_required',
   'plaid_refused',
@@ -42,23 +48,55 @@ function rangeOf(given: { from?: string | undefined; to?: string | undefined }, 
   return { from, to };
 }
 
+const laterOf = (a: string, b: string | null): string => (b !== null && b > a ? b : a);
+
+/** The accounts of which Plaid is asked; undefined = all. One that is not granted is none, whether or not the bank has it. */
+function askedAccounts(
+  named: string | undefined,
+  { connectionId, accountIds, openAccountIds }: Bounds,
+): string[] | undefined {
+  if (accountIds === null || openAccountIds === null) return named === undefined ? undefined : [named];
+  const asked = named === undefined ? openAccountIds : accountIds.filter((id) => id === named);
+  if (asked.length === 0 && connectionId !== null) {
+    throw problemOfRefusal({ refusal: 'consent_missing', connectionId, scope: 'transactions' });
+  }
+  return asked;
+}
+
 /** Straight from Plaid, for one item; nothing is stored. */
 export function liveRoutes(app: Api, context: RouteContext): void {
-  const { live, liveReads, limits, now = Date.now } = context;
+  const { live, reads, liveReads, limits, now = Date.now } = context;
   const { itemOf, tokenOf } = itemAccess(context);
   const checks = createItemHealthChecks(context, limits, now);
 
-  async function read<T>(itemId: string, call: (accessToken: string) => Promise<T>): Promise<T> {
-    const item = await itemOf(itemId);
-    const token = await tokenOf(item);
-    return liveReads.run(() =>
+  const boundsOf = async (viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds> =>
+    granted(await reads.bounds(viewer, itemId, scope));
+
+  /** Plaid's answer, and what of it may be shown: asked once it is there, since a bank takes its time. */
+  async function read<T>(
+    { viewer, itemId, scope }: { viewer: Viewer; itemId: string; scope: ConnectionScope },
+    call: (accessToken: string) => Promise<T>,
+  ): Promise<{ answer: T; bounds: Bounds }> {
+    const item = await itemOf(viewer, itemId, scope);
+    const token = await tokenOf(viewer, item, scope);
+    const answer = await liveReads.run(() =>
       call(token).catch((error: unknown) => {
         if (!(error instanceof Failure)) throw error;
-        checks.after(error, item, token);
+        checks.after(error, viewer, item, token);
         throw problemOfPlaid(error);
       }),
     );
+    return { answer, bounds: await boundsOf(viewer, itemId, scope) };
   }
+
+  /** Plaid's accounts as far as they are granted. Balances and all that describes an account are scopes of their own. */
+  const accountsWithin = (accounts: PlaidAccount[], { scopes, accountIds }: Bounds): object[] =>
+    accounts
+      .filter(({ account_id }) => accountIds === null || accountIds.includes(account_id))
+      .map((account) => ({
+        ...(scopes.includes('accounts') ? account : { account_id: account.account_id }),
+        balances: scopes.includes('balances') ? account.balances : null,
+      }));
 
   app.get(
     '/items/:itemId/accounts/live',
@@ -72,7 +110,11 @@ export function liveRoutes(app: Api, context: RouteContext): void {
       answers: { 200: { description: "Plaid's accounts", schema: liveAccountsAnswer } },
       problems,
     }).with({ params: itemParams, querystring: noQuery }),
-    async (request) => read(request.params.itemId, (token) => live.accounts(token)),
+    async (request) => {
+      const of = { viewer: viewerOf(request), itemId: request.params.itemId, scope: 'accounts' as const };
+      const { answer, bounds } = await read(of, (token) => live.accounts(token));
+      return { ...answer, accounts: accountsWithin(answer.accounts, bounds) };
+    },
   );
 
   app.get(
@@ -89,7 +131,11 @@ export function liveRoutes(app: Api, context: RouteContext): void {
       answers: { 200: { description: "Plaid's accounts with fresh balances", schema: liveAccountsAnswer } },
       problems,
     }).with({ params: itemParams, querystring: noQuery }),
-    async (request) => read(request.params.itemId, (token) => live.balances(token)),
+    async (request) => {
+      const of = { viewer: viewerOf(request), itemId: request.params.itemId, scope: 'balances' as const };
+      const { answer, bounds } = await read(of, (token) => live.balances(token));
+      return { ...answer, accounts: accountsWithin(answer.accounts, bounds) };
+    },
   );
 
   app.get(
@@ -107,10 +153,27 @@ export function liveRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: liveTransactionsQuery }),
     async (request) => {
       const { account_id, limit, offset, ...dates } = request.query;
-      const { from, to } = rangeOf(dates, now());
-      return read(request.params.itemId, (token) =>
-        live.transactions(token, { from, to, accountId: account_id, count: limit, offset }),
+      const range = rangeOf(dates, now());
+      const of = { viewer: viewerOf(request), itemId: request.params.itemId, scope: 'transactions' as const };
+      const before = await boundsOf(of.viewer, of.itemId, of.scope);
+      const from = laterOf(range.from, before.since);
+      const accountIds = askedAccounts(account_id, before);
+      // Plaid refuses a range that ends before it begins: of one that lies before the grant a day is asked, and nothing shown.
+      const to = laterOf(range.to, from);
+      const isWithin = to === range.to;
+      const { answer, bounds } = await read(of, (token) =>
+        live.transactions(token, { from, to, accountIds, count: limit, offset }),
       );
+      return {
+        ...answer,
+        total_transactions: isWithin ? answer.total_transactions : 0,
+        transactions: answer.transactions.filter(
+          ({ account_id: id, date }) =>
+            isWithin &&
+            (bounds.since === null || date >= bounds.since) &&
+            (bounds.accountIds === null || bounds.accountIds.includes(id)),
+        ),
+      };
     },
   );
 }

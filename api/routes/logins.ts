@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { viewerOf } from '../auth.js';
 import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
@@ -37,7 +38,8 @@ export function loginRoutes(app: Api, { reads, gateway, limits }: RouteContext):
     },
     async (request, reply) => {
       const { userId } = request.params;
-      if ((await reads.user(userId)) === null) throw new Problem('not_found');
+      const viewer = viewerOf(request);
+      if ((await reads.user(viewer, userId)) === null) throw new Problem('not_found');
       const late = (): Problem => new Problem('login_check_pending');
       // The gateway bounds the wait itself; the outer bound only catches one that does not.
       const checks = await within(
@@ -46,8 +48,14 @@ export function loginRoutes(app: Api, { reads, gateway, limits }: RouteContext):
         late,
       );
       if (checks === null) throw late();
+      // All of them were checked: what is mined is shared. Those that the application sees are answered.
+      const seen = await reads.seenItems(
+        viewer,
+        checks.map(({ item_id }) => item_id),
+      );
+      const shown = checks.filter(({ item_id }) => seen.has(item_id));
       return reply.status(202).send({
-        items: checks.map(({ item_id, stale, webhook_id, reason }) => ({
+        items: shown.map(({ item_id, stale, webhook_id, reason }) => ({
           item_id,
           stale,
           ...(webhook_id === null ? {} : { webhook_id }),

@@ -1,9 +1,10 @@
 import { secretContext } from '../../domain/ids.js';
 import type { PlaidNumbers } from '../../domain/plaid.js';
-import { callerOf } from '../auth.js';
+import { callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
-import { Problem } from '../errors.js';
+import { granted } from '../itemAccess.js';
 import { operation } from '../operation.js';
+import { consentProblems } from '../problems.js';
 import { itemParams } from '../schemas/items.js';
 import { numbersAnswer } from '../schemas/numbers.js';
 import { noQuery } from '../schemas/shared.js';
@@ -23,13 +24,13 @@ export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void
       tag: 'Items',
       scope: 'numbers',
       answers: { 200: { description: 'Numbers by account', schema: numbersAnswer } },
-      problems: ['not_found'],
+      problems: ['not_found', ...consentProblems],
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const { application_id, key_id } = callerOf(request);
-      const read = await numbers.read(itemId, { application_id, key_id, request_id: request.id });
-      if (read === null) throw new Problem('not_found');
+      const { key_id } = callerOf(request);
+      const reader = { key_id, request_id: request.id };
+      const read = granted(await numbers.read(viewerOf(request), itemId, reader));
       const shown = await Promise.all(
         read.numbers.map(async ({ accountId, asOf, sealed }) => {
           const text = await secrets.open(sealed, secretContext.accountNumbers(itemId, accountId));

@@ -1,3 +1,4 @@
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { effectIdOf } from '../idempotency.js';
@@ -26,7 +27,7 @@ export function storedWebhookRoutes(
     async (request) => {
       const { limit, cursor, ...filter } = request.query;
       const query = { list: 'webhooks', filters: filter };
-      const page = await webhooks.page(filter, limit, readCursor(query, cursor));
+      const page = await webhooks.page(viewerOf(request), filter, limit, readCursor(query, cursor));
       const next = writeCursor(query, page.next);
       return { data: page.rows, next_cursor: next, has_more: next !== null, meta: {} };
     },
@@ -43,7 +44,7 @@ export function storedWebhookRoutes(
       problems: ['not_found'],
     }).with({ params: webhookParams, querystring: noQuery }),
     async (request) => {
-      const webhook = await webhooks.get(request.params.id);
+      const webhook = await webhooks.get(viewerOf(request), request.params.id);
       if (webhook === null) throw new Problem('not_found');
       return webhook;
     },
@@ -63,12 +64,12 @@ export function storedWebhookRoutes(
       problems: ['not_found', 'replay_refused'],
     }).with({ params: webhookParams, querystring: noQuery }),
     async (request, reply) => {
-      const replayed = await webhooks.replay(request.params.id, effectIdOf(request));
+      const replayed = await webhooks.replay(viewerOf(request), request.params.id, effectIdOf(request));
       if (replayed === 'not_found') throw new Problem('not_found');
       if (replayed === 'rejected' || replayed === 'acted_on') throw new Problem('replay_refused');
       const { webhookId, itemId, kind } = replayed;
       if (itemId !== null && kind !== null) signals.offer({ webhookId, itemId, kind });
-      const stored = await webhooks.get(webhookId);
+      const stored = await webhooks.get(viewerOf(request), webhookId);
       if (stored === null) throw new Problem('not_found');
       return reply.code(202).send(stored);
     },

@@ -1,6 +1,8 @@
 import type { FastifyReply } from 'fastify';
-import type { Page, PageKey } from '../../domain/ports/pages.js';
+import type { Viewer } from '../../domain/exchange/viewer.js';
+import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage } from '../../domain/ports/reads.js';
+import { viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, sendList, writeCursor } from '../lists.js';
@@ -18,12 +20,13 @@ export function userRoutes(app: Api, context: RouteContext): void {
   const { reads, commands, itemChangeCooldownMs, limits, now = Date.now } = context;
   const logos = createLogos(context, limits, now);
 
-  /** All accounts of these items, by item. */
-  async function accountsOf(itemIds: string[]): Promise<Map<string, RefinedAccount[]>> {
-    const found = new Map<string, RefinedAccount[]>(itemIds.map((itemId) => [itemId, []]));
+  /** All accounts of these items that the viewer may read, by item; an item whose accounts it may not read has no entry. */
+  async function accountsOf(viewer: Viewer, itemIds: string[]): Promise<Map<string, RefinedAccount[]>> {
+    const found = new Map<string, RefinedAccount[]>();
     let after: PageKey | null = null;
     do {
-      const page: Page<string> = await reads.accounts({ itemIds, format: 'refined' }, 500, after);
+      const page: CachedPage = await reads.accounts(viewer, { itemIds, format: 'refined' }, 500, after);
+      for (const { item_id } of page.items) if (!found.has(item_id)) found.set(item_id, []);
       for (const row of page.rows) {
         const account = JSON.parse(row) as RefinedAccount;
         found.get(account.item_id)?.push(account);
@@ -33,9 +36,18 @@ export function userRoutes(app: Api, context: RouteContext): void {
     return found;
   }
 
+  async function expectUser(viewer: Viewer, userId: string): Promise<void> {
+    if ((await reads.user(viewer, userId)) === null) throw new Problem('not_found');
+  }
+
   /** A page of what is cached of a user's Items; a user without any is looked up, so that 404 and an empty list differ. */
-  async function sendPage(reply: FastifyReply, query: ListQuery, userId: string, page: CachedPage) {
-    if (page.items.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
+  async function sendPage(
+    reply: FastifyReply,
+    query: ListQuery,
+    { viewer, userId }: { viewer: Viewer; userId: string },
+    page: CachedPage,
+  ) {
+    if (page.items.length === 0) await expectUser(viewer, userId);
     return sendList(reply, query, page, { items: page.items });
   }
 
@@ -51,7 +63,7 @@ export function userRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found'],
     }).with({ params: userParams, querystring: noQuery }),
     async (request) => {
-      const user = await reads.user(request.params.userId);
+      const user = await reads.user(viewerOf(request), request.params.userId);
       if (user === null) throw new Problem('not_found');
       return user;
     },
@@ -72,8 +84,9 @@ export function userRoutes(app: Api, context: RouteContext): void {
     }).with({ params: userParams, querystring: noQuery }),
     async (request) => {
       const { userId } = request.params;
-      if ((await reads.user(userId)) === null) throw new Problem('not_found');
-      const reasons = await commands.itemChangeReasons(userId, itemChangeCooldownMs);
+      const viewer = viewerOf(request);
+      await expectUser(viewer, userId);
+      const reasons = await commands.itemChangeReasons(viewer, userId, itemChangeCooldownMs);
       return { allowed: reasons.length === 0, reasons };
     },
   );
@@ -97,19 +110,23 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const statuses = [...status].sort();
       const query = { list: 'items', filters: { userId, statuses, include: [...include].sort() } };
       const after = readCursor(query, cursor);
-      const page = await reads.items({ userId, statuses }, limit, after);
-      if (page.rows.length === 0 && (await reads.user(userId)) === null) throw new Problem('not_found');
+      const viewer = viewerOf(request);
+      const page = await reads.items(viewer, { userId, statuses }, limit, after);
+      if (page.rows.length === 0) await expectUser(viewer, userId);
       const next = writeCursor(query, page.next);
       const [accounts, images] = await Promise.all([
         include.includes('accounts') && page.rows.length > 0
-          ? accountsOf(page.rows.map(({ item_id }) => item_id))
+          ? accountsOf(
+              viewer,
+              page.rows.map(({ item_id }) => item_id),
+            )
           : null,
         include.includes('logo') ? logos.of(page.rows.map(({ institution_id }) => institution_id)) : null,
       ]);
       return {
         data: page.rows.map((item) => ({
           ...item,
-          ...(accounts === null ? {} : { accounts: accounts.get(item.item_id) ?? [] }),
+          ...(accounts?.has(item.item_id) ? { accounts: accounts.get(item.item_id) } : {}),
           ...(images === null ? {} : { logo: images.get(item.institution_id ?? '') ?? null }),
         })),
         next_cursor: next,
@@ -142,7 +159,9 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const query = { list: 'accounts', filters: { userId, include_removed, format } };
       const after = readCursor(query, cursor);
       const items = { userId, includeRemoved: include_removed };
-      return sendPage(reply, query, userId, await reads.accounts({ ...items, format }, limit, after));
+      const viewer = viewerOf(request);
+      const page = await reads.accounts(viewer, { ...items, format }, limit, after);
+      return sendPage(reply, query, { viewer, userId }, page);
     },
   );
 
@@ -166,7 +185,9 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const query = { list: 'transactions', filters: { userId, include_removed, ...filter } };
       const after = readCursor(query, cursor);
       const items = { userId, includeRemoved: include_removed };
-      return sendPage(reply, query, userId, await reads.transactions({ ...items, ...filter }, limit, after));
+      const viewer = viewerOf(request);
+      const page = await reads.transactions(viewer, { ...items, ...filter }, limit, after);
+      return sendPage(reply, query, { viewer, userId }, page);
     },
   );
 }

@@ -1,4 +1,5 @@
 import type { ApiKey } from './applications.js';
+import type { Refused, Viewer } from '../exchange/viewer.js';
 import type { KeyedRequest } from './idempotency.js';
 
 export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
@@ -6,7 +7,10 @@ export type ItemChangeReason = 'ACTIVE_FLOAT' | 'COOLDOWN';
 /** Whose key asks. */
 export type Caller = Pick<ApiKey, 'application_id' | 'key_id'>;
 
-/** Where a method takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done. */
+/**
+ * Where a method takes a viewer, it does nothing without a connection that lets it: `not_found` where there never was one.
+ * Where it takes a keyed request, whoever runs the same one again gets what was done the first time, and nothing is done.
+ */
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
@@ -23,19 +27,28 @@ export interface ItemCommandStore {
    * there is none, or the bank still refuses the Item.
    */
   resumeConnection(itemId: string, by: Caller): Promise<boolean>;
-  /** The account must be one of the Item's open ones; both accounts' records go to the streams. */
+  /** The account must be one of the Item's open ones that the viewer sees; both accounts' records go to the streams. */
   setMainAccount(
+    viewer: Viewer,
     itemId: string,
     accountId: string,
     keyed?: KeyedRequest | null,
-  ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found'>;
-  /** Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account. */
-  itemChangeReasons(userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
+  ): Promise<'done' | 'unknown_account' | 'item_removed' | 'not_found' | Refused>;
+  /**
+   * Why the user's Items may not be exchanged now. `cooldownMs` counts from a link or a change of the main account, of an Item that
+   * the viewer sees.
+   */
+  itemChangeReasons(viewer: Viewer, userId: string, cooldownMs: number): Promise<ItemChangeReason[]>;
   /** Update mode was completed: new accounts were offered, numbers are to be read again, a look at Plaid is due. */
-  noteRelinked(itemId: string, keyed?: KeyedRequest | null): Promise<void>;
-  /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
-  requestRemine(
+  noteRelinked(
+    viewer: Viewer,
     itemId: string,
     keyed?: KeyedRequest | null,
-  ): Promise<{ number: number } | 'item_removed' | 'not_found'>;
+  ): Promise<'noted' | 'not_found' | Refused>;
+  /** Commits the wish to read everything again; one that waits or runs already is joined. Returns its number. */
+  requestRemine(
+    viewer: Viewer,
+    itemId: string,
+    keyed?: KeyedRequest | null,
+  ): Promise<{ number: number } | 'item_removed' | 'not_found' | Refused>;
 }

@@ -1,3 +1,4 @@
+import type { Refused, Viewer } from '../exchange/viewer.js';
 import type { Sealed } from './secrets.js';
 
 export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked' | 'item_removed';
@@ -9,15 +10,21 @@ export interface NumbersStore {
   /**
    * Writes the audit row, commits it, and only then gives the sealed numbers. Those of closed and revoked accounts, and of an Item
    * whose removal was asked for, are withheld. `missing`: open accounts without numbers of which it is known why; `nextReadAt`
-   * (ISO 8601): when Plaid is asked (again), null = nothing is waited for. Null for an Item that we do not have.
+   * (ISO 8601): when Plaid is asked (again), null = nothing is waited for. Only of accounts that the viewer is granted; nothing is written
+   * of a refused read. Null for an Item that we do not have.
    */
   read(
+    viewer: Viewer,
     itemId: string,
-    reader: { application_id: string; key_id: string; request_id: string },
-  ): Promise<{
-    numbers: { accountId: string; asOf: string; sealed: Sealed }[];
-    withheld: { accountId: string; reason: WithheldReason }[];
-    missing: { accountId: string; reason: MissingReason }[];
-    nextReadAt: string | null;
-  } | null>;
+    reader: { key_id: string; request_id: string },
+  ): Promise<
+    | {
+        numbers: { accountId: string; asOf: string; sealed: Sealed }[];
+        withheld: { accountId: string; reason: WithheldReason }[];
+        missing: { accountId: string; reason: MissingReason }[];
+        nextReadAt: string | null;
+      }
+    | Refused
+    | null
+  >;
 }

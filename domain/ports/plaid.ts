@@ -55,7 +55,7 @@ export interface PlaidLive {
   /** `/transactions/get` with original descriptions, newest first; `from` and `to` (YYYY-MM-DD) inclusive. */
   transactions(
     accessToken: string,
-    query: { from: string; to: string; accountId?: string | undefined; count: number; offset: number },
+    query: { from: string; to: string; accountIds?: string[] | undefined; count: number; offset: number },
   ): Promise<{ transactions: PlaidTransaction[]; total_transactions: number; request_id: string }>;
   /** `/institutions/get_by_id` with connection status. Rejects with UNKNOWN_INSTITUTION when Plaid has none of that id. */
   institution(institutionId: string): Promise<{ institution: PlaidInstitution; request_id: string }>;

@@ -1,7 +1,9 @@
+import type { ConnectionScope } from '../exchange/connection.js';
+import type { Bounds, Need, Refused, Viewer } from '../exchange/viewer.js';
 import type { Phase } from '../item/state.js';
 import type { Form } from '../mining/events.js';
 import type { History } from '../mining/run.js';
-import type { ItemCredentials } from './items.js';
+import type { AskingCredentials, ItemCredentials } from './items.js';
 import type { Page, PageKey } from './pages.js';
 
 export type ItemStatusName = 'ACTIVE' | 'ERROR' | 'REMOVED';
@@ -38,9 +40,13 @@ export interface ItemCompleteness {
 export type ListedItems =
   { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
 
-/** A page of JSON texts, and of the same moment the Items that the list draws from, in the order of their linking. */
+/**
+ * A page of JSON texts, and of the same moment the Items that the list draws from, in the order of their linking. `refused`: the
+ * one Item that was asked for may not be read.
+ */
 export interface CachedPage extends Page<string> {
   items: ItemCompleteness[];
+  refused: Refused | null;
 }
 
 /** `from` and `to` (YYYY-MM-DD) inclusive. */
@@ -60,8 +66,16 @@ export interface BalanceFilter {
   to?: string | undefined;
 }
 
+/**
+ * What is read on behalf of an application. Each method shows what its viewer may see at that moment: an Item that it was never
+ * connected with is absent, one that it may not read (any more) is refused, and lists over a user leave both out.
+ */
 export interface ReadStore {
-  user(userId: string): Promise<{
+  /** For a connected viewer the user exists with its first connection, and `items` counts what it may read. */
+  user(
+    viewer: Viewer,
+    userId: string,
+  ): Promise<{
     user_id: string;
     status: 'inactive' | 'active';
     activated_at: string | null;
@@ -69,23 +83,41 @@ export interface ReadStore {
   } | null>;
   /** Creates the user, inactive, unless it exists. */
   ensureUser(userId: string): Promise<void>;
-  item(itemId: string): Promise<ItemView | null>;
+  item(viewer: Viewer, itemId: string, need: Need): Promise<ItemView | Refused | null>;
   items(
+    viewer: Viewer,
     filter: { userId: string; statuses: ItemStatusName[] },
     limit: number,
     after: PageKey | null,
   ): Promise<Page<ItemView>>;
-  /** Rows in the asked form. Order: item, then account id. */
-  accounts(filter: ListedItems & { format: Form }, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** Rows in the asked form; balances are null without their scope. Order: item, then account id. */
+  accounts(
+    viewer: Viewer,
+    filter: ListedItems & { format: Form },
+    limit: number,
+    after: PageKey | null,
+  ): Promise<CachedPage>;
   /** Rows in the asked form. Order: date descending, then id. */
-  transactions(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  transactions(
+    viewer: Viewer,
+    filter: TransactionFilter,
+    limit: number,
+    after: PageKey | null,
+  ): Promise<CachedPage>;
   /** An account's last balances of a day. Order: day descending, then account id. */
-  balances(filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  balances(viewer: Viewer, filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
+  /** Those of the Items that the viewer sees. */
+  seenItems(viewer: Viewer, itemIds: string[]): Promise<Set<string>>;
+  /** What is needed to ask Plaid of an Item. Null when it is absent, or its token was erased or its removal asked for. */
+  asking(viewer: Viewer, itemId: string, need: Need): Promise<AskingCredentials | Refused | null>;
+  /** What of Plaid's answer about an Item the viewer may see now; to be asked when the answer is there. */
+  bounds(viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds | Refused | null>;
   /**
    * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
    * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew.
    */
   pickForUpdateMode(
+    viewer: Viewer,
     userId: string,
     itemId: string | null,
   ): Promise<

@@ -1,3 +1,4 @@
+import type { Viewer } from '../exchange/viewer.js';
 import type { WebhookKind } from '../webhooks/webhookKind.js';
 import type { Page, PageKey } from './pages.js';
 
@@ -52,14 +53,21 @@ export interface WebhookStore {
   acquireSignal(webhookId: string): Promise<AcquiredSignal | null>;
   /** The signal of the acquired webhook could not be delivered after all: `sweep` shall find it. */
   releaseSignal(webhookId: string): Promise<void>;
-  page(filter: WebhookFilter, limit: number, after: PageKey | null): Promise<Page<StoredWebhook>>;
-  get(webhookId: string): Promise<StoredWebhook | null>;
+  /** A connected viewer is shown those of Items that it may read whole: their bodies are not cut to a grant. Likewise below. */
+  page(
+    viewer: Viewer,
+    filter: WebhookFilter,
+    limit: number,
+    after: PageKey | null,
+  ): Promise<Page<StoredWebhook>>;
+  get(viewer: Viewer, webhookId: string): Promise<StoredWebhook | null>;
   /**
    * Stores an accepted webhook once more, with source `replay`, as it is read today. `rejected`: it never was verified.
    * `acted_on`: a TRANSACTIONS_REMOVED that was acted on carries no time, and might name what has come back since.
    * `copyId` (a UUID) names the copy: one that is there already is not made again.
    */
   replay(
+    viewer: Viewer,
     webhookId: string,
     copyId: string,
   ): Promise<

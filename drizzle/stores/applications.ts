@@ -1,41 +1,134 @@
 import { randomUUID } from 'node:crypto';
 import { and, eq, isNull, ne, sql as part } from 'drizzle-orm';
 import { Failure } from '../../domain/failures.js';
-import type { ApplicationStore, Scope } from '../../domain/ports/applications.js';
+import type { ApiKey, ApplicationStore, ApplicationView, Scope } from '../../domain/ports/applications.js';
 import { builder, clock } from '../builder.js';
-import { firstOf } from '../rows.js';
+import { firstOf, iso } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { apiKeys, applications } from '../schema.js';
+import { asText, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { noteTimes } from './noteTimes.js';
+import { onceFor } from './onceFor.js';
 
 const defaultApplication = 'default';
 const everyScope: Scope[] = ['read', 'write', 'numbers', 'admin'];
 
+const shown = selection(
+  applications,
+  [
+    'application_id',
+    'name',
+    'access',
+    'display_name',
+    'company',
+    'url',
+    'logo_url',
+    'reason_for_access',
+    'created_at',
+  ],
+  { created_key: asText('created_at') },
+);
+const shownKey = selection(apiKeys, ['key_id', 'scopes', 'created_at', 'last_used_at', 'revoked_at'], {
+  created_key: asText('created_at'),
+});
+
+const viewOf = ({ created_key: _, ...row }: Selected<typeof shown>): ApplicationView => ({
+  ...row,
+  created_at: row.created_at.toISOString(),
+});
+
 export function applicationStore(sql: Sql): ApplicationStore {
   const db = builder(sql);
+  const uses = noteTimes(async (keyIds) => {
+    await sql`
+      UPDATE api_keys k SET last_used_at = clock_timestamp()
+      FROM (SELECT key_id FROM api_keys WHERE key_id = ANY(${keyIds}::text[]) FOR NO KEY UPDATE SKIP LOCKED) AS free
+      WHERE k.key_id = free.key_id`;
+  });
 
   /** Built once: it is asked by every request. */
   const standingKey = db
-    .select({ key_id: apiKeys.keyId, application_id: apiKeys.applicationId, scopes: apiKeys.scopes })
+    .select({
+      key_id: apiKeys.keyId,
+      application_id: apiKeys.applicationId,
+      access: applications.access,
+      scopes: apiKeys.scopes,
+      unnoted: part<boolean>`coalesce(${apiKeys.lastUsedAt} < ${clock} - interval '1 minute', true)`,
+    })
     .from(apiKeys)
+    .innerJoin(applications, eq(applications.applicationId, apiKeys.applicationId))
     .where(and(eq(apiKeys.keyHash, part.placeholder('keyHash')), isNull(apiKeys.revokedAt)))
     .prepare('standing_key');
 
+  async function get(applicationId: string): Promise<ApplicationView | null> {
+    const row = firstOf(
+      await sql<Selected<typeof shown>[]>`
+      SELECT ${shown.list(sql)} FROM applications WHERE application_id = ${applicationId}`,
+    );
+    return row === undefined ? null : viewOf(row);
+  }
+
   return {
-    async create(name, effectId) {
+    async create(name, effectId, { access = 'connected', ...face } = {}) {
       const applicationId = `app_${effectId}`;
-      await db.insert(applications).values({ applicationId, name }).onConflictDoNothing();
-      const row = firstOf(
-        await db
-          .select({
-            application_id: applications.applicationId,
-            name: applications.name,
-            created_at: applications.createdAt,
-          })
-          .from(applications)
-          .where(eq(applications.applicationId, applicationId)),
-      );
-      if (row === undefined) throw new Failure('UPSTREAM_DOWN', 'the application was not stored');
-      return { ...row, created_at: row.created_at.toISOString() };
+      const { display_name, company, url, logo_url, reason_for_access } = face;
+      await db
+        .insert(applications)
+        .values({
+          applicationId,
+          name,
+          access,
+          displayName: display_name,
+          company,
+          url,
+          logoUrl: logo_url,
+          reasonForAccess: reason_for_access,
+        })
+        .onConflictDoNothing();
+      const made = await get(applicationId);
+      if (made === null) throw new Failure('UPSTREAM_DOWN', 'the application was not stored');
+      return made;
+    },
+
+    get,
+
+    async page(limit, after) {
+      const rows = await sql<Selected<typeof shown>[]>`
+        SELECT ${shown.list(sql)} FROM applications
+        ${after === null ? sql`` : sql`WHERE (created_at, application_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
+        ORDER BY applications.created_at, application_id LIMIT ${limit + 1}`;
+      const last = rows.length > limit ? rows[limit - 1] : undefined;
+      return {
+        rows: rows.slice(0, limit).map(viewOf),
+        next: last === undefined ? null : [last.created_key, last.application_id],
+      };
+    },
+
+    async change(applicationId, changes, keyed = null) {
+      const { name, access, display_name, company, url, logo_url, reason_for_access } = changes;
+      const wanted = {
+        name,
+        access,
+        displayName: display_name,
+        company,
+        url,
+        logoUrl: logo_url,
+        reasonForAccess: reason_for_access,
+      };
+      if (Object.values(wanted).some((value) => value !== undefined)) {
+        await sql.begin(async (tx) => {
+          // Not once more: another may have changed it since.
+          await onceFor(tx, keyed, async () => {
+            await builder(tx)
+              .update(applications)
+              .set(wanted)
+              .where(eq(applications.applicationId, applicationId));
+            return 'changed';
+          });
+        });
+      }
+      return get(applicationId);
     },
 
     async addKey(applicationId, effectId, keyHash, scopes) {
@@ -65,8 +158,31 @@ export function applicationStore(sql: Sql): ApplicationStore {
       return found.length > 0;
     },
 
+    async keys(applicationId, limit, after) {
+      if ((await get(applicationId)) === null) return null;
+      const rows = await sql<Selected<typeof shownKey>[]>`
+        SELECT ${shownKey.list(sql)} FROM api_keys WHERE application_id = ${applicationId}
+          ${after === null ? sql`` : sql`AND (created_at, key_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
+        ORDER BY api_keys.created_at, key_id LIMIT ${limit + 1}`;
+      const last = rows.length > limit ? rows[limit - 1] : undefined;
+      return {
+        rows: rows.slice(0, limit).map(({ key_id, scopes, created_at, last_used_at, revoked_at }) => ({
+          key_id,
+          scopes,
+          created_at: created_at.toISOString(),
+          last_used_at: iso(last_used_at),
+          revoked_at: iso(revoked_at),
+        })),
+        next: last === undefined ? null : [last.created_key, last.key_id],
+      };
+    },
+
     async findKey(keyHash) {
-      return firstOf(await standingKey.execute({ keyHash })) ?? null;
+      const found = firstOf(await standingKey.execute({ keyHash }));
+      if (found === undefined) return null;
+      const { unnoted, ...key }: ApiKey & { unnoted: boolean } = found;
+      if (unnoted) uses.note([key.key_id]);
+      return key;
     },
 
     async ensureAdmin(keyHash) {

@@ -1,8 +1,13 @@
+import type { Refused, Viewer } from '../../domain/exchange/viewer.js';
+import type { ConnectionScope } from '../../domain/exchange/connection.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemCompleteness, ListedItems, ReadStore } from '../../domain/ports/reads.js';
 import type { Fragment, Sql } from '../rows.js';
 import { itemPhase } from './itemState.js';
+import { lastReads } from './lastReads.js';
 import { removedRaw } from './recordTexts.js';
+import { refusedBy, rightsOf } from './rights.js';
+import type { Rights, Verdict } from './rights.js';
 
 /** A row of a cached list, or (without a second key) an Item that the list draws from. */
 interface ListRow {
@@ -18,6 +23,7 @@ const utc = (sql: Sql, column: Fragment): Fragment =>
 
 /** The cached lists of accounts, balances and transactions, each with the Items that it draws from. */
 export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' | 'transactions'> {
+  const reads = lastReads(sql);
   const listed = (items: ListedItems): Fragment =>
     'itemId' in items
       ? sql`i.item_id = ${items.itemId}`
@@ -26,55 +32,69 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
         : sql`i.user_id = ${items.userId} AND (${items.includeRemoved} OR i.removed_at IS NULL)`;
 
   /**
-   * One statement, so that rows and what is said of their completeness are of one moment. `rows` selects the columns of a
-   * `ListRow`, in order, one more than `limit`, from `drawn` (item_id) or the Item itself.
+   * One statement, so that rows, what is said of their completeness, and the right to them are of one moment. `rows` selects the
+   * columns of a `ListRow`, in order, one more than `limit`, from `drawn c` or, for who sees every Item, the Item itself.
    */
-  async function list(items: ListedItems, rows: Fragment, limit: number): Promise<CachedPage> {
+  async function list(
+    { viewer, scope }: { viewer: Viewer; scope: ConnectionScope },
+    items: ListedItems,
+    rows: (rights: Rights) => Fragment,
+    limit: number,
+  ): Promise<CachedPage> {
+    const rights = rightsOf(sql, viewer, scope);
     const found = await sql<ListRow[]>`
       WITH drawn AS MATERIALIZED (
-        SELECT i.item_id, i.created_at, ${itemPhase(sql)} AS phase, i.history, i.last_update_at
-        FROM items i WHERE i.admitted_at IS NOT NULL AND ${listed(items)}
+        SELECT i.item_id, i.created_at, ${itemPhase(sql)} AS phase, i.history, i.last_update_at ${rights.carried}
+        FROM items i ${rights.join} WHERE i.admitted_at IS NOT NULL AND ${listed(items)}
       )
-      (SELECT d.item_id AS key1, NULL AS key2, NULL::int AS version, json_build_object('item_id', d.item_id, 'phase', d.phase,
-          'history', d.history, 'as_of', ${utc(sql, sql`d.last_update_at`)})::text AS body
-        FROM drawn d ORDER BY d.created_at, d.item_id)
-      UNION ALL (${rows})`;
+      (SELECT c.item_id AS key1, NULL AS key2, NULL::int AS version, json_build_object('item_id', c.item_id, 'phase', c.phase,
+          'history', c.history, 'as_of', ${utc(sql, sql`c.last_update_at`)} ${rights.verdict})::text AS body
+        FROM drawn c ORDER BY c.created_at, c.item_id)
+      UNION ALL (${rows(rights)})`;
     const drawn: ItemCompleteness[] = [];
     const shown: string[] = [];
+    const unnoted: string[] = [];
+    let refused: Refused | null = null;
     let last: PageKey = [];
     let more = false;
     for (const { key1, key2, version, body } of found) {
-      if (key2 === null) drawn.push(JSON.parse(body) as ItemCompleteness);
-      else if (shown.length === limit) more = true;
+      if (key2 === null) {
+        const { connection, ...item } = JSON.parse(body) as ItemCompleteness & { connection?: Verdict };
+        const refusal = refusedBy(connection, scope);
+        if (refusal === null) drawn.push(item);
+        else if ('itemId' in items) refused = refusal;
+        if (connection?.unnoted) unnoted.push(connection.id);
+      } else if (shown.length === limit) more = true;
       else {
         // Spliced in here: there, half of a read's time went into it.
         shown.push(version === null ? body : `${body.slice(0, -1)},"version":${version}}`);
         last = [key1, key2];
       }
     }
-    return { items: drawn, rows: shown, next: more ? last : null };
+    reads.note(scope, unnoted);
+    return { items: drawn, rows: shown, next: more ? last : null, refused };
   }
 
   return {
-    async accounts({ format, ...items }, limit, after) {
-      const body =
-        format === 'raw'
-          ? sql`a.raw::text`
-          : // The last two: rows that an older release wrote do not hold them.
-            sql`jsonb_set(a.refined || jsonb_build_object('version', a.version, 'replaces', a.replaces, 'replaced_by', a.replaced_by),
-              '{balances,as_of}',
-              to_jsonb(${utc(sql, sql`a.as_of`)}))::text`;
-      return list(
-        items,
-        sql`
-          SELECT a.item_id, a.account_id, NULL, ${body} FROM drawn JOIN accounts a USING (item_id)
-          ${after === null ? sql`` : sql`WHERE (a.item_id, a.account_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
-          ORDER BY a.item_id, a.account_id LIMIT ${limit + 1}`,
-        limit,
-      );
+    async accounts(viewer, { format, ...items }, limit, after) {
+      const rows = (rights: Rights): Fragment => {
+        const whole =
+          format === 'raw'
+            ? sql`a.raw`
+            : // The last three: rows that an older release wrote do not hold them.
+              sql`jsonb_set(a.refined || jsonb_build_object('version', a.version, 'replaces', ${rights.accountOrNull(sql`a.replaces`)},
+                  'replaced_by', ${rights.accountOrNull(sql`a.replaced_by`)}),
+                '{balances,as_of}', to_jsonb(${utc(sql, sql`a.as_of`)}))`;
+        return sql`
+          SELECT a.item_id, a.account_id, NULL, (${rights.balances(whole)})::text FROM drawn c JOIN accounts a USING (item_id)
+          WHERE ${rights.allowed} ${rights.account(sql`a.account_id`)}
+          ${after === null ? sql`` : sql`AND (a.item_id, a.account_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
+          ORDER BY a.item_id, a.account_id LIMIT ${limit + 1}`;
+      };
+      return list({ viewer, scope: 'accounts' }, items, rows, limit);
     },
 
-    async transactions({ from, to, account_id, statuses, format, ...items }, limit, after) {
+    async transactions(viewer, { from, to, account_id, statuses, format, ...items }, limit, after) {
       const columns =
         format === 'raw'
           ? sql`t.date::text, t.transaction_id, NULL::int,
@@ -91,8 +111,8 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
             : sql`AND t.date <= ${after[0] ?? ''}::text::date
                 AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''})`
         }`;
-      const rows =
-        'itemId' in items
+      const rows = (rights: Rights): Fragment =>
+        'itemId' in items && viewer.access === 'all'
           ? sql`
               SELECT ${columns} FROM transactions t WHERE t.item_id = ${items.itemId} AND ${wanted}
               ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}`
@@ -100,27 +120,26 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
             // fetched of the page only, so that they are not sorted.
             sql`
               SELECT ${columns} FROM (
-                SELECT page.* FROM drawn
+                SELECT page.* FROM drawn c
                 CROSS JOIN LATERAL (
                   SELECT t.item_id, t.transaction_id, t.date FROM transactions t
-                  WHERE t.item_id = drawn.item_id AND ${wanted}
+                  WHERE t.item_id = c.item_id AND ${wanted} ${rights.account(sql`t.account_id`)} ${rights.day(sql`t.date`)}
                   ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}
                 ) AS page
+                WHERE ${rights.allowed}
                 ORDER BY page.date DESC, page.transaction_id LIMIT ${limit + 1}
               ) AS p JOIN transactions t USING (item_id, transaction_id)
               ORDER BY t.date DESC, t.transaction_id`;
-      return list(items, rows, limit);
+      return list({ viewer, scope: 'transactions' }, items, rows, limit);
     },
 
-    async balances({ itemId, account_id, from, to }, limit, after) {
-      return list(
-        { itemId },
-        sql`
+    async balances(viewer, { itemId, account_id, from, to }, limit, after) {
+      const rows = (rights: Rights): Fragment => sql`
           SELECT b.day::text, b.account_id, NULL, json_build_object('item_id', b.item_id, 'account_id', b.account_id,
             'day', b.day, 'balances', json_build_object('available', b.available::text, 'current', b.current::text,
               'limit', b."limit"::text, 'currency', b.currency, 'as_of', ${utc(sql, sql`b.as_of`)}))::text
-          FROM balance_snapshots b
-          WHERE b.item_id = ${itemId}
+          FROM ${viewer.access === 'all' ? sql`` : sql`drawn c CROSS JOIN`} balance_snapshots b
+          WHERE b.item_id = ${itemId} AND ${rights.allowed} ${rights.account(sql`b.account_id`)} ${rights.day(sql`b.day`)}
             ${account_id === undefined ? sql`` : sql`AND b.account_id = ${account_id}`}
             ${from === undefined ? sql`` : sql`AND b.day >= ${from}::text::date`}
             ${to === undefined ? sql`` : sql`AND b.day <= ${to}::text::date`}
@@ -130,9 +149,8 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
                 : sql`AND b.day <= ${after[0] ?? ''}::text::date
                     AND (b.day < ${after[0] ?? ''}::text::date OR b.account_id > ${after[1] ?? ''})`
             }
-          ORDER BY b.day DESC, b.account_id LIMIT ${limit + 1}`,
-        limit,
-      );
+          ORDER BY b.day DESC, b.account_id LIMIT ${limit + 1}`;
+      return list({ viewer, scope: 'balances' }, { itemId }, rows, limit);
     },
   };
 }

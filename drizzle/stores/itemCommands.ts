@@ -1,3 +1,4 @@
+import type { Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
 import { nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf } from '../rows.js';
@@ -11,6 +12,8 @@ import { hasActiveFloat } from './floats.js';
 import { isLive, revokeConnections, suspendConnections } from './connectionWrites.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
+import { refusedBy, rightsOf } from './rights.js';
+import type { Verdict } from './rights.js';
 
 const commanded = selection(items, ['user_id', 'institution_id', 'main_account_id', 'last_sequence'], {
   removed: isSet('removed_at'),
@@ -46,19 +49,37 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       ORDER BY c.revoked_at DESC NULLS FIRST LIMIT 1`,
     );
   }
+  /**
+   * Why the viewer may not have anything done with the Item, whose row is locked: nobody's right changes meanwhile. `not_found`:
+   * it was never connected with it.
+   */
+  async function refusedTo(tx: Tx, viewer: Viewer, itemId: string): Promise<Refused | 'not_found' | null> {
+    if (viewer.access === 'all') return null;
+    const rights = rightsOf(tx, viewer, 'command');
+    const row = firstOf(
+      await tx<{ verdict: { connection?: Verdict } }[]>`
+      SELECT json_build_object('item_id', i.item_id ${rights.verdict}) AS verdict
+      FROM items i ${rights.join} WHERE i.item_id = ${itemId}`,
+    );
+    return row === undefined ? 'not_found' : refusedBy(row.verdict.connection, 'command');
+  }
 
   async function chooseMainAccount(
     tx: Tx,
+    viewer: Viewer,
     itemId: string,
     item: CommandedItem,
     accountId: string,
   ): Promise<'done' | 'unknown_account' | 'item_removed'> {
     if (item.removed || item.removal_requested) return 'item_removed';
-    const rows = await tx<AccountRow[]>`
-      SELECT ${accountRow.list(tx)} FROM accounts
-      WHERE item_id = ${itemId} AND (account_id = ${accountId} OR is_main) ORDER BY account_id`;
+    const rights = rightsOf(tx, viewer, 'command');
+    // One that is not granted is none: who asks for it learns nothing.
+    const rows = await tx<(AccountRow & { granted: boolean })[]>`
+      SELECT ${accountRow.list(tx, 'a')}, ${rights.accountOrNull(tx`a.account_id`)} IS NOT NULL AS granted
+      FROM accounts a JOIN items i USING (item_id) ${rights.join}
+      WHERE a.item_id = ${itemId} AND (a.account_id = ${accountId} OR a.is_main) ORDER BY a.account_id`;
     const chosen = rows.find((row) => row.account_id === accountId);
-    if (chosen === undefined || chosen.status === 'closed') return 'unknown_account';
+    if (chosen === undefined || chosen.status === 'closed' || !chosen.granted) return 'unknown_account';
     if (item.main_account_id === accountId && chosen.is_main) return 'done';
     const owner = { item_id: itemId, user_id: item.user_id, institution_id: item.institution_id };
     const changes = rows
@@ -130,26 +151,30 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       });
     },
 
-    async setMainAccount(itemId, accountId, keyed = null) {
+    async setMainAccount(viewer, itemId, accountId, keyed = null) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null) return 'not_found';
+        const refused = await refusedTo(tx, viewer, itemId);
+        if (refused !== null) return refused;
         let outcome: 'done' | 'unknown_account' | 'item_removed' = 'done';
         await onceFor(tx, keyed, async () => {
-          outcome = await chooseMainAccount(tx, itemId, item, accountId);
+          outcome = await chooseMainAccount(tx, viewer, itemId, item, accountId);
           return outcome === 'done' ? outcome : null;
         });
         return outcome;
       });
     },
 
-    async itemChangeReasons(userId, cooldownMs) {
+    async itemChangeReasons(viewer, userId, cooldownMs) {
+      const rights = rightsOf(sql, viewer, 'item');
       const float = await hasActiveFloat(sql, userId);
       const cooling = firstOf(
         await sql<{ cooling: boolean }[]>`
         SELECT EXISTS (
-          SELECT FROM items WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL
-            AND greatest(admitted_at, main_account_changed_at)
+          SELECT FROM items i ${rights.join}
+          WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
+            AND greatest(i.admitted_at, i.main_account_changed_at)
               > clock_timestamp() - ${`${cooldownMs} milliseconds`}::interval) AS cooling`,
       );
       const reasons: ItemChangeReason[] = [];
@@ -158,8 +183,11 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       return reasons;
     },
 
-    async noteRelinked(itemId, keyed = null) {
-      await sql.begin(async (tx) => {
+    async noteRelinked(viewer, itemId, keyed = null) {
+      return sql.begin(async (tx) => {
+        if ((await lock(tx, itemId)) === null) return 'not_found';
+        const refused = await refusedTo(tx, viewer, itemId);
+        if (refused !== null) return refused;
         await onceFor(tx, keyed, async () => {
           // Not once more: accounts that the bank reports meanwhile are newer than this visit to update mode.
           await tx`
@@ -172,13 +200,16 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
             -- What Plaid answers to questions from before is not of the Item as it is now.
             health_answers = health_answers + 1, ${numbersAreDue(tx)}
           WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
+        return 'noted';
       });
     },
 
-    async requestRemine(itemId, keyed = null) {
+    async requestRemine(viewer, itemId, keyed = null) {
       return sql.begin(async (tx) => {
         const item = await lock(tx, itemId);
         if (item === null) return 'not_found';
+        const refused = await refusedTo(tx, viewer, itemId);
+        if (refused !== null) return refused;
         const number = await onceFor(tx, keyed, async () => {
           if (item.removed || item.removal_requested) return null;
           const row = firstOf(

@@ -1,11 +1,12 @@
 import type { TaskName } from '../../domain/item/tasks.js';
-import type { ItemStore, Seen } from '../../domain/ports/items.js';
-import { firstOf, sealedOf } from '../rows.js';
+import type { ItemStore } from '../../domain/ports/items.js';
+import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { accessToken } from './accessToken.js';
+import { askingCredentials, holderColumns } from './askingCredentials.js';
+import type { HolderRow } from './askingCredentials.js';
 import { closeAccounts } from './closeAccounts.js';
 import { revokeConnections } from './connectionWrites.js';
 import type { Actor } from './connectionWrites.js';
@@ -13,7 +14,7 @@ import { dueTasks } from './dueWork.js';
 import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.js';
 import { itemWebhookStore } from './itemWebhooks.js';
 import { verificationOf } from './numbersDue.js';
-import { lockSeen, seenOf } from './seen.js';
+import { lockSeen } from './seen.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
   removed: isSet('removed_at'),
@@ -21,12 +22,6 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   removal_requested: isSet('removal_requested_at'),
   unconnected: isSet('unconnected_since'),
   remine_requested: isSet('remine_requested_at'),
-});
-const holder = selection(items, ['user_id', 'institution_id', 'cursor', 'error_by_call'], {
-  ...accessToken,
-  closed: isSet('removal_requested_at'),
-  unconnected: isSet('unconnected_since'),
-  broken: isSet('error_code'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, [], { removed: isSet('removed_at') });
@@ -76,21 +71,12 @@ export function itemStore(sql: Sql): ItemStore {
 
     async credentials(itemId, { forRemoval }) {
       const row = firstOf(
-        await sql<(Selected<typeof holder> & { seen: Seen })[]>`
-        SELECT ${holder.list(sql, 'i')}, ${seenOf(sql)} AS seen
-        FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
+        await sql<HolderRow[]>`
+        SELECT ${holderColumns(sql)} FROM items i WHERE i.item_id = ${itemId} AND i.removed_at IS NULL`,
       );
-      const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
-      if (!row || !token || ((row.closed || row.unconnected) && !forRemoval)) return null;
-      return {
-        itemId,
-        userId: row.user_id,
-        institutionId: row.institution_id,
-        accessToken: token,
-        seen: row.seen,
-        episodeBy: !row.broken ? null : row.error_by_call ? 'call' : 'item',
-        cursor: row.cursor,
-      };
+      return row === undefined || ((row.closed || row.unconnected) && !forRemoval)
+        ? null
+        : askingCredentials(row);
     },
 
     async setBroken(itemId, seen, error, dueAt, { byCall = false, consent = null } = {}) {

@@ -1,73 +1,83 @@
-import { and, asc, eq, isNotNull, sql as part } from 'drizzle-orm';
 import type { MissingReason, NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
-import { builder } from '../builder.js';
 import { firstOf, iso } from '../rows.js';
-import type { Sql } from '../rows.js';
-import { accountNumbers, accounts, items, numberReads } from '../schema.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
+import { accountNumbers, items } from '../schema.js';
+import { isSet, selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { lastReads } from './lastReads.js';
 import { verificationOf } from './numbersDue.js';
+import { refusedBy, rightsOf } from './rights.js';
+import type { Verdict } from './rights.js';
 
-const withheld = part<WithheldReason | null>`CASE WHEN ${items.removalRequestedAt} IS NOT NULL THEN 'item_removed'
-  WHEN ${items.revokedAt} IS NOT NULL THEN 'permission_revoked'
-  WHEN ${accounts.revokedAt} IS NOT NULL OR ${accountNumbers.doubtedAt} IS NOT NULL THEN 'account_revoked'
+const asked = selection(items, ['numbers_due_at'], { removal_requested: isSet('removal_requested_at') });
+const stored = selection(accountNumbers, ['account_id', 'as_of'], {
+  key_id: 'numbers_key_id',
+  data_key: 'numbers_data_key',
+  ciphertext: 'numbers_ciphertext',
+});
+
+/** Why numbers `n` of an account `a` of an Item `i` must not be used; null = they may. */
+const withheldBy = (tx: Tx): Fragment => tx`CASE WHEN i.removal_requested_at IS NOT NULL THEN 'item_removed'
+  WHEN i.revoked_at IS NOT NULL THEN 'permission_revoked'
+  WHEN a.revoked_at IS NOT NULL OR n.doubted_at IS NOT NULL THEN 'account_revoked'
   -- Numbers may have been read before the first update brought the account.
-  WHEN ${accounts.status} = 'closed' THEN 'account_closed' END`;
+  WHEN a.status = 'closed' THEN 'account_closed' END`;
 
 /** The one door through which account and routing numbers leave the database, still sealed. */
 export function numbersStore(sql: Sql): NumbersStore {
+  const reads = lastReads(sql);
   return {
-    async read(itemId, reader) {
+    async read(viewer, itemId, reader) {
       const read = await sql.begin(async (tx) => {
-        const db = builder(tx);
-        // Under the Item's lock: what a revocation withholds must not slip out beside it.
+        const rights = rightsOf(tx, viewer, 'numbers');
+        // First the Item's lock: what a revocation withholds, the bank's or a connection's, must not slip out beside it.
+        await tx`SELECT FROM items WHERE item_id = ${itemId} FOR SHARE`;
         const item = firstOf(
-          await db
-            .select({ numbersDueAt: items.numbersDueAt, asked: items.removalRequestedAt })
-            .from(items)
-            .where(and(eq(items.itemId, itemId), isNotNull(items.admittedAt)))
-            .for('share'),
+          await tx<(Selected<typeof asked> & { verdict: { connection?: Verdict } })[]>`
+          SELECT ${asked.list(tx, 'i')}, json_build_object('item_id', i.item_id ${rights.verdict}) AS verdict
+          FROM items i ${rights.join} WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
         );
         if (!item) return null;
-        const rows = await db
-          .select({
-            accountId: accountNumbers.accountId,
-            asOf: accountNumbers.asOf,
-            keyId: accountNumbers.numbersKeyId,
-            dataKey: accountNumbers.numbersDataKey,
-            ciphertext: accountNumbers.numbersCiphertext,
-            withheld,
-          })
-          .from(accountNumbers)
-          .innerJoin(items, eq(items.itemId, accountNumbers.itemId))
-          .leftJoin(
-            accounts,
-            and(eq(accounts.itemId, accountNumbers.itemId), eq(accounts.accountId, accountNumbers.accountId)),
-          )
-          .where(eq(accountNumbers.itemId, itemId))
-          .orderBy(asc(accountNumbers.accountId));
-        await db.insert(numberReads).values({
-          itemId,
-          applicationId: reader.application_id,
-          keyId: reader.key_id,
-          requestId: reader.request_id,
-          accountIds: rows.filter((row) => row.withheld === null).map((row) => row.accountId),
-        });
-        const missing =
-          item.asked !== null
-            ? []
-            : await tx<{ account_id: string; reason: MissingReason }[]>`
+        const { connection } = item.verdict;
+        const refused = refusedBy(connection, 'numbers');
+        if (refused !== null) return refused;
+        const rows = await tx<(Selected<typeof stored> & { withheld: WithheldReason | null })[]>`
+          SELECT ${stored.list(tx, 'n')}, ${withheldBy(tx)} AS withheld
+          FROM account_numbers n JOIN items i USING (item_id) ${rights.join}
+          LEFT JOIN accounts a ON a.item_id = n.item_id AND a.account_id = n.account_id
+          WHERE n.item_id = ${itemId} AND ${rights.allowed} ${rights.account(tx`n.account_id`)}
+          ORDER BY n.account_id`;
+        await tx`
+          INSERT INTO number_reads (item_id, application_id, key_id, request_id, account_ids)
+          VALUES (${itemId}, ${viewer.applicationId}, ${reader.key_id}, ${reader.request_id},
+            ${rows.filter((row) => row.withheld === null).map((row) => row.account_id)}::text[])`;
+        const missing = item.removal_requested
+          ? []
+          : await tx<{ account_id: string; reason: MissingReason }[]>`
               SELECT v.account_id, 'verification_' || v.verification AS reason
-              FROM (SELECT a.account_id, ${verificationOf(tx)} AS verification FROM accounts a
-                WHERE a.item_id = ${itemId} AND a.status = 'open' AND NOT EXISTS (
-                  SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id)) AS v
+              FROM (SELECT a.account_id, ${verificationOf(tx)} AS verification FROM accounts a JOIN items i USING (item_id) ${rights.join}
+                WHERE a.item_id = ${itemId} AND a.status = 'open' AND ${rights.allowed} ${rights.account(tx`a.account_id`)}
+                  AND NOT EXISTS (
+                    SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id)) AS v
               WHERE v.verification IN ('pending', 'expired', 'failed') ORDER BY v.account_id`;
-        return { rows, missing, nextReadAt: item.asked === null ? iso(item.numbersDueAt) : null };
+        const nextReadAt = item.removal_requested ? null : iso(item.numbers_due_at);
+        return { rows, missing, nextReadAt, unnoted: connection?.unnoted === true ? [connection.id] : [] };
       });
-      if (read === null) return null;
+      if (read === null || 'refusal' in read) return read;
+      reads.note('numbers', read.unnoted);
       return {
-        numbers: read.rows.flatMap(({ accountId, asOf, withheld: reason, ...sealed }) =>
-          reason === null ? [{ accountId, asOf: asOf.toISOString(), sealed }] : [],
+        numbers: read.rows.flatMap(({ account_id, as_of, withheld, key_id, data_key, ciphertext }) =>
+          withheld === null
+            ? [
+                {
+                  accountId: account_id,
+                  asOf: as_of.toISOString(),
+                  sealed: { keyId: key_id, dataKey: data_key, ciphertext },
+                },
+              ]
+            : [],
         ),
-        withheld: read.rows.flatMap(({ accountId, withheld: reason }) =>
+        withheld: read.rows.flatMap(({ account_id: accountId, withheld: reason }) =>
           reason === null ? [] : [{ accountId, reason }],
         ),
         missing: read.missing.map(({ account_id: accountId, reason }) => ({ accountId, reason })),

@@ -1,16 +1,20 @@
 import type { Phase } from '../../domain/item/state.js';
+import type { Viewer } from '../../domain/exchange/viewer.js';
 import { codesWithoutUpdateMode, updateModeHelps, wantsConsent } from '../../domain/plaidErrors.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { builder } from '../builder.js';
 import { firstOf, iso, sealedOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Fragment, Sql } from '../rows.js';
 import { items as itemTable, users } from '../schema.js';
 import type { webhooks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
+import { askingReads } from './askingReads.js';
 import { cachedLists } from './cachedLists.js';
 import { itemPhase, itemStatus } from './itemState.js';
+import { knowsUser, refusedBy, rightsOf } from './rights.js';
+import type { Rights, Verdict } from './rights.js';
 
 const shownItem = selection(
   itemTable,
@@ -19,7 +23,6 @@ const shownItem = selection(
     'user_id',
     'institution_id',
     'institution_name',
-    'main_account_id',
     'error_type',
     'error_code',
     'error_since',
@@ -33,13 +36,14 @@ const shownItem = selection(
   ],
   { created_key: asText('created_at') },
 );
-const shownUser = selection(users, ['user_id', 'activated_at']);
+const shownUser = selection(users, ['user_id']);
 const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
   ...accessToken,
   new_accounts: 'new_accounts_available',
 });
 
 type ItemRow = Selected<typeof shownItem> & {
+  main_account_id: RowOf<typeof itemTable>['main_account_id'];
   status: ItemStatusName;
   phase: Phase;
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
@@ -73,18 +77,33 @@ const viewOf = (row: ItemRow): ItemView => ({
 
 export function readStore(sql: Sql): ReadStore {
   const status = itemStatus(sql);
-  const itemColumns = sql`${shownItem.list(sql, 'i')}, ${status} AS status, ${itemPhase(sql)} AS phase,
+  const itemColumns = (rights: Rights): Fragment => sql`${shownItem.list(sql, 'i')},
+    ${rights.accountOrNull(sql`i.main_account_id`)} AS main_account_id, ${status} AS status, ${itemPhase(sql)} AS phase,
     (SELECT max(w.received_at) FROM webhooks w
       WHERE w.item_id = i.item_id AND w.verdict = 'accepted' AND w.source = 'plaid')
       AS last_webhook_at`;
 
+  /** What the user's row `u` shows: of a connected viewer's user only what it knows through its connections. */
+  const userColumns = (viewer: Viewer): Fragment => {
+    if (viewer.access === 'all') {
+      return sql`u.activated_at, (SELECT count(*)::int FROM items i WHERE i.user_id = u.user_id
+          AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL) AS items`;
+    }
+    const rights = rightsOf(sql, viewer, 'item');
+    return sql`(SELECT min(c.created_at) FROM connections c
+          WHERE c.user_id = u.user_id AND c.application_id = ${viewer.applicationId}) AS activated_at,
+        (SELECT count(*)::int FROM items i ${rights.join} WHERE i.user_id = u.user_id
+          AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}) AS items`;
+  };
+
   return {
-    async user(userId) {
+    async user(viewer, userId) {
       const row = firstOf(
-        await sql<(Selected<typeof shownUser> & { items: number })[]>`
-        SELECT ${shownUser.list(sql, 'u')}, (SELECT count(*)::int FROM items i WHERE i.user_id = u.user_id
-          AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL) AS items
-        FROM users u WHERE u.user_id = ${userId}`,
+        await sql<
+          (Selected<typeof shownUser> & Pick<RowOf<typeof users>, 'activated_at'> & { items: number })[]
+        >`
+        SELECT ${shownUser.list(sql, 'u')}, ${userColumns(viewer)}
+        FROM users u WHERE u.user_id = ${userId} AND ${knowsUser(sql, viewer)}`,
       );
       if (row === undefined) return null;
       return {
@@ -99,18 +118,22 @@ export function readStore(sql: Sql): ReadStore {
       await builder(sql).insert(users).values({ userId }).onConflictDoNothing();
     },
 
-    async item(itemId) {
+    async item(viewer, itemId, need) {
+      const rights = rightsOf(sql, viewer, need);
       const row = firstOf(
-        await sql<ItemRow[]>`
-        SELECT ${itemColumns} FROM items i WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
+        await sql<(ItemRow & { verdict: { connection?: Verdict } })[]>`
+        SELECT ${itemColumns(rights)}, json_build_object('item_id', i.item_id ${rights.verdict}) AS verdict
+        FROM items i ${rights.join} WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
       );
-      return row ? viewOf(row) : null;
+      if (row === undefined) return null;
+      return refusedBy(row.verdict.connection, need) ?? viewOf(row);
     },
 
-    async items({ userId, statuses }, limit, after) {
+    async items(viewer, { userId, statuses }, limit, after) {
+      const rights = rightsOf(sql, viewer, 'item');
       const rows = await sql<ItemRow[]>`
-        SELECT ${itemColumns} FROM items i
-        WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND ${status} = ANY(${statuses}::text[])
+        SELECT ${itemColumns(rights)} FROM items i ${rights.join}
+        WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND ${status} = ANY(${statuses}::text[]) AND ${rights.allowed}
           ${after === null ? sql`` : sql`AND (i.created_at, i.item_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
         ORDER BY i.created_at, i.item_id LIMIT ${limit + 1}`;
       const shown = rows.slice(0, limit);
@@ -122,15 +145,17 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     ...cachedLists(sql),
+    ...askingReads(sql),
 
-    async pickForUpdateMode(userId, itemId) {
+    async pickForUpdateMode(viewer, userId, itemId) {
+      const rights = rightsOf(sql, viewer, 'command');
       const row = firstOf(
         await sql<(Selected<typeof picked> & { lost_accounts: boolean })[]>`
         SELECT ${picked.list(sql, 'i')}, EXISTS (
           SELECT FROM accounts a WHERE a.item_id = i.item_id
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
-        FROM items i
-        WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL
+        FROM items i ${rights.join}
+        WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
           ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,

@@ -12,6 +12,7 @@ import type { Sql } from '../rows.js';
 import { items, webhooks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
+import { seesWholeItem } from './rights.js';
 
 /** A webhook that was signalled this long ago and is still pending may have lost its signal: the next one signals again. */
 const signalTrust = '5 minutes';
@@ -123,10 +124,10 @@ export function webhookStore(sql: Sql): WebhookStore {
       await sql`UPDATE webhooks SET signalled_at = NULL WHERE webhook_id = ${webhookId}`;
     },
 
-    async page(filter, limit, after) {
+    async page(viewer, filter, limit, after) {
       const rows = await sql<Row[]>`
         SELECT ${stored.list(sql)} FROM webhooks
-        WHERE true
+        WHERE ${seesWholeItem(sql, viewer, sql`webhooks.item_id`)}
           ${filter.item_id === undefined ? sql`` : sql`AND item_id = ${filter.item_id}`}
           ${
             // Two of them spelled out: the partial indexes are for them, and no plan for any value uses those.
@@ -157,7 +158,7 @@ export function webhookStore(sql: Sql): WebhookStore {
       };
     },
 
-    async replay(webhookId, copyId) {
+    async replay(viewer, webhookId, copyId) {
       if (!uuid.test(webhookId)) return 'not_found';
       // First: since it was made, the original may have been acted on, or deleted.
       const copy = firstOf(
@@ -166,7 +167,9 @@ export function webhookStore(sql: Sql): WebhookStore {
       );
       if (copy !== undefined) return copy;
       const row = firstOf(
-        await sql<Row[]>`SELECT ${stored.list(sql)} FROM webhooks WHERE webhook_id = ${webhookId}`,
+        await sql<Row[]>`
+        SELECT ${stored.list(sql)} FROM webhooks
+        WHERE webhook_id = ${webhookId} AND ${seesWholeItem(sql, viewer, sql`webhooks.item_id`)}`,
       );
       if (row === undefined) return 'not_found';
       if (row.verdict === 'rejected') return 'rejected';
@@ -191,10 +194,12 @@ export function webhookStore(sql: Sql): WebhookStore {
       return { webhookId: id, itemId: read.item_id, kind: read.kind };
     },
 
-    async get(webhookId) {
+    async get(viewer, webhookId) {
       if (!uuid.test(webhookId)) return null;
       const row = firstOf(
-        await sql<Row[]>`SELECT ${stored.list(sql)} FROM webhooks WHERE webhook_id = ${webhookId}`,
+        await sql<Row[]>`
+        SELECT ${stored.list(sql)} FROM webhooks
+        WHERE webhook_id = ${webhookId} AND ${seesWholeItem(sql, viewer, sql`webhooks.item_id`)}`,
       );
       return row ? view(row) : null;
     },

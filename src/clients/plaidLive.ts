@@ -39,7 +39,7 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
       }
     },
 
-    async transactions(accessToken, { from, to, accountId, count, offset }) {
+    async transactions(accessToken, { from, to, accountIds, count, offset }) {
       const path = '/transactions/get';
       const request = {
         access_token: accessToken,
@@ -49,7 +49,7 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
           count,
           offset,
           include_original_description: true,
-          ...(accountId === undefined ? {} : { account_ids: [accountId] }),
+          ...(accountIds === undefined ? {} : { account_ids: accountIds }),
         },
       };
       const body = await ask(path, slow, (o) => api.transactionsGet(request, o));

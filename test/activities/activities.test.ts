@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Activities } from '../../activities/index.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
@@ -503,7 +504,7 @@ describe('webhooks about the Item itself', () => {
     return stored.webhookId;
   };
   const outcomes = async (ids: string[]) =>
-    Promise.all(ids.map(async (id) => (await world.stores.webhooks.get(id))?.outcome));
+    Promise.all(ids.map(async (id) => (await world.stores.webhooks.get(ourselves, id))?.outcome));
   const errored = {
     webhook_type: 'ITEM',
     webhook_code: 'ERROR',
@@ -599,9 +600,9 @@ describe('webhooks about the Item itself', () => {
     expect(await world.stores.webhooks.acquireSignal(second)).toBeNull();
     held.release();
     expect(await settling).toMatchObject({ more: true });
-    expect((await world.stores.webhooks.get(second))?.outcome.state).toBe('pending');
+    expect((await world.stores.webhooks.get(ourselves, second))?.outcome.state).toBe('pending');
     expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ more: false });
-    expect((await world.stores.webhooks.get(second))?.outcome.state).not.toBe('pending');
+    expect((await world.stores.webhooks.get(ourselves, second))?.outcome.state).not.toBe('pending');
   });
 
   it('settleItemWebhooks takes a thousand of them a part after the other, and says when more wait', async () => {
@@ -712,7 +713,7 @@ describe('webhooks about the Item itself', () => {
     expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
-    const again = await world.stores.webhooks.replay(ids[3] as string, crypto.randomUUID());
+    const again = await world.stores.webhooks.replay(ourselves, ids[3] as string, crypto.randomUUID());
     expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };
@@ -894,7 +895,7 @@ describe('mining', () => {
     world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
     expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual({ ...moved, atDurableCursor: false });
     world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
-    await world.stores.itemCommands.requestRemine(item.itemId);
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const again = { ...mine(item, 'u3'), remine: true };
     expect(await world.run.minePage(again)).toEqual({ ...moved, atDurableCursor: false });
     // A request that another endpoint, or the database, calls wrong says nothing of the cursor.

@@ -1,8 +1,10 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import type { FakeItem } from './fakePlaid.js';
 import { account } from './fakePlaid.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
+import { shownItem } from '../drizzle/world.js';
 
 /** What each kind of Plaid's errors makes of an Item, from the activities down to the rows. */
 let world: ActivityWorld;
@@ -169,11 +171,11 @@ describe('a bank that Plaid has given up', () => {
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'broken' });
     for (let time = 0; time < 3; time += 1) expect(await check(item)).toEqual({ result: 'broken' });
     expect(await toldOf(item)).toEqual(['item errored']);
-    const shown = await world.stores.reads.item(item.itemId);
+    const shown = await shownItem(world, item.itemId);
     expect(shown).toMatchObject({ status: 'ERROR', error: { ...error, update_mode: false } });
     const user = shown?.user_id ?? '';
-    expect(await world.stores.reads.pickForUpdateMode(user, item.itemId)).toBeNull();
-    expect(await world.stores.reads.pickForUpdateMode(user, null)).toBeNull();
+    expect(await world.stores.reads.pickForUpdateMode(ourselves, user, item.itemId)).toBeNull();
+    expect(await world.stores.reads.pickForUpdateMode(ourselves, user, null)).toBeNull();
   });
 
   it('is seen when a product call alone tells of it', async () => {
@@ -212,9 +214,9 @@ describe.each([
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'unsure' });
     expect(await rowOf(item)).toMatchObject({ error_code: code, episode: 1 });
     expect(await toldOf(item)).toEqual(['item errored']);
-    const view = await world.stores.reads.item(item.itemId);
+    const view = await shownItem(world, item.itemId);
     expect(view?.error).toMatchObject({ error_code: code, update_mode: true });
-    const pick = await world.stores.reads.pickForUpdateMode(view?.user_id ?? '', item.itemId);
+    const pick = await world.stores.reads.pickForUpdateMode(ourselves, view?.user_id ?? '', item.itemId);
     expect(pick).toMatchObject({ itemId: item.itemId, asksConsent: code !== 'NO_ACCOUNTS' });
     // It is back.
     world.plaid.refuse('syncTransactions', null);

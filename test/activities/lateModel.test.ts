@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import fc from 'fast-check';
 import type { PageResult } from '../../domain/mining/run.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
@@ -164,7 +165,7 @@ class Story {
       case 'remove':
         return this.log.remove(step.id);
       case 'askRemine':
-        return void (await world.stores.itemCommands.requestRemine(this.item.itemId));
+        return void (await world.stores.itemCommands.requestRemine(ourselves, this.item.itemId));
       case 'page':
         this.begin(step.worker, step.remine);
         return this.page(step.worker);

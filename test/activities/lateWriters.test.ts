@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
@@ -100,7 +101,7 @@ describe('a late remine', () => {
   async function overtaken(pages: 'last' | 'first') {
     const item = await minedItem();
     const { itemCommands } = world.stores;
-    await itemCommands.requestRemine(item.itemId);
+    await itemCommands.requestRemine(ourselves, item.itemId);
     const old = [transaction('a'), transaction('b')];
     if (pages === 'last') item.page('', 'c1', { added: old });
     else item.page('', 'r', { added: [transaction('a')], has_more: true });
@@ -129,7 +130,7 @@ describe('a late remine', () => {
 
   it('does not answer the request of another remine, which is open', async () => {
     const { item, late } = await overtaken('last');
-    await world.stores.itemCommands.requestRemine(item.itemId);
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     expect(await late.end()).toMatchObject({ kind: 'gone' });
     expect(await live(item)).toEqual(newest);
     expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
@@ -153,7 +154,7 @@ describe('a late remine', () => {
 
   it('whose request is open still gives way to an update that was applied meanwhile', async () => {
     const item = await minedItem();
-    await world.stores.itemCommands.requestRemine(item.itemId);
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const late = await cutOff(['getAccounts'], (run) => run.minePage(mine(item, 'r1', { remine: true })));
     item.page('c1', 'c2', { removed: [{ transaction_id: 'b', account_id: 'account-1' }] });
     await world.run.minePage(mine(item, 'u2'));
@@ -296,7 +297,7 @@ describe('a late look at the health of an Item', () => {
     item.error = loginRequired;
     const late = await cutOff(['getItem'], (run) => run.checkItem({ itemId: item.itemId }));
     item.error = null;
-    await world.stores.itemCommands.noteRelinked(item.itemId);
+    await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     expect(await late.end()).toEqual({ result: 'healthy' });
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
   });
@@ -335,7 +336,7 @@ describe('a late look at the health of an Item', () => {
     await check(item);
     expect(await late.end()).toEqual({ health: 'healthy', numbersDue: false, more: false });
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
-    expect((await world.stores.webhooks.get(webhookId))?.outcome).toEqual({
+    expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome).toEqual({
       state: 'ignored',
       reason: 'item_is_healthy',
     });
@@ -431,7 +432,7 @@ describe('a late answer of /auth/get', () => {
     const attempt = await late(item);
     item.error = null;
     if (what === 'a repair') await world.run.checkItem({ itemId: item.itemId });
-    else await world.stores.itemCommands.noteRelinked(item.itemId);
+    else await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     await attempt.end();
     expect(await stored(item)).toEqual(['new']);
     expect(await rowOf(item)).toMatchObject({ numbersDue: false });
@@ -440,7 +441,7 @@ describe('a late answer of /auth/get', () => {
   it('leaves numbers due that were made due since, when it cannot ask again', async () => {
     const item = await world.linkedItem();
     const attempt = await late(item);
-    await world.stores.itemCommands.noteRelinked(item.itemId);
+    await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     world.plaid.failNext('getNumbers', 'UPSTREAM_DOWN');
     await expect(attempt.end()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await stored(item)).toEqual([]);
@@ -489,7 +490,7 @@ describe('a late look-up of named removals', () => {
     const webhookId = await named(item, ['a']);
     // Nobody is told of it but by this: those that it came behind seemed to be on their way.
     expect(await late.end()).toEqual({ changes: 1, more: true });
-    expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('pending');
+    expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('pending');
     expect(await world.run.settleRemovals({ itemId })).toEqual({ changes: 1, more: false });
     expect(await live(item)).toEqual([]);
     await gapless(item);

@@ -1,8 +1,10 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { secretContext } from '../../domain/ids.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
+import { unrefused } from '../drizzle/world.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account } from './fakePlaid.js';
 
@@ -15,7 +17,7 @@ afterEach(() => expect(world.unexpected).toEqual([]));
 
 const day = 24 * 3_600_000;
 const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
-const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
+const reader = { key_id: 'key', request_id: 'request' };
 const ids = ['account-1', 'account-2', 'account-3'];
 
 const numbersOf = (accountIds: readonly string[], number = 'good') =>
@@ -79,13 +81,13 @@ async function told(item: FakeItem, name: string, more: Record<string, unknown>)
 }
 
 async function replayed(item: FakeItem, webhookId: string): Promise<void> {
-  await world.stores.webhooks.replay(webhookId, crypto.randomUUID());
+  await world.stores.webhooks.replay(ourselves, webhookId, crypto.randomUUID());
   await world.run.settleItemWebhooks({ itemId: item.itemId });
 }
 
 /** What the one door gives of an Item: account → its number, or why it is withheld or missing. */
 async function given(item: FakeItem): Promise<Record<string, string>> {
-  const read = await world.stores.numbers.read(item.itemId, reader);
+  const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
   if (read === null) throw new Error('no such Item');
   const opened = await Promise.all(
     read.numbers.map(async ({ accountId, sealed }) => {
@@ -140,7 +142,7 @@ describe('numbers that come days after the link', () => {
     world.plaid.failNext('getNumbers', 'NOT_READY');
     await save(item);
     const webhookId = await told(item, name, body);
-    expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('done');
+    expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('done');
     expect([await numbersDue(item), await updateDue(item)]).toEqual(['now', true]);
   });
 
@@ -162,7 +164,7 @@ describe('numbers that come days after the link', () => {
     world.plaid.failNext('getNumbers', 'NOT_READY');
     expect(await save(item)).toEqual({ accounts: 0 });
     expect(await numbersDue(item)).toBeNull();
-    expect(await world.stores.numbers.read(item.itemId, reader)).toMatchObject({ nextReadAt: null });
+    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({ nextReadAt: null });
 
     // The user has been through Link once more: what an answer says that is newer counts.
     await update(item, [pending]);

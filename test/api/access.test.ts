@@ -14,6 +14,12 @@ describe('every operation that needs a key', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
+      'GET /v1/applications',
+      'GET /v1/applications/{id}',
+      'GET /v1/applications/{id}/keys',
+      'GET /v1/applications/{id}/connections',
+      'GET /v1/connections/{id}',
+      'GET /v1/connections/{id}/history',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
       'GET /v1/institutions/{institutionId}/live',
@@ -22,27 +28,36 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/accounts/live',
       'GET /v1/items/{itemId}/balances',
       'GET /v1/items/{itemId}/balances/live',
+      'GET /v1/items/{itemId}/connections',
       'GET /v1/items/{itemId}/numbers',
       'GET /v1/items/{itemId}/sync',
       'GET /v1/items/{itemId}/transactions',
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/connections',
       'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',
       'GET /v1/users/{userId}/transactions',
       'GET /v1/webhooks',
       'GET /v1/webhooks/{id}',
+      'PATCH /v1/applications/{id}',
+      'PATCH /v1/connections/{id}',
       'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
       'POST /v1/applications/{id}/keys',
+      'POST /v1/connections/{id}/renew',
+      'POST /v1/connections/{id}/revoke',
+      'POST /v1/items/{itemId}/connections',
       'POST /v1/items/{itemId}/relinked',
       'POST /v1/items/{itemId}/remine',
       'POST /v1/items/{itemId}/reset-login',
+      'POST /v1/users/{userId}/connections/revoke',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
       'POST /v1/users/{userId}/logins',
+      'POST /v1/users/{userId}/portal-sessions',
       'POST /v1/webhooks/{id}/replay',
       'PUT /v1/users/{userId}/floats/{floatId}',
     ]);
@@ -57,7 +72,7 @@ describe('every operation that needs a key', () => {
     ['two keys', { authorization: `${keys.all.authorization} ${keys.all.authorization}` }],
     ['a very long key', { authorization: `Bearer ${'k'.repeat(4_000)}` }],
   ];
-  for (const { method, path, url, scope } of operations) {
+  for (const { method, path, url, scopes } of operations) {
     it(`${method} ${path} answers every stranger alike`, async () => {
       const bodies = new Set<string>();
       for (const [who, headers] of strangers) {
@@ -70,8 +85,8 @@ describe('every operation that needs a key', () => {
     });
 
     it(`${method} ${path} refuses a key without its scope, before it reads anything`, async () => {
-      const narrow = (['read', 'write', 'numbers', 'admin'] as const).filter(
-        (held) => !allows([held], scope as Scope),
+      const narrow = (['read', 'write', 'numbers', 'consent', 'admin'] as const).filter(
+        (held) => !scopes.some((scope) => allows([held], scope as Scope)),
       );
       expect(narrow.length).toBeGreaterThan(0);
       for (const held of narrow) {
@@ -86,7 +101,7 @@ describe('every operation that needs a key', () => {
   it('would answer nobody if it had forgotten to name its scope', async () => {
     const pass = async () => undefined;
     const check = authenticate(
-      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', scopes: ['admin'] }) },
+      { findKey: async () => ({ key_id: 'k', application_id: 'app-1', access: 'all', scopes: ['admin'] }) },
       { beforeLookup: () => undefined, stranger: pass, caller: pass },
     );
     for (const scope of [undefined, null]) {
@@ -105,22 +120,24 @@ describe('every operation that needs a key', () => {
 it('a read of numbers is noted under the application, the key and the request that read them', async () => {
   const readers: unknown[] = [];
   const read = world.deps.numbers.read.bind(world.deps.numbers);
-  world.deps.numbers.read = async (itemId, reader) => {
-    readers.push(reader);
-    return read(itemId, reader);
+  world.deps.numbers.read = async (viewer, itemId, reader) => {
+    readers.push({ viewer, ...reader });
+    return read(viewer, itemId, reader);
   };
   const answer = await app.inject({ url: '/v1/items/item-1/numbers', headers: keys.numbers });
   expect(answer.statusCode).toBe(200);
   const request_id = answer.headers['x-request-id'];
-  expect(readers).toEqual([{ application_id: 'app-1', key_id: 'numbers', request_id }]);
+  const viewer = { applicationId: 'app-1', access: 'all' };
+  expect(readers).toEqual([{ viewer, key_id: 'numbers', request_id }]);
 });
 
 describe('scopes', () => {
   it('let admin do everything but read numbers', () => {
     expect(allows(['admin'], 'numbers')).toBe(false);
-    expect((['read', 'write', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
+    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
     expect(allows(['read'], 'write')).toBe(false);
     expect(allows(['write'], 'read')).toBe(false);
+    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(false);
     expect(allows([], 'read')).toBe(false);
   });
 });

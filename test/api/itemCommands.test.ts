@@ -122,13 +122,13 @@ describe('a user who has been through update mode', () => {
       error_code: 'ADDITIONAL_CONSENT_REQUIRED',
       request_id: 'r',
     };
-    const { credentials } = deps.items;
+    const { asking } = deps.reads;
     const { syncTransactions } = deps.plaid;
     const view = await deps.plaid.getItem('token');
     deps.plaid.getItem = async () => ({ ...view, consent_expiration_time: '2027-01-01T00:00:00.000Z' });
-    deps.items.credentials = async (itemId, options) => {
-      const before = await credentials(itemId, options);
-      return before && { ...before, episodeBy: 'call', cursor: 'c7' };
+    deps.reads.asking = async (viewer, itemId, need) => {
+      const before = await asking(viewer, itemId, need);
+      return before === null || 'refusal' in before ? before : { ...before, episodeBy: 'call', cursor: 'c7' };
     };
     const asked: string[] = [];
     const written: unknown[] = [];
@@ -150,7 +150,7 @@ describe('a user who has been through update mode', () => {
       ['ADDITIONAL_CONSENT_REQUIRED', { byCall: true, consent: until }],
       ['healthy', until],
     ]);
-    deps.items.credentials = credentials;
+    deps.reads.asking = asking;
   });
 
   it('is not sent to Link for a bank that is down, nor for one that Plaid has given up', async () => {
@@ -172,12 +172,12 @@ describe('a user who has been through update mode', () => {
   it('is asked after again when something newer was learned meanwhile, and what the row said is read after the wish', async () => {
     const view = await deps.plaid.getItem('token');
     const order: string[] = [];
-    const { credentials } = deps.items;
-    deps.commands.noteRelinked = async () => void order.push('noted');
-    deps.items.credentials = async (itemId, options) => {
+    const { asking } = deps.reads;
+    deps.commands.noteRelinked = async () => (order.push('noted'), 'noted');
+    deps.reads.asking = async (viewer, itemId, need) => {
       order.push('seen');
-      const before = await credentials(itemId, options);
-      return before && { ...before, seen: { ...before.seen, health: order.length } };
+      const before = await asking(viewer, itemId, need);
+      return before === null || 'refusal' in before ? before : { ...before, seen: { ...before.seen, health: order.length } };
     };
     const answers = [{ error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' }, null];
     deps.plaid.getItem = async () => {
@@ -189,6 +189,6 @@ describe('a user who has been through update mode', () => {
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     const first = ['noted', 'seen', 'asked', 'broken, seen 2'];
     expect(order).toEqual([...first, 'seen', 'asked', 'healthy, seen 5']);
-    deps.items.credentials = credentials;
+    deps.reads.asking = asking;
   });
 });

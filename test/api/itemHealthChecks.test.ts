@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { createItemHealthChecks } from '../../api/itemHealthChecks.js';
 import { Failure } from '../../domain/failures.js';
 import type { FailureType } from '../../domain/failures.js';
@@ -21,7 +22,7 @@ async function start(error: typeof loginRequired | null = loginRequired) {
   deps.gateway.signalItem = async (_itemId, _userId, signal) => void seen.told.push(signal);
   const looks = createItemHealthChecks(deps, { signalMs: 1_000 }, () => seen.now);
   const fail = (type: FailureType, item = itemView('item-1', 'user-1')): void =>
-    looks.after(new Failure(type, 'x'), item, 'access-1');
+    looks.after(new Failure(type, 'x'), ourselves, item, 'access-1');
   return { ...seen, seen, deps, fail, logged: world.logged, close: () => world.app.close() };
 }
 
@@ -80,7 +81,7 @@ describe('an item of which a read at Plaid says that its user must act', () => {
   it('and that was removed meanwhile is not asked after', async () => {
     const { seen, deps, fail, close } = await start();
     const looked = new Promise<void>((resolve) => {
-      deps.items.credentials = async () => (resolve(), null);
+      deps.reads.asking = async () => (resolve(), null);
     });
     fail('LOGIN_REQUIRED');
     await looked;

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomBytes } from 'node:crypto';
 import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
@@ -109,6 +110,23 @@ const cases: Record<string, () => Promise<Case>> = {
       effects: () => count(database.sql`SELECT count(*) AS n FROM applications WHERE name = ${name}`),
     };
   },
+  async 'PATCH /v1/applications/{id}'() {
+    const { applications } = database.stores;
+    const { application_id } = await applications.create('changing', crypto.randomUUID());
+    const isLast = () =>
+      count(
+        database.sql`SELECT CASE WHEN company = 'Newer' THEN 1 ELSE 2 END AS n FROM applications
+          WHERE application_id = ${application_id}`,
+      );
+    return {
+      url: `/v1/applications/${application_id}`,
+      payload: { company: 'Older' },
+      // Another change, which the repeat must not take back.
+      meanwhile: () => applications.change(application_id, { company: 'Newer' }),
+      effects: isLast,
+      moving: ['company'],
+    };
+  },
   async 'POST /v1/applications/{id}/keys'() {
     const { application_id } = await database.stores.applications.create('keyed', crypto.randomUUID());
     return {
@@ -182,7 +200,7 @@ const cases: Record<string, () => Promise<Case>> = {
       url: `/v1/items/${itemId}`,
       payload: { main_account_id: 'acc-2' },
       // Another wish, which the repeat must not take back.
-      meanwhile: () => database.stores.itemCommands.setMainAccount(itemId, 'acc-1', null),
+      meanwhile: () => database.stores.itemCommands.setMainAccount(ourselves, itemId, 'acc-1', null),
       effects: () =>
         count(
           database.sql`SELECT count(*) AS n FROM outbox WHERE item_id = ${itemId} AND subject = 'acc-2'

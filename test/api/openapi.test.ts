@@ -115,6 +115,8 @@ describe('the OpenAPI document', () => {
       '/v1/items/{itemId}': { main_account_id: 'account-1' },
       '/v1/users/{userId}/floats/{floatId}': { status: 'active' },
       '/v1/applications': { name: 'a' },
+      '/v1/items/{itemId}/connections': { application_id: 'app-1', scopes: [], account_ids: null },
+      '/v1/connections/{id}/renew': { expires_at: null },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
@@ -126,6 +128,10 @@ describe('the OpenAPI document', () => {
           '/v1/webhooks/{id}': '/v1/webhooks/webhook-1',
           '/v1/webhooks/{id}/replay': '/v1/webhooks/webhook-1/replay',
           '/v1/keys/{id}': '/v1/keys/key-1',
+          '/v1/connections/{id}': '/v1/connections/connection-1',
+          '/v1/connections/{id}/history': '/v1/connections/connection-1/history',
+          '/v1/connections/{id}/renew': '/v1/connections/connection-1/renew',
+          '/v1/connections/{id}/revoke': '/v1/connections/connection-1/revoke',
         }[path] ?? url;
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [

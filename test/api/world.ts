@@ -7,8 +7,10 @@ import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
+import type { ConnectionView } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
-import type { ApiKey, Scope } from '../../domain/ports/applications.js';
+import { connectionScopes } from '../../domain/exchange/connection.js';
+import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
 import type { FloatView } from '../../domain/ports/floats.js';
 import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
@@ -89,6 +91,41 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
   };
 }
 
+type Fields = Partial<{ [Name in keyof ApplicationView]: ApplicationView[Name] | undefined }>;
+
+/** What is not said is null, and the access `connected`. */
+const applicationView = (application_id: string, name: string, fields: Fields): ApplicationView => ({
+  application_id,
+  name: fields.name ?? name,
+  access: fields.access ?? 'connected',
+  display_name: fields.display_name ?? null,
+  company: fields.company ?? null,
+  url: fields.url ?? null,
+  logo_url: fields.logo_url ?? null,
+  reason_for_access: fields.reason_for_access ?? null,
+  created_at: fields.created_at ?? '2026-11-21T07:00:00.000Z',
+});
+export function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
+  return {
+    connection_id: connectionId,
+    application: { application_id: 'app-1', name: 'budget', display_name: null },
+    item_id: 'item-1',
+    user_id: 'user-1',
+    status: 'active',
+    scopes: ['accounts'],
+    account_ids: null,
+    new_accounts: true,
+    lookback_days: null,
+    expires_at: null,
+    purpose: null,
+    evidence: null,
+    created_at: '2026-11-20T07:00:00.000Z',
+    last_read_at: { accounts: null, balances: null, transactions: null, numbers: null },
+    revoked: null,
+    ...changes,
+  };
+}
+
 const institutionRow: InstitutionView = {
   institution_id: 'ins_1',
   name: 'First Platypus Bank',
@@ -138,15 +175,15 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   const give = (name: keyof World['keys'], scopes: Scope[]): void => {
     const key = `key-${name}`;
     keys[name] = { authorization: `Bearer ${key}` };
-    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', scopes });
+    keyring.set(hashKey(key), { key_id: name, application_id: 'app-1', access: 'all', scopes });
   };
-  for (const scope of ['read', 'write', 'numbers', 'admin'] as const) give(scope, [scope]);
+  for (const scope of ['read', 'write', 'numbers', 'consent', 'admin'] as const) give(scope, [scope]);
   give('all', ['read', 'write', 'numbers', 'admin']);
   // As the store answers: a revoked key is found no more than one that never was.
   keys.revoked = { authorization: 'Bearer key-revoked' };
   keys.unknown = { authorization: 'Bearer key-unknown' };
 
-  const applications = new Set(['app-1']);
+  const applications = new Map([['app-1', applicationView('app-1', 'first', { access: 'all' })]]);
   const keyIds = new Set(['key-1']);
   const world = {
     keys,
@@ -221,7 +258,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         history,
         as_of: last_update_at,
       }));
-    return { items, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
+    return { items, refused: null, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
   };
 
   const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
@@ -273,8 +310,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.live('balances', token);
         return { accounts: [], request_id: 'r1' };
       },
-      async transactions(token, { from, to, accountId = '', count, offset }) {
-        await behave.live('transactions', [token, from, to, accountId, count, offset].join(' '));
+      async transactions(token, { from, to, accountIds = [], count, offset }) {
+        await behave.live('transactions', [token, from, to, accountIds.join(), count, offset].join(' '));
         return { transactions: [], total_transactions: 0, request_id: 'r1' };
       },
       async institution(institutionId) {
@@ -312,32 +349,6 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     items: {
-      async credentials(itemId) {
-        const item = world.items.get(itemId);
-        if (item === undefined || item.status === 'REMOVED') return null;
-        const accessToken = {
-          keyId: 'k',
-          dataKey: encode(`items/${itemId}/access_token`),
-          ciphertext: encode(`access-${itemId}`),
-        };
-        const seen = {
-          at: '2026-11-21T10:00:00Z',
-          update: null,
-          rows: 0,
-          health: 0,
-          numbers: 0,
-          remine: null,
-        };
-        return {
-          itemId,
-          userId: item.user_id,
-          institutionId: item.institution_id,
-          accessToken,
-          seen,
-          episodeBy: item.error === null ? null : 'item',
-          cursor: '',
-        };
-      },
       setBroken: async () => true,
       setHealthy: async () => true,
       noteConsent: async () => undefined,
@@ -345,15 +356,15 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     // What is asked of Items is tried against the real database, in test/drizzle and test/e2e.
     commands: {
       requestRemoval: async (itemId) => (world.items.has(itemId) ? 'requested' : 'not_found'),
-      setMainAccount: async (itemId, accountId) =>
+      setMainAccount: async (_viewer, itemId, accountId) =>
         !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
       itemChangeReasons: async () => [],
-      noteRelinked: async () => undefined,
+      noteRelinked: async () => 'noted',
       resumeConnection: async () => false,
-      requestRemine: async (itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
+      requestRemine: async (_viewer, itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
     numbers: {
-      read: async (itemId) =>
+      read: async (_viewer, itemId) =>
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
     sandbox: true,
@@ -398,7 +409,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     reads: {
-      async user(userId) {
+      async user(_viewer, userId) {
         await behave.reads();
         if (!world.users.has(userId)) return null;
         const items = [...world.items.values()].filter((item) => item.user_id === userId).length;
@@ -408,11 +419,11 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         await behave.store();
         world.users.add(userId);
       },
-      async item(itemId) {
+      async item(_viewer, itemId) {
         await behave.reads();
         return world.items.get(itemId) ?? null;
       },
-      async items({ userId, statuses }, limit, after) {
+      async items(_viewer, { userId, statuses }, limit, after) {
         await behave.reads();
         behave.page(after);
         const rows = [...world.items.values()].filter(
@@ -420,10 +431,45 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         );
         return pageOf(rows, limit, after);
       },
-      accounts: async (filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
-      transactions: async (filter, limit, after) => cached(filter, world.rows.transactions, limit, after),
-      balances: async (filter, limit, after) => cached(filter, world.rows.balances, limit, after),
-      async pickForUpdateMode(userId, itemId) {
+      accounts: async (_viewer, filter, limit, after) => cached(filter, world.rows.accounts, limit, after),
+      transactions: async (_viewer, filter, limit, after) =>
+        cached(filter, world.rows.transactions, limit, after),
+      balances: async (_viewer, filter, limit, after) => cached(filter, world.rows.balances, limit, after),
+      async asking(_viewer, itemId) {
+        const item = world.items.get(itemId);
+        if (item === undefined || item.status === 'REMOVED') return null;
+        const accessToken = {
+          keyId: 'k',
+          dataKey: encode(`items/${itemId}/access_token`),
+          ciphertext: encode(`access-${itemId}`),
+        };
+        const seen = {
+          at: '2026-11-21T10:00:00Z',
+          update: null,
+          rows: 0,
+          health: 0,
+          numbers: 0,
+          remine: null,
+        };
+        return {
+          itemId,
+          userId: item.user_id,
+          institutionId: item.institution_id,
+          accessToken,
+          seen,
+          episodeBy: item.error === null ? null : 'item',
+          cursor: '',
+        };
+      },
+      bounds: async () => ({
+        connectionId: null,
+        scopes: [...connectionScopes],
+        accountIds: null,
+        openAccountIds: null,
+        since: null,
+      }),
+      seenItems: async (_viewer, itemIds) => new Set(itemIds),
+      async pickForUpdateMode(_viewer, userId, itemId) {
         const picked = itemId ?? behave.pick;
         const item = picked === null ? undefined : world.items.get(picked);
         if (item === undefined || item.user_id !== userId || item.status === 'REMOVED') return null;
@@ -443,6 +489,59 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         };
       },
     },
+    // Whose connection is whose is tried against the real database, in test/drizzle and test/api/connections.test.ts.
+    connections: {
+      get: async (_sight, id) => (id === 'connection-1' ? connectionView(id) : null),
+      async page(_sight, of, _filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        const known =
+          'userId' in of
+            ? world.users.has(of.userId)
+            : 'itemId' in of
+              ? world.items.has(of.itemId)
+              : applications.has(of.applicationId);
+        return known ? pageOf([connectionView('connection-1')], limit, after) : null;
+      },
+      async history(_sight, id, limit, after) {
+        behave.page(after);
+        if (id !== 'connection-1') return null;
+        const entry = {
+          position: 1,
+          at: '2026-11-20T07:00:00.000Z',
+          action: 'created' as const,
+          initiator: 'operator' as const,
+          application_id: 'app-1',
+          key_id: 'key-1',
+          reason: null,
+          grant: connectionView(id),
+        };
+        return pageOf([entry], limit, after);
+      },
+      grant: async () => ({ kind: 'done', connection: connectionView('connection-1') }),
+      change: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      renew: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revoke: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revokeOfUser: async (userId) =>
+        world.users.has(userId) ? { connectionIds: ['connection-1'], itemIds: ['item-1'] } : null,
+    },
+    portal: {
+      open: async (_hash, { userId }) =>
+        world.users.has(userId) ? { expiresAt: '2999-01-01T00:00:00.000Z' } : null,
+      session: async () => null,
+      connections: async () => [],
+    },
+    portalPage: {
+      url: null,
+      name: 'Acme Bank',
+      accent: '#0b5cad',
+      background: '#f5f6f8',
+      logo: null,
+      renewalMs: 365 * 86_400_000,
+    },
     webhooks: {
       async store(webhook) {
         await behave.store();
@@ -450,7 +549,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.webhooks.set(webhookId, webhook);
         return { webhookId };
       },
-      async replay(webhookId) {
+      async replay(_viewer, webhookId) {
         const webhook = world.webhooks.get(webhookId);
         if (webhook === undefined) return 'not_found';
         const replayed = `webhook-${world.webhooks.size + 1}`;
@@ -471,7 +570,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async releaseSignal(webhookId) {
         world.released.push(webhookId);
       },
-      async page(_filter, limit, after) {
+      async page(_viewer, _filter, limit, after) {
         await behave.reads();
         behave.page(after);
         return pageOf(
@@ -480,7 +579,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           after,
         );
       },
-      async get(webhookId) {
+      async get(_viewer, webhookId) {
         await behave.reads();
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
@@ -500,18 +599,55 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       },
     },
     applications: {
-      async create(name) {
+      async create(name, _effectId, { access = 'connected', ...face } = {}) {
         await behave.store();
         const application_id = `app-${applications.size + 1}`;
-        applications.add(application_id);
-        return { application_id, name, created_at: '2026-11-21T07:00:00.000Z' };
+        const made = applicationView(application_id, name, { access, ...face });
+        applications.set(application_id, made);
+        return made;
+      },
+      async get(applicationId) {
+        await behave.reads();
+        return applications.get(applicationId) ?? null;
+      },
+      async page(limit, after) {
+        await behave.reads();
+        behave.page(after);
+        return pageOf([...applications.values()], limit, after);
+      },
+      async change(applicationId, changes) {
+        await behave.store();
+        const application = applications.get(applicationId);
+        if (application === undefined) return null;
+        const changed = applicationView(application.application_id, application.name, {
+          ...application,
+          ...changes,
+        });
+        applications.set(applicationId, changed);
+        return changed;
+      },
+      async keys(applicationId, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        if (!applications.has(applicationId)) return null;
+        const rows = [...keyring.values()]
+          .filter((key) => key.application_id === applicationId)
+          .map(({ key_id, scopes }) => ({
+            key_id,
+            scopes,
+            created_at: '2026-11-21T07:00:00.000Z',
+            last_used_at: null,
+            revoked_at: null,
+          }));
+        return pageOf(rows, limit, after);
       },
       async addKey(applicationId, _effectId, keyHash, scopes) {
         await behave.store();
         if (!applications.has(applicationId)) return null;
         const key_id = `key-${keyIds.size + 1}`;
         keyIds.add(key_id);
-        keyring.set(keyHash, { key_id, application_id: applicationId, scopes });
+        const access = applications.get(applicationId)?.access ?? 'connected';
+        keyring.set(keyHash, { key_id, application_id: applicationId, access, scopes });
         return { key_id };
       },
       async revokeKey(keyId) {

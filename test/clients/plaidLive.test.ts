@@ -135,7 +135,7 @@ describe('live accounts and transactions', () => {
         const page = await plaid.live.transactions(token, {
           from,
           to,
-          accountId: account,
+          accountIds: account === undefined ? undefined : [account],
           count: 40,
           offset,
         });

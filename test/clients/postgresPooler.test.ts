@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 import { createStores } from '../../drizzle/index.js';
@@ -143,7 +144,7 @@ describe('a parameter of DATABASE_URL that nobody knows', () => {
       const sql = open(url);
       expect(await readiness(sql)).toMatchObject(refused);
       const asked = await createStores(sql)
-        .reads.item('item')
+        .reads.item(ourselves, 'item', 'item')
         .catch((error: unknown) => error);
       expect(asked).toMatchObject(refused);
       expect(await migrate(url).catch((error: unknown) => error)).toMatchObject(refused);

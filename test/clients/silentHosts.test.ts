@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { createStores } from '../../drizzle/index.js';
@@ -57,7 +58,7 @@ it('PostgreSQL: queries, transactions and the check of readiness', async () => {
   const stores = createStores(sql);
   const calls = {
     ping: () => stores.ping(),
-    read: () => stores.reads.item('item'),
+    read: () => stores.reads.item(ourselves, 'item', 'item'),
     transaction: () =>
       stores.floats.record({ userId: 'u', floatId: 'f', status: 'active' as const, occurredAt: null }),
   };

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { PageKey } from '../../domain/ports/pages.js';
+import { until } from '../api/world.js';
 import type { World } from './world.js';
 import { newId, openWorld } from './world.js';
 
@@ -19,6 +21,7 @@ describe('keys of applications', () => {
     expect(await applications.findKey(hash)).toEqual({
       key_id: key?.key_id,
       application_id,
+      access: 'connected',
       scopes: ['read', 'numbers'],
     });
     expect(await applications.findKey(hash.toUpperCase())).toBeNull();
@@ -49,6 +52,7 @@ describe('keys of applications', () => {
     await applications.addKey('default', randomUUID(), own, ['read']);
     expect(await applications.findKey(first)).toMatchObject({
       application_id: 'default',
+      access: 'all',
       scopes: ['read', 'write', 'numbers', 'admin'],
     });
     await applications.ensureAdmin(second);
@@ -75,5 +79,67 @@ describe('keys of applications', () => {
     await applications.ensureAdmin(hash);
     expect(await revokedAt()).toBe(first);
     expect(await applications.findKey(hash)).toBeNull();
+  });
+});
+
+describe('applications', () => {
+  it('are connected unless somebody says otherwise, are changed as far as is named, and are listed page by page', async () => {
+    const { applications } = world.stores;
+    const made = await applications.create('Ledger', randomUUID());
+    expect(made).toMatchObject({ access: 'connected', display_name: null, logo_url: null });
+    const id = made.application_id;
+    await applications.change(id, { company: 'Acme', url: 'https://acme.example', access: 'all' });
+    await applications.change(id, { url: null });
+    await applications.change(id, {});
+    expect(await applications.change(id, { name: 'Books' })).toEqual({
+      ...made,
+      name: 'Books',
+      access: 'all',
+      company: 'Acme',
+    });
+    expect(await applications.get(id)).toMatchObject({ name: 'Books', url: null });
+    expect(await applications.change('app_none', { name: 'x' })).toBeNull();
+    expect(await applications.get('app_none')).toBeNull();
+    for (let n = 0; n < 4; n += 1) await applications.create(`of many ${n}`, randomUUID());
+    const all = (await applications.page(100, null)).rows;
+    const paged: unknown[] = [];
+    let after: PageKey | null = null;
+    do {
+      const page: Awaited<ReturnType<typeof applications.page>> = await applications.page(2, after);
+      paged.push(...page.rows);
+      after = page.next;
+    } while (after !== null);
+    expect(paged).toEqual(all);
+    expect(all.map(({ application_id }) => application_id)).toContain(id);
+  });
+
+  it('list their keys without the keys, with the last use to the minute; a locked key is let in all the same', async () => {
+    const { applications } = world.stores;
+    const { application_id } = await applications.create('Ledger', randomUUID());
+    expect(await applications.keys('app_none', 10, null)).toBeNull();
+    const hashes = [newId('hash'), newId('hash')];
+    for (const hash of hashes) await applications.addKey(application_id, randomUUID(), hash, ['read']);
+    const keys = async () => (await applications.keys(application_id, 10, null))?.rows ?? [];
+    expect(await keys()).toMatchObject([
+      { scopes: ['read'], last_used_at: null, revoked_at: null },
+      { scopes: ['read'], last_used_at: null, revoked_at: null },
+    ]);
+    const first = hashes[0] ?? '';
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM api_keys WHERE key_hash = ${first} FOR UPDATE`;
+      expect(await applications.findKey(first)).not.toBeNull();
+    });
+    await until(
+      async () => (await applications.findKey(first), (await keys())[0]?.last_used_at !== null),
+      'its use is noted',
+    );
+    const noted = (await keys())[0]?.last_used_at;
+    await applications.findKey(first);
+    expect([(await keys())[0]?.last_used_at, (await keys())[1]?.last_used_at]).toEqual([noted, null]);
+    expect(JSON.stringify(await keys())).not.toContain(first);
+    const page = await applications.keys(application_id, 1, null);
+    expect((await applications.keys(application_id, 1, page?.next ?? null))?.rows).toEqual(
+      (await keys()).slice(1),
+    );
   });
 });

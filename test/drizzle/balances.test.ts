@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 import type { TestItem, World } from './world.js';
 import { account, linkedItem, openWorld, runUpdate, transaction } from './world.js';
@@ -38,7 +39,7 @@ async function history(
   let after: PageKey | null = null;
   do {
     const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.balances(
-      filter,
+      ourselves, filter,
       limit,
       after,
     );

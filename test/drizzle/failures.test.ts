@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import type { World } from './world.js';
@@ -58,7 +59,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
 
   it('is a Failure that quotes neither rows nor parameters', async () => {
     const tries = [
-      world.stores.reads.item('canary\u0000'),
+      world.stores.reads.item(ourselves, 'canary\u0000', 'item'),
       world.stores.reads.ensureUser('canary\u0000'),
       prompt(world).setBroken(
         'x',
@@ -66,7 +67,7 @@ describe('what PostgreSQL refuses or cannot do', () => {
         '2030-01-01T00:00:00.000Z',
       ),
       world.stores.reads.transactions(
-        { itemIds: ['x\u0000'], statuses: ['posted'], format: 'raw', from: 'canary' },
+        ourselves, { itemIds: ['x\u0000'], statuses: ['posted'], format: 'raw', from: 'canary' },
         1,
         null,
       ),

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 import { migrate } from '../../drizzle/migrate.js';
@@ -100,7 +101,7 @@ describe('under settings of the database that are not ours', () => {
     const stored = await storedTransactions(world, item.itemId);
     expect(stored.get('t1')).toMatchObject({ raw: { name, amount: 0.1 }, refined: { date: '2026-02-03' } });
     const { rows } = await stores.reads.transactions(
-      { itemIds: [item.itemId], statuses: ['posted'], format: 'raw', from: '2026-02-03', to: '2026-02-03' },
+      ourselves, { itemIds: [item.itemId], statuses: ['posted'], format: 'raw', from: '2026-02-03', to: '2026-02-03' },
       10,
       null,
     );
@@ -119,10 +120,10 @@ describe('under settings of the database that are not ours', () => {
     expect(number?.bytes.toString()).toBe('\\x00 ÿ');
     const sent = webhook(item.itemId, 'SYNC_UPDATES_AVAILABLE', { text: 'ü \\ €' });
     const { webhookId } = await stores.webhooks.store(sent);
-    expect((await stores.webhooks.get(webhookId))?.body).toBe(Buffer.from(sent.body).toString());
+    expect((await stores.webhooks.get(ourselves, webhookId))?.body).toBe(Buffer.from(sent.body).toString());
     const pages = new Set<string>();
-    for (let after: Parameters<typeof stores.webhooks.page>[2] = null; ;) {
-      const page = await stores.webhooks.page({ item_id: item.itemId }, 1, after);
+    for (let after: Parameters<typeof stores.webhooks.page>[3] = null; ;) {
+      const page = await stores.webhooks.page(ourselves, { item_id: item.itemId }, 1, after);
       for (const row of page.rows) pages.add(row.webhook_id);
       if (page.next === null) break;
       after = page.next;

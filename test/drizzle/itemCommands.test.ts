@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { World } from './world.js';
 import {
   account,
@@ -14,8 +15,7 @@ import {
   storedTransactions,
   transaction,
   updateOf,
-  prompt,
-} from './world.js';
+  prompt, unrefused } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -76,7 +76,7 @@ describe('the main account', () => {
     const two = { accounts: [account('acc-1'), account('acc-2')] };
     for (const one of [item, other]) await runUpdate(world, one, [{ added: [transaction('t-1')] }], two);
     const before = await storedChanges(world, item.itemId);
-    const set = (id: string) => world.stores.itemCommands.setMainAccount(item.itemId, id);
+    const set = (id: string) => world.stores.itemCommands.setMainAccount(ourselves, item.itemId, id);
     expect(await set('acc-9')).toBe('unknown_account');
     expect(await set('acc-2')).toBe('done');
     expect(await set('acc-2')).toBe('done');
@@ -85,7 +85,7 @@ describe('the main account', () => {
       [before.length + 1, 'acc-1', false, false],
       [before.length + 2, 'acc-2', false, true],
     ]);
-    expect(await world.stores.itemCommands.setMainAccount(newId('item'), 'acc-1')).toBe('not_found');
+    expect(await world.stores.itemCommands.setMainAccount(ourselves, newId('item'), 'acc-1')).toBe('not_found');
     // The next update keeps what was chosen.
     await runUpdate(world, item, [{}], two);
     expect(await storedChanges(world, item.itemId)).toHaveLength(before.length + 2);
@@ -99,11 +99,11 @@ describe('the main account', () => {
     const item = await linkedItem(world);
     const three = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
     await runUpdate(world, item, [{}], { accounts: three });
-    let choices: Promise<string[]> = Promise.resolve([]);
+    let choices: Promise<unknown[]> = Promise.resolve([]);
     await world.sql.begin(async (tx) => {
       await tx`SELECT FROM items WHERE item_id = ${item.itemId} FOR NO KEY UPDATE`;
       choices = Promise.all(
-        ['acc-2', 'acc-3'].map((id) => world.stores.itemCommands.setMainAccount(item.itemId, id)),
+        ['acc-2', 'acc-3'].map((id) => world.stores.itemCommands.setMainAccount(ourselves, item.itemId, id)),
       );
       await lockWaiters(world, 2);
     });
@@ -115,30 +115,30 @@ describe('the main account', () => {
   it('and a remine are no matter of an Item that was not admitted', async () => {
     const { itemId } = await exchangedItem(world);
     const { itemCommands } = world.stores;
-    expect(await itemCommands.setMainAccount(itemId, 'acc-1')).toBe('not_found');
-    expect(await itemCommands.requestRemine(itemId)).toBe('not_found');
+    expect(await itemCommands.setMainAccount(ourselves, itemId, 'acc-1')).toBe('not_found');
+    expect(await itemCommands.requestRemine(ourselves, itemId)).toBe('not_found');
   });
 
   it('starts the cool-down of item changes, as a link does', async () => {
     const { itemId, userId } = await linkedItem(world);
     const { itemCommands } = world.stores;
-    expect(await itemCommands.itemChangeReasons(userId, 0)).toEqual([]);
-    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['COOLDOWN']);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 0)).toEqual([]);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['COOLDOWN']);
     await world.sql`UPDATE items SET admitted_at = now() - interval '1 day' WHERE item_id = ${itemId}`;
-    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual([]);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual([]);
     await world.sql`UPDATE items SET main_account_changed_at = now() WHERE item_id = ${itemId}`;
     await float(userId, 'active');
-    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
     await world.stores.items.finishRemoval(itemId);
-    expect(await itemCommands.itemChangeReasons(userId, 60_000)).toEqual(['ACTIVE_FLOAT']);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT']);
   });
 
   it('chosen as it is starts no cool-down', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{}]);
     await world.sql`UPDATE items SET admitted_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
-    expect(await world.stores.itemCommands.setMainAccount(item.itemId, 'acc-1')).toBe('done');
-    expect(await world.stores.itemCommands.itemChangeReasons(item.userId, 60_000)).toEqual([]);
+    expect(await world.stores.itemCommands.setMainAccount(ourselves, item.itemId, 'acc-1')).toBe('done');
+    expect(await world.stores.itemCommands.itemChangeReasons(ourselves, item.userId, 60_000)).toEqual([]);
   });
 });
 
@@ -156,7 +156,7 @@ describe('a remine', () => {
     ];
     await runUpdate(world, item, [{ added: rows }], two);
     const { itemCommands, mining, items } = world.stores;
-    const asked = await Promise.all([1, 2].map(() => itemCommands.requestRemine(item.itemId)));
+    const asked = await Promise.all([1, 2].map(() => itemCommands.requestRemine(ourselves, item.itemId)));
     expect(asked).toEqual([{ number: 1 }, { number: 1 }]);
     expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: true, remines: 1 });
     expect(await mining.beginPage(item.itemId, 'remine', 0, { remine: true })).toMatchObject({ cursor: '' });
@@ -178,7 +178,7 @@ describe('a remine', () => {
     expect(told.map((row) => row.sequence)).toEqual(told.map((_, n) => before.length + 1 + n));
     expect(told.filter((row) => row.removed).map((row) => row.subject)).toEqual(['acc-2', 'gone']);
     expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: false });
-    expect(await itemCommands.requestRemine(item.itemId)).toEqual({ number: 2 });
+    expect(await itemCommands.requestRemine(ourselves, item.itemId)).toEqual({ number: 2 });
   });
 
   it('goes by the live rows that Plaid lists of open accounts, from the day of the oldest on', async () => {
@@ -234,7 +234,7 @@ describe('a remine', () => {
     expect(again).toMatchObject({ kind: 'applied', outcome: { changes: 0, pages: 2 } });
     expect(await storedTransactions(world, item.itemId)).toEqual(before);
 
-    await world.stores.itemCommands.requestRemine(item.itemId);
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const began = await begunNow(world, item.itemId);
     const first = pageOf(item, '', 'c1', true, { added: [a] });
     await world.stores.mining.stagePage(item.itemId, 'r', 0, { began, remine: true }, first);
@@ -251,7 +251,7 @@ describe('a remine', () => {
 });
 
 describe('account numbers', () => {
-  const reader = { application_id: 'app', key_id: 'key', request_id: 'req' };
+  const reader = { key_id: 'key', request_id: 'req' };
   const reads = (itemId: string) => world.sql`
     SELECT application_id, key_id, request_id, account_ids FROM number_reads WHERE item_id = ${itemId}`;
 
@@ -264,18 +264,20 @@ describe('account numbers', () => {
     );
     await runUpdate(world, item, [{}], { accounts: [account('acc-1'), account('acc-3')] });
     await world.sql`UPDATE accounts SET revoked_at = now() WHERE item_id = ${item.itemId} AND account_id = 'acc-3'`;
-    const read = await world.stores.numbers.read(item.itemId, reader);
+    const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
     expect(read?.numbers.map(({ accountId }) => accountId)).toEqual(['acc-1']);
     expect(read?.withheld).toEqual([
       { accountId: 'acc-2', reason: 'account_closed' },
       { accountId: 'acc-3', reason: 'account_revoked' },
     ]);
-    expect(await reads(item.itemId)).toEqual([{ ...reader, account_ids: ['acc-1'] }]);
+    expect(await reads(item.itemId)).toEqual([
+      { application_id: 'default', ...reader, account_ids: ['acc-1'] },
+    ]);
     await world.sql`UPDATE items SET revoked_at = now() WHERE item_id = ${item.itemId}`;
-    const revoked = await world.stores.numbers.read(item.itemId, reader);
+    const revoked = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
     expect([revoked?.numbers.length, revoked?.withheld.length]).toEqual([0, 3]);
     expect(await reads(item.itemId)).toHaveLength(2);
-    expect(await world.stores.numbers.read(newId('item'), reader)).toBeNull();
+    expect(unrefused(await world.stores.numbers.read(ourselves, newId('item'), reader))).toBeNull();
   });
 
   it('are given before the first update has brought the accounts, and never of an Item not admitted', async () => {
@@ -283,9 +285,9 @@ describe('account numbers', () => {
     for (const { itemId } of [item, early]) {
       await prompt(world).saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
     }
-    const read = await world.stores.numbers.read(item.itemId, reader);
+    const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
     expect(read?.numbers.map(({ accountId }) => accountId)).toEqual(['acc-1']);
-    expect(await world.stores.numbers.read(early.itemId, reader)).toBeNull();
+    expect(unrefused(await world.stores.numbers.read(ourselves, early.itemId, reader))).toBeNull();
   });
 
   it('are not given beside a revocation that is on its way', async () => {
@@ -294,7 +296,7 @@ describe('account numbers', () => {
     let reading: Promise<unknown> = Promise.resolve();
     await world.sql.begin(async (tx) => {
       await tx`UPDATE items SET revoked_at = now() WHERE item_id = ${itemId}`;
-      reading = world.stores.numbers.read(itemId, reader);
+      reading = world.stores.numbers.read(ourselves, itemId, reader);
       await lockWaiters(world, 1);
     });
     expect(await reading).toMatchObject({ numbers: [], withheld: [{ reason: 'permission_revoked' }] });
@@ -304,7 +306,7 @@ describe('account numbers', () => {
     const item = await linkedItem(world);
     await prompt(world).saveNumbers(item.itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
     const unwritable = { ...reader, request_id: '\u0000' };
-    await expect(world.stores.numbers.read(item.itemId, unwritable)).rejects.toMatchObject({
+    await expect(world.stores.numbers.read(ourselves, item.itemId, unwritable)).rejects.toMatchObject({
       name: 'Failure',
     });
   });

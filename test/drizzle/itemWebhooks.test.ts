@@ -1,6 +1,7 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { ItemWebhooksEffect } from '../../domain/ports/items.js';
 import type { World } from './world.js';
-import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt } from './world.js';
+import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt, unrefused } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -27,7 +28,7 @@ const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;
-const outcomeOf = async (webhookId: string) => (await world.stores.webhooks.get(webhookId))?.outcome;
+const outcomeOf = async (webhookId: string) => (await world.stores.webhooks.get(ourselves, webhookId))?.outcome;
 
 /** A linked Item with three accounts and their numbers. */
 async function itemWithNumbers() {
@@ -51,8 +52,8 @@ describe('what webhooks say of an Item', () => {
     const [item, other] = [await itemWithNumbers(), await itemWithNumbers()];
     await settle(item.itemId, { revokedAccounts: now('acc-1') });
     expect(await numbersOf(item.itemId)).toEqual(['acc-1', 'acc-2', 'acc-3']);
-    const reader = { application_id: 'default', key_id: 'key', request_id: 'request' };
-    expect(await world.stores.numbers.read(item.itemId, reader)).toMatchObject({
+    const reader = { key_id: 'key', request_id: 'request' };
+    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({
       withheld: [{ accountId: 'acc-1', reason: 'account_revoked' }],
     });
     await settle(item.itemId, { staleNumbers: now('acc-2'), numbersDue: true });

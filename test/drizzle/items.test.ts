@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { World } from './world.js';
 import {
   account,
@@ -11,8 +12,7 @@ import {
   transaction,
   updateOf,
   webhook,
-  prompt,
-} from './world.js';
+  prompt, shownItem } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -25,10 +25,10 @@ const loginRequired = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIR
 describe('a broken Item', () => {
   it('keeps the time of its first error through newer codes, and counts episodes', async () => {
     const { itemId } = await linkedItem(world);
-    const { items, reads } = world.stores;
+    const { items } = world.stores;
     await prompt(world).setHealthy(itemId);
     await prompt(world).setBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
-    const first = await reads.item(itemId);
+    const first = await shownItem(world, itemId);
     expect(first).toMatchObject({
       status: 'ERROR',
       phase: 'needs_relink',
@@ -39,14 +39,14 @@ describe('a broken Item', () => {
       { ...loginRequired, error_code: 'ITEM_LOCKED' },
       '2030-06-06T00:00:00.000Z',
     );
-    const second = await reads.item(itemId);
+    const second = await shownItem(world, itemId);
     expect(second?.error).toEqual({ ...first?.error, error_code: 'ITEM_LOCKED' });
     expect(await items.snapshot(itemId)).toMatchObject({
       broken: true,
       nextDueAt: Date.parse('2030-06-06T00:00:00.000Z'),
     });
     await prompt(world).setHealthy(itemId);
-    expect(await reads.item(itemId)).toMatchObject({ status: 'ACTIVE', error: null, phase: 'created' });
+    expect(await shownItem(world, itemId)).toMatchObject({ status: 'ACTIVE', error: null, phase: 'created' });
     await prompt(world).setBroken(itemId, loginRequired, '2030-05-05T00:00:00.000Z');
     const [row] = await world.sql`SELECT error_episode AS n FROM items WHERE item_id = ${itemId}`;
     expect(row?.['n']).toBe(2);
@@ -66,7 +66,7 @@ describe('removal', () => {
   it('erases secrets, drops pages, closes accounts with removed events, ends webhooks, once', async () => {
     const item = await linkedItem(world);
     const { itemId } = item;
-    const { items, reads, webhooks } = world.stores;
+    const { items, webhooks } = world.stores;
     await runUpdate(world, item, [{ added: [transaction('t1')] }], {
       accounts: [account('acc-1'), account('acc-2')],
     });
@@ -74,10 +74,10 @@ describe('removal', () => {
     await prompt(world).stagePage(itemId, 'next', 0, pageOf(item, 'x', 'y', true, {}));
     const pending = await webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
     await Promise.all([items.finishRemoval(itemId), items.finishRemoval(itemId)]);
-    const removedAt = (await reads.item(itemId))?.removed_at;
+    const removedAt = (await shownItem(world, itemId))?.removed_at;
     await items.finishRemoval(itemId);
 
-    expect(await reads.item(itemId)).toMatchObject({
+    expect(await shownItem(world, itemId)).toMatchObject({
       status: 'REMOVED',
       phase: 'removed',
       removed_at: removedAt,
@@ -90,7 +90,7 @@ describe('removal', () => {
         access_token_key_id AS key, access_token_data_key AS data, access_token_ciphertext AS cipher
       FROM items WHERE item_id = ${itemId}`;
     expect(left).toEqual({ numbers: 0, pages: 0, key: null, data: null, cipher: null });
-    expect((await webhooks.get(pending.webhookId))?.outcome).toEqual({
+    expect((await webhooks.get(ourselves, pending.webhookId))?.outcome).toEqual({
       state: 'ignored',
       reason: 'item_removed',
     });
@@ -145,9 +145,9 @@ describe('removal', () => {
   it('leaves no way back: no update, no numbers, no error, no error healed', async () => {
     const item = await linkedItem(world);
     const { items, mining, itemCommands } = world.stores;
-    await itemCommands.requestRemine(item.itemId);
+    await itemCommands.requestRemine(ourselves, item.itemId);
     await items.finishRemoval(item.itemId);
-    await itemCommands.noteRelinked(item.itemId);
+    await itemCommands.noteRelinked(ourselves, item.itemId);
     expect(await mining.apply(updateOf(item, 'u', pageOf(item, '', 'c', false, {})))).toEqual({
       kind: 'gone',
     });
@@ -175,7 +175,7 @@ describe('removal', () => {
     const late = await world.stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
     expect(await world.stores.items.ignoreWebhooks(itemId, 'item_removed')).toBe(1);
     expect(await world.stores.items.ignoreWebhooks(itemId, 'item_removed')).toBe(0);
-    expect((await world.stores.webhooks.get(late.webhookId))?.outcome.reason).toBe('item_removed');
+    expect((await world.stores.webhooks.get(ourselves, late.webhookId))?.outcome.reason).toBe('item_removed');
   });
 });
 

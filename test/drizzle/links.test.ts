@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { identityOf } from '../../domain/mining/accounts.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { World } from './world.js';
@@ -11,8 +12,7 @@ import {
   openWorld,
   sealed,
   seenNow,
-  webhook,
-} from './world.js';
+  webhook, shownItem } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -48,8 +48,8 @@ describe('a link', () => {
       connection: null,
     });
     expect(await world.stores.links.receive(newLink(hash, second))).toBeNull();
-    expect(await world.stores.reads.user(second)).toBeNull();
-    expect(await world.stores.reads.user(first)).toMatchObject({
+    expect(await world.stores.reads.user(ourselves, second)).toBeNull();
+    expect(await world.stores.reads.user(ourselves, first)).toMatchObject({
       status: 'inactive',
       activated_at: null,
       items: 0,
@@ -149,10 +149,10 @@ describe('an Item that was not admitted', () => {
   it('is seen by nobody but its link', async () => {
     const item = await exchangedItem(world);
     const { reads, items, mining, links } = world.stores;
-    expect(await reads.item(item.itemId)).toBeNull();
+    expect(await shownItem(world, item.itemId)).toBeNull();
     const list = { itemId: item.itemId, format: 'refined' as const };
-    expect((await reads.accounts(list, 10, null)).items).toEqual([]);
-    expect(await reads.pickForUpdateMode(item.userId, null)).toBeNull();
+    expect((await reads.accounts(ourselves, list, 10, null)).items).toEqual([]);
+    expect(await reads.pickForUpdateMode(ourselves, item.userId, null)).toBeNull();
     expect(await items.snapshot(item.itemId)).toBeNull();
     expect(await mining.beginPage(item.itemId, 'u', 0)).toEqual({ kind: 'gone' });
     expect(await items.credentials(item.itemId, { forRemoval: true })).toMatchObject({ itemId: item.itemId });
@@ -175,7 +175,7 @@ describe('an Item that was not admitted', () => {
     await world.stores.links.discardItem(item.itemId);
     expect([...(await look())]).toEqual([discarded]);
     expect(await world.stores.items.credentials(item.itemId, { forRemoval: true })).toBeNull();
-    expect((await world.stores.webhooks.get(early.webhookId))?.outcome).toEqual({
+    expect((await world.stores.webhooks.get(ourselves, early.webhookId))?.outcome).toEqual({
       state: 'ignored',
       reason: 'item_removed',
     });
@@ -184,8 +184,8 @@ describe('an Item that was not admitted', () => {
     const admitted = await linkedItem(world);
     const pending = await world.stores.webhooks.store(webhook(admitted.itemId, 'DEFAULT_UPDATE'));
     await world.stores.links.discardItem(admitted.itemId);
-    expect((await world.stores.reads.item(admitted.itemId))?.status).toBe('ACTIVE');
-    expect((await world.stores.webhooks.get(pending.webhookId))?.outcome.state).toBe('pending');
+    expect((await shownItem(world, admitted.itemId))?.status).toBe('ACTIVE');
+    expect((await world.stores.webhooks.get(ourselves, pending.webhookId))?.outcome.state).toBe('pending');
   });
 });
 
@@ -197,7 +197,7 @@ describe('admission', () => {
       replaced: [],
       dropped: [],
     });
-    const user = await world.stores.reads.user(item.userId);
+    const user = await world.stores.reads.user(ourselves, item.userId);
     expect(user).toMatchObject({ status: 'active', items: 1 });
     const snapshot = await world.stores.items.snapshot(item.itemId);
     expect(snapshot).toMatchObject({
@@ -208,7 +208,7 @@ describe('admission', () => {
     });
     expect(snapshot?.nextDueAt).not.toBeNull();
     await linkedItem(world, { userId: item.userId, institutionId: 'ins_2' });
-    expect((await world.stores.reads.user(item.userId))?.activated_at).toBe(user?.activated_at);
+    expect((await world.stores.reads.user(ourselves, item.userId))?.activated_at).toBe(user?.activated_at);
   });
 
   it('finds a duplicate by persistent id, else by mask, name, type and subtype, at the same institution only', async () => {
@@ -289,8 +289,8 @@ it('webhooks that waited for their Item become its own, those that waited too lo
   await world.sql`
     UPDATE webhooks SET received_at = now() - interval '25 hours' WHERE webhook_id = ${stale.webhookId}`;
   await linkedItem(world, { itemId });
-  expect((await webhooks.get(fresh.webhookId))?.outcome.state).toBe('pending');
-  expect((await webhooks.get(stale.webhookId))?.outcome).toEqual({
+  expect((await webhooks.get(ourselves, fresh.webhookId))?.outcome.state).toBe('pending');
+  expect((await webhooks.get(ourselves, stale.webhookId))?.outcome).toEqual({
     state: 'ignored',
     reason: 'unknown_item',
   });

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { TestItem, World } from './world.js';
 import { exchangedItem, linkedItem, newId, openWorld, runUpdate, webhook } from './world.js';
 
@@ -127,7 +128,7 @@ describe('an Item is', () => {
 it('the synthetic webhook is stored like any other, and its signal can be claimed', async () => {
   const item = await updated();
   const { webhookId } = (await settle(item, null, 0)) as { webhookId: string };
-  expect(await world.stores.webhooks.get(webhookId)).toMatchObject({
+  expect(await world.stores.webhooks.get(ourselves, webhookId)).toMatchObject({
     source: 'synthetic',
     verdict: 'accepted',
     webhook_type: 'TRANSACTIONS',
@@ -142,5 +143,5 @@ it('the synthetic webhook is stored like any other, and its signal can be claime
     kind: 'update',
   });
   await runUpdate(world, item, [{}]);
-  expect((await world.stores.webhooks.get(webhookId))?.outcome.state).toBe('done');
+  expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('done');
 });

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { World } from './world.js';
 import {
   account,
@@ -15,8 +16,7 @@ import {
   transaction,
   updateOf,
   webhook,
-  prompt,
-} from './world.js';
+  prompt, shownItem } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -349,7 +349,7 @@ describe('accounts', () => {
     expect(
       await runUpdate(world, item, [{}], { accounts: [two, one], accountsAsOf: '2026-11-21T07:00:00.000Z' }),
     ).toMatchObject({ outcome: { accounts: 0, changes: 0 } });
-    const shown = await world.stores.reads.accounts({ itemIds: [item.itemId], format: 'refined' }, 10, null);
+    const shown = await world.stores.reads.accounts(ourselves, { itemIds: [item.itemId], format: 'refined' }, 10, null);
     expect(shown.rows.map((row) => JSON.parse(row))).toMatchObject([
       { id: 'acc-1', is_main: false, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
       { id: 'acc-2', is_main: true, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
@@ -391,7 +391,7 @@ describe('accounts', () => {
     await runUpdate(world, item, [{}], {
       accounts: [account('acc-s', { subtype: 'savings' }), account('acc-c', { mask: '7777' })],
     });
-    expect((await world.stores.reads.item(item.itemId))?.main_account_id).toBe('acc-c');
+    expect((await shownItem(world, item.itemId))?.main_account_id).toBe('acc-c');
     const found = await world.stores.links.findDuplicates(
       item.userId,
       'ins_1',
@@ -425,10 +425,10 @@ describe('pages of an update', () => {
     expect(second).toMatchObject({ kind: 'fetch', cursor: 'a' });
     // To the microsecond: a webhook of the same millisecond must not fall between.
     expect(second).toMatchObject({ began: first.began });
-    expect((await world.stores.reads.item(item.itemId))?.phase).toBe('updating');
+    expect((await shownItem(world, item.itemId))?.phase).toBe('updating');
     await mining.discard(item.itemId, 'u');
     expect(await mining.beginPage(item.itemId, 'u', 1)).toEqual({ kind: 'missing' });
-    expect((await world.stores.reads.item(item.itemId))?.phase).toBe('created');
+    expect((await shownItem(world, item.itemId))?.phase).toBe('created');
   });
 
   it('are not given for an Item that is absent, not admitted, or to be removed', async () => {
@@ -507,7 +507,7 @@ describe('pages of an update', () => {
       updateOf(item, 'u', pageOf(item, 'a', 'b', false, {}), { pageNumber: 1 }),
     );
     expect(await stage()).toEqual({ kind: 'moved' });
-    expect((await world.stores.reads.item(item.itemId))?.phase).toBe('idle');
+    expect((await shownItem(world, item.itemId))?.phase).toBe('idle');
   });
 
   it('are lost with a crash of the database, and nothing else is: the table is unlogged', async () => {
@@ -529,7 +529,7 @@ describe('webhooks and an update', () => {
     if (start.kind !== 'fetch') throw new Error(start.kind);
     const late = await webhooks.store(webhook(item.itemId, 'HISTORICAL_UPDATE'));
     await mining.apply(updateOf(item, 'u', pageOf(item, '', 'a', false, {}), { began: start.began }));
-    const states = await Promise.all([early, late, other].map(({ webhookId }) => webhooks.get(webhookId)));
+    const states = await Promise.all([early, late, other].map(({ webhookId }) => webhooks.get(ourselves, webhookId)));
     expect(states.map((stored) => stored?.outcome)).toEqual([
       { state: 'done', reason: null },
       { state: 'pending', reason: null },
@@ -549,7 +549,7 @@ describe('webhooks and an update', () => {
     await runUpdate(world, item, [{ added: [transaction('b')] }]);
     await prompt(world).settleRemovals(item.itemId, [], []);
     for (const { webhookId } of ended) {
-      expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
+      expect((await webhooks.get(ourselves, webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
     }
   });
 
@@ -560,7 +560,7 @@ describe('webhooks and an update', () => {
     const named = { removed_transactions: ['a', 'b'] };
     const { webhookId } = await webhooks.store(webhook(item.itemId, 'TRANSACTIONS_REMOVED', named));
     await runUpdate(world, item, [{ removed: [removedOf('a'), removedOf('b')] }]);
-    expect((await webhooks.get(webhookId))?.outcome).toEqual({ state: 'done', reason: null });
+    expect((await webhooks.get(ourselves, webhookId))?.outcome).toEqual({ state: 'done', reason: null });
     expect(await mining.waiting(item.itemId)).toMatchObject({ webhooks: 0, removals: 0, broken: false });
   });
 
@@ -585,7 +585,7 @@ describe('webhooks and an update', () => {
       { transactionId: 'b', accountId: 'acc-1', date: '2026-11-02' },
     ]);
     expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(1);
-    expect(await webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
+    expect(await webhooks.get(ourselves, stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
     expect(await prompt(world).settleRemovals(item.itemId, ['b'], ['b'])).toBe(0);
     const changes = await storedChanges(world, item.itemId);
     expect(changes.at(-1)).toMatchObject({
@@ -604,11 +604,11 @@ describe('webhooks and an update', () => {
       webhook(item.itemId, 'TRANSACTIONS_REMOVED', { removed_transactions: ['a'] }),
     );
     expect(await prompt(world).settleRemovals(item.itemId, [], [])).toBe(0);
-    expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({
+    expect(await world.stores.webhooks.get(ourselves, stored.webhookId)).toMatchObject({
       outcome: { state: 'pending' },
     });
     expect(await prompt(world).settleRemovals(item.itemId, ['a'], [])).toBe(0);
-    expect(await world.stores.webhooks.get(stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
+    expect(await world.stores.webhooks.get(ourselves, stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
 });

@@ -1,3 +1,6 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
+import type { Viewer } from '../../domain/exchange/viewer.js';
+import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import { readStore } from '../../drizzle/stores/reads.js';
 import type { PageKey } from '../../domain/ports/pages.js';
@@ -19,6 +22,7 @@ interface Plan {
 let world: World;
 let userId: string;
 let itemIds: string[];
+let connected: Viewer;
 /** The largest Item's rows lie on two days as well as on many: a day's rows must not be read again for each page. */
 beforeAll(async () => {
   world = await openWorld();
@@ -33,6 +37,13 @@ beforeAll(async () => {
       CASE WHEN n % 10 = 0 THEN 'removed' ELSE 'posted' END, date '2026-11-01' - (n % 700), 1, '{}',
       jsonb_build_object('id', n), 1
     FROM generate_series(1, 24000) n`;
+  const { application_id: applicationId } = await world.stores.applications.create('reader', randomUUID());
+  connected = { applicationId, access: 'connected' };
+  for (const itemId of itemIds) {
+    await world.sql`
+      INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts, granted_accounts, lookback_days)
+      VALUES (${newId('con')}, ${applicationId}, ${itemId}, ${userId}, '{transactions}', true, '{acc-0,acc-1,acc-2}', 10000)`;
+  }
   await world.sql`ANALYZE transactions`;
 });
 afterAll(() => world.close());
@@ -40,7 +51,12 @@ afterAll(() => world.close());
 const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)];
 
 /** How PostgreSQL carries out the store's own statement. */
-async function explain(filter: TransactionFilter, limit: number, after: PageKey | null): Promise<Plan> {
+async function explain(
+  viewer: Viewer,
+  filter: TransactionFilter,
+  limit: number,
+  after: PageKey | null,
+): Promise<Plan> {
   let explained: Plan | undefined;
   // The store asks for one statement; it is asked with EXPLAIN before it.
   const statement = (strings: TemplateStringsArray, ...values: unknown[]) => {
@@ -62,7 +78,7 @@ async function explain(filter: TransactionFilter, limit: number, after: PageKey 
   const sql = Object.assign(statement, {
     unsafe: (text: string) => world.sql.unsafe(text),
   }) as unknown as postgres.Sql;
-  await readStore(sql).transactions(filter, limit, after);
+  await readStore(sql).transactions(viewer, filter, limit, after);
   if (explained === undefined) throw new Error('the list of transactions is another statement now');
   return explained;
 }
@@ -84,17 +100,19 @@ describe.each([
       const limit = 100;
       const statuses: TransactionFilter['statuses'] = ['pending', 'posted'];
       const whole = { ...of(), statuses, format: 'refined' as const, ...filter };
-      const nodes = flat(await explain(whole, limit, after));
-      const onTable = nodes.filter((node) => node['Relation Name'] === 'transactions');
-      expect(onTable.length).toBeGreaterThan(0);
-      for (const node of onTable) expect(node['Node Type']).toMatch(/^Index (Only )?Scan$/);
-      expect(nodes.map((node) => node['Index Name'])).toContain('transactions_by_date');
-      const reading = nodes.filter((node) => flat(node).some((below) => onTable.includes(below)));
-      const most = Math.max(...reading.map((node) => node['Actual Rows'] * node['Actual Loops']));
-      // Each Item gives a page, one row more, and a row of its own; nothing ever sees the rest of the table.
-      expect(most).toBeLessThanOrEqual(count * (limit + 2));
-      for (const node of reading.filter((one) => one['Node Type'] === 'Sort')) {
-        expect(flat(node).some((below) => below['Node Type'] === 'Limit')).toBe(true);
+      for (const viewer of [ourselves, connected]) {
+        const nodes = flat(await explain(viewer, whole, limit, after));
+        const onTable = nodes.filter((node) => node['Relation Name'] === 'transactions');
+        expect(onTable.length).toBeGreaterThan(0);
+        for (const node of onTable) expect(node['Node Type']).toMatch(/^Index (Only )?Scan$/);
+        expect(nodes.map((node) => node['Index Name'])).toContain('transactions_by_date');
+        const reading = nodes.filter((node) => flat(node).some((below) => onTable.includes(below)));
+        const most = Math.max(...reading.map((node) => node['Actual Rows'] * node['Actual Loops']));
+        // Each Item gives a page, one row more, and a row of its own; nothing ever sees the rest of the table.
+        expect(most).toBeLessThanOrEqual(count * (limit + 2));
+        for (const node of reading.filter((one) => one['Node Type'] === 'Sort')) {
+          expect(flat(node).some((below) => below['Node Type'] === 'Limit')).toBe(true);
+        }
       }
     },
   );

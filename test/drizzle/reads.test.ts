@@ -1,8 +1,9 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { readStore } from '../../drizzle/stores/reads.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 import type { ItemStatusName, ListedItems, TransactionFilter } from '../../domain/ports/reads.js';
 import type { World } from './world.js';
-import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt } from './world.js';
+import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt, shownItem } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -23,7 +24,7 @@ async function readAll(
   let after: PageKey | null = null;
   do {
     const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.transactions(
-      filter,
+      ourselves, filter,
       limit,
       after,
     );
@@ -111,7 +112,7 @@ describe('transactions', () => {
       statuses: ['posted', 'removed'] as TransactionFilter['statuses'],
     };
     const shown = async (format: 'raw' | 'refined') =>
-      (await world.stores.reads.transactions({ ...filter, format }, 10, null)).rows.map(
+      (await world.stores.reads.transactions(ourselves, { ...filter, format }, 10, null)).rows.map(
         (row) => JSON.parse(row) as unknown,
       );
     expect(await shown('raw')).toEqual([raw, { transaction_id: 'x', account_id: 'acc-1' }]);
@@ -141,7 +142,7 @@ describe('transactions', () => {
         };
         const before = await touched();
         const filter = { ...items, statuses: live, format: 'refined' as const };
-        const page = await readStore(tx as unknown as World['sql']).transactions(filter, 100, after);
+        const page = await readStore(tx as unknown as World['sql']).transactions(ourselves, filter, 100, after);
         expect(page.rows).toHaveLength(100);
         return (await touched()) - before;
       });
@@ -167,7 +168,7 @@ describe('accounts', () => {
     const ids: string[] = [];
     let after: PageKey | null = null;
     do {
-      const page: { rows: string[]; next: PageKey | null } = await reads.accounts(filter, 2, after);
+      const page: { rows: string[]; next: PageKey | null } = await reads.accounts(ourselves, filter, 2, after);
       ids.push(...page.rows.map((row) => (JSON.parse(row) as { account_id: string }).account_id));
       after = page.next;
     } while (after !== null);
@@ -193,7 +194,7 @@ describe('items', () => {
     await prompt(world).setBroken(removed.itemId, broken, '2030-01-01T00:00:00.000Z');
     await world.stores.items.finishRemoval(removed.itemId);
     const { reads } = world.stores;
-    const all = await reads.items({ userId, statuses: everyStatus }, 10, null);
+    const all = await reads.items(ourselves, { userId, statuses: everyStatus }, 10, null);
     expect(all.rows.map((row) => [row.status, row.phase])).toEqual([
       ['ACTIVE', 'created'],
       ['ACTIVE', 'idle'],
@@ -205,7 +206,7 @@ describe('items', () => {
     let after: PageKey | null = null;
     do {
       const page: Awaited<ReturnType<typeof reads.items>> = await reads.items(
-        { userId, statuses: everyStatus },
+        ourselves, { userId, statuses: everyStatus },
         1,
         after,
       );
@@ -213,12 +214,12 @@ describe('items', () => {
       after = page.next;
     } while (after !== null);
     expect(paged).toEqual(items.map((item) => item.itemId));
-    expect((await reads.items({ userId, statuses: ['ERROR'] }, 10, null)).rows).toHaveLength(1);
-    expect((await reads.items({ userId: newId('user'), statuses: everyStatus }, 10, null)).rows).toEqual([]);
+    expect((await reads.items(ourselves, { userId, statuses: ['ERROR'] }, 10, null)).rows).toHaveLength(1);
+    expect((await reads.items(ourselves, { userId: newId('user'), statuses: everyStatus }, 10, null)).rows).toEqual([]);
     const drawn = async (of: ListedItems) => {
       const lists = [
-        await reads.accounts({ ...of, format: 'refined' }, 10, null),
-        await reads.transactions({ ...of, format: 'raw', statuses: live }, 10, null),
+        await reads.accounts(ourselves, { ...of, format: 'refined' }, 10, null),
+        await reads.transactions(ourselves, { ...of, format: 'raw', statuses: live }, 10, null),
       ];
       expect(lists[0]?.items).toEqual(lists[1]?.items);
       return lists[0]?.items;
@@ -230,23 +231,23 @@ describe('items', () => {
     ]);
     expect(await drawn({ userId, includeRemoved: true })).toHaveLength(4);
     const [one] = (await drawn({ itemId: idle.itemId })) ?? [];
-    expect((await reads.balances({ itemId: idle.itemId }, 10, null)).items).toEqual([one]);
+    expect((await reads.balances(ourselves, { itemId: idle.itemId }, 10, null)).items).toEqual([one]);
     expect(one).toMatchObject({ item_id: idle.itemId, history: 'complete' });
-    expect(one?.as_of).toBe((await reads.item(idle.itemId))?.last_update_at);
+    expect(one?.as_of).toBe((await shownItem(world, idle.itemId))?.last_update_at);
   });
 
   it('show when Plaid last sent a webhook', async () => {
     const { itemId } = await linkedItem(world);
-    const { reads, webhooks } = world.stores;
-    expect((await reads.item(itemId))?.last_webhook_at).toBeNull();
+    const { webhooks } = world.stores;
+    expect((await shownItem(world, itemId))?.last_webhook_at).toBeNull();
     const { webhookId } = await webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
-    expect((await reads.item(itemId))?.last_webhook_at).toBe((await webhooks.get(webhookId))?.received_at);
+    expect((await shownItem(world, itemId))?.last_webhook_at).toBe((await webhooks.get(ourselves, webhookId))?.received_at);
   });
 
   it('are not found by another spelling of their id', async () => {
     const { itemId } = await linkedItem(world, { itemId: newId('Item') });
-    expect(await world.stores.reads.item(itemId.toLowerCase())).toBeNull();
-    expect(await world.stores.reads.item(`${itemId}' OR '1'='1`)).toBeNull();
+    expect(await shownItem(world, itemId.toLowerCase())).toBeNull();
+    expect(await shownItem(world, `${itemId}' OR '1'='1`)).toBeNull();
   });
 });
 
@@ -254,12 +255,12 @@ describe('the pick for update mode', () => {
   it('is the longest in error, else the latest linked; never one that is gone or whose permission is gone', async () => {
     const userId = newId('user');
     const { reads, items } = world.stores;
-    expect(await reads.pickForUpdateMode(userId, null)).toBeNull();
+    expect(await reads.pickForUpdateMode(ourselves, userId, null)).toBeNull();
     const linked = [];
     for (const n of [1, 2, 3, 4]) linked.push(await linkedItem(world, { userId, institutionId: `ins_${n}` }));
     const [one, two, three, four] = linked.map((item) => item.itemId) as [string, string, string, string];
     const picked = async (id: string | null = null) =>
-      (await reads.pickForUpdateMode(userId, id))?.itemId ?? null;
+      (await reads.pickForUpdateMode(ourselves, userId, id))?.itemId ?? null;
     expect(await picked()).toBe(four);
     await prompt(world).setBroken(three, broken, '2030-01-01T00:00:00.000Z');
     await prompt(world).setBroken(two, broken, '2030-01-01T00:00:00.000Z');
@@ -275,6 +276,6 @@ describe('the pick for update mode', () => {
     await items.finishRemoval(two);
     expect(await picked()).toBe(four);
     expect(await picked(two)).toBeNull();
-    expect(await reads.pickForUpdateMode(newId('user'), four)).toBeNull();
+    expect(await reads.pickForUpdateMode(ourselves, newId('user'), four)).toBeNull();
   });
 });

@@ -1,4 +1,5 @@
-import { account, linkedItem, openWorld, runUpdate } from './world.js';
+import { ourselves } from '../../domain/exchange/viewer.js';
+import { account, linkedItem, openWorld, runUpdate, shownItem } from './world.js';
 import type { TestItem, World } from './world.js';
 
 let world: World;
@@ -18,8 +19,8 @@ async function minedItem(): Promise<TestItem> {
 const tellOfNewAccounts = ({ itemId }: TestItem) =>
   world.sql`UPDATE items SET new_accounts_available = true WHERE item_id = ${itemId}`;
 const asksForNew = async ({ itemId }: TestItem) =>
-  (await world.stores.reads.item(itemId))?.new_accounts_available;
-const picked = ({ itemId, userId }: TestItem) => world.stores.reads.pickForUpdateMode(userId, itemId);
+  (await shownItem(world, itemId))?.new_accounts_available;
+const picked = ({ itemId, userId }: TestItem) => world.stores.reads.pickForUpdateMode(ourselves, userId, itemId);
 
 describe('new accounts that Plaid has told of', () => {
   it('are no more to be shared once an update brings one, whether or not the client says so', async () => {

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { StoredChange, TestItem, World } from './world.js';
 import {
@@ -7,8 +8,7 @@ import {
   runUpdate,
   storedChanges,
   storedTransactions,
-  transaction,
-} from './world.js';
+  transaction, shownItem } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -32,7 +32,7 @@ interface Shown {
 }
 /** The accounts as clients read them. */
 async function shown({ itemId }: TestItem): Promise<Record<string, Omit<Shown, 'id'>>> {
-  const page = await world.stores.reads.accounts({ itemId, format: 'refined' }, 100, null);
+  const page = await world.stores.reads.accounts(ourselves, { itemId, format: 'refined' }, 100, null);
   return Object.fromEntries(
     page.rows.map((text) => {
       const { id, status, is_main, replaces, replaced_by, version } = JSON.parse(text) as Shown;
@@ -40,7 +40,7 @@ async function shown({ itemId }: TestItem): Promise<Record<string, Omit<Shown, '
     }),
   );
 }
-const mainOf = async ({ itemId }: TestItem) => (await world.stores.reads.item(itemId))?.main_account_id;
+const mainOf = async ({ itemId }: TestItem) => (await shownItem(world, itemId))?.main_account_id;
 const statuses = async ({ itemId }: TestItem): Promise<Record<string, string>> =>
   Object.fromEntries([...(await storedTransactions(world, itemId))].map(([id, { status }]) => [id, status]));
 const told = (changes: StoredChange[]) =>
@@ -137,7 +137,7 @@ describe('an account that takes the place of a closed one', () => {
 
   it('leaves the main account alone where another one is it', async () => {
     const item = await minedItem();
-    await world.stores.itemCommands.setMainAccount(item.itemId, 'other');
+    await world.stores.itemCommands.setMainAccount(ourselves, item.itemId, 'other');
     await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
     expect([await mainOf(item), (await shown(item))['new']?.is_main]).toEqual(['other', false]);
   });

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import type { World } from './world.js';
@@ -37,8 +38,8 @@ const claim = (webhookId: string) => world.stores.webhooks.acquireSignal(webhook
 
 describe('a stored webhook', () => {
   it('is absent under an id that is none, and under one that is unknown', async () => {
-    expect(await world.stores.webhooks.get("'; --")).toBeNull();
-    expect(await world.stores.webhooks.get(randomUUID())).toBeNull();
+    expect(await world.stores.webhooks.get(ourselves, "'; --")).toBeNull();
+    expect(await world.stores.webhooks.get(ourselves, randomUUID())).toBeNull();
   });
 
   it('is kept as it came, byte for byte, whatever its headers hold', async () => {
@@ -54,7 +55,7 @@ describe('a stored webhook', () => {
   });
 
   it('is pending when something is to be done, else ended with its reason', async () => {
-    const outcomeOf = async (id: string) => (await world.stores.webhooks.get(id))?.outcome;
+    const outcomeOf = async (id: string) => (await world.stores.webhooks.get(ourselves, id))?.outcome;
     expect(await outcomeOf(await stored('it'))).toEqual({ state: 'pending', reason: null });
     expect(await outcomeOf(await stored('it', 'A_CODE_OF_TOMORROW'))).toEqual({
       state: 'ignored',
@@ -135,7 +136,7 @@ describe('the signal of a webhook', () => {
 });
 
 describe('a replay', () => {
-  const replay = (id: string) => world.stores.webhooks.replay(id, crypto.randomUUID());
+  const replay = (id: string) => world.stores.webhooks.replay(ourselves, id, crypto.randomUUID());
 
   it('is refused for what was rejected, and for what is not there', async () => {
     const { webhookId } = await world.stores.webhooks.store(rejected('{}'));
@@ -171,7 +172,7 @@ describe('what was rejected', () => {
         min(received_at) > clock_timestamp() - interval '10005 seconds' AS newest
       FROM webhooks WHERE verdict = 'rejected'`;
     expect(kept).toEqual({ n: 10_000, longest: 4_096, newest: true });
-    expect(await world.stores.webhooks.get(accepted)).not.toBeNull();
+    expect(await world.stores.webhooks.get(ourselves, accepted)).not.toBeNull();
     await world.sql`DELETE FROM webhooks WHERE verdict = 'rejected'`;
   });
 });
@@ -186,7 +187,7 @@ describe('the list of webhooks', () => {
     for (const limit of [1, 2, 3, 7, 8]) {
       const seen: string[] = [];
       for (let after: string[] | null = null; ;) {
-        const page = await world.stores.webhooks.page({ item_id: itemId }, limit, after);
+        const page = await world.stores.webhooks.page(ourselves, { item_id: itemId }, limit, after);
         expect(page.rows.length).toBeLessThanOrEqual(limit);
         seen.push(...page.rows.map((row) => row.webhook_id));
         if (page.next === null) break;
@@ -204,8 +205,8 @@ describe('the list of webhooks', () => {
     const pending = await stored(itemId);
     const ignored = await stored(itemId, 'A_CODE_OF_TOMORROW');
     const { webhookId } = await world.stores.webhooks.store({ ...rejected('x'), item_id: itemId });
-    const list = async (filter: Parameters<typeof world.stores.webhooks.page>[0]) =>
-      (await world.stores.webhooks.page({ item_id: itemId, ...filter }, 10, null)).rows.map(
+    const list = async (filter: Parameters<typeof world.stores.webhooks.page>[1]) =>
+      (await world.stores.webhooks.page(ourselves, { item_id: itemId, ...filter }, 10, null)).rows.map(
         (row) => row.webhook_id,
       );
     expect(await list({})).toEqual([webhookId, ignored, pending]);
@@ -215,7 +216,7 @@ describe('the list of webhooks', () => {
   });
 
   it('refuses a key that is none', async () => {
-    await expect(world.stores.webhooks.page({}, 1, ['now', 'nothing'])).rejects.toMatchObject({
+    await expect(world.stores.webhooks.page(ourselves, {}, 1, ['now', 'nothing'])).rejects.toMatchObject({
       type: 'BAD_REQUEST',
     });
   });

@@ -1,3 +1,5 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
+import type { Refused } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import type postgres from 'postgres';
 import { createStores } from '../../drizzle/index.js';
@@ -50,6 +52,16 @@ export async function lockWaiters({ sql }: World, n: number): Promise<void> {
     waiting = row.n;
   }
 }
+
+/** What a store answers who sees every Item: he is refused nothing. */
+export function unrefused<Found>(found: Found | Refused): Exclude<Found, Refused> {
+  if (typeof found === 'object' && found !== null && 'refusal' in found) throw new Error('refused');
+  return found as Exclude<Found, Refused>;
+}
+
+/** The Item as its row says it is. */
+export const shownItem = async ({ stores }: Pick<World, 'stores'>, itemId: string) =>
+  unrefused(await stores.reads.item(ourselves, itemId, 'item'));
 
 export const newId = (prefix: string): string => `${prefix}-${randomUUID().slice(0, 13)}`;
 
@@ -266,7 +278,7 @@ export async function durableCursor({ sql }: World, itemId: string): Promise<str
 export async function runUpdate(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
   const updateId = newId('update');
   const remine = changes.remine ?? false;
-  if (remine) await world.stores.itemCommands.requestRemine(item.itemId);
+  if (remine) await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
   const began = await begunNow(world, item.itemId);
   let cursor = remine ? '' : await durableCursor(world, item.itemId);
   for (const [number, said] of pages.entries()) {

@@ -230,7 +230,7 @@ describe('an Item that its user does not want any more', () => {
 });
 
 async function newKey(scopes: string[]): Promise<Json> {
-  const { body } = await system.api<Json>('POST', '/v1/applications', { name: 'payments' });
+  const { body } = await system.api<Json>('POST', '/v1/applications', { name: 'payments', access: 'all' });
   return (await system.api<Json>('POST', `/v1/applications/${body['application_id']}/keys`, { scopes })).body;
 }
 const numbersKey = () => newKey(['numbers']);

@@ -90,6 +90,7 @@ const bodies: Record<string, unknown> = {
   checkLogin: {},
   changeItem: { main_account_id: ids.accountId },
   createApplication: { name: '😀'.repeat(200) },
+  changeApplication: { company: '😀'.repeat(200) },
   createKey: { scopes: ['read'] },
 };
 
@@ -99,6 +100,9 @@ const apart = new Set(['linkItem', 'removeItem', 'receivePlaidWebhook', 'isReady
 const unknown = new Set([
   'getWebhook',
   'replayWebhook',
+  'getApplication',
+  'changeApplication',
+  'listKeys',
   'createKey',
   'revokeKey',
   'readInstitutionLive',

@@ -123,7 +123,10 @@ describe('a request that is wrong', () => {
       const { status, body } = await get(`/v1/items/${itemId}`, { authorization });
       expect([authorization, status, body['code']]).toEqual([authorization, 401, 'unauthorized']);
     }
-    const { body: application } = await system.api<Json>('POST', '/v1/applications', { name: 'reports' });
+    const { body: application } = await system.api<Json>('POST', '/v1/applications', {
+      name: 'reports',
+      access: 'all',
+    });
     const keys = `/v1/applications/${application['application_id']}/keys`;
     const { status, body: made } = await system.api<Json>('POST', keys, { scopes: ['read'] });
     expect(status).toBe(201);

@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import express from 'express';
 import { Pool, types } from 'pg';
 import postgres from 'postgres';
@@ -37,7 +38,7 @@ async function statementOf(read: () => Promise<unknown>): Promise<Statement> {
 const pageOf = (format: Form, limit: number, after: PageKey | null): Promise<Statement> =>
   statementOf(() =>
     reads.transactions(
-      {
+      ourselves, {
         itemId: placeholder,
         statuses: ['pending', 'posted'],
         format,
