@@ -5,6 +5,11 @@ import type { Grant } from '../domain/exchange/connection.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
 import type { ConnectionStore } from '../domain/ports/connections.js';
+import type { EndpointRules } from '../domain/exchange/peerAddress.js';
+import type { DeliveryStore } from '../domain/ports/deliveries.js';
+import type { EndpointStore } from '../domain/ports/endpoints.js';
+import type { ChangeStore } from '../domain/ports/changes.js';
+import type { EventStore } from '../domain/ports/events.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -20,6 +25,7 @@ import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
+import type { EventWaits } from './eventWaits.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
 import type { PortalSettings } from './portal/settings.js';
@@ -39,9 +45,13 @@ export interface ApiDeps {
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
+  endpoints: EndpointStore;
+  deliveries: DeliveryStore;
   applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
+  events: EventStore;
+  changes: ChangeStore;
   floats: FloatStore;
   figures: FiguresStore;
   alerts: Pick<AlertStore, 'raise'>;
@@ -54,6 +64,10 @@ export interface ApiDeps {
   defaultGrant: Grant;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
+  /** Where events may be sent. */
+  endpointRules: EndpointRules;
+  /** For how long events are kept: a cursor that is older may have lost some. */
+  eventsKeptMs: number;
   /** When a broken Item is asked for again. */
   brokenCheckMs: number;
   /** A pino logger, or something of its shape. */
@@ -92,6 +106,9 @@ export interface ApiLimits {
   drainMs: number;
   /** Live reads that may be on their way at once. */
   liveReads: number;
+  /** Requests that may wait for events at once, and how often the database is asked for all of them. */
+  eventWaits: number;
+  eventPollMs: number;
   /** How long a list waits for logos that have to be fetched first. */
   logoMs: number;
   /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
@@ -113,6 +130,8 @@ export const defaultLimits: ApiLimits = {
   intakeMs: 4_000,
   drainMs: 5_000,
   liveReads: 32,
+  eventWaits: 64,
+  eventPollMs: 500,
   logoMs: 2_000,
   leaseMs: 60_000,
   requestsPerMinute: 1_200,
@@ -123,6 +142,7 @@ export const defaultLimits: ApiLimits = {
 export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
   liveReads: LiveReads;
+  eventWaits: EventWaits;
 }
 
 export type Api = FastifyInstance<

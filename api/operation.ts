@@ -5,7 +5,16 @@ import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 import { problemAnswer } from './schemas/problem.js';
 
-export type Tag = 'Users' | 'Items' | 'Connections' | 'Institutions' | 'Webhooks' | 'Access' | 'Service';
+export type Tag =
+  | 'Users'
+  | 'Items'
+  | 'Connections'
+  | 'Institutions'
+  | 'Webhooks'
+  | 'Events'
+  | 'Endpoints'
+  | 'Access'
+  | 'Service';
 
 export interface Operation {
   /** Unique; a name for generated clients. */

@@ -127,6 +127,11 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'That was the end of it. A new grant makes a new connection.',
   },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The application has as many endpoints as it may have',
+    help: 'An application may have 100. Delete one, or change the URL or the types of one.',
+  },
   active_float: {
     status: 409,
     title: 'The user has an active float',
@@ -151,6 +156,11 @@ export const problemTypes = {
     status: 409,
     title: 'The user has to act at the bank',
     help: 'Send the user through Link in update mode, then report it as relinked.',
+  },
+  feed_expired: {
+    status: 410,
+    title: 'What follows this place is not kept any more',
+    help: 'Of the events: begin without `after`, and read each item anew. Of the changes of an item: begin anew with `?snapshot=true`, and go on from the `next` that it gives.',
   },
   payload_too_large: {
     status: 413,
@@ -256,6 +266,11 @@ export const problemTypes = {
     status: 503,
     title: 'Too many live reads at once',
     help: 'The process answers a bounded number of live reads at a time, and ends those that wait when it stops. Repeat the request after `Retry-After` seconds, or read what is cached.',
+  },
+  event_waits_busy: {
+    status: 503,
+    title: 'Too many requests wait for events',
+    help: 'The process lets a bounded number of requests wait. Repeat the request after `Retry-After` seconds, or ask without `wait`.',
   },
   not_ready: {
     status: 503,

@@ -5,10 +5,15 @@ import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
 import { connectionStore } from './stores/connections.js';
+import { deliveryStore } from './stores/deliveries.js';
+import { deliverySender } from './stores/deliverySender.js';
+import { endpointStore } from './stores/endpoints.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { changeStore } from './stores/changes.js';
+import { eventStore } from './stores/events.js';
 import { figuresStore } from './stores/figures.js';
 import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
@@ -39,6 +44,8 @@ export function createStores(sql: Sql) {
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
     connections: withDatabaseFailures(connectionStore(sql)),
+    changes: withDatabaseFailures(changeStore(sql)),
+    events: withDatabaseFailures(eventStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
@@ -55,6 +62,9 @@ export function createStores(sql: Sql) {
     portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    endpoints: withDatabaseFailures(endpointStore(sql)),
+    deliveries: withDatabaseFailures(deliveryStore(sql)),
+    sending: withDatabaseFailures(deliverySender(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers and is set up for us. */
     ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
+import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventType } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, applications, connections } from '../schema.js';
+import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
@@ -18,6 +19,7 @@ const changed = selection(connections, ['connection_id', 'application_id', 'item
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id']);
+const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
@@ -143,7 +145,13 @@ export async function grantConnection(
   effectId: string = randomUUID(),
 ): Promise<string> {
   await connectLinker(tx, to);
-  return insertConnection(tx, to, grant, actor, effectId);
+  const connectionId = await insertConnection(tx, to, grant, actor, effectId);
+  const { itemId: item_id, userId: user_id, applicationId } = to;
+  const item = firstOf(
+    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${item_id}`,
+  );
+  await writeEvents(tx, readyForEvents({ item_id, user_id }, item?.history ?? 'none', applicationId));
+  return connectionId;
 }
 
 async function insertConnection(

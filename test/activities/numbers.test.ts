@@ -164,7 +164,9 @@ describe('numbers that come days after the link', () => {
     world.plaid.failNext('getNumbers', 'NOT_READY');
     expect(await save(item)).toEqual({ accounts: 0 });
     expect(await numbersDue(item)).toBeNull();
-    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({ nextReadAt: null });
+    expect(unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))).toMatchObject({
+      nextReadAt: null,
+    });
 
     // The user has been through Link once more: what an answer says that is newer counts.
     await update(item, [pending]);

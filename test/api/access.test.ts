@@ -12,6 +12,7 @@ afterAll(() => app.close());
 describe('every operation that needs a key', () => {
   it('is known to this test', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'DELETE /v1/endpoints/{id}',
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
       'GET /v1/applications',
@@ -20,6 +21,10 @@ describe('every operation that needs a key', () => {
       'GET /v1/applications/{id}/connections',
       'GET /v1/connections/{id}',
       'GET /v1/connections/{id}/history',
+      'GET /v1/deliveries/{id}',
+      'GET /v1/endpoints',
+      'GET /v1/endpoints/{id}',
+      'GET /v1/endpoints/{id}/deliveries',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
       'GET /v1/institutions/{institutionId}/live',
@@ -44,11 +49,18 @@ describe('every operation that needs a key', () => {
       'GET /v1/webhooks/{id}',
       'PATCH /v1/applications/{id}',
       'PATCH /v1/connections/{id}',
+      'PATCH /v1/endpoints/{id}',
       'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
       'POST /v1/applications/{id}/keys',
       'POST /v1/connections/{id}/renew',
       'POST /v1/connections/{id}/revoke',
+      'POST /v1/deliveries/{id}/resend',
+      'POST /v1/endpoints',
+      'POST /v1/endpoints/{id}/ping',
+      'POST /v1/endpoints/{id}/recover',
+      'POST /v1/endpoints/{id}/replay',
+      'POST /v1/endpoints/{id}/rotate-secret',
       'POST /v1/items/{itemId}/connections',
       'POST /v1/items/{itemId}/relinked',
       'POST /v1/items/{itemId}/remine',
@@ -134,10 +146,14 @@ it('a read of numbers is noted under the application, the key and the request th
 describe('scopes', () => {
   it('let admin do everything but read numbers', () => {
     expect(allows(['admin'], 'numbers')).toBe(false);
-    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(true);
+    expect((['read', 'write', 'consent', 'admin'] as const).every((scope) => allows(['admin'], scope))).toBe(
+      true,
+    );
     expect(allows(['read'], 'write')).toBe(false);
     expect(allows(['write'], 'read')).toBe(false);
-    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(false);
+    expect((['read', 'write', 'numbers', 'admin'] as const).some((scope) => allows(['consent'], scope))).toBe(
+      false,
+    );
     expect(allows([], 'read')).toBe(false);
   });
 });

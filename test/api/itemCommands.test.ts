@@ -177,7 +177,9 @@ describe('a user who has been through update mode', () => {
     deps.reads.asking = async (viewer, itemId, need) => {
       order.push('seen');
       const before = await asking(viewer, itemId, need);
-      return before === null || 'refusal' in before ? before : { ...before, seen: { ...before.seen, health: order.length } };
+      return before === null || 'refusal' in before
+        ? before
+        : { ...before, seen: { ...before.seen, health: order.length } };
     };
     const answers = [{ error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' }, null];
     deps.plaid.getItem = async () => {

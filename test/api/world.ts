@@ -11,6 +11,7 @@ import type { ConnectionView } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
+import type { EventStore } from '../../domain/ports/events.js';
 import type { FloatView } from '../../domain/ports/floats.js';
 import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
@@ -20,6 +21,7 @@ import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemView, ListedItems } from '../../domain/ports/reads.js';
 import type { WebhookVerdict } from '../../domain/ports/webhookKeys.js';
 import type { NewWebhook, StoredWebhook } from '../../domain/ports/webhooks.js';
+import { memoryEndpoints } from './memoryEndpoints.js';
 
 /**
  * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to
@@ -62,6 +64,8 @@ export interface World {
     linkToken: (accessToken: string | undefined) => Promise<void>;
     live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
+    events: EventStore['page'];
+    newest: () => string;
     probe: () => Promise<void>;
     temporal: () => Promise<void>;
     pick: string | null;
@@ -228,6 +232,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     linkToken: async () => undefined,
     live: async () => undefined,
     page: () => undefined,
+    events: async () => ({ events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: '' }),
+    newest: () => '',
     probe: async () => undefined,
     temporal: async () => undefined,
     pick: null,
@@ -367,7 +373,10 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       read: async (_viewer, itemId) =>
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
+    ...memoryEndpoints(behave),
+    endpointRules: { allowed: [], insecure: false },
     sandbox: true,
+    eventsKeptMs: 30 * 86_400_000,
     defaultGrant: grantByDefault(['transactions']),
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
@@ -584,6 +593,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
       },
+    },
+    // What is told to whom is tried against the real database, in test/drizzle/events.test.ts and test/api/events.test.ts.
+    events: {
+      page: (viewer, after, types, limit) => behave.events(viewer, after, types, limit),
+      newest: async () => behave.newest(),
+    },
+    // Likewise, in test/drizzle/changes.test.ts.
+    changes: {
+      changes: async (_viewer, itemId, _records, after) =>
+        world.items.has(itemId) ? { rows: [], next: after, hasMore: false } : null,
+      snapshot: async (_viewer, itemId) =>
+        world.items.has(itemId) ? { rows: [], sequence: 0, next: null } : null,
     },
     floats: {
       async record({ userId, floatId, status, occurredAt }) {

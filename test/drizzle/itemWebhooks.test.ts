@@ -28,7 +28,8 @@ const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;
-const outcomeOf = async (webhookId: string) => (await world.stores.webhooks.get(ourselves, webhookId))?.outcome;
+const outcomeOf = async (webhookId: string) =>
+  (await world.stores.webhooks.get(ourselves, webhookId))?.outcome;
 
 /** A linked Item with three accounts and their numbers. */
 async function itemWithNumbers() {

@@ -8,7 +8,9 @@ import {
   runUpdate,
   storedChanges,
   storedTransactions,
-  transaction, shownItem } from './world.js';
+  transaction,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {

@@ -401,7 +401,8 @@ describe('an application that sees only what it is connected with', () => {
     };
     await until(alerted);
     const calls = await callsOfItem(system, itemId, '/transactions/sync');
-    const [booked] = (await change(system, itemId, { add: [{ amount: 7, name: 'Told' }], notify: true })).added;
+    const [booked] = (await change(system, itemId, { add: [{ amount: 7, name: 'Told' }], notify: true }))
+      .added;
     const waiting = async (): Promise<number> => {
       const rows = await system.sql`SELECT 1 FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
       return rows.length;
