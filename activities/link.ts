@@ -108,7 +108,7 @@ export function linkActivities(deps: ActivityDeps) {
   }
 
   /** An Item may have had no application any more, and was not mined: its workflow reads the row again. Plaid is asked for nothing. */
-  const tellJoined = (itemId: string, userId: string): Promise<void> =>
+  const signalJoined = (itemId: string, userId: string): Promise<void> =>
     gateway.signalItem(itemId, userId, { kind: 'foundDue' });
 
   /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
@@ -193,14 +193,14 @@ export function linkActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const row = await requireLink(tokenHash);
         // An earlier attempt has joined an Item; whether it has told its workflow is not known.
-        if (row.outcome?.kind === 'linked') await tellJoined(row.outcome.item_id, row.user_id);
+        if (row.outcome?.kind === 'linked') await signalJoined(row.outcome.item_id, row.user_id);
         if (row.state !== 'received') return { duplicateOf: null, ended: true };
         const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
         const found = healthy[0];
         if (found === undefined) return { duplicateOf: null };
         switch (await links.join(tokenHash, found.itemId)) {
           case 'joined':
-            await tellJoined(found.itemId, row.user_id);
+            await signalJoined(found.itemId, row.user_id);
             return { duplicateOf: null, ended: true };
           case 'finished':
             return { duplicateOf: null, ended: true };
@@ -321,7 +321,7 @@ export function linkActivities(deps: ActivityDeps) {
         });
         return end.kind === 'moved' ? 'moved' : end;
       });
-      if (admitted.kind === 'joined') await tellJoined(admitted.itemId, row.user_id);
+      if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
       if (admitted.kind !== 'admitted') return admitted;
       return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
     },

@@ -76,7 +76,7 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     transactionsUnavailable: snapshot.transactionsUnavailable,
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
-  if (snapshot.unconnected) return agreeOnHealth(atRest(next), snapshot, rules, now);
+  if (snapshot.unconnected) return agreeOnHealth(stopped(next), snapshot, rules, now);
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
   const wants = (snapshot.webhooksWaiting > 0 || state.unconnected) && !snapshot.broken;
   const wanting = wants ? want(next, rules, now, false) : next;
@@ -84,7 +84,7 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
 }
 
 /** An Item that nobody is connected with: the run on its way is staged for nobody. A child ends by what its next page is told. */
-function atRest(state: ItemState): ItemState {
+function stopped(state: ItemState): ItemState {
   const phase =
     state.phase === 'updating' && state.child === null ? (state.hasCursor ? 'idle' : 'created') : state.phase;
   return { ...state, phase, run: null, wanted: null };

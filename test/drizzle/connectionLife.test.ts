@@ -593,8 +593,8 @@ describe('the end of a connection by time', () => {
     const short = await connectedItem({ connection: grant({ expires_at: inDays(5) }) });
     const { connectionEnds } = world.stores;
     const told = async ({ itemId }: { itemId: string }) => {
-      await connectionEnds.tellExpiring(100);
-      await connectionEnds.tellExpiring(100);
+      await connectionEnds.reportExpiring(100);
+      await connectionEnds.reportExpiring(100);
       const rows = await world.sql<{ days: number }[]>`
         SELECT (data->>'days')::int AS days FROM events
         WHERE item_id = ${itemId} AND type = 'connection.expiring' ORDER BY position`;

@@ -435,6 +435,50 @@ describe('removal', () => {
   });
 });
 
+describe('an Item with which nobody is connected', () => {
+  const row = { history: 'complete', hasCursor: true, nextDueAt: t0 } as const;
+  const connected = (is: boolean): ItemEvent => ({
+    kind: 'reloaded',
+    snapshot: snapshot({ ...row, unconnected: !is, due: ['publish', 'numbers', 'itemWebhooks', 'removals'] }),
+  });
+  const busy: [string, ItemState][] = [
+    ['is idle', populated()],
+    ['is being updated', reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0)],
+    ['is broken', stateFrom(snapshot({ ...row, broken: true }), policy, t0)],
+    ['is to be read anew', stateFrom(snapshot({ ...row, remineRequested: true, remines: 1 }), policy, t0)],
+  ];
+  for (const [how, before] of busy) {
+    it(`and that ${how} does nothing but publish what was written, whatever it is told`, () => {
+      let state = reduce(before, connected(false), t0);
+      for (const event of [
+        { kind: 'webhook', webhook: 'update' },
+        { kind: 'webhook', webhook: 'item' },
+        { kind: 'relinked' },
+        { kind: 'remineRequested', remines: 2 },
+        { kind: 'linked' },
+      ] as const) {
+        state = reduce(state, event, t0 + 1);
+      }
+      expect(state.run).toBeNull();
+      expect(nextStep(state, t0 + 1)).toEqual({ kind: 'publish' });
+      state = reduce(state, { kind: 'taskEnded', task: 'publish', more: false }, t0 + 1);
+      expect(nextStep(state, t0 + 3_600_000).kind).toBe('wait');
+      expect(nextStep(reduce(state, { kind: 'removalRequested' }, t0 + 2), t0 + 2)).toEqual({
+        kind: 'remove',
+      });
+    });
+  }
+
+  it('catches up at once when somebody is, also one that Plaid had nothing for yet', () => {
+    for (const born of [populated(), stateFrom(snapshot(), policy, t0)]) {
+      const before = { ...born, nextDueAt: t0 + 1e9, polls: 9 };
+      const apart = reduce(before, { kind: 'reloaded', snapshot: snapshot({ unconnected: true }) }, t0);
+      const again = reduce(apart, { kind: 'reloaded', snapshot: snapshot({ nextDueAt: t0 + 1e9 }) }, t0);
+      expect(nextStep(again, t0 + policy.quiet)).toEqual({ kind: 'startRun' });
+    }
+  });
+});
+
 describe('a state rebuilt from the row', () => {
   it('takes up every intent', () => {
     const rebuilt = (changes: Partial<ItemSnapshot>) =>
