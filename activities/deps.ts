@@ -1,5 +1,8 @@
 import type { AlertStore } from '../domain/ports/alerts.js';
+import type { DeliverySender } from '../domain/ports/deliveries.js';
+import type { EventSender } from '../domain/ports/eventSender.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
+import type { ErasureStore } from '../domain/ports/erasures.js';
 import type { ConnectionEndStore } from '../domain/ports/connectionEnds.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
@@ -40,8 +43,20 @@ export interface ActivityDeps {
   banks: BankPauseStore;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
+  erasures: Omit<ErasureStore, 'request' | 'get'>;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
+  gateway: Pick<
+    Gateway,
+    | 'signalItem'
+    | 'isHistoryRunning'
+    | 'isRemineRunning'
+    | 'startLink'
+    | 'wakeEndpoint'
+    | 'startErasure'
+    | 'deleteWorkflowsOf'
+  >;
+  sending: DeliverySender;
+  sender: EventSender;
   segments: SegmentStore;
   /** Null when Segment is not configured. */
   segment: SegmentPort | null;
@@ -72,4 +87,12 @@ export type CrashPoint =
   | 'apply.afterCommit'
   | 'publish.beforePut'
   | 'publish.afterPut'
-  | 'publish.afterMark';
+  | 'publish.afterMark'
+  | 'deliver.beforeSend'
+  | 'deliver.afterSend'
+  | 'deliver.afterRecord'
+  | 'erase.afterStop'
+  | 'erase.afterRows'
+  | 'erase.afterWorkflows'
+  | 'erase.afterPut'
+  | 'erase.afterEnd';

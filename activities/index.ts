@@ -3,6 +3,8 @@ import { connectionEndActivities } from './connectionEnds.js';
 import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
+import { endpointActivities } from './endpoints.js';
+import { erasureActivities } from './erasure.js';
 import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
@@ -45,10 +47,13 @@ const ports: Record<
   banks: true,
   logins: true,
   webhooks: true,
+  erasures: true,
   streams: true,
   gateway: true,
   segments: true,
   segment: true,
+  sending: true,
+  sender: true,
 };
 
 /** All activities, by the names under which Temporal knows them: never renamed once released. */
@@ -63,7 +68,9 @@ export function createActivities(given: ActivityDeps) {
       // These watch their time by themselves: what they have reached by then is worth keeping.
       ...publishActivities(given),
       ...segmentActivities(given),
+      ...endpointActivities(given),
       ...sweepActivities(given),
+      ...erasureActivities(given),
       ...connectionEndActivities(deps),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),

@@ -26,8 +26,11 @@ import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { connectionRoutes } from './routes/connections.js';
+import { deliveryRoutes } from './routes/deliveries.js';
+import { endpointRoutes } from './routes/endpoints.js';
 import { changeRoutes } from './routes/changes.js';
 import { eventRoutes } from './routes/events.js';
+import { erasureRoutes } from './routes/erasures.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -39,6 +42,7 @@ import { loginRoutes } from './routes/logins.js';
 import { portalRoutes } from './routes/portal.js';
 import { portalSessionRoutes } from './routes/portalSessions.js';
 import { serviceRoutes } from './routes/service.js';
+import { userExportRoutes } from './routes/userExport.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
 import { storedWebhookRoutes } from './routes/storedWebhooks.js';
@@ -274,6 +278,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       });
       idempotency(scope, context);
       userRoutes(scope, context);
+      erasureRoutes(scope, context);
+      userExportRoutes(scope, context);
       linkRoutes(scope, context);
       floatRoutes(scope, context);
       loginRoutes(scope, context);
@@ -287,6 +293,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       numberRoutes(scope, context);
       eventRoutes(scope, context);
       storedWebhookRoutes(scope, context, signals);
+      endpointRoutes(scope, context);
+      deliveryRoutes(scope, context);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

@@ -36,6 +36,7 @@ export function openapi(app: Api, version: string): void {
         { name: 'Connections', description: 'Which application may read which item' },
         { name: 'Institutions', description: 'Banks, as Plaid lists them' },
         { name: 'Webhooks', description: 'What Plaid sent' },
+        { name: 'Endpoints', description: 'Where applications are sent events' },
         { name: 'Events', description: 'What applications are told of items and connections' },
         { name: 'Access', description: 'Applications and their keys' },
         { name: 'Service', description: 'Health and description of this service' },

@@ -6,7 +6,15 @@ import { problemTypes } from './problems.js';
 import { problemAnswer } from './schemas/problem.js';
 
 export type Tag =
-  'Users' | 'Items' | 'Connections' | 'Institutions' | 'Webhooks' | 'Events' | 'Access' | 'Service';
+  | 'Users'
+  | 'Items'
+  | 'Connections'
+  | 'Institutions'
+  | 'Webhooks'
+  | 'Events'
+  | 'Endpoints'
+  | 'Access'
+  | 'Service';
 
 export interface Operation {
   /** Unique; a name for generated clients. */

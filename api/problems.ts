@@ -127,6 +127,11 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'That was the end of it. A new grant makes a new connection.',
   },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The application has as many endpoints as it may have',
+    help: 'An application may have 100. Delete one, or change the URL or the types of one.',
+  },
   active_float: {
     status: 409,
     title: 'The user has an active float',
@@ -141,6 +146,11 @@ export const problemTypes = {
     status: 409,
     title: 'The item was removed',
     help: 'Its access token is erased, its removal was asked for, or no application is connected with it any more. Cached rows stay readable; link the account again for more.',
+  },
+  user_being_erased: {
+    status: 409,
+    title: 'The data of the user are being erased',
+    help: 'Nothing is linked for the user until the erasure has ended: `GET /v1/erasures/{id}` tells how far it is. Afterwards the id may be used anew.',
   },
   request_running: {
     status: 409,

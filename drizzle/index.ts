@@ -5,6 +5,10 @@ import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
 import { connectionStore } from './stores/connections.js';
+import { deliveryStore } from './stores/deliveries.js';
+import { deliverySender } from './stores/deliverySender.js';
+import { endpointStore } from './stores/endpoints.js';
+import { erasureStore } from './stores/erasures.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
@@ -25,6 +29,7 @@ import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
+import { userExportStore } from './stores/userExport.js';
 import { userEventStore } from './stores/userEvents.js';
 import { webhookKeyStore } from './stores/webhookKeys.js';
 import { webhookStore } from './stores/webhooks.js';
@@ -43,6 +48,8 @@ export function createStores(sql: Sql) {
     connections: withDatabaseFailures(connectionStore(sql)),
     changes: withDatabaseFailures(changeStore(sql)),
     events: withDatabaseFailures(eventStore(sql)),
+    erasures: withDatabaseFailures(erasureStore(sql)),
+    exports: withDatabaseFailures(userExportStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
@@ -59,6 +66,9 @@ export function createStores(sql: Sql) {
     portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    endpoints: withDatabaseFailures(endpointStore(sql)),
+    deliveries: withDatabaseFailures(deliveryStore(sql)),
+    sending: withDatabaseFailures(deliverySender(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers and is set up for us. */
     ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),

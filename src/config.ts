@@ -129,13 +129,22 @@ const pace = z.strictObject({
   numbersWait: ms,
   restarts: count,
   restartsInAll: count,
+  emptyPages: count,
   cursorTries: count,
   doubts: count,
   inLine: ms,
   childCheck: ms,
   continueAfter: count,
+  erasureFirst: ms,
+  erasureLongest: ms,
+  lateWriters: ms,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 } satisfies Record<keyof Policy, z.ZodType>);
+/** Where events may go besides public addresses, and whether without TLS: the server checks it early, the worker each time. */
+const endpointSchema = {
+  ENDPOINTS_ALLOW: list.pipe(z.array(network)).default([]),
+  ENDPOINTS_INSECURE: flag.default(false),
+};
 /** Where the events of error episodes go; without a write key nowhere. */
 const segmentSchema = {
   SEGMENT_WRITE_KEY: z.string().min(1).optional(),
@@ -257,6 +266,7 @@ const schemas = {
     ...temporalSchema,
     ...plaidSchema,
     ...secretsSchema,
+    ...endpointSchema,
     ...processSchema,
     ...serverSchema,
   }),
@@ -267,6 +277,7 @@ const schemas = {
     ...secretsSchema,
     ...streamsSchema,
     ...segmentSchema,
+    ...endpointSchema,
     ...processSchema,
     ...workerSchema,
   }),

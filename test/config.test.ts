@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   ConfigError,
   loadConfig,
@@ -7,6 +10,7 @@ import {
   temporalOptions,
   workerVersion,
 } from '../src/config.js';
+import { readLogo } from '../src/portalLogo.js';
 
 const secret = 'canary-in-a-value';
 const key = Buffer.alloc(32, 7).toString('base64');
@@ -66,6 +70,11 @@ describe('a configuration that does not do', () => {
     ['TRUSTED_PROXIES', '10.0.0.0/8, everybody'],
     ['ADMIN_API_KEY', 'short'],
     ['LIVE_READS', '0'],
+    ['PORTAL_URL', secret],
+    ['PORTAL_NAME', 'x'.repeat(61)],
+    ['PORTAL_ACCENT', 'red; } body { display: none'],
+    ['PORTAL_BACKGROUND', '#fff'],
+    ['PORTAL_RENEWAL', 'PT1H'],
     ['ENCRYPTION_KEYS', secret],
     ['ENCRYPTION_KEYS', `k1:${Buffer.alloc(31, 1).toString('base64')}`],
     ['ENCRYPTION_KEYS', `k1:${key},k1:${key}`],
@@ -309,5 +318,27 @@ describe('the version of a worker', () => {
     ['WORKER_BUILD_ID', 'TEMPORAL_DEPLOYMENT_NAME', '__unversioned__'],
   ])('is refused where Temporal would refuse it: %s beside %s, %s', (bad, other, value) => {
     expect(refusal('worker', { ...good, [other]: 'fine', [bad]: value })).toContain(`  ${bad}: must be`);
+  });
+});
+
+describe("the logo of the user's page", () => {
+  const directory = mkdtempSync(join(tmpdir(), 'logo-'));
+  const file = (name: string, bytes: Uint8Array): string => {
+    writeFileSync(join(directory, name), bytes);
+    return join(directory, name);
+  };
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('is read with its type, and refused by the name of its variable when it is none', () => {
+    const bytes = Buffer.from('picture');
+    expect(readLogo(file('a.PNG', bytes))).toEqual({ type: 'image/png', bytes });
+    expect(readLogo(file('a.svg', bytes)).type).toBe('image/svg+xml');
+    for (const bad of [
+      join(directory, 'none.png'),
+      file('a.html', bytes),
+      file('b.png', Buffer.alloc(262_145)),
+    ]) {
+      expect(() => readLogo(bad)).toThrow(/^PORTAL_LOGO: /);
+    }
   });
 });

@@ -46,7 +46,7 @@ function dateOf(time: string, locale: string | null): Html {
   return html`<time datetime="${time}">${words.format(new Date(time))}</time>`;
 }
 
-export const nameOf = ({ face, application }: PortalConnection): string =>
+const nameOf = ({ face, application }: PortalConnection): string =>
   face.display_name ?? application.name;
 
 /** The time to which one press on "allow" moves an end. */
@@ -54,7 +54,7 @@ export const renewedUntil = ({ settings, now }: Pick<Shown, 'settings' | 'now'>)
   new Date(now + settings.renewalMs).toISOString();
 
 /** A whole document: one style sheet, no script, nothing from elsewhere. */
-export function document(settings: PortalSettings, title: string, body: Html): string {
+function document(settings: PortalSettings, title: string, body: Html): string {
   return html`<!doctype html>
     <html lang="en">
       <head>

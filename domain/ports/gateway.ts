@@ -34,6 +34,8 @@ export interface Gateway {
   startLink(tokenHash: string, userId: string): Promise<void>;
   /** `signalWithStart` on the item workflow, within `deadlineMs`. */
   signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /** `signalWithStart` on the workflow that sends to an endpoint. */
+  wakeEndpoint(endpointId: string): Promise<void>;
   /**
    * Starts the check of a user's Items that a login event asks for. A repeat of the event, while it runs or later, does
    * nothing.
@@ -44,6 +46,13 @@ export interface Gateway {
    * waits for the same check, or gets its answer.
    */
   checkUser(userId: string, timeoutMs: number, requestId: string): Promise<ItemCheck[] | null>;
+  /** Starts the erasure's workflow, or leaves the running one alone. */
+  startErasure(erasureId: string): Promise<void>;
+  /**
+   * Ends and deletes workflows of the user, with their histories: those that Temporal finds by the user's id, `limit` at most, and
+   * those of these ids. Resolves to how many there were. Temporal finds what began only moments ago a little later.
+   */
+  deleteWorkflowsOf(userId: string, workflowIds: readonly string[], limit: number): Promise<number>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
 import type { Sql, Tx } from '../rows.js';
 import { mayHear } from './audience.js';
+import { hearerOf } from './endpointHearer.js';
 
 /**
  * Writes events, and one delivery for each endpoint that wants them, in the transaction of the change that they tell of: an event
@@ -33,10 +34,11 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type, state)
     SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, e.event_id,
       coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id), e.position, e.type,
-      CASE WHEN p.state IN ('enabled', 'failing') THEN 'pending' ELSE 'held' END
+      -- Held ones too: they are those whose endpoint is off, whoever is asked when.
+      'pending'
     FROM written e
-    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR e.type = ANY(p.types))
+    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR e.type = ANY(p.types) OR e.type = 'endpoint.ping')
     JOIN applications a ON a.application_id = p.application_id
     WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id)
-      AND ${mayHear(tx, { applicationId: tx`p.application_id`, access: tx`a.access`, consent: tx`p.consent` })}`;
+      AND ${mayHear(tx, hearerOf(tx))}`;
 }

@@ -9,6 +9,8 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../../domain/failures.js';
 import { fairnessKey } from '../../domain/fairness.js';
 import {
+  endpointWorkflowId,
+  erasureWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -24,6 +26,7 @@ import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ItemCheck } from '../../domain/ports/logins.js';
 import { temporalFailure } from './temporalFailures.js';
 import {
+  deliveriesDue,
   foundDue,
   itemAttributes,
   keys,
@@ -37,7 +40,14 @@ import {
   status,
   webhookReceived,
 } from '../../workflows/contract.js';
-import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import type {
+  CheckUserInput,
+  EndpointInput,
+  EraseUserInput,
+  ItemInput,
+  LinkItemInput,
+} from '../../workflows/contract.js';
+import { deleteWorkflowsOf } from './deleteWorkflows.js';
 import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
@@ -180,6 +190,24 @@ export function createGateway(client: Client): Gateway {
       }
     },
 
+    async wakeEndpoint(endpointId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.signalWithStart<(input: EndpointInput) => Promise<void>, []>('endpoint', {
+            workflowId: endpointWorkflowId(endpointId),
+            taskQueue: taskQueues.core,
+            args: [{ endpointId }],
+            signal: deliveriesDue,
+            signalArgs: [],
+            priority: { priorityKey: priorities.webhook },
+            staticSummary: summary(`endpoint ${endpointId}`),
+          }),
+        );
+      } catch (error) {
+        throw temporalFailure('the signal deliveriesDue', error);
+      }
+    },
+
     async startCheck(eventId, userId): Promise<void> {
       try {
         await within(signalWithinMs, () =>
@@ -232,6 +260,30 @@ export function createGateway(client: Client): Gateway {
         return null;
       }
     },
+
+    async startErasure(erasureId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.start<(input: EraseUserInput) => Promise<void>>('eraseUser', {
+            workflowId: erasureWorkflowId(erasureId),
+            taskQueue: taskQueues.core,
+            args: [{ erasureId }],
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+            priority: { priorityKey: priorities.webhook },
+            // Not whose: this history is not deleted.
+            staticSummary: 'erase a user',
+          }),
+        );
+      } catch (error) {
+        throw temporalFailure('an erasure', error);
+      }
+    },
+
+    deleteWorkflowsOf: (userId, workflowIds, limit) =>
+      deleteWorkflowsOf(client, userId, workflowIds, limit).catch((error: unknown) => {
+        throw temporalFailure('the end of workflows', error);
+      }),
 
     async itemStatus(itemId): Promise<ItemStatus | null> {
       try {

@@ -80,8 +80,11 @@ describe('the check of an Item at a login', () => {
       gateway: {
         signalItem: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down')),
         isHistoryRunning: async () => false,
+        wakeEndpoint: async () => undefined,
         isRemineRunning: async () => false,
         startLink: async () => undefined,
+        startErasure: async () => undefined,
+        deleteWorkflowsOf: async () => 0,
       },
     });
     expect(await deaf.checkStaleness({ itemId: item.itemId })).toMatchObject({ stale: true });

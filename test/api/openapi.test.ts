@@ -118,6 +118,9 @@ describe('the OpenAPI document', () => {
       '/v1/items/{itemId}/connections': { application_id: 'app-1', scopes: [], account_ids: null },
       '/v1/connections/{id}/renew': { expires_at: null },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
+      '/v1/endpoints': { url: 'https://hooks.example/a' },
+      '/v1/endpoints/{id}/recover': { since: '2026-11-27T00:00:00Z' },
+      '/v1/endpoints/{id}/replay': { since: '2026-11-27T00:00:00Z' },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
     await world.deps.floats.record({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
@@ -132,7 +135,10 @@ describe('the OpenAPI document', () => {
           '/v1/connections/{id}/history': '/v1/connections/connection-1/history',
           '/v1/connections/{id}/renew': '/v1/connections/connection-1/renew',
           '/v1/connections/{id}/revoke': '/v1/connections/connection-1/revoke',
-        }[path] ?? url;
+          // The first has an active float.
+          '/v1/users/{userId}': '/v1/users/user-2',
+        }[path] ??
+        url.replace(/(endpoints\/)end_[^/]+/, '$1end_1').replace(/(deliveries\/)dlv_[^/]+/, '$1dlv_1');
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],

@@ -4,6 +4,7 @@ import type { Browser, Page } from 'puppeteer-core';
 import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
+import { styleSheet } from '../../api/portal/style.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import type { Scope } from '../../domain/ports/applications.js';
@@ -11,7 +12,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { TestItem, World } from '../drizzle/world.js';
 import { account, linkedItem, newId, openWorld, runUpdate } from '../drizzle/world.js';
 import { startBrowser } from '../stack/browser.js';
-import { createWorld } from './world.js';
+import { createWorld, down } from './world.js';
 
 /** The user's page on the real stores. */
 let world: World;
@@ -281,6 +282,25 @@ describe('the page', () => {
     expect(style.headers['content-type']).toBe('text/css; charset=utf-8');
     expect(style.body).not.toMatch(/url\(|@import/);
     expect((await app.inject('/portal/logo')).headers['content-type']).toMatch('image/svg+xml');
+  });
+
+  it('takes the colours of the settings, with words on them that are read', async () => {
+    expect((await app.inject('/portal/style.css')).body).toContain(
+      '--accent: #0b5cad; --on-accent: #ffffff; --back: #f5f6f8; --text: #111111;',
+    );
+    const dark = styleSheet({ accent: '#ffd800', background: '#101418' });
+    expect(dark).toContain(
+      'color-scheme: dark; --accent: #ffd800; --on-accent: #111111; --back: #101418; --text: #ffffff;',
+    );
+  });
+
+  it('speaks to people also when the database does not answer', async () => {
+    const portal = { ...world.stores.portal, session: down };
+    const broken = buildApp({ ...api.deps, portal, metrics: promMetrics(new Registry()) });
+    const page = await broken.inject(`/portal/${'x'.repeat(43)}`);
+    expect([page.statusCode, page.headers['retry-after']]).toEqual([503, '5']);
+    expect(page.body).toContain('This does not work at the moment');
+    await broken.close();
   });
 
   it('shows as text whatever applications, banks and accounts are called', async () => {

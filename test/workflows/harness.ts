@@ -114,7 +114,9 @@ export async function startTemporal(
       workflowBundle,
       maxCachedWorkflows: 0,
       ...changed,
-      ...(n === undefined ? {} : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n } }),
+      ...(n === undefined
+        ? {}
+        : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n, events: n } }),
     });
     running = Promise.all(workers.map((worker) => worker.run()));
   };
