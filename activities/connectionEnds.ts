@@ -21,7 +21,7 @@ export function connectionEndActivities(deps: ActivityDeps) {
   const { connectionEnds, gateway, alerts, itemGraceMs } = deps;
 
   /** What is to be done stands in the rows: what no signal reaches, its workflow finds there, and the sweep finds removals. */
-  async function tell(found: readonly EndedItem[], signal: ItemSignal): Promise<void> {
+  async function signalAll(found: readonly EndedItem[], signal: ItemSignal): Promise<void> {
     for (const { itemId, userId } of found) {
       await gateway.signalItem(itemId, userId, signal).catch((error: unknown) => {
         if (!(error instanceof Failure && error.type === 'ORCHESTRATOR_DOWN'))
@@ -37,11 +37,11 @@ export function connectionEndActivities(deps: ActivityDeps) {
      */
     async endConnections(): Promise<ConnectionEnds> {
       const ended = await connectionEnds.noteExpired(itemsAtOnce);
-      await tell(ended, { kind: 'foundDue' });
-      const expiring = await connectionEnds.tellExpiring(itemsAtOnce);
+      await signalAll(ended, { kind: 'foundDue' });
+      const expiring = await connectionEnds.reportExpiring(itemsAtOnce);
       if (itemGraceMs === 0) return { ended: ended.length, expiring, removed: 0, kept: 0 };
       const { requested, kept } = await connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs);
-      await tell(requested, { kind: 'removalRequested' });
+      await signalAll(requested, { kind: 'removalRequested' });
       for (const { itemId } of kept) {
         const alert = { kind: 'removal_waits_for_float', key: itemId, item_id: itemId } as const;
         await alerts.raise({ ...alert, detail: {} });

@@ -2,6 +2,7 @@ import type { AlertStore } from '../domain/ports/alerts.js';
 import type { DeliverySender } from '../domain/ports/deliveries.js';
 import type { EventSender } from '../domain/ports/eventSender.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
+import type { ErasureStore } from '../domain/ports/erasures.js';
 import type { ConnectionEndStore } from '../domain/ports/connectionEnds.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 import type { IdempotencyStore } from '../domain/ports/idempotency.js';
@@ -42,10 +43,17 @@ export interface ActivityDeps {
   banks: BankPauseStore;
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
+  erasures: Omit<ErasureStore, 'request' | 'get'>;
   streams: StreamPort;
   gateway: Pick<
     Gateway,
-    'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink' | 'wakeEndpoint'
+    | 'signalItem'
+    | 'isHistoryRunning'
+    | 'isRemineRunning'
+    | 'startLink'
+    | 'wakeEndpoint'
+    | 'startErasure'
+    | 'deleteWorkflowsOf'
   >;
   sending: DeliverySender;
   sender: EventSender;
@@ -82,4 +90,9 @@ export type CrashPoint =
   | 'publish.afterMark'
   | 'deliver.beforeSend'
   | 'deliver.afterSend'
-  | 'deliver.afterRecord';
+  | 'deliver.afterRecord'
+  | 'erase.afterStop'
+  | 'erase.afterRows'
+  | 'erase.afterWorkflows'
+  | 'erase.afterPut'
+  | 'erase.afterEnd';

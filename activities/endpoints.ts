@@ -120,10 +120,10 @@ export function endpointActivities(
       }
       const limit = Math.min(atOnce - onTheirWay.size, rate.free(target.ratePerSecond));
       const takenAt = performance.now();
-      const { deliveries, next } =
+      const { deliveries, ended, next } =
         limit > 0
           ? await sending.take(endpointId, holder, { limit, after, ms: takenMs })
-          : { deliveries: [], next: after };
+          : { deliveries: [], ended: 0, next: after };
       rate.use(target.ratePerSecond, deliveries.length);
       for (const delivery of deliveries) begin(delivery, target, signing, takenAt);
       const fromTheStart = after === '';
@@ -132,7 +132,7 @@ export function endpointActivities(
       if (limit <= 0)
         await somethingEnds(Math.min(askEveryMs, rate.nextMs(target.ratePerSecond) || askEveryMs));
       else if (deliveries.length > 0) await halfIsFree(atOnce);
-      else if (next === null && fromTheStart) {
+      else if (ended === 0 && next === null && fromTheStart) {
         if (onTheirWay.size === 0) break;
         await somethingEnds(askEveryMs);
       }

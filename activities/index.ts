@@ -4,6 +4,7 @@ import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
 import { endpointActivities } from './endpoints.js';
+import { erasureActivities } from './erasure.js';
 import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
@@ -46,6 +47,7 @@ const ports: Record<
   banks: true,
   logins: true,
   webhooks: true,
+  erasures: true,
   streams: true,
   gateway: true,
   segments: true,
@@ -68,6 +70,7 @@ export function createActivities(given: ActivityDeps) {
       ...segmentActivities(given),
       ...endpointActivities(given),
       ...sweepActivities(given),
+      ...erasureActivities(given),
       ...connectionEndActivities(deps),
       ...itemActivities(deps),
       ...itemWebhookActivities(deps),

@@ -1,12 +1,13 @@
 import { Failure } from '../domain/failures.js';
 import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
-import { healthOf, saidBy, tryProducts } from '../domain/item/health.js';
+import { consentOf, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
+import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { alertOperators, alertUnknownCode, askItem, withToken } from './itemToken.js';
+import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
 
 /**
  * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
@@ -25,8 +26,8 @@ export async function askHealth(
   if (credentials === null) return null;
   const { seen, episodeBy } = credentials;
   try {
-    const view = await askItem(deps, credentials);
-    const consent = { expiresAt: view.consent_expiration_time };
+    const view = await withToken(deps, credentials, (token) => askItem(deps, itemId, token));
+    const consent = consentOf(view);
     const health = healthOf(view);
     if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);
     return health.kind === 'broken'

@@ -1,12 +1,9 @@
 import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
-import type { PlaidItemView } from '../domain/plaid.js';
 import type { PlaidErrorName } from '../domain/plaidErrors.js';
 import { meaningOf } from '../domain/plaidErrors.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
-import type { ItemCredentials } from '../domain/ports/items.js';
 import type { Sealed } from '../domain/ports/secrets.js';
-import { keepWebhookAddress } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
 
 /** A code that our table lacks is taken for an outage, which may be wrong: an alert is raised, once a code. */
@@ -41,18 +38,6 @@ export async function alertOperators(
     await alerts.raise({ kind: 'plaid_misconfigured', key: error_code, item_id: null, detail });
   }
   if (upstream !== undefined) await alertUnknownCode({ alerts }, upstream);
-}
-
-/** `/item/get`; where it names another address for webhooks than ours, Plaid is given ours. */
-export function askItem(
-  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'alerts' | 'webhookUrl'>,
-  credentials: Pick<ItemCredentials, 'itemId' | 'accessToken'>,
-): Promise<PlaidItemView> {
-  return withToken(deps, credentials, async (token) => {
-    const view = await deps.plaid.getItem(token);
-    await keepWebhookAddress(deps, credentials.itemId, token, view);
-    return view;
-  });
 }
 
 /** Calls Plaid with an Item's access token; a failure that is the operator's matter raises an alert, and goes on. */

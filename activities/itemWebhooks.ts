@@ -43,6 +43,20 @@ function ofAccounts(
   return said;
 }
 
+/** The last word on when the bank ends the connection: a repair that is believed takes it back, a replay tells of the past. */
+function disconnectsBy(
+  webhookFacts: readonly WebhookFact[],
+  isHealthy: boolean,
+): ItemWebhooksEffect['disconnects'] {
+  let said: ItemWebhooksEffect['disconnects'] = null;
+  for (const { source, fact } of webhookFacts) {
+    if (source === 'replay') continue;
+    if (fact?.kind === 'disconnects') said = { at: fact.at };
+    if (fact?.kind === 'repaired' && isHealthy) said = { at: null };
+  }
+  return said;
+}
+
 /** Why a webhook changes nothing, seen from how the Item is now. */
 function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Health | null): string | null {
   if (fact === null) return 'malformed_body';
@@ -79,7 +93,11 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         health: { ...said, kind: 'broken', seen: null, error: revoked.error, revoked: true, consent: null },
       };
     }
-    const asked = webhookFacts.some(({ fact }) => fact !== null && aboutHealth.has(fact.kind));
+    const asked = webhookFacts.some(
+      ({ fact, source }) =>
+        fact !== null &&
+        (aboutHealth.has(fact.kind) || (fact.kind === 'consentExpires' && source === 'replay')),
+    );
     const answer = asked ? await askHealth(deps, itemId) : null;
     if (answer === null) return { result: null, health: null };
     const { seen, consent, episodeBy } = answer;
@@ -128,7 +146,9 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const repaired = broken && result === 'healthy';
         const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
         const updateDue = facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind));
-        const expiries = facts.flatMap((fact) => (fact?.kind === 'consentExpires' ? [fact.at] : []));
+        const expiries = webhookFacts.flatMap(({ fact, source }) =>
+          fact?.kind === 'consentExpires' && source !== 'replay' ? [fact.at] : [],
+        );
         const stands = await items.applyItemWebhooks(itemId, {
           webhooks: webhookFacts.map(({ webhookId, fact }) => ({
             webhookId,
@@ -136,6 +156,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           })),
           health,
           consentExpiresAt: expiries.at(-1) ?? null,
+          disconnects: disconnectsBy(webhookFacts, result === 'healthy'),
           newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
           ...ofAccounts(webhookFacts),
           numbersDue,

@@ -91,30 +91,38 @@ export function itemActivities(deps: ActivityDeps) {
 
     /**
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
-     * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch).
-     * Safe to repeat.
+     * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
+     * meanwhile the accounts that need no verification are asked for by themselves. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
       const { itemId } = input;
       return untilItStands(async () => {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
-        const asked = askBank(deps.banks, credentials.institutionId, () =>
-          withToken(deps, credentials, (token) => plaid.getNumbers(token)),
-        );
-        const numbers = await asked.catch((error: unknown) => {
-          if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
+        const ask = (accountIds?: string[]) =>
+          askBank(deps.banks, credentials.institutionId, () =>
+            withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)),
+          ).catch((error: unknown) => {
+            if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
+            throw error;
+          });
+        const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
+        const all = await ask();
+        const waits = all instanceof Failure && all.type === 'NOT_READY';
+        const besides = waits ? await items.accountsBesidePending(itemId) : [];
+        // Plaid may have closed one of them since, and refuse the question: the answer to the first one stands.
+        const unlessRefused = (error: unknown): typeof all => {
+          if (error instanceof Failure && error.type === 'BAD_REQUEST') return all;
           throw error;
-        });
-        if (numbers instanceof Failure) {
-          const retryAt =
-            numbers.type === 'NOT_READY' ? new Date(Date.now() + policy.numbersWait).toISOString() : null;
-          const kept = await items.keepNumbers(itemId, credentials.seen, retryAt);
+        };
+        const answer = besides.length === 0 ? all : await ask(besides).catch(unlessRefused);
+        if (answer instanceof Failure) {
+          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }
         const sealed = await Promise.all(
-          numbers.map(async ({ account_id, ...kinds }) => ({
+          answer.numbers.map(async ({ account_id, ...kinds }) => ({
             accountId: account_id,
             sealed: await secrets.seal(
               JSON.stringify(kinds),
@@ -122,8 +130,10 @@ export function itemActivities(deps: ActivityDeps) {
             ),
           })),
         );
-        const stands = await items.saveNumbers(itemId, credentials.seen, sealed);
-        return stands ? { accounts: sealed.length } : 'moved';
+        const part = waits || !answer.isWhole ? { dueAt } : undefined;
+        const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part);
+        if (!stands) return 'moved';
+        return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
       });
     },
   };

@@ -16,8 +16,9 @@ import type {
   LinkWarning,
 } from '../domain/ports/links.js';
 import { untilItStands } from '../domain/untilItStands.js';
+import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { askItem, withToken } from './itemToken.js';
+import { withToken } from './itemToken.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -42,6 +43,8 @@ export type AdmitResult =
   /** Connected with an Item that was there: the new one is to be discarded. */
   | Joined
   | { kind: 'duplicate'; itemId: string }
+  /** Everything of the user is to be deleted. */
+  | { kind: 'user_being_erased' }
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
@@ -105,7 +108,7 @@ export function linkActivities(deps: ActivityDeps) {
   }
 
   /** An Item may have had no application any more, and was not mined: its workflow reads the row again. Plaid is asked for nothing. */
-  const tellJoined = (itemId: string, userId: string): Promise<void> =>
+  const signalJoined = (itemId: string, userId: string): Promise<void> =>
     gateway.signalItem(itemId, userId, { kind: 'foundDue' });
 
   /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
@@ -190,14 +193,14 @@ export function linkActivities(deps: ActivityDeps) {
       return untilItStands(async () => {
         const row = await requireLink(tokenHash);
         // An earlier attempt has joined an Item; whether it has told its workflow is not known.
-        if (row.outcome?.kind === 'linked') await tellJoined(row.outcome.item_id, row.user_id);
+        if (row.outcome?.kind === 'linked') await signalJoined(row.outcome.item_id, row.user_id);
         if (row.state !== 'received') return { duplicateOf: null, ended: true };
         const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
         const found = healthy[0];
         if (found === undefined) return { duplicateOf: null };
         switch (await links.join(tokenHash, found.itemId)) {
           case 'joined':
-            await tellJoined(found.itemId, row.user_id);
+            await signalJoined(found.itemId, row.user_id);
             return { duplicateOf: null, ended: true };
           case 'finished':
             return { duplicateOf: null, ended: true };
@@ -272,7 +275,9 @@ export function linkActivities(deps: ActivityDeps) {
       if (credentials === null) return { kind: 'gone', plaid: null };
       const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
       // A link token that was made elsewhere may have carried another address for webhooks.
-      const view = await askItem(deps, credentials).catch((error: unknown) => {
+      const view = await withToken(deps, credentials, (token) =>
+        askItem(deps, credentials.itemId, token),
+      ).catch((error: unknown) => {
         if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
         throw error;
       });
@@ -316,7 +321,7 @@ export function linkActivities(deps: ActivityDeps) {
         });
         return end.kind === 'moved' ? 'moved' : end;
       });
-      if (admitted.kind === 'joined') await tellJoined(admitted.itemId, row.user_id);
+      if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
       if (admitted.kind !== 'admitted') return admitted;
       return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
     },

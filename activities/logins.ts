@@ -1,9 +1,11 @@
 import { Failure } from '../domain/failures.js';
+import { consentOf } from '../domain/item/health.js';
 import { instantOf } from '../domain/instants.js';
 import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
+import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { askItem } from './itemToken.js';
+import { withToken } from './itemToken.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
@@ -16,9 +18,8 @@ export function loginActivities(deps: ActivityDeps) {
     credentials: AskingCredentials,
   ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
     try {
-      const view = await askItem(deps, credentials);
-      const consent = { expiresAt: view.consent_expiration_time };
-      await items.noteConsent(credentials.itemId, credentials.seen, consent);
+      const view = await withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
+      await items.noteConsent(credentials.itemId, credentials.seen, consentOf(view));
       return { updatedAt: instantOf(view.last_successful_update), failure: null };
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;

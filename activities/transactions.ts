@@ -2,12 +2,14 @@ import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure } from '../domain/failures.js';
-import { minedPage } from '../domain/mining/page.js';
+import type { FailureType } from '../domain/failures.js';
+import { emptyPage, minedPage } from '../domain/mining/page.js';
 import type { PageResult } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
-import type { PageStart } from '../domain/ports/mining.js';
+import type { PlaidAccount } from '../domain/plaid.js';
+import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
 import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
@@ -33,9 +35,9 @@ const removalWindowDays = 3;
 const removalsAtOnce = 100;
 
 /** What Plaid says of the pages themselves; every other failure is thrown on. */
+const ofPages: ReadonlySet<FailureType> = new Set(['PAGES_MOVED', 'BAD_REQUEST', 'PRODUCT_UNAVAILABLE']);
 function refusalOf(error: unknown): Failure {
-  if (error instanceof Failure && (error.type === 'PAGES_MOVED' || error.type === 'BAD_REQUEST'))
-    return error;
+  if (error instanceof Failure && ofPages.has(error.type)) return error;
   throw error;
 }
 
@@ -61,13 +63,38 @@ export function transactionActivities(deps: ActivityDeps) {
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
       ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,
     };
   }
 
+  type Fetch = Extract<PageStart, { kind: 'fetch' }>;
+
+  /** Gets the accounts and applies the update whose last page this is, with all pages before it. */
+  async function applyLast(
+    input: MinePageInput,
+    start: Fetch,
+    last: Pick<Update, 'page' | 'history' | 'transactionsUnavailable'> & { listed: PlaidAccount[] },
+    token: string,
+  ): ReturnType<MiningStore['apply']> {
+    const { itemId, updateId, page: pageNumber, dueAt, remine = false } = input;
+    const { listed, ...said } = last;
+    const { accounts, parked: parkedAccounts } = listedAccounts(await plaid.getAccounts(token), listed);
+    // The database's clock: those of two workers differ, and the balances of the later question stay.
+    const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
+    crashPoint('apply.before');
+    const result = await mining.apply({
+      ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, accountsAsOf, dueAt, remine },
+      began: start.began,
+      ...said,
+    });
+    crashPoint('apply.afterCommit');
+    return result;
+  }
+
   async function fetchPage(
     input: MinePageInput,
-    start: Extract<PageStart, { kind: 'fetch' }>,
+    start: Fetch,
     calls: number,
     token: string,
   ): Promise<PageResult> {
@@ -75,50 +102,40 @@ export function transactionActivities(deps: ActivityDeps) {
     crashPoint('page.beforeCall');
     const answer = await plaid.syncTransactions(token, start.cursor).catch(refusalOf);
     crashPoint('page.afterAnswer');
-    if (answer instanceof Failure) {
+    const moved = async (atDurableCursor: boolean): Promise<PageResult> => {
       await mining.discard(itemId, updateId);
-      if (answer.type === 'BAD_REQUEST')
+      return { kind: 'moved', atDurableCursor, calls };
+    };
+    let last: Parameters<typeof applyLast>[2];
+    if (answer instanceof Failure) {
+      if (answer.type === 'BAD_REQUEST') {
+        await mining.discard(itemId, updateId);
         return { kind: 'refused', error: answer.upstream === undefined ? null : saidBy(answer), calls };
-      return { kind: 'moved', atDurableCursor: input.page === 0 && start.cursor !== '', calls };
+      }
+      if (answer.type === 'PAGES_MOVED') return moved(input.page === 0 && start.cursor !== '');
+      await alertUnavailable(itemId, answer);
+      // What was staged is half of something: the accounts alone are another update.
+      if (input.page > 0) return moved(false);
+      last = { page: emptyPage(start.cursor), history: null, listed: [], transactionsUnavailable: true };
+    } else {
+      const history = historyOf(answer.transactions_update_status);
+      if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
+      const { userId, institutionId } = start.credentials;
+      const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
+      const mined = minedPage(start.cursor, answer, owner);
+      if (mined.hasMore) {
+        const options = { began: start.began, remine: input.remine ?? false };
+        const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
+        crashPoint('page.afterStaging');
+        return staged.kind === 'moved'
+          ? { kind: 'moved', atDurableCursor: false, calls }
+          : { ...staged, calls };
+      }
+      last = { page: mined, history, listed: answer.accounts };
     }
-    const history = historyOf(answer.transactions_update_status);
-    if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
-    const { userId, institutionId } = start.credentials;
-    const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
-    const mined = minedPage(start.cursor, answer, owner);
-    if (mined.hasMore) {
-      const options = { began: start.began, remine: input.remine ?? false };
-      const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
-      crashPoint('page.afterStaging');
-      return staged.kind === 'moved'
-        ? { kind: 'moved', atDurableCursor: false, calls }
-        : { ...staged, calls };
-    }
-    const { accounts, parked: parkedAccounts } = listedAccounts(
-      await plaid.getAccounts(token),
-      answer.accounts,
-    );
-    // The database's clock: those of two workers differ, and the balances of the later question stay.
-    const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
-    crashPoint('apply.before');
-    const result = await mining.apply({
-      itemId,
-      updateId,
-      page: mined,
-      pageNumber: input.page,
-      accounts,
-      parkedAccounts,
-      accountsAsOf,
-      began: start.began,
-      history,
-      dueAt: input.dueAt,
-      remine: input.remine ?? false,
-    });
-    crashPoint('apply.afterCommit');
+    const result = await applyLast(input, start, last, token);
     if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
-    if (result.kind === 'gone') return { kind: 'gone', calls };
-    await mining.discard(itemId, updateId);
-    return { kind: 'moved', atDurableCursor: false, calls };
+    return result.kind === 'gone' ? { kind: 'gone', calls } : moved(false);
   }
 
   /**

@@ -10,6 +10,7 @@ import type { DeliveryStore } from '../domain/ports/deliveries.js';
 import type { EndpointStore } from '../domain/ports/endpoints.js';
 import type { ChangeStore } from '../domain/ports/changes.js';
 import type { EventStore } from '../domain/ports/events.js';
+import type { ErasureStore } from '../domain/ports/erasures.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -23,6 +24,7 @@ import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports/plaid
 import type { PortalStore } from '../domain/ports/portal.js';
 import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
+import type { UserExport } from '../domain/ports/userExport.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
 import type { EventWaits } from './eventWaits.js';
@@ -32,7 +34,12 @@ import type { PortalSettings } from './portal/settings.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
-  plaid: Pick<PlaidPort, 'createLinkToken' | 'getItem' | 'resetLogin' | 'syncTransactions' | 'getAccounts'>;
+  plaid: Pick<
+    PlaidPort,
+    'createLinkToken' | 'getItem' | 'updateWebhook' | 'resetLogin' | 'syncTransactions' | 'getAccounts'
+  >;
+  /** Where Plaid's webhooks are to go; null = our address is not known. */
+  webhookUrl: string | null;
   live: PlaidLive;
   directory: Pick<PlaidDirectory, 'get'>;
   institutions: Pick<InstitutionStore, 'now' | 'get' | 'page' | 'asOf' | 'logos' | 'save'>;
@@ -49,12 +56,14 @@ export interface ApiDeps {
   deliveries: DeliveryStore;
   applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
-  gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
+  gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser' | 'startErasure'>;
   events: EventStore;
   changes: ChangeStore;
+  erasures: Pick<ErasureStore, 'request' | 'get'>;
+  exports: UserExport;
   floats: FloatStore;
   figures: FiguresStore;
-  alerts: Pick<AlertStore, 'raise'>;
+  alerts: AlertStore;
   verifier: WebhookVerifier;
   /** What `/readyz` names. */
   probes: readonly Probe[];

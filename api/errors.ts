@@ -101,6 +101,7 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
   MISCONFIGURED: 'plaid_refused',
   RECORD_REFUSED: 'plaid_refused',
   BAD_REQUEST: 'plaid_refused',
+  USER_BEING_ERASED: 'user_being_erased',
   ORCHESTRATOR_DOWN: 'orchestrator_down',
   ORCHESTRATOR_REFUSED: 'internal_error',
   SECRET_UNREADABLE: 'internal_error',
@@ -151,6 +152,8 @@ function problemOfOwn(failure: Failure): Problem {
     // An operator has to act, and the same request is good afterwards.
     case 'MISCONFIGURED':
       return new Problem('unavailable', { retryAfterMs: failure.retryAfterMs ?? soon, cause: failure });
+    case 'USER_BEING_ERASED':
+      return new Problem('user_being_erased');
     case 'BAD_REQUEST':
       // A store refuses only values: text that no column of its type can hold.
       return new Problem('invalid_request', {

@@ -54,6 +54,18 @@ export function registerFigures(registry: MetricsRegistry, store: FiguresStore, 
     [],
     (figures) => single(figures.oldestPendingWebhookSeconds),
   );
+  gauge('sluice_endpoints', 'Endpoints by state', ['state'], ({ endpoints }) =>
+    endpoints.map(({ state, count }) => ({ labels: { state }, value: count })),
+  );
+  gauge('sluice_deliveries_pending', 'Deliveries that wait for endpoints that are sent to', [], (figures) =>
+    single(figures.pendingDeliveries),
+  );
+  gauge(
+    'sluice_deliveries_oldest_due_seconds',
+    'How late the latest delivery is that could be sent',
+    [],
+    (figures) => single(figures.oldestDueDeliverySeconds),
+  );
   gauge('sluice_alerts', 'Alert rows by kind', ['kind'], ({ alerts }) =>
     alerts.map(({ kind, count }) => ({ labels: { kind }, value: count })),
   );

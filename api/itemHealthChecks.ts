@@ -1,9 +1,10 @@
 import type { Viewer } from '../domain/exchange/viewer.js';
 import type { Failure, FailureType } from '../domain/failures.js';
-import { healthOf } from '../domain/item/health.js';
+import { consentOf, healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
+import { askItem } from '../domain/webhookAddress.js';
 import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
@@ -26,10 +27,13 @@ export interface ItemHealthChecks {
   after(failure: Failure, viewer: Viewer, item: ItemView, accessToken: string): void;
 }
 
-type Deps = Pick<ApiDeps, 'plaid' | 'reads' | 'items' | 'gateway' | 'logger' | 'brokenCheckMs'>;
+type Deps = Pick<
+  ApiDeps,
+  'plaid' | 'reads' | 'items' | 'gateway' | 'alerts' | 'webhookUrl' | 'logger' | 'brokenCheckMs'
+>;
 
 export function createItemHealthChecks(
-  { plaid, reads, items, gateway, logger, brokenCheckMs }: Deps,
+  { plaid, reads, items, gateway, alerts, webhookUrl, logger, brokenCheckMs }: Deps,
   limits: Pick<ApiLimits, 'signalMs'>,
   now: () => number,
 ): ItemHealthChecks {
@@ -45,9 +49,9 @@ export function createItemHealthChecks(
   async function askHealth(viewer: Viewer, item: ItemView, accessToken: string): Promise<void> {
     const credentials = await reads.asking(viewer, item.item_id, 'command');
     if (credentials === null || 'refusal' in credentials) return;
-    const view = await plaid.getItem(accessToken);
+    const view = await askItem({ plaid, alerts, webhookUrl }, item.item_id, accessToken);
     const health = healthOf(view);
-    const consent = { expiresAt: view.consent_expiration_time };
+    const consent = consentOf(view);
     if (health.kind !== 'broken') return items.noteConsent(item.item_id, credentials.seen, consent);
     const dueAt = new Date(now() + brokenCheckMs).toISOString();
     // Who has asked after us knows better, and has signalled.

@@ -147,6 +147,11 @@ export const problemTypes = {
     title: 'The item was removed',
     help: 'Its access token is erased, its removal was asked for, or no application is connected with it any more. Cached rows stay readable; link the account again for more.',
   },
+  user_being_erased: {
+    status: 409,
+    title: 'The data of the user are being erased',
+    help: 'Nothing is linked for the user until the erasure has ended: `GET /v1/erasures/{id}` tells how far it is. Afterwards the id may be used anew.',
+  },
   request_running: {
     status: 409,
     title: 'The same request is still running',

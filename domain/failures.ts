@@ -41,6 +41,8 @@ export type FailureType =
   | 'RECORD_REFUSED'
   /** The request was wrong; repeating it cannot help. */
   | 'BAD_REQUEST'
+  /** Everything of the user is being deleted: nothing new begins. */
+  | 'USER_BEING_ERASED'
   /** Temporal could not be reached, or did not answer in time. */
   | 'ORCHESTRATOR_DOWN'
   /** Temporal refuses this call for what it is, and always will: a fault of ours. */

@@ -18,6 +18,8 @@ export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
 export const loginRequestWorkflowId = (requestId: string): string => `login-request/${requestId}`;
 /** What sends an endpoint's deliveries. */
 export const endpointWorkflowId = (endpointId: string): string => `endpoint/${endpointId}`;
+/** The erasure of a user; it bears no name of the user's. */
+export const erasureWorkflowId = (erasureId: string): string => `erasure/${erasureId}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
 export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
@@ -29,6 +31,7 @@ export type WorkflowName =
   | { kind: 'remine'; itemId: ItemId; number: number }
   | { kind: 'link'; tokenHash: string }
   | { kind: 'endpoint'; endpointId: string }
+  | { kind: 'erasure'; erasureId: string }
   | { kind: 'login'; eventId: string }
   | { kind: 'loginRequest'; requestId: string };
 
@@ -42,6 +45,7 @@ export function parseWorkflowId(id: string): WorkflowName | null {
   if (!body || rest.length > 0) return null;
   if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
   if (head === 'endpoint' && tail === undefined) return { kind: 'endpoint', endpointId: body };
+  if (head === 'erasure' && tail === undefined) return { kind: 'erasure', erasureId: body };
   if (head === 'login-request' && tail === undefined) return { kind: 'loginRequest', requestId: body };
   if (head !== 'item') return null;
   if (tail === 'remine' && number !== undefined && /^[1-9]\d*$/.test(number)) {

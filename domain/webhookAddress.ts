@@ -33,3 +33,18 @@ export async function keepWebhookAddress(
     return failure;
   }
 }
+
+/** `/item/get`; where it names another address for webhooks than ours, Plaid is given ours. */
+export async function askItem(
+  deps: {
+    plaid: Pick<PlaidPort, 'getItem' | 'updateWebhook'>;
+    alerts: AlertStore;
+    webhookUrl: string | null;
+  },
+  itemId: string,
+  token: string,
+): Promise<PlaidItemView> {
+  const view = await deps.plaid.getItem(token);
+  await keepWebhookAddress(deps, itemId, token, view);
+  return view;
+}

@@ -8,6 +8,7 @@ import { connectionStore } from './stores/connections.js';
 import { deliveryStore } from './stores/deliveries.js';
 import { deliverySender } from './stores/deliverySender.js';
 import { endpointStore } from './stores/endpoints.js';
+import { erasureStore } from './stores/erasures.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
@@ -28,6 +29,7 @@ import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
 import { sweepStore } from './stores/sweep.js';
+import { userExportStore } from './stores/userExport.js';
 import { userEventStore } from './stores/userEvents.js';
 import { webhookKeyStore } from './stores/webhookKeys.js';
 import { webhookStore } from './stores/webhooks.js';
@@ -46,6 +48,8 @@ export function createStores(sql: Sql) {
     connections: withDatabaseFailures(connectionStore(sql)),
     changes: withDatabaseFailures(changeStore(sql)),
     events: withDatabaseFailures(eventStore(sql)),
+    erasures: withDatabaseFailures(erasureStore(sql)),
+    exports: withDatabaseFailures(userExportStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),

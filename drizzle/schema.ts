@@ -128,6 +128,8 @@ export const items = pgTable(
     history: text('history').$type<History>().notNull().default('none'),
     /** Plaid's cursor after the last applied update; '' = none yet. */
     cursor: text('cursor').notNull().default(''),
+    /** Plaid says that the Item has no transactions: since then its updates have been of the accounts alone. */
+    transactionsUnavailableSince: moment('transactions_unavailable_since'),
     lastUpdateId: text('last_update_id'),
     lastUpdateOutcome: jsonb('last_update_outcome').$type<UpdateOutcome>(),
     lastUpdateAt: moment('last_update_at'),
@@ -136,7 +138,10 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** When the user's consent ends, by `/item/get` and PENDING_EXPIRATION. */
     consentExpiresAt: moment('consent_expires_at'),
+    /** When the bank ends the connection (PENDING_DISCONNECT, of which `/item/get` knows nothing), unless the user acts. */
+    disconnectsAt: moment('disconnects_at'),
     newAccountsAvailable: boolean('new_accounts_available').notNull().default(false),
     /** When the Item was linked or its main account changed last: the item-change cool-down counts from here. */
     mainAccountChangedAt: moment('main_account_changed_at'),
@@ -228,6 +233,8 @@ export const accounts = pgTable(
     refined: jsonb('refined').notNull(),
     /** When Plaid listed it last: a newer fetch of the same content is no change. */
     asOf: moment('as_of').notNull(),
+    /** Since when Plaid lists it without a break; null = it was listed before that was kept. */
+    listedSince: moment('listed_since'),
     version: integer('version').notNull(),
     sanitized: boolean('sanitized').notNull().default(false),
     /** When USER_ACCOUNT_REVOKED that names it came, unless Plaid has listed it since: its numbers are withheld. */
@@ -724,7 +731,7 @@ export const erasures = pgTable(
   'erasures',
   {
     erasureId: id('erasure_id').primaryKey(),
-    /** HMAC-SHA-256 of the user id, hex: whoever has the id can find the row, nobody can read the id from it. */
+    /** SHA-256 of the user id, hex: whoever has the id can find the row. An id that can be guessed can be confirmed by it. */
     userHash: id('user_hash').notNull(),
     /** Until the erasure has ended. */
     userId: id('user_id'),

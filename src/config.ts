@@ -129,11 +129,15 @@ const pace = z.strictObject({
   numbersWait: ms,
   restarts: count,
   restartsInAll: count,
+  emptyPages: count,
   cursorTries: count,
   doubts: count,
   inLine: ms,
   childCheck: ms,
   continueAfter: count,
+  erasureFirst: ms,
+  erasureLongest: ms,
+  lateWriters: ms,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 } satisfies Record<keyof Policy, z.ZodType>);
 /** Where events may go besides public addresses, and whether without TLS: the server checks it early, the worker each time. */

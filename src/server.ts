@@ -53,10 +53,9 @@ await runProcess(
     const temporal = temporalOptions(config);
     const { client, connection } = openClient(temporal);
     const gateway = createGateway(client);
-    const plaid = createPlaid({
-      ...plaidOptions(config),
-      webhookUrl: config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL }),
-    });
+    const webhookUrl =
+      config.PUBLIC_URL === undefined ? null : plaidWebhookUrl({ PUBLIC_URL: config.PUBLIC_URL });
+    const plaid = createPlaid({ ...plaidOptions(config), webhookUrl });
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
     const metrics = promMetrics(registry);
@@ -67,6 +66,7 @@ await runProcess(
     ];
     const app = buildApp({
       plaid,
+      webhookUrl,
       live: plaid.live,
       directory: plaid.directory,
       institutions: stores.institutions,
@@ -89,6 +89,8 @@ await runProcess(
       events: stores.events,
       changes: stores.changes,
       floats: stores.floats,
+      erasures: stores.erasures,
+      exports: stores.exports,
       figures: stores.figures,
       webhooks: stores.webhooks,
       endpoints: stores.endpoints,

@@ -32,7 +32,7 @@ export interface UserEventConsumerDeps {
 /** Hears what happens; never what a record holds. */
 export interface UserEventObserver {
   /** A record was acted on for good. */
-  actedOn(what: 'login' | 'float' | 'parked'): void;
+  actedOn(what: 'login' | 'float' | 'parked' | 'dropped'): void;
   /** Shards that this listener reads. */
   holding(shardIds: string[]): void;
   /** How far a shard's reading is behind the newest record. */
@@ -184,6 +184,8 @@ export function createUserEventConsumer(
       else await floats.record(event);
       observe.actedOn(event.kind);
     } catch (error) {
+      // Of a user whose data are being erased nothing is kept, and so nothing is parked.
+      if (error instanceof Failure && error.type === 'USER_BEING_ERASED') return observe.actedOn('dropped');
       if (!(error instanceof Failure) || !neverTaken.has(error.type)) throw error;
       await park(shardId, record, error.type);
     }

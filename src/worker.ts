@@ -138,6 +138,7 @@ await runProcess(
         banks: stores.banks,
         logins: stores.logins,
         webhooks: stores.webhooks,
+        erasures: stores.erasures,
         streams: kinesis,
         gateway,
         policy: { ...defaultPolicy, updateTimeout: config.UPDATE_TIMEOUT, ...config.PACE },

@@ -68,6 +68,10 @@ export interface EndpointInput {
 }
 /** Something is due at the endpoint. */
 export const deliveriesDue = defineSignal('deliveriesDue');
+export interface EraseUserInput {
+  /** Not the user's id: the history of an erasure outlives what it erases. */
+  erasureId: string;
+}
 
 export interface SweepInput {
   /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */

@@ -41,6 +41,7 @@ export function statusOf(state: ItemState): ItemStatus {
 /** The Item's current details in the Temporal Web UI, as Markdown: ids, counts, codes and times; no bank data. */
 export function describeItem(state: ItemState, step: Step, now: number): string {
   const lines = [`**${state.phase}**, history ${state.history}`];
+  if (state.transactionsUnavailable) lines.push('no transactions: Plaid has none of this Item');
   if (state.unconnected) lines.push('no application is connected: nothing is mined');
   if (state.run)
     lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);

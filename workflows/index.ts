@@ -2,6 +2,7 @@
 export { checkUser } from './checkUser.js';
 export { cleanUp } from './cleanUp.js';
 export { endpoint } from './endpoint.js';
+export { eraseUser } from './eraseUser.js';
 export { item } from './item.js';
 export { linkItem } from './linkItem.js';
 export { pageHistory } from './pageHistory.js';

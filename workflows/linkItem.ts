@@ -85,6 +85,7 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
         });
       }
       await plaid.discardItem({ tokenHash });
+      if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
       if (admitted.kind === 'joined') {
         const { itemId, connection_id } = admitted;
         return finish({

@@ -13,5 +13,6 @@ export async function sweep(input: SweepInput): Promise<void> {
     db().sweep({ graceMs: input.graceMs }),
     db().endConnections(),
     db().wakeEndpoints({ limit: endpointsAtOnce }),
+    db().sweepErasures({ graceMs: input.graceMs }),
   ]);
 }

@@ -18,7 +18,13 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
       tag: 'Users',
       scope: 'write',
       answers: { 200: { description: 'The float', schema: floatAnswer } },
-      problems: ['not_found', 'malformed_json', 'unsupported_media_type', 'payload_too_large'],
+      problems: [
+        'not_found',
+        'user_being_erased',
+        'malformed_json',
+        'unsupported_media_type',
+        'payload_too_large',
+      ],
     }).with({ params: floatParams, querystring: noQuery, body: floatBody }),
     async (request) => {
       const { userId, floatId } = request.params;

@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
-import { healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
+import { consentOf, healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
 import { untilItStands } from '../../domain/untilItStands.js';
+import { askItem } from '../../domain/webhookAddress.js';
 import { allows, callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
@@ -37,11 +38,11 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const askedHealth = (viewer: Viewer, item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
       const { token, seen, episodeBy, cursor } = await askingOf(viewer, item, 'command');
-      const view = await plaid.getItem(token).catch((failure: unknown) => {
+      const view = await askItem(context, item.item_id, token).catch((failure: unknown) => {
         throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
       });
       const health = healthOf(view);
-      const consent = { expiresAt: view.consent_expiration_time };
+      const consent = consentOf(view);
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
       if (health.kind === 'broken') {
         const { error } = health;

@@ -71,6 +71,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         answers: { 200: { description: 'The link token', schema: linkTokenAnswer } },
         problems: [
           'not_found',
+          'user_being_erased',
           ...consentProblems,
           'no_item',
           'update_mode_useless',
@@ -148,6 +149,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         throw new Problem('duplicate_item', { members: { item_id: outcome.item_id } });
       case 'invalid_public_token':
         throw new Problem('invalid_public_token', { plaid: outcome.plaid });
+      case 'user_being_erased':
+        throw new Problem('user_being_erased');
       case 'outcome_unknown':
         throw new Problem('link_outcome_unknown');
       case 'refused':
@@ -180,6 +183,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'not_found',
         ...consentProblems,
         'public_token_used',
+        'user_being_erased',
         'duplicate_item',
         'invalid_public_token',
         'plaid_refused',

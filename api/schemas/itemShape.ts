@@ -32,9 +32,18 @@ export const itemFields = {
       description: "In Plaid's words; docs/plaid-errors.md tells of each code what it means and who acts",
     }),
   history,
+  transactions: z.enum(['available', 'unavailable']).meta({
+    description:
+      '`unavailable`: Plaid says that the login has none (a brokerage, say). Accounts and balances are kept up to date all the same, and ' +
+      'Plaid is asked again now and then',
+  }),
   last_update_at: time.nullable(),
   last_webhook_at: time.nullable(),
-  consent_expires_at: time.nullable(),
+  consent_expires_at: time.nullable().meta({
+    description:
+      'When the access ends unless the user goes through update mode: the consent, or the connection where the bank will end it, ' +
+      'whichever is earlier. As Plaid said last: a consent that was renewed elsewhere is seen when Plaid is asked next',
+  }),
   new_accounts_available: z.boolean(),
   created_at: time,
   removed_at: time.nullable(),
@@ -50,6 +59,7 @@ export const exampleItem = {
   main_account_id: 'BxBXxLj1m4HMXBm9WZZmCWVbPjX16EHwv99vp',
   error: null,
   history: 'complete',
+  transactions: 'available',
   last_update_at: '2026-11-21T07:02:09.000Z',
   last_webhook_at: '2026-11-21T07:02:03.000Z',
   consent_expires_at: null,

@@ -39,8 +39,9 @@ export const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([
 ]);
 
 /**
- * Makes the calls of an update, from its cursor on, and keeps nothing of them. What no user mends (a moved page, a product that
- * there never is) is left to the next update, and counts as working. Rejects with nothing but what is no Failure.
+ * Makes the calls of an update, from its cursor on, and keeps nothing of them. What no user mends (a moved page, say) is left to the
+ * next update, and counts as working; where there are no transactions the accounts alone have to. Rejects with nothing but what is
+ * no Failure.
  */
 export async function tryProducts(
   plaid: Pick<PlaidPort, 'syncTransactions' | 'getAccounts'>,
@@ -48,7 +49,9 @@ export async function tryProducts(
   cursor: string,
 ): Promise<ProductAnswer> {
   try {
-    await plaid.syncTransactions(token, cursor);
+    await plaid.syncTransactions(token, cursor).catch((error: unknown) => {
+      if (!(error instanceof Failure && error.type === 'PRODUCT_UNAVAILABLE')) throw error;
+    });
     await plaid.getAccounts(token);
     return { kind: 'works' };
   } catch (error) {
@@ -86,8 +89,15 @@ export function verdictOf(
 /** By whose word an Item's row calls it broken: `/item/get`'s, or that of a product call; null = it is not broken. */
 export type EpisodeBy = 'item' | 'call' | null;
 
-/** What `/item/get` says besides the error: till when the user has agreed. */
+/** What `/item/get` says of the Item's connection: till when the user has agreed, and whether it works now. */
 export interface Consent {
   /** ISO 8601; null = the consent does not end. */
   expiresAt: string | null;
+  /** There is no error: the bank has not ended the connection so far, whatever it had announced. */
+  isConnected: boolean;
 }
+
+export const consentOf = (view: Pick<PlaidItemView, 'consent_expiration_time' | 'error'>): Consent => ({
+  expiresAt: view.consent_expiration_time,
+  isConnected: view.error === null,
+});

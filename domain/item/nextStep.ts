@@ -50,8 +50,9 @@ function nextWork(
 ): Step | null {
   const { limits } = policy;
   const broken = state.phase === 'needs_relink';
-  // A cursor that Plaid takes no more is given up while the history is incomplete, too.
-  const remineReady = state.remineRequested && !broken && (state.history === 'complete' || state.cursorLost);
+  // A cursor that Plaid takes no more is given up while the history is incomplete, too; where there are no transactions it stays so.
+  const readable = state.history === 'complete' || state.cursorLost || state.transactionsUnavailable;
+  const remineReady = state.remineRequested && !broken && readable;
   const check = (): Step | null => {
     const failed = state.failing.check;
     // Whoever asks has it checked at once; of one that fails a minute after its last try.

@@ -27,6 +27,8 @@ export interface Policy {
   restarts: number;
   /** Restarts after which an update is given up. */
   restartsInAll: number;
+  /** Pages in a row that bring nothing, though Plaid says each time that there are more, after which an update is given up. */
+  emptyPages: number;
   /** How often in a row the first page of a durable cursor may have moved before that cursor is given up. */
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
@@ -37,6 +39,11 @@ export interface Policy {
   childCheck: number;
   /** Events of one workflow run after which it continues as new, if the server does not ask for it before. */
   continueAfter: number;
+  /** Between two looks at whether a user's Items are removed, who is being erased: first and longest pause, doubling. */
+  erasureFirst: number;
+  erasureLongest: number;
+  /** How long after the last of an Item's workflows an attempt that nobody waits for any more may still write. */
+  lateWriters: number;
   /** Calls per `window` that one Item may make. */
   limits: { window: number; sync: number; accounts: number };
 }
@@ -62,11 +69,15 @@ export const defaultPolicy: Policy = {
   numbersWait: 24 * hour,
   restarts: 8,
   restartsInAll: 40,
+  emptyPages: 100,
   cursorTries: 4,
   doubts: 3,
   inLine: 10 * minute,
   childCheck: 10 * minute,
   continueAfter: 4_000,
+  erasureFirst: 1 * second,
+  erasureLongest: 10 * minute,
+  lateWriters: 3 * minute,
   limits: { window: minute, sync: 50, accounts: 15 },
 };
 

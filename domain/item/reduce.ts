@@ -18,11 +18,12 @@ export function stateFrom(snapshot: ItemSnapshot, rules: Rules, now: number): It
       ? 'removed'
       : snapshot.broken
         ? 'needs_relink'
-        : snapshot.hasCursor
+        : snapshot.hasCursor || snapshot.transactionsUnavailable
           ? 'idle'
           : 'created',
     history: snapshot.history,
     hasCursor: snapshot.hasCursor,
+    transactionsUnavailable: snapshot.transactionsUnavailable,
     wanted: null,
     run: null,
     child: null,
@@ -72,9 +73,10 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     removalRequested: state.removalRequested || snapshot.removalRequested,
     unconnected: snapshot.unconnected,
     child: state.child ?? runningChild(state, snapshot, rules, now),
+    transactionsUnavailable: snapshot.transactionsUnavailable,
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
-  if (snapshot.unconnected) return agreeOnHealth(atRest(next), snapshot, rules, now);
+  if (snapshot.unconnected) return agreeOnHealth(stopped(next), snapshot, rules, now);
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
   const wants = (snapshot.webhooksWaiting > 0 || state.unconnected) && !snapshot.broken;
   const wanting = wants ? want(next, rules, now, false) : next;
@@ -82,7 +84,7 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
 }
 
 /** An Item that nobody is connected with: the run on its way is staged for nobody. A child ends by what its next page is told. */
-function atRest(state: ItemState): ItemState {
+function stopped(state: ItemState): ItemState {
   const phase =
     state.phase === 'updating' && state.child === null ? (state.hasCursor ? 'idle' : 'created') : state.phase;
   return { ...state, phase, run: null, wanted: null };
@@ -202,14 +204,16 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
         deadEnds: state.child?.remine === true ? state.deadEnds : 0,
         cursorLost: false,
         history,
-        hasCursor: true,
+        hasCursor: state.hasCursor || end.transactionsUnavailable !== true,
+        transactionsUnavailable: end.transactionsUnavailable ?? false,
         polls: moved ? 1 : state.polls + 1,
         due,
         lastUpdateAt: now,
       };
       // The row's time is the only one: that of the time-out, or, of an Item that is called broken, now, since that Plaid has just
       // given everything speaks against it. While the history is incomplete Plaid is asked sooner.
-      const polled = history === 'complete' || end.broken ? Infinity : now + pauseOf(applied, rules);
+      const isPolled = history !== 'complete' && !end.broken && end.transactionsUnavailable !== true;
+      const polled = isPolled ? now + pauseOf(applied, rules) : Infinity;
       const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
       return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
     }

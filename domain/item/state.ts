@@ -14,6 +14,8 @@ export interface ItemSnapshot {
   broken: boolean;
   history: History;
   hasCursor: boolean;
+  /** Plaid said of the last update that the Item has no transactions. */
+  transactionsUnavailable: boolean;
   nextDueAt: number | null;
   removalRequested: boolean;
   /** No application is connected any more: nothing is mined. */
@@ -39,6 +41,8 @@ export interface ItemState {
   phase: Phase;
   history: History;
   hasCursor: boolean;
+  /** Plaid said of the last update that the Item has no transactions: its accounts alone are kept up to date. */
+  transactionsUnavailable: boolean;
   /** An update was asked for: run it when it has been quiet, at `deadline` at the latest. */
   wanted: { quietUntil: number; deadline: number; historical: boolean } | null;
   run: MiningRun | null;

@@ -13,6 +13,7 @@ type Unversioned = Omit<
   | 'v'
   | 'due'
   | 'failing'
+  | 'transactionsUnavailable'
   | 'unconnected'
   | 'deadEnd'
   | 'deadEnds'
@@ -27,11 +28,14 @@ type Unversioned = Omit<
     lastFailure: StepFailure | null;
   } & { [Field in `${FirstTask}DueAt`]: number | null } & { [Field in `${FirstTask}Failures`]: number };
 
-/** As version 1 carried it before there were connections. */
-type BeforeConnections = Omit<ItemState, 'unconnected'>;
+/** Of what has happened since version 1 was first written: each run reads the row first, which knows. */
+const unsaid = { unconnected: false, transactionsUnavailable: false };
+
+/** As version 1 carried it before there were connections, and before Items without transactions. */
+type Earlier = Omit<ItemState, keyof typeof unsaid> & Partial<typeof unsaid>;
 
 /** As version 1 carried it at first: one failure, whatever had become of its cause. */
-type OneFailure = Omit<BeforeConnections, 'failing'> & { lastFailure: StepFailure | null };
+type OneFailure = Omit<Earlier, 'failing'> & { lastFailure: StepFailure | null };
 
 /** Of a release after this one. */
 interface Later {
@@ -39,7 +43,7 @@ interface Later {
 }
 
 /** Any shape that a run may have handed on when it continued as new. Each one that was ever released stays here, and in the tests. */
-export type CarriedState = ItemState | BeforeConnections | OneFailure | Unversioned | Later;
+export type CarriedState = ItemState | Earlier | OneFailure | Unversioned | Later;
 
 /**
  * The state in today's shape: the first thing that a run does with what it is given. Null when a later release has written it,
@@ -48,13 +52,12 @@ export type CarriedState = ItemState | BeforeConnections | OneFailure | Unversio
 export function upgrade(carried: CarriedState): ItemState | null {
   if (!('v' in carried)) return fromUnversioned(carried);
   if (!isOfVersionOne(carried)) return null;
-  // Each run reads the row first, which knows.
-  if ('failing' in carried) return { unconnected: false, ...carried };
+  if ('failing' in carried) return { ...unsaid, ...carried };
   const { lastFailure, ...kept } = carried;
-  return { ...kept, unconnected: false, failing: failingOf(lastFailure) };
+  return { ...unsaid, ...kept, failing: failingOf(lastFailure) };
 }
 
-type OfVersionOne = ItemState | BeforeConnections | OneFailure;
+type OfVersionOne = Earlier | OneFailure;
 const isOfVersionOne = (carried: OfVersionOne | Later): carried is OfVersionOne => carried.v === 1;
 
 /** Of another step than a page nobody can say whether it fails still. */
@@ -73,7 +76,7 @@ function fromUnversioned(old: Unversioned): ItemState {
   return {
     v: 1,
     ...{ itemId, userId, institutionId, phase, history, hasCursor, wanted, remineRequested, remines },
-    unconnected: false,
+    ...unsaid,
     ...{ removalRequested, reloadAt, nextDueAt, polls, checkFailures, removeFailures, removeDueAt },
     ...{ restUntil, calls, lastUpdateAt },
     failing: failingOf(lastFailure),

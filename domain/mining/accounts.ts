@@ -60,10 +60,7 @@ export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountI
  * that it lists for the first time: the persistent id, else mask, name, type and subtype say so. Where more than one may be meant,
  * none is, nor where there is neither persistent id nor mask: at such a bank strangers are called the same.
  */
-export function successorsOf(
-  gone: readonly PlaidAccount[],
-  come: readonly PlaidAccount[],
-): Map<string, string> {
+function successorsOf(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
   const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
     isGiven(identityOf(old).name) &&
     isSameAccount(identityOf(old), identityOf(next)) &&
@@ -76,6 +73,48 @@ export function successorsOf(
       : [[old.account_id, next.account_id] as const];
   });
   return new Map(pairs);
+}
+
+/** An account of an Item that the whole answer of an update does not list, and whose place nobody has taken so far. */
+export interface GoneAccount {
+  raw: PlaidAccount;
+  /** It was open till now; else it was closed before. */
+  wentNow: boolean;
+  /** When Plaid listed it last, ms since the epoch. */
+  lastListedAt: number;
+}
+
+export interface ListedAccount {
+  raw: PlaidAccount;
+  /** Since when Plaid lists it without a break, ms since the epoch; Infinity = this answer is the first. */
+  listedSince: number;
+  /** It has taken somebody's place already. */
+  hasPlace: boolean;
+}
+
+/**
+ * Who has taken whose place (old id → new id) when an update has brought its answer: first those that come in the answer in which
+ * the others are missing. Then those that came since the other one was listed last: it may have been closed some time before (by an
+ * error that left the Item without accounts, say), or nobody could tell till now that it is gone.
+ */
+export function placesTaken(
+  gone: readonly GoneAccount[],
+  listed: readonly ListedAccount[],
+): Map<string, string> {
+  const rawsOf = (accounts: readonly { raw: PlaidAccount }[]) => accounts.map(({ raw }) => raw);
+  const places = successorsOf(
+    rawsOf(gone.filter(({ wentNow }) => wentNow)),
+    rawsOf(listed.filter(({ listedSince }) => listedSince === Infinity)),
+  );
+  const taken = new Set(places.values());
+  const left = gone.filter(({ raw }) => !places.has(raw.account_id));
+  const later = successorsOf(rawsOf(left), rawsOf(listed));
+  for (const { raw, lastListedAt } of left) {
+    const next = listed.find((account) => account.raw.account_id === later.get(raw.account_id));
+    if (next === undefined || next.hasPlace || taken.has(next.raw.account_id)) continue;
+    if (next.listedSince > lastListedAt) places.set(raw.account_id, next.raw.account_id);
+  }
+  return places;
 }
 
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */

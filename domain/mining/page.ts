@@ -79,3 +79,13 @@ export function minedPage(cursor: string, answer: PlaidSyncPage, owner: RecordOw
     parked,
   };
 }
+
+/** The page of an update of which Plaid says that there are no transactions. */
+export const emptyPage = (cursor: string): MinedPage => ({
+  cursor,
+  nextCursor: cursor,
+  hasMore: false,
+  transactions: [],
+  removed: [],
+  parked: [],
+});

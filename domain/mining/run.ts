@@ -32,6 +32,8 @@ export interface MiningRun {
   page: number;
   /** Rows staged so far, for people who watch. */
   rows: number;
+  /** Pages in a row that brought nothing; absent in what older runs have carried. */
+  emptyPages?: number;
   /** Consecutive failed tries of the next page. */
   failures: number;
   /** How often in a row Plaid said of the first page, asked for with the durable cursor, that data had moved. */
@@ -49,6 +51,7 @@ export function startRun(base: string, fromStart = false): MiningRun {
     fromStart,
     page: 0,
     rows: 0,
+    emptyPages: 0,
     failures: 0,
     firstPageMoves: 0,
     doubts: 0,
@@ -99,6 +102,8 @@ interface AppliedUpdate {
   nextDueAt: number | null;
   /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
   makesDue?: TaskName[];
+  /** Of the accounts alone: Plaid says that the Item has no transactions. */
+  transactionsUnavailable?: boolean;
 }
 
 /** The answer of the page activity: ids, cursors, counts, codes; never rows. `calls` = calls made to Plaid, repeats included. */
@@ -140,10 +145,14 @@ export type RunAfter = { run: MiningRun } | { end: RunEnd };
 /** The next state of a run after a page, or how the run ended. Pure: the same answers give the same way. */
 export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now: number): RunAfter {
   switch (result.kind) {
-    case 'staged':
+    case 'staged': {
+      const emptyPages = result.rows === 0 ? (run.emptyPages ?? 0) + 1 : 0;
+      // It would page for ever, without a word and with everything else behind it.
+      if (emptyPages >= rules.policy.emptyPages) return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
       return {
         run: {
           ...run,
+          emptyPages,
           page: run.page + 1,
           rows: run.rows + result.rows,
           failures: 0,
@@ -152,6 +161,7 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
           notBefore: 0,
         },
       };
+    }
     case 'moved':
       return restart(run, result.atDurableCursor, null, rules, now);
     case 'refused':

@@ -19,6 +19,8 @@ export type AlertKind =
   | 'signal_refused'
   /** Plaid did not take our address for an Item's webhooks, and sends them elsewhere. */
   | 'webhook_address'
+  /** The erasure of a user has been going on for a day. */
+  | 'erasure_late'
   /** Nobody is connected with an Item any more, whose removal waits for the end of the user's float. */
   | 'removal_waits_for_float'
   /** A webhook was refused for want of a look-up of its key. */

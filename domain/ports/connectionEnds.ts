@@ -12,7 +12,7 @@ export interface ConnectionEndStore {
    */
   noteExpired(limit: number): Promise<EndedItem[]>;
   /** Tells applications of connections that end in 30, 7 or 1 days, each once. Resolves to the count of Items. */
-  tellExpiring(limit: number): Promise<number>;
+  reportExpiring(limit: number): Promise<number>;
   /**
    * Asks for the removal of Items with which nobody has been connected for `graceMs`, unless their user has an active float. Those
    * wait (`kept`), and stand behind the others next time.

@@ -39,14 +39,14 @@ export interface DeliverySender {
   lease(endpointId: string, ms: number): Promise<void>;
   /**
    * Takes what is due for `ms`, one at most of each lane, of the lanes after `after` (the empty text = all). What its
-   * application may not be sent any more ends here, as does an `item.updated` that a newer one covers. `next` is where to go on;
+   * application may not be sent any more ends here, as does an `item.updated` that a newer one covers (`ended` of them). `next` is where to go on;
    * null = there was nothing more up to the last lane.
    */
   take(
     endpointId: string,
     holder: string,
     options: { limit: number; after: string; ms: number },
-  ): Promise<{ deliveries: TakenDelivery[]; next: string | null }>;
+  ): Promise<{ deliveries: TakenDelivery[]; ended: number; next: string | null }>;
   /** Records attempts with what they make of their deliveries and of the endpoint. */
   record(endpointId: string, holder: string, attempts: readonly Attempted[]): Promise<void>;
   /** Gives back what was taken and not tried. */

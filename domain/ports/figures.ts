@@ -6,6 +6,12 @@ export interface Figures {
   pendingWebhooks: number;
   oldestPendingWebhookSeconds: number;
   overdueItems: number;
+  /** Not deleted ones, by state. */
+  endpoints: { state: string; count: number }[];
+  /** For endpoints that are sent to. */
+  pendingDeliveries: number;
+  /** How late the latest of them is that could be sent. */
+  oldestDueDeliverySeconds: number;
   alerts: { kind: string; count: number }[];
 }
 

@@ -13,6 +13,7 @@ export interface FloatStore {
   /**
    * Records what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two reports of the
    * same moment `closed`. Returns the float as it stands. The user need not exist; one who does is locked meanwhile.
+   * Rejects with USER_BEING_ERASED, and nothing is recorded.
    */
   record(word: {
     userId: string;

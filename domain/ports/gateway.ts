@@ -46,6 +46,13 @@ export interface Gateway {
    * waits for the same check, or gets its answer.
    */
   checkUser(userId: string, timeoutMs: number, requestId: string): Promise<ItemCheck[] | null>;
+  /** Starts the erasure's workflow, or leaves the running one alone. */
+  startErasure(erasureId: string): Promise<void>;
+  /**
+   * Ends and deletes workflows of the user, with their histories: those that Temporal finds by the user's id, `limit` at most, and
+   * those of these ids. Resolves to how many there were. Temporal finds what began only moments ago a little later.
+   */
+  deleteWorkflowsOf(userId: string, workflowIds: readonly string[], limit: number): Promise<number>;
   /** Null when no workflow runs for the Item. */
   itemStatus(itemId: string): Promise<ItemStatus | null>;
   isHistoryRunning(itemId: string): Promise<boolean>;

@@ -89,10 +89,21 @@ export interface ItemStore {
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /**
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
-   * not revoked then. False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
+   * not revoked then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
+   * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
-  saveNumbers(itemId: string, seen: Seen, numbers: { accountId: string; sealed: Sealed }[]): Promise<boolean>;
+  saveNumbers(
+    itemId: string,
+    seen: Seen,
+    numbers: { accountId: string; sealed: Sealed }[],
+    part?: { dueAt: string },
+  ): Promise<boolean>;
+  /**
+   * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
+   * None where nobody's wait.
+   */
+  accountsBesidePending(itemId: string): Promise<string[]>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
    * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
@@ -129,6 +140,8 @@ export interface ItemWebhooksEffect {
     | null;
   /** By a webhook, ISO 8601; `/item/get` knows better. */
   consentExpiresAt: string | null;
+  /** When the bank ends the connection (ISO 8601; `at` null = a repair has come since); null = no webhook speaks of it. */
+  disconnects: { at: string | null } | null;
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
   revokedAccounts: AccountFact[];

@@ -30,6 +30,8 @@ export type LinkOutcome =
   | { kind: 'duplicate'; item_id: string }
   | { kind: 'invalid_public_token'; plaid: UpstreamError | null }
   | { kind: 'outcome_unknown' }
+  /** Everything of the user was to be deleted meanwhile. */
+  | { kind: 'user_being_erased' }
   /** Plaid refused for a reason that a repeat cannot mend (our configuration, say). */
   | { kind: 'refused'; plaid: UpstreamError | null };
 
@@ -140,11 +142,17 @@ export interface LinkStore {
    * active, Items in `replaceable` that overlap get `removal_requested_at`, and the link's application is connected. Connections of
    * others with what is replaced go on with the new Item, for the accounts that are the same. An application that does not see the Item
    * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. Idempotent. `moved`: of an Item in
-   * `replaceable` something newer is known than that it was broken; nothing was done. Rejects with ITEM_GONE when it is (to be) discarded.
+   * `replaceable` something newer is known than that it was broken; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
     admission: Admission,
-  ): Promise<Admitted | Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }>;
+  ): Promise<
+    | Admitted
+    | Joined
+    | { kind: 'duplicate'; itemId: string }
+    | { kind: 'moved' }
+    | { kind: 'user_being_erased' }
+  >;
   /** What `admit` has answered to this link before; null for an Item that is not admitted. */
   admitted(tokenHash: string, itemId: string): Promise<Admitted | null>;
   /**

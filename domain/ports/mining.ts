@@ -40,6 +40,8 @@ export interface Update {
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
   dueAt: { complete: string; incomplete: string };
+  /** Plaid says that the Item has no transactions: the accounts are applied, and cursor, history and rows stay as they are. */
+  transactionsUnavailable?: boolean;
   /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be set to removed. */
   remine?: boolean;
 }
@@ -87,6 +89,8 @@ export interface MiningStore {
     /** Ms since the epoch. */
     nextDueAt: number | null;
     numbersDue: boolean;
+    /** The last update was one of the accounts alone. */
+    transactionsUnavailable: boolean;
   }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(

@@ -29,8 +29,14 @@ export interface PlaidPort {
   removeItem(accessToken: string): Promise<void>;
   /** `/accounts/get`: cached at Plaid, open accounts only. Entries as they came, of whatever shape: see `listedAccounts`. */
   getAccounts(accessToken: string): Promise<PlaidAccount[]>;
-  /** `/auth/get`. Rejects with PRODUCT_UNAVAILABLE or NOT_READY where the Item has no numbers. */
-  getNumbers(accessToken: string): Promise<PlaidNumbers[]>;
+  /**
+   * `/auth/get`, of all accounts or of those that are named. Rejects with PRODUCT_UNAVAILABLE or NOT_READY where there are no numbers.
+   * `isWhole` false: something in the answer could not be read, so that nobody can tell which account has no numbers.
+   */
+  getNumbers(
+    accessToken: string,
+    accountIds?: readonly string[],
+  ): Promise<{ numbers: PlaidNumbers[]; isWhole: boolean }>;
   /** `/transactions/sync`, count 500, with original descriptions. `cursor` "" = from the beginning. */
   syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage>;
   /** `/transactions/get`: by `date`, both ends inclusive. Entries as they came. */

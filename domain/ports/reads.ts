@@ -20,6 +20,8 @@ export interface ItemView {
   /** `update_mode`: the user may end it in Link's update mode. */
   error: { error_type: string; error_code: string; since: string; update_mode: boolean } | null;
   history: History;
+  /** `unavailable`: Plaid says that the Item has none; its accounts are kept up to date all the same. */
+  transactions: 'available' | 'unavailable';
   last_update_at: string | null;
   last_webhook_at: string | null;
   consent_expires_at: string | null;
@@ -81,7 +83,7 @@ export interface ReadStore {
     activated_at: string | null;
     items: number;
   } | null>;
-  /** Creates the user, inactive, unless it exists. */
+  /** Creates the user, inactive, unless it exists. Rejects with USER_BEING_ERASED. */
   ensureUser(userId: string): Promise<void>;
   item(viewer: Viewer, itemId: string, need: Need): Promise<ItemView | Refused | null>;
   items(

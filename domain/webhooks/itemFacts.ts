@@ -11,8 +11,10 @@ export type ItemFact =
   | { kind: 'repaired' }
   /** ITEM USER_PERMISSION_REVOKED. */
   | { kind: 'permissionRevoked'; error: UserActionError }
-  /** ITEM PENDING_EXPIRATION and PENDING_DISCONNECT: from `at` (ISO 8601) on the Item needs its user. */
+  /** ITEM PENDING_EXPIRATION: the consent ends at `at` (ISO 8601). `/item/get` says the same. */
   | { kind: 'consentExpires'; at: string }
+  /** ITEM PENDING_DISCONNECT: the bank ends the connection at `at` (ISO 8601). `/item/get` says nothing of it. */
+  | { kind: 'disconnects'; at: string }
   | { kind: 'newAccounts' }
   /** ITEM USER_ACCOUNT_REVOKED. */
   | { kind: 'accountRevoked'; accountId: string }
@@ -35,9 +37,9 @@ const text = (value: unknown): string | null =>
 const accountId = (value: unknown): string | null =>
   typeof value === 'string' && refusalOfId(value) === null ? value : null;
 
-function expiry(value: unknown): ItemFact | null {
+function ending(kind: 'consentExpires' | 'disconnects', value: unknown): ItemFact | null {
   const at = instantOf(value);
-  return at === null ? null : { kind: 'consentExpires', at };
+  return at === null ? null : { kind, at };
 }
 
 function revocation(error: unknown): ItemFact {
@@ -69,8 +71,8 @@ const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
   'ITEM/LOGIN_REPAIRED': () => ({ kind: 'repaired' }),
   'ITEM/ITEM_REPAIRED': () => ({ kind: 'repaired' }),
   'ITEM/USER_PERMISSION_REVOKED': (fields) => revocation(fields['error']),
-  'ITEM/PENDING_EXPIRATION': (fields) => expiry(fields['consent_expiration_time']),
-  'ITEM/PENDING_DISCONNECT': (fields) => expiry(fields['disconnect_time']),
+  'ITEM/PENDING_EXPIRATION': (fields) => ending('consentExpires', fields['consent_expiration_time']),
+  'ITEM/PENDING_DISCONNECT': (fields) => ending('disconnects', fields['disconnect_time']),
   'ITEM/NEW_ACCOUNTS_AVAILABLE': () => ({ kind: 'newAccounts' }),
   'ITEM/USER_ACCOUNT_REVOKED': (fields) => {
     const id = accountId(fields['account_id']);

@@ -58,6 +58,7 @@ CREATE TABLE "deliveries" (
 	"type" text NOT NULL,
 	"state" text DEFAULT 'pending' NOT NULL,
 	"attempts" integer DEFAULT 0 NOT NULL,
+	"attempts_before" integer DEFAULT 0 NOT NULL,
 	"next_attempt_at" timestamp(6) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"claim" text,
 	"claimed_until" timestamp(6) with time zone,
@@ -92,6 +93,7 @@ CREATE TABLE "endpoints" (
 	"secret_key_id" text COLLATE "C" NOT NULL,
 	"secret_data_key" "bytea" NOT NULL,
 	"secret_ciphertext" "bytea" NOT NULL,
+	"public_key" text,
 	"previous_key_id" text COLLATE "C",
 	"previous_data_key" "bytea",
 	"previous_ciphertext" "bytea",
@@ -99,6 +101,7 @@ CREATE TABLE "endpoints" (
 	"failures" integer DEFAULT 0 NOT NULL,
 	"failing_since" timestamp(6) with time zone,
 	"rests_until" timestamp(6) with time zone,
+	"leased_until" timestamp(6) with time zone,
 	"created_at" timestamp(6) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"deleted_at" timestamp(6) with time zone,
 	CONSTRAINT "endpoints_state" CHECK ("endpoints"."state" IN ('enabled', 'paused', 'failing', 'disabled'))
@@ -140,6 +143,7 @@ CREATE TABLE "portal_sessions" (
 	"expires_at" timestamp(6) with time zone NOT NULL
 );
 --> statement-breakpoint
+ALTER TABLE "accounts" ADD COLUMN "listed_since" timestamp(6) with time zone;--> statement-breakpoint
 ALTER TABLE "api_keys" ADD COLUMN "last_used_at" timestamp(6) with time zone;--> statement-breakpoint
 ALTER TABLE "applications" ADD COLUMN "access" text DEFAULT 'all' NOT NULL;--> statement-breakpoint
 ALTER TABLE "applications" ADD COLUMN "display_name" text;--> statement-breakpoint
@@ -147,6 +151,8 @@ ALTER TABLE "applications" ADD COLUMN "company" text;--> statement-breakpoint
 ALTER TABLE "applications" ADD COLUMN "url" text;--> statement-breakpoint
 ALTER TABLE "applications" ADD COLUMN "logo_url" text;--> statement-breakpoint
 ALTER TABLE "applications" ADD COLUMN "reason_for_access" text;--> statement-breakpoint
+ALTER TABLE "items" ADD COLUMN "transactions_unavailable_since" timestamp(6) with time zone;--> statement-breakpoint
+ALTER TABLE "items" ADD COLUMN "disconnects_at" timestamp(6) with time zone;--> statement-breakpoint
 ALTER TABLE "items" ADD COLUMN "unconnected_since" timestamp(6) with time zone;--> statement-breakpoint
 ALTER TABLE "links" ADD COLUMN "connection" jsonb;--> statement-breakpoint
 ALTER TABLE "connections" ADD CONSTRAINT "connections_application_id_applications_application_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("application_id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint

@@ -33,8 +33,15 @@ const shownKey = selection(apiKeys, ['key_id', 'scopes', 'created_at', 'last_use
   created_key: asText('created_at'),
 });
 
-const viewOf = ({ created_key: _, ...row }: Selected<typeof shown>): ApplicationView => ({
-  ...row,
+const viewOf = (row: Selected<typeof shown>): ApplicationView => ({
+  application_id: row.application_id,
+  name: row.name,
+  access: row.access,
+  display_name: row.display_name,
+  company: row.company,
+  url: row.url,
+  logo_url: row.logo_url,
+  reason_for_access: row.reason_for_access,
   created_at: row.created_at.toISOString(),
 });
 

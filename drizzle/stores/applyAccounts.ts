@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, successorsOf } from '../../domain/mining/accounts.js';
+import { identityOf, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
@@ -42,7 +42,7 @@ export const versionOf = ({
   as_of: as_of.toISOString(),
 });
 
-const compared = selection(accounts, [], { revoked: isSet('revoked_at') });
+const compared = selection(accounts, ['listed_since'], { revoked: isSet('revoked_at') });
 
 export interface AccountsNow {
   owner: RecordOwner;
@@ -83,13 +83,30 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
-  const missing = now.isWhole ? unlisted.filter(({ status }) => status === 'open') : [];
-  const successors = successorsOf(
-    missing.map(({ raw }) => raw),
-    [...listed.values()].filter(({ value }) => !stored.has(value.account_id)).map(({ value }) => value),
+  const listedSince = new Map(
+    rows
+      .filter(({ status }) => status === 'open')
+      .map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
+  );
+  // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.
+  const gone = now.isWhole ? unlisted.filter(({ replaced_by }) => replaced_by === null) : [];
+  const successors = placesTaken(
+    gone.map(({ raw, status, as_of }) => ({
+      raw,
+      wentNow: status === 'open',
+      lastListedAt: Date.parse(as_of),
+    })),
+    [...listed.values()].map(({ value: raw }) => ({
+      raw,
+      listedSince: listedSince.get(raw.account_id) ?? Infinity,
+      hasPlace: (stored.get(raw.account_id)?.replaces ?? null) !== null,
+    })),
   );
   const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
   const mainAccountId = successors.get(now.mainAccountId ?? '') ?? now.mainAccountId;
+  // One whose predecessor is listed again has nobody's place.
+  const placeOf = ({ replaces }: AccountVersion): string | null =>
+    replaces !== null && listed.has(replaces) ? null : replaces;
   const changes: AccountVersion[] = [];
   let numbersDue = false;
   for (const { value: raw, sanitized } of listed.values()) {
@@ -98,13 +115,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     if (before === undefined) {
       const replaces = predecessors.get(raw.account_id) ?? null;
       changes.push({ ...firstVersion({ raw, sanitized, as_of: asOf }, is_main), replaces });
-      // Those of a newborn Item are due anyway.
-      numbersDue ||= stored.size > 0;
+      // Those of a newborn Item are due anyway, unless they were asked for before anybody knew which account is being verified.
+      numbersDue ||= stored.size > 0 || verificationOf(raw) !== null;
       continue;
     }
     numbersDue ||= before.status === 'closed' || verificationOf(before.raw) !== verificationOf(raw);
-    // One whose predecessor is listed again has nobody's place.
-    const replaces = before.replaces !== null && listed.has(before.replaces) ? null : before.replaces;
+    const replaces = predecessors.get(raw.account_id) ?? placeOf(before);
     const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
     if (!isSame(before, change)) changes.push(nextVersion(before, { ...change, as_of: asOf }));
   }
@@ -112,6 +128,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     const change = {
       ...(now.isWhole ? closed : {}),
       is_main: before.account_id === mainAccountId,
+      replaces: placeOf(before),
       replaced_by: successors.get(before.account_id) ?? before.replaced_by,
     };
     if (!isSame(before, change)) changes.push(nextVersion(before, change));
@@ -222,13 +239,14 @@ export async function writeAccounts(
     ),
     upserted AS (
       INSERT INTO accounts AS a
-        (item_id, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by)
-      SELECT ${owner.item_id}, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by
+        (item_id, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by, listed_since)
+      SELECT ${owner.item_id}, account_id, status, is_main, raw, refined, as_of, version, sanitized, replaces, replaced_by, as_of
       FROM changed
       ON CONFLICT (item_id, account_id) DO UPDATE SET
         status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
         as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
-        replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp()
+        replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp(),
+        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' THEN excluded.as_of ELSE a.listed_since END
     )
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
     SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,

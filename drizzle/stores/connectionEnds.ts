@@ -4,7 +4,7 @@ import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { expireConnections, isLive, tellExpiring } from './connectionWrites.js';
+import { expireConnections, isLive, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
@@ -60,7 +60,7 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
       return ended;
     },
 
-    async tellExpiring(limit) {
+    async reportExpiring(limit) {
       const due = await sql<{ item_id: string }[]>`
         SELECT c.item_id FROM connections c
         WHERE c.revoked_at IS NULL AND c.expired_noted_at IS NULL AND c.expires_at > clock_timestamp()
@@ -68,7 +68,7 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
             OR c.expires_at <= clock_timestamp() + interval '7 days' AND c.expiry_told_days > 7
             OR c.expires_at <= clock_timestamp() + interval '1 day' AND c.expiry_told_days > 1)
         GROUP BY c.item_id ORDER BY min(c.expires_at), c.item_id LIMIT ${limit}`;
-      for (const { item_id } of due) await underLock(item_id, (tx) => tellExpiring(tx, item_id));
+      for (const { item_id } of due) await underLock(item_id, (tx) => reportExpiring(tx, item_id));
       return due.length;
     },
 

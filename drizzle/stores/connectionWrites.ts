@@ -273,7 +273,7 @@ export async function expireConnections(tx: Tx, itemId: string): Promise<boolean
 }
 
 /** Tells of connections of the Item that end by time in 30, 7 or 1 days, each once. */
-export async function tellExpiring(tx: Tx, itemId: string): Promise<void> {
+export async function reportExpiring(tx: Tx, itemId: string): Promise<void> {
   const days = daysBefore(tx, tx`c.expires_at`);
   const rows = await tx<(Changed & Present<Selected<typeof ending>>)[]>`
     UPDATE connections c SET expiry_told_days = ${days}

@@ -180,7 +180,8 @@ export function deliverySender(sql: Sql): DeliverySender {
       }
       await end(holder, 'cancelled', cancelled);
       await end(holder, 'superseded', superseded);
-      return { deliveries: found, next: rows.length < limit ? null : (rows.at(-1)?.lane ?? null) };
+      const ended = cancelled.length + superseded.length;
+      return { deliveries: found, ended, next: rows.length < limit ? null : (rows.at(-1)?.lane ?? null) };
     },
 
     async record(endpointId, holder, attempts) {

@@ -56,11 +56,16 @@ export async function healthStands(
   return sameHealth(item.seen, seen) ? 'stands' : 'moved';
 }
 
-/** What a check said besides the Item's health, under its lock. */
+/**
+ * What a check said besides the Item's health, under its lock. An end of the connection that was announced, and whose time has passed,
+ * did not come where the check calls the Item healthy.
+ */
 export async function noteConsent(tx: Tx, itemId: string, consent: Consent | null): Promise<void> {
   if (consent === null) return;
   await tx`
-    UPDATE items SET consent_expires_at = ${consent.expiresAt}::text::timestamptz
+    UPDATE items SET consent_expires_at = ${consent.expiresAt}::text::timestamptz,
+      disconnects_at = CASE WHEN ${consent.isConnected} AND disconnects_at <= clock_timestamp()
+        THEN NULL ELSE disconnects_at END
     WHERE item_id = ${itemId} AND removed_at IS NULL`;
 }
 
@@ -110,7 +115,7 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
     )
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, error_by_call = false,
-      revoked_at = NULL,
+      revoked_at = NULL, disconnects_at = NULL,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,

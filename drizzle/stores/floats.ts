@@ -5,6 +5,7 @@ import { asMoment, builder, clock, excluded } from '../builder.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { floats, users } from '../schema.js';
+import { isBeingErased } from './beingErased.js';
 
 /** Whether the user owes a float: no Item of theirs goes then. */
 export async function hasActiveFloat(db: Sql | Tx, userId: string): Promise<boolean> {
@@ -41,6 +42,9 @@ export function floatStore(sql: Sql): FloatStore {
           .from(users)
           .where(eq(users.userId, userId))
           .for('no key update');
+        if (await isBeingErased(tx, userId)) {
+          throw new Failure('USER_BEING_ERASED', 'the data of the user are being erased');
+        }
         const at = excluded(floats.occurredAt);
         await db
           .insert(floats)

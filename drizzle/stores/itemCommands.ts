@@ -193,9 +193,9 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         const refused = await refusedTo(tx, viewer, itemId);
         if (refused !== null) return refused;
         await onceFor(tx, keyed, async () => {
-          // Not once more: accounts that the bank reports meanwhile are newer than this visit to update mode.
+          // Not once more: what the bank reports meanwhile is newer than this visit to update mode.
           await tx`
-            UPDATE items SET new_accounts_available = false
+            UPDATE items SET new_accounts_available = false, disconnects_at = NULL
             WHERE item_id = ${itemId} AND removed_at IS NULL AND removal_requested_at IS NULL`;
           return 'noted';
         });

@@ -76,7 +76,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
     },
 
     async applyItemWebhooks(itemId, effect) {
-      const { health, consentExpiresAt, newAccounts, revokedAccounts, staleNumbers, verifications } = effect;
+      const { health, consentExpiresAt, disconnects, newAccounts } = effect;
+      const { revokedAccounts, staleNumbers, verifications } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
@@ -107,6 +108,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               revoked_at = CASE WHEN ${revoked}
                 THEN coalesce(revoked_at, clock_timestamp()) ELSE revoked_at END,
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
+              disconnects_at = CASE WHEN ${disconnects !== null}
+                THEN ${disconnects?.at ?? null}::text::timestamptz ELSE disconnects_at END,
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
           await noteConsent(tx, itemId, health?.consent ?? null);

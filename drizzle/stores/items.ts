@@ -3,7 +3,7 @@ import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
-import { items } from '../schema.js';
+import { accounts, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { askingCredentials, holderColumns } from './askingCredentials.js';
@@ -21,12 +21,14 @@ import { writeEvents } from './writeEvents.js';
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
   removed: isSet('removed_at'),
   broken: isSet('error_code'),
+  transactions_unavailable: isSet('transactions_unavailable_since'),
   removal_requested: isSet('removal_requested_at'),
   unconnected: isSet('unconnected_since'),
   remine_requested: isSet('remine_requested_at'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
+const besides = selection(accounts, ['account_id']);
 
 /** An Item's end is that of its connections. */
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
@@ -61,6 +63,7 @@ export function itemStore(sql: Sql): ItemStore {
         broken: row.broken,
         history: row.history,
         hasCursor: row.has_cursor,
+        transactionsUnavailable: row.transactions_unavailable,
         nextDueAt: row.next_due_at?.getTime() ?? null,
         removalRequested: row.removal_requested,
         unconnected: row.unconnected,
@@ -117,7 +120,8 @@ export function itemStore(sql: Sql): ItemStore {
         await closeAccounts(tx, itemId);
         await tx`
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
-            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL
+            access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL, update_started_at = NULL, remine_requested_at = NULL,
+            disconnects_at = NULL
           WHERE item_id = ${itemId}`;
         await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
         await tx`DELETE FROM staged_pages WHERE item_id = ${itemId}`;
@@ -137,12 +141,15 @@ export function itemStore(sql: Sql): ItemStore {
       return ended.length;
     },
 
-    async saveNumbers(itemId, seen, numbers) {
+    async saveNumbers(itemId, seen, numbers, part) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
-        await tx`DELETE FROM account_numbers WHERE item_id = ${itemId}`;
+        const accountIds = numbers.map(({ accountId }) => accountId);
+        await tx`
+          DELETE FROM account_numbers WHERE item_id = ${itemId}
+            AND (${part === undefined} OR account_id = ANY(${accountIds}::text[]))`;
         for (const { accountId, sealed } of numbers) {
           await tx`
             INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)
@@ -151,12 +158,24 @@ export function itemStore(sql: Sql): ItemStore {
         }
         await tx`
           UPDATE accounts SET revoked_at = NULL
-          WHERE item_id = ${itemId} AND account_id = ANY(${numbers.map(({ accountId }) => accountId)}::text[])
+          WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         await tx`
-          UPDATE items SET numbers_due_at = NULL, numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
+          UPDATE items SET numbers_due_at = ${part?.dueAt ?? null}::text::timestamptz, numbers_facts = numbers_facts + 1
+          WHERE item_id = ${itemId}`;
         return true;
       });
+    },
+
+    async accountsBesidePending(itemId) {
+      const rows = await sql<Selected<typeof besides>[]>`
+        SELECT ${besides.list(sql, 'a')} FROM accounts a
+        WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.raw->>'type' = 'depository'
+          AND coalesce(${verificationOf(sql)}, 'verified') = 'verified' AND EXISTS (
+            SELECT FROM (SELECT ${verificationOf(sql)} AS verification FROM accounts a
+              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v WHERE v.verification = 'pending')
+        ORDER BY a.account_id`;
+      return rows.map((row) => row.account_id);
     },
 
     async keepNumbers(itemId, seen, retryAt) {

@@ -22,6 +22,7 @@ import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
+import { isBeingErased, refuseWhileErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import { applicantOf, carryConnections, connectLinked, connectionWith, joinItem } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
@@ -218,6 +219,7 @@ export function linkStore(sql: Sql): LinkStore {
         public_token_key_id = ${link.publicToken.keyId}, public_token_data_key = ${link.publicToken.dataKey},
         public_token_ciphertext = ${link.publicToken.ciphertext}
       WHERE token_hash = ${link.token_hash} AND state = 'finished' AND item_id IS NULL AND outcome->>'kind' = 'duplicate'
+        AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = links.user_id)
       RETURNING ${linkRow.list(sql)}`,
     );
     return row ?? get(sql, link.token_hash);
@@ -231,16 +233,19 @@ export function linkStore(sql: Sql): LinkStore {
       // A stranger's token makes nobody a user.
       if (known !== null)
         return (await isTheirs(known)) ? ((await receivedAnew(link, known)) ?? known) : null;
-      await builder(sql).insert(users).values({ userId: link.user_id }).onConflictDoNothing();
       const accounts = cleaned(link.accounts).value;
-      await sql`
-        INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
-          public_token_ciphertext, institution_id, accounts, main_account_id, allow_duplicate, connection)
-        VALUES (${link.token_hash}, ${link.user_id}, ${link.application_id}, ${link.publicToken.keyId},
-          ${link.publicToken.dataKey}, ${link.publicToken.ciphertext}, ${link.institution_id},
-          ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id}, ${link.allow_duplicate ?? false},
-          ${grantText(link)}::text::jsonb)
-        ON CONFLICT DO NOTHING`;
+      await sql.begin(async (tx) => {
+        await builder(tx).insert(users).values({ userId: link.user_id }).onConflictDoNothing();
+        await refuseWhileErased(tx, link.user_id);
+        await tx`
+          INSERT INTO links (token_hash, user_id, application_id, public_token_key_id, public_token_data_key,
+            public_token_ciphertext, institution_id, accounts, main_account_id, allow_duplicate, connection)
+          VALUES (${link.token_hash}, ${link.user_id}, ${link.application_id}, ${link.publicToken.keyId},
+            ${link.publicToken.dataKey}, ${link.publicToken.ciphertext}, ${link.institution_id},
+            ${JSON.stringify(accounts)}::text::jsonb, ${link.main_account_id}, ${link.allow_duplicate ?? false},
+            ${grantText(link)}::text::jsonb)
+          ON CONFLICT DO NOTHING`;
+      });
       const row = await get(sql, link.token_hash);
       if (row === null) throw new Failure('UPSTREAM_DOWN', 'the link was not stored');
       return (await isTheirs(row)) ? row : null;
@@ -383,6 +388,7 @@ export function linkStore(sql: Sql): LinkStore {
             ...(joined === null ? {} : { joined: true }),
           });
         }
+        if (await isBeingErased(tx, owner.user_id)) return { kind: 'user_being_erased' as const };
         const found =
           institutionId === null || link?.allow_duplicate === true
             ? []

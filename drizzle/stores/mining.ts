@@ -122,10 +122,16 @@ export function miningStore(sql: Sql): MiningStore {
   ): Promise<void> {
     const { itemId } = update;
     const last = item.last_sequence + accounts.changes + transactions;
-    const dueAt = outcome.history === 'complete' ? update.dueAt.complete : update.dueAt.incomplete;
+    const isUnavailable = update.transactionsUnavailable ?? false;
+    // An Item that never had transactions hardly gets some; one that had is asked again sooner.
+    const waits = isUnavailable ? item.cursor === '' : outcome.history === 'complete';
+    const dueAt = waits ? update.dueAt.complete : update.dueAt.incomplete;
     await tx`
       UPDATE items SET
-        cursor = ${update.page.nextCursor}, history = ${outcome.history}, last_update_id = ${update.updateId},
+        cursor = ${isUnavailable ? item.cursor : update.page.nextCursor},
+        transactions_unavailable_since = CASE WHEN ${isUnavailable}
+          THEN coalesce(transactions_unavailable_since, clock_timestamp()) END,
+        history = ${outcome.history}, last_update_id = ${update.updateId},
         last_update_outcome = ${JSON.stringify(outcome)}::text::jsonb, last_update_at = clock_timestamp(),
         update_started_at = NULL, last_sequence = ${last},
         -- That Plaid reads on from an Item that is called broken is no proof, and reason enough to ask.
@@ -262,7 +268,8 @@ export function miningStore(sql: Sql): MiningStore {
           mainAccountId: item.main_account_id ?? defaultMainAccount(update.accounts),
           open: update.accounts,
           asOf: update.accountsAsOf,
-          isWhole: parkedAccounts.length === 0,
+          // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
+          isWhole: parkedAccounts.length === 0 && update.accounts.length > 0,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;
@@ -333,12 +340,14 @@ export function miningStore(sql: Sql): MiningStore {
             broken: boolean | null;
             next_due_at: Date | null;
             numbers_due: boolean;
+            transactions_unavailable: boolean;
           }[]
         >`
         SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
           i.error_code IS NOT NULL AS broken, i.next_due_at,
-          coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due
+          coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due,
+          i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable
         FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
         WHERE i.item_id = ${itemId} GROUP BY i.item_id`,
       );
@@ -348,6 +357,7 @@ export function miningStore(sql: Sql): MiningStore {
         broken: row?.broken ?? false,
         nextDueAt: row?.next_due_at?.getTime() ?? null,
         numbersDue: row?.numbers_due ?? false,
+        transactionsUnavailable: row?.transactions_unavailable ?? false,
       };
     },
 

@@ -7,9 +7,10 @@ import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { items as itemTable, users } from '../schema.js';
 import type { webhooks } from '../schema.js';
-import { asText, selection } from '../selection.js';
+import { asText, isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
+import { refuseWhileErased } from './beingErased.js';
 import { askingReads } from './askingReads.js';
 import { cachedLists } from './cachedLists.js';
 import { itemPhase, itemStatus } from './itemState.js';
@@ -30,11 +31,12 @@ const shownItem = selection(
     'history',
     'last_update_at',
     'consent_expires_at',
+    'disconnects_at',
     'new_accounts_available',
     'created_at',
     'removed_at',
   ],
-  { created_key: asText('created_at') },
+  { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
 );
 const shownUser = selection(users, ['user_id']);
 const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
@@ -48,6 +50,9 @@ type ItemRow = Selected<typeof shownItem> & {
   phase: Phase;
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
+
+const earlier = (a: Date | null, b: Date | null): Date | null =>
+  a === null || (b !== null && b < a) ? b : a;
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,
@@ -67,9 +72,10 @@ const viewOf = (row: ItemRow): ItemView => ({
         }
       : null,
   history: row.history,
+  transactions: row.without_transactions ? 'unavailable' : 'available',
   last_update_at: iso(row.last_update_at),
   last_webhook_at: iso(row.last_webhook_at),
-  consent_expires_at: iso(row.consent_expires_at),
+  consent_expires_at: iso(earlier(row.consent_expires_at, row.disconnects_at)),
   new_accounts_available: row.new_accounts_available,
   created_at: row.created_at.toISOString(),
   removed_at: iso(row.removed_at),
@@ -115,7 +121,10 @@ export function readStore(sql: Sql): ReadStore {
     },
 
     async ensureUser(userId) {
-      await builder(sql).insert(users).values({ userId }).onConflictDoNothing();
+      await sql.begin(async (tx) => {
+        await builder(tx).insert(users).values({ userId }).onConflictDoNothing();
+        await refuseWhileErased(tx, userId);
+      });
     },
 
     async item(viewer, itemId, need) {

@@ -187,9 +187,13 @@ export function createPlaid(options: PlaidOptions): Plaid {
       return accountsOf(path, body);
     },
 
-    async getNumbers(accessToken) {
+    async getNumbers(accessToken, accountIds) {
       const path = '/auth/get';
-      return numbersOf(path, await ask(path, slow, (o) => api.authGet({ access_token: accessToken }, o)));
+      const request = {
+        access_token: accessToken,
+        ...(accountIds === undefined ? {} : { options: { account_ids: [...accountIds] } }),
+      };
+      return numbersOf(path, await ask(path, slow, (o) => api.authGet(request, o)));
     },
 
     async syncTransactions(accessToken, cursor) {

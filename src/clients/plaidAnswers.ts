@@ -135,11 +135,19 @@ export function itemOf(path: string, body: JsonObject): PlaidItemView {
 }
 
 const forms = ['ach', 'eft', 'international', 'bacs'] as const;
-const isNumber = (entry: unknown): entry is JsonObject & { account_id: string } =>
-  isObject(entry) && refusalOfId(entry['account_id']) === null;
+const isNumber = (
+  form: (typeof forms)[number],
+  entry: unknown,
+): entry is JsonObject & { account_id: string } =>
+  isObject(entry) &&
+  refusalOfId(entry['account_id']) === null &&
+  isText(entry[form === 'international' ? 'iban' : 'account']);
 
-/** One entry per account that has a number of any form; an account may have several. An entry that names no account is nobody's. */
-export function numbersOf(path: string, body: JsonObject): PlaidNumbers[] {
+/**
+ * One entry per account that has a number of any form; an account may have several. An entry that names no account, or no number, is
+ * nobody's; with one, or without one of the lists, the answer is not whole.
+ */
+export function numbersOf(path: string, body: JsonObject): { numbers: PlaidNumbers[]; isWhole: boolean } {
   const numbers = body['numbers'];
   if (!isObject(numbers)) throw failureOfShape(path, 'no numbers');
   // Not the word that there are none: what was read before stays.
@@ -147,15 +155,21 @@ export function numbersOf(path: string, body: JsonObject): PlaidNumbers[] {
     throw new Failure('NOT_READY', `Plaid ${path}: numbers of no form`);
   }
   const found = new Map<string, PlaidNumbers>();
+  let isWhole = true;
   for (const form of forms) {
-    for (const entry of entriesOf(numbers[form]).filter(isNumber)) {
+    isWhole &&= Array.isArray(numbers[form]);
+    for (const entry of entriesOf(numbers[form])) {
+      if (!isNumber(form, entry)) {
+        isWhole = false;
+        continue;
+      }
       const account_id = entry.account_id;
       const known = found.get(account_id) ?? { account_id, ach: [], eft: [], international: [], bacs: [] };
       known[form].push(entry);
       found.set(account_id, known);
     }
   }
-  return [...found.values()];
+  return { numbers: [...found.values()], isWhole };
 }
 
 export const linkTokenOf = (path: string, body: JsonObject): { link_token: string; expiration: string } => ({

@@ -10,6 +10,7 @@ import { Failure } from '../../domain/failures.js';
 import { fairnessKey } from '../../domain/fairness.js';
 import {
   endpointWorkflowId,
+  erasureWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -39,7 +40,14 @@ import {
   status,
   webhookReceived,
 } from '../../workflows/contract.js';
-import type { CheckUserInput, EndpointInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import type {
+  CheckUserInput,
+  EndpointInput,
+  EraseUserInput,
+  ItemInput,
+  LinkItemInput,
+} from '../../workflows/contract.js';
+import { deleteWorkflowsOf } from './deleteWorkflows.js';
 import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
@@ -252,6 +260,30 @@ export function createGateway(client: Client): Gateway {
         return null;
       }
     },
+
+    async startErasure(erasureId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.start<(input: EraseUserInput) => Promise<void>>('eraseUser', {
+            workflowId: erasureWorkflowId(erasureId),
+            taskQueue: taskQueues.core,
+            args: [{ erasureId }],
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+            priority: { priorityKey: priorities.webhook },
+            // Not whose: this history is not deleted.
+            staticSummary: 'erase a user',
+          }),
+        );
+      } catch (error) {
+        throw temporalFailure('an erasure', error);
+      }
+    },
+
+    deleteWorkflowsOf: (userId, workflowIds, limit) =>
+      deleteWorkflowsOf(client, userId, workflowIds, limit).catch((error: unknown) => {
+        throw temporalFailure('the end of workflows', error);
+      }),
 
     async itemStatus(itemId): Promise<ItemStatus | null> {
       try {

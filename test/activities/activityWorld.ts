@@ -41,6 +41,10 @@ export interface ActivityWorld {
   answer: (event: OutgoingEvent) => Partial<SendResult> | Promise<Partial<SendResult>>;
   /** Accepted records, in order. */
   records: { stream: string; key: string; events: { id: string; sequence: number }[] }[];
+  startedErasures: string[];
+  /** Workflows of the user that Temporal has yet to delete, and whose were asked for. */
+  workflowsLeft: number;
+  erasedOf: string[];
   /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
   crashAt: CrashPoint | null;
   unexpected: string[];
@@ -86,6 +90,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     mining: stores.mining,
     commands: stores.itemCommands,
     outbox: stores.outbox,
+    erasures: stores.erasures,
     alerts: stores.alerts,
     segments: stores.segment,
     segment: {
@@ -134,6 +139,15 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
       async startLink(tokenHash) {
         startedLinks.push(tokenHash);
       },
+      async startErasure(erasureId) {
+        world.startedErasures.push(erasureId);
+      },
+      async deleteWorkflowsOf(userId) {
+        world.erasedOf.push(userId);
+        const left = world.workflowsLeft;
+        world.workflowsLeft = 0;
+        return left;
+      },
     },
     policy: defaultPolicy,
     webhookUrl: 'https://sluice.example/webhooks/plaid',
@@ -180,6 +194,9 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     wokenEndpoints,
     sent,
     answer: () => ({}),
+    startedErasures: [],
+    workflowsLeft: 0,
+    erasedOf: [],
     records,
     unexpected,
     crashAt: null,

@@ -293,3 +293,195 @@ describe('an endpoint', () => {
     expect(await signing()).toEqual([secret]);
   });
 });
+
+describe('what an application may not be told any more', () => {
+  it('is cancelled before it is sent; its own connection’s end is still told', async () => {
+    const to = await endpoint('connected');
+    const { sql, stores } = world;
+    const item = await world.linkedItem();
+    const connection_id = `con_${randomUUID()}`;
+    await sql`
+      INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts)
+      VALUES (${connection_id}, ${to.application}, ${item.itemId}, 'u', '{accounts}', true)`;
+    const changed = (from: number) =>
+      events(to, [item.itemId], {
+        data: { item_id: item.itemId, user_id: 'u', added: 7, from_sequence: from, to_sequence: from },
+      });
+    await changed(1);
+    await drain(to);
+    // It sees less than all of the Item: it is told that something has changed, and not how much.
+    expect(JSON.parse(world.sent.at(-1)?.body ?? '')).toMatchObject({ data: { from_sequence: 1 } });
+    expect(world.sent.at(-1)?.body).not.toContain('added');
+    await changed(2);
+    await changed(3);
+    await sql`UPDATE connections SET expires_at = clock_timestamp() WHERE connection_id = ${connection_id}`;
+    await events(to, [item.itemId], { type: 'connection.expired', connectionId: connection_id, data: {} });
+    world.sent.length = 0;
+    await drain(to);
+    expect(await states(to)).toEqual(['delivered', 'cancelled', 'cancelled', 'delivered']);
+    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+      'connection.expired',
+    ]);
+    // Nor by asking for it once more.
+    const [, second] = await stored(to);
+    await stores.deliveries.resend(to.application, second?.delivery_id ?? '', null);
+    const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+    expect(await stores.deliveries.replay(to.application, to.id, all, null)).toEqual({
+      queued: 1,
+      nextSince: null,
+    });
+    world.sent.length = 0;
+    await drain(to);
+    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+      'connection.expired',
+    ]);
+  });
+
+  it('is no foreign endpoint’s, and no delivery of one', async () => {
+    const [mine, other] = [await endpoint(), await endpoint()];
+    const { endpoints, deliveries } = world.stores;
+    const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+    await events(mine, ['x']);
+    const [{ delivery_id = '' } = {}] = await stored(mine);
+    const { application } = other;
+    expect(await endpoints.get(application, mine.id)).toBeNull();
+    expect(await endpoints.change(application, mine.id, { state: 'paused' })).toBeNull();
+    expect(await endpoints.remove(application, mine.id)).toBe(false);
+    expect(await endpoints.ping(application, mine.id, null)).toBeNull();
+    expect(await deliveries.page(application, mine.id, {}, 10, null)).toBeNull();
+    expect(await deliveries.get(application, delivery_id)).toBeNull();
+    expect(await deliveries.resend(application, delivery_id, null)).toBe(false);
+    expect(await deliveries.recover(application, mine.id, all, null)).toBeNull();
+    expect(await deliveries.replay(application, mine.id, all, null)).toBeNull();
+    expect(await stored(other)).toHaveLength(0);
+    const mineOnly = await endpoints.page(mine.application, 10, null);
+    expect(mineOnly.rows.map(({ endpoint_id }) => endpoint_id)).toEqual([mine.id]);
+    expect(await endpoints.remove(mine.application, mine.id)).toBe(true);
+    expect(await drain(mine)).toEqual({ nextAt: null, attempts: 0 });
+    expect((await deliveries.get(mine.application, delivery_id))?.delivery.state).toBe('cancelled');
+  });
+});
+
+describe('deliveries', () => {
+  const range = (from: number, to: number): Partial<NewEvent> => ({
+    data: { from_sequence: from, to_sequence: to },
+  });
+
+  it('of an item.updated that a newer one covers are superseded; of no other', async () => {
+    const to = await endpoint();
+    for (const data of [range(1, 4), range(5, 5), range(1, 5), range(6, 6)]) await events(to, ['i'], data);
+    await events(to, ['j'], range(1, 9));
+    await drain(to);
+    expect(await states(to)).toEqual(['superseded', 'superseded', 'delivered', 'delivered', 'delivered']);
+  });
+
+  it.each(['deliver.beforeSend', 'deliver.afterSend', 'deliver.afterRecord'] as const)(
+    'of a worker that died at %s are sent by the next one, and all are accounted for',
+    async (point) => {
+      const to = await endpoint();
+      await events(to, ['a', 'b', 'a', 'c', 'b', 'a']);
+      world.crashAt = point;
+      await expect(drain(to)).rejects.toThrow();
+      await world.sql`UPDATE deliveries SET claimed_until = clock_timestamp() WHERE endpoint_id = ${to.id}`;
+      await drain(to);
+      const rows = await stored(to);
+      expect(rows.map(({ state }) => state)).toEqual(Array(6).fill('delivered'));
+      const arrivals = [...new Set(sentTo(to))];
+      for (const lane of ['a', 'b', 'c']) {
+        const ids = rows.filter((one) => one.lane === lane).map(({ event_id }) => event_id);
+        expect(arrivals.filter((id) => ids.includes(id))).toEqual(ids);
+      }
+      expect(sentTo(to).length - arrivals.length).toBe(point === 'deliver.afterSend' ? 1 : 0);
+    },
+  );
+
+  it('that another has taken are left to it, and are due when it says nothing more', async () => {
+    const to = await endpoint();
+    await events(to, ['a', 'a', 'b']);
+    const { sending } = world.stores;
+    const take = (holder: string) => sending.take(to.id, holder, { limit: 10, after: '', ms: 60_000 });
+    const [first, second] = await Promise.all([take('one'), take('other')]);
+    expect(first.deliveries.length + second.deliveries.length).toBe(2);
+    const { nextAt, attempts } = await drain(to);
+    expect(attempts).toBe(0);
+    expect(Date.parse(nextAt ?? '')).toBeGreaterThan(Date.now() + 20_000);
+    expect(await sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
+    const late = {
+      at: new Date().toISOString(),
+      durationMs: 1,
+      status: 200,
+      failure: null,
+      retryAfterMs: null,
+      answer: null,
+    };
+    // Whoever took nothing records nothing.
+    await sending.record(to.id, 'nobody', [
+      { deliveryId: first.deliveries[0]?.deliveryId ?? '', result: late },
+    ]);
+    expect(await states(to)).toEqual(['pending', 'pending', 'pending']);
+    await world.sql`
+      UPDATE deliveries SET claimed_until = clock_timestamp(), next_attempt_at = clock_timestamp() WHERE endpoint_id = ${to.id}`;
+    expect((await sending.dueEndpoints(100)).map(({ endpointId }) => endpointId)).toContain(to.id);
+    await world.run.wakeEndpoints({ limit: 100 });
+    expect(world.wokenEndpoints).toContain(to.id);
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 3 });
+  });
+
+  it('of thousands of events for an endpoint that was down go in the order of their lanes', async () => {
+    const to = await endpoint();
+    await world.sql.begin((tx) =>
+      writeEvents(
+        tx,
+        Array.from({ length: 10_000 }, (_, n) => ({
+          type: 'item.updated' as const,
+          itemId: `lane-${(n * 7_919) % 500}`,
+          applicationId: to.application,
+          data: { n },
+        })),
+      ),
+    );
+    for (let attempts = 1; attempts > 0;) ({ attempts } = await drain(to));
+    const rows = await stored(to);
+    expect(new Set(rows.map(({ state }) => state))).toEqual(new Set(['delivered']));
+    expect(world.sent).toHaveLength(10_000);
+    const place = new Map(sentTo(to).map((id, index) => [id, index]));
+    const last = new Map<string, number>();
+    for (const { lane, event_id } of rows) {
+      const at = place.get(event_id) ?? -1;
+      expect(at).toBeGreaterThan(last.get(lane) ?? -1);
+      last.set(lane, at);
+    }
+  }, 300_000);
+
+  it('of events from before are made by a replay, once each', async () => {
+    const to = await endpoint();
+    await events(to, ['a', 'b']);
+    await drain(to);
+    const newer = `end_${randomUUID()}`;
+    const { secrets, stores } = world;
+    const sealed = await secrets.seal(secret, secretContext.endpointSecret(newer));
+    await stores.endpoints.create({
+      endpointId: newer,
+      applicationId: to.application,
+      url: `https://hooks.example/${newer}`,
+      types: ['item.updated'],
+      signature: 'hmac',
+      ratePerSecond: 50,
+      consent: false,
+      secret: { sealed, publicKey: null },
+    });
+    const [first] = await stored(to);
+    const [{ time }] = await world.sql<
+      [{ time: Date }]
+    >`SELECT time FROM events WHERE event_id = ${first?.event_id ?? ''}`;
+    const since = time.toISOString();
+    const replay = (missingOnly: boolean) =>
+      stores.deliveries.replay(to.application, newer, { since, until: null, types: [], missingOnly }, null);
+    expect(await replay(true)).toEqual({ queued: 2, nextSince: null });
+    expect(await replay(true)).toEqual({ queued: 0, nextSince: null });
+    expect(await drain({ id: newer, application: to.application })).toEqual({ nextAt: null, attempts: 2 });
+    expect(await replay(false)).toEqual({ queued: 2, nextSince: null });
+  });
+});

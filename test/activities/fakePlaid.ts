@@ -47,6 +47,8 @@ export class FakeItem {
   consentExpires: string | null = null;
   accounts: PlaidAccount[] = [account('account-1')];
   numbers: PlaidNumbers[] = [];
+  /** Something stands among them that nobody can read. */
+  oddNumbers = false;
   /** Answers of `/transactions/sync`, by cursor. */
   pages = new Map<string, PlaidSyncPage>();
   /** What `/transactions/get` lists. */
@@ -143,8 +145,10 @@ export class FakePlaid implements PlaidPort {
     return this.living('getAccounts', accessToken).accounts;
   }
 
-  async getNumbers(accessToken: string): Promise<PlaidNumbers[]> {
-    return this.living('getNumbers', accessToken).numbers;
+  async getNumbers(accessToken: string, accountIds?: readonly string[]) {
+    const { numbers, oddNumbers } = this.living('getNumbers', accessToken);
+    const asked = numbers.filter(({ account_id }) => accountIds?.includes(account_id) ?? true);
+    return { numbers: asked, isWhole: !oddNumbers };
   }
 
   async syncTransactions(accessToken: string, cursor: string): Promise<PlaidSyncPage> {

@@ -1,7 +1,7 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { randomUUID } from 'node:crypto';
 import type { FakeItem } from './fakePlaid.js';
-import { account } from './fakePlaid.js';
+import { account, transaction } from './fakePlaid.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { shownItem } from '../drizzle/world.js';
@@ -309,26 +309,236 @@ describe('a consent that ends at another time', () => {
     if (credentials === null) throw new Error('no credentials');
     item.consentExpires = renewed;
     await check(item);
-    await world.stores.items.noteConsent(item.itemId, credentials.seen, { expiresAt: null });
+    await world.stores.items.noteConsent(item.itemId, credentials.seen, {
+      expiresAt: null,
+      isConnected: true,
+    });
     expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+  });
+});
+
+describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
+  const ends = '2027-03-01T00:00:00.000Z';
+  const shown = async ({ itemId }: FakeItem) => (await shownItem(world, itemId))?.consent_expires_at;
+  const settle = ({ itemId }: FakeItem) => world.run.settleItemWebhooks({ itemId });
+  const announce = (item: FakeItem, disconnect_time = ends) =>
+    webhook(item, 'PENDING_DISCONNECT', { reason: 'INSTITUTION_MIGRATION', disconnect_time });
+  const announced = async (): Promise<FakeItem> => {
+    const item = await withAccounts();
+    await announce(item);
+    await settle(item);
+    expect(await shown(item)).toBe(ends);
+    return item;
+  };
+
+  it('is shown whatever /item/get says of the consent, unless that ends before', async () => {
+    const item = await announced();
+    for (const [expires, seen] of [
+      [null, ends],
+      ['2027-05-01T00:00:00.000Z', ends],
+      ['2027-02-01T00:00:00.000Z', '2027-02-01T00:00:00.000Z'],
+      [null, ends],
+    ] as const) {
+      item.consentExpires = expires;
+      await check(item);
+      expect(await shown(item)).toBe(seen);
+      await world.run.checkStaleness({ itemId: item.itemId });
+      expect(await shown(item)).toBe(seen);
+    }
+  });
+
+  it.each<[string, (item: FakeItem) => Promise<unknown>]>([
+    [
+      'the client says that the user was in update mode',
+      ({ itemId }) => world.stores.itemCommands.noteRelinked(ourselves, itemId),
+    ],
+    [
+      'an episode ends',
+      async (item) => {
+        item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+        await check(item);
+        expect(await shown(item)).toBe(ends);
+        item.error = null;
+        await check(item);
+      },
+    ],
+    [
+      'Plaid tells of a repair of an Item that was healthy all along',
+      async (item) => {
+        await webhook(item, 'LOGIN_REPAIRED');
+        await settle(item);
+      },
+    ],
+    ['the Item is removed', ({ itemId }) => world.stores.items.finishRemoval(itemId)],
+  ])('is so no more when %s', async (_name, end) => {
+    const item = await announced();
+    await end(item);
+    expect(await shown(item)).toBeNull();
+  });
+
+  it('is so again when it is announced after the repair, and not by a replay', async () => {
+    const item = await withAccounts();
+    const first = await announce(item);
+    await webhook(item, 'LOGIN_REPAIRED');
+    await settle(item);
+    expect(await shown(item)).toBeNull();
+    await world.stores.webhooks.replay(ourselves, first, randomUUID());
+    await settle(item);
+    expect(await shown(item)).toBeNull();
+    await webhook(item, 'LOGIN_REPAIRED');
+    await announce(item);
+    await settle(item);
+    expect(await shown(item)).toBe(ends);
+  });
+
+  it('has not come true when /item/get calls the Item healthy after its time', async () => {
+    const item = await withAccounts();
+    const past = '2026-01-01T00:00:00.000Z';
+    await announce(item, past);
+    await settle(item);
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.run.checkStaleness({ itemId: item.itemId });
+    expect(await shown(item)).toBe(past);
+    item.error = null;
+    await world.run.checkStaleness({ itemId: item.itemId });
+    expect(await shown(item)).toBeNull();
+  });
+});
+
+describe('a consent of which an operator replays an old word', () => {
+  it('is what /item/get says now', async () => {
+    const item = await withAccounts();
+    const old = await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(later);
+    const renewed = '2027-05-01T00:00:00.000Z';
+    item.consentExpires = renewed;
+    await check(item);
+    await world.stores.webhooks.replay(ourselves, old, randomUUID());
+    await world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+  });
+});
+
+describe('a login that has no transactions', () => {
+  const balances = (current: number) => ({ ...account('account-1').balances, current });
+  const shown = ({ itemId }: FakeItem) => shownItem(world, itemId);
+  const balanceOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql<[{ current: string }]>`
+      SELECT refined->'balances'->>'current' AS current FROM accounts WHERE item_id = ${itemId} AND account_id = 'account-1'`;
+    return row.current;
+  };
+  const dueOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql<[{ due: Date; cursor: string }]>`
+      SELECT next_due_at AS due, cursor FROM items WHERE item_id = ${itemId}`;
+    return [row.due.toISOString(), row.cursor];
+  };
+
+  it.each([
+    'PRODUCTS_NOT_SUPPORTED',
+    'PRODUCT_NOT_ENABLED',
+    'UNSUPPORTED_RESPONSE',
+    'NO_INVESTMENT_ACCOUNTS',
+  ])('has its accounts and balances kept up to date, says so, and is asked rarely (%s)', async (code) => {
+    const item = await world.linkedItem();
+    expect(await shown(item)).toMatchObject({ phase: 'created', transactions: 'available' });
+    world.plaid.refuse('syncTransactions', code);
+    const seen: { kind: string; transactionsUnavailable?: boolean }[] = [];
+    for (const current of [110, 120]) {
+      item.accounts = [account('account-1', { balances: balances(current) })];
+      seen.push(await mine(item, `u${current}`));
+      expect([await balanceOf(item), await dueOf(item)]).toEqual([String(current), [dueAt.complete, '']]);
+      // An answer that was lost.
+      expect(await mine(item, `u${current}`)).toMatchObject({
+        kind: 'applied',
+        transactionsUnavailable: true,
+      });
+    }
+    expect(seen).toMatchObject([
+      { kind: 'applied', transactionsUnavailable: true },
+      { kind: 'applied', transactionsUnavailable: true },
+    ]);
+    const view = {
+      status: 'ACTIVE',
+      phase: 'idle',
+      transactions: 'unavailable',
+      history: 'none',
+      error: null,
+    };
+    expect(await shown(item)).toMatchObject(view);
+    expect(await world.stores.items.snapshot(item.itemId)).toMatchObject({
+      hasCursor: false,
+      transactionsUnavailable: true,
+    });
+    expect(await alertsOf('product_unavailable')).toContain(item.itemId);
+    expect(await toldOf(item)).toEqual([]);
+    // They are there, after all.
+    world.plaid.refuse('syncTransactions', null);
+    item.page('', 'c1', { added: [transaction('t1')] });
+    expect(await mine(item, 'u3')).toMatchObject({
+      kind: 'applied',
+      outcome: { added: 1, history: 'complete' },
+    });
+    expect(await shown(item)).toMatchObject({ transactions: 'available', history: 'complete' });
+    expect(await dueOf(item)).toEqual([dueAt.complete, 'c1']);
+  });
+
+  it('and has given some before keeps them and its cursor, and is asked sooner', async () => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    item.accounts = [account('account-1', { balances: balances(77) })];
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect([await balanceOf(item), await dueOf(item)]).toEqual(['77', [dueAt.incomplete, 'c1']]);
+    expect(await shown(item)).toMatchObject({ transactions: 'unavailable', history: 'complete' });
+    // A remine sets nothing to removed for it, and is answered.
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+    const remine = { itemId: item.itemId, updateId: 'r1', page: 0, dueAt, remine: true };
+    expect(await world.run.minePage(remine)).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect(await dueOf(item)).toEqual([dueAt.incomplete, 'c1']);
+    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(false);
+  });
+
+  it('in the middle of an update begins it again, and then has its accounts all the same', async () => {
+    const item = await withAccounts();
+    item.page('c1', 'c2', { has_more: true, added: [transaction('t9')] });
+    const page = (updateId: string, number: number) =>
+      world.run.minePage({ itemId: item.itemId, updateId, page: number, dueAt });
+    expect(await page('u1', 0)).toMatchObject({ kind: 'staged' });
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    expect(await page('u1', 1)).toMatchObject({ kind: 'moved', atDurableCursor: false });
+    expect(await page('u1.1', 0)).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
+    expect((await dueOf(item))[1]).toBe('c1');
+  });
+
+  it('and whose accounts want the user is broken until these work', async () => {
+    const item = await world.linkedItem();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied' });
+    world.plaid.refuse('getAccounts', 'ACCESS_NOT_GRANTED');
+    await believed(item, 'u2');
+    for (let time = 0; time < 3; time += 1) expect(await check(item)).toMatchObject({ result: 'unsure' });
+    expect(await toldOf(item)).toEqual(['item errored']);
+    world.plaid.refuse('getAccounts', null);
+    expect(await check(item)).toEqual({ result: 'healthy' });
+    expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
   });
 });
 
 describe('what an operator alone can mend', () => {
   it('is told: transactions that there are none of once an Item, keys once a code', async () => {
+    const before = await alertsOf('product_unavailable');
     const items = [await withAccounts(), await withAccounts()];
     for (const item of items) {
       world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
-      await expect(mine(item, 'u1')).rejects.toMatchObject({
-        type: 'PRODUCT_UNAVAILABLE',
-        details: [{ error_code: 'PRODUCTS_NOT_SUPPORTED' }],
-      });
+      for (const update of ['u1', 'u1b']) expect(await mine(item, update)).toMatchObject({ kind: 'applied' });
       world.plaid.refuse('syncTransactions', 'INVALID_API_KEYS', 'INVALID_INPUT');
       await expect(mine(item, 'u2')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
       world.plaid.refuse('syncTransactions', null);
       expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
     }
-    expect(await alertsOf('product_unavailable')).toEqual(items.map(({ itemId }) => itemId).sort());
+    expect(await alertsOf('product_unavailable')).toEqual(
+      [...before, ...items.map(({ itemId }) => itemId)].sort(),
+    );
     expect(await alertsOf('plaid_misconfigured')).toEqual(['INVALID_API_KEYS']);
   });
 

@@ -83,6 +83,8 @@ describe('the check of an Item at a login', () => {
         wakeEndpoint: async () => undefined,
         isRemineRunning: async () => false,
         startLink: async () => undefined,
+        startErasure: async () => undefined,
+        deleteWorkflowsOf: async () => 0,
       },
     });
     expect(await deaf.checkStaleness({ itemId: item.itemId })).toMatchObject({ stale: true });

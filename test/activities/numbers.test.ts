@@ -206,6 +206,90 @@ describe('numbers that come days after the link', () => {
   });
 });
 
+describe('accounts of which one is being verified', () => {
+  const verifying = account('account-2', {
+    mask: '2',
+    verification_status: 'pending_automatic_verification',
+  });
+  const siblings = [account('account-1', { mask: '1' }), verifying];
+  const notReady = () => world.plaid.failNext('getNumbers', 'NOT_READY');
+
+  it('give the numbers of the others at once, and are asked for all of them again in a day', async () => {
+    const item = await world.linkedItem();
+    await update(item, [...siblings, account('card', { type: 'credit', subtype: 'credit card', mask: '3' })]);
+    item.numbers = numbersOf(['account-1', 'card']);
+    notReady();
+    const { accounts, nextDueAt } = await save(item);
+    expect(accounts).toBe(1);
+    expect(nextDueAt).toBeGreaterThan(Date.now() + day - 600_000);
+    // A card has none, and Plaid would refuse the question.
+    expect(await given(item)).toEqual({ 'account-1': 'good account-1', 'account-2': 'verification_pending' });
+    expect(await numbersDue(item)).toBe('later');
+    // Nothing new of the others: what is stored stays.
+    notReady();
+    notReady();
+    expect((await save(item)).accounts).toBe(0);
+    expect(await given(item)).toEqual({ 'account-1': 'good account-1', 'account-2': 'verification_pending' });
+    item.numbers = numbersOf(['account-1', 'account-2'], 'newer');
+    expect(await save(item)).toEqual({ accounts: 2 });
+    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-2': 'newer account-2' });
+    expect(await numbersDue(item)).toBeNull();
+  });
+
+  it('are asked for anew when a newborn Item, of which nobody knew that, gets its accounts', async () => {
+    const item = await world.linkedItem();
+    notReady();
+    await save(item);
+    expect(await numbersDue(item)).toBe('later');
+    await update(item, siblings);
+    expect(await numbersDue(item)).toBe('now');
+  });
+
+  it('are waited for together where Plaid refuses the question for the others: one was closed since', async () => {
+    const item = await world.linkedItem();
+    await update(item, siblings);
+    notReady();
+    world.plaid.failNext('getNumbers', 'BAD_REQUEST');
+    expect((await save(item)).accounts).toBe(0);
+    expect(await numbersDue(item)).toBe('later');
+  });
+
+  it('are not asked for one by one where there are no others', async () => {
+    const item = await world.linkedItem();
+    await update(item, [verifying]);
+    notReady();
+    const before = world.plaid.count('getNumbers');
+    await save(item);
+    expect(world.plaid.count('getNumbers')).toBe(before + 1);
+  });
+});
+
+describe('an answer in which something cannot be read', () => {
+  it('takes no number from the accounts that it does not name, and is asked for again in a day', async () => {
+    const item = await itemWithNumbers();
+    item.numbers = numbersOf(['account-1'], 'newer');
+    item.oddNumbers = true;
+    const { accounts, nextDueAt } = await save(item);
+    expect([accounts, (nextDueAt ?? 0) > Date.now()]).toEqual([1, true]);
+    expect(await given(item)).toEqual({ ...good, 'account-1': 'newer account-1' });
+    expect(await numbersDue(item)).toBe('later');
+    item.oddNumbers = false;
+    expect(await save(item)).toEqual({ accounts: 1 });
+    expect(await given(item)).toEqual({ 'account-1': 'newer account-1' });
+    expect(await numbersDue(item)).toBeNull();
+  });
+
+  it('ends no doubt about the numbers of an account that it does not name', async () => {
+    const item = await itemWithNumbers();
+    await told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' });
+    await update(item, item.accounts);
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    item.oddNumbers = true;
+    await save(item);
+    expect((await given(item))['account-2']).toBe('account_revoked');
+  });
+});
+
 describe('numbers that are stored', () => {
   it.each(['NOT_READY', 'PRODUCT_UNAVAILABLE'] as const)('stay when Plaid says %s', async (type) => {
     const item = await itemWithNumbers();

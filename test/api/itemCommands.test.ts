@@ -122,7 +122,7 @@ describe('a user who has been through update mode', () => {
       error_code: 'ADDITIONAL_CONSENT_REQUIRED',
       request_id: 'r',
     };
-    const { asking } = deps.reads;
+    const asking = deps.reads.asking.bind(deps.reads);
     const { syncTransactions } = deps.plaid;
     const view = await deps.plaid.getItem('token');
     deps.plaid.getItem = async () => ({ ...view, consent_expiration_time: '2027-01-01T00:00:00.000Z' });
@@ -145,7 +145,7 @@ describe('a user who has been through update mode', () => {
     deps.plaid.syncTransactions = syncTransactions;
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     expect(asked).toEqual(['c7']);
-    const until = { expiresAt: '2027-01-01T00:00:00.000Z' };
+    const until = { expiresAt: '2027-01-01T00:00:00.000Z', isConnected: true };
     expect(written).toEqual([
       ['ADDITIONAL_CONSENT_REQUIRED', { byCall: true, consent: until }],
       ['healthy', until],
@@ -172,7 +172,7 @@ describe('a user who has been through update mode', () => {
   it('is asked after again when something newer was learned meanwhile, and what the row said is read after the wish', async () => {
     const view = await deps.plaid.getItem('token');
     const order: string[] = [];
-    const { asking } = deps.reads;
+    const asking = deps.reads.asking.bind(deps.reads);
     deps.commands.noteRelinked = async () => (order.push('noted'), 'noted');
     deps.reads.asking = async (viewer, itemId, need) => {
       order.push('seen');

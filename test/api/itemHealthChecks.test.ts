@@ -38,10 +38,20 @@ describe('an item of which a read at Plaid says that its user must act', () => {
         expect.objectContaining({ health: 0 }),
         loginRequired,
         '2026-11-21T11:00:00.000Z',
-        { consent: { expiresAt: null } },
+        { consent: { expiresAt: null, isConnected: false } },
       ],
     ]);
     expect(seen.told).toEqual([{ kind: 'foundDue' }]);
+    await close();
+  });
+
+  it('has its webhooks sent to us, where Plaid sends them elsewhere', async () => {
+    const { deps, fail, close } = await start(null);
+    const moved: string[] = [];
+    deps.plaid.updateWebhook = async (token, url) => void moved.push(`${token} ${url}`);
+    fail('LOGIN_REQUIRED');
+    await until(() => moved.length === 1, 'the address');
+    expect(moved).toEqual(['access-1 https://sluice.example/webhooks/plaid']);
     await close();
   });
 

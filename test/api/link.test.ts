@@ -238,6 +238,56 @@ describe('linking', () => {
     });
   }
 
+  it('keeps what the application is to be granted, with the deployment’s defaults for what it does not say', async () => {
+    const { app, behave, links, link } = started();
+    const joined = { connection_id: 'con_1', joined: true } as const;
+    behave.link = async () => ({
+      kind: 'linked',
+      item_id: 'item-1',
+      replaces: null,
+      warnings: [],
+      ...joined,
+    });
+    const evidence = { disclosure_id: 'v3', sha256: 'a'.repeat(64), at: '2026-11-21T10:00:00Z' };
+    const expires_at = new Date(Date.now() + 86_400_000).toISOString();
+    const said = { scopes: ['accounts'], account_ids: [], expires_at, evidence };
+    const answer = await link('user-1', { connection: said });
+    expect([answer.statusCode, answer.json()]).toMatchObject([201, joined]);
+    const rest = { new_accounts: true, lookback_days: null, purpose: null };
+    expect(links.get(hash)?.connection).toEqual({ ...said, ...rest });
+    links.clear();
+    await link();
+    expect(links.get(hash)?.connection).toMatchObject({ scopes: ['accounts', 'balances', 'transactions'] });
+    await app.close();
+  });
+
+  it.each([
+    ['scopes', ['everything']],
+    ['scopes', ['accounts', 'accounts']],
+    ['account_ids', ['a', 'a']],
+    ['account_ids', 'a'],
+    ['account_ids', ['\ud800']],
+    ['lookback_days', 0],
+    ['lookback_days', 1.5],
+    ['lookback_days', 100_000],
+    ['expires_at', '2020-01-01T00:00:00Z'],
+    ['expires_at', '2999-13-01T00:00:00Z'],
+    ['expires_at', 'tomorrow'],
+    ['purpose', 'x'.repeat(1_001)],
+    ['purpose', 'a\u0000b'],
+    ['evidence', { disclosure_id: 'v3', sha256: 'abc', at: '2026-11-21T10:00:00Z' }],
+    ['evidence', { disclosure_id: 'v3', sha256: 'a'.repeat(64) }],
+    ['new_accounts', null],
+    ['unknown', 1],
+  ])('refuses a grant whose %s is %j, before anything is stored', async (field, value) => {
+    const { app, links, link } = started();
+    const answer = await link('user-1', { connection: { [field]: value } });
+    expect([answer.statusCode, answer.json().code]).toEqual([400, 'invalid_request']);
+    expect(answer.json().errors[0].pointer).toContain('/connection');
+    expect(links.size).toBe(0);
+    await app.close();
+  });
+
   it('with the token of another user is refused, before anything is started', async () => {
     const { app, behave, link } = started();
     await link('user-2');

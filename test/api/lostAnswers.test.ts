@@ -31,6 +31,8 @@ let linking: (tokenHash: string) => Promise<LinkOutcome> = () => Promise.reject(
 
 beforeAll(async () => {
   database = await openWorld();
+  // Whose keys ask here, and what links is connected with.
+  await database.sql`INSERT INTO applications (application_id, name) VALUES ('app-1', 'first')`;
   world = createWorld();
   await world.app.close();
   const { stores } = database;

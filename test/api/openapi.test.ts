@@ -135,6 +135,8 @@ describe('the OpenAPI document', () => {
           '/v1/connections/{id}/history': '/v1/connections/connection-1/history',
           '/v1/connections/{id}/renew': '/v1/connections/connection-1/renew',
           '/v1/connections/{id}/revoke': '/v1/connections/connection-1/revoke',
+          // The first has an active float.
+          '/v1/users/{userId}': '/v1/users/user-2',
         }[path] ??
         url.replace(/(endpoints\/)end_[^/]+/, '$1end_1').replace(/(deliveries\/)dlv_[^/]+/, '$1dlv_1');
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;

@@ -5,6 +5,7 @@ import { hashKey, newKey } from '../../api/auth.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import type { ConnectionScope, Grant } from '../../domain/exchange/connection.js';
 import { secretContext } from '../../domain/ids.js';
+import type { Scope } from '../../domain/ports/applications.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import { createKeyring } from '../../src/clients/keyring.js';
@@ -51,9 +52,20 @@ type Entry =
     }
   | { kind: 'webhook'; status: number }
   | { kind: 'removal' }
+  /** Asked without the scope `consent`: of connections an application sees its own. */
+  | { kind: 'connection'; payload?: object; ended?: string }
   | { kind: 'apart'; why: string };
 
+const byConsent: Entry = { kind: 'apart', why: 'the scope consent sees every connection, and no bank data' };
+const ofItself: Entry = {
+  kind: 'apart',
+  why: 'an endpoint is of its own application, and so is what is sent there',
+};
 const ofNoItem: Entry = { kind: 'apart', why: 'it knows nothing of users and Items' };
+const ofAllOnly: Entry = {
+  kind: 'apart',
+  why: 'an application that is only connected gets 404: test/api/erasures.test.ts',
+};
 const matrix: Record<string, Entry> = {
   'GET /v1/items/{itemId}': { kind: 'item', need: null, shows: [] },
   'GET /v1/items/{itemId}/accounts': { kind: 'item', need: 'accounts', shows: ['account'] },
@@ -99,6 +111,20 @@ const matrix: Record<string, Entry> = {
   'GET /v1/webhooks': { kind: 'webhook', status: 200 },
   'GET /v1/webhooks/{id}': { kind: 'webhook', status: 200 },
   'POST /v1/webhooks/{id}/replay': { kind: 'webhook', status: 202 },
+  'GET /v1/users/{userId}/connections': { kind: 'connection' },
+  'GET /v1/items/{itemId}/connections': { kind: 'connection' },
+  'GET /v1/connections/{id}': { kind: 'connection' },
+  'GET /v1/connections/{id}/history': { kind: 'connection' },
+  'PATCH /v1/connections/{id}': { kind: 'connection', payload: {}, ended: 'connection_revoked' },
+  'POST /v1/connections/{id}/revoke': { kind: 'connection', payload: {} },
+  'GET /v1/applications/{id}/connections': {
+    kind: 'apart',
+    why: 'it lists connections alone, as the one of a user',
+  },
+  'POST /v1/items/{itemId}/connections': byConsent,
+  'POST /v1/connections/{id}/renew': byConsent,
+  'POST /v1/users/{userId}/connections/revoke': byConsent,
+  'POST /v1/users/{userId}/portal-sessions': byConsent,
   'GET /v1/items/{itemId}/changes': {
     kind: 'item',
     need: 'transactions',
@@ -106,6 +132,18 @@ const matrix: Record<string, Entry> = {
   },
   'GET /v1/events': { kind: 'apart', why: 'test/drizzle/events.test.ts tells who hears of what' },
   'GET /v1/event-types': ofNoItem,
+  'GET /v1/endpoints': ofItself,
+  'POST /v1/endpoints': ofItself,
+  'GET /v1/endpoints/{id}': ofItself,
+  'PATCH /v1/endpoints/{id}': ofItself,
+  'DELETE /v1/endpoints/{id}': ofItself,
+  'GET /v1/endpoints/{id}/deliveries': ofItself,
+  'POST /v1/endpoints/{id}/ping': ofItself,
+  'POST /v1/endpoints/{id}/recover': ofItself,
+  'POST /v1/endpoints/{id}/replay': ofItself,
+  'POST /v1/endpoints/{id}/rotate-secret': ofItself,
+  'GET /v1/deliveries/{id}': ofItself,
+  'POST /v1/deliveries/{id}/resend': ofItself,
   'GET /v1/institutions': ofNoItem,
   'GET /v1/institutions/{institutionId}': ofNoItem,
   'GET /v1/institutions/{institutionId}/live': ofNoItem,
@@ -116,6 +154,9 @@ const matrix: Record<string, Entry> = {
   'GET /v1/applications/{id}/keys': ofNoItem,
   'POST /v1/applications/{id}/keys': ofNoItem,
   'DELETE /v1/keys/{id}': ofNoItem,
+  'DELETE /v1/users/{userId}': ofAllOnly,
+  'GET /v1/users/{userId}/export': ofAllOnly,
+  'GET /v1/erasures/{id}': ofAllOnly,
 };
 
 let database: Database;
@@ -145,6 +186,7 @@ beforeAll(async () => {
     applications: stores.applications,
     changes: stores.changes,
     commands: stores.itemCommands,
+    connections: stores.connections,
     events: stores.events,
     floats: stores.floats,
     items: stores.items,
@@ -178,6 +220,8 @@ interface Fixture {
   itemId: string;
   userId: string;
   webhookId: string;
+  /** Another application's, which is granted everything. */
+  otherId: string;
 }
 
 /** An Item with two accounts, rows of today and of old on one, and a row on the other. */
@@ -208,20 +252,21 @@ async function fixture(): Promise<Fixture> {
   const { webhookId } = await stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
   checked = [itemId];
   const of = { itemId, userId, webhookId };
-  // What another application is granted is nobody else's.
-  await application(of);
-  return of;
+  const other = await application(of);
+  return { ...of, otherId: other.connectionId ?? '' };
 }
 
 interface Application {
   applicationId: string;
   headers: { authorization: string };
+  /** Of a key that is no operator's. */
+  plain: { authorization: string };
   connectionId: string | null;
 }
 
 /** An application with a key of every scope; null = never connected. */
 async function application(
-  to: Fixture | null,
+  to: Omit<Fixture, 'otherId'> | null,
   grant: Partial<Grant> = {},
   then: 'active' | 'expired' | 'suspended' | 'revoked' = 'active',
 ): Promise<Application> {
@@ -230,15 +275,14 @@ async function application(
     newId('app'),
     crypto.randomUUID(),
   );
-  const key = newKey();
-  await stores.applications.addKey(applicationId, crypto.randomUUID(), hashKey(key), [
-    'read',
-    'write',
-    'numbers',
-    'admin',
-  ]);
-  const headers = { authorization: `Bearer ${key}` };
-  if (to === null) return { applicationId, headers, connectionId: null };
+  const withKey = async (scopes: Scope[]) => {
+    const key = newKey();
+    await stores.applications.addKey(applicationId, crypto.randomUUID(), hashKey(key), scopes);
+    return { authorization: `Bearer ${key}` };
+  };
+  const headers = await withKey(['read', 'write', 'numbers', 'admin']);
+  const plain = await withKey(['read', 'write']);
+  if (to === null) return { applicationId, headers, plain, connectionId: null };
   const whole: Grant = {
     scopes: everyScope,
     account_ids: null,
@@ -261,7 +305,7 @@ async function application(
       suspended_at = CASE WHEN ${then === 'suspended'} THEN now() END,
       revoked_at = CASE WHEN ${then === 'revoked'} THEN now() END
     WHERE connection_id = ${connectionId}`;
-  return { applicationId, headers, connectionId };
+  return { applicationId, headers, plain, connectionId };
 }
 
 const without = (scope: ConnectionScope | null): Partial<Grant> => ({
@@ -297,9 +341,10 @@ function ask(name: string, of: Fixture, by: Application) {
     .replace('{itemId}', of.itemId)
     .replace('{userId}', of.userId)
     .replace('{floatId}', 'float-1')
-    .replace('{id}', of.webhookId);
+    .replace('{id}', entry?.kind === 'connection' ? (by.connectionId ?? of.otherId) : of.webhookId);
   const payload = entry && 'payload' in entry ? entry.payload : undefined;
-  return app.inject({ method, url, headers: by.headers, ...(payload === undefined ? {} : { payload }) });
+  const headers = entry?.kind === 'connection' ? by.plain : by.headers;
+  return app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
 }
 
 /** What the answer shows of the canaries. */
@@ -307,11 +352,15 @@ const shownIn = (body: string): Canary[] =>
   (Object.keys(canaries) as Canary[]).filter((canary) => body.includes(canaries[canary]));
 
 async function expectAbsent(name: string, of: Fixture, by: Application): Promise<void> {
-  const absent: Fixture = { itemId: newId('item'), userId: newId('user'), webhookId: crypto.randomUUID() };
+  const absent: Fixture = {
+    itemId: newId('item'),
+    userId: newId('user'),
+    webhookId: crypto.randomUUID(),
+    otherId: `con_${crypto.randomUUID()}`,
+  };
   const bare = async (at: Fixture) => {
     const answer = await ask(name, at, by);
-    const { instance: _, request_id: __, ...body } = answer.json();
-    return [answer.statusCode, body];
+    return [answer.statusCode, { ...answer.json(), instance: null, request_id: null }];
   };
   expect(await bare(of)).toEqual(await bare(absent));
   expect((await ask(name, of, by)).statusCode).toBe(404);
@@ -427,6 +476,29 @@ describe.each(entriesOf('webhook'))('%s', (name, { status }) => {
     } else {
       await expectAbsent(name, of, by);
     }
+  });
+});
+
+describe.each(entriesOf('connection'))('%s', (name, { ended }) => {
+  let of: Fixture;
+  beforeAll(async () => {
+    of = await fixture();
+  });
+
+  it.each(everyClass)('%s', async (one) => {
+    const by = await classes[one](of, null);
+    if (one === 'no connection') return expectAbsent(name, of, by);
+    const answer = await ask(name, of, by);
+    if (one === 'revoked' && ended !== undefined) {
+      expect([answer.statusCode, answer.json().code]).toEqual([409, ended]);
+      return;
+    }
+    expect([one, answer.statusCode]).toEqual([one, 200]);
+    const listed: string[] = answer.body.match(/con_[0-9a-f-]{36}/g) ?? [];
+    // Its history does not name it.
+    const named = name.endsWith('/history') ? [] : [by.connectionId];
+    expect([...new Set(listed)]).toEqual(named);
+    expect(answer.body).toContain(name.endsWith('/history') ? 'created' : of.itemId);
   });
 });
 

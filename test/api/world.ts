@@ -9,6 +9,7 @@ import { promMetrics } from '../../api/promMetrics.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import type { ConnectionView } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
+import type { ErasureView } from '../../domain/ports/erasures.js';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
 import type { EventStore } from '../../domain/ports/events.js';
@@ -85,6 +86,7 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     main_account_id: 'account-1',
     error: null,
     history: 'complete',
+    transactions: 'available',
     last_update_at: '2026-11-21T07:00:00.000Z',
     last_webhook_at: null,
     consent_expires_at: null,
@@ -149,6 +151,16 @@ const institutionRow: InstitutionView = {
 export const down = (): Promise<never> =>
   Promise.reject(new Failure('UPSTREAM_DOWN', 'the database is down'));
 export const never = (): Promise<never> => new Promise(() => undefined);
+
+const erasureOf = (erasureId: string): ErasureView => ({
+  erasure_id: erasureId,
+  user_hash: '0'.repeat(64),
+  state: 'removing',
+  left: { items: 1, links: 0 },
+  requested_at: '2026-11-21T07:00:00.000Z',
+  ended_at: null,
+  deleted: {},
+});
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -281,7 +293,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
   });
 
   world.deps = {
+    webhookUrl: 'https://sluice.example/webhooks/plaid',
     plaid: {
+      updateWebhook: async () => undefined,
       async createLinkToken(request) {
         world.plaidCalls.push(request);
         await behave.linkToken(request.accessToken);
@@ -693,10 +707,34 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       ping: () => behave.ping(),
       checkUser: (userId) => behave.check(userId),
       itemStatus: () => behave.status(),
+      async startErasure() {
+        await behave.signal();
+      },
       async signalItem(itemId, userId, signal) {
         await behave.signal();
         if (signal.kind === 'webhookReceived')
           world.signals.push({ itemId, userId, webhook: signal.webhook });
+      },
+    },
+    // What is deleted, and in which order, is tried against the real database, in test/drizzle and test/e2e.
+    erasures: {
+      async request(userId, { erasureId, force }) {
+        await behave.store();
+        if (!world.users.has(userId)) return 'not_found';
+        if (
+          !force &&
+          [...world.floats.values()].some((one) => one.user_id === userId && one.status === 'active')
+        )
+          return 'active_float';
+        return erasureOf(erasureId);
+      },
+      get: async (erasureId) => (erasureId === 'era_none' ? null : erasureOf(erasureId)),
+    },
+    exports: {
+      async write(userId, emit) {
+        await emit(`${JSON.stringify({ type: 'user', user_id: userId })}\n`);
+        await behave.reads();
+        await emit('{"type":"end","lines":1}\n');
       },
     },
     verifier: {
@@ -724,6 +762,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           pendingWebhooks: 3,
           oldestPendingWebhookSeconds: 9,
           overdueItems: 0,
+          endpoints: [],
+          pendingDeliveries: 0,
+          oldestDueDeliverySeconds: 0,
           alerts: [],
         };
       },

@@ -303,10 +303,31 @@ describe('an answer that cannot be used', () => {
   it('numbers of forms that are null, and entries that name no account, keep nobody from the others', async () => {
     const ach = { account_id: 'acc1', account: '1111222233330000', routing: '011401533' };
     answer = json({ numbers: { ach: [null, {}, { ...ach, account_id: 7 }, ach], eft: null, bacs: {} } });
-    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual([
-      { account_id: 'acc1', ach: [ach], eft: [], international: [], bacs: [] },
-    ]);
+    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual({
+      numbers: [{ account_id: 'acc1', ach: [ach], eft: [], international: [], bacs: [] }],
+      isWhole: false,
+    });
   });
+
+  const someAch = { account_id: 'acc1', account: '1111222233330000', routing: '011401533' };
+  it.each([
+    ['an entry that is none', { ach: [someAch, null] }],
+    ['an entry that names no account', { ach: [someAch, { account: '1', routing: '2' }] }],
+    ['an entry without a number', { ach: [someAch, { account_id: 'acc2', account: null }] }],
+    ['an entry without an IBAN', { international: [{ account_id: 'acc2', iban: '', bic: 'x' }] }],
+    ['a form that is null', { bacs: null }],
+    ['a form that is left out', { eft: undefined }],
+    ['a form that is no list', { eft: 'none' }],
+  ])(
+    'numbers with %s do not speak of all accounts, and the readable ones are handed on',
+    async (_name, odd) => {
+      answer = json({ numbers: { ach: [someAch], eft: [], international: [], bacs: [], ...odd } });
+      await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual({
+        numbers: [{ account_id: 'acc1', ach: [someAch], eft: [], international: [], bacs: [] }],
+        isWhole: false,
+      });
+    },
+  );
 
   it('institutions: an entry that no index takes is left out, and null is an empty list', async () => {
     const one = { institution_id: 'ins_1', name: 'Bank' };
@@ -569,10 +590,13 @@ describe('what Plaid is asked', () => {
     const bacs = { account_id: 'acc2', account: '31926819', sort_code: '601613' };
     const iban = { account_id: 'acc2', iban: 'GB29NWBK60161331926819', bic: 'NWBKGB21' };
     answer = json({ accounts: [], numbers: { ach: [ach], eft: [], international: [iban], bacs: [bacs] } });
-    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual([
-      { account_id: 'acc1', ach: [ach], eft: [], international: [], bacs: [] },
-      { account_id: 'acc2', ach: [], eft: [], international: [iban], bacs: [bacs] },
-    ]);
+    await expect(plaidAt(server.url).getNumbers(canaryToken)).resolves.toEqual({
+      numbers: [
+        { account_id: 'acc1', ach: [ach], eft: [], international: [], bacs: [] },
+        { account_id: 'acc2', ach: [], eft: [], international: [iban], bacs: [bacs] },
+      ],
+      isWhole: true,
+    });
   });
 });
 

@@ -178,7 +178,11 @@ describe('against the simulator', () => {
     const listed = await plaid.getTransactions(accessToken, { from: day, to: day, count: 500, offset: 0 });
     expect(listed.total).toBe(truth.transactions.filter(({ date }) => date === day).length);
     expect((await plaid.getAccounts(accessToken)).length).toBeGreaterThan(0);
-    expect((await plaid.getNumbers(accessToken)).length).toBeGreaterThan(0);
+    const { numbers, isWhole } = await plaid.getNumbers(accessToken);
+    expect([numbers.length > 1, isWhole]).toEqual([true, true]);
+    const some = numbers[0]?.account_id ?? '';
+    const chosen = await plaid.getNumbers(accessToken, [some]);
+    expect(chosen.numbers.map(({ account_id }) => account_id)).toEqual([some]);
     await expect(plaid.getItem(accessToken)).resolves.toMatchObject({
       item_id: itemId,
       institution_id: 'ins_109508',

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import {
+  erasureWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -25,6 +26,7 @@ describe('workflow ids', () => {
     'login',
     'login/',
     'login-request/a/b',
+    'erasure/a/b',
     'sweep',
   ])('%p is none of ours', (id) => {
     expect(parseWorkflowId(id)).toBeNull();
@@ -36,6 +38,7 @@ describe('workflow ids', () => {
         expect(parseWorkflowId(itemWorkflowId(id))).toEqual({ kind: 'item', itemId: id });
         expect(parseWorkflowId(historyWorkflowId(id))).toEqual({ kind: 'history', itemId: id });
         expect(parseWorkflowId(linkWorkflowId(id))).toEqual({ kind: 'link', tokenHash: id });
+        expect(parseWorkflowId(erasureWorkflowId(id))).toEqual({ kind: 'erasure', erasureId: id });
         expect(parseWorkflowId(loginRequestWorkflowId(id))).toEqual({ kind: 'loginRequest', requestId: id });
       }),
     );

@@ -244,10 +244,20 @@ describe('the change feed', () => {
           );
           viewers.push({ viewer: ourselves, grant: wholeGrant });
           const copies = viewers.map(({ viewer }) => follower(viewer, item.itemId, { fromStart, limit }));
-          for (const one of operations) await perform(item, copies, one);
+          let present = copies;
+          for (const one of operations) {
+            await perform(item, present, one);
+            // The connections end with the Item; who sees every Item sees it still.
+            if (one.kind === 'removal') present = copies.slice(-1);
+          }
           for (const [index, copy] of copies.entries()) {
+            const { viewer, grant } = viewers[index]!;
+            if (!present.includes(copy)) {
+              const refused = await world.stores.changes.changes(viewer, item.itemId, ['account'], 0, 10);
+              expect(refused).toMatchObject({ refusal: 'consent_revoked' });
+              continue;
+            }
             await copy.follow();
-            const { grant } = viewers[index]!;
             const expected = await truth(item.itemId, grant);
             expect(copy.held('account')).toEqual(expected.accounts);
             expect(recent(copy.held('transaction'), grant)).toEqual(expected.transactions);

@@ -475,7 +475,7 @@ describe('an Item with which nobody is connected any more', () => {
     expect(await items.keepNumbers(itemId, seen, inDays(1))).toEqual({ dueAt: null });
     const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     expect(await items.setBroken(itemId, seen, error, inDays(1))).toBe(true);
-    expect(await items.setHealthy(itemId, seen, { expiresAt: inDays(9) })).toBe(true);
+    expect(await items.setHealthy(itemId, seen, { expiresAt: inDays(9), isConnected: true })).toBe(true);
     expect(await logins.itemsToCheck(userId)).toEqual([]);
     expect([...(await world.sql`SELECT * FROM items WHERE item_id = ${itemId}`)]).toEqual([...before]);
     expect([...(await world.sql`SELECT 1 FROM account_numbers WHERE item_id = ${itemId}`)]).toEqual([]);
@@ -593,8 +593,8 @@ describe('the end of a connection by time', () => {
     const short = await connectedItem({ connection: grant({ expires_at: inDays(5) }) });
     const { connectionEnds } = world.stores;
     const told = async ({ itemId }: { itemId: string }) => {
-      await connectionEnds.tellExpiring(100);
-      await connectionEnds.tellExpiring(100);
+      await connectionEnds.reportExpiring(100);
+      await connectionEnds.reportExpiring(100);
       const rows = await world.sql<{ days: number }[]>`
         SELECT (data->>'days')::int AS days FROM events
         WHERE item_id = ${itemId} AND type = 'connection.expiring' ORDER BY position`;
@@ -632,6 +632,7 @@ describe('a revocation at the bank', () => {
           webhooks: [],
           health: { ...broken, dueAt: inDays(1), consent: null },
           consentExpiresAt: null,
+          disconnects: null,
           newAccounts: false,
           revokedAccounts: [],
           staleNumbers: [],

@@ -16,6 +16,9 @@ it('figures count what waits, and how long', async () => {
     pendingWebhooks: 0,
     oldestPendingWebhookSeconds: 0,
     overdueItems: 0,
+    endpoints: [],
+    pendingDeliveries: 0,
+    oldestDueDeliverySeconds: 0,
     alerts: [],
   });
   const mined = await linkedItem(world);
@@ -35,6 +38,9 @@ it('figures count what waits, and how long', async () => {
     unsentItems: 1,
     pendingWebhooks: 1,
     overdueItems: 1,
+    endpoints: [],
+    pendingDeliveries: 0,
+    oldestDueDeliverySeconds: 0,
     alerts: [{ kind: 'row_parked', count: 1 }],
   });
   expect(seen.oldestUnsentSeconds).toBeGreaterThanOrEqual(3_600);

@@ -1,6 +1,6 @@
 import type { Grant } from '../../domain/exchange/connection.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
-import type { Actor } from '../../drizzle/stores/connectionWrites.js';
+import type { Actor } from '../../domain/ports/connections.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import type { Tx } from '../../drizzle/rows.js';
 import type { TestItem, World } from './world.js';

@@ -13,6 +13,7 @@ const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
   consentExpiresAt: null,
+  disconnects: null,
   newAccounts: false,
   revokedAccounts: [],
   staleNumbers: [],

@@ -42,6 +42,23 @@ const updateWith = (
   return runUpdate(world, item, [said], { accounts, parkedAccounts: parked, ...more });
 };
 
+describe('an answer that lists no account', () => {
+  it('closes none: Plaid would have refused it', async () => {
+    const item = await linkedItem(world);
+    await updateWith(item, [account('acc-1'), account('acc-2')]);
+    expect(await updateWith(item, [])).toMatchObject({ outcome: { accounts: 0 } });
+    expect([...(await storedAccounts(item.itemId)).values()].map(({ status }) => status)).toEqual([
+      'open',
+      'open',
+    ]);
+    await updateWith(item, [account('acc-1')]);
+    expect([...(await storedAccounts(item.itemId)).values()].map(({ status }) => status)).toEqual([
+      'open',
+      'closed',
+    ]);
+  });
+});
+
 describe('an account of an odd shape', () => {
   it('without name, type and balances is kept with what it has, as its neighbours are', async () => {
     const item = await linkedItem(world);

@@ -26,6 +26,7 @@ const alertKinds: Record<AlertKind, true> = {
   signal_refused: true,
   webhook_keys_busy: true,
   webhook_address: true,
+  erasure_late: true,
   removal_waits_for_float: true,
 };
 

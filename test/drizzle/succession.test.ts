@@ -5,6 +5,7 @@ import {
   account,
   linkedItem,
   openWorld,
+  prompt,
   runUpdate,
   storedChanges,
   storedTransactions,
@@ -195,13 +196,125 @@ describe('an account that takes the place of a closed one', () => {
     expect([await mainOf(item), (await statuses(item))['a 2026-11-01']]).toEqual(['a', 'posted']);
   });
 
-  it('is none where the old one is still listed, or was closed before', async () => {
+  it('is none where the two were listed together, nor where one that was is still there', async () => {
     const item = await minedItem();
     await runUpdate(world, item, [{}], { accounts: [checking('old'), checking('new'), savings('other')] });
     expect(await shown(item)).toMatchObject({ new: { replaces: null }, old: { replaced_by: null } });
     await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
     await runUpdate(world, item, [{}], { accounts: [checking('new'), checking('late'), savings('other')] });
     expect(await shown(item)).toMatchObject({ late: { replaces: null }, old: { replaced_by: null } });
+  });
+
+  it('may come in a later update than the one in which the old one went', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{}], { accounts: [savings('other')] });
+    expect(await shown(item)).toMatchObject({ old: { status: 'closed', is_main: true, replaced_by: null } });
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', is_main: false, replaced_by: 'new' },
+      new: { status: 'open', is_main: true, replaces: 'old' },
+    });
+    expect(await mainOf(item)).toBe('new');
+    expect(await statuses(item)).toMatchObject({
+      'old 2026-08-01': 'posted',
+      'old 2026-10-01': 'removed',
+      'old 2026-11-01': 'removed',
+    });
+  });
+
+  it('comes back under another id after an error that had closed all', async () => {
+    const item = await minedItem();
+    const none = { error_type: 'ITEM_ERROR', error_code: 'NO_ACCOUNTS' };
+    await prompt(world).setBroken(item.itemId, none, '2030-01-01T00:00:00.000Z');
+    expect(await shown(item)).toMatchObject({ old: { status: 'closed' }, other: { status: 'closed' } });
+    await prompt(world).setHealthy(item.itemId);
+    await runUpdate(world, item, [{ added: rows('new', '2026-08-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', is_main: false, replaced_by: 'new' },
+      new: { is_main: true, replaces: 'old' },
+      other: { status: 'open', replaced_by: null },
+    });
+  });
+
+  const unreadable = [{ key: 'accounts#0', reason: 'not_an_object' as const, raw: 'account' }];
+  const at = (day: string) => `2026-11-${day}T06:00:00.000Z`;
+
+  it('comes beside an entry that nobody can read: its place is told when the old one is gone for certain', async () => {
+    const item = await minedItem();
+    const accounts = [checking('new'), savings('other')];
+    const said = { added: rows('new', '2026-10-01') };
+    await runUpdate(world, item, [said], { accounts, parkedAccounts: unreadable, accountsAsOf: at('22') });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'open', is_main: true, replaced_by: null },
+      new: { status: 'open', is_main: false, replaces: null },
+    });
+    await runUpdate(world, item, [{}], { accounts, accountsAsOf: at('23') });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', is_main: false, replaced_by: 'new' },
+      new: { status: 'open', is_main: true, replaces: 'old' },
+    });
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'old 2026-11-01': 'removed' });
+  });
+
+  it('is none where the old one was the entry that nobody could read', async () => {
+    const item = await minedItem();
+    const accounts = [checking('new'), savings('other')];
+    await runUpdate(world, item, [{}], { accounts, parkedAccounts: unreadable, accountsAsOf: at('22') });
+    await runUpdate(world, item, [{}], { accounts: [checking('old'), ...accounts], accountsAsOf: at('23') });
+    await runUpdate(world, item, [{}], { accounts, accountsAsOf: at('24') });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', is_main: true, replaced_by: null },
+      new: { replaces: null },
+    });
+  });
+
+  it('hands its place back when only the old id is listed again', async () => {
+    const item = await minedItem();
+    const back = rows('old', '2026-10-01', '2026-11-01');
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    expect(await mainOf(item)).toBe('new');
+    await runUpdate(world, item, [{ added: back }], { accounts: [checking('old'), savings('other')] });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'open', is_main: true, replaces: 'new', replaced_by: null },
+      new: { status: 'closed', is_main: false, replaces: null, replaced_by: 'old' },
+    });
+    expect(await mainOf(item)).toBe('old');
+    expect(await statuses(item)).toMatchObject({
+      'old 2026-08-01': 'posted',
+      'old 2026-10-01': 'posted',
+      'old 2026-11-01': 'posted',
+      'new 2026-10-01': 'removed',
+    });
+    // And once more the other way.
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), savings('other')] });
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', replaces: null, replaced_by: 'new' },
+      new: { status: 'open', is_main: true, replaces: 'old', replaced_by: null },
+    });
+  });
+
+  it('is not one that had another place already, and not one of two that wait for it', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'a' });
+    await runUpdate(world, item, [{}], { accounts: [checking('a'), checking('b')] });
+    await runUpdate(world, item, [{}], { accounts: [savings('other')] });
+    await runUpdate(world, item, [{}], { accounts: [checking('c'), savings('other')] });
+    await runUpdate(world, item, [{}], { accounts: [checking('c'), savings('other')] });
+    expect(await shown(item)).toMatchObject({
+      a: { replaced_by: null },
+      b: { replaced_by: null },
+      c: { replaces: null },
+    });
+    const taken = await minedItem();
+    await runUpdate(world, taken, [{}], { accounts: [savings('other')] });
+    await runUpdate(world, taken, [{}], { accounts: [checking('new'), savings('other')] });
+    await runUpdate(world, taken, [{}], { accounts: [checking('new'), checking('late'), savings('other')] });
+    expect(await shown(taken)).toMatchObject({ new: { replaces: 'old' }, late: { replaces: null } });
   });
 
   it('gives the place back when the old one is listed again', async () => {

@@ -177,8 +177,10 @@ describe('a worker killed with -9', () => {
     const rows = await sql<{ event_id: string; lane: string }[]>`
       SELECT event_id, lane FROM deliveries WHERE endpoint_id = ${receiver.endpointId} ORDER BY position`;
     const matched = await sql<{ event_id: string }[]>`SELECT event_id FROM events`;
-    expect(rows.map(({ event_id }) => event_id).sort()).toEqual(matched.map(({ event_id }) => event_id).sort());
-    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.map(({ event_id }) => event_id).sort()).toEqual(
+      matched.map(({ event_id }) => event_id).sort(),
+    );
+    expect(rows.length).toBeGreaterThanOrEqual(5);
     const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
     expect([...arrivals].sort()).toEqual(rows.map(({ event_id }) => event_id).sort());
     for (const lane of new Set(rows.map((row) => row.lane))) {

@@ -17,7 +17,11 @@ export interface EventReceiver {
 /** An endpoint of the application `default` that listens in this process and checks each signature. */
 export async function receiveEvents(system: System, types: string[] = []): Promise<EventReceiver> {
   let secret = '';
-  const receiver: Omit<EventReceiver, 'endpointId' | 'close'> = { received: [], answer: { status: 204 }, forged: 0 };
+  const receiver: Omit<EventReceiver, 'endpointId' | 'close'> = {
+    received: [],
+    answer: { status: 204 },
+    forged: 0,
+  };
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -18,6 +18,12 @@ const toldOf = async (itemId: string): Promise<string[]> =>
     .filter((event) => event['properties'].item_id === itemId)
     .map((event) => event['messageId']);
 
+/** What applications are told of the Item's health, in order. */
+const heardOf = async (itemId: string): Promise<string[]> => {
+  const { data } = await get('/v1/events?types=item.needs_relink,item.repaired&limit=500');
+  return (data as Json[]).filter((event) => event['data'].item_id === itemId).map((event) => event['type']);
+};
+
 describe('an episode', () => {
   it('begins with the webhook of a reset login, ends with LOGIN_REPAIRED, and is told to Segment once each', async () => {
     const itemId = await minedItem(system, { user: 'breaks' });
@@ -42,6 +48,8 @@ describe('an episode', () => {
     await until(async () => (await toldOf(itemId)).length === 2);
     await expectTruth(system, itemId);
     expect(await toldOf(itemId)).toEqual([`${itemId}:errored:1`, `${itemId}:repaired:1`]);
+    await until(async () => (await heardOf(itemId)).length === 2);
+    expect(await heardOf(itemId)).toEqual(['item.needs_relink', 'item.repaired']);
     const [event] = (await system.segmentEvents()).filter(
       ({ messageId }) => messageId === `${itemId}:errored:1`,
     );

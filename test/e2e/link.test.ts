@@ -6,8 +6,10 @@ import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
 import type { CuttableProxy } from './cuttableProxy.js';
 import { startCuttableProxy } from './cuttableProxy.js';
+import { advance, callsOf as callsOfItem, change, untilHistory } from './linkedItem.js';
 import type { Json } from './linking.js';
 import { callsOf, goThroughLink, itemsAtPlaid } from './linking.js';
+import { untilQuiet } from './oracle.js';
 import type { Answer, System } from './system.js';
 import { startSystem } from './system.js';
 
@@ -28,7 +30,7 @@ beforeAll(async () => {
   temporal = await startCuttableProxy(testStack().temporal_address);
   system = await startSystem({
     transactionsPerItem: 40,
-    env: { ENCRYPTION_KEYS: encryptionKeys },
+    env: { ENCRYPTION_KEYS: encryptionKeys, ITEM_GRACE: 'PT2S' },
     apiEnv: { TEMPORAL_ADDRESS: temporal.address },
   });
 });
@@ -298,6 +300,144 @@ describe('a duplicate', () => {
     expect(living.body['data'].map((item: { item_id: string }) => item.item_id)).toEqual([fresh.itemId]);
     const again = await link(user, { public_token: fresh.publicToken });
     expect([again.status, again.body['replaces']]).toEqual([200, old.itemId]);
+  });
+});
+
+describe('an application that sees only what it is connected with', () => {
+  const dataCalls = [
+    '/accounts/get',
+    '/accounts/balance/get',
+    '/transactions/sync',
+    '/transactions/get',
+    '/auth/get',
+  ];
+  const dataCallsNow = async (): Promise<number> => {
+    const counts = await Promise.all(dataCalls.map((path) => callsOf(system, path)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  type Ask = (method: string, route: string, body?: unknown) => Promise<Answer<Json>>;
+
+  /** Another backend, by its own key. */
+  async function newApplication(): Promise<Ask> {
+    const made = await system.api('POST', '/v1/applications', { name: 'another' });
+    const id = made.body['application_id'] as string;
+    await system.sql`UPDATE applications SET access = 'connected' WHERE application_id = ${id}`;
+    const { body } = await system.api('POST', `/v1/applications/${id}/keys`, { scopes: ['read', 'write'] });
+    const headers = { authorization: `Bearer ${body['key'] as string}` };
+    return (method, route, sent) => system.api(method, route, sent, headers);
+  }
+
+  /** What Link's `onSuccess` says of the accounts. */
+  const metadataOf = async (itemId: string): Promise<Json> => ({
+    institution_id: 'ins_109508',
+    accounts: (await system.sim(`/_sim/items/${itemId}/truth`))['accounts'].map(
+      ({ account_id, name, mask, type, subtype }: Json) => ({ id: account_id, name, mask, type, subtype }),
+    ),
+  });
+
+  const idsOf = async (ask: Ask, itemId: string): Promise<string[]> => {
+    const { body } = await ask('GET', `/v1/items/${itemId}/transactions?limit=500`);
+    return body['data'].map((row: Json) => String(row['id'])).sort();
+  };
+
+  it('joins an item that is there: the bank is asked for nothing, and its rows are read at once', async () => {
+    const user = newUser();
+    const first = await goThroughLink(system, user);
+    await link(user, { public_token: first.publicToken });
+    await advance(system, first.itemId, 'historical');
+    await untilHistory(system, first.itemId, 'complete');
+    await untilQuiet(system, first.itemId);
+    const second = await newApplication();
+    const fresh = await goThroughLink(system, user);
+    const [data, exchanges] = [await dataCallsNow(), await callsOf(system, exchange)];
+    const body = { public_token: fresh.publicToken, ...(await metadataOf(fresh.itemId)) };
+    const joined = await second('POST', `/v1/users/${user}/items`, body);
+    expect([joined.status, joined.body['item_id'], joined.body['joined']]).toEqual([201, first.itemId, true]);
+    const rows = await idsOf(second, first.itemId);
+    expect([new Set(rows).size > 1, rows]).toEqual([true, await idsOf(system.api, first.itemId)]);
+    expect([await dataCallsNow(), await callsOf(system, exchange)]).toEqual([data, exchanges]);
+    const again = await second('POST', `/v1/users/${user}/items`, body);
+    expect([again.status, again.body['connection_id']]).toEqual([200, joined.body['connection_id']]);
+
+    // Without Link's metadata the accounts tell, and the Item that was made is gone before the answer.
+    const third = await newApplication();
+    const surplus = await goThroughLink(system, user);
+    const late = await third('POST', `/v1/users/${user}/items`, { public_token: surplus.publicToken });
+    expect([late.status, late.body['item_id'], late.body['joined']]).toEqual([201, first.itemId, true]);
+    const alive = await itemsAtPlaid(system);
+    expect([alive.includes(first.itemId), alive.includes(surplus.itemId)]).toEqual([true, false]);
+
+    // One after the other goes; the item stays for the first.
+    for (const ask of [second, third]) {
+      expect((await ask('DELETE', `/v1/items/${first.itemId}`)).status).toBe(204);
+    }
+    const [row] = await system.sql`
+      SELECT removal_requested_at, unconnected_since FROM items WHERE item_id = ${first.itemId}`;
+    expect(row).toEqual({ removal_requested_at: null, unconnected_since: null });
+  });
+
+  it('is the last to be connected: mining stops, a new connection lets it go on, and without one the item goes', async () => {
+    const user = newUser();
+    const only = await newApplication();
+    const first = await goThroughLink(system, user);
+    const { itemId } = first;
+    const end = new Date(Date.now() + 86_400_000).toISOString();
+    const linked = await only('POST', `/v1/users/${user}/items`, {
+      public_token: first.publicToken,
+      connection: { expires_at: end },
+    });
+    expect([linked.status, typeof linked.body['connection_id']]).toEqual([201, 'string']);
+    await advance(system, itemId, 'historical');
+    await untilHistory(system, itemId, 'complete');
+    await untilQuiet(system, itemId);
+    const float = (status: string) => system.api('PUT', `/v1/users/${user}/floats/f`, { status });
+    await float('active');
+
+    await system.sql`UPDATE connections SET expires_at = now() WHERE item_id = ${itemId}`;
+    const alerted = async (): Promise<boolean> => {
+      const found = await system.sql`
+        SELECT 1 FROM alerts WHERE kind = 'removal_waits_for_float' AND item_id = ${itemId}`;
+      return found.length > 0;
+    };
+    await until(alerted);
+    const calls = await callsOfItem(system, itemId, '/transactions/sync');
+    const [booked] = (await change(system, itemId, { add: [{ amount: 7, name: 'Told' }], notify: true }))
+      .added;
+    const waiting = async (): Promise<number> => {
+      const rows = await system.sql`SELECT 1 FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending'`;
+      return rows.length;
+    };
+    await until(async () => (await waiting()) > 0);
+    // Some sweeps later nothing was asked for.
+    await system.sql`DELETE FROM alerts WHERE kind = 'removal_waits_for_float'`;
+    await until(alerted);
+    expect([await callsOfItem(system, itemId, '/transactions/sync'), (await waiting()) > 0]).toEqual([
+      calls,
+      true,
+    ]);
+    const told = await system.sql<{ type: string }[]>`
+      SELECT type FROM events WHERE item_id = ${itemId} AND type LIKE 'connection.%' ORDER BY position`;
+    expect(told.map(({ type }) => type)).toEqual(['connection.created', 'connection.expired']);
+
+    const fresh = await goThroughLink(system, user);
+    const renewed = await only('POST', `/v1/users/${user}/items`, {
+      public_token: fresh.publicToken,
+      ...(await metadataOf(fresh.itemId)),
+    });
+    expect([renewed.status, renewed.body['item_id'], renewed.body['connection_id']]).toEqual([
+      201,
+      itemId,
+      linked.body['connection_id'],
+    ]);
+    await until(async () => (await idsOf(only, itemId)).includes(String(booked)));
+
+    await float('closed');
+    await system.sql`UPDATE connections SET expires_at = now() WHERE item_id = ${itemId}`;
+    await until(async () => (await system.api('GET', `/v1/items/${itemId}`)).body['status'] === 'REMOVED');
+    expect(await itemsAtPlaid(system)).not.toContain(itemId);
+    const [connection] = await system.sql`
+      SELECT revoked_initiator FROM connections WHERE item_id = ${itemId}`;
+    expect(connection).toEqual({ revoked_initiator: 'item' });
   });
 });
 

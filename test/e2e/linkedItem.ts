@@ -29,7 +29,7 @@ export async function linkItem(system: System, options: LinkOptions = {}): Promi
   });
   const user = options.user ?? `user-${(users += 1)}`;
   for (;;) {
-    const answer = await system.api('POST', `/v1/users/${user}/items`, { public_token });
+    const answer = await system.api('POST', `/v1/users/${encodeURIComponent(user)}/items`, { public_token });
     if (answer.status === 201) return answer.body['item_id'] as string;
     // As a client does whose link takes longer than its request may: the same again.
     if (answer.status !== 503 && answer.status !== 504)

@@ -164,6 +164,181 @@ describe('an update that is refused for want of the user', () => {
   });
 });
 
+/** The user of an Item. */
+const userOf = async (itemId: string): Promise<string> =>
+  (await get(`/v1/items/${itemId}`))['user_id'] as string;
+const untilStatus = (itemId: string, status: string): Promise<void> =>
+  until(async () => (await get(`/v1/items/${itemId}`))['status'] === status);
+const statesOf = async (itemId: string): Promise<string[]> => [
+  ...new Set<string>((await get(`/v1/items/${itemId}/accounts`))['data'].map(({ status }: Json) => status)),
+];
+const linkTokenOf = async (itemId: string) =>
+  system.api<Json>('POST', `/v1/users/${await userOf(itemId)}/link-token`, {
+    mode: 'update',
+    item_id: itemId,
+  });
+const settled = (itemId: string, code: string): Promise<void> =>
+  until(async () =>
+    (await get(`/v1/webhooks?item_id=${itemId}`))['data'].some(
+      ({ webhook_code, outcome }: Json) => webhook_code === code && outcome.state !== 'pending',
+    ),
+  );
+
+describe("an Item's own errors", () => {
+  runTogether({
+    'all accounts closed: they are closed with their events, in one lasting episode, until one is there again':
+      async () => {
+        const itemId = await minedItem(system);
+        const { accounts } = await truthOf(system, itemId);
+        const close = accounts.filter(({ closed }) => !closed).map(({ account_id }) => account_id);
+        await system.sim(`/_sim/items/${itemId}/accounts`, { close, notify: true });
+        await untilStatus(itemId, 'ERROR');
+        expect((await get(`/v1/items/${itemId}`))['error']).toMatchObject({ error_code: 'NO_ACCOUNTS' });
+        await until(async () => (await statesOf(itemId)).join() === 'closed');
+        // Several checks, none of which ends it.
+        const answers = async (): Promise<number> => {
+          const [row] = await system.sql<[{ n: number }]>`
+            SELECT health_answers AS n FROM items WHERE item_id = ${itemId}`;
+          return row.n;
+        };
+        const before = await answers();
+        await until(async () => (await answers()) > before + 2);
+        expect(await toldOf(itemId)).toEqual([`${itemId}:errored:1`]);
+        const { opened } = await system.sim<{ opened: string[] }>(`/_sim/items/${itemId}/accounts`, {
+          open: [{ name: 'A new one' }],
+        });
+        await system.sim(`/_sim/items/${itemId}/selection`, { account_ids: opened });
+        await untilStatus(itemId, 'ACTIVE');
+        await until(async () => (await statesOf(itemId)).includes('open'));
+        await until(async () => (await toldOf(itemId)).length === 2);
+      },
+
+    'consent for transactions is missing: update mode asks for it, and the Item is well once it is given':
+      async () => {
+        const itemId = await minedItem(system);
+        await fault(system, itemId, sync, { error_code: 'ADDITIONAL_CONSENT_REQUIRED' }, { times: 12 });
+        await change(system, itemId, later);
+        await untilStatus(itemId, 'ERROR');
+        const error = { error_code: 'ADDITIONAL_CONSENT_REQUIRED', update_mode: true };
+        expect((await get(`/v1/items/${itemId}`))['error']).toMatchObject(error);
+        expect((await linkTokenOf(itemId)).status).toBe(200);
+        await untilStatus(itemId, 'ACTIVE');
+        await expectTruth(system, itemId);
+        await until(async () => (await toldOf(itemId)).length === 2);
+        expect(await toldOf(itemId)).toEqual([`${itemId}:errored:1`, `${itemId}:repaired:1`]);
+      },
+
+    'its bank is down: nobody is sent to Link; its bank is given up: an error without update mode':
+      async () => {
+        const itemId = await minedItem(system);
+        const broken = (error_code: string) => system.sim(`/_sim/items/${itemId}/break`, { error_code });
+        await broken('INSTITUTION_DOWN');
+        await sendWebhook(system, itemId, 'ITEM', 'ERROR', {
+          error: { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_DOWN' },
+        });
+        await settled(itemId, 'ERROR');
+        expect([(await get(`/v1/items/${itemId}`))['status'], await toldOf(itemId)]).toEqual(['ACTIVE', []]);
+        await system.sim(`/_sim/items/${itemId}/repair`, {});
+        await broken('INSTITUTION_NO_LONGER_SUPPORTED');
+        await sendWebhook(system, itemId, 'ITEM', 'ERROR', {
+          error: { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_NO_LONGER_SUPPORTED' },
+        });
+        await untilStatus(itemId, 'ERROR');
+        expect((await get(`/v1/items/${itemId}`))['error']).toMatchObject({ update_mode: false });
+        const { status, body } = await linkTokenOf(itemId);
+        expect([status, body['code']]).toEqual([409, 'update_mode_useless']);
+      },
+
+    'a revocation of which /item/get knows nothing is believed at once, and ends when it says so again':
+      async () => {
+        const itemId = await minedItem(system);
+        await sendWebhook(system, itemId, 'ITEM', 'USER_PERMISSION_REVOKED', {
+          error: { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' },
+        });
+        await until(async () => (await toldOf(itemId)).includes(`${itemId}:errored:1`));
+        await until(async () => (await toldOf(itemId)).includes(`${itemId}:repaired:1`));
+        await untilStatus(itemId, 'ACTIVE');
+        await change(system, itemId, later);
+        await expectTruth(system, itemId);
+      },
+
+    'a removal that names a row which still lives takes nothing': async () => {
+      const itemId = await minedItem(system);
+      const { transactions } = await truthOf(system, itemId);
+      const removed_transactions = transactions.slice(0, 2).map(({ transaction_id }) => transaction_id);
+      await sendWebhook(system, itemId, 'TRANSACTIONS', 'TRANSACTIONS_REMOVED', { removed_transactions });
+      await settled(itemId, 'TRANSACTIONS_REMOVED');
+      await expectTruth(system, itemId);
+      const rows = await system.sql<{ version: number; status: string }[]>`
+        SELECT version, status FROM transactions WHERE transaction_id = ANY(${removed_transactions}::text[])`;
+      expect(rows.map(({ version, status }) => [version, status === 'removed'])).toEqual([
+        [1, false],
+        [1, false],
+      ]);
+    },
+
+    'no transactions: its accounts and balances are kept up to date, and it says so': async () => {
+      const itemId = await linkItem(system);
+      await fault(system, itemId, sync, { error_code: 'PRODUCTS_NOT_SUPPORTED' }, { times: 1_000 });
+      await advance(system, itemId, 'historical');
+      const item = () => get(`/v1/items/${itemId}`);
+      await until(async () => (await item())['transactions'] === 'unavailable');
+      expect(await item()).toMatchObject({ status: 'ACTIVE', phase: 'idle', error: null });
+      const accounts = async (): Promise<Json[]> => (await get(`/v1/items/${itemId}/accounts`))['data'];
+      const [first] = await accounts();
+      await system.sim(`/_sim/items/${itemId}/accounts`, {
+        modify: [{ account_id: first?.['id'], balances: { current: 4321.5 } }],
+      });
+      await sendWebhook(system, itemId, 'TRANSACTIONS', 'DEFAULT_UPDATE', { new_transactions: 0 });
+      await until(async () =>
+        (await accounts()).some(
+          ({ id, balances }) => id === first?.['id'] && Number(balances.current) === 4321.5,
+        ),
+      );
+      await until(async () => (await lastFailureOf(itemId)) === undefined);
+      expect([await alertsOf(itemId), await toldOf(itemId)]).toEqual([['product_unavailable'], []]);
+    },
+
+    'its webhooks go to where the service was before: they come to us after the next login': async () => {
+      const itemId = await minedItem(system);
+      const token = await accessTokenOf(system, itemId, keys);
+      const address = async (): Promise<string> =>
+        (await system.sim<Json>('/item/get', { access_token: token }))['item'].webhook as string;
+      const ours = await address();
+      await system.sim('/item/webhook/update', { access_token: token, webhook: 'http://127.0.0.1:9/former' });
+      expect((await system.api('POST', `/v1/users/${await userOf(itemId)}/logins`)).status).toBeLessThan(300);
+      await until(async () => (await address()) === ours);
+      // Plaid still tries to tell the former address: the Item is not at rest.
+      const { added } = await system.sim<{ added: string[] }>(`/_sim/items/${itemId}/transactions`, later);
+      await until(async () => {
+        const rows = await system.sql`SELECT FROM transactions WHERE transaction_id = ${added[0] ?? ''}`;
+        return rows.length === 1;
+      });
+    },
+
+    'the bank has another id since: the same accounts are refused under it': async () => {
+      const [old, present, user] = ['ins_109510', 'ins_9109510', 'moves'];
+      const itemId = await minedItem(system, { user, institution: old });
+      await system.sim(`/_sim/institutions/${old}/alias`, { of: present });
+      const { public_token } = await system.sim<{ public_token: string }>('/sandbox/public_token/create', {
+        institution_id: present,
+        initial_products: ['transactions', 'auth'],
+        options: { webhook: `${system.urls.api}/webhooks/plaid` },
+      });
+      const link = () => system.api<Json>('POST', `/v1/users/${user}/items`, { public_token });
+      let answer = await link();
+      while (answer.status === 503 || answer.status === 504) answer = await link();
+      const { status, body } = answer;
+      expect([status, body['code'], body['item_id']]).toEqual([409, 'duplicate_item', itemId]);
+      await until(async () => {
+        const { items } = await system.sim<{ items: Json[] }>('/_sim/items');
+        const here = items.filter((item) => [old, present].includes(item['institution_id'] as string));
+        return here.filter((item) => item['removed'] === false).length === 1;
+      });
+    },
+  });
+});
+
 describe('a remine', () => {
   it('forgets no removal that the cursor had still to tell', async () => {
     const itemId = await minedItem(system);

@@ -80,6 +80,9 @@ const fastPace = {
   retryLongest: 2_000,
   brokenCheck: 2_000,
   childCheck: 3_000,
+  erasureFirst: 300,
+  erasureLongest: 1_000,
+  lateWriters: 2_000,
 };
 
 export interface SystemOptions {
@@ -284,7 +287,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
         signal: AbortSignal.timeout(120_000),
       });
       const text = await response.text();
-      const json = (response.headers.get('content-type') ?? '').includes('json');
+      const json = /[/+]json/.test(response.headers.get('content-type') ?? '');
       return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : { text } };
     },
     sim: async (route, body, method) => {

@@ -27,7 +27,7 @@ const pace: Policy = {
     retryFirst: 100,
     retryLongest: 400,
   },
-  ...{ brokenCheck: 500, childCheck: 60_000 },
+  ...{ brokenCheck: 500, childCheck: 60_000, erasureFirst: 100, lateWriters: 100 },
 };
 
 const applied = (changes: number): PageResult => ({
@@ -86,6 +86,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   let linkState: 'received' | 'exchanged' = 'received';
   let statusPages = 0;
   let drains = 0;
+  let erasureLooks = 0;
   const activities: Partial<Activities> = {
     loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: of(itemId).policy }),
     loadPolicy: async () => pace,
@@ -131,11 +132,21 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     startItem: async () => undefined,
     finishLink: async ({ outcome }) => outcome,
     sweep: async () => ({}) as never,
+    sweepErasures: async () => ({ open: 0 }),
+    async stopUser() {
+      erasureLooks += 1;
+      return { items: erasureLooks > 1 ? 0 : 1, links: 0 };
+    },
+    deleteUserRows: async () => ({ deleted: 1, done: true }),
+    deleteUserWorkflows: async () => ({ deleted: 0, done: true }),
+    publishUserErased: async () => ({ records: 4 }),
+    finishErasure: async () => ({ ended: true }),
     endConnections: async () => ({}) as never,
     wakeEndpoints: async () => ({ woken: 0 }),
     async drainEndpoint() {
       drains += 1;
-      if (drains === 2) throw ApplicationFailure.create({ type: 'MISCONFIGURED', message: 'no', nonRetryable: true });
+      if (drains === 2)
+        throw ApplicationFailure.create({ type: 'MISCONFIGURED', message: 'no', nonRetryable: true });
       const nextAt = drains < 4 ? new Date(Date.now() + 200).toISOString() : null;
       return { nextAt, attempts: drains === 1 ? 3 : 0 };
     },
@@ -284,6 +295,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   await run('institutions', 'syncInstitutions', { pagesPerMinute: 6_000 });
   await run('connection status', 'refreshInstitutionStatus', { callsPerMinute: 60_000 });
   await run('sweep', 'sweep', { graceMs: 1_000 });
+  await run('erasure of a user', 'eraseUser', { erasureId: 'era_1' });
   const keepMs = { outbox: 1, webhooks: 1, links: 1, segmentEvents: 1 };
   await run('cleaning up', 'cleanUp', { keep: keepMs });
   return { temporal, played };

@@ -366,6 +366,32 @@ describe('the item workflow', () => {
     expect(mine.pages).toHaveLength(0);
   });
 
+  it('mines nothing while nobody is connected, says so, and catches up when somebody is', async () => {
+    const mine = world();
+    mine.page = (_input, call) => {
+      if (call > 1) return applied;
+      // The last connection ends while the page is on its way.
+      mine.snapshot = { ...mine.snapshot, unconnected: true, due: ['publish'] };
+      return { kind: 'gone', calls: 1 };
+    };
+    await signal(mine);
+    await until(() => mine.published > 0);
+    const handle = temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId));
+    const loads = mine.loads;
+    await signal(mine);
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'relinked' });
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'foundDue' });
+    await until(() => mine.loads > loads);
+    expect(await phase(mine)).toBe('idle');
+    expect(await handle.query('__temporal_workflow_metadata').then(JSON.stringify)).toContain(
+      'no application is connected',
+    );
+    expect([mine.pages.length, mine.checks]).toEqual([1, 0]);
+    mine.snapshot = { ...mine.snapshot, unconnected: false, due: [] };
+    await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'foundDue' });
+    await settled(mine, 2);
+  });
+
   it('spaces its calls: never more than the limit within the window', async () => {
     const mine = world();
     const window = 2_000;

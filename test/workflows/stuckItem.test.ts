@@ -63,10 +63,11 @@ describe('an Item whose updates get nowhere', () => {
     return made;
   };
   let paceNow = pace;
+  let paceOfChildren: Partial<Policy> = {};
   const of = (itemId: string): Scene => scenes.get(itemId) as Scene;
   const activities: Partial<Activities> = {
     loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: paceNow }),
-    loadPolicy: async () => paceNow,
+    loadPolicy: async () => ({ ...paceNow, ...paceOfChildren }),
     async minePage(input) {
       const mine = of(input.itemId);
       mine.pages.push(input);
@@ -196,6 +197,31 @@ describe('an Item whose updates get nowhere', () => {
       await idle(mine);
     },
   );
+
+  it('shows what pageHistory meets no longer than it meets it, also when that continues as new meanwhile', async () => {
+    // After each page.
+    paceOfChildren = { continueAfter: 1 };
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    try {
+      const mine = scene();
+      mine.page = async (_input, call) => {
+        if (call === 1) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
+        if (call === 2) return { kind: 'staged', rows: 1, calls: 1 };
+        await released;
+        return applied;
+      };
+      await signal(mine, 'history');
+      await until(() => mine.pages.length === 3);
+      await until(async () => (await status(mine))?.last_failure === null);
+      expect((await status(mine))?.phase).toBe('updating');
+      release();
+      await idle(mine);
+    } finally {
+      release();
+      paceOfChildren = {};
+    }
+  });
 
   it.each(['update', 'history'] as const)(
     'does not wait for a pause of hours when a webhook gives reason to try (%s)',

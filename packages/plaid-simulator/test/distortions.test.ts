@@ -233,7 +233,7 @@ describe('the control distort', () => {
   });
 });
 
-describe('faults of an answer’s shape', () => {
+describe('an Item that has been read', () => {
   let rig: Rig;
   let item: Awaited<ReturnType<Rig['link']>>;
   beforeAll(async () => {
@@ -245,133 +245,131 @@ describe('faults of an answer’s shape', () => {
     item = await rig.link();
     await rig.control('POST', `/_sim/items/${item.itemId}/advance`, { to: 'historical' });
   });
-  const fault = (path: string, what: object, more: object = {}) =>
-    rig.control('POST', '/_sim/faults', { match: { path, item_id: item.itemId }, fault: what, ...more });
 
-  it('short: pages of /transactions/sync are shorter than asked for, and nothing is lost', async () => {
-    await fault('/transactions/sync', { short: 7 }, { times: 100 });
-    const first = await rig.sync(item.accessToken, '', 500);
-    expect(first).toMatchObject({ has_more: true, added: { length: 7 } });
-    const { added, pages } = await rig.run(item.accessToken);
-    expect(pages).toBe(Math.ceil(60 / 7));
-    expect(new Set(added.map(({ transaction_id }) => transaction_id)).size).toBe(60);
-    await rig.control('DELETE', '/_sim/faults');
-    expect((await rig.run(item.accessToken)).pages).toBe(1);
+  describe('faults of an answer’s shape', () => {
+    const fault = (path: string, what: object, more: object = {}) =>
+      rig.control('POST', '/_sim/faults', { match: { path, item_id: item.itemId }, fault: what, ...more });
+
+    it('short: pages of /transactions/sync are shorter than asked for, and nothing is lost', async () => {
+      await fault('/transactions/sync', { short: 7 }, { times: 100 });
+      const first = await rig.sync(item.accessToken, '', 500);
+      expect(first).toMatchObject({ has_more: true, added: { length: 7 } });
+      const { added, pages } = await rig.run(item.accessToken);
+      expect(pages).toBe(Math.ceil(60 / 7));
+      expect(new Set(added.map(({ transaction_id }) => transaction_id)).size).toBe(60);
+      await rig.control('DELETE', '/_sim/faults');
+      expect((await rig.run(item.accessToken)).pages).toBe(1);
+    });
+
+    it('short: an empty page says that there is more', async () => {
+      await fault('/transactions/sync', { short: 0 });
+      const empty = await rig.sync(item.accessToken, '', 500);
+      expect(empty).toMatchObject({ has_more: true, added: [], modified: [], removed: [] });
+      expect((await rig.run(item.accessToken, empty.next_cursor)).added).toHaveLength(60);
+    });
+
+    it('short: other lists end early, while their totals stay', async () => {
+      const ask = { access_token: item.accessToken, start_date: '2020-01-01', end_date: '2040-01-01' };
+      await fault('/transactions/get', { short: 3 });
+      const { transactions, total_transactions } = (await rig.api.transactionsGet(ask)).data;
+      expect([transactions.length, total_transactions]).toEqual([3, 60]);
+      await fault('/accounts/get', { short: 1 });
+      const accounts = async () =>
+        (await rig.api.accountsGet({ access_token: item.accessToken })).data.accounts.length;
+      expect([await accounts(), await accounts()]).toEqual([1, 4]);
+      await rig.control('POST', '/_sim/faults', {
+        match: { path: '/institutions/get' },
+        fault: { short: 2 },
+      });
+      const page = await call(rig, '/institutions/get', { count: 10, offset: 0, country_codes: ['US'] });
+      expect(page.body['institutions']).toHaveLength(2);
+      expect(page.body['total']).toBeGreaterThan(200);
+    });
+
+    it.each(['added', 'modified', 'removed', 'accounts', 'next_cursor'])(
+      'distort: null for %s of /transactions/sync',
+      async (name) => {
+        await fault('/transactions/sync', { distort: { set: { [name]: null } } });
+        const body = { access_token: item.accessToken, cursor: '' };
+        const answer = await call(rig, '/transactions/sync', body);
+        expect(answer.status).toBe(200);
+        expect(answer.body[name]).toBeNull();
+        expect(answer.body['request_id']).toMatch(/^\w{15}$/);
+        expect((await call(rig, '/transactions/sync', body)).body[name]).not.toBeNull();
+      },
+    );
+
+    it('distort: anything in any answer', async () => {
+      await fault('/accounts/get', { distort: { set: { accounts: null }, without: ['item.item_id'] } });
+      const token = { access_token: item.accessToken };
+      const { body } = await call(rig, '/accounts/get', token);
+      expect(body['accounts']).toBeNull();
+      expect(body['item']).not.toHaveProperty('item_id');
+      await fault('/auth/get', { distort: { set: { 'numbers.ach': null } } });
+      expect((await call(rig, '/auth/get', token)).body['numbers']).toMatchObject({ ach: null, bacs: [] });
+      await fault('/item/get', { distort: { as: [] } });
+      expect((await call(rig, '/item/get', token)).body).toEqual([]);
+      const nothing = fault('/item/get', { distort: {} });
+      await expect(nothing).rejects.toMatchObject({ status: 400 });
+    });
+
+    it('distort: a read whose answer was distorted does not count as read', async () => {
+      await fault('/transactions/sync', { distort: { set: { added: null } } });
+      await rig.run(item.accessToken).catch(() => undefined);
+      const first = (await rig.truth(item.itemId)).transactions[0];
+      await rig.change(item.itemId, { remove: [first?.transaction_id] });
+      expect((await rig.truth(item.itemId)).removed).toEqual([]);
+    });
   });
 
-  it('short: an empty page says that there is more', async () => {
-    await fault('/transactions/sync', { short: 0 });
-    const empty = await rig.sync(item.accessToken, '', 500);
-    expect(empty).toMatchObject({ has_more: true, added: [], modified: [], removed: [] });
-    expect((await rig.run(item.accessToken, empty.next_cursor)).added).toHaveLength(60);
-  });
+  describe('cursors that Plaid withdraws', () => {
+    const withdraw = (body: object) =>
+      rig.control('POST', `/_sim/items/${item.itemId}/withdraw-cursors`, body);
+    const refused = async (cursor: string) =>
+      (await refusalOf(rig.sync(item.accessToken, cursor))).error_code;
 
-  it('short: other lists end early, while their totals stay', async () => {
-    const ask = { access_token: item.accessToken, start_date: '2020-01-01', end_date: '2040-01-01' };
-    await fault('/transactions/get', { short: 3 });
-    const { transactions, total_transactions } = (await rig.api.transactionsGet(ask)).data;
-    expect([transactions.length, total_transactions]).toEqual([3, 60]);
-    await fault('/accounts/get', { short: 1 });
-    const accounts = async () =>
-      (await rig.api.accountsGet({ access_token: item.accessToken })).data.accounts.length;
-    expect([await accounts(), await accounts()]).toEqual([1, 4]);
-    await rig.control('POST', '/_sim/faults', { match: { path: '/institutions/get' }, fault: { short: 2 } });
-    const page = await call(rig, '/institutions/get', { count: 10, offset: 0, country_codes: ['US'] });
-    expect(page.body['institutions']).toHaveLength(2);
-    expect(page.body['total']).toBeGreaterThan(200);
-  });
+    it.each(['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'])(
+      'are answered with %s for ever, those given out later are not',
+      async (answer) => {
+        const { cursor } = await rig.run(item.accessToken);
+        const page = await rig.sync(item.accessToken, '', 5);
+        const other = await rig.link();
+        await rig.control('POST', `/_sim/items/${other.itemId}/advance`, { to: 'historical' });
+        const theirs = await rig.run(other.accessToken);
+        await withdraw({ answer });
+        expect([await refused(cursor), await refused(page.next_cursor)]).toEqual([answer, answer]);
+        await rig.change(item.itemId, { add: [{ amount: 1, name: 'Later' }] });
+        await rig.advance('P3D');
+        expect(await refused(cursor)).toBe(answer);
+        const anew = await rig.run(item.accessToken, '', 7);
+        expect(anew.added).toHaveLength(61);
+        expect((await rig.run(item.accessToken, anew.cursor)).added).toEqual([]);
+        // Another Item's cursors are none of it, and an exported world keeps it.
+        expect((await rig.run(other.accessToken, theirs.cursor)).added).toEqual([]);
+        const world = await rig.control('GET', '/_sim/world');
+        await rig.control('POST', '/_sim/world', world);
+        expect(await refused(cursor)).toBe(answer);
+        expect((await rig.run(item.accessToken, anew.cursor)).added).toEqual([]);
+      },
+    );
 
-  it.each(['added', 'modified', 'removed', 'accounts', 'next_cursor'])(
-    'distort: null for %s of /transactions/sync',
-    async (name) => {
-      await fault('/transactions/sync', { distort: { set: { [name]: null } } });
-      const body = { access_token: item.accessToken, cursor: '' };
-      const answer = await call(rig, '/transactions/sync', body);
-      expect(answer.status).toBe(200);
-      expect(answer.body[name]).toBeNull();
-      expect(answer.body['request_id']).toMatch(/^\w{15}$/);
-      expect((await call(rig, '/transactions/sync', body)).body[name]).not.toBeNull();
-    },
-  );
-
-  it('distort: anything in any answer', async () => {
-    await fault('/accounts/get', { distort: { set: { accounts: null }, without: ['item.item_id'] } });
-    const token = { access_token: item.accessToken };
-    const { body } = await call(rig, '/accounts/get', token);
-    expect(body['accounts']).toBeNull();
-    expect(body['item']).not.toHaveProperty('item_id');
-    await fault('/auth/get', { distort: { set: { 'numbers.ach': null } } });
-    expect((await call(rig, '/auth/get', token)).body['numbers']).toMatchObject({ ach: null, bacs: [] });
-    await fault('/item/get', { distort: { as: [] } });
-    expect((await call(rig, '/item/get', token)).body).toEqual([]);
-    const nothing = fault('/item/get', { distort: {} });
-    await expect(nothing).rejects.toMatchObject({ status: 400 });
-  });
-
-  it('distort: a read whose answer was distorted does not count as read', async () => {
-    await fault('/transactions/sync', { distort: { set: { added: null } } });
-    await rig.run(item.accessToken).catch(() => undefined);
-    const first = (await rig.truth(item.itemId)).transactions[0];
-    await rig.change(item.itemId, { remove: [first?.transaction_id] });
-    expect((await rig.truth(item.itemId)).removed).toEqual([]);
-  });
-});
-
-describe('cursors that Plaid withdraws', () => {
-  let rig: Rig;
-  let item: Awaited<ReturnType<Rig['link']>>;
-  beforeAll(async () => {
-    rig = await Rig.start();
-  });
-  afterAll(() => rig.close());
-  beforeEach(async () => {
-    item = await rig.link();
-    await rig.control('POST', `/_sim/items/${item.itemId}/advance`, { to: 'historical' });
-  });
-  const withdraw = (body: object) => rig.control('POST', `/_sim/items/${item.itemId}/withdraw-cursors`, body);
-  const refused = async (cursor: string) => (await refusalOf(rig.sync(item.accessToken, cursor))).error_code;
-
-  it.each(['INVALID_FIELD', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'])(
-    'are answered with %s for ever, those given out later are not',
-    async (answer) => {
+    it('may be a single one', async () => {
       const { cursor } = await rig.run(item.accessToken);
-      const page = await rig.sync(item.accessToken, '', 5);
-      const other = await rig.link();
-      await rig.control('POST', `/_sim/items/${other.itemId}/advance`, { to: 'historical' });
-      const theirs = await rig.run(other.accessToken);
-      await withdraw({ answer });
-      expect([await refused(cursor), await refused(page.next_cursor)]).toEqual([answer, answer]);
       await rig.change(item.itemId, { add: [{ amount: 1, name: 'Later' }] });
-      await rig.advance('P3D');
-      expect(await refused(cursor)).toBe(answer);
-      const anew = await rig.run(item.accessToken, '', 7);
-      expect(anew.added).toHaveLength(61);
-      expect((await rig.run(item.accessToken, anew.cursor)).added).toEqual([]);
-      // Another Item's cursors are none of it, and an exported world keeps it.
-      expect((await rig.run(other.accessToken, theirs.cursor)).added).toEqual([]);
-      const world = await rig.control('GET', '/_sim/world');
-      await rig.control('POST', '/_sim/world', world);
-      expect(await refused(cursor)).toBe(answer);
-      expect((await rig.run(item.accessToken, anew.cursor)).added).toEqual([]);
-    },
-  );
+      const { cursor: next } = await rig.run(item.accessToken, cursor);
+      await withdraw({ cursor: next });
+      expect(await refused(next)).toBe('INVALID_FIELD');
+      expect((await rig.run(item.accessToken, cursor)).added).toHaveLength(1);
+      expect((await rig.run(item.accessToken)).cursor).not.toBe(next);
+    });
 
-  it('may be a single one', async () => {
-    const { cursor } = await rig.run(item.accessToken);
-    await rig.change(item.itemId, { add: [{ amount: 1, name: 'Later' }] });
-    const { cursor: next } = await rig.run(item.accessToken, cursor);
-    await withdraw({ cursor: next });
-    expect(await refused(next)).toBe('INVALID_FIELD');
-    expect((await rig.run(item.accessToken, cursor)).added).toHaveLength(1);
-    expect((await rig.run(item.accessToken)).cursor).not.toBe(next);
-  });
-
-  it('make no webhook', async () => {
-    const sent = (await rig.deliveries(item.itemId)).length;
-    await rig.run(item.accessToken);
-    await withdraw({});
-    await rig.control('POST', '/items/transactions/notify', {}).catch(() => undefined);
-    await rig.change(item.itemId, { notify: true });
-    expect((await rig.deliveries(item.itemId)).length).toBe(sent);
+    it('make no webhook', async () => {
+      const sent = (await rig.deliveries(item.itemId)).length;
+      await rig.run(item.accessToken);
+      await withdraw({});
+      await rig.control('POST', '/items/transactions/notify', {}).catch(() => undefined);
+      await rig.change(item.itemId, { notify: true });
+      expect((await rig.deliveries(item.itemId)).length).toBe(sent);
+    });
   });
 });

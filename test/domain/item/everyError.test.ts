@@ -335,8 +335,11 @@ class Life {
     const failure = newestFailure(this.state.failing);
     const details = describeItem(this.state, { kind: 'wait', until: clock }, clock);
     return {
-      clients: (this.row.error !== null && this.state.phase === 'needs_relink') || failure !== null,
-      operators: details.includes('needs_relink') || details.includes('fails:'),
+      clients:
+        (this.row.error !== null && this.state.phase === 'needs_relink') ||
+        failure !== null ||
+        this.row.transactionsUnavailable,
+      operators: ['needs_relink', 'fails:', 'no transactions'].some((word) => details.includes(word)),
     };
   }
 }
@@ -451,7 +454,10 @@ function isShown(life: Life): void {
   const { plaid, row, state } = life;
   // The row and the working copy agree.
   expect(state.phase === 'needs_relink').toBe(row.error !== null);
-  const said = plaid.mood.get('sync') ?? plaid.mood.get('accounts');
+  const [sync, accounts] = [plaid.mood.get('sync'), plaid.mood.get('accounts')];
+  // Without transactions the accounts are asked for all the same.
+  const goesOn = sync === undefined || failureTypeOf(sync) === 'PRODUCT_UNAVAILABLE';
+  const said = goesOn ? (accounts ?? sync) : sync;
   const type = said === undefined ? null : (failureTypeOf(said) ?? 'UPSTREAM_DOWN');
   const { clients, operators } = life.shown();
   expect(clients).toBe(operators);
@@ -463,6 +469,7 @@ function isShown(life: Life): void {
   if (alert !== undefined && row.error === null && state.hasCursor) {
     expect([said, [...row.alerts]]).toEqual([said, expect.arrayContaining([alert])]);
   }
+  if (goesOn && accounts === undefined && row.error === null) expect(row.accountsOpen).toBe(true);
 }
 
 /** Longer than the longest pause, and than the time-out of an idle Item. */

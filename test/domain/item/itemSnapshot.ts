@@ -9,6 +9,7 @@ export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot 
   broken: false,
   history: 'none',
   hasCursor: false,
+  transactionsUnavailable: false,
   nextDueAt: null,
   removalRequested: false,
   unconnected: false,

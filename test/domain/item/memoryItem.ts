@@ -55,7 +55,7 @@ export class MoodyPlaid {
     },
     getNumbers: async () => {
       this.ask('auth');
-      return [];
+      return { numbers: [], isWhole: true };
     },
     getTransactions: async () => {
       this.ask('transactions');
@@ -99,6 +99,7 @@ export class MemoryItem {
   /** Until when Plaid has the numbers not ready; null = it did not say. */
   private numbersDueAt: number | null = null;
   accountsOpen = true;
+  transactionsUnavailable = false;
   private lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
   private healthAnswers = 0;
   private numbersFacts = 0;
@@ -128,6 +129,7 @@ export class MemoryItem {
       broken: this.error !== null,
       history: this.history,
       hasCursor: this.cursor !== '',
+      transactionsUnavailable: this.transactionsUnavailable,
       nextDueAt: this.nextDueAt,
       removalRequested: this.removalRequested,
       unconnected: false,
@@ -251,6 +253,7 @@ export class MemoryItem {
       this.numbersDueAt = null;
       return true;
     },
+    accountsBesidePending: async () => [],
     keepNumbers: async (_itemId, seen, retryAt) => {
       if (seen.numbers !== this.numbersFacts) return 'moved';
       this.numbersFacts += 1;
@@ -280,9 +283,12 @@ export class MemoryItem {
       };
       this.accountsOpen = true;
       if (changes > 0) this.due.add('publish');
-      this.cursor = update.page.nextCursor;
+      this.transactionsUnavailable = update.transactionsUnavailable ?? false;
+      if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
+      const { complete, incomplete } = update.dueAt;
+      const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
-      this.nextDueAt = this.error === null ? Date.parse(update.dueAt.complete) : this.now();
+      this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
       if (update.remine === true) this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
@@ -295,6 +301,7 @@ export class MemoryItem {
       broken: this.error !== null,
       nextDueAt: this.nextDueAt,
       numbersDue: false,
+      transactionsUnavailable: this.transactionsUnavailable,
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals')

@@ -82,6 +82,35 @@ describe('a newborn Item', () => {
     expect(state.nextDueAt).toBe(t0 + 36 * hour);
   });
 
+  it('of which Plaid has no transactions is not polled, and is idle till the time that the row says', () => {
+    const born = stateFrom(snapshot(), policy, t0);
+    const end = { ...applied({ history: 'none', added: 0, changes: 0 }), transactionsUnavailable: true };
+    const state = play(born, [
+      [{ kind: 'runStarted', updateId: 'a' }, t0],
+      [{ kind: 'pageEnded', result: end }, t0],
+    ]);
+    const idle = {
+      phase: 'idle',
+      hasCursor: false,
+      transactionsUnavailable: true,
+      nextDueAt: t0 + 36 * hour,
+    };
+    expect(state).toMatchObject(idle);
+    // A run that knows nothing but the row, and one that reloads it.
+    const row = snapshot({ transactionsUnavailable: true, nextDueAt: t0 + 36 * hour });
+    expect(stateFrom(row, policy, t0)).toMatchObject(idle);
+    expect(reduce(born, { kind: 'reloaded', snapshot: row }, t0).transactionsUnavailable).toBe(true);
+    // A remine that a client asks for would else be asked for for ever.
+    const asked = reduce(state, { kind: 'remineRequested', remines: 1 }, t0 + hour);
+    expect(nextStep(asked, t0 + hour + policy.betweenUpdates)).toEqual({ kind: 'remine' });
+    const later = play(state, [
+      [{ kind: 'runStarted', updateId: 'b' }, t0],
+      [{ kind: 'pageEnded', result: applied({ history: 'initial' }) }, t0],
+    ]);
+    expect(later).toMatchObject({ transactionsUnavailable: false, hasCursor: true });
+    expect(later.nextDueAt - t0).toBe(policy.pollFirst);
+  });
+
   it('polls quickly again once something has moved', () => {
     let state = stateFrom(snapshot(), policy, t0);
     const pauseAfter = (result: PageResult): number => {
@@ -403,6 +432,50 @@ describe('removal', () => {
   it('a removed Item that is woken by a late webhook does nothing', () => {
     const state = stateFrom(snapshot({ removed: true, webhooksWaiting: 1 }), policy, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'end' });
+  });
+});
+
+describe('an Item with which nobody is connected', () => {
+  const row = { history: 'complete', hasCursor: true, nextDueAt: t0 } as const;
+  const connected = (is: boolean): ItemEvent => ({
+    kind: 'reloaded',
+    snapshot: snapshot({ ...row, unconnected: !is, due: ['publish', 'numbers', 'itemWebhooks', 'removals'] }),
+  });
+  const busy: [string, ItemState][] = [
+    ['is idle', populated()],
+    ['is being updated', reduce(populated(), { kind: 'runStarted', updateId: 'a' }, t0)],
+    ['is broken', stateFrom(snapshot({ ...row, broken: true }), policy, t0)],
+    ['is to be read anew', stateFrom(snapshot({ ...row, remineRequested: true, remines: 1 }), policy, t0)],
+  ];
+  for (const [how, before] of busy) {
+    it(`and that ${how} does nothing but publish what was written, whatever it is told`, () => {
+      let state = reduce(before, connected(false), t0);
+      for (const event of [
+        { kind: 'webhook', webhook: 'update' },
+        { kind: 'webhook', webhook: 'item' },
+        { kind: 'relinked' },
+        { kind: 'remineRequested', remines: 2 },
+        { kind: 'linked' },
+      ] as const) {
+        state = reduce(state, event, t0 + 1);
+      }
+      expect(state.run).toBeNull();
+      expect(nextStep(state, t0 + 1)).toEqual({ kind: 'publish' });
+      state = reduce(state, { kind: 'taskEnded', task: 'publish', more: false }, t0 + 1);
+      expect(nextStep(state, t0 + 3_600_000).kind).toBe('wait');
+      expect(nextStep(reduce(state, { kind: 'removalRequested' }, t0 + 2), t0 + 2)).toEqual({
+        kind: 'remove',
+      });
+    });
+  }
+
+  it('catches up at once when somebody is, also one that Plaid had nothing for yet', () => {
+    for (const born of [populated(), stateFrom(snapshot(), policy, t0)]) {
+      const before = { ...born, nextDueAt: t0 + 1e9, polls: 9 };
+      const apart = reduce(before, { kind: 'reloaded', snapshot: snapshot({ unconnected: true }) }, t0);
+      const again = reduce(apart, { kind: 'reloaded', snapshot: snapshot({ nextDueAt: t0 + 1e9 }) }, t0);
+      expect(nextStep(again, t0 + policy.quiet)).toEqual({ kind: 'startRun' });
+    }
   });
 });
 

@@ -42,6 +42,31 @@ describe('a run', () => {
   });
 });
 
+describe('a run whose pages bring nothing, and of which Plaid says each time that there are more', () => {
+  const page = (run: MiningRun, rows: number): RunAfter =>
+    afterPage(run, { kind: 'staged', rows, calls: 1 }, rules, t0);
+  const emptyPages = (run: MiningRun, pages: number): MiningRun =>
+    Array.from({ length: pages }).reduce<MiningRun>((now) => runOf(page(now, 0)), run);
+
+  it.each([false, true])('ends, and is shown (from the start: %s)', (fromStart) => {
+    const last = emptyPages(startRun('u', fromStart), defaultPolicy.emptyPages - 1);
+    expect(page(last, 0)).toEqual({
+      end: expect.objectContaining({
+        kind: 'stuck',
+        cursorLost: !fromStart,
+        failure: expect.objectContaining({ type: 'PAGES_MOVED' }),
+      }),
+    });
+  });
+
+  it('goes on where one of them brings something, or it is carried from before they were counted', () => {
+    const some = runOf(page(emptyPages(startRun('u'), defaultPolicy.emptyPages - 1), 1));
+    expect(emptyPages(some, defaultPolicy.emptyPages - 1).page).toBe(2 * defaultPolicy.emptyPages - 1);
+    const { emptyPages: _uncounted, ...before } = startRun('u');
+    expect(emptyPages(before, 2)).toMatchObject({ page: 2, emptyPages: 2 });
+  });
+});
+
 describe('the history of an Item', () => {
   it('goes forward only, and a status that is not known changes nothing', () => {
     const statuses = [

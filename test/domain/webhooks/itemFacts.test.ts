@@ -28,7 +28,7 @@ describe('what a webhook says of its Item', () => {
     const at = '2027-01-02T03:04:05.000Z';
     const [expiration, disconnect] = [{ consent_expiration_time: at }, { disconnect_time: at }];
     expect(factOf('ITEM', 'PENDING_EXPIRATION', expiration)).toEqual({ kind: 'consentExpires', at });
-    expect(factOf('ITEM', 'PENDING_DISCONNECT', disconnect)).toEqual({ kind: 'consentExpires', at });
+    expect(factOf('ITEM', 'PENDING_DISCONNECT', disconnect)).toEqual({ kind: 'disconnects', at });
     expect(factOf('ITEM', 'PENDING_EXPIRATION', disconnect)).toBeNull();
     expect(factOf('ITEM', 'PENDING_DISCONNECT', { disconnect_time: 'soon' })).toBeNull();
     // PostgreSQL takes no year 0: the webhook would be tried again for ever.

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { civilDate, instant } from '../calendar.js';
 import { isKnownCode } from '../errors.js';
-import { changeBank, ImpossibleChange } from '../item/bankChanges.js';
+import { changeBank } from '../item/bankChanges.js';
 import {
   failItem,
   finishHistorical,
@@ -14,7 +14,8 @@ import {
 import { renderTruth } from '../item/truth.js';
 import { civilDateField } from '../validation.js';
 import type { World } from '../world.js';
-import { controlBody, ControlError, itemOr404 } from './control.js';
+import { ControlError, itemOr404 } from './control.js';
+import { itemControl } from './itemControl.js';
 
 interface ItemParams {
   item_id: string;
@@ -71,62 +72,42 @@ export function itemControls(app: FastifyInstance, world: World): void {
     return reply.type('application/json').send(renderTruth(item, world.deliveries.due(item.id)));
   });
 
-  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/advance', async (request) => {
-    const item = itemOr404(world, request.params.item_id);
-    const { to } = controlBody(
-      z.strictObject({ to: z.enum(['initial', 'historical', 'idle']) }),
-      request.body,
-    );
-    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+  const control = itemControl(app, world);
+
+  control('advance', z.strictObject({ to: z.enum(['initial', 'historical', 'idle']) }), (item, { to }) => {
     if (item.facts.initialAt === null) throw new ControlError(409, 'Transactions is not on the item');
     if (item.facts.failure) throw new ControlError(409, `the item is in ${item.facts.failure.code}`);
     if (to === 'initial') finishInitial(world, item);
     else finishHistorical(world, item);
-    await world.keeper.saved();
     return { item_id: item.id, phase: item.facts.phase, transactions_update_status: item.facts.status };
   });
 
-  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/repair', async (request) => {
-    const item = itemOr404(world, request.params.item_id);
-    const { webhook } = controlBody(z.strictObject({ webhook: z.boolean().optional() }), request.body);
-    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
+  control('repair', z.strictObject({ webhook: z.boolean().optional() }), (item, { webhook }) => {
     repairItem(world, item, webhook ?? false);
-    await world.keeper.saved();
     return { item_id: item.id, phase: item.facts.phase };
   });
 
-  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/break', async (request) => {
-    const item = itemOr404(world, request.params.item_id);
-    const { error_code } = controlBody(
-      z.strictObject({ error_code: z.string().default('ITEM_LOGIN_REQUIRED') }),
-      request.body,
-    );
-    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-    if (!isKnownCode(error_code)) throw new ControlError(400, `error_code: ${error_code} is not known`);
-    failItem(world, item, error_code);
-    await world.keeper.saved();
-    return { item_id: item.id, error_code };
-  });
+  control(
+    'break',
+    z.strictObject({ error_code: z.string().default('ITEM_LOGIN_REQUIRED') }),
+    (item, { error_code }) => {
+      if (!isKnownCode(error_code)) throw new ControlError(400, `error_code: ${error_code} is not known`);
+      failItem(world, item, error_code);
+      return { item_id: item.id, error_code };
+    },
+  );
 
-  app.post<{ Params: ItemParams }>('/_sim/items/:item_id/transactions', async (request) => {
-    const item = itemOr404(world, request.params.item_id);
-    const { notify, ...changes } = controlBody(
-      z.strictObject({ ...bankChanges, notify: z.boolean().optional() }),
-      request.body,
-    );
-    if (item.facts.removedAt !== null) throw new ControlError(409, 'the item was removed');
-    try {
+  control(
+    'transactions',
+    z.strictObject({ ...bankChanges, notify: z.boolean().optional() }),
+    (item, { notify, ...changes }) => {
       const today = civilDate(world.clock.now());
       const ids = changeBank(item, changes, today, () => world.ids.id('transaction'));
       if (notify) runUpdate(world, item);
       else readSilently(world, item);
       world.keeper.world();
       world.keeper.item(item);
-      await world.keeper.saved();
       return ids;
-    } catch (error) {
-      if (error instanceof ImpossibleChange) throw new ControlError(400, error.message);
-      throw error;
-    }
-  });
+    },
+  );
 }

@@ -1,0 +1,19 @@
+import { Failure } from '../../domain/failures.js';
+import { firstOf } from '../rows.js';
+import type { Tx } from '../rows.js';
+
+/**
+ * Refuses with USER_BEING_ERASED while everything of the user is being deleted. Keeps the user's row, which must be there, till the end of
+ * the transaction: what is written in it was there when an erasure is asked for, and goes with it.
+ */
+export async function refuseWhileErased(tx: Tx, userId: string): Promise<void> {
+  const user = firstOf(await tx`SELECT FROM users WHERE user_id = ${userId} FOR KEY SHARE`);
+  // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+  if (user === undefined || (await isBeingErased(tx, userId))) {
+    throw new Failure('USER_BEING_ERASED', 'the data of the user are being erased');
+  }
+}
+
+export async function isBeingErased(tx: Tx, userId: string): Promise<boolean> {
+  return firstOf(await tx`SELECT FROM erasures WHERE user_id = ${userId}`) !== undefined;
+}

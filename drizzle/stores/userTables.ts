@@ -1,0 +1,111 @@
+import { getTableName } from 'drizzle-orm';
+import type { PgTable } from 'drizzle-orm/pg-core';
+import type { Fragment, Sql, Tx } from '../rows.js';
+import * as schema from '../schema.js';
+
+/** By what a user's rows are known. Read before they are deleted: most tables know the user by an Item alone. */
+export interface UserNames {
+  userId: string;
+  itemIds: string[];
+  connectionIds: string[];
+  /** Of the user's public tokens. */
+  tokenHashes: string[];
+  /** Paths of requests that name one of these in another spelling than our own. */
+  paths: string[];
+}
+
+/** A table with rows of users, and which of its rows `t` are this user's. */
+export interface UserTable {
+  name: string;
+  where: (sql: Sql | Tx, names: UserNames) => Fragment;
+}
+
+const of = (table: PgTable, where: UserTable['where']): UserTable => ({ name: getTableName(table), where });
+
+const ofItems = (table: PgTable): UserTable =>
+  of(table, (sql, { itemIds }) => sql`t.item_id = ANY(${itemIds}::text[])`);
+const ofUser = (table: PgTable): UserTable => of(table, (sql, { userId }) => sql`t.user_id = ${userId}`);
+const ofBoth = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment =>
+  sql`(t.user_id = ${userId} OR t.item_id = ANY(${itemIds}::text[]))`;
+
+/** The events whose deliveries and attempts go with them. */
+const theirEvents = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment => sql`
+  SELECT e.event_id FROM events e WHERE e.user_id = ${userId}
+  UNION SELECT e.event_id FROM events e WHERE e.item_id = ANY(${itemIds}::text[])`;
+
+/** A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. */
+const quotedIn = (sql: Sql | Tx, userId: string): Fragment =>
+  sql`position(${Buffer.from(JSON.stringify(userId))}::bytea IN t.data) > 0`;
+
+/**
+ * Tables with rows of users, children before their parents. Items and users themselves stand last: they go at the end, in one
+ * transaction. What is here is erased and exported; a new table belongs here or in `tablesWithoutUsers` (a test asks for it).
+ */
+export const userTables: readonly UserTable[] = [
+  ofItems(schema.transactions),
+  ofItems(schema.outbox),
+  ofItems(schema.outboxMarks),
+  ofItems(schema.stagedPages),
+  ofItems(schema.parkedRows),
+  ofItems(schema.balanceSnapshots),
+  ofItems(schema.accountNumbers),
+  ofItems(schema.numberReads),
+  ofItems(schema.accountIdentities),
+  ofItems(schema.accounts),
+  // An answer holds what was read at its path. Before the webhooks that a path may name.
+  of(
+    schema.idempotencyKeys,
+    (sql, { userId, itemIds, connectionIds, paths }) => sql`
+    (split_part(t.path, '/', 4) = ANY(${[userId, encodeURIComponent(userId), ...itemIds, ...connectionIds]}::text[])
+      OR t.path = ANY(${paths}::text[])
+      OR t.path LIKE '/v1/webhooks/%' AND EXISTS (SELECT FROM webhooks w
+        WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[])))`,
+  ),
+  ofItems(schema.webhooks),
+  of(schema.segmentEvents, ofBoth),
+  of(
+    schema.deliveryAttempts,
+    (sql, names) => sql`t.delivery_id IN (
+    SELECT d.delivery_id FROM deliveries d WHERE d.event_id IN (${theirEvents(sql, names)}))`,
+  ),
+  of(schema.deliveries, (sql, names) => sql`t.event_id IN (${theirEvents(sql, names)})`),
+  of(schema.events, ofBoth),
+  of(
+    schema.connectionHistory,
+    (sql, { connectionIds }) => sql`t.connection_id = ANY(${connectionIds}::text[])`,
+  ),
+  ofUser(schema.connections),
+  ofUser(schema.portalSessions),
+  // That an Item may live at Plaid which nobody can reach stays known; whose it was does not (`forgetInAlerts`).
+  of(
+    schema.alerts,
+    (sql, { userId, itemIds, tokenHashes }) => sql`t.kind <> 'link_outcome_unknown' AND (
+    t.item_id = ANY(${itemIds}::text[]) OR t.key = ANY(${tokenHashes}::text[]) OR t.detail->>'user_id' = ${userId})`,
+  ),
+  of(
+    schema.sweepTold,
+    (sql, { itemIds, tokenHashes }) => sql`t.subject = ANY(${[...itemIds, ...tokenHashes]}::text[])`,
+  ),
+  of(schema.parkedEvents, (sql, { userId }) => quotedIn(sql, userId)),
+  ofUser(schema.floats),
+  ofUser(schema.links),
+];
+
+/** The last to go. */
+export const lastUserTables: readonly UserTable[] = [ofUser(schema.items), ofUser(schema.users)];
+
+/** Tables that hold nothing of a user. */
+export const tablesWithoutUsers: readonly PgTable[] = [
+  schema.institutions,
+  schema.institutionAliases,
+  schema.bankPauses,
+  schema.webhookKeys,
+  schema.webhookSenders,
+  schema.applications,
+  schema.apiKeys,
+  schema.endpoints,
+  schema.userEventShards,
+  // Of an erasure that has ended; of one that goes on, the last to forget whom.
+  schema.erasures,
+  schema.auditEntries,
+];
