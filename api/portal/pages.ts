@@ -46,8 +46,7 @@ function dateOf(time: string, locale: string | null): Html {
   return html`<time datetime="${time}">${words.format(new Date(time))}</time>`;
 }
 
-const nameOf = ({ face, application }: PortalConnection): string =>
-  face.display_name ?? application.name;
+const nameOf = ({ face, application }: PortalConnection): string => face.display_name ?? application.name;
 
 /** The time to which one press on "allow" moves an end. */
 export const renewedUntil = ({ settings, now }: Pick<Shown, 'settings' | 'now'>): string =>
