@@ -1,6 +1,9 @@
+import { fileURLToPath } from 'node:url';
+
 // Tests run as ES modules, the way the program itself runs: jose and other dependencies are ESM only.
 export const common = {
-  testEnvironment: 'node',
+  testEnvironment: fileURLToPath(new URL('test/stack/oneRealmEnvironment.mjs', import.meta.url)),
+  runtime: fileURLToPath(new URL('test/stack/sharedRuntime.mjs', import.meta.url)),
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -11,12 +14,12 @@ export const common = {
       },
     ],
   },
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
 };
 
 export default {
-  // Of the time of the longest files most is waiting: two cores are busy with three of them.
-  maxWorkers: 3,
+  // Of the time of the longest files most is waiting: two cores are busy with four of them.
+  maxWorkers: 4,
+  testSequencer: '<rootDir>/test/stack/longestFirst.mjs',
   testTimeout: 300_000,
   projects: [
     {

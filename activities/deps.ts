@@ -1,4 +1,6 @@
 import type { AlertStore } from '../domain/ports/alerts.js';
+import type { DeliverySender } from '../domain/ports/deliveries.js';
+import type { EventSender } from '../domain/ports/eventSender.js';
 import type { BankPauseStore } from '../domain/ports/bankPauses.js';
 import type { ConnectionEndStore } from '../domain/ports/connectionEnds.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -41,7 +43,12 @@ export interface ActivityDeps {
   logins: LoginStore;
   webhooks: Pick<WebhookStore, 'acquireSignal' | 'releaseSignal'>;
   streams: StreamPort;
-  gateway: Pick<Gateway, 'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink'>;
+  gateway: Pick<
+    Gateway,
+    'signalItem' | 'isHistoryRunning' | 'isRemineRunning' | 'startLink' | 'wakeEndpoint'
+  >;
+  sending: DeliverySender;
+  sender: EventSender;
   segments: SegmentStore;
   /** Null when Segment is not configured. */
   segment: SegmentPort | null;
@@ -72,4 +79,7 @@ export type CrashPoint =
   | 'apply.afterCommit'
   | 'publish.beforePut'
   | 'publish.afterPut'
-  | 'publish.afterMark';
+  | 'publish.afterMark'
+  | 'deliver.beforeSend'
+  | 'deliver.afterSend'
+  | 'deliver.afterRecord';

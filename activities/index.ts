@@ -3,6 +3,7 @@ import { connectionEndActivities } from './connectionEnds.js';
 import { deadEndActivities } from './deadEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { atTheEdge } from './edge.js';
+import { endpointActivities } from './endpoints.js';
 import { institutionActivities } from './institutions.js';
 import { itemActivities } from './items.js';
 import { itemWebhookActivities } from './itemWebhooks.js';
@@ -49,6 +50,8 @@ const ports: Record<
   gateway: true,
   segments: true,
   segment: true,
+  sending: true,
+  sender: true,
 };
 
 /** All activities, by the names under which Temporal knows them: never renamed once released. */
@@ -63,6 +66,7 @@ export function createActivities(given: ActivityDeps) {
       // These watch their time by themselves: what they have reached by then is worth keeping.
       ...publishActivities(given),
       ...segmentActivities(given),
+      ...endpointActivities(given),
       ...sweepActivities(given),
       ...connectionEndActivities(deps),
       ...itemActivities(deps),

@@ -13,6 +13,7 @@ import { within } from './deadline.js';
 import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
+import { createEventWaits } from './eventWaits.js';
 import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { createLiveReads } from './liveReads.js';
@@ -24,6 +25,11 @@ import { shedLoad } from './pressure.js';
 import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
+import { connectionRoutes } from './routes/connections.js';
+import { deliveryRoutes } from './routes/deliveries.js';
+import { endpointRoutes } from './routes/endpoints.js';
+import { changeRoutes } from './routes/changes.js';
+import { eventRoutes } from './routes/events.js';
 import { floatRoutes } from './routes/floats.js';
 import { institutionRoutes } from './routes/institutions.js';
 import { itemRoutes } from './routes/items.js';
@@ -32,6 +38,8 @@ import { liveRoutes } from './routes/live.js';
 import { itemCommandRoutes } from './routes/itemCommands.js';
 import { numberRoutes } from './routes/numbers.js';
 import { loginRoutes } from './routes/logins.js';
+import { portalRoutes } from './routes/portal.js';
+import { portalSessionRoutes } from './routes/portalSessions.js';
 import { serviceRoutes } from './routes/service.js';
 import { userRoutes } from './routes/users.js';
 import { plaidWebhookRoute } from './routes/plaidWebhook.js';
@@ -112,7 +120,11 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
 export function buildApp(deps: ApiDeps): FastifyInstance {
   const limits = { ...defaultLimits, ...deps.limits };
   const liveReads = createLiveReads(limits.liveReads);
-  const context: RouteContext = { ...deps, limits, liveReads };
+  const eventWaits = createEventWaits(() => deps.events.newest(), {
+    atOnce: limits.eventWaits,
+    everyMs: limits.eventPollMs,
+  });
+  const context: RouteContext = { ...deps, limits, liveReads, eventWaits };
 
   const app: Api = Fastify({
     loggerInstance: deps.logger,
@@ -178,6 +190,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   app.addHook('preClose', async () => {
     closing = true;
     liveReads.stop(limits.drainMs);
+    eventWaits.stop();
   });
   app.addHook('onSend', async (_request, reply) => {
     // A connection that is kept open after its last answer would hold up the shutdown until it times out (72 s).
@@ -247,6 +260,13 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(async (scope: Api) => plaidWebhookRoute(scope, intake));
   void app.register(
     async (scope: Api) => {
+      await shedLoad(scope, limits.eventLoopDelayMs);
+      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now));
+    },
+    { prefix: '/portal' },
+  );
+  void app.register(
+    async (scope: Api) => {
       // Clients alone: Plaid's webhooks and the probes come before them.
       await shedLoad(scope, limits.eventLoopDelayMs);
       const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
@@ -260,11 +280,17 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       floatRoutes(scope, context);
       loginRoutes(scope, context);
       itemRoutes(scope, context);
+      connectionRoutes(scope, context);
+      portalSessionRoutes(scope, context);
+      changeRoutes(scope, context);
       liveRoutes(scope, context);
       institutionRoutes(scope, context);
       itemCommandRoutes(scope, context);
       numberRoutes(scope, context);
+      eventRoutes(scope, context);
       storedWebhookRoutes(scope, context, signals);
+      endpointRoutes(scope, context);
+      deliveryRoutes(scope, context);
       accessRoutes(scope, context);
     },
     { prefix: '/v1' },

@@ -13,6 +13,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope that the route asks for; null = open to everybody. Every route under /v1 names one. */
     scope?: Scope | null;
+    /** Another one that will do as well. */
+    orScope?: Scope;
   }
 }
 
@@ -39,7 +41,7 @@ export function authenticate(
   limiter: Limiter,
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   return async (request, reply) => {
-    const scope = request.routeOptions.config.scope;
+    const { scope, orScope } = request.routeOptions.config;
     // Fails closed: a route that forgot to name its scope is a fault of ours, not an open door.
     if (scope == null) throw new Problem('internal_error');
     const key = bearer.exec(request.headers.authorization ?? '')?.[1];
@@ -56,9 +58,9 @@ export function authenticate(
     }
     request.caller = caller;
     await limiter.caller(request, reply, keyHash);
-    if (!allows(caller.scopes, scope)) {
+    if (!allows(caller.scopes, scope) && (orScope === undefined || !allows(caller.scopes, orScope))) {
       throw new Problem('insufficient_scope', {
-        detail: `This operation needs the scope ${scope}.`,
+        detail: `This operation needs the scope ${scope}${orScope === undefined ? '' : ` or ${orScope}`}.`,
         headers: {
           'www-authenticate': `Bearer realm="sluice", error="insufficient_scope", scope="${scope}"`,
         },

@@ -4,6 +4,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Grant } from '../domain/exchange/connection.js';
 import type { AlertStore } from '../domain/ports/alerts.js';
 import type { ApplicationStore } from '../domain/ports/applications.js';
+import type { ConnectionStore } from '../domain/ports/connections.js';
+import type { EndpointRules } from '../domain/exchange/peerAddress.js';
+import type { DeliveryStore } from '../domain/ports/deliveries.js';
+import type { EndpointStore } from '../domain/ports/endpoints.js';
+import type { ChangeStore } from '../domain/ports/changes.js';
+import type { EventStore } from '../domain/ports/events.js';
 import type { FiguresStore, Probe } from '../domain/ports/figures.js';
 import type { FloatStore } from '../domain/ports/floats.js';
 import type { Gateway } from '../domain/ports/gateway.js';
@@ -14,12 +20,15 @@ import type { ItemStore } from '../domain/ports/items.js';
 import type { LinkStore } from '../domain/ports/links.js';
 import type { NumbersStore } from '../domain/ports/numbers.js';
 import type { PlaidDirectory, PlaidLive, PlaidPort } from '../domain/ports/plaid.js';
+import type { PortalStore } from '../domain/ports/portal.js';
 import type { ReadStore } from '../domain/ports/reads.js';
 import type { SecretBox } from '../domain/ports/secrets.js';
 import type { WebhookVerifier } from '../domain/ports/webhookKeys.js';
 import type { WebhookStore } from '../domain/ports/webhooks.js';
+import type { EventWaits } from './eventWaits.js';
 import type { LiveReads } from './liveReads.js';
 import type { MetricsRegistry } from './metrics.js';
+import type { PortalSettings } from './portal/settings.js';
 
 /** What the API needs from outside. */
 export interface ApiDeps {
@@ -35,13 +44,19 @@ export interface ApiDeps {
   secrets: SecretBox;
   links: Pick<LinkStore, 'receive'>;
   reads: ReadStore;
+  connections: ConnectionStore;
+  portal: PortalStore;
   items: Pick<ItemStore, 'setBroken' | 'setHealthy' | 'noteConsent'>;
   commands: ItemCommandStore;
   numbers: NumbersStore;
   webhooks: WebhookStore;
+  endpoints: EndpointStore;
+  deliveries: DeliveryStore;
   applications: Omit<ApplicationStore, 'ensureAdmin'>;
   idempotency: Pick<IdempotencyStore, 'begin' | 'prepare' | 'finish' | 'release'>;
   gateway: Pick<Gateway, 'link' | 'signalItem' | 'itemStatus' | 'ping' | 'checkUser'>;
+  events: EventStore;
+  changes: ChangeStore;
   floats: FloatStore;
   figures: FiguresStore;
   alerts: AlertStore;
@@ -54,6 +69,10 @@ export interface ApiDeps {
   defaultGrant: Grant;
   /** For how long after a link or a change of the main account an item change is advised against; 0 = not at all. */
   itemChangeCooldownMs: number;
+  /** Where events may be sent. */
+  endpointRules: EndpointRules;
+  /** For how long events are kept: a cursor that is older may have lost some. */
+  eventsKeptMs: number;
   /** When a broken Item is asked for again. */
   brokenCheckMs: number;
   /** A pino logger, or something of its shape. */
@@ -61,6 +80,7 @@ export interface ApiDeps {
   metrics: MetricsRegistry;
   /** Serve `/metrics` here; false when metrics have a port of their own. */
   serveMetrics: boolean;
+  portalPage: PortalSettings;
   /** Shown in OpenAPI. */
   version: string;
   /** Addresses or networks whose X-Forwarded-For names the client. Absent: the peer is the client. */
@@ -91,6 +111,9 @@ export interface ApiLimits {
   drainMs: number;
   /** Live reads that may be on their way at once. */
   liveReads: number;
+  /** Requests that may wait for events at once, and how often the database is asked for all of them. */
+  eventWaits: number;
+  eventPollMs: number;
   /** How long a list waits for logos that have to be fetched first. */
   logoMs: number;
   /** For a request with an Idempotency-Key: afterwards a repeat takes it over. Longer than any request takes. */
@@ -112,6 +135,8 @@ export const defaultLimits: ApiLimits = {
   intakeMs: 4_000,
   drainMs: 5_000,
   liveReads: 32,
+  eventWaits: 64,
+  eventPollMs: 500,
   logoMs: 2_000,
   leaseMs: 60_000,
   requestsPerMinute: 1_200,
@@ -122,6 +147,7 @@ export const defaultLimits: ApiLimits = {
 export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
   liveReads: LiveReads;
+  eventWaits: EventWaits;
 }
 
 export type Api = FastifyInstance<

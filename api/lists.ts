@@ -30,14 +30,23 @@ export function writeCursor(query: ListQuery, key: PageKey | null): string | nul
   return Buffer.from(JSON.stringify([...key, sealOf(query, key)])).toString('base64url');
 }
 
-/** The inverse; null without a cursor. A cursor of another list, of other filters or of nobody: 400. */
-export function readCursor(query: ListQuery, cursor: string | undefined): PageKey | null {
+/**
+ * The inverse; null without a cursor. A cursor of another list, of other filters or of nobody: 400, which names the query's
+ * `parameter`.
+ */
+export function readCursor(
+  query: ListQuery,
+  cursor: string | undefined,
+  parameter = 'cursor',
+): PageKey | null {
   if (cursor === undefined) return null;
   const parts = partsOf(cursor);
   const seal = parts?.pop();
   if (parts === null || parts.length === 0 || seal !== sealOf(query, parts)) {
     throw new Problem('invalid_cursor', {
-      errors: [{ in: 'query', pointer: '/cursor', detail: 'is not a cursor of this list and these filters' }],
+      errors: [
+        { in: 'query', pointer: `/${parameter}`, detail: 'is not a cursor of this list and these filters' },
+      ],
     });
   }
   return parts;

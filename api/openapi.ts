@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from './deps.js';
+import { eventWebhooks } from './eventWebhooks.js';
 import { problemTypes } from './problems.js';
 import { tidyOpenapi } from './tidyOpenapi.js';
 
@@ -32,8 +33,11 @@ export function openapi(app: Api, version: string): void {
       tags: [
         { name: 'Users', description: 'Users, by your own ids, and everything over all their items' },
         { name: 'Items', description: "One item: a user's login at one bank" },
+        { name: 'Connections', description: 'Which application may read which item' },
         { name: 'Institutions', description: 'Banks, as Plaid lists them' },
         { name: 'Webhooks', description: 'What Plaid sent' },
+        { name: 'Endpoints', description: 'Where applications are sent events' },
+        { name: 'Events', description: 'What applications are told of items and connections' },
         { name: 'Access', description: 'Applications and their keys' },
         { name: 'Service', description: 'Health and description of this service' },
       ],
@@ -50,7 +54,10 @@ export function openapi(app: Api, version: string): void {
       },
     },
     transform: jsonSchemaTransform,
-    transformObject: (document) => tidyOpenapi(jsonSchemaTransformObject(document)),
+    transformObject: (document) => ({
+      ...tidyOpenapi(jsonSchemaTransformObject(document)),
+      webhooks: eventWebhooks(),
+    }),
   });
   void app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -5,7 +5,16 @@ import type { ProblemCode } from './problems.js';
 import { problemTypes } from './problems.js';
 import { problemAnswer } from './schemas/problem.js';
 
-export type Tag = 'Users' | 'Items' | 'Institutions' | 'Webhooks' | 'Access' | 'Service';
+export type Tag =
+  | 'Users'
+  | 'Items'
+  | 'Connections'
+  | 'Institutions'
+  | 'Webhooks'
+  | 'Events'
+  | 'Endpoints'
+  | 'Access'
+  | 'Service';
 
 export interface Operation {
   /** Unique; a name for generated clients. */
@@ -15,6 +24,8 @@ export interface Operation {
   tag: Tag;
   /** null = open to everybody. */
   scope: Scope | null;
+  /** Another scope that will do as well. */
+  orScope?: Scope;
   answers: Record<number, { description: string; schema: z.ZodType; contentType?: string }>;
   problems: readonly ProblemCode[];
 }
@@ -74,13 +85,14 @@ export function operation(op: Operation): Described {
     summary: op.summary,
     ...(op.description === undefined ? {} : { description: op.description }),
     tags: [op.tag],
-    security: op.scope === null ? [] : [{ ApiKey: [op.scope] }],
+    security: [op.scope, op.orScope].flatMap((scope) => (scope == null ? [] : [{ ApiKey: [scope] }])),
     response,
   };
   return {
     with: (parts) => {
       if ('params' in parts) addProblems(response, ['uri_too_long']);
-      return { config: { scope: op.scope }, schema: { ...documented, ...parts } };
+      const config = { scope: op.scope, ...(op.orScope === undefined ? {} : { orScope: op.orScope }) };
+      return { config, schema: { ...documented, ...parts } };
     },
   };
 }

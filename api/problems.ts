@@ -62,6 +62,16 @@ export const problemTypes = {
     title: 'The connection was revoked',
     help: 'The connection (`connection_id`) has ended for good. Let the user connect the account again: that makes a new one.',
   },
+  not_from_page: {
+    status: 403,
+    title: "The form was not sent from the user's page",
+    help: 'Another site sent it. Nothing was done.',
+  },
+  narrowing_only: {
+    status: 403,
+    title: 'The application may only narrow its connection',
+    help: '`errors` names each field that would grant more, or change what was agreed to. Ask the user: a key of scope `consent` writes it then.',
+  },
   sandbox_only: {
     status: 403,
     title: 'Only in the sandbox',
@@ -70,7 +80,7 @@ export const problemTypes = {
   not_found: {
     status: 404,
     title: 'There is no such resource',
-    help: 'The path is unknown, or the named user, item, webhook, application or key does not exist, or the application was never connected with it. A user exists from the first link token or item.',
+    help: 'The path is unknown, or the named user, item, connection, webhook, application or key does not exist, or the application was never connected with it. A user exists from the first link token or item.',
   },
   unknown_institution: {
     status: 404,
@@ -107,6 +117,21 @@ export const problemTypes = {
     title: 'The user has linked this account already',
     help: '`item_id` names the item that holds it, which you see: you are connected with it, or see every item. Use that one; when it is broken, send the user through update mode.',
   },
+  connection_exists: {
+    status: 409,
+    title: 'The application is connected with the item',
+    help: '`connection_id` names the connection, which may have expired or be suspended. Change it, renew it, or revoke it first.',
+  },
+  connection_revoked: {
+    status: 409,
+    title: 'The connection was revoked',
+    help: 'That was the end of it. A new grant makes a new connection.',
+  },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The application has as many endpoints as it may have',
+    help: 'An application may have 100. Delete one, or change the URL or the types of one.',
+  },
   active_float: {
     status: 409,
     title: 'The user has an active float',
@@ -131,6 +156,11 @@ export const problemTypes = {
     status: 409,
     title: 'The user has to act at the bank',
     help: 'Send the user through Link in update mode, then report it as relinked.',
+  },
+  feed_expired: {
+    status: 410,
+    title: 'What follows this place is not kept any more',
+    help: 'Of the events: begin without `after`, and read each item anew. Of the changes of an item: begin anew with `?snapshot=true`, and go on from the `next` that it gives.',
   },
   payload_too_large: {
     status: 413,
@@ -236,6 +266,11 @@ export const problemTypes = {
     status: 503,
     title: 'Too many live reads at once',
     help: 'The process answers a bounded number of live reads at a time, and ends those that wait when it stops. Repeat the request after `Retry-After` seconds, or read what is cached.',
+  },
+  event_waits_busy: {
+    status: 503,
+    title: 'Too many requests wait for events',
+    help: 'The process lets a bounded number of requests wait. Repeat the request after `Retry-After` seconds, or ask without `wait`.',
   },
   not_ready: {
     status: 503,

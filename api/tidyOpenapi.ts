@@ -16,7 +16,7 @@ function referredTo(root: unknown, schemas: Node): Set<string> {
 }
 
 /** Answers may gain fields: a client that was generated from this document must not refuse them. */
-function open(value: unknown): unknown {
+export function open(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(open);
   if (!isNode(value)) return value;
   const entries = Object.entries(value).filter(

@@ -16,6 +16,8 @@ export const linkWorkflowId = (tokenHash: string): string => `link/${tokenHash}`
 /** The check of a user's Items: asked for by an event of the stream, or by a request. */
 export const loginWorkflowId = (eventId: string): string => `login/${eventId}`;
 export const loginRequestWorkflowId = (requestId: string): string => `login-request/${requestId}`;
+/** What sends an endpoint's deliveries. */
+export const endpointWorkflowId = (endpointId: string): string => `endpoint/${endpointId}`;
 export const SWEEP_SCHEDULE_ID = 'sweep';
 export const INSTITUTIONS_SCHEDULE_ID = 'institutions';
 export const CLEAN_UP_SCHEDULE_ID = 'clean-up';
@@ -26,6 +28,7 @@ export type WorkflowName =
   | { kind: 'history'; itemId: ItemId }
   | { kind: 'remine'; itemId: ItemId; number: number }
   | { kind: 'link'; tokenHash: string }
+  | { kind: 'endpoint'; endpointId: string }
   | { kind: 'login'; eventId: string }
   | { kind: 'loginRequest'; requestId: string };
 
@@ -38,6 +41,7 @@ export function parseWorkflowId(id: string): WorkflowName | null {
   }
   if (!body || rest.length > 0) return null;
   if (head === 'link' && tail === undefined) return { kind: 'link', tokenHash: body };
+  if (head === 'endpoint' && tail === undefined) return { kind: 'endpoint', endpointId: body };
   if (head === 'login-request' && tail === undefined) return { kind: 'loginRequest', requestId: body };
   if (head !== 'item') return null;
   if (tail === 'remine' && number !== undefined && /^[1-9]\d*$/.test(number)) {
@@ -50,17 +54,26 @@ export function parseWorkflowId(id: string): WorkflowName | null {
 
 /**
  * Task queues. Plaid's calls have queues of their own because the server limits a queue as a whole. `first` carries
- * `/transactions/sync` calls with an empty cursor, which Plaid limits apart. `link` carries what a waiting user wants.
+ * `/transactions/sync` calls with an empty cursor, which Plaid limits apart. `link` carries what a waiting user wants. `events`
+ * carries what waits for applications' endpoints, so that a slow one takes no place from mining.
  */
 export const taskQueues = {
   core: 'sluice-core',
   plaid: 'sluice-plaid',
   plaidFirst: 'sluice-plaid-first',
   plaidLink: 'sluice-plaid-link',
+  events: 'sluice-events',
 } as const;
 
 /** Secrets at rest, by the tables that hold them. */
-export const sealedKinds = ['access tokens', 'public tokens', 'account numbers', 'answers'] as const;
+export const sealedKinds = [
+  'access tokens',
+  'public tokens',
+  'account numbers',
+  'answers',
+  'endpoint secrets',
+  'previous endpoint secrets',
+] as const;
 export type SealedKind = (typeof sealedKinds)[number];
 
 /** The additional data that binds a secret's ciphertext to the one row and column where it may stand. */
@@ -68,6 +81,8 @@ export const secretContext = {
   publicToken: (tokenHash: string): string => `links/${tokenHash}/public_token`,
   accessToken: (itemId: ItemId): string => `items/${itemId}/access_token`,
   accountNumbers: (itemId: ItemId, accountId: string): string => `account_numbers/${itemId}/${accountId}`,
+  /** Of both secrets of an endpoint: a rotation moves one without opening it. */
+  endpointSecret: (endpointId: string): string => `endpoints/${endpointId}/secret`,
   /** A key may hold any visible character, so JSON separates the parts. */
   answer: (applicationId: string, method: string, path: string, key: string): string =>
     `idempotency_keys/${JSON.stringify([applicationId, method, path, key])}`,

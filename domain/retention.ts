@@ -8,6 +8,7 @@ export const perishables = [
   'parkedEvents',
   'segmentEvents',
   'balances',
+  'events',
 ] as const;
 
 export type Perishable = (typeof perishables)[number];
@@ -27,4 +28,5 @@ export const nothingCleaned: Cleaned = {
   parkedEvents: 0,
   segmentEvents: 0,
   balances: 0,
+  events: 0,
 };

@@ -4,10 +4,16 @@ import type { Sql } from './rows.js';
 import { alertStore } from './stores/alerts.js';
 import { applicationStore } from './stores/applications.js';
 import { bankPauseStore } from './stores/bankPauses.js';
+import { connectionStore } from './stores/connections.js';
+import { deliveryStore } from './stores/deliveries.js';
+import { deliverySender } from './stores/deliverySender.js';
+import { endpointStore } from './stores/endpoints.js';
 import { connectionEndStore } from './stores/connectionEnds.js';
 import { institutionStore } from './stores/institutions.js';
 import { itemCommandStore } from './stores/itemCommands.js';
 import { idempotencyStore } from './stores/idempotency.js';
+import { changeStore } from './stores/changes.js';
+import { eventStore } from './stores/events.js';
 import { figuresStore } from './stores/figures.js';
 import { floatStore } from './stores/floats.js';
 import { itemStore } from './stores/items.js';
@@ -16,6 +22,7 @@ import { loginStore } from './stores/logins.js';
 import { miningStore } from './stores/mining.js';
 import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
+import { portalStore } from './stores/portal.js';
 import { readStore } from './stores/reads.js';
 import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
@@ -36,6 +43,9 @@ export function createStores(sql: Sql) {
     outbox: withDatabaseFailures(outboxStore(sql)),
     alerts: withDatabaseFailures(alertStore(sql)),
     banks: withDatabaseFailures(bankPauseStore(sql)),
+    connections: withDatabaseFailures(connectionStore(sql)),
+    changes: withDatabaseFailures(changeStore(sql)),
+    events: withDatabaseFailures(eventStore(sql)),
     floats: withDatabaseFailures(floatStore(sql)),
     figures: withDatabaseFailures(figuresStore(sql)),
     logins: withDatabaseFailures(loginStore(sql)),
@@ -49,8 +59,12 @@ export function createStores(sql: Sql) {
     sweep: withDatabaseFailures(sweepStore(sql)),
     connectionEnds: withDatabaseFailures(connectionEndStore(sql)),
     reads: withDatabaseFailures(readStore(sql)),
+    portal: withDatabaseFailures(portalStore(sql)),
     institutions: withDatabaseFailures(institutionStore(sql)),
     applications: withDatabaseFailures(applicationStore(sql)),
+    endpoints: withDatabaseFailures(endpointStore(sql)),
+    deliveries: withDatabaseFailures(deliveryStore(sql)),
+    sending: withDatabaseFailures(deliverySender(sql)),
     idempotency: withDatabaseFailures(idempotencyStore(sql)),
     /** Resolves when the database answers and is set up for us. */
     ...withDatabaseFailures({ ping: () => checkDatabase(sql) }),

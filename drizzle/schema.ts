@@ -625,6 +625,8 @@ export const endpoints = pgTable(
     secretKeyId: id('secret_key_id').notNull(),
     secretDataKey: bytea('secret_data_key').notNull(),
     secretCiphertext: bytea('secret_ciphertext').notNull(),
+    /** Of ed25519: what checks its signatures (`whpk_…`). */
+    publicKey: text('public_key'),
     /** The one before a rotation: signs beside the new one until then. */
     previousKeyId: id('previous_key_id'),
     previousDataKey: bytea('previous_data_key'),
@@ -635,6 +637,8 @@ export const endpoints = pgTable(
     failingSince: moment('failing_since'),
     /** It is left alone until then: a breaker, or its own Retry-After. */
     restsUntil: moment('rests_until'),
+    /** An activity sends what is due until then, and finds by itself what comes meanwhile. */
+    leasedUntil: moment('leased_until'),
     createdAt: moment('created_at').notNull().default(now),
     deletedAt: moment('deleted_at'),
   },
@@ -660,6 +664,8 @@ export const deliveries = pgTable(
     type: text('type').$type<EventType>().notNull(),
     state: text('state').$type<DeliveryState>().notNull().default('pending'),
     attempts: integer('attempts').notNull().default(0),
+    /** Those from before it was asked for once more: its schedule begins after them. */
+    attemptsBefore: integer('attempts_before').notNull().default(0),
     nextAttemptAt: moment('next_attempt_at').notNull().default(now),
     /** Who tries it now, and until when another may not. */
     claim: text('claim'),

@@ -137,6 +137,11 @@ const pace = z.strictObject({
   continueAfter: count,
   limits: z.strictObject({ window: ms, sync: count, accounts: count }),
 } satisfies Record<keyof Policy, z.ZodType>);
+/** Where events may go besides public addresses, and whether without TLS: the server checks it early, the worker each time. */
+const endpointSchema = {
+  ENDPOINTS_ALLOW: list.pipe(z.array(network)).default([]),
+  ENDPOINTS_INSECURE: flag.default(false),
+};
 /** Where the events of error episodes go; without a write key nowhere. */
 const segmentSchema = {
   SEGMENT_WRITE_KEY: z.string().min(1).optional(),
@@ -189,12 +194,28 @@ const workerSchema = {
     .default({}),
   SLUICE_CRASH_AT: crashPoint,
 };
+const color = z.string().regex(/^#[0-9a-fA-F]{6}$/, { error: 'must be a colour such as #0b5cad' });
+/** How long events are kept: the API refuses cursors that are older, provisioning schedules their deletion. */
+const eventsSchema = { EVENTS_RETENTION: retention.default(30 * day) };
 const serverSchema = {
+  ...eventsSchema,
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: port.default(8080),
   /** Live reads at Plaid that one process has on their way at once. */
   LIVE_READS: count.default(32),
   ADMIN_API_KEY: z.string().min(16),
+  /** Where browsers reach the user's page; absent: PUBLIC_URL, else the address that a session was asked for at. */
+  PORTAL_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Who runs this, for users; absent: PLAID_CLIENT_NAME. */
+  PORTAL_NAME: z.string().min(1).max(60).optional(),
+  PORTAL_ACCENT: color.default('#0b5cad'),
+  PORTAL_BACKGROUND: color.default('#f5f6f8'),
+  /** Path of a picture. */
+  PORTAL_LOGO: z.string().min(1).optional(),
+  /** For how long a user renews an access by one press. */
+  PORTAL_RENEWAL: duration
+    .default(365 * day)
+    .refine((renewalMs) => renewalMs >= day, { error: 'must be at least P1D' }),
   ITEM_CHANGE_COOLDOWN: duration.default(0),
   /** Requests a minute for one API key, in each API process; 0 = no limit. */
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(0).default(1_200),
@@ -210,6 +231,10 @@ const listenerSchema = {
   USER_EVENTS_LEASE: duration
     .default(20_000)
     .refine((leaseMs) => leaseMs >= 1_000, { error: 'must be a second at least' }),
+  /** Between two reads of a shard that had nothing new. Kinesis allows five reads a second, for all who read the shard. */
+  USER_EVENTS_POLL: duration
+    .default(1_000)
+    .refine((pollMs) => pollMs >= 200, { error: 'must be at least PT0.2S' }),
   HOST: z.string().min(1).default('127.0.0.1'),
   SLUICE_CRASH_AT: crashPoint,
 };
@@ -229,6 +254,7 @@ const provisionSchema = {
   RETAIN_PARKED: retention.default(90 * day),
   RETAIN_SEGMENT: retention.default(90 * day),
   RETAIN_BALANCES: retention.default(90 * day),
+  ...eventsSchema,
 };
 
 const schemas = {
@@ -237,6 +263,7 @@ const schemas = {
     ...temporalSchema,
     ...plaidSchema,
     ...secretsSchema,
+    ...endpointSchema,
     ...processSchema,
     ...serverSchema,
   }),
@@ -247,6 +274,7 @@ const schemas = {
     ...secretsSchema,
     ...streamsSchema,
     ...segmentSchema,
+    ...endpointSchema,
     ...processSchema,
     ...workerSchema,
   }),

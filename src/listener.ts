@@ -18,7 +18,6 @@ import { checkTemporal } from './temporal/setUp.js';
 import type { UserEventObserver } from './userEventConsumer.js';
 import { createUserEventConsumer } from './userEventConsumer.js';
 
-const pollMs = 1_000;
 /** For one probe of a dependency. */
 const probeMs = 3_000;
 
@@ -107,7 +106,7 @@ await runProcess(
         stream: config.USER_EVENTS_STREAM,
         me: `${hostname()}/${process.pid}/${randomUUID()}`,
         leaseMs: config.USER_EVENTS_LEASE,
-        pollMs,
+        pollMs: config.USER_EVENTS_POLL,
       },
     );
     const metricsServer =

@@ -42,6 +42,7 @@ const schedulesOf = (config: Config): SchedulesOptions => ({
     parkedEvents: config.RETAIN_PARKED,
     segmentEvents: config.RETAIN_SEGMENT,
     balances: config.RETAIN_BALANCES,
+    events: config.EVENTS_RETENTION,
   },
 });
 

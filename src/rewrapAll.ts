@@ -44,7 +44,7 @@ export async function rewrapAll(
   const keyId = await currentKeyOf(provider);
   const result: Rewrapped = {
     keyId,
-    rewrapped: { 'access tokens': 0, 'public tokens': 0, 'account numbers': 0, answers: 0 },
+    rewrapped: Object.fromEntries(sealedKinds.map((kind) => [kind, 0])) as Record<SealedKind, number>,
     failed: [],
   };
   /** Refusals in a row, by the key that refused. */

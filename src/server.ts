@@ -19,6 +19,7 @@ import {
   temporalOptions,
 } from './config.js';
 import { openKeys } from './keys.js';
+import { readLogo } from './portalLogo.js';
 import { grantByDefault } from '../domain/exchange/connection.js';
 import { defaultPolicy } from '../domain/item/policy.js';
 import { createLogger, warnOfOlderNames } from './logger.js';
@@ -36,6 +37,8 @@ function version(): string {
   const file = new URL('../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
+
+const originOf = (url: string | undefined): string | null => (url === undefined ? null : new URL(url).origin);
 
 /** The API process: REST for clients, webhooks from Plaid. */
 await runProcess(
@@ -70,12 +73,27 @@ await runProcess(
       secrets: createSecretBox(keys),
       links: stores.links,
       reads: stores.reads,
+      connections: stores.connections,
+      portal: stores.portal,
+      portalPage: {
+        url: originOf(config.PORTAL_URL ?? config.PUBLIC_URL),
+        name: config.PORTAL_NAME ?? config.PLAID_CLIENT_NAME,
+        accent: config.PORTAL_ACCENT,
+        background: config.PORTAL_BACKGROUND,
+        logo: config.PORTAL_LOGO === undefined ? null : readLogo(config.PORTAL_LOGO),
+        renewalMs: config.PORTAL_RENEWAL,
+      },
       items: stores.items,
       commands: stores.itemCommands,
       numbers: stores.numbers,
+      events: stores.events,
+      changes: stores.changes,
       floats: stores.floats,
       figures: stores.figures,
       webhooks: stores.webhooks,
+      endpoints: stores.endpoints,
+      deliveries: stores.deliveries,
+      endpointRules: { allowed: config.ENDPOINTS_ALLOW, insecure: config.ENDPOINTS_INSECURE },
       applications: stores.applications,
       idempotency: stores.idempotency,
       gateway,
@@ -89,6 +107,7 @@ await runProcess(
       probes,
       defaultGrant: grantByDefault(config.PLAID_PRODUCTS),
       sandbox: !isPlaidProduction(plaidBaseUrl(config)),
+      eventsKeptMs: config.EVENTS_RETENTION,
       itemChangeCooldownMs: config.ITEM_CHANGE_COOLDOWN,
       brokenCheckMs: defaultPolicy.brokenCheck,
       logger,

@@ -2,6 +2,7 @@ import type { Worker } from '@temporalio/worker';
 import { createReadiness } from '../api/readiness.js';
 import { createActivities } from '../activities/index.js';
 import { createStores } from '../drizzle/index.js';
+import { createEventSender } from './clients/eventSender.js';
 import { createKinesis } from './clients/kinesis.js';
 import { createPlaid } from './clients/plaid.js';
 import { openDatabase } from './clients/postgres.js';
@@ -15,6 +16,7 @@ import {
   temporalOptions,
   workerVersion,
 } from './config.js';
+import { startEndpointWaker } from './endpointWaker.js';
 import { openKeys } from './keys.js';
 import { createCrashPoint } from './crashPoint.js';
 import { defaultPolicy } from '../domain/item/policy.js';
@@ -56,6 +58,10 @@ await runProcess(
       config.SEGMENT_WRITE_KEY === undefined
         ? null
         : createSegment({ writeKey: config.SEGMENT_WRITE_KEY, host: config.SEGMENT_HOST });
+    const sender = createEventSender({
+      allowed: config.ENDPOINTS_ALLOW,
+      insecure: config.ENDPOINTS_INSECURE,
+    });
     const temporal = temporalOptions(config);
     const { client, connection: clientConnection } = openClient(temporal);
     const gateway = createGateway(client);
@@ -125,6 +131,8 @@ await runProcess(
         connectionEnds: stores.connectionEnds,
         retention: stores.retention,
         idempotency: stores.idempotency,
+        sending: stores.sending,
+        sender,
         segments: stores.segment,
         segment,
         banks: stores.banks,
@@ -144,12 +152,20 @@ await runProcess(
       }),
     });
     const running = runWorkers(workers);
+    const waker = config.WORKER_ROLES.includes('core')
+      ? startEndpointWaker({
+          sending: stores.sending,
+          gateway,
+          onFailure: (err) => logger.warn({ err }, 'endpoints were not woken'),
+        })
+      : null;
     logger.info({ roles: config.WORKER_ROLES, ...version }, 'worker ready');
     return {
       logger,
       ended: running,
       async stop() {
         metricsServer?.close();
+        await waker?.stop();
         stopWorkers(workers);
         await running.catch(() => undefined);
         await Promise.allSettled([
@@ -158,6 +174,7 @@ await runProcess(
           kinesis.close(),
           segment?.close(),
         ]);
+        sender.close();
         await sql.end({ timeout: 5 });
       },
     };

@@ -115,6 +115,8 @@ describe('a configuration that does not do', () => {
     ['USER_EVENTS_STREAM', 's'.repeat(129)],
     ['USER_EVENTS_LEASE', 'PT0.5S'],
     ['USER_EVENTS_LEASE', '20'],
+    ['USER_EVENTS_POLL', 'PT0.1S'],
+    ['USER_EVENTS_POLL', '1'],
     ['AWS_REGION', ''],
   ])('of a listener: %s=%s', (name, value) => {
     const message = refusal('listener', { ...good, USER_EVENTS_STREAM: 'events', [name]: value });
@@ -165,7 +167,11 @@ describe('a good configuration', () => {
   it('of a listener needs nothing of Plaid and no key', () => {
     const names = ['PLAID_ENV', 'PLAID_CLIENT_ID', 'PLAID_SECRET', 'ENCRYPTION_KEYS', 'ADMIN_API_KEY'];
     const config = loadConfig('listener', { ...without(...names), USER_EVENTS_STREAM: 'events' });
-    expect(config).toMatchObject({ USER_EVENTS_STREAM: 'events', USER_EVENTS_LEASE: 20_000 });
+    expect(config).toMatchObject({
+      USER_EVENTS_STREAM: 'events',
+      USER_EVENTS_LEASE: 20_000,
+      USER_EVENTS_POLL: 1_000,
+    });
     expect(loadConfig('provision', good).USER_EVENTS_STREAM).toBe(undefined);
   });
 

@@ -35,7 +35,7 @@ const givenUp: Record<string, RegExp> = {
 /** Names that stay, and where: wire names, names of JavaScript, and the one meaning that a word has kept. */
 const kept: { names: RegExp; files: RegExp; why: string }[] = [
   {
-    names: /^(sweepTold|toldAt|outboxMarks|settledAt|horizon)$/,
+    names: /^(sweepTold|toldAt|outboxMarks|settledAt|horizon|claim|claimedUntil|restsUntil|expiryToldDays)$/,
     files: /^drizzle\//,
     why: 'tables, columns',
   },

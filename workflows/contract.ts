@@ -63,6 +63,12 @@ export interface CheckUserInput {
   answerWithinMs: number | null;
 }
 
+export interface EndpointInput {
+  endpointId: string;
+}
+/** Something is due at the endpoint. */
+export const deliveriesDue = defineSignal('deliveriesDue');
+
 export interface SweepInput {
   /** How long something may be due before the sweep takes it for forgotten, in milliseconds. */
   graceMs: number;

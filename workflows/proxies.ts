@@ -45,6 +45,16 @@ const read: ActivityOptions = {
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s', maximumAttempts: 15 },
 };
 
+/** What sends to endpoints: some seconds, and at the most one attempt more. It takes up by itself what an attempt that died has left. */
+export const deliverer = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({
+    ...call,
+    taskQueue: taskQueues.events,
+    startToCloseTimeout: '60s',
+    // With these pauses: an hour.
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 120 },
+  });
+
 /** A read at Plaid and what it writes here: safe to repeat. `first`: the cursor is empty, which Plaid limits apart. */
 export const plaidRead = (call: Call & { first?: boolean } = {}): ActivityInterfaceFor<Activities> => {
   const { first, ...options } = call;

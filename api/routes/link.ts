@@ -119,7 +119,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       () => new Promise<never>(() => undefined),
       async (error: unknown) => {
         // The link may get through where a ping did not.
-        await sleep(Math.min(limits.askMs, limits.linkMs));
+        await sleep(Math.min(limits.askMs, limits.linkMs), undefined, { ref: false });
         throw error;
       },
     );

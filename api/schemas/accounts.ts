@@ -38,7 +38,9 @@ export const refinedAccount = z
     subtype: z.string().nullable(),
     status: z.enum(['open', 'closed']),
     is_main: z.boolean(),
-    balances: refinedBalances.nullable().meta({ description: 'null where the connection does not grant `balances`' }),
+    balances: refinedBalances
+      .nullable()
+      .meta({ description: 'null where the connection does not grant `balances`' }),
     persistent_id: z.string().nullable(),
     holder_category: z.string().nullable(),
     replaces: z.string().nullable().meta({

@@ -19,7 +19,9 @@ const logo = z
   .string()
   .max(100_000)
   .regex(
-    pattern('^(https://[^\\u0000-\\u0020\\u007f]{1,2000}|data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2})$'),
+    pattern(
+      '^(https://[^\\u0000-\\u0020\\u007f]{1,2000}|data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2})$',
+    ),
     'must be an https address or an image as a data: URL',
   );
 
@@ -61,14 +63,10 @@ const scope = z.enum(['read', 'write', 'numbers', 'consent', 'admin']);
 
 export const keyBody = z
   .strictObject({
-    scopes: z
-      .array(scope)
-      .min(1)
-      .max(5)
-      .meta({
-        description:
-          '`consent`: the connections of every application, and no bank data. `admin` implies `read`, `write` and `consent`, never `numbers`',
-      }),
+    scopes: z.array(scope).min(1).max(5).meta({
+      description:
+        '`consent`: the connections of every application, and no bank data. `admin` implies `read`, `write` and `consent`, never `numbers`',
+    }),
   })
   .meta({ examples: [{ scopes: ['read', 'write'] }] });
 

@@ -62,7 +62,7 @@ const cursor = z
 
 export const paging = { limit, cursor };
 
-const flag = (description: string) =>
+export const flag = (description: string) =>
   z
     .preprocess(
       (value) => (value === 'true' ? true : value === 'false' ? false : value),

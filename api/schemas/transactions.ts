@@ -52,7 +52,7 @@ export const liveTransactionsQuery = z.strictObject({
   offset,
 });
 
-const refinedTransaction = z
+export const refinedTransaction = z
   .object({
     id: z.string(),
     item_id: z.string(),

@@ -34,6 +34,8 @@ export interface Gateway {
   startLink(tokenHash: string, userId: string): Promise<void>;
   /** `signalWithStart` on the item workflow, within `deadlineMs`. */
   signalItem(itemId: string, userId: string, signal: ItemSignal, deadlineMs?: number): Promise<void>;
+  /** `signalWithStart` on the workflow that sends to an endpoint. */
+  wakeEndpoint(endpointId: string): Promise<void>;
   /**
    * Starts the check of a user's Items that a login event asks for. A repeat of the event, while it runs or later, does
    * nothing.

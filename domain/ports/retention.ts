@@ -12,6 +12,7 @@ type Clean = (
 
 /**
  * `outbox`: what both streams have accepted; the watermarks stay. `webhooks`: those with an outcome but the newest of each Item.
+ * `events`: with their deliveries and attempts; some hours later than said, so that a cursor which is not too old misses none.
  * `links`: finished ones that no living Item came of. `segmentEvents`: sent ones, and those that nobody shall send.
  */
 export type RetentionStore = Record<Exclude<Perishable, 'idempotencyKeys'>, Clean>;

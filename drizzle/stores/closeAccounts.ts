@@ -1,3 +1,4 @@
+import { updatedEvents } from '../../domain/exchange/itemEvents.js';
 import { closed, nextVersion } from '../../domain/mining/accountVersions.js';
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
@@ -6,6 +7,7 @@ import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
+import { writeEvents } from './writeEvents.js';
 
 const owned = selection(items, ['user_id', 'institution_id', 'last_sequence']);
 
@@ -27,4 +29,6 @@ export async function closeAccounts(tx: Tx, itemId: string): Promise<void> {
     UPDATE items SET last_sequence = ${last}, last_account_sequence = ${last},
       unsent_since = coalesce(unsent_since, clock_timestamp())
     WHERE item_id = ${itemId}`;
+  const changes = { accounts: versions.length, fromSequence: item.last_sequence + 1, toSequence: last };
+  await writeEvents(tx, updatedEvents(owner, changes));
 }

@@ -1,22 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { connectionScopes } from '../../domain/exchange/connection.js';
-import type { ConnectionAction, Grant, Initiator } from '../../domain/exchange/connection.js';
+import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
+import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventType } from '../../domain/exchange/event.js';
+import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, applications, connections } from '../schema.js';
+import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
 
-/** Who changes a connection, and why. */
-export interface Actor {
-  initiator: Initiator;
-  /** Null = nobody's key asked. */
-  applicationId: string | null;
-  keyId: string | null;
-  reason: string | null;
-}
+export type { Actor };
 
 const byTheClock: Actor = { initiator: 'clock', applicationId: null, keyId: null, reason: null };
 
@@ -24,6 +19,7 @@ const changed = selection(connections, ['connection_id', 'application_id', 'item
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id']);
+const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
@@ -137,15 +133,25 @@ async function connectLinker(
   await insertConnection(tx, { ...to, applicationId: found.application_id }, whole, actor);
 }
 
-/** Connects an application with an Item. The pair must have no connection that is not revoked. */
+/**
+ * Connects an application with an Item. The pair must have no connection that is not revoked. `effectId` (a UUID) names the
+ * connection.
+ */
 export async function grantConnection(
   tx: Tx,
   to: { itemId: string; userId: string; applicationId: string },
   grant: Grant,
   actor: Actor,
+  effectId: string = randomUUID(),
 ): Promise<string> {
   await connectLinker(tx, to);
-  return insertConnection(tx, to, grant, actor);
+  const connectionId = await insertConnection(tx, to, grant, actor, effectId);
+  const { itemId: item_id, userId: user_id, applicationId } = to;
+  const item = firstOf(
+    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${item_id}`,
+  );
+  await writeEvents(tx, readyForEvents({ item_id, user_id }, item?.history ?? 'none', applicationId));
+  return connectionId;
 }
 
 async function insertConnection(
@@ -153,8 +159,9 @@ async function insertConnection(
   to: { itemId: string; userId: string; applicationId: string },
   grant: Grant,
   actor: Actor,
+  effectId: string = randomUUID(),
 ): Promise<string> {
-  const connectionId = `con_${randomUUID()}`;
+  const connectionId = `con_${effectId}`;
   const { granted, awaits } = await accountsOf(tx, to.itemId, grant);
   await tx`
     INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, account_ids, new_accounts,

@@ -1,3 +1,4 @@
+import { needsRelinkEvent, repairedEvent } from '../../domain/exchange/itemEvents.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Consent } from '../../domain/item/health.js';
 import { closesAccounts, failureTypeOf } from '../../domain/plaidErrors.js';
@@ -12,8 +13,9 @@ import { closeAccounts } from './closeAccounts.js';
 import { suspendConnections } from './connectionWrites.js';
 import type { Actor } from './connectionWrites.js';
 import { lockSeen, sameHealth } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
-const numbered = selection(items, [], { episode: 'error_episode' });
+const numbered = selection(items, ['user_id'], { episode: 'error_episode' });
 const ended = selection(items, ['error_type', 'error_code']);
 
 const byBank: Actor = { initiator: 'bank', applicationId: null, keyId: null, reason: null };
@@ -93,7 +95,10 @@ export async function noteBroken(
     FROM before WHERE i.item_id = before.item_id
     RETURNING before.error_since IS NULL AS began, ${numbered.list(tx, 'i')}`,
   );
-  if (item?.began) await recordEvent(tx, itemId, item.episode, 'errored', error);
+  if (item?.began) {
+    await recordEvent(tx, itemId, item.episode, 'errored', error);
+    await writeEvents(tx, [needsRelinkEvent({ item_id: itemId, user_id: item.user_id }, error)]);
+  }
   if (item !== undefined && closesAccounts(error.error_code)) await closeAccounts(tx, itemId);
   if (item !== undefined && failureTypeOf(error) === 'PERMISSION_REVOKED') {
     await suspendConnections(tx, itemId, true, null, byBank);
@@ -115,5 +120,7 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,
   );
-  if (item) await recordEvent(tx, itemId, item.episode, 'repaired', item);
+  if (item === undefined) return;
+  await recordEvent(tx, itemId, item.episode, 'repaired', item);
+  await writeEvents(tx, [repairedEvent({ item_id: itemId, user_id: item.user_id })]);
 }

@@ -1,3 +1,4 @@
+import { updatedEvents } from '../../domain/exchange/itemEvents.js';
 import type { Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemChangeReason, ItemCommandStore } from '../../domain/ports/itemCommands.js';
 import { nextVersion } from '../../domain/mining/accountVersions.js';
@@ -12,6 +13,7 @@ import { hasActiveFloat } from './floats.js';
 import { isLive, revokeConnections, suspendConnections } from './connectionWrites.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
+import { writeEvents } from './writeEvents.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Verdict } from './rights.js';
 
@@ -92,6 +94,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         last_sequence = ${last}, last_account_sequence = ${last},
         unsent_since = coalesce(unsent_since, clock_timestamp())
       WHERE item_id = ${itemId}`;
+    const counts = { accounts: changes.length, fromSequence: item.last_sequence + 1, toSequence: last };
+    await writeEvents(tx, updatedEvents(owner, counts));
     return 'done';
   }
 

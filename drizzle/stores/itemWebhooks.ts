@@ -1,4 +1,6 @@
-import type { ItemStore, AccountFact } from '../../domain/ports/items.js';
+import type { EventOwner } from '../../domain/exchange/itemEvents.js';
+import { consentExpiringEvent, newAccountsEvent } from '../../domain/exchange/itemEvents.js';
+import type { AccountFact, ItemStore, ItemWebhooksEffect } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, webhooks } from '../schema.js';
@@ -7,7 +9,9 @@ import type { Selected } from '../selection.js';
 import { noteBroken, noteConsent, noteHealthy } from './episodes.js';
 import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
+const noticed = selection(items, ['item_id', 'user_id', 'new_accounts_available']);
 const state = selection(items, [], { broken: isSet('error_since') });
 const waiting = selection(webhooks, ['webhook_id', 'source', 'body'], { received_at: asText('received_at') });
 
@@ -31,6 +35,25 @@ async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFac
   await tx`
     UPDATE account_numbers n SET doubted_at = newest.at FROM ${newestOf(tx, accounts)}
     WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;
+}
+
+/** Tells of what webhooks have announced: of each end of the consent once, of new accounts while none are waited for. */
+async function writeAnnouncements(
+  tx: Tx,
+  before: EventOwner & { new_accounts_available: boolean },
+  {
+    consentExpiresAt,
+    disconnects,
+    newAccounts,
+  }: Pick<ItemWebhooksEffect, 'consentExpiresAt' | 'disconnects' | 'newAccounts'>,
+): Promise<void> {
+  if (newAccounts && !before.new_accounts_available) await writeEvents(tx, [newAccountsEvent(before)]);
+  for (const at of [consentExpiresAt, disconnects?.at ?? null]) {
+    if (at === null) continue;
+    const known = await tx`
+      SELECT FROM events WHERE item_id = ${before.item_id} AND type = 'item.consent_expiring' AND data->>'expires_at' = ${at}`;
+    if (known.length === 0) await writeEvents(tx, [consentExpiringEvent(before, at)]);
+  }
 }
 
 /** The part of the item store that webhooks about the Item itself go through. */
@@ -80,6 +103,11 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
             const { byCall, dueAt } = health;
             await noteBroken(tx, itemId, health.error, { byCall, dueAt, unheard: false });
           }
+          const before = firstOf(
+            await tx<
+              [Selected<typeof noticed>]
+            >`SELECT ${noticed.list(tx)} FROM items WHERE item_id = ${itemId}`,
+          );
           await tx`
             UPDATE items SET
               revoked_at = CASE WHEN ${revoked}
@@ -90,6 +118,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
           await noteConsent(tx, itemId, health?.consent ?? null);
+          await writeAnnouncements(tx, before, effect);
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0) {

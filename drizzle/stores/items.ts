@@ -1,3 +1,4 @@
+import { removedEvent } from '../../domain/exchange/itemEvents.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
@@ -15,6 +16,7 @@ import { healthStands, noteBroken, noteHealthy, noteConsent } from './episodes.j
 import { itemWebhookStore } from './itemWebhooks.js';
 import { verificationOf } from './numbersDue.js';
 import { lockSeen } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
 const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next_due_at', 'remines'], {
   removed: isSet('removed_at'),
@@ -26,7 +28,7 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
 const besides = selection(accounts, ['account_id']);
-const leaving = selection(items, [], { removed: isSet('removed_at') });
+const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 /** An Item's end is that of its connections. */
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
@@ -126,8 +128,9 @@ export function itemStore(sql: Sql): ItemStore {
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
           WHERE item_id = ${itemId} AND outcome = 'pending'`;
-        // Last: that the Item is removed is told to those who are connected with it.
         await revokeConnections(tx, itemId, null, byItem);
+        // Last: to those whose connections have just ended with the Item, and to nobody who had left before.
+        await writeEvents(tx, [removedEvent({ item_id: itemId, user_id: item.user_id })]);
       });
     },
 

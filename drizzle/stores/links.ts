@@ -1,3 +1,4 @@
+import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
@@ -24,6 +25,7 @@ import { writeIdentities } from './applyAccounts.js';
 import type { Applicant } from './joining.js';
 import { applicantOf, carryConnections, connectLinked, connectionWith, joinItem } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
+import { writeEvents } from './writeEvents.js';
 
 const linkRow = selection(links, [
   'token_hash',
@@ -416,6 +418,8 @@ export function linkStore(sql: Sql): LinkStore {
           WHERE user_id = ${owner.user_id}`;
         const connectionId = await connectLinked(tx, item, applicant);
         await carryConnections(tx, replaced, item, admission.accounts);
+        // Last: who is connected by now is told.
+        await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
         return { kind: 'admitted' as const, replaced, dropped, ...named(connectionId) };
       });
     },

@@ -1,6 +1,7 @@
 import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
+import { historyEvents, updatedEvents } from '../../domain/exchange/itemEvents.js';
 import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
@@ -20,6 +21,7 @@ import { reconcile } from './reconcile.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
+import { writeEvents } from './writeEvents.js';
 
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
@@ -306,6 +308,16 @@ export function miningStore(sql: Sql): MiningStore {
           history: furtherHistory(item.history, update.history),
         };
         await recordOutcome(tx, update, item, outcome, applied, transactions);
+        // One statement for all of them, and none where nothing has changed.
+        await writeEvents(tx, [
+          ...updatedEvents(owner, {
+            ...rows,
+            accounts,
+            fromSequence: item.last_sequence + 1,
+            toSequence: item.last_sequence + outcome.changes,
+          }),
+          ...historyEvents(owner, { before: item.history, after: outcome.history }),
+        ]);
         return { kind: 'applied' as const, outcome };
       });
     },
@@ -377,6 +389,9 @@ export function miningStore(sql: Sql): MiningStore {
             UPDATE items SET last_sequence = ${last}, last_transaction_sequence = ${last},
               unsent_since = coalesce(unsent_since, clock_timestamp())
             WHERE item_id = ${itemId}`;
+          const owner = { item_id: itemId, user_id: item.user_id };
+          const changes = { removed: removed.n, fromSequence: item.last_sequence + 1, toSequence: last };
+          await writeEvents(tx, updatedEvents(owner, changes));
         }
         await tx`
           UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()

@@ -2,6 +2,8 @@ import type { RetentionStore } from '../../domain/ports/retention.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 
+/** A transaction may commit its events so much later than it wrote them, and no cursor stands behind them until then. */
+const afterEvents = 3 * 3_600_000;
 /** Items whose outbox one batch reads. */
 const itemsAtOnce = 100;
 
@@ -134,5 +136,22 @@ export function retentionStore(sql: Sql): RetentionStore {
           WHERE day < (${before(keepMs)} AT TIME ZONE 'UTC')::date ORDER BY day LIMIT ${limit})`,
         limit,
       ),
+
+    async events(keepMs, _after, limit) {
+      const row = firstOf(
+        await sql<[{ deleted: number }]>`
+        WITH gone AS (
+          DELETE FROM events WHERE event_id IN (
+            SELECT event_id FROM events WHERE time < ${before(keepMs + afterEvents)} ORDER BY time LIMIT ${limit})
+          RETURNING event_id
+        ),
+        undelivered AS (
+          DELETE FROM deliveries d USING gone g WHERE d.event_id = g.event_id RETURNING d.delivery_id
+        ),
+        attempts AS (DELETE FROM delivery_attempts t USING undelivered d WHERE t.delivery_id = d.delivery_id)
+        SELECT count(*)::int AS deleted FROM gone`,
+      );
+      return { deleted: row.deleted, next: row.deleted === limit ? '' : null };
+    },
   };
 }

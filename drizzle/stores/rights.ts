@@ -3,7 +3,7 @@ import type { ConnectionScope } from '../../domain/exchange/connection.js';
 import type { Need, Refusal, Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { isLive } from './connectionWrites.js';
-import { isActive } from './writeEvents.js';
+import { isGrantedAll } from './audience.js';
 
 /** What the rights of a viewer add to a statement; all of it is empty for one that sees every Item. */
 export interface Rights {
@@ -120,8 +120,4 @@ export const knowsUser = (sql: Sql | Tx, viewer: Viewer): Fragment =>
 
 /** That the viewer may read all of an Item's accounts and transactions: what cannot be cut to a grant is shown to nobody else. */
 export const seesWholeItem = (sql: Sql | Tx, viewer: Viewer, itemId: Fragment): Fragment =>
-  viewer.access === 'all'
-    ? sql`true`
-    : sql`EXISTS (SELECT FROM connections c
-        WHERE c.item_id = ${itemId} AND c.application_id = ${viewer.applicationId} AND ${isActive(sql)}
-          AND c.scopes @> ARRAY['accounts', 'transactions'] AND c.granted_accounts IS NULL AND c.lookback_days IS NULL)`;
+  viewer.access === 'all' ? sql`true` : isGrantedAll(sql, sql`${viewer.applicationId}`, itemId);

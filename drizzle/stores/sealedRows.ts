@@ -4,7 +4,7 @@ import { secretContext } from '../../domain/ids.js';
 import type { SealedKind } from '../../domain/ids.js';
 import type { SealedRowStore } from '../../domain/ports/secrets.js';
 import type { Fragment, Sql } from '../rows.js';
-import { accountNumbers, idempotencyKeys, items, links } from '../schema.js';
+import { accountNumbers, endpoints, idempotencyKeys, items, links } from '../schema.js';
 import type { NameOf } from '../selection.js';
 
 /** Where secrets of a kind are: the columns are `<column>_key_id`, `<column>_data_key`, `<column>_ciphertext`. */
@@ -46,6 +46,12 @@ const places: Readonly<Record<SealedKind, Place>> = {
     'answer',
     ([applicationId = '', method = '', path = '', key = '']) =>
       secretContext.answer(applicationId, method, path, key),
+  ),
+  'endpoint secrets': place(endpoints, ['endpoint_id'], 'secret', ([endpointId = '']) =>
+    secretContext.endpointSecret(endpointId),
+  ),
+  'previous endpoint secrets': place(endpoints, ['endpoint_id'], 'previous', ([endpointId = '']) =>
+    secretContext.endpointSecret(endpointId),
   ),
 };
 

@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
-import type { Fragment, Sql, Tx } from '../rows.js';
-
-/** Whether a connection `c` may be read through now: neither revoked nor suspended, and its time is not over. */
-export const isActive = (sql: Sql | Tx): Fragment =>
-  sql`(c.revoked_at IS NULL AND c.suspended_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
+import type { Sql, Tx } from '../rows.js';
+import { mayHear } from './audience.js';
+import { hearerOf } from './endpointHearer.js';
 
 /**
  * Writes events, and one delivery for each endpoint that wants them, in the transaction of the change that they tell of: an event
@@ -27,26 +25,20 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     WITH written AS (
       INSERT INTO events (event_id, type, item_id, user_id, connection_id, endpoint_id, application_id, data)
       SELECT r.event_id, r.type, r.item_id, r.user_id, r.connection_id, r.endpoint_id, r.application_id, r.data
-      FROM jsonb_array_elements(${JSON.stringify(rows)}::text::jsonb) WITH ORDINALITY AS e(value, ord),
-        jsonb_to_record(e.value) AS r(event_id text, type text, item_id text, user_id text, connection_id text,
+      FROM jsonb_array_elements(${JSON.stringify(rows)}::text::jsonb) WITH ORDINALITY AS n(value, ord),
+        jsonb_to_record(n.value) AS r(event_id text, type text, item_id text, user_id text, connection_id text,
           endpoint_id text, application_id text, data jsonb)
-      ORDER BY e.ord
+      ORDER BY n.ord
       RETURNING *
     )
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type, state)
-    SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, w.event_id,
-      coalesce(w.item_id, w.user_id, w.connection_id, w.endpoint_id, p.endpoint_id), w.position, w.type,
-      CASE WHEN p.state IN ('enabled', 'failing') THEN 'pending' ELSE 'held' END
-    FROM written w
-    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR w.type = ANY(p.types))
+    SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, e.event_id,
+      coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id), e.position, e.type,
+      -- Held ones too: they are those whose endpoint is off, whoever is asked when.
+      'pending'
+    FROM written e
+    JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR e.type = ANY(p.types) OR e.type = 'endpoint.ping')
     JOIN applications a ON a.application_id = p.application_id
-    WHERE CASE
-      WHEN w.type = 'endpoint.ping' THEN w.endpoint_id = p.endpoint_id
-      WHEN w.application_id IS NOT NULL THEN
-        w.application_id = p.application_id OR (p.consent AND w.connection_id IS NOT NULL)
-      WHEN w.item_id IS NULL THEN true
-      ELSE a.access = 'all' OR EXISTS (
-        SELECT FROM connections c
-        WHERE c.item_id = w.item_id AND c.application_id = p.application_id AND ${isActive(tx)})
-      END`;
+    WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id)
+      AND ${mayHear(tx, hearerOf(tx))}`;
 }

@@ -9,6 +9,7 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Failure } from '../../domain/failures.js';
 import { fairnessKey } from '../../domain/fairness.js';
 import {
+  endpointWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -24,6 +25,7 @@ import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ItemCheck } from '../../domain/ports/logins.js';
 import { temporalFailure } from './temporalFailures.js';
 import {
+  deliveriesDue,
   foundDue,
   itemAttributes,
   keys,
@@ -37,7 +39,7 @@ import {
   status,
   webhookReceived,
 } from '../../workflows/contract.js';
-import type { CheckUserInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
+import type { CheckUserInput, EndpointInput, ItemInput, LinkItemInput } from '../../workflows/contract.js';
 import { pendingFailure } from './pendingFailure.js';
 
 const answerWithinMs = 2_000;
@@ -177,6 +179,24 @@ export function createGateway(client: Client): Gateway {
         );
       } catch (error) {
         throw temporalFailure(`the signal ${signal.kind}`, error);
+      }
+    },
+
+    async wakeEndpoint(endpointId): Promise<void> {
+      try {
+        await within(signalWithinMs, () =>
+          client.workflow.signalWithStart<(input: EndpointInput) => Promise<void>, []>('endpoint', {
+            workflowId: endpointWorkflowId(endpointId),
+            taskQueue: taskQueues.core,
+            args: [{ endpointId }],
+            signal: deliveriesDue,
+            signalArgs: [],
+            priority: { priorityKey: priorities.webhook },
+            staticSummary: summary(`endpoint ${endpointId}`),
+          }),
+        );
+      } catch (error) {
+        throw temporalFailure('the signal deliveriesDue', error);
       }
     },
 

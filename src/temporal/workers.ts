@@ -18,6 +18,7 @@ export const activitiesFor = (connections: number): ActivitiesAtOnce => ({
   plaid: 6 * connections,
   plaidFirst: 2 * connections,
   plaidLink: 4 * connections,
+  events: 2 * connections,
 });
 
 export interface WorkersOptions {
@@ -40,7 +41,7 @@ export interface WorkersOptions {
   activitiesAtOnce?: ActivitiesAtOnce | undefined;
 }
 
-/** The workers of one process: `core` runs workflows and what is ours, `plaid` the rate-limited queues of Plaid's calls. */
+/** The workers of one process: `core` runs workflows, what is ours and what goes to endpoints, `plaid` the rate-limited queues of Plaid's calls. */
 export async function createWorkers(options: WorkersOptions): Promise<Worker[]> {
   const { connection, namespace, activities, version } = options;
   const shared: Omit<WorkerOptions, 'taskQueue'> = {
@@ -72,7 +73,10 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
       workflowBundle: options.workflowBundle,
       ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
     });
-  const plaid = (queue: Exclude<keyof typeof taskQueues, 'core'>, perSecond: number): Promise<Worker> =>
+  const plaid = (
+    queue: Exclude<keyof typeof taskQueues, 'core' | 'events'>,
+    perSecond: number,
+  ): Promise<Worker> =>
     Worker.create({
       ...shared,
       ...of(queue),
@@ -80,8 +84,10 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
       ...(perSecond > 0 ? { maxTaskQueueActivitiesPerSecond: perSecond } : {}),
     });
   const { callsPerSecond } = options;
+  const events = (): Promise<Worker> =>
+    Worker.create({ ...shared, ...of('events'), taskQueue: taskQueues.events });
   return Promise.all([
-    ...(options.roles.includes('core') ? [core()] : []),
+    ...(options.roles.includes('core') ? [core(), events()] : []),
     ...(options.roles.includes('plaid')
       ? [
           plaid('plaid', callsPerSecond.plaid),

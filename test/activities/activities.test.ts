@@ -1177,6 +1177,7 @@ describe('the sweep', () => {
         signalItem: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'history is full')),
         startLink: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'away')),
         isHistoryRunning: async () => false,
+        wakeEndpoint: async () => undefined,
         isRemineRunning: () => Promise.resolve(false),
       },
     });
@@ -1193,6 +1194,7 @@ describe('the sweep', () => {
         signalItem: refuse,
         startLink: refuse,
         isHistoryRunning: async () => false,
+        wakeEndpoint: async () => undefined,
         isRemineRunning: async () => false,
       },
     });

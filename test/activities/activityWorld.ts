@@ -15,6 +15,7 @@ import { secretContext } from '../../domain/ids.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { NewLink } from '../../domain/ports/links.js';
+import type { OutgoingEvent, SendResult } from '../../domain/ports/eventSender.js';
 import type { SecretBox } from '../../domain/ports/secrets.js';
 import type { SegmentEvent } from '../../domain/ports/segment.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
@@ -34,6 +35,10 @@ export interface ActivityWorld {
   runWith(deps: Partial<ActivityDeps>): Activities;
   signals: { itemId: string; signal: ItemSignal['kind'] }[];
   startedLinks: string[];
+  wokenEndpoints: string[];
+  /** What endpoints were sent; `answer` says what they answer. */
+  sent: OutgoingEvent[];
+  answer: (event: OutgoingEvent) => Partial<SendResult> | Promise<Partial<SendResult>>;
   /** Accepted records, in order. */
   records: { stream: string; key: string; events: { id: string; sequence: number }[] }[];
   /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
@@ -64,6 +69,8 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
   const directory = new FakeDirectory();
   const signals: ActivityWorld['signals'] = [];
   const startedLinks: string[] = [];
+  const wokenEndpoints: string[] = [];
+  const sent: OutgoingEvent[] = [];
   const records: ActivityWorld['records'] = [];
   const unexpected: string[] = [];
   const tracked: ActivityWorld['tracked'] = [];
@@ -86,6 +93,23 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
         tracked.push(event);
       },
     },
+    sending: stores.sending,
+    sender: {
+      async send(event, signal) {
+        sent.push(event);
+        const answer = await world.answer(event);
+        const plain = {
+          at: new Date().toISOString(),
+          durationMs: 1,
+          failure: null,
+          retryAfterMs: null,
+          answer: null,
+        };
+        return signal.aborted
+          ? null
+          : { ...plain, status: answer.failure === undefined ? 200 : null, ...answer };
+      },
+    },
     sweeps: stores.sweep,
     connectionEnds: stores.connectionEnds,
     retention: stores.retention,
@@ -101,6 +125,9 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     gateway: {
       async signalItem(itemId, _userId, signal) {
         signals.push({ itemId, signal: signal.kind });
+      },
+      async wakeEndpoint(endpointId) {
+        wokenEndpoints.push(endpointId);
       },
       isHistoryRunning: async () => false,
       isRemineRunning: () => Promise.resolve(false),
@@ -150,6 +177,9 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     runWith: (other) => inContext(createActivities({ ...deps, ...other })),
     signals,
     startedLinks,
+    wokenEndpoints,
+    sent,
+    answer: () => ({}),
     records,
     unexpected,
     crashAt: null,

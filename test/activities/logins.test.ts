@@ -80,6 +80,7 @@ describe('the check of an Item at a login', () => {
       gateway: {
         signalItem: () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down')),
         isHistoryRunning: async () => false,
+        wakeEndpoint: async () => undefined,
         isRemineRunning: async () => false,
         startLink: async () => undefined,
       },

@@ -12,11 +12,19 @@ afterAll(() => app.close());
 describe('every operation that needs a key', () => {
   it('is known to this test', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'DELETE /v1/endpoints/{id}',
       'DELETE /v1/items/{itemId}',
       'DELETE /v1/keys/{id}',
       'GET /v1/applications',
       'GET /v1/applications/{id}',
       'GET /v1/applications/{id}/keys',
+      'GET /v1/applications/{id}/connections',
+      'GET /v1/connections/{id}',
+      'GET /v1/connections/{id}/history',
+      'GET /v1/deliveries/{id}',
+      'GET /v1/endpoints',
+      'GET /v1/endpoints/{id}',
+      'GET /v1/endpoints/{id}/deliveries',
       'GET /v1/institutions',
       'GET /v1/institutions/{institutionId}',
       'GET /v1/institutions/{institutionId}/live',
@@ -25,12 +33,14 @@ describe('every operation that needs a key', () => {
       'GET /v1/items/{itemId}/accounts/live',
       'GET /v1/items/{itemId}/balances',
       'GET /v1/items/{itemId}/balances/live',
+      'GET /v1/items/{itemId}/connections',
       'GET /v1/items/{itemId}/numbers',
       'GET /v1/items/{itemId}/sync',
       'GET /v1/items/{itemId}/transactions',
       'GET /v1/items/{itemId}/transactions/live',
       'GET /v1/users/{userId}',
       'GET /v1/users/{userId}/accounts',
+      'GET /v1/users/{userId}/connections',
       'GET /v1/users/{userId}/floats/{floatId}',
       'GET /v1/users/{userId}/item-change',
       'GET /v1/users/{userId}/items',
@@ -38,15 +48,28 @@ describe('every operation that needs a key', () => {
       'GET /v1/webhooks',
       'GET /v1/webhooks/{id}',
       'PATCH /v1/applications/{id}',
+      'PATCH /v1/connections/{id}',
+      'PATCH /v1/endpoints/{id}',
       'PATCH /v1/items/{itemId}',
       'POST /v1/applications',
       'POST /v1/applications/{id}/keys',
+      'POST /v1/connections/{id}/renew',
+      'POST /v1/connections/{id}/revoke',
+      'POST /v1/deliveries/{id}/resend',
+      'POST /v1/endpoints',
+      'POST /v1/endpoints/{id}/ping',
+      'POST /v1/endpoints/{id}/recover',
+      'POST /v1/endpoints/{id}/replay',
+      'POST /v1/endpoints/{id}/rotate-secret',
+      'POST /v1/items/{itemId}/connections',
       'POST /v1/items/{itemId}/relinked',
       'POST /v1/items/{itemId}/remine',
       'POST /v1/items/{itemId}/reset-login',
+      'POST /v1/users/{userId}/connections/revoke',
       'POST /v1/users/{userId}/items',
       'POST /v1/users/{userId}/link-token',
       'POST /v1/users/{userId}/logins',
+      'POST /v1/users/{userId}/portal-sessions',
       'POST /v1/webhooks/{id}/replay',
       'PUT /v1/users/{userId}/floats/{floatId}',
     ]);
@@ -61,7 +84,7 @@ describe('every operation that needs a key', () => {
     ['two keys', { authorization: `${keys.all.authorization} ${keys.all.authorization}` }],
     ['a very long key', { authorization: `Bearer ${'k'.repeat(4_000)}` }],
   ];
-  for (const { method, path, url, scope } of operations) {
+  for (const { method, path, url, scopes } of operations) {
     it(`${method} ${path} answers every stranger alike`, async () => {
       const bodies = new Set<string>();
       for (const [who, headers] of strangers) {
@@ -75,7 +98,7 @@ describe('every operation that needs a key', () => {
 
     it(`${method} ${path} refuses a key without its scope, before it reads anything`, async () => {
       const narrow = (['read', 'write', 'numbers', 'consent', 'admin'] as const).filter(
-        (held) => !allows([held], scope as Scope),
+        (held) => !scopes.some((scope) => allows([held], scope as Scope)),
       );
       expect(narrow.length).toBeGreaterThan(0);
       for (const held of narrow) {

@@ -115,7 +115,12 @@ describe('the OpenAPI document', () => {
       '/v1/items/{itemId}': { main_account_id: 'account-1' },
       '/v1/users/{userId}/floats/{floatId}': { status: 'active' },
       '/v1/applications': { name: 'a' },
+      '/v1/items/{itemId}/connections': { application_id: 'app-1', scopes: [], account_ids: null },
+      '/v1/connections/{id}/renew': { expires_at: null },
       '/v1/applications/{id}/keys': { scopes: ['read'] },
+      '/v1/endpoints': { url: 'https://hooks.example/a' },
+      '/v1/endpoints/{id}/recover': { since: '2026-11-27T00:00:00Z' },
+      '/v1/endpoints/{id}/replay': { since: '2026-11-27T00:00:00Z' },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
     await world.deps.floats.record({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
@@ -126,7 +131,12 @@ describe('the OpenAPI document', () => {
           '/v1/webhooks/{id}': '/v1/webhooks/webhook-1',
           '/v1/webhooks/{id}/replay': '/v1/webhooks/webhook-1/replay',
           '/v1/keys/{id}': '/v1/keys/key-1',
-        }[path] ?? url;
+          '/v1/connections/{id}': '/v1/connections/connection-1',
+          '/v1/connections/{id}/history': '/v1/connections/connection-1/history',
+          '/v1/connections/{id}/renew': '/v1/connections/connection-1/renew',
+          '/v1/connections/{id}/revoke': '/v1/connections/connection-1/revoke',
+        }[path] ??
+        url.replace(/(endpoints\/)end_[^/]+/, '$1end_1').replace(/(deliveries\/)dlv_[^/]+/, '$1dlv_1');
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],

@@ -11,6 +11,8 @@ export interface DescribedOperation {
   url: string;
   /** null = open to everybody. */
   scope: string | null;
+  /** Each of which will do. */
+  scopes: string[];
 
   definition: any;
 }
@@ -35,6 +37,7 @@ export function operationsOf(document: any): DescribedOperation[] {
         path,
         url: path.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? 'x'),
         scope: definition.security[0]?.ApiKey?.[0] ?? null,
+        scopes: definition.security.flatMap(({ ApiKey = [] }: { ApiKey?: string[] }) => ApiKey),
         definition,
       })),
   );

@@ -7,9 +7,11 @@ import { hashKey } from '../../api/auth.js';
 import type { ApiDeps, ApiLimits } from '../../api/deps.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
+import type { ConnectionView } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ApiKey, ApplicationView, Scope } from '../../domain/ports/applications.js';
+import type { EventStore } from '../../domain/ports/events.js';
 import type { FloatView } from '../../domain/ports/floats.js';
 import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
@@ -19,6 +21,7 @@ import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemView, ListedItems } from '../../domain/ports/reads.js';
 import type { WebhookVerdict } from '../../domain/ports/webhookKeys.js';
 import type { NewWebhook, StoredWebhook } from '../../domain/ports/webhooks.js';
+import { memoryEndpoints } from './memoryEndpoints.js';
 
 /**
  * The ports of the API in memory, and switches to break them. The real ones are tested where they are written and end to
@@ -61,6 +64,8 @@ export interface World {
     linkToken: (accessToken: string | undefined) => Promise<void>;
     live: (path: string, argument: string) => Promise<void>;
     page: (after: PageKey | null) => void;
+    events: EventStore['page'];
+    newest: () => string;
     probe: () => Promise<void>;
     temporal: () => Promise<void>;
     pick: string | null;
@@ -105,6 +110,26 @@ const applicationView = (application_id: string, name: string, fields: Fields): 
   reason_for_access: fields.reason_for_access ?? null,
   created_at: fields.created_at ?? '2026-11-21T07:00:00.000Z',
 });
+export function connectionView(connectionId: string, changes: Partial<ConnectionView> = {}): ConnectionView {
+  return {
+    connection_id: connectionId,
+    application: { application_id: 'app-1', name: 'budget', display_name: null },
+    item_id: 'item-1',
+    user_id: 'user-1',
+    status: 'active',
+    scopes: ['accounts'],
+    account_ids: null,
+    new_accounts: true,
+    lookback_days: null,
+    expires_at: null,
+    purpose: null,
+    evidence: null,
+    created_at: '2026-11-20T07:00:00.000Z',
+    last_read_at: { accounts: null, balances: null, transactions: null, numbers: null },
+    revoked: null,
+    ...changes,
+  };
+}
 
 const institutionRow: InstitutionView = {
   institution_id: 'ins_1',
@@ -208,6 +233,8 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     linkToken: async () => undefined,
     live: async () => undefined,
     page: () => undefined,
+    events: async () => ({ events: [], next: { xid: '7', position: '0' }, hasMore: false, newest: '' }),
+    newest: () => '',
     probe: async () => undefined,
     temporal: async () => undefined,
     pick: null,
@@ -349,7 +376,10 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       read: async (_viewer, itemId) =>
         world.items.has(itemId) ? { numbers: [], withheld: [], missing: [], nextReadAt: null } : null,
     },
+    ...memoryEndpoints(behave),
+    endpointRules: { allowed: [], insecure: false },
     sandbox: true,
+    eventsKeptMs: 30 * 86_400_000,
     defaultGrant: grantByDefault(['transactions']),
     itemChangeCooldownMs: 0,
     brokenCheckMs: 3_600_000,
@@ -471,6 +501,59 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         };
       },
     },
+    // Whose connection is whose is tried against the real database, in test/drizzle and test/api/connections.test.ts.
+    connections: {
+      get: async (_sight, id) => (id === 'connection-1' ? connectionView(id) : null),
+      async page(_sight, of, _filter, limit, after) {
+        await behave.reads();
+        behave.page(after);
+        const known =
+          'userId' in of
+            ? world.users.has(of.userId)
+            : 'itemId' in of
+              ? world.items.has(of.itemId)
+              : applications.has(of.applicationId);
+        return known ? pageOf([connectionView('connection-1')], limit, after) : null;
+      },
+      async history(_sight, id, limit, after) {
+        behave.page(after);
+        if (id !== 'connection-1') return null;
+        const entry = {
+          position: 1,
+          at: '2026-11-20T07:00:00.000Z',
+          action: 'created' as const,
+          initiator: 'operator' as const,
+          application_id: 'app-1',
+          key_id: 'key-1',
+          reason: null,
+          grant: connectionView(id),
+        };
+        return pageOf([entry], limit, after);
+      },
+      grant: async () => ({ kind: 'done', connection: connectionView('connection-1') }),
+      change: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      renew: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revoke: async (_sight, id) =>
+        id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      revokeOfUser: async (userId) =>
+        world.users.has(userId) ? { connectionIds: ['connection-1'], itemIds: ['item-1'] } : null,
+    },
+    portal: {
+      open: async (_hash, { userId }) =>
+        world.users.has(userId) ? { expiresAt: '2999-01-01T00:00:00.000Z' } : null,
+      session: async () => null,
+      connections: async () => [],
+    },
+    portalPage: {
+      url: null,
+      name: 'Acme Bank',
+      accent: '#0b5cad',
+      background: '#f5f6f8',
+      logo: null,
+      renewalMs: 365 * 86_400_000,
+    },
     webhooks: {
       async store(webhook) {
         await behave.store();
@@ -513,6 +596,18 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         const webhook = world.webhooks.get(webhookId);
         return webhook === undefined ? null : storedView(webhookId, webhook);
       },
+    },
+    // What is told to whom is tried against the real database, in test/drizzle/events.test.ts and test/api/events.test.ts.
+    events: {
+      page: (viewer, after, types, limit) => behave.events(viewer, after, types, limit),
+      newest: async () => behave.newest(),
+    },
+    // Likewise, in test/drizzle/changes.test.ts.
+    changes: {
+      changes: async (_viewer, itemId, _records, after) =>
+        world.items.has(itemId) ? { rows: [], next: after, hasMore: false } : null,
+      snapshot: async (_viewer, itemId) =>
+        world.items.has(itemId) ? { rows: [], sequence: 0, next: null } : null,
     },
     floats: {
       async record({ userId, floatId, status, occurredAt }) {

@@ -1,3 +1,4 @@
+import { mock } from 'node:test';
 import type postgres from 'postgres';
 import { forRequests, openDatabase } from '../../src/clients/postgres.js';
 import { activitiesFor } from '../../src/temporal/workers.js';
@@ -141,17 +142,11 @@ describe('a pool for requests', () => {
 });
 
 describe('the activities of a worker, each of which holds a connection for a second and a half', () => {
-  // A module has jest's own object here.
-  const timers = (
-    import.meta as unknown as {
-      jest: Pick<typeof jest, 'useFakeTimers' | 'useRealTimers' | 'advanceTimersByTimeAsync'>;
-    }
-  ).jest;
-  beforeEach(() => void timers.useFakeTimers());
-  afterEach(() => void timers.useRealTimers());
+  beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }));
+  afterEach(() => mock.timers.reset());
 
   /** Of so many that begin at once on ten connections: how many are refused. */
-  async function refusedOf(activities: number): Promise<number> {
+  function refusedOf(activities: number): number {
     const gate = new PostgresGate({ atOnce: 10, waitMs: 30_000, slowAfterMs: null });
     let refused = 0;
     for (let n = 0; n < activities; n += 1) {
@@ -161,14 +156,14 @@ describe('the activities of a worker, each of which holds a connection for a sec
         () => (refused += 1),
       );
     }
-    await timers.advanceTimersByTimeAsync(120_000);
+    for (let ms = 0; ms < 120_000; ms += 100) mock.timers.tick(100);
     return refused;
   }
 
-  it('are as many as ten connections serve: none waits until it fails', async () => {
+  it('are as many as ten connections serve: none waits until it fails', () => {
     const slots = Object.values(activitiesFor(10)).reduce((sum, n) => sum + n, 0);
-    expect(await refusedOf(slots)).toBe(0);
+    expect(refusedOf(slots)).toBe(0);
     // As many as Temporal takes by itself: a hundred for each queue.
-    expect(await refusedOf(400)).toBeGreaterThan(100);
+    expect(refusedOf(400)).toBeGreaterThan(100);
   });
 });

@@ -39,7 +39,8 @@ async function history(
   let after: PageKey | null = null;
   do {
     const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.balances(
-      ourselves, filter,
+      ourselves,
+      filter,
       limit,
       after,
     );

@@ -67,7 +67,8 @@ describe('what PostgreSQL refuses or cannot do', () => {
         '2030-01-01T00:00:00.000Z',
       ),
       world.stores.reads.transactions(
-        ourselves, { itemIds: ['x\u0000'], statuses: ['posted'], format: 'raw', from: 'canary' },
+        ourselves,
+        { itemIds: ['x\u0000'], statuses: ['posted'], format: 'raw', from: 'canary' },
         1,
         null,
       ),

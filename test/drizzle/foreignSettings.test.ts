@@ -101,7 +101,8 @@ describe('under settings of the database that are not ours', () => {
     const stored = await storedTransactions(world, item.itemId);
     expect(stored.get('t1')).toMatchObject({ raw: { name, amount: 0.1 }, refined: { date: '2026-02-03' } });
     const { rows } = await stores.reads.transactions(
-      ourselves, { itemIds: [item.itemId], statuses: ['posted'], format: 'raw', from: '2026-02-03', to: '2026-02-03' },
+      ourselves,
+      { itemIds: [item.itemId], statuses: ['posted'], format: 'raw', from: '2026-02-03', to: '2026-02-03' },
       10,
       null,
     );

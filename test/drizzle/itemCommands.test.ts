@@ -15,7 +15,9 @@ import {
   storedTransactions,
   transaction,
   updateOf,
-  prompt, unrefused } from './world.js';
+  prompt,
+  unrefused,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -85,7 +87,9 @@ describe('the main account', () => {
       [before.length + 1, 'acc-1', false, false],
       [before.length + 2, 'acc-2', false, true],
     ]);
-    expect(await world.stores.itemCommands.setMainAccount(ourselves, newId('item'), 'acc-1')).toBe('not_found');
+    expect(await world.stores.itemCommands.setMainAccount(ourselves, newId('item'), 'acc-1')).toBe(
+      'not_found',
+    );
     // The next update keeps what was chosen.
     await runUpdate(world, item, [{}], two);
     expect(await storedChanges(world, item.itemId)).toHaveLength(before.length + 2);
@@ -128,7 +132,10 @@ describe('the main account', () => {
     expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual([]);
     await world.sql`UPDATE items SET main_account_changed_at = now() WHERE item_id = ${itemId}`;
     await float(userId, 'active');
-    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT', 'COOLDOWN']);
+    expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual([
+      'ACTIVE_FLOAT',
+      'COOLDOWN',
+    ]);
     await world.stores.items.finishRemoval(itemId);
     expect(await itemCommands.itemChangeReasons(ourselves, userId, 60_000)).toEqual(['ACTIVE_FLOAT']);
   });

@@ -12,7 +12,9 @@ import {
   transaction,
   updateOf,
   webhook,
-  prompt, shownItem } from './world.js';
+  prompt,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {

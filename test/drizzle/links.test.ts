@@ -12,7 +12,9 @@ import {
   openWorld,
   sealed,
   seenNow,
-  webhook, shownItem } from './world.js';
+  webhook,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {

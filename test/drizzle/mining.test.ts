@@ -16,7 +16,9 @@ import {
   transaction,
   updateOf,
   webhook,
-  prompt, shownItem } from './world.js';
+  prompt,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -349,7 +351,12 @@ describe('accounts', () => {
     expect(
       await runUpdate(world, item, [{}], { accounts: [two, one], accountsAsOf: '2026-11-21T07:00:00.000Z' }),
     ).toMatchObject({ outcome: { accounts: 0, changes: 0 } });
-    const shown = await world.stores.reads.accounts(ourselves, { itemIds: [item.itemId], format: 'refined' }, 10, null);
+    const shown = await world.stores.reads.accounts(
+      ourselves,
+      { itemIds: [item.itemId], format: 'refined' },
+      10,
+      null,
+    );
     expect(shown.rows.map((row) => JSON.parse(row))).toMatchObject([
       { id: 'acc-1', is_main: false, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
       { id: 'acc-2', is_main: true, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
@@ -529,7 +536,9 @@ describe('webhooks and an update', () => {
     if (start.kind !== 'fetch') throw new Error(start.kind);
     const late = await webhooks.store(webhook(item.itemId, 'HISTORICAL_UPDATE'));
     await mining.apply(updateOf(item, 'u', pageOf(item, '', 'a', false, {}), { began: start.began }));
-    const states = await Promise.all([early, late, other].map(({ webhookId }) => webhooks.get(ourselves, webhookId)));
+    const states = await Promise.all(
+      [early, late, other].map(({ webhookId }) => webhooks.get(ourselves, webhookId)),
+    );
     expect(states.map((stored) => stored?.outcome)).toEqual([
       { state: 'done', reason: null },
       { state: 'pending', reason: null },
@@ -549,7 +558,10 @@ describe('webhooks and an update', () => {
     await runUpdate(world, item, [{ added: [transaction('b')] }]);
     await prompt(world).settleRemovals(item.itemId, [], []);
     for (const { webhookId } of ended) {
-      expect((await webhooks.get(ourselves, webhookId))?.outcome).toEqual({ state: 'ignored', reason: 'told' });
+      expect((await webhooks.get(ourselves, webhookId))?.outcome).toEqual({
+        state: 'ignored',
+        reason: 'told',
+      });
     }
   });
 
@@ -608,7 +620,9 @@ describe('webhooks and an update', () => {
       outcome: { state: 'pending' },
     });
     expect(await prompt(world).settleRemovals(item.itemId, ['a'], [])).toBe(0);
-    expect(await world.stores.webhooks.get(ourselves, stored.webhookId)).toMatchObject({ outcome: { state: 'done' } });
+    expect(await world.stores.webhooks.get(ourselves, stored.webhookId)).toMatchObject({
+      outcome: { state: 'done' },
+    });
     expect((await storedTransactions(world, item.itemId)).get('a')?.status).toBe('posted');
   });
 });

@@ -3,7 +3,17 @@ import { readStore } from '../../drizzle/stores/reads.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 import type { ItemStatusName, ListedItems, TransactionFilter } from '../../domain/ports/reads.js';
 import type { World } from './world.js';
-import { account, linkedItem, newId, openWorld, runUpdate, transaction, webhook, prompt, shownItem } from './world.js';
+import {
+  account,
+  linkedItem,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+  prompt,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -24,7 +34,8 @@ async function readAll(
   let after: PageKey | null = null;
   do {
     const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.transactions(
-      ourselves, filter,
+      ourselves,
+      filter,
       limit,
       after,
     );
@@ -142,7 +153,12 @@ describe('transactions', () => {
         };
         const before = await touched();
         const filter = { ...items, statuses: live, format: 'refined' as const };
-        const page = await readStore(tx as unknown as World['sql']).transactions(ourselves, filter, 100, after);
+        const page = await readStore(tx as unknown as World['sql']).transactions(
+          ourselves,
+          filter,
+          100,
+          after,
+        );
         expect(page.rows).toHaveLength(100);
         return (await touched()) - before;
       });
@@ -168,7 +184,12 @@ describe('accounts', () => {
     const ids: string[] = [];
     let after: PageKey | null = null;
     do {
-      const page: { rows: string[]; next: PageKey | null } = await reads.accounts(ourselves, filter, 2, after);
+      const page: { rows: string[]; next: PageKey | null } = await reads.accounts(
+        ourselves,
+        filter,
+        2,
+        after,
+      );
       ids.push(...page.rows.map((row) => (JSON.parse(row) as { account_id: string }).account_id));
       after = page.next;
     } while (after !== null);
@@ -206,7 +227,8 @@ describe('items', () => {
     let after: PageKey | null = null;
     do {
       const page: Awaited<ReturnType<typeof reads.items>> = await reads.items(
-        ourselves, { userId, statuses: everyStatus },
+        ourselves,
+        { userId, statuses: everyStatus },
         1,
         after,
       );
@@ -215,7 +237,9 @@ describe('items', () => {
     } while (after !== null);
     expect(paged).toEqual(items.map((item) => item.itemId));
     expect((await reads.items(ourselves, { userId, statuses: ['ERROR'] }, 10, null)).rows).toHaveLength(1);
-    expect((await reads.items(ourselves, { userId: newId('user'), statuses: everyStatus }, 10, null)).rows).toEqual([]);
+    expect(
+      (await reads.items(ourselves, { userId: newId('user'), statuses: everyStatus }, 10, null)).rows,
+    ).toEqual([]);
     const drawn = async (of: ListedItems) => {
       const lists = [
         await reads.accounts(ourselves, { ...of, format: 'refined' }, 10, null),
@@ -241,7 +265,9 @@ describe('items', () => {
     const { webhooks } = world.stores;
     expect((await shownItem(world, itemId))?.last_webhook_at).toBeNull();
     const { webhookId } = await webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
-    expect((await shownItem(world, itemId))?.last_webhook_at).toBe((await webhooks.get(ourselves, webhookId))?.received_at);
+    expect((await shownItem(world, itemId))?.last_webhook_at).toBe(
+      (await webhooks.get(ourselves, webhookId))?.received_at,
+    );
   });
 
   it('are not found by another spelling of their id', async () => {

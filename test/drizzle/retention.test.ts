@@ -2,7 +2,16 @@ import { ourselves } from '../../domain/exchange/viewer.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Perishable } from '../../domain/retention.js';
 import type { World } from './world.js';
-import { linkedItem, exchangedItem, newId, openWorld, runUpdate, transaction, webhook, shownItem } from './world.js';
+import {
+  linkedItem,
+  exchangedItem,
+  newId,
+  openWorld,
+  runUpdate,
+  transaction,
+  webhook,
+  shownItem,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -229,4 +238,29 @@ it('parked rows, parked events and balances go by their age, in batches', async 
     expect((await cleanAll(what, 90, 2)).deleted).toBe(what === 'balances' ? 5 : 6);
   }
   expect(await counts()).toEqual({ rows: 4, events: 4, balances: 5 });
+});
+
+it('events go with their deliveries and attempts, some hours after a cursor behind them is refused', async () => {
+  const { itemId } = await linkedItem(world);
+  await world.sql`
+    INSERT INTO events (event_id, type, item_id, data, time)
+    SELECT 'evt_' || n, 'item.repaired', ${itemId}, jsonb_build_object('item_id', ${itemId}::text, 'user_id', 'u'),
+      now() - n * interval '1 hour'
+    FROM generate_series(718, 726) n`;
+  await world.sql`
+    INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type)
+    SELECT 'dlv_' || e.event_id, 'end_1', e.event_id, e.item_id, e.position, e.type FROM events e WHERE e.event_id LIKE 'evt\_7%'`;
+  await world.sql`
+    INSERT INTO delivery_attempts (delivery_id, number, at, duration_ms)
+    SELECT delivery_id, 1, now(), 5 FROM deliveries`;
+  expect((await cleanAll('events', 30, 2)).deleted).toBe(4);
+  const left = async (table: string, column: string) => {
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT ${world.sql(column)} AS id FROM ${world.sql(table)} WHERE ${world.sql(column)} ~ 'evt_7[0-9]+$' ORDER BY 1`;
+    return rows.map(({ id }) => id.slice(-3));
+  };
+  const young = ['718', '719', '720', '721', '722'];
+  expect(await left('events', 'event_id')).toEqual(young);
+  expect(await left('deliveries', 'delivery_id')).toEqual(young);
+  expect(await left('delivery_attempts', 'delivery_id')).toEqual(young);
 });

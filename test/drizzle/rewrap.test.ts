@@ -85,6 +85,26 @@ async function secrets(count: number): Promise<Secret[]> {
         one(sql`SELECT numbers_key_id AS k, numbers_data_key AS d, numbers_ciphertext AS c
           FROM account_numbers WHERE item_id = ${itemId}`),
     );
+    const endpointId = newId('end');
+    const endpoint = await onlyOld.seal('to be replaced', secretContext.endpointSecret(endpointId));
+    await sql`INSERT INTO applications (application_id, name) VALUES ('hooks', 'hooks') ON CONFLICT DO NOTHING`;
+    await sql`INSERT INTO endpoints (endpoint_id, application_id, url, types, signature, secret_key_id, secret_data_key,
+        secret_ciphertext)
+      VALUES (${endpointId}, 'hooks', 'https://hooks.example', '{}', 'hmac', ${endpoint.keyId}, ${endpoint.dataKey},
+        ${endpoint.ciphertext})`;
+    for (const column of ['secret', 'previous'] as const) {
+      await put(
+        `${column} of an endpoint`,
+        secretContext.endpointSecret(endpointId),
+        (
+          s,
+        ) => sql`UPDATE endpoints SET ${sql(`${column}_key_id`)} = ${s.keyId}, ${sql(`${column}_data_key`)} = ${s.dataKey},
+          ${sql(`${column}_ciphertext`)} = ${s.ciphertext} WHERE endpoint_id = ${endpointId}`,
+        () =>
+          one(sql`SELECT ${sql(`${column}_key_id`)} AS k, ${sql(`${column}_data_key`)} AS d,
+            ${sql(`${column}_ciphertext`)} AS c FROM endpoints WHERE endpoint_id = ${endpointId}`),
+      );
+    }
     const key = newId('key');
     await put(
       'answer',
@@ -121,14 +141,21 @@ describe('re-wrapping', () => {
     const made = await secrets(3);
     const { keyId, rewrapped, failed } = await rewrapAll(both, world.stores.sealedRows, { pageRows: 2 });
     expect(keyId).toBe('new');
-    expect(rewrapped).toEqual({ 'access tokens': 3, 'public tokens': 3, 'account numbers': 3, answers: 3 });
+    expect(rewrapped).toEqual({
+      'access tokens': 3,
+      'public tokens': 3,
+      'account numbers': 3,
+      answers: 3,
+      'endpoint secrets': 3,
+      'previous endpoint secrets': 3,
+    });
     expect(failed).toEqual([]);
-    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 12]]));
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 18]]));
     for (const { text, context, stored } of made) {
       expect(await onlyNew.open(await stored(), context)).toBe(text);
     }
     const again = await rewrapAll(both, world.stores.sealedRows);
-    expect(Object.values(again.rewrapped)).toEqual([0, 0, 0, 0]);
+    expect(Object.values(again.rewrapped)).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
   it('that was ended goes on where it was', async () => {
@@ -139,7 +166,7 @@ describe('re-wrapping', () => {
     expect(between.get('old')).toBeGreaterThan(0);
     expect(between.get('new')).toBeGreaterThan(0);
     await rewrapAll(both, sealedRows);
-    expect(await sealedRows.keysInUse()).toEqual(new Map([['new', 20]]));
+    expect(await sealedRows.keysInUse()).toEqual(new Map([['new', 30]]));
   });
 
   it('reads page after page of a kind', async () => {
@@ -210,14 +237,21 @@ describe('re-wrapping', () => {
       },
     };
     const { failed, rewrapped } = await rewrapAll(provider, stores.sealedRows, { pageRows: 5 });
-    expect(rewrapped).toEqual({ 'access tokens': 0, 'public tokens': 0, 'account numbers': 12, answers: 12 });
+    expect(rewrapped).toEqual({
+      'access tokens': 0,
+      'public tokens': 0,
+      'account numbers': 12,
+      answers: 12,
+      'endpoint secrets': 12,
+      'previous endpoint secrets': 12,
+    });
     expect(failed.length).toBe(asked);
     expect(asked).toBeGreaterThanOrEqual(20);
     expect(asked).toBeLessThan(24);
     expect(await stores.sealedRows.keysInUse()).toEqual(
       new Map([
         ['dead', 24],
-        ['new', 24],
+        ['new', 48],
       ]),
     );
   });
@@ -228,7 +262,7 @@ describe('re-wrapping', () => {
     await rewrapAll(both, sealedRows);
     const before = await token?.stored();
     const again = await rewrapAll(both, sealedRows, { all: true });
-    expect(Object.values(again.rewrapped)).toEqual([1, 1, 1, 1]);
+    expect(Object.values(again.rewrapped)).toEqual([1, 1, 1, 1, 1, 1]);
     const after = await token?.stored();
     expect(after?.keyId).toBe('new');
     expect(Buffer.from(after?.dataKey ?? []).equals(before?.dataKey ?? Buffer.alloc(0))).toBe(false);
@@ -252,7 +286,7 @@ describe('re-wrapping', () => {
     done = true;
     await reading;
     expect(reads).toBeGreaterThanOrEqual(1_000);
-    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 40]]));
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['new', 60]]));
   });
 });
 
@@ -285,9 +319,9 @@ describe('npm run rewrap', () => {
     await secrets(1);
     const { code, output } = await run({ ENCRYPTION_KEYS: written(newKey) });
     expect(output).toMatch(/left as it is: access tokens \S+ \(key old\): a stored secret does not open/);
-    expect(output).toContain('4 secrets are still under old: keep it.');
+    expect(output).toContain('6 secrets are still under old: keep it.');
     expect(code).toBe(1);
-    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['old', 4]]));
+    expect(await world.stores.sealedRows.keysInUse()).toEqual(new Map([['old', 6]]));
   });
 
   it('brings them from the keyring to AWS KMS', async () => {

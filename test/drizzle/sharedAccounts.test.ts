@@ -18,9 +18,9 @@ async function minedItem(): Promise<TestItem> {
 }
 const tellOfNewAccounts = ({ itemId }: TestItem) =>
   world.sql`UPDATE items SET new_accounts_available = true WHERE item_id = ${itemId}`;
-const asksForNew = async ({ itemId }: TestItem) =>
-  (await shownItem(world, itemId))?.new_accounts_available;
-const picked = ({ itemId, userId }: TestItem) => world.stores.reads.pickForUpdateMode(ourselves, userId, itemId);
+const asksForNew = async ({ itemId }: TestItem) => (await shownItem(world, itemId))?.new_accounts_available;
+const picked = ({ itemId, userId }: TestItem) =>
+  world.stores.reads.pickForUpdateMode(ourselves, userId, itemId);
 
 describe('new accounts that Plaid has told of', () => {
   it('are no more to be shared once an update brings one, whether or not the client says so', async () => {

@@ -17,6 +17,7 @@ import type { MiningStore, Update } from '../../domain/ports/mining.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
+import { eventErrors, writtenEvents } from './eventSchemas.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 
 /** A migrated database of its own for one test file, a pool for the test's own questions, and stores on a second one. */
@@ -37,8 +38,11 @@ export async function openWorld(): Promise<World> {
     sql,
     stores: createStores(ofStores),
     async close() {
+      // Whatever a test has done, what it has told applications is of the published shape.
+      const errors = (await writtenEvents(sql)).flatMap(eventErrors);
       await Promise.all([sql.end({ timeout: 5 }), ofStores.end({ timeout: 5 })]);
       await database.drop();
+      if (errors.length > 0) throw new Error(`events that fit no schema: ${[...new Set(errors)].join('; ')}`);
     },
   };
 }

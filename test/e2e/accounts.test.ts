@@ -9,7 +9,8 @@ let system: System;
 let bearer: Record<string, string>;
 beforeAll(async () => {
   system = await startSystem({ transactionsPerItem: 60 });
-  const application = (await system.api<Json>('POST', '/v1/applications', { name: 'payer', access: 'all' })).body;
+  const application = (await system.api<Json>('POST', '/v1/applications', { name: 'payer', access: 'all' }))
+    .body;
   const route = `/v1/applications/${application['application_id']}/keys`;
   const { key } = (await system.api<Json>('POST', route, { scopes: ['numbers'] })).body;
   bearer = { authorization: `Bearer ${key}` };

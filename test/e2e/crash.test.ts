@@ -3,6 +3,8 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { PageResult } from '../../domain/mining/run.js';
 import { mulberry32 } from './chance.js';
 import { until } from './until.js';
+import type { EventReceiver } from './eventReceiver.js';
+import { receiveEvents } from './eventReceiver.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';
@@ -12,6 +14,7 @@ import { startSystem } from './system.js';
 const sync = '/transactions/sync';
 
 let system: System;
+let receiver: EventReceiver;
 beforeAll(async () => {
   system = await startSystem({
     transactionsPerItem: 20,
@@ -20,9 +23,11 @@ beforeAll(async () => {
     // Small enough that a backfill continues as new several times.
     pace: { continueAfter: 24, pollFirst: 60_000, pollLongest: 60_000 },
   });
+  receiver = await receiveEvents(system);
 });
 tellWhatWaits();
 afterAll(async () => {
+  receiver.close();
   closeOracle(system);
   await system.stop();
 });
@@ -151,5 +156,37 @@ describe('a worker killed with -9', () => {
       return count === 0;
     });
     await expectHealthy(system);
+  });
+
+  it('in the middle of a delivery, and every event has come, in the order of its lane', async () => {
+    for (const worker of [...system.workers]) await worker.kill();
+    const ping = () => system.api('POST', `/v1/endpoints/${receiver.endpointId}/ping`);
+    for (let n = 0; n < 5; n += 1) expect((await ping()).status).toBe(202);
+    const before = receiver.received.length;
+    const worker = await system.startWorker({ SLUICE_CRASH_AT: 'deliver.afterSend:2' });
+    expect(await worker.process.exited).toEqual({ code: null, signal: 'SIGKILL' });
+    system.workers.splice(system.workers.indexOf(worker), 1);
+    expect(receiver.received.length).toBeGreaterThan(before);
+    await system.startWorker();
+    const { sql } = system;
+    await until(async () => {
+      const [{ n }] = await sql<[{ n: number }]>`
+        SELECT count(*)::int AS n FROM deliveries WHERE state <> 'delivered'`;
+      return n === 0;
+    });
+    const rows = await sql<{ event_id: string; lane: string }[]>`
+      SELECT event_id, lane FROM deliveries WHERE endpoint_id = ${receiver.endpointId} ORDER BY position`;
+    const matched = await sql<{ event_id: string }[]>`SELECT event_id FROM events`;
+    expect(rows.map(({ event_id }) => event_id).sort()).toEqual(matched.map(({ event_id }) => event_id).sort());
+    expect(rows.length).toBeGreaterThan(5);
+    const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
+    expect([...arrivals].sort()).toEqual(rows.map(({ event_id }) => event_id).sort());
+    for (const lane of new Set(rows.map((row) => row.lane))) {
+      const inOrder = rows.filter((row) => row.lane === lane).map(({ event_id }) => event_id);
+      expect([lane, arrivals.filter((id) => inOrder.includes(id))]).toEqual([lane, inOrder]);
+    }
+    // What was repeated is what was on its way when somebody died.
+    expect(receiver.received.length - arrivals.length).toBeLessThan(30);
+    expect(receiver.forged).toBe(0);
   });
 });

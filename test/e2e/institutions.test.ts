@@ -187,6 +187,7 @@ describe('institutions', () => {
         parkedEvents: 1,
         segmentEvents: 1,
         balances: 1,
+        events: 1,
       },
     });
     const changed = await system.client.schedule.getHandle('institutions').describe();

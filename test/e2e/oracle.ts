@@ -6,6 +6,9 @@ import type { Difference, StoredRecord, StreamEvent, StreamName, Truth } from '.
 import { compareItem, STREAMS } from '../../tools/local/compare.js';
 import type { StreamReader } from '../../tools/local/streamReader.js';
 import { openStreamReader } from '../../tools/local/streamReader.js';
+import { eventErrors, writtenEvents } from '../drizzle/eventSchemas.js';
+import type { FeedPage } from '../feedCopy.js';
+import { FeedCopy } from '../feedCopy.js';
 import { until } from './until.js';
 import type { System } from './system.js';
 
@@ -150,6 +153,8 @@ export async function examine(system: System, itemId: string): Promise<Told> {
   for (const difference of compareItem(truth, { ...stored, events })) sortInto(told, difference);
   checkOutbox(told, stored);
   checkEvents(told, stored, events);
+  await checkFeed(told, stored, system, itemId);
+  await checkUpdatedEvents(told, stored, system, itemId);
   return told;
 }
 
@@ -261,6 +266,74 @@ export async function readStored(system: System, itemId: string): Promise<Stored
   });
 }
 
+const followers = new WeakMap<System, Map<string, FeedCopy>>();
+
+/** A client that has followed the Item's change feed since it was looked at first, over REST alone. */
+function followerOf(system: System, itemId: string): FeedCopy {
+  const known = followers.get(system) ?? new Map<string, FeedCopy>();
+  followers.set(system, known);
+  const ask = async (query: string) => {
+    const route = `/v1/items/${itemId}/changes?limit=500&${query}`;
+    const { status, body } = await system.api<FeedPage>('GET', route);
+    if (status === 410) return 'expired' as const;
+    if (status !== 200) throw new Error(`changes: ${status}`);
+    return body;
+  };
+  const copy =
+    known.get(itemId) ??
+    new FeedCopy(
+      {
+        async snapshot(cursor) {
+          const page = await ask(`snapshot=true${cursor === null ? '' : `&cursor=${cursor}`}`);
+          if (page === 'expired') throw new Error('a snapshot is never too old');
+          return page;
+        },
+        changes: (after) => ask(`after=${after}`),
+      },
+      { fromStart: known.size % 2 === 0 },
+    );
+  known.set(itemId, copy);
+  return copy;
+}
+
+/** Who follows the change feed holds exactly what is live. */
+async function checkFeed(verdict: Verdict, stored: Stored, system: System, itemId: string): Promise<void> {
+  const copy = followerOf(system, itemId);
+  await copy.follow();
+  for (const record of ['transaction', 'account'] as const) {
+    const held = copy.held(record);
+    for (const { id, live, refined, version } of stored[`${record}s`]) {
+      const object = held.get(id);
+      held.delete(id);
+      if (live && object === undefined) verdict.lost.push(`feed: ${record} ${id} is missing`);
+      if (!live && object !== undefined) verdict.phantom.push(`feed: ${record} ${id} is live there`);
+      if (live && object !== undefined && !isDeepStrictEqual(object, { ...refined, version })) {
+        verdict.stale.push(`feed: ${record} ${id} differs`);
+      }
+    }
+    for (const id of held.keys()) verdict.phantom.push(`feed: ${record} ${id} is no record`);
+  }
+}
+
+/** Applications are told of each change once: the ranges of `item.updated` follow each other up to the last change. */
+async function checkUpdatedEvents(
+  verdict: Verdict,
+  { lastSequence }: Stored,
+  system: System,
+  itemId: string,
+): Promise<void> {
+  const ranges = await system.sql<{ first: number; last: number }[]>`
+    SELECT (data->>'from_sequence')::int AS first, (data->>'to_sequence')::int AS last FROM events
+    WHERE item_id = ${itemId} AND type = 'item.updated' ORDER BY position`;
+  let told = 0;
+  for (const { first, last } of ranges) {
+    if (first !== told + 1) verdict.other.push(`events: changes from ${first} are told of after ${told}`);
+    told = last;
+  }
+  if (told !== lastSequence)
+    verdict.other.push(`events: changes up to ${told} are told of, not ${lastSequence}`);
+}
+
 interface SharedReader {
   reader: StreamReader;
   turn: Promise<void>;
@@ -289,7 +362,7 @@ export function closeOracle(system: System): void {
 const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true });
 formats.default(ajv);
 const schemas = new URL('../../schemas/', import.meta.url);
-for (const file of readdirSync(schemas)) {
+for (const file of readdirSync(schemas).filter((name) => name.endsWith('.json'))) {
   ajv.addSchema(JSON.parse(readFileSync(new URL(file, schemas), 'utf8')) as object);
 }
 
@@ -316,6 +389,7 @@ export async function expectHealthy(
     canceled: await count('Canceled'),
     terminated: await count('Terminated'),
   }).toEqual({ failed: 0, timedOut: 0, canceled: 0, terminated: options.terminated ?? 0 });
+  expect((await writtenEvents(system.sql)).flatMap(eventErrors)).toEqual([]);
   const alerts = await system.sql<{ kind: string }[]>`SELECT kind FROM alerts ORDER BY kind`;
   expect(alerts.map(({ kind }) => kind)).toEqual(options.alerts ?? []);
   const unexpected = system

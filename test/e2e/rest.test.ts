@@ -9,6 +9,7 @@ import { startCuttableProxy } from './cuttableProxy.js';
 import type { Json } from './linking.js';
 import { goThroughLink } from './linking.js';
 import type { Answer, System } from './system.js';
+import { untilQuiet } from './oracle.js';
 import { startSystem } from './system.js';
 
 type Row = Json & { transaction_id: string; account_id: string; date: string; pending: boolean };
@@ -68,6 +69,7 @@ beforeAll(async () => {
     const pending = await system.sql`SELECT 1 FROM webhooks WHERE outcome = 'pending'`;
     return body['history'] === 'complete' && due === 0 && pending.length === 0;
   });
+  await untilQuiet(system, itemId);
   await readTruth();
 });
 afterAll(async () => {
@@ -217,8 +219,10 @@ describe('lists of a mined item', () => {
       accounts.map((account) => [account['id'], account['balances']]),
     );
     await system.client.schedule.getHandle('clean-up').trigger();
+    // An update may come meanwhile, and takes the newest snapshots anew.
+    const keysOf = (rows: Json[]) => rows.map((row) => [row['account_id'], row['day']]);
     await until(async () => (await walk(route)).length === before.length - 1);
-    expect(await walk(route)).toEqual(before.slice(0, -1));
+    expect(keysOf(await walk(route))).toEqual(keysOf(before.slice(0, -1)));
     expect(await walk(`${route}?account_id=nobody`)).toEqual([]);
   });
 

@@ -196,6 +196,9 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     PLAID_FIRST_CALLS_PER_SECOND: '0',
     // Tests ask as fast as they can.
     RATE_LIMIT_PER_MINUTE: '0',
+    // Receivers of tests are on this machine.
+    ENDPOINTS_ALLOW: '127.0.0.0/8',
+    ENDPOINTS_INSECURE: 'true',
     SWEEP_EVERY: 'PT1S',
     SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
     ...(options.userEvents

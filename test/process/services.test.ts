@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
 import { openDatabase } from '../../src/clients/postgres.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
+import { freePort } from '../../tools/local/ports.js';
 import { deploymentName, makeCurrent } from '../temporal/builds.js';
 import { createNamespace } from '../workflows/harness.js';
 import { startCuttableProxy } from '../e2e/cuttableProxy.js';
@@ -31,14 +30,6 @@ const started: ProcessUnderTest[] = [];
 afterEach(() => {
   for (const { child } of started.splice(0)) child.kill('SIGKILL');
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** An address at which nobody listens. */
 const nowhere = '127.0.0.1:9';

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.js';
 import {
+  endpointWorkflowId,
   historyWorkflowId,
   itemWorkflowId,
   linkWorkflowId,
@@ -84,6 +85,7 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
   const linked = newItem();
   let linkState: 'received' | 'exchanged' = 'received';
   let statusPages = 0;
+  let drains = 0;
   const activities: Partial<Activities> = {
     loadItem: async ({ itemId }) => ({ snapshot: of(itemId).row, policy: of(itemId).policy }),
     loadPolicy: async () => pace,
@@ -130,6 +132,13 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
     finishLink: async ({ outcome }) => outcome,
     sweep: async () => ({}) as never,
     endConnections: async () => ({}) as never,
+    wakeEndpoints: async () => ({ woken: 0 }),
+    async drainEndpoint() {
+      drains += 1;
+      if (drains === 2) throw ApplicationFailure.create({ type: 'MISCONFIGURED', message: 'no', nonRetryable: true });
+      const nextAt = drains < 4 ? new Date(Date.now() + 200).toISOString() : null;
+      return { nextAt, attempts: drains === 1 ? 3 : 0 };
+    },
     listItemsToCheck: async () => ({ itemIds: ['ItemA', 'ItemB'] }),
     async checkStaleness({ itemId }) {
       if (itemId === 'ItemB')
@@ -262,6 +271,12 @@ export async function playAll(): Promise<{ temporal: TemporalHarness; played: Pl
       'COMPLETED',
   );
   keep('removal', itemWorkflowId(removed.itemId));
+
+  await gateway.wakeEndpoint('end_1');
+  await until(() => drains > 3);
+  await gateway.wakeEndpoint('end_1');
+  await until(() => drains > 4);
+  keep('endpoint', endpointWorkflowId('end_1'));
 
   await gateway.link('a-token', 'user-1', 60_000);
   keep('link', linkWorkflowId('a-token'));

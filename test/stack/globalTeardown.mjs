@@ -1,3 +1,3 @@
 export default async function globalTeardown() {
-  await globalThis.sluiceTestStack?.stop();
+  await globalThis.sluiceTestServices?.stop();
 }

@@ -28,6 +28,7 @@ const schedules: SchedulesOptions = {
     parkedEvents: day,
     segmentEvents: day,
     balances: day,
+    events: day,
   },
 };
 const newName = (): string => `set-up-${randomBytes(5).toString('hex')}`;

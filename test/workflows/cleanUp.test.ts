@@ -29,6 +29,7 @@ const keep: Retention = {
   parkedEvents: 5,
   segmentEvents: 6,
   balances: 7,
+  events: 8,
 };
 const start = () =>
   temporal.client.workflow.start('cleanUp', {

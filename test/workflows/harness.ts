@@ -64,10 +64,11 @@ function patientGateway(client: Client): Gateway {
   };
 }
 
-let installed = false;
+const ofProcess = globalThis as { sluiceTestRuntime?: true };
+/** Temporal's runtime is one a process, and a process runs many test files. */
 export function installRuntime(): void {
-  if (installed) return;
-  installed = true;
+  if (ofProcess.sluiceTestRuntime) return;
+  ofProcess.sluiceTestRuntime = true;
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), shutdownSignals: [] });
 }
 
@@ -113,7 +114,9 @@ export async function startTemporal(
       workflowBundle,
       maxCachedWorkflows: 0,
       ...changed,
-      ...(n === undefined ? {} : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n } }),
+      ...(n === undefined
+        ? {}
+        : { activitiesAtOnce: { core: n, plaid: n, plaidFirst: n, plaidLink: n, events: n } }),
     });
     running = Promise.all(workers.map((worker) => worker.run()));
   };

@@ -38,7 +38,8 @@ async function statementOf(read: () => Promise<unknown>): Promise<Statement> {
 const pageOf = (format: Form, limit: number, after: PageKey | null): Promise<Statement> =>
   statementOf(() =>
     reads.transactions(
-      ourselves, {
+      ourselves,
+      {
         itemId: placeholder,
         statuses: ['pending', 'posted'],
         format,

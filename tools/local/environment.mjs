@@ -31,6 +31,7 @@ const TUNING = [
   'PLAID_COUNTRY_CODES',
   'PACE',
   'RATE_LIMIT_PER_MINUTE',
+  'USER_EVENTS_POLL',
 ];
 
 /** What every child process gets: where programs and homes are. Nothing else of a developer's shell leaks into the stack. */

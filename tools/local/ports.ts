@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import path from 'node:path';
 import { SetupFailure } from './setupFailure.mjs';
 
 /** The fixed ports of `npm start`, all on 127.0.0.1. */
@@ -50,17 +52,36 @@ export async function choosePorts(freePorts: boolean, previous?: Partial<Ports>)
   return Object.fromEntries(chosen) as Ports;
 }
 
+/** An empty file for each port that was chosen lately. Its server may listen much later, on a machine that is busy. */
+const CHOSEN = path.join(tmpdir(), `sluice-ports-${userInfo().uid}`);
+const CHOSEN_FOR_MS = 15 * 60_000;
+
 /**
- * A port nobody listens on, below the range from which the system takes ports for outgoing connections: between the choice
- * and the server's start nothing but another listener could take it.
+ * A port nobody listens on, below the range from which the system takes ports for outgoing connections. Nobody who asks here
+ * is given it for a quarter of an hour: two stacks that started at once took each other's ports.
  */
 export async function freePort(except: readonly number[] = []): Promise<number> {
   const [low, high] = [10_000, Math.min(lowestEphemeralPort(), 32_768)];
   for (let attempt = 0; attempt < 200; attempt += 1) {
     const port = randomInt(low, high);
-    if (!except.includes(port) && (await isFree(port))) return port;
+    if (!except.includes(port) && (await isFree(port)) && choose(port)) return port;
   }
   throw new SetupFailure(`no free port between ${low} and ${high}`);
+}
+
+/** Whether it is ours from now on. */
+function choose(port: number): boolean {
+  const file = path.join(CHOSEN, String(port));
+  mkdirSync(CHOSEN, { recursive: true });
+  const before = statSync(file, { throwIfNoEntry: false });
+  if (before !== undefined && Date.now() - before.mtimeMs > CHOSEN_FOR_MS) rmSync(file, { force: true });
+  try {
+    closeSync(openSync(file, 'wx'));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /** Whether a server could listen here now: on loopback and on all addresses (the Kinesis emulator binds those). */

@@ -9,6 +9,7 @@ import { inherited, npmCli } from './environment.mjs';
 import { jestCommand } from './jestCommand.mjs';
 import { NODE_RELEASES, nodeProgram, otherNodesUnusable } from './nodeReleases.mjs';
 import { countResults } from './testCount.mjs';
+import { startTestServices } from '../../test/stack/services.mjs';
 
 const STATIC_CHECKS = [
   'lint:types',
@@ -45,9 +46,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
 
 const asked = process.argv.slice(2);
 const failedChecks = await runStaticChecks();
-const jestRuns = [await runJest(asked)];
-// Whoever names tests wants those.
-if (asked.length === 0) jestRuns.push(...(await runOnOtherNodes()));
+const jestRuns = await runTests();
 const count = countResults({ checks: STATIC_CHECKS, failedChecks, jestRuns });
 rmSync(scratch, { recursive: true, force: true });
 for (const problem of count.problems) process.stdout.write(`failed: ${problem}\n`);
@@ -75,13 +74,35 @@ async function runStaticChecks() {
   return failed;
 }
 
-/** @param {readonly string[]} args */
-async function runJest(args) {
+/** All runs of jest find the same services: starting them costs twenty seconds of CPU. */
+async function runTests() {
+  let services;
+  try {
+    services = await startTestServices();
+  } catch (error) {
+    const name = error instanceof Error ? error.message : String(error);
+    return [{ name: `the services of the tests (${name})`, code: 1, json: undefined }];
+  }
+  const env = { ...inherited, ...services.env };
+  try {
+    const runs = [await runJest(asked, env)];
+    // Whoever names tests wants those.
+    if (asked.length === 0) runs.push(...(await runOnOtherNodes(env)));
+    return runs;
+  } finally {
+    await services.stop();
+  }
+}
+
+/** @typedef {Record<string, string | undefined>} Env */
+
+/** @param {readonly string[]} args @param {Env} env */
+async function runJest(args, env) {
   const outputFile = path.join(scratch, 'jest.json');
   const child = track(
     spawn(process.execPath, jestCommand(['--json', `--outputFile=${outputFile}`, ...args]), {
       cwd: root,
-      env: inherited,
+      env,
       stdio: ['ignore', 'ignore', 'inherit'], // with --json jest reports on stderr and prints the JSON on stdout
     }),
   );
@@ -92,19 +113,19 @@ async function runJest(args) {
   return { name: 'jest', code, json: readText(outputFile) };
 }
 
-/** All releases at once, one worker each. */
-async function runOnOtherNodes() {
+/** All releases at once, one worker each. @param {Env} env */
+async function runOnOtherNodes(env) {
   const unusable = otherNodesUnusable();
   if (unusable !== undefined) {
     const versions = NODE_RELEASES.map(({ version }) => version);
     process.stdout.write(`skipped: tests on Node ${versions.join(' and ')} (${unusable})\n`);
     return [];
   }
-  return Promise.all(NODE_RELEASES.map(runOnNode));
+  return Promise.all(NODE_RELEASES.map((release) => runOnNode(release, env)));
 }
 
-/** @param {typeof NODE_RELEASES[number]} release */
-async function runOnNode(release) {
+/** @param {typeof NODE_RELEASES[number]} release @param {Env} env */
+async function runOnNode(release, env) {
   const name = `Node ${release.version}`;
   const started = Date.now();
   const outputFile = path.join(scratch, `${release.version}.json`);
@@ -118,20 +139,20 @@ async function runOnNode(release) {
   try {
     const program = await nodeProgram(release);
     const args = jestCommand(['--json', `--outputFile=${outputFile}`, '-w', '1', ...ON_OTHER_NODES]);
-    const { code, output } = await run(program, args, OTHER_NODE_TIMEOUT_MS);
+    const { code, output } = await run(program, args, OTHER_NODE_TIMEOUT_MS, env);
     return reported(code, output);
   } catch (error) {
     return reported(1, error instanceof Error ? error.message : String(error));
   }
 }
 
-/** @param {string} command @param {string[]} args @param {number} timeout @returns {Promise<{ code: number, output: string }>} */
-function run(command, args, timeout) {
+/** @param {string} command @param {string[]} args @param {number} timeout @param {Env} env @returns {Promise<{ code: number, output: string }>} */
+function run(command, args, timeout, env = inherited) {
   return new Promise((resolve) => {
     const child = track(
       spawn(command, args, {
         cwd: root,
-        env: inherited,
+        env,
         stdio: ['ignore', 'pipe', 'pipe'],
         timeout,
       }),

@@ -10,7 +10,9 @@ import { refineAccount, refineTransaction } from '../../../domain/mining/refine.
 import { owner, plaidAccount, plaidTransaction } from './plaidObjects.js';
 
 const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../schemas');
-const schemas = readdirSync(folder).map((file) => ({
+// What applications are told of has a folder of its own there.
+const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+const schemas = files.map((file) => ({
   file,
   schema: JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as { $id: string; $schema: string },
 }));

@@ -151,6 +151,11 @@ describe('the ports', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
+  it('are given to one of all who ask, though none listens yet', async () => {
+    const ports = await Promise.all(Array.from({ length: 800 }, () => freePort()));
+    expect(new Set(ports).size).toBe(800);
+  });
+
   it('are the same again when they are still free, and another when one is not', async () => {
     const before = await choosePorts(true);
     expect(await choosePorts(true, before)).toEqual(before);

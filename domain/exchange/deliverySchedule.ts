@@ -1,0 +1,32 @@
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+/** Before the second attempt, the third and so on: those of Standard Webhooks 1.0.0. */
+export const deliveryPauses: readonly number[] = [
+  5 * second,
+  5 * minute,
+  30 * minute,
+  2 * hour,
+  5 * hour,
+  10 * hour,
+  14 * hour,
+  20 * hour,
+  24 * hour,
+];
+
+/** What a receiver may ask for at most by Retry-After. */
+export const longestRetryAfterMs = 24 * hour;
+
+/** Receivers that were down together are not asked together: ± 20 %. `chance` is from 0 to 1. */
+export const spread = (pauseMs: number, chance: number): number => Math.round(pauseMs * (0.8 + 0.4 * chance));
+
+/**
+ * Milliseconds from an attempt that failed to the next; null = it was the last. `attempts` counts those that the schedule has
+ * had, from 1; `retryAfterMs` is what the receiver asked for.
+ */
+export function pauseAfter(attempts: number, retryAfterMs: number | null, chance: number): number | null {
+  const pause = deliveryPauses[attempts - 1];
+  if (pause === undefined) return null;
+  return Math.max(spread(pause, chance), Math.min(retryAfterMs ?? 0, longestRetryAfterMs));
+}

@@ -1,0 +1,42 @@
+import type { ConsentEvidence, Grant } from './connection.js';
+
+const later = (time: string | null): number => (time === null ? Infinity : Date.parse(time));
+
+const sameEvidence = (one: ConsentEvidence | null, other: ConsentEvidence | null): boolean =>
+  one?.disclosure_id === other?.disclosure_id &&
+  one?.sha256 === other?.sha256 &&
+  one?.at === other?.at &&
+  (one === null) === (other === null);
+
+/**
+ * By which of its fields `after` grants more than `before`, whose `granted` are the accounts that may be read now (null = every
+ * one, later ones too). What the user was shown and agreed to counts as well: an application does not write that anew.
+ */
+export function widenedBy(before: Grant, granted: readonly string[] | null, after: Grant): (keyof Grant)[] {
+  const widened: Record<keyof Grant, boolean> = {
+    scopes: after.scopes.some((scope) => !before.scopes.includes(scope)),
+    account_ids:
+      after.account_ids === null
+        ? before.account_ids !== null
+        : granted !== null && after.account_ids.some((accountId) => !granted.includes(accountId)),
+    new_accounts: after.new_accounts && !before.new_accounts,
+    lookback_days: (after.lookback_days ?? Infinity) > (before.lookback_days ?? Infinity),
+    expires_at: later(after.expires_at) > later(before.expires_at),
+    purpose: after.purpose !== before.purpose,
+    evidence: !sameEvidence(after.evidence, before.evidence),
+  };
+  return (Object.keys(widened) as (keyof Grant)[]).filter((field) => widened[field]);
+}
+
+/** Whether two grants say the same, their ends apart. */
+export function sameButEnd(one: Grant, other: Grant): boolean {
+  const text = ({ scopes, account_ids, new_accounts, lookback_days, purpose }: Grant): string =>
+    JSON.stringify([
+      [...scopes].sort(),
+      account_ids && [...account_ids].sort(),
+      new_accounts,
+      lookback_days,
+      purpose,
+    ]);
+  return text(one) === text(other) && sameEvidence(one.evidence, other.evidence);
+}

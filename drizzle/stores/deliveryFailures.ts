@@ -1,0 +1,153 @@
+import { pauseAfter } from '../../domain/exchange/deliverySchedule.js';
+import { afterAttempt, isSuccess } from '../../domain/exchange/endpointHealth.js';
+import type { EndpointHealth, HealthChange } from '../../domain/exchange/endpointHealth.js';
+import type { EventType } from '../../domain/exchange/event.js';
+import type { Attempted } from '../../domain/ports/deliveries.js';
+import { firstOf } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
+import { deliveries, endpoints } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
+import { writeEvents } from './writeEvents.js';
+
+const judged = selection(
+  endpoints,
+  ['application_id', 'state', 'state_reason', 'failures', 'failing_since'],
+  { quiet_until: 'rests_until' },
+);
+const tried = selection(deliveries, [
+  'delivery_id',
+  'state',
+  'attempts',
+  'attempts_before',
+  'lane',
+  'position',
+]);
+
+const types: Record<HealthChange['to'], EventType> = {
+  failing: 'endpoint.failing',
+  disabled: 'endpoint.disabled',
+  recovered: 'endpoint.recovered',
+};
+
+const ms = (time: Date | null): number | null => (time === null ? null : time.getTime());
+const text = (time: number | null): string | null => (time === null ? null : new Date(time).toISOString());
+
+/** What waits for an endpoint may be tried at once: it answers once more. Called under the endpoint's lock. */
+export async function bringForward(tx: Tx, endpointId: string): Promise<void> {
+  await tx`
+    UPDATE deliveries SET next_attempt_at = clock_timestamp()
+    WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at > clock_timestamp()`;
+}
+
+/**
+ * Records attempts of which some have failed, or after which the endpoint is to be judged anew, in one transaction under the
+ * endpoint's lock: the attempts, the time of the next ones, the endpoint's health, and an event when its state changes. `recorded`
+ * are such as stand already, and only say how it is.
+ */
+export async function recordFailures(
+  sql: Sql,
+  endpointId: string,
+  holder: string,
+  attempts: readonly Attempted[],
+  recorded: readonly Attempted[] = [],
+): Promise<void> {
+  await sql.begin(async (tx) => {
+    const endpoint = firstOf(
+      await tx<(Selected<typeof judged> & { now: Date })[]>`
+      SELECT ${judged.list(tx, 'p')}, clock_timestamp() AS now FROM endpoints p
+      WHERE p.endpoint_id = ${endpointId} FOR NO KEY UPDATE`,
+    );
+    if (endpoint === undefined) return;
+    const now = endpoint.now.getTime();
+    const rows = await tx<Selected<typeof tried>[]>`
+      SELECT ${tried.list(tx, 'd')} FROM deliveries d
+      WHERE d.delivery_id = ANY(${attempts.map(({ deliveryId }) => deliveryId)}::text[]) AND d.claim = ${holder}
+      ORDER BY d.delivery_id FOR UPDATE`;
+    const mine = new Map(rows.map((row) => [row.delivery_id, row]));
+
+    let health: EndpointHealth = {
+      state: endpoint.state,
+      failures: endpoint.failures,
+      failingSince: ms(endpoint.failing_since),
+      quietUntil: ms(endpoint.quiet_until),
+    };
+    const changes: HealthChange[] = [];
+    const judge = ({ result }: Attempted): void => {
+      const judgement = afterAttempt(health, result, now, Math.random());
+      health = judgement.health;
+      if (judgement.change !== null) changes.push(judgement.change);
+    };
+    recorded.forEach(judge);
+
+    const written: object[] = [];
+    for (const attempted of attempts) {
+      const row = mine.get(attempted.deliveryId);
+      if (row === undefined) continue;
+      const { result } = attempted;
+      judge(attempted);
+      const number = row.attempts + 1;
+      const delivered = isSuccess(result);
+      const pause = delivered
+        ? null
+        : pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random());
+      // One that was cancelled while it was on its way stays so.
+      const state =
+        row.state !== 'pending' ? row.state : delivered ? 'delivered' : pause === null ? 'failed' : 'pending';
+      written.push({
+        delivery_id: row.delivery_id,
+        number,
+        state,
+        next: state === 'pending' && pause !== null ? text(now + pause) : null,
+        at: result.at,
+        status: result.status,
+        duration_ms: result.durationMs,
+        answer: result.answer,
+        failure: result.failure,
+      });
+    }
+    await writeAttempts(tx, endpointId, written);
+
+    const last = changes.at(-1);
+    const reason = last === undefined ? endpoint.state_reason : last.reason;
+    await tx`
+      UPDATE endpoints SET state = ${health.state}, state_reason = ${reason}, failures = ${health.failures},
+        state_since = CASE WHEN state = ${health.state} THEN state_since ELSE clock_timestamp() END,
+        failing_since = ${text(health.failingSince)}::text::timestamptz,
+        rests_until = ${text(health.quietUntil)}::text::timestamptz
+      WHERE endpoint_id = ${endpointId}`;
+    if (last?.to === 'recovered') await bringForward(tx, endpointId);
+    await writeEvents(
+      tx,
+      changes.map((change) => ({
+        type: types[change.to],
+        endpointId,
+        applicationId: endpoint.application_id,
+        data: { endpoint_id: endpointId, ...(change.to === 'recovered' ? {} : { reason: change.reason }) },
+      })),
+    );
+  });
+}
+
+async function writeAttempts(tx: Tx, endpointId: string, written: readonly object[]): Promise<void> {
+  if (written.length === 0) return;
+  await tx`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${JSON.stringify(written)}::text::jsonb)
+        AS g(delivery_id text, number int, state text, next timestamptz, at timestamptz, status int, duration_ms int,
+          answer text, failure text)
+    ), done AS (
+      UPDATE deliveries d SET state = g.state, attempts = g.number, last_status = g.status, claim = NULL, claimed_until = NULL,
+        next_attempt_at = coalesce(g.next, d.next_attempt_at),
+        ended_at = CASE WHEN g.state = 'pending' THEN NULL ELSE coalesce(d.ended_at, clock_timestamp()) END
+      FROM given g WHERE d.delivery_id = g.delivery_id
+      RETURNING d.delivery_id, d.lane, d.position, d.state, d.next_attempt_at
+    ), put_off AS (
+      UPDATE deliveries f SET next_attempt_at = done.next_attempt_at
+      FROM done
+      WHERE done.state = 'pending' AND f.endpoint_id = ${endpointId} AND f.state = 'pending' AND f.lane = done.lane
+        AND f.position > done.position AND f.next_attempt_at < done.next_attempt_at
+    )
+    INSERT INTO delivery_attempts (delivery_id, number, at, status, duration_ms, answer, failure)
+    SELECT g.delivery_id, g.number, g.at, g.status, g.duration_ms, g.answer, g.failure FROM given g`;
+}

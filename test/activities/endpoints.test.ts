@@ -1,0 +1,295 @@
+import { randomUUID } from 'node:crypto';
+import type { NewEvent } from '../../domain/exchange/event.js';
+import { secretContext } from '../../domain/ids.js';
+import { writeEvents } from '../../drizzle/stores/writeEvents.js';
+import type { ActivityWorld } from './activityWorld.js';
+import { createActivityWorld } from './activityWorld.js';
+
+let world: ActivityWorld;
+beforeAll(async () => {
+  world = await createActivityWorld();
+});
+afterAll(() => world.close());
+beforeEach(() => {
+  world.sent.length = 0;
+  world.answer = () => ({});
+});
+
+const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+
+interface Endpoint {
+  id: string;
+  application: string;
+}
+
+/** An endpoint of an application of its own. */
+async function endpoint(access = 'all', more: Record<string, unknown> = {}): Promise<Endpoint> {
+  const { sql, stores, secrets } = world;
+  const application = `app_${randomUUID()}`;
+  await sql`INSERT INTO applications (application_id, name, access) VALUES (${application}, 'hooks', ${access})`;
+  const id = `end_${randomUUID()}`;
+  await stores.endpoints.create({
+    endpointId: id,
+    applicationId: application,
+    url: `https://hooks.example/${id}`,
+    types: [],
+    signature: 'hmac',
+    ratePerSecond: null,
+    consent: false,
+    secret: { sealed: await secrets.seal(secret, secretContext.endpointSecret(id)), publicKey: null },
+    ...more,
+  });
+  return { id, application };
+}
+
+/** Events of lanes of one endpoint alone: about nothing that any other is told of. */
+async function events(
+  { application }: Endpoint,
+  lanes: readonly string[],
+  more: Partial<NewEvent> = {},
+): Promise<void> {
+  for (const lane of lanes) {
+    await world.sql.begin((tx) =>
+      writeEvents(tx, [
+        {
+          type: 'item.updated',
+          itemId: lane,
+          applicationId: application,
+          data: { lane, item_id: lane },
+          ...more,
+        },
+      ]),
+    );
+  }
+}
+
+const drain = ({ id }: Endpoint) => world.run.drainEndpoint({ endpointId: id });
+
+interface Stored {
+  delivery_id: string;
+  event_id: string;
+  lane: string;
+  state: string;
+  attempts: number;
+  next_attempt_at: Date;
+  last_status: number | null;
+}
+const stored = ({ id }: Endpoint) =>
+  world.sql<Stored[]>`
+    SELECT delivery_id, event_id, lane, state, attempts, next_attempt_at, last_status FROM deliveries
+    WHERE endpoint_id = ${id} ORDER BY position`;
+const states = async (of: Endpoint): Promise<string[]> => (await stored(of)).map(({ state }) => state);
+const sentTo = ({ id }: Endpoint) =>
+  world.sent.filter(({ url }) => url.endsWith(id)).map((event) => event.id);
+const row = async ({ id }: Endpoint) => {
+  const [found] = await world.sql`SELECT * FROM endpoints WHERE endpoint_id = ${id}`;
+  return found ?? {};
+};
+/** As if the time had come. */
+const timePasses = async ({ id }: Endpoint): Promise<void> => {
+  await world.sql`
+    UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '5 days' WHERE endpoint_id = ${id} AND state = 'pending'`;
+  await world.sql`UPDATE endpoints SET rests_until = NULL WHERE endpoint_id = ${id}`;
+};
+
+describe('what is due at an endpoint', () => {
+  it('is sent, signed by its secret, under the id of its event, in the order of its lane', async () => {
+    const to = await endpoint();
+    await events(to, ['i1', 'i2', 'i1', 'i3', 'i1', 'i2']);
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 6 });
+    const rows = await stored(to);
+    expect(rows.map(({ state, attempts, last_status }) => [state, attempts, last_status])).toEqual(
+      Array(6).fill(['delivered', 1, 200]),
+    );
+    for (const lane of ['i1', 'i2', 'i3']) {
+      const ids = rows.filter((one) => one.lane === lane).map(({ event_id }) => event_id);
+      expect(sentTo(to).filter((id) => ids.includes(id))).toEqual(ids);
+    }
+    const [first] = world.sent;
+    expect(first?.secrets).toEqual([secret]);
+    expect(JSON.parse(first?.body ?? '')).toMatchObject({
+      specversion: '1.0',
+      id: first?.id,
+      type: 'item.updated',
+      source: '/sluice/items/i1',
+      data: { lane: 'i1' },
+    });
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 0 });
+    expect(world.sent).toHaveLength(6);
+  });
+
+  it('waits behind what fails in its lane, and behind nothing else', async () => {
+    const to = await endpoint();
+    await events(to, ['dead', 'dead', 'dead', 'alive', 'alive']);
+    const [head] = await stored(to);
+    world.answer = ({ id }) => (id === head?.event_id ? { status: 500, answer: 'no' } : {});
+    const { nextAt, attempts } = await drain(to);
+    expect(attempts).toBe(3);
+    expect(await states(to)).toEqual(['pending', 'pending', 'pending', 'delivered', 'delivered']);
+    const rows = await stored(to);
+    expect(rows.map(({ attempts: n }) => n)).toEqual([1, 0, 0, 1, 1]);
+    // Those behind are put off with their head: nothing looks due that cannot be sent.
+    expect(nextAt).toBe(rows[0]?.next_attempt_at.toISOString());
+    expect(new Set(rows.slice(0, 3).map(({ next_attempt_at }) => next_attempt_at.getTime())).size).toBe(1);
+    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
+    // One that comes meanwhile is put off as well, though it looks due at first.
+    await events(to, ['dead']);
+    expect(await drain(to)).toEqual({ nextAt, attempts: 0 });
+    expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
+      expect.objectContaining({ endpointId: to.id }),
+    );
+    await timePasses(to);
+    world.answer = () => ({});
+    world.sent.length = 0;
+    expect(await drain(to)).toMatchObject({ nextAt: null, attempts: 4 });
+    expect(sentTo(to)).toEqual(
+      (await stored(to)).filter(({ lane }) => lane === 'dead').map(({ event_id }) => event_id),
+    );
+    const { tries } = (await world.stores.deliveries.get(to.application, head?.delivery_id ?? '')) ?? {
+      tries: [],
+    };
+    expect(tries.map(({ number, status, answer }) => [number, status, answer])).toEqual([
+      [1, 500, 'no'],
+      [2, 200, null],
+    ]);
+  });
+
+  it('has failed after ten attempts, and what was behind it goes', async () => {
+    const to = await endpoint();
+    await events(to, ['one', 'one']);
+    const [head, next] = await stored(to);
+    let others = 0;
+    // Another lane answers well, so that the endpoint itself does not rest.
+    world.answer = ({ id }) => (id === head?.event_id ? { status: 500 } : ((others += 1), {}));
+    for (let n = 0; n < 10; n += 1) {
+      await events(to, [`other${n}`]);
+      await drain(to);
+      await timePasses(to);
+    }
+    expect((await stored(to))[0]).toMatchObject({ state: 'failed', attempts: 10, last_status: 500 });
+    await drain(to);
+    expect((await stored(to))[1]).toMatchObject({ delivery_id: next?.delivery_id, state: 'delivered' });
+    // Asked for once more, it has its whole schedule.
+    const all = { since: '2000-01-01T00:00:00Z', until: null };
+    expect(await world.stores.deliveries.recover(to.application, to.id, all, null)).toBe(1);
+    await drain(to);
+    expect((await stored(to))[0]).toMatchObject({ state: 'pending', attempts: 11 });
+    expect(await world.stores.deliveries.resend(to.application, head?.delivery_id ?? '', null)).toBe(true);
+    world.answer = () => ({});
+    await drain(to);
+    expect((await stored(to))[0]).toMatchObject({ state: 'delivered', attempts: 12 });
+    expect(others).toBeGreaterThan(9);
+  });
+});
+
+describe('an endpoint', () => {
+  it('that fails five times in a row is left alone, asked one thing, and gets everything in order when it answers', async () => {
+    const to = await endpoint();
+    await events(
+      to,
+      Array.from({ length: 40 }, (_, n) => `i${n % 20}`),
+    );
+    world.answer = () => ({ status: null, failure: 'connection_failed' });
+    const { nextAt, attempts } = await drain(to);
+    expect(attempts).toBeGreaterThanOrEqual(5);
+    expect(attempts).toBeLessThanOrEqual(21);
+    expect(await row(to)).toMatchObject({ state: 'failing', state_reason: 'no_success' });
+    expect(Date.parse(nextAt ?? '')).toBeGreaterThan(Date.now() + 30_000);
+    expect(await drain(to)).toMatchObject({ attempts: 0, nextAt: expect.any(String) });
+    await timePasses(to);
+    expect(await drain(to)).toMatchObject({ attempts: 1 });
+    await timePasses(to);
+    world.answer = () => ({});
+    world.sent.length = 0;
+    await drain(to);
+    expect(await row(to)).toMatchObject({
+      state: 'enabled',
+      failures: 0,
+      failing_since: null,
+      rests_until: null,
+    });
+    const rows = await stored(to);
+    const told = rows.filter(({ lane }) => lane === to.id);
+    // It is told of itself, too: that it failed, and that it has recovered.
+    expect(told).toHaveLength(2);
+    expect(new Set(rows.map(({ state }) => state))).toEqual(new Set(['delivered']));
+    for (let n = 0; n < 20; n += 1) {
+      const ids = rows.filter(({ lane }) => lane === `i${n}`).map(({ event_id }) => event_id);
+      expect(sentTo(to).filter((id) => ids.includes(id))).toEqual(ids);
+    }
+  });
+
+  it('that is gone is off; what waits is held, and goes when it is enabled', async () => {
+    const to = await endpoint();
+    await events(to, ['a', 'b']);
+    world.answer = () => ({ status: 410 });
+    await drain(to);
+    expect(await row(to)).toMatchObject({ state: 'disabled', state_reason: 'gone' });
+    world.answer = () => ({});
+    world.sent.length = 0;
+    await events(to, ['c']);
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 0 });
+    const page = await world.stores.deliveries.page(to.application, to.id, { state: 'held' }, 10, null);
+    expect(page?.rows.map(({ type, state, next_attempt_at }) => [type, state, next_attempt_at])).toEqual([
+      ['item.updated', 'held', null],
+      ['endpoint.disabled', 'held', null],
+      ['item.updated', 'held', null],
+      ['item.updated', 'held', null],
+    ]);
+    expect(await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' })).toMatchObject({
+      state: 'enabled',
+      reason: null,
+    });
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 4 });
+  });
+
+  it('has no more sent to it by who has been told that it is paused, or that asks to be slowed', async () => {
+    const to = await endpoint();
+    await events(
+      to,
+      Array.from({ length: 60 }, (_, n) => `p${n}`),
+    );
+    let answered = 0;
+    world.answer = async () => {
+      answered += 1;
+      if (answered === 5) await world.stores.endpoints.change(to.application, to.id, { state: 'paused' });
+      return {};
+    };
+    await drain(to);
+    expect(world.sent.length).toBeLessThan(60);
+    expect(new Set(await states(to))).toEqual(new Set(['delivered', 'pending']));
+    await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
+    world.answer = () => ({ status: 429, retryAfterMs: 3_600_000 });
+    const { nextAt } = await drain(to);
+    expect(Date.parse(nextAt ?? '')).toBeGreaterThan(Date.now() + 3_000_000);
+  });
+
+  it('of a rotated secret is signed to by both, until the older one ends', async () => {
+    const to = await endpoint();
+    const { secrets, stores } = world;
+    const newer = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
+    const newest = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
+    const rotate = async (text: string, overlapMs: number) =>
+      stores.endpoints.rotate(
+        to.application,
+        to.id,
+        { sealed: await secrets.seal(text, secretContext.endpointSecret(to.id)), publicKey: null },
+        overlapMs,
+        null,
+      );
+    const signing = async (): Promise<readonly string[] | undefined> => {
+      await stores.endpoints.ping(to.application, to.id, null);
+      await drain(to);
+      return world.sent.at(-1)?.secrets;
+    };
+    expect(await signing()).toEqual([secret]);
+    await rotate(newer, 3_600_000);
+    expect(await signing()).toEqual([newer, secret]);
+    await rotate(newest, 3_600_000);
+    expect(await signing()).toEqual([newest, newer]);
+    await rotate(secret, 0);
+    expect(await signing()).toEqual([secret]);
+  });
+});
