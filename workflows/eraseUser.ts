@@ -11,7 +11,7 @@ const work = (summary: string) => db({ summary, priority: { priorityKey: priorit
 
 /**
  * Erases everything of a user: waits until the Items are removed at Plaid, deletes rows and workflows, waits until no late attempt can
- * write any more, deletes what such left, tells the streams, and ends. Each step looks at the database first, so that a run may begin
+ * write any more, deletes what such left, tells the streams, and ends. Each step tries at the database first, so that a run may begin
  * anew at any time; none gives up. Knows counts only.
  */
 export async function eraseUser(input: EraseUserInput): Promise<void> {
@@ -39,12 +39,12 @@ export async function eraseUser(input: EraseUserInput): Promise<void> {
     await untilDone('workflows', () => work('delete workflows').deleteUserWorkflows({ erasureId }));
   }
 
-  for (let looks = 1; ; looks += 1) {
+  for (let tries = 1; ; tries += 1) {
     const left = await untilRead('what is left', () => work('what is left?').stopUser({ erasureId }));
     if (left === null) return;
     if (left.items + left.links === 0) break;
     setCurrentDetails(`- ${left.items} Items to be removed at Plaid\n- ${left.links} links to end`);
-    await sleep(backoff(looks, policy.erasureFirst, policy.erasureLongest));
+    await sleep(backoff(tries, policy.erasureFirst, policy.erasureLongest));
     await goOn();
   }
   await deleteAll();

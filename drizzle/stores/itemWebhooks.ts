@@ -41,14 +41,19 @@ async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFac
 async function writeAnnouncements(
   tx: Tx,
   before: EventOwner & { new_accounts_available: boolean },
-  { consentExpiresAt, newAccounts }: Pick<ItemWebhooksEffect, 'consentExpiresAt' | 'newAccounts'>,
+  {
+    consentExpiresAt,
+    disconnects,
+    newAccounts,
+  }: Pick<ItemWebhooksEffect, 'consentExpiresAt' | 'disconnects' | 'newAccounts'>,
 ): Promise<void> {
   if (newAccounts && !before.new_accounts_available) await writeEvents(tx, [newAccountsEvent(before)]);
-  if (consentExpiresAt === null) return;
-  const known = await tx`
-    SELECT FROM events WHERE item_id = ${before.item_id} AND type = 'item.consent_expiring'
-      AND data->>'expires_at' = ${consentExpiresAt}`;
-  if (known.length === 0) await writeEvents(tx, [consentExpiringEvent(before, consentExpiresAt)]);
+  for (const at of [consentExpiresAt, disconnects?.at ?? null]) {
+    if (at === null) continue;
+    const known = await tx`
+      SELECT FROM events WHERE item_id = ${before.item_id} AND type = 'item.consent_expiring' AND data->>'expires_at' = ${at}`;
+    if (known.length === 0) await writeEvents(tx, [consentExpiringEvent(before, at)]);
+  }
 }
 
 /** The part of the item store that webhooks about the Item itself go through. */

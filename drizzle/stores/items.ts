@@ -27,8 +27,8 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   remine_requested: isSet('remine_requested_at'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
-const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 const besides = selection(accounts, ['account_id']);
+const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 /** An Item's end is that of its connections. */
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };

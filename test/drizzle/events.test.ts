@@ -131,10 +131,11 @@ describe('what an Item tells', () => {
   it('an end of the consent once, however often it is announced, and new accounts once until they are shared', async () => {
     const item = await linkedItem(world);
     const nothing = { webhooks: [], health: null, revokedAccounts: [], staleNumbers: [], verifications: [] };
-    const announce = (consentExpiresAt: string | null, newAccounts: boolean) =>
+    const announce = (at: string | null, newAccounts: boolean, byBank = false) =>
       world.stores.items.applyItemWebhooks(item.itemId, {
         ...nothing,
-        consentExpiresAt,
+        consentExpiresAt: byBank ? null : at,
+        disconnects: byBank ? { at } : null,
         newAccounts,
         numbersDue: false,
         updateDue: false,
@@ -142,7 +143,8 @@ describe('what an Item tells', () => {
     await announce('2030-01-02T00:00:00.000Z', false);
     await announce('2030-01-02T00:00:00.000Z', true);
     await announce(null, true);
-    await announce('2030-02-02T00:00:00.000Z', false);
+    // The other webhook that announces an end (PENDING_DISCONNECT).
+    await announce('2030-02-02T00:00:00.000Z', false, true);
     await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     await announce(null, true);
     expect((await eventsOf(item)).slice(1).map(({ type, data }) => [type, data['expires_at']])).toEqual([
