@@ -37,13 +37,10 @@ export const endpointBody = z
   .strictObject({
     url,
     types: types.default([]),
-    signature: z
-      .enum(signatureKinds)
-      .default('hmac')
-      .meta({
-        description:
-          '`hmac`: a shared secret (`v1`). `ed25519`: a key pair, of which you hold the public key (`v1a`)',
-      }),
+    signature: z.enum(signatureKinds).default('hmac').meta({
+      description:
+        '`hmac`: a shared secret (`v1`). `ed25519`: a key pair, of which you hold the public key (`v1a`)',
+    }),
     rate_per_second: rate.default(null),
   })
   .meta({
@@ -108,13 +105,9 @@ export const endpointAnswer = z.object(fields).meta({ id: 'Endpoint', examples: 
 export const endpointWithSecret = z
   .object({
     ...fields,
-    secret: z
-      .string()
-      .nullable()
-      .meta({
-        description:
-          '`whsec_…`, shown this once; null for ed25519, whose private key never leaves the service',
-      }),
+    secret: z.string().nullable().meta({
+      description: '`whsec_…`, shown this once; null for ed25519, whose private key never leaves the service',
+    }),
   })
   .meta({
     id: 'EndpointWithSecret',
@@ -184,11 +177,9 @@ export const recoverAnswer = z
 export const replayAnswer = z
   .object({
     queued: z.int().meta({ description: 'Deliveries that are on their way because of it' }),
-    next_since: time
-      .nullable()
-      .meta({
-        description: 'One request takes 10,000 events: go on with this as `since`. null = that was all',
-      }),
+    next_since: time.nullable().meta({
+      description: 'One request takes 10,000 events: go on with this as `since`. null = that was all',
+    }),
   })
   .meta({ id: 'Replayed', examples: [{ queued: 340, next_since: null }] });
 
@@ -221,7 +212,7 @@ const exampleDelivery = {
   ended_at: null,
 };
 
-export const deliveryAnswer = z.object(deliveryFields).meta({ id: 'Delivery', examples: [exampleDelivery] });
+const deliveryAnswer = z.object(deliveryFields).meta({ id: 'Delivery', examples: [exampleDelivery] });
 
 export const deliveryWithAttempts = z
   .object({

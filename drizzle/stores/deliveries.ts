@@ -26,7 +26,7 @@ type Row = Selected<typeof viewed> & { shown_state: DeliveryView['state'] };
 const attempt = selection(deliveryAttempts, ['number', 'at', 'status', 'duration_ms', 'answer', 'failure']);
 
 /** Events that one request for a replay takes. */
-export const replayedAtOnce = 10_000;
+const replayedAtOnce = 10_000;
 
 /** The state of a delivery `d` of endpoint `p`: those that wait for one that is off are held, those of one that is gone are cancelled. */
 const shownState = (sql: Sql | Tx): Fragment => sql`(CASE

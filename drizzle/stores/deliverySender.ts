@@ -46,7 +46,7 @@ const coveringAmong = 20;
 const putOffAtOnce = 5_000;
 
 /** An endpoint `p` that is sent to. */
-export const isOn = (sql: Sql): Fragment => sql`(p.deleted_at IS NULL AND p.state IN ('enabled', 'failing'))`;
+const isOn = (sql: Sql): Fragment => sql`(p.deleted_at IS NULL AND p.state IN ('enabled', 'failing'))`;
 
 /** A delivery `d` that nobody else has taken. */
 const isFree = (sql: Sql): Fragment => sql`(d.claimed_until IS NULL OR d.claimed_until <= clock_timestamp())`;

@@ -33,7 +33,7 @@ type Row = Selected<typeof viewed> & { now: Date };
 const pinged = selection(deliveries, ['delivery_id']);
 
 /** An application may have so many. */
-export const mostEndpoints = 100;
+const mostEndpoints = 100;
 
 /** With the database's clock, by which what is over is not shown. */
 const columns = (sql: Sql | Tx, alias = 'p'): Fragment =>

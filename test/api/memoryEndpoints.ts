@@ -3,7 +3,7 @@ import type { DeliveryStore } from '../../domain/ports/deliveries.js';
 import type { EndpointStore } from '../../domain/ports/endpoints.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 
-export const endpointView: EndpointView = {
+const endpointView: EndpointView = {
   endpoint_id: 'end_1',
   application_id: 'app-1',
   url: 'https://hooks.example/a',
