@@ -2,7 +2,7 @@ import type { StreamName } from '../mining/events.js';
 import { streamNames } from '../mining/events.js';
 import type { ErasedUser } from '../ports/erasures.js';
 
-export const userErasedType = 'sluice.user.erased.v1';
+const userErasedType = 'sluice.user.erased.v1';
 
 export interface ErasedRecord {
   stream: StreamName;

@@ -223,7 +223,7 @@ export async function changeConnection(
 }
 
 /** Notes since when nobody is connected with the Item, when that is so. Resolves to whether it has just become so. */
-export async function noteUnconnected(tx: Tx, itemId: string): Promise<boolean> {
+async function noteUnconnected(tx: Tx, itemId: string): Promise<boolean> {
   const noted = await tx`
     UPDATE items i SET unconnected_since = clock_timestamp()
     WHERE i.item_id = ${itemId} AND i.unconnected_since IS NULL AND i.removed_at IS NULL

@@ -1,4 +1,4 @@
-import { startTestServices } from './services.mjs';
+import { startTestServices } from '../../tools/local/testServices.mjs';
 
 /** `npm test` has started what the tests need, for all its runs of jest. A run by hand starts it itself. */
 export default async function globalSetup() {

@@ -9,7 +9,7 @@ import { inherited, npmCli } from './environment.mjs';
 import { jestCommand } from './jestCommand.mjs';
 import { NODE_RELEASES, nodeProgram, otherNodesUnusable } from './nodeReleases.mjs';
 import { countResults } from './testCount.mjs';
-import { startTestServices } from '../../test/stack/services.mjs';
+import { startTestServices } from './testServices.mjs';
 
 const STATIC_CHECKS = [
   'lint:types',

@@ -3,8 +3,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
-import { testServices } from '../../tools/local/environment.mjs';
-import { compileProgram } from './compile.mjs';
+import { testServices } from './environment.mjs';
+import { compileProgram } from './compileProgram.mjs';
 
 /**
  * What tests find already there: PostgreSQL, Temporal and Kinesis on free ports and in memory or a scratch folder, the program as
@@ -12,7 +12,7 @@ import { compileProgram } from './compile.mjs';
  * @returns {Promise<{ env: Record<string, string>, stop: () => Promise<void> }>} `env` says where they are: see testStack.ts and program.ts
  */
 export async function startTestServices() {
-  const { startStack } = await tsImport('../../tools/local/stack.ts', import.meta.url);
+  const { startStack } = await tsImport('./stack.ts', import.meta.url);
   const { bundleWorkflows } = await tsImport('../../src/temporal/bundle.ts', import.meta.url);
   const dataDir = mkdtempSync(path.join(tmpdir(), 'sluice-test-'));
   const program = path.join(dataDir, 'program');
