@@ -138,7 +138,7 @@ describe('the OpenAPI document', () => {
           // The first has an active float.
           '/v1/users/{userId}': '/v1/users/user-2',
         }[path] ??
-        url.replace(/(endpoints\/)end_[^/]+/, '$1end_1').replace(/(deliveries\/)dlv_[^/]+/, '$1dlv_1');
+        url.replace(/(v1\/endpoints\/)[^/]+/, '$1end_1').replace(/(v1\/deliveries\/)[^/]+/, '$1dlv_1');
       const payload = ['POST', 'PUT', 'PATCH'].includes(method) ? (bodies[path] ?? {}) : undefined;
       for (const [who, headers] of [
         ['stranger', {}],
