@@ -737,6 +737,8 @@ export const erasures = pgTable(
     userId: id('user_id'),
     applicationId: id('application_id').notNull(),
     keyId: id('key_id').notNull(),
+    /** Those that were connected with the user: they are told of the end. */
+    connectedApplications: text('connected_applications').array().notNull().default([]),
     requestedAt: moment('requested_at').notNull().default(now),
     endedAt: moment('ended_at'),
     /** Rows by table. */

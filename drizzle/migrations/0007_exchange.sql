@@ -113,6 +113,7 @@ CREATE TABLE "erasures" (
 	"user_id" text COLLATE "C",
 	"application_id" text COLLATE "C" NOT NULL,
 	"key_id" text COLLATE "C" NOT NULL,
+	"connected_applications" text[] DEFAULT '{}' NOT NULL,
 	"requested_at" timestamp(6) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"ended_at" timestamp(6) with time zone,
 	"counts" jsonb DEFAULT '{}'::jsonb NOT NULL

@@ -12,6 +12,10 @@ export interface Hearer {
 const isActive = (sql: Sql | Tx): Fragment =>
   sql`(c.revoked_at IS NULL AND c.suspended_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
 
+/** Whether a connection `c` lets anything be read; one of a newborn Item waits for its first accounts. */
+const grantsAnything = (sql: Sql | Tx): Fragment =>
+  sql`(c.scopes <> '{}' AND (c.granted_accounts IS NULL OR c.granted_accounts <> '{}' OR c.awaits_accounts))`;
+
 /**
  * Whether an application may be told now of an event `e`: the one place that says it, for what is pulled and for what is sent.
  * Of an Item it hears from the moment of its connection on, while that is active; of its own connections always, also of their
@@ -27,7 +31,7 @@ export const mayHear = (sql: Sql | Tx, { applicationId, access, consent }: Heare
     ELSE EXISTS (
       SELECT FROM connections c
       WHERE c.item_id = e.item_id AND c.application_id = ${applicationId} AND c.created_at <= e.time
-        AND (${isActive(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
+        AND (${isActive(sql)} AND ${grantsAnything(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
     END)`;
 
 /** Whether an application has an active connection with all of an Item's accounts and transactions. */

@@ -17,6 +17,7 @@ const running = selection(erasures, [
   'user_hash',
   'application_id',
   'key_id',
+  'connected_applications',
   'requested_at',
   'counts',
 ]);
@@ -184,8 +185,10 @@ export function erasureStore(sql: Sql): ErasureStore {
         );
         if (float !== undefined && !force) return 'active_float';
         await tx`
-          INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id)
-          VALUES (${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId})`;
+          INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id, connected_applications)
+          SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(
+            SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
+            WHERE c.user_id = ${userId} AND a.access = 'connected')`;
         await endAll(tx, userId);
         return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
       });
@@ -255,9 +258,16 @@ export function erasureStore(sql: Sql): ErasureStore {
         for (const table of [...userTables, ...lastUserTables])
           await deleteFrom(tx, erasureId, table, names, null);
         await tx`DELETE FROM alerts WHERE kind = 'erasure_late' AND key = ${erasureId}`;
-        await writeEvents(tx, [
-          { type: 'user.erased', data: { erasure_id: erasureId, user_hash: userHash } },
-        ]);
+        const erased = {
+          type: 'user.erased' as const,
+          data: { erasure_id: erasureId, user_hash: userHash },
+        };
+        // Without a name for those that see every user; the others are named, since their connections are gone.
+        const connected = erasure.connected_applications.map((applicationId) => ({
+          ...erased,
+          applicationId,
+        }));
+        await writeEvents(tx, [erased, ...connected]);
         await tx`
           WITH ended AS (
             UPDATE erasures SET user_id = NULL, ended_at = clock_timestamp() WHERE erasure_id = ${erasureId}

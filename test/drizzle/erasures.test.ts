@@ -118,10 +118,11 @@ async function fill(userId: string, mark: string) {
     INSERT INTO connection_history (connection_id, position, action, initiator, reason, "grant")
     VALUES (${connection}, 1, 'created', 'application', ${mark}, '{}')`;
   await sql`
-    INSERT INTO events (event_id, type, item_id, data) VALUES (${event}, 'item.updated', ${itemId}, ${sql.json({ mark })})`;
+    INSERT INTO events (event_id, type, item_id, user_id, data)
+    VALUES (${event}, 'item.linked', ${itemId}, ${userId}, ${sql.json({ item_id: itemId, user_id: mark })})`;
   await sql`
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type)
-    VALUES (${delivery}, 'end_1', ${event}, ${itemId}, 1, 'item.updated')`;
+    VALUES (${delivery}, 'end_1', ${event}, ${itemId}, 1, 'item.linked')`;
   await sql`
     INSERT INTO delivery_attempts (delivery_id, number, at, duration_ms, answer) VALUES (${delivery}, 1, now(), 1, ${mark})`;
   await sql`
@@ -248,6 +249,32 @@ describe('an erasure', () => {
     expect(again.erasure_id).not.toBe(erasure.erasure_id);
     await carryOut(again.erasure_id);
     expect(await request(userId)).toMatchObject({ erasure_id: again.erasure_id, state: 'done' });
+  });
+
+  it('tells the applications that were connected with the user, and those that see every user', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const [connected, stranger] = [`app_${userId}`, `stranger_${userId}`];
+    await world.sql`
+      INSERT INTO applications (application_id, name, access)
+      VALUES (${connected}, 'connected', 'connected'), (${stranger}, 'stranger', 'connected')`;
+    await world.sql`
+      INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts)
+      VALUES (${`con_${userId}`}, ${connected}, ${itemId}, ${userId}, '{accounts}', true)`;
+    const erasure = await begun(userId);
+    await carryOut(erasure.erasure_id);
+    const heardBy = async (applicationId: string, access: 'all' | 'connected') => {
+      const page = await world.stores.events.page(
+        { applicationId, access, consent: false },
+        null,
+        ['user.erased'],
+        1_000,
+      );
+      if (page === 'lost') throw new Error('lost');
+      return page.events.filter(({ data }) => data['erasure_id'] === erasure.erasure_id).length;
+    };
+    expect(await heardBy(connected, 'connected')).toBe(1);
+    expect(await heardBy(stranger, 'connected')).toBe(0);
+    expect(await heardBy('default', 'all')).toBe(1);
   });
 
   it('is one, however often it is asked for at once', async () => {
