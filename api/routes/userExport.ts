@@ -68,7 +68,7 @@ export function userExportRoutes(app: Api, { reads, exports, now = Date.now }: R
         .finally(() => {
           running -= 1;
         });
-      return reply.type('application/x-ndjson').send(stream as never);
+      return reply.type('application/x-ndjson').send(stream);
     },
   );
 }

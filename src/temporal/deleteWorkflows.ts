@@ -60,7 +60,7 @@ async function deleteOne(client: Client, execution: Execution): Promise<boolean>
     );
     return true;
   } catch (error) {
-    if (isGrpcServiceError(error) && error.code === notFound) return false;
+    if (isGrpcServiceError(error) && Number(error.code) === notFound) return false;
     throw error;
   }
 }
