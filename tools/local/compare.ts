@@ -75,6 +75,19 @@ export function compareItem(truth: Truth, observed: Observed): Difference[] {
   ];
 }
 
+/** The same for what a client holds that follows the change feed: refined records by id. */
+export function compareCopy(
+  truth: Truth,
+  transactions: ReadonlyMap<string, Json>,
+  accounts: ReadonlyMap<string, Json>,
+): Pick<Difference, 'problem' | 'id'>[] {
+  const { transactions: rows, openAccounts } = expect(truth);
+  return [
+    ...compareRecords('transaction', rows, transactions, explainRefinedTransaction),
+    ...compareRecords('account', openAccounts, accounts, explainRefinedAccount),
+  ];
+}
+
 interface Expectation {
   readonly transactions: ReadonlyMap<string, Json>;
   readonly openAccounts: ReadonlyMap<string, Json>;

@@ -1,16 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { simulatorClient, sluiceClient } from './demoClients.js';
+import { showExchange } from './demoExchange.js';
+import type { FeatureCheck } from './featureCheck.js';
 import type { StackFile } from './deployment.js';
 import { HttpProblem, requestJson } from './httpJson.js';
 import { say } from './progress.mjs';
 import { SetupFailure } from './setupFailure.mjs';
-
-/** Something that the demo did beside mining: what should come of it, and what did. */
-export interface FeatureCheck {
-  readonly what: string;
-  readonly expected: string;
-  readonly found: string;
-}
 
 const USER = 'demo-guest';
 const PATIENCE_MS = 60_000;
@@ -22,8 +17,8 @@ const GUEST = {
 };
 
 /**
- * A login that finds an Item stale, an Item that breaks and is repaired, one that is removed, and the institutions: each
- * against what was expected.
+ * A second application on an Item, a login that finds an Item stale, an Item that breaks and is repaired, one that is removed, and
+ * the institutions: each against what was expected.
  */
 export async function showFeatures(stack: StackFile, signal: AbortSignal): Promise<readonly FeatureCheck[]> {
   const simulator = simulatorClient(stack, signal);
@@ -63,6 +58,10 @@ export async function showFeatures(stack: StackFile, signal: AbortSignal): Promi
     const { history, phase } = await sluice.item(itemId);
     return history === 'complete' && phase === 'idle' && (await sluice.pendingWebhooks(itemId)) === 0;
   });
+
+  say('a second application on the same accounts …');
+  const publicToken = await simulator.createPublicToken(`${stack.api_url}/webhooks/plaid`, GUEST);
+  checks.push(...(await showExchange(stack, { ask, until, signal }, { userId: USER, itemId, publicToken })));
 
   interface Login {
     items: { item_id: string; stale: boolean; webhook_id?: string }[];

@@ -1,6 +1,6 @@
 import type { ComparedItem } from './demoRun.js';
 import { STREAMS, type Difference } from './compare.js';
-import type { FeatureCheck } from './demoFeatures.js';
+import type { FeatureCheck } from './featureCheck.js';
 
 const SHOWN_DIFFERENCES = 20;
 
