@@ -431,6 +431,37 @@ describe('applications of one user', () => {
     expect((await bank.itemGet({ access_token })).data.item.error).toBeNull();
   });
 
+  it('the sandbox connects one with the user of a bank, in the session that the bank speaks of', async () => {
+    const { first } = await both();
+    const { access_token } = (
+      await bank.itemImport({ products: [Products.Transactions], user_auth: { user_id: 'user_good' } })
+    ).data;
+    // A later session of the login, which the bank's Item is not of.
+    await link(budget);
+    await bank.itemApplicationUnlink({ access_token, application_id: 'taxes' });
+    const seed = (application_id: string, token = access_token, api = bank) =>
+      api.sandboxItemApplicationSeed({ access_token: token, application_id });
+    const { item_id } = (await seed('taxes')).data;
+    const list = async () => (await bank.itemApplicationList({ access_token })).data;
+    expect((await list()).applications.map(({ application_id }) => application_id)).toEqual([
+      'budget',
+      'taxes',
+    ]);
+    expect((await list()).disconnected_applications).toEqual([]);
+    await until(async () => (await rig.truth(item_id)).transactions.length > 0);
+    const { transactions } = await rig.truth(item_id);
+    expect(transactions.map(content)).toEqual((await rig.truth(first.itemId)).transactions.map(content));
+    // Once more it is the same one; it is disconnected as every other.
+    expect((await seed('taxes')).data.item_id).toBe(item_id);
+    await bank.itemApplicationUnlink({ access_token, application_id: 'taxes' });
+    expect((await list()).disconnected_applications?.map(({ application_id }) => application_id)).toEqual([
+      'taxes',
+    ]);
+    for (const refused of [seed('nobody'), seed('bank'), seed('taxes', first.accessToken, budget.api)]) {
+      expect((await refusalOf(refused)).error_code).toBe('INVALID_FIELD');
+    }
+  });
+
   it('may be let see an account without its data, or be denied a product by a bank’s own name for it', async () => {
     const { second } = await both();
     const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;

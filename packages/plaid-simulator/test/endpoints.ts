@@ -256,6 +256,10 @@ export const REQUESTS: Record<string, Request> = {
     webhook_type: 'ITEM',
     webhook_code: 'NEW_ACCOUNTS_AVAILABLE',
   }),
+  '/sandbox/item/application/seed': async ({ rig }) => ({
+    access_token: (await letIn(rig)).access_token,
+    application_id: 'seeded',
+  }),
   '/sandbox/item/reset_login': onItem,
   '/sandbox/item/set_verification_status': ({ accessToken, accountId }) => ({
     access_token: accessToken,

@@ -1,5 +1,6 @@
 import { PlaidApiError } from '../errors.js';
 import { instant } from '../calendar.js';
+import type { PublicToken } from '../tokens.js';
 import type { World } from '../world.js';
 import { grantAccounts, withdrawAccounts } from './bankAccounts.js';
 import { translateId } from './translated.js';
@@ -55,9 +56,13 @@ export function importItem(world: World, request: ImportRequest): Item {
     application: { id: request.application, name: request.application },
     imported: true,
   });
+  return takeAtOnce(world, token);
+}
+
+/** The Item of a login without Link: its ids go out in the answer, there is nothing to exchange. */
+export function takeAtOnce(world: World, token: PublicToken): Item {
   const item = world.items.get(token.itemId);
   if (!item) throw new PlaidApiError('INTERNAL_SERVER_ERROR');
-  // The token goes to the bank in the answer: there is nothing to exchange.
   token.used = true;
   item.facts.exchanged = true;
   world.keeper.publicToken(token);
@@ -98,7 +103,8 @@ export function applicationItem(world: World, item: Item, applicationId: string)
   return found;
 }
 
-function applicationItems(world: World, item: Item): Item[] {
+/** The living Items through which applications see what the user of `item` has at the bank. */
+export function applicationItems(world: World, item: Item): Item[] {
   return world.connections
     .connected(item)
     .filter(({ facts }) => !facts.imported && facts.exchanged && facts.application !== null);

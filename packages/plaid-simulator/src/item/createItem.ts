@@ -34,6 +34,8 @@ export interface Login {
   application?: Application | null;
   /** Made by the bank itself, with `/item/import`. */
   imported?: boolean;
+  /** The Item whose connection the new one joins, whatever other sessions the login has; absent: see `Connections.toJoin`. */
+  model?: Item;
 }
 
 /** Who logs in, as the bank knows them. */
@@ -57,7 +59,7 @@ export function bankUser(
   world: World,
   login: Pick<
     Login,
-    'institution' | 'username' | 'password' | 'application' | 'products' | 'consentedProducts'
+    'institution' | 'username' | 'password' | 'application' | 'products' | 'consentedProducts' | 'model'
   >,
   itemId: string,
 ): BankUser {
@@ -70,7 +72,8 @@ export function bankUser(
   const identity = custom ? `user_custom/${login.password}` : login.username;
   const holder: Holder = { seed: world.seed, institution: login.institution, username: identity, itemId };
   const loginKey = plaidId('login', login.institution.bankId, identity);
-  const [model] = world.connections.toJoin(loginKey, login.application?.id ?? null);
+  const [joined] = world.connections.toJoin(loginKey, login.application?.id ?? null);
+  const model = login.model ?? joined;
   const idKey = model ? plaidId('ids', itemId) : null;
   const accounts = model
     ? accountsAlike(world, model, itemId, idKey)

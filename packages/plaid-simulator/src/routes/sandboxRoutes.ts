@@ -5,6 +5,7 @@ import { customTransactionRow } from '../bank/customUser.js';
 import { rowOf } from '../bank/row.js';
 import { addDays, civilDate } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
+import { seedApplication } from '../item/crossApplication.js';
 import { isDynamic } from '../item/dynamicUser.js';
 import type { Product } from '../item/item.js';
 import { failItem, runUpdate, sendWebhook } from '../item/lifecycle.js';
@@ -175,6 +176,16 @@ export function sandboxRoutes(app: FastifyInstance, world: World): void {
       world.keeper.world();
       runUpdate(world, item);
       return {};
+    },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/sandbox/item/application/seed',
+    durable: true,
+    body: requestBody({ access_token: z.string(), application_id: z.string().min(1) }),
+    run: ({ access_token, application_id }, caller) => {
+      const item = world.itemByToken(access_token, caller.clientId);
+      return { item_id: seedApplication(world, item, application_id).id };
     },
   });
 
