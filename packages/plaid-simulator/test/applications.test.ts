@@ -451,6 +451,11 @@ describe('applications of one user', () => {
     await until(async () => (await rig.truth(item_id)).transactions.length > 0);
     const { transactions } = await rig.truth(item_id);
     expect(transactions.map(content)).toEqual((await rig.truth(first.itemId)).transactions.map(content));
+    const described = (application_id: string) =>
+      bank.applicationGet({ client_id: 'bank', secret: clients.bank, application_id });
+    const { application } = (await described('taxes')).data;
+    expect(application).toMatchObject({ application_id: 'taxes', name: 'taxes', use_case: null });
+    expect((await refusalOf(described('nobody'))).error_code).toBe('INVALID_FIELD');
     // Once more it is the same one; it is disconnected as every other.
     expect((await seed('taxes')).data.item_id).toBe(item_id);
     await bank.itemApplicationUnlink({ access_token, application_id: 'taxes' });

@@ -189,6 +189,7 @@ export const REQUESTS: Record<string, Request> = {
     user_auth: { user_id: 'somebody at the bank', auth_token: 'token of the bank' },
     options: { webhook: 'http://127.0.0.1:9/hook' },
   }),
+  '/application/get': async ({ rig }) => ({ application_id: (await letIn(rig)).application_id }),
   '/item/application/list': async ({ rig }) => ({ access_token: (await letIn(rig)).access_token }),
   '/item/application/unlink': ({ rig }) => letIn(rig),
   '/item/application/scopes/update': async ({ rig }) => {

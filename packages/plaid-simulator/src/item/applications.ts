@@ -1,5 +1,5 @@
 import { PlaidApiError } from '../errors.js';
-import { instant } from '../calendar.js';
+import { civilDate, instant } from '../calendar.js';
 import type { PublicToken } from '../tokens.js';
 import type { World } from '../world.js';
 import { grantAccounts, withdrawAccounts } from './bankAccounts.js';
@@ -91,6 +91,30 @@ export function listApplications(
         : [];
     }),
     disconnected_applications: [...gone.values()],
+  };
+}
+
+/** An application as Plaid publishes it: what it has told of itself here is a name, and its first Item tells since when it is there. */
+export function describeApplication(world: World, applicationId: string) {
+  const items = [...world.items.values()].filter(({ facts }) => facts.application?.id === applicationId);
+  const latest = items.at(-1);
+  const isClient = Object.hasOwn(world.options.clients, applicationId);
+  if (!latest && !isClient) throw new PlaidApiError('INVALID_FIELD', 'application_id is not known');
+  const name = latest?.facts.application?.name ?? applicationId;
+  return {
+    application_id: applicationId,
+    name,
+    display_name: name,
+    join_date: civilDate(items[0]?.facts.createdAt ?? world.clock.now()),
+    logo_url: null,
+    application_url: null,
+    reason_for_access: null,
+    use_case: null,
+    company_legal_name: null,
+    city: null,
+    region: null,
+    postal_code: null,
+    country_code: null,
   };
 }
 

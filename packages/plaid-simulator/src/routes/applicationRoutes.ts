@@ -1,7 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { PlaidApiError } from '../errors.js';
-import { applicationItem, importItem, listApplications, updateScopes } from '../item/applications.js';
+import {
+  applicationItem,
+  describeApplication,
+  importItem,
+  listApplications,
+  updateScopes,
+} from '../item/applications.js';
 import { revokeItem, runUpdate } from '../item/lifecycle.js';
 import { productList, productsNamed } from '../item/products.js';
 import { PRODUCT_ACCESS } from '../item/scopes.js';
@@ -58,6 +64,12 @@ export function applicationRoutes(app: FastifyInstance, world: World): void {
       });
       return { access_token: item.facts.accessToken };
     },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/application/get',
+    body: requestBody({ application_id: z.string() }),
+    run: ({ application_id }) => ({ application: describeApplication(world, application_id) }),
   });
 
   plaidEndpoint(app, world, {
