@@ -467,6 +467,26 @@ describe('applications of one user', () => {
     }
   });
 
+  it('the history of a consent tells what was granted, narrowed and taken back', async () => {
+    const { first } = await both();
+    const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;
+    const [application] = (await bank.itemApplicationList({ access_token })).data.applications;
+    const unique_id = application?.scopes?.accounts?.[0]?.unique_id ?? '';
+    await bank.itemApplicationScopesUpdate({
+      access_token,
+      application_id: 'budget',
+      scopes: { accounts: [{ unique_id, authorized: false }] },
+      context: 'PORTAL' as never,
+    });
+    await bank.itemApplicationUnlink({ access_token, application_id: 'budget' });
+    const { consent_events } = (await budget.api.consentEventsGet({ access_token: first.accessToken })).data;
+    expect(consent_events.map((e) => [e.event_type, e.initiator, e.consented_accounts?.length])).toEqual([
+      ['CONSENT_GRANTED', 'END_USER', 4],
+      ['CONSENT_UPDATED', 'DATA_PROVIDER', 3],
+      ['CONSENT_REVOKED', 'DATA_PROVIDER', 0],
+    ]);
+  });
+
   it('may be let see an account without its data, or be denied a product by a bank’s own name for it', async () => {
     const { second } = await both();
     const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;

@@ -182,6 +182,7 @@ export const REQUESTS: Record<string, Request> = {
     const { access_token, account_id } = await invested(rig);
     return { access_token, options: { account_ids: [account_id] } };
   },
+  '/consent/events/get': onItem,
   '/item/get': onItem,
   '/item/import': () => ({
     institution_id: PLATYPUS,

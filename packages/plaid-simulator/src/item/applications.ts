@@ -3,6 +3,7 @@ import { civilDate, instant } from '../calendar.js';
 import type { PublicToken } from '../tokens.js';
 import type { World } from '../world.js';
 import { grantAccounts, withdrawAccounts } from './bankAccounts.js';
+import { noteConsent } from './consentEvents.js';
 import { translateId } from './translated.js';
 import type { Item } from './item.js';
 import { logIn } from './login.js';
@@ -213,5 +214,6 @@ export function updateScopes(
       ...change.accounts,
     ],
   };
+  noteConsent(world, item, { type: 'CONSENT_UPDATED', code: 'ACCOUNT_SCOPES', by: 'DATA_PROVIDER' });
   world.keeper.item(item);
 }

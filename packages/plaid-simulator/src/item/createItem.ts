@@ -10,6 +10,7 @@ import { Random } from '../random.js';
 import type { BankAccount } from '../bank/account.js';
 import type { World } from '../world.js';
 import { selectableAccounts } from './bankAccounts.js';
+import { noteConsent } from './consentEvents.js';
 import { firstConsent } from './consent.js';
 import { translateId, translateRow } from './translated.js';
 import { Item, type Application, type Product } from './item.js';
@@ -180,6 +181,7 @@ export function createItem(world: World, login: Login): Item {
   );
   for (const row of seen) item.put(row);
   item.unread.clear();
+  noteConsent(world, item, { type: 'CONSENT_GRANTED', code: 'USER_AGREEMENT', by: 'END_USER' });
   world.add(item);
   world.keeper.world();
   return item;

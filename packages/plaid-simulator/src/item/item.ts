@@ -75,6 +75,15 @@ export interface ProductsAnnounced {
   liabilities: Record<string, Record<string, string>> | null;
 }
 
+/** One change of a user's consent. */
+export interface ConsentStep {
+  at: number;
+  type: 'CONSENT_GRANTED' | 'CONSENT_UPDATED' | 'CONSENT_REVOKED';
+  code: 'USER_AGREEMENT' | 'ACCOUNT_SCOPES' | 'REVOCATION';
+  by: 'END_USER' | 'DATA_PROVIDER';
+  accountIds: string[];
+}
+
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
 export interface ItemFacts {
   itemId: string;
@@ -137,6 +146,8 @@ export interface ItemFacts {
   withdrawn: string[];
   /** Transactions of accounts that the application does not see. */
   withheld: Withheld;
+  /** Absent in worlds of before they were kept. */
+  consentSteps?: ConsentStep[];
   distortions?: Distortions;
   withdrawnCursors?: WithdrawnCursors[];
   /** Absent until Investments or Liabilities are used. */

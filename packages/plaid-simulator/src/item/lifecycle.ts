@@ -1,6 +1,7 @@
 import { addDays, civilDate, DAY_MS } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { Random } from '../random.js';
+import { noteConsent } from './consentEvents.js';
 import type { World } from '../world.js';
 import {
   announceOffered,
@@ -267,6 +268,7 @@ function repairOne(world: World, item: Item, webhook: boolean): void {
 export function revokeItem(world: World, item: Item): void {
   item.facts.failure = { code: 'USER_PERMISSION_REVOKED', reason: undefined, since: world.clock.now() };
   item.facts.nextUpdateAt = null;
+  noteConsent(world, item, { type: 'CONSENT_REVOKED', code: 'REVOCATION', by: 'DATA_PROVIDER' });
   sendWebhook(world, item, 'ITEM', 'USER_PERMISSION_REVOKED');
   world.keeper.item(item);
 }
@@ -287,6 +289,7 @@ export function selectAccounts(world: World, item: Item, ids: readonly string[])
     [...before].filter((id) => !ids.includes(id)),
   );
   const debitable = grantAccounts(world, item, ids);
+  noteConsent(world, item, { type: 'CONSENT_UPDATED', code: 'ACCOUNT_SCOPES', by: 'END_USER' });
   announceSelection(world, item);
   if (item.hasProduct('auth') && debitable.length > 0) {
     sendWebhook(world, item, 'AUTH', 'DEFAULT_UPDATE', {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import { itemGetView, itemStatus, itemView } from '../item/itemView.js';
+import { consentEvents } from '../item/consentEvents.js';
 import { removeItem, sendWebhook } from '../item/lifecycle.js';
 import { issuePublicToken } from '../item/login.js';
 import { isHttpUrl } from '../options.js';
@@ -117,6 +118,14 @@ export function itemRoutes(app: FastifyInstance, world: World): void {
       removeItem(world, world.itemByToken(access_token, caller.clientId));
       return {};
     },
+  });
+
+  plaidEndpoint(app, world, {
+    path: '/consent/events/get',
+    body: requestBody(accessToken),
+    run: ({ access_token }, caller) => ({
+      consent_events: consentEvents(world, world.itemByToken(access_token, caller.clientId)),
+    }),
   });
 
   plaidEndpoint(app, world, {
