@@ -52,6 +52,7 @@ const samples = [
   column(schema.webhooks.body, 'Uint8Array', "'\\x00ff'"),
   column(schema.webhooks.webhookId, 'string', "'00000000-0000-4000-8000-000000000000'"),
   column(schema.webhooks.removedIds, 'string[]', "'{a,b}'"),
+  column(schema.events.xid, 'string', "'9007199254740993'"),
   column(schema.webhooks.headers, 'any JSON', `'{"a": 1}'`),
   column(schema.transactions.raw, 'any JSON', `'{"a": 1}'`),
 ];

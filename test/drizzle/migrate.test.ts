@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate as drizzleMigrate } from 'drizzle-orm/postgres-js/migrator';
@@ -38,7 +41,17 @@ it('a database that cannot be reached or opened is a Failure without its address
 });
 
 it("the journal is Drizzle's own: a database that Drizzle's migrator has made is left as it is, and the other way round", async () => {
-  const migrationsFolder = fileURLToPath(new URL('../../drizzle/migrations', import.meta.url));
+  const ours = fileURLToPath(new URL('../../drizzle/migrations', import.meta.url));
+  // Drizzle's migrator knows no steps outside of a transaction: it gets those that stand before the first one.
+  const migrationsFolder = mkdtempSync(path.join(tmpdir(), 'sluice-drizzle-'));
+  cpSync(ours, migrationsFolder, { recursive: true });
+  const journalFile = path.join(migrationsFolder, 'meta/_journal.json');
+  const journal = JSON.parse(readFileSync(journalFile, 'utf8')) as { entries: { tag: string }[] };
+  const concurrent = journal.entries.findIndex(({ tag }) =>
+    readFileSync(path.join(ours, `${tag}.sql`), 'utf8').startsWith('-- step: concurrent'),
+  );
+  if (concurrent >= 0) journal.entries.splice(concurrent);
+  writeFileSync(journalFile, JSON.stringify(journal));
   const byDrizzle = async (): Promise<{ hash: string }[]> => {
     const sql = postgres(url.href, { max: 1, onnotice: () => undefined });
     await drizzleMigrate(drizzle(sql), { migrationsFolder }).finally(() => sql.end({ timeout: 5 }));
@@ -47,12 +60,14 @@ it("the journal is Drizzle's own: a database that Drizzle's migrator has made is
   const first = await byDrizzle();
   expect(first.length).toBeGreaterThan(1);
   await migrate(url.href);
-  expect(await applied()).toEqual(first);
+  const whole = await applied();
+  expect(whole.slice(0, first.length)).toEqual(first);
   await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
   await admin.unsafe(`CREATE DATABASE ${name}`);
   await migrate(url.href);
-  expect(await applied()).toEqual(first);
-  expect(await byDrizzle()).toEqual(first);
+  expect(await applied()).toEqual(whole);
+  expect(await byDrizzle()).toEqual(whole);
+  rmSync(migrationsFolder, { recursive: true });
   await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
   await admin.unsafe(`CREATE DATABASE ${name}`);
 });

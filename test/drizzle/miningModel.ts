@@ -65,6 +65,8 @@ const sizeOf = ({ rows }: ModelPage): number => {
 export class MiningModel {
   readonly transactions = new Map<string, ModelTransaction>();
   readonly accounts = new Map<string, ModelAccount>();
+  /** Since when an open account has been listed without a break. */
+  private readonly listedSince = new Map<string, string>();
   readonly outbox: ModelChange[] = [];
   readonly staged = new Map<string, Map<number, ModelPage>>();
   cursor = '';
@@ -156,12 +158,15 @@ export class MiningModel {
   }
 
   private applyAccounts(open: PlaidAccount[], asOf: string): void {
+    // An answer without any account says nothing of those that there are.
+    if (open.length === 0) return;
     const listed = new Map(open.map((raw) => [raw.account_id, raw]));
     const known = [...this.accounts.keys()].sort();
     const successor = this.successors(listed);
     this.mainAccountId = successor.get(this.mainAccountId) ?? this.mainAccountId;
     for (const [id, raw] of listed) {
       const stored = this.accounts.get(id);
+      if (stored?.status !== 'open') this.listedSince.set(id, asOf);
       if (stored !== undefined) stored.as_of = asOf;
       const old = [...successor].find(([, next]) => next === id)?.[0] ?? stored?.replaces ?? null;
       const replaces = old !== null && listed.has(old) ? null : old;
@@ -175,8 +180,37 @@ export class MiningModel {
     }
   }
 
-  /** Closed id → the id of the one account that has come and looks like it, where it alone looked so. */
+  /**
+   * Closed id → the id of the one account that looks like it, where it alone looked so: one that has come now, else one that came after
+   * the closed one was listed last and has nobody's place.
+   */
   private successors(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
+    const open = [...this.accounts].filter(([id, { status }]) => status === 'open' && !listed.has(id));
+    const come = [...listed].filter(([id]) => this.accounts.get(id)?.status !== 'open');
+    const found = this.alike(
+      open.map(([, { raw }]) => raw),
+      come.map(([, raw]) => raw),
+    );
+    const taken = new Set(found.values());
+    const left = [...this.accounts].filter(
+      ([id, { replaced_by }]) => !listed.has(id) && replaced_by === null && !found.has(id),
+    );
+    const later = this.alike(
+      left.map(([, { raw }]) => raw),
+      [...listed.values()],
+    );
+    for (const [id, { as_of }] of left) {
+      const next = later.get(id);
+      if (next === undefined || taken.has(next) || (this.accounts.get(next)?.replaces ?? null) !== null)
+        continue;
+      const stored = this.accounts.get(next);
+      const since = stored?.status === 'open' ? (this.listedSince.get(next) ?? '') : 'now';
+      if (since === 'now' || since > as_of) found.set(id, next);
+    }
+    return found;
+  }
+
+  private alike(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
     const looks = ({ name, mask, type, subtype }: PlaidAccount) =>
       JSON.stringify([name, mask, type, subtype]);
     const byLooks = new Map<string, { gone: string[]; come: string[] }>();
@@ -185,10 +219,8 @@ export class MiningModel {
       both[side].push(raw.account_id);
       byLooks.set(looks(raw), both);
     };
-    for (const [id, { raw, status }] of this.accounts) {
-      if (status === 'open' && !listed.has(id)) note(raw, 'gone');
-    }
-    for (const [id, raw] of listed) if (!this.accounts.has(id)) note(raw, 'come');
+    for (const raw of gone) note(raw, 'gone');
+    for (const raw of come) note(raw, 'come');
     const pairs = [...byLooks.values()].filter(({ gone, come }) => gone.length === 1 && come.length === 1);
     return new Map(pairs.map(({ gone, come }) => [gone[0] as string, come[0] as string]));
   }

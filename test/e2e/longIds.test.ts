@@ -129,7 +129,7 @@ function routesOf(path: string, definition: any): string[] {
 }
 
 it('a link, and the Item that it gives, are those of a user of the longest id', async () => {
-  const itemId = await linkItem(system, { user: encodeURIComponent(ids.userId) });
+  const itemId = await linkItem(system, { user: ids.userId });
   await advance(system, itemId, 'historical');
   const route = `/v1/items/${itemId}`;
   await until(async () => (await system.api('GET', route)).body['history'] === 'complete');

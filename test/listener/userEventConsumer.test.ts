@@ -143,7 +143,7 @@ describe('a listener', () => {
     const role = newId('listener').replaceAll('-', '_');
     // Whoever may read floats may not write them yet: an operator has forgotten a right.
     await world.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'right';
-      GRANT SELECT, INSERT, UPDATE ON users TO ${role}; GRANT SELECT ON floats TO ${role}`);
+      GRANT SELECT, INSERT, UPDATE ON users TO ${role}; GRANT SELECT ON floats, erasures TO ${role}`);
     const url = new URL(world.url);
     url.username = role;
     url.password = 'right';

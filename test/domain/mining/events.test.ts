@@ -105,7 +105,7 @@ describe('names', () => {
         }
       }
     }
-    expect(schemas).toHaveLength(10);
+    expect(schemas).toHaveLength(11);
     for (const { file, schema } of schemas) {
       expect(schema.$id).toBe(`urn:sluice:schema:${file.replace(/\.json$/, '')}`);
       expect(schema.$schema).toBe('https://json-schema.org/draft/2020-12/schema');

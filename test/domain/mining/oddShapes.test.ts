@@ -17,7 +17,8 @@ const readJson = (file: string): Record<string, unknown> =>
   JSON.parse(readFileSync(path.join(root, file), 'utf8')) as Record<string, unknown>;
 const ajv = new Ajv2020({ strict: false, allErrors: true });
 formats.default(ajv);
-for (const file of readdirSync(path.join(root, 'schemas'))) ajv.addSchema(readJson(`schemas/${file}`));
+const files = readdirSync(path.join(root, 'schemas')).filter((name) => name.endsWith('.json'));
+for (const file of files) ajv.addSchema(readJson(`schemas/${file}`));
 ajv.addSchema(readJson('docs/openapi.json'), 'openapi');
 
 /** What is wrong with a value by one of our schemas; empty = nothing. */
