@@ -131,12 +131,17 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     async (request) => {
       const { url, types, rate_per_second, state } = request.body;
       if (url !== undefined) assertUrl(url);
-      const changed = await endpoints.change(applicationOf(request), request.params.id, {
-        url,
-        types: types && [...new Set(types)],
-        ratePerSecond: rate_per_second,
-        state,
-      });
+      const changed = await endpoints.change(
+        applicationOf(request),
+        request.params.id,
+        {
+          url,
+          types: types && [...new Set(types)],
+          ratePerSecond: rate_per_second,
+          state,
+        },
+        keyedOf(request),
+      );
       if (changed === null) throw new Problem('not_found');
       return changed;
     },
@@ -154,7 +159,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found'],
     }).with({ params: endpointParams, querystring: noQuery }),
     async (request, reply) => {
-      if (!(await endpoints.remove(applicationOf(request), request.params.id)))
+      if (!(await endpoints.remove(applicationOf(request), request.params.id, keyedOf(request))))
         throw new Problem('not_found');
       return reply.code(204).send();
     },

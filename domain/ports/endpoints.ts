@@ -37,9 +37,14 @@ export interface EndpointStore {
   page(applicationId: string, limit: number, after: PageKey | null): Promise<Page<EndpointView>>;
   get(applicationId: string, endpointId: string): Promise<EndpointView | null>;
   /** Enabled once more, it is taken for healthy, and what waits is due. */
-  change(applicationId: string, endpointId: string, change: EndpointChange): Promise<EndpointView | null>;
+  change(
+    applicationId: string,
+    endpointId: string,
+    change: EndpointChange,
+    keyed?: KeyedRequest | null,
+  ): Promise<EndpointView | null>;
   /** What waits for it is sent no more. */
-  remove(applicationId: string, endpointId: string): Promise<boolean>;
+  remove(applicationId: string, endpointId: string, keyed?: KeyedRequest | null): Promise<boolean>;
   /** The secret of now becomes the one before, and signs beside the new one for `overlapMs`; the one before that ends. */
   rotate(
     applicationId: string,

@@ -123,11 +123,11 @@ export function endpointStore(sql: Sql): EndpointStore {
 
     get: (applicationId, endpointId) => read(sql, applicationId, endpointId),
 
-    async change(applicationId, endpointId, { url, types, ratePerSecond, state }) {
+    async change(applicationId, endpointId, { url, types, ratePerSecond, state }, keyed = null) {
       return sql.begin(async (tx) => {
         if (!(await locked(tx, applicationId, endpointId))) return null;
-        const row = firstOf(
-          await tx<[Row]>`
+        await onceFor(tx, keyed, async () => {
+          await tx`
           UPDATE endpoints p SET
             url = coalesce(${url ?? null}, url), types = coalesce(${types ?? null}::text[], types),
             rate_per_second = ${ratePerSecond === undefined ? tx`rate_per_second` : tx`${ratePerSecond}::int`}
@@ -138,18 +138,23 @@ export function endpointStore(sql: Sql): EndpointStore {
                     state_since = CASE WHEN state = ${state} THEN state_since ELSE clock_timestamp() END`
             }
             ${state === 'enabled' ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
-          WHERE endpoint_id = ${endpointId}
-          RETURNING ${columns(tx)}`,
-        );
-        if (state === 'enabled') await bringForward(tx, endpointId);
-        return view(row);
+          WHERE endpoint_id = ${endpointId}`;
+          if (state === 'enabled') await bringForward(tx, endpointId);
+          return 'changed';
+        });
+        return read(tx, applicationId, endpointId);
       });
     },
 
-    async remove(applicationId, endpointId) {
-      const rows = await sql`
-        UPDATE endpoints SET deleted_at = clock_timestamp() WHERE ${own(sql, applicationId, endpointId)} RETURNING 1`;
-      return rows.length > 0;
+    async remove(applicationId, endpointId, keyed = null) {
+      return sql.begin(async (tx) => {
+        const removed = await onceFor(tx, keyed, async () => {
+          const rows = await tx`
+            UPDATE endpoints SET deleted_at = clock_timestamp() WHERE ${own(tx, applicationId, endpointId)} RETURNING 1`;
+          return rows.length > 0 ? 'removed' : null;
+        });
+        return removed !== null;
+      });
     },
 
     async rotate(applicationId, endpointId, { sealed, publicKey }, overlapMs, keyed) {

@@ -22,7 +22,7 @@ import { holdAnswer } from './heldPlaid.js';
 const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true });
 formats.default(ajv);
 const schemas = new URL('../../schemas/', import.meta.url);
-for (const file of readdirSync(schemas)) {
+for (const file of readdirSync(schemas).filter((name) => name.endsWith('.json'))) {
   ajv.addSchema(JSON.parse(readFileSync(new URL(file, schemas), 'utf8')) as object);
 }
 

@@ -48,6 +48,11 @@ beforeAll(async () => {
       links: stores.links,
       reads: stores.reads,
       webhooks: stores.webhooks,
+      connections: stores.connections,
+      portal: stores.portal,
+      endpoints: stores.endpoints,
+      deliveries: stores.deliveries,
+      erasures: stores.erasures,
       gateway: {
         ...world.deps.gateway,
         link: (tokenHash) => linking(tokenHash),
@@ -267,7 +272,187 @@ const cases: Record<string, () => Promise<Case>> = {
       moving: ['outcome'],
     };
   },
+  async 'POST /v1/items/{itemId}/connections'() {
+    const { itemId } = await item();
+    const { application_id } = await database.stores.applications.create('granted', crypto.randomUUID());
+    return {
+      url: `/v1/items/${itemId}/connections`,
+      payload: { application_id, scopes: ['accounts'], account_ids: null },
+      effects: () => connectionsOf(itemId, application_id),
+    };
+  },
+  async 'PATCH /v1/connections/{id}'() {
+    const { connectionId } = await connected();
+    return {
+      url: `/v1/connections/${connectionId}`,
+      payload: { lookback_days: 30 },
+      // Another change, which the repeat must not take back.
+      meanwhile: () =>
+        database.sql`UPDATE connections SET lookback_days = 7 WHERE connection_id = ${connectionId}`,
+      effects: () => actionsOf(connectionId, 'updated'),
+      moving: ['lookback_days'],
+    };
+  },
+  async 'POST /v1/connections/{id}/renew'() {
+    const { connectionId } = await connected();
+    return {
+      url: `/v1/connections/${connectionId}/renew`,
+      payload: { expires_at: '2100-01-01T00:00:00Z' },
+      effects: () => actionsOf(connectionId, 'renewed'),
+    };
+  },
+  async 'POST /v1/connections/{id}/revoke'() {
+    const { connectionId } = await connected();
+    return {
+      url: `/v1/connections/${connectionId}/revoke`,
+      payload: { reason: 'over' },
+      effects: () => actionsOf(connectionId, 'revoked'),
+    };
+  },
+  async 'POST /v1/users/{userId}/connections/revoke'() {
+    const { connectionId, userId } = await connected();
+    return {
+      url: `/v1/users/${userId}/connections/revoke`,
+      payload: {},
+      effects: () => actionsOf(connectionId, 'revoked'),
+    };
+  },
+  async 'POST /v1/users/{userId}/portal-sessions'() {
+    const { userId } = await item();
+    return {
+      url: `/v1/users/${userId}/portal-sessions`,
+      payload: {},
+      effects: () => count(database.sql`SELECT count(*) AS n FROM portal_sessions WHERE user_id = ${userId}`),
+    };
+  },
+  async 'POST /v1/endpoints'() {
+    const url = `https://${newId('host')}.example.com/`;
+    return {
+      url: '/v1/endpoints',
+      payload: { url },
+      effects: () => count(database.sql`SELECT count(*) AS n FROM endpoints WHERE url = ${url}`),
+    };
+  },
+  async 'PATCH /v1/endpoints/{id}'() {
+    const id = await endpoint();
+    const pause = () => database.stores.endpoints.change('app-1', id, { state: 'paused' });
+    return {
+      url: `/v1/endpoints/${id}`,
+      payload: { state: 'enabled' },
+      // Paused since: the repeat must not let it go on.
+      meanwhile: pause,
+      effects: () =>
+        count(
+          database.sql`SELECT CASE WHEN state = 'paused' THEN 1 ELSE 2 END AS n FROM endpoints WHERE endpoint_id = ${id}`,
+        ),
+      moving: ['state', 'reason', 'state_since'],
+    };
+  },
+  async 'DELETE /v1/endpoints/{id}'() {
+    return { url: `/v1/endpoints/${await endpoint()}` };
+  },
+  async 'POST /v1/endpoints/{id}/rotate-secret'() {
+    const id = await endpoint();
+    let rotated: unknown;
+    const until = async () =>
+      String(
+        (await database.sql`SELECT previous_until::text AS at FROM endpoints WHERE endpoint_id = ${id}`)[0]?.[
+          'at'
+        ],
+      );
+    return {
+      url: `/v1/endpoints/${id}/rotate-secret`,
+      payload: {},
+      meanwhile: async () => (rotated = await until()),
+      effects: async () => ((await until()) === rotated ? 1 : 2),
+    };
+  },
+  async 'POST /v1/endpoints/{id}/ping'() {
+    const id = await endpoint();
+    return { url: `/v1/endpoints/${id}/ping`, payload: {}, effects: () => deliveriesTo(id) };
+  },
+  async 'POST /v1/endpoints/{id}/recover'() {
+    const id = await endpoint();
+    await failed(id);
+    return {
+      url: `/v1/endpoints/${id}/recover`,
+      payload: { since: '2026-01-01T00:00:00Z' },
+      // It has failed once more: that is for the next who asks.
+      meanwhile: () => fail(id),
+      effects: async () => ((await pendingOf(id)) === 0 ? 1 : 2),
+    };
+  },
+  async 'POST /v1/endpoints/{id}/replay'() {
+    const id = await endpoint();
+    await failed(id);
+    return {
+      url: `/v1/endpoints/${id}/replay`,
+      payload: { since: new Date(Date.now() - 3_600_000).toISOString(), types: ['endpoint.ping'] },
+      meanwhile: () => fail(id),
+      effects: async () => ((await pendingOf(id)) === 0 ? 1 : 2),
+    };
+  },
+  async 'POST /v1/deliveries/{id}/resend'() {
+    const id = await endpoint();
+    const deliveryId = await failed(id);
+    return {
+      url: `/v1/deliveries/${deliveryId}/resend`,
+      payload: {},
+      meanwhile: () => fail(id),
+      effects: async () => ((await pendingOf(id)) === 0 ? 1 : 2),
+      moving: ['state', 'ended_at', 'next_attempt_at'],
+    };
+  },
+  async 'DELETE /v1/users/{userId}'() {
+    const { userId } = await item();
+    return {
+      url: `/v1/users/${userId}`,
+      effects: () => count(database.sql`SELECT count(*) AS n FROM erasures WHERE user_id = ${userId}`),
+    };
+  },
 };
+
+/** An Item with a connection of an application of its own. */
+async function connected() {
+  const { itemId, userId } = await item();
+  const { application_id } = await database.stores.applications.create('connected', crypto.randomUUID());
+  const connectionId = newId('con');
+  await database.sql`
+    INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts)
+    VALUES (${connectionId}, ${application_id}, ${itemId}, ${userId}, '{accounts}', true)`;
+  return { itemId, userId, connectionId };
+}
+const connectionsOf = (itemId: string, applicationId: string) =>
+  count(
+    database.sql`SELECT count(*) AS n FROM connections WHERE item_id = ${itemId} AND application_id = ${applicationId}`,
+  );
+const actionsOf = (connectionId: string, action: string) =>
+  count(
+    database.sql`SELECT count(*) AS n FROM connection_history WHERE connection_id = ${connectionId} AND action = ${action}`,
+  );
+
+async function endpoint(): Promise<string> {
+  const made = await app.inject({
+    method: 'POST',
+    url: '/v1/endpoints',
+    headers: world.keys.all,
+    payload: { url: `https://${newId('host')}.example.com/` },
+  });
+  return made.json().endpoint_id as string;
+}
+const deliveriesTo = (id: string) =>
+  count(database.sql`SELECT count(*) AS n FROM deliveries WHERE endpoint_id = ${id}`);
+const pendingOf = (id: string) =>
+  count(database.sql`SELECT count(*) AS n FROM deliveries WHERE endpoint_id = ${id} AND state = 'pending'`);
+const fail = (id: string) =>
+  database.sql`UPDATE deliveries SET state = 'failed', ended_at = now() WHERE endpoint_id = ${id}`;
+
+/** A delivery that has failed for good. */
+async function failed(id: string): Promise<string> {
+  const deliveryId = await database.stores.endpoints.ping('app-1', id, null);
+  await fail(id);
+  return deliveryId!;
+}
 
 it('there is a case for every operation that takes a key', async () => {
   const keyed = operationsOf(await documentOf(app))
