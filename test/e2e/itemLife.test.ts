@@ -1,4 +1,6 @@
-import { advance, change, linkItem, minedItem } from './linkedItem.js';
+import { createHash, randomBytes } from 'node:crypto';
+import { openStreamReader } from '../../tools/local/streamReader.js';
+import { advance, change, linkItem, minedItem, rows } from './linkedItem.js';
 import { expectTruth, untilQuiet } from './oracle.js';
 import type { System } from './system.js';
 import { startSystem } from './system.js';
@@ -234,6 +236,101 @@ describe('an Item that its user does not want any more', () => {
       const answer = await system.api<Json>('POST', `/v1/items/${itemId}/${command}`);
       expect([command, answer.status, answer.body['code']]).toEqual([command, 409, 'item_removed']);
     }
+  });
+});
+
+describe('the erasure of a user', () => {
+  const mark = randomBytes(6).toString('hex');
+  const user = `erased "${mark}"`;
+  const path = `/v1/users/${encodeURIComponent(user)}`;
+
+  /** Rows of any table, histories of any workflow, and lines of the log in which one of the texts stands. */
+  async function found(texts: string[]): Promise<string[]> {
+    const hit = (text: string): boolean =>
+      texts.some((one) => text.includes(one) || text.includes(Buffer.from(one).toString('hex')));
+    const hits: string[] = [];
+    const tables = await system.sql<{ name: string }[]>`
+      SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`;
+    for (const { name } of tables) {
+      const rows = await system.sql.unsafe<{ row: string }[]>(`SELECT t::text AS row FROM "${name}" t`);
+      hits.push(...rows.filter(({ row }) => hit(row)).map(() => name));
+    }
+    for await (const { workflowId, runId, searchAttributes } of system.client.workflow.list()) {
+      const history = await system.client.workflow.getHandle(workflowId, runId).fetchHistory();
+      // Payloads are bytes that hold JSON.
+      const text = JSON.stringify([workflowId, searchAttributes, history], (_, value: unknown) =>
+        value instanceof Uint8Array ? Buffer.from(value).toString() : value,
+      );
+      if (hit(text)) hits.push(workflowId);
+    }
+    return hits;
+  }
+
+  it('is whole, asked for twice beside changes at the bank, with Plaid failing and a worker that is killed', async () => {
+    const itemId = await minedItem(system, { user, rows: 40 });
+    const other = await minedItem(system, { user: 'stays' });
+    const lines = (await system.api<{ text: string }>('GET', `${path}/export`)).body.text
+      .trimEnd()
+      .split('\n');
+    const types = lines.map((line) => (JSON.parse(line) as Json)['type'] as string);
+    expect([types[0], types.at(-1)]).toEqual(['export', 'end']);
+    expect(types.filter((type) => type === 'transaction').length).toBeGreaterThan(40);
+    expect(types).toContain('connection_history');
+    const texts = [user, JSON.stringify(user).slice(1, -1), encodeURIComponent(user), mark, itemId];
+    expect((await found(texts)).length).toBeGreaterThan(10);
+
+    for (const worker of [...system.workers]) await worker.stop();
+    const dying = await system.startWorker({ SLUICE_CRASH_AT: 'erase.afterRows:2' });
+    // A bare 503 means maintenance, which is left alone for two minutes at a time.
+    await system.sim('/_sim/faults', {
+      match: { path: '/item/remove' },
+      fault: { status: 500 },
+      times: 2,
+    });
+    await change(system, itemId, { add: rows(600) });
+    const asked = await Promise.all([1, 2].map(() => system.api<Json>('DELETE', path)));
+    expect(asked.map(({ status }) => status)).toEqual([202, 202]);
+    const erasureId = asked[0]?.body['erasure_id'] as string;
+    expect(asked[1]?.body['erasure_id']).toBe(erasureId);
+    const refused = await system.api<Json>('POST', `${path}/link-token`, {});
+    expect([refused.status, refused.body['code']]).toEqual([409, 'user_being_erased']);
+    await dying.process.exited;
+    await dying.kill();
+    await system.startWorker();
+    await until(async () => (await get(`/v1/erasures/${erasureId}`))['state'] === 'done');
+
+    expect((await system.sim<Json>('/_sim/items'))['items']).toContainEqual(
+      expect.objectContaining({ item_id: itemId, removed: true }),
+    );
+    // Temporal's index forgets a little later.
+    await until(async () => (await found(texts)).length === 0);
+    expect(system.logs()).not.toContain(mark);
+    expect((await system.api('GET', path)).status).toBe(404);
+    expect((await system.api('GET', `/v1/items/${itemId}`)).status).toBe(404);
+    expect((await system.api<Json>('DELETE', path)).body).toMatchObject({
+      erasure_id: erasureId,
+      state: 'done',
+    });
+    const { user_hash, deleted } = await get(`/v1/erasures/${erasureId}`);
+    expect(user_hash).toBe(createHash('sha256').update(user).digest('hex'));
+    expect(deleted).toMatchObject({ items: 1, users: 1 });
+    // The request for the tombstone has named the user again: that alone.
+    expect(await found(texts)).toEqual([]);
+
+    const reader = openStreamReader(system.urls.kinesis, system.streamPrefix);
+    try {
+      await reader.readOn();
+      for (const events of Object.values(reader.eventsOf(itemId)) as Json[][]) {
+        expect(events.at(-1)).toMatchObject({
+          type: 'sluice.user.erased.v1',
+          userid: user,
+          data: { erasure_id: erasureId },
+        });
+      }
+    } finally {
+      reader.close();
+    }
+    await expectTruth(system, other);
   });
 });
 
