@@ -206,6 +206,8 @@ export function linkActivities(deps: ActivityDeps) {
             return { duplicateOf: null, ended: true };
           case 'duplicate':
             return { duplicateOf: found.itemId };
+          case 'unproven':
+            return { duplicateOf: null };
           case 'moved':
             return 'moved';
         }

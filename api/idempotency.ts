@@ -4,9 +4,10 @@ import { z } from 'zod';
 import { secretContext } from '../domain/ids.js';
 import type { KeyedRequest, StoredAnswer } from '../domain/ports/idempotency.js';
 import type { Sealed } from '../domain/ports/secrets.js';
-import { callerOf } from './auth.js';
+import { callerOf, viewerOf } from './auth.js';
 import type { Api, RouteContext } from './deps.js';
 import { loggedError, Problem } from './errors.js';
+import { granted } from './itemAccess.js';
 import { addProblems } from './operation.js';
 import type { ProblemCode } from './problems.js';
 import { idempotencyHeaders } from './schemas/idempotency.js';
@@ -99,7 +100,7 @@ export async function sameSecret(
  * is sent. After a crash between the work and its answer the handler runs once more: what it makes bears the id of
  * `effectIdOf`, what it changes is noted with `keyedOf`, or it is idempotent by itself (decision 0015).
  */
-export function idempotency(app: Api, { idempotency: store, secrets, limits }: RouteContext): void {
+export function idempotency(app: Api, { idempotency: store, secrets, limits, reads }: RouteContext): void {
   app.decorateRequest('bodyHash', null);
   app.decorateRequest('keyedRun', null);
   app.decorateRequest('answerExpires', null);
@@ -111,10 +112,25 @@ export function idempotency(app: Api, { idempotency: store, secrets, limits }: R
     route.schema = { ...route.schema, headers: idempotencyHeaders, response };
   });
 
-  async function replay(reply: FastifyReply, keyed: KeyedRequest, stored: StoredAnswer) {
+  /** An answer that shows an Item is shown once more only to who may see the Item now. */
+  async function assertStillSeen(request: FastifyRequest, body: string | null): Promise<void> {
+    const viewer = viewerOf(request);
+    if (viewer.access === 'all' || body === null || !body.startsWith('{')) return;
+    const shown = JSON.parse(body) as Record<string, unknown>;
+    if (typeof shown['item_id'] !== 'string' || !('institution_id' in shown)) return;
+    granted(await reads.item(viewer, shown['item_id'], 'command'));
+  }
+
+  async function replay(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    keyed: KeyedRequest,
+    stored: StoredAnswer,
+  ) {
     const { headers, body } = storedText.parse(
       JSON.parse(await secrets.open(stored.answer, contextOf(keyed))),
     );
+    await assertStillSeen(request, body);
     reply.code(stored.status).headers(headers).header('idempotency-replayed', 'true');
     if (stored.contentType !== null) reply.type(stored.contentType);
     return reply.send(body ?? undefined);
@@ -131,7 +147,7 @@ export function idempotency(app: Api, { idempotency: store, secrets, limits }: R
         request.keyedRun = { keyed, runner, effectId: start.effectId, prepared: start.prepared };
         return;
       case 'replay':
-        return replay(reply, keyed, start.answer);
+        return replay(request, reply, keyed, start.answer);
       case 'running':
         throw new Problem('request_running', { retryAfterMs: Math.min(start.retryAfterMs, usualRetryMs) });
       case 'reused':

@@ -42,6 +42,14 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     throw new Problem('invalid_request', { errors: [{ in: 'body', pointer: '/url', detail: fault }] });
   }
 
+  /** What an endpoint of scope `consent` is told is told to keys of that scope only: no other key leads it elsewhere. */
+  async function assertMayUse(request: FastifyRequest, endpointId: string): Promise<void> {
+    const found = await endpoints.get(applicationOf(request), endpointId);
+    if (found?.consent === true && !allows(callerOf(request).scopes, 'consent')) {
+      throw new Problem('insufficient_scope', { detail: 'This endpoint needs the scope consent.' });
+    }
+  }
+
   /** A secret that is the same in every run of the request, sealed for the endpoint. */
   async function secretFor(request: FastifyRequest, endpointId: string, signature: 'hmac' | 'ed25519') {
     const text = await sameSecret(context, request, () => newSigningSecret(signature));
@@ -129,6 +137,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found', ...withBody],
     }).with({ params: endpointParams, querystring: noQuery, body: endpointChange }),
     async (request) => {
+      await assertMayUse(request, request.params.id);
       const { url, types, rate_per_second, state } = request.body;
       if (url !== undefined) assertUrl(url);
       const changed = await endpoints.change(
@@ -159,6 +168,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found'],
     }).with({ params: endpointParams, querystring: noQuery }),
     async (request, reply) => {
+      await assertMayUse(request, request.params.id);
       if (!(await endpoints.remove(applicationOf(request), request.params.id, keyedOf(request))))
         throw new Problem('not_found');
       return reply.code(204).send();
@@ -180,6 +190,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     }).with({ params: endpointParams, querystring: noQuery, body: rotateBody }),
     async (request) => {
       const { id } = request.params;
+      await assertMayUse(request, id);
       const before = await endpoints.get(applicationOf(request), id);
       if (before === null) throw new Problem('not_found');
       const { secret, shown } = await secretFor(request, id, before.signature);
@@ -203,6 +214,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found'],
     }).with({ params: endpointParams, querystring: noQuery }),
     async (request, reply) => {
+      await assertMayUse(request, request.params.id);
       const deliveryId = await endpoints.ping(applicationOf(request), request.params.id, keyedOf(request));
       const found = deliveryId === null ? null : await deliveries.get(applicationOf(request), deliveryId);
       if (found === null) throw new Problem('not_found');
@@ -223,6 +235,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found', ...withBody],
     }).with({ params: endpointParams, querystring: noQuery, body: recoverBody }),
     async (request, reply) => {
+      await assertMayUse(request, request.params.id);
       const { since, until = null } = request.body;
       const queued = await deliveries.recover(
         applicationOf(request),
@@ -249,6 +262,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
       problems: ['not_found', ...withBody],
     }).with({ params: endpointParams, querystring: noQuery, body: replayBody }),
     async (request, reply) => {
+      await assertMayUse(request, request.params.id);
       const { since, until = null, types, missing_only } = request.body;
       const replayed = await deliveries.replay(
         applicationOf(request),

@@ -106,9 +106,13 @@ export interface LinkStore {
   /**
    * Connects the link's application with an Item of the user that shares one of the link's accounts, and finishes the link, in one
    * transaction under the user's and the Item's lock. What the user has not chosen in this Link is not granted. `finished`: it was done
-   * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more.
+   * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more. `unproven`: some of
+   * the accounts are none of the Item's, so that only Plaid's own word, after the exchange, tells.
    */
-  join(tokenHash: string, itemId: string): Promise<'joined' | 'finished' | 'duplicate' | 'moved'>;
+  join(
+    tokenHash: string,
+    itemId: string,
+  ): Promise<'joined' | 'finished' | 'duplicate' | 'moved' | 'unproven'>;
   /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
   beginExchange(tokenHash: string): Promise<{ publicToken: Sealed } | null>;
   /** exchanging → received: Plaid certainly did nothing. */

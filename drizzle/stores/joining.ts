@@ -131,6 +131,20 @@ export async function joinItem(
   return before.connection_id;
 }
 
+/**
+ * Whether every account that is offered is one of the Item's. Link's metadata is the client's word alone: by a list of guesses, of which
+ * one fits, nobody joins.
+ */
+export async function holdsEvery(
+  tx: Tx,
+  itemId: string,
+  offered: readonly AccountIdentity[],
+): Promise<boolean> {
+  const identities = await tx<Selected<typeof known>[]>`
+    SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
+  return offered.every((account) => identities.some((identity) => isSameAccount(account, identity)));
+}
+
 /** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
 async function asChosen(
   tx: Tx,
@@ -144,7 +158,8 @@ async function asChosen(
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
   if (grant.account_ids !== null) {
     const ids = grant.account_ids.flatMap((id) => {
-      if (rows.some(({ account_id }) => account_id === id)) return [id];
+      const own = rows.find(({ account_id }) => account_id === id);
+      if (own !== undefined) return isOffered(identityOf(own.raw)) ? [id] : [];
       const named = offered.find(({ account_id }) => account_id === id);
       return named === undefined ? [] : idsOf(rows, named);
     });

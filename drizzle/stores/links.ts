@@ -24,7 +24,14 @@ import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
 import { isBeingErased, refuseWhileErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
-import { applicantOf, carryConnections, connectLinked, connectionWith, joinItem } from './joining.js';
+import {
+  applicantOf,
+  carryConnections,
+  connectLinked,
+  connectionWith,
+  joinItem,
+  holdsEvery,
+} from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
@@ -267,6 +274,7 @@ export function linkStore(sql: Sql): LinkStore {
         const chosen = chosenIn(link.accounts) ?? [];
         const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
         if (!alikes.some((other) => other.itemId === itemId)) return 'moved';
+        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
         const applicant = await applicantOf(tx, tokenHash);
         const connectionId = await joinItem(tx, { itemId, userId: link.user_id }, applicant, chosen);
         if (connectionId === null) return 'duplicate';

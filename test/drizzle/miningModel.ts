@@ -176,7 +176,8 @@ export class MiningModel {
       const stored = this.accounts.get(id);
       if (stored === undefined || listed.has(id)) continue;
       const replaced_by = successor.get(id) ?? stored.replaced_by;
-      this.changeAccount(id, { ...stored, status: 'closed', replaced_by });
+      const replaces = stored.replaces !== null && listed.has(stored.replaces) ? null : stored.replaces;
+      this.changeAccount(id, { ...stored, status: 'closed', replaces, replaced_by });
     }
   }
 

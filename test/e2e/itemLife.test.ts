@@ -314,7 +314,7 @@ describe('the erasure of a user', () => {
     const { user_hash, deleted } = await get(`/v1/erasures/${erasureId}`);
     expect(user_hash).toBe(createHash('sha256').update(user).digest('hex'));
     expect(deleted).toMatchObject({ items: 1, users: 1 });
-    // The request for the tombstone has named the user again: that alone.
+    // The request for the tombstone leaves no trace.
     expect(await found(texts)).toEqual([]);
 
     const reader = openStreamReader(system.urls.kinesis, system.streamPrefix);
