@@ -217,9 +217,15 @@ describe('joining', () => {
     await runUpdate(world, item, [{}], { accounts: all });
     expect(await joined(grant())).toEqual([['acc-1', 'acc-2'], false]);
     expect(await joined(grant(), all)).toEqual([null, true]);
-    // By the ids of the Item that Link has made, and by those of the one that there is.
-    const named = grant({ account_ids: ['new-acc-2', 'acc-3', 'unknown'], new_accounts: false });
-    expect(await joined(named)).toEqual([['acc-2', 'acc-3'], false]);
+    // By the ids of the Item that Link has made, and by those of the one that there is; one that was not chosen is named in vain.
+    const named = grant({ account_ids: ['new-acc-2', 'acc-1', 'acc-3', 'unknown'], new_accounts: false });
+    expect(await joined(named)).toEqual([['acc-1', 'acc-2'], false]);
+    // A list of guesses, of which some fit, proves nothing.
+    const guessed = await received(item.userId, await newApplication(world), {
+      connection: grant(),
+      metadata: [...all, account('acc-9', { mask: '9999' })].map(metadataOf),
+    });
+    expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
   });
 
   it('twice at once by one application makes one connection', async () => {
