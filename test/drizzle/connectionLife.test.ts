@@ -218,7 +218,7 @@ describe('joining', () => {
     expect(await joined(grant())).toEqual([['acc-1', 'acc-2'], false]);
     expect(await joined(grant(), all)).toEqual([null, true]);
     // By the ids of the Item that Link has made, and by those of the one that there is; one that was not chosen is named in vain.
-    const named = grant({ account_ids: ['new-acc-2', 'acc-1', 'acc-3', 'unknown'], new_accounts: false });
+    const named = grant({ account_ids: ['acc-1', 'new-acc-2', 'acc-3', 'unknown'], new_accounts: false });
     expect(await joined(named)).toEqual([['acc-1', 'acc-2'], false]);
     // A list of guesses, of which some fit, proves nothing.
     const guessed = await received(item.userId, await newApplication(world), {
