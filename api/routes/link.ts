@@ -136,11 +136,16 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     switch (outcome.kind) {
       case 'linked': {
         const item = granted(await reads.item(viewer, outcome.item_id, 'item'));
+        // What it takes the place of is named to who has, or had, to do with that.
+        const knowsOld =
+          outcome.replaces !== null && (await reads.item(viewer, outcome.replaces, 'item')) !== null;
         return {
           ...item,
-          ...(outcome.replaces === null ? {} : { replaces: outcome.replaces }),
+          ...(knowsOld ? { replaces: outcome.replaces } : {}),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
-          ...(outcome.dropped_accounts === undefined ? {} : { dropped_accounts: outcome.dropped_accounts }),
+          ...(knowsOld && outcome.dropped_accounts !== undefined
+            ? { dropped_accounts: outcome.dropped_accounts }
+            : {}),
           ...(outcome.connection_id === undefined ? {} : { connection_id: outcome.connection_id }),
           ...(outcome.joined === undefined ? {} : { joined: outcome.joined }),
         };

@@ -10,6 +10,7 @@ import type {
   Sight,
 } from '../../domain/ports/connections.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
+import { failureTypeOf } from '../../domain/plaidErrors.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, connectionHistory, connections, items, users } from '../schema.js';
@@ -26,12 +27,19 @@ import {
 } from './connectionWrites.js';
 import { onceFor } from './onceFor.js';
 
-const lockedItem = selection(items, ['item_id', 'user_id'], {
+const lockedItem = selection(items, ['item_id', 'user_id', 'error_type', 'error_code'], {
   removed: isSet('removed_at'),
   removal_requested: isSet('removal_requested_at'),
   revoked: isSet('revoked_at'),
 });
 type LockedItem = Selected<typeof lockedItem>;
+
+/** By the word of a webhook, or of `/item/get` alone. */
+const isRevokedAtBank = ({ revoked, error_type, error_code }: LockedItem): boolean =>
+  revoked ||
+  (error_type !== null &&
+    error_code !== null &&
+    failureTypeOf({ error_type, error_code }) === 'PERMISSION_REVOKED');
 
 const change = selection(connectionHistory, [
   'position',
@@ -234,7 +242,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
           actor,
           effectId,
         );
-        if (item.revoked) {
+        if (isRevokedAtBank(item)) {
           const bank: Actor = { initiator: 'bank', applicationId: null, keyId: null, reason: null };
           await suspendConnections(tx, itemId, true, applicationId, bank);
         }
@@ -280,7 +288,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         if (refusal !== null) return refusal;
         const grant = { ...grantOf(row), expires_at: expiresAt };
         await changeConnection(tx, connectionId, item.item_id, grant, { renewed: true }, actor);
-        if (row.suspended && !item.revoked) {
+        if (row.suspended && !isRevokedAtBank(item)) {
           await suspendConnections(tx, item.item_id, false, row.application_id, actor);
         }
         return null;

@@ -376,6 +376,14 @@ describe('linking', () => {
       institution_id: 'ins_1',
       accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: null }],
     });
+    // One that the caller has nothing to do with is not named.
+    behave.link = async () => ({
+      ...outcome,
+      replaces: 'item-of-others',
+      dropped_accounts: ['account-of-others'],
+    });
+    const silent = await link('user-1', {});
+    expect(JSON.stringify(silent.json())).not.toContain('of-others');
     links.set(hash, finished(outcome));
     behave.link = () => Promise.reject(new Error('asked again'));
     const again = await link();

@@ -182,6 +182,20 @@ describe('a connection that is granted', () => {
     expect(await grant(to, app)).toMatchObject({ kind: 'done', connection: { status: 'suspended' } });
   });
 
+  it('is so, too, where only the answer of /item/get has told it, and no renewal resumes it', async () => {
+    const [to, app] = [await item(), await application()];
+    await world.sql`
+      UPDATE items SET error_type = 'ITEM_ERROR', error_code = 'USER_PERMISSION_REVOKED', error_since = now()
+      WHERE item_id = ${to.itemId}`;
+    const granted = await grant(to, app);
+    expect(granted).toMatchObject({ kind: 'done', connection: { status: 'suspended' } });
+    const id = granted.kind === 'done' ? granted.connection.connection_id : '';
+    expect(await world.stores.connections.renew(everybody, id, null, by)).toMatchObject({
+      kind: 'done',
+      connection: { status: 'suspended' },
+    });
+  });
+
   it('takes ids at their longest', async () => {
     const wide = '\u{1f9ec}'.repeat(256);
     const to = await linkedItem(world, { itemId: wide, userId: '\u{1f9ec}'.repeat(128) });
