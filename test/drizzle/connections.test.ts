@@ -190,7 +190,7 @@ describe('a connection that is granted', () => {
     const granted = await grant(to, app);
     expect(granted).toMatchObject({ kind: 'done', connection: { status: 'suspended' } });
     const id = granted.kind === 'done' ? granted.connection.connection_id : '';
-    expect(await world.stores.connections.renew(everybody, id, null, by)).toMatchObject({
+    expect(await world.stores.connections.renew(everybody, id, null, { actor: operator })).toMatchObject({
       kind: 'done',
       connection: { status: 'suspended' },
     });

@@ -19,7 +19,7 @@ export function requireTarget(world: World, item: Item | null, target: string): 
 }
 
 /** Where the simulator was told its clients, there is no other application; elsewhere any id may be one. */
-export function requireClient(world: World, application: string, field: string): void {
+function requireClient(world: World, application: string, field: string): void {
   const { clients } = world.options;
   if (Object.keys(clients).length > 0 && !Object.hasOwn(clients, application)) {
     throw new PlaidApiError('INVALID_FIELD', `${field} is not known`);
