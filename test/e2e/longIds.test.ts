@@ -92,11 +92,16 @@ const bodies: Record<string, unknown> = {
   createApplication: { name: '😀'.repeat(200) },
   changeApplication: { company: '😀'.repeat(200) },
   createKey: { scopes: ['read'] },
+  createEndpoint: { url: 'https://example.com/' },
+  createPortalSession: {},
 };
 
 /** Operations that are tried apart: they have no id of a client's, or end what the others need. */
-const apart = new Set(['linkItem', 'removeItem', 'receivePlaidWebhook', 'isReady', 'getMetrics']);
-/** There is no such webhook, application or key; the bank of long ids is not Plaid's. */
+const apart = new Set([
+  ...['linkItem', 'removeItem', 'receivePlaidWebhook', 'isReady', 'getMetrics'],
+  ...['eraseUser', 'exportUser', 'revokeConnectionsOfUser', 'listConnectionsOfApplication'],
+]);
+/** There is no such webhook, application, key, connection, endpoint, delivery or erasure; the bank of long ids is not Plaid's. */
 const unknown = new Set([
   'getWebhook',
   'replayWebhook',
@@ -107,6 +112,23 @@ const unknown = new Set([
   'revokeKey',
   'readInstitutionLive',
   'getProblemType',
+  'getErasure',
+  'createConnection',
+  'getConnection',
+  'changeConnection',
+  'listConnectionHistory',
+  'renewConnection',
+  'revokeConnection',
+  'getEndpoint',
+  'changeEndpoint',
+  'deleteEndpoint',
+  'rotateEndpointSecret',
+  'pingEndpoint',
+  'recoverEndpoint',
+  'replayEvents',
+  'listDeliveries',
+  'getDelivery',
+  'resendDelivery',
 ]);
 
 /** The path with the longest values for its parameters. */
