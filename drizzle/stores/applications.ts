@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { and, eq, isNull, ne, sql as part } from 'drizzle-orm';
 import { Failure } from '../../domain/failures.js';
-import type { ApiKey, ApplicationStore, ApplicationView, Scope } from '../../domain/ports/applications.js';
+import type {
+  ApiKey,
+  ApplicationStore,
+  ApplicationView,
+  KeyView,
+  Scope,
+} from '../../domain/ports/applications.js';
 import { builder, clock } from '../builder.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf, iso } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { apiKeys, applications } from '../schema.js';
@@ -43,6 +50,20 @@ const viewOf = (row: Selected<typeof shown>): ApplicationView => ({
   logo_url: row.logo_url,
   reason_for_access: row.reason_for_access,
   created_at: row.created_at.toISOString(),
+});
+
+const keyViewOf = ({
+  key_id,
+  scopes,
+  created_at,
+  last_used_at,
+  revoked_at,
+}: Selected<typeof shownKey>): KeyView => ({
+  key_id,
+  scopes,
+  created_at: created_at.toISOString(),
+  last_used_at: iso(last_used_at),
+  revoked_at: iso(revoked_at),
 });
 
 export function applicationStore(sql: Sql): ApplicationStore {
@@ -105,11 +126,7 @@ export function applicationStore(sql: Sql): ApplicationStore {
         SELECT ${shown.list(sql)} FROM applications
         ${after === null ? sql`` : sql`WHERE (created_at, application_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
         ORDER BY applications.created_at, application_id LIMIT ${limit + 1}`;
-      const last = rows.length > limit ? rows[limit - 1] : undefined;
-      return {
-        rows: rows.slice(0, limit).map(viewOf),
-        next: last === undefined ? null : [last.created_key, last.application_id],
-      };
+      return pageOf(rows, limit, viewOf, (last) => [last.created_key, last.application_id]);
     },
 
     async change(applicationId, changes, keyed = null) {
@@ -171,17 +188,7 @@ export function applicationStore(sql: Sql): ApplicationStore {
         SELECT ${shownKey.list(sql)} FROM api_keys WHERE application_id = ${applicationId}
           ${after === null ? sql`` : sql`AND (created_at, key_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
         ORDER BY api_keys.created_at, key_id LIMIT ${limit + 1}`;
-      const last = rows.length > limit ? rows[limit - 1] : undefined;
-      return {
-        rows: rows.slice(0, limit).map(({ key_id, scopes, created_at, last_used_at, revoked_at }) => ({
-          key_id,
-          scopes,
-          created_at: created_at.toISOString(),
-          last_used_at: iso(last_used_at),
-          revoked_at: iso(revoked_at),
-        })),
-        next: last === undefined ? null : [last.created_key, last.key_id],
-      };
+      return pageOf(rows, limit, keyViewOf, (last) => [last.created_key, last.key_id]);
     },
 
     async findKey(keyHash) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import { readyForEvents } from '../../domain/exchange/itemEvents.js';
-import type { EventType } from '../../domain/exchange/event.js';
+import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -45,6 +45,20 @@ const daysBefore = (tx: Tx, at: Fragment): Fragment => tx`CASE
  * and what it may read change in one order.
  */
 
+/** What the application of a connection is told, with what is said besides whose it is. */
+const connectionEvent = (
+  type: EventType,
+  { connection_id, application_id, item_id, user_id }: Changed,
+  said: EventData,
+): NewEvent => ({
+  type,
+  itemId: item_id,
+  userId: user_id,
+  connectionId: connection_id,
+  applicationId: application_id,
+  data: { connection_id, application_id, item_id, user_id, ...said },
+});
+
 /** Writes down what was done to connections, and tells their applications. */
 async function record(
   tx: Tx,
@@ -62,20 +76,7 @@ async function record(
     FROM connections c WHERE c.connection_id = ANY(${rows.map((row) => row.connection_id)}::text[])`;
   await writeEvents(
     tx,
-    rows.map((row) => ({
-      type,
-      itemId: row.item_id,
-      userId: row.user_id,
-      connectionId: row.connection_id,
-      applicationId: row.application_id,
-      data: {
-        connection_id: row.connection_id,
-        application_id: row.application_id,
-        item_id: row.item_id,
-        user_id: row.user_id,
-        initiator: actor.initiator,
-      },
-    })),
+    rows.map((row) => connectionEvent(type, row, { initiator: actor.initiator })),
   );
 }
 
@@ -282,21 +283,9 @@ export async function reportExpiring(tx: Tx, itemId: string): Promise<void> {
     RETURNING ${changed.list(tx, 'c')}, ${ending.list(tx, 'c')}`;
   await writeEvents(
     tx,
-    rows.map((row) => ({
-      type: 'connection.expiring',
-      itemId: row.item_id,
-      userId: row.user_id,
-      connectionId: row.connection_id,
-      applicationId: row.application_id,
-      data: {
-        connection_id: row.connection_id,
-        application_id: row.application_id,
-        item_id: row.item_id,
-        user_id: row.user_id,
-        expires_at: row.at.toISOString(),
-        days: row.days,
-      },
-    })),
+    rows.map((row) =>
+      connectionEvent('connection.expiring', row, { expires_at: row.at.toISOString(), days: row.days }),
+    ),
   );
 }
 

@@ -11,6 +11,7 @@ import type {
 } from '../../domain/ports/connections.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import { failureTypeOf } from '../../domain/plaidErrors.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, connectionHistory, connections, items, users } from '../schema.js';
@@ -180,12 +181,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         )}
         ORDER BY c.created_at, c.connection_id LIMIT ${limit + 1}`;
       if (rows.length === 0 && !(await isKnown(sight, of))) return null;
-      const page = rows.slice(0, limit);
-      const last = page.at(-1);
-      return {
-        rows: page.map(viewOf),
-        next: rows.length > limit && last ? [last.created_key, last.connection_id] : null,
-      };
+      return pageOf(rows, limit, viewOf, (last) => [last.created_key, last.connection_id]);
     },
 
     async history(sight, connectionId, limit, after) {
@@ -194,23 +190,19 @@ export function connectionStore(sql: Sql): ConnectionStore {
         SELECT ${change.list(sql, 'h')} FROM connection_history h
         WHERE h.connection_id = ${connectionId} AND h.position > ${Number(after?.[0] ?? 0)}
         ORDER BY h.position LIMIT ${limit + 1}`;
-      const page = rows.slice(0, limit);
-      const last = page.at(-1);
       const ownKey = (applicationId: string | null): boolean =>
         !('ofUser' in sight) && (sight.access === 'all' || sight.applicationId === applicationId);
-      return {
-        rows: page.map((row): ConnectionChange => ({
-          position: row.position,
-          at: row.at.toISOString(),
-          action: row.action,
-          initiator: row.initiator,
-          application_id: row.application_id,
-          key_id: ownKey(row.application_id) ? row.key_id : null,
-          reason: row.reason,
-          grant: keptGrant(row.grant),
-        })),
-        next: rows.length > limit && last ? [String(last.position)] : null,
-      };
+      const changeOf = (row: Selected<typeof change>): ConnectionChange => ({
+        position: row.position,
+        at: row.at.toISOString(),
+        action: row.action,
+        initiator: row.initiator,
+        application_id: row.application_id,
+        key_id: ownKey(row.application_id) ? row.key_id : null,
+        reason: row.reason,
+        grant: keptGrant(row.grant),
+      });
+      return pageOf(rows, limit, changeOf, (last) => [String(last.position)]);
     },
 
     async grant({ itemId, applicationId, effectId }, grant, actor) {

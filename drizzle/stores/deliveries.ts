@@ -1,5 +1,6 @@
 import type { DeliveryAttempt, DeliveryView, SendFailure } from '../../domain/exchange/endpoint.js';
 import type { DeliveryStore } from '../../domain/ports/deliveries.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { deliveries, deliveryAttempts } from '../schema.js';
@@ -76,9 +77,7 @@ export function deliveryStore(sql: Sql): DeliveryStore {
           ${state === undefined ? sql`` : sql`AND ${shownState(sql)} = ${state}`}
           ${after === null ? sql`` : sql`AND d.position < ${after[0] ?? '0'}::text::bigint`}
         ORDER BY d.position DESC LIMIT ${limit + 1}`;
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return { rows: shown.map(view), next: rows.length > limit && last ? [String(last.position)] : null };
+      return pageOf(rows, limit, view, (last) => [String(last.position)]);
     },
 
     async get(applicationId, deliveryId) {

@@ -8,6 +8,7 @@ import type { Selected } from '../selection.js';
 import { mayHear, maySeeCounts } from './audience.js';
 import { hearerOf } from './endpointHearer.js';
 import { recordFailures } from './deliveryFailures.js';
+import { storedEvent } from './storedEvent.js';
 
 const targeted = selection(endpoints, [
   'url',
@@ -57,16 +58,7 @@ function deliveryOf(row: TakenRow): TakenDelivery | null {
   return {
     deliveryId: row.delivery_id,
     counted: row.counted,
-    event: {
-      eventId: event_id,
-      type,
-      time: time.toISOString(),
-      itemId: row.item_id,
-      userId: row.user_id,
-      connectionId: row.connection_id,
-      endpointId: row.endpoint_id,
-      data,
-    },
+    event: storedEvent({ ...row, event_id, type, time, data }),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { EndpointView } from '../../domain/exchange/endpoint.js';
 import type { EndpointStore } from '../../domain/ports/endpoints.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { deliveries, endpoints } from '../schema.js';
@@ -113,12 +114,7 @@ export function endpointStore(sql: Sql): EndpointStore {
         WHERE p.application_id = ${applicationId} AND p.deleted_at IS NULL
           ${after === null ? sql`` : sql`AND (p.created_at, p.endpoint_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
         ORDER BY p.created_at, p.endpoint_id LIMIT ${limit + 1}`;
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        rows: shown.map(view),
-        next: rows.length > limit && last ? [last.created_key, last.endpoint_id] : null,
-      };
+      return pageOf(rows, limit, view, (last) => [last.created_key, last.endpoint_id]);
     },
 
     get: (applicationId, endpointId) => read(sql, applicationId, endpointId),

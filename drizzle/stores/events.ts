@@ -6,6 +6,7 @@ import { events } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { mayHear, maySeeCounts } from './audience.js';
+import { storedEvent } from './storedEvent.js';
 
 /** Events that one page looks at, whether or not they are for its reader: nobody's question reads the whole table. */
 const scannedAtOnce = 2_000;
@@ -73,21 +74,7 @@ export function eventStore(sql: Sql): EventStore {
       );
       const page = all.slice(0, limit);
       return {
-        events: page.map((row) =>
-          eventBody(
-            {
-              eventId: row.event_id,
-              type: row.type,
-              time: row.time.toISOString(),
-              itemId: row.item_id,
-              userId: row.user_id,
-              connectionId: row.connection_id,
-              endpointId: row.endpoint_id,
-              data: row.data,
-            },
-            { counted: row.counted },
-          ),
-        ),
+        events: page.map((row) => eventBody(storedEvent(row), { counted: row.counted })),
         ...placeAfter(boundary, all.length > limit ? page.at(-1) : undefined),
         newest: boundary.newest ?? '',
       };

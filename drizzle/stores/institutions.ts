@@ -3,6 +3,7 @@ import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { InstitutionStore } from '../../domain/ports/institutions.js';
 import { builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
 import { institutionAliases, institutions as table, items } from '../schema.js';
@@ -188,12 +189,12 @@ export function institutionStore(sql: Sql): InstitutionStore {
           ${country === undefined ? sql`` : sql`AND ${country} = ANY(n.country_codes)`}
           ${after === null ? sql`` : sql`AND (n.name, n.institution_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
         ORDER BY n.name, n.institution_id LIMIT ${limit + 1}`;
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        rows: shown.map(({ row }) => row),
-        next: rows.length > limit && last !== undefined ? [last.name, last.institution_id] : null,
-      };
+      return pageOf(
+        rows,
+        limit,
+        ({ row }) => row,
+        (last) => [last.name, last.institution_id],
+      );
     },
 
     async asOf() {

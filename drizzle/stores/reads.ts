@@ -3,6 +3,7 @@ import type { Viewer } from '../../domain/exchange/viewer.js';
 import { codesWithoutUpdateMode, updateModeHelps, wantsConsent } from '../../domain/plaidErrors.js';
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { builder } from '../builder.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { items as itemTable, users } from '../schema.js';
@@ -145,12 +146,7 @@ export function readStore(sql: Sql): ReadStore {
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND ${status} = ANY(${statuses}::text[]) AND ${rights.allowed}
           ${after === null ? sql`` : sql`AND (i.created_at, i.item_id) > (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''})`}
         ORDER BY i.created_at, i.item_id LIMIT ${limit + 1}`;
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        rows: shown.map(viewOf),
-        next: rows.length > limit && last ? [last.created_key, last.item_id] : null,
-      };
+      return pageOf(rows, limit, viewOf, (last) => [last.created_key, last.item_id]);
     },
 
     ...cachedLists(sql),

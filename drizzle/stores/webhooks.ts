@@ -7,6 +7,7 @@ import type {
 } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';
+import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { items, webhooks } from '../schema.js';
@@ -150,12 +151,7 @@ export function webhookStore(sql: Sql): WebhookStore {
               : sql`AND (received_at, webhook_id) < (${after[0] ?? ''}::text::timestamptz, ${after[1] ?? ''}::uuid)`
           }
         ORDER BY webhooks.received_at DESC, webhooks.webhook_id DESC LIMIT ${limit + 1}`;
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        rows: shown.map(view),
-        next: rows.length > limit && last ? [last.received_key, last.webhook_id] : null,
-      };
+      return pageOf(rows, limit, view, (last) => [last.received_key, last.webhook_id]);
     },
 
     async replay(viewer, webhookId, copyId) {

@@ -8,6 +8,7 @@ import type { EventBody } from '../../domain/exchange/eventBody.js';
 import { eventBody } from '../../domain/exchange/eventBody.js';
 import type { events } from '../../drizzle/schema.js';
 import type { RowOf } from '../../drizzle/selection.js';
+import { storedEvent } from '../../drizzle/stores/storedEvent.js';
 
 const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../schemas/exchange');
 const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true });
@@ -29,19 +30,5 @@ export function eventErrors(body: EventBody): string[] {
 /** All events that stand in a database, in the order in which they were written, as bodies. */
 export async function writtenEvents(sql: postgres.Sql): Promise<EventBody[]> {
   const rows = await sql<RowOf<typeof events>[]>`SELECT * FROM events ORDER BY position`;
-  return rows.map((row) =>
-    eventBody(
-      {
-        eventId: row.event_id,
-        type: row.type,
-        time: row.time.toISOString(),
-        itemId: row.item_id,
-        userId: row.user_id,
-        connectionId: row.connection_id,
-        endpointId: row.endpoint_id,
-        data: row.data,
-      },
-      { counted: true },
-    ),
-  );
+  return rows.map((row) => eventBody(storedEvent(row), { counted: true }));
 }
