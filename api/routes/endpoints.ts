@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { EndpointView } from '../../domain/exchange/endpoint.js';
 import { endpointUrlFault } from '../../domain/exchange/peerAddress.js';
 import { secretContext } from '../../domain/ids.js';
 import { allows, callerOf } from '../auth.js';
@@ -42,12 +43,13 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     throw new Problem('invalid_request', { errors: [{ in: 'body', pointer: '/url', detail: fault }] });
   }
 
-  /** What an endpoint of scope `consent` is told is told to keys of that scope only: no other key leads it elsewhere. */
-  async function assertMayUse(request: FastifyRequest, endpointId: string): Promise<void> {
+  /** What an endpoint of scope `consent` is told is told to keys of that scope only: no other key leads it elsewhere. Null = there is none. */
+  async function assertMayUse(request: FastifyRequest, endpointId: string): Promise<EndpointView | null> {
     const found = await endpoints.get(applicationOf(request), endpointId);
     if (found?.consent === true && !allows(callerOf(request).scopes, 'consent')) {
       throw new Problem('insufficient_scope', { detail: 'This endpoint needs the scope consent.' });
     }
+    return found;
   }
 
   /** A secret that is the same in every run of the request, sealed for the endpoint. */
@@ -190,8 +192,7 @@ export function endpointRoutes(app: Api, context: RouteContext): void {
     }).with({ params: endpointParams, querystring: noQuery, body: rotateBody }),
     async (request) => {
       const { id } = request.params;
-      await assertMayUse(request, id);
-      const before = await endpoints.get(applicationOf(request), id);
+      const before = await assertMayUse(request, id);
       if (before === null) throw new Problem('not_found');
       const { secret, shown } = await secretFor(request, id, before.signature);
       const overlap = overlapMs(request.body.overlap) ?? 0;
