@@ -34,21 +34,27 @@ export interface Grant {
   evidence: ConsentEvidence | null;
 }
 
+/** Everything of an Item, what comes later too, without an end. */
+export const wholeGrant: Grant = {
+  scopes: [...connectionScopes],
+  account_ids: null,
+  new_accounts: true,
+  lookback_days: null,
+  expires_at: null,
+  purpose: null,
+  evidence: null,
+};
+
 /** What who links an Item is granted without a word: what the deployment's products give, of all accounts, without an end. */
 export function grantByDefault(products: readonly string[]): Grant {
   return {
+    ...wholeGrant,
     scopes: [
       'accounts',
       'balances',
       ...(products.includes('transactions') ? ['transactions' as const] : []),
       ...(products.includes('auth') ? ['numbers' as const] : []),
     ],
-    account_ids: null,
-    new_accounts: true,
-    lookback_days: null,
-    expires_at: null,
-    purpose: null,
-    evidence: null,
   };
 }
 

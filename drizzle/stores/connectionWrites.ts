@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { connectionScopes } from '../../domain/exchange/connection.js';
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
@@ -103,15 +103,6 @@ async function noteConnected(tx: Tx, itemId: string): Promise<void> {
 }
 
 const fallback = 'default';
-const whole: Grant = {
-  scopes: [...connectionScopes],
-  account_ids: null,
-  new_accounts: true,
-  lookback_days: null,
-  expires_at: null,
-  purpose: null,
-  evidence: null,
-};
 
 /**
  * An Item that was linked before there were connections: who linked it sees everything, and is connected before anybody else is. Else
@@ -131,7 +122,7 @@ async function connectLinker(
   if (found === undefined || found.application_id === to.applicationId) return;
   const reason = 'linked before there were connections';
   const actor: Actor = { initiator: 'operator', applicationId: null, keyId: null, reason };
-  await insertConnection(tx, { ...to, applicationId: found.application_id }, whole, actor);
+  await insertConnection(tx, { ...to, applicationId: found.application_id }, wholeGrant, actor);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'puppeteer-core';
@@ -84,16 +85,7 @@ async function item(
 async function connect(to: TestItem, applicationId: string, changes: Partial<Grant> = {}): Promise<string> {
   const granted = await world.stores.connections.grant(
     { itemId: to.itemId, applicationId, effectId: randomUUID() },
-    {
-      scopes: ['accounts', 'balances', 'transactions'],
-      account_ids: null,
-      new_accounts: true,
-      lookback_days: null,
-      expires_at: null,
-      purpose: null,
-      evidence: null,
-      ...changes,
-    },
+    { ...wholeGrant, scopes: ['accounts', 'balances', 'transactions'], ...changes },
     { initiator: 'operator', applicationId: null, keyId: null, reason: null },
   );
   if (granted.kind !== 'done') throw new Error(granted.kind);

@@ -1,3 +1,4 @@
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import { randomBytes } from 'node:crypto';
 import { Registry } from 'prom-client';
 import { buildApp } from '../../api/app.js';
@@ -283,20 +284,11 @@ async function application(
   const headers = await withKey(['read', 'write', 'numbers', 'admin']);
   const plain = await withKey(['read', 'write']);
   if (to === null) return { applicationId, headers, plain, connectionId: null };
-  const whole: Grant = {
-    scopes: everyScope,
-    account_ids: null,
-    new_accounts: true,
-    lookback_days: null,
-    expires_at: null,
-    purpose: null,
-    evidence: null,
-  };
   const connectionId = await sql.begin((tx) =>
     grantConnection(
       tx,
       { ...to, applicationId },
-      { ...whole, ...grant },
+      { ...wholeGrant, scopes: everyScope, ...grant },
       { initiator: 'operator', applicationId: null, keyId: null, reason: null },
     ),
   );

@@ -1,3 +1,4 @@
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
@@ -119,13 +120,8 @@ function connectionView(connectionId: string, changes: Partial<ConnectionView> =
     item_id: 'item-1',
     user_id: 'user-1',
     status: 'active',
+    ...wholeGrant,
     scopes: ['accounts'],
-    account_ids: null,
-    new_accounts: true,
-    lookback_days: null,
-    expires_at: null,
-    purpose: null,
-    evidence: null,
     created_at: '2026-11-20T07:00:00.000Z',
     last_read_at: { accounts: null, balances: null, transactions: null, numbers: null },
     revoked: null,

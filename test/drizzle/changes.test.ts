@@ -1,3 +1,4 @@
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import fc from 'fast-check';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
@@ -8,8 +9,8 @@ import {
   revokeConnections,
   suspendConnections,
 } from '../../drizzle/stores/connectionWrites.js';
-import { FeedCopy } from '../feedCopy.js';
-import { anyActor, connect, newApplication, underLock, wholeGrant } from './granting.js';
+import { FeedCopy } from '../../tools/local/feedCopy.js';
+import { anyActor, connect, newApplication, underLock } from './granting.js';
 import type { Said, TestItem, World } from './world.js';
 import {
   account,

@@ -1,3 +1,4 @@
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import { randomUUID } from 'node:crypto';
 import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionView, Grant } from '../../domain/exchange/connection.js';
@@ -15,15 +16,7 @@ afterAll(() => world.close());
 
 const everybody: Viewer = { applicationId: 'operator', access: 'all' };
 const operator: Actor = { initiator: 'operator', applicationId: 'operator', keyId: 'key-1', reason: null };
-const everything: Grant = {
-  scopes: ['accounts', 'balances', 'transactions'],
-  account_ids: null,
-  new_accounts: true,
-  lookback_days: null,
-  expires_at: null,
-  purpose: null,
-  evidence: null,
-};
+const everything: Grant = { ...wholeGrant, scopes: ['accounts', 'balances', 'transactions'] };
 const soon = '2999-01-01T00:00:00.000Z';
 const allStatuses = ['active', 'suspended', 'expired', 'revoked'] as const;
 

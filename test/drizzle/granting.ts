@@ -1,21 +1,11 @@
 import type { Grant } from '../../domain/exchange/connection.js';
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import type { Tx } from '../../drizzle/rows.js';
 import type { TestItem, World } from './world.js';
 import { newId } from './world.js';
-
-/** Everything of an Item, without end. */
-export const wholeGrant: Grant = {
-  scopes: ['accounts', 'balances', 'transactions', 'numbers'],
-  account_ids: null,
-  new_accounts: true,
-  lookback_days: null,
-  expires_at: null,
-  purpose: null,
-  evidence: null,
-};
 
 export const anyActor: Actor = { initiator: 'operator', applicationId: null, keyId: null, reason: null };
 

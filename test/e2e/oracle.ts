@@ -7,8 +7,8 @@ import { compareItem, STREAMS } from '../../tools/local/compare.js';
 import type { StreamReader } from '../../tools/local/streamReader.js';
 import { openStreamReader } from '../../tools/local/streamReader.js';
 import { eventErrors, writtenEvents } from '../drizzle/eventSchemas.js';
-import type { FeedPage } from '../feedCopy.js';
-import { FeedCopy } from '../feedCopy.js';
+import type { FeedPage } from '../../tools/local/feedCopy.js';
+import { FeedCopy } from '../../tools/local/feedCopy.js';
 import { until } from './until.js';
 import type { System } from './system.js';
 

@@ -3,9 +3,10 @@ import { simulatorClient } from './demoClients.js';
 import { startReceiver } from './demoReceiver.js';
 import type { StackFile } from './deployment.js';
 import type { FeatureCheck } from './featureCheck.js';
+import { FeedCopy } from './feedCopy.js';
+import type { FeedPage } from './feedCopy.js';
 import { HttpProblem, requestJson } from './httpJson.js';
 
-type Json = Readonly<Record<string, unknown>>;
 type Ask = <Answer>(
   method: 'GET' | 'POST' | 'PUT' | 'DELETE',
   path: string,
@@ -13,60 +14,8 @@ type Ask = <Answer>(
 ) => Promise<Answer>;
 type Until = (what: string, isThere: () => Promise<boolean>) => Promise<void>;
 
-interface Change {
-  readonly record: 'transaction' | 'account';
-  readonly change: 'added' | 'modified' | 'removed';
-  readonly subject: string;
-  readonly object: Json | null;
-}
-
-interface FeedPage {
-  readonly data: readonly Change[];
-  readonly next: number;
-  readonly has_more: boolean;
-  readonly next_cursor: string | null;
-}
-
 /** Plaid's endpoints that read the bank. */
 const dataPaths = new Set(['/transactions/sync', '/transactions/get', '/accounts/get', '/auth/get']);
-
-/** What a client keeps that follows the change feed from a snapshot on, and how it goes on. */
-function copyOf(ask: Ask, itemId: string) {
-  const records = new Map<string, Json>();
-  let place = 0;
-  const take = ({ record, change, subject, object }: Change): void => {
-    if (change === 'removed' || object === null) records.delete(`${record}/${subject}`);
-    else records.set(`${record}/${subject}`, object);
-  };
-  const held = (record: Change['record']): Map<string, Json> =>
-    new Map(
-      [...records]
-        .filter(([key]) => key.startsWith(`${record}/`))
-        .map(([key, object]) => [key.slice(record.length + 1), object]),
-    );
-  return {
-    async begin(): Promise<void> {
-      let cursor: string | null = null;
-      do {
-        const at: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-        const page: FeedPage = await ask('GET', `/items/${itemId}/changes?snapshot=true${at}`);
-        page.data.forEach(take);
-        cursor = page.next_cursor;
-        place = page.next;
-      } while (cursor !== null);
-    },
-    async follow(): Promise<void> {
-      for (let more = true; more;) {
-        const page: FeedPage = await ask('GET', `/items/${itemId}/changes?after=${place}`);
-        page.data.forEach(take);
-        place = page.next;
-        more = page.has_more;
-      }
-    },
-    transactions: () => held('transaction'),
-    accounts: () => held('account'),
-  };
-}
 
 /**
  * A second application on the Item of a user that is mined already: it joins, reads, follows the change feed to the exact truth, is told of
@@ -114,8 +63,19 @@ export async function showExchange(
       ...{ name, mask, type, subtype },
     })),
   });
-  const copy = copyOf(second, itemId);
-  await copy.begin();
+  const changes = `/items/${itemId}/changes`;
+  const copy = new FeedCopy(
+    {
+      snapshot: (cursor) =>
+        second<FeedPage>(
+          'GET',
+          `${changes}?snapshot=true${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`,
+        ),
+      changes: (after) => second<FeedPage>('GET', `${changes}?after=${after}`),
+    },
+    { fromStart: false },
+  );
+  await copy.follow();
   check(
     'a second application on the same accounts',
     'joined, 0 calls for data',
@@ -145,7 +105,11 @@ export async function showExchange(
   }
 
   await copy.follow();
-  const differences = compareCopy(await simulator.truth(itemId), copy.transactions(), copy.accounts());
+  const differences = compareCopy(
+    await simulator.truth(itemId),
+    copy.held('transaction'),
+    copy.held('account'),
+  );
   check(
     'its copy by the change feed',
     'equal to the truth',
