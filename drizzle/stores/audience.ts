@@ -1,4 +1,5 @@
 import type { Fragment, Sql, Tx } from '../rows.js';
+import { grantsNothing, isActive } from './connectionStatus.js';
 
 /** Who may be told of an event, as the statement has it. */
 export interface Hearer {
@@ -7,14 +8,6 @@ export interface Hearer {
   /** Whether it is told of every application's connections. */
   consent: Fragment;
 }
-
-/** Whether a connection `c` may be read through now: neither revoked nor suspended, and its time is not over. */
-const isActive = (sql: Sql | Tx): Fragment =>
-  sql`(c.revoked_at IS NULL AND c.suspended_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp()))`;
-
-/** Whether a connection `c` lets anything be read; one of a newborn Item waits for its first accounts. */
-const grantsAnything = (sql: Sql | Tx): Fragment =>
-  sql`(c.scopes <> '{}' AND (c.granted_accounts IS NULL OR c.granted_accounts <> '{}' OR c.awaits_accounts))`;
 
 /**
  * Whether an application may be told now of an event `e`: the one place that says it, for what is pulled and for what is sent.
@@ -31,7 +24,7 @@ export const mayHear = (sql: Sql | Tx, { applicationId, access, consent }: Heare
     ELSE EXISTS (
       SELECT FROM connections c
       WHERE c.item_id = e.item_id AND c.application_id = ${applicationId} AND c.created_at <= e.time
-        AND (${isActive(sql)} AND ${grantsAnything(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
+        AND (${isActive(sql)} AND NOT ${grantsNothing(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
     END)`;
 
 /** Whether an application has an active connection with all of an Item's accounts and transactions. */

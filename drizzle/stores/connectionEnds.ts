@@ -4,7 +4,8 @@ import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { expireConnections, isLive, reportExpiring } from './connectionWrites.js';
+import { isLive } from './connectionStatus.js';
+import { expireConnections, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });

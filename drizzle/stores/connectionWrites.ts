@@ -5,10 +5,11 @@ import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { firstOf } from '../rows.js';
-import type { Fragment, Sql, Tx } from '../rows.js';
+import type { Fragment, Tx } from '../rows.js';
 import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
+import { isLive } from './connectionStatus.js';
 import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
@@ -22,12 +23,6 @@ const openAccount = selection(accounts, ['account_id']);
 const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
-
-/** A connection (`c`) that has not ended: suspended ones may come back. */
-export const isLive = (sql: Sql | Tx, alias = 'c'): Fragment => {
-  const c = sql(alias);
-  return sql`(${c}.revoked_at IS NULL AND (${c}.expires_at IS NULL OR ${c}.expires_at > clock_timestamp()))`;
-};
 
 /** What a connection `c` grants, as its history keeps it. */
 const grantOf = (tx: Tx): Fragment => tx`jsonb_build_object('scopes', c.scopes, 'account_ids', c.account_ids,

@@ -7,7 +7,7 @@ import { deliveries, deliveryAttempts } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { mayHear } from './audience.js';
-import { hearerOf } from './endpointHearer.js';
+import { hearerOf, laneOf } from './endpointHearer.js';
 import { onceFor } from './onceFor.js';
 
 const viewed = selection(deliveries, [
@@ -145,7 +145,7 @@ export function deliveryStore(sql: Sql): DeliveryStore {
             await tx<[{ queued: number; next: string | null }]>`
             WITH e AS (
               SELECT e.event_id, e.type, e.time, e.position,
-                coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id) AS lane
+                ${laneOf(tx)} AS lane
               FROM events e, endpoints p JOIN applications a USING (application_id)
               WHERE p.endpoint_id = ${endpointId} AND e.time >= ${since}::text::timestamptz
                 ${until === null ? tx`` : tx`AND e.time < ${until}::text::timestamptz`}

@@ -1,4 +1,4 @@
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import type { Hearer } from './audience.js';
 
 /** Who hears what is sent to endpoint `p` of application `a`. */
@@ -7,3 +7,7 @@ export const hearerOf = (sql: Sql | Tx): Hearer => ({
   access: sql`a.access`,
   consent: sql`p.consent`,
 });
+
+/** The lane of an event `e` to endpoint `p`: what is about one Item, else user, connection or endpoint, goes in its order. */
+export const laneOf = (sql: Sql | Tx): Fragment =>
+  sql`coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id)`;

@@ -2,8 +2,8 @@ import { connectionScopes } from '../../domain/exchange/connection.js';
 import type { ConnectionScope } from '../../domain/exchange/connection.js';
 import type { Need, Refusal, Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { isLive } from './connectionWrites.js';
 import { isGrantedAll } from './audience.js';
+import { grantsNothing, isLive } from './connectionStatus.js';
 
 /** What the rights of a viewer add to a statement; all of it is empty for one that sees every Item. */
 export interface Rights {
@@ -49,7 +49,7 @@ function refusalOf(sql: Sql | Tx, need: Need): Fragment {
   return sql`CASE WHEN c.revoked_at IS NOT NULL THEN 'consent_revoked'
     WHEN c.expires_at <= clock_timestamp() THEN 'consent_expired'
     ${need === 'command' ? sql`` : sql`WHEN c.suspended_at IS NOT NULL THEN 'consent_suspended'`}
-    WHEN c.scopes = '{}' OR (c.granted_accounts = '{}' AND NOT c.new_accounts AND NOT c.awaits_accounts)
+    WHEN ${grantsNothing(sql)}
       ${isScope(need) ? sql`OR ${need} <> ALL(c.scopes)` : sql``} THEN 'consent_missing' END`;
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
 import type { Sql, Tx } from '../rows.js';
 import { mayHear } from './audience.js';
-import { hearerOf } from './endpointHearer.js';
+import { hearerOf, laneOf } from './endpointHearer.js';
 
 /**
  * Writes events, and one delivery for each endpoint that wants them, in the transaction of the change that they tell of: an event
@@ -33,7 +33,7 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     )
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type, state)
     SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, e.event_id,
-      coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id), e.position, e.type,
+      ${laneOf(tx)}, e.position, e.type,
       -- Held ones too: they are those whose endpoint is off, whoever is asked when.
       'pending'
     FROM written e

@@ -289,6 +289,16 @@ describe('an application hears', () => {
     expect(itemTypes((await told(reader)).events)).toEqual([]);
   });
 
+  it('nothing of the Item while it is granted nothing; who is granted later accounts alone hears of them', async () => {
+    const item = await linkedItem(world);
+    const [none, later] = [await newApplication(world), await newApplication(world)];
+    await connect(world, item, none, { account_ids: [], new_accounts: false });
+    await connect(world, item, later, { account_ids: [], new_accounts: true });
+    await runUpdate(world, item, [{ added: [transaction('t1')] }]);
+    expect(itemTypes((await told(none)).events)).toEqual([]);
+    expect(itemTypes((await told(later)).events)).toContain('item.updated');
+  });
+
   it('that an Item was removed, also where its connection ended with it', async () => {
     const [reader, left] = [await newApplication(world), await newApplication(world)];
     const item = await linkedItem(world);
