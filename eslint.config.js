@@ -90,7 +90,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**/*.ts', 'tools/bench/**/*.ts', 'tools/local/**/*.ts', 'packages/**/*.ts'],
+    files: ['test/**/*.ts', 'tools/{bench,faults,local}/**/*.ts', 'packages/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
@@ -101,7 +101,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['tools/local/**/*.ts', 'tools/bench/**/*.ts', 'packages/**/*.ts'],
+    files: ['tools/{bench,faults,local}/**/*.ts', 'packages/**/*.ts'],
     rules: { 'no-console': 'off' },
   },
 );

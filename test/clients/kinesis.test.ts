@@ -10,8 +10,8 @@ import { Failure } from '../../domain/failures.js';
 import { until } from '../e2e/until.js';
 import { testStack } from '../stack/testStack.js';
 import { caught } from './caught.js';
-import type { KinesisProxy } from './kinesisProxy.js';
-import { startKinesisProxy } from './kinesisProxy.js';
+import type { KinesisProxy } from '../../tools/faults/kinesisProxy.js';
+import { startKinesisProxy } from '../../tools/faults/kinesisProxy.js';
 import { readStream } from './streamReader.js';
 
 const stream: StreamName = 'raw-transactions';

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { startLoopbackServer } from './loopbackServer.js';
+import { startLoopbackServer } from '../../tools/faults/loopbackServer.js';
 
 export const keyArn = 'arn:aws:kms:us-east-1:111122223333:key/5e2f6a9c-0b1d-4c3e-8f7a-6d5b4c3a2f1e';
 

@@ -9,8 +9,8 @@ import { gzipSync } from 'node:zlib';
 import type { PlaidOptions } from '../../src/clients/plaid.js';
 import { createPlaid } from '../../src/clients/plaid.js';
 import { caught } from './caught.js';
-import type { LoopbackServer } from './loopbackServer.js';
-import { startLoopbackServer } from './loopbackServer.js';
+import type { LoopbackServer } from '../../tools/faults/loopbackServer.js';
+import { startLoopbackServer } from '../../tools/faults/loopbackServer.js';
 
 interface Call {
   path: string;

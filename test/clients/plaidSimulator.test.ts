@@ -5,8 +5,8 @@ import type { PlaidSyncPage } from '../../domain/plaid.js';
 import type { WebhookVerifier } from '../../domain/ports/webhookKeys.js';
 import { startSimulator } from './simulatorProcess.js';
 import { caught } from './caught.js';
-import type { LoopbackServer } from './loopbackServer.js';
-import { startLoopbackServer } from './loopbackServer.js';
+import type { LoopbackServer } from '../../tools/faults/loopbackServer.js';
+import { startLoopbackServer } from '../../tools/faults/loopbackServer.js';
 import { memoryWebhookKeys } from './memoryWebhookKeys.js';
 
 interface Delivery {

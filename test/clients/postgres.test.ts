@@ -1,8 +1,8 @@
 import type postgres from 'postgres';
 import { openDatabase } from '../../src/clients/postgres.js';
 import type { DatabaseOptions } from '../../src/clients/postgres.js';
-import type { CuttableProxy } from '../e2e/cuttableProxy.js';
-import { startCuttableProxy } from '../e2e/cuttableProxy.js';
+import type { CuttableProxy } from '../../tools/faults/cuttableProxy.js';
+import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
 import { createTestDatabase } from '../stack/testDatabase.js';

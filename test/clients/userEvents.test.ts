@@ -14,8 +14,8 @@ import type { ShardReader } from '../../domain/ports/userEvents.js';
 import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
 import { caught } from './caught.js';
-import type { KinesisProxy } from './kinesisProxy.js';
-import { startKinesisProxy } from './kinesisProxy.js';
+import type { KinesisProxy } from '../../tools/faults/kinesisProxy.js';
+import { startKinesisProxy } from '../../tools/faults/kinesisProxy.js';
 
 const aws = { region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } };
 const emulator = () => ({ ...aws, endpoint: testStack().kinesis_endpoint });

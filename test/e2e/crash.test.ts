@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { PageResult } from '../../domain/mining/run.js';
-import { mulberry32 } from './chance.js';
+import { mulberry32 } from '../../tools/faults/chance.js';
 import { until } from './until.js';
-import type { EventReceiver } from './eventReceiver.js';
-import { receiveEvents } from './eventReceiver.js';
+import type { EventReceiver } from '../../tools/faults/eventReceiver.js';
+import { receiveEvents } from '../../tools/faults/eventReceiver.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';

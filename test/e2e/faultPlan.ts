@@ -1,5 +1,5 @@
-import { mulberry32 } from './chance.js';
-import type { CuttableProxy } from './cuttableProxy.js';
+import { mulberry32 } from '../../tools/faults/chance.js';
+import type { CuttableProxy } from '../../tools/faults/cuttableProxy.js';
 
 /** One moment at which the path between a worker and what it needs breaks, and how. Milliseconds since the start. */
 interface PathFault {

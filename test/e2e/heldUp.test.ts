@@ -1,6 +1,6 @@
 import { testStack } from '../stack/testStack.js';
-import type { CuttableProxy } from './cuttableProxy.js';
-import { startCuttableProxy } from './cuttableProxy.js';
+import type { CuttableProxy } from '../../tools/faults/cuttableProxy.js';
+import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { callsOf, fault, linkItem } from './linkedItem.js';
 import type { Json } from './linking.js';
 import type { Answer, System } from './system.js';

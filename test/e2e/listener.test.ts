@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { testStack } from '../stack/testStack.js';
-import { startCuttableProxy } from './cuttableProxy.js';
+import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { change, minedItem, truthOf } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth, untilQuiet } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';

@@ -1,5 +1,5 @@
-import type { KinesisProxy, PutRecordsFault } from '../clients/kinesisProxy.js';
-import { startKinesisProxy } from '../clients/kinesisProxy.js';
+import type { KinesisProxy, PutRecordsFault } from '../../tools/faults/kinesisProxy.js';
+import { startKinesisProxy } from '../../tools/faults/kinesisProxy.js';
 import { testStack } from '../stack/testStack.js';
 import { until } from './until.js';
 import { change, minedItem, truthOf } from './linkedItem.js';

@@ -1,7 +1,7 @@
 import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
-import type { CuttableProxy } from './cuttableProxy.js';
-import { startCuttableProxy } from './cuttableProxy.js';
+import type { CuttableProxy } from '../../tools/faults/cuttableProxy.js';
+import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { bookUntold, goThroughLink } from './linking.js';
 import type { FreshItem, Json } from './linking.js';
 import type { System } from './system.js';

@@ -8,7 +8,7 @@ import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { freePort } from '../../tools/local/ports.js';
 import { deploymentName, makeCurrent } from '../temporal/builds.js';
 import { createNamespace } from '../workflows/harness.js';
-import { startCuttableProxy } from '../e2e/cuttableProxy.js';
+import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
 import { createTestDatabase } from '../stack/testDatabase.js';

@@ -7,8 +7,10 @@ export interface EventReceiver {
   endpointId: string;
   /** Events in the order of their arrival, with every repeat. */
   received: { id: string; type: string; subject: string }[];
-  /** What it answers; 204 by default. */
-  answer: { status: number };
+  /** What it answers; 204 by default. `hang`: nothing; `reset`: the connection breaks. */
+  answer: { status: number | 'hang' | 'reset' };
+  /** So many of the next events are answered as taken, and forgotten: to see that it is noticed. */
+  swallow: number;
   /** Requests whose signature was not good. */
   forged: number;
   close(): void;
@@ -21,6 +23,7 @@ export async function receiveEvents(system: System, types: string[] = []): Promi
     received: [],
     answer: { status: 204 },
     forged: 0,
+    swallow: 0,
   };
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -32,11 +35,15 @@ export async function receiveEvents(system: System, types: string[] = []): Promi
         .update(`${String(id)}.${String(time)}.${body}`)
         .digest('base64');
       if (!String(signature).split(' ').includes(`v1,${good}`)) receiver.forged += 1;
+      const { status } = receiver.answer;
+      if (status === 'hang') return;
+      if (status === 'reset') return void request.socket.resetAndDestroy();
       const event = JSON.parse(body) as { id: string; type: string; subject: string };
-      if (receiver.answer.status < 300) {
+      if (status < 300 && receiver.swallow > 0) receiver.swallow -= 1;
+      else if (status < 300) {
         receiver.received.push({ id: event.id, type: event.type, subject: event.subject });
       }
-      response.writeHead(receiver.answer.status).end();
+      response.writeHead(status).end();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,0 +1,75 @@
+import { change } from './bank.js';
+import type { Scene } from './perform.js';
+import { repair } from './happenings.js';
+import { unrest } from './oracle.js';
+import type { World } from './world.js';
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** After the last deed: every path is whole, every process runs, every login works, and each Item hears of what it missed. */
+export async function endFaults(world: World, scene: Scene): Promise<void> {
+  const { system, processes } = world;
+  for (const proxy of [...Object.values(world.databases), ...Object.values(world.temporals), world.plaid])
+    proxy.restore();
+  world.setKinesisFault(null);
+  world.segment.fault = null;
+  world.receiver.answer.status = 204;
+  await system.sim('/_sim/faults', undefined, 'DELETE');
+  await Promise.all(Object.values(processes).map((one) => one.makeUsual()));
+  for (const item of scene.items) {
+    if (item.isBroken) await repair(world, item, true);
+    // What moved after the last page is announced by nobody until something else is.
+    await change(system, item.itemId, { add: [{ amount: 4, name: 'Last' }], notify: true });
+  }
+}
+
+/**
+ * Waits until nothing is on its way any more, neither at the simulator nor here; answers what still is after `patienceMs`, empty = nothing.
+ * Pauses of Plaid's and of deliveries, which last minutes, are passed over.
+ */
+export async function untilCalm(world: World, scene: Scene, patienceMs: number): Promise<string[]> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const left = await restlessness(world, scene).catch((error: unknown) => [
+      `not to be asked: ${String(error)}`,
+    ]);
+    if (left.length === 0 || Date.now() > deadline) return left;
+    await pause(400);
+  }
+}
+
+/** Since when Plaid has had webhooks to send; a moment of that is its usual way. */
+const waitsForPlaid = new WeakMap<World, number>();
+
+async function restlessness(world: World, scene: Scene): Promise<string[]> {
+  const { system } = world;
+  const left: string[] = [];
+  for (const { itemId } of scene.items) left.push(...named(itemId, await unrest(system, itemId, 'idle')));
+  for (const itemId of scene.removed) left.push(...named(itemId, await unrest(system, itemId, 'removed')));
+  for (const { erasureId } of scene.erased) {
+    const { body } = await system.api('GET', `/v1/erasures/${erasureId}`);
+    if (body['state'] !== 'done') left.push(`erasure ${erasureId}: ${String(body['state'])}`);
+  }
+  await system.sql`
+    UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending' AND next_attempt_at > now() + interval '8 s'`;
+  const [row] = await system.sql<
+    { deliveries: number; segment: number; numbers: number; webhooks: number }[]
+  >`
+    SELECT (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS deliveries,
+      (SELECT count(*)::int FROM webhooks WHERE outcome = 'pending') AS webhooks,
+      count(*) FILTER (WHERE segment_due_at IS NOT NULL)::int AS segment,
+      count(*) FILTER (WHERE numbers_due_at IS NOT NULL AND removed_at IS NULL)::int AS numbers
+    FROM items`;
+  for (const [what, n] of Object.entries(row ?? {})) if (n > 0) left.push(`${n} ${what}`);
+  const plaidWaits = left.some((line) => line.includes('webhooks on their way'));
+  const since = plaidWaits ? (waitsForPlaid.get(world) ?? Date.now()) : 0;
+  waitsForPlaid.set(world, since || Date.now());
+  if (!plaidWaits) waitsForPlaid.delete(world);
+  else if (Date.now() - since > 3_000) {
+    waitsForPlaid.delete(world);
+    await system.sim('/_sim/clock', { advance: 'PT3M' });
+  }
+  return left;
+}
+
+const named = (itemId: string, why: string): string[] => (why === '' ? [] : [`item ${itemId}: ${why}`]);

@@ -1,0 +1,264 @@
+import { itemWorkflowId } from '../../domain/ids.js';
+import { change, fault, sendWebhook } from './bank.js';
+import type { CuttableProxy } from './cuttableProxy.js';
+import type { LivingItem } from './happenings.js';
+import type { PutRecordsFault } from './kinesisProxy.js';
+import { linkWithHistory } from './linking.js';
+import type { Strike } from './schedule.js';
+import type { Break, Deed } from './strikes.js';
+import type { World } from './world.js';
+
+/** What a round's deeds act on, and what they leave behind for the oracle. */
+export interface Scene {
+  /** Items that live through the round. */
+  items: LivingItem[];
+  /** Items that were removed in it. */
+  removed: string[];
+  erased: { userId: string; itemId: string; erasureId: string }[];
+  /** Connections that have ended: whoever held one reads nothing any more. */
+  ended: { itemId: string; connectionId: string }[];
+  terminated: number;
+  /** Deeds done, by fault. */
+  done: Map<string, number>;
+  /** What a deed itself has seen go wrong. */
+  wrong: string[];
+}
+
+export const emptyScene = (items: LivingItem[]): Scene => ({
+  ...{ items, removed: [], erased: [], ended: [], terminated: 0, done: new Map(), wrong: [] },
+});
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Deeds on the same thing go one after the other. */
+export class Performer {
+  private readonly queues = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly world: World,
+    private readonly scene: Scene,
+    private readonly name: string,
+  ) {}
+
+  /** Does all of a plan at its times; resolves when the last deed has ended. */
+  async play(strikes: readonly Strike[]): Promise<void> {
+    const begun = Date.now();
+    await Promise.all(
+      strikes.map(async (strike, place) => {
+        await pause(strike.at - (Date.now() - begun));
+        await this.inLine(targetOf(strike.deed, place), () => this.perform(strike, place));
+        this.scene.done.set(strike.fault, (this.scene.done.get(strike.fault) ?? 0) + 1);
+        this.world.count(strike.deed.kind);
+      }),
+    );
+  }
+
+  private inLine(target: string, work: () => Promise<unknown>): Promise<unknown> {
+    const before = this.queues.get(target) ?? Promise.resolve();
+    const mine = before.then(work);
+    this.queues.set(
+      target,
+      mine.catch(() => undefined),
+    );
+    return mine;
+  }
+
+  private item(number: number): LivingItem {
+    const item = this.scene.items[number % this.scene.items.length];
+    if (item === undefined) throw new Error('a round has Items');
+    return item;
+  }
+
+  private async perform({ deed, lasts }: Strike, place: number): Promise<unknown> {
+    const { world, scene } = this;
+    const { system, processes } = world;
+    switch (deed.kind) {
+      case 'killWorkerAt':
+        return processes[`worker${deed.worker}`].replace({ SLUICE_CRASH_AT: deed.point });
+      case 'killWorker':
+        return processes[`worker${deed.worker}`].kill(lasts);
+      case 'pauseWorker':
+        return processes[`worker${deed.worker}`].pause(lasts);
+      case 'replaceWorker':
+        return processes[`worker${deed.worker}`].replace();
+      case 'killApi':
+        return processes.api.kill(lasts);
+      case 'pauseApi':
+        return processes.api.pause(lasts);
+      case 'replaceApi':
+        return processes.api.replace();
+      case 'killPostgres':
+        return world.services?.kill('postgres', lasts);
+      case 'killTemporal':
+        return world.services?.kill('temporal', lasts);
+      case 'breakDatabase':
+        return breakPath(world.databases[deed.process], deed.how, lasts);
+      case 'breakTemporal':
+        return breakPath(world.temporals[deed.process], deed.how, lasts);
+      case 'breakPlaid':
+        return breakPath(world.plaid, deed.how, lasts);
+      case 'breakKinesis':
+        world.setKinesisFault(kinesisFault(deed));
+        await pause(lasts);
+        return world.setKinesisFault(null);
+      case 'breakSegment':
+        world.segment.fault = deed.how;
+        await pause(lasts);
+        world.segment.fault = null;
+        return;
+      case 'breakEndpoint':
+        world.receiver.answer.status = deed.how;
+        await pause(lasts);
+        world.receiver.answer.status = 204;
+        return;
+      case 'plaidFails': {
+        const { itemId } = this.item(deed.item);
+        return fault(system, itemId, deed.path, deed.fault, { times: deed.times });
+      }
+      case 'pagesMove':
+        return this.movePages(this.item(deed.item));
+      case 'webhooks': {
+        const { itemId } = this.item(deed.item);
+        const { duplicate, delayMs, reorder } = deed;
+        await change(system, itemId, { add: [{ amount: 7, name: 'Announced oddly' }] });
+        const fields = { duplicate, delay_ms: delayMs, reorder };
+        return sendWebhook(system, itemId, 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE', fields);
+      }
+      case 'loseWebhook':
+        return change(system, this.item(deed.item).itemId, { add: [{ amount: 8, name: 'Announced never' }] });
+      case 'forgeWebhook': {
+        const { itemId } = this.item(deed.item);
+        const { sign, duplicate } = deed;
+        return sendWebhook(system, itemId, 'ITEM', 'USER_PERMISSION_REVOKED', { sign, duplicate });
+      }
+      case 'terminateRun': {
+        const { itemId } = this.item(deed.item);
+        const handle = system.client.workflow.getHandle(itemWorkflowId(itemId));
+        // It may not run at this moment, or Temporal may be away.
+        const ended = await handle.terminate('an operator').then(
+          () => true,
+          () => false,
+        );
+        scene.terminated += ended ? 1 : 0;
+        return;
+      }
+      case 'removeItem': {
+        const itemId = await linkWithHistory(world, `${this.name}-goer-${place}`, deed.rows);
+        await pause(deed.afterMs);
+        await world.client.ask('DELETE', `/v1/items/${itemId}`);
+        return scene.removed.push(itemId);
+      }
+      case 'eraseUser': {
+        const userId = `${this.name}-erased-${place}`;
+        const itemId = await linkWithHistory(world, userId, deed.rows);
+        await pause(deed.afterMs);
+        const { erasure_id: erasureId } = await world.client.ask<{ erasure_id: string }>(
+          'DELETE',
+          `/v1/users/${userId}`,
+        );
+        return scene.erased.push({ userId, itemId, erasureId });
+      }
+      case 'revokeConnection':
+        return this.endConnection(this.item(deed.item).itemId, deed.byTime);
+    }
+  }
+
+  /** One at a time: a cursor whose first page moves again and again is given up, with an alert. */
+  private async movePages({ itemId }: LivingItem): Promise<void> {
+    const { system, client } = this.world;
+    const { faults } = await system.sim<{ faults: { kind: string; match: { item_id?: string } }[] }>(
+      '/_sim/faults',
+    );
+    if (faults.some(({ kind, match }) => kind === 'mutate' && match.item_id === itemId)) return;
+    await fault(system, itemId, null, { mutate_during_pagination: { after_page: 1 } });
+    await client.ask('POST', `/v1/items/${itemId}/remine`);
+  }
+
+  /** The other application reads by a connection that ends: not once after its end is it answered. */
+  private async endConnection(itemId: string, byTime: boolean): Promise<void> {
+    const { client, other } = this.world;
+    const expiresAt = new Date(Date.now() + 4_000).toISOString();
+    const made = await client.send<{ connection_id?: string }>('POST', `/v1/items/${itemId}/connections`, {
+      application_id: other.applicationId,
+      scopes: ['accounts', 'transactions'],
+      account_ids: null,
+      ...(byTime ? { expires_at: expiresAt } : {}),
+    });
+    const connectionId = made.body.connection_id;
+    // The one before has not ended yet, or the end has come before the beginning was recorded.
+    if (connectionId === undefined) return;
+    const read = async (): Promise<number> =>
+      (await other.client.send('GET', `/v1/items/${itemId}/transactions?limit=1`)).status;
+    const before = await read();
+    if (!byTime && before !== 200)
+      this.scene.wrong.push(
+        `connection ${connectionId}: its application is answered ${before} before its end`,
+      );
+    if (byTime) await pause(Date.parse(expiresAt) - Date.now() + 50);
+    else await client.ask('POST', `/v1/connections/${connectionId}/revoke`, { reason: 'of a fault run' });
+    this.scene.ended.push({ itemId, connectionId });
+    for (let n = 0; n < 3; n += 1) {
+      const after = await read();
+      if (after === 200)
+        this.scene.wrong.push(`connection ${connectionId}: its application is answered after its end`);
+    }
+    if (byTime)
+      await client.ask('POST', `/v1/connections/${connectionId}/revoke`, { reason: 'of a fault run' });
+  }
+}
+
+/** What a deed works on: two that work on the same must not overlap. */
+function targetOf(deed: Deed, place: number): string {
+  switch (deed.kind) {
+    case 'killWorkerAt':
+    case 'killWorker':
+    case 'pauseWorker':
+    case 'replaceWorker':
+      return `worker${deed.worker}`;
+    case 'killApi':
+    case 'pauseApi':
+    case 'replaceApi':
+      return 'api';
+    case 'breakDatabase':
+    case 'breakTemporal':
+      return `${deed.kind} ${deed.process}`;
+    case 'revokeConnection':
+      return 'connections';
+    case 'killPostgres':
+    case 'killTemporal':
+    case 'breakPlaid':
+    case 'breakKinesis':
+    case 'breakSegment':
+    case 'breakEndpoint':
+      return deed.kind;
+    default:
+      return `deed ${place}`;
+  }
+}
+
+async function breakPath(proxy: CuttableProxy, how: Break, lasts: number): Promise<void> {
+  proxy[how]();
+  await pause(how === 'forget' ? 0 : lasts);
+  proxy.restore();
+}
+
+function kinesisFault({
+  how,
+  percent,
+}: Extract<Deed, { kind: 'breakKinesis' }>): (call: number) => PutRecordsFault {
+  switch (how) {
+    case 'refuse':
+      return () => ({ refuse: { status: 500, type: 'InternalFailure' } });
+    case 'throttle':
+      return () => ({ refuse: { status: 400, type: 'LimitExceededException' } });
+    case 'loseAnswer':
+      return () => ({ loseAnswer: true });
+    case 'hang':
+      return () => ({ hang: true });
+    case 'part':
+      return (call) => ({
+        failRecords: (_record, index) =>
+          (call * 31 + index * 17) % 100 < percent ? 'ProvisionedThroughputExceededException' : null,
+      });
+  }
+}

@@ -1,0 +1,97 @@
+import { advance } from './bank.js';
+import { endFaults, untilCalm } from './calm.js';
+import { mulberry32 } from './chance.js';
+import type { LivingItem } from './happenings.js';
+import { live } from './happenings.js';
+import { judgeErased, judgeLiving, judgeRemoved } from './itemOracle.js';
+import { linkPatiently, linkWithHistory } from './linking.js';
+import type { Scene } from './perform.js';
+import { emptyScene, Performer } from './perform.js';
+import type { RoundPlan } from './schedule.js';
+import type { FaultId } from './strikes.js';
+import type { Verdict } from './verdict.js';
+import { addTo, emptyVerdict } from './verdict.js';
+import type { World } from './world.js';
+import type { WorldFacts } from './worldOracle.js';
+import { judgeWorld } from './worldOracle.js';
+
+export interface RoundResult {
+  seed: number;
+  faults: FaultId[];
+  /** Deeds done, by fault. */
+  deeds: Partial<Record<FaultId, number>>;
+  /** From the end of the last deed until nothing was on its way, in seconds. */
+  secondsToQuiet: number;
+  verdict: Verdict;
+}
+
+/** What the world has been through in all rounds so far. */
+export class Trial implements WorldFacts {
+  terminated = 0;
+  readonly erased: { userId: string; itemId: string }[] = [];
+  private readonly removed: string[] = [];
+
+  constructor(
+    private readonly world: World,
+    /** How long a world may take to come to its end of work, in milliseconds. */
+    private readonly patienceMs: number,
+  ) {}
+
+  /** Items of its own live through the faults of the plan; then all that is known is compared with the truth. */
+  async round(plan: RoundPlan, durationMs: number): Promise<RoundResult> {
+    const scene = await this.begin(plan.seed);
+    const endsAt = Date.now() + durationMs;
+    const name = `r${plan.seed}`;
+    await Promise.all([
+      new Performer(this.world, scene, name).play(plan.strikes),
+      ...scene.items.map((item, n) => live(this.world, item, mulberry32(plan.seed * 100 + n), endsAt)),
+    ]);
+    this.terminated += scene.terminated;
+    this.erased.push(...scene.erased);
+    const ended = Date.now();
+    await endFaults(this.world, scene);
+    const restless = await untilCalm(this.world, scene, this.patienceMs);
+    const secondsToQuiet = (Date.now() - ended) / 1_000;
+    const verdict = await this.judge(scene);
+    verdict.other.push(...restless.map((line) => `did not come to its end: ${line}`));
+    await this.leave(scene);
+    const deeds = Object.fromEntries(scene.done) as RoundResult['deeds'];
+    return { seed: plan.seed, faults: plan.faults, deeds, secondsToQuiet, verdict };
+  }
+
+  /** Two Items of two pages, so that pages can move while they are read; one small; one that is still to be read. */
+  private async begin(seed: number): Promise<Scene> {
+    const { world } = this;
+    const userOf = (n: number): string => `r${seed}-user-${n}`;
+    const ids = await Promise.all([
+      ...[520, 520, 10].map((more, n) => linkWithHistory(world, userOf(n), more)),
+      linkPatiently(world, userOf(3)),
+    ]);
+    const items: LivingItem[] = ids.map((itemId, n) => ({ itemId, userId: userOf(n), isBroken: false }));
+    const scene = emptyScene(items);
+    for (const { itemId } of items.slice(3)) await advance(world.system, itemId, 'historical');
+    return scene;
+  }
+
+  async judge(scene: Scene): Promise<Verdict> {
+    const { system } = this.world;
+    const verdict = emptyVerdict();
+    for (const { itemId } of scene.items) addTo(verdict, await judgeLiving(system, itemId), `item ${itemId}`);
+    for (const itemId of scene.removed)
+      addTo(verdict, await judgeRemoved(system, itemId), `removed item ${itemId}`);
+    for (const one of scene.erased)
+      addTo(verdict, await judgeErased(system, one), `erased user ${one.userId}`);
+    addTo(verdict, await judgeWorld(this.world, this), 'all');
+    verdict.other.push(...scene.wrong);
+    return verdict;
+  }
+
+  /** The Items of a round go with it, else the last round would have those of all. */
+  private async leave({ items }: Scene): Promise<void> {
+    for (const { itemId } of items) {
+      await this.world.client.ask('DELETE', `/v1/items/${itemId}`);
+      this.removed.push(itemId);
+    }
+    this.world.kinesis.calls.length = 0;
+  }
+}

@@ -1,0 +1,73 @@
+import type { Chance } from './chance.js';
+import { mulberry32, weighted } from './chance.js';
+import type { Deed, DeedKind, FaultId } from './strikes.js';
+import { deedKinds, faultIds } from './strikes.js';
+
+/** One deed of a round: when it is done, in milliseconds from the round's beginning, and how long it lasts. */
+export interface Strike {
+  at: number;
+  lasts: number;
+  fault: FaultId;
+  deed: Deed;
+}
+
+export interface RoundPlan {
+  seed: number;
+  faults: FaultId[];
+  strikes: Strike[];
+}
+
+export interface PlanOptions {
+  /** How long faults come, in milliseconds. */
+  durationMs: number;
+  /** None but these; absent = all, mixed as chance will have it. */
+  only?: readonly FaultId[];
+  /** Whether PostgreSQL and Temporal may be killed. */
+  ownServices: boolean;
+}
+
+/** Between two deeds of one fault, as a part of the round. */
+const pauses = { from: 0.05, to: 0.3 };
+/** The longest that anything lasts, as a part of the round, and in milliseconds. */
+const longestPart = 0.35;
+const longestMs = 20_000;
+
+/** The faults of one round. The same seed and options give the same plan. */
+export function planRound(seed: number, options: PlanOptions): RoundPlan {
+  const chance = mulberry32(seed * 7_919 + 17);
+  const possible = deedKinds.filter(({ ownServices }) => options.ownServices || ownServices !== true);
+  const drawn = options.only ?? drawFaults(chance);
+  const strikes = drawn.flatMap((fault) =>
+    strikesOf(
+      possible.filter((kind) => kind.fault === fault),
+      options.durationMs,
+      mulberry32(seed * 101 + faultIds.indexOf(fault)),
+    ),
+  );
+  return { seed, faults: [...drawn], strikes: strikes.sort((a, b) => a.at - b.at) };
+}
+
+/** One fault alone in three rounds of ten, so that its figures are its own; else some at once. */
+function drawFaults(chance: Chance): FaultId[] {
+  const first = faultIds[Math.floor(chance() * faultIds.length)] ?? 'F2';
+  const alone = chance() < 0.3;
+  return faultIds.filter((fault) => {
+    const drawn = chance() < 0.4;
+    return fault === first || (!alone && drawn);
+  });
+}
+
+function strikesOf(kinds: readonly DeedKind[], durationMs: number, chance: Chance): Strike[] {
+  const [first, ...others] = kinds;
+  if (first === undefined) return [];
+  const longest = Math.min(longestMs, durationMs * longestPart);
+  const pause = (): number => durationMs * (pauses.from + chance() * (pauses.to - pauses.from));
+  const strikes: Strike[] = [];
+  for (let at = pause() / 2; at < durationMs;) {
+    const kind = weighted([first, ...others], chance);
+    const lasts = Math.round(kind.lasts * longest * (0.1 + 0.9 * chance()));
+    strikes.push({ at: Math.round(at), lasts, fault: kind.fault, deed: kind.draw(chance) });
+    at += lasts + pause();
+  }
+  return strikes;
+}
