@@ -1,4 +1,4 @@
-import type { System, SystemOptions } from '../../tools/faults/system.js';
+import type { Surroundings, System, SystemOptions } from '../../tools/faults/system.js';
 import { startSystemIn } from '../../tools/faults/system.js';
 import { programArguments } from '../stack/program.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
@@ -7,19 +7,17 @@ import { createNamespace } from '../workflows/harness.js';
 
 export type { Answer, Running, System } from '../../tools/faults/system.js';
 
-/** The whole of Sluice for one test file, beside the services that all files share. */
-export function startSystem(options: SystemOptions = {}): Promise<System> {
+/** The services that all test files share. */
+export function testSurroundings(): Surroundings {
   const { temporal_address: temporalAddress, kinesis_endpoint: kinesisEndpoint } = testStack();
-  const workflowBundle = workflowBundleFile();
-  return startSystemIn(
-    {
-      temporalAddress,
-      kinesisEndpoint,
-      programArguments,
-      workflowBundle,
-      createNamespace,
-      createDatabase: createTestDatabase,
-    },
-    options,
-  );
+  return {
+    ...{ temporalAddress, kinesisEndpoint, programArguments, createNamespace },
+    workflowBundle: workflowBundleFile(),
+    createDatabase: createTestDatabase,
+  };
+}
+
+/** The whole of Sluice for one test file. */
+export function startSystem(options: SystemOptions = {}): Promise<System> {
+  return startSystemIn(testSurroundings(), options);
 }

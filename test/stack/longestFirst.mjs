@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 
 /** Where tests wait most, the longest first. On a fresh machine jest knows no durations and goes by the size of files. */
 const LONG = [
-  'test/e2e/twoWorkers',
+  'test/e2e/faults',
   'test/e2e/crash',
   'test/e2e/',
   'test/process/',

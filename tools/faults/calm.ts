@@ -67,7 +67,7 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
   if (!plaidWaits) waitsForPlaid.delete(world);
   else if (Date.now() - since > 3_000) {
     waitsForPlaid.delete(world);
-    await system.sim('/_sim/clock', { advance: 'PT3M' });
+    await system.sim('/_sim/clock', { advance: 'PT12H' });
   }
   return left;
 }

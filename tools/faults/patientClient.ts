@@ -5,6 +5,10 @@ export interface PatientAnswer<Body> {
   body: Body;
 }
 
+/** Whether the request is answered for good. */
+export const isAnswered = ({ status, body }: PatientAnswer<unknown>): boolean =>
+  status < 500 && status !== 429 && (body as { code?: string }).code !== 'request_running';
+
 const attemptMs = 20_000;
 const pauseMs = 400;
 
@@ -31,7 +35,7 @@ export class PatientClient {
     method: string,
     route: string,
     body?: unknown,
-    isFinal: (answer: PatientAnswer<Body>) => boolean = ({ status }) => status < 500 && status !== 429,
+    isFinal: (answer: PatientAnswer<Body>) => boolean = isAnswered,
   ): Promise<PatientAnswer<Body>> {
     const headers: Record<string, string> = {
       authorization: `Bearer ${this.key}`,

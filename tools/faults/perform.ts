@@ -46,7 +46,11 @@ export class Performer {
     await Promise.all(
       strikes.map(async (strike, place) => {
         await pause(strike.at - (Date.now() - begun));
-        await this.inLine(targetOf(strike.deed, place), () => this.perform(strike, place));
+        try {
+          await this.inLine(targetOf(strike.deed, place), () => this.perform(strike, place));
+        } catch (error) {
+          this.scene.wrong.push(`${JSON.stringify(strike.deed)} failed: ${(error as Error).message}`);
+        }
         this.scene.done.set(strike.fault, (this.scene.done.get(strike.fault) ?? 0) + 1);
         this.world.count(strike.deed.kind);
       }),

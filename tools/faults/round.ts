@@ -44,7 +44,13 @@ export class Trial implements WorldFacts {
     const name = `r${plan.seed}`;
     await Promise.all([
       new Performer(this.world, scene, name).play(plan.strikes),
-      ...scene.items.map((item, n) => live(this.world, item, mulberry32(plan.seed * 100 + n), endsAt)),
+      ...scene.items.map(async (item, n) => {
+        try {
+          await live(this.world, item, mulberry32(plan.seed * 100 + n), endsAt);
+        } catch (error) {
+          scene.wrong.push(`item ${item.itemId}: ${(error as Error).message}`);
+        }
+      }),
     ]);
     this.terminated += scene.terminated;
     this.erased.push(...scene.erased);

@@ -7,13 +7,15 @@ import { faultTable, writeReport } from './report.js';
 import type { RoundResult } from './round.js';
 import { Trial } from './round.js';
 import { planRound } from './schedule.js';
+import type { Sabotage } from './sabotage.js';
+import { sabotage } from './sabotage.js';
 import type { FaultId } from './strikes.js';
 import { faultIds } from './strikes.js';
 import { isClean, verdictParts } from './verdict.js';
 import { startWorld } from './world.js';
 
 /**
- * `npm run faults -- [--seed N] [--seconds S] [--only F2,F6] [--plan] [--report FILE]`: real processes on loopback through seeded faults, then the
+ * `npm run faults -- [--seed N] [--seconds S] [--only F2,F6] [--plan] [--sabotage] [--report FILE]`: real processes on loopback through seeded faults, then the
  * oracle. Round `k` of seed `N` is round 0 of seed `N + k`: so each failure has a seed of its own.
  */
 const roundMs = 20_000;
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     only: { type: 'string' },
     plan: { type: 'boolean', default: false },
+    sabotage: { type: 'boolean', default: false },
     report: { type: 'string' },
   },
 });
@@ -59,6 +62,7 @@ async function run(signal: AbortSignal): Promise<boolean> {
     const world = await startWorld({ ...own, seed: first });
     try {
       const trial = new Trial(world, patienceMs);
+      if (values.sabotage) return (await sabotage(world, trial)).map(isNamed).every(Boolean);
       for (const plan of plans) {
         if (signal.aborted) break;
         const result = await trial.round(plan, roundMs);
@@ -86,6 +90,12 @@ async function run(signal: AbortSignal): Promise<boolean> {
   console.log(faultTable(figures));
   if (values.report !== undefined && !signal.aborted) writeReport(values.report, figures);
   return rounds.length > 0 && rounds.every(({ verdict }) => isClean(verdict));
+}
+
+function isNamed({ what, part, names, verdict }: Sabotage): boolean {
+  const line = verdict[part].find((found) => found.includes(names));
+  say(`${what}: ${line === undefined ? 'NOT NOTICED' : `${part.toUpperCase()} ${line}`}`);
+  return line !== undefined;
 }
 
 function show({ seed, faults, deeds, secondsToQuiet, verdict }: RoundResult): void {

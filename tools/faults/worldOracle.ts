@@ -3,7 +3,7 @@ import { emptyVerdict } from './verdict.js';
 import type { World } from './world.js';
 
 /** An alert that a fault may well raise: what it names is checked elsewhere. */
-const expectedAlerts = new Set(['link_outcome_unknown', 'webhook_keys_busy']);
+const expectedAlerts = new Set(['link_outcome_unknown', 'webhook_keys_busy', 'plaid_code_unknown']);
 /** The server ends a run at 51,200 events and asks for its end at 10,240. */
 const longestHistory = 10_240;
 
