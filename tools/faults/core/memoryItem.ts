@@ -5,11 +5,12 @@ import { furtherHistory } from '../../../domain/mining/run.js';
 import type { History, UpdateOutcome, UserActionError } from '../../../domain/mining/run.js';
 import { closesAccounts } from '../../../domain/plaidErrors.js';
 import type { ItemStore, Seen } from '../../../domain/ports/items.js';
-import type { MiningStore } from '../../../domain/ports/mining.js';
+import type { MinedPage } from '../../../domain/mining/page.js';
+import type { MiningStore, PageStart, Update } from '../../../domain/ports/mining.js';
 import type { PlaidPort } from '../../../domain/ports/plaid.js';
 import type { WebhookKind } from '../../../domain/webhooks/webhookKind.js';
 import { failureOfAnswer } from '../../../src/clients/plaidFailures.js';
-import { account as plaidAccount } from '../../activities/fakePlaid.js';
+import { account as plaidAccount } from './plaidObjects.js';
 
 export const itemId = 'ItemA';
 
@@ -85,7 +86,7 @@ const account = plaidAccount('account-1');
 export class MemoryItem {
   error: (UserActionError & { byCall: boolean }) | null = null;
   /** Segment events, in order. */
-  readonly told: ('errored' | 'repaired')[] = [];
+  readonly announced: ('errored' | 'repaired')[] = [];
   readonly alerts = new Set<string>();
   webhooks: { webhookId: string; kind: WebhookKind; body: string; at: number }[] = [];
   removed = false;
@@ -100,11 +101,11 @@ export class MemoryItem {
   private numbersDueAt: number | null = null;
   accountsOpen = true;
   transactionsUnavailable = false;
-  private lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
+  protected lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
   private healthAnswers = 0;
   private numbersFacts = 0;
 
-  constructor(private readonly now: () => number) {}
+  constructor(protected readonly now: () => number) {}
 
   /** Since when something is due that a sweep would signal; null = nothing is. */
   overdueSince(): number | null {
@@ -142,7 +143,7 @@ export class MemoryItem {
     };
   }
 
-  private seen(): Seen {
+  protected seen(): Seen {
     return {
       at: new Date(this.now()).toISOString(),
       update: this.lastUpdate?.id ?? null,
@@ -153,7 +154,7 @@ export class MemoryItem {
     };
   }
 
-  private get credentials() {
+  protected get credentials() {
     return {
       itemId,
       userId: 'user-1',
@@ -171,7 +172,7 @@ export class MemoryItem {
     if (this.removed) return;
     this.healthAnswers += 1;
     const began = this.error === null;
-    if (began) this.told.push('errored');
+    if (began) this.announced.push('errored');
     if (began) this.due.add('segment');
     this.error = { error_type: error.error_type, error_code: error.error_code, byCall };
     this.nextDueAt = began && unheard ? this.now() : Date.parse(dueAt);
@@ -186,7 +187,7 @@ export class MemoryItem {
     this.healthAnswers += 1;
     if (this.error === null) return;
     this.error = null;
-    this.told.push('repaired');
+    this.announced.push('repaired');
     this.due.add('segment');
     this.numbersAreDue();
     this.nextDueAt = this.now();
@@ -266,23 +267,23 @@ export class MemoryItem {
   readonly mining: MiningStore = {
     beginPage: async (_itemId, updateId, page, { remine } = { remine: false }) => {
       if (this.lastUpdate?.id === updateId) return { kind: 'ended', outcome: this.lastUpdate.outcome };
-      if (this.removed || this.removalRequested || (remine && !this.remineRequested)) return { kind: 'gone' };
-      if (page > 0) return { kind: 'missing' };
+      if (this.isGone(remine)) return { kind: 'gone' };
+      const further = this.beginFurther(updateId, page);
+      if (page > 0 || further.kind === 'staged') return further;
       const cursor = remine ? '' : this.cursor;
       return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
     },
-    stagePage: async () => ({ kind: 'moved' }),
+    stagePage: async (_itemId, updateId, page, { began, remine }, mined) =>
+      this.isGone(remine) ? { kind: 'gone' } : this.stage(updateId, page, began, mined),
     apply: async (update) => {
-      if (this.removed || this.removalRequested) return { kind: 'gone' };
+      const { lastUpdate } = this;
+      if (lastUpdate?.id === update.updateId) return { kind: 'applied', outcome: lastUpdate.outcome };
+      if (this.isGone(update.remine === true)) return { kind: 'gone' };
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
-      this.history = furtherHistory(this.history, update.history);
-      const changes = this.accountsOpen ? 0 : 1;
-      const outcome: UpdateOutcome = {
-        ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
-        history: this.history,
-      };
-      this.accountsOpen = true;
-      if (changes > 0) this.due.add('publish');
+      const outcome = this.applyRows(update);
+      if (outcome === 'moved') return { kind: 'moved' };
+      this.history = outcome.history;
+      if (outcome.changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
       if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
@@ -294,7 +295,7 @@ export class MemoryItem {
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
       return { kind: 'applied', outcome };
     },
-    discard: async () => undefined,
+    discard: async (_itemId, updateId) => this.discardStaged(updateId),
     waiting: async () => ({
       webhooks: this.webhooks.filter(({ kind }) => kind === 'update' || kind === 'history').length,
       removals: this.webhooks.filter(({ kind }) => kind === 'removals').length,
@@ -304,12 +305,53 @@ export class MemoryItem {
       transactionsUnavailable: this.transactionsUnavailable,
     }),
     namedRemovals: async () =>
-      this.webhooks.some(({ kind }) => kind === 'removals')
-        ? [{ transactionId: 't1', accountId: 'account-1', date: '2026-01-01' }]
-        : [],
-    applyRemovals: async () => {
-      this.webhooks = this.webhooks.filter(({ kind }) => kind !== 'removals');
-      return 0;
+      this.webhooks.some(({ kind }) => kind === 'removals') ? this.namedLiving() : [],
+    applyRemovals: async (_itemId, seen, _checked, gone) => {
+      if (!this.mayRemove(seen)) return 'moved';
+      const changes = this.removeRows(gone);
+      if (changes > 0) this.due.add('publish');
+      const asked = Date.parse(seen.at);
+      this.webhooks = this.webhooks.filter(({ kind, at }) => kind !== 'removals' || at > asked);
+      return changes;
     },
   };
+
+  private isGone(remine: boolean): boolean {
+    return this.removed || this.removalRequested || (remine && !this.remineRequested);
+  }
+
+  /** What an Item without rows of its own says of them; one with rows says otherwise. */
+  protected beginFurther(_updateId: string, _page: number): PageStart {
+    return { kind: 'missing' };
+  }
+
+  protected stage(
+    _updateId: string,
+    _page: number,
+    _began: Seen,
+    _mined: MinedPage,
+  ): { kind: 'staged'; rows: number } | { kind: 'moved' } {
+    return { kind: 'moved' };
+  }
+
+  protected applyRows(update: Update): UpdateOutcome | 'moved' {
+    const changes = this.accountsOpen ? 0 : 1;
+    this.accountsOpen = true;
+    const history = furtherHistory(this.history, update.history);
+    return { added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1, history };
+  }
+
+  protected discardStaged(_updateId: string): void {}
+
+  protected namedLiving(): { transactionId: string; accountId: string; date: string }[] {
+    return [{ transactionId: 't1', accountId: 'account-1', date: '2026-01-01' }];
+  }
+
+  protected mayRemove(_seen: Seen): boolean {
+    return true;
+  }
+
+  protected removeRows(_ids: readonly string[]): number {
+    return 0;
+  }
 }

@@ -1,9 +1,15 @@
-import { furtherHistory } from '../../domain/mining/run.js';
-import type { History, UpdateOutcome } from '../../domain/mining/run.js';
-import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
-import type { RecordOwner } from '../../domain/mining/refine.js';
-import { refineAccount, refineTransaction } from '../../domain/mining/refine.js';
-import type { Said } from './world.js';
+import { furtherHistory } from '../../../domain/mining/run.js';
+import type { History, UpdateOutcome } from '../../../domain/mining/run.js';
+import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../../domain/plaid.js';
+import type { RecordOwner } from '../../../domain/mining/refine.js';
+import { refineAccount, refineTransaction } from '../../../domain/mining/refine.js';
+
+/** What a page of Plaid's says. */
+interface Said {
+  added?: PlaidTransaction[];
+  modified?: PlaidTransaction[];
+  removed?: PlaidRemovedTransaction[];
+}
 
 interface ModelTransaction {
   raw: PlaidTransaction | null;
@@ -53,6 +59,8 @@ export interface ModelUpdate {
   accounts: PlaidAccount[];
   asOf: string;
   history: History | null;
+  /** It began at the empty cursor: what Plaid does not list any more is removed. */
+  remine?: boolean;
 }
 
 const sizeOf = ({ rows }: ModelPage): number => {
@@ -83,7 +91,8 @@ export class MiningModel {
     return { update: this.last?.updateId ?? null, changes };
   }
 
-  private stands(began: ModelBegan): boolean {
+  /** Whether nothing has changed since. */
+  stands(began: ModelBegan): boolean {
     const now = this.now();
     return now.update === began.update && now.changes === began.changes;
   }
@@ -132,7 +141,7 @@ export class MiningModel {
     }
     if (pages.size !== update.pageNumber) return { kind: 'moved' };
     chain.push(update.page);
-    let expected = this.cursor;
+    let expected = update.remine === true ? '' : this.cursor;
     for (const page of chain) {
       if (page.cursor !== expected) return { kind: 'moved' };
       expected = page.nextCursor;
@@ -142,6 +151,7 @@ export class MiningModel {
     this.applyAccounts(update.accounts, update.asOf);
     const accounts = this.outbox.length - before;
     const counts = this.applyRows(chain);
+    if (update.remine === true) counts.removed += this.removeUnlisted(chain);
     counts.removed += this.removeSucceeded();
     this.cursor = update.page.nextCursor;
     this.history = furtherHistory(this.history, update.history);
@@ -236,8 +246,8 @@ export class MiningModel {
     this.accounts.set(id, { ...now, is_main, version });
     const refined = refineAccount(now.raw, { ...this.owner, ...now, is_main });
     const removed = now.status === 'closed';
-    const told = removed ? { account_id: id } : now.raw;
-    this.record({ record: 'account', removed, subject: id, version, raw: told, refined });
+    const shown = removed ? { account_id: id } : now.raw;
+    this.record({ record: 'account', removed, subject: id, version, raw: shown, refined });
   }
 
   /** Rows of closed accounts whose successor, or a successor of that, lists as old ones itself. Returns how many there were. */
@@ -257,6 +267,35 @@ export class MiningModel {
     }
     for (const id of [...gone].sort()) this.removeRow(id, null);
     return gone.size;
+  }
+
+  /** Rows of open accounts that a reading of everything does not list, as far back as it lists any of the account. */
+  private removeUnlisted(chain: ModelPage[]): number {
+    const listed = chain.flatMap(({ rows }) => [...(rows.added ?? []), ...(rows.modified ?? [])]);
+    const ids = new Set(listed.map((raw) => raw.transaction_id));
+    const oldest = new Map<string, string>();
+    for (const { account_id, date } of listed) {
+      const known = oldest.get(account_id);
+      if (known === undefined || date < known) oldest.set(account_id, date);
+    }
+    let removed = 0;
+    for (const [id, { raw, status }] of [...this.transactions]) {
+      if (raw === null || status === 'removed' || ids.has(id)) continue;
+      const from = oldest.get(raw.account_id);
+      if (from === undefined || raw.date < from || this.accounts.get(raw.account_id)?.status !== 'open')
+        continue;
+      this.removeRow(id, raw.account_id);
+      removed += 1;
+    }
+    return removed;
+  }
+
+  /** A row that Plaid named as removed, and lists no more; true where that changed it. */
+  removeNamed(id: string): boolean {
+    const stored = this.transactions.get(id);
+    if (stored === undefined || stored.status === 'removed') return false;
+    this.removeRow(id, stored.account_id);
+    return true;
   }
 
   private removeRow(id: string, accountId: string | null): void {

@@ -1,0 +1,350 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
+import { publishActivities } from '../../../activities/publish.js';
+import { Failure } from '../../../domain/failures.js';
+import type { StreamName } from '../../../domain/mining/events.js';
+import type { ItemEvent } from '../../../domain/item/state.js';
+import { goOnFrom } from '../../../domain/item/reduce.js';
+import type { Chance } from '../chance.js';
+import { between, mulberry32, pick, weighted } from '../chance.js';
+import { Life, rules } from './life.js';
+import type { Call, MoodyPlaid } from './memoryItem.js';
+import { itemId } from './memoryItem.js';
+import { transaction } from './plaidObjects.js';
+import { SimItem } from './simItem.js';
+import { SimPlaid } from './simPlaid.js';
+
+const t0 = Date.UTC(2026, 0, 1);
+const minute = 60_000;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** An attempt at an activity that stops at its n-th step: for ever, as one whose process was killed, or until it is let go, as a zombie. */
+interface Attempt {
+  stopAt: number;
+  steps: number;
+  reach: () => void;
+  gate: Promise<void>;
+}
+
+const attempts = new AsyncLocalStorage<Attempt | null>();
+
+async function step(): Promise<void> {
+  const attempt = attempts.getStore();
+  if (attempt === undefined || attempt === null) return;
+  attempt.steps += 1;
+  if (attempt.steps !== attempt.stopAt) return;
+  attempt.reach();
+  await attempt.gate;
+}
+
+/** Every method can be stopped before and after it has done its work. */
+function stoppable<T extends object>(port: T): T {
+  return new Proxy(port, {
+    get(target, name, receiver) {
+      const value: unknown = Reflect.get(target, name, receiver);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        await step();
+        const answer: unknown = await Reflect.apply(value, target, args);
+        await step();
+        return answer;
+      };
+    },
+  });
+}
+
+export interface Played {
+  seed: number;
+  /** Of everything that happened, step by step. */
+  hash: string;
+  steps: number;
+  /** What differs from the truth in the end; empty = nothing. */
+  wrong: string[];
+  /** How often what was done, by name. */
+  done: Record<string, number>;
+}
+
+class SimLife extends Life {
+  private readonly zombies: { letGo: () => void; work: Promise<unknown> }[] = [];
+  private readonly streams = new Map<StreamName, { id: string; sequence: number }[]>();
+  private readonly hash = createHash('sha256');
+  private readonly publisher: ReturnType<typeof publishActivities>;
+  readonly done: Record<string, number> = {};
+  /** No attempt is stopped any more. */
+  isCalm = false;
+
+  constructor(
+    clock: { now: number },
+    private readonly sim: SimPlaid,
+    private readonly item: SimItem,
+    private readonly chance: Chance,
+  ) {
+    super(clock, sim, item, {
+      plaid: stoppable(sim.port) as MoodyPlaid['port'],
+      items: stoppable(item.items),
+      mining: stoppable(item.mining),
+      crashPoint: () => undefined,
+    });
+    this.publisher = publishActivities(
+      {
+        outbox: stoppable(item.outbox),
+        streams: stoppable({
+          put: async (stream: StreamName, _key: string, data: Uint8Array) => {
+            if (!this.isCalm && chance() < 0.1) throw new Failure('UPSTREAM_DOWN', 'the stream is away');
+            const events = JSON.parse(Buffer.from(data).toString()) as { id: string; sequence: number }[];
+            const taken = this.streams.get(stream) ?? [];
+            this.streams.set(stream, [...taken, ...events.map(({ id, sequence }) => ({ id, sequence }))]);
+          },
+        }),
+        alerts: this.deps.alerts,
+        crashPoint: () => undefined,
+      },
+      (work) => work(new AbortController().signal),
+    );
+  }
+
+  note(what: string): void {
+    this.done[what] = (this.done[what] ?? 0) + 1;
+  }
+
+  override hear(event: ItemEvent): void {
+    super.hear(event);
+    const { phase, run, child, due, nextDueAt } = this.state;
+    this.hash.update(
+      JSON.stringify([
+        this.clock.now,
+        event,
+        phase,
+        run,
+        child,
+        due,
+        nextDueAt,
+        this.item.model.outbox.length,
+      ]),
+    );
+  }
+
+  digest(): string {
+    return this.hash.digest('hex');
+  }
+
+  /** As Temporal has it: an attempt that is not heard of any more is made once more, on another worker. */
+  protected override async call<T>(activity: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const stops = !this.isCalm && this.chance() < 0.15;
+      if (!stops) return super.call(() => attempts.run(null, activity));
+      const isZombie = this.chance() < 0.5;
+      let reach = (): void => undefined;
+      let letGo = (): void => undefined;
+      const reached = new Promise<'stopped'>((resolve) => (reach = () => resolve('stopped')));
+      const gate = new Promise<void>((resolve) => (letGo = resolve));
+      const attempt: Attempt = { stopAt: between(1, 12, this.chance), steps: 0, reach, gate };
+      const work = attempts.run(attempt, () => super.call(activity));
+      const first = await Promise.race([reached, work.then(() => 'ended' as const)]);
+      if (first === 'ended') return work;
+      this.note(isZombie ? 'attempt that comes late' : 'attempt killed');
+      work.catch(() => undefined);
+      if (isZombie) this.zombies.push({ letGo, work });
+      this.clock.now += between(1, 60, this.chance) * 1_000;
+    }
+  }
+
+  protected override async publish(): Promise<boolean> {
+    const { done } = await this.call(() => this.publisher.publish({ itemId }));
+    if (!this.item.hasUnsent()) this.item.due.delete('publish');
+    return !done;
+  }
+
+  /** An attempt that was given up comes to its end after all, whenever that is. */
+  async comeLate(): Promise<void> {
+    const [zombie] = this.zombies.splice(Math.floor(this.chance() * this.zombies.length), 1);
+    zombie?.letGo();
+    await zombie?.work.catch(() => undefined);
+  }
+
+  async allComeLate(): Promise<void> {
+    while (this.zombies.length > 0) await this.comeLate();
+  }
+
+  /** The run continues as new: it carries its state and reads the row. */
+  continueAsNew(): void {
+    const snapshot = { ...this.row.snapshot(), historyRunning: false, remineRunning: false };
+    this.state = goOnFrom(this.state, snapshot, rules, this.clock.now);
+  }
+
+  /** An operator terminates the child. */
+  endChild(): void {
+    this.child = null;
+  }
+
+  /** Everything that differs between the truth, the row, the outbox and the streams. */
+  wrong(): string[] {
+    const wrong: string[] = [];
+    const truth = this.sim.truth();
+    const { model } = this.item;
+    for (const [id, { raw, status }] of model.transactions) {
+      const expected = truth.get(id);
+      if (status !== 'removed' && expected === undefined) wrong.push(`PHANTOM ${id}`);
+      else if (status === 'removed' && expected !== undefined) wrong.push(`LOST ${id}`);
+      else if (expected !== undefined && raw?.amount !== expected.amount) wrong.push(`STALE ${id}`);
+    }
+    for (const id of truth.keys()) if (!model.transactions.has(id)) wrong.push(`LOST ${id}`);
+    const name = model.accounts.get('account-1')?.raw.name;
+    if (name !== this.sim.accountName) wrong.push(`STALE account: ${String(name)}`);
+    model.outbox.forEach(({ sequence }, at) => {
+      if (sequence !== at + 1) wrong.push(`OTHER outbox: number ${sequence} at place ${at + 1}`);
+    });
+    for (const form of ['raw', 'refined'] as const)
+      for (const record of ['transaction', 'account'] as const) {
+        const seen = new Set<string>();
+        let highest = 0;
+        for (const { id, sequence } of this.streams.get(`${form}-${record}s`) ?? []) {
+          if (!seen.has(id) && sequence < highest)
+            wrong.push(`OTHER ${form} ${record}: ${sequence} after ${highest}`);
+          if (!seen.has(id)) highest = Math.max(highest, sequence);
+          seen.add(id);
+        }
+        for (const change of model.outbox)
+          if (change.record === record && !seen.has(`e${change.sequence}.${form}`))
+            wrong.push(`LOST ${form} ${record} ${change.sequence}`);
+      }
+    return wrong;
+  }
+}
+
+const ids = ['t1', 't2', 't3', 't4', 't5', 't6', 't7', 't8'];
+const codes = [
+  ['ITEM_ERROR', 'ITEM_LOGIN_REQUIRED'],
+  ['API_ERROR', 'INTERNAL_SERVER_ERROR'],
+  ['INSTITUTION_ERROR', 'INSTITUTION_DOWN'],
+  ['RATE_LIMIT_EXCEEDED', 'TRANSACTIONS_LIMIT'],
+  ['ITEM_ERROR', 'PRODUCT_NOT_READY'],
+] as const;
+const calls: readonly Call[] = ['item', 'getItem', 'sync', 'accounts', 'auth', 'transactions'];
+
+type Deed = { name: string; weight: number; do: (life: SimLife, world: SimWorld) => unknown };
+
+interface SimWorld {
+  plaid: SimPlaid;
+  item: SimItem;
+  chance: Chance;
+  amounts: number;
+}
+
+function putRow(world: SimWorld): void {
+  const id = pick(ids, world.chance) ?? 't1';
+  world.plaid.put(transaction(id, { amount: (world.amounts += 1), date: '2026-01-01' }));
+}
+
+/** Plaid's webhook: heard, heard again and again, or lost with its signal. */
+function webhook(
+  life: SimLife,
+  { chance }: SimWorld,
+  kind: 'update' | 'item' | 'removals',
+  body?: object,
+): void {
+  const times = pick([0, 1, 1, 1, 3], chance) ?? 1;
+  if (times === 0) return life.lose(kind, body);
+  for (let n = 0; n < times; n += 1) life.webhook(kind, body);
+}
+
+const deeds: [Deed, ...Deed[]] = [
+  {
+    name: 'rows come or change',
+    weight: 8,
+    do: (_life, world) => Array.from({ length: between(1, 6, world.chance) }, () => putRow(world)),
+  },
+  {
+    name: 'a row goes',
+    weight: 4,
+    do: (_life, { plaid, chance }) => plaid.remove(pick(ids, chance) ?? 't1'),
+  },
+  {
+    name: 'the account is named anew',
+    weight: 1,
+    do: (_life, world) => (world.plaid.accountName = `Name ${(world.amounts += 1)}`),
+  },
+  { name: 'webhook', weight: 8, do: (life, world) => webhook(life, world, 'update') },
+  {
+    name: 'removals named',
+    weight: 2,
+    do(life, world) {
+      const living = world.plaid.truth();
+      world.item.named = ids.filter((id) => !living.has(id));
+      webhook(life, world, 'removals');
+    },
+  },
+  {
+    name: 'item webhook',
+    weight: 2,
+    do: (life, world) =>
+      webhook(life, world, 'item', { webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId }),
+  },
+  { name: 'remine', weight: 2, do: (life) => life.remine() },
+  { name: 'relinked', weight: 1, do: (life) => life.relinked() },
+  { name: 'run terminated', weight: 2, do: (life) => life.terminate() },
+  { name: 'child terminated', weight: 1, do: (life) => life.endChild() },
+  { name: 'continued as new', weight: 3, do: (life) => life.continueAsNew() },
+  { name: 'staged pages lost', weight: 2, do: (_life, { item }) => item.loseStaged() },
+  { name: 'late attempt', weight: 6, do: (life) => life.comeLate() },
+  {
+    name: 'Plaid refuses',
+    weight: 3,
+    do(_life, { plaid, chance }) {
+      const [error_type, error_code] = pick(codes, chance) ?? codes[0];
+      plaid.mood.set(pick(calls, chance) ?? 'sync', { error_type, error_code });
+    },
+  },
+  { name: 'Plaid is well again', weight: 4, do: (_life, { plaid }) => plaid.mood.clear() },
+];
+
+/** One life under one seed: the same seed gives the same life, to the last bit. `Date.now` answers its clock meanwhile. */
+export async function play(seed: number): Promise<Played> {
+  const realNow = Date.now;
+  const clock = { now: t0 };
+  Date.now = () => clock.now;
+  try {
+    return await live(seed, clock);
+  } finally {
+    Date.now = realNow;
+  }
+}
+
+async function live(seed: number, clock: { now: number }): Promise<Played> {
+  const chance = mulberry32(seed);
+  const plaid = new SimPlaid();
+  const item = new SimItem(() => clock.now);
+  const world: SimWorld = { plaid, item, chance, amounts: 1 };
+  const life = new SimLife(clock, plaid, item, chance);
+  plaid.afterSync = () => {
+    if (life.isCalm || chance() >= 0.1) return;
+    life.note('pages move');
+    putRow(world);
+  };
+  life.hear({ kind: 'linked' });
+  const removed = chance() < 0.1;
+  for (let left = between(5, 25, chance); left > 0; left -= 1) {
+    const deed = weighted(deeds, chance);
+    life.note(deed.name);
+    await deed.do(life, world);
+    await life.until(clock.now + (pick([1_000, 10_000, minute, hour], chance) ?? minute));
+  }
+  life.isCalm = true;
+  plaid.mood.clear();
+  if (removed) life.remove();
+  await life.until(clock.now + hour);
+  await life.allComeLate();
+  // What moved after the last page, or came with a lost webhook, is found at the time-out at the latest.
+  if (!removed) life.webhook('update');
+  await life.until(clock.now + 3 * day);
+  const wrong = removed ? [] : life.wrong();
+  const { phase, run, child } = life.state;
+  if (phase !== (removed ? 'removed' : 'idle') || run !== null || child !== null)
+    wrong.push(`OTHER not at its end: ${phase} ${JSON.stringify({ run, child })}`);
+  if (item.webhooks.length > 0) wrong.push(`OTHER ${item.webhooks.length} webhooks pending`);
+  if (item.hasUnsent()) wrong.push('OTHER outbox unsent');
+  if (item.announced.some((what, at) => what !== (at % 2 === 0 ? 'errored' : 'repaired')))
+    wrong.push(`DUP Segment: ${item.announced.join()}`);
+  return { seed, hash: life.digest(), steps: life.steps, wrong, done: life.done };
+}
