@@ -41,7 +41,7 @@ const kept: { names: RegExp; files: RegExp; why: string }[] = [
   },
   {
     names: /^(settleItemWebhooks|settleRemovals|lookAtHistory)$/,
-    files: /^(activities|workflows|src\/temporal)\//,
+    files: /^(activities|workflows|src\/temporal|tools\/faults\/core)\//,
     why: 'activities',
   },
   { names: /^restUntil$/, files: /^(domain\/item|workflows)\//, why: 'carried by workflows' },

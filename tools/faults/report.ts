@@ -75,7 +75,7 @@ export function writeReport(file: string, figures: RunFigures): void {
   const seeds = figures.rounds.map(({ seed }) => seed);
   const versions = Object.entries(figures.versions).map(([name, version]) => `${name} ${version}`);
   const lines = [
-    `\`${figures.command}\`, ${figures.date}: ${figures.rounds.length} rounds (seeds ${Math.min(...seeds)} to ${Math.max(...seeds)}), ` +
+    `\`${figures.command}\`, ${figures.date}: ${figures.rounds.length} rounds${seeds.length === 0 ? '' : ` (seeds ${Math.min(...seeds)} to ${Math.max(...seeds)})`}, ` +
       `${deeds} deeds, ${Math.round(figures.seconds / 60)} minutes. ${versions.join(', ')}.`,
     ...(figures.simulation === null
       ? []

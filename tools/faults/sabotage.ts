@@ -31,7 +31,7 @@ export async function sabotage(world: World, facts: WorldFacts): Promise<Sabotag
   ];
 }
 
-async function itemAtRestFor(world: World, user: string): Promise<string> {
+async function quietItem(world: World, user: string): Promise<string> {
   const itemId = await linkWithHistory(world, user, 5);
   await calm(world, emptyScene([{ itemId, userId: user, isBroken: false }]));
   return itemId;
@@ -44,7 +44,7 @@ async function calm(world: World, scene: Scene): Promise<void> {
 
 async function changeRow(world: World): Promise<Sabotage> {
   const { sql } = world.system;
-  const itemId = await itemAtRestFor(world, 'sabotage-row');
+  const itemId = await quietItem(world, 'sabotage-row');
   const [row] = await sql<{ id: string }[]>`
     UPDATE transactions SET raw = (raw::jsonb || '{"amount": 999999}')::json
     WHERE item_id = ${itemId} AND transaction_id = (SELECT min(transaction_id) FROM transactions WHERE item_id = ${itemId})
@@ -54,7 +54,7 @@ async function changeRow(world: World): Promise<Sabotage> {
 }
 
 async function dropRecord(world: World): Promise<Sabotage> {
-  const itemId = await itemAtRestFor(world, 'sabotage-stream');
+  const itemId = await quietItem(world, 'sabotage-stream');
   let isDropped = false;
   world.setKinesisFault(() => {
     if (isDropped) return null;
@@ -83,7 +83,7 @@ async function swallowDelivery(world: World, facts: WorldFacts): Promise<Sabotag
 async function skipErasure(world: World): Promise<Sabotage> {
   const { sql } = world.system;
   const userId = 'sabotage-erasure';
-  const itemId = await itemAtRestFor(world, userId);
+  const itemId = await quietItem(world, userId);
   await sql.unsafe(`
     CREATE FUNCTION skip_erasure() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
     CREATE TRIGGER skip_erasure BEFORE DELETE ON ${skipped} FOR EACH ROW EXECUTE FUNCTION skip_erasure()`);

@@ -1,4 +1,5 @@
 import {
+  ExpiredIteratorException,
   GetRecordsCommand,
   GetShardIteratorCommand,
   KinesisClient,
@@ -30,8 +31,25 @@ export function openStreamReader(endpoint: string, prefix = 'plaid-'): StreamRea
     requestHandler: new NodeHttpHandler({ connectionTimeout: 2_000, requestTimeout: 30_000 }),
   });
   const iterators = new Map<string, string>();
+  /** Of the last record read of each shard: an iterator that nobody used for five minutes has expired. */
+  const lastRead = new Map<string, string>();
   const started = new Set<string>();
   const byItem = new Map<string, Events>();
+
+  const openShard = async (stream: StreamName, ShardId: string): Promise<void> => {
+    const key = `${stream}/${ShardId}`;
+    const after = lastRead.get(key);
+    const { ShardIterator } = await client.send(
+      new GetShardIteratorCommand({
+        StreamName: `${prefix}${stream}`,
+        ShardId,
+        ...(after === undefined
+          ? { ShardIteratorType: 'TRIM_HORIZON' }
+          : { ShardIteratorType: 'AFTER_SEQUENCE_NUMBER', StartingSequenceNumber: after }),
+      }),
+    );
+    if (ShardIterator) iterators.set(key, ShardIterator);
+  };
 
   const startShards = async (stream: StreamName): Promise<void> => {
     const { Shards = [] } = await client.send(new ListShardsCommand({ StreamName: `${prefix}${stream}` }));
@@ -39,14 +57,7 @@ export function openStreamReader(endpoint: string, prefix = 'plaid-'): StreamRea
       const key = `${stream}/${ShardId}`;
       if (started.has(key)) continue;
       started.add(key);
-      const { ShardIterator } = await client.send(
-        new GetShardIteratorCommand({
-          StreamName: `${prefix}${stream}`,
-          ShardId,
-          ShardIteratorType: 'TRIM_HORIZON',
-        }),
-      );
-      if (ShardIterator) iterators.set(key, ShardIterator);
+      if (ShardId !== undefined) await openShard(stream, ShardId);
     }
   };
 
@@ -54,8 +65,20 @@ export function openStreamReader(endpoint: string, prefix = 'plaid-'): StreamRea
     for (;;) {
       const iterator = iterators.get(key);
       if (!iterator) return;
-      const answer = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }));
-      for (const { Data } of answer.Records ?? []) take(stream, Data);
+      const answer = await client
+        .send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }))
+        .catch((error: unknown) => {
+          if (error instanceof ExpiredIteratorException) return null;
+          throw error;
+        });
+      if (answer === null) {
+        await openShard(stream, key.slice(stream.length + 1));
+        continue;
+      }
+      for (const { Data, SequenceNumber } of answer.Records ?? []) {
+        take(stream, Data);
+        if (SequenceNumber !== undefined) lastRead.set(key, SequenceNumber);
+      }
       if (answer.NextShardIterator) iterators.set(key, answer.NextShardIterator);
       else iterators.delete(key);
       if ((answer.Records ?? []).length === 0 && (answer.MillisBehindLatest ?? 0) === 0) return;

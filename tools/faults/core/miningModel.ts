@@ -192,7 +192,7 @@ export class MiningModel {
   }
 
   /**
-   * Closed id → the id of the one account that looks like it, where it alone looked so: one that has come now, else one that came after
+   * Closed id → the id of the one account that faceOf like it, where it alone looked so: one that has come now, else one that came after
    * the closed one was listed last and has nobody's place.
    */
   private successors(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
@@ -222,17 +222,17 @@ export class MiningModel {
   }
 
   private alike(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
-    const looks = ({ name, mask, type, subtype }: PlaidAccount) =>
+    const faceOf = ({ name, mask, type, subtype }: PlaidAccount) =>
       JSON.stringify([name, mask, type, subtype]);
-    const byLooks = new Map<string, { gone: string[]; come: string[] }>();
+    const byFace = new Map<string, { gone: string[]; come: string[] }>();
     const note = (raw: PlaidAccount, side: 'gone' | 'come'): void => {
-      const both = byLooks.get(looks(raw)) ?? { gone: [], come: [] };
+      const both = byFace.get(faceOf(raw)) ?? { gone: [], come: [] };
       both[side].push(raw.account_id);
-      byLooks.set(looks(raw), both);
+      byFace.set(faceOf(raw), both);
     };
     for (const raw of gone) note(raw, 'gone');
     for (const raw of come) note(raw, 'come');
-    const pairs = [...byLooks.values()].filter(({ gone, come }) => gone.length === 1 && come.length === 1);
+    const pairs = [...byFace.values()].filter(({ gone, come }) => gone.length === 1 && come.length === 1);
     return new Map(pairs.map(({ gone, come }) => [gone[0] as string, come[0] as string]));
   }
 

@@ -178,6 +178,17 @@ class SimLife extends Life {
     this.child = null;
   }
 
+  /** Nothing is under way or due any more. */
+  isAtItsEnd(removed: boolean): boolean {
+    const { phase, run, child, wanted, due, remineRequested, reloadAt } = this.state;
+    return (
+      phase === (removed ? 'removed' : 'idle') &&
+      [run, child, wanted, reloadAt].every((one) => one === null) &&
+      !(remineRequested || this.row.remineRequested) &&
+      Object.keys(due).length + this.row.due.size + this.row.webhooks.length === 0
+    );
+  }
+
   /** Everything that differs between the truth, the row, the outbox and the streams. */
   wrong(): string[] {
     const wrong: string[] = [];
@@ -333,16 +344,20 @@ async function live(seed: number, clock: { now: number }): Promise<Played> {
   life.isCalm = true;
   plaid.mood.clear();
   if (removed) life.remove();
-  await life.until(clock.now + hour);
+  await life.until(clock.now + minute);
   await life.allComeLate();
   // What moved after the last page, or came with a lost webhook, is found at the time-out at the latest.
   if (!removed) life.webhook('update');
-  await life.until(clock.now + 3 * day);
+  // Pauses that failures have earned grow to hours.
+  for (const end = clock.now + 3 * day; clock.now < end && !life.isAtItsEnd(removed);)
+    await life.until(clock.now + 20 * minute);
   const wrong = removed ? [] : life.wrong();
-  const { phase, run, child } = life.state;
-  if (phase !== (removed ? 'removed' : 'idle') || run !== null || child !== null)
-    wrong.push(`OTHER not at its end: ${phase} ${JSON.stringify({ run, child })}`);
-  if (item.webhooks.length > 0) wrong.push(`OTHER ${item.webhooks.length} webhooks pending`);
+  if (!life.isAtItsEnd(removed)) {
+    const { phase, run, child, due } = life.state;
+    wrong.push(
+      `OTHER not at its end: ${phase} ${JSON.stringify({ run, child, due, webhooks: item.webhooks.length })}`,
+    );
+  }
   if (item.hasUnsent()) wrong.push('OTHER outbox unsent');
   if (item.announced.some((what, at) => what !== (at % 2 === 0 ? 'errored' : 'repaired')))
     wrong.push(`DUP Segment: ${item.announced.join()}`);
