@@ -43,7 +43,7 @@ export class Trial implements WorldFacts {
     const endsAt = Date.now() + durationMs;
     const name = `r${plan.seed}`;
     await Promise.all([
-      new Performer(this.world, scene, name).play(plan.strikes),
+      new Performer(this.world, scene, name).play(plan.strikes, durationMs),
       ...scene.items.map(async (item, n) => {
         try {
           await live(this.world, item, mulberry32(plan.seed * 100 + n), endsAt);
