@@ -26,12 +26,12 @@ export async function alertUnknownCode(
  */
 export async function alertOperators(
   alerts: AlertStore,
-  itemId: string,
+  itemId: string | null,
   { type, upstream }: Failure,
 ): Promise<void> {
   const { error_type, error_code } = upstream ?? { error_type: null, error_code: null };
   const detail = { error_type, error_code };
-  if (type === 'TOKEN_REFUSED') {
+  if (type === 'TOKEN_REFUSED' && itemId !== null) {
     await alerts.raise({ kind: 'token_refused', key: itemId, item_id: itemId, detail });
   }
   if (type === 'MISCONFIGURED' && error_code !== null) {

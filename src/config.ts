@@ -127,6 +127,7 @@ const pace = z.strictObject({
   retryBank: ms,
   brokenCheck: ms,
   numbersWait: ms,
+  doubtPause: ms,
   restarts: count,
   restartsInAll: count,
   emptyPages: count,

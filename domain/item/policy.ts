@@ -23,6 +23,8 @@ export interface Policy {
   brokenCheck: number;
   /** How long account numbers that Plaid has not ready are left alone. */
   numbersWait: number;
+  /** Before Plaid is asked once more for an answer by which an Item would be taken away. */
+  doubtPause: number;
   /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
   restarts: number;
   /** Restarts after which an update is given up. */
@@ -67,6 +69,7 @@ export const defaultPolicy: Policy = {
   retryBank: 30 * minute,
   brokenCheck: 6 * hour,
   numbersWait: 24 * hour,
+  doubtPause: 1 * second,
   restarts: 8,
   restartsInAll: 40,
   emptyPages: 100,

@@ -1,5 +1,7 @@
 export type AlertKind =
   | 'link_outcome_unknown'
+  /** A link, or the removal of an Item that never became the user's, has failed for ten minutes, and goes on being tried. */
+  | 'link_stuck'
   | 'row_parked'
   | 'record_parked'
   | 'event_parked'

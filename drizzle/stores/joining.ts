@@ -1,5 +1,5 @@
 import type { Grant } from '../../domain/exchange/connection.js';
-import { identityOf, isSameAccount } from '../../domain/mining/accounts.js';
+import { counterpartOf, identityOf, isKnownSame, isSameAccount } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
@@ -131,9 +131,24 @@ export async function joinItem(
   return before.connection_id;
 }
 
+/** Whether the application sees the Item, so that the same login is a duplicate to it. */
+export async function seesItem(
+  tx: Tx,
+  itemId: string,
+  { applicationId, access, grant }: Applicant,
+): Promise<boolean> {
+  if (grant === null) return true;
+  if (access === 'connected') return (await standingWith(tx, itemId, applicationId))?.expired === false;
+  const row = firstOf(
+    await tx<Selected<typeof joinable>[]>`
+    SELECT ${joinable.list(tx)} FROM items WHERE item_id = ${itemId}`,
+  );
+  return row?.unconnected === false;
+}
+
 /**
- * Whether every account that is offered is one of the Item's. Link's metadata is the client's word alone: by a list of guesses, of which
- * one fits, nobody joins.
+ * Whether every account that is offered is known to be one of the Item's. Link's metadata is the client's word alone: by a list of guesses,
+ * of which one fits, nobody joins, nor by names.
  */
 export async function holdsEvery(
   tx: Tx,
@@ -142,7 +157,7 @@ export async function holdsEvery(
 ): Promise<boolean> {
   const identities = await tx<Selected<typeof known>[]>`
     SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-  return offered.every((account) => identities.some((identity) => isSameAccount(account, identity)));
+  return offered.every((account) => identities.some((identity) => isKnownSame(account, identity)));
 }
 
 /** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
@@ -152,29 +167,37 @@ async function asChosen(
   grant: Grant,
   offered: readonly OfferedAccount[],
 ): Promise<Grant> {
-  const isOffered = (identity: AccountIdentity): boolean =>
-    offered.some((account) => isSameAccount(account, identity));
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  const ofRows = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
   if (grant.account_ids !== null) {
     const ids = grant.account_ids.flatMap((id) => {
-      const own = rows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isOffered(identityOf(own.raw)) ? [id] : [];
+      const own = ofRows.find(({ account_id }) => account_id === id);
+      if (own !== undefined) return isOffered(own, ofRows, offered) ? [id] : [];
       const named = offered.find(({ account_id }) => account_id === id);
-      return named === undefined ? [] : idsOf(rows, named);
+      return named === undefined ? [] : (counterpartOf(named, offered, ofRows)?.account_id ?? []);
     });
     return { ...grant, account_ids: [...new Set(ids)] };
   }
   // They stand there from the linking on, when the accounts may not.
   const identities = await tx<Selected<typeof known>[]>`
     SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-  if (identities.every(isOffered)) return grant;
-  const ids = rows.filter(({ raw }) => isOffered(identityOf(raw))).map(({ account_id }) => account_id);
+  if (identities.every((identity) => isOffered(identity, identities, offered))) return grant;
+  const ids = ofRows.filter((own) => isOffered(own, ofRows, offered)).map(({ account_id }) => account_id);
   return { ...grant, account_ids: ids, new_accounts: false };
 }
 
-const idsOf = (rows: readonly Selected<typeof stored>[], identity: AccountIdentity): string[] =>
-  rows.filter(({ raw }) => isSameAccount(identity, identityOf(raw))).map(({ account_id }) => account_id);
+/** Whether `mine`, one of the Item's `own`, was chosen. Of some that are only called the same, all or none: which one was meant nobody knows. */
+function isOffered(
+  mine: AccountIdentity,
+  own: readonly AccountIdentity[],
+  offered: readonly AccountIdentity[],
+): boolean {
+  if (offered.some((account) => isKnownSame(account, mine))) return true;
+  const alike = (accounts: readonly AccountIdentity[]) =>
+    accounts.filter((account) => isSameAccount(account, mine)).length;
+  return alike(offered) > 0 && alike(offered) >= alike(own);
+}
 
 /**
  * Lets the live connections of other applications with Items that are replaced go on with the one that takes their place: for the
@@ -190,10 +213,11 @@ export async function carryConnections(
   for (const old of replaced) {
     const rows = await tx<Selected<typeof stored>[]>`
       SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${old} ORDER BY account_id`;
+    const own = rows.map(({ raw }) => identityOf(raw));
     const taken = new Map(
       rows.map(({ account_id, raw }) => [
         account_id,
-        offered.find((account) => isSameAccount(account, identityOf(raw)))?.account_id ?? null,
+        counterpartOf(identityOf(raw), own, offered)?.account_id ?? null,
       ]),
     );
     const lives = await tx<Selected<typeof carried>[]>`

@@ -1,6 +1,6 @@
 import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
+import { identityOf, isKnownSame, isSameAccount, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type {
@@ -31,6 +31,7 @@ import {
   connectionWith,
   joinItem,
   holdsEvery,
+  seesItem,
 } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 import { writeEvents } from './writeEvents.js';
@@ -78,6 +79,7 @@ type CandidateRow = Selected<typeof candidate> & {
 type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
+  proven: boolean;
 };
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
@@ -95,7 +97,7 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /** Items of the user that would share an account with `accounts` if they were all of one institution, oldest first. */
+  /** Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, then the oldest. */
   const alike = async (
     db: Sql | Tx,
     userId: string,
@@ -118,15 +120,14 @@ export function linkStore(sql: Sql): LinkStore {
       WHERE i.user_id = ${userId} AND i.institution_id IS NOT NULL AND i.admitted_at IS NOT NULL
         AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
       ORDER BY i.created_at, i.item_id`;
-    return rows
-      .filter((row) => shareAccount(accounts, row.identities))
-      .map((row) => ({
-        itemId: row.item_id,
-        institution_id: row.institution_id,
-        same_bank: row.same_bank,
-        accessToken: sealedOf(row.key_id, row.data_key, row.ciphertext),
-        seen: row.seen,
-      }));
+    const found = rows.flatMap((row): Lookalike[] => {
+      const likeness = likenessOf(accounts, row.identities);
+      if (likeness === null) return [];
+      const { item_id: itemId, institution_id, same_bank, seen } = row;
+      const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
+      return [{ itemId, institution_id, same_bank, accessToken, seen, proven: likeness === 'proven' }];
+    });
+    return found.sort((a, b) => Number(b.proven) - Number(a.proven));
   };
 
   const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
@@ -141,8 +142,16 @@ export function linkStore(sql: Sql): LinkStore {
     const rows = await db<Selected<typeof shared>[]>`
       SELECT ${shared.list(db)} FROM accounts
       WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
+    const left = [...accounts];
     return rows
-      .filter(({ raw }) => !accounts.some((mine) => isSameAccount(mine, identityOf(raw))))
+      .filter(({ raw }) => {
+        const old = identityOf(raw);
+        const known = left.findIndex((mine) => isKnownSame(mine, old));
+        const found = known >= 0 ? known : left.findIndex((mine) => isSameAccount(mine, old));
+        // Of two that are called the same each stands for one.
+        if (found >= 0) left.splice(found, 1);
+        return found < 0;
+      })
       .map(({ account_id }) => account_id);
   };
 
@@ -181,6 +190,7 @@ export function linkStore(sql: Sql): LinkStore {
       : accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
 
   const finishWith = (tx: Tx, tokenHash: string, outcome: LinkOutcome) => tx`
+    WITH over AS (DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash})
     UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
       ${eraseToken(tx)}, updated_at = clock_timestamp()
     WHERE token_hash = ${tokenHash}`;
@@ -260,6 +270,25 @@ export function linkStore(sql: Sql): LinkStore {
 
     get: (tokenHash) => get(sql, tokenHash),
 
+    async age(tokenHash) {
+      const row = firstOf(
+        await sql<{ since_received: number; in_state: number }[]>`
+        SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 * 1000 AS since_received,
+          extract(epoch FROM clock_timestamp() - updated_at)::float8 * 1000 AS in_state
+        FROM links WHERE token_hash = ${tokenHash}`,
+      );
+      return { sinceReceived: row?.since_received ?? 0, inState: row?.in_state ?? 0 };
+    },
+
+    async isUnwanted(itemId) {
+      const row = firstOf(
+        await sql`
+        SELECT FROM items i JOIN erasures e ON e.user_id = i.user_id
+        WHERE i.item_id = ${itemId} AND i.admitted_at IS NULL`,
+      );
+      return row !== undefined;
+    },
+
     async join(tokenHash, itemId) {
       return sql.begin(async (tx) => {
         await tx`
@@ -273,9 +302,11 @@ export function linkStore(sql: Sql): LinkStore {
         if (now === null || now.closed || link.institution_id === null) return 'moved';
         const chosen = chosenIn(link.accounts) ?? [];
         const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
-        if (!alikes.some((other) => other.itemId === itemId)) return 'moved';
-        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
+        const found = alikes.find((other) => other.itemId === itemId);
+        if (found === undefined) return 'moved';
         const applicant = await applicantOf(tx, tokenHash);
+        if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
+        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
         const connectionId = await joinItem(tx, { itemId, userId: link.user_id }, applicant, chosen);
         if (connectionId === null) return 'duplicate';
         const joined = { joined: true, connection_id: connectionId } as const;
@@ -345,8 +376,8 @@ export function linkStore(sql: Sql): LinkStore {
 
     async findDuplicates(userId, institutionId, accounts, except) {
       const found = await overlapping(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, accessToken, seen }) =>
-        accessToken ? [{ itemId, accessToken, seen }] : [],
+      return found.flatMap(({ itemId, accessToken, seen, proven }) =>
+        accessToken ? [{ itemId, accessToken, seen, proven }] : [],
       );
     },
 
@@ -402,19 +433,25 @@ export function linkStore(sql: Sql): LinkStore {
             ? []
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
         const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
-        const protects = found.find((other) => !replaceable.has(other.itemId));
+        const proven = found.filter((other) => other.proven);
+        const protects = proven.find((other) => !replaceable.has(other.itemId));
         if (protects) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
           return withOther(tx, other, itemId, applicant, admission.accounts);
         }
         for (const other of found) {
+          if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
+          if (await seesItem(tx, other.itemId, applicant))
+            return { kind: 'duplicate' as const, itemId: other.itemId };
+        }
+        for (const other of proven) {
           const now = await lockSeen(tx, other.itemId);
           const seen = replaceable.get(other.itemId);
           // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
           if (now === null || seen === undefined || !sameHealth(now.seen, seen))
             return { kind: 'moved' as const };
         }
-        const replaced = found.map((other) => other.itemId);
+        const replaced = proven.map((other) => other.itemId);
         await tx`
           UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
           WHERE item_id = ANY(${replaced}::text[])`;

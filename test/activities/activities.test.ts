@@ -310,6 +310,7 @@ describe('the other steps of a link', () => {
     world.plaid.failNext('getAccounts', 'UPSTREAM_DOWN');
     await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     world.plaid.failNext('getItem', 'ITEM_GONE');
+    world.plaid.failNext('getItem', 'ITEM_GONE');
     expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
   });
 
@@ -317,14 +318,16 @@ describe('the other steps of a link', () => {
     const old = await world.linkedItem('revoked');
     const { tokenHash } = await world.receive('revoked');
     await world.run.exchangePublicToken({ tokenHash });
-    const itself = new Failure('UPSTREAM_DOWN', 'not now');
-    const answers = [itself, new Failure('PERMISSION_REVOKED', 'no')];
+    let answer = new Failure('UPSTREAM_DOWN', 'not now');
     const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
       getItem: (token: string) =>
-        token === old.accessToken ? Promise.reject(answers.shift() ?? itself) : world.plaid.getItem(token),
+        token === old.accessToken ? Promise.reject(answer) : world.plaid.getItem(token),
+      getAccounts: (token: string) =>
+        token === old.accessToken ? Promise.reject(answer) : world.plaid.getAccounts(token),
     });
     const run = world.runWith({ plaid });
     await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    answer = new Failure('PERMISSION_REVOKED', 'no');
     expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted', replaced: [old.itemId] });
   });
 

@@ -149,7 +149,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
         return left;
       },
     },
-    policy: defaultPolicy,
+    policy: { ...defaultPolicy, doubtPause: 10 },
     webhookUrl: 'https://sluice.example/webhooks/plaid',
     staleAfterMs: 86_400_000,
     itemGraceMs: 7 * 86_400_000,

@@ -129,7 +129,7 @@ describe('an access token that Plaid does not take', () => {
     expect(await rowOf(item)).not.toEqual(alive);
   });
 
-  it('of an older Item with the same accounts does not keep its user from linking anew', async () => {
+  it('of an older Item with the same accounts takes nothing away from it: it may live', async () => {
     const old = await world.linkedItem('anew');
     const { tokenHash } = await world.receive('anew');
     await world.run.exchangePublicToken({ tokenHash });
@@ -138,16 +138,21 @@ describe('an access token that Plaid does not take', () => {
         token === old.accessToken ? Promise.reject(refused) : world.plaid.getItem(token),
     });
     expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toMatchObject({
-      kind: 'admitted',
-      replaced: [old.itemId],
+      kind: 'duplicate',
+      itemId: old.itemId,
     });
-    // Its removal is wished for; until Plaid agrees its token is kept.
     expect(await rowOf(old)).toEqual(alive);
     expect(await alertsOf(old)).toHaveLength(1);
+    // Whoever knows that it does not live has it removed: then it is in nobody's way.
+    await world.stores.itemCommands.requestRemoval(old.itemId, { force: false });
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toMatchObject({
+      kind: 'admitted',
+      replaced: [],
+    });
   });
 
   it.each(['guardLink', 'admitItem'] as const)(
-    'that does not open any more, of an older Item, does not keep its user from linking anew (%s)',
+    'that does not open any more, of an older Item, holds up no link and takes nothing away: a key may be missing (%s)',
     async (step) => {
       const user = `unreadable-${step}`;
       const old = await world.linkedItem(user);
@@ -158,14 +163,11 @@ describe('an access token that Plaid does not take', () => {
         accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: 'checking' }],
       });
       if (step === 'guardLink') {
-        expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+        expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: old.itemId });
         return;
       }
       await world.run.exchangePublicToken({ tokenHash });
-      expect(await world.run.admitItem({ tokenHash })).toMatchObject({
-        kind: 'admitted',
-        replaced: [old.itemId],
-      });
+      expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
       expect(await rowOf(old)).toEqual(alive);
     },
   );

@@ -14,6 +14,7 @@ const statements = ['operations.md', 'security.md'].flatMap((page) =>
 /** A new kind of alert does not compile until it stands here, and fails until it has an entry. */
 const alertKinds: Record<AlertKind, true> = {
   link_outcome_unknown: true,
+  link_stuck: true,
   row_parked: true,
   record_parked: true,
   event_parked: true,
