@@ -172,9 +172,9 @@ export interface LinkStore {
    */
   reportLost(tokenHash: string): Promise<LinkOutcome | null>;
   /**
-   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
-   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else, and for another Item that was
-   * joined, nothing was exchanged, or the Item is discarded).
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. An Item that was exchanged
+   * and is not the outcome's is to be discarded from here on. Rejects with BAD_REQUEST when the link is not where this outcome can end
+   * it (`linked`: the Item is admitted; else, and for another Item that was joined: it is not).
    */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
   /**

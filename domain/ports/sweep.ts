@@ -16,7 +16,10 @@ export interface SweepStore {
    * where one that the sweep signalled waits since then. The first of every kind come before the second, removals before all.
    */
   findDue(limit: number, graceMs: number): Promise<DueItem[]>;
-  /** Links that have been unfinished for longer than `graceMs`, in the same order: their workflow is to be started once more. */
+  /**
+   * Links that have been unfinished for longer than `graceMs`, or whose Item, which never became the user's, has waited so long for its
+   * removal at Plaid, in the same order: their workflow is to be started once more.
+   */
   findStaleLinks(limit: number, graceMs: number): Promise<StaleLink[]>;
   /** Records that these were signalled now, whether or not they took it: the next sweep begins with the others. */
   recordSignalled(signalled: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;

@@ -64,7 +64,7 @@ export const dueWork: readonly DueWork[] = [
     kind: 'removal',
     query: (sql, before) => sql`
       SELECT item_id, removal_requested_at AS since FROM items
-      WHERE removed_at IS NULL AND removal_requested_at < ${before}`,
+      WHERE removed_at IS NULL AND removal_requested_at < ${before} AND admitted_at IS NOT NULL`,
   },
   {
     // A broken Item is asked after at its own pace, not for every webhook that comes meanwhile; one that is removed only

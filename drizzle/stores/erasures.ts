@@ -97,7 +97,10 @@ export function erasureStore(sql: Sql): ErasureStore {
     const open = await tx<Selected<typeof itemLeft>[]>`
       SELECT ${itemLeft.list(tx)} FROM items WHERE user_id = ${userId} AND removed_at IS NULL ORDER BY item_id`;
     const ending = await tx<Selected<typeof linkLeft>[]>`
-      SELECT ${linkLeft.list(tx)} FROM links WHERE user_id = ${userId} AND state <> 'finished' ORDER BY token_hash`;
+      SELECT ${linkLeft.list(tx, 'l')} FROM links l
+      WHERE l.user_id = ${userId} AND (l.state <> 'finished' OR EXISTS (
+        SELECT FROM items i WHERE i.item_id = l.item_id AND i.admitted_at IS NULL AND i.removed_at IS NULL))
+      ORDER BY l.token_hash`;
     return { items: [...open], links: [...ending] };
   }
 

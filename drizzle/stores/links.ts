@@ -65,7 +65,7 @@ const owned = selection(items, ['user_id', 'replaced_by'], {
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
-const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
+const end = selection(items, [], { admitted: isSet('admitted_at') });
 const other = selection(items, ['item_id']);
 
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
@@ -507,6 +507,9 @@ export function linkStore(sql: Sql): LinkStore {
     async finish(tokenHash, outcome) {
       const linked = outcome.kind === 'linked';
       return sql.begin(async (tx) => {
+        // The Item before the link, as everywhere.
+        await tx`
+          SELECT FROM items WHERE item_id = (SELECT item_id FROM links WHERE token_hash = ${tokenHash}) FOR NO KEY UPDATE`;
         const row = firstOf(
           await tx<Selected<typeof finishing>[]>`
           SELECT ${finishing.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
@@ -522,10 +525,16 @@ export function linkStore(sql: Sql): LinkStore {
           row.state === 'exchanged'
             ? linked && !another
               ? item?.admitted
-              : item?.removed
+              : item?.admitted === false
             : row.state === 'received' && !linked;
         if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
         await finishWith(tx, tokenHash, outcome);
+        if (row.state === 'exchanged') {
+          // Committed with the answer: whoever dies now, the sweep finds what is left to be done.
+          await tx`
+            UPDATE items SET removal_requested_at = coalesce(removal_requested_at, clock_timestamp())
+            WHERE item_id = ${row.item_id} AND admitted_at IS NULL AND removed_at IS NULL`;
+        }
         return outcome;
       });
     },
@@ -539,7 +548,10 @@ export function linkStore(sql: Sql): LinkStore {
 
     async discardItem(itemId) {
       await sql`
-        WITH discarded AS (
+        WITH over AS (
+          DELETE FROM alerts WHERE kind = 'link_stuck' AND key = (SELECT token_hash FROM items WHERE item_id = ${itemId})
+        ),
+        discarded AS (
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
             access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL
           WHERE item_id = ${itemId} AND admitted_at IS NULL AND removed_at IS NULL

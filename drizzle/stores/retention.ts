@@ -94,6 +94,8 @@ export function retentionStore(sql: Sql): RetentionStore {
           WHERE l.token_hash = b.token_hash AND l.state = 'finished' AND l.updated_at < ${before(keepMs)}
             AND NOT EXISTS (SELECT FROM items i WHERE l.outcome->>'kind' = 'linked'
               AND i.item_id = l.outcome->>'item_id' AND (i.removed_at IS NULL OR i.removed_at >= ${before(keepMs)}))
+            AND NOT EXISTS (SELECT FROM items i
+              WHERE i.item_id = l.item_id AND i.removal_requested_at IS NOT NULL AND i.admitted_at IS NULL AND i.removed_at IS NULL)
             AND NOT EXISTS (SELECT FROM alerts a WHERE a.kind = 'link_outcome_unknown' AND a.key = l.token_hash)
           RETURNING 1
         )

@@ -42,8 +42,14 @@ export function sweepStore(sql: Sql): SweepStore {
     async findStaleLinks(limit, graceMs) {
       return sql<{ tokenHash: string; userId: string }[]>`
         SELECT l.token_hash AS "tokenHash", l.user_id AS "userId"
-        FROM links l LEFT JOIN sweep_told t ON t.kind = ${links} AND t.subject = l.token_hash
-        WHERE l.state <> 'finished' AND l.updated_at < ${before(graceMs)}
+        FROM (
+          SELECT token_hash FROM links WHERE state <> 'finished' AND updated_at < ${before(graceMs)}
+          UNION
+          -- Answered; their Items, which never became the user's, are to be removed at Plaid.
+          SELECT token_hash FROM items
+          WHERE removed_at IS NULL AND removal_requested_at < ${before(graceMs)} AND admitted_at IS NULL
+        ) AS due JOIN links l USING (token_hash)
+          LEFT JOIN sweep_told t ON t.kind = ${links} AND t.subject = l.token_hash
         ORDER BY greatest(l.updated_at, t.told_at), l.token_hash LIMIT ${limit}`;
     },
 
