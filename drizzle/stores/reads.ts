@@ -152,7 +152,7 @@ export function readStore(sql: Sql): ReadStore {
     ...cachedLists(sql),
     ...askingReads(sql),
 
-    async pickForUpdateMode(viewer, userId, itemId) {
+    async pickForUpdateMode(viewer, userId, itemId, except = []) {
       const rights = rightsOf(sql, viewer, 'command');
       const row = firstOf(
         await sql<(Selected<typeof picked> & { lost_accounts: boolean })[]>`
@@ -162,7 +162,7 @@ export function readStore(sql: Sql): ReadStore {
         FROM items i ${rights.join}
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
-          ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
+          AND i.item_id <> ALL(${[...except]}::text[]) ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );
       const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);

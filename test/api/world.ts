@@ -71,6 +71,8 @@ export interface World {
     probe: () => Promise<void>;
     temporal: () => Promise<void>;
     pick: string | null;
+    /** What is picked when that is passed over. */
+    nextPicks: string[];
     logo: string | null;
     now: () => number;
   };
@@ -246,6 +248,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     probe: async () => undefined,
     temporal: async () => undefined,
     pick: null,
+    nextPicks: [],
     logo: 'bG9nbw==',
     now: () => Date.now(),
   };
@@ -489,8 +492,9 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         since: null,
       }),
       seenItems: async (_viewer, itemIds) => new Set(itemIds),
-      async pickForUpdateMode(_viewer, userId, itemId) {
-        const picked = itemId ?? behave.pick;
+      async pickForUpdateMode(_viewer, userId, itemId, except = []) {
+        const queue = itemId === null ? [behave.pick, ...behave.nextPicks] : [itemId];
+        const picked = queue.find((id) => id !== null && !except.includes(id)) ?? null;
         const item = picked === null ? undefined : world.items.get(picked);
         if (item === undefined || item.user_id !== userId || item.status === 'REMOVED') return null;
         const accessToken = {
