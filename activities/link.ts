@@ -4,6 +4,7 @@ import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
 import type { UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
+import { consentOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type {
@@ -82,6 +83,22 @@ export function linkActivities(deps: ActivityDeps) {
     return row;
   }
 
+  /** Where the same accounts are known of Items whose bank Plaid had not told when they were linked, Plaid is asked for it. */
+  async function learnBanks(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<void> {
+    for (const item of await links.findUnplaced(userId, institutionId, accounts, except)) {
+      const view = await withToken(deps, item, (token) => plaid.getItem(token)).catch((error: unknown) => {
+        if (error instanceof Failure) return null;
+        throw error;
+      });
+      if (view !== null) await items.noteConsent(item.itemId, item.seen, consentOf(view));
+    }
+  }
+
   /**
    * Where the same accounts are known at another institution, the bank may have got another id: Plaid is asked which one it has
    * now. That it cannot tell is no reason to refuse a link.
@@ -121,6 +138,7 @@ export function linkActivities(deps: ActivityDeps) {
       unknown: [] as Failure[],
     };
     if (institutionId === null || accounts.length === 0 || row.allow_duplicate) return found;
+    await learnBanks(row.user_id, institutionId, accounts, except);
     await learnAliases(row.user_id, institutionId, accounts, except);
     for (const candidate of await links.findDuplicates(row.user_id, institutionId, accounts, except)) {
       const health = await askCandidate(deps, candidate);
@@ -242,10 +260,16 @@ export function linkActivities(deps: ActivityDeps) {
   }
 
   /** What Plaid says of the exchanged Item; null: it is the user's, and lacks a login. A Failure: Plaid has it no more. */
-  async function viewOf(credentials: { itemId: string; accessToken: Sealed }) {
+  async function viewOf(row: LinkRow, credentials: { itemId: string; accessToken: Sealed }) {
     // A link token that was made elsewhere may have carried another address for webhooks.
     const ask = () => withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
-    return askUnlessGone(deps, ask).catch((error: unknown) => {
+    const asked = askUnlessGone(deps, ask).then(async (view) => {
+      if ((view.institution_id ?? row.institution_id) !== null) return view;
+      // Without a bank nobody can tell a duplicate.
+      await pause(deps.policy.doubtPause);
+      return ask();
+    });
+    return asked.catch((error: unknown) => {
       if (!(error instanceof Failure && beginsEpisode(error.type))) throw error;
       return isGone(error.type) ? error : null;
     });
@@ -277,7 +301,7 @@ export function linkActivities(deps: ActivityDeps) {
     if (credentials === null) return { kind: 'gone', plaid: null };
     // Whatever Plaid says of it: an erasure does not wait for that.
     if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
-    const view = await viewOf(credentials);
+    const view = await viewOf(row, credentials);
     if (view instanceof Failure) {
       // An earlier attempt made it the user's: its own workflow says what became of it.
       const admitted = await links.admitted(tokenHash, itemId);

@@ -139,6 +139,13 @@ export interface LinkStore {
     accounts: AccountIdentity[],
     except: string | null,
   ): Promise<DuplicateCandidate[]>;
+  /** Such Items whose institution nobody knows so far. */
+  findUnplaced(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<DuplicateCandidate[]>;
   /** Ids of institutions that are not known to be this one, where such Items would share one of the accounts. */
   findLookalikes(
     userId: string,

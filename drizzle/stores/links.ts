@@ -112,12 +112,12 @@ export function linkStore(sql: Sql): LinkStore {
         SELECT CASE WHEN k.alias_id = b.id THEN k.institution_id ELSE k.alias_id END
         FROM bank b JOIN institution_aliases k ON b.id IN (k.alias_id, k.institution_id)
       )
-      SELECT i.institution_id IN (SELECT id FROM bank) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
+      SELECT coalesce(i.institution_id IN (SELECT id FROM bank), false) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
       FROM items i
-      WHERE i.user_id = ${userId} AND i.institution_id IS NOT NULL AND i.admitted_at IS NOT NULL
+      WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL
         AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
       ORDER BY i.created_at, i.item_id`;
     const found = rows.flatMap((row): Lookalike[] => {
@@ -378,6 +378,13 @@ export function linkStore(sql: Sql): LinkStore {
       const found = await overlapping(sql, userId, institutionId, accounts, except);
       return found.flatMap(({ itemId, accessToken, seen, proven }) =>
         accessToken ? [{ itemId, accessToken, seen, proven }] : [],
+      );
+    },
+
+    async findUnplaced(userId, institutionId, accounts, except) {
+      const found = await alike(sql, userId, institutionId, accounts, except);
+      return found.flatMap(({ itemId, institution_id, accessToken, seen, proven }) =>
+        institution_id === null && accessToken ? [{ itemId, accessToken, seen, proven }] : [],
       );
     },
 

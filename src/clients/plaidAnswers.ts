@@ -15,7 +15,7 @@ import { isObject } from '../../domain/mining/oddValues.js';
 import type { JsonObject } from '../../domain/mining/oddValues.js';
 import { failureOfShape, isCode } from './plaidFailures.js';
 
-/** Characters of an id or a name: what an index takes, whatever they are made of. */
+/** Characters (not UTF-16 units) of an id or a name: what an index takes, whatever they are made of. */
 const longestText = 256;
 
 /**
@@ -27,7 +27,7 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 
 /** A short text for people or an id: null when it is none, or none that the database takes. */
 const orNull = (value: unknown): string | null =>
-  isText(value) && value.length <= longestText && !value.includes('\u0000') ? value : null;
+  isText(value) && [...value].length <= longestText && !value.includes('\u0000') ? value : null;
 
 function text(path: string, body: JsonObject, field: string): string {
   const value = body[field];

@@ -587,6 +587,75 @@ describe('a bank that got another id', () => {
   });
 });
 
+describe('a bank that Plaid does not tell at once', () => {
+  const unplaced = async (user: string) => {
+    const { tokenHash, item } = await world.receive(user);
+    item.institution_id = null;
+    await world.run.exchangePublicToken({ tokenHash });
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+    item.institution_id = 'ins_late';
+    return item;
+  };
+  const bankOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql`
+      SELECT institution_id, institution_name FROM items WHERE item_id = ${itemId}`;
+    return row;
+  };
+
+  it('is asked for by the next link of the same accounts: that is a duplicate', async () => {
+    const user = newUser();
+    const item = await unplaced(user);
+    const again = await link(user, { bank: 'ins_late' });
+    expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_late', institution_name: 'ins_late' });
+  });
+
+  it('is asked for twice of a new Item', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const { tokenHash, item: next } = await world.receive(user);
+    next.institution_id = null;
+    await world.run.exchangePublicToken({ tokenHash });
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getItem: async (token: string) => {
+        const view = await world.plaid.getItem(token);
+        next.institution_id = 'ins_1';
+        return view;
+      },
+    });
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toEqual({
+      kind: 'duplicate',
+      itemId: item.itemId,
+    });
+  });
+
+  it('is taken over by every look at the Item, and so is another id; what Plaid leaves out stays', async () => {
+    const item = await unplaced(newUser());
+    const { itemId } = item;
+    await world.run.checkStaleness({ itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_late', institution_name: 'ins_late' });
+    item.institution_id = 'ins_moved';
+    item.error = broken;
+    await world.run.checkItem({ itemId });
+    expect(await bankOf(item)).toMatchObject({ institution_id: 'ins_moved' });
+    item.institution_id = null;
+    item.error = null;
+    item.page('', 'c1', {});
+    await world.run.checkItem({ itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_moved', institution_name: 'ins_moved' });
+    // A look that is older than what was learned since changes nothing.
+    const credentials = await world.stores.items.credentials(itemId, { forRemoval: false });
+    if (credentials === null) throw new Error('no credentials');
+    await world.run.checkItem({ itemId });
+    await world.stores.items.noteConsent(itemId, credentials.seen, {
+      expiresAt: null,
+      isConnected: true,
+      institution: { id: 'ins_old', name: null },
+    });
+    expect(await bankOf(item)).toMatchObject({ institution_id: 'ins_moved' });
+  });
+});
+
 describe('linking anew with fewer accounts', () => {
   const checking = account('old-1', { mask: '0001' });
   const savings = account('old-2', { mask: '0002', name: 'Savings', subtype: 'savings' });

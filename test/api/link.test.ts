@@ -494,6 +494,19 @@ describe('linking', () => {
       await app.close();
     });
 
+    it.each([
+      [256, true],
+      [257, false],
+    ])('a name of %i characters, whatever they are made of', async (count, kept) => {
+      const { app, behave, link, links, items } = started();
+      behave.link = async () => ({ kind: 'linked', item_id: 'item-new', replaces: null, warnings: [] });
+      items.set('item-new', itemView('item-new', 'user-1'));
+      const name = '🏦'.repeat(count);
+      expect((await link('user-1', { metadata: { accounts: [{ name }] } })).statusCode).toBe(201);
+      expect(links.get(hash)?.accounts).toMatchObject([{ name: kept ? name : null }]);
+      await app.close();
+    });
+
     it.each<[string, object]>([
       ['null in the place of everything', { institution: null, accounts: null, metadata: null }],
       [
