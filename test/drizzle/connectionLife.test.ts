@@ -254,8 +254,11 @@ describe('joining', () => {
     expect(await connectionsOf(item.itemId)).toHaveLength(2);
     const linked = { kind: 'linked', item_id: item.itemId, replaces: null } as const;
     const outcome: LinkOutcome = { ...linked, warnings: [], joined: true };
-    // Not before it is removed at Plaid.
-    await expect(links.finish(surplus.tokenHash, outcome)).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    // The answer does not wait until Plaid has removed it; that it is to be removed stands in its row.
+    expect(await links.finish(surplus.tokenHash, outcome)).toEqual(outcome);
+    const [row] = await world.sql`
+      SELECT removal_requested_at IS NOT NULL AS asked, removed_at FROM items WHERE item_id = ${surplus.itemId}`;
+    expect(row).toEqual({ asked: true, removed_at: null });
     expect(await links.beginDiscard(surplus.itemId)).toBe(true);
     await links.discardItem(surplus.itemId);
     expect(await links.finish(surplus.tokenHash, outcome)).toEqual(outcome);
