@@ -530,6 +530,8 @@ export const connections = pgTable(
     createdAt: moment('created_at').notNull().default(now),
     /** The bank revoked the Item. */
     suspendedAt: moment('suspended_at'),
+    /** When update mode was begun for it last while it was suspended. */
+    relinkBeganAt: moment('relink_began_at'),
     /** When its end by time was written down and told; it ends by `expires_at`, whether or not this is set. */
     expiredNotedAt: moment('expired_noted_at'),
     /** The least number of days before its end that was told. */

@@ -8,6 +8,7 @@ import type { Fragment, Tx } from '../rows.js';
 import { accountIdentities, accounts, applications, connections, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
 import { changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
 
@@ -15,7 +16,7 @@ import { changeConnection, grantConnection, suspendConnections } from './connect
 
 const asking = selection(links, ['application_id'], { grant: 'connection' });
 const seeing = selection(applications, ['access']);
-const standing = selection(connections, ['connection_id'], { suspended: isSet('suspended_at') });
+const standing = selection(connections, ['connection_id']);
 const joinable = selection(items, [], {
   broken: isSet('error_code'),
   unconnected: isSet('unconnected_since'),
@@ -71,13 +72,32 @@ const by = ({ applicationId }: Applicant, reason: string): Actor => ({
   reason,
 });
 
-/** A connection `c` that may be read through, or that only its end by time, or a suspension, keeps from it. */
+/**
+ * Where the user has just been. `offered`: by the word of Link's metadata alone. `update_mode`: in that of the Item itself. `surplus`: in
+ * a new Link, whose Item Plaid has made.
+ */
+export type Visit = { kind: 'offered' } | { kind: 'update_mode' } | { kind: 'surplus'; itemId: string };
+
+/** Whether a connection `c` that is suspended may go on by this visit: the user was at the bank since, for its application. */
+function mayResume(tx: Tx, visit: Visit): Fragment {
+  switch (visit.kind) {
+    case 'offered':
+      return tx`false`;
+    case 'update_mode':
+      return hasRelinked(tx);
+    case 'surplus':
+      return tx`coalesce(c.suspended_at < (SELECT s.created_at FROM items s WHERE s.item_id = ${visit.itemId}), false)`;
+  }
+}
+
+/** A connection `c` whose time is over. */
 const hasExpired = (tx: Tx): Fragment => tx`coalesce(c.expires_at <= clock_timestamp(), false)`;
 
-async function standingWith(tx: Tx, itemId: string, applicationId: string) {
+async function standingWith(tx: Tx, itemId: string, applicationId: string, visit: Visit) {
   return firstOf(
-    await tx<(Selected<typeof standing> & { expired: boolean })[]>`
-    SELECT ${standing.list(tx, 'c')}, ${hasExpired(tx)} AS expired FROM connections c
+    await tx<(Selected<typeof standing> & { expired: boolean; resumes: boolean })[]>`
+    SELECT ${standing.list(tx, 'c')}, ${hasExpired(tx)} AS expired, c.suspended_at IS NOT NULL AND ${mayResume(tx, visit)} AS resumes
+    FROM connections c
     WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId} AND c.revoked_at IS NULL`,
   );
 }
@@ -88,7 +108,20 @@ export async function connectionWith(
   itemId: string,
   { applicationId }: Applicant,
 ): Promise<string | null> {
-  return (await standingWith(tx, itemId, applicationId))?.connection_id ?? null;
+  return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.connection_id ?? null;
+}
+
+/**
+ * Whether the application was connected with the Item, and may not read it now. It knows its accounts: that it names them proves nothing
+ * of its user.
+ */
+export async function hasLost(tx: Tx, itemId: string, { applicationId }: Applicant): Promise<boolean> {
+  const { lost } = firstOf(
+    await tx<[{ lost: boolean }]>`
+    SELECT coalesce(bool_and(NOT ${isActive(tx)}), false) AS lost FROM connections c
+    WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId}`,
+  );
+  return lost;
 }
 
 /** Grants the Item that a link has made. */
@@ -100,14 +133,15 @@ export async function connectLinked(tx: Tx, item: LockedItem, applicant: Applica
 
 /**
  * Connects an application with an Item that was there. One that is over by time is renewed by the new grant, one that is suspended
- * goes on, since its user has just been at the bank. Null, and nothing was done: the application sees the Item already.
- * `offered`: the accounts that the user has chosen; null = nobody knows.
+ * goes on where its user was at the bank since. Null, and nothing was done: the application sees the Item already, or it was
+ * revoked and comes with an old update mode. `offered`: the accounts that the user has chosen; null = nobody knows.
  */
 export async function joinItem(
   tx: Tx,
   item: LockedItem,
   applicant: Applicant,
   offered: readonly OfferedAccount[] | null,
+  visit: Visit,
 ): Promise<string | null> {
   const { applicationId, access, grant } = applicant;
   const { itemId } = item;
@@ -119,11 +153,13 @@ export async function joinItem(
   // It sees every Item; but one with which nobody is connected any more is about to go.
   if (access === 'all' && !row.unconnected) return null;
   const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered);
-  const before = await standingWith(tx, itemId, applicationId);
+  const before = await standingWith(tx, itemId, applicationId, visit);
   if (before === undefined) {
+    // Since its end it was given none of this Item.
+    if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant))) return null;
     return grantConnection(tx, { ...item, applicationId }, narrowed, by(applicant, 'joined'));
   }
-  const resumes = before.suspended && !row.broken;
+  const resumes = before.resumes && !row.broken;
   if (!before.expired && !resumes) return null;
   const actor = by(applicant, 'linked once more');
   await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);

@@ -1,0 +1,1 @@
+ALTER TABLE "connections" ADD COLUMN "relink_began_at" timestamp(6) with time zone;
