@@ -689,6 +689,10 @@ export const deliveries = pgTable(
     index('deliveries_by_lane')
       .on(table.endpointId, table.lane, table.position)
       .where(sql`${table.state} = 'pending'`),
+    index('deliveries_held')
+      .on(table.endpointId, table.lane)
+      .where(sql`${table.state} = 'held'`)
+      .concurrently(),
     index('deliveries_by_endpoint').on(table.endpointId, table.position),
   ],
 );

@@ -10,6 +10,7 @@ import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { isLive } from './connectionStatus.js';
+import { cancelDeliveries } from './heldDeliveries.js';
 import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
@@ -220,9 +221,26 @@ async function noteUnconnected(tx: Tx, itemId: string): Promise<boolean> {
   return noted.length > 0;
 }
 
+async function endConnections(
+  tx: Tx,
+  itemId: string,
+  connectionId: string | null,
+  actor: Actor,
+): Promise<Changed[]> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
+      revoked_initiator = ${actor.initiator}
+    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
+      ${connectionId === null ? tx`` : tx`AND c.connection_id = ${connectionId}`}
+    RETURNING ${changed.list(tx, 'c')}`;
+  await record(tx, rows, 'revoked', 'connection.revoked', actor);
+  await noteUnconnected(tx, itemId);
+  return rows;
+}
+
 /**
  * Revokes connections of the Item that are not: all of them, or the one named. Deliveries about it that wait are cancelled.
- * Resolves to the ids of those that ended now.
+ * Resolves to the ids of those that ended now. Called once in a transaction.
  */
 export async function revokeConnections(
   tx: Tx,
@@ -230,23 +248,21 @@ export async function revokeConnections(
   connectionId: string | null,
   actor: Actor,
 ): Promise<string[]> {
-  const rows = await tx<Changed[]>`
-    UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
-      revoked_initiator = ${actor.initiator}
-    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
-      ${connectionId === null ? tx`` : tx`AND c.connection_id = ${connectionId}`}
-    RETURNING ${changed.list(tx, 'c')}`;
-  await tx`
-    UPDATE deliveries d SET state = 'cancelled', ended_at = clock_timestamp()
-    FROM endpoints p, applications a
-    WHERE d.lane = ${itemId} AND d.state IN ('pending', 'held') AND d.endpoint_id = p.endpoint_id
-      AND a.application_id = p.application_id AND a.access = 'connected' AND d.type LIKE 'item.%'
-      -- That the Item is no more is what its applications are told last.
-      AND d.type <> 'item.removed'
-      AND p.application_id = ANY(${rows.map((row) => row.application_id)}::text[])`;
-  await record(tx, rows, 'revoked', 'connection.revoked', actor);
-  await noteUnconnected(tx, itemId);
-  return rows.map((row) => row.connection_id);
+  const ended = await endConnections(tx, itemId, connectionId, actor);
+  await cancelDeliveries(tx, ended);
+  return ended.map((row) => row.connection_id);
+}
+
+/** The same, for all connections of several Items. */
+export async function revokeEveryConnection(
+  tx: Tx,
+  itemIds: readonly string[],
+  actor: Actor,
+): Promise<string[]> {
+  const ended: Changed[] = [];
+  for (const itemId of itemIds) ended.push(...(await endConnections(tx, itemId, null, actor)));
+  await cancelDeliveries(tx, ended);
+  return ended.map((row) => row.connection_id);
 }
 
 /** Writes down, and tells, which connections of the Item have ended by time. Resolves to whether nobody is connected any more since then. */

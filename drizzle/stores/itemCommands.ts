@@ -12,6 +12,7 @@ import type { AccountRow } from './applyAccounts.js';
 import { hasActiveFloat } from './floats.js';
 import { hasRelinked, isLive } from './connectionStatus.js';
 import { revokeConnections, suspendConnections } from './connectionWrites.js';
+import { releaseDeliveries } from './heldDeliveries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
 import { writeEvents } from './writeEvents.js';
@@ -166,7 +167,9 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
           keyId: by.key_id,
         } as const;
         const reason = 'the user has been at the bank';
-        return suspendConnections(tx, itemId, false, by.application_id, { ...actor, reason });
+        await suspendConnections(tx, itemId, false, by.application_id, { ...actor, reason });
+        await releaseDeliveries(tx, itemId);
+        return true;
       });
     },
 

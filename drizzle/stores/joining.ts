@@ -12,6 +12,8 @@ import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
 import { changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
 
+import { releaseDeliveries } from './heldDeliveries.js';
+
 /** How a link's application comes to its connection: with the Item that it has linked, or with one that was there. */
 
 const asking = selection(links, ['application_id'], { grant: 'connection' });
@@ -164,6 +166,7 @@ export async function joinItem(
   const actor = by(applicant, 'linked once more');
   await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
+  await releaseDeliveries(tx, itemId);
   return before.connection_id;
 }
 

@@ -145,8 +145,12 @@ export function retentionStore(sql: Sql): RetentionStore {
             SELECT event_id FROM events WHERE time < ${before(keepMs + afterEvents)} ORDER BY time LIMIT ${limit})
           RETURNING event_id
         ),
+        theirs AS (
+          SELECT d.delivery_id FROM deliveries d WHERE d.event_id IN (SELECT event_id FROM gone)
+          ORDER BY d.delivery_id FOR UPDATE
+        ),
         undelivered AS (
-          DELETE FROM deliveries d USING gone g WHERE d.event_id = g.event_id RETURNING d.delivery_id
+          DELETE FROM deliveries d USING theirs t WHERE d.delivery_id = t.delivery_id RETURNING d.delivery_id
         ),
         attempts AS (DELETE FROM delivery_attempts t USING undelivered d WHERE t.delivery_id = d.delivery_id)
         SELECT count(*)::int AS deleted FROM gone`,
