@@ -342,8 +342,12 @@ export function linkStore(sql: Sql): LinkStore {
         // Its waiting webhooks become answerable by being the Item's now; those that waited too long end here.
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
-          WHERE item_id = ${item.itemId} AND outcome = 'pending'
-            AND received_at < clock_timestamp() - ${adoptionWindow}::interval`;
+          WHERE webhook_id IN (
+            SELECT webhook_id FROM webhooks
+            WHERE item_id = ${item.itemId} AND outcome = 'pending'
+              AND received_at < clock_timestamp() - ${adoptionWindow}::interval
+            -- What another holds is being ended by it.
+            FOR UPDATE SKIP LOCKED)`;
       });
     },
 
