@@ -1,3 +1,5 @@
+import { carriedAccounts } from '../../domain/exchange/carriedAccounts.js';
+import type { KnownAccount } from '../../domain/exchange/carriedAccounts.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { identityOf, isSameAccount } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
@@ -10,7 +12,7 @@ import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
-import { changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
+import { awaitAccounts, changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
 
 import { releaseDeliveries } from './heldDeliveries.js';
 
@@ -24,6 +26,7 @@ const joinable = selection(items, [], {
   unconnected: isSet('unconnected_since'),
 });
 const stored = selection(accounts, ['account_id', 'raw']);
+const offering = selection(links, ['accounts']);
 const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const carried = selection(
   connections,
@@ -36,6 +39,7 @@ const carried = selection(
     'lookback_days',
     'purpose',
     'evidence',
+    'awaited',
   ],
   { suspended: isSet('suspended_at'), expires_at: 'expires_at' },
 );
@@ -215,6 +219,19 @@ async function asChosen(
 const idsOf = (rows: readonly Selected<typeof stored>[], identity: AccountIdentity): string[] =>
   rows.filter(({ raw }) => isSameAccount(identity, identityOf(raw))).map(({ account_id }) => account_id);
 
+/** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */
+async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
+  const rows = await tx<Selected<typeof stored>[]>`
+    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  if (rows.length > 0)
+    return rows.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  const link = firstOf(
+    await tx<Selected<typeof offering>[]>`
+    SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
+  );
+  return (link?.accounts ?? []).map((account) => ({ id: account.id ?? null, identity: identityOf(account) }));
+}
+
 /**
  * Lets the live connections of other applications with Items that are replaced go on with the one that takes their place: for the
  * accounts that are the same, under the same grant, suspended ones suspended. Those with the old Items end with these.
@@ -226,32 +243,40 @@ export async function carryConnections(
   offered: readonly OfferedAccount[],
 ): Promise<void> {
   const { itemId } = item;
+  const next = offered.map(({ account_id, ...identity }) => ({ id: account_id ?? null, identity }));
   for (const old of replaced) {
-    const rows = await tx<Selected<typeof stored>[]>`
-      SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${old} ORDER BY account_id`;
-    const taken = new Map(
-      rows.map(({ account_id, raw }) => [
-        account_id,
-        offered.find((account) => isSameAccount(account, identityOf(raw)))?.account_id ?? null,
-      ]),
-    );
+    const before = await knownAccounts(tx, old);
     const lives = await tx<Selected<typeof carried>[]>`
       SELECT ${carried.list(tx, 'c')} FROM connections c
       WHERE c.item_id = ${old} AND c.revoked_at IS NULL AND NOT ${hasExpired(tx)}
         AND NOT EXISTS (SELECT FROM connections n
           WHERE n.item_id = ${itemId} AND n.application_id = c.application_id AND n.revoked_at IS NULL)
       ORDER BY c.created_at, c.connection_id`;
-    for (const { application_id, granted_accounts, suspended, expires_at, ...grant } of lives) {
-      const ids = granted_accounts?.flatMap((id) => taken.get(id) ?? []) ?? null;
+    for (const { application_id, granted_accounts, awaited, suspended, expires_at, ...grant } of lives) {
+      // Where it waits for the first accounts of all, it waits on.
+      const isWhole =
+        granted_accounts === null || (grant.account_ids === null && granted_accounts.length === 0);
+      const carries = carriedAccounts(granted_accounts ?? [], before, next);
+      const waits = [...carries.awaited, ...(awaited ?? [])];
+      const isGone =
+        (granted_accounts ?? []).length > 0 &&
+        carries.ids.length === 0 &&
+        waits.length === 0 &&
+        !grant.new_accounts;
       // Of what it was granted nothing is there any more.
-      if (ids?.length === 0) continue;
+      if (!isWhole && isGone) continue;
       const actor: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: `replaces ${old}` };
-      await grantConnection(
+      const connectionId = await grantConnection(
         tx,
         { ...item, applicationId: application_id },
-        { ...grant, account_ids: ids, expires_at: expires_at?.toISOString() ?? null },
+        {
+          ...grant,
+          account_ids: isWhole ? null : carries.ids,
+          expires_at: expires_at?.toISOString() ?? null,
+        },
         actor,
       );
+      await awaitAccounts(tx, connectionId, isWhole ? [] : waits);
       if (suspended) await suspendConnections(tx, itemId, true, application_id, actor);
     }
   }

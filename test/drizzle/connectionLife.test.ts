@@ -480,6 +480,108 @@ describe('the removal of an Item', () => {
   });
 });
 
+describe('an Item that takes the place of another', () => {
+  const under = (prefix: string, ids: string[]) =>
+    ids.map((id) => account(`${prefix}-${id}`, { name: `Account ${id}`, mask: `000${id}` }));
+
+  it.each(['known', 'unknown'] as const)(
+    'is matched with what others were granted when its accounts come; those of the old one were %s',
+    async (old) => {
+      const metadata = under('old', ['1', '2', '3']).map((raw) => ({
+        ...metadataOf(raw),
+        id: raw.account_id,
+      }));
+      const accounts = under('old', ['1', '2', '3']).map((raw) => identityOf(raw));
+      const item = await connectedItem({ accounts, metadata });
+      if (old === 'known') await runUpdate(world, item, [{}], { accounts: under('old', ['1', '2', '3']) });
+      const grants = {
+        some: { account_ids: ['old-1', 'old-2'], new_accounts: false },
+        shared: { account_ids: ['old-1', 'old-3'], new_accounts: false },
+        first: { account_ids: null, new_accounts: false },
+        later: { account_ids: [], new_accounts: true },
+        nothing: { account_ids: [], new_accounts: false },
+        // Its account is not in the new Item.
+        gone: { account_ids: ['old-3'], new_accounts: false },
+      } satisfies Record<string, Partial<Grant>>;
+      const names: Record<string, string> = {};
+      for (const [name, changes] of Object.entries(grants)) {
+        const applicationId = await newApplication(world);
+        names[applicationId] = name;
+        await world.sql.begin((tx) =>
+          grantConnection(
+            tx,
+            { itemId: item.itemId, userId: item.userId, applicationId },
+            grant(changes),
+            nobody,
+          ),
+        );
+      }
+      const { items, links } = world.stores;
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+      const { userId, applicationId } = item;
+      const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      // What Link says of them, without their ids: Plaid does not list them yet.
+      const offered = [...under('new', ['1', '2']), account('new-4')].map((raw) => identityOf(raw));
+      const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+      await links.admit(admission(fresh, { accounts: offered, replaceable }));
+      const granted = async () => {
+        const rows = await world.sql<
+          { application_id: string; granted: string[]; account_ids: string[] | null }[]
+        >`
+          SELECT application_id, granted_accounts AS granted, account_ids FROM connections
+          WHERE item_id = ${fresh.itemId} AND revoked_at IS NULL AND application_id <> ${applicationId}`;
+        return Object.fromEntries(
+          rows.map((one) => [names[one.application_id], [one.granted, one.account_ids]] as const),
+        );
+      };
+      const none = [[], []];
+      expect(await granted()).toEqual({
+        ...{ some: none, shared: none, later: none, nothing: none },
+        first: old === 'known' ? none : [[], null],
+      });
+      await items.finishRemoval(item.itemId);
+      await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2']), account('new-4')] });
+      const both = ['new-1', 'new-2'];
+      expect(await granted()).toEqual({
+        some: [both, both],
+        shared: [['new-1'], ['new-1']],
+        // That there were three when it was granted, or that it was granted before there were any.
+        first: old === 'known' ? [both, both] : [['new-1', 'new-2', 'new-4'], null],
+        ...{ later: none, nothing: none },
+      });
+      // Who had waited is told; and nothing waits any more.
+      const updated = (await eventsOf(fresh.itemId)).filter((type) => type === 'connection.updated');
+      expect(updated).toHaveLength(old === 'known' ? 3 : 2);
+      await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2', '5']), account('new-4')] });
+      expect(await granted()).toMatchObject({ some: [both, both], later: [['new-5'], []], nothing: none });
+    },
+  );
+
+  it('lets none see an account that may be another one', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const [twins, main] = [[twin('t-1'), twin('t-2')], account('acc-1')];
+    const item = await connectedItem({ accounts: [main, ...twins].map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: [main, ...twins] });
+    const other = await newApplication(world);
+    const only = grant({ account_ids: ['acc-1', 't-1'], new_accounts: false });
+    const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
+    await world.sql.begin((tx) => grantConnection(tx, to, only, nobody));
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+    const { userId, applicationId } = item;
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = [main, ...twins].map((raw) => ({
+      ...identityOf(raw),
+      account_id: `new-${raw.account_id}`,
+    }));
+    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const carried = (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
+    expect(carried?.granted).toEqual(['new-acc-1']);
+  });
+});
+
 describe('an Item with which nobody is connected any more', () => {
   async function unconnected() {
     const item = await connectedItem();
