@@ -794,6 +794,25 @@ export const floats = pgTable(
   ],
 );
 
+/** Those that an application of access `connected` has told of: none of another one's, also under the same id. */
+export const applicationFloats = pgTable(
+  'application_floats',
+  {
+    applicationId: id('application_id').notNull(),
+    userId: id('user_id').notNull(),
+    floatId: id('float_id').notNull(),
+    status: text('status').$type<FloatStatus>().notNull(),
+    /** When it became so, by the owner's clock: the latest word wins. */
+    occurredAt: moment('occurred_at').notNull(),
+    updatedAt: moment('updated_at').notNull().default(now),
+  },
+  (table) => [
+    // By the user first: whether one owes a float is asked of all of them.
+    primaryKey({ columns: [table.userId, table.floatId, table.applicationId] }),
+    check('application_floats_status', sql`${table.status} IN ('active', 'closed')`),
+  ],
+);
+
 /** How far the listener has read each shard of the user-events stream, and who reads it. */
 export const userEventShards = pgTable(
   'user_event_shards',
