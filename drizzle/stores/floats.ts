@@ -40,15 +40,12 @@ export function floatStore(sql: Sql): FloatStore {
     userId: string,
     floatId: string,
   ): Promise<FloatView | null> => {
-    const mine =
-      by === null
-        ? db`f.application_id IS NULL`
-        : by.access === 'all'
-          ? db`true`
-          : db`f.application_id = ${by.applicationId}`;
+    // The listener may read no table more than it has to.
+    const known = by === null ? db`(SELECT NULL::text AS application_id, s.* FROM floats s)` : everyFloat(db);
+    const mine = by?.access === 'connected' ? db`f.application_id = ${by.applicationId}` : db`true`;
     const row = firstOf(
       await db<Selected<typeof shown>[]>`
-      SELECT ${shown.list(db, 'f')} FROM ${everyFloat(db)} AS f
+      SELECT ${shown.list(db, 'f')} FROM ${known} AS f
       WHERE f.user_id = ${userId} AND f.float_id = ${floatId} AND ${mine} AND ${mayTell(db, by, userId)}
       ORDER BY coalesce(f.application_id = ${by?.applicationId ?? null}, false) DESC, f.application_id NULLS FIRST LIMIT 1`,
     );

@@ -258,7 +258,6 @@ async function fixture(): Promise<Fixture> {
       INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
       VALUES (${itemId}, ${id}, ${sealed.keyId}, ${sealed.dataKey}, ${sealed.ciphertext})`;
   }
-  await stores.floats.record({ userId, floatId: 'float-1', status: 'closed', occurredAt: null, by: null });
   const { webhookId } = await stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
   checked = [itemId];
   const of = { itemId, userId, webhookId };
@@ -301,6 +300,9 @@ async function application(
       { initiator: 'operator', applicationId: null, keyId: null, reason: null },
     ),
   );
+  // Of floats it sees its own.
+  const float = { userId: to.userId, floatId: 'float-1', status: 'closed', occurredAt: null } as const;
+  await stores.floats.record({ ...float, by: { applicationId, access: 'connected' } });
   await sql`
     UPDATE connections SET expires_at = CASE WHEN ${then === 'expired'} THEN now() - interval '1 second' END,
       suspended_at = CASE WHEN ${then === 'suspended'} THEN now() END,

@@ -114,6 +114,8 @@ async function fill(userId: string, mark: string) {
   await sql`
     INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts, purpose)
     VALUES (${connection}, 'default', ${itemId}, ${userId}, '{}', true, ${mark})`;
+  const own = { applicationId: 'default', access: 'connected' } as const;
+  await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null, by: own });
   await sql`
     INSERT INTO connection_history (connection_id, position, action, initiator, reason, "grant")
     VALUES (${connection}, 1, 'created', 'application', ${mark}, '{}')`;
@@ -435,7 +437,7 @@ describe('the export of a user', () => {
     expect(Object.fromEntries(types.map((type) => [type, count(type)]))).toEqual({
       user: 1,
       item: 1,
-      float: 1,
+      float: 2,
       account: 1,
       balance: 2,
       transaction: 3,
