@@ -851,11 +851,14 @@ export const institutions = pgTable(
 /** Banks that Plaid has called down: their Items ask by turns. */
 export const bankPauses = pgTable('bank_pauses', {
   institutionId: id('institution_id').primaryKey(),
-  /** How often in a row. */
+  /** How often in a row; 0 = one Item was refused for it, which may be the Item's own matter. */
   failures: integer('failures').notNull(),
   /** One of its Items asks whether it is up. */
   probing: boolean('probing').notNull(),
+  /** Of a suspicion: when it arose. */
   nextTryAt: moment('next_try_at').notNull(),
+  /** MD5 of the id of the Item that was refused last. */
+  refusedItem: text('refused_item'),
 });
 
 /** Answers by Idempotency-Key: a running entry is a lease, a final one holds the answer, encrypted. */
