@@ -634,6 +634,30 @@ describe('what a connection does not grant', () => {
   });
 });
 
+describe('a suspended connection', () => {
+  it('is resumed by update mode that was begun for it since, not by the word of its application', async () => {
+    const of = await fixture();
+    const [by, other] = [await application(of), await application(of)];
+    const post = async (path: string, { headers }: Application, payload?: object) =>
+      (await app.inject({ method: 'POST', url: `/v1/${path}`, headers, ...(payload ? { payload } : {}) }))
+        .statusCode;
+    const updateMode = (one: Application) =>
+      post(`users/${of.userId}/link-token`, one, { mode: 'update', item_id: of.itemId });
+    const relinked = async (one: Application) => [
+      await post(`items/${of.itemId}/relinked`, one),
+      (await app.inject({ url: `/v1/items/${of.itemId}/accounts`, headers: one.headers })).statusCode,
+    ];
+    expect(await updateMode(by)).toBe(200);
+    await database.sql`UPDATE connections SET suspended_at = clock_timestamp() WHERE item_id = ${of.itemId}`;
+    // Of another one's user, of the time before, of a new Item: nobody has been at the bank for this one.
+    expect(await updateMode(other)).toBe(200);
+    expect(await post(`users/${of.userId}/link-token`, by, { mode: 'create' })).toBe(200);
+    expect(await relinked(by)).toEqual([200, 403]);
+    expect(await updateMode(by)).toBe(200);
+    expect(await relinked(by)).toEqual([200, 200]);
+  });
+});
+
 describe('a revocation that is under way', () => {
   it.each([
     ['numbers', 'GET /v1/items/{itemId}/numbers'],
