@@ -21,7 +21,6 @@ import { apiMetrics } from './metrics.js';
 import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import { shedLoad } from './pressure.js';
-import type { ProblemCode } from './problems.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
 import { accessRoutes } from './routes/access.js';
 import { connectionRoutes } from './routes/connections.js';

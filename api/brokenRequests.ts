@@ -16,7 +16,7 @@ export interface BrokenRequests {
   /** Notes the newest request of its connection. Throws where its head is unclear, and for all that come behind such a one. */
   began(request: IncomingMessage, response: ServerResponse): void;
   /** Node's `clientError`: answers what is no HTTP, too slow or too large in its head. Fastify never sees it. */
-  answer(error: NodeJS.ErrnoException, socket: Socket): void;
+  answer: (error: NodeJS.ErrnoException, socket: Socket) => void;
 }
 
 const codeOf = ({ code }: NodeJS.ErrnoException): ProblemCode =>
