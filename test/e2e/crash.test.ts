@@ -3,7 +3,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { PageResult } from '../../domain/mining/run.js';
 import { mulberry32 } from './chance.js';
 import { until } from './until.js';
-import type { EventReceiver } from './eventReceiver.js';
+import type { ReceivingEndpoint } from './eventReceiver.js';
 import { receiveEvents } from './eventReceiver.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
@@ -14,7 +14,7 @@ import { startSystem } from './system.js';
 const sync = '/transactions/sync';
 
 let system: System;
-let receiver: EventReceiver;
+let receiver: ReceivingEndpoint;
 beforeAll(async () => {
   system = await startSystem({
     transactionsPerItem: 20,
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 tellWhatWaits();
 afterAll(async () => {
-  receiver.close();
+  await receiver?.close();
   closeOracle(system);
   await system.stop();
 });
@@ -189,6 +189,6 @@ describe('a worker killed with -9', () => {
     }
     // What was repeated is what was on its way when somebody died.
     expect(receiver.received.length - arrivals.length).toBeLessThan(30);
-    expect(receiver.forged).toBe(0);
+    expect(receiver.forged()).toBe(0);
   });
 });
