@@ -1,6 +1,7 @@
 import { startEventReceiver } from '../../tools/local/eventReceiver.js';
 import type { EventReceiver } from '../../tools/local/eventReceiver.js';
 import type { System } from './system.js';
+import { until } from './until.js';
 
 export interface ReceivingEndpoint extends EventReceiver {
   readonly endpointId: string;
@@ -18,4 +19,29 @@ export async function receiveEvents(
   const secret = String(made.body['secret']);
   receiver.trust(secret);
   return Object.assign(receiver, { endpointId: String(made.body['endpoint_id']), secret });
+}
+
+/**
+ * Waits until nothing is on its way to the endpoint, and sees that each event that there is has come there, signed, in the order of
+ * its lane, under one id however often it came. Resolves to the number of events. For endpoints that are told of everything.
+ */
+export async function expectAllArrived({ sql }: System, receiver: ReceivingEndpoint): Promise<number> {
+  const deliveries = () => sql<{ event_id: string; lane: string; state: string }[]>`
+    SELECT event_id, lane, state FROM deliveries WHERE endpoint_id = ${receiver.endpointId} ORDER BY position`;
+  await until(async () => (await deliveries()).every(({ state }) => state !== 'pending'));
+  const rows = await deliveries();
+  const matched = await sql<{ event_id: string }[]>`SELECT event_id FROM events`;
+  const ids = rows.map(({ event_id }) => event_id);
+  expect([...ids].sort()).toEqual(matched.map(({ event_id }) => event_id).sort());
+  // A range that a newer one covers goes with that one.
+  const sent = rows.filter(({ state }) => state !== 'superseded');
+  expect(sent.filter(({ state }) => state !== 'delivered')).toEqual([]);
+  const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
+  expect([...arrivals].sort()).toEqual(sent.map(({ event_id }) => event_id).sort());
+  for (const lane of new Set(sent.map((row) => row.lane))) {
+    const inOrder = sent.filter((row) => row.lane === lane).map(({ event_id }) => event_id);
+    expect([lane, arrivals.filter((id) => inOrder.includes(id))]).toEqual([lane, inOrder]);
+  }
+  expect(receiver.forged()).toBe(0);
+  return rows.length;
 }
