@@ -177,9 +177,8 @@ describe('a worker killed with -9', () => {
 describe('the API killed with -9', () => {
   it('as soon as events of its own are committed: they come all the same, and nothing is told that did not happen', async () => {
     const { sql } = system;
-    const [{ item_id: itemId = '' } = {}] = await sql<
-      { item_id: string }[]
-    >`SELECT item_id FROM items LIMIT 1`;
+    if (system.workers.length === 0) await system.startWorker();
+    const itemId = await linkItem(system);
     const told = async (): Promise<number> =>
       (await sql`SELECT 1 FROM events WHERE type = 'connection.created'`).length;
     for (let kill = 0; kill < 3; kill += 1) {
@@ -203,6 +202,13 @@ describe('the API killed with -9', () => {
       await until(async () => (await told()) > before, 1);
       await system.killApi();
       await Promise.all(asked);
+      // Its sessions end what they have begun, and notice then.
+      await until(async () => {
+        const left = await sql`
+          SELECT 1 FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`;
+        return left.length === 0;
+      });
       // Nobody but the database and a worker is left to bring what is committed.
       await expectAllArrived(system, receiver);
       const rows = await sql<{ told: number }[]>`
