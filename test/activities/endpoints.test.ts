@@ -137,12 +137,17 @@ describe('what is due at an endpoint', () => {
     // Those behind are put off with their head: nothing looks due that cannot be sent.
     expect(nextAt).toBe(rows[0]?.next_attempt_at.toISOString());
     expect(new Set(rows.slice(0, 3).map(({ next_attempt_at }) => next_attempt_at.getTime())).size).toBe(1);
+    // On a busy machine its pause could else be over before the next line is.
+    await world.sql`
+      UPDATE deliveries SET next_attempt_at = next_attempt_at + interval '1 hour'
+      WHERE endpoint_id = ${to.id} AND state = 'pending'`;
+    const later = (await stored(to))[0]?.next_attempt_at.toISOString();
     expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
       expect.objectContaining({ endpointId: to.id }),
     );
     // One that comes meanwhile is put off as well, though it looks due at first.
     await events(to, ['dead']);
-    expect(await drain(to)).toEqual({ nextAt, attempts: 0 });
+    expect(await drain(to)).toEqual({ nextAt: later, attempts: 0 });
     expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
       expect.objectContaining({ endpointId: to.id }),
     );
