@@ -575,6 +575,36 @@ describe('what a connection does not grant', () => {
     await slow.close();
   });
 
+  it('how much is being read of the item is told to who may see all of it', async () => {
+    const of = await fixture();
+    const live = { phase: 'updating', history: 'initial', remine: null, next_due_at: null } as const;
+    const rest = { last_update_at: null, last_failure: null, waiting_for_publish: false };
+    world.behave.status = async () => ({ ...live, ...rest, progress: { pages: 3, rows: 1500, restarts: 1 } });
+    const whole = { pages: 3, rows: 1500, restarts: 1 };
+    for (const one of everyClass) {
+      const by = await classes[one](of, 'balances');
+      const { progress, phase } = await get(`/v1/items/${of.itemId}/sync`, by);
+      if (['no connection', 'no account granted', 'expired', 'revoked'].includes(one)) {
+        expect([one, progress, phase]).toEqual([one, undefined, undefined]);
+        continue;
+      }
+      const shows = ['missing scope', 'everything granted'].includes(one);
+      expect([one, progress, phase]).toEqual([
+        one,
+        shows ? whole : { pages: null, rows: null, restarts: 1 },
+        'updating',
+      ]);
+    }
+    expect(
+      (await get(`/v1/items/${of.itemId}/sync`, await application(of, without('transactions')))).progress,
+    ).toEqual({
+      ...whole,
+      pages: null,
+      rows: null,
+    });
+    world.behave.status = async () => null;
+  });
+
   it('a row without an account is shown under a grant of all accounts alone', async () => {
     const of = await fixture();
     await database.sql`

@@ -489,6 +489,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         openAccountIds: null,
         since: null,
       }),
+      seesWhole: async () => true,
       seenItems: async (_viewer, itemIds) => new Set(itemIds),
       async pickForUpdateMode(_viewer, userId, itemId) {
         const picked = itemId ?? behave.pick;
