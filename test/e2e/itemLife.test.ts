@@ -394,7 +394,7 @@ describe('the erasure of a user', () => {
       await until(() => receiver.received.length > 0);
       const before = await callsOf(system, itemId, '/transactions/sync');
       await fault(system, itemId, '/transactions/sync', { latency_ms: 4_000 }, { times: 4 });
-      await change(system, itemId, { add: rows(600) });
+      await change(system, itemId, { add: rows(600), notify: true });
       await until(async () => (await callsOf(system, itemId, '/transactions/sync')) > before);
 
       const refused = await system.api<Json>('DELETE', away);
