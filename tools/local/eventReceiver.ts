@@ -20,8 +20,8 @@ export interface EventReceiver {
   readonly url: string;
   /** Events that were taken, in the order of their arrival, with every repeat. */
   readonly received: readonly ReceivedEvent[];
-  /** What a request with a good signature is answered with; what is no 2xx takes nothing. */
-  answer: { status: number; headers?: Record<string, string> };
+  /** What a request with a good signature is answered with, and after what; what is no 2xx takes nothing. */
+  answer: { status: number; headers?: Record<string, string>; after?: Promise<unknown> };
   /** Requests that were answered otherwise than with a 2xx. */
   refusals(): number;
   /** Requests that no secret of ours had signed, once there was one. */
@@ -85,7 +85,7 @@ export async function startEventReceiver({
       forged += 1;
       return end(401);
     }
-    const { status, headers } = receiver.answer;
+    const { status, headers, after } = receiver.answer;
     if (status < 300) {
       const { id, type, subject, data } = JSON.parse(body) as Omit<ReceivedEvent, 'repeat'>;
       const event = { id, type, subject, data, repeat: known.has(id) };
@@ -93,7 +93,8 @@ export async function startEventReceiver({
       received.push(event);
       onEvent?.(event);
     }
-    end(status, headers);
+    if (after === undefined) return end(status, headers);
+    void after.then(() => end(status, headers));
   }
 
   const server = createServer((request, response) => {
