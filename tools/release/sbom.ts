@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { npmCli } from '../local/environment.mjs';
 import type { LockedPackage } from './licences.js';
 import { refusedLicences } from './licences.js';
+import type { Bill } from './releaseBill.js';
 import { releaseBill } from './releaseBill.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,4 +31,4 @@ const bill = execFileSync(
   { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, stdio: ['ignore', 'pipe', 'inherit'] },
 );
 const manifest = read('package.json') as { name: string; version: string };
-process.stdout.write(`${JSON.stringify(releaseBill(JSON.parse(bill), manifest), null, 2)}\n`);
+process.stdout.write(`${JSON.stringify(releaseBill(JSON.parse(bill) as Bill, manifest), null, 2)}\n`);
