@@ -47,6 +47,15 @@ export interface OpenErasure {
   late: boolean;
 }
 
+/** What outlives a database of an erasure that was asked for. */
+export interface Tombstone {
+  erasureId: string;
+  /** SHA-256 of the user's id, hex. */
+  userHash: string;
+  /** A moment between the request and the end, ISO 8601: whoever came later under the same id is another user. */
+  at: string;
+}
+
 export interface ErasureStore {
   /**
    * Commits that everything of the user is to go: nothing is linked any more, and the removal of all Items is asked for. One that goes on
@@ -69,6 +78,13 @@ export interface ErasureStore {
    * ended yet.
    */
   finish(erasureId: string): Promise<boolean>;
+  /** Every erasure that was ever asked for, by its id; the next `limit` after `after`. */
+  tombstones(after: string | null, limit: number): Promise<Tombstone[]>;
+  /**
+   * Asks again for erasures that this database has forgotten: of users who are here by one of the hashes and were before the erasure,
+   * under its id, whatever floats they have. Others are left alone. Resolves to the ids of those that were begun. Safe to repeat.
+   */
+  reapply(tombstones: readonly Tombstone[]): Promise<string[]>;
   /** Those that have been going on for longer than `graceMs`, oldest first; `late` after `lateAfterMs`. */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { backUp } from '../stack/testDatabase.js';
 import type { TestItem, World } from './world.js';
@@ -12,6 +13,7 @@ import {
   storedChanges,
   transaction,
   unrefused,
+  webhook,
 } from './world.js';
 
 /** The world up to the backup, and on from it: what the restored one has forgotten. */
@@ -156,4 +158,92 @@ it('events of a dump that was loaded into a younger server are shown', async () 
   if (page === 'lost' || hidden === 'lost') throw new Error('lost');
   expect(hidden.events).toEqual([]);
   expect(page.events.some(({ type }) => type === 'item.linked')).toBe(true);
+});
+
+it('an Item that webhooks come for and that is unknown since a restore is told to the operator', async () => {
+  const unknown = newId('item');
+  const late = async (itemId: string) => {
+    await world.stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE'));
+    await world.sql`UPDATE webhooks SET received_at = now() - interval '2 minutes' WHERE item_id = ${itemId}`;
+  };
+  await late(unknown);
+  await late(item.itemId);
+  await world.sql`DELETE FROM restores`;
+  await world.stores.sweep.ignoreUnknown();
+  expect(await world.sql`SELECT key FROM alerts`).toEqual([]);
+  await restoreAll(world);
+  for (let n = 0; n < 2; n += 1) await world.stores.sweep.ignoreUnknown();
+  expect(await world.sql`SELECT kind, item_id FROM alerts`).toEqual([
+    { kind: 'item_unknown', item_id: unknown },
+  ]);
+});
+
+describe('erasures that the database has forgotten', () => {
+  const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const gone = (userId: string, at: string, erasureId = `era_${newId('e')}`) => ({
+    erasureId,
+    userHash: hashOf(userId),
+    at,
+  });
+  const soon = new Date(Date.now() + 60_000).toISOString();
+
+  it('are asked for again under their ids, of those who were there before; who came later or has none is left alone', async () => {
+    const [erased, newcomer, other] = await Promise.all([
+      linkedItem(world),
+      linkedItem(world),
+      linkedItem(world),
+    ]);
+    await world.stores.floats.record({
+      userId: erased.userId,
+      floatId: 'f',
+      status: 'active',
+      occurredAt: null,
+    });
+    const tombstones = [
+      gone(erased.userId, soon),
+      gone(newcomer.userId, '2020-01-01T00:00:00Z'),
+      gone('nobody', soon),
+    ];
+    const { reapply, get, open } = world.stores.erasures;
+    expect(await reapply(tombstones)).toEqual([tombstones[0]?.erasureId]);
+    expect(await reapply(tombstones)).toEqual([]);
+    expect(await get(tombstones[0]?.erasureId ?? '')).toMatchObject({
+      state: 'removing',
+      user_hash: hashOf(erased.userId),
+    });
+    expect(await open(10, 0, 60_000)).toContainEqual({ erasureId: tombstones[0]?.erasureId, late: false });
+    const asked = await world.sql<{ item_id: string }[]>`
+      SELECT item_id FROM items WHERE removal_requested_at IS NOT NULL AND removed_at IS NULL`;
+    expect(asked.map(({ item_id }) => item_id)).toEqual([erased.itemId]);
+    expect(asked).not.toContainEqual({ item_id: other.itemId });
+  });
+
+  it('include floats that the listener has read again since', async () => {
+    const userId = newId('user');
+    const tombstone = gone(userId, new Date().toISOString());
+    const float = { userId, floatId: 'f', status: 'closed' as const, occurredAt: '2026-01-01T00:00:00Z' };
+    const { reapply, stop, finish } = world.stores.erasures;
+    for (let n = 0; n < 2; n += 1) {
+      await world.stores.floats.record(float);
+      const [erasureId = ''] = await reapply([tombstone]);
+      await stop(erasureId);
+      expect(await finish(erasureId)).toBe(true);
+    }
+    expect(await world.sql`SELECT FROM floats WHERE user_id = ${userId}`).toEqual([]);
+  });
+
+  it('are listed, those that go on too', async () => {
+    const { tombstones } = world.stores.erasures;
+    const all = await tombstones(null, 100);
+    const paged = [];
+    for (
+      let page = await tombstones(null, 1);
+      page.length > 0;
+      page = await tombstones(page[0]?.erasureId ?? '', 1)
+    )
+      paged.push(...page);
+    expect(paged).toEqual(all);
+    const [running] = await world.sql`SELECT user_hash AS "userHash" FROM erasures WHERE ended_at IS NULL`;
+    expect(all).toContainEqual(expect.objectContaining(running));
+  });
 });
