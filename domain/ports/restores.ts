@@ -32,4 +32,10 @@ export interface RestoreStore {
   retell(restore: Restore, after: string | null, limit: number): Promise<RetoldItems>;
   /** Every Item was told anew. */
   finish(restoreId: string): Promise<void>;
+  /** Ids of what was revoked, in their order; the next `limit` after `after`. */
+  revoked(what: 'connection' | 'key', after: string | null, limit: number): Promise<string[]>;
+  /** Which of these connections are not revoked here. */
+  liveConnections(connectionIds: readonly string[]): Promise<string[]>;
+  /** Revokes those of these API keys that are not; resolves to how many. */
+  revokeKeys(keyIds: readonly string[]): Promise<number>;
 }

@@ -108,5 +108,31 @@ export function restoreStore(sql: Sql): RestoreStore {
     async finish(restoreId) {
       await sql`UPDATE restores SET ended_at = clock_timestamp() WHERE restore_id = ${restoreId}`;
     },
+
+    async revoked(what, after, limit) {
+      const rows =
+        what === 'connection'
+          ? await sql<{ id: string }[]>`
+            SELECT connection_id AS id FROM connections WHERE revoked_at IS NOT NULL AND connection_id > ${after ?? ''}
+            ORDER BY connection_id LIMIT ${limit}`
+          : await sql<{ id: string }[]>`
+            SELECT key_id AS id FROM api_keys WHERE revoked_at IS NOT NULL AND key_id > ${after ?? ''}
+            ORDER BY key_id LIMIT ${limit}`;
+      return rows.map(({ id }) => id);
+    },
+
+    async liveConnections(connectionIds) {
+      const rows = await sql<{ id: string }[]>`
+        SELECT connection_id AS id FROM connections
+        WHERE connection_id = ANY(${[...connectionIds]}::text[]) AND revoked_at IS NULL ORDER BY connection_id`;
+      return rows.map(({ id }) => id);
+    },
+
+    async revokeKeys(keyIds) {
+      const { count } = await sql`
+        UPDATE api_keys SET revoked_at = clock_timestamp()
+        WHERE key_id = ANY(${[...keyIds]}::text[]) AND revoked_at IS NULL`;
+      return count;
+    },
   };
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { backUp } from '../stack/testDatabase.js';
+import { anyActor, connect, newApplication } from './granting.js';
 import type { TestItem, World } from './world.js';
 import {
   account,
@@ -246,4 +247,24 @@ describe('erasures that the database has forgotten', () => {
     const [running] = await world.sql`SELECT user_hash AS "userHash" FROM erasures WHERE ended_at IS NULL`;
     expect(all).toContainEqual(expect.objectContaining(running));
   });
+});
+
+it('connections and keys that were revoked are listed in pages, and those that are back are found', async () => {
+  const application = await newApplication(world);
+  const ids = [];
+  for (let n = 0; n < 3; n += 1) ids.push(await connect(world, await linkedItem(world), application));
+  const [one = '', two = '', three = ''] = ids.sort();
+  const actor = { ...anyActor, reason: null };
+  for (const id of [one, two]) await world.stores.connections.revoke(ourselves, id, { actor });
+  const { revoked, liveConnections, revokeKeys } = world.stores.restores;
+  expect(await revoked('connection', null, 10)).toEqual([one, two]);
+  expect(await revoked('connection', one, 1)).toEqual([two]);
+  expect(await liveConnections([three, one, 'con_none'])).toEqual([three]);
+  await world.sql`
+    INSERT INTO api_keys (key_id, application_id, key_hash, scopes) VALUES
+      ('key_1', ${application.applicationId}, 'h1', '{read}'), ('key_2', ${application.applicationId}, 'h2', '{read}')`;
+  expect(await revoked('key', null, 10)).toEqual([]);
+  expect(await revokeKeys(['key_1', 'key_none'])).toBe(1);
+  expect(await revokeKeys(['key_1'])).toBe(0);
+  expect(await revoked('key', null, 10)).toEqual(['key_1']);
 });
