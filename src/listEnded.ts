@@ -7,7 +7,7 @@ import { ConfigError, loadConfig } from './config.js';
 import { runJob } from './process.js';
 
 const rowsAtOnce = 5_000;
-const nothing: Ended = { erasures: [], connections: [], keys: [] };
+const nothing: Ended = { erasures: [], items: [], connections: [], keys: [] };
 
 async function write(ended: Partial<Ended>): Promise<void> {
   const text = endedLines({ ...nothing, ...ended }).map((line) => `${line}\n`);
@@ -42,14 +42,19 @@ async function main(): Promise<boolean> {
       (rows) => ({ erasures: rows }),
     );
     await writeAll(
-      (...page) => restores.revoked('connection', ...page),
+      (...page) => restores.ended('item', ...page),
       itself,
-      (rows) => ({ connections: rows }),
+      (items) => ({ items }),
     );
     await writeAll(
-      (...page) => restores.revoked('key', ...page),
+      (...page) => restores.ended('connection', ...page),
       itself,
-      (rows) => ({ keys: rows }),
+      (connections) => ({ connections }),
+    );
+    await writeAll(
+      (...page) => restores.ended('key', ...page),
+      itself,
+      (keys) => ({ keys }),
     );
     return true;
   } finally {

@@ -14,7 +14,7 @@ const [file] = process.argv.slice(2);
 
 /** Everything that the lines tell of; a line that is none of JSON, or lacks what it needs, is refused before anything is done. */
 async function readLines(): Promise<Ended> {
-  const found: Ended = { erasures: [], connections: [], keys: [] };
+  const found: Ended = { erasures: [], items: [], connections: [], keys: [] };
   const input = file === undefined ? process.stdin : createReadStream(file, 'utf8');
   let number = 0;
   for await (const line of createInterface({ input, crlfDelay: Infinity })) {
@@ -32,18 +32,20 @@ async function readLines(): Promise<Ended> {
 }
 
 /**
- * After a restore: ends once more what had ended since the backup. Erasures of users who are back are asked for, connections and API
- * keys revoked. What is ended already stays as it is; run it again whenever more is known.
+ * After a restore: ends once more what had ended since the backup. Erasures of users who are back and removals of Items are asked for,
+ * connections and API keys revoked. What is ended already stays as it is; run it again whenever more is known.
  */
 async function main(): Promise<boolean> {
   const config = loadConfig('reapply');
   const ended = await readLines();
   const sql = openDatabase(config.DATABASE_URL, { max: 2 });
   try {
-    const { erasures, connections, restores } = createStores(sql);
+    const { erasures, itemCommands, connections, restores } = createStores(sql);
     const begun = await erasures.reapply(ended.erasures);
     for (const erasureId of begun) say(`erasure ${erasureId}: asked for again, a worker carries it out`);
-    const live = await restores.liveConnections(ended.connections);
+    const items = await restores.live('item', ended.items);
+    for (const id of items) await itemCommands.requestRemoval(id, { force: true });
+    const live = await restores.live('connection', ended.connections);
     const actor = {
       initiator: 'operator' as const,
       applicationId: null,
@@ -52,10 +54,11 @@ async function main(): Promise<boolean> {
     };
     for (const id of live) await connections.revoke(ourselves, id, { actor });
     const keys = await restores.revokeKeys(ended.keys);
+    const { length: read } = [...ended.erasures, ...ended.items, ...ended.connections, ...ended.keys];
+    say(`${read} endings read`);
     say(
-      `${ended.erasures.length} erasures, ${ended.connections.length} connections and ${ended.keys.length} keys read`,
+      `asked for again: ${begun.length} erasures, the removal of ${items.length} Items; revoked: ${live.length} connections, ${keys} keys`,
     );
-    say(`${begun.length} erasures asked for, ${live.length} connections and ${keys} keys revoked`);
     return true;
   } finally {
     await sql.end({ timeout: 5 });

@@ -3,6 +3,8 @@ import type { Tombstone } from '../ports/erasures.js';
 /** What has ended for good, and must stay ended in a database that has forgotten it. It names no user. */
 export interface Ended {
   erasures: Tombstone[];
+  /** Ids of Items that were removed at Plaid. */
+  items: string[];
   /** Ids of connections, and of API keys, that were revoked. */
   connections: string[];
   keys: string[];
@@ -11,13 +13,14 @@ export interface Ended {
 const erasedOnStreams = 'sluice.user.erased.v1';
 
 /** The same as lines of JSON, in the shape of events. */
-export function endedLines({ erasures, connections, keys }: Ended): string[] {
+export function endedLines({ erasures, items, connections, keys }: Ended): string[] {
   const lines = [
     ...erasures.map(({ erasureId, userHash, at }) => ({
       type: 'user.erased',
       time: at,
       data: { erasure_id: erasureId, user_hash: userHash },
     })),
+    ...items.map((id) => ({ type: 'item.removed', data: { item_id: id } })),
     ...connections.map((id) => ({ type: 'connection.revoked', data: { connection_id: id } })),
     ...keys.map((id) => ({ type: 'key.revoked', data: { key_id: id } })),
   ];
@@ -59,6 +62,8 @@ export function readEnded(value: unknown, found: Ended): void {
       userHash: text(data, 'user_hash').toLowerCase(),
       at: instant(data['requested_at'] ?? time),
     });
+  } else if (type === 'item.removed') {
+    found.items.push(text(data, 'item_id'));
   } else if (type === 'connection.revoked') {
     found.connections.push(text(data, 'connection_id'));
   } else if (type === 'key.revoked') {

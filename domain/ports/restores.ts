@@ -32,10 +32,10 @@ export interface RestoreStore {
   retell(restore: Restore, after: string | null, limit: number): Promise<RetoldItems>;
   /** Every Item was told anew. */
   finish(restoreId: string): Promise<void>;
-  /** Ids of what was revoked, in their order; the next `limit` after `after`. */
-  revoked(what: 'connection' | 'key', after: string | null, limit: number): Promise<string[]>;
-  /** Which of these connections are not revoked here. */
-  liveConnections(connectionIds: readonly string[]): Promise<string[]>;
+  /** Ids of Items whose removal was asked for, of connections and API keys that were revoked, in their order; the next `limit` after `after`. */
+  ended(what: 'item' | 'connection' | 'key', after: string | null, limit: number): Promise<string[]>;
+  /** Which of these have not ended here. */
+  live(what: 'item' | 'connection', ids: readonly string[]): Promise<string[]>;
   /** Revokes those of these API keys that are not; resolves to how many. */
   revokeKeys(keyIds: readonly string[]): Promise<number>;
 }

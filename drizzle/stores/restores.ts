@@ -14,6 +14,13 @@ const numbered = selection(items, ['item_id', 'user_id', 'last_sequence']);
 /** Message ids of Segment's events count episodes: those of an Item go on above all that were ever told. */
 const msAnEpisode = 60_000;
 
+/** Where what ends for good stands, and the column that says so. */
+const lists = {
+  item: { table: 'items', id: 'item_id', endedAt: 'removal_requested_at' },
+  connection: { table: 'connections', id: 'connection_id', endedAt: 'revoked_at' },
+  key: { table: 'api_keys', id: 'key_id', endedAt: 'revoked_at' },
+} as const satisfies Record<string, { table: string; id: string; endedAt: string }>;
+
 export function restoreStore(sql: Sql): RestoreStore {
   /** Writes an outbox row for each open account and live transaction, numbered after `sequence`: accounts first. */
   async function tellAll(tx: Tx, itemId: string, sequence: number) {
@@ -109,23 +116,20 @@ export function restoreStore(sql: Sql): RestoreStore {
       await sql`UPDATE restores SET ended_at = clock_timestamp() WHERE restore_id = ${restoreId}`;
     },
 
-    async revoked(what, after, limit) {
-      const rows =
-        what === 'connection'
-          ? await sql<{ id: string }[]>`
-            SELECT connection_id AS id FROM connections WHERE revoked_at IS NOT NULL AND connection_id > ${after ?? ''}
-            ORDER BY connection_id LIMIT ${limit}`
-          : await sql<{ id: string }[]>`
-            SELECT key_id AS id FROM api_keys WHERE revoked_at IS NOT NULL AND key_id > ${after ?? ''}
-            ORDER BY key_id LIMIT ${limit}`;
-      return rows.map(({ id }) => id);
+    async ended(what, after, limit) {
+      const { table, id, endedAt } = lists[what];
+      const rows = await sql<{ id: string }[]>`
+        SELECT ${sql(id)} AS id FROM ${sql(table)} WHERE ${sql(endedAt)} IS NOT NULL AND ${sql(id)} > ${after ?? ''}
+        ORDER BY ${sql(id)} LIMIT ${limit}`;
+      return rows.map((row) => row.id);
     },
 
-    async liveConnections(connectionIds) {
+    async live(what, ids) {
+      const { table, id, endedAt } = lists[what];
       const rows = await sql<{ id: string }[]>`
-        SELECT connection_id AS id FROM connections
-        WHERE connection_id = ANY(${[...connectionIds]}::text[]) AND revoked_at IS NULL ORDER BY connection_id`;
-      return rows.map(({ id }) => id);
+        SELECT ${sql(id)} AS id FROM ${sql(table)}
+        WHERE ${sql(id)} = ANY(${[...ids]}::text[]) AND ${sql(endedAt)} IS NULL ORDER BY ${sql(id)}`;
+      return rows.map((row) => row.id);
     },
 
     async revokeKeys(keyIds) {

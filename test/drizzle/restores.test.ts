@@ -249,22 +249,26 @@ describe('erasures that the database has forgotten', () => {
   });
 });
 
-it('connections and keys that were revoked are listed in pages, and those that are back are found', async () => {
+it('Items, connections and keys that have ended are listed in pages, and those that are back are found', async () => {
   const application = await newApplication(world);
   const ids = [];
   for (let n = 0; n < 3; n += 1) ids.push(await connect(world, await linkedItem(world), application));
   const [one = '', two = '', three = ''] = ids.sort();
   const actor = { ...anyActor, reason: null };
   for (const id of [one, two]) await world.stores.connections.revoke(ourselves, id, { actor });
-  const { revoked, liveConnections, revokeKeys } = world.stores.restores;
-  expect(await revoked('connection', null, 10)).toEqual([one, two]);
-  expect(await revoked('connection', one, 1)).toEqual([two]);
-  expect(await liveConnections([three, one, 'con_none'])).toEqual([three]);
+  const { ended, live, revokeKeys } = world.stores.restores;
+  expect(await ended('connection', null, 10)).toEqual([one, two]);
+  expect(await ended('connection', one, 1)).toEqual([two]);
+  expect(await live('connection', [three, one, 'con_none'])).toEqual([three]);
+  const gone = await linkedItem(world);
+  await world.stores.itemCommands.requestRemoval(gone.itemId, { force: true });
+  expect(await ended('item', null, 100)).toContain(gone.itemId);
+  expect(await live('item', [gone.itemId, item.itemId, 'none'])).toEqual([item.itemId]);
   await world.sql`
     INSERT INTO api_keys (key_id, application_id, key_hash, scopes) VALUES
       ('key_1', ${application.applicationId}, 'h1', '{read}'), ('key_2', ${application.applicationId}, 'h2', '{read}')`;
-  expect(await revoked('key', null, 10)).toEqual([]);
+  expect(await ended('key', null, 10)).toEqual([]);
   expect(await revokeKeys(['key_1', 'key_none'])).toBe(1);
   expect(await revokeKeys(['key_1'])).toBe(0);
-  expect(await revoked('key', null, 10)).toEqual(['key_1']);
+  expect(await ended('key', null, 10)).toEqual(['key_1']);
 });

@@ -63,7 +63,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
 
     /** Any answer of the API; by the operator's key unless another is given. */
     async function ask(
-      method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+      method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
       route: string,
       {
         body,
@@ -173,7 +173,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     }
 
     say('linking Items, connecting a second application …');
-    const users = ['steady', 'removed', 'erased', 'relinked', 'breaking'] as const;
+    const users = ['steady', 'removed', 'erased', 'relinked', 'breaking', 'unlisted'] as const;
     const linked = await Promise.all(
       users.map(async (user) => [user, (await link(`drill-${user}`)).itemId] as const),
     );
@@ -262,6 +262,9 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     const { next: place } = await pullAll(null);
     const ended = path.join(dataDir, 'ended.ndjson');
     writeFileSync(ended, await rig.job('listEnded'));
+    // A list is older than the last moment.
+    await done('DELETE', `/items/${items.unlisted}`);
+    await until('the last removal', async () => (await statusOf(items.unlisted)) === 'REMOVED');
     await rig.cluster.archiveAll(at.urls.database_url);
     await database.close();
 
@@ -343,6 +346,10 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
       await check('an Item that was removed at Plaid after the point', 'REMOVED', async () =>
         String(await statusOf(items.removed)),
       );
+      await check('one that is on no list', 'ERROR ITEM_NOT_FOUND', async () => {
+        const { status, error } = await done('GET', `/items/${items.unlisted}`);
+        return `${String(status)} ${(error as { error_code?: string } | null)?.error_code ?? ''}`;
+      });
       await check('a user who was erased after the point', 'done, 404', async () => {
         const { body } = await ask('GET', `/erasures/${erasure['erasure_id']}`);
         const { status } = await ask('GET', '/users/drill-erased/items');
@@ -357,7 +364,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
       );
       await check(
         'the link of an Item since the point, repeated under its key',
-        '422 public_token_invalid',
+        '422 invalid_public_token',
         async () => {
           const body = { public_token: newcomer.publicToken };
           const headers = { 'idempotency-key': 'link-drill-newcomer' };
@@ -369,13 +376,13 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
         await simulator.change(items.steady, { add: [purchase('For the endpoint')] });
         return String((await done('GET', `/endpoints/${endpoint['endpoint_id']}`))['state']);
       });
-      await check('the same, rotated again', 'told', async () => {
+      await check('the same, rotated and enabled again', 'told', async () => {
         const taken = receiver.taken.length;
         const again = await done('POST', `/endpoints/${endpoint['endpoint_id']}/rotate-secret`, {
           body: { overlap: 'PT0S' },
         });
         receiver.trust(String(again['secret']));
-        await done('POST', `/endpoints/${endpoint['endpoint_id']}/ping`);
+        await done('PATCH', `/endpoints/${endpoint['endpoint_id']}`, { body: { state: 'enabled' } });
         for (let n = 0; n < 40 && receiver.taken.length === taken; n += 1) await sleep(500);
         return receiver.taken.length > taken ? 'told' : 'not told';
       });

@@ -2,7 +2,7 @@ import type { Ended } from '../../../domain/exchange/ended.js';
 import { endedLines, readEnded } from '../../../domain/exchange/ended.js';
 import { userErasedRecords } from '../../../domain/exchange/userErased.js';
 
-const nothing = (): Ended => ({ erasures: [], connections: [], keys: [] });
+const nothing = (): Ended => ({ erasures: [], items: [], connections: [], keys: [] });
 function read(...values: unknown[]): Ended {
   const found = nothing();
   for (const value of values) readEnded(value, found);
@@ -14,7 +14,12 @@ const userHash = 'a'.repeat(64);
 const tombstone = { erasureId: 'era_1', userHash, at };
 
 it('what is listed is read as it was', () => {
-  const ended: Ended = { erasures: [tombstone], connections: ['con_1', 'con_2'], keys: ['key_1'] };
+  const ended: Ended = {
+    erasures: [tombstone],
+    items: ['item-1'],
+    connections: ['con_1', 'con_2'],
+    keys: ['key_1'],
+  };
   expect(read(...endedLines(ended).map((line) => JSON.parse(line)))).toEqual(ended);
 });
 
@@ -61,6 +66,7 @@ it.each([
   { type: 'user.erased', time: at, data: { erasure_id: 'era_1' } },
   { type: 'user.erased', data: { erasure_id: 'era_1', user_hash: userHash } },
   { type: 'user.erased', time: 'yesterday', data: { erasure_id: 'era_1', user_hash: userHash } },
+  { type: 'item.removed', data: { item_id: '' } },
   { type: 'connection.revoked', data: {} },
   { type: 'key.revoked', data: { key_id: 7 } },
 ])('one that lacks what it needs is refused: %j', (value) => {
