@@ -8,7 +8,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const itemsAtOnce = 500;
 
 /**
- * After the database was set back to a backup, before anything else runs: what others hold of the time since must not be taken for ours,
+ * After the database was set back to a backup, before anything else runs and after `reapply`: what others hold of the time since must not be taken for ours,
  * and what Plaid knows better is asked for.
  */
 async function main(): Promise<boolean> {
@@ -34,9 +34,7 @@ async function main(): Promise<boolean> {
     if (restore.doubtedLinks > 0) {
       say(`${restore.doubtedLinks} links were on their way: alerts link_outcome_unknown will name them`);
     }
-    say(
-      'Next: `npm run reapply` with what has ended since the backup, then start the service on an empty Temporal.',
-    );
+    say('Next: start the service on an empty Temporal.');
     return true;
   } finally {
     await sql.end({ timeout: 5 });

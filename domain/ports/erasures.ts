@@ -34,6 +34,8 @@ export interface LeftToEnd {
 /** What the streams are told of an erasure. */
 export interface ErasedUser {
   erasureId: string;
+  /** It was carried out before, and forgotten: what the streams were told then is no repeat of this. */
+  again: boolean;
   userId: string;
   userHash: string;
   itemIds: string[];

@@ -27,7 +27,7 @@ export interface RestoreStore {
   begin(): Promise<Restore>;
   /**
    * The next `limit` Items that are not removed, each in a transaction of its own: numbers its changes on from `base`, tells everything
-   * that is live once more, and makes all that Plaid may know better due now.
+   * that is live once more, and makes all that Plaid may know better due now. Of one that is to be removed nothing is told.
    */
   retell(restore: Restore, after: string | null, limit: number): Promise<RetoldItems>;
   /** Every Item was told anew. */

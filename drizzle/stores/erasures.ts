@@ -41,7 +41,7 @@ const linkLeft = selection(links, [], { tokenHash: 'token_hash', userId: 'user_i
 
 type Running = Selected<typeof running> & { user_id: string };
 
-/** Who asked for an erasure that was applied again: the row that said it is gone. */
+/** Who asked for an erasure that was forgotten, and is asked for again: the row that said it is gone. */
 const reapplied = 'after-restore';
 
 const hashOf = (userId: string): string => createHash('sha256').update(userId).digest('hex');
@@ -254,6 +254,7 @@ export function erasureStore(sql: Sql): ErasureStore {
         const { itemIds, workflowIds } = await namesOf(tx, erasure.user_id);
         return {
           erasureId,
+          again: erasure.key_id === reapplied,
           userId: erasure.user_id,
           userHash: erasure.user_hash,
           requestedAt: erasure.requested_at.toISOString(),

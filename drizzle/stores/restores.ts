@@ -3,13 +3,17 @@ import type { Restore, RestoreStore } from '../../domain/ports/restores.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
-import { selection } from '../selection.js';
+import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { numbersAreDue } from './numbersDue.js';
 import { versioned } from './recordTexts.js';
 import { writeEvents } from './writeEvents.js';
 
-const numbered = selection(items, ['item_id', 'user_id', 'last_sequence']);
+const numbered = selection(items, ['item_id', 'user_id', 'last_sequence'], {
+  leaves: isSet('removal_requested_at'),
+});
+
+const nothing = { accounts: 0, transactions: 0 };
 
 /** Message ids of Segment's events count episodes: those of an Item go on above all that were ever told. */
 const msAnEpisode = 60_000;
@@ -61,7 +65,8 @@ export function restoreStore(sql: Sql): RestoreStore {
     );
     if (item === undefined) return 0;
     const from = Math.max(item.last_sequence, base);
-    const { accounts, transactions } = await tellAll(tx, itemId, from);
+    // What is to go is told to nobody again.
+    const { accounts, transactions } = item.leaves ? nothing : await tellAll(tx, itemId, from);
     const last = from + accounts + transactions;
     await tx`
       UPDATE items SET last_sequence = ${last},
@@ -72,6 +77,7 @@ export function restoreStore(sql: Sql): RestoreStore {
         next_due_at = CASE WHEN admitted_at IS NOT NULL AND removal_requested_at IS NULL
           THEN clock_timestamp() ELSE next_due_at END
       WHERE item_id = ${itemId}`;
+    if (item.leaves) return 0;
     await tx`
       UPDATE items SET ${numbersAreDue(tx)}
       WHERE item_id = ${itemId} AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = ${itemId})`;

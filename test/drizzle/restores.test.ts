@@ -132,6 +132,18 @@ it('everything that Plaid or the bank may know better is due, and numbers are wi
   expect(await storedChanges(world, removed.itemId)).toEqual([]);
 });
 
+it('an Item that is to be removed is numbered on, and told to nobody again', async () => {
+  const leaving = await linkedItem(world);
+  await runUpdate(world, leaving, [{ added: [transaction('t9')] }]);
+  await world.stores.itemCommands.requestRemoval(leaving.itemId, { force: true });
+  const before = await storedChanges(world, leaving.itemId);
+  const { base } = await restoreAll(world);
+  expect(await storedChanges(world, leaving.itemId)).toEqual(before);
+  await world.stores.items.finishRemoval(leaving.itemId);
+  const [last] = (await storedChanges(world, leaving.itemId)).slice(-1);
+  expect([last?.removed, Number(last?.sequence)]).toEqual([true, base + 1]);
+});
+
 it('a link that had not been exchanged at the backup is never exchanged again: its Item may live', async () => {
   const tokenHash = newId('hash');
   await world.stores.links.receive({
@@ -205,9 +217,10 @@ describe('erasures that the database has forgotten', () => {
       gone(newcomer.userId, '2020-01-01T00:00:00Z'),
       gone('nobody', soon),
     ];
-    const { reapply, get, open } = world.stores.erasures;
+    const { reapply, get, open, subject } = world.stores.erasures;
     expect(await reapply(tombstones)).toEqual([tombstones[0]?.erasureId]);
     expect(await reapply(tombstones)).toEqual([]);
+    expect(await subject(tombstones[0]?.erasureId ?? '')).toMatchObject({ again: true });
     expect(await get(tombstones[0]?.erasureId ?? '')).toMatchObject({
       state: 'removing',
       user_hash: hashOf(erased.userId),

@@ -276,7 +276,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     await rig.restore(point);
     for (const itemId of [items.steady, items.relinked])
       await simulator.change(itemId, { add: [purchase('While it was away')] });
-    const told = `${await rig.job('restored')}${await rig.job('reapply', ended)}`;
+    const told = `${await rig.job('reapply', ended)}${await rig.job('restored')}`;
     say(told.trim().replaceAll('\n', '; '));
     say(
       `restored in ${((performance.now() - restoring) / 1000).toFixed(1)} s, starting API, worker, listener …`,

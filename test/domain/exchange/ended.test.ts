@@ -25,7 +25,7 @@ it('what is listed is read as it was', () => {
 
 it('records of the streams and answers of the event feed tell the same', () => {
   const records = userErasedRecords(
-    { erasureId: 'era_1', userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at },
+    { erasureId: 'era_1', again: false, userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at },
     '2030-01-01T00:00:00.000Z',
   );
   expect(read(...records.map(({ json }) => JSON.parse(json))).erasures).toEqual(records.map(() => tombstone));
@@ -71,4 +71,14 @@ it.each([
   { type: 'key.revoked', data: { key_id: 7 } },
 ])('one that lacks what it needs is refused: %j', (value) => {
   expect(() => read(value)).toThrow('is missing');
+});
+
+it('an erasure that was forgotten tells the streams anew: what they were told of it before is no repeat', () => {
+  const user = { erasureId: 'era_1', userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at };
+  const idsOf = (again: boolean) =>
+    userErasedRecords({ ...user, again }, at).flatMap(({ json }) =>
+      (JSON.parse(json) as { id: string }[]).map(({ id }) => id),
+    );
+  expect(new Set([...idsOf(false), ...idsOf(true)]).size).toBe(8);
+  expect(idsOf(true)).toEqual(idsOf(true));
 });
