@@ -37,7 +37,7 @@ async function main(): Promise<boolean> {
     const { erasures, restores } = createStores(sql);
     const itself = (id: string): string => id;
     await writeAll(
-      erasures.tombstones,
+      erasures.past,
       ({ erasureId }) => erasureId,
       (rows) => ({ erasures: rows }),
     );

@@ -20,7 +20,7 @@ async function main(): Promise<boolean> {
     let items = 0;
     let records = 0;
     for (let after: string | null = null; ;) {
-      const page = await restores.retell(restore, after, itemsAtOnce);
+      const page = await restores.republish(restore, after, itemsAtOnce);
       items += page.items;
       records += page.records;
       if (page.next === null) break;

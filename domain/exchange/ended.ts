@@ -1,8 +1,8 @@
-import type { Tombstone } from '../ports/erasures.js';
+import type { PastErasure } from '../ports/erasures.js';
 
 /** What has ended for good, and must stay ended in a database that has forgotten it. It names no user. */
 export interface Ended {
-  erasures: Tombstone[];
+  erasures: PastErasure[];
   /** Ids of Items that were removed at Plaid. */
   items: string[];
   /** Ids of connections, and of API keys, that were revoked. */

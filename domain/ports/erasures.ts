@@ -35,7 +35,7 @@ export interface LeftToEnd {
 export interface ErasedUser {
   erasureId: string;
   /** It was carried out before, and forgotten: what the streams were told then is no repeat of this. */
-  again: boolean;
+  repeated: boolean;
   userId: string;
   userHash: string;
   itemIds: string[];
@@ -50,7 +50,7 @@ export interface OpenErasure {
 }
 
 /** What outlives a database of an erasure that was asked for. */
-export interface Tombstone {
+export interface PastErasure {
   erasureId: string;
   /** SHA-256 of the user's id, hex. */
   userHash: string;
@@ -81,12 +81,12 @@ export interface ErasureStore {
    */
   finish(erasureId: string): Promise<boolean>;
   /** Every erasure that was ever asked for, by its id; the next `limit` after `after`. */
-  tombstones(after: string | null, limit: number): Promise<Tombstone[]>;
+  past(after: string | null, limit: number): Promise<PastErasure[]>;
   /**
    * Asks again for erasures that this database has forgotten: of users who are here by one of the hashes and were before the erasure,
    * under its id, whatever floats they have. Others are left alone. Resolves to the ids of those that were begun. Safe to repeat.
    */
-  reapply(tombstones: readonly Tombstone[]): Promise<string[]>;
+  reapply(past: readonly PastErasure[]): Promise<string[]>;
   /** Those that have been going on for longer than `graceMs`, oldest first; `late` after `lateAfterMs`. */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
 }

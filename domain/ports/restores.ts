@@ -7,7 +7,7 @@ export interface Restore {
   doubtedLinks: number;
 }
 
-export interface RetoldItems {
+export interface RepublishedItems {
   items: number;
   /** Accounts and transactions that are told once more. */
   records: number;
@@ -29,7 +29,7 @@ export interface RestoreStore {
    * The next `limit` Items that are not removed, each in a transaction of its own: numbers its changes on from `base`, tells everything
    * that is live once more, and makes all that Plaid may know better due now. Of one that is to be removed nothing is told.
    */
-  retell(restore: Restore, after: string | null, limit: number): Promise<RetoldItems>;
+  republish(restore: Restore, after: string | null, limit: number): Promise<RepublishedItems>;
   /** Every Item was told anew. */
   finish(restoreId: string): Promise<void>;
   /** Ids of Items whose removal was asked for, of connections and API keys that were revoked, in their order; the next `limit` after `after`. */

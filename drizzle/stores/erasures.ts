@@ -30,7 +30,7 @@ const running = selection(erasures, [
 const ownItem = selection(items, ['item_id', 'token_hash', 'remines']);
 const ownLink = selection(links, ['token_hash']);
 const ownConnection = selection(connections, ['connection_id']);
-const tombstone = selection(erasures, [], {
+const shownPast = selection(erasures, [], {
   erasureId: 'erasure_id',
   userHash: 'user_hash',
   at: 'requested_at',
@@ -254,7 +254,7 @@ export function erasureStore(sql: Sql): ErasureStore {
         const { itemIds, workflowIds } = await namesOf(tx, erasure.user_id);
         return {
           erasureId,
-          again: erasure.key_id === reapplied,
+          repeated: erasure.key_id === reapplied,
           userId: erasure.user_id,
           userHash: erasure.user_hash,
           requestedAt: erasure.requested_at.toISOString(),
@@ -301,9 +301,9 @@ export function erasureStore(sql: Sql): ErasureStore {
       });
     },
 
-    async tombstones(after, limit) {
-      const rows = await sql<Selected<typeof tombstone>[]>`
-        SELECT ${tombstone.list(sql)} FROM erasures WHERE erasure_id > ${after ?? ''}
+    async past(after, limit) {
+      const rows = await sql<Selected<typeof shownPast>[]>`
+        SELECT ${shownPast.list(sql)} FROM erasures WHERE erasure_id > ${after ?? ''}
         ORDER BY erasure_id LIMIT ${limit}`;
       return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
     },

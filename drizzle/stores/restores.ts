@@ -27,7 +27,7 @@ const lists = {
 
 export function restoreStore(sql: Sql): RestoreStore {
   /** Writes an outbox row for each open account and live transaction, numbered after `sequence`: accounts first. */
-  async function tellAll(tx: Tx, itemId: string, sequence: number) {
+  async function enqueueAll(tx: Tx, itemId: string, sequence: number) {
     return firstOf(
       await tx<[{ accounts: number; transactions: number }]>`
       WITH live AS (
@@ -40,7 +40,7 @@ export function restoreStore(sql: Sql): RestoreStore {
       numbered AS MATERIALIZED (
         SELECT *, ${sequence}::bigint + row_number() OVER (ORDER BY record, subject) AS sequence FROM live
       ),
-      told AS (
+      written AS (
         INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
         SELECT ${itemId}, n.sequence, n.record, false, n.subject, n.version, a.raw::json,
           (a.refined || jsonb_build_object('version', n.version))::json, clock_timestamp()
@@ -66,7 +66,7 @@ export function restoreStore(sql: Sql): RestoreStore {
     if (item === undefined) return 0;
     const from = Math.max(item.last_sequence, base);
     // What is to go is told to nobody again.
-    const { accounts, transactions } = item.leaves ? nothing : await tellAll(tx, itemId, from);
+    const { accounts, transactions } = item.leaves ? nothing : await enqueueAll(tx, itemId, from);
     const last = from + accounts + transactions;
     await tx`
       UPDATE items SET last_sequence = ${last},
@@ -105,7 +105,7 @@ export function restoreStore(sql: Sql): RestoreStore {
         return { restoreId: restore.restore_id, base: restore.base, doubtedLinks: count };
       }),
 
-    async retell({ base }, after, limit) {
+    async republish({ base }, after, limit) {
       const page = await sql<{ item_id: string }[]>`
         SELECT item_id FROM items WHERE removed_at IS NULL AND item_id > ${after ?? ''}
         ORDER BY item_id LIMIT ${limit}`;

@@ -32,7 +32,7 @@ async function restoreAll(of: World, limit = 1) {
   const restore = await of.stores.restores.begin();
   let records = 0;
   for (let after: string | null = null; ;) {
-    const page = await of.stores.restores.retell(restore, after, limit);
+    const page = await of.stores.restores.republish(restore, after, limit);
     records += page.records;
     if (page.next === null) break;
     after = page.next;
@@ -73,18 +73,20 @@ it('what was told after the backup is contradicted by nothing: numbers go on abo
   const { base } = await restoreAll(world);
   const after = await storedChanges(world, item.itemId);
   expect(after.slice(0, before.length)).toEqual(before);
-  const retold = after.slice(before.length);
-  expect(retold.map(({ record, subject, version, removed }) => [record, subject, version, removed])).toEqual([
+  const republished = after.slice(before.length);
+  expect(
+    republished.map(({ record, subject, version, removed }) => [record, subject, version, removed]),
+  ).toEqual([
     ['account', 'acc-1', 1, false],
     ['transaction', 't1', 1, false],
     ['transaction', 't2', 1, false],
     ['transaction', 't3', 1, false],
   ]);
-  expect(retold.map(({ sequence }) => Number(sequence))).toEqual([1, 2, 3, 4].map((n) => base + n));
+  expect(republished.map(({ sequence }) => Number(sequence))).toEqual([1, 2, 3, 4].map((n) => base + n));
   expect(base).toBeGreaterThan(Number(told.at(-1)?.sequence));
   // As an update tells it.
-  const withoutPlace = ({ raw, refined }: (typeof retold)[number]) => ({ raw, refined });
-  expect(retold.map(withoutPlace)).toEqual(before.map(withoutPlace));
+  const withoutPlace = ({ raw, refined }: (typeof republished)[number]) => ({ raw, refined });
+  expect(republished.map(withoutPlace)).toEqual(before.map(withoutPlace));
   // What Plaid says again from the older cursor goes on behind it.
   await runUpdate(world, item, [{ removed: [{ transaction_id: 't2', account_id: 'acc-1' }] }]);
   const [last] = (await storedChanges(world, item.itemId)).slice(-1);
@@ -212,20 +214,20 @@ describe('erasures that the database has forgotten', () => {
       status: 'active',
       occurredAt: null,
     });
-    const tombstones = [
+    const past = [
       gone(erased.userId, soon),
       gone(newcomer.userId, '2020-01-01T00:00:00Z'),
       gone('nobody', soon),
     ];
     const { reapply, get, open, subject } = world.stores.erasures;
-    expect(await reapply(tombstones)).toEqual([tombstones[0]?.erasureId]);
-    expect(await reapply(tombstones)).toEqual([]);
-    expect(await subject(tombstones[0]?.erasureId ?? '')).toMatchObject({ again: true });
-    expect(await get(tombstones[0]?.erasureId ?? '')).toMatchObject({
+    expect(await reapply(past)).toEqual([past[0]?.erasureId]);
+    expect(await reapply(past)).toEqual([]);
+    expect(await subject(past[0]?.erasureId ?? '')).toMatchObject({ repeated: true });
+    expect(await get(past[0]?.erasureId ?? '')).toMatchObject({
       state: 'removing',
       user_hash: hashOf(erased.userId),
     });
-    expect(await open(10, 0, 60_000)).toContainEqual({ erasureId: tombstones[0]?.erasureId, late: false });
+    expect(await open(10, 0, 60_000)).toContainEqual({ erasureId: past[0]?.erasureId, late: false });
     const asked = await world.sql<{ item_id: string }[]>`
       SELECT item_id FROM items WHERE removal_requested_at IS NOT NULL AND removed_at IS NULL`;
     expect(asked.map(({ item_id }) => item_id)).toEqual([erased.itemId]);
@@ -234,12 +236,12 @@ describe('erasures that the database has forgotten', () => {
 
   it('include floats that the listener has read again since', async () => {
     const userId = newId('user');
-    const tombstone = gone(userId, new Date().toISOString());
+    const one = gone(userId, new Date().toISOString());
     const float = { userId, floatId: 'f', status: 'closed' as const, occurredAt: '2026-01-01T00:00:00Z' };
     const { reapply, stop, finish } = world.stores.erasures;
     for (let n = 0; n < 2; n += 1) {
       await world.stores.floats.record(float);
-      const [erasureId = ''] = await reapply([tombstone]);
+      const [erasureId = ''] = await reapply([one]);
       await stop(erasureId);
       expect(await finish(erasureId)).toBe(true);
     }
@@ -247,14 +249,10 @@ describe('erasures that the database has forgotten', () => {
   });
 
   it('are listed, those that go on too', async () => {
-    const { tombstones } = world.stores.erasures;
-    const all = await tombstones(null, 100);
+    const { past } = world.stores.erasures;
+    const all = await past(null, 100);
     const paged = [];
-    for (
-      let page = await tombstones(null, 1);
-      page.length > 0;
-      page = await tombstones(page[0]?.erasureId ?? '', 1)
-    )
+    for (let page = await past(null, 1); page.length > 0; page = await past(page[0]?.erasureId ?? '', 1))
       paged.push(...page);
     expect(paged).toEqual(all);
     const [running] = await world.sql`SELECT user_hash AS "userHash" FROM erasures WHERE ended_at IS NULL`;

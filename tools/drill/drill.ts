@@ -276,8 +276,8 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     await rig.restore(point);
     for (const itemId of [items.steady, items.relinked])
       await simulator.change(itemId, { add: [purchase('While it was away')] });
-    const told = `${await rig.job('reapply', ended)}${await rig.job('restored')}`;
-    say(told.trim().replaceAll('\n', '; '));
+    const said = `${await rig.job('reapply', ended)}${await rig.job('restored')}`;
+    say(said.trim().replaceAll('\n', '; '));
     say(
       `restored in ${((performance.now() - restoring) / 1000).toFixed(1)} s, starting API, worker, listener …`,
     );
@@ -355,6 +355,21 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
         const { status } = await ask('GET', '/users/drill-erased/items');
         return `${String(body['state'])}, ${status}`;
       });
+      await check(
+        'what the streams were told of that user since',
+        'erased on 4 streams, no records',
+        async () => {
+          await consumer.readOn();
+          const since = Object.entries(consumer.eventsOf(items.erased)).map(([stream, events]) => [
+            stream,
+            new Set(events.filter(({ type }) => type === 'sluice.user.erased.v1').map(({ id }) => id)).size,
+            events.filter(({ sequence, type }) => sequence > base && !type.includes('.removed.')).length,
+          ]);
+          const erasedTwice = since.filter(([, erasures]) => erasures === 2).length;
+          const records = since.reduce((sum, [, , n]) => sum + Number(n), 0);
+          return `erased on ${erasedTwice} streams, ${records === 0 ? 'no' : records} records`;
+        },
+      );
       await check('a connection that was revoked after the point', '403 consent_revoked', async () => {
         const { status, body } = await ask('GET', `/items/${items.steady}/accounts`, { key: kept.key });
         return `${status} ${String(body['code'])}`;
@@ -378,10 +393,10 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
       });
       await check('the same, rotated and enabled again', 'told', async () => {
         const taken = receiver.taken.length;
-        const again = await done('POST', `/endpoints/${endpoint['endpoint_id']}/rotate-secret`, {
+        const renewed = await done('POST', `/endpoints/${endpoint['endpoint_id']}/rotate-secret`, {
           body: { overlap: 'PT0S' },
         });
-        receiver.trust(String(again['secret']));
+        receiver.trust(String(renewed['secret']));
         await done('PATCH', `/endpoints/${endpoint['endpoint_id']}`, { body: { state: 'enabled' } });
         for (let n = 0; n < 40 && receiver.taken.length === taken; n += 1) await sleep(500);
         return receiver.taken.length > taken ? 'told' : 'not told';

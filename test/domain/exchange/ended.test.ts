@@ -11,11 +11,11 @@ function read(...values: unknown[]): Ended {
 
 const at = '2026-11-27T10:00:00.000Z';
 const userHash = 'a'.repeat(64);
-const tombstone = { erasureId: 'era_1', userHash, at };
+const forgotten = { erasureId: 'era_1', userHash, at };
 
 it('what is listed is read as it was', () => {
   const ended: Ended = {
-    erasures: [tombstone],
+    erasures: [forgotten],
     items: ['item-1'],
     connections: ['con_1', 'con_2'],
     keys: ['key_1'],
@@ -25,10 +25,10 @@ it('what is listed is read as it was', () => {
 
 it('records of the streams and answers of the event feed tell the same', () => {
   const records = userErasedRecords(
-    { erasureId: 'era_1', again: false, userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at },
+    { erasureId: 'era_1', repeated: false, userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at },
     '2030-01-01T00:00:00.000Z',
   );
-  expect(read(...records.map(({ json }) => JSON.parse(json))).erasures).toEqual(records.map(() => tombstone));
+  expect(read(...records.map(({ json }) => JSON.parse(json))).erasures).toEqual(records.map(() => forgotten));
   const event = {
     specversion: '1.0',
     id: 'evt_1',
@@ -43,7 +43,7 @@ it('records of the streams and answers of the event feed tell the same', () => {
   };
   expect(read({ data: [event, revoked], next: 'x', has_more: false })).toEqual({
     ...nothing(),
-    erasures: [tombstone],
+    erasures: [forgotten],
     connections: ['con_1'],
   });
 });
@@ -75,8 +75,8 @@ it.each([
 
 it('an erasure that was forgotten tells the streams anew: what they were told of it before is no repeat', () => {
   const user = { erasureId: 'era_1', userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at };
-  const idsOf = (again: boolean) =>
-    userErasedRecords({ ...user, again }, at).flatMap(({ json }) =>
+  const idsOf = (repeated: boolean) =>
+    userErasedRecords({ ...user, repeated }, at).flatMap(({ json }) =>
       (JSON.parse(json) as { id: string }[]).map(({ id }) => id),
     );
   expect(new Set([...idsOf(false), ...idsOf(true)]).size).toBe(8);
