@@ -958,3 +958,16 @@ export const segmentEvents = pgTable(
       .where(sql`${table.sentAt} IS NULL`),
   ],
 );
+
+/**
+ * When this database was found to be set back to a backup. Places that clients were given before are none of its own, and the numbers
+ * of changes go on from the time of the restore, above all that were given before.
+ */
+export const restores = pgTable('restores', {
+  restoreId: uuid('restore_id')
+    .primaryKey()
+    .default(sql`gen_random_uuid()`),
+  restoredAt: moment('restored_at').notNull().default(now),
+  /** When every Item had been told anew. */
+  endedAt: moment('ended_at'),
+});
