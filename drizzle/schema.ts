@@ -879,11 +879,14 @@ export const institutions = pgTable(
 /** Banks that Plaid has called down: their Items ask by turns. */
 export const bankPauses = pgTable('bank_pauses', {
   institutionId: id('institution_id').primaryKey(),
-  /** How often in a row. */
+  /** How often in a row; 0 = one Item was refused for it, which may be the Item's own matter. */
   failures: integer('failures').notNull(),
   /** One of its Items asks whether it is up. */
   probing: boolean('probing').notNull(),
+  /** Of a suspicion: when it arose. */
   nextTryAt: moment('next_try_at').notNull(),
+  /** MD5 of the id of the Item that was refused last. */
+  refusedItem: text('refused_item'),
 });
 
 /** Answers by Idempotency-Key: a running entry is a lease, a final one holds the answer, encrypted. */
@@ -974,3 +977,16 @@ export const segmentEvents = pgTable(
       .where(sql`${table.sentAt} IS NULL`),
   ],
 );
+
+/**
+ * When this database was found to be set back to a backup. Places that clients were given before are none of its own, and the numbers
+ * of changes go on from the time of the restore, above all that were given before.
+ */
+export const restores = pgTable('restores', {
+  restoreId: uuid('restore_id')
+    .primaryKey()
+    .default(sql`gen_random_uuid()`),
+  restoredAt: moment('restored_at').notNull().default(now),
+  /** When every Item had been told anew. */
+  endedAt: moment('ended_at'),
+});

@@ -5,6 +5,10 @@ import type { DueWork } from './dueWork.js';
 
 /** How long a webhook of an unknown Item waits for its Item. */
 const adoptionWindow = '24 hours';
+/** By then the row of an Item that is being linked is there. */
+const linkedWithin = '1 minute';
+/** Anybody who is a customer of Plaid's can have webhooks signed. */
+const unknownAtMost = 1_000;
 /** An update of many pages takes minutes, hours where Plaid's limits are shared by many; one that is cut here restarts. */
 const stagedAtMost = '2 days';
 /** Who was signalled longer ago stands with those that never were. */
@@ -72,6 +76,16 @@ export function sweepStore(sql: Sql): SweepStore {
         DELETE FROM sweep_told WHERE (kind, subject) IN (
           SELECT kind, subject FROM sweep_told
           WHERE told_at < clock_timestamp() - ${signalledAtMost}::interval FOR UPDATE SKIP LOCKED)`;
+      await sql`
+        INSERT INTO alerts (kind, key, item_id, detail)
+        SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))
+        FROM webhooks w
+        WHERE EXISTS (SELECT FROM restores) AND w.outcome = 'pending' AND w.item_id IS NOT NULL
+          AND w.received_at < clock_timestamp() - ${linkedWithin}::interval
+          AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+        GROUP BY w.item_id ORDER BY min(w.received_at)
+        LIMIT greatest(0, ${unknownAtMost} - (SELECT count(*) FROM alerts WHERE kind = 'item_unknown'))
+        ON CONFLICT DO NOTHING`;
       const ended = await sql`
         UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
         WHERE webhook_id IN (

@@ -114,5 +114,6 @@ export const tablesWithoutUsers: readonly PgTable[] = [
   schema.userEventShards,
   // Of an erasure that has ended; of one that goes on, the last to forget whom.
   schema.erasures,
+  schema.restores,
   schema.auditEntries,
 ];

@@ -19,6 +19,7 @@ import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { eventErrors, writtenEvents } from './eventSchemas.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
+import type { TestDatabase } from '../stack/testDatabase.js';
 
 /** A migrated database of its own for one test file, a pool for the test's own questions, and stores on a second one. */
 export interface World {
@@ -28,8 +29,9 @@ export interface World {
   close(): Promise<void>;
 }
 
-export async function openWorld(): Promise<World> {
-  const database = await createTestDatabase();
+/** `given`: another database than an empty one. */
+export async function openWorld(given?: TestDatabase): Promise<World> {
+  const database = given ?? (await createTestDatabase());
   const sql = openDatabase(database.url, { max: 12, applicationName: 'test' });
   // By its name `npm run record-statements` tells what the stores ask from what the tests ask.
   const ofStores = openDatabase(database.url, { max: 12, applicationName: 'sluice' });

@@ -8,6 +8,3 @@ CREATE TABLE "application_floats" (
 	CONSTRAINT "application_floats_user_id_float_id_application_id_pk" PRIMARY KEY("user_id","float_id","application_id"),
 	CONSTRAINT "application_floats_status" CHECK ("application_floats"."status" IN ('active', 'closed'))
 );
---> statement-breakpoint
-ALTER TABLE "connections" ADD COLUMN "awaited" jsonb;--> statement-breakpoint
-ALTER TABLE "connections" ADD COLUMN "relink_began_at" timestamp(6) with time zone;
