@@ -1,5 +1,6 @@
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { itemWorkflowId } from '../../domain/ids.js';
 import type { PageResult } from '../../domain/mining/run.js';
 import { mulberry32 } from './chance.js';
 import { until } from './until.js';
@@ -12,6 +13,8 @@ import type { Running, System } from './system.js';
 import { startSystem } from './system.js';
 
 const sync = '/transactions/sync';
+
+type Event = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>[number];
 
 let system: System;
 let receiver: ReceivingEndpoint;
@@ -32,17 +35,41 @@ afterAll(async () => {
   await system.stop();
 });
 
+/**
+ * The histories of the runs that continue each other from this one on, and of the children that they start. Visibility, which lists
+ * runs, is written behind the histories, and may lack the newest.
+ */
+async function* historiesFrom(client: Client, workflowId: string, firstRun: string): AsyncGenerator<Event[]> {
+  for (let runId: string | null | undefined = firstRun; runId;) {
+    const { events } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+    yield events ?? [];
+    runId = undefined;
+    for (const event of events ?? []) {
+      const child = event.childWorkflowExecutionStartedEventAttributes?.workflowExecution;
+      if (child) yield* historiesFrom(client, String(child.workflowId), String(child.runId));
+      runId ??= event.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+    }
+  }
+}
+
+async function* historiesOfItem(client: Client, itemId: string): AsyncGenerator<Event[]> {
+  const workflowId = itemWorkflowId(itemId);
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  const [start] = events ?? [];
+  const first = start?.workflowExecutionStartedEventAttributes?.firstExecutionRunId;
+  yield* historiesFrom(client, workflowId, String(first));
+}
+
 /** What Temporal remembers of the Item's pages, over all runs of its workflows. */
 async function minedPages(client: Client, itemId: string): Promise<{ needed: number; repeats: number }> {
   const applied = new Map<string, number>();
   let needed = 0;
   let repeats = 0;
-  for await (const { workflowId, runId } of client.workflow.list({ query: `SluiceItem = '${itemId}'` })) {
-    const { events = [] } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    for (const event of events ?? []) {
+  for await (const events of historiesOfItem(client, itemId)) {
+    for (const event of events) {
       const end = event.activityTaskCompletedEventAttributes;
       if (!end) continue;
-      const scheduled = events?.find((other) => String(other.eventId) === String(end.scheduledEventId));
+      const scheduled = events.find((other) => String(other.eventId) === String(end.scheduledEventId));
       const order = scheduled?.activityTaskScheduledEventAttributes;
       if (order?.activityType?.name !== 'minePage') continue;
       const [input] = order.input?.payloads ?? [];
