@@ -155,9 +155,12 @@ export function erasureStore(sql: Sql): ErasureStore {
     const name = tx(table.name);
     const theirs = table.where(tx, names);
     const some =
-      limit === null
-        ? theirs
-        : tx`t.ctid = ANY(ARRAY(SELECT t.ctid FROM ${name} t WHERE ${theirs} LIMIT ${limit}))`;
+      table.lockedBy !== null
+        ? tx`t.${tx(table.lockedBy)} IN (
+            SELECT t.${tx(table.lockedBy)} FROM ${name} t WHERE ${theirs} ORDER BY t.${tx(table.lockedBy)} ${limit === null ? tx`` : tx`LIMIT ${limit}`} FOR UPDATE)`
+        : limit === null
+          ? theirs
+          : tx`t.ctid = ANY(ARRAY(SELECT t.ctid FROM ${name} t WHERE ${theirs} LIMIT ${limit}))`;
     const row = firstOf(
       await tx<[{ deleted: number }]>`
       WITH gone AS (
@@ -235,7 +238,8 @@ export function erasureStore(sql: Sql): ErasureStore {
         // Nobody reads them any more, no webhook and no sweep starts their workflows, and nothing is due.
         await tx`
           UPDATE items SET admitted_at = NULL, unsent_since = NULL, segment_due_at = NULL, remine_requested_at = NULL
-          WHERE user_id = ${userId} AND admitted_at IS NOT NULL`;
+          WHERE item_id IN (
+            SELECT item_id FROM items WHERE user_id = ${userId} AND admitted_at IS NOT NULL ORDER BY item_id FOR NO KEY UPDATE)`;
         await mayErase(tx);
         const names = await namesOf(tx, userId);
         await forgetInAlerts(tx, names);

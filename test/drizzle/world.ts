@@ -49,9 +49,9 @@ export async function openWorld(given?: TestDatabase): Promise<World> {
   };
 }
 
-/** Resolves once `n` locks are waited for in the world's database: those who wait have read what they read before it. */
-export async function lockWaiters({ sql }: World, n: number): Promise<void> {
-  for (let waiting = 0; waiting < n;) {
+/** Resolves once so many locks are waited for in the world's database: those who wait have read what they read before it. */
+export async function lockWaiters({ sql }: World, n: number | (() => number)): Promise<void> {
+  for (let waiting = 0; waiting < (typeof n === 'number' ? n : n());) {
     const [row] = await sql<[{ n: number }]>`
       SELECT count(*)::int AS n FROM pg_locks
       WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
