@@ -63,6 +63,7 @@ export function transactionActivities(deps: ActivityDeps) {
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
       ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(waiting.remine === null ? {} : { remineAsked: waiting.remine }),
       ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,
     };

@@ -215,7 +215,11 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const isPolled = history !== 'complete' && !end.broken && end.transactionsUnavailable !== true;
       const polled = isPolled ? now + pauseOf(applied, rules) : Infinity;
       const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
-      return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
+      const asked =
+        (end.remineAsked ?? 0) > scheduled.remines
+          ? askForRemine(scheduled, end.remineAsked ?? 0, rules, now)
+          : scheduled;
+      return end.webhooksWaiting > 0 ? want(asked, rules, now, false) : asked;
     }
     case 'notReady': {
       const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };

@@ -102,6 +102,8 @@ interface AppliedUpdate {
   nextDueAt: number | null;
   /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
   makesDue?: TaskName[];
+  /** Number of the remine that the row asks for after it: an update may have found that one is needed. */
+  remineAsked?: number;
   /** Of the accounts alone: Plaid says that the Item has no transactions. */
   transactionsUnavailable?: boolean;
 }

@@ -91,6 +91,8 @@ export interface MiningStore {
     numbersDue: boolean;
     /** The last update was one of the accounts alone. */
     transactionsUnavailable: boolean;
+    /** Number of the remine that is asked for; null = none is. */
+    remine: number | null;
   }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(

@@ -67,6 +67,8 @@ export interface AppliedAccounts {
   grown: boolean;
   /** Whether an account of the Item has taken another one's place, now or before. */
   succeeded: boolean;
+  /** Whether an account is listed again whose place had been taken: the rows that went to its successor are to be read again. */
+  returned: boolean;
 }
 
 /** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
@@ -109,6 +111,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     replaces !== null && listed.has(replaces) ? null : replaces;
   const changes: AccountVersion[] = [];
   let numbersDue = false;
+  let returned = false;
   for (const { value: raw, sanitized } of listed.values()) {
     const before = stored.get(raw.account_id);
     const is_main = raw.account_id === mainAccountId;
@@ -119,6 +122,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       numbersDue ||= stored.size > 0 || verificationOf(raw) !== null;
       continue;
     }
+    returned ||= before.replaced_by !== null;
     numbersDue ||= before.status === 'closed' || verificationOf(before.raw) !== verificationOf(raw);
     const replaces = predecessors.get(raw.account_id) ?? placeOf(before);
     const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
@@ -159,7 +163,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = changes.some(({ version, replaces }) => version === 1 && replaces === null);
-  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded };
+  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded, returned };
 }
 
 /** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */

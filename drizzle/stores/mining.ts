@@ -7,7 +7,7 @@ import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
@@ -18,6 +18,7 @@ import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
+import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
@@ -87,6 +88,14 @@ async function park(
   }
 }
 
+/** What an applied update makes of the wish for a remine. */
+function remineAfter(tx: Tx, update: Update, { returned }: AppliedAccounts): Fragment {
+  if (update.remine === true) return tx`remine_requested_at = NULL`;
+  // Which of its rows Plaid still has nobody knows but Plaid, and the cursor tells of them no more.
+  if (returned) return remineIsAsked(tx);
+  return tx`remine_requested_at = remine_requested_at`;
+}
+
 export function miningStore(sql: Sql): MiningStore {
   async function lock(tx: Tx, itemId: string): Promise<LockedItem | null> {
     const item = firstOf(
@@ -150,7 +159,7 @@ export function miningStore(sql: Sql): MiningStore {
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
           THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
-        remine_requested_at = CASE WHEN ${update.remine ?? false} THEN NULL ELSE remine_requested_at END
+        ${remineAfter(tx, update, accounts)}
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
@@ -341,13 +350,15 @@ export function miningStore(sql: Sql): MiningStore {
             next_due_at: Date | null;
             numbers_due: boolean;
             transactions_unavailable: boolean;
+            remine: number | null;
           }[]
         >`
         SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
           i.error_code IS NOT NULL AS broken, i.next_due_at,
           coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due,
-          i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable
+          i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable,
+          CASE WHEN i.remine_requested_at IS NOT NULL THEN i.remines END AS remine
         FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
         WHERE i.item_id = ${itemId} GROUP BY i.item_id`,
       );
@@ -358,6 +369,7 @@ export function miningStore(sql: Sql): MiningStore {
         nextDueAt: row?.next_due_at?.getTime() ?? null,
         numbersDue: row?.numbers_due ?? false,
         transactionsUnavailable: row?.transactions_unavailable ?? false,
+        remine: row?.remine ?? null,
       };
     },
 

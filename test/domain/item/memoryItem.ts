@@ -302,6 +302,7 @@ export class MemoryItem {
       nextDueAt: this.nextDueAt,
       numbersDue: false,
       transactionsUnavailable: this.transactionsUnavailable,
+      remine: this.remineRequested ? this.remines : null,
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals')

@@ -375,6 +375,17 @@ describe('a remine', () => {
     });
   });
 
+  it('that an update has found to be needed is begun after it', () => {
+    const asked = { ...applied(), remineAsked: 1 } as PageResult;
+    const state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'u' }, t0],
+      [{ kind: 'pageEnded', result: asked }, t0],
+      [{ kind: 'taskEnded', task: 'publish', more: false }, t0],
+    ]);
+    expect([state.remineRequested, state.remines]).toEqual([true, 1]);
+    expect(nextStep(state, t0 + policy.betweenUpdates)).toEqual({ kind: 'remine' });
+  });
+
   it('that is asked for while an earlier one reports its end is not taken for answered', () => {
     const state = play(populated(), [
       [{ kind: 'remineRequested', remines: 1 }, t0],
