@@ -1,5 +1,6 @@
+import type { FailureType } from '../failures.js';
 import type { PageResult, StepFailure } from '../mining/run.js';
-import { failureOf } from '../mining/run.js';
+import { failureOf, unreadBy } from '../mining/run.js';
 import type { Failing, ItemEvent, ItemState, WorkKind } from './state.js';
 import { isTask, tasks } from './tasks.js';
 
@@ -15,6 +16,9 @@ function without(failing: Failing, ...steps: WorkKind[]): Failing {
 
 const pageOf = (failing: Failing, failure: StepFailure | null): Failing =>
   failure === null ? without(failing, 'page') : { ...failing, page: failure };
+
+const remineOf = (failing: Failing, type: FailureType | null, now: number): Failing =>
+  type === null ? failing : { ...failing, remine: { step: 'remine', type, at: new Date(now).toISOString() } };
 
 /** What fails after an event that met `before` and made `after` of it. */
 export function failingAfter(before: ItemState, event: ItemEvent, after: ItemState, now: number): Failing {
@@ -68,9 +72,13 @@ function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: n
       return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
     case 'historyEnded':
       if (child?.remine !== event.remine) return failing;
-      return pageOf(
-        failing,
-        event.end.kind === 'stuck' ? event.end.failure : unready(hasCursor, event.end.kind, now),
+      return remineOf(
+        pageOf(
+          failing,
+          event.end.kind === 'stuck' ? event.end.failure : unready(hasCursor, event.end.kind, now),
+        ),
+        event.remine ? unreadBy(event.end) : null,
+        now,
       );
     default:
       return failing;

@@ -42,6 +42,8 @@ export interface MiningRun {
   doubts: number;
   /** The next page is not asked for before this time (ms since the epoch). */
   notBefore: number;
+  /** Readings from the start that this remine has applied; absent = none. */
+  readings?: number;
 }
 
 export function startRun(base: string, fromStart = false): MiningRun {
@@ -58,6 +60,10 @@ export function startRun(base: string, fromStart = false): MiningRun {
     notBefore: 0,
   };
 }
+
+/** What a run of a remine hands on to the next one. */
+const readingsOf = ({ readings }: MiningRun): Pick<MiningRun, 'readings'> =>
+  readings === undefined ? {} : { readings };
 
 /** A restart is an update of its own to the database: a late page of the abandoned try can never be taken for one of ours. */
 export function updateIdOf(run: MiningRun): string {
@@ -80,6 +86,10 @@ export interface UpdateOutcome {
   changes: number;
   pages: number;
   history: History;
+  /** Of a reading from the start: rows that it is the first not to list; another reading decides what becomes of them. */
+  missed?: number;
+  /** Why it was no whole reading from the start: the remine is still asked for. */
+  unread?: FailureType;
 }
 
 /** What a person has to do before Plaid answers again, in Plaid's words. */
@@ -208,6 +218,7 @@ function restart(
   return {
     run: {
       ...startRun(run.base, run.fromStart),
+      ...readingsOf(run),
       restarts,
       firstPageMoves,
       notBefore: pause === 0 ? 0 : now + pause,
@@ -285,6 +296,14 @@ export function failureOf(result: PageResult, now: number): StepFailure | null {
   }
 }
 
+/** Why a remine that has ended is asked for still and shows it; null = it is answered, or its end says so itself. */
+export function unreadBy(end: RunEnd): FailureType | null {
+  if (end.kind === 'notReady') return 'NOT_READY';
+  if (end.kind !== 'applied') return null;
+  // Each of its readings missed other rows.
+  return end.outcome.unread ?? (end.outcome.missed ? 'PAGES_MOVED' : null);
+}
+
 /** `cursorLost`: Plaid takes the durable cursor no more, so that a remine has no first run. */
 export interface RemineRules extends Rules {
   cursorLost: boolean;
@@ -292,23 +311,31 @@ export interface RemineRules extends Rules {
 
 /**
  * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
- * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor. `lost` says
- * why the durable cursor has just turned out to lead nowhere.
+ * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor; where it misses
+ * rows that nobody has missed before, both follow once more, since one answer may be short. `lost` says why the durable cursor has
+ * just turned out to lead nowhere.
  */
 export function afterRemineStep(
   before: MiningRun,
   after: RunAfter,
-  { cursorLost }: RemineRules,
+  { cursorLost, policy }: RemineRules,
 ): RunAfter | { run: MiningRun; lost: DeadEnd } {
   if ('run' in after) {
     const restarted = before.fromStart && after.run.restarts > before.restarts;
     // Between its tries something may have been removed that the second run will never hear of.
     return restarted && !cursorLost ? { run: { ...after.run, fromStart: false } } : after;
   }
-  if (before.fromStart) return after;
   const { end } = after;
   // Numbered on: each run of a remine has an id of its own, whatever came before.
-  if (end.kind === 'applied') return { run: { ...startRun(before.base, true), restarts: before.restarts } };
+  if (before.fromStart) {
+    const readings = (before.readings ?? 0) + 1;
+    if (end.kind !== 'applied' || !end.outcome.missed || readings >= policy.readings) return after;
+    return { run: { ...startRun(before.base), restarts: before.restarts + 1, readings } };
+  }
+  if (end.kind === 'applied') {
+    const { restarts } = before;
+    return { run: { ...startRun(before.base, true), ...readingsOf(before), restarts } };
+  }
   if (end.kind !== 'stuck' || !end.cursorLost) return after;
-  return { run: startRun(`${before.base}.again`, true), lost: end };
+  return { run: { ...startRun(`${before.base}.again`, true), ...readingsOf(before) }, lost: end };
 }

@@ -1,3 +1,4 @@
+import type { FailureType } from '../../domain/failures.js';
 import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
@@ -88,9 +89,25 @@ async function park(
   }
 }
 
+/**
+ * Why a reading from the start cannot be compared with what is stored; null = it can. An answer that Plaid has not finished fetching
+ * lists less than there is; a status that is not known says nothing of that, and may stay so for good.
+ */
+function unreadFor(update: Update, item: LockedItem): FailureType | null {
+  // An Item that never had a cursor has no rows that could be wrong.
+  if (update.transactionsUnavailable === true) return item.cursor === '' ? null : 'PRODUCT_UNAVAILABLE';
+  return update.history === null || update.history === 'complete' ? null : 'NOT_READY';
+}
+
 /** What an applied update makes of the wish for a remine. */
-function remineAfter(tx: Tx, update: Update, { returned }: AppliedAccounts): Fragment {
-  if (update.remine === true) return tx`remine_requested_at = NULL`;
+function remineAfter(
+  tx: Tx,
+  update: Update,
+  { missed, unread }: UpdateOutcome,
+  { returned }: AppliedAccounts,
+): Fragment {
+  const isAnswered = update.remine === true && missed === undefined && unread === undefined;
+  if (isAnswered) return tx`remine_requested_at = NULL`;
   // Which of its rows Plaid still has nobody knows but Plaid, and the cursor tells of them no more.
   if (returned) return remineIsAsked(tx);
   return tx`remine_requested_at = remine_requested_at`;
@@ -159,7 +176,7 @@ export function miningStore(sql: Sql): MiningStore {
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
           THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
-        ${remineAfter(tx, update, accounts)}
+        ${remineAfter(tx, update, outcome, accounts)}
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
@@ -296,12 +313,19 @@ export function miningStore(sql: Sql): MiningStore {
         };
         const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
         let transactions = rows.added + rows.modified + rows.removed;
-        // An answer that Plaid has not finished fetching lists less than there is.
-        if (update.remine && update.history === 'complete') {
+        const unread = remine ? unreadFor(update, item) : null;
+        let missed = 0;
+        if (
+          item.seen.remine !== null &&
+          remine &&
+          unread === null &&
+          update.transactionsUnavailable !== true
+        ) {
           const sequence = item.last_sequence + accounts + transactions;
-          const missing = await reconcile(tx, { ...pages, sequence });
-          rows.removed += missing;
-          transactions += missing;
+          const compared = await reconcile(tx, { ...pages, sequence, remine: item.seen.remine });
+          rows.removed += compared.removed;
+          transactions += compared.removed;
+          missed = compared.missed;
         }
         if (applied.succeeded && accounts + transactions > 0) {
           const sequence = item.last_sequence + accounts + transactions;
@@ -315,6 +339,8 @@ export function miningStore(sql: Sql): MiningStore {
           changes: accounts + transactions,
           pages: update.pageNumber + 1,
           history: furtherHistory(item.history, update.history),
+          ...(missed === 0 ? {} : { missed }),
+          ...(unread === null ? {} : { unread }),
         };
         await recordOutcome(tx, update, item, outcome, applied, transactions);
         // One statement for all of them, and none where nothing has changed.

@@ -7,6 +7,7 @@ import {
   account,
   linkedItem,
   openWorld,
+  runRemine,
   runUpdate,
   storedChanges,
   storedTransactions,
@@ -167,7 +168,7 @@ describe('a transaction of an odd shape', () => {
       transaction('spoilt', { amount: null as unknown as number }),
       { amount: 5 } as PlaidTransaction,
     ];
-    expect(await runUpdate(world, item, [{ added }], { remine: true })).toMatchObject({
+    expect(await runRemine(world, item, [{ added }])).toMatchObject({
       outcome: { removed: 1 },
     });
     const stored = await storedTransactions(world, item.itemId);
@@ -216,7 +217,7 @@ describe('a removed row that comes back under its id', () => {
     const item = await linkedItem(world);
     const rows = [transaction('t1'), transaction('t2', { date: '2026-11-10' })];
     await runUpdate(world, item, [{ added: rows }]);
-    await runUpdate(world, item, [{ added: rows.slice(1) }], { remine: true });
+    await runRemine(world, item, [{ added: rows.slice(1) }]);
     await runUpdate(world, item, [{ added: rows }], { remine: true });
     const events = (await changesOf(item.itemId)).slice(2);
     expect(events).toEqual([

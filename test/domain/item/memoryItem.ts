@@ -277,9 +277,12 @@ export class MemoryItem {
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
       this.history = furtherHistory(this.history, update.history);
       const changes = this.accountsOpen ? 0 : 1;
+      const isUnread =
+        update.remine === true && update.transactionsUnavailable === true && this.cursor !== '';
       const outcome: UpdateOutcome = {
         ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
         history: this.history,
+        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' } : {}),
       };
       this.accountsOpen = true;
       if (changes > 0) this.due.add('publish');
@@ -289,7 +292,7 @@ export class MemoryItem {
       const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
-      if (update.remine === true) this.remineRequested = false;
+      if (update.remine === true && !isUnread) this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
       return { kind: 'applied', outcome };

@@ -338,13 +338,13 @@ describe('webhooks about the Item itself', () => {
 });
 
 describe('a remine', () => {
-  it('waits for a healthy Item with its whole history, and is the only writer while it runs', () => {
-    const young = reduce(
-      stateFrom(snapshot({ hasCursor: true }), policy, t0),
-      { kind: 'remineRequested', remines: 3 },
-      t0,
-    );
-    expect(nextStep(young, t0).kind).not.toBe('remine');
+  it('waits for a healthy Item that has a cursor, and is the only writer while it runs', () => {
+    const asked = (row: Partial<ItemSnapshot>) =>
+      reduce(stateFrom(snapshot(row), policy, t0), { kind: 'remineRequested', remines: 3 }, t0);
+    expect(nextStep(asked({ hasCursor: false }), t0).kind).not.toBe('remine');
+    expect(nextStep(asked({ hasCursor: true, broken: true }), t0).kind).not.toBe('remine');
+    // Plaid may never say how far the history is.
+    expect(nextStep(asked({ hasCursor: true, history: 'none' }), t0)).toEqual({ kind: 'remine' });
     let state = reduce(populated(), { kind: 'remineRequested', remines: 3 }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'remine' });
     state = play(state, [

@@ -274,6 +274,70 @@ describe('a remine', () => {
     expect(new Set([first, runOf(lost), again].map(updateIdOf)).size).toBe(3);
   });
 
+  it('that misses rows reads everything once more, but not for ever', () => {
+    const missing: PageResult = { ...applied, outcome: { ...outcome, missed: 2 } };
+    const ids: string[] = [];
+    let run = startRun('r');
+    for (let reading = 1; reading < policy.readings; reading += 1) {
+      ids.push(updateIdOf(run));
+      const fromStart = runOf(step(run, applied));
+      ids.push(updateIdOf(fromStart));
+      // What was removed between two readings only the cursor tells.
+      run = runOf(step(runOf(step(fromStart, staged)), missing));
+      expect(run.fromStart).toBe(false);
+      // The other one misses nothing new.
+      expect(step(runOf(step(run, applied)), applied)).toEqual({ end: applied });
+    }
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(step(runOf(step(run, applied)), missing)).toEqual({ end: missing });
+  });
+
+  it.each<[string, Partial<UpdateOutcome>]>([
+    ['PRODUCT_UNAVAILABLE', { unread: 'PRODUCT_UNAVAILABLE' }],
+    ['NOT_READY', { unread: 'NOT_READY' }],
+    ['PAGES_MOVED', { missed: 1 }],
+  ])(
+    'that was no whole reading shows why (%s), and is repeated with pauses that somebody can end',
+    (type, more) => {
+      const calls = { sync: [], accounts: [] };
+      const tried = (state: ItemState, at: number) => {
+        const started = reduce(state, { kind: 'remineStarted' }, at);
+        const end: RunEnd = { ...applied, outcome: { ...outcome, ...more } };
+        return reduce(started, { kind: 'historyEnded', remine: true, end, calls }, at);
+      };
+      const first = tried(reduce(populated(), { kind: 'remineRequested', remines: 2 }, t0), t0);
+      expect([first.phase, first.remineRequested]).toEqual(['idle', true]);
+      expect(newestFailure(first.failing)).toMatchObject({ step: 'remine', type });
+      expect(nextStep(first, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
+      const second = tried(first, t0 + policy.retryFirst);
+      const until = t0 + 3 * policy.retryFirst;
+      expect(nextStep(second, t0 + policy.retryFirst)).toEqual({ kind: 'wait', until });
+      // Updates go on between its tries, and do not end its pause.
+      const updated = reduce(
+        reduce(second, { kind: 'runStarted', updateId: 'u' }, t0 + policy.retryFirst),
+        { kind: 'pageEnded', result: applied },
+        t0 + policy.retryFirst,
+      );
+      expect([updated.remineRequested, updated.unread]).toEqual([true, { tries: 2, until }]);
+      let late = second;
+      for (let n = 0; n < 12; n += 1) late = tried(late, t0 + hour);
+      expect(late.unread?.until).toBe(t0 + hour + policy.retryLongest);
+      const asked = reduce(late, { kind: 'remineRequested', remines: 2 }, t0 + hour);
+      expect(asked.unread?.until).toBe(t0 + hour + policy.retryAsked);
+      const started = reduce(asked, { kind: 'remineStarted' }, t0 + 2 * hour);
+      const whole = reduce(
+        started,
+        { kind: 'historyEnded', remine: true, end: applied, calls },
+        t0 + 2 * hour,
+      );
+      expect([whole.remineRequested, whole.unread, newestFailure(whole.failing)]).toEqual([
+        false,
+        undefined,
+        null,
+      ]);
+    },
+  );
+
   it('that is refused from the start ends, and is still asked for', () => {
     const second = startRun('r', true);
     const ended = step(second, refused, true);
