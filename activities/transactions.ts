@@ -128,6 +128,7 @@ export function transactionActivities(deps: ActivityDeps) {
         const options = { began: start.began, remine: input.remine ?? false };
         const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
         crashPoint('page.afterStaging');
+        if (staged.kind === 'circling') await mining.discard(itemId, updateId);
         return staged.kind === 'moved'
           ? { kind: 'moved', atDurableCursor: false, calls }
           : { ...staged, calls };

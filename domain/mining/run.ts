@@ -42,6 +42,8 @@ export interface MiningRun {
   doubts: number;
   /** The next page is not asked for before this time (ms since the epoch). */
   notBefore: number;
+  /** How often in a row Plaid called the cursor of the first page wrong; absent = never. */
+  refusals?: number;
   /** Readings from the start that this remine has applied; absent = none. */
   readings?: number;
 }
@@ -73,7 +75,7 @@ export function updateIdOf(run: MiningRun): string {
 
 /** Whether the run has met something since its last page: what waits behind it may go first. */
 export function isHeldUp(run: MiningRun): boolean {
-  return run.failures + run.firstPageMoves + run.doubts > 0;
+  return run.failures + run.firstPageMoves + run.doubts + (run.refusals ?? 0) > 0;
 }
 
 /** What an applied update changed, in counts of rows. Stored with the Item: every repeat of the activity answers the same. */
@@ -125,6 +127,8 @@ export type PageResult = { calls: number } & (
   | { kind: 'notReady' }
   /** `atDurableCursor`: Plaid said so of the first page, asked for with the cursor that an earlier update had ended at. */
   | { kind: 'moved'; atDurableCursor: boolean }
+  /** The page leads back to one that the update has had: its cursors go in a circle. */
+  | { kind: 'circling' }
   /** Plaid refuses the request of this page: repeated as it is, it will be refused again. */
   | { kind: 'refused'; error: UserActionError | null }
   /** Plaid refuses the page for want of the user, while `/item/get` calls the Item healthy. */
@@ -160,7 +164,8 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
     case 'staged': {
       const emptyPages = result.rows === 0 ? (run.emptyPages ?? 0) + 1 : 0;
       // It would page for ever, without a word and with everything else behind it.
-      if (emptyPages >= rules.policy.emptyPages) return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
+      const isEndless = emptyPages >= rules.policy.emptyPages || run.page + 1 >= rules.policy.pages;
+      if (isEndless) return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
       return {
         run: {
           ...run,
@@ -170,17 +175,26 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
           failures: 0,
           firstPageMoves: 0,
           doubts: 0,
+          refusals: 0,
           notBefore: 0,
         },
       };
     }
+    case 'circling':
+      return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
     case 'moved':
       return restart(run, result.atDurableCursor, null, rules, now);
-    case 'refused':
+    case 'refused': {
+      const { error } = result;
+      if (!blamesCursor(error))
+        return { end: { ...deadEnd(run, 'BAD_REQUEST', error, now), cursorLost: false } };
       // A cursor from the middle of the update may have grown old; the first one has nothing before it to begin again from.
-      return run.page > 0
-        ? restart(run, false, result.error, rules, now)
-        : { end: deadEnd(run, 'BAD_REQUEST', result.error, now) };
+      if (run.page > 0) return restart(run, false, error, rules, now);
+      const refusals = (run.refusals ?? 0) + 1;
+      return refusals >= rules.policy.cursorRefusals
+        ? { end: deadEnd(run, 'BAD_REQUEST', error, now) }
+        : { run: { ...run, refusals, notBefore: now + rules.policy.retryFirst } };
+    }
     case 'doubted': {
       const { policy } = rules;
       const doubts = run.doubts + 1;
@@ -226,7 +240,18 @@ function restart(
   };
 }
 
-function deadEnd(run: MiningRun, type: FailureType, error: UserActionError | null, now: number): RunEnd {
+/** Codes of a request in which the cursor may be what is wrong. Others say so of every request of this program. */
+const ofCursors: ReadonlySet<string> = new Set(['INVALID_FIELD', 'INVALID_INPUT', 'INVALID_CURSOR']);
+
+const blamesCursor = (error: UserActionError | null): boolean =>
+  error !== null && ofCursors.has(error.error_code);
+
+function deadEnd(
+  run: MiningRun,
+  type: FailureType,
+  error: UserActionError | null,
+  now: number,
+): Extract<RunEnd, { kind: 'stuck' }> {
   return {
     kind: 'stuck',
     updateId: updateIdOf(run),
@@ -286,6 +311,7 @@ const pageFailure = (type: FailureType, error: UserActionError | null, now: numb
 export function failureOf(result: PageResult, now: number): StepFailure | null {
   switch (result.kind) {
     case 'moved':
+    case 'circling':
       return pageFailure('PAGES_MOVED', null, now);
     case 'refused':
       return pageFailure('BAD_REQUEST', result.error, now);

@@ -56,7 +56,8 @@ export interface MiningStore {
   ): Promise<PageStart>;
   /**
    * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
-   * have been first. `moved` and `gone` as for `apply`; nothing was staged.
+   * have been first. `moved` and `gone` as for `apply`; `circling`: an earlier page was asked for with the cursor to
+   * which this one leads. Nothing was staged then.
    */
   stagePage(
     itemId: string,
@@ -64,7 +65,7 @@ export interface MiningStore {
     page: number,
     options: { began: Seen; remine: boolean },
     mined: MinedPage,
-  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
+  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' } | { kind: 'circling' }>;
   /**
    * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. When it answers anything
    * but `applied`, nothing was changed.

@@ -240,6 +240,10 @@ export function miningStore(sql: Sql): MiningStore {
         if (item === null || item.closed) return { kind: 'gone' as const };
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
+        const before = await tx`
+          SELECT FROM staged_pages WHERE item_id = ${itemId} AND update_id = ${updateId} AND page < ${page}
+            AND cursor = ${mined.nextCursor}`;
+        if (before.length > 0) return { kind: 'circling' as const };
         const { text, raws, refineds, count } = await entriesOf(
           tx,
           mined,

@@ -924,6 +924,22 @@ describe('mining', () => {
     await expect(world.run.minePage(mine(item, 'u4'))).rejects.toMatchObject({ type: 'BAD_REQUEST' });
   });
 
+  it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', { added: [transaction('o1')], has_more: true });
+    item.page('c2', 'c3', { added: [transaction('o2')], has_more: true });
+    item.page('c3', 'c2', { added: [transaction('o3')], has_more: true });
+    const staged = { kind: 'staged', rows: 1, calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    // Asked for once more it is the same page, and no circle.
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 2))).toEqual({ kind: 'circling', calls: 1 });
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
+  });
+
   it('minePage begins no episode that /item/get knows nothing of, until it is told to believe', async () => {
     const item = await world.linkedItem();
     const { itemId } = item;
@@ -986,7 +1002,8 @@ describe('mining', () => {
     const detail = { type: 'BAD_REQUEST', error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' };
     const young = { remines: null };
     expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([young, young]);
-    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: itemId, detail }]);
+    const key = `${itemId}/INVALID_FIELD`;
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key, detail }]);
 
     item.page('', 'c1', {});
     item.page('c1', 'c2', { has_more: true });
