@@ -117,6 +117,21 @@ export function placesTaken(
   return places;
 }
 
+/**
+ * Which of the accounts that an answer lacks are gone, where some of its entries cannot be read: each of these stands for one account
+ * at most, for the one that has been missing the longest. Of those that went missing together nobody can tell which it is.
+ * `as_of`: when each was listed last, ISO 8601.
+ */
+export function goneOf<Account extends { as_of: string }>(
+  lacking: readonly Account[],
+  unreadable: number,
+): Account[] {
+  if (unreadable === 0) return [...lacking];
+  const sorted = lacking.map(({ as_of }) => as_of).sort();
+  const last = sorted[unreadable - 1];
+  return last === undefined ? [] : lacking.filter(({ as_of }) => as_of > last);
+}
+
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */
 export function defaultMainAccount(open: readonly PlaidAccount[]): string | null {
   const pick =

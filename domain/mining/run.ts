@@ -116,6 +116,8 @@ interface AppliedUpdate {
   makesDue?: TaskName[];
   /** Number of the remine that the row asks for after it: an update may have found that one is needed. */
   remineAsked?: number;
+  /** Why the accounts could not be had: the rows were applied without them. */
+  accountsFailure?: { type: FailureType; error?: UserActionError };
   /** Of the accounts alone: Plaid says that the Item has no transactions. */
   transactionsUnavailable?: boolean;
 }
@@ -307,6 +309,13 @@ const pageFailure = (type: FailureType, error: UserActionError | null, now: numb
   at: new Date(now).toISOString(),
 });
 
+/** What is to be shown of how a run ended; null for an update that has brought everything. */
+export function failureOfEnd(end: RunEnd, now: number): StepFailure | null {
+  if (end.kind === 'stuck') return end.failure;
+  if (end.kind !== 'applied' || end.accountsFailure === undefined) return null;
+  return pageFailure(end.accountsFailure.type, end.accountsFailure.error ?? null, now);
+}
+
 /** What is to be shown of an answer that took the update no further; null for every other. */
 export function failureOf(result: PageResult, now: number): StepFailure | null {
   switch (result.kind) {
@@ -317,6 +326,8 @@ export function failureOf(result: PageResult, now: number): StepFailure | null {
       return pageFailure('BAD_REQUEST', result.error, now);
     case 'doubted':
       return pageFailure(result.failure, result.error ?? null, now);
+    case 'applied':
+      return failureOfEnd(result, now);
     default:
       return null;
   }

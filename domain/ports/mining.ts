@@ -20,6 +20,10 @@ export type PageStart =
       cursor: string;
       /** What the row said when the update began, before its first page was asked for. */
       began: Seen;
+      /** Ids of the accounts that were open then. */
+      openAccounts: string[];
+      /** Since when the Item waits for its first update, ISO 8601; null = it has had one. */
+      emptySince: string | null;
       credentials: ItemCredentials & { seen: Seen };
     };
 
@@ -30,8 +34,12 @@ export interface Update {
   page: MinedPage;
   pageNumber: number;
   accounts: PlaidAccount[];
-  /** What stood among them and cannot be kept; with any, no account is closed for not being listed. */
+  /** What stood among them and cannot be kept. */
   parkedAccounts?: readonly ParkedRecord[];
+  /** How many open accounts these may stand for (`ListedAccounts`); absent = each for one. */
+  unreadableAccounts?: number;
+  /** `/accounts/get` was refused: `accounts` are those that `/transactions/sync` has named, and it is asked again soon. */
+  accountsRefused?: boolean;
   /** When `accounts` were asked for, ISO 8601. */
   accountsAsOf: string;
   /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */

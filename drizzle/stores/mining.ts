@@ -7,7 +7,7 @@ import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
-import { firstOf, sealedOf } from '../rows.js';
+import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
 import { asText, selection } from '../selection.js';
@@ -38,7 +38,7 @@ const mined = selection(items, [
   'last_update_outcome',
   'last_sequence',
 ]);
-const fetching = selection(items, ['user_id', 'institution_id', 'cursor'], accessToken);
+const fetching = selection(items, ['user_id', 'institution_id', 'cursor', 'admitted_at'], accessToken);
 const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
 const thisPage = selection(stagedPages, [], { staged_rows: 'row_count' });
 const pageBefore = selection(stagedPages, [], { before_cursor: 'next_cursor', before_began: 'began' });
@@ -150,7 +150,8 @@ export function miningStore(sql: Sql): MiningStore {
     const last = item.last_sequence + accounts.changes + transactions;
     const isUnavailable = update.transactionsUnavailable ?? false;
     // An Item that never had transactions hardly gets some; one that had is asked again sooner.
-    const waits = isUnavailable ? item.cursor === '' : outcome.history === 'complete';
+    const isWhole = outcome.history === 'complete' && update.accountsRefused !== true;
+    const waits = isUnavailable ? item.cursor === '' : isWhole;
     const dueAt = waits ? update.dueAt.complete : update.dueAt.incomplete;
     await tx`
       UPDATE items SET
@@ -195,6 +196,7 @@ export function miningStore(sql: Sql): MiningStore {
             Perhaps<Selected<typeof thisPage> & Selected<typeof pageBefore>> & {
               ended: LockedItem['last_update_outcome'];
               closed: boolean;
+              open_accounts: string[];
               seen: Seen;
             })[]
         >`
@@ -202,6 +204,7 @@ export function miningStore(sql: Sql): MiningStore {
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
           i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL
             OR i.unconnected_since IS NOT NULL AS closed,
+          ARRAY(SELECT a.account_id FROM accounts a WHERE a.item_id = i.item_id AND a.status = 'open') AS open_accounts,
           ${seenOf(sql)} AS seen, ${thisPage.list(sql, 'this')}, ${pageBefore.list(sql, 'before')}
         FROM items i
         LEFT JOIN staged_pages this
@@ -223,6 +226,8 @@ export function miningStore(sql: Sql): MiningStore {
         kind: 'fetch',
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         began,
+        openAccounts: row.open_accounts,
+        emptySince: row.cursor === '' ? iso(row.admitted_at) : null,
         credentials: {
           itemId,
           userId: row.user_id,
@@ -283,6 +288,7 @@ export function miningStore(sql: Sql): MiningStore {
         }
         if (item.closed) return { kind: 'gone' as const };
         const { began, remine = false, parkedAccounts = [] } = update;
+        const { unreadableAccounts = parkedAccounts.length } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
@@ -299,7 +305,7 @@ export function miningStore(sql: Sql): MiningStore {
           open: update.accounts,
           asOf: update.accountsAsOf,
           // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
-          isWhole: parkedAccounts.length === 0 && update.accounts.length > 0,
+          unreadable: update.accounts.length === 0 ? Infinity : unreadableAccounts,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;

@@ -72,7 +72,7 @@ describe('what is due', () => {
     expect(await due()).not.toContain(itemId);
     await set(itemId, { remine_requested_at: ago(2), history: 'initial' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { history: 'complete' });
+    await set(itemId, { cursor: 'c1' });
     expect(await due()).toContain(itemId);
     for (const column of ['update_started_at', 'error_code']) {
       await set(itemId, { [column]: column === 'error_code' ? 'ITEM_LOGIN_REQUIRED' : ago(1) });

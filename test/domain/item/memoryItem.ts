@@ -269,7 +269,16 @@ export class MemoryItem {
       if (this.removed || this.removalRequested || (remine && !this.remineRequested)) return { kind: 'gone' };
       if (page > 0) return { kind: 'missing' };
       const cursor = remine ? '' : this.cursor;
-      return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
+      const openAccounts = this.accountsOpen ? [account.account_id] : [];
+      const emptySince = this.cursor === '' ? new Date(0).toISOString() : null;
+      return {
+        kind: 'fetch',
+        cursor,
+        began: this.seen(),
+        openAccounts,
+        emptySince,
+        credentials: this.credentials,
+      };
     },
     stagePage: async () => ({ kind: 'moved' }),
     apply: async (update) => {
@@ -289,7 +298,8 @@ export class MemoryItem {
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
       if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
-      const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
+      const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
+      const dueAt = isPoor ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
       if (update.remine === true && !isUnread) this.remineRequested = false;
