@@ -16,7 +16,7 @@ import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
-import type { FakeItem, FakePlaid } from './fakePlaid.js';
+import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 import { holdAnswer } from './heldPlaid.js';
 
@@ -938,9 +938,12 @@ describe('mining', () => {
     let call = 0;
     const getAccounts = async (token: string) => {
       await world.plaid.getAccounts(token);
-      return answers[Math.min(call++, answers.length - 1)] as PlaidAccount[];
+      call += 1;
+      return answers[Math.min(call, answers.length) - 1] as PlaidAccount[];
     };
-    return world.runWith({ plaid: Object.assign(Object.create(world.plaid), { getAccounts }) as FakePlaid });
+    return world.runWith({
+      plaid: Object.assign(Object.create(world.plaid) as typeof world.plaid, { getAccounts }),
+    });
   };
 
   it('minePage closes an account that two answers lack, and none that one answer lacks', async () => {

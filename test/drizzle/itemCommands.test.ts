@@ -175,7 +175,7 @@ describe('a remine', () => {
       transaction('moved', { date: '2026-05-01', amount: 1 }),
     ];
     const answers = [];
-    for (const _reading of [1, 2]) {
+    for (let reading = 1; reading <= 2; reading += 1) {
       expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: true, remines: 1 });
       answers.push(
         await runUpdate(world, item, [{ added: [listed[0]!] }, { added: [listed[1]!] }], {

@@ -68,9 +68,9 @@ describe('what is due', () => {
 
   it('is a remine that has not begun, of an Item that waits for no person', async () => {
     const { itemId } = await quietItem();
-    await set(itemId, { remine_requested_at: ago(0.5), history: 'complete' });
+    await set(itemId, { remine_requested_at: ago(0.5), cursor: 'c1' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { remine_requested_at: ago(2), history: 'initial' });
+    await set(itemId, { remine_requested_at: ago(2), cursor: '' });
     expect(await due()).not.toContain(itemId);
     await set(itemId, { cursor: 'c1' });
     expect(await due()).toContain(itemId);

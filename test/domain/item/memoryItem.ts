@@ -291,7 +291,7 @@ export class MemoryItem {
       const outcome: UpdateOutcome = {
         ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
         history: this.history,
-        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' } : {}),
+        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' as const } : {}),
       };
       this.accountsOpen = true;
       if (changes > 0) this.due.add('publish');
