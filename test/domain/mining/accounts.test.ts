@@ -85,7 +85,8 @@ describe('the accounts that an answer lacks', () => {
     { id: 'b', as_of: '2026-11-22T00:00:00.000Z' },
     { id: 'c', as_of: '2026-11-21T00:00:00.000Z' },
   ];
-  const gone = (unreadable: number, of = lacking) => goneOf(of, unreadable).map(({ id }) => id);
+  const gone = (unreadable: number, of = lacking, day = '23') =>
+    goneOf(of, unreadable, `2026-11-${day}T00:00:00.000Z`).map(({ id }) => id);
 
   it('are gone but for those that have been missing the longest, one for each entry that cannot be read', () => {
     expect([0, 1, 2, 3, Infinity].map((unreadable) => gone(unreadable))).toEqual([
@@ -100,6 +101,16 @@ describe('the accounts that an answer lacks', () => {
   it('are none of those of which nobody can tell who went first', () => {
     const together = lacking.map((one) => ({ ...one, as_of: '2026-11-20T00:00:00.000Z' }));
     expect([gone(1, together), gone(0, together)]).toEqual([[], ['a', 'b', 'c']]);
+  });
+
+  it('are gone once they have been missing for days, but for an answer that says nothing of any', () => {
+    expect(['24', '25', '26', '27'].map((day) => gone(9, lacking, day))).toEqual([
+      [],
+      ['a'],
+      ['a', 'c'],
+      ['a', 'b', 'c'],
+    ]);
+    expect(gone(Infinity, lacking, '27')).toEqual([]);
   });
 });
 
