@@ -1,10 +1,11 @@
 import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
+import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { emptyPage, minedPage } from '../domain/mining/page.js';
-import type { PageResult } from '../domain/mining/run.js';
+import type { PageResult, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
@@ -15,7 +16,7 @@ import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { saidBy } from '../domain/item/health.js';
 import { askHealth } from './itemHealth.js';
-import { withToken } from './itemToken.js';
+import { alertOperators, withToken } from './itemToken.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -41,6 +42,31 @@ function refusalOf(error: unknown): Failure {
   throw error;
 }
 
+/** What passes by itself; the rows do not wait for it longer than for some tries. */
+const outages: ReadonlySet<FailureType> = new Set([
+  'UPSTREAM_DOWN',
+  'RATE_LIMITED',
+  'INSTITUTION_DOWN',
+  'MAINTENANCE',
+]);
+const triesOfAccounts = 3;
+/** What Plaid says of `/accounts/get` alone. */
+const ofAccounts: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY', 'BAD_REQUEST']);
+
+/** Why there are no accounts, where that keeps no transactions back; null = the update cannot go on. */
+function refusalOfAccounts(error: unknown, tries: number): Failure | null {
+  if (!(error instanceof Failure)) return null;
+  return ofAccounts.has(error.type) || (outages.has(error.type) && tries >= triesOfAccounts) ? error : null;
+}
+
+const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError } => ({
+  type: refusal.type,
+  ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
+});
+
+/** How long Plaid may take for the first rows of an Item before operators are told. */
+const readyWithin = 24 * 3_600_000;
+
 function shiftDate(date: string, days: number): string {
   return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
 }
@@ -52,7 +78,7 @@ export function transactionActivities(deps: ActivityDeps) {
     itemId: string,
     outcome: Extract<PageResult, { kind: 'applied' }>['outcome'],
     calls: number,
-  ): Promise<PageResult> {
+  ): Promise<Extract<PageResult, { kind: 'applied' }>> {
     // Read after the apply was committed: a webhook that rides along with one just ended would else wait for the sweep.
     const waiting = await mining.waiting(itemId);
     return {
@@ -63,6 +89,7 @@ export function transactionActivities(deps: ActivityDeps) {
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
       ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(waiting.remine === null ? {} : { remineAsked: waiting.remine }),
       ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,
     };
@@ -70,26 +97,81 @@ export function transactionActivities(deps: ActivityDeps) {
 
   type Fetch = Extract<PageStart, { kind: 'fetch' }>;
 
+  /**
+   * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
+   * for once more: one answer may be short, and what both lack is closed.
+   */
+  async function askAccounts(
+    { openAccounts }: Fetch,
+    named: readonly PlaidAccount[],
+    token: string,
+  ): Promise<ListedAccounts> {
+    const first = listedAccounts(await plaid.getAccounts(token), named);
+    const listed = new Set(first.accounts.map(({ account_id }) => account_id));
+    if (openAccounts.every((id) => listed.has(id))) return first;
+    return listedAccounts(await plaid.getAccounts(token), first.accounts);
+  }
+
+  /** Nobody but Plaid's support, or the operators, can do something about it. */
+  async function alertAccounts(itemId: string, refusal: Failure): Promise<void> {
+    await alertOperators(deps.alerts, itemId, refusal);
+    if (refusal.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, refusal);
+    if (refusal.type === 'BAD_REQUEST') await alertStuck(itemId, refusal);
+  }
+
+  async function alertStuck(itemId: string, { type, upstream }: Failure): Promise<void> {
+    const { error_type, error_code } = upstream ?? { error_type: null, error_code: null };
+    await deps.alerts.raise({
+      kind: 'update_stuck',
+      key: error_code === null ? itemId : `${itemId}/${error_code}`,
+      item_id: itemId,
+      detail: { type, error_type, error_code },
+    });
+  }
+
+  /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
+  async function notReady(
+    itemId: string,
+    { emptySince }: Fetch,
+    refusal: Failure,
+    calls: number,
+  ): Promise<PageResult> {
+    if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
+      await alertStuck(itemId, refusal);
+    }
+    return { kind: 'notReady', calls };
+  }
+
   /** Gets the accounts and applies the update whose last page this is, with all pages before it. */
   async function applyLast(
     input: MinePageInput,
     start: Fetch,
     last: Pick<Update, 'page' | 'history' | 'transactionsUnavailable'> & { listed: PlaidAccount[] },
     token: string,
-  ): ReturnType<MiningStore['apply']> {
+    calls: number,
+  ): Promise<{ result: Awaited<ReturnType<MiningStore['apply']>>; refusal: Failure | null }> {
     const { itemId, updateId, page: pageNumber, dueAt, remine = false } = input;
     const { listed, ...said } = last;
-    const { accounts, parked: parkedAccounts } = listedAccounts(await plaid.getAccounts(token), listed);
+    const asked = await askAccounts(start, listed, token).catch(async (error: unknown) => {
+      // Of an Item without transactions the accounts are all that there is.
+      const refusal = said.transactionsUnavailable === true ? null : refusalOfAccounts(error, calls);
+      if (refusal === null) throw error;
+      await alertAccounts(itemId, refusal);
+      return { ...listedAccounts([], listed), refusal };
+    });
+    const { accounts, parked: parkedAccounts, unreadable: unreadableAccounts } = asked;
+    const refusal = 'refusal' in asked ? asked.refusal : null;
     // The database's clock: those of two workers differ, and the balances of the later question stay.
     const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
     crashPoint('apply.before');
     const result = await mining.apply({
-      ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, accountsAsOf, dueAt, remine },
-      began: start.began,
+      ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, unreadableAccounts, accountsAsOf },
+      ...{ dueAt, remine, began: start.began },
+      ...(refusal === null ? {} : { accountsRefused: true }),
       ...said,
     });
     crashPoint('apply.afterCommit');
-    return result;
+    return { result, refusal };
   }
 
   async function fetchPage(
@@ -119,7 +201,9 @@ export function transactionActivities(deps: ActivityDeps) {
       last = { page: emptyPage(start.cursor), history: null, listed: [], transactionsUnavailable: true };
     } else {
       const history = historyOf(answer.transactions_update_status);
-      if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
+      if (history === 'none' && answer.next_cursor === '') {
+        return notReady(itemId, start, new Failure('NOT_READY', 'no cursor yet'), calls);
+      }
       const { userId, institutionId } = start.credentials;
       const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
       const mined = minedPage(start.cursor, answer, owner);
@@ -127,14 +211,18 @@ export function transactionActivities(deps: ActivityDeps) {
         const options = { began: start.began, remine: input.remine ?? false };
         const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
         crashPoint('page.afterStaging');
+        if (staged.kind === 'circling') await mining.discard(itemId, updateId);
         return staged.kind === 'moved'
           ? { kind: 'moved', atDurableCursor: false, calls }
           : { ...staged, calls };
       }
       last = { page: mined, history, listed: answer.accounts };
     }
-    const result = await applyLast(input, start, last, token);
-    if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
+    const { result, refusal } = await applyLast(input, start, last, token, calls);
+    if (result.kind === 'applied') {
+      const answer = await applied(itemId, result.outcome, calls);
+      return refusal === null ? answer : { ...answer, accountsFailure: shownOf(refusal) };
+    }
     return result.kind === 'gone' ? { kind: 'gone', calls } : moved(false);
   }
 
@@ -203,7 +291,7 @@ export function transactionActivities(deps: ActivityDeps) {
         );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        if (error.type === 'NOT_READY') return { kind: 'notReady', calls };
+        if (error.type === 'NOT_READY') return notReady(itemId, start, error, calls);
         if (beginsEpisode(error.type)) return needsUser(input, start.credentials.seen, error, calls);
         if (error.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, error);
         throw error;

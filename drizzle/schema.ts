@@ -300,6 +300,8 @@ export const transactions = pgTable(
     version: integer('version').notNull(),
     /** A text in it held what jsonb refuses, and has it replaced. */
     sanitized: boolean('sanitized').notNull().default(false),
+    /** Number of the remine of which a reading did not list it: another reading without it sets it to removed. */
+    missedBy: integer('missed_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },

@@ -1,5 +1,5 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
-import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun } from '../mining/run.js';
+import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun, unreadBy } from '../mining/run.js';
 import { closesAccounts } from '../plaidErrors.js';
 import { failingAfter } from './failing.js';
 import { backoff, recordCalls, retryPause, soonerAt } from './policy.js';
@@ -179,15 +179,32 @@ function isAnswered({ child, remines }: ItemState): boolean {
   return child?.remine === true && remines <= child.number;
 }
 
-function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
+/** The wish for a remine after a run: one that was no whole reading is repeated, after a pause. */
+function wishAfter(
+  state: ItemState,
+  end: RunEnd,
+  { policy }: Rules,
+  now: number,
+): Pick<ItemState, 'remineRequested' | 'unread'> {
+  if (!isAnswered(state)) return { remineRequested: state.remineRequested };
+  if (unreadBy(end) === null) return { remineRequested: false };
+  const tries = (state.unread?.tries ?? 0) + 1;
+  const until = now + backoff(tries, policy.retryFirst, policy.retryLongest);
+  return { remineRequested: true, unread: { tries, until } };
+}
+
+function endRun(before: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
   const { policy } = rules;
+  const { unread, ...state } = before;
+  const wish = wishAfter(before, end, rules, now);
+  const keepsPause = unread !== undefined && wish.remineRequested && wish.unread === undefined;
   const afterRun: ItemState = {
     ...state,
+    ...wish,
+    ...(keepsPause ? { unread } : {}),
     run: null,
     child: null,
     restUntil: now + policy.betweenUpdates,
-    // One that did not get to its end is still wanted by the row: the sweep brings it back, with a pause.
-    remineRequested: state.remineRequested && !isAnswered(state),
   };
   switch (end.kind) {
     case 'applied': {
@@ -215,7 +232,11 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const isPolled = history !== 'complete' && !end.broken && end.transactionsUnavailable !== true;
       const polled = isPolled ? now + pauseOf(applied, rules) : Infinity;
       const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
-      return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
+      const asked =
+        (end.remineAsked ?? 0) > scheduled.remines
+          ? askForRemine(scheduled, end.remineAsked ?? 0, rules, now)
+          : scheduled;
+      return end.webhooksWaiting > 0 ? want(asked, rules, now, false) : asked;
     }
     case 'notReady': {
       const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };
@@ -379,6 +400,9 @@ function endPauses(state: ItemState, rules: Rules, now: number): ItemState {
     restUntil: state.deadEnds > 0 ? sooner('page', state.restUntil) : state.restUntil,
     removeDueAt: sooner('remove', state.removeDueAt),
     due: pausesEnded(state.due, sooner),
+    ...(state.unread === undefined
+      ? {}
+      : { unread: { ...state.unread, until: sooner('remine', state.unread.until) } }),
   };
 }
 

@@ -52,10 +52,12 @@ export interface ItemState {
    * may have been asked for while it runs.
    */
   child: { checkAt: number; remine: boolean; number: number; heldUp: boolean; asked?: boolean } | null;
-  /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
+  /** Everything is to be read again from the start, once the Item is healthy and has a cursor. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
   remines: number;
+  /** Tries in a row of the remine that were no whole reading, and before which time there is no other; absent = none. */
+  unread?: { tries: number; until: number };
   /** An update was given up: an alert is to be raised, and what the durable cursor no longer yields is to be read from the start. */
   deadEnd: (DeadEnd & { dueAt: number }) | null;
   /** Updates in a row that were given up. */

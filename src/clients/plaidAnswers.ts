@@ -79,19 +79,26 @@ export function institutionsOf(
 }
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
-  const { has_more } = body;
   // Without one the same is asked again, and answered by nothing new.
   const next_cursor = body['next_cursor'] ?? cursor;
   if (typeof next_cursor !== 'string') throw failureOfShape(path, 'no next_cursor');
+  const lists = {
+    added: entriesOf(body['added']),
+    modified: entriesOf(body['modified']),
+    removed: entriesOf(body['removed']),
+  };
+  const isEmpty = Object.values(lists).every(({ length }) => length === 0);
+  // Where it is null the next page tells: one that brings nothing is the last.
+  const has_more = body['has_more'] === null ? !isEmpty && next_cursor !== cursor : body['has_more'];
   if (typeof has_more !== 'boolean') throw failureOfShape(path, 'no has_more');
   // Asked with the same cursor again the same page would come for ever.
   if (has_more && (next_cursor === '' || next_cursor === cursor)) {
     throw failureOfShape(path, 'more pages, but a cursor that leads nowhere');
   }
   return {
-    added: entriesOf(body['added']) as PlaidTransaction[],
-    modified: entriesOf(body['modified']) as PlaidTransaction[],
-    removed: entriesOf(body['removed']) as PlaidRemovedTransaction[],
+    added: lists.added as PlaidTransaction[],
+    modified: lists.modified as PlaidTransaction[],
+    removed: lists.removed as PlaidRemovedTransaction[],
     accounts: entriesOf(body['accounts']) as PlaidAccount[],
     next_cursor,
     has_more,

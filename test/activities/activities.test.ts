@@ -15,6 +15,7 @@ import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 import { holdAnswer } from './heldPlaid.js';
@@ -921,7 +922,127 @@ describe('mining', () => {
     // A request that another endpoint, or the database, calls wrong says nothing of the cursor.
     item.page('c1', 'c2', {});
     world.plaid.failNext('getAccounts', 'BAD_REQUEST');
-    await expect(world.run.minePage(mine(item, 'u4'))).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    expect(await world.run.minePage(mine(item, 'u4'))).toMatchObject({
+      kind: 'applied',
+      accountsFailure: { type: 'BAD_REQUEST' },
+    });
+  });
+
+  const accountsOf = async ({ itemId }: FakeItem) =>
+    (
+      await world.sql<{ id: string; status: string }[]>`
+        SELECT account_id AS id, status FROM accounts WHERE item_id = ${itemId} ORDER BY 1`
+    ).map(({ id, status }) => `${id} ${status}`);
+  /** `/accounts/get` answers so, one call after the other, the last of them for ever. */
+  const answering = (...answers: unknown[][]) => {
+    let call = 0;
+    const getAccounts = async (token: string) => {
+      await world.plaid.getAccounts(token);
+      call += 1;
+      return answers[Math.min(call, answers.length) - 1] as PlaidAccount[];
+    };
+    return world.runWith({
+      plaid: Object.assign(Object.create(world.plaid) as typeof world.plaid, { getAccounts }),
+    });
+  };
+
+  it('minePage closes an account that two answers lack, and none that one answer lacks', async () => {
+    const item = await world.linkedItem();
+    const all = [account('account-1'), account('account-2', { name: 'Savings' })];
+    item.accounts = all;
+    item.page('', 'c1', {});
+    item.page('c1', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.calls.length = 0;
+    await world.run.minePage(mine(item, 'u2'));
+    expect(world.plaid.count('getAccounts')).toBe(1);
+    const [one] = all;
+    await answering([one], all).minePage(mine(item, 'u3'));
+    expect([await accountsOf(item), world.plaid.count('getAccounts')]).toEqual([
+      ['account-1 open', 'account-2 open'],
+      3,
+    ]);
+    await answering([one], [one]).minePage(mine(item, 'u4'));
+    expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 closed']);
+  });
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['without id', { name: 'Nobody' }],
+  ])('minePage takes an entry that nobody can read (%s) for one account at most', async (_name, entry) => {
+    const item = await world.linkedItem();
+    const [a, b, c] = ['a', 'b', 'c'].map((id) => account(id, { name: id }));
+    item.accounts = [a, b, c] as PlaidAccount[];
+    item.page('', 'c1', {});
+    item.page('c1', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    await answering([entry, b, c]).minePage(mine(item, 'u2'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b open', 'c open']);
+    // Now another one is missing: the entry stands for the one that it stood for before.
+    await answering([entry, c]).minePage(mine(item, 'u3'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c open']);
+    // What sync has named is what cannot be read here.
+    item.page('c1', 'c1', { accounts: [a as PlaidAccount] });
+    await answering([entry]).minePage(mine(item, 'u4'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c open']);
+    await answering([entry, account('d')]).minePage(mine(item, 'u5'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c closed', 'd open']);
+  });
+
+  it.each(['PRODUCTS_NOT_SUPPORTED', 'PRODUCT_NOT_READY', 'INVALID_FIELD', 'NO_SUCH_CODE'])(
+    'minePage keeps no transactions back for accounts that are refused (%s), and shows it',
+    async (code) => {
+      const item = await world.linkedItem();
+      item.page('', 'c1', { added: [transaction('t1')], accounts: [account('account-1')] });
+      world.plaid.refuse('getAccounts', code);
+      // What may be an outage is asked for some times.
+      if (code === 'NO_SUCH_CODE') {
+        await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+        world.attempt = 3;
+      }
+      const answer = await world.run.minePage(mine(item, 'u1'));
+      world.plaid.refuse('getAccounts', null);
+      world.attempt = 1;
+      expect(answer).toMatchObject({
+        kind: 'applied',
+        outcome: { added: 1 },
+        accountsFailure: { error: { error_code: code } },
+      });
+      expect(await accountsOf(item)).toEqual(['account-1 open']);
+      const [row] = await world.sql<[{ due: Date }]>`
+        SELECT next_due_at AS due FROM items WHERE item_id = ${item.itemId}`;
+      expect(row.due.toISOString()).toBe(mine(item, 'u1').dueAt.incomplete);
+    },
+  );
+
+  it('minePage tells operators of an Item that Plaid has nothing of for more than a day, once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    world.plaid.refuse('syncTransactions', 'PRODUCT_NOT_READY');
+    const alerts = () => world.sql`SELECT kind, key FROM alerts WHERE item_id = ${itemId}`;
+    await world.run.minePage(mine(item, 'u1'));
+    expect(await alerts()).toEqual([]);
+    await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+    const waiting = { kind: 'notReady', calls: 1 };
+    expect(await twice('minePage', mine(item, 'u1'))).toEqual([waiting, waiting]);
+    world.plaid.refuse('syncTransactions', null);
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: `${itemId}/PRODUCT_NOT_READY` }]);
+  });
+
+  it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', { added: [transaction('o1')], has_more: true });
+    item.page('c2', 'c3', { added: [transaction('o2')], has_more: true });
+    item.page('c3', 'c2', { added: [transaction('o3')], has_more: true });
+    const staged = { kind: 'staged', rows: 1, calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    // Asked for once more it is the same page, and no circle.
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 2))).toEqual({ kind: 'circling', calls: 1 });
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
   });
 
   it('minePage begins no episode that /item/get knows nothing of, until it is told to believe', async () => {
@@ -986,7 +1107,8 @@ describe('mining', () => {
     const detail = { type: 'BAD_REQUEST', error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' };
     const young = { remines: null };
     expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([young, young]);
-    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: itemId, detail }]);
+    const key = `${itemId}/INVALID_FIELD`;
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key, detail }]);
 
     item.page('', 'c1', {});
     item.page('c1', 'c2', { has_more: true });

@@ -490,12 +490,15 @@ describe('a login that has no transactions', () => {
     expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
     expect([await balanceOf(item), await dueOf(item)]).toEqual(['77', [dueAt.incomplete, 'c1']]);
     expect(await shown(item)).toMatchObject({ transactions: 'unavailable', history: 'complete' });
-    // A remine sets nothing to removed for it, and is answered.
+    // A remine sets nothing to removed for it, and is still asked for: it has read nothing.
     await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const remine = { itemId: item.itemId, updateId: 'r1', page: 0, dueAt, remine: true };
-    expect(await world.run.minePage(remine)).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect(await world.run.minePage(remine)).toMatchObject({
+      kind: 'applied',
+      outcome: { removed: 0, unread: 'PRODUCT_UNAVAILABLE' },
+    });
     expect(await dueOf(item)).toEqual([dueAt.incomplete, 'c1']);
-    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(false);
+    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(true);
   });
 
   it('in the middle of an update begins it again, and then has its accounts all the same', async () => {

@@ -183,7 +183,7 @@ describe('an answer that cannot be used', () => {
     ['null', json(null)],
     ['a next_cursor that is none', json({ ...page, next_cursor: 7 })],
     ['more pages behind no cursor', json({ ...page, has_more: true, next_cursor: null })],
-    ['no has_more', json({ ...page, has_more: null })],
+    ['no has_more', json({ ...page, has_more: undefined })],
     ['has_more as text', json({ ...page, has_more: 'false' })],
     ['more pages behind an empty cursor', json({ ...page, has_more: true, next_cursor: '' })],
     ['more pages behind the cursor asked with', json({ ...page, has_more: true, next_cursor: 'c0' })],
@@ -231,6 +231,16 @@ describe('an answer that cannot be used', () => {
     answer = json({ ...page, next_cursor: null });
     const said = await plaidAt(server.url).syncTransactions(canaryToken, 'c0');
     expect([said.next_cursor, said.has_more]).toEqual(['c0', false]);
+  });
+
+  it.each<[boolean, object]>([
+    [true, { removed: [{ transaction_id: 't1' }], next_cursor: 'c1' }],
+    [false, { next_cursor: 'c1' }],
+    [false, { added: [transaction], next_cursor: 'c0' }],
+  ])('asks on (%s) where has_more is null, until a page brings nothing', async (more, said) => {
+    const lists = { added: [], modified: [], removed: [] };
+    answer = json({ ...page, ...lists, ...said, has_more: null });
+    expect((await plaidAt(server.url).syncTransactions(canaryToken, 'c0')).has_more).toBe(more);
   });
 
   it('a list of all accounts that is null closes none: an entry that is no account stands in its place', async () => {

@@ -269,7 +269,16 @@ export class MemoryItem {
       if (this.removed || this.removalRequested || (remine && !this.remineRequested)) return { kind: 'gone' };
       if (page > 0) return { kind: 'missing' };
       const cursor = remine ? '' : this.cursor;
-      return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
+      const openAccounts = this.accountsOpen ? [account.account_id] : [];
+      const emptySince = this.cursor === '' ? new Date(0).toISOString() : null;
+      return {
+        kind: 'fetch',
+        cursor,
+        began: this.seen(),
+        openAccounts,
+        emptySince,
+        credentials: this.credentials,
+      };
     },
     stagePage: async () => ({ kind: 'moved' }),
     apply: async (update) => {
@@ -277,19 +286,23 @@ export class MemoryItem {
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
       this.history = furtherHistory(this.history, update.history);
       const changes = this.accountsOpen ? 0 : 1;
+      const isUnread =
+        update.remine === true && update.transactionsUnavailable === true && this.cursor !== '';
       const outcome: UpdateOutcome = {
         ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
         history: this.history,
+        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' as const } : {}),
       };
       this.accountsOpen = true;
       if (changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
       if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
-      const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
+      const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
+      const dueAt = isPoor ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
-      if (update.remine === true) this.remineRequested = false;
+      if (update.remine === true && !isUnread) this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
       return { kind: 'applied', outcome };
@@ -302,6 +315,7 @@ export class MemoryItem {
       nextDueAt: this.nextDueAt,
       numbersDue: false,
       transactionsUnavailable: this.transactionsUnavailable,
+      remine: this.remineRequested ? this.remines : null,
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals')
