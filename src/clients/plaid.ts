@@ -7,6 +7,7 @@ import type { PlaidDirectory, PlaidLive, PlaidPort } from '../../domain/ports/pl
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import {
   accountsOf,
+  checkDone,
   exchangeOf,
   itemOf,
   linkTokenOf,
@@ -165,17 +166,21 @@ export function createPlaid(options: PlaidOptions): Plaid {
     async updateWebhook(accessToken, url) {
       const path = '/item/webhook/update';
       const request = { access_token: accessToken, webhook: url };
-      await ask(path, usual, (o) => api.itemWebhookUpdate(request, o));
+      checkDone(path, await ask(path, usual, (o) => api.itemWebhookUpdate(request, o)));
     },
 
     async resetLogin(accessToken) {
       const path = '/sandbox/item/reset_login';
-      await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o));
+      checkDone(
+        path,
+        await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o)),
+      );
     },
 
     async removeItem(accessToken) {
+      const path = '/item/remove';
       try {
-        await ask('/item/remove', slow, (o) => api.itemRemove({ access_token: accessToken }, o));
+        checkDone(path, await ask(path, slow, (o) => api.itemRemove({ access_token: accessToken }, o)));
       } catch (error) {
         if (!(error instanceof Failure && error.type === 'ITEM_GONE')) throw error;
       }

@@ -28,7 +28,6 @@ export class MoodyPlaid {
     getItem: async () => {
       this.ask('getItem');
       return {
-        item_id: itemId,
         institution_id: 'ins_1',
         institution_name: 'A bank',
         error: this.mood.get('item') ?? null,
