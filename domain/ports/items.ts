@@ -66,12 +66,17 @@ export interface ItemStore {
   setHealthy(itemId: string, seen: Seen, consent?: Consent | null): Promise<boolean>;
   /** What a check said besides the Item's health. Nothing is done where somebody has learned of its health since `seen`. */
   noteConsent(itemId: string, seen: Seen, consent: Consent): Promise<void>;
-  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
+  /**
+   * Pending webhooks of kind `item` with their bodies, in the order in which they came: the oldest `limit`, those that wait for no
+   * answer of `/item/get` before the others. Whether more wait, whether the Item is broken, and whether its numbers are withheld for a
+   * revocation.
+   */
   itemWebhooks(
     itemId: string,
     limit: number,
   ): Promise<{
     broken: boolean;
+    withheld: boolean;
     webhooks: { webhookId: string; source: WebhookSource; receivedAt: string; body: string }[];
     more: boolean;
   }>;
@@ -124,24 +129,32 @@ export interface AccountFact {
 
 /** What an Item's waiting webhooks change, all together. */
 export interface ItemWebhooksEffect {
-  webhooks: { webhookId: string; ignored: string | null }[];
-  /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
+  /** Those that were read. One that `waits` is settled by another effect. */
+  webhooks: { webhookId: string; ignored: string | null; waits?: boolean }[];
+  /** What `/item/get` says (`seen` before it was asked); null = nobody asked. */
   health:
     | { kind: 'healthy'; seen: Seen; consent: Consent | null }
     | {
         kind: 'broken';
-        seen: Seen | null;
+        seen: Seen;
         error: UserActionError;
         byCall: boolean;
-        revoked: boolean;
         dueAt: string;
         consent: Consent | null;
       }
     | null;
+  /**
+   * A webhook says that the user took the permission back: the Item's numbers are withheld. `doubted`: Plaid has not been asked yet;
+   * `disowned`: Plaid says otherwise, and they are given out again.
+   */
+  revocation: 'doubted' | 'confirmed' | 'disowned' | null;
   /** By a webhook, ISO 8601; `/item/get` knows better. */
   consentExpiresAt: string | null;
-  /** When the bank ends the connection (ISO 8601; `at` null = a repair has come since); null = no webhook speaks of it. */
-  disconnects: { at: string | null } | null;
+  /**
+   * When the bank ends the connection (ISO 8601; `at` null = a repair has come since); null = no webhook speaks of it. `guessed`: no
+   * webhook says when, and what was said before stays.
+   */
+  disconnects: { at: string | null; guessed?: boolean } | null;
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
   revokedAccounts: AccountFact[];

@@ -297,6 +297,11 @@ describe('a consent that ends at another time', () => {
       await webhook(item, 'LOGIN_REPAIRED');
       // Older than the consent: what it says is no longer so.
       await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
+      for (let more = true; more;) ({ more } = await world.run.settleItemWebhooks({ itemId: item.itemId }));
+    });
+    // One that does not say when.
+    await taken(async () => {
+      await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: null });
       await world.run.settleItemWebhooks({ itemId: item.itemId });
     });
     // The user logs in.
@@ -320,7 +325,9 @@ describe('a consent that ends at another time', () => {
 describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
   const ends = '2027-03-01T00:00:00.000Z';
   const shown = async ({ itemId }: FakeItem) => (await shownItem(world, itemId))?.consent_expires_at;
-  const settle = ({ itemId }: FakeItem) => world.run.settleItemWebhooks({ itemId });
+  const settle = async ({ itemId }: FakeItem): Promise<void> => {
+    for (let more = true; more;) ({ more } = await world.run.settleItemWebhooks({ itemId }));
+  };
   const announce = (item: FakeItem, disconnect_time = ends) =>
     webhook(item, 'PENDING_DISCONNECT', { reason: 'INSTITUTION_MIGRATION', disconnect_time });
   const announced = async (): Promise<FakeItem> => {

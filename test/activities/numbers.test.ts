@@ -316,6 +316,33 @@ describe('numbers that are stored', () => {
     expect([await given(item), await numbersDue(item)]).toEqual([good, 'now']);
   });
 
+  it('are not given out where /item/get does not answer, which another webhook waits for', async () => {
+    const item = await itemWithNumbers();
+    world.plaid.refuse('getItem', 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT');
+    await received(item, 'ITEM/ERROR', {});
+    await received(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' });
+    await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_new_auth: ['account-1'] });
+    expect(await given(item)).toEqual({ 'account-2': 'account_revoked', 'account-3': 'good account-3' });
+    expect(await numbersDue(item)).toBe('now');
+    await expect(world.run.settleItemWebhooks({ itemId: item.itemId })).rejects.toMatchObject({
+      type: 'TOKEN_REFUSED',
+    });
+    world.plaid.refuse('getItem', null);
+  });
+
+  it.each([
+    'ITEM/USER_ACCOUNT_REVOKED',
+    'AUTH/AUTOMATICALLY_VERIFIED',
+    'AUTH/VERIFICATION_EXPIRED',
+    'AUTH/SMS_MICRODEPOSITS_VERIFICATION',
+  ])('are asked for, and the accounts with them, where %s does not say of which', async (name) => {
+    const item = await itemWithNumbers();
+    const webhookId = await told(item, name, { account_id: null });
+    expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('done');
+    expect([await numbersDue(item), await updateDue(item)]).toEqual(['now', true]);
+    expect(await given(item)).toEqual(good);
+  });
+
   it('are not given out once the removal of their Item was asked for', async () => {
     const item = await itemWithNumbers();
     await world.stores.itemCommands.requestRemoval(item.itemId, { force: true });
