@@ -3,6 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Activities } from '../../activities/index.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { streamNames } from '../../domain/mining/events.js';
@@ -1114,6 +1115,76 @@ describe('mining', () => {
       { ...days, offset: 0 },
       { ...days, offset: 500 },
     ]);
+  });
+
+  it('settleRemovals asks for few days around each date, whatever lies between them, and odd dates are no matter of the others', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const dates = ['2024-11-28', '0001-01-01', '2026-11-20', '9999-12-31', '2026-11-27', '2026-11-28'];
+    item.page('', 'c1', { added: dates.map((date) => transaction(`on ${date}`, { date })) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(
+      webhook(
+        itemId,
+        'removals',
+        dates.map((date) => `on ${date}`),
+      ),
+    );
+    item.listed = [transaction('on 2026-11-20'), transaction('on 2024-11-28')];
+    const asked: string[] = [];
+    let refusing = '9999-12-28';
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: Parameters<PlaidPort['getTransactions']>[1]) => {
+        asked.push(`${query.from} ${query.to}`);
+        if (query.from === refusing) throw new Failure('BAD_REQUEST', 'no such dates');
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    const settle = () => world.runWith({ plaid }).settleRemovals({ itemId });
+    expect(await settle()).toEqual({ changes: 3, more: true });
+    expect(asked).toEqual([
+      '0001-01-01 0001-01-04',
+      '2024-11-25 2024-12-01',
+      '2026-11-17 2026-11-30',
+      '2026-11-25 2026-12-01',
+      '9999-12-28 9999-12-31',
+    ]);
+    // One that Plaid does not take is shown, and asked for alone.
+    asked.length = 0;
+    await expect(settle()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    expect(asked).toEqual(['9999-12-28 9999-12-31']);
+    refusing = '';
+    expect(await settle()).toEqual({ changes: 1, more: false });
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT transaction_id AS id FROM transactions WHERE item_id = ${itemId} AND status <> 'removed' ORDER BY 1`;
+    expect(rows.map(({ id }) => id)).toEqual(['on 2024-11-28', 'on 2026-11-20']);
+  });
+
+  it('settleRemovals keeps what it has found when a later question fails, and leaves calls to others', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const ids = Array.from({ length: 25 }, (_, n) => `m${n}`);
+    const dateOf = (n: number) => new Date(Date.UTC(2024, n, 15)).toISOString().slice(0, 10);
+    item.page('', 'c1', { added: ids.map((id, n) => transaction(id, { date: dateOf(n) })) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ids));
+    item.listed = [];
+    let calls = 0;
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: Parameters<PlaidPort['getTransactions']>[1]) => {
+        calls += 1;
+        if (calls === 4) throw new Failure('RATE_LIMITED', 'slowly');
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    const settle = () => world.runWith({ plaid }).settleRemovals({ itemId });
+    await expect(settle()).rejects.toMatchObject({ type: 'RATE_LIMITED' });
+    const later = await settle();
+    expect(later).toMatchObject({ changes: 10, more: true });
+    expect(later.nextDueAt ?? 0).toBeGreaterThan(Date.now());
+    expect(await settle()).toMatchObject({ changes: 10, more: true });
+    expect(await settle()).toEqual({ changes: 2, more: false });
+    expect(calls).toBe(4 + 10 + 10 + 2);
   });
 
   it('settleRemovals of more than it looks up at once says that more wait, until all are told', async () => {
