@@ -134,7 +134,8 @@ export function itemActivities(deps: ActivityDeps) {
     /**
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
      * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
-     * meanwhile the accounts that need no verification are asked for by themselves. Safe to repeat.
+     * meanwhile the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
+     * asked for once more before it is believed. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
       const { itemId } = input;
@@ -159,7 +160,9 @@ export function itemActivities(deps: ActivityDeps) {
         };
         const answer = besides.length === 0 ? all : await ask(besides).catch(unlessRefused);
         if (answer instanceof Failure) {
-          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null);
+          const refusedCode =
+            answer.type === 'NOT_READY' ? null : (answer.upstream?.error_code ?? answer.type);
+          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null, refusedCode);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }
@@ -173,7 +176,9 @@ export function itemActivities(deps: ActivityDeps) {
           })),
         );
         const part = waits || !answer.isWhole ? { dueAt } : undefined;
-        const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part);
+        const pause = policy.retryFirst;
+        const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
+        if (stands === 'doubted') return { accounts: 0, nextDueAt: Date.now() + pause };
         if (!stands) return 'moved';
         return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
       });

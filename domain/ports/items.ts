@@ -94,7 +94,8 @@ export interface ItemStore {
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /**
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
-   * not revoked then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
+   * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
+   * answers have been such for so long; until then `doubted`, the numbers stay, and are due again after so long. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
    * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
@@ -103,7 +104,8 @@ export interface ItemStore {
     seen: Seen,
     numbers: { accountId: string; sealed: Sealed }[],
     part?: { dueAt: string },
-  ): Promise<boolean>;
+    lackingFor?: number,
+  ): Promise<boolean | 'doubted'>;
   /**
    * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
    * None where nobody's wait.
@@ -111,13 +113,14 @@ export interface ItemStore {
   accountsBesidePending(itemId: string): Promise<string[]>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
-   * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * themselves; `refusedCode`: Plaid's code then), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
    * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
    */
   keepNumbers(
     itemId: string,
     seen: Seen,
     retryAt: string | null,
+    refusedCode?: string | null,
   ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 

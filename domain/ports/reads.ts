@@ -116,13 +116,19 @@ export interface ReadStore {
   bounds(viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds | Refused | null>;
   /**
    * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
-   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew.
+   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew; `asksNumbers`: to the account numbers.
    */
   pickForUpdateMode(
     viewer: Viewer,
     userId: string,
     itemId: string | null,
   ): Promise<
-    (ItemCredentials & { newAccounts: boolean; lostAccounts: boolean; asksConsent: boolean }) | null
+    | (ItemCredentials & {
+        newAccounts: boolean;
+        lostAccounts: boolean;
+        asksConsent: boolean;
+        asksNumbers?: true;
+      })
+    | null
   >;
 }

@@ -115,7 +115,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
     live,
     directory: createPlaidDirectory(calls, live),
 
-    async createLinkToken({ userId, accessToken, accountSelection, asksConsent }) {
+    async createLinkToken({ userId, accessToken, accountSelection, asksConsent, asksNumbers }) {
       const path = '/link/token/create';
       const shared = {
         client_name: options.clientName,
@@ -123,6 +123,10 @@ export function createPlaid(options: PlaidOptions): Plaid {
         country_codes: [...options.countryCodes] as CountryCode[],
         user: { client_user_id: userId },
       };
+      const consented = new Set([
+        ...(asksConsent === true ? options.products : []),
+        ...(asksNumbers === true ? ['auth'] : []),
+      ]);
       const request =
         accessToken === undefined
           ? {
@@ -140,9 +144,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
               ...shared,
               access_token: accessToken,
               ...(accountSelection === true ? { update: { account_selection_enabled: true } } : {}),
-              ...(asksConsent === true
-                ? { additional_consented_products: [...options.products] as Products[] }
-                : {}),
+              ...(consented.size > 0 ? { additional_consented_products: [...consented] as Products[] } : {}),
             };
       return linkTokenOf(path, await ask(path, usual, (o) => api.linkTokenCreate(request, o)));
     },

@@ -521,6 +521,14 @@ describe('what Plaid is asked', () => {
     });
     expect(calls[0]?.body).toMatchObject({ additional_consented_products: ['transactions'] });
     expect(calls[0]?.body).not.toHaveProperty('products');
+    const more = { userId: 'u-1', accessToken: canaryToken, asksNumbers: true };
+    await plaidAt(server.url).createLinkToken(more);
+    expect(calls[1]?.body).toMatchObject({ additional_consented_products: ['auth'] });
+    await plaidAt(server.url, { products: ['auth', 'transactions'] }).createLinkToken({
+      ...more,
+      asksConsent: true,
+    });
+    expect(calls[2]?.body).toMatchObject({ additional_consented_products: ['auth', 'transactions'] });
   });
 
   it('update mode sends the access token and neither products nor webhook', async () => {
