@@ -72,11 +72,12 @@ const asks = ({ fact, source }: WebhookFact): boolean =>
   (aboutHealth.has(fact.kind) ||
     (fact.kind === 'consentExpires' && (source === 'replay' || fact.at === null)));
 
+/** Plaid's word of a repair; one that an operator replays speaks of the past. */
+const isRepair = ({ fact, source }: WebhookFact): boolean => fact?.kind === 'repaired' && source !== 'replay';
+
 /** Those that wait for an answer of `/item/get`; also an end of the connection that was announced after a repair which waits. */
 function waitingOf(webhookFacts: readonly WebhookFact[]): ReadonlySet<WebhookFact> {
-  const repairedAt = webhookFacts.findIndex(
-    ({ fact, source }) => fact?.kind === 'repaired' && source !== 'replay',
-  );
+  const repairedAt = webhookFacts.findIndex(isRepair);
   return new Set(
     webhookFacts.filter(
       (one, place) =>
@@ -189,6 +190,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       health: Health | null;
       numbersDue: boolean;
       updateDue?: boolean;
+      repairSaid?: boolean;
       more: boolean;
       makesDue?: TaskName[];
     }> {
@@ -237,6 +239,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           health: result,
           numbersDue,
           ...(updateDue ? { updateDue } : {}),
+          ...(health?.kind === 'broken' && settled.some(isRepair) ? { repairSaid: true } : {}),
           more: others.webhooks.length > 0,
           ...(health?.kind === 'broken' ? dueAfter(health.error) : {}),
         };

@@ -162,6 +162,21 @@ describe("an outage of the Item's bank in item.error", () => {
   });
 });
 
+describe('a word of a repair that /item/get does not confirm', () => {
+  it('is told to the workflow, so that it asks again soon', async () => {
+    const item = await withAccounts();
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await webhook(item, 'ERROR');
+    const settle = () => world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(await settle()).not.toHaveProperty('repairSaid');
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await settle()).toMatchObject({ health: 'broken', repairSaid: true });
+    item.error = null;
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await settle()).not.toHaveProperty('repairSaid');
+  });
+});
+
 describe('a bank that Plaid has given up', () => {
   it('is an error of its own, told once, without update mode', async () => {
     const item = await withAccounts();
