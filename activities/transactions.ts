@@ -138,7 +138,7 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * A page that was refused for want of the user: `/item/get` decides whether an episode begins. A healthy Item is asked for the
-   * page again, until `believe` is given.
+   * page again, until `believe` is given; where `/item/get` does not answer the page has failed for what it was refused for.
    */
   async function needsUser(
     input: MinePageInput,
@@ -147,7 +147,11 @@ export function transactionActivities(deps: ActivityDeps) {
     calls: number,
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
-    const health = await askHealth(deps, itemId);
+    const health = await askHealth(deps, itemId).catch((error: unknown) => {
+      // Nobody knows: what is known is the refusal, and that is shown.
+      if (error instanceof Failure) throw refusal;
+      throw error;
+    });
     if (health === null) return { kind: 'gone', calls };
     const byCall = !('error' in health);
     if (byCall && input.believe !== true) {

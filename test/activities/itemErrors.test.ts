@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 afterEach(() => {
-  for (const method of ['syncTransactions', 'getAccounts', 'getNumbers'] as const)
+  for (const method of ['getItem', 'syncTransactions', 'getAccounts', 'getNumbers'] as const)
     world.plaid.refuse(method, null);
 });
 
@@ -159,6 +159,27 @@ describe("an outage of the Item's bank in item.error", () => {
       kind: 'admitted',
       replaced: [item.itemId],
     });
+  });
+});
+
+describe('an update that is refused for want of the user while /item/get does not answer', () => {
+  it.each([
+    ['INTERNAL_SERVER_ERROR', 'API_ERROR'],
+    ['INVALID_ACCESS_TOKEN', 'INVALID_INPUT'],
+    ['RATE_LIMIT', 'RATE_LIMIT_EXCEEDED'],
+  ])('has failed for that want, which is what is shown, and begins no episode (%s)', async (code, type) => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    world.plaid.refuse('getItem', code, type);
+    for (const believe of [false, true])
+      await expect(mine(item, 'u1', believe)).rejects.toMatchObject({
+        type: 'LOGIN_REQUIRED',
+        nonRetryable: true,
+        details: [{ error_code: 'ITEM_LOGIN_REQUIRED' }],
+      });
+    world.plaid.refuse('getItem', null);
+    expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+    expect(await mine(item, 'u1', true)).toMatchObject({ kind: 'needsUser' });
   });
 });
 
