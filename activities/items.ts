@@ -5,7 +5,6 @@ import { verdictOf } from '../domain/item/health.js';
 import { failureTypeOf } from '../domain/plaidErrors.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
-import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { TaskName } from '../domain/item/tasks.js';
@@ -143,12 +142,12 @@ export function itemActivities(deps: ActivityDeps) {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
         const ask = (accountIds?: string[]) =>
-          askBank(deps.banks, credentials.institutionId, () =>
-            withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)),
-          ).catch((error: unknown) => {
-            if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
-            throw error;
-          });
+          withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)).catch(
+            (error: unknown) => {
+              if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
+              throw error;
+            },
+          );
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';

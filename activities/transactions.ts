@@ -241,7 +241,7 @@ export function transactionActivities(deps: ActivityDeps) {
           break;
       }
       try {
-        return await askBank(deps.banks, start.credentials.institutionId, () =>
+        return await askBank(deps.banks, start.credentials, () =>
           withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token)),
         );
       } catch (error) {

@@ -288,6 +288,9 @@ const schemas = {
     ...listenerSchema,
   }),
   rewrap: z.object({ ...databaseSchema, ...secretsSchema, ...processSchema }),
+  restored: z.object({ ...databaseSchema, ...processSchema }),
+  listEnded: z.object({ ...databaseSchema, ...processSchema }),
+  reapply: z.object({ ...databaseSchema, ...processSchema }),
   webhookAddress: z.object({
     ...databaseSchema,
     ...plaidSchema,

@@ -24,7 +24,7 @@ import { userParams } from '../schemas/users.js';
 type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;
 
 export function linkRoutes(app: Api, context: RouteContext): void {
-  const { plaid, secrets, links, reads, gateway, limits, defaultGrant } = context;
+  const { plaid, secrets, links, reads, commands, gateway, limits, defaultGrant } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
   async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
@@ -104,6 +104,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       const pick = mode === 'create' ? null : await reads.pickForUpdateMode(viewer, userId, item_id ?? null);
       if (mode === 'update' && pick === null) throw new Problem('no_item');
       const { token, item } = await tokenFor(userId, pick, account_selection);
+      if (item !== null) await commands.noteUpdateMode(viewer, item.itemId, item.pickedAt);
       await reads.ensureUser(userId);
       request.answerExpires = token.expiration;
       return {

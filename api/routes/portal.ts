@@ -17,17 +17,8 @@ import {
   renewedUntil,
 } from '../portal/pages.js';
 import { styleSheet } from '../portal/style.js';
+import { policyOfPortal } from '../securityHeaders.js';
 import { wakeItem } from '../wakeItem.js';
-
-/** One style sheet of ours, pictures of ours, forms to us; no script, no frame, nobody else. */
-const contentSecurityPolicy = [
-  "default-src 'none'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "form-action 'self'",
-  "frame-ancestors 'none'",
-  "base-uri 'none'",
-].join('; ');
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -82,14 +73,10 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     },
   );
   app.addHook('onSend', async (request, reply) => {
-    void reply.headers({
-      'content-security-policy': contentSecurityPolicy,
-      'referrer-policy': 'no-referrer',
-      'x-frame-options': 'DENY',
-    });
+    void reply.header('content-security-policy', policyOfPortal);
     // What every user gets alike may be kept.
     const kept = request.routeOptions.config.forEverybody === true && reply.statusCode === 200;
-    void reply.header('cache-control', kept ? 'public, max-age=300' : 'no-store');
+    if (kept) void reply.header('cache-control', 'public, max-age=300');
   });
   const send = (reply: FastifyReply, page: string): FastifyReply =>
     reply.type('text/html; charset=utf-8').send(page);

@@ -259,7 +259,7 @@ function failStep(
   now: number,
 ): ItemState {
   const { policy } = rules;
-  const pause = (failures: number): number => retryPause(policy, failure.type, failures);
+  const pause = (failures: number): number => retryPause(policy, failure, failures, now);
   if (isTask(step)) return { ...state, due: taskFailed(state.due, step, pause, now) };
   switch (step) {
     case 'page':

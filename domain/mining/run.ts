@@ -238,7 +238,7 @@ export function afterPageFailure(
   }
   const failures = run.failures + 1;
   return {
-    run: { ...run, failures, notBefore: now + retryPause(policy, failure.type, failures) },
+    run: { ...run, failures, notBefore: now + retryPause(policy, failure, failures, now) },
   };
 }
 
@@ -260,6 +260,8 @@ export interface StepFailure {
   error_code?: string;
   /** ISO 8601. */
   at: string;
+  /** Before then the other side wants no other try, ISO 8601; for us, and never shown. */
+  retryAfter?: string;
 }
 
 const pageFailure = (type: FailureType, error: UserActionError | null, now: number): StepFailure => ({

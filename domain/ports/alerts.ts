@@ -27,6 +27,8 @@ export type AlertKind =
   | 'erasure_late'
   /** Nobody is connected with an Item any more, whose removal waits for the end of the user's float. */
   | 'removal_waits_for_float'
+  /** Webhooks come for an Item that a database which was set back does not know: it may be one of those that were linked meanwhile. */
+  | 'item_unknown'
   /** A webhook was refused for want of a look-up of its key. */
   | 'webhook_keys_busy';
 

@@ -147,8 +147,11 @@ export function itemStore(sql: Sql): ItemStore {
 
     async ignoreWebhooks(itemId, reason) {
       const ended = await sql`
-        UPDATE webhooks SET outcome = 'ignored', reason = ${reason}, settled_at = clock_timestamp()
-        WHERE item_id = ${itemId} AND outcome = 'pending' RETURNING 1`;
+        WITH waiting AS (
+          SELECT webhook_id FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending' ORDER BY webhook_id FOR UPDATE
+        )
+        UPDATE webhooks w SET outcome = 'ignored', reason = ${reason}, settled_at = clock_timestamp()
+        FROM waiting WHERE w.webhook_id = waiting.webhook_id AND w.outcome = 'pending' RETURNING 1`;
       return ended.length;
     },
 

@@ -155,8 +155,8 @@ export function readStore(sql: Sql): ReadStore {
     async pickForUpdateMode(viewer, userId, itemId) {
       const rights = rightsOf(sql, viewer, 'command');
       const row = firstOf(
-        await sql<(Selected<typeof picked> & { lost_accounts: boolean })[]>`
-        SELECT ${picked.list(sql, 'i')}, EXISTS (
+        await sql<(Selected<typeof picked> & { lost_accounts: boolean; picked_at: string })[]>`
+        SELECT ${picked.list(sql, 'i')}, clock_timestamp()::text AS picked_at, EXISTS (
           SELECT FROM accounts a WHERE a.item_id = i.item_id
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i ${rights.join}
@@ -174,6 +174,7 @@ export function readStore(sql: Sql): ReadStore {
             accessToken: token,
             newAccounts: row.new_accounts,
             lostAccounts: row.lost_accounts,
+            pickedAt: row.picked_at,
             asksConsent: row.error_code !== null && wantsConsent(row.error_code),
             ...(row.numbers_refused_code !== null && wantsConsent(row.numbers_refused_code)
               ? { asksNumbers: true as const }

@@ -1646,13 +1646,19 @@ describe('at the edge', () => {
     expect(world.unexpected.splice(0)).toEqual(['loadLink: TypeError: canary access-sandbox-1']);
   });
 
-  it('the pause that the other side asked for is kept', async () => {
+  it('the pause that the other side asked for is kept; a long one by the workflow, which has other things to do meanwhile', async () => {
     const { itemId } = await world.linkedItem();
-    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 12_345 }));
     await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
       type: 'RATE_LIMITED',
       nonRetryable: false,
-      nextRetryDelay: 123_456,
+      nextRetryDelay: 12_345,
+    });
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
+      type: 'RATE_LIMITED',
+      nonRetryable: true,
+      details: [null, { retryAfterMs: 123_456 }],
     });
   });
 

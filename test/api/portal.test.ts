@@ -261,7 +261,7 @@ describe('the page', () => {
     for (const url of [path, `${of}/revoke`, `${path}/revoke-all`, '/portal/nobody']) {
       const { headers, body } = await app.inject(url);
       expect(headers['content-security-policy']).toBe(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'",
       );
       expect(headers).toMatchObject({
         'referrer-policy': 'no-referrer',

@@ -575,6 +575,36 @@ describe('what a connection does not grant', () => {
     await slow.close();
   });
 
+  it('how much is being read of the item is told to who may see all of it', async () => {
+    const of = await fixture();
+    const live = { phase: 'updating', history: 'initial', remine: null, next_due_at: null } as const;
+    const rest = { last_update_at: null, last_failure: null, waiting_for_publish: false };
+    world.behave.status = async () => ({ ...live, ...rest, progress: { pages: 3, rows: 1500, restarts: 1 } });
+    const whole = { pages: 3, rows: 1500, restarts: 1 };
+    for (const one of everyClass) {
+      const by = await classes[one](of, 'balances');
+      const { progress, phase } = await get(`/v1/items/${of.itemId}/sync`, by);
+      if (['no connection', 'no account granted', 'expired', 'revoked'].includes(one)) {
+        expect([one, progress, phase]).toEqual([one, undefined, undefined]);
+        continue;
+      }
+      const shows = ['missing scope', 'everything granted'].includes(one);
+      expect([one, progress, phase]).toEqual([
+        one,
+        shows ? whole : { pages: null, rows: null, restarts: 1 },
+        'updating',
+      ]);
+    }
+    expect(
+      (await get(`/v1/items/${of.itemId}/sync`, await application(of, without('transactions')))).progress,
+    ).toEqual({
+      ...whole,
+      pages: null,
+      rows: null,
+    });
+    world.behave.status = async () => null;
+  });
+
   it('a row without an account is shown under a grant of all accounts alone', async () => {
     const of = await fixture();
     await database.sql`
@@ -631,6 +661,30 @@ describe('what a connection does not grant', () => {
           : [403, refusalOf[one], undefined];
       expect([one, await token(by, { item_id: of.itemId })]).toEqual([one, named]);
     }
+  });
+});
+
+describe('a suspended connection', () => {
+  it('is resumed by update mode that was begun for it since, not by the word of its application', async () => {
+    const of = await fixture();
+    const [by, other] = [await application(of), await application(of)];
+    const post = async (path: string, { headers }: Application, payload?: object) =>
+      (await app.inject({ method: 'POST', url: `/v1/${path}`, headers, ...(payload ? { payload } : {}) }))
+        .statusCode;
+    const updateMode = (one: Application) =>
+      post(`users/${of.userId}/link-token`, one, { mode: 'update', item_id: of.itemId });
+    const relinked = async (one: Application) => [
+      await post(`items/${of.itemId}/relinked`, one),
+      (await app.inject({ url: `/v1/items/${of.itemId}/accounts`, headers: one.headers })).statusCode,
+    ];
+    expect(await updateMode(by)).toBe(200);
+    await database.sql`UPDATE connections SET suspended_at = clock_timestamp() WHERE item_id = ${of.itemId}`;
+    // Of another one's user, of the time before, of a new Item: nobody has been at the bank for this one.
+    expect(await updateMode(other)).toBe(200);
+    expect(await post(`users/${of.userId}/link-token`, by, { mode: 'create' })).toBe(200);
+    expect(await relinked(by)).toEqual([200, 403]);
+    expect(await updateMode(by)).toBe(200);
+    expect(await relinked(by)).toEqual([200, 200]);
   });
 });
 

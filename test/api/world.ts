@@ -376,6 +376,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
       itemChangeReasons: async () => [],
       noteRelinked: async () => 'noted',
+      noteUpdateMode: async () => undefined,
       resumeConnection: async () => false,
       requestRemine: async (_viewer, itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
@@ -487,6 +488,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         openAccountIds: null,
         since: null,
       }),
+      seesWhole: async () => true,
       seenItems: async (_viewer, itemIds) => new Set(itemIds),
       async pickForUpdateMode(_viewer, userId, itemId) {
         const picked = itemId ?? behave.pick;
@@ -503,6 +505,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institutionId: item.institution_id,
           accessToken,
           newAccounts: item.new_accounts_available,
+          pickedAt: '2026-11-21 07:00:00+00',
           lostAccounts: false,
           asksConsent: item.error?.error_code === 'ADDITIONAL_CONSENT_REQUIRED',
         };

@@ -30,6 +30,7 @@ const alertKinds: Record<AlertKind, true> = {
   webhook_address: true,
   erasure_late: true,
   removal_waits_for_float: true,
+  item_unknown: true,
 };
 
 let world: World;
