@@ -5,10 +5,12 @@ import { isObject } from '../domain/mining/oddValues.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { emptyPage, minedPage } from '../domain/mining/page.js';
+import type { RemovalWindow } from '../domain/mining/removalWindows.js';
+import { removalWindows } from '../domain/mining/removalWindows.js';
 import type { PageResult, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
-import type { Seen } from '../domain/ports/items.js';
+import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
 import { askBank } from './bankPause.js';
@@ -31,9 +33,9 @@ export interface MinePageInput {
   dueAt: { complete: string; incomplete: string };
 }
 
-/** How far around a named transaction's date `/transactions/get` is asked: posting may have moved it. */
-const removalWindowDays = 3;
 const removalsAtOnce = 100;
+/** Of `/transactions/get` in one look-up, which Plaid allows an Item 30 times a minute: clients who read through need some of them. */
+const removalCalls = 10;
 
 /** What Plaid says of the pages themselves; every other failure is thrown on. */
 const ofPages: ReadonlySet<FailureType> = new Set(['PAGES_MOVED', 'BAD_REQUEST', 'PRODUCT_UNAVAILABLE']);
@@ -66,10 +68,6 @@ const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError
 
 /** How long Plaid may take for the first rows of an Item before operators are told. */
 const readyWithin = 24 * 3_600_000;
-
-function shiftDate(date: string, days: number): string {
-  return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
-}
 
 export function transactionActivities(deps: ActivityDeps) {
   const { plaid, items, mining, policy, crashPoint } = deps;
@@ -228,7 +226,7 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * A page that was refused for want of the user: `/item/get` decides whether an episode begins. A healthy Item is asked for the
-   * page again, until `believe` is given.
+   * page again, until `believe` is given; where `/item/get` does not answer the page has failed for what it was refused for.
    */
   async function needsUser(
     input: MinePageInput,
@@ -237,7 +235,11 @@ export function transactionActivities(deps: ActivityDeps) {
     calls: number,
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
-    const health = await askHealth(deps, itemId);
+    const health = await askHealth(deps, itemId).catch((error: unknown) => {
+      // Nobody knows: what is known is the refusal, and that is shown.
+      if (error instanceof Failure) throw refusal;
+      throw error;
+    });
     if (health === null) return { kind: 'gone', calls };
     const byCall = !('error' in health);
     if (byCall && input.believe !== true) {
@@ -249,6 +251,47 @@ export function transactionActivities(deps: ActivityDeps) {
     // A late word: Plaid has answered better since, so the update asks once more.
     const stands = await items.setBroken(itemId, asked, error, dueAt, { byCall, consent: health.consent });
     return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
+  }
+
+  /** The ids that Plaid lists between two dates, and how many calls that took. */
+  async function listedIn(
+    { from, to }: RemovalWindow,
+    credentials: ItemCredentials,
+  ): Promise<{ listed: Set<string>; calls: number }> {
+    const listed = new Set<string>();
+    // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
+    const query = { from, to, count: 500 };
+    for (let [offset, calls] = [0, 1]; ; calls += 1) {
+      const { transactions, total } = await withToken(deps, credentials, (token) =>
+        plaid.getTransactions(token, { ...query, offset }),
+      );
+      for (const transaction of transactions) {
+        if (isObject(transaction)) listed.add(transaction.transaction_id);
+      }
+      offset += transactions.length;
+      if (offset >= total) return { listed, calls };
+      // What a short answer does not list may live on.
+      if (transactions.length === 0) {
+        throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+      }
+    }
+  }
+
+  /** Looks up one window of named transactions, and writes the answer down; null for an Item that is not to be asked after. */
+  async function settleWindow(
+    itemId: string,
+    window: RemovalWindow | null,
+  ): Promise<{ changes: number; calls: number } | null> {
+    return untilItStands(async () => {
+      const credentials = await items.credentials(itemId, { forRemoval: false });
+      if (credentials === null) return null;
+      const checked = window?.ids ?? [];
+      const { listed, calls } =
+        window === null ? { listed: new Set<string>(), calls: 0 } : await listedIn(window, credentials);
+      const gone = checked.filter((id) => !listed.has(id));
+      const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
+      return changes === 'moved' ? changes : { changes, calls };
+    });
   }
 
   /** Neither waiting nor a login gives what Plaid says there is none of: one alert an Item. */
@@ -299,50 +342,42 @@ export function transactionActivities(deps: ActivityDeps) {
     },
 
     /**
-     * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are set to removed. At most a hundred at once (`more`: others wait).
-     * Safe to repeat.
+     * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in small windows of
+     * `/transactions/get`; those that Plaid no longer lists are set to removed, window by window. At most a hundred at once, with ten
+     * calls or so (`more`: others wait; `nextDueAt`: till then, ms since the epoch). Safe to repeat.
      */
-    async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
+    async settleRemovals(input: {
+      itemId: string;
+    }): Promise<{ changes: number; more: boolean; nextDueAt?: number }> {
       const { itemId } = input;
-      return untilItStands(async () => {
-        const credentials = await items.credentials(itemId, { forRemoval: false });
-        if (credentials === null) return { changes: 0, more: false };
-        const all = await mining.namedRemovals(itemId, removalsAtOnce + 1);
-        const named = all.slice(0, removalsAtOnce);
-        const gone: string[] = [];
-        if (named.length > 0) {
-          const dates = named.map((row) => row.date).sort();
-          const listed = new Set<string>();
-          const query = {
-            from: shiftDate(dates[0] as string, -removalWindowDays),
-            to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
-            // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
-            count: 500,
-          };
-          for (let offset = 0; ;) {
-            const { transactions, total } = await withToken(deps, credentials, (token) =>
-              plaid.getTransactions(token, { ...query, offset }),
-            );
-            for (const transaction of transactions) {
-              if (isObject(transaction)) listed.add(transaction.transaction_id);
-            }
-            offset += transactions.length;
-            if (offset >= total) break;
-            // What a short answer does not list may live on.
-            if (transactions.length === 0) {
-              throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
-            }
-          }
-          gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
+      const named = await mining.namedRemovals(itemId, removalsAtOnce);
+      // Where none of them lives the webhooks end without a question.
+      const windows = named.length === 0 ? [null] : removalWindows(named);
+      let [calls, changes] = [0, 0];
+      let refused: Failure | null = null;
+      for (const window of windows) {
+        if (calls >= removalCalls) break;
+        try {
+          const settled = await settleWindow(itemId, window);
+          if (settled === null) return { changes, more: false };
+          calls += settled.calls;
+          changes += settled.changes;
+        } catch (error) {
+          // What Plaid will never answer holds up nothing of the others.
+          if (!(error instanceof Failure && error.type === 'BAD_REQUEST')) throw error;
+          calls += 1;
+          refused = error;
         }
-        const checked = named.map((row) => row.transactionId);
-        const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
-        if (changes === 'moved') return 'moved';
-        // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
-        const { removals } = await mining.waiting(itemId);
-        return { changes, more: removals > 0 };
-      });
+      }
+      if (refused !== null && changes === 0) throw refused;
+      // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
+      const { removals } = await mining.waiting(itemId);
+      const rest = calls >= removalCalls && removals > 0;
+      return {
+        changes,
+        more: removals > 0,
+        ...(rest ? { nextDueAt: Date.now() + policy.limits.window / 2 } : {}),
+      };
     },
   };
 }

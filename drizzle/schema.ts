@@ -139,6 +139,10 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** Plaid's code for why it has no numbers to give, at the last question for them; null = it has some, or has them not ready. */
+    numbersRefusedCode: text('numbers_refused_code'),
+    /** Since when its answers name no open account at all: one such answer alone takes no numbers away. */
+    numbersLackingSince: moment('numbers_lacking_since'),
     /** When the user's consent ends, by `/item/get` and PENDING_EXPIRATION. */
     consentExpiresAt: moment('consent_expires_at'),
     /** When the bank ends the connection (PENDING_DISCONNECT, of which `/item/get` knows nothing), unless the user acts. */

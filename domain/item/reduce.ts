@@ -106,7 +106,9 @@ function agreeOnHealth(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
 }
 
 /** An Item that is broken no more: it catches up. */
-function mended(state: ItemState, rules: Rules, now: number): ItemState {
+function mended(broken: ItemState, rules: Rules, now: number): ItemState {
+  const state = { ...broken };
+  delete state.unconfirmed;
   const phase = state.child !== null ? 'updating' : state.hasCursor ? 'idle' : 'created';
   return want({ ...state, phase, polls: 0 }, rules, now, false);
 }
@@ -421,7 +423,16 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
       return want(state, rules, now, event.webhook === 'history');
     case 'relinked':
       // Numbers may be others after a repair, at some banks always.
-      return want({ ...state, due: alsoDue(state.due, ['numbers'], now) }, rules, now, false);
+      return want(
+        {
+          ...state,
+          ...(state.phase === 'needs_relink' ? { unconfirmed: 0 } : {}),
+          due: alsoDue(state.due, ['numbers'], now),
+        },
+        rules,
+        now,
+        false,
+      );
     case 'remineRequested':
       return askForRemine(state, event.remines, rules, now);
     case 'remineStarted':
@@ -505,7 +516,8 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
       };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
-      return withHealth(asked, event.health, rules, now);
+      const said = event.repairSaid === true ? { ...asked, unconfirmed: 0 } : asked;
+      return withHealth(said, event.health, rules, now);
     }
   }
 }
@@ -519,9 +531,14 @@ function withHealth(state: ItemState, health: Health, rules: Rules, now: number)
     const due = state.phase === 'needs_relink' ? alsoDue(state.due, ['numbers'], now) : state.due;
     return mended({ ...state, due }, rules, now);
   }
-  const broken: ItemState = { ...state, phase: 'needs_relink', run: null, wanted: null };
-  if (health === 'broken') return { ...broken, nextDueAt: now + brokenCheck };
+  const { unconfirmed, ...rest } = state;
+  const broken: ItemState = { ...rest, phase: 'needs_relink', run: null, wanted: null };
   // A repair may take Plaid a while: the pauses grow from seconds to those of any broken Item.
+  if (health === 'broken') {
+    const checks = (unconfirmed ?? 0) + 1;
+    const pause = unconfirmed === undefined ? brokenCheck : backoff(checks, retryFirst, brokenCheck);
+    return { ...broken, ...(pause < brokenCheck ? { unconfirmed: checks } : {}), nextDueAt: now + pause };
+  }
   const checkFailures = state.checkFailures + 1;
   return { ...broken, checkFailures, nextDueAt: now + backoff(checkFailures, retryFirst, brokenCheck) };
 }

@@ -75,6 +75,8 @@ export interface ItemState {
   nextDueAt: number;
   polls: number;
   checkFailures: number;
+  /** Checks since Plaid or a client told of a repair that `/item/get` has not confirmed: it may know a moment later. Absent = nobody told. */
+  unconfirmed?: number;
   removeFailures: number;
   /** No removal is tried before this time. */
   removeDueAt: number;
@@ -115,12 +117,16 @@ export type ItemEvent =
   /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
   | { kind: 'checked'; result: Health; makesDue?: TaskName[] }
-  /** `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds. */
+  /**
+   * `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds;
+   * `repairSaid`: of a repair.
+   */
   | {
       kind: 'itemWebhooksEnded';
       health: Health | null;
       numbersDue: boolean;
       updateDue?: boolean;
+      repairSaid?: boolean;
       more: boolean;
       makesDue?: TaskName[];
     }

@@ -28,7 +28,6 @@ export class MoodyPlaid {
     getItem: async () => {
       this.ask('getItem');
       return {
-        item_id: itemId,
         institution_id: 'ins_1',
         institution_name: 'A bank',
         error: this.mood.get('item') ?? null,
@@ -99,6 +98,8 @@ export class MemoryItem {
   /** Until when Plaid has the numbers not ready; null = it did not say. */
   private numbersDueAt: number | null = null;
   accountsOpen = true;
+  /** The numbers are, for a revocation. */
+  private withheld = false;
   transactionsUnavailable = false;
   private lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
   private healthAnswers = 0;
@@ -186,6 +187,7 @@ export class MemoryItem {
     this.healthAnswers += 1;
     if (this.error === null) return;
     this.error = null;
+    this.withheld = false;
     this.told.push('repaired');
     this.due.add('segment');
     this.numbersAreDue();
@@ -218,6 +220,7 @@ export class MemoryItem {
     noteConsent: async () => undefined,
     itemWebhooks: async () => ({
       broken: this.error !== null,
+      withheld: this.withheld,
       webhooks: this.webhooks
         .filter(({ kind }) => kind === 'item')
         .map(({ webhookId, body, at }) => ({
@@ -228,15 +231,16 @@ export class MemoryItem {
         })),
       more: false,
     }),
-    applyItemWebhooks: async (_itemId, { webhooks, health, numbersDue, updateDue }) => {
-      if (health?.seen != null && !this.stands(health.seen)) return false;
+    applyItemWebhooks: async (_itemId, { webhooks, health, revocation, numbersDue, updateDue }) => {
+      if (health !== null && !this.stands(health.seen)) return false;
+      if (revocation !== null) this.withheld = revocation !== 'disowned';
       if (health?.kind === 'healthy') this.healthy();
       if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
       if (numbersDue) this.numbersAreDue();
       if (updateDue && this.error === null && this.nextDueAt !== null) {
         this.nextDueAt = Math.min(this.nextDueAt, this.now());
       }
-      const ended = new Set(webhooks.map(({ webhookId }) => webhookId));
+      const ended = new Set(webhooks.flatMap(({ webhookId, waits }) => (waits === true ? [] : [webhookId])));
       this.webhooks = this.webhooks.filter(({ webhookId }) => !ended.has(webhookId));
       return true;
     },

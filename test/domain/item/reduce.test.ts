@@ -749,6 +749,46 @@ describe('a due time that the row has earlier than the working copy', () => {
       expect([state.phase, nextStep(state, t0)]).toEqual(['needs_relink', { kind: 'check' }]);
     });
 
+    it.each<[string, ItemEvent[]]>([
+      [
+        'a webhook',
+        [
+          { kind: 'webhook', webhook: 'item' },
+          { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, repairSaid: true, more: false },
+        ],
+      ],
+      ['a client', [{ kind: 'relinked' }, { kind: 'checked', result: 'broken' }]],
+    ])('is asked again with pauses that grow from seconds where %s told of a repair', (_name, events) => {
+      const broken = play(populated(), [
+        [{ kind: 'runStarted', updateId: 'u1' }, t0],
+        [{ kind: 'checked', result: 'broken' }, t0],
+      ]);
+      expect(broken.nextDueAt).toBe(t0 + policy.brokenCheck);
+      let state = events.reduce((current, event) => reduce(current, event, t0), broken);
+      const pauses: number[] = [];
+      for (
+        let now = t0;
+        pauses.at(-1) !== policy.brokenCheck;
+        state = reduce(state, { kind: 'checked', result: 'broken' }, now)
+      ) {
+        pauses.push(state.nextDueAt - now);
+        now = state.nextDueAt;
+        expect(pauses.length).toBeLessThan(20);
+      }
+      const { retryFirst } = policy;
+      expect(pauses.slice(0, 3)).toEqual([retryFirst, 2 * retryFirst, 4 * retryFirst]);
+      expect(state.unconfirmed).toBeUndefined();
+      // It is confirmed: the next episode knows nothing of it.
+      const again = play(
+        events.reduce((current, event) => reduce(current, event, t0), broken),
+        [
+          [{ kind: 'checked', result: 'healthy' }, t0 + 1],
+          [{ kind: 'checked', result: 'broken' }, t0 + 2],
+        ],
+      );
+      expect(again.nextDueAt).toBe(t0 + 2 + policy.brokenCheck);
+    });
+
     it('does not take from failing checks the pause that they have earned', () => {
       const failure = { step: 'check', type: 'UPSTREAM_DOWN' as const, at: new Date(t0).toISOString() };
       const failing = reduce(sick(), { kind: 'stepFailed', step: 'check', failure }, t0);
