@@ -139,6 +139,10 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** Plaid's code for why it has no numbers to give, at the last question for them; null = it has some, or has them not ready. */
+    numbersRefusedCode: text('numbers_refused_code'),
+    /** Since when its answers name no open account at all: one such answer alone takes no numbers away. */
+    numbersLackingSince: moment('numbers_lacking_since'),
     /** When the user's consent ends, by `/item/get` and PENDING_EXPIRATION. */
     consentExpiresAt: moment('consent_expires_at'),
     /** When the bank ends the connection (PENDING_DISCONNECT, of which `/item/get` knows nothing), unless the user acts. */
@@ -300,6 +304,8 @@ export const transactions = pgTable(
     version: integer('version').notNull(),
     /** A text in it held what jsonb refuses, and has it replaced. */
     sanitized: boolean('sanitized').notNull().default(false),
+    /** Number of the remine of which a reading did not list it: another reading without it sets it to removed. */
+    missedBy: integer('missed_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },

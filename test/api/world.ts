@@ -298,7 +298,6 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
       getItem: async () => ({
-        item_id: 'item-1',
         institution_id: null,
         institution_name: null,
         webhook: null,

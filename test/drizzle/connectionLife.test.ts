@@ -762,10 +762,12 @@ describe('a revocation at the bank', () => {
       if (way === 'call') {
         await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
       } else {
-        const broken = { kind: 'broken', seen: null, error: gone, byCall: false, revoked: true } as const;
+        const seen = await seenNow(world, item.itemId);
+        const broken = { kind: 'broken', seen, error: gone, byCall: false } as const;
         await items.applyItemWebhooks(item.itemId, {
           webhooks: [],
           health: { ...broken, dueAt: inDays(1), consent: null },
+          revocation: 'confirmed',
           consentExpiresAt: null,
           disconnects: null,
           newAccounts: false,
