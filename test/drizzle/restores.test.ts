@@ -219,15 +219,15 @@ describe('erasures that the database has forgotten', () => {
       gone(newcomer.userId, '2020-01-01T00:00:00Z'),
       gone('nobody', soon),
     ];
-    const { reapply, get, open, subject } = world.stores.erasures;
-    expect(await reapply(past)).toEqual([past[0]?.erasureId]);
-    expect(await reapply(past)).toEqual([]);
-    expect(await subject(past[0]?.erasureId ?? '')).toMatchObject({ repeated: true });
-    expect(await get(past[0]?.erasureId ?? '')).toMatchObject({
+    const { erasures } = world.stores;
+    expect(await erasures.reapply(past)).toEqual([past[0]?.erasureId]);
+    expect(await erasures.reapply(past)).toEqual([]);
+    expect(await erasures.subject(past[0]?.erasureId ?? '')).toMatchObject({ repeated: true });
+    expect(await erasures.get(past[0]?.erasureId ?? '')).toMatchObject({
       state: 'removing',
       user_hash: hashOf(erased.userId),
     });
-    expect(await open(10, 0, 60_000)).toContainEqual({ erasureId: past[0]?.erasureId, late: false });
+    expect(await erasures.open(10, 0, 60_000)).toContainEqual({ erasureId: past[0]?.erasureId, late: false });
     const asked = await world.sql<{ item_id: string }[]>`
       SELECT item_id FROM items WHERE removal_requested_at IS NOT NULL AND removed_at IS NULL`;
     expect(asked.map(({ item_id }) => item_id)).toEqual([erased.itemId]);
@@ -238,21 +238,25 @@ describe('erasures that the database has forgotten', () => {
     const userId = newId('user');
     const one = gone(userId, new Date().toISOString());
     const float = { userId, floatId: 'f', status: 'closed' as const, occurredAt: '2026-01-01T00:00:00Z' };
-    const { reapply, stop, finish } = world.stores.erasures;
+    const { erasures } = world.stores;
     for (let n = 0; n < 2; n += 1) {
       await world.stores.floats.record(float);
-      const [erasureId = ''] = await reapply([one]);
-      await stop(erasureId);
-      expect(await finish(erasureId)).toBe(true);
+      const [erasureId = ''] = await erasures.reapply([one]);
+      await erasures.stop(erasureId);
+      expect(await erasures.finish(erasureId)).toBe(true);
     }
     expect(await world.sql`SELECT FROM floats WHERE user_id = ${userId}`).toEqual([]);
   });
 
   it('are listed, those that go on too', async () => {
-    const { past } = world.stores.erasures;
-    const all = await past(null, 100);
+    const { erasures } = world.stores;
+    const all = await erasures.past(null, 100);
     const paged = [];
-    for (let page = await past(null, 1); page.length > 0; page = await past(page[0]?.erasureId ?? '', 1))
+    for (
+      let page = await erasures.past(null, 1);
+      page.length > 0;
+      page = await erasures.past(page[0]?.erasureId ?? '', 1)
+    )
       paged.push(...page);
     expect(paged).toEqual(all);
     const [running] = await world.sql`SELECT user_hash AS "userHash" FROM erasures WHERE ended_at IS NULL`;
@@ -267,19 +271,19 @@ it('Items, connections and keys that have ended are listed in pages, and those t
   const [one = '', two = '', three = ''] = ids.sort();
   const actor = { ...anyActor, reason: null };
   for (const id of [one, two]) await world.stores.connections.revoke(ourselves, id, { actor });
-  const { ended, live, revokeKeys } = world.stores.restores;
-  expect(await ended('connection', null, 10)).toEqual([one, two]);
-  expect(await ended('connection', one, 1)).toEqual([two]);
-  expect(await live('connection', [three, one, 'con_none'])).toEqual([three]);
+  const { restores } = world.stores;
+  expect(await restores.ended('connection', null, 10)).toEqual([one, two]);
+  expect(await restores.ended('connection', one, 1)).toEqual([two]);
+  expect(await restores.live('connection', [three, one, 'con_none'])).toEqual([three]);
   const gone = await linkedItem(world);
   await world.stores.itemCommands.requestRemoval(gone.itemId, { force: true });
-  expect(await ended('item', null, 100)).toContain(gone.itemId);
-  expect(await live('item', [gone.itemId, item.itemId, 'none'])).toEqual([item.itemId]);
+  expect(await restores.ended('item', null, 100)).toContain(gone.itemId);
+  expect(await restores.live('item', [gone.itemId, item.itemId, 'none'])).toEqual([item.itemId]);
   await world.sql`
     INSERT INTO api_keys (key_id, application_id, key_hash, scopes) VALUES
       ('key_1', ${application.applicationId}, 'h1', '{read}'), ('key_2', ${application.applicationId}, 'h2', '{read}')`;
-  expect(await ended('key', null, 10)).toEqual([]);
-  expect(await revokeKeys(['key_1', 'key_none'])).toBe(1);
-  expect(await revokeKeys(['key_1'])).toBe(0);
-  expect(await ended('key', null, 10)).toEqual(['key_1']);
+  expect(await restores.ended('key', null, 10)).toEqual([]);
+  expect(await restores.revokeKeys(['key_1', 'key_none'])).toBe(1);
+  expect(await restores.revokeKeys(['key_1'])).toBe(0);
+  expect(await restores.ended('key', null, 10)).toEqual(['key_1']);
 });

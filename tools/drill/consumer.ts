@@ -3,9 +3,6 @@ import { STREAMS } from '../local/compare.js';
 
 type Events = Record<StreamName, readonly StreamEvent[]>;
 
-/** Numbers of changes are the time of a restore in milliseconds and what follows, where there was one. No Item has so many changes. */
-const aRestore = 1e12;
-
 const unique = (events: readonly StreamEvent[]): StreamEvent[] => [
   ...new Map(events.map((event) => [event.id, event])).values(),
 ];
@@ -43,11 +40,3 @@ export function contradictions(events: Events): string[] {
   }
   return found;
 }
-
-/** How many numbers jumped to, by those that came. */
-export const jumps = (events: Events): number =>
-  new Set(
-    STREAMS.flatMap((name) => events[name].map(({ sequence }) => sequence)).filter(
-      (sequence) => sequence > aRestore,
-    ),
-  ).size;

@@ -6,7 +6,7 @@ import { apiUrl } from '../local/applications.js';
 import { compareCopy, compareItem } from '../local/compare.js';
 import { openDatabaseReader } from '../local/databaseReader.js';
 import { simulatorClient } from '../local/demoClients.js';
-import { startReceiver } from '../local/demoReceiver.js';
+import { startEventReceiver } from '../local/eventReceiver.js';
 import { FeedCopy } from '../local/feedCopy.js';
 import type { FeedPage } from '../local/feedCopy.js';
 import { HttpProblem, requestJson } from '../local/httpJson.js';
@@ -31,7 +31,7 @@ export interface Check {
   seconds: number | null;
 }
 
-const patienceMs = 240_000;
+const patienceMs = 600_000;
 type Json = Record<string, unknown>;
 interface Answer {
   status: number;
@@ -44,7 +44,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
   say('starting the service, PostgreSQL with an archive of its log …');
   const rig = await openRig(dataDir, transactionsPerItem);
   const secrets = keptSecrets(dataDir);
-  const receiver = await startReceiver();
+  const receiver = await startEventReceiver();
   let load: { stop(): Promise<void> } | null = null;
   try {
     await rig.startApplications();
@@ -182,7 +182,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     await until('the broken Item', async () => (await statusOf(items.relinked)) === 'ERROR');
     const second = await done('POST', '/applications', { body: { name: 'second', access: 'connected' } });
     const keyOf = async () =>
-      (await done('POST', `/applications/${second['application_id']}/keys`, {
+      (await done('POST', `/applications/${String(second['application_id'])}/keys`, {
         body: { scopes: ['read', 'write'] },
       })) as {
         key: string;
@@ -242,16 +242,16 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
     await sim(`/items/${items.breaking}/break`);
     await until('the break', async () => (await statusOf(items.breaking)) === 'ERROR');
     const newcomer = await link('drill-newcomer');
-    await done('POST', `/connections/${connection['connection_id']}/revoke`);
+    await done('POST', `/connections/${String(connection['connection_id'])}/revoke`);
     await done('DELETE', `/keys/${revoked.key_id}`);
-    const rotated = await done('POST', `/endpoints/${endpoint['endpoint_id']}/rotate-secret`, {
+    const rotated = await done('POST', `/endpoints/${String(endpoint['endpoint_id'])}/rotate-secret`, {
       body: { overlap: 'PT0S' },
     });
     receiver.trust(String(rotated['secret']));
     await until('the removal', async () => (await statusOf(items.removed)) === 'REMOVED');
     await until(
       'the erasure',
-      async () => (await done('GET', `/erasures/${erasure['erasure_id']}`))['state'] === 'done',
+      async () => (await done('GET', `/erasures/${String(erasure['erasure_id'])}`))['state'] === 'done',
     );
     await load.stop();
     const streams = openStreamReader(at.urls.kinesis_endpoint);
@@ -351,7 +351,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
         return `${String(status)} ${(error as { error_code?: string } | null)?.error_code ?? ''}`;
       });
       await check('a user who was erased after the point', 'done, 404', async () => {
-        const { body } = await ask('GET', `/erasures/${erasure['erasure_id']}`);
+        const { body } = await ask('GET', `/erasures/${String(erasure['erasure_id'])}`);
         const { status } = await ask('GET', '/users/drill-erased/items');
         return `${String(body['state'])}, ${status}`;
       });
@@ -389,17 +389,17 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
       );
       await check('an endpoint whose secret was rotated after the point', 'failing', async () => {
         await simulator.change(items.steady, { add: [purchase('For the endpoint')] });
-        return String((await done('GET', `/endpoints/${endpoint['endpoint_id']}`))['state']);
+        return String((await done('GET', `/endpoints/${String(endpoint['endpoint_id'])}`))['state']);
       });
       await check('the same, rotated and enabled again', 'told', async () => {
-        const taken = receiver.taken.length;
-        const renewed = await done('POST', `/endpoints/${endpoint['endpoint_id']}/rotate-secret`, {
+        const taken = receiver.received.length;
+        const renewed = await done('POST', `/endpoints/${String(endpoint['endpoint_id'])}/rotate-secret`, {
           body: { overlap: 'PT0S' },
         });
         receiver.trust(String(renewed['secret']));
-        await done('PATCH', `/endpoints/${endpoint['endpoint_id']}`, { body: { state: 'enabled' } });
-        for (let n = 0; n < 40 && receiver.taken.length === taken; n += 1) await sleep(500);
-        return receiver.taken.length > taken ? 'told' : 'not told';
+        await done('PATCH', `/endpoints/${String(endpoint['endpoint_id'])}`, { body: { state: 'enabled' } });
+        for (let n = 0; n < 40 && receiver.received.length === taken; n += 1) await sleep(500);
+        return receiver.received.length > taken ? 'told' : 'not told';
       });
       await check('an Item that was linked after the point', 'alert item_unknown', async () => {
         await simulator.change(newcomer.itemId, { add: [purchase('Nobody knows it')] });

@@ -28,7 +28,7 @@ export interface Rig {
 }
 
 /** Paces by which minutes of production pass in seconds; the sweep is what notices that something is due. */
-export const paces = {
+const paces = {
   SWEEP_EVERY: 'PT5S',
   SWEEP_GRACE: 'PT5S',
   PACE: JSON.stringify({
