@@ -103,7 +103,10 @@ describe('a sealed secret', () => {
         }
       }),
       // One that fails names its seed. Rows that are left alone are among them, and open.
-      { numRuns: 1_000, examples: contexts.map((_, of) => [of, of, of, of, []]) },
+      {
+        numRuns: 1_000,
+        examples: contexts.map((_, of): [number, number, number, number, []] => [of, of, of, of, []]),
+      },
     );
     expect(refused).toBeGreaterThan(950);
     expect(opened).toBeGreaterThanOrEqual(contexts.length);
