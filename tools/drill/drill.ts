@@ -6,7 +6,7 @@ import { apiUrl } from '../local/applications.js';
 import { compareCopy, compareItem } from '../local/compare.js';
 import { openDatabaseReader } from '../local/databaseReader.js';
 import { simulatorClient } from '../local/demoClients.js';
-import { startReceiver } from '../local/demoReceiver.js';
+import { startEventReceiver } from '../local/eventReceiver.js';
 import { FeedCopy } from '../local/feedCopy.js';
 import type { FeedPage } from '../local/feedCopy.js';
 import { HttpProblem, requestJson } from '../local/httpJson.js';
@@ -44,7 +44,7 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
   say('starting the service, PostgreSQL with an archive of its log …');
   const rig = await openRig(dataDir, transactionsPerItem);
   const secrets = keptSecrets(dataDir);
-  const receiver = await startReceiver();
+  const receiver = await startEventReceiver();
   let load: { stop(): Promise<void> } | null = null;
   try {
     await rig.startApplications();
@@ -392,14 +392,14 @@ export async function drill({ dataDir, transactionsPerItem, signal }: DrillOptio
         return String((await done('GET', `/endpoints/${String(endpoint['endpoint_id'])}`))['state']);
       });
       await check('the same, rotated and enabled again', 'told', async () => {
-        const taken = receiver.taken.length;
+        const taken = receiver.received.length;
         const renewed = await done('POST', `/endpoints/${String(endpoint['endpoint_id'])}/rotate-secret`, {
           body: { overlap: 'PT0S' },
         });
         receiver.trust(String(renewed['secret']));
         await done('PATCH', `/endpoints/${String(endpoint['endpoint_id'])}`, { body: { state: 'enabled' } });
-        for (let n = 0; n < 40 && receiver.taken.length === taken; n += 1) await sleep(500);
-        return receiver.taken.length > taken ? 'told' : 'not told';
+        for (let n = 0; n < 40 && receiver.received.length === taken; n += 1) await sleep(500);
+        return receiver.received.length > taken ? 'told' : 'not told';
       });
       await check('an Item that was linked after the point', 'alert item_unknown', async () => {
         await simulator.change(newcomer.itemId, { add: [purchase('Nobody knows it')] });
