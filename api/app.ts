@@ -199,6 +199,12 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       route,
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+      ...(request.problem === null ? {} : { problem: request.problem }),
+      ...(request.caller === null
+        ? {}
+        : { application_id: request.caller.application_id, key_id: request.caller.key_id }),
+      // Of who guesses. Users at the portal are nobody's business: their tries are 404.
+      ...(reply.statusCode === 401 ? { address: request.ip } : {}),
     };
     metrics.request(
       { method: request.is404 ? 'other' : request.method, route, status: String(reply.statusCode) },

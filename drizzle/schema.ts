@@ -139,6 +139,10 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** Plaid's code for why it has no numbers to give, at the last question for them; null = it has some, or has them not ready. */
+    numbersRefusedCode: text('numbers_refused_code'),
+    /** Since when its answers name no open account at all: one such answer alone takes no numbers away. */
+    numbersLackingSince: moment('numbers_lacking_since'),
     /** When the user's consent ends, by `/item/get` and PENDING_EXPIRATION. */
     consentExpiresAt: moment('consent_expires_at'),
     /** When the bank ends the connection (PENDING_DISCONNECT, of which `/item/get` knows nothing), unless the user acts. */
@@ -300,6 +304,8 @@ export const transactions = pgTable(
     version: integer('version').notNull(),
     /** A text in it held what jsonb refuses, and has it replaced. */
     sanitized: boolean('sanitized').notNull().default(false),
+    /** Number of the remine of which a reading did not list it: another reading without it sets it to removed. */
+    missedBy: integer('missed_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -791,6 +797,25 @@ export const floats = pgTable(
   (table) => [
     primaryKey({ columns: [table.userId, table.floatId] }),
     check('floats_status', sql`${table.status} IN ('active', 'closed')`),
+  ],
+);
+
+/** Those that an application of access `connected` has told of: none of another one's, also under the same id. */
+export const applicationFloats = pgTable(
+  'application_floats',
+  {
+    applicationId: id('application_id').notNull(),
+    userId: id('user_id').notNull(),
+    floatId: id('float_id').notNull(),
+    status: text('status').$type<FloatStatus>().notNull(),
+    /** When it became so, by the owner's clock: the latest word wins. */
+    occurredAt: moment('occurred_at').notNull(),
+    updatedAt: moment('updated_at').notNull().default(now),
+  },
+  (table) => [
+    // By the user first: whether one owes a float is asked of all of them.
+    primaryKey({ columns: [table.userId, table.floatId, table.applicationId] }),
+    check('application_floats_status', sql`${table.status} IN ('active', 'closed')`),
   ],
 );
 

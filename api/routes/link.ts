@@ -34,6 +34,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       // Else not unasked: who merely logs in again should not be able to take accounts away by the way.
       accountSelection: accountSelection ?? (item.newAccounts || item.lostAccounts),
       asksConsent: item.asksConsent,
+      ...(item.asksNumbers === true ? { asksNumbers: true } : {}),
     };
   }
 

@@ -138,6 +138,9 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     return back(reply, shown, notice);
   }
 
+  const formOf = ({ body }: FastifyRequest): URLSearchParams =>
+    body instanceof URLSearchParams ? body : new URLSearchParams();
+
   const page = { schema: { hide: true, params: pageParams } };
   const pageOfConnection = { schema: { hide: true, params: connectionParams } };
   const forEverybody = { schema: { hide: true }, config: { forEverybody: true } };
@@ -161,7 +164,7 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     const shown = await pressed(request);
     const connection = await connectionOf(shown, request.params.id);
     if (connection === undefined) return back(reply, shown, 'too_late');
-    const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
+    const form = formOf(request);
     const ticked = new Set(form.getAll('account'));
     const account_ids = connection.accounts
       .map(({ account_id }) => account_id)
@@ -174,6 +177,22 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
       { ofUser: shown.session.userId },
       connection.connection_id,
       { account_ids, new_accounts },
+      { mayWiden: false, actor: actorOf(shown.session) },
+    );
+    return ended(reply, shown, outcome, 'narrowed');
+  });
+
+  app.post('/:token/connections/:id/scopes', pageOfConnection, async (request, reply) => {
+    const shown = await pressed(request);
+    const connection = await connectionOf(shown, request.params.id);
+    if (connection === undefined) return back(reply, shown, 'too_late');
+    const ticked = new Set(formOf(request).getAll('scope'));
+    const scopes = connection.scopes.filter((scope) => ticked.has(scope));
+    if (scopes.length === connection.scopes.length) return back(reply, shown, 'unchanged');
+    const outcome = await connections.change(
+      { ofUser: shown.session.userId },
+      connection.connection_id,
+      { scopes },
       { mayWiden: false, actor: actorOf(shown.session) },
     );
     return ended(reply, shown, outcome, 'narrowed');

@@ -29,6 +29,12 @@ export interface Policy {
   restartsInAll: number;
   /** Pages in a row that bring nothing, though Plaid says each time that there are more, after which an update is given up. */
   emptyPages: number;
+  /** Pages of one update, far more than any Item has, after which it is given up. */
+  pages: number;
+  /** How often in a row Plaid may call the cursor of an update's first page wrong before it is believed. */
+  cursorRefusals: number;
+  /** Readings from the start by which a remine tries to find twice in a row what Plaid does not list any more. */
+  readings: number;
   /** How often in a row the first page of a durable cursor may have moved before that cursor is given up. */
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
@@ -70,6 +76,9 @@ export const defaultPolicy: Policy = {
   restarts: 8,
   restartsInAll: 40,
   emptyPages: 100,
+  pages: 2_000,
+  cursorRefusals: 2,
+  readings: 4,
   cursorTries: 4,
   doubts: 3,
   inLine: 10 * minute,

@@ -5,6 +5,10 @@ export type AlertKind =
   | 'event_parked'
   /** Plaid does not take an Item's access token. */
   | 'token_refused'
+  /** What is stored of an Item's access token does not open: changed bytes, or a key that is missing. */
+  | 'token_unreadable'
+  /** Plaid refuses to remove an Item, for a reason that waiting does not mend. */
+  | 'removal_refused'
   /** Plaid refuses what only an operator can mend: keys, rights, quotas. One a code. */
   | 'plaid_misconfigured'
   /** Plaid has no transactions of an Item to give, or gives none to us. */

@@ -118,8 +118,8 @@ export interface ReadStore {
   bounds(viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds | Refused | null>;
   /**
    * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
-   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew.
-   * `pickedAt` is by the database's clock.
+   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew;
+   * `asksNumbers`: to the account numbers. `pickedAt` is by the database's clock.
    */
   pickForUpdateMode(
     viewer: Viewer,
@@ -130,6 +130,7 @@ export interface ReadStore {
         newAccounts: boolean;
         lostAccounts: boolean;
         asksConsent: boolean;
+        asksNumbers?: true;
         pickedAt: string;
       })
     | null

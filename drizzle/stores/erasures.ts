@@ -12,6 +12,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { connections, erasures, idempotencyKeys, items, links } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { everyFloat, hasActiveFloat } from './floats.js';
 import { lastUserTables, userTables } from './userTables.js';
 import type { UserNames, UserTable } from './userTables.js';
 import { writeEvents } from './writeEvents.js';
@@ -192,17 +193,14 @@ export function erasureStore(sql: Sql): ErasureStore {
     return sql.begin(async (tx) => {
       // A float may be reported of somebody who has linked nothing: there is something to erase.
       await tx`
-        INSERT INTO users (user_id) SELECT ${userId}::text WHERE EXISTS (SELECT FROM floats WHERE user_id = ${userId})
+        INSERT INTO users (user_id) SELECT ${userId}::text WHERE EXISTS (SELECT FROM ${everyFloat(tx)} AS f WHERE f.user_id = ${userId})
         ON CONFLICT DO NOTHING`;
       // Who links just now keeps the row as it is: what they write is seen below.
       const user = firstOf(await tx`SELECT FROM users WHERE user_id = ${userId} FOR UPDATE`);
       const known = await view(tx, user ? tx`e.user_id = ${userId}` : tx`e.user_hash = ${hash}`);
       if (known !== null) return known;
       if (user === undefined) return 'not_found';
-      const float = firstOf(
-        await tx`SELECT FROM floats WHERE user_id = ${userId} AND status = 'active' LIMIT 1`,
-      );
-      if (float !== undefined && !force) return 'active_float';
+      if (!force && (await hasActiveFloat(tx, userId))) return 'active_float';
       await tx`
         INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id, connected_applications)
         SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(

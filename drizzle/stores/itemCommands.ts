@@ -15,6 +15,7 @@ import { revokeConnections, suspendConnections } from './connectionWrites.js';
 import { releaseDeliveries } from './heldDeliveries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
+import { remineIsAsked } from './remineIsAsked.js';
 import { writeEvents } from './writeEvents.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Verdict } from './rights.js';
@@ -236,9 +237,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
           if (item.removed || item.removal_requested) return null;
           const row = firstOf(
             await tx<[Selected<typeof remine>]>`
-            UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
-              remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
-            WHERE item_id = ${itemId} RETURNING ${remine.list(tx)}`,
+            UPDATE items SET ${remineIsAsked(tx)} WHERE item_id = ${itemId} RETURNING ${remine.list(tx)}`,
           );
           return String(row.number);
         });

@@ -40,7 +40,7 @@ const shownItem = selection(
   { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
 );
 const shownUser = selection(users, ['user_id']);
-const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
+const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code', 'numbers_refused_code'], {
   ...accessToken,
   new_accounts: 'new_accounts_available',
 });
@@ -176,6 +176,9 @@ export function readStore(sql: Sql): ReadStore {
             lostAccounts: row.lost_accounts,
             pickedAt: row.picked_at,
             asksConsent: row.error_code !== null && wantsConsent(row.error_code),
+            ...(row.numbers_refused_code !== null && wantsConsent(row.numbers_refused_code)
+              ? { asksNumbers: true as const }
+              : {}),
           }
         : null;
     },

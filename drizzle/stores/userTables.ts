@@ -94,6 +94,7 @@ export const userTables: readonly UserTable[] = [
   ),
   of(schema.parkedEvents, (sql, { userId }) => quotedIn(sql, userId)),
   ofUser(schema.floats),
+  ofUser(schema.applicationFloats),
   ofUser(schema.links),
 ];
 

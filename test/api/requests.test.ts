@@ -237,6 +237,37 @@ describe('request ids', () => {
   });
 });
 
+describe('the log', () => {
+  const linesOf = (id: string) =>
+    world.logged
+      .map((line) => JSON.parse(line))
+      .filter(({ request_id, msg }) => request_id === id && msg === 'request');
+
+  it('says of each request who asked, what came of it, and why it was refused; an address only of who has no key', async () => {
+    const asked: [string, Record<string, string>, Record<string, unknown>][] = [
+      ['/v1/items/item-1', keys.read, { status: 200, application_id: 'app-1', key_id: 'read' }],
+      [
+        '/v1/applications',
+        keys.read,
+        { status: 403, problem: 'insufficient_scope', application_id: 'app-1', key_id: 'read' },
+      ],
+      ['/v1/items/item-1?x=1', keys.read, { status: 400, problem: 'invalid_request', key_id: 'read' }],
+      ['/v1/items/item-1', keys.revoked, { status: 401, problem: 'unauthorized', address: '127.0.0.1' }],
+      [`/portal/${'x'.repeat(43)}`, {}, { status: 404, problem: 'not_found' }],
+    ];
+    for (const [index, [url, headers, expected]] of asked.entries()) {
+      const id = `logged-${index}`;
+      await get(url, { ...headers, 'x-request-id': id });
+      const [line, ...more] = linesOf(id);
+      expect([url, more, line]).toEqual([url, [], expect.objectContaining(expected)]);
+      expect([url, 'address' in line]).toEqual([url, 'address' in expected]);
+    }
+    // What a client wrote makes no line of its own: ids, paths and keys are JSON texts, or are not logged at all.
+    await get('/v1/items/a%0a%7b%22level%22:60%7d', { ...keys.read, 'x-request-id': 'x\u0085y' });
+    for (const line of world.logged) expect(line.trimEnd()).not.toMatch(/[\n\u0085]|%7b|key-read/);
+  });
+});
+
 describe('every answer', () => {
   const policy = ["default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"];
   const expectHeaders = (what: string, headers: Record<string, unknown>): void => {

@@ -298,7 +298,6 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
       getItem: async () => ({
-        item_id: 'item-1',
         institution_id: null,
         institution_name: null,
         webhook: null,
@@ -621,16 +620,17 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.items.has(itemId) ? { rows: [], sequence: 0, next: null } : null,
     },
     floats: {
-      async record({ userId, floatId, status, occurredAt }) {
+      async record({ userId, floatId, status, occurredAt, by }) {
         await behave.store();
+        if (by !== null && !world.users.has(userId)) return null;
         const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
         const float = { user_id: userId, float_id: floatId, status, occurred_at };
         world.floats.set(`${userId}/${floatId}`, float);
         return float;
       },
-      async get(userId, floatId) {
+      async get(_viewer, userId, floatId) {
         await behave.reads();
-        return world.floats.get(`${userId}/${floatId}`) ?? null;
+        return !world.users.has(userId) ? null : (world.floats.get(`${userId}/${floatId}`) ?? null);
       },
     },
     applications: {

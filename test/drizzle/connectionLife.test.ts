@@ -395,6 +395,7 @@ describe('the removal of an Item', () => {
       floatId: 'f',
       status: 'active',
       occurredAt: null,
+      by: null,
     });
     expect(await remove(item.itemId, second)).toBe('active_float');
     expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['revoked', 'active']);
@@ -403,6 +404,7 @@ describe('the removal of an Item', () => {
       floatId: 'f',
       status: 'closed',
       occurredAt: null,
+      by: null,
     });
     expect(await remove(item.itemId, second)).toBe('requested');
     expect(await itemRow(item.itemId)).toMatchObject({ asked: true });
@@ -645,7 +647,7 @@ describe('an Item with which nobody is connected any more', () => {
     for (const { itemId } of [waits, owes, joined]) {
       await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${itemId}`;
     }
-    await floats.record({ userId: owes.userId, floatId: 'f', status: 'active', occurredAt: null });
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'active', occurredAt: null, by: null });
     const applicationId = await newApplication(world);
     const join = await received(joined.userId, applicationId);
     // A grant that is on its way when the sweep looks.
@@ -663,7 +665,7 @@ describe('an Item with which nobody is connected any more', () => {
     expect(await world.stores.links.join(join, joined.itemId)).toBe('duplicate');
     const asked = await Promise.all([waits, owes, joined, early].map(({ itemId }) => itemRow(itemId)));
     expect(asked.map((row) => row.asked)).toEqual([true, false, false, false]);
-    await floats.record({ userId: owes.userId, floatId: 'f', status: 'closed', occurredAt: null });
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'closed', occurredAt: null, by: null });
     expect(ids((await connectionEnds.requestRemovals(100, week)).requested)).toEqual([owes.itemId]);
     expect(await connectionEnds.requestRemovals(100, week)).toEqual({ requested: [], kept: [] });
   });
@@ -675,6 +677,7 @@ describe('an Item with which nobody is connected any more', () => {
       floatId: 'f',
       status: 'active',
       occurredAt: null,
+      by: null,
     });
     await world.sql`UPDATE items SET unconnected_since = now() - interval '9 days' WHERE item_id = ${owes.itemId}`;
     await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${behind.itemId}`;
@@ -687,6 +690,7 @@ describe('an Item with which nobody is connected any more', () => {
       floatId: 'f',
       status: 'closed',
       occurredAt: null,
+      by: null,
     });
     await connectionEnds.requestRemovals(1, 7 * 86_400_000);
   });
@@ -758,10 +762,12 @@ describe('a revocation at the bank', () => {
       if (way === 'call') {
         await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
       } else {
-        const broken = { kind: 'broken', seen: null, error: gone, byCall: false, revoked: true } as const;
+        const seen = await seenNow(world, item.itemId);
+        const broken = { kind: 'broken', seen, error: gone, byCall: false } as const;
         await items.applyItemWebhooks(item.itemId, {
           webhooks: [],
           health: { ...broken, dueAt: inDays(1), consent: null },
+          revocation: 'confirmed',
           consentExpiresAt: null,
           disconnects: null,
           newAccounts: false,

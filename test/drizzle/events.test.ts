@@ -140,7 +140,10 @@ describe('what an Item tells', () => {
 
   it('an end of the consent once, however often it is announced, and new accounts once until they are shared', async () => {
     const item = await linkedItem(world);
-    const nothing = { webhooks: [], health: null, revokedAccounts: [], staleNumbers: [], verifications: [] };
+    const nothing = {
+      ...{ webhooks: [], health: null, revocation: null },
+      ...{ revokedAccounts: [], staleNumbers: [], verifications: [] },
+    };
     const announce = (at: string | null, newAccounts: boolean, byBank = false) =>
       world.stores.items.applyItemWebhooks(item.itemId, {
         ...nothing,

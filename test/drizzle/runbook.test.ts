@@ -18,6 +18,8 @@ const alertKinds: Record<AlertKind, true> = {
   record_parked: true,
   event_parked: true,
   token_refused: true,
+  token_unreadable: true,
+  removal_refused: true,
   plaid_misconfigured: true,
   product_unavailable: true,
   plaid_code_unknown: true,

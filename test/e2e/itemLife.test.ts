@@ -118,10 +118,7 @@ describe('an episode', () => {
 
   it('of a revocation stops the mining', async () => {
     const itemId = await minedItem(system, { user: 'revokes' });
-    await system.sim(`/_sim/items/${itemId}/webhooks`, {
-      webhook_type: 'ITEM',
-      webhook_code: 'USER_PERMISSION_REVOKED',
-    });
+    await system.sim(`/_sim/items/${itemId}/revoke`, {});
     await until(async () => (await toldOf(itemId)).length >= 1);
     const [webhook] = (await get(`/v1/webhooks?item_id=${itemId}&limit=1`))['data'];
     expect(webhook).toMatchObject({ webhook_code: 'USER_PERMISSION_REVOKED', outcome: { state: 'done' } });

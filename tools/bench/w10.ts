@@ -3,6 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { createServer as createSilentServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { hashKey } from '../../api/auth.js';
+import { createStores } from '../../drizzle/index.js';
 import { writeEvents } from '../../drizzle/stores/writeEvents.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import { inLanes } from '../../src/lanes.js';
@@ -85,6 +87,7 @@ export const w10: Workload = async ({ pairs, say }) => {
     const sql = openDatabase(databaseUrl, { max: 4 });
     const adminKey = randomBytes(16).toString('hex');
     const local = { ENDPOINTS_ALLOW: '127.0.0.0/8', ENDPOINTS_INSECURE: 'true' };
+    await createStores(sql).applications.ensureAdmin(hashKey(adminKey));
     const api = await system.startServer(databaseUrl, { ...local, ADMIN_API_KEY: adminKey });
     const worker = await system.startWorker(databaseUrl, local);
     const ask = <Answer>(

@@ -1,6 +1,6 @@
 import { instant } from '../calendar.js';
 import type { World } from '../world.js';
-import { consentedDataScopes } from './dataScopes.js';
+import { consentedDataScopes } from './consentedData.js';
 import type { ConsentStep, Item } from './item.js';
 
 /** Keeps that the user's consent has changed, with the accounts and kinds of data that are shared from now on. */

@@ -2,7 +2,7 @@ import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import type { WireItem, WireItemStatus, WireItemWithConsent, WirePlaidError } from '../wire.js';
 import type { World } from '../world.js';
-import { consentedDataScopes, consentedProducts } from './dataScopes.js';
+import { consentedDataScopes, consentedProducts } from './consentedData.js';
 import type { Item } from './item.js';
 
 function errorOf(item: Item): WirePlaidError | null {

@@ -1,22 +1,9 @@
 import { instant, MINUTE_MS } from '../calendar.js';
 import type { World } from '../world.js';
-import type { DataScope } from './dataScopes.js';
+import { READ_SCOPES, type AccessTimes } from './dataScope.js';
 import type { Item } from './item.js';
 
-/** The kinds of data whose last reading Plaid tells. */
-const TOLD = [
-  'account_balance_info',
-  'account_routing_number',
-  'contact_info',
-  'transactions',
-  'credit_loan_info',
-  'investments',
-] as const satisfies readonly DataScope[];
-
-/** When each kind of data was last read, in simulated milliseconds, to the minute. */
-export type AccessTimes = Partial<Record<(typeof TOLD)[number], number>>;
-
-const READ_AT: Readonly<Record<string, readonly (typeof TOLD)[number][]>> = {
+const READ_AT: Readonly<Record<string, readonly (typeof READ_SCOPES)[number][]>> = {
   '/accounts/get': ['account_balance_info'],
   '/accounts/balance/get': ['account_balance_info'],
   '/auth/get': ['account_balance_info', 'account_routing_number'],
@@ -49,7 +36,7 @@ export function lastAccessTimes(items: readonly Item[]): object[] {
   }
   return [...byApplication].map(([application_id, times]) => ({
     application_id,
-    ...Object.fromEntries(TOLD.map((scope) => [scope, latest(times.map((known) => known[scope]))])),
+    ...Object.fromEntries(READ_SCOPES.map((scope) => [scope, latest(times.map((known) => known[scope]))])),
   }));
 }
 

@@ -1,10 +1,7 @@
-import type { WireItemWithConsent } from '../wire.js';
 import type { World } from '../world.js';
+import type { DataScope } from './dataScope.js';
 import type { Item, Product } from './item.js';
 import { isAllowed } from './productAccess.js';
-
-/** A kind of data, by which Plaid tells users what an application is given. */
-export type DataScope = NonNullable<WireItemWithConsent['consented_data_scopes']>[number];
 
 /** Which kinds each product needs, after Plaid's guide to Data Transparency Messaging; a product that is not here needs none of its own. */
 const SCOPES_OF: Partial<Record<Product, readonly DataScope[]>> = {
