@@ -37,7 +37,7 @@ async function main(): Promise<boolean> {
     const { erasures, restores } = createStores(sql);
     const itself = (id: string): string => id;
     await writeAll(
-      erasures.past,
+      (...page) => erasures.past(...page),
       ({ erasureId }) => erasureId,
       (rows) => ({ erasures: rows }),
     );

@@ -1,5 +1,5 @@
 import type { FailureType } from '../failures.js';
-import type { PageResult, StepFailure } from '../mining/run.js';
+import type { PageResult, RunEnd, StepFailure } from '../mining/run.js';
 import { failureOf, failureOfEnd, unreadBy } from '../mining/run.js';
 import type { Failing, ItemEvent, ItemState, WorkKind } from './state.js';
 import { isTask, tasks } from './tasks.js';
@@ -40,7 +40,7 @@ const quietPolls = 5;
 /** Nobody wonders at a newborn Item that Plaid is not ready for at first; one that was mined before is to get its data. */
 const unready = (
   { hasCursor, polls }: Pick<ItemState, 'hasCursor' | 'polls'>,
-  kind: PageResult['kind'],
+  kind: PageResult['kind'] | RunEnd['kind'],
   now: number,
 ): StepFailure | null =>
   (hasCursor || polls >= quietPolls) && kind === 'notReady'
