@@ -28,7 +28,7 @@ export async function hasActiveFloat(db: Sql | Tx, userId: string): Promise<bool
 
 export function floatStore(sql: Sql): FloatStore {
   /** That the viewer knows the user; the service itself knows of floats before it knows of their users. */
-  const mayTell = (db: Sql | Tx, by: Viewer | null, userId: string): Fragment =>
+  const mayReport = (db: Sql | Tx, by: Viewer | null, userId: string): Fragment =>
     by === null
       ? db`true`
       : db`EXISTS (SELECT FROM users u WHERE u.user_id = ${userId} AND ${knowsUser(db, by)})`;
@@ -46,7 +46,7 @@ export function floatStore(sql: Sql): FloatStore {
     const row = firstOf(
       await db<Selected<typeof shown>[]>`
       SELECT ${shown.list(db, 'f')} FROM ${known} AS f
-      WHERE f.user_id = ${userId} AND f.float_id = ${floatId} AND ${mine} AND ${mayTell(db, by, userId)}
+      WHERE f.user_id = ${userId} AND f.float_id = ${floatId} AND ${mine} AND ${mayReport(db, by, userId)}
       ORDER BY coalesce(f.application_id = ${by?.applicationId ?? null}, false) DESC, f.application_id NULLS FIRST LIMIT 1`,
     );
     return row === undefined ? null : { ...row, occurred_at: row.occurred_at.toISOString() };
@@ -66,7 +66,7 @@ export function floatStore(sql: Sql): FloatStore {
       return sql.begin(async (tx) => {
         // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
-        const may = firstOf(await tx<[{ may: boolean }]>`SELECT ${mayTell(tx, by, userId)} AS may`);
+        const may = firstOf(await tx<[{ may: boolean }]>`SELECT ${mayReport(tx, by, userId)} AS may`);
         // Who does not know the user does not learn either that its data are being erased.
         if (!may.may) return null;
         if (await isBeingErased(tx, userId)) {
@@ -78,14 +78,14 @@ export function floatStore(sql: Sql): FloatStore {
             (${own === null ? tx`` : tx`application_id,`} user_id, float_id, status, occurred_at)
           SELECT ${own === null ? tx`` : tx`${own},`} ${userId}, ${floatId}, ${status},
             coalesce(${occurredAt}::text::timestamptz, clock_timestamp())
-          WHERE ${mayTell(tx, by, userId)}
+          WHERE ${mayReport(tx, by, userId)}
           ON CONFLICT (${own === null ? tx`` : tx`application_id,`} user_id, float_id) DO UPDATE
             SET status = excluded.status, occurred_at = excluded.occurred_at, updated_at = clock_timestamp()
             -- Of two words of one moment the end of the float is the later, in whatever order they come.
             WHERE kept.occurred_at < excluded.occurred_at
               OR (kept.occurred_at = excluded.occurred_at AND kept.status <> 'closed')`;
-        const teller = own === null ? null : ({ applicationId: own, access: 'connected' } as const);
-        return find(tx, teller, userId, floatId);
+        const owner = own === null ? null : ({ applicationId: own, access: 'connected' } as const);
+        return find(tx, owner, userId, floatId);
       });
     },
 
