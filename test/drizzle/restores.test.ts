@@ -238,7 +238,13 @@ describe('erasures that the database has forgotten', () => {
   it('include floats that the listener has read again since', async () => {
     const userId = newId('user');
     const one = gone(userId, new Date().toISOString());
-    const float = { userId, floatId: 'f', status: 'closed' as const, occurredAt: '2026-01-01T00:00:00Z', by: null };
+    const float = {
+      userId,
+      floatId: 'f',
+      status: 'closed' as const,
+      occurredAt: '2026-01-01T00:00:00Z',
+      by: null,
+    };
     const { erasures } = world.stores;
     for (let n = 0; n < 2; n += 1) {
       await world.stores.floats.record(float);
