@@ -209,12 +209,11 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const { result, health, revocation }: Answer = first
           ? { ...nobodyAsked, revocation: isRevoked ? 'doubted' : null }
           : await answerOf(itemId, webhookFacts);
-        const settled = webhookFacts.filter((one) => !first || !waiting.has(one));
+        const acted = webhookFacts.filter((one) => !first || !waiting.has(one));
         const repaired = broken && result === 'healthy';
-        const numbersDue =
-          repaired || settled.some(({ fact }) => fact !== null && aboutNumbers.has(fact.kind));
-        const updateDue = settled.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
-        const expiries = settled.flatMap(({ fact, source }) =>
+        const numbersDue = repaired || acted.some(({ fact }) => fact !== null && aboutNumbers.has(fact.kind));
+        const updateDue = acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
+        const expiries = acted.flatMap(({ fact, source }) =>
           fact?.kind === 'consentExpires' && source !== 'replay' && fact.at !== null ? [fact.at] : [],
         );
         const stands = await items.applyItemWebhooks(itemId, {
@@ -227,8 +226,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           revocation,
           consentExpiresAt: expiries.at(-1) ?? null,
           disconnects: disconnectsBy(webhookFacts, result === 'healthy'),
-          newAccounts: settled.some(({ fact }) => fact?.kind === 'newAccounts'),
-          ...ofAccounts(settled),
+          newAccounts: acted.some(({ fact }) => fact?.kind === 'newAccounts'),
+          ...ofAccounts(acted),
           numbersDue,
           updateDue,
         });
@@ -239,7 +238,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           health: result,
           numbersDue,
           ...(updateDue ? { updateDue } : {}),
-          ...(health?.kind === 'broken' && settled.some(isRepair) ? { repairSaid: true } : {}),
+          ...(health?.kind === 'broken' && acted.some(isRepair) ? { repairSaid: true } : {}),
           more: others.webhooks.length > 0,
           ...(health?.kind === 'broken' ? dueAfter(health.error) : {}),
         };

@@ -19,7 +19,7 @@ const withoutNumbers: ReadonlySet<FailureType> = new Set([
 ]);
 
 /** Failures of a token or of keys, of which an alert of their own tells. */
-const toldOtherwise: ReadonlySet<FailureType> = new Set([
+const haveAnAlert: ReadonlySet<FailureType> = new Set([
   'TOKEN_REFUSED',
   'MISCONFIGURED',
   'SECRET_UNREADABLE',
@@ -114,7 +114,7 @@ export function itemActivities(deps: ActivityDeps) {
         try {
           await withToken(deps, credentials, removeAtPlaid);
         } catch (error) {
-          if (error instanceof Failure && !error.retryable && !toldOtherwise.has(error.type))
+          if (error instanceof Failure && !error.retryable && !haveAnAlert.has(error.type))
             await alerts.raise({
               kind: 'removal_refused',
               key: itemId,

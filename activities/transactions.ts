@@ -278,7 +278,7 @@ export function transactionActivities(deps: ActivityDeps) {
   }
 
   /** Looks up one window of named transactions, and writes the answer down; null for an Item that is not to be asked after. */
-  async function settleWindow(
+  async function applyWindow(
     itemId: string,
     window: RemovalWindow | null,
   ): Promise<{ changes: number; calls: number } | null> {
@@ -358,10 +358,10 @@ export function transactionActivities(deps: ActivityDeps) {
       for (const window of windows) {
         if (calls >= removalCalls) break;
         try {
-          const settled = await settleWindow(itemId, window);
-          if (settled === null) return { changes, more: false };
-          calls += settled.calls;
-          changes += settled.changes;
+          const found = await applyWindow(itemId, window);
+          if (found === null) return { changes, more: false };
+          calls += found.calls;
+          changes += found.changes;
         } catch (error) {
           // What Plaid will never answer holds up nothing of the others.
           if (!(error instanceof Failure && error.type === 'BAD_REQUEST')) throw error;

@@ -554,7 +554,7 @@ describe('webhooks about the Item itself', () => {
     item.error = loginRequired;
     const [again, early] = [await told(item.itemId, errored), await told(item.itemId, repaired)];
     const [second] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(second).toEqual({ health: 'broken', numbersDue: false, more: false });
+    expect(second).toEqual({ health: 'broken', numbersDue: false, repairSaid: true, more: false });
     expect(await outcomes([again, early])).toEqual([
       { state: 'done', reason: null },
       { state: 'ignored', reason: 'item_is_broken' },
@@ -1151,7 +1151,7 @@ describe('mining', () => {
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
     world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
-    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'LOGIN_REQUIRED' });
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
     const needsUser = { kind: 'needsUser', error, calls: 1 };
