@@ -44,15 +44,15 @@ export async function askCandidate(
   candidate: Pick<DuplicateCandidate, 'itemId' | 'accessToken'>,
 ): Promise<CandidateHealth> {
   const { plaid } = deps;
-  const look = (): Promise<CandidateHealth> =>
+  const ask = (): Promise<CandidateHealth> =>
     withToken(deps, candidate, (token) => plaid.getItem(token)).then((view): CandidateHealth => {
       const health = healthOf(view);
       return health.kind === 'broken' ? saidOf(failureTypeOf(health.error) ?? 'UPSTREAM_DOWN') : 'healthy';
     }, orFailure);
-  const first = await look();
+  const first = await ask();
   if (first !== 'broken' && first !== 'gone') return first;
   await pause(deps.policy.doubtPause);
-  const second = await look();
+  const second = await ask();
   if (second !== 'gone') return second;
   return withToken(deps, candidate, (token) => plaid.getAccounts(token)).then(
     (): CandidateHealth => 'healthy',

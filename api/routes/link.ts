@@ -34,7 +34,7 @@ const isOfTheItem = ({ type, upstream }: Failure): boolean =>
   (upstream !== undefined && type !== 'RATE_LIMITED' && type !== 'MAINTENANCE' && type !== 'MISCONFIGURED');
 
 export function linkRoutes(app: Api, context: RouteContext): void {
-  const { plaid, secrets, links, reads, gateway, limits, defaultGrant } = context;
+  const { plaid, secrets, links, reads, commands, gateway, limits, defaultGrant } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
   async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
@@ -44,6 +44,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       // Else not unasked: who merely logs in again should not be able to take accounts away by the way.
       accountSelection: accountSelection ?? (item.newAccounts || item.lostAccounts),
       asksConsent: item.asksConsent,
+      ...(item.asksNumbers === true ? { asksNumbers: true } : {}),
     };
   }
 
@@ -135,6 +136,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         throw new Problem('update_mode_useless', { plaid: { error_type, error_code, request_id: null } });
       }
       const { token, item } = await tokenFor(viewer, userId, request.body);
+      if (item !== null) await commands.noteUpdateMode(viewer, item.itemId, item.pickedAt);
       await reads.ensureUser(userId);
       request.answerExpires = token.expiration;
       return {

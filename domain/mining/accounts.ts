@@ -138,6 +138,30 @@ export function placesTaken(
   return places;
 }
 
+/** How long an account may be missing beside entries that nobody can read: longer than two idle updates lie apart. */
+const missingAtMost = 4 * 86_400_000;
+
+/**
+ * Which of the accounts that an answer lacks are gone, where some of its entries cannot be read: each of these stands for one account
+ * at most, for the one that has been missing the longest. Of those that went missing together nobody can tell which it is, until they
+ * have been missing for days. `asOf`: when it was asked for, `as_of`: when each was listed last, ISO 8601.
+ */
+export function goneOf<Account extends { as_of: string }>(
+  lacking: readonly Account[],
+  unreadable: number,
+  asOf: string,
+): Account[] {
+  if (unreadable === 0) return [...lacking];
+  // It says nothing of any.
+  if (unreadable === Infinity) return [];
+  const sorted = lacking.map(({ as_of }) => as_of).sort();
+  const last = sorted[unreadable - 1];
+  return lacking.filter(
+    ({ as_of }) =>
+      (last !== undefined && as_of > last) || Date.parse(asOf) - Date.parse(as_of) > missingAtMost,
+  );
+}
+
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */
 export function defaultMainAccount(open: readonly PlaidAccount[]): string | null {
   const pick =

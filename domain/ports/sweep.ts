@@ -25,7 +25,8 @@ export interface SweepStore {
   recordSignalled(signalled: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
   /**
    * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`). Drops what nobody asks for any more: staged
-   * pages of two days ago, records of whom the sweep signalled a day ago. Resolves to the count of webhooks.
+   * pages of two days ago, records of whom the sweep signalled a day ago. In a database that was set back to a backup it alerts of unknown
+   * Items. Resolves to the count of webhooks.
    */
   ignoreUnknown(): Promise<number>;
 }

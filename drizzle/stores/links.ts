@@ -29,6 +29,7 @@ import {
   carryConnections,
   connectLinked,
   connectionWith,
+  hasLost,
   joinItem,
   holdsEvery,
   seesItem,
@@ -213,7 +214,8 @@ export function linkStore(sql: Sql): LinkStore {
   ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> => {
     const now = await lockSeen(tx, other.itemId);
     if (now === null || now.closed) return { kind: 'moved' };
-    const connectionId = await joinItem(tx, other, applicant, offered);
+    const visit = { kind: 'surplus', itemId: surplusId } as const;
+    const connectionId = await joinItem(tx, other, applicant, offered, visit);
     if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
     // From here on the new Item is to be discarded, and names the one that its link has joined.
     await tx`
@@ -307,7 +309,9 @@ export function linkStore(sql: Sql): LinkStore {
         const applicant = await applicantOf(tx, tokenHash);
         if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
         if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
-        const connectionId = await joinItem(tx, { itemId, userId: link.user_id }, applicant, chosen);
+        if (await hasLost(tx, itemId, applicant)) return 'unproven';
+        const item = { itemId, userId: link.user_id };
+        const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';
         const joined = { joined: true, connection_id: connectionId } as const;
         await finishWith(tx, tokenHash, {
@@ -369,8 +373,12 @@ export function linkStore(sql: Sql): LinkStore {
         // Its waiting webhooks become answerable by being the Item's now; those that waited too long end here.
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
-          WHERE item_id = ${item.itemId} AND outcome = 'pending'
-            AND received_at < clock_timestamp() - ${adoptionWindow}::interval`;
+          WHERE webhook_id IN (
+            SELECT webhook_id FROM webhooks
+            WHERE item_id = ${item.itemId} AND outcome = 'pending'
+              AND received_at < clock_timestamp() - ${adoptionWindow}::interval
+            -- What another holds is being ended by it.
+            FOR UPDATE SKIP LOCKED)`;
       });
     },
 
@@ -424,7 +432,8 @@ export function linkStore(sql: Sql): LinkStore {
         if (owner.admitted) {
           // Once a link: who was disconnected since then is not connected again by a repeat.
           const first = !owner.asked && link?.dropped === null;
-          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts)) : null;
+          const visit = { kind: 'update_mode' } as const;
+          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
           if (first) {
             await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${admission.tokenHash}`;
           }

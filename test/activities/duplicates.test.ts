@@ -517,12 +517,12 @@ describe('connections that end', () => {
 
     await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${item.itemId}`;
     const { floats } = world.stores;
-    await floats.record({ userId: user, floatId: 'f', status: 'active', occurredAt: null });
+    await floats.record({ userId: user, floatId: 'f', status: 'active', occurredAt: null, by: null });
     expect(await world.runWith({ itemGraceMs: 0 }).endConnections()).toMatchObject({ removed: 0, kept: 0 });
     expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 1 });
     const [alert] = await world.sql`SELECT item_id FROM alerts WHERE kind = 'removal_waits_for_float'`;
     expect(alert).toEqual({ item_id: item.itemId });
-    await floats.record({ userId: user, floatId: 'f', status: 'closed', occurredAt: null });
+    await floats.record({ userId: user, floatId: 'f', status: 'closed', occurredAt: null, by: null });
     world.signals.length = 0;
     expect(await world.run.endConnections()).toMatchObject({ removed: 1, kept: 0 });
     expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 0 });

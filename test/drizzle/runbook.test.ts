@@ -19,6 +19,8 @@ const alertKinds: Record<AlertKind, true> = {
   record_parked: true,
   event_parked: true,
   token_refused: true,
+  token_unreadable: true,
+  removal_refused: true,
   plaid_misconfigured: true,
   product_unavailable: true,
   plaid_code_unknown: true,
@@ -29,6 +31,7 @@ const alertKinds: Record<AlertKind, true> = {
   webhook_address: true,
   erasure_late: true,
   removal_waits_for_float: true,
+  item_unknown: true,
 };
 
 let world: World;

@@ -68,11 +68,11 @@ describe('what is due', () => {
 
   it('is a remine that has not begun, of an Item that waits for no person', async () => {
     const { itemId } = await quietItem();
-    await set(itemId, { remine_requested_at: ago(0.5), history: 'complete' });
+    await set(itemId, { remine_requested_at: ago(0.5), cursor: 'c1' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { remine_requested_at: ago(2), history: 'initial' });
+    await set(itemId, { remine_requested_at: ago(2), cursor: '' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { history: 'complete' });
+    await set(itemId, { cursor: 'c1' });
     expect(await due()).toContain(itemId);
     for (const column of ['update_started_at', 'error_code']) {
       await set(itemId, { [column]: column === 'error_code' ? 'ITEM_LOGIN_REQUIRED' : ago(1) });

@@ -4,8 +4,8 @@ import { itemWorkflowId } from '../../domain/ids.js';
 import type { PageResult } from '../../domain/mining/run.js';
 import { mulberry32 } from './chance.js';
 import { until } from './until.js';
-import type { EventReceiver } from './eventReceiver.js';
-import { receiveEvents } from './eventReceiver.js';
+import type { ReceivingEndpoint } from './eventReceiver.js';
+import { expectAllArrived, receiveEvents } from './eventReceiver.js';
 import { advance, callsOf, change, linkItem, rows } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';
@@ -17,7 +17,7 @@ const sync = '/transactions/sync';
 type Event = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>[number];
 
 let system: System;
-let receiver: EventReceiver;
+let receiver: ReceivingEndpoint;
 beforeAll(async () => {
   system = await startSystem({
     transactionsPerItem: 20,
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 tellWhatWaits();
 afterAll(async () => {
-  receiver.close();
+  await receiver?.close();
   closeOracle(system);
   await system.stop();
 });
@@ -195,27 +195,57 @@ describe('a worker killed with -9', () => {
     system.workers.splice(system.workers.indexOf(worker), 1);
     expect(receiver.received.length).toBeGreaterThan(before);
     await system.startWorker();
-    const { sql } = system;
-    await until(async () => {
-      const [{ n }] = await sql<[{ n: number }]>`
-        SELECT count(*)::int AS n FROM deliveries WHERE state <> 'delivered'`;
-      return n === 0;
-    });
-    const rows = await sql<{ event_id: string; lane: string }[]>`
-      SELECT event_id, lane FROM deliveries WHERE endpoint_id = ${receiver.endpointId} ORDER BY position`;
-    const matched = await sql<{ event_id: string }[]>`SELECT event_id FROM events`;
-    expect(rows.map(({ event_id }) => event_id).sort()).toEqual(
-      matched.map(({ event_id }) => event_id).sort(),
-    );
-    expect(rows.length).toBeGreaterThanOrEqual(5);
-    const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
-    expect([...arrivals].sort()).toEqual(rows.map(({ event_id }) => event_id).sort());
-    for (const lane of new Set(rows.map((row) => row.lane))) {
-      const inOrder = rows.filter((row) => row.lane === lane).map(({ event_id }) => event_id);
-      expect([lane, arrivals.filter((id) => inOrder.includes(id))]).toEqual([lane, inOrder]);
-    }
+    expect(await expectAllArrived(system, receiver)).toBeGreaterThanOrEqual(5);
     // What was repeated is what was on its way when somebody died.
-    expect(receiver.received.length - arrivals.length).toBeLessThan(30);
-    expect(receiver.forged).toBe(0);
+    expect(receiver.received.filter(({ repeat }) => repeat).length).toBeLessThan(30);
+  });
+});
+
+describe('the API killed with -9', () => {
+  it('as soon as events of its own are committed: they come all the same, and nothing is told that did not happen', async () => {
+    const { sql } = system;
+    if (system.workers.length === 0) await system.startWorker();
+    const itemId = await linkItem(system);
+    const told = async (): Promise<number> =>
+      (await sql`SELECT 1 FROM events WHERE type = 'connection.created'`).length;
+    for (let kill = 0; kill < 3; kill += 1) {
+      const before = await told();
+      const made = await Promise.all(
+        Array.from({ length: 6 }, async (_, n) => {
+          const { body } = await system.api('POST', '/v1/applications', { name: `killed-${kill}-${n}` });
+          return String(body['application_id']);
+        }),
+      );
+      const asked = made.map((application_id) =>
+        system
+          .api('POST', `/v1/items/${itemId}/connections`, {
+            application_id,
+            scopes: ['accounts'],
+            account_ids: null,
+          })
+          .then(({ status }) => status)
+          .catch(() => 'no answer'),
+      );
+      await until(async () => (await told()) > before, 1);
+      await system.killApi();
+      await Promise.all(asked);
+      // Its sessions end what they have begun, and notice then.
+      await until(async () => {
+        const left = await sql`
+          SELECT 1 FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`;
+        return left.length === 0;
+      });
+      // Nobody but the database and a worker is left to bring what is committed.
+      await expectAllArrived(system, receiver);
+      const rows = await sql<{ told: number }[]>`
+        SELECT count(e.event_id)::int AS told FROM connections c
+        LEFT JOIN events e ON e.connection_id = c.connection_id AND e.type = 'connection.created'
+        WHERE c.application_id = ANY(${made}) GROUP BY c.connection_id`;
+      expect(rows.length).toBeGreaterThan(0);
+      expect((await told()) - before).toBe(rows.length);
+      expect(new Set(rows.map((row) => row.told))).toEqual(new Set([1]));
+      await system.startApi();
+    }
   });
 });

@@ -1,54 +1,55 @@
-import { createHmac } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { startEventReceiver } from '../../tools/local/eventReceiver.js';
+import type { EventReceiver } from '../../tools/local/eventReceiver.js';
 import type { System } from './system.js';
+import { until } from './until.js';
 
-export interface EventReceiver {
-  endpointId: string;
-  /** Events in the order of their arrival, with every repeat. */
-  received: { id: string; type: string; subject: string }[];
-  /** What it answers; 204 by default. */
-  answer: { status: number };
-  /** Requests whose signature was not good. */
-  forged: number;
-  close(): void;
+export interface ReceivingEndpoint extends EventReceiver {
+  readonly endpointId: string;
+  readonly secret: string;
 }
 
-/** An endpoint of the application `default` that listens in this process and checks each signature. */
-export async function receiveEvents(system: System, types: string[] = []): Promise<EventReceiver> {
-  let secret = '';
-  const receiver: Omit<EventReceiver, 'endpointId' | 'close'> = {
-    received: [],
-    answer: { status: 204 },
-    forged: 0,
-  };
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const body = Buffer.concat(chunks).toString('utf8');
-      const { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': signature } = request.headers;
-      const good = createHmac('sha256', Buffer.from(secret.replace('whsec_', ''), 'base64'))
-        .update(`${String(id)}.${String(time)}.${body}`)
-        .digest('base64');
-      if (!String(signature).split(' ').includes(`v1,${good}`)) receiver.forged += 1;
-      const event = JSON.parse(body) as { id: string; type: string; subject: string };
-      if (receiver.answer.status < 300) {
-        receiver.received.push({ id: event.id, type: event.type, subject: event.subject });
-      }
-      response.writeHead(receiver.answer.status).end();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const made = await system.api('POST', '/v1/endpoints', { url: `http://127.0.0.1:${port}/hooks`, types });
+/** An endpoint of the application `default` that listens in this process. `body`: fields of the endpoint besides its URL. */
+export async function receiveEvents(
+  system: System,
+  body: Record<string, unknown> = {},
+): Promise<ReceivingEndpoint> {
+  const receiver = await startEventReceiver();
+  const made = await system.api('POST', '/v1/endpoints', { url: receiver.url, ...body });
   if (made.status !== 201) throw new Error(`no endpoint: ${JSON.stringify(made.body)}`);
-  secret = String(made.body['secret']);
-  return Object.assign(receiver, {
-    endpointId: String(made.body['endpoint_id']),
-    close() {
-      server.close();
-      server.closeAllConnections();
-    },
+  const secret = String(made.body['secret']);
+  receiver.trust(secret);
+  return Object.assign(receiver, { endpointId: String(made.body['endpoint_id']), secret });
+}
+
+interface Told {
+  event_id: string;
+  lane: string | null;
+  state: string | null;
+}
+
+/**
+ * Waits until nothing is on its way to the endpoint, and sees that each event that there is has come there, signed, in the order of
+ * its lane, under one id however often it came. Resolves to the number of events. For endpoints that are told of everything.
+ */
+export async function expectAllArrived({ sql }: System, receiver: ReceivingEndpoint): Promise<number> {
+  // One statement: a process that was killed may have committed something between two.
+  const everyEvent = () => sql<Told[]>`
+    SELECT e.event_id, d.lane, d.state FROM events e
+    LEFT JOIN deliveries d ON d.event_id = e.event_id AND d.endpoint_id = ${receiver.endpointId} ORDER BY d.position`;
+  let rows: readonly Told[] = [];
+  await until(async () => {
+    rows = await everyEvent();
+    return rows.every(({ state }) => state !== 'pending') && (await everyEvent()).length === rows.length;
   });
+  // A range that a newer one covers goes with that one.
+  const sent = rows.filter(({ state }) => state !== 'superseded');
+  expect(sent.filter(({ state }) => state !== 'delivered')).toEqual([]);
+  const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
+  expect([...arrivals].sort()).toEqual(sent.map(({ event_id }) => event_id).sort());
+  for (const lane of new Set(sent.map((row) => row.lane))) {
+    const inOrder = sent.filter((row) => row.lane === lane).map(({ event_id }) => event_id);
+    expect([lane, arrivals.filter((id) => inOrder.includes(id))]).toEqual([lane, inOrder]);
+  }
+  expect(receiver.forged()).toBe(0);
+  return rows.length;
 }

@@ -28,7 +28,6 @@ export class MoodyPlaid {
     getItem: async () => {
       this.ask('getItem');
       return {
-        item_id: itemId,
         institution_id: 'ins_1',
         institution_name: 'A bank',
         error: this.mood.get('item') ?? null,
@@ -99,6 +98,8 @@ export class MemoryItem {
   /** Until when Plaid has the numbers not ready; null = it did not say. */
   private numbersDueAt: number | null = null;
   accountsOpen = true;
+  /** The numbers are, for a revocation. */
+  private withheld = false;
   transactionsUnavailable = false;
   private lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
   private healthAnswers = 0;
@@ -186,6 +187,7 @@ export class MemoryItem {
     this.healthAnswers += 1;
     if (this.error === null) return;
     this.error = null;
+    this.withheld = false;
     this.told.push('repaired');
     this.due.add('segment');
     this.numbersAreDue();
@@ -218,6 +220,7 @@ export class MemoryItem {
     noteConsent: async () => undefined,
     itemWebhooks: async () => ({
       broken: this.error !== null,
+      withheld: this.withheld,
       webhooks: this.webhooks
         .filter(({ kind }) => kind === 'item')
         .map(({ webhookId, body, at }) => ({
@@ -228,15 +231,16 @@ export class MemoryItem {
         })),
       more: false,
     }),
-    applyItemWebhooks: async (_itemId, { webhooks, health, numbersDue, updateDue }) => {
-      if (health?.seen != null && !this.stands(health.seen)) return false;
+    applyItemWebhooks: async (_itemId, { webhooks, health, revocation, numbersDue, updateDue }) => {
+      if (health !== null && !this.stands(health.seen)) return false;
+      if (revocation !== null) this.withheld = revocation !== 'disowned';
       if (health?.kind === 'healthy') this.healthy();
       if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
       if (numbersDue) this.numbersAreDue();
       if (updateDue && this.error === null && this.nextDueAt !== null) {
         this.nextDueAt = Math.min(this.nextDueAt, this.now());
       }
-      const ended = new Set(webhooks.map(({ webhookId }) => webhookId));
+      const ended = new Set(webhooks.flatMap(({ webhookId, waits }) => (waits === true ? [] : [webhookId])));
       this.webhooks = this.webhooks.filter(({ webhookId }) => !ended.has(webhookId));
       return true;
     },
@@ -269,7 +273,16 @@ export class MemoryItem {
       if (this.removed || this.removalRequested || (remine && !this.remineRequested)) return { kind: 'gone' };
       if (page > 0) return { kind: 'missing' };
       const cursor = remine ? '' : this.cursor;
-      return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
+      const openAccounts = this.accountsOpen ? [account.account_id] : [];
+      const emptySince = this.cursor === '' ? new Date(0).toISOString() : null;
+      return {
+        kind: 'fetch',
+        cursor,
+        began: this.seen(),
+        openAccounts,
+        emptySince,
+        credentials: this.credentials,
+      };
     },
     stagePage: async () => ({ kind: 'moved' }),
     apply: async (update) => {
@@ -277,19 +290,23 @@ export class MemoryItem {
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
       this.history = furtherHistory(this.history, update.history);
       const changes = this.accountsOpen ? 0 : 1;
+      const isUnread =
+        update.remine === true && update.transactionsUnavailable === true && this.cursor !== '';
       const outcome: UpdateOutcome = {
         ...{ added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1 },
         history: this.history,
+        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' as const } : {}),
       };
       this.accountsOpen = true;
       if (changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
       if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
-      const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
+      const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
+      const dueAt = isPoor ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
-      if (update.remine === true) this.remineRequested = false;
+      if (update.remine === true && !isUnread) this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
       return { kind: 'applied', outcome };
@@ -302,6 +319,7 @@ export class MemoryItem {
       nextDueAt: this.nextDueAt,
       numbersDue: false,
       transactionsUnavailable: this.transactionsUnavailable,
+      remine: this.remineRequested ? this.remines : null,
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals')
