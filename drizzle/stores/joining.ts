@@ -181,7 +181,8 @@ export async function seesItem(
   { applicationId, access, grant }: Applicant,
 ): Promise<boolean> {
   if (grant === null) return true;
-  if (access === 'connected') return (await standingWith(tx, itemId, applicationId))?.expired === false;
+  if (access === 'connected')
+    return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.expired === false;
   const row = firstOf(
     await tx<Selected<typeof joinable>[]>`
     SELECT ${joinable.list(tx)} FROM items WHERE item_id = ${itemId}`,
