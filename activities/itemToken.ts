@@ -34,7 +34,7 @@ export async function alertOperators(
   if (type === 'TOKEN_REFUSED' && itemId !== null) {
     await alerts.raise({ kind: 'token_refused', key: itemId, item_id: itemId, detail });
   }
-  if (type === 'SECRET_UNREADABLE') {
+  if (type === 'SECRET_UNREADABLE' && itemId !== null) {
     await alerts.raise({ kind: 'token_unreadable', key: itemId, item_id: itemId, detail: {} });
   }
   if (type === 'MISCONFIGURED' && error_code !== null) {
