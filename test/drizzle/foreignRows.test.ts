@@ -103,7 +103,13 @@ async function party(name: string): Promise<Party> {
   await stores.reads.ensureUser(erased);
   const erasureId = `era_${name}`;
   await stores.erasures.request(erased, { erasureId, force: false, applicationId, keyId });
-  await stores.floats.record({ ...item, floatId: `float-${name}`, status: 'closed', occurredAt: null, by: null });
+  await stores.floats.record({
+    ...item,
+    floatId: `float-${name}`,
+    status: 'closed',
+    occurredAt: null,
+    by: null,
+  });
   return {
     ...item,
     name,
