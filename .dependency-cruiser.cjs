@@ -103,7 +103,8 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/[^/]+\\.ts$',
-        pathNot: '^src/(server|worker|listener|provision|rewrap|webhookAddress|openapi|bundle)\\.ts$',
+        pathNot:
+          '^src/(server|worker|listener|provision|rewrap|webhookAddress|restored|listEnded|reapply|openapi|bundle)\\.ts$',
       },
       to: { path: '^(workflows|activities|api|drizzle|packages|tools|test)/|^src/temporal/' },
     },

@@ -4,29 +4,38 @@ import type { BankPauseStore } from '../domain/ports/bankPauses.js';
 
 /**
  * Calls Plaid for what it must ask a bank for. While a bank is down one of its Items asks at a time, with pauses that grow: the
- * others are told INSTITUTION_DOWN without a call, so that thousands of them take nothing from the Items of other banks.
+ * others are told INSTITUTION_DOWN without a call, so that thousands of them take nothing from the Items of other banks, nor of the
+ * bank's own rate limit.
  */
 export async function askBank<T>(
   banks: BankPauseStore,
-  institutionId: string | null,
+  { institutionId, itemId }: { institutionId: string | null; itemId: string },
   call: () => Promise<T>,
 ): Promise<T> {
   if (institutionId === null) return call();
-  const entry = await banks.enter(institutionId);
+  const entry = await banks.enter(institutionId, itemId);
   if (entry === 'paused')
     throw new Failure(
       'INSTITUTION_DOWN',
       'the bank was down a moment ago: its Items wait one after the other',
     );
+  const answers = async (): Promise<void> => {
+    if (entry !== 'free') await banks.noteUp(institutionId);
+  };
   try {
     const answer = await call();
-    if (entry === 'probe') await banks.noteUp(institutionId);
+    await answers();
     return answer;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId);
+    const ofAll = ofTheBank(error);
+    if (ofAll || error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId, itemId, ofAll);
     // A login that has ended, say: the bank has answered, and the healthy Items of it are not to wait.
-    else if (entry === 'probe' && !saysNothing.has(error.type)) await banks.noteUp(institutionId);
+    else if (!saysNothing.has(error.type)) await answers();
     throw error;
   }
 }
+
+/** A rate limit that all Items of the bank have together. */
+export const ofTheBank = ({ upstream }: Failure): boolean =>
+  upstream?.error_code === 'INSTITUTION_RATE_LIMIT';

@@ -5,7 +5,7 @@ import type { ActivityDeps } from './deps.js';
 export function deadEndActivities({ items, mining, commands, alerts }: ActivityDeps) {
   return {
     /**
-     * An update was given up: its pages are dropped and an alert is raised once. Where the durable cursor may be to blame, a
+     * An update was given up: its pages are dropped and an alert is raised, once a code of Plaid's. Where the durable cursor may be to blame, a
      * remine is asked for, which reads everything from the empty cursor. Resolves to that remine's number; null when there is
      * none, since the Item has no cursor or is to be removed. Safe to repeat: a remine that is asked for already is joined.
      */
@@ -17,7 +17,7 @@ export function deadEndActivities({ items, mining, commands, alerts }: ActivityD
       const canRemine = cursorLost && row !== null && row.hasCursor;
       await alerts.raise({
         kind: canRemine ? 'cursor_lost' : 'update_stuck',
-        key: itemId,
+        key: canRemine || error === null ? itemId : `${itemId}/${error.error_code}`,
         item_id: itemId,
         detail: {
           type: failure.type,

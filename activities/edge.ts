@@ -1,6 +1,8 @@
 import { activityInfo, ApplicationFailure, CancelledFailure, heartbeat } from '@temporalio/activity';
 import { Failure } from '../domain/failures.js';
 import { backoff } from '../domain/item/policy.js';
+import { taskQueues } from '../domain/ids.js';
+import { ofTheBank } from './bankPause.js';
 
 /**
  * Before a rate-limited call is repeated, doubling. Plaid's windows are minutes, but a burst that met the edge of one is
@@ -9,6 +11,11 @@ import { backoff } from '../domain/item/policy.js';
 const rateLimitFirstPauseMs = 2_000;
 const rateLimitLongestPauseMs = 60_000;
 const maintenancePauseMs = 120_000;
+/**
+ * The longest pause that an activity keeps: for a longer one it comes back, since its workflow has other things to do meanwhile (a
+ * removal, say) and shows what it waits for.
+ */
+const longestPauseHereMs = 15_000;
 
 /** Between half of the pause and all of it: who was refused together shall not come back together. */
 const spread = (pauseMs: number): number => Math.round(pauseMs * (0.5 + Math.random() / 2));
@@ -34,12 +41,14 @@ function toApplicationFailure(error: unknown): ApplicationFailure {
       : error.type === 'MAINTENANCE'
         ? maintenancePauseMs
         : undefined);
+  // A user who waits has no workflow behind that could do better than to wait.
+  const isLong = (pause ?? 0) > longestPauseHereMs && activityInfo().taskQueue !== taskQueues.plaidLink;
   return ApplicationFailure.create({
     type: error.type,
     message: error.message,
-    // A bank that is down needs the workflow's pauses: those between attempts would have it asked fifteen times in ten minutes.
-    nonRetryable: !error.retryable || error.type === 'INSTITUTION_DOWN',
-    details: error.upstream ? [error.upstream] : [],
+    // A bank that is down needs the workflow's pauses: those between attempts would have it asked six times in half a minute.
+    nonRetryable: !error.retryable || error.type === 'INSTITUTION_DOWN' || ofTheBank(error) || isLong,
+    details: [error.upstream ?? null, ...(isLong ? [{ retryAfterMs: pause }] : [])],
     ...(pause === undefined ? {} : { nextRetryDelay: pause }),
   });
 }

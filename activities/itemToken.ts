@@ -22,17 +22,20 @@ export async function alertUnknownCode(
 
 /**
  * Alerts of what operators alone can mend. A token that Plaid does not take says nothing of its Item (the keys are those of another
- * environment or client, say): one alert an Item. Wrong keys, rights and quotas: one alert a code.
+ * environment or client, say), and one that does not open: one alert an Item. Wrong keys, rights and quotas: one alert a code.
  */
 export async function alertOperators(
   alerts: AlertStore,
-  itemId: string,
+  itemId: string | null,
   { type, upstream }: Failure,
 ): Promise<void> {
   const { error_type, error_code } = upstream ?? { error_type: null, error_code: null };
   const detail = { error_type, error_code };
-  if (type === 'TOKEN_REFUSED') {
+  if (type === 'TOKEN_REFUSED' && itemId !== null) {
     await alerts.raise({ kind: 'token_refused', key: itemId, item_id: itemId, detail });
+  }
+  if (type === 'SECRET_UNREADABLE' && itemId !== null) {
+    await alerts.raise({ kind: 'token_unreadable', key: itemId, item_id: itemId, detail: {} });
   }
   if (type === 'MISCONFIGURED' && error_code !== null) {
     await alerts.raise({ kind: 'plaid_misconfigured', key: error_code, item_id: null, detail });
@@ -46,9 +49,8 @@ export async function withToken<T>(
   { itemId, accessToken }: { itemId: string; accessToken: Sealed },
   call: (token: string) => Promise<T>,
 ): Promise<T> {
-  const token = await secrets.open(accessToken, secretContext.accessToken(itemId));
   try {
-    return await call(token);
+    return await call(await secrets.open(accessToken, secretContext.accessToken(itemId)));
   } catch (error) {
     if (error instanceof Failure) await alertOperators(alerts, itemId, error);
     throw error;

@@ -5,6 +5,8 @@ import type { ItemWebhooksEffect } from '../domain/ports/items.js';
 import type { WebhookSource } from '../domain/ports/webhooks.js';
 import type { ActivityDeps } from './deps.js';
 import { verdictOf } from '../domain/item/health.js';
+import { failureTypeOf } from '../domain/plaidErrors.js';
+import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { untilItStands } from '../domain/untilItStands.js';
@@ -13,6 +15,9 @@ type WebhookFact = { webhookId: string; source: WebhookSource; receivedAt: strin
 
 const webhooksAtOnce = 200;
 const aboutHealth: ReadonlySet<ItemFact['kind']> = new Set(['errored', 'repaired', 'permissionRevoked']);
+
+/** A bank announces the end of a connection so long before it, where Plaid does not say when it comes. */
+const disconnectsAfterMs = 7 * 24 * 3_600_000;
 
 /** They make the numbers due. */
 const aboutNumbers: ReadonlySet<ItemFact['kind']> = new Set([
@@ -30,10 +35,11 @@ function ofAccounts(
   const said: ReturnType<typeof ofAccounts> = { revokedAccounts: [], staleNumbers: [], verifications: [] };
   for (const { source, receivedAt, fact } of webhookFacts) {
     if (fact === null || source === 'replay') continue;
-    if (fact.kind === 'accountRevoked') said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
+    if (fact.kind === 'accountRevoked' && fact.accountId !== null)
+      said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
     if (fact.kind === 'numbersChanged')
       said.staleNumbers.push(...fact.accountIds.map((accountId) => ({ accountId, receivedAt })));
-    if (fact.kind === 'verificationEnded')
+    if (fact.kind === 'verificationEnded' && fact.accountId !== null)
       said.verifications.push({
         accountId: fact.accountId,
         receivedAt,
@@ -51,10 +57,47 @@ function disconnectsBy(
   let said: ItemWebhooksEffect['disconnects'] = null;
   for (const { source, fact } of webhookFacts) {
     if (source === 'replay') continue;
-    if (fact?.kind === 'disconnects') said = { at: fact.at };
+    if (fact?.kind === 'disconnects') {
+      const guess = new Date(Date.now() + disconnectsAfterMs).toISOString();
+      said = fact.at === null ? { at: guess, guessed: true } : { at: fact.at };
+    }
     if (fact?.kind === 'repaired' && isHealthy) said = { at: null };
   }
   return said;
+}
+
+/** Whether `/item/get` alone knows what comes of it. */
+const asks = ({ fact, source }: WebhookFact): boolean =>
+  fact !== null &&
+  (aboutHealth.has(fact.kind) ||
+    (fact.kind === 'consentExpires' && (source === 'replay' || fact.at === null)));
+
+/** Plaid's word of a repair; one that an operator replays speaks of the past. */
+const isRepair = ({ fact, source }: WebhookFact): boolean => fact?.kind === 'repaired' && source !== 'replay';
+
+/** Those that wait for an answer of `/item/get`; also an end of the connection that was announced after a repair which waits. */
+function waitingOf(webhookFacts: readonly WebhookFact[]): ReadonlySet<WebhookFact> {
+  const repairedAt = webhookFacts.findIndex(isRepair);
+  return new Set(
+    webhookFacts.filter(
+      (one, place) =>
+        asks(one) || (one.fact?.kind === 'disconnects' && repairedAt >= 0 && place > repairedAt),
+    ),
+  );
+}
+
+/** The user's word that the permission is taken back; one that an operator replays speaks of the past. */
+function revocationOf(webhookFacts: readonly WebhookFact[]): { error: UserActionError } | null {
+  for (const { fact, source } of webhookFacts) {
+    if (fact?.kind === 'permissionRevoked' && source !== 'replay') return { error: fact.error };
+  }
+  return null;
+}
+
+/** Whether Plaid's error is what it says of an Item whose user has taken the permission back. */
+function isRevocation(error: UserActionError): boolean {
+  const type = failureTypeOf(error);
+  return type === 'PERMISSION_REVOKED' || type === 'ITEM_GONE';
 }
 
 /** Why a webhook changes nothing, seen from how the Item is now. */
@@ -68,61 +111,78 @@ function reasonToIgnore(fact: ItemFact | null, wasBroken: boolean, health: Healt
   return fact.kind === 'repaired' && !wasBroken ? 'item_was_healthy' : null;
 }
 
+/** How the Item is, and what that makes of a revocation. */
+interface Answer {
+  result: Health | null;
+  health: ItemWebhooksEffect['health'];
+  revocation: ItemWebhooksEffect['revocation'];
+}
+
+const nobodyAsked: Answer = { result: null, health: null, revocation: null };
+
 export function itemWebhookActivities(deps: ActivityDeps) {
   const { items, policy } = deps;
 
   /**
-   * How the Item is. A revocation is believed at once, so that nothing more is read; of errors and repairs only `/item/get`
-   * knows, since webhooks come late and in any order. A later `/item/get` ends a revocation that the user has taken back. It ends no
+   * How the Item is. Webhooks come late, twice and in any order: of errors, repairs and revocations only Plaid knows. A revocation
+   * is disowned where `/item/get` knows nothing of it and the products work, too. `/item/get` ends no
    * episode by itself, without a word of a repair, while transactions are refused for want of the user, and none at all that a
    * product call had begun: then the products have to work. `unsure`: nobody knows now, so it is checked soon.
    */
-  async function healthOf(
-    itemId: string,
-    webhookFacts: readonly WebhookFact[],
-  ): Promise<{ result: Health | null; health: ItemWebhooksEffect['health'] }> {
-    const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
-    const said = { revoked: false, byCall: false, dueAt };
-    // One that an operator replays speaks of the past.
-    const revoked = webhookFacts.find(
-      ({ fact, source }) => fact?.kind === 'permissionRevoked' && source !== 'replay',
-    )?.fact;
-    if (revoked?.kind === 'permissionRevoked') {
-      return {
-        result: 'broken',
-        health: { ...said, kind: 'broken', seen: null, error: revoked.error, revoked: true, consent: null },
-      };
-    }
-    const asked = webhookFacts.some(
-      ({ fact, source }) =>
-        fact !== null &&
-        (aboutHealth.has(fact.kind) || (fact.kind === 'consentExpires' && source === 'replay')),
-    );
-    const answer = asked ? await askHealth(deps, itemId) : null;
-    if (answer === null) return { result: null, health: null };
+  async function answerOf(itemId: string, webhookFacts: readonly WebhookFact[]): Promise<Answer> {
+    if (!webhookFacts.some(asks)) return nobodyAsked;
+    const revoked = revocationOf(webhookFacts);
+    const answer = await askHealth(deps, itemId);
+    if (answer === null) return nobodyAsked;
     const { seen, consent, episodeBy } = answer;
+    const isRepaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
+    const said = { kind: 'broken', seen, byCall: false, consent } as const;
+    const dueAt = new Date(Date.now() + policy.brokenCheck).toISOString();
+    const disowned = revoked === null ? null : 'disowned';
     if (answer.result === 'broken' || answer.result === 'gone') {
       const { result, error } = answer;
-      return { result, health: { ...said, kind: 'broken', seen, error, consent } };
+      if (revoked !== null && (result === 'gone' || isRevocation(error))) {
+        const health = { ...said, error: revoked.error, dueAt };
+        return { result: 'broken', health, revocation: 'confirmed' };
+      }
+      return { result, health: { ...said, error, dueAt }, revocation: disowned };
     }
-    const repaired = webhookFacts.some(({ fact }) => fact?.kind === 'repaired');
-    const believed = repaired && answer.result === 'healthy' && episodeBy === 'item';
-    if (episodeBy === null || believed)
-      return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
-    const verdict = verdictOf(answer.result, episodeBy, await askForProducts(deps, itemId));
+    const healthy: Answer = {
+      result: 'healthy',
+      health: { kind: 'healthy', seen, consent },
+      revocation: disowned,
+    };
+    const believed = isRepaired && answer.result === 'healthy' && episodeBy === 'item';
+    if (revoked === null && (episodeBy === null || believed)) return healthy;
+    const products = await askForProducts(deps, itemId);
+    if (revoked !== null) {
+      if (products.kind === 'unknown') throw products.failure;
+      if (products.kind === 'refused' && isRevocation(products.error)) {
+        const health = { ...said, byCall: true, error: revoked.error, dueAt };
+        return { result: 'broken', health, revocation: 'confirmed' };
+      }
+      // Whatever else is wrong the next update finds.
+      if (episodeBy === null || believed) return healthy;
+    }
+    const verdict = verdictOf(answer.result, episodeBy, products);
     switch (verdict.kind) {
       case 'healthy':
-        return { result: 'healthy', health: { kind: 'healthy', seen, consent } };
+        return healthy;
       case 'broken':
-        return { result: 'unsure', health: { ...said, ...verdict, seen, consent } };
+        return {
+          result: 'unsure',
+          health: { ...said, error: verdict.error, byCall: verdict.byCall, dueAt },
+          revocation: disowned,
+        };
       case 'unknown':
-        return { result: 'unsure', health: null };
+        return { result: 'unsure', health: null, revocation: disowned };
     }
   }
 
   return {
     /**
-     * Acts on the waiting webhooks about the Item itself, the oldest 200 at once. Where they speak of its health `/item/get` is asked.
+     * Acts on the waiting webhooks about the Item itself, 200 at once. Those that need no question are settled first, and the numbers
+     * of an Item whose user has taken the permission back are withheld; the others by another call, in which `/item/get` is asked.
      * What they say is stored with their outcomes in one transaction. `more`: others wait, also of those that came meanwhile. Safe to
      * repeat.
      */
@@ -130,35 +190,44 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       health: Health | null;
       numbersDue: boolean;
       updateDue?: boolean;
+      repairSaid?: boolean;
       more: boolean;
       makesDue?: TaskName[];
     }> {
       const { itemId } = input;
       return untilItStands(async () => {
-        const { broken, webhooks } = await items.itemWebhooks(itemId, webhooksAtOnce);
+        const { broken, withheld, webhooks } = await items.itemWebhooks(itemId, webhooksAtOnce);
         if (webhooks.length === 0) return { health: null, numbersDue: false, more: false };
         const webhookFacts = webhooks.map(({ body, ...webhook }): WebhookFact => ({
           ...webhook,
           fact: itemFactOf(body),
         }));
-        const facts = webhookFacts.map(({ fact }) => fact);
-        const { result, health } = await healthOf(itemId, webhookFacts);
+        const waiting = waitingOf(webhookFacts);
+        const isRevoked = revocationOf(webhookFacts) !== null;
+        // Plaid may not answer for hours: nothing of what needs no answer waits for it.
+        const first = waiting.size < webhookFacts.length || (isRevoked && !withheld);
+        const { result, health, revocation }: Answer = first
+          ? { ...nobodyAsked, revocation: isRevoked ? 'doubted' : null }
+          : await answerOf(itemId, webhookFacts);
+        const acted = webhookFacts.filter((one) => !first || !waiting.has(one));
         const repaired = broken && result === 'healthy';
-        const numbersDue = repaired || facts.some((fact) => fact !== null && aboutNumbers.has(fact.kind));
-        const updateDue = facts.some((fact) => fact !== null && aboutAccounts.has(fact.kind));
-        const expiries = webhookFacts.flatMap(({ fact, source }) =>
-          fact?.kind === 'consentExpires' && source !== 'replay' ? [fact.at] : [],
+        const numbersDue = repaired || acted.some(({ fact }) => fact !== null && aboutNumbers.has(fact.kind));
+        const updateDue = acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
+        const expiries = acted.flatMap(({ fact, source }) =>
+          fact?.kind === 'consentExpires' && source !== 'replay' && fact.at !== null ? [fact.at] : [],
         );
         const stands = await items.applyItemWebhooks(itemId, {
-          webhooks: webhookFacts.map(({ webhookId, fact }) => ({
-            webhookId,
-            ignored: reasonToIgnore(fact, broken, result),
+          webhooks: webhookFacts.map((one) => ({
+            webhookId: one.webhookId,
+            ignored: reasonToIgnore(one.fact, broken, result),
+            ...(first && waiting.has(one) ? { waits: true } : {}),
           })),
           health,
+          revocation,
           consentExpiresAt: expiries.at(-1) ?? null,
           disconnects: disconnectsBy(webhookFacts, result === 'healthy'),
-          newAccounts: facts.some((fact) => fact?.kind === 'newAccounts'),
-          ...ofAccounts(webhookFacts),
+          newAccounts: acted.some(({ fact }) => fact?.kind === 'newAccounts'),
+          ...ofAccounts(acted),
           numbersDue,
           updateDue,
         });
@@ -169,6 +238,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           health: result,
           numbersDue,
           ...(updateDue ? { updateDue } : {}),
+          ...(health?.kind === 'broken' && acted.some(isRepair) ? { repairSaid: true } : {}),
           more: others.webhooks.length > 0,
           ...(health?.kind === 'broken' ? dueAfter(health.error) : {}),
         };

@@ -2,9 +2,9 @@ import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import { verdictOf } from '../domain/item/health.js';
+import { failureTypeOf } from '../domain/plaidErrors.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
-import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { TaskName } from '../domain/item/tasks.js';
@@ -18,8 +18,32 @@ const withoutNumbers: ReadonlySet<FailureType> = new Set([
   'NOT_READY',
 ]);
 
+/** Failures of a token or of keys, of which an alert of their own tells. */
+const haveAnAlert: ReadonlySet<FailureType> = new Set([
+  'TOKEN_REFUSED',
+  'MISCONFIGURED',
+  'SECRET_UNREADABLE',
+]);
+
 export function itemActivities(deps: ActivityDeps) {
-  const { plaid, secrets, items, gateway, policy } = deps;
+  const { plaid, secrets, items, gateway, alerts, policy } = deps;
+
+  /** A user who takes the permission back ends the Item, too: `/item/get` has to say the same. */
+  async function removeAtPlaid(token: string): Promise<void> {
+    try {
+      await plaid.removeItem(token);
+    } catch (error) {
+      if (!(error instanceof Failure && error.type === 'PERMISSION_REVOKED')) throw error;
+      const type = await plaid.getItem(token).then(
+        (view) => view.error && failureTypeOf(view.error),
+        (refusal: unknown) => {
+          if (refusal instanceof Failure && !refusal.retryable) return refusal.type;
+          throw refusal;
+        },
+      );
+      if (type !== 'PERMISSION_REVOKED' && type !== 'ITEM_GONE') throw error;
+    }
+  }
 
   const brokenUntil = (): string => new Date(Date.now() + policy.brokenCheck).toISOString();
 
@@ -79,12 +103,29 @@ export function itemActivities(deps: ActivityDeps) {
       });
     },
 
-    /** Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers. Safe to repeat. */
+    /**
+     * Calls `/item/remove` until Plaid agrees or says that the Item is gone, then erases token and numbers; an alert tells of what no
+     * waiting mends. Safe to repeat.
+     */
     async removeItem(input: { itemId: string }): Promise<void> {
       const { itemId } = input;
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials !== null) {
-        await withToken(deps, credentials, (token) => plaid.removeItem(token));
+        try {
+          await withToken(deps, credentials, removeAtPlaid);
+        } catch (error) {
+          if (error instanceof Failure && !error.retryable && !haveAnAlert.has(error.type))
+            await alerts.raise({
+              kind: 'removal_refused',
+              key: itemId,
+              item_id: itemId,
+              detail: {
+                error_type: error.upstream?.error_type ?? null,
+                error_code: error.upstream?.error_code ?? null,
+              },
+            });
+          throw error;
+        }
       }
       await items.finishRemoval(itemId);
     },
@@ -92,7 +133,8 @@ export function itemActivities(deps: ActivityDeps) {
     /**
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
      * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
-     * meanwhile the accounts that need no verification are asked for by themselves. Safe to repeat.
+     * meanwhile the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
+     * asked for once more before it is believed. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
       const { itemId } = input;
@@ -100,12 +142,12 @@ export function itemActivities(deps: ActivityDeps) {
         const credentials = await items.credentials(itemId, { forRemoval: false });
         if (credentials === null) return { accounts: 0 };
         const ask = (accountIds?: string[]) =>
-          askBank(deps.banks, credentials.institutionId, () =>
-            withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)),
-          ).catch((error: unknown) => {
-            if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
-            throw error;
-          });
+          withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)).catch(
+            (error: unknown) => {
+              if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
+              throw error;
+            },
+          );
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';
@@ -117,7 +159,9 @@ export function itemActivities(deps: ActivityDeps) {
         };
         const answer = besides.length === 0 ? all : await ask(besides).catch(unlessRefused);
         if (answer instanceof Failure) {
-          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null);
+          const refusedCode =
+            answer.type === 'NOT_READY' ? null : (answer.upstream?.error_code ?? answer.type);
+          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null, refusedCode);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }
@@ -131,7 +175,9 @@ export function itemActivities(deps: ActivityDeps) {
           })),
         );
         const part = waits || !answer.isWhole ? { dueAt } : undefined;
-        const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part);
+        const pause = policy.retryFirst;
+        const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
+        if (stands === 'doubted') return { accounts: 0, nextDueAt: Date.now() + pause };
         if (!stands) return 'moved';
         return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
       });

@@ -2,10 +2,10 @@ import type { AccountIdentity } from '../domain/mining/accounts.js';
 import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
-import type { FailureType, UpstreamError } from '../domain/failures.js';
+import type { UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
-import { healthOf } from '../domain/item/health.js';
-import { isUnsupported } from '../domain/plaidErrors.js';
+import { consentOf } from '../domain/item/health.js';
+import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type {
   Admitted,
@@ -15,10 +15,12 @@ import type {
   LinkRow,
   LinkWarning,
 } from '../domain/ports/links.js';
+import type { Sealed } from '../domain/ports/secrets.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { withToken } from './itemToken.js';
+import { alertOperators, withToken } from './itemToken.js';
+import { askCandidate, askUnlessGone, isGone, pause } from './linkCandidates.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -32,6 +34,8 @@ export type ExchangeResult =
   | { kind: 'exchanged'; itemId: string }
   /** Plaid refused for good. */
   | { kind: 'refused'; outcome: LinkOutcome }
+  /** Plaid refused for what operators alone can mend: the public token is as good as it was. */
+  | { kind: 'misconfigured'; plaid: UpstreamError | null }
   /** Not in a state to be exchanged: read the row again. */
   | { kind: 'settled' };
 
@@ -48,17 +52,6 @@ export type AdmitResult =
   /** Removed at Plaid, or discarded here, before it became the user's. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
-/**
- * What of an older Item's token makes it give way to the new one. One that is refused beside the new one, which our keys have
- * just got, or that does not open any more, is out of our reach; it is kept until its removal has ended at Plaid.
- */
-const useless: ReadonlySet<FailureType> = new Set([
-  'ITEM_GONE',
-  'PERMISSION_REVOKED',
-  'TOKEN_REFUSED',
-  'SECRET_UNREADABLE',
-]);
-
 const isNotTheirs = (error: unknown): boolean =>
   error instanceof Failure && error.type === 'INVALID_PUBLIC_TOKEN';
 
@@ -69,21 +62,41 @@ function warningsOf({ dropped }: Admitted, mainAccountUnknown: boolean): LinkWar
   ];
 }
 
-/** Of a fresh Item: its first update meets them again, and begins its episode. */
-const loginErrors = ['LOGIN_REQUIRED', 'CONSENT_REQUIRED', 'BANK_UNSUPPORTED'] as const;
+/** Failures of a fresh Item's products that no waiting mends: it is the user's all the same, and its first update meets them again. */
+const isLasting = ({ type }: Failure): boolean =>
+  type === 'NOT_READY' || type === 'PRODUCT_UNAVAILABLE' || beginsEpisode(type);
+
+/** For so long an Item that was exchanged waits for what Plaid does not answer of others, or of its accounts: its user waits, too. */
+const patienceMs = 12_000;
+/** A link that fails for so long is told to operators: its public token dies after half an hour. */
+const lateAfterMs = 600_000;
 
 const storeTries = 10;
 const storePauseMs = 500;
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 export function linkActivities(deps: ActivityDeps) {
-  const { plaid, directory, institutions, secrets, links, items, gateway, crashPoint } = deps;
+  const { plaid, directory, institutions, secrets, links, items, alerts, gateway, crashPoint } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
     if (row === null) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
     return row;
+  }
+
+  /** Where the same accounts are known of Items whose bank Plaid had not told when they were linked, Plaid is asked for it. */
+  async function learnBanks(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<void> {
+    for (const item of await links.findUnplaced(userId, institutionId, accounts, except)) {
+      const view = await withToken(deps, item, (token) => plaid.getItem(token)).catch((error: unknown) => {
+        if (error instanceof Failure) return null;
+        throw error;
+      });
+      if (view !== null) await items.noteConsent(item.itemId, item.seen, consentOf(view));
+    }
   }
 
   /**
@@ -111,30 +124,56 @@ export function linkActivities(deps: ActivityDeps) {
   const signalJoined = (itemId: string, userId: string): Promise<void> =>
     gateway.signalItem(itemId, userId, { kind: 'foundDue' });
 
-  /** Duplicate candidates that `/item/get` calls broken: those are replaced, not protected. */
-  async function brokenAmong(
+  /** How the Items are that seem to share one of the accounts. `unknown`: Plaid does not say, for now. */
+  async function candidatesOf(
     row: LinkRow,
     institutionId: string | null,
     accounts: AccountIdentity[],
     except: string | null,
-  ): Promise<{ broken: DuplicateCandidate[]; healthy: DuplicateCandidate[] }> {
-    const found = { broken: [] as DuplicateCandidate[], healthy: [] as DuplicateCandidate[] };
+  ) {
+    const found = {
+      broken: [] as DuplicateCandidate[],
+      healthy: [] as DuplicateCandidate[],
+      gone: [] as DuplicateCandidate[],
+      unknown: [] as Failure[],
+    };
     if (institutionId === null || accounts.length === 0 || row.allow_duplicate) return found;
+    await learnBanks(row.user_id, institutionId, accounts, except);
     await learnAliases(row.user_id, institutionId, accounts, except);
-    const candidates = await links.findDuplicates(row.user_id, institutionId, accounts, except);
-    for (const candidate of candidates) {
-      const broken = await withToken(deps, candidate, (token) => plaid.getItem(token)).then(
-        // What no login mends (its bank is down, or out of Plaid's reach) is no reason to give way.
-        ({ error }) =>
-          error !== null && healthOf({ error }).kind === 'broken' && !isUnsupported(error.error_code),
-        (error: unknown) => {
-          if (error instanceof Failure && useless.has(error.type)) return true;
-          throw error;
-        },
-      );
-      (broken ? found.broken : found.healthy).push(candidate);
+    for (const candidate of await links.findDuplicates(row.user_id, institutionId, accounts, except)) {
+      const health = await askCandidate(deps, candidate);
+      if (health instanceof Failure) found.unknown.push(health);
+      else found[health].push(candidate);
     }
     return found;
+  }
+
+  /** A link that goes on failing is told to operators; the alert goes with its end. */
+  async function noteDelay(tokenHash: string, error: unknown): Promise<void> {
+    const { sinceReceived } = await links.age(tokenHash);
+    if (sinceReceived < lateAfterMs) return;
+    const upstream = error instanceof Failure ? error.upstream : undefined;
+    await alerts.raise({
+      kind: 'link_stuck',
+      key: tokenHash,
+      item_id: null,
+      detail: {
+        type: error instanceof Failure ? error.type : 'UNEXPECTED',
+        error_type: upstream?.error_type ?? null,
+        error_code: upstream?.error_code ?? null,
+      },
+    });
+  }
+
+  /** Does a step of a link; that it fails for long is told, whatever it fails of. */
+  async function step<T>(tokenHash: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      // What it has failed of is the weightier word.
+      await noteDelay(tokenHash, error).catch(() => undefined);
+      throw error;
+    }
   }
 
   /**
@@ -178,6 +217,128 @@ export function linkActivities(deps: ActivityDeps) {
     throw last;
   }
 
+  async function exchange(tokenHash: string): Promise<ExchangeResult> {
+    // Who cannot seal the access token must not ask for it.
+    await secrets.seal('', secretContext.accessToken('probe'));
+    const begun = await links.beginExchange(tokenHash);
+    if (begun === null) return { kind: 'settled' };
+    const publicToken = await secrets
+      .open(begun.publicToken, secretContext.publicToken(tokenHash))
+      .catch(async (error: unknown) => {
+        await links.abandonExchange(tokenHash);
+        throw error;
+      });
+    crashPoint('link.beforeExchange');
+    const exchanged = await plaid.exchangePublicToken(publicToken).catch(async (error: unknown) => {
+      if (error instanceof Failure && !error.outcomeUnknown) {
+        await links.abandonExchange(tokenHash);
+        const plaidError = error.upstream ?? null;
+        if (error.type === 'INVALID_PUBLIC_TOKEN') {
+          return { kind: 'invalid_public_token' as const, plaid: plaidError };
+        }
+        if (error.type === 'BAD_REQUEST') return { kind: 'refused' as const, plaid: plaidError };
+        await alertOperators(alerts, null, error);
+        if (error.type === 'MISCONFIGURED') {
+          await noteDelay(tokenHash, error);
+          return { kind: 'misconfigured' as const, plaid: plaidError };
+        }
+      }
+      throw error;
+    });
+    if ('kind' in exchanged)
+      return exchanged.kind === 'misconfigured' ? exchanged : { kind: 'refused', outcome: exchanged };
+    crashPoint('link.afterExchange');
+    try {
+      await storeOrUndo(tokenHash, exchanged);
+    } catch (error) {
+      if (!isNotTheirs(error)) throw error;
+      await links.abandonExchange(tokenHash);
+      return { kind: 'refused', outcome: { kind: 'invalid_public_token', plaid: null } };
+    }
+    crashPoint('link.afterStore');
+    return { kind: 'exchanged', itemId: exchanged.itemId };
+  }
+
+  /** What Plaid says of the exchanged Item; null: it is the user's, and lacks a login. A Failure: Plaid has it no more. */
+  async function viewOf(row: LinkRow, credentials: { itemId: string; accessToken: Sealed }) {
+    // A link token that was made elsewhere may have carried another address for webhooks.
+    const ask = () => withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
+    const asked = askUnlessGone(deps, ask).then(async (view) => {
+      if ((view.institution_id ?? row.institution_id) !== null) return view;
+      // Without a bank nobody can tell a duplicate.
+      await pause(deps.policy.doubtPause);
+      return ask();
+    });
+    return asked.catch((error: unknown) => {
+      if (!(error instanceof Failure && beginsEpisode(error.type))) throw error;
+      return isGone(error.type) ? error : null;
+    });
+  }
+
+  const isOutOfPatience = async (tokenHash: string): Promise<boolean> =>
+    (await links.age(tokenHash)).inState >= patienceMs;
+
+  /** Its accounts by Plaid; none where Plaid does not give them in time: its first update brings them. */
+  async function accountsOf(
+    tokenHash: string,
+    credentials: { itemId: string; accessToken: Sealed },
+  ): Promise<PlaidAccount[]> {
+    try {
+      const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
+      return listedAccounts(listed, []).accounts;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return [];
+      throw error;
+    }
+  }
+
+  async function admit(tokenHash: string): Promise<AdmitResult> {
+    const row = await requireLink(tokenHash);
+    const itemId = row.item_id;
+    if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
+    const credentials = await items.credentials(itemId, { forRemoval: true });
+    if (credentials === null) return { kind: 'gone', plaid: null };
+    // Whatever Plaid says of it: an erasure does not wait for that.
+    if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
+    const view = await viewOf(row, credentials);
+    if (view instanceof Failure) {
+      // An earlier attempt made it the user's: its own workflow says what became of it.
+      const admitted = await links.admitted(tokenHash, itemId);
+      return admitted
+        ? { ...admitted, warnings: warningsOf(admitted, false) }
+        : { kind: 'gone', plaid: view.upstream ?? null };
+    }
+    const accounts = await accountsOf(tokenHash, credentials);
+    const identities =
+      accounts.length > 0
+        ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
+        : row.accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
+    const institutionId = view?.institution_id ?? row.institution_id;
+    const wanted = row.main_account_id;
+    const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
+    const admitted = await untilItStands(async () => {
+      const { broken, gone, unknown } = await candidatesOf(row, institutionId, identities, itemId);
+      // In the end those of whom Plaid does not say how they are count as healthy.
+      if (unknown[0] !== undefined && !(await isOutOfPatience(tokenHash))) throw unknown[0];
+      const end = await links.admit({
+        tokenHash,
+        itemId,
+        institutionId,
+        institutionName: view?.institution_name ?? null,
+        consentExpiresAt: view?.consent_expiration_time ?? null,
+        mainAccountId: known ? wanted : defaultMainAccount(accounts),
+        accounts: identities,
+        replaceable: [...broken, ...gone],
+        gone: gone.map((other) => other.itemId),
+      });
+      return end.kind === 'moved' ? 'moved' : end;
+    });
+    if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
+    if (admitted.kind !== 'admitted') return admitted;
+    return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
+  }
+
   return {
     async loadLink(input: { tokenHash: string }): Promise<LinkProgress> {
       const row = await requireLink(input.tokenHash);
@@ -190,28 +351,31 @@ export function linkActivities(deps: ActivityDeps) {
      */
     async guardLink(input: { tokenHash: string }): Promise<{ duplicateOf: string | null; ended?: true }> {
       const { tokenHash } = input;
-      return untilItStands(async () => {
+      const guard = async (): Promise<{ duplicateOf: string | null; ended?: true } | 'moved'> => {
         const row = await requireLink(tokenHash);
         // An earlier attempt has joined an Item; whether it has told its workflow is not known.
         if (row.outcome?.kind === 'linked') await signalJoined(row.outcome.item_id, row.user_id);
         if (row.state !== 'received') return { duplicateOf: null, ended: true };
-        const { healthy } = await brokenAmong(row, row.institution_id, row.accounts.map(identityOf), null);
-        const found = healthy[0];
-        if (found === undefined) return { duplicateOf: null };
-        switch (await links.join(tokenHash, found.itemId)) {
-          case 'joined':
-            await signalJoined(found.itemId, row.user_id);
-            return { duplicateOf: null, ended: true };
-          case 'finished':
-            return { duplicateOf: null, ended: true };
-          case 'duplicate':
-            return { duplicateOf: found.itemId };
-          case 'unproven':
-            return { duplicateOf: null };
-          case 'moved':
-            return 'moved';
+        // Of whom Plaid does not say how they are, the exchange does not wait: its Item is not admitted beside them unasked.
+        const { healthy } = await candidatesOf(row, row.institution_id, row.accounts.map(identityOf), null);
+        for (const found of healthy) {
+          switch (await links.join(tokenHash, found.itemId)) {
+            case 'joined':
+              await signalJoined(found.itemId, row.user_id);
+              return { duplicateOf: null, ended: true };
+            case 'finished':
+              return { duplicateOf: null, ended: true };
+            case 'duplicate':
+              return { duplicateOf: found.itemId };
+            case 'unproven':
+              continue;
+            case 'moved':
+              return 'moved';
+          }
         }
-      });
+        return { duplicateOf: null };
+      };
+      return step(tokenHash, () => untilItStands(guard));
     },
 
     /**
@@ -220,41 +384,7 @@ export function linkActivities(deps: ActivityDeps) {
      */
     async exchangePublicToken(input: { tokenHash: string }): Promise<ExchangeResult> {
       const { tokenHash } = input;
-      // Who cannot seal the access token must not ask for it.
-      await secrets.seal('', secretContext.accessToken('probe'));
-      const begun = await links.beginExchange(tokenHash);
-      if (begun === null) return { kind: 'settled' };
-      const publicToken = await secrets
-        .open(begun.publicToken, secretContext.publicToken(tokenHash))
-        .catch(async (error: unknown) => {
-          await links.abandonExchange(tokenHash);
-          throw error;
-        });
-      crashPoint('link.beforeExchange');
-      const exchanged = await plaid.exchangePublicToken(publicToken).catch(async (error: unknown) => {
-        if (error instanceof Failure && !error.outcomeUnknown) {
-          await links.abandonExchange(tokenHash);
-          const plaidError = error.upstream ?? null;
-          if (error.type === 'INVALID_PUBLIC_TOKEN') {
-            return { kind: 'invalid_public_token' as const, plaid: plaidError };
-          }
-          if (error.type === 'BAD_REQUEST' || error.type === 'MISCONFIGURED') {
-            return { kind: 'refused' as const, plaid: plaidError };
-          }
-        }
-        throw error;
-      });
-      if ('kind' in exchanged) return { kind: 'refused', outcome: exchanged };
-      crashPoint('link.afterExchange');
-      try {
-        await storeOrUndo(tokenHash, exchanged);
-      } catch (error) {
-        if (!isNotTheirs(error)) throw error;
-        await links.abandonExchange(tokenHash);
-        return { kind: 'refused', outcome: { kind: 'invalid_public_token', plaid: null } };
-      }
-      crashPoint('link.afterStore');
-      return { kind: 'exchanged', itemId: exchanged.itemId };
+      return step(tokenHash, () => exchange(tokenHash));
     },
 
     /**
@@ -269,75 +399,20 @@ export function linkActivities(deps: ActivityDeps) {
      * Makes the exchanged Item the user's: duplicate guard with the Item's own accounts under the user's lock, institution,
      * main account, user active. Safe to repeat.
      */
-    async admitItem(input: { tokenHash: string }): Promise<AdmitResult> {
-      const row = await requireLink(input.tokenHash);
-      const itemId = row.item_id;
-      if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
-      const credentials = await items.credentials(itemId, { forRemoval: true });
-      if (credentials === null) return { kind: 'gone', plaid: null };
-      const ask = <T>(call: (token: string) => Promise<T>) => withToken(deps, credentials, call);
-      // A link token that was made elsewhere may have carried another address for webhooks.
-      const view = await withToken(deps, credentials, (token) =>
-        askItem(deps, credentials.itemId, token),
-      ).catch((error: unknown) => {
-        if (error instanceof Failure && error.type === 'ITEM_GONE') return error;
-        throw error;
-      });
-      if (view instanceof Failure) {
-        // An earlier attempt made it the user's: its own workflow says what became of it.
-        const admitted = await links.admitted(input.tokenHash, itemId);
-        return admitted
-          ? { ...admitted, warnings: warningsOf(admitted, false) }
-          : { kind: 'gone', plaid: view.upstream ?? null };
-      }
-      const listed = ask((token) => plaid.getAccounts(token));
-      const answer = await listed.catch((error: unknown): PlaidAccount[] => {
-        // A fresh Item whose product calls fail is still the user's Item; its accounts come with its first update.
-        const later: ReadonlySet<FailureType> = new Set<FailureType>([
-          'NOT_READY',
-          'PRODUCT_UNAVAILABLE',
-          ...loginErrors,
-        ]);
-        if (error instanceof Failure && later.has(error.type)) return [];
-        throw error;
-      });
-      const { accounts } = listedAccounts(answer, []);
-      const identities =
-        accounts.length > 0
-          ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
-          : row.accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
-      const institutionId = view.institution_id ?? row.institution_id;
-      const wanted = row.main_account_id;
-      const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
-      const admitted = await untilItStands(async () => {
-        const { broken } = await brokenAmong(row, institutionId, identities, itemId);
-        const end = await links.admit({
-          tokenHash: input.tokenHash,
-          itemId,
-          institutionId,
-          institutionName: view.institution_name,
-          consentExpiresAt: view.consent_expiration_time,
-          mainAccountId: known ? wanted : defaultMainAccount(accounts),
-          accounts: identities,
-          replaceable: broken,
-        });
-        return end.kind === 'moved' ? 'moved' : end;
-      });
-      if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
-      if (admitted.kind !== 'admitted') return admitted;
-      return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
+    async admitItem({ tokenHash }: { tokenHash: string }): Promise<AdmitResult> {
+      return step(tokenHash, () => admit(tokenHash));
     },
 
     /** Removes an Item at Plaid that never became the user's (it was linked twice, say). Safe to repeat. */
-    async discardItem(input: { tokenHash: string }): Promise<void> {
-      const row = await requireLink(input.tokenHash);
+    async discardItem({ tokenHash }: { tokenHash: string }): Promise<void> {
+      const { item_id: itemId } = await requireLink(tokenHash);
       // Committed first: from here on no late attempt can make it the user's.
-      if (row.item_id === null || !(await links.beginDiscard(row.item_id))) return;
-      const credentials = await items.credentials(row.item_id, { forRemoval: true });
-      if (credentials !== null) {
-        await withToken(deps, credentials, (token) => plaid.removeItem(token));
-      }
-      await links.discardItem(row.item_id);
+      if (itemId === null || !(await links.beginDiscard(itemId))) return;
+      const credentials = await items.credentials(itemId, { forRemoval: true });
+      await step(tokenHash, async () => {
+        if (credentials !== null) await withToken(deps, credentials, (token) => plaid.removeItem(token));
+        await links.discardItem(itemId);
+      });
     },
 
     /** Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. */

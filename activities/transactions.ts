@@ -1,13 +1,16 @@
 import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
+import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { emptyPage, minedPage } from '../domain/mining/page.js';
-import type { PageResult } from '../domain/mining/run.js';
+import type { RemovalWindow } from '../domain/mining/removalWindows.js';
+import { removalWindows } from '../domain/mining/removalWindows.js';
+import type { PageResult, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
-import type { Seen } from '../domain/ports/items.js';
+import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
 import { askBank } from './bankPause.js';
@@ -15,7 +18,7 @@ import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { saidBy } from '../domain/item/health.js';
 import { askHealth } from './itemHealth.js';
-import { withToken } from './itemToken.js';
+import { alertOperators, withToken } from './itemToken.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -30,9 +33,9 @@ export interface MinePageInput {
   dueAt: { complete: string; incomplete: string };
 }
 
-/** How far around a named transaction's date `/transactions/get` is asked: posting may have moved it. */
-const removalWindowDays = 3;
 const removalsAtOnce = 100;
+/** Of `/transactions/get` in one look-up, which Plaid allows an Item 30 times a minute: clients who read through need some of them. */
+const removalCalls = 10;
 
 /** What Plaid says of the pages themselves; every other failure is thrown on. */
 const ofPages: ReadonlySet<FailureType> = new Set(['PAGES_MOVED', 'BAD_REQUEST', 'PRODUCT_UNAVAILABLE']);
@@ -41,9 +44,30 @@ function refusalOf(error: unknown): Failure {
   throw error;
 }
 
-function shiftDate(date: string, days: number): string {
-  return new Date(Date.parse(`${date}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
+/** What passes by itself; the rows do not wait for it longer than for some tries. */
+const outages: ReadonlySet<FailureType> = new Set([
+  'UPSTREAM_DOWN',
+  'RATE_LIMITED',
+  'INSTITUTION_DOWN',
+  'MAINTENANCE',
+]);
+const triesOfAccounts = 3;
+/** What Plaid says of `/accounts/get` alone. */
+const ofAccounts: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY', 'BAD_REQUEST']);
+
+/** Why there are no accounts, where that keeps no transactions back; null = the update cannot go on. */
+function refusalOfAccounts(error: unknown, tries: number): Failure | null {
+  if (!(error instanceof Failure)) return null;
+  return ofAccounts.has(error.type) || (outages.has(error.type) && tries >= triesOfAccounts) ? error : null;
 }
+
+const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError } => ({
+  type: refusal.type,
+  ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
+});
+
+/** How long Plaid may take for the first rows of an Item before operators are told. */
+const readyWithin = 24 * 3_600_000;
 
 export function transactionActivities(deps: ActivityDeps) {
   const { plaid, items, mining, policy, crashPoint } = deps;
@@ -52,7 +76,7 @@ export function transactionActivities(deps: ActivityDeps) {
     itemId: string,
     outcome: Extract<PageResult, { kind: 'applied' }>['outcome'],
     calls: number,
-  ): Promise<PageResult> {
+  ): Promise<Extract<PageResult, { kind: 'applied' }>> {
     // Read after the apply was committed: a webhook that rides along with one just ended would else wait for the sweep.
     const waiting = await mining.waiting(itemId);
     return {
@@ -63,6 +87,7 @@ export function transactionActivities(deps: ActivityDeps) {
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
       ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(waiting.remine === null ? {} : { remineAsked: waiting.remine }),
       ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,
     };
@@ -70,26 +95,81 @@ export function transactionActivities(deps: ActivityDeps) {
 
   type Fetch = Extract<PageStart, { kind: 'fetch' }>;
 
+  /**
+   * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
+   * for once more: one answer may be short, and what both lack is closed.
+   */
+  async function askAccounts(
+    { openAccounts }: Fetch,
+    named: readonly PlaidAccount[],
+    token: string,
+  ): Promise<ListedAccounts> {
+    const first = listedAccounts(await plaid.getAccounts(token), named);
+    const listed = new Set(first.accounts.map(({ account_id }) => account_id));
+    if (openAccounts.every((id) => listed.has(id))) return first;
+    return listedAccounts(await plaid.getAccounts(token), first.accounts);
+  }
+
+  /** Nobody but Plaid's support, or the operators, can do something about it. */
+  async function alertAccounts(itemId: string, refusal: Failure): Promise<void> {
+    await alertOperators(deps.alerts, itemId, refusal);
+    if (refusal.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, refusal);
+    if (refusal.type === 'BAD_REQUEST') await alertStuck(itemId, refusal);
+  }
+
+  async function alertStuck(itemId: string, { type, upstream }: Failure): Promise<void> {
+    const { error_type, error_code } = upstream ?? { error_type: null, error_code: null };
+    await deps.alerts.raise({
+      kind: 'update_stuck',
+      key: error_code === null ? itemId : `${itemId}/${error_code}`,
+      item_id: itemId,
+      detail: { type, error_type, error_code },
+    });
+  }
+
+  /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
+  async function notReady(
+    itemId: string,
+    { emptySince }: Fetch,
+    refusal: Failure,
+    calls: number,
+  ): Promise<PageResult> {
+    if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
+      await alertStuck(itemId, refusal);
+    }
+    return { kind: 'notReady', calls };
+  }
+
   /** Gets the accounts and applies the update whose last page this is, with all pages before it. */
   async function applyLast(
     input: MinePageInput,
     start: Fetch,
     last: Pick<Update, 'page' | 'history' | 'transactionsUnavailable'> & { listed: PlaidAccount[] },
     token: string,
-  ): ReturnType<MiningStore['apply']> {
+    calls: number,
+  ): Promise<{ result: Awaited<ReturnType<MiningStore['apply']>>; refusal: Failure | null }> {
     const { itemId, updateId, page: pageNumber, dueAt, remine = false } = input;
     const { listed, ...said } = last;
-    const { accounts, parked: parkedAccounts } = listedAccounts(await plaid.getAccounts(token), listed);
+    const asked = await askAccounts(start, listed, token).catch(async (error: unknown) => {
+      // Of an Item without transactions the accounts are all that there is.
+      const refusal = said.transactionsUnavailable === true ? null : refusalOfAccounts(error, calls);
+      if (refusal === null) throw error;
+      await alertAccounts(itemId, refusal);
+      return { ...listedAccounts([], listed), refusal };
+    });
+    const { accounts, parked: parkedAccounts, unreadable: unreadableAccounts } = asked;
+    const refusal = 'refusal' in asked ? asked.refusal : null;
     // The database's clock: those of two workers differ, and the balances of the later question stay.
     const accountsAsOf = new Date(start.credentials.seen.at).toISOString();
     crashPoint('apply.before');
     const result = await mining.apply({
-      ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, accountsAsOf, dueAt, remine },
-      began: start.began,
+      ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, unreadableAccounts, accountsAsOf },
+      ...{ dueAt, remine, began: start.began },
+      ...(refusal === null ? {} : { accountsRefused: true }),
       ...said,
     });
     crashPoint('apply.afterCommit');
-    return result;
+    return { result, refusal };
   }
 
   async function fetchPage(
@@ -119,7 +199,9 @@ export function transactionActivities(deps: ActivityDeps) {
       last = { page: emptyPage(start.cursor), history: null, listed: [], transactionsUnavailable: true };
     } else {
       const history = historyOf(answer.transactions_update_status);
-      if (history === 'none' && answer.next_cursor === '') return { kind: 'notReady', calls };
+      if (history === 'none' && answer.next_cursor === '') {
+        return notReady(itemId, start, new Failure('NOT_READY', 'no cursor yet'), calls);
+      }
       const { userId, institutionId } = start.credentials;
       const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
       const mined = minedPage(start.cursor, answer, owner);
@@ -127,20 +209,24 @@ export function transactionActivities(deps: ActivityDeps) {
         const options = { began: start.began, remine: input.remine ?? false };
         const staged = await mining.stagePage(itemId, updateId, input.page, options, mined);
         crashPoint('page.afterStaging');
+        if (staged.kind === 'circling') await mining.discard(itemId, updateId);
         return staged.kind === 'moved'
           ? { kind: 'moved', atDurableCursor: false, calls }
           : { ...staged, calls };
       }
       last = { page: mined, history, listed: answer.accounts };
     }
-    const result = await applyLast(input, start, last, token);
-    if (result.kind === 'applied') return applied(itemId, result.outcome, calls);
+    const { result, refusal } = await applyLast(input, start, last, token, calls);
+    if (result.kind === 'applied') {
+      const answer = await applied(itemId, result.outcome, calls);
+      return refusal === null ? answer : { ...answer, accountsFailure: shownOf(refusal) };
+    }
     return result.kind === 'gone' ? { kind: 'gone', calls } : moved(false);
   }
 
   /**
    * A page that was refused for want of the user: `/item/get` decides whether an episode begins. A healthy Item is asked for the
-   * page again, until `believe` is given.
+   * page again, until `believe` is given; where `/item/get` does not answer the page has failed for what it was refused for.
    */
   async function needsUser(
     input: MinePageInput,
@@ -149,7 +235,11 @@ export function transactionActivities(deps: ActivityDeps) {
     calls: number,
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
-    const health = await askHealth(deps, itemId);
+    const health = await askHealth(deps, itemId).catch((error: unknown) => {
+      // Nobody knows: what is known is the refusal, and that is shown.
+      if (error instanceof Failure) throw refusal;
+      throw error;
+    });
     if (health === null) return { kind: 'gone', calls };
     const byCall = !('error' in health);
     if (byCall && input.believe !== true) {
@@ -161,6 +251,47 @@ export function transactionActivities(deps: ActivityDeps) {
     // A late word: Plaid has answered better since, so the update asks once more.
     const stands = await items.setBroken(itemId, asked, error, dueAt, { byCall, consent: health.consent });
     return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
+  }
+
+  /** The ids that Plaid lists between two dates, and how many calls that took. */
+  async function listedIn(
+    { from, to }: RemovalWindow,
+    credentials: ItemCredentials,
+  ): Promise<{ listed: Set<string>; calls: number }> {
+    const listed = new Set<string>();
+    // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
+    const query = { from, to, count: 500 };
+    for (let [offset, calls] = [0, 1]; ; calls += 1) {
+      const { transactions, total } = await withToken(deps, credentials, (token) =>
+        plaid.getTransactions(token, { ...query, offset }),
+      );
+      for (const transaction of transactions) {
+        if (isObject(transaction)) listed.add(transaction.transaction_id);
+      }
+      offset += transactions.length;
+      if (offset >= total) return { listed, calls };
+      // What a short answer does not list may live on.
+      if (transactions.length === 0) {
+        throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+      }
+    }
+  }
+
+  /** Looks up one window of named transactions, and writes the answer down; null for an Item that is not to be asked after. */
+  async function applyWindow(
+    itemId: string,
+    window: RemovalWindow | null,
+  ): Promise<{ changes: number; calls: number } | null> {
+    return untilItStands(async () => {
+      const credentials = await items.credentials(itemId, { forRemoval: false });
+      if (credentials === null) return null;
+      const checked = window?.ids ?? [];
+      const { listed, calls } =
+        window === null ? { listed: new Set<string>(), calls: 0 } : await listedIn(window, credentials);
+      const gone = checked.filter((id) => !listed.has(id));
+      const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
+      return changes === 'moved' ? changes : { changes, calls };
+    });
   }
 
   /** Neither waiting nor a login gives what Plaid says there is none of: one alert an Item. */
@@ -198,12 +329,12 @@ export function transactionActivities(deps: ActivityDeps) {
           break;
       }
       try {
-        return await askBank(deps.banks, start.credentials.institutionId, () =>
+        return await askBank(deps.banks, start.credentials, () =>
           withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token)),
         );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        if (error.type === 'NOT_READY') return { kind: 'notReady', calls };
+        if (error.type === 'NOT_READY') return notReady(itemId, start, error, calls);
         if (beginsEpisode(error.type)) return needsUser(input, start.credentials.seen, error, calls);
         if (error.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, error);
         throw error;
@@ -211,50 +342,42 @@ export function transactionActivities(deps: ActivityDeps) {
     },
 
     /**
-     * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in a small window of
-     * `/transactions/get`; those that Plaid no longer lists are set to removed. At most a hundred at once (`more`: others wait).
-     * Safe to repeat.
+     * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in small windows of
+     * `/transactions/get`; those that Plaid no longer lists are set to removed, window by window. At most a hundred at once, with ten
+     * calls or so (`more`: others wait; `nextDueAt`: till then, ms since the epoch). Safe to repeat.
      */
-    async settleRemovals(input: { itemId: string }): Promise<{ changes: number; more: boolean }> {
+    async settleRemovals(input: {
+      itemId: string;
+    }): Promise<{ changes: number; more: boolean; nextDueAt?: number }> {
       const { itemId } = input;
-      return untilItStands(async () => {
-        const credentials = await items.credentials(itemId, { forRemoval: false });
-        if (credentials === null) return { changes: 0, more: false };
-        const all = await mining.namedRemovals(itemId, removalsAtOnce + 1);
-        const named = all.slice(0, removalsAtOnce);
-        const gone: string[] = [];
-        if (named.length > 0) {
-          const dates = named.map((row) => row.date).sort();
-          const listed = new Set<string>();
-          const query = {
-            from: shiftDate(dates[0] as string, -removalWindowDays),
-            to: shiftDate(dates[dates.length - 1] as string, removalWindowDays),
-            // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
-            count: 500,
-          };
-          for (let offset = 0; ;) {
-            const { transactions, total } = await withToken(deps, credentials, (token) =>
-              plaid.getTransactions(token, { ...query, offset }),
-            );
-            for (const transaction of transactions) {
-              if (isObject(transaction)) listed.add(transaction.transaction_id);
-            }
-            offset += transactions.length;
-            if (offset >= total) break;
-            // What a short answer does not list may live on.
-            if (transactions.length === 0) {
-              throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
-            }
-          }
-          gone.push(...named.map((row) => row.transactionId).filter((id) => !listed.has(id)));
+      const named = await mining.namedRemovals(itemId, removalsAtOnce);
+      // Where none of them lives the webhooks end without a question.
+      const windows = named.length === 0 ? [null] : removalWindows(named);
+      let [calls, changes] = [0, 0];
+      let refused: Failure | null = null;
+      for (const window of windows) {
+        if (calls >= removalCalls) break;
+        try {
+          const found = await applyWindow(itemId, window);
+          if (found === null) return { changes, more: false };
+          calls += found.calls;
+          changes += found.changes;
+        } catch (error) {
+          // What Plaid will never answer holds up nothing of the others.
+          if (!(error instanceof Failure && error.type === 'BAD_REQUEST')) throw error;
+          calls += 1;
+          refused = error;
         }
-        const checked = named.map((row) => row.transactionId);
-        const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
-        if (changes === 'moved') return 'moved';
-        // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
-        const { removals } = await mining.waiting(itemId);
-        return { changes, more: removals > 0 };
-      });
+      }
+      if (refused !== null && changes === 0) throw refused;
+      // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
+      const { removals } = await mining.waiting(itemId);
+      const rest = calls >= removalCalls && removals > 0;
+      return {
+        changes,
+        more: removals > 0,
+        ...(rest ? { nextDueAt: Date.now() + policy.limits.window / 2 } : {}),
+      };
     },
   };
 }

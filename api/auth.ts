@@ -69,6 +69,17 @@ export function authenticate(
   };
 }
 
+/** For a request that has waited: its key may have been revoked meanwhile. */
+export async function assertStillStands(
+  applications: Pick<ApplicationStore, 'findKey'>,
+  request: FastifyRequest,
+): Promise<void> {
+  const key = bearer.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const caller = await applications.findKey(hashKey(key));
+  if (caller?.key_id !== callerOf(request).key_id || caller.access !== callerOf(request).access)
+    throw refused();
+}
+
 /** The caller of a route that asks for a scope. */
 export function callerOf(request: FastifyRequest): ApiKey {
   if (request.caller === null) throw new Problem('internal_error');

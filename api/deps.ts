@@ -96,6 +96,8 @@ export interface ApiDeps {
 
 /** Times in milliseconds. */
 export interface ApiLimits {
+  /** For the head and the body of a request to arrive. */
+  requestMs: number;
   /** How long POST items waits for the link. */
   linkMs: number;
   /** How long POST logins waits for the check. */
@@ -129,6 +131,7 @@ export interface ApiLimits {
 }
 
 export const defaultLimits: ApiLimits = {
+  requestMs: 15_000,
   linkMs: 30_000,
   checkMs: 20_000,
   plaidMs: 9_000,

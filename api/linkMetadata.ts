@@ -18,7 +18,8 @@ const fieldsOf = (value: unknown): Fields =>
 
 /** A text that says something and can be stored; Link on Android gives empty ones for what is not known. */
 function sayingText(value: unknown): string | null {
-  if (typeof value !== 'string' || value === '' || value.length > longest) return null;
+  // Characters, as everywhere: not UTF-16 units.
+  if (typeof value !== 'string' || value === '' || [...value].length > longest) return null;
   return value.isWellFormed() && !value.includes('\u0000') ? value : null;
 }
 

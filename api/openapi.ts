@@ -4,6 +4,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import type { Api } from './deps.js';
 import { eventWebhooks } from './eventWebhooks.js';
 import { problemTypes } from './problems.js';
+import { policyOfDocs } from './securityHeaders.js';
 import { tidyOpenapi } from './tidyOpenapi.js';
 
 const description = `Links bank accounts through Plaid, keeps their transactions, and serves them.
@@ -61,6 +62,7 @@ export function openapi(app: Api, version: string): void {
   });
   void app.register(swaggerUi, {
     routePrefix: '/docs',
+    staticCSP: policyOfDocs,
     // Without the last the page would ask a server elsewhere to judge the document.
     uiConfig: { docExpansion: 'list', validatorUrl: null },
     theme: { title: 'Sluice API' },

@@ -77,7 +77,6 @@ export interface PlaidSyncPage {
 
 /** What `/item/get` says of an Item. Works for a broken Item too: the failure is in `error`. */
 export interface PlaidItemView {
-  item_id: string;
   institution_id: string | null;
   institution_name: string | null;
   /** Where Plaid sends the Item's webhooks; null = nowhere. */

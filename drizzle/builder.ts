@@ -1,6 +1,5 @@
 import { sql as part } from 'drizzle-orm';
 import type { SQL } from 'drizzle-orm';
-import type { PgColumn } from 'drizzle-orm/pg-core';
 import { drizzle } from 'drizzle-orm/pg-proxy';
 import type { Sql, Tx } from './rows.js';
 
@@ -19,9 +18,3 @@ export const clock = part`clock_timestamp()`;
 
 /** A value for a jsonb column. As text: the driver encodes a string that is given as jsonb once more. */
 export const asJson = (value: unknown): SQL => part`${JSON.stringify(value)}::text::jsonb`;
-
-/** A time (ISO 8601) with all its microseconds: the driver cuts a timestamptz to milliseconds. */
-export const asMoment = (time: string): SQL<Date> => part`${time}::text::timestamptz`;
-
-/** What an INSERT that met a conflict would have written into the column. */
-export const excluded = (column: PgColumn): SQL => part`excluded.${part.identifier(column.name)}`;

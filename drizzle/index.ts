@@ -25,6 +25,7 @@ import { numbersStore } from './stores/numbers.js';
 import { outboxStore } from './stores/outbox.js';
 import { portalStore } from './stores/portal.js';
 import { readStore } from './stores/reads.js';
+import { restoreStore } from './stores/restores.js';
 import { retentionStore } from './stores/retention.js';
 import { sealedRowStore } from './stores/sealedRows.js';
 import { segmentStore } from './stores/segment.js';
@@ -59,6 +60,7 @@ export function createStores(sql: Sql) {
     webhookKeysOf: (plaid: string) => withDatabaseFailures(webhookKeyStore(sql, plaid)),
     sealedRows: withDatabaseFailures(sealedRowStore(sql)),
     segment: withDatabaseFailures(segmentStore(sql)),
+    restores: withDatabaseFailures(restoreStore(sql)),
     retention: withDatabaseFailures(retentionStore(sql)),
     sweep: withDatabaseFailures(sweepStore(sql)),
     connectionEnds: withDatabaseFailures(connectionEndStore(sql)),

@@ -25,6 +25,7 @@ import type {
 } from '../domain/exchange/connection.js';
 import type { DeliveryState, EndpointState, SignatureKind } from '../domain/exchange/endpoint.js';
 import type { EventData, EventType } from '../domain/exchange/event.js';
+import type { AccountIdentity } from '../domain/mining/accounts.js';
 import type { Form, RecordKind } from '../domain/mining/events.js';
 import type { AccountStatus } from '../domain/mining/refine.js';
 import type { History, UpdateOutcome } from '../domain/mining/run.js';
@@ -138,6 +139,10 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** Plaid's code for why it has no numbers to give, at the last question for them; null = it has some, or has them not ready. */
+    numbersRefusedCode: text('numbers_refused_code'),
+    /** Since when its answers name no open account at all: one such answer alone takes no numbers away. */
+    numbersLackingSince: moment('numbers_lacking_since'),
     /** When the user's consent ends, by `/item/get` and PENDING_EXPIRATION. */
     consentExpiresAt: moment('consent_expires_at'),
     /** When the bank ends the connection (PENDING_DISCONNECT, of which `/item/get` knows nothing), unless the user acts. */
@@ -299,6 +304,8 @@ export const transactions = pgTable(
     version: integer('version').notNull(),
     /** A text in it held what jsonb refuses, and has it replaced. */
     sanitized: boolean('sanitized').notNull().default(false),
+    /** Number of the remine of which a reading did not list it: another reading without it sets it to removed. */
+    missedBy: integer('missed_by'),
     createdAt: moment('created_at').notNull().default(now),
     updatedAt: moment('updated_at').notNull().default(now),
   },
@@ -523,6 +530,8 @@ export const connections = pgTable(
     grantedAccounts: text('granted_accounts').array(),
     /** Granted before the Item had any account: its first ones are those that were there. */
     awaitsAccounts: boolean('awaits_accounts').notNull().default(false),
+    /** Of a connection that goes on with another Item: those granted accounts whose ids there nobody knows yet; null = none. */
+    awaited: jsonb('awaited').$type<AccountIdentity[]>(),
     lookbackDays: integer('lookback_days'),
     expiresAt: moment('expires_at'),
     purpose: text('purpose'),
@@ -530,6 +539,8 @@ export const connections = pgTable(
     createdAt: moment('created_at').notNull().default(now),
     /** The bank revoked the Item. */
     suspendedAt: moment('suspended_at'),
+    /** When update mode was begun for it last while it was suspended. */
+    relinkBeganAt: moment('relink_began_at'),
     /** When its end by time was written down and told; it ends by `expires_at`, whether or not this is set. */
     expiredNotedAt: moment('expired_noted_at'),
     /** The least number of days before its end that was told. */
@@ -687,6 +698,10 @@ export const deliveries = pgTable(
     index('deliveries_by_lane')
       .on(table.endpointId, table.lane, table.position)
       .where(sql`${table.state} = 'pending'`),
+    index('deliveries_held')
+      .on(table.endpointId, table.lane)
+      .where(sql`${table.state} = 'held'`)
+      .concurrently(),
     index('deliveries_by_endpoint').on(table.endpointId, table.position),
   ],
 );
@@ -785,6 +800,25 @@ export const floats = pgTable(
   ],
 );
 
+/** Those that an application of access `connected` has told of: none of another one's, also under the same id. */
+export const applicationFloats = pgTable(
+  'application_floats',
+  {
+    applicationId: id('application_id').notNull(),
+    userId: id('user_id').notNull(),
+    floatId: id('float_id').notNull(),
+    status: text('status').$type<FloatStatus>().notNull(),
+    /** When it became so, by the owner's clock: the latest word wins. */
+    occurredAt: moment('occurred_at').notNull(),
+    updatedAt: moment('updated_at').notNull().default(now),
+  },
+  (table) => [
+    // By the user first: whether one owes a float is asked of all of them.
+    primaryKey({ columns: [table.userId, table.floatId, table.applicationId] }),
+    check('application_floats_status', sql`${table.status} IN ('active', 'closed')`),
+  ],
+);
+
 /** How far the listener has read each shard of the user-events stream, and who reads it. */
 export const userEventShards = pgTable(
   'user_event_shards',
@@ -851,11 +885,14 @@ export const institutions = pgTable(
 /** Banks that Plaid has called down: their Items ask by turns. */
 export const bankPauses = pgTable('bank_pauses', {
   institutionId: id('institution_id').primaryKey(),
-  /** How often in a row. */
+  /** How often in a row; 0 = one Item was refused for it, which may be the Item's own matter. */
   failures: integer('failures').notNull(),
   /** One of its Items asks whether it is up. */
   probing: boolean('probing').notNull(),
+  /** Of a suspicion: when it arose. */
   nextTryAt: moment('next_try_at').notNull(),
+  /** MD5 of the id of the Item that was refused last. */
+  refusedItem: text('refused_item'),
 });
 
 /** Answers by Idempotency-Key: a running entry is a lease, a final one holds the answer, encrypted. */
@@ -946,3 +983,16 @@ export const segmentEvents = pgTable(
       .where(sql`${table.sentAt} IS NULL`),
   ],
 );
+
+/**
+ * When this database was found to be set back to a backup. Places that clients were given before are none of its own, and the numbers
+ * of changes go on from the time of the restore, above all that were given before.
+ */
+export const restores = pgTable('restores', {
+  restoreId: uuid('restore_id')
+    .primaryKey()
+    .default(sql`gen_random_uuid()`),
+  restoredAt: moment('restored_at').notNull().default(now),
+  /** When every Item had been told anew. */
+  endedAt: moment('ended_at'),
+});

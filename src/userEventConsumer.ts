@@ -181,7 +181,7 @@ export function createUserEventConsumer(
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
-      else await floats.record(event);
+      else await floats.record({ ...event, by: null });
       observe.actedOn(event.kind);
     } catch (error) {
       // Of a user whose data are being erased nothing is kept, and so nothing is parked.

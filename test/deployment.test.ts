@@ -63,6 +63,20 @@ function processOf(service: Service): (typeof processNames)[number] | null {
 /** Read by the AWS SDK itself. */
 const awsVariables = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
+/** What this deployment cannot have otherwise, or not without a file from outside: an override adds it. */
+const leftOut = [
+  // Its Temporal has one namespace, no keys and no TLS; there are never two builds at once.
+  ...variablesOf('worker').filter((name) => /^TEMPORAL_(?!ADDRESS)/.test(name)),
+  'WORKER_BUILD_ID',
+  // Files.
+  'WORKFLOW_BUNDLE',
+  'PORTAL_LOGO',
+  // One-shot services have nobody who reads figures; the others are given theirs.
+  'METRICS_PORT',
+  // For tests.
+  'SLUICE_CRASH_AT',
+];
+
 describe('each process of ours in docker-compose.yml', () => {
   const ours = services.flatMap(([name, service]) => {
     const process = processOf(service);
@@ -82,6 +96,12 @@ describe('each process of ours in docker-compose.yml', () => {
     expect(() => loadConfig(process, environment)).not.toThrow();
     const known = [...variablesOf(process), ...awsVariables];
     expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  it.each(ours)('%s is given every variable that it reads', (_name, service, process) => {
+    const given = Object.keys(service.environment ?? {});
+    const missing = variablesOf(process).filter((name) => !given.includes(name) && !leftOut.includes(name));
+    expect(missing).toEqual([]);
   });
 
   it.each(ours)('%s runs an entry point from the image that has it', (_name, service) => {
@@ -104,6 +124,20 @@ describe('docker-compose.yml', () => {
     used.delete('SLUICE_VERSION');
     used.add('COMPOSE_PROFILES');
     expect([...used].sort()).toEqual(Object.keys(example).sort());
+  });
+
+  it('has every variable that is read in the tables of docs/operations.md, and no other there', () => {
+    const documented = read('docs/operations.md')
+      .split('\n')
+      .flatMap((line) => /^\| (`[A-Z].*?)\|/.exec(line)?.[1] ?? [])
+      .flatMap((cell) => [...cell.matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name]) => name ?? ''));
+    const known = [...new Set(processNames.flatMap(variablesOf))];
+    // The table writes `…_DATA` for the other form of a `…_PATH`.
+    const wanted = known.filter(
+      (name) => !(name.endsWith('_DATA') && known.includes(name.replace(/DATA$/, 'PATH'))),
+    );
+    expect(wanted.filter((name) => !documented.includes(name))).toEqual([]);
+    expect(documented.filter((name) => !known.includes(name))).toEqual([]);
   });
 
   it('holds no secret, nor does .env.example', () => {

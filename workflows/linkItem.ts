@@ -6,6 +6,7 @@ import {
   setHandler,
   sleep,
 } from '@temporalio/workflow';
+import type { ExchangeResult } from '../activities/link.js';
 import { backoff } from '../domain/item/policy.js';
 import type { LinkOutcome } from '../domain/ports/links.js';
 import { linkOutcome, priorities } from './contract.js';
@@ -14,43 +15,79 @@ import { onlyWaited } from './onlyWaited.js';
 import { db, plaidOnce, plaidWhileUserWaits } from './proxies.js';
 
 const firstPauseMs = 5_000;
-const longestPauseMs = 3_600_000;
+const longestPauseMs = 600_000;
+/** Who asks for the link once more ends a pause, but none before this. */
+const shortestPauseMs = 15_000;
 
 /**
  * Links one Item: guard, exchange, store, admit, start the Item's workflow. Each iteration of the loop reads the link's row and
- * does what its state asks for, so that a repeat after any crash goes on where the row stands.
+ * does what its state asks for, so that a repeat after any crash goes on where the row stands. After the answer it removes at Plaid an
+ * Item that did not become the user's.
  */
 export async function linkItem({ tokenHash }: LinkItemInput): Promise<LinkOutcome> {
   let outcome: LinkOutcome | null = null;
+  /** What those were answered of late for whom Plaid has refused what operators mend. It is stored nowhere, and the link goes on. */
+  let refusal: LinkOutcome | null = null;
+  let asked = 0;
+  let refused = 0;
   setHandler(linkOutcome, async () => {
-    await condition(() => outcome !== null);
-    return outcome as unknown as LinkOutcome;
+    const mine = (asked += 1);
+    await condition(() => outcome !== null || refused >= mine);
+    return (outcome ?? refusal) as unknown as LinkOutcome;
   });
   const rows = db({ priority: { priorityKey: priorities.waitingUser } });
 
+  let itemId: string | null = null;
   for (let failures = 0; outcome === null;) {
     const row = await rows.loadLink({ tokenHash });
+    itemId = row.itemId;
+    const heard = asked;
     setCurrentDetails(`- ${row.state}\n- item ${row.itemId ?? 'unknown yet'}\n- ${failures} failed attempts`);
     try {
-      outcome = row.outcome ?? (await advance(tokenHash, row));
+      const end = row.outcome === null ? await advance(tokenHash, row) : row.outcome;
+      if (end?.kind !== 'misconfigured') {
+        outcome = end;
+        continue;
+      }
+      refusal = { kind: 'refused', plaid: end.plaid };
+      refused = heard;
     } catch (error) {
       if (!(error instanceof ActivityFailure)) throw error;
       if (onlyWaited(error)) continue;
-      failures += 1;
       // Still `exchanging` = the answer is lost: say so at once. Else nothing is lost, and time may help.
       const { state } = await rows.loadLink({ tokenHash });
-      if (state !== 'exchanging') await sleep(backoff(failures, firstPauseMs, longestPauseMs));
+      if (state === 'exchanging') continue;
     }
+    failures += 1;
+    const pauseMs = backoff(failures, firstPauseMs, longestPauseMs);
+    await sleep(Math.min(pauseMs, shortestPauseMs));
+    if (pauseMs > shortestPauseMs) await condition(() => asked > heard, pauseMs - shortestPauseMs);
   }
   setCurrentDetails(`- ${outcome.kind}`);
+  if (itemId !== null && !(outcome.kind === 'linked' && outcome.item_id === itemId)) await discard(tokenHash);
   await condition(allHandlersFinished);
   return outcome;
 }
 
+/** Until Plaid has agreed: it is nobody's, and billed. */
+async function discard(tokenHash: string): Promise<void> {
+  for (let failures = 0; ;) {
+    try {
+      return await plaidWhileUserWaits().discardItem({ tokenHash });
+    } catch (error) {
+      if (!(error instanceof ActivityFailure)) throw error;
+      if (onlyWaited(error)) continue;
+      failures += 1;
+      await sleep(backoff(failures, firstPauseMs, longestPauseMs));
+    }
+  }
+}
+
 type Row = Awaited<ReturnType<ReturnType<typeof db>['loadLink']>>;
+type Misconfigured = Extract<ExchangeResult, { kind: 'misconfigured' }>;
 
 /** What the row's state asks for; null when the row has to be read again. */
-async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null> {
+async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misconfigured | null> {
   const priority = { priorityKey: priorities.waitingUser };
   const rows = db({ priority });
   const plaid = plaidWhileUserWaits({ priority });
@@ -63,6 +100,7 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
       if (ended) return null;
       if (duplicateOf !== null) return finish({ kind: 'duplicate', item_id: duplicateOf });
       const exchange = await plaidOnce({ priority }).exchangePublicToken({ tokenHash });
+      if (exchange.kind === 'misconfigured') return exchange;
       return exchange.kind === 'refused' ? finish(exchange.outcome) : null;
     }
     case 'exchanging':
@@ -84,7 +122,6 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | null>
           ...(joined === undefined ? {} : { joined }),
         });
       }
-      await plaid.discardItem({ tokenHash });
       if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
       if (admitted.kind === 'joined') {
         const { itemId, connection_id } = admitted;

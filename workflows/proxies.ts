@@ -39,11 +39,7 @@ export const db = (call: Call = {}): ActivityInterfaceFor<Activities> =>
     },
   });
 
-const read: ActivityOptions = {
-  startToCloseTimeout: '2m',
-  // With these pauses: ten minutes.
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s', maximumAttempts: 15 },
-};
+const startToCloseTimeout = '2m';
 
 /** What sends to endpoints: some seconds, and at the most one attempt more. It takes up by itself what an attempt that died has left. */
 export const deliverer = (call: Call = {}): ActivityInterfaceFor<Activities> =>
@@ -55,16 +51,31 @@ export const deliverer = (call: Call = {}): ActivityInterfaceFor<Activities> =>
     retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 120 },
   });
 
-/** A read at Plaid and what it writes here: safe to repeat. `first`: the cursor is empty, which Plaid limits apart. */
+/**
+ * A read at Plaid and what it writes here: safe to repeat. After half a minute it comes back: the workflow shows what failed, does
+ * what is due beside it, and has pauses of its own. `first`: the cursor is empty, which Plaid limits apart.
+ */
 export const plaidRead = (call: Call & { first?: boolean } = {}): ActivityInterfaceFor<Activities> => {
   const { first, ...options } = call;
-  return proxy({ ...read, ...options, taskQueue: first ? taskQueues.plaidFirst : taskQueues.plaid });
+  return proxy({
+    ...options,
+    startToCloseTimeout,
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s', maximumAttempts: 6 },
+    taskQueue: first ? taskQueues.plaidFirst : taskQueues.plaid,
+  });
 };
 
 /** The same while a user waits, who may not wait as long. */
 export const plaidWhileUserWaits = (
   call: Call & Pick<ActivityOptions, 'scheduleToCloseTimeout'> = {},
-): ActivityInterfaceFor<Activities> => proxy({ ...read, ...call, taskQueue: taskQueues.plaidLink });
+): ActivityInterfaceFor<Activities> =>
+  proxy({
+    startToCloseTimeout,
+    // With these pauses: ten minutes.
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s', maximumAttempts: 15 },
+    ...call,
+    taskQueue: taskQueues.plaidLink,
+  });
 
 /** A call that must never be made twice. */
 export const plaidOnce = (call: Call = {}): ActivityInterfaceFor<Activities> =>

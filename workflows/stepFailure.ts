@@ -8,6 +8,13 @@ function codeOf(cause: unknown): string | null {
   return typeof code === 'string' ? code : null;
 }
 
+/** The pause that the other side asked for and that the activity did not keep, as its second detail. */
+function pauseOf(cause: unknown): number | null {
+  const said: unknown = cause instanceof ApplicationFailure ? cause.details?.[1] : null;
+  const ms = typeof said === 'object' && said !== null && 'retryAfterMs' in said ? said.retryAfterMs : null;
+  return typeof ms === 'number' ? ms : null;
+}
+
 /** What is remembered of a failed activity; rethrows everything that is not one (a cancellation, say). */
 export function stepFailure(step: string, error: unknown, now: number): StepFailure {
   if (!(error instanceof ActivityFailure)) throw error;
@@ -20,10 +27,12 @@ export function stepFailure(step: string, error: unknown, now: number): StepFail
         : null;
   if (type === null) throw error;
   const code = codeOf(cause);
+  const pause = pauseOf(cause);
   return {
     step,
     type: type as StepFailure['type'],
     ...(code === null ? {} : { error_code: code }),
     at: new Date(now).toISOString(),
+    ...(pause === null ? {} : { retryAfter: new Date(now + pause).toISOString() }),
   };
 }

@@ -114,20 +114,35 @@ function statusLine(connection: PortalConnection, locale: string | null): Html {
     : html`<p>Has access until ${dateOf(expires_at, locale)}.</p>`;
 }
 
-function mayRead({ scopes, lookback_days, status }: PortalConnection): Html {
+/** What may be read: a form that can only take away. */
+function mayRead({ scopes, lookback_days, status, connection_id }: PortalConnection, path: string): Html {
   const days = lookback_days === null ? '' : ` (of the last ${lookback_days} days)`;
-  const lines = connectionScopes
-    .filter((scope) => scopes.includes(scope))
-    .map((scope) => html`<li>${inWords[scope]}${scope === 'transactions' ? days : ''}</li>`);
+  const granted = connectionScopes.filter((scope) => scopes.includes(scope));
+  const wordsOf = (scope: ConnectionScope): string =>
+    `${inWords[scope]}${scope === 'transactions' ? days : ''}`;
   const title = status === 'active' ? 'It may read' : 'It could read';
-  return html`<h3>${title}</h3>
-    ${
-      lines.length === 0
-        ? html`<p>Nothing.</p>`
-        : html`<ul>
-            ${lines}
-          </ul>`
-    }`;
+  if (granted.length === 0)
+    return html`<h3>${title}</h3>
+      <p>Nothing.</p>`;
+  if (status !== 'active') {
+    return html`<h3>${title}</h3>
+      <ul>
+        ${granted.map((scope) => html`<li>${wordsOf(scope)}</li>`)}
+      </ul>`;
+  }
+  const boxes = granted.map(
+    (scope) =>
+      html`<label
+        ><input type="checkbox" name="scope" value="${scope}" checked /> <span>${wordsOf(scope)}</span></label
+      >`,
+  );
+  return html`<form method="post" action="${path}/connections/${connection_id}/scopes">
+    <fieldset>
+      <legend><h3>${title}</h3></legend>
+      ${boxes}
+    </fieldset>
+    <button type="submit">Let it read only what is ticked</button>
+  </form>`;
 }
 
 function reads({ last_read_at }: PortalConnection, locale: string | null): Html {
@@ -219,7 +234,7 @@ function card(connection: PortalConnection, shown: Shown): Html {
         : null
     }
     <p class="soft">Since ${dateOf(created_at, locale)}.</p>
-    ${mayRead(connection)} ${accountsOf(connection, shown.path)} ${reads(connection, locale)}
+    ${mayRead(connection, shown.path)} ${accountsOf(connection, shown.path)} ${reads(connection, locale)}
     ${buttons(connection, shown)}
   </section>`;
 }
@@ -240,8 +255,8 @@ export function overview(
       connections.length === 0
         ? html`<p>No application has access to your accounts.</p>`
         : html`<p class="soft">
-              These applications may read your bank accounts. You may take away accounts or end an access at
-              any time.
+              These applications may read your bank accounts. You may take away accounts, or what may be read
+              of them, or end an access at any time.
             </p>
             ${connections.map((connection) => card(connection, shown))}`
     }

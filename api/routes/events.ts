@@ -1,6 +1,6 @@
 import { eventTypes } from '../../domain/exchange/event.js';
-import type { EventPage, EventPlace } from '../../domain/ports/events.js';
-import { allows, callerOf, viewerOf } from '../auth.js';
+import type { EventPage, EventPlace, GivenPlace } from '../../domain/ports/events.js';
+import { allows, assertStillStands, callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem } from '../errors.js';
 import { readCursor, writeCursor } from '../lists.js';
@@ -17,10 +17,10 @@ import { noQuery } from '../schemas/shared.js';
 const decimal = /^\d{1,19}$/;
 
 export function eventRoutes(app: Api, context: RouteContext): void {
-  const { events, eventWaits, eventsKeptMs, now = Date.now } = context;
+  const { applications, events, eventWaits, eventsKeptMs, now = Date.now } = context;
 
   /** The place that a cursor names; it is good for as long as nothing behind it may have been deleted. */
-  function placeOf(key: string[] | null): EventPlace | null {
+  function placeOf(key: string[] | null): GivenPlace | null {
     if (key === null) return null;
     const [xid = '', position = '', at = ''] = key;
     if (key.length !== 3 || !key.every((part) => decimal.test(part))) {
@@ -29,7 +29,7 @@ export function eventRoutes(app: Api, context: RouteContext): void {
       });
     }
     if (Number(at) < now() - eventsKeptMs) throw new Problem('feed_expired');
-    return { xid, position };
+    return { xid, position, at: Number(at) };
   }
 
   app.get(
@@ -71,6 +71,7 @@ export function eventRoutes(app: Api, context: RouteContext): void {
             while (page.events.length === 0 && !end.signal.aborted && !eventWaits.isStopped()) {
               if (!page.hasMore) await eventWaits.untilNewer(page.newest, end.signal);
               page = await pageAfter(page.next);
+              if (page.events.length > 0) await assertStillStands(applications, request);
             }
           } finally {
             clearTimeout(timer);

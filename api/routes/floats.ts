@@ -5,7 +5,7 @@ import { operation } from '../operation.js';
 import { floatAnswer, floatBody, floatParams } from '../schemas/floats.js';
 import { noQuery } from '../schemas/shared.js';
 
-export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
+export function floatRoutes(app: Api, { floats }: RouteContext): void {
   app.put(
     '/users/:userId/floats/:floatId',
     operation({
@@ -14,7 +14,8 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
       description:
         'Floats (short-term advances) are owned by another service; this reports one, as the stream of user events does. ' +
         'An item is not removed while its user has an active float. The latest word counts: the answer is the float as it stands, ' +
-        'which an event of a later time may have decided.',
+        'which an event of a later time may have decided. A float that an application of access `connected` tells of is its own: others do ' +
+        'not see it, and it sees none of others. It keeps the items all the same.',
       tag: 'Users',
       scope: 'write',
       answers: { 200: { description: 'The float', schema: floatAnswer } },
@@ -28,8 +29,16 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery, body: floatBody }),
     async (request) => {
       const { userId, floatId } = request.params;
-      if ((await reads.user(viewerOf(request), userId)) === null) throw new Problem('not_found');
-      return floats.record({ userId, floatId, status: request.body.status, occurredAt: null });
+      const by = viewerOf(request);
+      const float = await floats.record({
+        userId,
+        floatId,
+        status: request.body.status,
+        occurredAt: null,
+        by,
+      });
+      if (float === null) throw new Problem('not_found');
+      return float;
     },
   );
 
@@ -47,11 +56,8 @@ export function floatRoutes(app: Api, { reads, floats }: RouteContext): void {
     }).with({ params: floatParams, querystring: noQuery }),
     async (request) => {
       const { userId, floatId } = request.params;
-      const [user, float] = await Promise.all([
-        reads.user(viewerOf(request), userId),
-        floats.get(userId, floatId),
-      ]);
-      if (user === null || float === null) throw new Problem('not_found');
+      const float = await floats.get(viewerOf(request), userId, floatId);
+      if (float === null) throw new Problem('not_found');
       return float;
     },
   );

@@ -51,13 +51,23 @@ export function itemRoutes(app: Api, context: RouteContext): void {
     }).with({ params: itemParams, querystring: noQuery }),
     async (request) => {
       const { itemId } = request.params;
-      const item = await itemOf(viewerOf(request), itemId, 'command');
+      const viewer = viewerOf(request);
+      await itemOf(viewer, itemId, 'command');
       const live = await within(
         gateway.itemStatus(itemId),
         limits.askMs,
         () => new Problem('orchestrator_down', { retryAfterMs: 5_000 }),
       );
-      if (live !== null) return { item_id: itemId, running: true, ...live };
+      // By the right of this moment, not of that before the question.
+      const [item, seesWhole] = await Promise.all([
+        itemOf(viewer, itemId, 'command'),
+        reads.seesWhole(viewer, itemId),
+      ]);
+      if (live !== null) {
+        const { progress } = live;
+        const shown = progress === null || seesWhole ? progress : { ...progress, pages: null, rows: null };
+        return { item_id: itemId, running: true, ...live, progress: shown };
+      }
       return {
         item_id: itemId,
         running: false,

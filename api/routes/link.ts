@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
@@ -12,6 +13,7 @@ import { within } from '../deadline.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid, problemOfPlaidError } from '../errors.js';
 import { granted, problemOfRefusal } from '../itemAccess.js';
+import { alertRefusal } from '../itemAlerts.js';
 import { linkMetadataOf } from '../linkMetadata.js';
 import { operation } from '../operation.js';
 import { grantOf } from '../schemas/grant.js';
@@ -23,8 +25,16 @@ import { userParams } from '../schemas/users.js';
 /** The item that a link token in update mode is for. */
 type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']>>>;
 
+/** Items that are tried for one token, each a call to Plaid. */
+const mostTried = 4;
+
+/** Whether Plaid speaks of this item: another one may get a token. Else Plaid itself is away or busy, or takes nothing of ours. */
+const isOfTheItem = ({ type, upstream }: Failure): boolean =>
+  type === 'TOKEN_REFUSED' ||
+  (upstream !== undefined && type !== 'RATE_LIMITED' && type !== 'MAINTENANCE' && type !== 'MISCONFIGURED');
+
 export function linkRoutes(app: Api, context: RouteContext): void {
-  const { plaid, secrets, links, reads, gateway, limits, defaultGrant } = context;
+  const { plaid, secrets, links, reads, commands, gateway, limits, defaultGrant } = context;
 
   /** What opens update mode for the item; nothing for a new one. */
   async function updateModeOf(item: UpdatedItem | null, accountSelection: boolean | undefined) {
@@ -34,21 +44,46 @@ export function linkRoutes(app: Api, context: RouteContext): void {
       // Else not unasked: who merely logs in again should not be able to take accounts away by the way.
       accountSelection: accountSelection ?? (item.newAccounts || item.lostAccounts),
       asksConsent: item.asksConsent,
+      ...(item.asksNumbers === true ? { asksNumbers: true } : {}),
     };
   }
 
-  /** The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. */
-  async function tokenFor(userId: string, item: UpdatedItem | null, accountSelection?: boolean) {
+  async function askFor(userId: string, item: UpdatedItem | null, accountSelection?: boolean) {
     const update = await updateModeOf(item, accountSelection);
-    try {
-      const asked = plaid.createLinkToken({ userId, ...update });
-      return { token: await within(asked, limits.plaidMs, () => new Problem('plaid_timeout')), item };
-    } catch (error) {
-      const gone =
-        error instanceof Failure && (error.type === 'ITEM_GONE' || error.type === 'PERMISSION_REVOKED');
-      if (item !== null && gone) return tokenFor(userId, null);
-      throw error instanceof Failure ? problemOfPlaid(error) : error;
+    const asked = plaid.createLinkToken({ userId, ...update });
+    return within(asked, limits.plaidMs, () => new Problem('plaid_timeout')).catch((error: unknown) => {
+      if (error instanceof Failure) return error;
+      throw error;
+    });
+  }
+
+  /**
+   * The token and the item that it updates; null = a token for a new item. An item that Plaid calls gone is none. Unless an item is named,
+   * one that Plaid refuses is passed over: it keeps its user neither from the others nor from a new one.
+   */
+  async function tokenFor(
+    viewer: Viewer,
+    userId: string,
+    { mode, item_id: named, account_selection }: z.infer<typeof linkTokenBody>,
+  ) {
+    const tried: string[] = [];
+    let refused: Failure | null = null;
+    while (mode !== 'create' && tried.length < mostTried) {
+      const item = await reads.pickForUpdateMode(viewer, userId, named ?? null, tried);
+      if (item === null) break;
+      const token = await askFor(userId, item, account_selection);
+      if (!(token instanceof Failure)) return { token, item };
+      await alertRefusal(context, item.itemId, token);
+      const gone = token.type === 'ITEM_GONE' || token.type === 'PERMISSION_REVOKED';
+      if (!gone && (named !== undefined || !isOfTheItem(token))) throw problemOfPlaid(token);
+      if (!gone) refused ??= token;
+      tried.push(item.itemId);
     }
+    if (mode === 'update' && tried.length === 0) throw new Problem('no_item');
+    if (mode === 'update' && refused !== null) throw problemOfPlaid(refused);
+    const token = await askFor(userId, null);
+    if (token instanceof Failure) throw problemOfPlaid(token);
+    return { token, item: null };
   }
 
   app.post(
@@ -64,7 +99,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         description:
           'When the user has an item that can be updated, the token opens update mode for it: `item_id` of the body, else the item ' +
           'longest in error, else the latest linked healthy one; items that no login mends (`update_mode` of their error is false) are left ' +
-          'out. Else, or with `{"mode":"create"}`, Link makes a new item. The user ' +
+          'out, and one that Plaid refuses a token for is passed over unless it is named. Else, or with `{"mode":"create"}`, Link makes a new item. The user ' +
           'exists from here on.',
         tag: 'Users',
         scope: 'write',
@@ -88,7 +123,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
     },
     async (request) => {
       const { userId } = request.params;
-      const { mode, item_id, account_selection } = request.body;
+      const { mode, item_id } = request.body;
       if (mode === 'create' && item_id !== undefined) throw new Problem('item_id_not_allowed');
       const viewer = viewerOf(request);
       const named = item_id === undefined ? null : await reads.item(viewer, item_id, 'command');
@@ -100,9 +135,8 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         const { error_type, error_code } = named.error;
         throw new Problem('update_mode_useless', { plaid: { error_type, error_code, request_id: null } });
       }
-      const pick = mode === 'create' ? null : await reads.pickForUpdateMode(viewer, userId, item_id ?? null);
-      if (mode === 'update' && pick === null) throw new Problem('no_item');
-      const { token, item } = await tokenFor(userId, pick, account_selection);
+      const { token, item } = await tokenFor(viewer, userId, request.body);
+      if (item !== null) await commands.noteUpdateMode(viewer, item.itemId, item.pickedAt);
       await reads.ensureUser(userId);
       request.answerExpires = token.expiration;
       return {

@@ -39,7 +39,11 @@ export function numberRoutes(app: Api, { numbers, secrets }: RouteContext): void
         }),
       );
       const withheld = read.withheld.map(({ accountId, reason }) => ({ account_id: accountId, reason }));
-      const missing = read.missing.map(({ accountId, reason }) => ({ account_id: accountId, reason }));
+      const missing = read.missing.map(({ accountId, reason, errorCode }) => ({
+        account_id: accountId,
+        reason,
+        error_code: errorCode,
+      }));
       return { item_id: itemId, numbers: shown, withheld, missing, next_read_at: read.nextReadAt };
     },
   );

@@ -17,17 +17,8 @@ import {
   renewedUntil,
 } from '../portal/pages.js';
 import { styleSheet } from '../portal/style.js';
+import { policyOfPortal } from '../securityHeaders.js';
 import { wakeItem } from '../wakeItem.js';
-
-/** One style sheet of ours, pictures of ours, forms to us; no script, no frame, nobody else. */
-const contentSecurityPolicy = [
-  "default-src 'none'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "form-action 'self'",
-  "frame-ancestors 'none'",
-  "base-uri 'none'",
-].join('; ');
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -82,14 +73,10 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     },
   );
   app.addHook('onSend', async (request, reply) => {
-    void reply.headers({
-      'content-security-policy': contentSecurityPolicy,
-      'referrer-policy': 'no-referrer',
-      'x-frame-options': 'DENY',
-    });
+    void reply.header('content-security-policy', policyOfPortal);
     // What every user gets alike may be kept.
     const kept = request.routeOptions.config.forEverybody === true && reply.statusCode === 200;
-    void reply.header('cache-control', kept ? 'public, max-age=300' : 'no-store');
+    if (kept) void reply.header('cache-control', 'public, max-age=300');
   });
   const send = (reply: FastifyReply, page: string): FastifyReply =>
     reply.type('text/html; charset=utf-8').send(page);
@@ -151,6 +138,9 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     return back(reply, shown, notice);
   }
 
+  const formOf = ({ body }: FastifyRequest): URLSearchParams =>
+    body instanceof URLSearchParams ? body : new URLSearchParams();
+
   const page = { schema: { hide: true, params: pageParams } };
   const pageOfConnection = { schema: { hide: true, params: connectionParams } };
   const forEverybody = { schema: { hide: true }, config: { forEverybody: true } };
@@ -174,7 +164,7 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     const shown = await pressed(request);
     const connection = await connectionOf(shown, request.params.id);
     if (connection === undefined) return back(reply, shown, 'too_late');
-    const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
+    const form = formOf(request);
     const ticked = new Set(form.getAll('account'));
     const account_ids = connection.accounts
       .map(({ account_id }) => account_id)
@@ -187,6 +177,22 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
       { ofUser: shown.session.userId },
       connection.connection_id,
       { account_ids, new_accounts },
+      { mayWiden: false, actor: actorOf(shown.session) },
+    );
+    return ended(reply, shown, outcome, 'narrowed');
+  });
+
+  app.post('/:token/connections/:id/scopes', pageOfConnection, async (request, reply) => {
+    const shown = await pressed(request);
+    const connection = await connectionOf(shown, request.params.id);
+    if (connection === undefined) return back(reply, shown, 'too_late');
+    const ticked = new Set(formOf(request).getAll('scope'));
+    const scopes = connection.scopes.filter((scope) => ticked.has(scope));
+    if (scopes.length === connection.scopes.length) return back(reply, shown, 'unchanged');
+    const outcome = await connections.change(
+      { ofUser: shown.session.userId },
+      connection.connection_id,
+      { scopes },
       { mayWiden: false, actor: actorOf(shown.session) },
     );
     return ended(reply, shown, outcome, 'narrowed');

@@ -57,9 +57,16 @@ export const syncAnswer = z
     phase,
     history,
     progress: z
-      .object({ pages: z.int().min(0), rows: z.int().min(0), restarts: z.int().min(0) })
+      .object({
+        pages: z.int().min(0).nullable(),
+        rows: z.int().min(0).nullable(),
+        restarts: z.int().min(0),
+      })
       .nullable()
-      .meta({ description: 'Of the update on its way; null when none is' }),
+      .meta({
+        description:
+          'Of the update on its way; null when none is. How many pages and rows is null where the connection shows less than all of the item',
+      }),
     remine: z
       .object({ workflow_id: z.string(), running: z.boolean() })
       .nullable()

@@ -29,12 +29,23 @@ export const numbersAnswer = z
       .array(
         z.object({
           account_id: z.string(),
-          reason: z.enum(['verification_pending', 'verification_expired', 'verification_failed']),
+          reason: z.enum([
+            'verification_pending',
+            'verification_expired',
+            'verification_failed',
+            'consent_required',
+            'not_available',
+          ]),
+          error_code: z
+            .string()
+            .nullable()
+            .meta({ description: "Plaid's, of `consent_required` and `not_available`" }),
         }),
       )
       .meta({
         description:
-          'Open accounts that have no numbers since Plaid has not verified them. One that expired or failed needs its user: Link once more',
+          'Open accounts that have no numbers: Plaid has not verified them, or refuses the question. A verification that expired or ' +
+          'failed needs its user (Link once more), `consent_required` a visit to update mode, which asks for it',
       }),
     next_read_at: time
       .nullable()

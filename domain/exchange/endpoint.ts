@@ -7,7 +7,7 @@ export type SignatureKind = (typeof signatureKinds)[number];
 export const endpointStates = ['enabled', 'paused', 'failing', 'disabled'] as const;
 export type EndpointState = (typeof endpointStates)[number];
 
-/** `held`: its endpoint is off. `superseded`: a newer `item.updated` covers it. `cancelled`: its application may not be told any more. */
+/** `held`: its endpoint is off, or its connection is suspended, over by time or narrowed to nothing. `superseded`: a newer `item.updated` covers it. `cancelled`: its application may not be told any more. */
 export const deliveryStates = ['pending', 'delivered', 'failed', 'superseded', 'cancelled', 'held'] as const;
 export type DeliveryState = (typeof deliveryStates)[number];
 

@@ -17,7 +17,7 @@ export interface ErasedRecord {
  * hold copies under those names.
  */
 export function userErasedRecords(
-  { erasureId, userId, userHash, itemIds, requestedAt }: ErasedUser,
+  { erasureId, repeated, userId, userHash, itemIds, requestedAt }: ErasedUser,
   now: string,
 ): ErasedRecord[] {
   const subjects: (string | null)[] = itemIds.length === 0 ? [null] : itemIds;
@@ -26,7 +26,12 @@ export function userErasedRecords(
       const event = {
         specversion: '1.0',
         // Of its own on each stream: who reads all four acts at the end of each.
-        id: [erasureId, stream, ...(itemId === null ? [] : [itemId])].join('/'),
+        id: [
+          erasureId,
+          ...(repeated ? [requestedAt] : []),
+          stream,
+          ...(itemId === null ? [] : [itemId]),
+        ].join('/'),
         source: `/sluice/erasures/${erasureId}`,
         type: userErasedType,
         subject: userId,

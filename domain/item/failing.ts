@@ -1,5 +1,6 @@
-import type { PageResult, StepFailure } from '../mining/run.js';
-import { failureOf } from '../mining/run.js';
+import type { FailureType } from '../failures.js';
+import type { PageResult, RunEnd, StepFailure } from '../mining/run.js';
+import { failureOf, failureOfEnd, unreadBy } from '../mining/run.js';
 import type { Failing, ItemEvent, ItemState, WorkKind } from './state.js';
 import { isTask, tasks } from './tasks.js';
 
@@ -16,6 +17,9 @@ function without(failing: Failing, ...steps: WorkKind[]): Failing {
 const pageOf = (failing: Failing, failure: StepFailure | null): Failing =>
   failure === null ? without(failing, 'page') : { ...failing, page: failure };
 
+const remineOf = (failing: Failing, type: FailureType | null, now: number): Failing =>
+  type === null ? failing : { ...failing, remine: { step: 'remine', type, at: new Date(now).toISOString() } };
+
 /** What fails after an event that met `before` and made `after` of it. */
 export function failingAfter(before: ItemState, event: ItemEvent, after: ItemState, now: number): Failing {
   const failing = said(before, event, now);
@@ -30,13 +34,21 @@ export function failingAfter(before: ItemState, event: ItemEvent, after: ItemSta
   return wasBroken ? without(failing, 'page', 'check') : without(failing, 'page');
 }
 
-/** Nobody wonders at a newborn Item that Plaid is not ready for; one that was mined before is to get its data. */
-const unready = (hasCursor: boolean, kind: PageResult['kind'], now: number): StepFailure | null =>
-  hasCursor && kind === 'notReady'
+/** Polls of a newborn Item, some minutes, after which people wonder why it has nothing. */
+const quietPolls = 5;
+
+/** Nobody wonders at a newborn Item that Plaid is not ready for at first; one that was mined before is to get its data. */
+const unready = (
+  { hasCursor, polls }: Pick<ItemState, 'hasCursor' | 'polls'>,
+  kind: PageResult['kind'] | RunEnd['kind'],
+  now: number,
+): StepFailure | null =>
+  (hasCursor || polls >= quietPolls) && kind === 'notReady'
     ? { step: 'page', type: 'NOT_READY', at: new Date(now).toISOString() }
     : null;
 
-function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: number): Failing {
+function said(before: ItemState, event: ItemEvent, now: number): Failing {
+  const { failing, child } = before;
   switch (event.kind) {
     case 'stepFailed':
       return { ...failing, [event.step]: event.failure };
@@ -62,15 +74,16 @@ function said({ failing, child, hasCursor }: ItemState, event: ItemEvent, now: n
     case 'deadEndReported':
       return without(failing, 'reportDeadEnd');
     case 'pageEnded':
-      return pageOf(failing, failureOf(event.result, now) ?? unready(hasCursor, event.result.kind, now));
+      return pageOf(failing, failureOf(event.result, now) ?? unready(before, event.result.kind, now));
     // One that was given up may still report.
     case 'historyHeldUp':
       return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
     case 'historyEnded':
       if (child?.remine !== event.remine) return failing;
-      return pageOf(
-        failing,
-        event.end.kind === 'stuck' ? event.end.failure : unready(hasCursor, event.end.kind, now),
+      return remineOf(
+        pageOf(failing, failureOfEnd(event.end, now) ?? unready(before, event.end.kind, now)),
+        event.remine ? unreadBy(event.end) : null,
+        now,
       );
     default:
       return failing;

@@ -89,15 +89,22 @@ export function verdictOf(
 /** By whose word an Item's row calls it broken: `/item/get`'s, or that of a product call; null = it is not broken. */
 export type EpisodeBy = 'item' | 'call' | null;
 
-/** What `/item/get` says of the Item's connection: till when the user has agreed, and whether it works now. */
+/** What `/item/get` says of the Item's connection: till when the user has agreed, whether it works now, and with which bank it is. */
 export interface Consent {
   /** ISO 8601; null = the consent does not end. */
   expiresAt: string | null;
   /** There is no error: the bank has not ended the connection so far, whatever it had announced. */
   isConnected: boolean;
+  /** Absent = Plaid does not say: what is known of it stays. */
+  institution?: { id: string; name: string | null };
 }
 
-export const consentOf = (view: Pick<PlaidItemView, 'consent_expiration_time' | 'error'>): Consent => ({
+export const consentOf = (
+  view: Pick<PlaidItemView, 'consent_expiration_time' | 'error' | 'institution_id' | 'institution_name'>,
+): Consent => ({
   expiresAt: view.consent_expiration_time,
   isConnected: view.error === null,
+  ...(view.institution_id === null
+    ? {}
+    : { institution: { id: view.institution_id, name: view.institution_name } }),
 });

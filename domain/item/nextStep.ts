@@ -50,9 +50,9 @@ function nextWork(
 ): Step | null {
   const { limits } = policy;
   const broken = state.phase === 'needs_relink';
-  // A cursor that Plaid takes no more is given up while the history is incomplete, too; where there are no transactions it stays so.
-  const readable = state.history === 'complete' || state.cursorLost || state.transactionsUnavailable;
-  const remineReady = state.remineRequested && !broken && readable;
+  // While the history is incomplete it may stay so: what was read shows whether it can be compared.
+  const readable = state.hasCursor || state.cursorLost || state.transactionsUnavailable;
+  const remineReady = state.remineRequested && !broken && readable && due(state.unread?.until ?? now);
   const check = (): Step | null => {
     const failed = state.failing.check;
     // Whoever asks has it checked at once; of one that fails a minute after its last try.

@@ -17,18 +17,26 @@ export interface Policy {
   retryLongest: number;
   /** Between the last try of what fails and the next, when somebody has reason to think that it works now: a webhook, a user, an operator. */
   retryAsked: number;
-  /** Longest pause while a bank is down: it is asked for one of its Items at a time anyway. */
+  /** Longest pause while a bank is down, which is asked for one of its Items at a time anyway, and while calls are too many. */
   retryBank: number;
   /** How often a broken Item is asked for by `/item/get`. */
   brokenCheck: number;
   /** How long account numbers that Plaid has not ready are left alone. */
   numbersWait: number;
+  /** Before Plaid is asked once more for an answer by which an Item would be taken away. */
+  doubtPause: number;
   /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
   restarts: number;
   /** Restarts after which an update is given up. */
   restartsInAll: number;
   /** Pages in a row that bring nothing, though Plaid says each time that there are more, after which an update is given up. */
   emptyPages: number;
+  /** Pages of one update, far more than any Item has, after which it is given up. */
+  pages: number;
+  /** How often in a row Plaid may call the cursor of an update's first page wrong before it is believed. */
+  cursorRefusals: number;
+  /** Readings from the start by which a remine tries to find twice in a row what Plaid does not list any more. */
+  readings: number;
   /** How often in a row the first page of a durable cursor may have moved before that cursor is given up. */
   cursorTries: number;
   /** How often in a row Plaid may refuse a page for want of the user, and call the Item healthy, before it is believed. */
@@ -67,9 +75,13 @@ export const defaultPolicy: Policy = {
   retryBank: 30 * minute,
   brokenCheck: 6 * hour,
   numbersWait: 24 * hour,
+  doubtPause: 1 * second,
   restarts: 8,
   restartsInAll: 40,
   emptyPages: 100,
+  pages: 2_000,
+  cursorRefusals: 2,
+  readings: 4,
   cursorTries: 4,
   doubts: 3,
   inLine: 10 * minute,
@@ -86,11 +98,20 @@ export function backoff(failures: number, first: number, longest: number): numbe
   return Math.min(longest, first * 2 ** Math.min(Math.max(failures - 1, 0), 30));
 }
 
-/** The pause before a failed step is tried for the `failures + 1`st time. */
-export function retryPause(policy: Policy, type: string, failures: number): number {
+/** Failures that pass without anybody's doing. */
+const passing: ReadonlySet<string> = new Set(['INSTITUTION_DOWN', 'RATE_LIMITED', 'MAINTENANCE']);
+
+/** The pause before a failed step is tried for the `failures + 1`st time; never shorter than the other side asked for. */
+export function retryPause(
+  policy: Policy,
+  { type, retryAfter }: { type: string; retryAfter?: string },
+  failures: number,
+  now: number,
+): number {
   const { retryFirst, retryLongest, retryBank } = policy;
-  const longest = type === 'INSTITUTION_DOWN' ? Math.min(retryBank, retryLongest) : retryLongest;
-  return backoff(failures, retryFirst, longest);
+  const longest = passing.has(type) ? Math.min(retryBank, retryLongest) : retryLongest;
+  const asked = retryAfter === undefined ? 0 : Date.parse(retryAfter) - now;
+  return Math.max(asked, backoff(failures, retryFirst, longest));
 }
 
 /** When a step that failed last at `failedAt` (ISO 8601) is tried again now that somebody asks for it: never later than `dueAt`. */

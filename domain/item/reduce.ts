@@ -1,5 +1,5 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
-import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun } from '../mining/run.js';
+import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun, unreadBy } from '../mining/run.js';
 import { closesAccounts } from '../plaidErrors.js';
 import { failingAfter } from './failing.js';
 import { backoff, recordCalls, retryPause, soonerAt } from './policy.js';
@@ -106,7 +106,9 @@ function agreeOnHealth(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
 }
 
 /** An Item that is broken no more: it catches up. */
-function mended(state: ItemState, rules: Rules, now: number): ItemState {
+function mended(broken: ItemState, rules: Rules, now: number): ItemState {
+  const state = { ...broken };
+  delete state.unconfirmed;
   const phase = state.child !== null ? 'updating' : state.hasCursor ? 'idle' : 'created';
   return want({ ...state, phase, polls: 0 }, rules, now, false);
 }
@@ -179,15 +181,32 @@ function isAnswered({ child, remines }: ItemState): boolean {
   return child?.remine === true && remines <= child.number;
 }
 
-function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
+/** The wish for a remine after a run: one that was no whole reading is repeated, after a pause. */
+function wishAfter(
+  state: ItemState,
+  end: RunEnd,
+  { policy }: Rules,
+  now: number,
+): Pick<ItemState, 'remineRequested' | 'unread'> {
+  if (!isAnswered(state)) return { remineRequested: state.remineRequested };
+  if (unreadBy(end) === null) return { remineRequested: false };
+  const tries = (state.unread?.tries ?? 0) + 1;
+  const until = now + backoff(tries, policy.retryFirst, policy.retryLongest);
+  return { remineRequested: true, unread: { tries, until } };
+}
+
+function endRun(before: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
   const { policy } = rules;
+  const { unread, ...state } = before;
+  const wish = wishAfter(before, end, rules, now);
+  const keepsPause = unread !== undefined && wish.remineRequested && wish.unread === undefined;
   const afterRun: ItemState = {
     ...state,
+    ...wish,
+    ...(keepsPause ? { unread } : {}),
     run: null,
     child: null,
     restUntil: now + policy.betweenUpdates,
-    // One that did not get to its end is still wanted by the row: the sweep brings it back, with a pause.
-    remineRequested: state.remineRequested && !isAnswered(state),
   };
   switch (end.kind) {
     case 'applied': {
@@ -215,7 +234,11 @@ function endRun(state: ItemState, end: RunEnd, rules: Rules, now: number): ItemS
       const isPolled = history !== 'complete' && !end.broken && end.transactionsUnavailable !== true;
       const polled = isPolled ? now + pauseOf(applied, rules) : Infinity;
       const scheduled = { ...applied, nextDueAt: Math.min(end.nextDueAt ?? now, polled) };
-      return end.webhooksWaiting > 0 ? want(scheduled, rules, now, false) : scheduled;
+      const asked =
+        (end.remineAsked ?? 0) > scheduled.remines
+          ? askForRemine(scheduled, end.remineAsked ?? 0, rules, now)
+          : scheduled;
+      return end.webhooksWaiting > 0 ? want(asked, rules, now, false) : asked;
     }
     case 'notReady': {
       const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };
@@ -257,7 +280,7 @@ function failStep(
   now: number,
 ): ItemState {
   const { policy } = rules;
-  const pause = (failures: number): number => retryPause(policy, failure.type, failures);
+  const pause = (failures: number): number => retryPause(policy, failure, failures, now);
   if (isTask(step)) return { ...state, due: taskFailed(state.due, step, pause, now) };
   switch (step) {
     case 'page':
@@ -379,6 +402,9 @@ function endPauses(state: ItemState, rules: Rules, now: number): ItemState {
     restUntil: state.deadEnds > 0 ? sooner('page', state.restUntil) : state.restUntil,
     removeDueAt: sooner('remove', state.removeDueAt),
     due: pausesEnded(state.due, sooner),
+    ...(state.unread === undefined
+      ? {}
+      : { unread: { ...state.unread, until: sooner('remine', state.unread.until) } }),
   };
 }
 
@@ -397,7 +423,16 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
       return want(state, rules, now, event.webhook === 'history');
     case 'relinked':
       // Numbers may be others after a repair, at some banks always.
-      return want({ ...state, due: alsoDue(state.due, ['numbers'], now) }, rules, now, false);
+      return want(
+        {
+          ...state,
+          ...(state.phase === 'needs_relink' ? { unconfirmed: 0 } : {}),
+          due: alsoDue(state.due, ['numbers'], now),
+        },
+        rules,
+        now,
+        false,
+      );
     case 'remineRequested':
       return askForRemine(state, event.remines, rules, now);
     case 'remineStarted':
@@ -481,7 +516,8 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
       };
       // A healthy Item that was healthy all along goes on with what it does.
       if (event.health === 'healthy' && state.phase !== 'needs_relink') return asked;
-      return withHealth(asked, event.health, rules, now);
+      const said = event.repairSaid === true ? { ...asked, unconfirmed: 0 } : asked;
+      return withHealth(said, event.health, rules, now);
     }
   }
 }
@@ -495,9 +531,14 @@ function withHealth(state: ItemState, health: Health, rules: Rules, now: number)
     const due = state.phase === 'needs_relink' ? alsoDue(state.due, ['numbers'], now) : state.due;
     return mended({ ...state, due }, rules, now);
   }
-  const broken: ItemState = { ...state, phase: 'needs_relink', run: null, wanted: null };
-  if (health === 'broken') return { ...broken, nextDueAt: now + brokenCheck };
+  const { unconfirmed, ...rest } = state;
+  const broken: ItemState = { ...rest, phase: 'needs_relink', run: null, wanted: null };
   // A repair may take Plaid a while: the pauses grow from seconds to those of any broken Item.
+  if (health === 'broken') {
+    const checks = (unconfirmed ?? 0) + 1;
+    const pause = unconfirmed === undefined ? brokenCheck : backoff(checks, retryFirst, brokenCheck);
+    return { ...broken, ...(pause < brokenCheck ? { unconfirmed: checks } : {}), nextDueAt: now + pause };
+  }
   const checkFailures = state.checkFailures + 1;
   return { ...broken, checkFailures, nextDueAt: now + backoff(checkFailures, retryFirst, brokenCheck) };
 }

@@ -52,10 +52,12 @@ export interface ItemState {
    * may have been asked for while it runs.
    */
   child: { checkAt: number; remine: boolean; number: number; heldUp: boolean; asked?: boolean } | null;
-  /** Everything is to be read again from the start, once the Item is healthy and its history complete. */
+  /** Everything is to be read again from the start, once the Item is healthy and has a cursor. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
   remines: number;
+  /** Tries in a row of the remine that were no whole reading, and before which time there is no other; absent = none. */
+  unread?: { tries: number; until: number };
   /** An update was given up: an alert is to be raised, and what the durable cursor no longer yields is to be read from the start. */
   deadEnd: (DeadEnd & { dueAt: number }) | null;
   /** Updates in a row that were given up. */
@@ -73,6 +75,8 @@ export interface ItemState {
   nextDueAt: number;
   polls: number;
   checkFailures: number;
+  /** Checks since Plaid or a client told of a repair that `/item/get` has not confirmed: it may know a moment later. Absent = nobody told. */
+  unconfirmed?: number;
   removeFailures: number;
   /** No removal is tried before this time. */
   removeDueAt: number;
@@ -113,12 +117,16 @@ export type ItemEvent =
   /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
   | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
   | { kind: 'checked'; result: Health; makesDue?: TaskName[] }
-  /** `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds. */
+  /**
+   * `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds;
+   * `repairSaid`: of a repair.
+   */
   | {
       kind: 'itemWebhooksEnded';
       health: Health | null;
       numbersDue: boolean;
       updateDue?: boolean;
+      repairSaid?: boolean;
       more: boolean;
       makesDue?: TaskName[];
     }

@@ -37,22 +37,45 @@ const isGiven = (text: string | null): boolean => text !== null && text !== '';
 const isDistinct = (a: AccountIdentity, b: AccountIdentity): boolean =>
   (a.persistent_account_id !== null && b.persistent_account_id !== null) || isGiven(a.mask);
 
+/** Whether two descriptions are known to mean one bank account: by its persistent id, or by a mask. */
+export const isKnownSame = (a: AccountIdentity, b: AccountIdentity): boolean =>
+  isSameAccount(a, b) && isDistinct(a, b);
+
+/** How two Items of one institution are alike: `proven` = they share a bank account, `named` = more than one is only called the same. */
+export type Likeness = 'proven' | 'named';
+
 /**
- * Whether two Items of one institution have a bank account in common, as far as can be known: one that is distinct, or more than
- * one of those that are only called the same.
+ * Whether two Items of one institution have a bank account in common, as far as can be known. That accounts are called the same may
+ * keep a second login from being linked unasked; it proves nothing, so nothing is removed, replaced or shared for it.
  */
-export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountIdentity[]): boolean {
+export function likenessOf(a: readonly AccountIdentity[], b: readonly AccountIdentity[]): Likeness | null {
   const left = [...b];
   let alike = 0;
   for (const mine of a) {
-    if (b.some((other) => isSameAccount(mine, other) && isDistinct(mine, other))) return true;
+    if (b.some((other) => isKnownSame(mine, other))) return 'proven';
     const found = isGiven(mine.name) ? left.findIndex((other) => isSameAccount(mine, other)) : -1;
     if (found >= 0) {
       left.splice(found, 1);
       alike += 1;
     }
   }
-  return alike > 1;
+  return alike > 1 ? 'named' : null;
+}
+
+/**
+ * The account among `others` that `mine` (one of `own`) is, in two Items that share a login: where both are known to be one, or where
+ * nobody else on either side is called so. Null: there is none, or more than one may be meant.
+ */
+export function counterpartOf<T extends AccountIdentity>(
+  mine: AccountIdentity,
+  own: readonly AccountIdentity[],
+  others: readonly T[],
+): T | null {
+  const known = others.find((other) => isKnownSame(mine, other));
+  if (known !== undefined) return known;
+  const [other, second] = others.filter((one) => isSameAccount(mine, one));
+  if (other === undefined || second !== undefined) return null;
+  return own.filter((one) => isSameAccount(one, other)).length === 1 ? other : null;
 }
 
 /**
@@ -62,9 +85,7 @@ export function shareAccount(a: readonly AccountIdentity[], b: readonly AccountI
  */
 function successorsOf(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
   const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
-    isGiven(identityOf(old).name) &&
-    isSameAccount(identityOf(old), identityOf(next)) &&
-    isDistinct(identityOf(old), identityOf(next));
+    isGiven(identityOf(old).name) && isKnownSame(identityOf(old), identityOf(next));
   const pairs = gone.flatMap((old) => {
     const [next, second] = come.filter((candidate) => follows(old, candidate));
     if (next === undefined || second !== undefined) return [];
@@ -115,6 +136,30 @@ export function placesTaken(
     if (next.listedSince > lastListedAt) places.set(raw.account_id, next.raw.account_id);
   }
   return places;
+}
+
+/** How long an account may be missing beside entries that nobody can read: longer than two idle updates lie apart. */
+const missingAtMost = 4 * 86_400_000;
+
+/**
+ * Which of the accounts that an answer lacks are gone, where some of its entries cannot be read: each of these stands for one account
+ * at most, for the one that has been missing the longest. Of those that went missing together nobody can tell which it is, until they
+ * have been missing for days. `asOf`: when it was asked for, `as_of`: when each was listed last, ISO 8601.
+ */
+export function goneOf<Account extends { as_of: string }>(
+  lacking: readonly Account[],
+  unreadable: number,
+  asOf: string,
+): Account[] {
+  if (unreadable === 0) return [...lacking];
+  // It says nothing of any.
+  if (unreadable === Infinity) return [];
+  const sorted = lacking.map(({ as_of }) => as_of).sort();
+  const last = sorted[unreadable - 1];
+  return lacking.filter(
+    ({ as_of }) =>
+      (last !== undefined && as_of > last) || Date.parse(asOf) - Date.parse(as_of) > missingAtMost,
+  );
 }
 
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */

@@ -6,8 +6,13 @@ import { longestId, refusalOfId } from './recordId.js';
 
 export interface ListedAccounts {
   accounts: PlaidAccount[];
-  /** Entries that cannot be kept. While there are some, nobody can tell which account is not listed any more. */
+  /** Entries that cannot be kept. */
   parked: ParkedRecord[];
+  /**
+   * How many open accounts may be listed besides, in entries of `/accounts/get` that nobody can read: each stands for one at most.
+   * Infinity: it lists none that can be read, and says nothing of any.
+   */
+  unreadable: number;
 }
 
 function refusal(entry: unknown): ParkedRecord['reason'] | null {
@@ -15,7 +20,7 @@ function refusal(entry: unknown): ParkedRecord['reason'] | null {
   return refusalOfId(entry['account_id']) ?? (isTooDeep(entry) ? 'too_deep' : null);
 }
 
-function sifted(entries: readonly unknown[]): ListedAccounts {
+function sifted(entries: readonly unknown[]): Omit<ListedAccounts, 'unreadable'> {
   const accounts: PlaidAccount[] = [];
   const parked: ParkedRecord[] = [];
   for (const [place, entry] of entries.entries()) {
@@ -44,8 +49,12 @@ export function listedAccounts(
   fromSync: readonly unknown[],
 ): ListedAccounts {
   const [later, earlier] = [sifted(fromAccountsGet), sifted(fromSync)];
+  const accounts = unionOfAccounts(later.accounts, earlier.accounts);
+  const besides = accounts.length - later.accounts.length;
   return {
-    accounts: unionOfAccounts(later.accounts, earlier.accounts),
+    accounts,
     parked: [...earlier.parked, ...later.parked],
+    // What the other list alone has is what cannot be read in this one.
+    unreadable: later.accounts.length === 0 ? Infinity : Math.max(0, later.parked.length - besides),
   };
 }

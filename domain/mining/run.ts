@@ -42,6 +42,10 @@ export interface MiningRun {
   doubts: number;
   /** The next page is not asked for before this time (ms since the epoch). */
   notBefore: number;
+  /** How often in a row Plaid called the cursor of the first page wrong; absent = never. */
+  refusals?: number;
+  /** Readings from the start that this remine has applied; absent = none. */
+  readings?: number;
 }
 
 export function startRun(base: string, fromStart = false): MiningRun {
@@ -59,6 +63,10 @@ export function startRun(base: string, fromStart = false): MiningRun {
   };
 }
 
+/** What a run of a remine hands on to the next one. */
+const readingsOf = ({ readings }: MiningRun): Pick<MiningRun, 'readings'> =>
+  readings === undefined ? {} : { readings };
+
 /** A restart is an update of its own to the database: a late page of the abandoned try can never be taken for one of ours. */
 export function updateIdOf(run: MiningRun): string {
   const base = run.fromStart ? `${run.base}.start` : run.base;
@@ -67,7 +75,7 @@ export function updateIdOf(run: MiningRun): string {
 
 /** Whether the run has met something since its last page: what waits behind it may go first. */
 export function isHeldUp(run: MiningRun): boolean {
-  return run.failures + run.firstPageMoves + run.doubts > 0;
+  return run.failures + run.firstPageMoves + run.doubts + (run.refusals ?? 0) > 0;
 }
 
 /** What an applied update changed, in counts of rows. Stored with the Item: every repeat of the activity answers the same. */
@@ -80,6 +88,10 @@ export interface UpdateOutcome {
   changes: number;
   pages: number;
   history: History;
+  /** Of a reading from the start: rows that it is the first not to list; another reading decides what becomes of them. */
+  missed?: number;
+  /** Why it was no whole reading from the start: the remine is still asked for. */
+  unread?: FailureType;
 }
 
 /** What a person has to do before Plaid answers again, in Plaid's words. */
@@ -102,6 +114,10 @@ interface AppliedUpdate {
   nextDueAt: number | null;
   /** Work beside the updates that the row calls due: of an account that has come, the numbers are to be read. */
   makesDue?: TaskName[];
+  /** Number of the remine that the row asks for after it: an update may have found that one is needed. */
+  remineAsked?: number;
+  /** Why the accounts could not be had: the rows were applied without them. */
+  accountsFailure?: { type: FailureType; error?: UserActionError };
   /** Of the accounts alone: Plaid says that the Item has no transactions. */
   transactionsUnavailable?: boolean;
 }
@@ -113,6 +129,8 @@ export type PageResult = { calls: number } & (
   | { kind: 'notReady' }
   /** `atDurableCursor`: Plaid said so of the first page, asked for with the cursor that an earlier update had ended at. */
   | { kind: 'moved'; atDurableCursor: boolean }
+  /** The page leads back to one that the update has had: its cursors go in a circle. */
+  | { kind: 'circling' }
   /** Plaid refuses the request of this page: repeated as it is, it will be refused again. */
   | { kind: 'refused'; error: UserActionError | null }
   /** Plaid refuses the page for want of the user, while `/item/get` calls the Item healthy. */
@@ -148,7 +166,8 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
     case 'staged': {
       const emptyPages = result.rows === 0 ? (run.emptyPages ?? 0) + 1 : 0;
       // It would page for ever, without a word and with everything else behind it.
-      if (emptyPages >= rules.policy.emptyPages) return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
+      const isEndless = emptyPages >= rules.policy.emptyPages || run.page + 1 >= rules.policy.pages;
+      if (isEndless) return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
       return {
         run: {
           ...run,
@@ -158,17 +177,26 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
           failures: 0,
           firstPageMoves: 0,
           doubts: 0,
+          refusals: 0,
           notBefore: 0,
         },
       };
     }
+    case 'circling':
+      return { end: deadEnd(run, 'PAGES_MOVED', null, now) };
     case 'moved':
       return restart(run, result.atDurableCursor, null, rules, now);
-    case 'refused':
+    case 'refused': {
+      const { error } = result;
+      if (!blamesCursor(error))
+        return { end: { ...deadEnd(run, 'BAD_REQUEST', error, now), cursorLost: false } };
       // A cursor from the middle of the update may have grown old; the first one has nothing before it to begin again from.
-      return run.page > 0
-        ? restart(run, false, result.error, rules, now)
-        : { end: deadEnd(run, 'BAD_REQUEST', result.error, now) };
+      if (run.page > 0) return restart(run, false, error, rules, now);
+      const refusals = (run.refusals ?? 0) + 1;
+      return refusals >= rules.policy.cursorRefusals
+        ? { end: deadEnd(run, 'BAD_REQUEST', error, now) }
+        : { run: { ...run, refusals, notBefore: now + rules.policy.retryFirst } };
+    }
     case 'doubted': {
       const { policy } = rules;
       const doubts = run.doubts + 1;
@@ -206,6 +234,7 @@ function restart(
   return {
     run: {
       ...startRun(run.base, run.fromStart),
+      ...readingsOf(run),
       restarts,
       firstPageMoves,
       notBefore: pause === 0 ? 0 : now + pause,
@@ -213,7 +242,18 @@ function restart(
   };
 }
 
-function deadEnd(run: MiningRun, type: FailureType, error: UserActionError | null, now: number): RunEnd {
+/** Codes of a request in which the cursor may be what is wrong. Others say so of every request of this program. */
+const ofCursors: ReadonlySet<string> = new Set(['INVALID_FIELD', 'INVALID_INPUT', 'INVALID_CURSOR']);
+
+const blamesCursor = (error: UserActionError | null): boolean =>
+  error !== null && ofCursors.has(error.error_code);
+
+function deadEnd(
+  run: MiningRun,
+  type: FailureType,
+  error: UserActionError | null,
+  now: number,
+): Extract<RunEnd, { kind: 'stuck' }> {
   return {
     kind: 'stuck',
     updateId: updateIdOf(run),
@@ -238,7 +278,7 @@ export function afterPageFailure(
   }
   const failures = run.failures + 1;
   return {
-    run: { ...run, failures, notBefore: now + retryPause(policy, failure.type, failures) },
+    run: { ...run, failures, notBefore: now + retryPause(policy, failure, failures, now) },
   };
 }
 
@@ -260,6 +300,8 @@ export interface StepFailure {
   error_code?: string;
   /** ISO 8601. */
   at: string;
+  /** Before then the other side wants no other try, ISO 8601; for us, and never shown. */
+  retryAfter?: string;
 }
 
 const pageFailure = (type: FailureType, error: UserActionError | null, now: number): StepFailure => ({
@@ -269,18 +311,36 @@ const pageFailure = (type: FailureType, error: UserActionError | null, now: numb
   at: new Date(now).toISOString(),
 });
 
+/** What is to be shown of how a run ended; null for an update that has brought everything. */
+export function failureOfEnd(end: RunEnd, now: number): StepFailure | null {
+  if (end.kind === 'stuck') return end.failure;
+  if (end.kind !== 'applied' || end.accountsFailure === undefined) return null;
+  return pageFailure(end.accountsFailure.type, end.accountsFailure.error ?? null, now);
+}
+
 /** What is to be shown of an answer that took the update no further; null for every other. */
 export function failureOf(result: PageResult, now: number): StepFailure | null {
   switch (result.kind) {
     case 'moved':
+    case 'circling':
       return pageFailure('PAGES_MOVED', null, now);
     case 'refused':
       return pageFailure('BAD_REQUEST', result.error, now);
     case 'doubted':
       return pageFailure(result.failure, result.error ?? null, now);
+    case 'applied':
+      return failureOfEnd(result, now);
     default:
       return null;
   }
+}
+
+/** Why a remine that has ended is asked for still and shows it; null = it is answered, or its end says so itself. */
+export function unreadBy(end: RunEnd): FailureType | null {
+  if (end.kind === 'notReady') return 'NOT_READY';
+  if (end.kind !== 'applied') return null;
+  // Each of its readings missed other rows.
+  return end.outcome.unread ?? (end.outcome.missed ? 'PAGES_MOVED' : null);
 }
 
 /** `cursorLost`: Plaid takes the durable cursor no more, so that a remine has no first run. */
@@ -290,23 +350,31 @@ export interface RemineRules extends Rules {
 
 /**
  * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
- * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor. `lost` says
- * why the durable cursor has just turned out to lead nowhere.
+ * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor; where it misses
+ * rows that nobody has missed before, both follow once more, since one answer may be short. `lost` says why the durable cursor has
+ * just turned out to lead nowhere.
  */
 export function afterRemineStep(
   before: MiningRun,
   after: RunAfter,
-  { cursorLost }: RemineRules,
+  { cursorLost, policy }: RemineRules,
 ): RunAfter | { run: MiningRun; lost: DeadEnd } {
   if ('run' in after) {
     const restarted = before.fromStart && after.run.restarts > before.restarts;
     // Between its tries something may have been removed that the second run will never hear of.
     return restarted && !cursorLost ? { run: { ...after.run, fromStart: false } } : after;
   }
-  if (before.fromStart) return after;
   const { end } = after;
   // Numbered on: each run of a remine has an id of its own, whatever came before.
-  if (end.kind === 'applied') return { run: { ...startRun(before.base, true), restarts: before.restarts } };
+  if (before.fromStart) {
+    const readings = (before.readings ?? 0) + 1;
+    if (end.kind !== 'applied' || !end.outcome.missed || readings >= policy.readings) return after;
+    return { run: { ...startRun(before.base), restarts: before.restarts + 1, readings } };
+  }
+  if (end.kind === 'applied') {
+    const { restarts } = before;
+    return { run: { ...startRun(before.base, true), ...readingsOf(before), restarts } };
+  }
   if (end.kind !== 'stuck' || !end.cursorLost) return after;
-  return { run: startRun(`${before.base}.again`, true), lost: end };
+  return { run: { ...startRun(`${before.base}.again`, true), ...readingsOf(before) }, lost: end };
 }

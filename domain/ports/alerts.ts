@@ -1,10 +1,16 @@
 export type AlertKind =
   | 'link_outcome_unknown'
+  /** A link, or the removal of an Item that never became the user's, has failed for ten minutes, and goes on being tried. */
+  | 'link_stuck'
   | 'row_parked'
   | 'record_parked'
   | 'event_parked'
   /** Plaid does not take an Item's access token. */
   | 'token_refused'
+  /** What is stored of an Item's access token does not open: changed bytes, or a key that is missing. */
+  | 'token_unreadable'
+  /** Plaid refuses to remove an Item, for a reason that waiting does not mend. */
+  | 'removal_refused'
   /** Plaid refuses what only an operator can mend: keys, rights, quotas. One a code. */
   | 'plaid_misconfigured'
   /** Plaid has no transactions of an Item to give, or gives none to us. */
@@ -23,6 +29,8 @@ export type AlertKind =
   | 'erasure_late'
   /** Nobody is connected with an Item any more, whose removal waits for the end of the user's float. */
   | 'removal_waits_for_float'
+  /** Webhooks come for an Item that a database which was set back does not know: it may be one of those that were linked meanwhile. */
+  | 'item_unknown'
   /** A webhook was refused for want of a look-up of its key. */
   | 'webhook_keys_busy';
 

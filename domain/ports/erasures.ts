@@ -34,6 +34,8 @@ export interface LeftToEnd {
 /** What the streams are told of an erasure. */
 export interface ErasedUser {
   erasureId: string;
+  /** It was carried out before, and forgotten: what the streams were told then is no repeat of this. */
+  repeated: boolean;
   userId: string;
   userHash: string;
   itemIds: string[];
@@ -45,6 +47,15 @@ export interface OpenErasure {
   erasureId: string;
   /** It has been going on for so long that an operator has to know. */
   late: boolean;
+}
+
+/** What outlives a database of an erasure that was asked for. */
+export interface PastErasure {
+  erasureId: string;
+  /** SHA-256 of the user's id, hex. */
+  userHash: string;
+  /** A moment between the request and the end, ISO 8601: whoever came later under the same id is another user. */
+  at: string;
 }
 
 export interface ErasureStore {
@@ -69,6 +80,13 @@ export interface ErasureStore {
    * ended yet.
    */
   finish(erasureId: string): Promise<boolean>;
+  /** Every erasure that was ever asked for, by its id; the next `limit` after `after`. */
+  past(after: string | null, limit: number): Promise<PastErasure[]>;
+  /**
+   * Asks again for erasures that this database has forgotten: of users who are here by one of the hashes and were before the erasure,
+   * under its id, whatever floats they have. Others are left alone. Resolves to the ids of those that were begun. Safe to repeat.
+   */
+  reapply(past: readonly PastErasure[]): Promise<string[]>;
   /** Those that have been going on for longer than `graceMs`, oldest first; `late` after `lateAfterMs`. */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
 }

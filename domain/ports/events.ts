@@ -8,6 +8,12 @@ export interface EventPlace {
   position: string;
 }
 
+/** A place that was given to a client. */
+export interface GivenPlace extends EventPlace {
+  /** When, in milliseconds of the epoch. */
+  at: number;
+}
+
 export interface EventPage {
   events: EventBody[];
   /** Everything up to here was looked at; where the next page begins. */
@@ -22,11 +28,12 @@ export interface EventStore {
   /**
    * Events behind `after` (null = from the oldest that is kept) that the viewer may be told of now, in the order of their
    * commits, and none of a transaction while an older one still runs: so that none is missed that commits late. `consent`: also of
-   * the connections of every application. `types` null = every one. `lost`: this database has never been at that place.
+   * the connections of every application. `types` null = every one. `lost`: this database has never been at that place, or was set
+   * back since.
    */
   page(
     viewer: Viewer & { consent: boolean },
-    after: EventPlace | null,
+    after: EventPlace | GivenPlace | null,
     types: readonly EventType[] | null,
     limit: number,
   ): Promise<EventPage | 'lost'>;

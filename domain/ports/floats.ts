@@ -1,3 +1,5 @@
+import type { Viewer } from '../exchange/viewer.js';
+
 export type FloatStatus = 'active' | 'closed';
 
 /** A short-term advance to a user, owned by another service. */
@@ -12,14 +14,17 @@ export interface FloatView {
 export interface FloatStore {
   /**
    * Records what a float is; the latest `occurredAt` wins (null = now, by the database's clock), and of two reports of the
-   * same moment `closed`. Returns the float as it stands. The user need not exist; one who does is locked meanwhile.
-   * Rejects with USER_BEING_ERASED, and nothing is recorded.
+   * same moment `closed`. Returns the float as it stands; the user is locked meanwhile. Told `by` an application of access
+   * `connected` it is that application's own, whatever others call by the same id. Null: it does not know the user. `by` null: the
+   * service itself, to whom the user need not be known. Rejects with USER_BEING_ERASED, and nothing is recorded.
    */
   record(word: {
     userId: string;
     floatId: string;
     status: FloatStatus;
     occurredAt: string | null;
-  }): Promise<FloatView>;
-  get(userId: string, floatId: string): Promise<FloatView | null>;
+    by: Viewer | null;
+  }): Promise<FloatView | null>;
+  /** A float that the viewer has told of; for who sees every Item any, one that the stream has told of before others. */
+  get(viewer: Viewer, userId: string, floatId: string): Promise<FloatView | null>;
 }

@@ -23,8 +23,13 @@ export interface ItemCommandStore {
     options: { force: boolean; by?: Caller | null },
   ): Promise<'requested' | 'disconnected' | 'already' | 'active_float' | 'not_found'>;
   /**
+   * A token of update mode was made, for which the Item was picked at `pickedAt` (by the database's clock): of the viewer's connection
+   * that had been suspended by then. Nothing is done for any other.
+   */
+  noteUpdateMode(viewer: Viewer, itemId: string, pickedAt: string): Promise<void>;
+  /**
    * Ends the suspension of the application's connection with the Item, whose user has been at the bank. False, and nothing was done:
-   * there is none, or the bank still refuses the Item.
+   * there is none, no update mode was begun for it since, or the bank still refuses the Item.
    */
   resumeConnection(itemId: string, by: Caller): Promise<boolean>;
   /** The account must be one of the Item's open ones that the viewer sees; both accounts' records go to the streams. */

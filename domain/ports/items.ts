@@ -66,12 +66,17 @@ export interface ItemStore {
   setHealthy(itemId: string, seen: Seen, consent?: Consent | null): Promise<boolean>;
   /** What a check said besides the Item's health. Nothing is done where somebody has learned of its health since `seen`. */
   noteConsent(itemId: string, seen: Seen, consent: Consent): Promise<void>;
-  /** Pending webhooks of kind `item`, the oldest `limit` with their bodies; whether more wait; whether the Item is broken. */
+  /**
+   * Pending webhooks of kind `item` with their bodies, in the order in which they came: the oldest `limit`, those that wait for no
+   * answer of `/item/get` before the others. Whether more wait, whether the Item is broken, and whether its numbers are withheld for a
+   * revocation.
+   */
   itemWebhooks(
     itemId: string,
     limit: number,
   ): Promise<{
     broken: boolean;
+    withheld: boolean;
     webhooks: { webhookId: string; source: WebhookSource; receivedAt: string; body: string }[];
     more: boolean;
   }>;
@@ -89,7 +94,8 @@ export interface ItemStore {
   ignoreWebhooks(itemId: string, reason: string): Promise<number>;
   /**
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
-   * not revoked then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
+   * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
+   * answers have been such for so long; until then `doubted`, the numbers stay, and are due again after so long. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
    * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
@@ -98,7 +104,8 @@ export interface ItemStore {
     seen: Seen,
     numbers: { accountId: string; sealed: Sealed }[],
     part?: { dueAt: string },
-  ): Promise<boolean>;
+    lackingFor?: number,
+  ): Promise<boolean | 'doubted'>;
   /**
    * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
    * None where nobody's wait.
@@ -106,13 +113,14 @@ export interface ItemStore {
   accountsBesidePending(itemId: string): Promise<string[]>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
-   * themselves), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * themselves; `refusedCode`: Plaid's code then), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
    * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
    */
   keepNumbers(
     itemId: string,
     seen: Seen,
     retryAt: string | null,
+    refusedCode?: string | null,
   ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 
@@ -124,24 +132,32 @@ export interface AccountFact {
 
 /** What an Item's waiting webhooks change, all together. */
 export interface ItemWebhooksEffect {
-  webhooks: { webhookId: string; ignored: string | null }[];
-  /** What `/item/get` (`seen` before it was asked) or a revocation (`seen` null) says; null = nobody asked. */
+  /** Those that were read. One that `waits` is settled by another effect. */
+  webhooks: { webhookId: string; ignored: string | null; waits?: boolean }[];
+  /** What `/item/get` says (`seen` before it was asked); null = nobody asked. */
   health:
     | { kind: 'healthy'; seen: Seen; consent: Consent | null }
     | {
         kind: 'broken';
-        seen: Seen | null;
+        seen: Seen;
         error: UserActionError;
         byCall: boolean;
-        revoked: boolean;
         dueAt: string;
         consent: Consent | null;
       }
     | null;
+  /**
+   * A webhook says that the user took the permission back: the Item's numbers are withheld. `doubted`: Plaid has not been asked yet;
+   * `disowned`: Plaid says otherwise, and they are given out again.
+   */
+  revocation: 'doubted' | 'confirmed' | 'disowned' | null;
   /** By a webhook, ISO 8601; `/item/get` knows better. */
   consentExpiresAt: string | null;
-  /** When the bank ends the connection (ISO 8601; `at` null = a repair has come since); null = no webhook speaks of it. */
-  disconnects: { at: string | null } | null;
+  /**
+   * When the bank ends the connection (ISO 8601; `at` null = a repair has come since); null = no webhook speaks of it. `guessed`: no
+   * webhook says when, and what was said before stays.
+   */
+  disconnects: { at: string | null; guessed?: boolean } | null;
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
   revokedAccounts: AccountFact[];

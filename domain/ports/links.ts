@@ -93,6 +93,8 @@ export interface DuplicateCandidate {
   accessToken: Sealed;
   /** What its row said before anybody asked Plaid how it is. */
   seen: Seen;
+  /** One account is known to be the same; else more than one is only called the same, and the Item is never replaced for that. */
+  proven: boolean;
 }
 
 export interface LinkStore {
@@ -103,11 +105,16 @@ export interface LinkStore {
    */
   receive(link: NewLink): Promise<LinkRow | null>;
   get(tokenHash: string): Promise<LinkRow | null>;
+  /** How long ago the link was received, and for how long it has been in its state, in ms by the database's clock. */
+  age(tokenHash: string): Promise<{ sinceReceived: number; inState: number }>;
+  /** Whether everything of the Item's user is being deleted, and the Item has not become the user's. */
+  isUnwanted(itemId: string): Promise<boolean>;
   /**
    * Connects the link's application with an Item of the user that shares one of the link's accounts, and finishes the link, in one
    * transaction under the user's and the Item's lock. What the user has not chosen in this Link is not granted. `finished`: it was done
    * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more. `unproven`: some of
-   * the accounts are none of the Item's, so that only Plaid's own word, after the exchange, tells.
+   * the accounts are not known to be the Item's, or the application knows them from a connection that it has no more, so that only Plaid's
+   * own word, after the exchange, tells.
    */
   join(
     tokenHash: string,
@@ -124,10 +131,17 @@ export interface LinkStore {
    */
   storeExchanged(tokenHash: string, item: { itemId: string; accessToken: Sealed }): Promise<void>;
   /**
-   * Admitted, not removed Items of the user at the institution, by whatever id it is known, that share one of the accounts, oldest
-   * first.
+   * Admitted, not removed Items of the user at the institution, by whatever id it is known, that share one of the accounts, or seem to:
+   * those of which it is proven first, then the oldest first.
    */
   findDuplicates(
+    userId: string,
+    institutionId: string,
+    accounts: AccountIdentity[],
+    except: string | null,
+  ): Promise<DuplicateCandidate[]>;
+  /** Such Items whose institution nobody knows so far. */
+  findUnplaced(
     userId: string,
     institutionId: string,
     accounts: AccountIdentity[],
@@ -145,7 +159,8 @@ export interface LinkStore {
    * nothing is admitted. (With `allow_duplicate` of the link nothing overlaps.) Else the Item gets its institution, main account and accounts' identities, the user becomes
    * active, Items in `replaceable` that overlap get `removal_requested_at`, and the link's application is connected. Connections of
    * others with what is replaced go on with the new Item, for the accounts that are the same. An application that does not see the Item
-   * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. Idempotent. `moved`: of an Item in
+   * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. An Item whose accounts are only called
+   * the same is a duplicate for who sees it, and nothing else: it is neither replaced nor joined. Idempotent. `moved`: of an Item in
    * `replaceable` something newer is known than that it was broken; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
@@ -165,9 +180,9 @@ export interface LinkStore {
    */
   reportLost(tokenHash: string): Promise<LinkOutcome | null>;
   /**
-   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. Rejects with
-   * BAD_REQUEST when the link is not where this outcome can end it (`linked`: the Item is admitted; else, and for another Item that was
-   * joined, nothing was exchanged, or the Item is discarded).
+   * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. An Item that was exchanged
+   * and is not the outcome's is to be discarded from here on. Rejects with BAD_REQUEST when the link is not where this outcome can end
+   * it (`linked`: the Item is admitted; else, and for another Item that was joined: it is not).
    */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
   /**
@@ -189,4 +204,6 @@ export interface Admission {
   accounts: OfferedAccount[];
   /** Items that Plaid calls broken, and what their rows said before it was asked. */
   replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
+  /** Items that are gone at Plaid: where accounts are only called the same, they are nobody's duplicate. */
+  gone?: string[];
 }

@@ -20,6 +20,10 @@ export type PageStart =
       cursor: string;
       /** What the row said when the update began, before its first page was asked for. */
       began: Seen;
+      /** Ids of the accounts that were open then. */
+      openAccounts: string[];
+      /** Since when the Item waits for its first update, ISO 8601; null = it has had one. */
+      emptySince: string | null;
       credentials: ItemCredentials & { seen: Seen };
     };
 
@@ -30,8 +34,12 @@ export interface Update {
   page: MinedPage;
   pageNumber: number;
   accounts: PlaidAccount[];
-  /** What stood among them and cannot be kept; with any, no account is closed for not being listed. */
+  /** What stood among them and cannot be kept. */
   parkedAccounts?: readonly ParkedRecord[];
+  /** How many open accounts these may stand for (`ListedAccounts`); absent = each for one. */
+  unreadableAccounts?: number;
+  /** `/accounts/get` was refused: `accounts` are those that `/transactions/sync` has named, and it is asked again soon. */
+  accountsRefused?: boolean;
   /** When `accounts` were asked for, ISO 8601. */
   accountsAsOf: string;
   /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
@@ -56,7 +64,8 @@ export interface MiningStore {
   ): Promise<PageStart>;
   /**
    * Stages a page that is not the last one, unless it is staged, and returns what the stored row says: a late attempt may
-   * have been first. `moved` and `gone` as for `apply`; nothing was staged.
+   * have been first. `moved` and `gone` as for `apply`; `circling`: an earlier page was asked for with the cursor to
+   * which this one leads. Nothing was staged then.
    */
   stagePage(
     itemId: string,
@@ -64,7 +73,7 @@ export interface MiningStore {
     page: number,
     options: { began: Seen; remine: boolean },
     mined: MinedPage,
-  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' }>;
+  ): Promise<{ kind: 'staged'; rows: number } | { kind: 'moved' } | { kind: 'gone' } | { kind: 'circling' }>;
   /**
    * Applies a whole update (staged pages, then `page`) in one transaction under the item row's lock. When it answers anything
    * but `applied`, nothing was changed.
@@ -91,6 +100,8 @@ export interface MiningStore {
     numbersDue: boolean;
     /** The last update was one of the accounts alone. */
     transactionsUnavailable: boolean;
+    /** Number of the remine that is asked for; null = none is. */
+    remine: number | null;
   }>;
   /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
   namedRemovals(

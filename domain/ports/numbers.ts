@@ -3,8 +3,13 @@ import type { Sealed } from './secrets.js';
 
 export type WithheldReason = 'account_closed' | 'account_revoked' | 'permission_revoked' | 'item_removed';
 
-/** Why an account has no numbers: how Plaid's verification of it stands. */
-export type MissingReason = 'verification_pending' | 'verification_expired' | 'verification_failed';
+/** Why an account has no numbers: how Plaid's verification of it stands, or that Plaid refuses the question for all of them. */
+export type MissingReason =
+  | 'verification_pending'
+  | 'verification_expired'
+  | 'verification_failed'
+  | 'consent_required'
+  | 'not_available';
 
 export interface NumbersStore {
   /**
@@ -21,7 +26,8 @@ export interface NumbersStore {
     | {
         numbers: { accountId: string; asOf: string; sealed: Sealed }[];
         withheld: { accountId: string; reason: WithheldReason }[];
-        missing: { accountId: string; reason: MissingReason }[];
+        /** `errorCode`: Plaid's, where it refuses the question. */
+        missing: { accountId: string; reason: MissingReason; errorCode: string | null }[];
         nextReadAt: string | null;
       }
     | Refused

@@ -16,6 +16,8 @@ export interface PlaidPort {
     accountSelection?: boolean;
     /** Update mode asks the user to agree to the configured products. */
     asksConsent?: boolean;
+    /** And to the account numbers. */
+    asksNumbers?: boolean;
   }): Promise<{ link_token: string; expiration: string }>;
   /** `/item/public_token/exchange`. A Failure with `outcomeUnknown` means that the Item may exist. Never repeat it then. */
   exchangePublicToken(publicToken: string): Promise<{ accessToken: string; itemId: string }>;

@@ -110,19 +110,30 @@ export interface ReadStore {
   balances(viewer: Viewer, filter: BalanceFilter, limit: number, after: PageKey | null): Promise<CachedPage>;
   /** Those of the Items that the viewer sees. */
   seenItems(viewer: Viewer, itemIds: string[]): Promise<Set<string>>;
+  /** Whether the viewer may see all of an Item's accounts and transactions. */
+  seesWhole(viewer: Viewer, itemId: string): Promise<boolean>;
   /** What is needed to ask Plaid of an Item. Null when it is absent, or its token was erased or its removal asked for. */
   asking(viewer: Viewer, itemId: string, need: Need): Promise<AskingCredentials | Refused | null>;
   /** What of Plaid's answer about an Item the viewer may see now; to be asked when the answer is there. */
   bounds(viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds | Refused | null>;
   /**
    * The Item whose access token makes a link token in update mode, by the contract's pick; null = create. Items that no login
-   * mends are left out. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree to the products anew.
+   * mends are left out, and those in `except`. `lostAccounts`: it has some that are shared no more. `asksConsent`: the user has to agree
+   * to the products anew; `asksNumbers`: to the account numbers. `pickedAt` is by the database's clock.
    */
   pickForUpdateMode(
     viewer: Viewer,
     userId: string,
     itemId: string | null,
+    except?: readonly string[],
   ): Promise<
-    (ItemCredentials & { newAccounts: boolean; lostAccounts: boolean; asksConsent: boolean }) | null
+    | (ItemCredentials & {
+        newAccounts: boolean;
+        lostAccounts: boolean;
+        asksConsent: boolean;
+        asksNumbers?: true;
+        pickedAt: string;
+      })
+    | null
   >;
 }

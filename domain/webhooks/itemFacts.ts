@@ -11,17 +11,29 @@ export type ItemFact =
   | { kind: 'repaired' }
   /** ITEM USER_PERMISSION_REVOKED. */
   | { kind: 'permissionRevoked'; error: UserActionError }
-  /** ITEM PENDING_EXPIRATION: the consent ends at `at` (ISO 8601). `/item/get` says the same. */
-  | { kind: 'consentExpires'; at: string }
-  /** ITEM PENDING_DISCONNECT: the bank ends the connection at `at` (ISO 8601). `/item/get` says nothing of it. */
-  | { kind: 'disconnects'; at: string }
+  /** ITEM PENDING_EXPIRATION: the consent ends at `at` (ISO 8601; null = it does not say when). `/item/get` says the same. */
+  | { kind: 'consentExpires'; at: string | null }
+  /** ITEM PENDING_DISCONNECT: the bank ends the connection at `at` (ISO 8601; null = it does not say when). `/item/get` says nothing of it. */
+  | { kind: 'disconnects'; at: string | null }
   | { kind: 'newAccounts' }
-  /** ITEM USER_ACCOUNT_REVOKED. */
-  | { kind: 'accountRevoked'; accountId: string }
+  /** ITEM USER_ACCOUNT_REVOKED; null = it does not say which. */
+  | { kind: 'accountRevoked'; accountId: string | null }
   /** AUTH DEFAULT_UPDATE: the numbers of these accounts must not be used any more. */
   | { kind: 'numbersChanged'; accountIds: string[] }
-  /** AUTH AUTOMATICALLY_VERIFIED and its kin: Plaid has ended the verification of an account, well or not. */
-  | { kind: 'verificationEnded'; accountId: string; verification: VerificationEnd };
+  /** AUTH AUTOMATICALLY_VERIFIED and its kin: Plaid has ended the verification of an account (null = it does not say which), well or not. */
+  | { kind: 'verificationEnded'; accountId: string | null; verification: VerificationEnd };
+
+/** Webhooks about the Item whose outcome, or order among themselves, waits for an answer of `/item/get`. The others wait for nobody. */
+export const codesThatAsk: readonly string[] = [
+  'ERROR',
+  'LOGIN_REPAIRED',
+  'ITEM_REPAIRED',
+  'PENDING_EXPIRATION',
+  'PENDING_DISCONNECT',
+];
+
+/** What must not be given out from then on, whatever else waits. */
+export const codeThatWithholds = 'USER_PERMISSION_REVOKED';
 
 /** How Plaid's verification of an account (by micro-deposits, say) has ended. */
 export type VerificationEnd = 'verified' | 'expired' | 'failed';
@@ -36,11 +48,6 @@ const text = (value: unknown): string | null =>
 /** One that can be stored: else it is the id of no account of ours. */
 const accountId = (value: unknown): string | null =>
   typeof value === 'string' && refusalOfId(value) === null ? value : null;
-
-function ending(kind: 'consentExpires' | 'disconnects', value: unknown): ItemFact | null {
-  const at = instantOf(value);
-  return at === null ? null : { kind, at };
-}
 
 function revocation(error: unknown): ItemFact {
   const code = isObject(error) ? text(error['error_code']) : null;
@@ -61,24 +68,30 @@ function numbers(fields: Fields): ItemFact {
   return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => accountId(id) !== null) };
 }
 
-function verificationEnded(fields: Fields, verification: VerificationEnd): ItemFact | null {
-  const id = accountId(fields['account_id']);
-  return id === null ? null : { kind: 'verificationEnded', accountId: id, verification };
-}
+const verificationEnded = (fields: Fields, verification: VerificationEnd): ItemFact => ({
+  kind: 'verificationEnded',
+  accountId: accountId(fields['account_id']),
+  verification,
+});
 
-const readers: Readonly<Record<string, (fields: Fields) => ItemFact | null>> = {
+const readers: Readonly<Record<string, (fields: Fields) => ItemFact>> = {
   'ITEM/ERROR': () => ({ kind: 'errored' }),
   'ITEM/LOGIN_REPAIRED': () => ({ kind: 'repaired' }),
   'ITEM/ITEM_REPAIRED': () => ({ kind: 'repaired' }),
   'ITEM/USER_PERMISSION_REVOKED': (fields) => revocation(fields['error']),
-  'ITEM/PENDING_EXPIRATION': (fields) => ending('consentExpires', fields['consent_expiration_time']),
-  'ITEM/PENDING_DISCONNECT': (fields) => ending('disconnects', fields['disconnect_time']),
+  'ITEM/PENDING_EXPIRATION': (fields) => ({
+    kind: 'consentExpires',
+    at: instantOf(fields['consent_expiration_time']),
+  }),
+  'ITEM/PENDING_DISCONNECT': (fields) => ({ kind: 'disconnects', at: instantOf(fields['disconnect_time']) }),
   'ITEM/NEW_ACCOUNTS_AVAILABLE': () => ({ kind: 'newAccounts' }),
-  'ITEM/USER_ACCOUNT_REVOKED': (fields) => {
-    const id = accountId(fields['account_id']);
-    return id === null ? null : { kind: 'accountRevoked', accountId: id };
-  },
+  'ITEM/USER_ACCOUNT_REVOKED': (fields) => ({
+    kind: 'accountRevoked',
+    accountId: accountId(fields['account_id']),
+  }),
   'AUTH/DEFAULT_UPDATE': numbers,
+  // The answer of `/auth/get` says what is missing.
+  'AUTH/PRODUCT_PERMISSIONS_REQUIRED': () => ({ kind: 'numbersChanged', accountIds: [] }),
   'AUTH/AUTOMATICALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
   'AUTH/MANUALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
   'AUTH/VERIFICATION_EXPIRED': (fields) => verificationEnded(fields, 'expired'),
@@ -93,7 +106,7 @@ export const itemWebhooks: Readonly<Record<string, WebhookKind>> = Object.fromEn
   Object.keys(readers).map((name) => [name, 'item' as const]),
 );
 
-/** The fact in a stored body; null when the body lacks what its code promises. Total. */
+/** The fact in a stored body, with null for what the body lacks of what its code promises; null when it has no code of these. Total. */
 export function itemFactOf(body: string): ItemFact | null {
   let parsed: unknown;
   try {

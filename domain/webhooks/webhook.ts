@@ -19,6 +19,11 @@ const kinds: Readonly<Record<string, WebhookKind>> = {
   'TRANSACTIONS/SYNC_UPDATES_AVAILABLE': 'update',
   'TRANSACTIONS/HISTORICAL_UPDATE': 'history',
   'TRANSACTIONS/TRANSACTIONS_REMOVED': 'removals',
+  // Plaid has read the bank for another product: the accounts' balances are newer, too.
+  'HOLDINGS/DEFAULT_UPDATE': 'update',
+  'INVESTMENTS_TRANSACTIONS/DEFAULT_UPDATE': 'update',
+  'INVESTMENTS_TRANSACTIONS/HISTORICAL_UPDATE': 'update',
+  'LIABILITIES/DEFAULT_UPDATE': 'update',
   ...itemWebhooks,
 };
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, placesTaken } from '../../domain/mining/accounts.js';
+import { goneOf, identityOf, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
@@ -49,8 +49,11 @@ export interface AccountsNow {
   mainAccountId: string | null;
   /** The open accounts. */
   open: readonly PlaidAccount[];
-  /** Every open account stands there, so that every other one of the Item is closed; else the others stay as they are. */
-  isWhole: boolean;
+  /**
+   * How many open accounts may not stand there, because their entries cannot be read (`ListedAccounts`). With none, every other account
+   * of the Item is closed.
+   */
+  unreadable: number;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -67,6 +70,8 @@ export interface AppliedAccounts {
   grown: boolean;
   /** Whether an account of the Item has taken another one's place, now or before. */
   succeeded: boolean;
+  /** Whether an account is listed again whose place had been taken: the rows that went to its successor are to be read again. */
+  returned: boolean;
 }
 
 /** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
@@ -83,13 +88,19 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
+  const isWhole = now.unreadable === 0;
+  const lacking = unlisted.filter(({ status }) => status === 'open');
+  const goneNow = new Set(goneOf(lacking, now.unreadable, asOf).map(({ account_id }) => account_id));
+  const doubted = lacking.filter(({ account_id }) => !goneNow.has(account_id));
   const listedSince = new Map(
     rows
       .filter(({ status }) => status === 'open')
       .map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
   );
   // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.
-  const gone = now.isWhole ? unlisted.filter(({ replaced_by }) => replaced_by === null) : [];
+  const gone = unlisted.filter(
+    ({ account_id, replaced_by }) => replaced_by === null && (isWhole || goneNow.has(account_id)),
+  );
   const successors = placesTaken(
     gone.map(({ raw, status, as_of }) => ({
       raw,
@@ -109,6 +120,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     replaces !== null && listed.has(replaces) ? null : replaces;
   const changes: AccountVersion[] = [];
   let numbersDue = false;
+  let returned = false;
   for (const { value: raw, sanitized } of listed.values()) {
     const before = stored.get(raw.account_id);
     const is_main = raw.account_id === mainAccountId;
@@ -119,6 +131,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       numbersDue ||= stored.size > 0 || verificationOf(raw) !== null;
       continue;
     }
+    returned ||= before.replaced_by !== null;
     numbersDue ||= before.status === 'closed' || verificationOf(before.raw) !== verificationOf(raw);
     const replaces = predecessors.get(raw.account_id) ?? placeOf(before);
     const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
@@ -126,7 +139,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   for (const before of unlisted) {
     const change = {
-      ...(now.isWhole ? closed : {}),
+      ...(goneNow.has(before.account_id) ? closed : {}),
       is_main: before.account_id === mainAccountId,
       replaces: placeOf(before),
       replaced_by: successors.get(before.account_id) ?? before.replaced_by,
@@ -141,11 +154,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       successors,
       first: stored.size === 0,
     });
-    const stillOpen = now.isWhole ? [] : unlisted.filter(({ status }) => status === 'open');
     await writeIdentities(
       tx,
       owner.item_id,
-      [...now.open, ...stillOpen.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
+      [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
     );
   }
   await tx`
@@ -153,13 +165,16 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       -- What the answer says of the verification is newer than what a webhook said before.
       verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
     WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...listed.keys()]}::text[])`;
+  if (doubted.length > 0 && Number.isFinite(now.unreadable)) {
+    numbersDue = (await doubtNumbers(tx, owner.item_id, asOf, doubted)) || numbersDue;
+  }
   if (rows.some(({ revoked }) => revoked)) {
     numbersDue = (await endRevocations(tx, now, [...listed.keys()])) || numbersDue;
   }
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = changes.some(({ version, replaces }) => version === 1 && replaces === null);
-  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded };
+  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded, returned };
 }
 
 /** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */
@@ -174,10 +189,10 @@ function isSame(before: AccountVersion, change: Partial<AccountVersion>): boolea
  */
 async function endRevocations(
   tx: Tx,
-  { owner: { item_id: itemId }, asOf, isWhole }: AccountsNow,
+  { owner: { item_id: itemId }, asOf, unreadable }: AccountsNow,
   listed: readonly string[],
 ): Promise<boolean> {
-  if (isWhole)
+  if (unreadable === 0)
     await tx`
     DELETE FROM account_numbers n USING accounts a
     WHERE a.item_id = ${itemId} AND a.revoked_at <= ${asOf} AND a.account_id <> ALL(${[...listed]}::text[])
@@ -186,6 +201,24 @@ async function endRevocations(
     UPDATE accounts SET revoked_at = NULL
     WHERE item_id = ${itemId} AND revoked_at <= ${asOf} AND account_id = ANY(${[...listed]}::text[]) RETURNING 1`;
   return shared.length > 0;
+}
+
+/**
+ * Withholds the numbers of accounts that may be closed, unless they were read after Plaid listed these last: the next reading tells
+ * which are still good. Resolves to whether there are such.
+ */
+async function doubtNumbers(
+  tx: Tx,
+  itemId: string,
+  asOf: string,
+  doubted: readonly AccountVersion[],
+): Promise<boolean> {
+  const withheld = await tx`
+    UPDATE account_numbers n SET doubted_at = ${asOf}::text::timestamptz FROM accounts a
+    WHERE n.item_id = ${itemId} AND n.account_id = ANY(${doubted.map(({ account_id }) => account_id)}::text[])
+      AND a.item_id = n.item_id AND a.account_id = n.account_id AND n.as_of <= a.as_of AND n.doubted_at IS NULL
+    RETURNING 1`;
+  return withheld.length > 0;
 }
 
 /** The accounts' balances as those of the day (UTC) on which they were fetched, changed or not: the last of a day stay. */

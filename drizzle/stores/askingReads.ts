@@ -6,7 +6,7 @@ import type { Sql } from '../rows.js';
 import { askingCredentials, holderColumns } from './askingCredentials.js';
 import type { HolderRow } from './askingCredentials.js';
 import { lastReads } from './lastReads.js';
-import { refusedBy, rightsOf } from './rights.js';
+import { refusedBy, rightsOf, seesWholeItem } from './rights.js';
 import type { Verdict } from './rights.js';
 
 interface BoundsRow {
@@ -19,7 +19,7 @@ interface BoundsRow {
 }
 
 /** What a viewer needs who asks Plaid of an Item: the token before, and what of the answer it may see afterwards. */
-export function askingReads(sql: Sql): Pick<ReadStore, 'seenItems' | 'asking' | 'bounds'> {
+export function askingReads(sql: Sql): Pick<ReadStore, 'seenItems' | 'seesWhole' | 'asking' | 'bounds'> {
   const reads = lastReads(sql);
   return {
     async seenItems(viewer, itemIds) {
@@ -28,6 +28,13 @@ export function askingReads(sql: Sql): Pick<ReadStore, 'seenItems' | 'asking' | 
         SELECT i.item_id FROM items i ${rights.join}
         WHERE i.item_id = ANY(${itemIds}::text[]) AND i.admitted_at IS NOT NULL AND ${rights.allowed}`;
       return new Set(rows.map((row) => row.item_id));
+    },
+
+    async seesWhole(viewer, itemId) {
+      const { whole } = firstOf(
+        await sql<[{ whole: boolean }]>`SELECT ${seesWholeItem(sql, viewer, sql`${itemId}::text`)} AS whole`,
+      );
+      return whole;
     },
 
     async asking(viewer, itemId, need) {

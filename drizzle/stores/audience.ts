@@ -10,22 +10,30 @@ export interface Hearer {
 }
 
 /**
- * Whether an application may be told now of an event `e`: the one place that says it, for what is pulled and for what is sent.
- * Of an Item it hears from the moment of its connection on, while that is active; of its own connections always, also of their
- * end; that an Item was removed it hears also where its connection ended with the Item.
+ * Whether an application may be told of an event `e`: the one place that says it, for what is pulled and for what is sent. `now`;
+ * `later`: its connection is suspended, over by time or narrowed to nothing, and may come back; null: it is not for it, or not any
+ * more. Of an Item it hears from the moment of its connection on, while that is active; of its own connections always, also of
+ * their end; that an Item was removed it hears also where its connection ended with the Item.
  */
-export const mayHear = (sql: Sql | Tx, { applicationId, access, consent }: Hearer): Fragment => sql`(CASE
-    WHEN e.connection_id IS NOT NULL THEN e.application_id = ${applicationId} OR ${consent}
-    WHEN e.endpoint_id IS NOT NULL THEN EXISTS (
-      SELECT FROM endpoints own WHERE own.endpoint_id = e.endpoint_id AND own.application_id = ${applicationId})
-    WHEN e.application_id <> ${applicationId} THEN false
-    WHEN ${access} = 'all' THEN true
-    WHEN e.item_id IS NULL THEN e.application_id IS NOT NULL
-    ELSE EXISTS (
-      SELECT FROM connections c
-      WHERE c.item_id = e.item_id AND c.application_id = ${applicationId} AND c.created_at <= e.time
-        AND (${isActive(sql)} AND NOT ${grantsNothing(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item')))
+export const hearing = (sql: Sql | Tx, { applicationId, access, consent }: Hearer): Fragment => sql`(CASE
+    WHEN e.connection_id IS NOT NULL THEN CASE WHEN e.application_id = ${applicationId} OR ${consent} THEN 'now' END
+    WHEN e.endpoint_id IS NOT NULL THEN (
+      SELECT 'now' FROM endpoints own WHERE own.endpoint_id = e.endpoint_id AND own.application_id = ${applicationId})
+    WHEN e.application_id <> ${applicationId} THEN NULL
+    WHEN ${access} = 'all' THEN 'now'
+    WHEN e.item_id IS NULL THEN CASE WHEN e.application_id IS NOT NULL THEN 'now' END
+    ELSE (
+      -- Of several connections the best: 'now' sorts behind 'later'.
+      SELECT max(CASE
+        WHEN ${isActive(sql)} AND NOT ${grantsNothing(sql)} OR (e.type = 'item.removed' AND c.revoked_initiator = 'item') THEN 'now'
+        WHEN c.revoked_at IS NULL THEN 'later' END)
+      FROM connections c
+      WHERE c.item_id = e.item_id AND c.application_id = ${applicationId} AND c.created_at <= e.time)
     END)`;
+
+/** Whether it may be told now. */
+export const mayHear = (sql: Sql | Tx, hearer: Hearer): Fragment =>
+  sql`(${hearing(sql, hearer)} IS NOT DISTINCT FROM 'now')`;
 
 /** Whether an application has an active connection with all of an Item's accounts and transactions. */
 export const isGrantedAll = (

@@ -5,36 +5,48 @@ import type { Sql } from '../rows.js';
 /** The first pause and the longest, in seconds; doubled from one to the next. */
 const firstSeconds = 60;
 const longestSeconds = 1_800;
+/** How long one Item's word is remembered, in seconds. */
+const suspicionSeconds = 600;
 
 export function bankPauseStore(sql: Sql): BankPauseStore {
   const now = sql`clock_timestamp()`;
   /** The pause behind `n` failures. */
   const pause = (failures: ReturnType<typeof sql>) =>
     sql`make_interval(secs => least(${longestSeconds}::float8, ${firstSeconds}::float8 * 2 ^ least(${failures} - 1, 20)))`;
+  /** An Item's name here: what erases Items need not look for them. */
+  const nameOf = (itemId: string) => sql`md5(${itemId}::text)`;
 
   return {
-    async enter(institutionId) {
+    async enter(institutionId, itemId) {
       const row = firstOf(
-        await sql<[{ probe: boolean; known: boolean }]>`
+        await sql<[{ probe: boolean; failures: number | null }]>`
         WITH taken AS (
           UPDATE bank_pauses SET probing = true, next_try_at = ${now} + ${pause(sql`failures`)}
-          WHERE institution_id = ${institutionId} AND next_try_at <= ${now} RETURNING 1
+          WHERE institution_id = ${institutionId} AND failures > 0 AND next_try_at <= ${now}
+              - CASE WHEN refused_item = ${nameOf(itemId)} THEN ${pause(sql`failures`)} ELSE '0' END
+          RETURNING 1
         )
         SELECT EXISTS (SELECT FROM taken) AS probe,
-          EXISTS (SELECT FROM bank_pauses WHERE institution_id = ${institutionId}) AS known`,
+          (SELECT failures FROM bank_pauses WHERE institution_id = ${institutionId}) AS failures`,
       );
       if (row.probe) return 'probe';
-      return row.known ? 'paused' : 'free';
+      if (row.failures === null) return 'free';
+      return row.failures === 0 ? 'suspected' : 'paused';
     },
 
-    async noteDown(institutionId) {
+    async noteDown(institutionId, itemId, certain) {
+      const isDown = sql`(${certain}::boolean OR known.failures > 0 OR (known.refused_item <> excluded.refused_item
+        AND known.next_try_at > ${now} - make_interval(secs => ${suspicionSeconds})))`;
+      const failures = sql`(CASE WHEN ${isDown} THEN known.failures + 1 ELSE 0 END)`;
       // Who had asked before the bank was known to be down says nothing new.
       await sql`
-        INSERT INTO bank_pauses AS known (institution_id, failures, probing, next_try_at)
-        VALUES (${institutionId}, 1, false, ${now} + ${pause(sql`1`)})
+        INSERT INTO bank_pauses AS known (institution_id, failures, probing, next_try_at, refused_item)
+        VALUES (${institutionId}, ${certain}::boolean::int, false,
+          ${now} + CASE WHEN ${certain}::boolean THEN ${pause(sql`1`)} ELSE '0' END, ${nameOf(itemId)})
         ON CONFLICT (institution_id) DO UPDATE SET
-          failures = known.failures + 1, probing = false, next_try_at = ${now} + ${pause(sql`(known.failures + 1)`)}
-        WHERE known.probing`;
+          failures = ${failures}, probing = false, refused_item = excluded.refused_item,
+          next_try_at = ${now} + CASE WHEN ${isDown} THEN ${pause(sql`${failures}`)} ELSE '0' END
+        WHERE known.probing OR known.failures = 0`;
     },
 
     async noteUp(institutionId) {

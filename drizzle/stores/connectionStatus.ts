@@ -19,3 +19,7 @@ export const isActive = (sql: Sql | Tx): Fragment => sql`(${isLive(sql)} AND c.s
 /** Whether a connection `c` lets nothing be read, now or later: it was narrowed to nothing. */
 export const grantsNothing = (sql: Sql | Tx): Fragment =>
   sql`(c.scopes = '{}' OR (c.granted_accounts = '{}' AND NOT c.new_accounts AND NOT c.awaits_accounts))`;
+
+/** Whether update mode was begun for a suspended connection `c` since its suspension. */
+export const hasRelinked = (sql: Sql | Tx): Fragment =>
+  sql`(c.revoked_at IS NULL AND coalesce(c.relink_began_at > c.suspended_at, false))`;

@@ -1,15 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { wholeGrant } from '../../domain/exchange/connection.js';
+import { counterpart } from '../../domain/exchange/carriedAccounts.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
+import { identityOf } from '../../domain/mining/accounts.js';
+import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { accounts, applications, connections, items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { isLive } from './connectionStatus.js';
+import { cancelDeliveries } from './heldDeliveries.js';
 import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
@@ -19,7 +23,8 @@ const byTheClock: Actor = { initiator: 'clock', applicationId: null, keyId: null
 const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);
 type Changed = Selected<typeof changed>;
 
-const openAccount = selection(accounts, ['account_id']);
+const openAccount = selection(accounts, ['account_id', 'raw']);
+const awaiting = selection(connections, ['connection_id', 'awaited']);
 const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
@@ -190,6 +195,7 @@ export async function changeConnection(
       -- The same choice as before stays what it has become: accounts that came since are in it, or are not.
       granted_accounts = CASE WHEN ${same} THEN c.granted_accounts ELSE ${granted}::text[] END,
       awaits_accounts = CASE WHEN ${same} THEN c.awaits_accounts ELSE ${awaits} END,
+      awaited = CASE WHEN ${same} THEN c.awaited END,
       lookback_days = ${grant.lookback_days}, expires_at = ${moment(tx, grant.expires_at)}, purpose = ${grant.purpose},
       evidence = ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb,
       expired_noted_at = CASE WHEN ${renewed} THEN NULL ELSE c.expired_noted_at END,
@@ -220,9 +226,26 @@ async function noteUnconnected(tx: Tx, itemId: string): Promise<boolean> {
   return noted.length > 0;
 }
 
+async function endConnections(
+  tx: Tx,
+  itemId: string,
+  connectionId: string | null,
+  actor: Actor,
+): Promise<Changed[]> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
+      revoked_initiator = ${actor.initiator}
+    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
+      ${connectionId === null ? tx`` : tx`AND c.connection_id = ${connectionId}`}
+    RETURNING ${changed.list(tx, 'c')}`;
+  await record(tx, rows, 'revoked', 'connection.revoked', actor);
+  await noteUnconnected(tx, itemId);
+  return rows;
+}
+
 /**
  * Revokes connections of the Item that are not: all of them, or the one named. Deliveries about it that wait are cancelled.
- * Resolves to the ids of those that ended now.
+ * Resolves to the ids of those that ended now. Called once in a transaction.
  */
 export async function revokeConnections(
   tx: Tx,
@@ -230,23 +253,21 @@ export async function revokeConnections(
   connectionId: string | null,
   actor: Actor,
 ): Promise<string[]> {
-  const rows = await tx<Changed[]>`
-    UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
-      revoked_initiator = ${actor.initiator}
-    WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
-      ${connectionId === null ? tx`` : tx`AND c.connection_id = ${connectionId}`}
-    RETURNING ${changed.list(tx, 'c')}`;
-  await tx`
-    UPDATE deliveries d SET state = 'cancelled', ended_at = clock_timestamp()
-    FROM endpoints p, applications a
-    WHERE d.lane = ${itemId} AND d.state IN ('pending', 'held') AND d.endpoint_id = p.endpoint_id
-      AND a.application_id = p.application_id AND a.access = 'connected' AND d.type LIKE 'item.%'
-      -- That the Item is no more is what its applications are told last.
-      AND d.type <> 'item.removed'
-      AND p.application_id = ANY(${rows.map((row) => row.application_id)}::text[])`;
-  await record(tx, rows, 'revoked', 'connection.revoked', actor);
-  await noteUnconnected(tx, itemId);
-  return rows.map((row) => row.connection_id);
+  const ended = await endConnections(tx, itemId, connectionId, actor);
+  await cancelDeliveries(tx, ended);
+  return ended.map((row) => row.connection_id);
+}
+
+/** The same, for all connections of several Items. */
+export async function revokeEveryConnection(
+  tx: Tx,
+  itemIds: readonly string[],
+  actor: Actor,
+): Promise<string[]> {
+  const ended: Changed[] = [];
+  for (const itemId of itemIds) ended.push(...(await endConnections(tx, itemId, null, actor)));
+  await cancelDeliveries(tx, ended);
+  return ended.map((row) => row.connection_id);
 }
 
 /** Writes down, and tells, which connections of the Item have ended by time. Resolves to whether nobody is connected any more since then. */
@@ -295,6 +316,47 @@ export async function suspendConnections(
   return rows.length > 0;
 }
 
+/** Notes which accounts a connection is granted besides, once their Item says their ids. */
+export async function awaitAccounts(
+  tx: Tx,
+  connectionId: string,
+  identities: readonly AccountIdentity[],
+): Promise<void> {
+  if (identities.length === 0) return;
+  await tx`
+    UPDATE connections SET awaits_accounts = true, awaited = ${JSON.stringify(identities)}::text::jsonb
+    WHERE connection_id = ${connectionId}`;
+}
+
+/** Grants the accounts that connections of the Item have waited for, now that it says its own ids. */
+async function matchAwaited(tx: Tx, itemId: string): Promise<void> {
+  const rows = await tx<Present<Selected<typeof awaiting>>[]>`
+    SELECT ${awaiting.list(tx)} FROM connections
+    WHERE item_id = ${itemId} AND awaited IS NOT NULL AND revoked_at IS NULL ORDER BY connection_id`;
+  if (rows.length === 0) return;
+  const stored = await tx<Selected<typeof openAccount>[]>`
+    SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  const known = stored.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  for (const { connection_id, awaited } of rows) {
+    const ids = awaited.flatMap((identity) => counterpart(identity, known)?.id ?? []);
+    await tx`
+      UPDATE connections c SET awaits_accounts = false, awaited = NULL,
+        account_ids = ARRAY(SELECT unnest(c.account_ids) UNION SELECT unnest(${ids}::text[]) ORDER BY 1),
+        granted_accounts = ARRAY(SELECT unnest(c.granted_accounts) UNION SELECT unnest(${ids}::text[]) ORDER BY 1)
+      WHERE c.connection_id = ${connection_id}`;
+  }
+  const matched = await tx<Changed[]>`
+    SELECT ${changed.list(tx, 'c')} FROM connections c
+    WHERE c.connection_id = ANY(${rows.map((row) => row.connection_id)}::text[]) ORDER BY c.connection_id`;
+  const byItem: Actor = {
+    initiator: 'item',
+    applicationId: null,
+    keyId: null,
+    reason: 'its accounts have come',
+  };
+  await record(tx, matched, 'updated', 'connection.updated', byItem);
+}
+
 /**
  * Lets connections of the Item follow its accounts: `come` are new ones, `successors` take the place of others. The `first` ones of a
  * newborn Item are no later ones: who was granted some of them by name has those.
@@ -309,6 +371,7 @@ export async function extendConnections(
   }: { come: readonly string[]; successors: ReadonlyMap<string, string>; first: boolean },
 ): Promise<void> {
   if (come.length === 0 && successors.size === 0) return;
+  if (come.length > 0) await matchAwaited(tx, itemId);
   await tx`
     UPDATE connections c SET granted_accounts = ARRAY(
         SELECT DISTINCT a.id FROM (

@@ -24,8 +24,10 @@ import {
   changeConnection,
   grantConnection,
   revokeConnections,
+  revokeEveryConnection,
   suspendConnections,
 } from './connectionWrites.js';
+import { releaseDeliveries } from './heldDeliveries.js';
 import { onceFor } from './onceFor.js';
 
 const lockedItem = selection(items, ['item_id', 'user_id', 'error_type', 'error_code'], {
@@ -269,6 +271,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
           );
         }
         if (renewed) await changeConnection(tx, connectionId, item.item_id, wanted, { renewed }, actor);
+        if (widened.length > 0) await releaseDeliveries(tx, item.item_id);
         return null;
       });
     },
@@ -283,6 +286,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         if (row.suspended && !isRevokedAtBank(item)) {
           await suspendConnections(tx, item.item_id, false, row.application_id, actor);
         }
+        await releaseDeliveries(tx, item.item_id);
         return null;
       });
     },
@@ -311,9 +315,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
             WHERE i.item_id IN (SELECT c.item_id FROM connections c WHERE c.user_id = ${userId} AND c.revoked_at IS NULL)
             ORDER BY i.item_id FOR NO KEY UPDATE`;
           itemIds = rows.map(({ item_id }) => item_id);
-          const revoked: string[] = [];
-          for (const itemId of itemIds) revoked.push(...(await revokeConnections(tx, itemId, null, actor)));
-          return JSON.stringify(revoked);
+          return JSON.stringify(await revokeEveryConnection(tx, itemIds, actor));
         });
         return { connectionIds: JSON.parse(effect ?? '[]') as string[], itemIds };
       });

@@ -29,11 +29,14 @@ const attempt = selection(deliveryAttempts, ['number', 'at', 'status', 'duration
 /** Events that one request for a replay takes. */
 const replayedAtOnce = 10_000;
 
-/** The state of a delivery `d` of endpoint `p`: those that wait for one that is off are held, those of one that is gone are cancelled. */
+/**
+ * The state of a delivery `d` of endpoint `p`: those that wait for one that is off are held, as those whose connection may come back,
+ * and those of one that is gone are cancelled.
+ */
 const shownState = (sql: Sql | Tx): Fragment => sql`(CASE
-  WHEN d.state <> 'pending' THEN d.state
+  WHEN d.state NOT IN ('pending', 'held') THEN d.state
   WHEN p.deleted_at IS NOT NULL THEN 'cancelled'
-  WHEN p.state IN ('enabled', 'failing') THEN 'pending' ELSE 'held' END)`;
+  WHEN p.state IN ('enabled', 'failing') THEN d.state ELSE 'held' END)`;
 
 /** Asks for a delivery `d` once more: with all attempts of its schedule, and at once. */
 const onceMore = (sql: Sql | Tx): Fragment => sql`state = 'pending', attempts_before = d.attempts,
@@ -106,10 +109,14 @@ export function deliveryStore(sql: Sql): DeliveryStore {
         await onceFor(tx, keyed, async () => {
           // With those behind it, that were put off with it.
           await tx`
+            WITH behind AS (
+              SELECT f.delivery_id FROM deliveries d JOIN deliveries f ON f.endpoint_id = d.endpoint_id AND f.lane = d.lane
+              WHERE d.delivery_id = ${deliveryId}
+                AND f.state = 'pending' AND f.position > d.position AND f.next_attempt_at > clock_timestamp()
+              FOR UPDATE OF f SKIP LOCKED
+            )
             UPDATE deliveries f SET next_attempt_at = clock_timestamp()
-            FROM deliveries d
-            WHERE d.delivery_id = ${deliveryId} AND f.endpoint_id = d.endpoint_id AND f.lane = d.lane
-              AND f.state = 'pending' AND f.position > d.position AND f.next_attempt_at > clock_timestamp()`;
+            FROM behind WHERE f.delivery_id = behind.delivery_id AND f.state = 'pending'`;
           // One that is on its way now is not asked for twice.
           await tx`
             UPDATE deliveries d SET ${onceMore(tx)}
@@ -125,11 +132,14 @@ export function deliveryStore(sql: Sql): DeliveryStore {
         if (!(await isOwn(tx, applicationId, endpointId))) return null;
         const effect = await onceFor(tx, keyed, async () => {
           const rows = await tx`
+            WITH locked AS (
+              SELECT d.delivery_id FROM deliveries d JOIN events e USING (event_id)
+              WHERE d.endpoint_id = ${endpointId} AND d.state = 'failed' AND e.time >= ${since}::text::timestamptz
+                ${until === null ? tx`` : tx`AND e.time < ${until}::text::timestamptz`}
+              ORDER BY d.delivery_id FOR UPDATE OF d
+            )
             UPDATE deliveries d SET ${onceMore(tx)}
-            FROM events e
-            WHERE d.endpoint_id = ${endpointId} AND d.state = 'failed' AND e.event_id = d.event_id
-              AND e.time >= ${since}::text::timestamptz
-              ${until === null ? tx`` : tx`AND e.time < ${until}::text::timestamptz`}
+            FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state = 'failed'
             RETURNING 1`;
           return String(rows.length);
         });
@@ -158,12 +168,18 @@ export function deliveryStore(sql: Sql): DeliveryStore {
                     ? tx`AND NOT EXISTS (SELECT FROM deliveries x WHERE x.event_id = e.event_id AND x.endpoint_id = p.endpoint_id)`
                     : tx``
                 }
-              ORDER BY e.time LIMIT ${replayedAtOnce + 1}
+              ORDER BY e.time, e.position LIMIT ${replayedAtOnce + 1}
             ), now AS (
-              SELECT * FROM e ORDER BY time LIMIT ${replayedAtOnce}
+              SELECT * FROM e ORDER BY time, position LIMIT ${replayedAtOnce}
+            ), locked AS (
+              SELECT d.delivery_id FROM deliveries d
+              WHERE d.endpoint_id = ${endpointId} AND d.event_id IN (SELECT event_id FROM now)
+              ORDER BY d.delivery_id FOR UPDATE
             ), queued AS (
               INSERT INTO deliveries AS d (delivery_id, endpoint_id, event_id, lane, position, type)
-              SELECT 'dlv_' || gen_random_uuid(), ${endpointId}, event_id, lane, position, type FROM now
+              SELECT 'dlv_' || gen_random_uuid(), ${endpointId}, event_id, lane, position, type
+              -- Those that are there are locked, in their order, before the first is made.
+              FROM now, (SELECT count(*) FROM locked) AS those ORDER BY time, position
               ON CONFLICT (event_id, endpoint_id) DO UPDATE SET ${onceMore(tx)} WHERE d.state <> 'pending'
               RETURNING 1
             )

@@ -4,7 +4,7 @@ import type { EndpointHealth, HealthChange } from '../../domain/exchange/endpoin
 import type { EventType } from '../../domain/exchange/event.js';
 import type { Attempted } from '../../domain/ports/deliveries.js';
 import { firstOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { deliveries, endpoints } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -33,11 +33,19 @@ const types: Record<HealthChange['to'], EventType> = {
 const ms = (time: Date | null): number | null => (time === null ? null : time.getTime());
 const text = (time: number | null): string | null => (time === null ? null : new Date(time).toISOString());
 
+/** Deliveries that wait for an endpoint. */
+const waiting = (tx: Tx, endpointId: string): Fragment => tx`
+  SELECT w.delivery_id FROM deliveries w
+  WHERE w.endpoint_id = ${endpointId} AND w.state = 'pending' AND w.next_attempt_at > clock_timestamp()`;
+
 /** What waits for an endpoint may be tried at once: it answers once more. Called under the endpoint's lock. */
 export async function bringForward(tx: Tx, endpointId: string): Promise<void> {
   await tx`
-    UPDATE deliveries SET next_attempt_at = clock_timestamp()
-    WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at > clock_timestamp()`;
+    WITH locked AS (
+      SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${waiting(tx, endpointId)}) ORDER BY d.delivery_id FOR UPDATE
+    )
+    UPDATE deliveries d SET next_attempt_at = clock_timestamp()
+    FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state = 'pending'`;
 }
 
 /**
@@ -60,11 +68,16 @@ export async function recordFailures(
     );
     if (endpoint === undefined) return;
     const now = endpoint.now.getTime();
-    const rows = await tx<Selected<typeof tried>[]>`
-      SELECT ${tried.list(tx, 'd')} FROM deliveries d
-      WHERE d.delivery_id = ANY(${attempts.map(({ deliveryId }) => deliveryId)}::text[]) AND d.claim = ${holder}
+    const recovers =
+      endpoint.state === 'failing' && [...attempts, ...recorded].some(({ result }) => isSuccess(result));
+    const given = attempts.map(({ deliveryId }) => deliveryId);
+    // With what may be brought forward: whoever locks several at one time and others later waits for one who does the same.
+    const rows = await tx<(Selected<typeof tried> & { mine: boolean | null })[]>`
+      SELECT ${tried.list(tx, 'd')}, d.claim = ${holder} AND d.delivery_id = ANY(${given}::text[]) AS mine FROM deliveries d
+      WHERE d.delivery_id IN (
+        SELECT unnest(${given}::text[]) ${recovers ? tx`UNION ALL ${waiting(tx, endpointId)}` : tx``})
       ORDER BY d.delivery_id FOR UPDATE`;
-    const mine = new Map(rows.map((row) => [row.delivery_id, row]));
+    const mine = new Map(rows.filter((row) => row.mine).map((row) => [row.delivery_id, row]));
 
     let health: EndpointHealth = {
       state: endpoint.state,
@@ -142,11 +155,16 @@ async function writeAttempts(tx: Tx, endpointId: string, written: readonly objec
         ended_at = CASE WHEN g.state = 'pending' THEN NULL ELSE coalesce(d.ended_at, clock_timestamp()) END
       FROM given g WHERE d.delivery_id = g.delivery_id
       RETURNING d.delivery_id, d.lane, d.position, d.state, d.next_attempt_at
+    ), behind AS (
+      -- What another holds is put off when the next due time is asked for.
+      SELECT f.delivery_id, done.next_attempt_at FROM done JOIN deliveries f
+        ON f.endpoint_id = ${endpointId} AND f.state = 'pending' AND f.lane = done.lane
+          AND f.position > done.position AND f.next_attempt_at < done.next_attempt_at
+      WHERE done.state = 'pending'
+      FOR UPDATE OF f SKIP LOCKED
     ), put_off AS (
-      UPDATE deliveries f SET next_attempt_at = done.next_attempt_at
-      FROM done
-      WHERE done.state = 'pending' AND f.endpoint_id = ${endpointId} AND f.state = 'pending' AND f.lane = done.lane
-        AND f.position > done.position AND f.next_attempt_at < done.next_attempt_at
+      UPDATE deliveries f SET next_attempt_at = behind.next_attempt_at
+      FROM behind WHERE f.delivery_id = behind.delivery_id AND f.state = 'pending'
     )
     INSERT INTO delivery_attempts (delivery_id, number, at, status, duration_ms, answer, failure)
     SELECT g.delivery_id, g.number, g.at, g.status, g.duration_ms, g.answer, g.failure FROM given g`;

@@ -8,6 +8,7 @@ import type { Selected } from '../selection.js';
 import { mayHear, maySeeCounts } from './audience.js';
 import { hearerOf } from './endpointHearer.js';
 import { recordFailures } from './deliveryFailures.js';
+import { putAside } from './heldDeliveries.js';
 import { storedEvent } from './storedEvent.js';
 
 const targeted = selection(endpoints, [
@@ -80,16 +81,18 @@ const attemptsJson = (attempts: readonly Attempted[]): string =>
  * index of what is due names nothing that cannot be sent.
  */
 export function deliverySender(sql: Sql): DeliverySender {
-  /** Ends deliveries that the holder has taken. */
-  const end = async (
-    holder: string,
-    state: 'cancelled' | 'superseded',
-    ids: readonly string[],
-  ): Promise<void> => {
+  /** Deliveries that the holder has taken, locked. */
+  const heldBy = (holder: string, ids: readonly string[]): Fragment => sql`
+    SELECT d.delivery_id FROM deliveries d
+    WHERE d.delivery_id = ANY(${[...ids]}::text[]) AND d.claim = ${holder} AND d.state = 'pending'
+    ORDER BY d.delivery_id FOR UPDATE`;
+
+  const supersede = async (holder: string, ids: readonly string[]): Promise<void> => {
     if (ids.length === 0) return;
     await sql`
-      UPDATE deliveries SET state = ${state}, ended_at = clock_timestamp(), claim = NULL, claimed_until = NULL
-      WHERE delivery_id = ANY(${[...ids]}::text[]) AND claim = ${holder} AND state = 'pending'`;
+      WITH locked AS (${heldBy(holder, ids)})
+      UPDATE deliveries d SET state = 'superseded', ended_at = clock_timestamp(), claim = NULL, claimed_until = NULL
+      FROM locked WHERE d.delivery_id = locked.delivery_id AND d.claim = ${holder} AND d.state = 'pending'`;
   };
 
   return {
@@ -161,18 +164,18 @@ export function deliverySender(sql: Sql): DeliverySender {
         FROM d JOIN endpoints p USING (endpoint_id) JOIN applications a USING (application_id)
           LEFT JOIN events e ON e.event_id = d.event_id
         ORDER BY d.lane`;
-      const cancelled: string[] = [];
+      const aside: string[] = [];
       const superseded: string[] = [];
       const found: TakenDelivery[] = [];
       for (const row of rows) {
         const delivery = deliveryOf(row);
-        if (delivery === null || row.may_hear !== true) cancelled.push(row.delivery_id);
+        if (delivery === null || row.may_hear !== true) aside.push(row.delivery_id);
         else if (row.covered) superseded.push(row.delivery_id);
         else found.push(delivery);
       }
-      await end(holder, 'cancelled', cancelled);
-      await end(holder, 'superseded', superseded);
-      const ended = cancelled.length + superseded.length;
+      await putAside(sql, holder, aside);
+      await supersede(holder, superseded);
+      const ended = aside.length + superseded.length;
       return { deliveries: found, ended, next: rows.length < limit ? null : (rows.at(-1)?.lane ?? null) };
     },
 
@@ -187,11 +190,14 @@ export function deliverySender(sql: Sql): DeliverySender {
         WITH given AS (
           SELECT * FROM jsonb_to_recordset(${attemptsJson(attempts)}::text::jsonb)
             AS g(delivery_id text, at timestamptz, status int, duration_ms int, answer text)
+        ), locked AS (
+          SELECT d.delivery_id FROM deliveries d
+          WHERE d.delivery_id IN (SELECT delivery_id FROM given) AND d.claim = ${holder} ORDER BY d.delivery_id FOR UPDATE
         ), done AS (
           -- One that was cancelled while it was on its way stays so; that it arrived is written down all the same.
           UPDATE deliveries d SET state = CASE WHEN d.state = 'pending' THEN 'delivered' ELSE d.state END,
             attempts = d.attempts + 1, last_status = g.status, ended_at = clock_timestamp(), claim = NULL, claimed_until = NULL
-          FROM given g WHERE d.delivery_id = g.delivery_id AND d.claim = ${holder}
+          FROM given g JOIN locked USING (delivery_id) WHERE d.delivery_id = g.delivery_id AND d.claim = ${holder}
           RETURNING d.delivery_id, d.lane, d.attempts, g.at, g.status, g.duration_ms, g.answer
         ), tried AS (
           INSERT INTO delivery_attempts (delivery_id, number, at, status, duration_ms, answer)
@@ -207,8 +213,9 @@ export function deliverySender(sql: Sql): DeliverySender {
     async release(holder, deliveryIds) {
       if (deliveryIds.length === 0) return;
       await sql`
-        UPDATE deliveries SET claim = NULL, claimed_until = NULL
-        WHERE delivery_id = ANY(${[...deliveryIds]}::text[]) AND claim = ${holder} AND state = 'pending'`;
+        WITH locked AS (${heldBy(holder, deliveryIds)})
+        UPDATE deliveries d SET claim = NULL, claimed_until = NULL
+        FROM locked WHERE d.delivery_id = locked.delivery_id AND d.claim = ${holder} AND d.state = 'pending'`;
     },
 
     async nextDue(endpointId) {
@@ -224,9 +231,12 @@ export function deliverySender(sql: Sql): DeliverySender {
             WHERE x.endpoint_id = ${endpointId} AND x.state = 'pending' AND x.lane = due.lane
             ORDER BY x.position LIMIT 1) h
           WHERE h.position < due.position AND greatest(h.next_attempt_at, h.claimed_until) > clock_timestamp()
+        ), locked AS (
+          -- What another holds is looked at the next time.
+          SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (SELECT delivery_id FROM behind) FOR UPDATE SKIP LOCKED
         )
         UPDATE deliveries d SET next_attempt_at = behind.until
-        FROM behind WHERE d.delivery_id = behind.delivery_id AND d.state = 'pending'`;
+        FROM behind JOIN locked USING (delivery_id) WHERE d.delivery_id = behind.delivery_id AND d.state = 'pending'`;
       const row = firstOf(
         await sql<{ at: Date }[]>`
         SELECT greatest(d.next_attempt_at, d.claimed_until) AS at FROM deliveries d

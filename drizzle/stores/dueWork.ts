@@ -64,7 +64,7 @@ export const dueWork: readonly DueWork[] = [
     kind: 'removal',
     query: (sql, before) => sql`
       SELECT item_id, removal_requested_at AS since FROM items
-      WHERE removed_at IS NULL AND removal_requested_at < ${before}`,
+      WHERE removed_at IS NULL AND removal_requested_at < ${before} AND admitted_at IS NOT NULL`,
   },
   {
     // A broken Item is asked after at its own pace, not for every webhook that comes meanwhile; one that is removed only
@@ -84,11 +84,11 @@ export const dueWork: readonly DueWork[] = [
   },
   ...taskNames.map(ofTask),
   {
-    // One that runs has begun to stage pages; it is not signalled again. None begins before the history is complete.
+    // One that runs has begun to stage pages; it is not signalled again. None begins before there is a cursor.
     kind: 'remine',
     query: (sql, before) => sql`
       SELECT k.item_id, k.remine_requested_at AS since FROM items k
       WHERE k.remine_requested_at < ${before} AND k.error_code IS NULL AND k.update_started_at IS NULL
-        AND k.history = 'complete' AND ${isMined(sql)}`,
+        AND k.cursor <> '' AND ${isMined(sql)}`,
   },
 ];

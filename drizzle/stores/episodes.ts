@@ -57,13 +57,18 @@ export async function healthStands(
 }
 
 /**
- * What a check said besides the Item's health, under its lock. An end of the connection that was announced, and whose time has passed,
+ * What a check said besides the Item's health, under its lock. A bank that was not known when the Item was linked, or that Plaid has moved to
+ * another id since, is known from here on. An end of the connection that was announced, and whose time has passed,
  * did not come where the check calls the Item healthy.
  */
 export async function noteConsent(tx: Tx, itemId: string, consent: Consent | null): Promise<void> {
   if (consent === null) return;
+  const { id = null, name = null } = consent.institution ?? {};
   await tx`
-    UPDATE items SET consent_expires_at = ${consent.expiresAt}::text::timestamptz,
+    UPDATE items SET institution_id = coalesce(${id}::text, institution_id),
+      institution_name = CASE WHEN ${id}::text = institution_id OR ${id}::text IS NULL
+        THEN coalesce(${name}::text, institution_name) ELSE ${name}::text END,
+      consent_expires_at = ${consent.expiresAt}::text::timestamptz,
       disconnects_at = CASE WHEN ${consent.isConnected} AND disconnects_at <= clock_timestamp()
         THEN NULL ELSE disconnects_at END
     WHERE item_id = ${itemId} AND removed_at IS NULL`;

@@ -1,11 +1,18 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { itemWorkflowId, historyWorkflowId, linkWorkflowId, remineWorkflowId } from '../../domain/ids.js';
-import type { ErasureState, ErasureStore, ErasureView, LeftToEnd } from '../../domain/ports/erasures.js';
+import type {
+  ErasureRequest,
+  ErasureState,
+  ErasureStore,
+  ErasureView,
+  LeftToEnd,
+} from '../../domain/ports/erasures.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { connections, erasures, idempotencyKeys, items, links } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { everyFloat, hasActiveFloat } from './floats.js';
 import { lastUserTables, userTables } from './userTables.js';
 import type { UserNames, UserTable } from './userTables.js';
 import { writeEvents } from './writeEvents.js';
@@ -24,11 +31,19 @@ const running = selection(erasures, [
 const ownItem = selection(items, ['item_id', 'token_hash', 'remines']);
 const ownLink = selection(links, ['token_hash']);
 const ownConnection = selection(connections, ['connection_id']);
+const shownPast = selection(erasures, [], {
+  erasureId: 'erasure_id',
+  userHash: 'user_hash',
+  at: 'requested_at',
+});
 const keyedPath = selection(idempotencyKeys, ['path']);
 const itemLeft = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const linkLeft = selection(links, [], { tokenHash: 'token_hash', userId: 'user_id' });
 
 type Running = Selected<typeof running> & { user_id: string };
+
+/** Who asked for an erasure that was forgotten, and is asked for again: the row that said it is gone. */
+const reapplied = 'after-restore';
 
 const hashOf = (userId: string): string => createHash('sha256').update(userId).digest('hex');
 
@@ -97,7 +112,10 @@ export function erasureStore(sql: Sql): ErasureStore {
     const open = await tx<Selected<typeof itemLeft>[]>`
       SELECT ${itemLeft.list(tx)} FROM items WHERE user_id = ${userId} AND removed_at IS NULL ORDER BY item_id`;
     const ending = await tx<Selected<typeof linkLeft>[]>`
-      SELECT ${linkLeft.list(tx)} FROM links WHERE user_id = ${userId} AND state <> 'finished' ORDER BY token_hash`;
+      SELECT ${linkLeft.list(tx, 'l')} FROM links l
+      WHERE l.user_id = ${userId} AND (l.state <> 'finished' OR EXISTS (
+        SELECT FROM items i WHERE i.item_id = l.item_id AND i.admitted_at IS NULL AND i.removed_at IS NULL))
+      ORDER BY l.token_hash`;
     return { items: [...open], links: [...ending] };
   }
 
@@ -141,9 +159,12 @@ export function erasureStore(sql: Sql): ErasureStore {
     const name = tx(table.name);
     const theirs = table.where(tx, names);
     const some =
-      limit === null
-        ? theirs
-        : tx`t.ctid = ANY(ARRAY(SELECT t.ctid FROM ${name} t WHERE ${theirs} LIMIT ${limit}))`;
+      table.lockedBy !== null
+        ? tx`t.${tx(table.lockedBy)} IN (
+            SELECT t.${tx(table.lockedBy)} FROM ${name} t WHERE ${theirs} ORDER BY t.${tx(table.lockedBy)} ${limit === null ? tx`` : tx`LIMIT ${limit}`} FOR UPDATE)`
+        : limit === null
+          ? theirs
+          : tx`t.ctid = ANY(ARRAY(SELECT t.ctid FROM ${name} t WHERE ${theirs} LIMIT ${limit}))`;
     const row = firstOf(
       await tx<[{ deleted: number }]>`
       WITH gone AS (
@@ -167,32 +188,34 @@ export function erasureStore(sql: Sql): ErasureStore {
     UPDATE alerts SET detail = detail - 'user_id'
     WHERE kind = 'link_outcome_unknown' AND (key = ANY(${tokenHashes}::text[]) OR detail->>'user_id' = ${userId})`;
 
+  async function request(
+    userId: string,
+    { erasureId, force, applicationId, keyId }: ErasureRequest,
+  ): Promise<ErasureView | 'not_found' | 'active_float'> {
+    const hash = hashOf(userId);
+    return sql.begin(async (tx) => {
+      // A float may be reported of somebody who has linked nothing: there is something to erase.
+      await tx`
+        INSERT INTO users (user_id) SELECT ${userId}::text WHERE EXISTS (SELECT FROM ${everyFloat(tx)} AS f WHERE f.user_id = ${userId})
+        ON CONFLICT DO NOTHING`;
+      // Who links just now keeps the row as it is: what they write is seen below.
+      const user = firstOf(await tx`SELECT FROM users WHERE user_id = ${userId} FOR UPDATE`);
+      const known = await view(tx, user ? tx`e.user_id = ${userId}` : tx`e.user_hash = ${hash}`);
+      if (known !== null) return known;
+      if (user === undefined) return 'not_found';
+      if (!force && (await hasActiveFloat(tx, userId))) return 'active_float';
+      await tx`
+        INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id, connected_applications)
+        SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(
+          SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
+          WHERE c.user_id = ${userId} AND a.access = 'connected')`;
+      await endAll(tx, userId);
+      return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
+    });
+  }
+
   return {
-    async request(userId, { erasureId, force, applicationId, keyId }) {
-      const hash = hashOf(userId);
-      return sql.begin(async (tx) => {
-        // A float may be reported of somebody who has linked nothing: there is something to erase.
-        await tx`
-          INSERT INTO users (user_id) SELECT ${userId}::text WHERE EXISTS (SELECT FROM floats WHERE user_id = ${userId})
-          ON CONFLICT DO NOTHING`;
-        // Who links just now keeps the row as it is: what they write is seen below.
-        const user = firstOf(await tx`SELECT FROM users WHERE user_id = ${userId} FOR UPDATE`);
-        const known = await view(tx, user ? tx`e.user_id = ${userId}` : tx`e.user_hash = ${hash}`);
-        if (known !== null) return known;
-        if (user === undefined) return 'not_found';
-        const float = firstOf(
-          await tx`SELECT FROM floats WHERE user_id = ${userId} AND status = 'active' LIMIT 1`,
-        );
-        if (float !== undefined && !force) return 'active_float';
-        await tx`
-          INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id, connected_applications)
-          SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(
-            SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
-            WHERE c.user_id = ${userId} AND a.access = 'connected')`;
-        await endAll(tx, userId);
-        return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
-      });
-    },
+    request,
 
     get: (erasureId) => view(sql, sql`e.erasure_id = ${erasureId}`),
 
@@ -216,7 +239,8 @@ export function erasureStore(sql: Sql): ErasureStore {
         // Nobody reads them any more, no webhook and no sweep starts their workflows, and nothing is due.
         await tx`
           UPDATE items SET admitted_at = NULL, unsent_since = NULL, segment_due_at = NULL, remine_requested_at = NULL
-          WHERE user_id = ${userId} AND admitted_at IS NOT NULL`;
+          WHERE item_id IN (
+            SELECT item_id FROM items WHERE user_id = ${userId} AND admitted_at IS NOT NULL ORDER BY item_id FOR NO KEY UPDATE)`;
         await mayErase(tx);
         const names = await namesOf(tx, userId);
         await forgetInAlerts(tx, names);
@@ -235,6 +259,7 @@ export function erasureStore(sql: Sql): ErasureStore {
         const { itemIds, workflowIds } = await namesOf(tx, erasure.user_id);
         return {
           erasureId,
+          repeated: erasure.key_id === reapplied,
           userId: erasure.user_id,
           userHash: erasure.user_hash,
           requestedAt: erasure.requested_at.toISOString(),
@@ -279,6 +304,43 @@ export function erasureStore(sql: Sql): ErasureStore {
           FROM ended`;
         return true;
       });
+    },
+
+    async past(after, limit) {
+      const rows = await sql<Selected<typeof shownPast>[]>`
+        SELECT ${shownPast.list(sql)} FROM erasures WHERE erasure_id > ${after ?? ''}
+        ORDER BY erasure_id LIMIT ${limit}`;
+      return rows.map((row) => ({ ...row, at: row.at.toISOString() }));
+    },
+
+    async reapply(forgotten) {
+      // Nobody has an index by hash: whoever is here is hashed once.
+      const found = await sql<{ userId: string; erasureId: string; ended: boolean }[]>`
+        WITH forgotten AS MATERIALIZED (
+          SELECT f.* FROM jsonb_to_recordset(${JSON.stringify(forgotten)}::text::jsonb)
+            AS f("erasureId" text, "userHash" text, at timestamptz)
+        ),
+        known AS (
+          SELECT user_id, created_at AS since FROM users
+          UNION ALL
+          -- A listener reads the stream of user events again from the backup on: it may bring back floats of somebody who is gone.
+          SELECT user_id, min(occurred_at) FROM floats f
+          WHERE NOT EXISTS (SELECT FROM users u WHERE u.user_id = f.user_id) GROUP BY user_id
+        )
+        SELECT DISTINCT ON (k.user_id) k.user_id AS "userId", f."erasureId",
+          EXISTS (SELECT FROM erasures e WHERE e.erasure_id = f."erasureId") AS ended
+        FROM known k JOIN forgotten f ON f."userHash" = encode(sha256(convert_to(k.user_id, 'UTF8')), 'hex')
+        WHERE k.since <= f.at AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = k.user_id)
+        ORDER BY k.user_id, f.at DESC`;
+      const begun: string[] = [];
+      for (const { userId, erasureId: forgottenId, ended } of found) {
+        // Under the id that was given for it, unless that one has been carried out once more already.
+        const erasureId = ended ? `era_${randomUUID()}` : forgottenId;
+        const asker = { applicationId: reapplied, keyId: reapplied };
+        const erasure = await request(userId, { erasureId, force: true, ...asker });
+        if (typeof erasure !== 'string' && erasure.erasure_id === erasureId) begun.push(erasureId);
+      }
+      return begun;
     },
 
     async open(limit, graceMs, lateAfterMs) {

@@ -41,6 +41,11 @@ export function eventStore(sql: Sql): EventStore {
   return {
     async page({ applicationId, access, consent }, after, types, limit) {
       const { xid, position } = after ?? { xid: '0', position: '0' };
+      // Numbers of transactions come again in a database that was set back: the place says when it was given.
+      const isSetBack =
+        after !== null && 'at' in after
+          ? sql`EXISTS (SELECT FROM restores WHERE restored_at > to_timestamp(${after.at}::float8 / 1000))`
+          : sql`false`;
       const hearer = {
         applicationId: sql`${applicationId}::text`,
         access: sql`${access}::text`,
@@ -60,7 +65,7 @@ export function eventStore(sql: Sql): EventStore {
           ORDER BY e.xid, e.position LIMIT ${limit + 1}
         ),
         boundary AS (
-          SELECT ${xid}::text::xid8 > pg_snapshot_xmax(pg_current_snapshot()) AS lost, ${newest()} AS newest,
+          SELECT ${xid}::text::xid8 > pg_snapshot_xmax(pg_current_snapshot()) OR ${isSetBack} AS lost, ${newest()} AS newest,
             pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, (SELECT count(*)::int FROM scanned) AS scanned,
             (SELECT l.xid::text FROM scanned l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_xid,
             (SELECT l.position::text FROM scanned l ORDER BY l.xid DESC, l.position DESC LIMIT 1) AS last_position

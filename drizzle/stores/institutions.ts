@@ -60,6 +60,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
       FROM jsonb_to_recordset(${JSON.stringify(cleaned(rows).value)}::text::jsonb)
         AS r(institution_id text, name text, country_codes text[], oauth boolean, products text[], url text,
           primary_color text, logo text)
+      ORDER BY r.institution_id
       ON CONFLICT (institution_id) DO UPDATE SET
         name = excluded.name, country_codes = excluded.country_codes, oauth = excluded.oauth,
         products = excluded.products,
@@ -100,11 +101,16 @@ export function institutionStore(sql: Sql): InstitutionStore {
         WITH seen AS (
           SELECT count(*)::int = ${expected}::int AS complete, min(listed_at) AS since
           FROM institutions WHERE sync_id = ${syncId}
-        ), marked AS (
-          UPDATE institutions SET vanished_at = clock_timestamp()
+        ), unlisted AS (
+          SELECT institution_id FROM institutions
           WHERE (SELECT complete FROM seen) AND sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL
             -- Asked of the row as it is once its lock is free: another walk may list it at this moment.
             AND (listed_at IS NULL OR listed_at < (SELECT since FROM seen))
+          -- As a page locks them.
+          ORDER BY institution_id FOR UPDATE
+        ), marked AS (
+          UPDATE institutions n SET vanished_at = clock_timestamp()
+          FROM unlisted WHERE n.institution_id = unlisted.institution_id
           RETURNING 1
         )
         SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`,

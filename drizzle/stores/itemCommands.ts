@@ -10,10 +10,12 @@ import type { Selected } from '../selection.js';
 import { accountRow, versionOf, writeAccounts } from './applyAccounts.js';
 import type { AccountRow } from './applyAccounts.js';
 import { hasActiveFloat } from './floats.js';
-import { isLive } from './connectionStatus.js';
+import { hasRelinked, isLive } from './connectionStatus.js';
 import { revokeConnections, suspendConnections } from './connectionWrites.js';
+import { releaseDeliveries } from './heldDeliveries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { onceFor } from './onceFor.js';
+import { remineIsAsked } from './remineIsAsked.js';
 import { writeEvents } from './writeEvents.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Verdict } from './rights.js';
@@ -138,6 +140,13 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
       });
     },
 
+    async noteUpdateMode({ applicationId }, itemId, pickedAt) {
+      await sql`
+        UPDATE connections c SET relink_began_at = greatest(c.relink_began_at, ${pickedAt}::text::timestamptz)
+        WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId} AND c.revoked_at IS NULL
+          AND c.suspended_at < ${pickedAt}::text::timestamptz`;
+    },
+
     async resumeConnection(itemId, by) {
       return sql.begin(async (tx) => {
         const item = firstOf(
@@ -146,13 +155,22 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
             AND removal_requested_at IS NULL FOR NO KEY UPDATE`,
         );
         if (item === undefined) return false;
+        // That its user was at the bank may be the word of another one's user, or of a time before the bank took it away.
+        const relinking = firstOf(
+          await tx`
+          SELECT FROM connections c
+          WHERE c.item_id = ${itemId} AND c.application_id = ${by.application_id} AND ${hasRelinked(tx)}`,
+        );
+        if (relinking === undefined) return false;
         const actor = {
           initiator: 'application',
           applicationId: by.application_id,
           keyId: by.key_id,
         } as const;
         const reason = 'the user has been at the bank';
-        return suspendConnections(tx, itemId, false, by.application_id, { ...actor, reason });
+        await suspendConnections(tx, itemId, false, by.application_id, { ...actor, reason });
+        await releaseDeliveries(tx, itemId);
+        return true;
       });
     },
 
@@ -219,9 +237,7 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
           if (item.removed || item.removal_requested) return null;
           const row = firstOf(
             await tx<[Selected<typeof remine>]>`
-            UPDATE items SET remines = remines + CASE WHEN remine_requested_at IS NULL THEN 1 ELSE 0 END,
-              remine_requested_at = coalesce(remine_requested_at, clock_timestamp())
-            WHERE item_id = ${itemId} RETURNING ${remine.list(tx)}`,
+            UPDATE items SET ${remineIsAsked(tx)} WHERE item_id = ${itemId} RETURNING ${remine.list(tx)}`,
           );
           return String(row.number);
         });

@@ -1,5 +1,6 @@
 import type { EventOwner } from '../../domain/exchange/itemEvents.js';
 import { consentExpiringEvent, newAccountsEvent } from '../../domain/exchange/itemEvents.js';
+import { codesThatAsk, codeThatWithholds } from '../../domain/webhooks/itemFacts.js';
 import type { AccountFact, ItemStore, ItemWebhooksEffect } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -11,8 +12,8 @@ import { numbersAreDue } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
-const noticed = selection(items, ['item_id', 'user_id', 'new_accounts_available']);
-const state = selection(items, [], { broken: isSet('error_since') });
+const noticed = selection(items, ['item_id', 'user_id', 'new_accounts_available', 'disconnects_at']);
+const state = selection(items, [], { broken: isSet('error_since'), withheld: isSet('revoked_at') });
 const waiting = selection(webhooks, ['webhook_id', 'source', 'body'], { received_at: asText('received_at') });
 
 /** A table `newest` (account_id, at): what the webhooks that came last said of an account. */
@@ -40,7 +41,7 @@ async function noteRevoked(tx: Tx, itemId: string, accounts: readonly AccountFac
 /** Tells of what webhooks have announced: of each end of the consent once, of new accounts while none are waited for. */
 async function writeAnnouncements(
   tx: Tx,
-  before: EventOwner & { new_accounts_available: boolean },
+  before: EventOwner & { new_accounts_available: boolean; disconnects_at: Date | null },
   {
     consentExpiresAt,
     disconnects,
@@ -48,7 +49,8 @@ async function writeAnnouncements(
   }: Pick<ItemWebhooksEffect, 'consentExpiresAt' | 'disconnects' | 'newAccounts'>,
 ): Promise<void> {
   if (newAccounts && !before.new_accounts_available) await writeEvents(tx, [newAccountsEvent(before)]);
-  for (const at of [consentExpiresAt, disconnects?.at ?? null]) {
+  const isKnown = disconnects?.guessed === true && before.disconnects_at !== null;
+  for (const at of [consentExpiresAt, isKnown ? null : (disconnects?.at ?? null)]) {
     if (at === null) continue;
     const known = await tx`
       SELECT FROM events WHERE item_id = ${before.item_id} AND type = 'item.consent_expiring' AND data->>'expires_at' = ${at}`;
@@ -64,13 +66,19 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
         await sql<Selected<typeof state>[]>`
         SELECT ${state.list(sql)} FROM items WHERE item_id = ${itemId}`,
       );
-      const rows = await sql<Selected<typeof waiting>[]>`
-        SELECT ${waiting.list(sql)} FROM webhooks
-        WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
-        ORDER BY received_at, webhook_id LIMIT ${limit + 1}`;
+      const place = sql`CASE WHEN webhook_code = ${codeThatWithholds} THEN 1
+        WHEN webhook_code = ANY(${[...codesThatAsk]}::text[]) THEN 2 ELSE 0 END`;
+      const rows = await sql<(Selected<typeof waiting> & { number: number })[]>`
+        SELECT ${waiting.list(sql, 'w')}, w.number FROM (
+          SELECT *, row_number() OVER (ORDER BY ${place}, received_at, webhook_id)::int AS number FROM webhooks
+          WHERE item_id = ${itemId} AND outcome = 'pending' AND kind = 'item'
+          ORDER BY number LIMIT ${limit + 1}) AS w
+        ORDER BY w.received_at, w.webhook_id`;
+      const read = rows.filter(({ number }) => number <= limit);
       return {
         broken: item?.broken ?? false,
-        webhooks: rows.slice(0, limit).map((row) => ({
+        withheld: item?.withheld ?? false,
+        webhooks: read.map((row) => ({
           webhookId: row.webhook_id,
           source: row.source,
           receivedAt: row.received_at,
@@ -81,7 +89,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
     },
 
     async applyItemWebhooks(itemId, effect) {
-      const { health, consentExpiresAt, disconnects, newAccounts } = effect;
+      const { health, revocation, consentExpiresAt, disconnects, newAccounts } = effect;
       const { revokedAccounts, staleNumbers, verifications } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
@@ -96,7 +104,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
         if (living) {
           const seen = health?.seen ?? null;
           if (seen !== null && !sameHealth(item.seen, seen)) return false;
-          const revoked = health?.kind === 'broken' && health.revoked;
+          const revoked = revocation === 'doubted' || revocation === 'confirmed';
           if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
           if (health?.kind === 'broken') {
             // A repeat finds the webhooks with their outcomes and has the workflow reload the row.
@@ -110,11 +118,11 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           );
           await tx`
             UPDATE items SET
-              revoked_at = CASE WHEN ${revoked}
-                THEN coalesce(revoked_at, clock_timestamp()) ELSE revoked_at END,
+              revoked_at = CASE WHEN ${revoked} THEN coalesce(revoked_at, clock_timestamp())
+                WHEN ${revocation === 'disowned'} THEN NULL ELSE revoked_at END,
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
-              disconnects_at = CASE WHEN ${disconnects !== null}
-                THEN ${disconnects?.at ?? null}::text::timestamptz ELSE disconnects_at END,
+              disconnects_at = CASE WHEN ${disconnects?.guessed === true} AND disconnects_at IS NOT NULL THEN disconnects_at
+                WHEN ${disconnects !== null} THEN ${disconnects?.at ?? null}::text::timestamptz ELSE disconnects_at END,
               new_accounts_available = new_accounts_available OR ${newAccounts}
             WHERE item_id = ${itemId}`;
           await noteConsent(tx, itemId, health?.consent ?? null);
@@ -142,7 +150,8 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
                 AND NOT (status = 'open' AND as_of >= ${at} AND coalesce(raw->>'verification_status', '') <> '')`;
           }
         }
-        for (const { webhookId, ignored } of effect.webhooks) {
+        for (const { webhookId, ignored, waits } of effect.webhooks) {
+          if (living && waits === true) continue;
           const reason = living ? ignored : 'item_removed';
           await tx`
             UPDATE webhooks SET outcome = ${reason === null ? 'done' : 'ignored'}, reason = ${reason},

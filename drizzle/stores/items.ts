@@ -2,7 +2,7 @@ import { removedEvent } from '../../domain/exchange/itemEvents.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
 import { accounts, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -32,6 +32,17 @@ const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 /** An Item's end is that of its connections. */
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
+
+/** Whether an answer that names these accounts names none of the open ones that have numbers, or should. */
+async function lacksAll(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<boolean> {
+  const lacking = firstOf(
+    await tx<{ all: boolean | null }[]>`
+    SELECT bool_and(a.account_id <> ALL(${[...accountIds]}::text[])) AS all FROM accounts a
+    WHERE a.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR EXISTS (
+      SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id))`,
+  );
+  return lacking?.all ?? false;
+}
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -136,17 +147,31 @@ export function itemStore(sql: Sql): ItemStore {
 
     async ignoreWebhooks(itemId, reason) {
       const ended = await sql`
-        UPDATE webhooks SET outcome = 'ignored', reason = ${reason}, settled_at = clock_timestamp()
-        WHERE item_id = ${itemId} AND outcome = 'pending' RETURNING 1`;
+        WITH waiting AS (
+          SELECT webhook_id FROM webhooks WHERE item_id = ${itemId} AND outcome = 'pending' ORDER BY webhook_id FOR UPDATE
+        )
+        UPDATE webhooks w SET outcome = 'ignored', reason = ${reason}, settled_at = clock_timestamp()
+        FROM waiting WHERE w.webhook_id = waiting.webhook_id AND w.outcome = 'pending' RETURNING 1`;
       return ended.length;
     },
 
-    async saveNumbers(itemId, seen, numbers, part) {
+    async saveNumbers(itemId, seen, numbers, part, lackingFor) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
+        if (part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds))) {
+          const pause = `${lackingFor} milliseconds`;
+          // Half of it: the clocks of the worker that waits and of the database differ.
+          const doubted = await tx`
+            UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, clock_timestamp()),
+              numbers_due_at = clock_timestamp() + ${pause}::interval, numbers_facts = numbers_facts + 1
+            WHERE item_id = ${itemId}
+              AND (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE
+            RETURNING 1`;
+          if (doubted.length > 0) return 'doubted' as const;
+        }
         await tx`
           DELETE FROM account_numbers WHERE item_id = ${itemId}
             AND (${part === undefined} OR account_id = ANY(${accountIds}::text[]))`;
@@ -161,7 +186,8 @@ export function itemStore(sql: Sql): ItemStore {
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         await tx`
-          UPDATE items SET numbers_due_at = ${part?.dueAt ?? null}::text::timestamptz, numbers_facts = numbers_facts + 1
+          UPDATE items SET numbers_due_at = ${part?.dueAt ?? null}::text::timestamptz, numbers_facts = numbers_facts + 1,
+            numbers_refused_code = NULL, numbers_lacking_since = NULL
           WHERE item_id = ${itemId}`;
         return true;
       });
@@ -178,7 +204,7 @@ export function itemStore(sql: Sql): ItemStore {
       return rows.map((row) => row.account_id);
     },
 
-    async keepNumbers(itemId, seen, retryAt) {
+    async keepNumbers(itemId, seen, retryAt, refusedCode = null) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return { dueAt: null };
@@ -191,7 +217,8 @@ export function itemStore(sql: Sql): ItemStore {
             FROM (SELECT ${verificationOf(tx)} AS verification FROM accounts a
               WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
           )
-          UPDATE items i SET numbers_facts = i.numbers_facts + 1,
+          UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
+            numbers_lacking_since = NULL,
             numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );

@@ -1,5 +1,7 @@
+import { carriedAccounts } from '../../domain/exchange/carriedAccounts.js';
+import type { KnownAccount } from '../../domain/exchange/carriedAccounts.js';
 import type { Grant } from '../../domain/exchange/connection.js';
-import { identityOf, isSameAccount } from '../../domain/mining/accounts.js';
+import { counterpartOf, identityOf, isKnownSame, isSameAccount } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
@@ -8,19 +10,23 @@ import type { Fragment, Tx } from '../rows.js';
 import { accountIdentities, accounts, applications, connections, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
-import { changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
+import { awaitAccounts, changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
+
+import { releaseDeliveries } from './heldDeliveries.js';
 
 /** How a link's application comes to its connection: with the Item that it has linked, or with one that was there. */
 
 const asking = selection(links, ['application_id'], { grant: 'connection' });
 const seeing = selection(applications, ['access']);
-const standing = selection(connections, ['connection_id'], { suspended: isSet('suspended_at') });
+const standing = selection(connections, ['connection_id']);
 const joinable = selection(items, [], {
   broken: isSet('error_code'),
   unconnected: isSet('unconnected_since'),
 });
 const stored = selection(accounts, ['account_id', 'raw']);
+const offering = selection(links, ['accounts']);
 const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const carried = selection(
   connections,
@@ -33,6 +39,7 @@ const carried = selection(
     'lookback_days',
     'purpose',
     'evidence',
+    'awaited',
   ],
   { suspended: isSet('suspended_at'), expires_at: 'expires_at' },
 );
@@ -71,13 +78,32 @@ const by = ({ applicationId }: Applicant, reason: string): Actor => ({
   reason,
 });
 
-/** A connection `c` that may be read through, or that only its end by time, or a suspension, keeps from it. */
+/**
+ * Where the user has just been. `offered`: by the word of Link's metadata alone. `update_mode`: in that of the Item itself. `surplus`: in
+ * a new Link, whose Item Plaid has made.
+ */
+export type Visit = { kind: 'offered' } | { kind: 'update_mode' } | { kind: 'surplus'; itemId: string };
+
+/** Whether a connection `c` that is suspended may go on by this visit: the user was at the bank since, for its application. */
+function mayResume(tx: Tx, visit: Visit): Fragment {
+  switch (visit.kind) {
+    case 'offered':
+      return tx`false`;
+    case 'update_mode':
+      return hasRelinked(tx);
+    case 'surplus':
+      return tx`coalesce(c.suspended_at < (SELECT s.created_at FROM items s WHERE s.item_id = ${visit.itemId}), false)`;
+  }
+}
+
+/** A connection `c` whose time is over. */
 const hasExpired = (tx: Tx): Fragment => tx`coalesce(c.expires_at <= clock_timestamp(), false)`;
 
-async function standingWith(tx: Tx, itemId: string, applicationId: string) {
+async function standingWith(tx: Tx, itemId: string, applicationId: string, visit: Visit) {
   return firstOf(
-    await tx<(Selected<typeof standing> & { expired: boolean })[]>`
-    SELECT ${standing.list(tx, 'c')}, ${hasExpired(tx)} AS expired FROM connections c
+    await tx<(Selected<typeof standing> & { expired: boolean; resumes: boolean })[]>`
+    SELECT ${standing.list(tx, 'c')}, ${hasExpired(tx)} AS expired, c.suspended_at IS NOT NULL AND ${mayResume(tx, visit)} AS resumes
+    FROM connections c
     WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId} AND c.revoked_at IS NULL`,
   );
 }
@@ -88,7 +114,20 @@ export async function connectionWith(
   itemId: string,
   { applicationId }: Applicant,
 ): Promise<string | null> {
-  return (await standingWith(tx, itemId, applicationId))?.connection_id ?? null;
+  return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.connection_id ?? null;
+}
+
+/**
+ * Whether the application was connected with the Item, and may not read it now. It knows its accounts: that it names them proves nothing
+ * of its user.
+ */
+export async function hasLost(tx: Tx, itemId: string, { applicationId }: Applicant): Promise<boolean> {
+  const { lost } = firstOf(
+    await tx<[{ lost: boolean }]>`
+    SELECT coalesce(bool_and(NOT ${isActive(tx)}), false) AS lost FROM connections c
+    WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId}`,
+  );
+  return lost;
 }
 
 /** Grants the Item that a link has made. */
@@ -100,14 +139,15 @@ export async function connectLinked(tx: Tx, item: LockedItem, applicant: Applica
 
 /**
  * Connects an application with an Item that was there. One that is over by time is renewed by the new grant, one that is suspended
- * goes on, since its user has just been at the bank. Null, and nothing was done: the application sees the Item already.
- * `offered`: the accounts that the user has chosen; null = nobody knows.
+ * goes on where its user was at the bank since. Null, and nothing was done: the application sees the Item already, or it was
+ * revoked and comes with an old update mode. `offered`: the accounts that the user has chosen; null = nobody knows.
  */
 export async function joinItem(
   tx: Tx,
   item: LockedItem,
   applicant: Applicant,
   offered: readonly OfferedAccount[] | null,
+  visit: Visit,
 ): Promise<string | null> {
   const { applicationId, access, grant } = applicant;
   const { itemId } = item;
@@ -119,21 +159,40 @@ export async function joinItem(
   // It sees every Item; but one with which nobody is connected any more is about to go.
   if (access === 'all' && !row.unconnected) return null;
   const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered);
-  const before = await standingWith(tx, itemId, applicationId);
+  const before = await standingWith(tx, itemId, applicationId, visit);
   if (before === undefined) {
+    // Since its end it was given none of this Item.
+    if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant))) return null;
     return grantConnection(tx, { ...item, applicationId }, narrowed, by(applicant, 'joined'));
   }
-  const resumes = before.suspended && !row.broken;
+  const resumes = before.resumes && !row.broken;
   if (!before.expired && !resumes) return null;
   const actor = by(applicant, 'linked once more');
   await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
+  await releaseDeliveries(tx, itemId);
   return before.connection_id;
 }
 
+/** Whether the application sees the Item, so that the same login is a duplicate to it. */
+export async function seesItem(
+  tx: Tx,
+  itemId: string,
+  { applicationId, access, grant }: Applicant,
+): Promise<boolean> {
+  if (grant === null) return true;
+  if (access === 'connected')
+    return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.expired === false;
+  const row = firstOf(
+    await tx<Selected<typeof joinable>[]>`
+    SELECT ${joinable.list(tx)} FROM items WHERE item_id = ${itemId}`,
+  );
+  return row?.unconnected === false;
+}
+
 /**
- * Whether every account that is offered is one of the Item's. Link's metadata is the client's word alone: by a list of guesses, of which
- * one fits, nobody joins.
+ * Whether every account that is offered is known to be one of the Item's. Link's metadata is the client's word alone: by a list of guesses,
+ * of which one fits, nobody joins, nor by names.
  */
 export async function holdsEvery(
   tx: Tx,
@@ -142,7 +201,7 @@ export async function holdsEvery(
 ): Promise<boolean> {
   const identities = await tx<Selected<typeof known>[]>`
     SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-  return offered.every((account) => identities.some((identity) => isSameAccount(account, identity)));
+  return offered.every((account) => identities.some((identity) => isKnownSame(account, identity)));
 }
 
 /** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
@@ -152,29 +211,50 @@ async function asChosen(
   grant: Grant,
   offered: readonly OfferedAccount[],
 ): Promise<Grant> {
-  const isOffered = (identity: AccountIdentity): boolean =>
-    offered.some((account) => isSameAccount(account, identity));
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  const ofRows = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
   if (grant.account_ids !== null) {
     const ids = grant.account_ids.flatMap((id) => {
-      const own = rows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isOffered(identityOf(own.raw)) ? [id] : [];
+      const own = ofRows.find(({ account_id }) => account_id === id);
+      if (own !== undefined) return isOffered(own, ofRows, offered) ? [id] : [];
       const named = offered.find(({ account_id }) => account_id === id);
-      return named === undefined ? [] : idsOf(rows, named);
+      return named === undefined ? [] : (counterpartOf(named, offered, ofRows)?.account_id ?? []);
     });
     return { ...grant, account_ids: [...new Set(ids)] };
   }
   // They stand there from the linking on, when the accounts may not.
   const identities = await tx<Selected<typeof known>[]>`
     SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-  if (identities.every(isOffered)) return grant;
-  const ids = rows.filter(({ raw }) => isOffered(identityOf(raw))).map(({ account_id }) => account_id);
+  if (identities.every((identity) => isOffered(identity, identities, offered))) return grant;
+  const ids = ofRows.filter((own) => isOffered(own, ofRows, offered)).map(({ account_id }) => account_id);
   return { ...grant, account_ids: ids, new_accounts: false };
 }
 
-const idsOf = (rows: readonly Selected<typeof stored>[], identity: AccountIdentity): string[] =>
-  rows.filter(({ raw }) => isSameAccount(identity, identityOf(raw))).map(({ account_id }) => account_id);
+/** Whether `mine`, one of the Item's `own`, was chosen. Of some that are only called the same, all or none: which one was meant nobody knows. */
+function isOffered(
+  mine: AccountIdentity,
+  own: readonly AccountIdentity[],
+  offered: readonly AccountIdentity[],
+): boolean {
+  if (offered.some((account) => isKnownSame(account, mine))) return true;
+  const alike = (accounts: readonly AccountIdentity[]) =>
+    accounts.filter((account) => isSameAccount(account, mine)).length;
+  return alike(offered) > 0 && alike(offered) >= alike(own);
+}
+
+/** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */
+async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
+  const rows = await tx<Selected<typeof stored>[]>`
+    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  if (rows.length > 0)
+    return rows.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  const link = firstOf(
+    await tx<Selected<typeof offering>[]>`
+    SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
+  );
+  return (link?.accounts ?? []).map((account) => ({ id: account.id ?? null, identity: identityOf(account) }));
+}
 
 /**
  * Lets the live connections of other applications with Items that are replaced go on with the one that takes their place: for the
@@ -187,32 +267,40 @@ export async function carryConnections(
   offered: readonly OfferedAccount[],
 ): Promise<void> {
   const { itemId } = item;
+  const next = offered.map(({ account_id, ...identity }) => ({ id: account_id ?? null, identity }));
   for (const old of replaced) {
-    const rows = await tx<Selected<typeof stored>[]>`
-      SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${old} ORDER BY account_id`;
-    const taken = new Map(
-      rows.map(({ account_id, raw }) => [
-        account_id,
-        offered.find((account) => isSameAccount(account, identityOf(raw)))?.account_id ?? null,
-      ]),
-    );
+    const before = await knownAccounts(tx, old);
     const lives = await tx<Selected<typeof carried>[]>`
       SELECT ${carried.list(tx, 'c')} FROM connections c
       WHERE c.item_id = ${old} AND c.revoked_at IS NULL AND NOT ${hasExpired(tx)}
         AND NOT EXISTS (SELECT FROM connections n
           WHERE n.item_id = ${itemId} AND n.application_id = c.application_id AND n.revoked_at IS NULL)
       ORDER BY c.created_at, c.connection_id`;
-    for (const { application_id, granted_accounts, suspended, expires_at, ...grant } of lives) {
-      const ids = granted_accounts?.flatMap((id) => taken.get(id) ?? []) ?? null;
+    for (const { application_id, granted_accounts, awaited, suspended, expires_at, ...grant } of lives) {
+      // Where it waits for the first accounts of all, it waits on.
+      const isWhole =
+        granted_accounts === null || (grant.account_ids === null && granted_accounts.length === 0);
+      const carries = carriedAccounts(granted_accounts ?? [], before, next);
+      const waits = [...carries.awaited, ...(awaited ?? [])];
+      const isGone =
+        (granted_accounts ?? []).length > 0 &&
+        carries.ids.length === 0 &&
+        waits.length === 0 &&
+        !grant.new_accounts;
       // Of what it was granted nothing is there any more.
-      if (ids?.length === 0) continue;
+      if (!isWhole && isGone) continue;
       const actor: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: `replaces ${old}` };
-      await grantConnection(
+      const connectionId = await grantConnection(
         tx,
         { ...item, applicationId: application_id },
-        { ...grant, account_ids: ids, expires_at: expires_at?.toISOString() ?? null },
+        {
+          ...grant,
+          account_ids: isWhole ? null : carries.ids,
+          expires_at: expires_at?.toISOString() ?? null,
+        },
         actor,
       );
+      await awaitAccounts(tx, connectionId, isWhole ? [] : waits);
       if (suspended) await suspendConnections(tx, itemId, true, application_id, actor);
     }
   }

@@ -1,6 +1,6 @@
 import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, isSameAccount, shareAccount } from '../../domain/mining/accounts.js';
+import { identityOf, isKnownSame, isSameAccount, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type {
@@ -29,8 +29,10 @@ import {
   carryConnections,
   connectLinked,
   connectionWith,
+  hasLost,
   joinItem,
   holdsEvery,
+  seesItem,
 } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 import { writeEvents } from './writeEvents.js';
@@ -64,7 +66,7 @@ const owned = selection(items, ['user_id', 'replaced_by'], {
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
-const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
+const end = selection(items, [], { admitted: isSet('admitted_at') });
 const other = selection(items, ['item_id']);
 
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
@@ -78,6 +80,7 @@ type CandidateRow = Selected<typeof candidate> & {
 type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
+  proven: boolean;
 };
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
@@ -95,7 +98,7 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /** Items of the user that would share an account with `accounts` if they were all of one institution, oldest first. */
+  /** Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, then the oldest. */
   const alike = async (
     db: Sql | Tx,
     userId: string,
@@ -110,23 +113,22 @@ export function linkStore(sql: Sql): LinkStore {
         SELECT CASE WHEN k.alias_id = b.id THEN k.institution_id ELSE k.alias_id END
         FROM bank b JOIN institution_aliases k ON b.id IN (k.alias_id, k.institution_id)
       )
-      SELECT i.institution_id IN (SELECT id FROM bank) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
+      SELECT coalesce(i.institution_id IN (SELECT id FROM bank), false) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
       FROM items i
-      WHERE i.user_id = ${userId} AND i.institution_id IS NOT NULL AND i.admitted_at IS NOT NULL
+      WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL
         AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
       ORDER BY i.created_at, i.item_id`;
-    return rows
-      .filter((row) => shareAccount(accounts, row.identities))
-      .map((row) => ({
-        itemId: row.item_id,
-        institution_id: row.institution_id,
-        same_bank: row.same_bank,
-        accessToken: sealedOf(row.key_id, row.data_key, row.ciphertext),
-        seen: row.seen,
-      }));
+    const found = rows.flatMap((row): Lookalike[] => {
+      const likeness = likenessOf(accounts, row.identities);
+      if (likeness === null) return [];
+      const { item_id: itemId, institution_id, same_bank, seen } = row;
+      const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
+      return [{ itemId, institution_id, same_bank, accessToken, seen, proven: likeness === 'proven' }];
+    });
+    return found.sort((a, b) => Number(b.proven) - Number(a.proven));
   };
 
   const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
@@ -141,8 +143,16 @@ export function linkStore(sql: Sql): LinkStore {
     const rows = await db<Selected<typeof shared>[]>`
       SELECT ${shared.list(db)} FROM accounts
       WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
+    const left = [...accounts];
     return rows
-      .filter(({ raw }) => !accounts.some((mine) => isSameAccount(mine, identityOf(raw))))
+      .filter(({ raw }) => {
+        const old = identityOf(raw);
+        const known = left.findIndex((mine) => isKnownSame(mine, old));
+        const found = known >= 0 ? known : left.findIndex((mine) => isSameAccount(mine, old));
+        // Of two that are called the same each stands for one.
+        if (found >= 0) left.splice(found, 1);
+        return found < 0;
+      })
       .map(({ account_id }) => account_id);
   };
 
@@ -181,6 +191,7 @@ export function linkStore(sql: Sql): LinkStore {
       : accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
 
   const finishWith = (tx: Tx, tokenHash: string, outcome: LinkOutcome) => tx`
+    WITH over AS (DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash})
     UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
       ${eraseToken(tx)}, updated_at = clock_timestamp()
     WHERE token_hash = ${tokenHash}`;
@@ -203,7 +214,8 @@ export function linkStore(sql: Sql): LinkStore {
   ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> => {
     const now = await lockSeen(tx, other.itemId);
     if (now === null || now.closed) return { kind: 'moved' };
-    const connectionId = await joinItem(tx, other, applicant, offered);
+    const visit = { kind: 'surplus', itemId: surplusId } as const;
+    const connectionId = await joinItem(tx, other, applicant, offered, visit);
     if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
     // From here on the new Item is to be discarded, and names the one that its link has joined.
     await tx`
@@ -260,6 +272,25 @@ export function linkStore(sql: Sql): LinkStore {
 
     get: (tokenHash) => get(sql, tokenHash),
 
+    async age(tokenHash) {
+      const row = firstOf(
+        await sql<{ since_received: number; in_state: number }[]>`
+        SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 * 1000 AS since_received,
+          extract(epoch FROM clock_timestamp() - updated_at)::float8 * 1000 AS in_state
+        FROM links WHERE token_hash = ${tokenHash}`,
+      );
+      return { sinceReceived: row?.since_received ?? 0, inState: row?.in_state ?? 0 };
+    },
+
+    async isUnwanted(itemId) {
+      const row = firstOf(
+        await sql`
+        SELECT FROM items i JOIN erasures e ON e.user_id = i.user_id
+        WHERE i.item_id = ${itemId} AND i.admitted_at IS NULL`,
+      );
+      return row !== undefined;
+    },
+
     async join(tokenHash, itemId) {
       return sql.begin(async (tx) => {
         await tx`
@@ -273,10 +304,14 @@ export function linkStore(sql: Sql): LinkStore {
         if (now === null || now.closed || link.institution_id === null) return 'moved';
         const chosen = chosenIn(link.accounts) ?? [];
         const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
-        if (!alikes.some((other) => other.itemId === itemId)) return 'moved';
-        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
+        const found = alikes.find((other) => other.itemId === itemId);
+        if (found === undefined) return 'moved';
         const applicant = await applicantOf(tx, tokenHash);
-        const connectionId = await joinItem(tx, { itemId, userId: link.user_id }, applicant, chosen);
+        if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
+        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
+        if (await hasLost(tx, itemId, applicant)) return 'unproven';
+        const item = { itemId, userId: link.user_id };
+        const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';
         const joined = { joined: true, connection_id: connectionId } as const;
         await finishWith(tx, tokenHash, {
@@ -338,15 +373,26 @@ export function linkStore(sql: Sql): LinkStore {
         // Its waiting webhooks become answerable by being the Item's now; those that waited too long end here.
         await tx`
           UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
-          WHERE item_id = ${item.itemId} AND outcome = 'pending'
-            AND received_at < clock_timestamp() - ${adoptionWindow}::interval`;
+          WHERE webhook_id IN (
+            SELECT webhook_id FROM webhooks
+            WHERE item_id = ${item.itemId} AND outcome = 'pending'
+              AND received_at < clock_timestamp() - ${adoptionWindow}::interval
+            -- What another holds is being ended by it.
+            FOR UPDATE SKIP LOCKED)`;
       });
     },
 
     async findDuplicates(userId, institutionId, accounts, except) {
       const found = await overlapping(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, accessToken, seen }) =>
-        accessToken ? [{ itemId, accessToken, seen }] : [],
+      return found.flatMap(({ itemId, accessToken, seen, proven }) =>
+        accessToken ? [{ itemId, accessToken, seen, proven }] : [],
+      );
+    },
+
+    async findUnplaced(userId, institutionId, accounts, except) {
+      const found = await alike(sql, userId, institutionId, accounts, except);
+      return found.flatMap(({ itemId, institution_id, accessToken, seen, proven }) =>
+        institution_id === null && accessToken ? [{ itemId, accessToken, seen, proven }] : [],
       );
     },
 
@@ -386,7 +432,8 @@ export function linkStore(sql: Sql): LinkStore {
         if (owner.admitted) {
           // Once a link: who was disconnected since then is not connected again by a repeat.
           const first = !owner.asked && link?.dropped === null;
-          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts)) : null;
+          const visit = { kind: 'update_mode' } as const;
+          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
           if (first) {
             await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${admission.tokenHash}`;
           }
@@ -402,19 +449,25 @@ export function linkStore(sql: Sql): LinkStore {
             ? []
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
         const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
-        const protects = found.find((other) => !replaceable.has(other.itemId));
+        const proven = found.filter((other) => other.proven);
+        const protects = proven.find((other) => !replaceable.has(other.itemId));
         if (protects) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
           return withOther(tx, other, itemId, applicant, admission.accounts);
         }
         for (const other of found) {
+          if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
+          if (await seesItem(tx, other.itemId, applicant))
+            return { kind: 'duplicate' as const, itemId: other.itemId };
+        }
+        for (const other of proven) {
           const now = await lockSeen(tx, other.itemId);
           const seen = replaceable.get(other.itemId);
           // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
           if (now === null || seen === undefined || !sameHealth(now.seen, seen))
             return { kind: 'moved' as const };
         }
-        const replaced = found.map((other) => other.itemId);
+        const replaced = proven.map((other) => other.itemId);
         await tx`
           UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
           WHERE item_id = ANY(${replaced}::text[])`;
@@ -470,6 +523,9 @@ export function linkStore(sql: Sql): LinkStore {
     async finish(tokenHash, outcome) {
       const linked = outcome.kind === 'linked';
       return sql.begin(async (tx) => {
+        // The Item before the link, as everywhere.
+        await tx`
+          SELECT FROM items WHERE item_id = (SELECT item_id FROM links WHERE token_hash = ${tokenHash}) FOR NO KEY UPDATE`;
         const row = firstOf(
           await tx<Selected<typeof finishing>[]>`
           SELECT ${finishing.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
@@ -485,10 +541,16 @@ export function linkStore(sql: Sql): LinkStore {
           row.state === 'exchanged'
             ? linked && !another
               ? item?.admitted
-              : item?.removed
+              : item?.admitted === false
             : row.state === 'received' && !linked;
         if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
         await finishWith(tx, tokenHash, outcome);
+        if (row.state === 'exchanged') {
+          // Committed with the answer: whoever dies now, the sweep finds what is left to be done.
+          await tx`
+            UPDATE items SET removal_requested_at = coalesce(removal_requested_at, clock_timestamp())
+            WHERE item_id = ${row.item_id} AND admitted_at IS NULL AND removed_at IS NULL`;
+        }
         return outcome;
       });
     },
@@ -502,7 +564,10 @@ export function linkStore(sql: Sql): LinkStore {
 
     async discardItem(itemId) {
       await sql`
-        WITH discarded AS (
+        WITH over AS (
+          DELETE FROM alerts WHERE kind = 'link_stuck' AND key = (SELECT token_hash FROM items WHERE item_id = ${itemId})
+        ),
+        discarded AS (
           UPDATE items SET removed_at = clock_timestamp(), access_token_key_id = NULL, access_token_data_key = NULL,
             access_token_ciphertext = NULL, next_due_at = NULL, numbers_due_at = NULL
           WHERE item_id = ${itemId} AND admitted_at IS NULL AND removed_at IS NULL

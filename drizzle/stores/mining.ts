@@ -1,3 +1,4 @@
+import type { FailureType } from '../../domain/failures.js';
 import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
@@ -6,8 +7,8 @@ import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
-import { firstOf, sealedOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import { firstOf, iso, sealedOf } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
@@ -18,6 +19,7 @@ import { applyTransactions } from './applyTransactions.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
+import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
@@ -36,7 +38,7 @@ const mined = selection(items, [
   'last_update_outcome',
   'last_sequence',
 ]);
-const fetching = selection(items, ['user_id', 'institution_id', 'cursor'], accessToken);
+const fetching = selection(items, ['user_id', 'institution_id', 'cursor', 'admitted_at'], accessToken);
 const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
 const thisPage = selection(stagedPages, [], { staged_rows: 'row_count' });
 const pageBefore = selection(stagedPages, [], { before_cursor: 'next_cursor', before_began: 'began' });
@@ -87,6 +89,30 @@ async function park(
   }
 }
 
+/**
+ * Why a reading from the start cannot be compared with what is stored; null = it can. An answer that Plaid has not finished fetching
+ * lists less than there is; a status that is not known says nothing of that, and may stay so for good.
+ */
+function unreadFor(update: Update, item: LockedItem): FailureType | null {
+  // An Item that never had a cursor has no rows that could be wrong.
+  if (update.transactionsUnavailable === true) return item.cursor === '' ? null : 'PRODUCT_UNAVAILABLE';
+  return update.history === null || update.history === 'complete' ? null : 'NOT_READY';
+}
+
+/** What an applied update makes of the wish for a remine. */
+function remineAfter(
+  tx: Tx,
+  update: Update,
+  { missed, unread }: UpdateOutcome,
+  { returned }: AppliedAccounts,
+): Fragment {
+  const isAnswered = update.remine === true && missed === undefined && unread === undefined;
+  if (isAnswered) return tx`remine_requested_at = NULL`;
+  // Which of its rows Plaid still has nobody knows but Plaid, and the cursor tells of them no more.
+  if (returned) return remineIsAsked(tx);
+  return tx`remine_requested_at = remine_requested_at`;
+}
+
 export function miningStore(sql: Sql): MiningStore {
   async function lock(tx: Tx, itemId: string): Promise<LockedItem | null> {
     const item = firstOf(
@@ -124,7 +150,8 @@ export function miningStore(sql: Sql): MiningStore {
     const last = item.last_sequence + accounts.changes + transactions;
     const isUnavailable = update.transactionsUnavailable ?? false;
     // An Item that never had transactions hardly gets some; one that had is asked again sooner.
-    const waits = isUnavailable ? item.cursor === '' : outcome.history === 'complete';
+    const isWhole = outcome.history === 'complete' && update.accountsRefused !== true;
+    const waits = isUnavailable ? item.cursor === '' : isWhole;
     const dueAt = waits ? update.dueAt.complete : update.dueAt.incomplete;
     await tx`
       UPDATE items SET
@@ -150,7 +177,7 @@ export function miningStore(sql: Sql): MiningStore {
           THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${outcome.changes} > 0
           THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
-        remine_requested_at = CASE WHEN ${update.remine ?? false} THEN NULL ELSE remine_requested_at END
+        ${remineAfter(tx, update, outcome, accounts)}
       WHERE item_id = ${itemId}`;
     await tx`
       UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
@@ -169,6 +196,7 @@ export function miningStore(sql: Sql): MiningStore {
             Perhaps<Selected<typeof thisPage> & Selected<typeof pageBefore>> & {
               ended: LockedItem['last_update_outcome'];
               closed: boolean;
+              open_accounts: string[];
               seen: Seen;
             })[]
         >`
@@ -176,6 +204,7 @@ export function miningStore(sql: Sql): MiningStore {
           CASE WHEN i.last_update_id = ${updateId} THEN i.last_update_outcome END AS ended,
           i.removed_at IS NOT NULL OR i.removal_requested_at IS NOT NULL OR i.admitted_at IS NULL
             OR i.unconnected_since IS NOT NULL AS closed,
+          ARRAY(SELECT a.account_id FROM accounts a WHERE a.item_id = i.item_id AND a.status = 'open') AS open_accounts,
           ${seenOf(sql)} AS seen, ${thisPage.list(sql, 'this')}, ${pageBefore.list(sql, 'before')}
         FROM items i
         LEFT JOIN staged_pages this
@@ -197,6 +226,8 @@ export function miningStore(sql: Sql): MiningStore {
         kind: 'fetch',
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         began,
+        openAccounts: row.open_accounts,
+        emptySince: row.cursor === '' ? iso(row.admitted_at) : null,
         credentials: {
           itemId,
           userId: row.user_id,
@@ -214,6 +245,10 @@ export function miningStore(sql: Sql): MiningStore {
         if (item === null || item.closed) return { kind: 'gone' as const };
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
+        const before = await tx`
+          SELECT FROM staged_pages WHERE item_id = ${itemId} AND update_id = ${updateId} AND page < ${page}
+            AND cursor = ${mined.nextCursor}`;
+        if (before.length > 0) return { kind: 'circling' as const };
         const { text, raws, refineds, count } = await entriesOf(
           tx,
           mined,
@@ -253,6 +288,7 @@ export function miningStore(sql: Sql): MiningStore {
         }
         if (item.closed) return { kind: 'gone' as const };
         const { began, remine = false, parkedAccounts = [] } = update;
+        const { unreadableAccounts = parkedAccounts.length } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
@@ -269,7 +305,7 @@ export function miningStore(sql: Sql): MiningStore {
           open: update.accounts,
           asOf: update.accountsAsOf,
           // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
-          isWhole: parkedAccounts.length === 0 && update.accounts.length > 0,
+          unreadable: update.accounts.length === 0 ? Infinity : unreadableAccounts,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;
@@ -287,12 +323,19 @@ export function miningStore(sql: Sql): MiningStore {
         };
         const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
         let transactions = rows.added + rows.modified + rows.removed;
-        // An answer that Plaid has not finished fetching lists less than there is.
-        if (update.remine && update.history === 'complete') {
+        const unread = remine ? unreadFor(update, item) : null;
+        let missed = 0;
+        if (
+          item.seen.remine !== null &&
+          remine &&
+          unread === null &&
+          update.transactionsUnavailable !== true
+        ) {
           const sequence = item.last_sequence + accounts + transactions;
-          const missing = await reconcile(tx, { ...pages, sequence });
-          rows.removed += missing;
-          transactions += missing;
+          const compared = await reconcile(tx, { ...pages, sequence, remine: item.seen.remine });
+          rows.removed += compared.removed;
+          transactions += compared.removed;
+          missed = compared.missed;
         }
         if (applied.succeeded && accounts + transactions > 0) {
           const sequence = item.last_sequence + accounts + transactions;
@@ -306,6 +349,8 @@ export function miningStore(sql: Sql): MiningStore {
           changes: accounts + transactions,
           pages: update.pageNumber + 1,
           history: furtherHistory(item.history, update.history),
+          ...(missed === 0 ? {} : { missed }),
+          ...(unread === null ? {} : { unread }),
         };
         await recordOutcome(tx, update, item, outcome, applied, transactions);
         // One statement for all of them, and none where nothing has changed.
@@ -341,13 +386,15 @@ export function miningStore(sql: Sql): MiningStore {
             next_due_at: Date | null;
             numbers_due: boolean;
             transactions_unavailable: boolean;
+            remine: number | null;
           }[]
         >`
         SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
           i.error_code IS NOT NULL AS broken, i.next_due_at,
           coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due,
-          i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable
+          i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable,
+          CASE WHEN i.remine_requested_at IS NOT NULL THEN i.remines END AS remine
         FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
         WHERE i.item_id = ${itemId} GROUP BY i.item_id`,
       );
@@ -358,6 +405,7 @@ export function miningStore(sql: Sql): MiningStore {
         nextDueAt: row?.next_due_at?.getTime() ?? null,
         numbersDue: row?.numbers_due ?? false,
         transactionsUnavailable: row?.transactions_unavailable ?? false,
+        remine: row?.remine ?? null,
       };
     },
 

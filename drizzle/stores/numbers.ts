@@ -1,3 +1,4 @@
+import { wantsConsent } from '../../domain/plaidErrors.js';
 import type { MissingReason, NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -9,7 +10,9 @@ import { verificationOf } from './numbersDue.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Verdict } from './rights.js';
 
-const asked = selection(items, ['numbers_due_at'], { removal_requested: isSet('removal_requested_at') });
+const asked = selection(items, ['numbers_due_at', 'numbers_refused_code'], {
+  removal_requested: isSet('removal_requested_at'),
+});
 const stored = selection(accountNumbers, ['account_id', 'as_of'], {
   key_id: 'numbers_key_id',
   data_key: 'numbers_data_key',
@@ -22,6 +25,9 @@ const withheldBy = (tx: Tx): Fragment => tx`CASE WHEN i.removal_requested_at IS 
   WHEN a.revoked_at IS NOT NULL OR n.doubted_at IS NOT NULL THEN 'account_revoked'
   -- Numbers may have been read before the first update brought the account.
   WHEN a.status = 'closed' THEN 'account_closed' END`;
+
+const refusalReason = (code: string | null): MissingReason =>
+  code !== null && wantsConsent(code) ? 'consent_required' : 'not_available';
 
 /** The one door through which account and routing numbers leave the database, still sealed. */
 export function numbersStore(sql: Sql): NumbersStore {
@@ -53,15 +59,23 @@ export function numbersStore(sql: Sql): NumbersStore {
             ${rows.filter((row) => row.withheld === null).map((row) => row.account_id)}::text[])`;
         const missing = item.removal_requested
           ? []
-          : await tx<{ account_id: string; reason: MissingReason }[]>`
-              SELECT v.account_id, 'verification_' || v.verification AS reason
-              FROM (SELECT a.account_id, ${verificationOf(tx)} AS verification FROM accounts a JOIN items i USING (item_id) ${rights.join}
+          : await tx<{ account_id: string; verification: 'pending' | 'expired' | 'failed' | null }[]>`
+              SELECT v.account_id, nullif(v.verification, 'verified') AS verification
+              FROM (SELECT a.account_id, ${verificationOf(tx)} AS verification, a.raw->>'type' = 'depository' AS depository FROM accounts a JOIN items i USING (item_id) ${rights.join}
                 WHERE a.item_id = ${itemId} AND a.status = 'open' AND ${rights.allowed} ${rights.account(tx`a.account_id`)}
                   AND NOT EXISTS (
                     SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id)) AS v
-              WHERE v.verification IN ('pending', 'expired', 'failed') ORDER BY v.account_id`;
+              WHERE v.verification IN ('pending', 'expired', 'failed') OR v.depository AND ${item.numbers_refused_code !== null}
+              ORDER BY v.account_id`;
         const nextReadAt = item.removal_requested ? null : iso(item.numbers_due_at);
-        return { rows, missing, nextReadAt, unnoted: connection?.unnoted === true ? [connection.id] : [] };
+        const refusedCode = item.numbers_refused_code;
+        return {
+          rows,
+          missing,
+          refusedCode,
+          nextReadAt,
+          unnoted: connection?.unnoted === true ? [connection.id] : [],
+        };
       });
       if (read === null || 'refusal' in read) return read;
       reads.note('numbers', read.unnoted);
@@ -80,7 +94,11 @@ export function numbersStore(sql: Sql): NumbersStore {
         withheld: read.rows.flatMap(({ account_id: accountId, withheld: reason }) =>
           reason === null ? [] : [{ accountId, reason }],
         ),
-        missing: read.missing.map(({ account_id: accountId, reason }) => ({ accountId, reason })),
+        missing: read.missing.map(({ account_id: accountId, verification }) =>
+          verification !== null
+            ? { accountId, reason: `verification_${verification}` as const, errorCode: null }
+            : { accountId, reason: refusalReason(read.refusedCode), errorCode: read.refusedCode },
+        ),
         nextReadAt: read.nextReadAt,
       };
     },

@@ -40,7 +40,7 @@ const shownItem = selection(
   { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
 );
 const shownUser = selection(users, ['user_id']);
-const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code'], {
+const picked = selection(itemTable, ['item_id', 'institution_id', 'error_code', 'numbers_refused_code'], {
   ...accessToken,
   new_accounts: 'new_accounts_available',
 });
@@ -152,17 +152,17 @@ export function readStore(sql: Sql): ReadStore {
     ...cachedLists(sql),
     ...askingReads(sql),
 
-    async pickForUpdateMode(viewer, userId, itemId) {
+    async pickForUpdateMode(viewer, userId, itemId, except = []) {
       const rights = rightsOf(sql, viewer, 'command');
       const row = firstOf(
-        await sql<(Selected<typeof picked> & { lost_accounts: boolean })[]>`
-        SELECT ${picked.list(sql, 'i')}, EXISTS (
+        await sql<(Selected<typeof picked> & { lost_accounts: boolean; picked_at: string })[]>`
+        SELECT ${picked.list(sql, 'i')}, clock_timestamp()::text AS picked_at, EXISTS (
           SELECT FROM accounts a WHERE a.item_id = i.item_id
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i ${rights.join}
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
           AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
-          ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
+          AND i.item_id <> ALL(${[...except]}::text[]) ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );
       const token = row && sealedOf(row.key_id, row.data_key, row.ciphertext);
@@ -174,7 +174,11 @@ export function readStore(sql: Sql): ReadStore {
             accessToken: token,
             newAccounts: row.new_accounts,
             lostAccounts: row.lost_accounts,
+            pickedAt: row.picked_at,
             asksConsent: row.error_code !== null && wantsConsent(row.error_code),
+            ...(row.numbers_refused_code !== null && wantsConsent(row.numbers_refused_code)
+              ? { asksNumbers: true as const }
+              : {}),
           }
         : null;
     },

@@ -5,14 +5,18 @@ import type { Pages } from './applyTransactions.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 
 /**
- * After a remine was applied: sets to removed what Plaid no longer lists, and returns how many rows that were. Only rows of
- * open accounts, dated at or after the oldest row that the answer lists of the account: closed accounts' and older rows
- * vanish from Plaid's answers without having been removed. The caller holds the item row's lock.
+ * After a reading of a remine was applied: sets to removed what neither it nor the one before lists, and notes what it is the first
+ * not to list: one answer may be short. Only rows of open accounts, dated at or after the oldest row that the answer lists of the
+ * account: closed accounts' and older rows vanish from Plaid's answers without having been removed. `remine` is its number. The
+ * caller holds the item row's lock.
  */
-export async function reconcile(tx: Tx, update: Pages & { sequence: number }): Promise<number> {
-  const { itemId, updateId, sequence } = update;
-  const removed = firstOf(
-    await tx<[{ n: number }]>`
+export async function reconcile(
+  tx: Tx,
+  update: Pages & { sequence: number; remine: number },
+): Promise<{ removed: number; missed: number }> {
+  const { itemId, updateId, sequence, remine } = update;
+  return firstOf(
+    await tx<[{ removed: number; missed: number }]>`
     WITH ${pagesOf(tx, update)},
     listed AS MATERIALIZED (SELECT id FROM newest WHERE kind <> 'removed'),
     oldest AS (
@@ -21,17 +25,27 @@ export async function reconcile(tx: Tx, update: Pages & { sequence: number }): P
         JOIN accounts a ON a.item_id = ${itemId} AND a.account_id = t.account_id AND a.status = 'open'
       GROUP BY t.account_id
     ),
-    ${setRemoved(
-      tx,
-      itemId,
-      tx`FROM oldest o WHERE t.account_id = o.account_id AND t.date >= o.date
+    missing AS MATERIALIZED (
+      SELECT t.transaction_id AS id, t.missed_by IS NOT DISTINCT FROM ${remine}::int AS again
+      FROM transactions t JOIN oldest o ON t.account_id = o.account_id AND t.date >= o.date
+      WHERE t.item_id = ${itemId} AND t.status <> 'removed'
         AND NOT EXISTS (SELECT FROM listed WHERE listed.id = t.transaction_id)
         -- Listed as well, in a shape that could not be kept.
         AND NOT EXISTS (SELECT FROM parked_rows p WHERE p.item_id = ${itemId} AND p.update_id = ${updateId}
-          AND p.transaction_id = t.transaction_id)`,
-    )},
-    ${enqueueRemoved(tx, itemId, sequence)}
-    SELECT count(*)::int AS n FROM marked`,
+          AND p.transaction_id = t.transaction_id)
+    ),
+    ${setRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(ARRAY(SELECT id FROM missing WHERE again))`)},
+    ${enqueueRemoved(tx, itemId, sequence)},
+    missed AS (
+      UPDATE transactions t SET missed_by = ${remine}
+      WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(ARRAY(SELECT id FROM missing WHERE NOT again))
+      RETURNING 1
+    ),
+    found AS (
+      UPDATE transactions t SET missed_by = NULL
+      WHERE t.item_id = ${itemId} AND t.missed_by IS NOT NULL
+        AND t.transaction_id <> ALL(ARRAY(SELECT id FROM missing))
+    )
+    SELECT (SELECT count(*) FROM marked)::int AS removed, (SELECT count(*) FROM missed)::int AS missed`,
   );
-  return removed.n;
 }

@@ -7,6 +7,7 @@ const afterEvents = 3 * 3_600_000;
 /** Items whose outbox one batch reads. */
 const itemsAtOnce = 100;
 
+/** What another holds is left to the next time: nobody who cleans up waits for somebody who works. */
 export function retentionStore(sql: Sql): RetentionStore {
   const before = (keepMs: number) => sql`(clock_timestamp() - ${`${keepMs} milliseconds`}::interval)`;
 
@@ -42,7 +43,7 @@ export function retentionStore(sql: Sql): RetentionStore {
             AND NOT EXISTS (SELECT FROM alerts a
               WHERE a.kind = 'record_parked' AND a.item_id = o.item_id AND a.detail->>'record' = o.record
                 AND o.sequence > (a.detail->>'after')::bigint AND o.sequence <= (a.detail->>'last')::bigint)
-          ORDER BY o.item_id, o.sequence LIMIT ${limit}
+          ORDER BY o.item_id, o.sequence LIMIT ${limit} FOR UPDATE OF o SKIP LOCKED
         ),
         gone AS (
           DELETE FROM outbox o USING doomed d WHERE o.item_id = d.item_id AND o.sequence = d.sequence RETURNING 1
@@ -66,12 +67,14 @@ export function retentionStore(sql: Sql): RetentionStore {
           ORDER BY webhooks.received_at, webhooks.webhook_id LIMIT ${limit}
         ),
         gone AS (
-          DELETE FROM webhooks w USING batch b
-          WHERE w.webhook_id = b.webhook_id AND w.outcome <> 'pending'
-            -- An Item's newest one says when it was last heard of.
-            AND (w.verdict = 'rejected' OR NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
-              OR EXISTS (SELECT FROM webhooks newer WHERE newer.item_id = w.item_id AND newer.verdict = 'accepted'
-                AND (newer.received_at, newer.webhook_id) > (w.received_at, w.webhook_id)))
+          DELETE FROM webhooks WHERE webhook_id IN (
+            SELECT w.webhook_id FROM webhooks w JOIN batch b USING (webhook_id)
+            WHERE w.outcome <> 'pending'
+              -- An Item's newest one says when it was last heard of.
+              AND (w.verdict = 'rejected' OR NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+                OR EXISTS (SELECT FROM webhooks newer WHERE newer.item_id = w.item_id AND newer.verdict = 'accepted'
+                  AND (newer.received_at, newer.webhook_id) > (w.received_at, w.webhook_id)))
+            FOR UPDATE OF w SKIP LOCKED)
           RETURNING 1
         )
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT count(*)::int FROM batch) AS seen,
@@ -90,11 +93,15 @@ export function retentionStore(sql: Sql): RetentionStore {
           SELECT token_hash FROM links WHERE token_hash > ${after ?? ''} ORDER BY token_hash LIMIT ${limit}
         ),
         gone AS (
-          DELETE FROM links l USING batch b
-          WHERE l.token_hash = b.token_hash AND l.state = 'finished' AND l.updated_at < ${before(keepMs)}
-            AND NOT EXISTS (SELECT FROM items i WHERE l.outcome->>'kind' = 'linked'
-              AND i.item_id = l.outcome->>'item_id' AND (i.removed_at IS NULL OR i.removed_at >= ${before(keepMs)}))
-            AND NOT EXISTS (SELECT FROM alerts a WHERE a.kind = 'link_outcome_unknown' AND a.key = l.token_hash)
+          DELETE FROM links WHERE token_hash IN (
+            SELECT l.token_hash FROM links l JOIN batch b USING (token_hash)
+            WHERE l.state = 'finished' AND l.updated_at < ${before(keepMs)}
+              AND NOT EXISTS (SELECT FROM items i WHERE l.outcome->>'kind' = 'linked'
+                AND i.item_id = l.outcome->>'item_id' AND (i.removed_at IS NULL OR i.removed_at >= ${before(keepMs)}))
+              AND NOT EXISTS (SELECT FROM items i
+                WHERE i.item_id = l.item_id AND i.removal_requested_at IS NOT NULL AND i.admitted_at IS NULL AND i.removed_at IS NULL)
+              AND NOT EXISTS (SELECT FROM alerts a WHERE a.kind = 'link_outcome_unknown' AND a.key = l.token_hash)
+            FOR UPDATE OF l SKIP LOCKED)
           RETURNING 1
         )
         SELECT (SELECT count(*)::int FROM gone) AS deleted, (SELECT count(*)::int FROM batch) AS seen,
@@ -106,7 +113,8 @@ export function retentionStore(sql: Sql): RetentionStore {
     parkedRows: (keepMs, _after, limit) =>
       batch(
         sql`DELETE FROM parked_rows WHERE (item_id, transaction_id) IN (
-          SELECT item_id, transaction_id FROM parked_rows WHERE parked_at < ${before(keepMs)} LIMIT ${limit})`,
+          SELECT item_id, transaction_id FROM parked_rows WHERE parked_at < ${before(keepMs)} LIMIT ${limit}
+          FOR UPDATE SKIP LOCKED)`,
         limit,
       ),
 
@@ -114,7 +122,7 @@ export function retentionStore(sql: Sql): RetentionStore {
       batch(
         sql`DELETE FROM parked_events WHERE (stream, shard_id, sequence_number) IN (
           SELECT stream, shard_id, sequence_number FROM parked_events
-          WHERE parked_at < ${before(keepMs)} LIMIT ${limit})`,
+          WHERE parked_at < ${before(keepMs)} LIMIT ${limit} FOR UPDATE SKIP LOCKED)`,
         limit,
       ),
 
@@ -125,7 +133,7 @@ export function retentionStore(sql: Sql): RetentionStore {
           SELECT e.message_id FROM segment_events e JOIN items i USING (item_id)
           WHERE e.created_at < ${before(keepMs)}
             AND (e.sent_at < ${before(keepMs)} OR (e.sent_at IS NULL AND i.segment_due_at IS NULL))
-          LIMIT ${limit})`,
+          LIMIT ${limit} FOR UPDATE OF e SKIP LOCKED)`,
         limit,
       ),
 
@@ -133,7 +141,7 @@ export function retentionStore(sql: Sql): RetentionStore {
       batch(
         sql`DELETE FROM balance_snapshots WHERE (item_id, account_id, day) IN (
           SELECT item_id, account_id, day FROM balance_snapshots
-          WHERE day < (${before(keepMs)} AT TIME ZONE 'UTC')::date ORDER BY day LIMIT ${limit})`,
+          WHERE day < (${before(keepMs)} AT TIME ZONE 'UTC')::date ORDER BY day LIMIT ${limit} FOR UPDATE SKIP LOCKED)`,
         limit,
       ),
 
@@ -142,11 +150,16 @@ export function retentionStore(sql: Sql): RetentionStore {
         await sql<[{ deleted: number }]>`
         WITH gone AS (
           DELETE FROM events WHERE event_id IN (
-            SELECT event_id FROM events WHERE time < ${before(keepMs + afterEvents)} ORDER BY time LIMIT ${limit})
+            SELECT event_id FROM events WHERE time < ${before(keepMs + afterEvents)} ORDER BY time LIMIT ${limit}
+            FOR UPDATE SKIP LOCKED)
           RETURNING event_id
         ),
+        theirs AS (
+          SELECT d.delivery_id FROM deliveries d WHERE d.event_id IN (SELECT event_id FROM gone)
+          ORDER BY d.delivery_id FOR UPDATE
+        ),
         undelivered AS (
-          DELETE FROM deliveries d USING gone g WHERE d.event_id = g.event_id RETURNING d.delivery_id
+          DELETE FROM deliveries d USING theirs t WHERE d.delivery_id = t.delivery_id RETURNING d.delivery_id
         ),
         attempts AS (DELETE FROM delivery_attempts t USING undelivered d WHERE t.delivery_id = d.delivery_id)
         SELECT count(*)::int AS deleted FROM gone`,

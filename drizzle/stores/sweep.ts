@@ -5,6 +5,10 @@ import type { DueWork } from './dueWork.js';
 
 /** How long a webhook of an unknown Item waits for its Item. */
 const adoptionWindow = '24 hours';
+/** By then the row of an Item that is being linked is there. */
+const linkedWithin = '1 minute';
+/** Anybody who is a customer of Plaid's can have webhooks signed. */
+const unknownAtMost = 1_000;
 /** An update of many pages takes minutes, hours where Plaid's limits are shared by many; one that is cut here restarts. */
 const stagedAtMost = '2 days';
 /** Who was signalled longer ago stands with those that never were. */
@@ -42,8 +46,14 @@ export function sweepStore(sql: Sql): SweepStore {
     async findStaleLinks(limit, graceMs) {
       return sql<{ tokenHash: string; userId: string }[]>`
         SELECT l.token_hash AS "tokenHash", l.user_id AS "userId"
-        FROM links l LEFT JOIN sweep_told t ON t.kind = ${links} AND t.subject = l.token_hash
-        WHERE l.state <> 'finished' AND l.updated_at < ${before(graceMs)}
+        FROM (
+          SELECT token_hash FROM links WHERE state <> 'finished' AND updated_at < ${before(graceMs)}
+          UNION
+          -- Answered; their Items, which never became the user's, are to be removed at Plaid.
+          SELECT token_hash FROM items
+          WHERE removed_at IS NULL AND removal_requested_at < ${before(graceMs)} AND admitted_at IS NULL
+        ) AS due JOIN links l USING (token_hash)
+          LEFT JOIN sweep_told t ON t.kind = ${links} AND t.subject = l.token_hash
         ORDER BY greatest(l.updated_at, t.told_at), l.token_hash LIMIT ${limit}`;
     },
 
@@ -63,14 +73,34 @@ export function sweepStore(sql: Sql): SweepStore {
 
     async ignoreUnknown() {
       // Late attempts of updates that have ended leave pages that nobody asks for.
-      await sql`DELETE FROM staged_pages WHERE staged_at < clock_timestamp() - ${stagedAtMost}::interval`;
-      await sql`DELETE FROM sweep_told WHERE told_at < clock_timestamp() - ${signalledAtMost}::interval`;
+      // What another holds is left to the next sweep: who waits for several rows, in whatever order, may be waited for.
+      await sql`
+        DELETE FROM staged_pages WHERE (item_id, update_id, page) IN (
+          SELECT item_id, update_id, page FROM staged_pages
+          WHERE staged_at < clock_timestamp() - ${stagedAtMost}::interval FOR UPDATE SKIP LOCKED)`;
+      await sql`
+        DELETE FROM sweep_told WHERE (kind, subject) IN (
+          SELECT kind, subject FROM sweep_told
+          WHERE told_at < clock_timestamp() - ${signalledAtMost}::interval FOR UPDATE SKIP LOCKED)`;
+      await sql`
+        INSERT INTO alerts (kind, key, item_id, detail)
+        SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))
+        FROM webhooks w
+        WHERE EXISTS (SELECT FROM restores) AND w.outcome = 'pending' AND w.item_id IS NOT NULL
+          AND w.received_at < clock_timestamp() - ${linkedWithin}::interval
+          AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+        GROUP BY w.item_id ORDER BY min(w.received_at)
+        LIMIT greatest(0, ${unknownAtMost} - (SELECT count(*) FROM alerts WHERE kind = 'item_unknown'))
+        ON CONFLICT DO NOTHING`;
       const ended = await sql`
-        UPDATE webhooks w SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
-        WHERE w.outcome = 'pending' AND w.received_at < clock_timestamp() - ${adoptionWindow}::interval
-          -- An Item that was discarded at linking never was ours; one that is being linked may become so.
-          AND NOT EXISTS (SELECT FROM items i
-            WHERE i.item_id = w.item_id AND (i.admitted_at IS NOT NULL OR i.removed_at IS NULL))
+        UPDATE webhooks SET outcome = 'ignored', reason = 'unknown_item', settled_at = clock_timestamp()
+        WHERE webhook_id IN (
+          SELECT w.webhook_id FROM webhooks w
+          WHERE w.outcome = 'pending' AND w.received_at < clock_timestamp() - ${adoptionWindow}::interval
+            -- An Item that was discarded at linking never was ours; one that is being linked may become so.
+            AND NOT EXISTS (SELECT FROM items i
+              WHERE i.item_id = w.item_id AND (i.admitted_at IS NOT NULL OR i.removed_at IS NULL))
+          FOR UPDATE OF w SKIP LOCKED)
         RETURNING 1`;
       return ended.length;
     },

@@ -1,5 +1,6 @@
 import type { UserExport } from '../../domain/ports/userExport.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
+import { everyFloat } from './floats.js';
 import { itemPhase, itemStatus } from './itemState.js';
 
 /** Small: a client that reads slowly must not look like one that has gone. */
@@ -27,8 +28,8 @@ function kinds(tx: Tx, userId: string): Fragment[] {
       FROM items i WHERE i.item_id IN ${own} ORDER BY i.created_at, i.item_id`,
     tx`
       SELECT json_build_object('type', 'float', 'float_id', f.float_id, 'status', f.status,
-        'occurred_at', ${time(tx, tx`f.occurred_at`)})::text AS line
-      FROM floats f WHERE f.user_id = ${userId} ORDER BY f.float_id`,
+        'application_id', f.application_id, 'occurred_at', ${time(tx, tx`f.occurred_at`)})::text AS line
+      FROM ${everyFloat(tx)} AS f WHERE f.user_id = ${userId} ORDER BY f.float_id, f.application_id NULLS FIRST`,
     tx`
       SELECT jsonb_build_object('type', 'account', 'item_id', a.item_id, 'account', jsonb_set(a.refined || jsonb_build_object(
         'version', a.version, 'replaces', a.replaces, 'replaced_by', a.replaced_by), '{balances,as_of}',

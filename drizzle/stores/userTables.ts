@@ -17,10 +17,16 @@ export interface UserNames {
 /** A table with rows of users, and which of its rows `t` are this user's. */
 export interface UserTable {
   name: string;
+  /** The key in whose order several rows are locked, where others lock several at once too; null = nobody does. */
+  lockedBy: string | null;
   where: (sql: Sql | Tx, names: UserNames) => Fragment;
 }
 
-const of = (table: PgTable, where: UserTable['where']): UserTable => ({ name: getTableName(table), where });
+const of = (table: PgTable, where: UserTable['where'], lockedBy: string | null = null): UserTable => ({
+  name: getTableName(table),
+  where,
+  lockedBy,
+});
 
 const ofItems = (table: PgTable): UserTable =>
   of(table, (sql, { itemIds }) => sql`t.item_id = ANY(${itemIds}::text[])`);
@@ -68,7 +74,7 @@ export const userTables: readonly UserTable[] = [
     (sql, names) => sql`t.delivery_id IN (
     SELECT d.delivery_id FROM deliveries d WHERE d.event_id IN (${theirEvents(sql, names)}))`,
   ),
-  of(schema.deliveries, (sql, names) => sql`t.event_id IN (${theirEvents(sql, names)})`),
+  of(schema.deliveries, (sql, names) => sql`t.event_id IN (${theirEvents(sql, names)})`, 'delivery_id'),
   of(schema.events, ofBoth),
   of(
     schema.connectionHistory,
@@ -88,6 +94,7 @@ export const userTables: readonly UserTable[] = [
   ),
   of(schema.parkedEvents, (sql, { userId }) => quotedIn(sql, userId)),
   ofUser(schema.floats),
+  ofUser(schema.applicationFloats),
   ofUser(schema.links),
 ];
 
@@ -107,5 +114,6 @@ export const tablesWithoutUsers: readonly PgTable[] = [
   schema.userEventShards,
   // Of an erasure that has ended; of one that goes on, the last to forget whom.
   schema.erasures,
+  schema.restores,
   schema.auditEntries,
 ];

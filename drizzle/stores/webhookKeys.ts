@@ -45,7 +45,9 @@ export function webhookKeyStore(sql: Sql, plaid: string): WebhookKeyStore {
         SELECT ${plaid}, ${key.kid}, ${jwk}::text::jsonb, ${expiredAt}::text::timestamptz, ${ago(ageMs)}
         WHERE ${expiredAt}::text::timestamptz IS NULL OR ${expiredAt}::text::timestamptz > clock_timestamp()
         ON CONFLICT (plaid, kid) DO NOTHING`;
-      await sql`DELETE FROM webhook_keys WHERE expired_at < clock_timestamp() - ${kept}::interval`;
+      await sql`
+        DELETE FROM webhook_keys WHERE (plaid, kid) IN (
+          SELECT plaid, kid FROM webhook_keys WHERE expired_at < clock_timestamp() - ${kept}::interval FOR UPDATE SKIP LOCKED)`;
     },
 
     async drop(kid, ageMs) {
@@ -58,7 +60,10 @@ export function webhookKeyStore(sql: Sql, plaid: string): WebhookKeyStore {
         SELECT ${plaid}, ${address} WHERE EXISTS (SELECT FROM items WHERE item_id = ${itemId})
         ON CONFLICT (plaid, address) DO UPDATE SET seen_at = clock_timestamp() RETURNING 1`;
       if (noted.length === 0) return false;
-      await sql`DELETE FROM webhook_senders WHERE seen_at < clock_timestamp() - ${kept}::interval`;
+      await sql`
+        DELETE FROM webhook_senders WHERE (plaid, address) IN (
+          SELECT plaid, address FROM webhook_senders
+          WHERE seen_at < clock_timestamp() - ${kept}::interval FOR UPDATE SKIP LOCKED)`;
       return true;
     },
   };

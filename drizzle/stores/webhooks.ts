@@ -86,10 +86,13 @@ export function webhookStore(sql: Sql): WebhookStore {
 
     async storeRejected(webhook) {
       await insert(webhook, webhook.body.subarray(0, rejectedBodyBytes));
+      // Every process deletes the same ones: what another deletes is gone.
       await sql`
-        DELETE FROM webhooks WHERE verdict = 'rejected' AND received_at < (
-          SELECT received_at FROM webhooks WHERE verdict = 'rejected'
-          ORDER BY received_at DESC OFFSET ${rejectedKept - 1} LIMIT 1)`;
+        DELETE FROM webhooks WHERE webhook_id IN (
+          SELECT webhook_id FROM webhooks WHERE verdict = 'rejected' AND received_at < (
+            SELECT received_at FROM webhooks WHERE verdict = 'rejected'
+            ORDER BY received_at DESC OFFSET ${rejectedKept - 1} LIMIT 1)
+          FOR UPDATE SKIP LOCKED)`;
     },
 
     async acquireSignal(webhookId) {

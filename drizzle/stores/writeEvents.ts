@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
 import type { Sql, Tx } from '../rows.js';
-import { mayHear } from './audience.js';
+import { hearing } from './audience.js';
 import { hearerOf, laneOf } from './endpointHearer.js';
 
 /**
- * Writes events, and one delivery for each endpoint that wants them, in the transaction of the change that they tell of: an event
+ * Writes events, and one delivery for each endpoint that wants them (held where it may hear of them later), in the transaction of the change that they tell of: an event
  * exists exactly if its change does. To be called under the lock of what it tells of, so that events of an Item stand in the
  * order of their changes.
  */
@@ -34,11 +34,11 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type, state)
     SELECT 'dlv_' || gen_random_uuid(), p.endpoint_id, e.event_id,
       ${laneOf(tx)}, e.position, e.type,
-      -- Held ones too: they are those whose endpoint is off, whoever is asked when.
-      'pending'
+      -- Those whose endpoint is off are pending too: it may be on when they are sent.
+      CASE h.hearing WHEN 'now' THEN 'pending' ELSE 'held' END
     FROM written e
     JOIN endpoints p ON p.deleted_at IS NULL AND (p.types = '{}' OR e.type = ANY(p.types) OR e.type = 'endpoint.ping')
     JOIN applications a ON a.application_id = p.application_id
-    WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id)
-      AND ${mayHear(tx, hearerOf(tx))}`;
+    CROSS JOIN LATERAL (SELECT ${hearing(tx, hearerOf(tx))} AS hearing OFFSET 0) h
+    WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = p.endpoint_id) AND h.hearing IS NOT NULL`;
 }

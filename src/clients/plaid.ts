@@ -7,6 +7,7 @@ import type { PlaidDirectory, PlaidLive, PlaidPort } from '../../domain/ports/pl
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import {
   accountsOf,
+  checkDone,
   exchangeOf,
   itemOf,
   linkTokenOf,
@@ -114,7 +115,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
     live,
     directory: createPlaidDirectory(calls, live),
 
-    async createLinkToken({ userId, accessToken, accountSelection, asksConsent }) {
+    async createLinkToken({ userId, accessToken, accountSelection, asksConsent, asksNumbers }) {
       const path = '/link/token/create';
       const shared = {
         client_name: options.clientName,
@@ -122,6 +123,10 @@ export function createPlaid(options: PlaidOptions): Plaid {
         country_codes: [...options.countryCodes] as CountryCode[],
         user: { client_user_id: userId },
       };
+      const consented = new Set([
+        ...(asksConsent === true ? options.products : []),
+        ...(asksNumbers === true ? ['auth'] : []),
+      ]);
       const request =
         accessToken === undefined
           ? {
@@ -139,9 +144,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
               ...shared,
               access_token: accessToken,
               ...(accountSelection === true ? { update: { account_selection_enabled: true } } : {}),
-              ...(asksConsent === true
-                ? { additional_consented_products: [...options.products] as Products[] }
-                : {}),
+              ...(consented.size > 0 ? { additional_consented_products: [...consented] as Products[] } : {}),
             };
       return linkTokenOf(path, await ask(path, usual, (o) => api.linkTokenCreate(request, o)));
     },
@@ -165,17 +168,21 @@ export function createPlaid(options: PlaidOptions): Plaid {
     async updateWebhook(accessToken, url) {
       const path = '/item/webhook/update';
       const request = { access_token: accessToken, webhook: url };
-      await ask(path, usual, (o) => api.itemWebhookUpdate(request, o));
+      checkDone(path, await ask(path, usual, (o) => api.itemWebhookUpdate(request, o)));
     },
 
     async resetLogin(accessToken) {
       const path = '/sandbox/item/reset_login';
-      await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o));
+      checkDone(
+        path,
+        await ask(path, usual, (o) => api.sandboxItemResetLogin({ access_token: accessToken }, o)),
+      );
     },
 
     async removeItem(accessToken) {
+      const path = '/item/remove';
       try {
-        await ask('/item/remove', slow, (o) => api.itemRemove({ access_token: accessToken }, o));
+        checkDone(path, await ask(path, slow, (o) => api.itemRemove({ access_token: accessToken }, o)));
       } catch (error) {
         if (!(error instanceof Failure && error.type === 'ITEM_GONE')) throw error;
       }

@@ -15,7 +15,7 @@ import { isObject } from '../../domain/mining/oddValues.js';
 import type { JsonObject } from '../../domain/mining/oddValues.js';
 import { failureOfShape, isCode } from './plaidFailures.js';
 
-/** Characters of an id or a name: what an index takes, whatever they are made of. */
+/** Characters (not UTF-16 units) of an id or a name: what an index takes, whatever they are made of. */
 const longestText = 256;
 
 /**
@@ -27,7 +27,7 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 
 /** A short text for people or an id: null when it is none, or none that the database takes. */
 const orNull = (value: unknown): string | null =>
-  isText(value) && value.length <= longestText && !value.includes('\u0000') ? value : null;
+  isText(value) && [...value].length <= longestText && !value.includes('\u0000') ? value : null;
 
 function text(path: string, body: JsonObject, field: string): string {
   const value = body[field];
@@ -52,9 +52,20 @@ export function accountsOf(path: string, body: JsonObject): PlaidAccount[] {
   return (Array.isArray(accounts) ? accounts : [accounts]) as PlaidAccount[];
 }
 
-/** What of a list can be handed on as Plaid's objects. */
-export const objectsOf = <T extends object>(list: readonly T[]): T[] =>
-  list.filter<T>((entry): entry is T => isObject(entry));
+/**
+ * What of a list can be handed on to a client as Plaid's objects. One that is no list says nothing: a client would take an empty one
+ * for Plaid's word that there is nothing.
+ */
+export function objectsOf(path: string, body: JsonObject, field: string): JsonObject[] {
+  const list = body[field];
+  if (!Array.isArray(list)) throw failureOfShape(path, `no list of ${field}`);
+  return (list as unknown[]).filter(isObject);
+}
+
+/** An answer that says nothing but that it was done is one of Plaid's when it has the id of the request: any other object is somebody else's. */
+export function checkDone(path: string, body: JsonObject): void {
+  text(path, body, 'request_id');
+}
 
 export const requestIdOf = (path: string, body: JsonObject): string => text(path, body, 'request_id');
 
@@ -79,19 +90,26 @@ export function institutionsOf(
 }
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
-  const { has_more } = body;
   // Without one the same is asked again, and answered by nothing new.
   const next_cursor = body['next_cursor'] ?? cursor;
   if (typeof next_cursor !== 'string') throw failureOfShape(path, 'no next_cursor');
+  const lists = {
+    added: entriesOf(body['added']),
+    modified: entriesOf(body['modified']),
+    removed: entriesOf(body['removed']),
+  };
+  const isEmpty = Object.values(lists).every(({ length }) => length === 0);
+  // Where it is null the next page tells: one that brings nothing is the last.
+  const has_more = body['has_more'] === null ? !isEmpty && next_cursor !== cursor : body['has_more'];
   if (typeof has_more !== 'boolean') throw failureOfShape(path, 'no has_more');
   // Asked with the same cursor again the same page would come for ever.
   if (has_more && (next_cursor === '' || next_cursor === cursor)) {
     throw failureOfShape(path, 'more pages, but a cursor that leads nowhere');
   }
   return {
-    added: entriesOf(body['added']) as PlaidTransaction[],
-    modified: entriesOf(body['modified']) as PlaidTransaction[],
-    removed: entriesOf(body['removed']) as PlaidRemovedTransaction[],
+    added: lists.added as PlaidTransaction[],
+    modified: lists.modified as PlaidTransaction[],
+    removed: lists.removed as PlaidRemovedTransaction[],
     accounts: entriesOf(body['accounts']) as PlaidAccount[],
     next_cursor,
     has_more,
@@ -109,8 +127,11 @@ export function transactionsOf(
   return { transactions: entriesOf(body['transactions']) as PlaidTransaction[], total };
 }
 
-/** An error of which nothing is told is none. */
-function itemErrorOf({ error_type, error_code }: JsonObject): PlaidItemView['error'] {
+/** An error of which nothing is told is none; one of a shape that nobody knows is one of a code that nobody knows, and so an outage. */
+function itemErrorOf(error: unknown): PlaidItemView['error'] {
+  if (error === null || error === undefined) return null;
+  if (!isObject(error)) return { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' };
+  const { error_type, error_code } = error;
   if ((error_type ?? error_code ?? null) === null) return null;
   const type = isCode(error_type) ? error_type : 'ITEM_ERROR';
   return { error_type: type, error_code: isCode(error_code) ? error_code : type };
@@ -119,16 +140,14 @@ function itemErrorOf({ error_type, error_code }: JsonObject): PlaidItemView['err
 export function itemOf(path: string, body: JsonObject): PlaidItemView {
   const item = body['item'];
   if (!isObject(item)) throw failureOfShape(path, 'no item');
-  const error = item['error'];
   const status = isObject(body['status']) ? body['status'] : {};
   const transactions = isObject(status['transactions']) ? status['transactions'] : {};
   return {
-    item_id: text(path, item, 'item_id'),
     institution_id: orNull(item['institution_id']),
     institution_name: orNull(item['institution_name']),
     // However long: it is compared, and not kept.
     webhook: isText(item['webhook']) ? item['webhook'] : null,
-    error: isObject(error) ? itemErrorOf(error) : null,
+    error: itemErrorOf(item['error']),
     consent_expiration_time: instantOf(item['consent_expiration_time']),
     last_successful_update: orNull(transactions['last_successful_update']),
   };

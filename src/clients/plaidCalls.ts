@@ -1,7 +1,7 @@
 import type { CountryCode, PlaidApi } from 'plaid';
 import { isObject } from '../../domain/mining/oddValues.js';
 import type { JsonObject } from '../../domain/mining/oddValues.js';
-import { failureOfAnswer, failureOfShape, failureOfSilence } from './plaidFailures.js';
+import { failureOfAnswer, failureOfShape, failureOfSilence, isErrorObject } from './plaidFailures.js';
 
 interface HttpAnswer {
   status: number;
@@ -33,7 +33,7 @@ function header(headers: unknown, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** One call within `timeoutMs`, from start to last byte; the parsed body of a 200, else a Failure. */
+/** One call within `timeoutMs`, from start to last byte; the parsed body of a 200 that is no error object, else a Failure. */
 export async function ask(
   path: string,
   timeoutMs: number,
@@ -52,7 +52,7 @@ export async function ask(
     clearTimeout(timer);
   }
   const body = parsed(answer.data);
-  if (answer.status !== 200) {
+  if (answer.status !== 200 || isErrorObject(body)) {
     const retryAfter = header(answer.headers, 'retry-after');
     throw failureOfAnswer(path, { status: answer.status, body, retryAfter }, Date.now());
   }

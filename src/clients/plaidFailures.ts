@@ -23,6 +23,15 @@ function upstreamError(body: unknown): UpstreamError | undefined {
   return { error_type, error_code, request_id: isRequestId(request_id) ? request_id : null };
 }
 
+/** Whether an answer is Plaid's error object, whatever its HTTP status says. No answer of an endpoint has these fields; an Item's error has its own place. */
+export const isErrorObject = (body: unknown): boolean =>
+  typeof body === 'object' &&
+  body !== null &&
+  ['error_type', 'error_code'].some((field) => {
+    const said = (body as Record<string, unknown>)[field];
+    return said !== undefined && said !== null;
+  });
+
 const longestRetryAfterMs = 3_600_000;
 
 /** `Retry-After` in milliseconds from seconds, an HTTP date or an ISO time; undefined when it says nothing usable. */
@@ -59,7 +68,10 @@ export function failureOfAnswer(path: string, answer: PlaidAnswer, now: number):
   return new Failure(type, `Plaid answered ${path} with HTTP ${answer.status}, ${said}`, {
     upstream,
     retryAfterMs: retryAfterMs(answer.retryAfter, now),
-    outcomeUnknown: !refused && (answer.status >= 500 || upstream === undefined),
+    // A success that carries an error contradicts itself: where it is an outage, nobody knows what was done.
+    outcomeUnknown:
+      !refused &&
+      (answer.status >= 500 || upstream === undefined || (answer.status === 200 && type === 'UPSTREAM_DOWN')),
   });
 }
 

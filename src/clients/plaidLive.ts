@@ -1,7 +1,8 @@
 import { Failure } from '../../domain/failures.js';
+import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
 import type { PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaidCalls.js';
-import { accountsOf, institutionOf, objectsOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
+import { institutionOf, objectsOf, requestIdOf, transactionsOf } from './plaidAnswers.js';
 
 /** The age up to which a bank that names the time of its balances (Capital One) may answer with them. */
 const oldestBalanceMs = 86_400_000;
@@ -11,7 +12,10 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
   async function accounts(accessToken: string) {
     const path = '/accounts/get';
     const body = await ask(path, usual, (o) => api.accountsGet({ access_token: accessToken }, o));
-    return { accounts: objectsOf(accountsOf(path, body)), request_id: requestIdOf(path, body) };
+    return {
+      accounts: objectsOf(path, body, 'accounts') as PlaidAccount[],
+      request_id: requestIdOf(path, body),
+    };
   }
 
   return {
@@ -30,7 +34,10 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
       };
       try {
         const body = await ask(path, slow, (o) => api.accountsBalanceGet(request, o));
-        return { accounts: objectsOf(accountsOf(path, body)), request_id: requestIdOf(path, body) };
+        return {
+          accounts: objectsOf(path, body, 'accounts') as PlaidAccount[],
+          request_id: requestIdOf(path, body),
+        };
       } catch (error) {
         const tooOld =
           error instanceof Failure && error.upstream?.error_code === 'LAST_UPDATED_DATETIME_OUT_OF_RANGE';
@@ -53,10 +60,9 @@ export function createPlaidLive({ api, ask, countryCodes, usual, slow }: PlaidCa
         },
       };
       const body = await ask(path, slow, (o) => api.transactionsGet(request, o));
-      const { transactions, total } = transactionsOf(path, body);
       return {
-        transactions: objectsOf(transactions),
-        total_transactions: total,
+        transactions: objectsOf(path, body, 'transactions') as PlaidTransaction[],
+        total_transactions: transactionsOf(path, body).total,
         request_id: requestIdOf(path, body),
       };
     },

@@ -3,6 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Activities } from '../../activities/index.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { streamNames } from '../../domain/mining/events.js';
@@ -15,6 +16,7 @@ import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 import { holdAnswer } from './heldPlaid.js';
@@ -310,6 +312,7 @@ describe('the other steps of a link', () => {
     world.plaid.failNext('getAccounts', 'UPSTREAM_DOWN');
     await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     world.plaid.failNext('getItem', 'ITEM_GONE');
+    world.plaid.failNext('getItem', 'ITEM_GONE');
     expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
   });
 
@@ -317,14 +320,16 @@ describe('the other steps of a link', () => {
     const old = await world.linkedItem('revoked');
     const { tokenHash } = await world.receive('revoked');
     await world.run.exchangePublicToken({ tokenHash });
-    const itself = new Failure('UPSTREAM_DOWN', 'not now');
-    const answers = [itself, new Failure('PERMISSION_REVOKED', 'no')];
+    let answer = new Failure('UPSTREAM_DOWN', 'not now');
     const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
       getItem: (token: string) =>
-        token === old.accessToken ? Promise.reject(answers.shift() ?? itself) : world.plaid.getItem(token),
+        token === old.accessToken ? Promise.reject(answer) : world.plaid.getItem(token),
+      getAccounts: (token: string) =>
+        token === old.accessToken ? Promise.reject(answer) : world.plaid.getAccounts(token),
     });
     const run = world.runWith({ plaid });
     await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    answer = new Failure('PERMISSION_REVOKED', 'no');
     expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted', replaced: [old.itemId] });
   });
 
@@ -552,7 +557,7 @@ describe('webhooks about the Item itself', () => {
     item.error = loginRequired;
     const [again, early] = [await told(item.itemId, errored), await told(item.itemId, repaired)];
     const [second] = await twice('settleItemWebhooks', { itemId: item.itemId });
-    expect(second).toEqual({ health: 'broken', numbersDue: false, more: false });
+    expect(second).toEqual({ health: 'broken', numbersDue: false, repairSaid: true, more: false });
     expect(await outcomes([again, early])).toEqual([
       { state: 'done', reason: null },
       { state: 'ignored', reason: 'item_is_broken' },
@@ -691,53 +696,142 @@ describe('webhooks about the Item itself', () => {
     expect(world.plaid.calls).toEqual([]);
   });
 
-  it('settleItemWebhooks stops at a revocation at once, and keeps what else is said', async () => {
+  it('settleItemWebhooks withholds at a revocation at once, keeps what else is said, and asks Plaid before it tells', async () => {
     const item = await world.linkedItem();
+    const { itemId } = item;
+    const revoked = { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null };
     world.plaid.calls.length = 0;
     const ids = [
-      await told(item.itemId, {
+      await told(itemId, {
         webhook_type: 'ITEM',
         webhook_code: 'PENDING_EXPIRATION',
         consent_expiration_time: '2027-01-02T03:04:05Z',
       }),
-      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' }),
-      await told(item.itemId, {
+      await told(itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' }),
+      await told(itemId, {
         webhook_type: 'AUTH',
         webhook_code: 'DEFAULT_UPDATE',
         account_ids_with_new_auth: ['account-1'],
       }),
-      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null }),
-      await told(item.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_ACCOUNT_REVOKED' }),
+      await told(itemId, revoked),
+      await told(itemId, { webhook_type: 'ITEM', webhook_code: 'USER_ACCOUNT_REVOKED' }),
     ];
-    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toEqual({
-      health: 'broken',
+    expect(await world.run.settleItemWebhooks({ itemId })).toEqual({
+      health: null,
       numbersDue: true,
-      more: false,
+      updateDue: true,
+      more: true,
     });
     expect(world.plaid.calls).toEqual([]);
-    expect((await outcomes(ids)).map((outcome) => [outcome?.state, outcome?.reason])).toEqual([
-      ['done', null],
-      ['done', null],
-      ['done', null],
-      ['done', null],
-      ['ignored', 'malformed_body'],
-    ]);
-    expect(await rowOf(item.itemId)).toMatchObject({
-      error_code: 'USER_PERMISSION_REVOKED',
+    const states = async () => (await outcomes(ids)).map((outcome) => outcome?.state);
+    expect(await states()).toEqual(['done', 'done', 'done', 'pending', 'done']);
+    expect(await rowOf(itemId)).toMatchObject({
+      error_code: null,
       revoked: true,
       fresh: true,
       numbers: true,
       consent: '2027-01-02 03:04:05+00',
     });
-    await world.stores.items.setHealthy(item.itemId, await seenOf(item));
-    expect(await rowOf(item.itemId)).toMatchObject({ error_code: null, revoked: false });
+    // Nobody knows as long as Plaid does not answer.
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(world.run.settleItemWebhooks({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await rowOf(itemId)).toMatchObject({ error_code: null, revoked: true });
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'broken', more: false });
+    expect(await states()).toEqual(['done', 'done', 'done', 'done', 'done']);
+    expect(await rowOf(itemId)).toMatchObject({ error_code: 'USER_PERMISSION_REVOKED', revoked: true });
+    item.error = null;
+    item.page('', 'c1', {});
+    expect(await world.run.checkItem({ itemId })).toEqual({ result: 'healthy' });
+    expect(await rowOf(itemId)).toMatchObject({ error_code: null, revoked: false });
 
     // Replayed by an operator it tells of the past: Plaid is asked.
     const again = await world.stores.webhooks.replay(ourselves, ids[3] as string, crypto.randomUUID());
-    expect(again).toEqual({ webhookId: expect.any(String), itemId: item.itemId, kind: 'item' });
-    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    expect(again).toEqual({ webhookId: expect.any(String), itemId, kind: 'item' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'healthy' });
     const { webhookId } = again as { webhookId: string };
     expect(await outcomes([webhookId])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
+    // A late copy withholds until Plaid disowns it, and tells nobody anything.
+    const copy = await told(itemId, revoked);
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: null, more: true });
+    expect(await rowOf(itemId)).toMatchObject({ error_code: null, revoked: true });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ health: 'healthy', more: false });
+    expect(await rowOf(itemId)).toMatchObject({ error_code: null, revoked: false });
+    expect(await outcomes([copy])).toEqual([{ state: 'ignored', reason: 'item_is_healthy' }]);
+    const told2 = await world.sql<{ event: string }[]>`
+      SELECT event FROM segment_events WHERE item_id = ${itemId} ORDER BY created_at`;
+    expect(told2.map(({ event }) => event)).toEqual(['item errored', 'item repaired']);
+    const [suspended] = await world.sql<[{ n: number }]>`
+      SELECT count(*)::int AS n FROM events WHERE item_id = ${itemId} AND type = 'connection.suspended'`;
+    expect(suspended.n).toBeLessThanOrEqual(1);
+  });
+
+  it('settleItemWebhooks believes a revocation of which /item/get knows nothing where the products are refused for it', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const settle = () => world.run.settleItemWebhooks({ itemId });
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+    await settle();
+    world.plaid.refuse('syncTransactions', 'USER_PERMISSION_REVOKED', 'INVALID_INPUT');
+    expect(await settle()).toMatchObject({ health: 'broken' });
+    world.plaid.refuse('syncTransactions', null);
+    expect(await rowOf(itemId)).toMatchObject({ error_code: 'USER_PERMISSION_REVOKED', revoked: true });
+    // The user is known to be away from the bank for another reason: the permission stands.
+    const other = await world.linkedItem();
+    await told(other.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+    other.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.run.settleItemWebhooks({ itemId: other.itemId });
+    await world.run.settleItemWebhooks({ itemId: other.itemId });
+    expect(await rowOf(other.itemId)).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED', revoked: false });
+  });
+
+  it('settleItemWebhooks withholds behind any number of others, and whatever Plaid answers', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    await world.sql`
+      INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, headers, body)
+      SELECT 'plaid', 'accepted', 'ITEM', 'ERROR', ${itemId}, 'item', '{}', 'pending', '{}',
+        convert_to('{"webhook_type":"ITEM","webhook_code":"ERROR","item_id":"x"}', 'UTF8')
+      FROM generate_series(1, 450)`;
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+    world.plaid.refuse('getItem', 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT');
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ more: true });
+    expect(await rowOf(itemId)).toMatchObject({ revoked: true });
+    await expect(world.run.settleItemWebhooks({ itemId })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    // What comes behind it is acted on at once, too.
+    const late = await told(itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' });
+    expect(await world.run.settleItemWebhooks({ itemId })).toMatchObject({ more: true });
+    expect(await outcomes([late])).toEqual([{ state: 'done', reason: null }]);
+    world.plaid.refuse('getItem', null);
+  });
+
+  it('settleItemWebhooks takes an end of the connection that was announced after a repair for the last word', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const at = '2030-01-02T03:04:05.000Z';
+    const disconnects = { webhook_type: 'ITEM', webhook_code: 'PENDING_DISCONNECT' };
+    await told(itemId, repaired);
+    await told(itemId, { ...disconnects, disconnect_time: at });
+    await told(itemId, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' });
+    for (let more = true; more;) ({ more } = await world.run.settleItemWebhooks({ itemId }));
+    const [row] = await world.sql`SELECT disconnects_at FROM items WHERE item_id = ${itemId}`;
+    expect(row).toEqual({ disconnects_at: new Date(at) });
+    // One that says no time changes nothing of that; alone it means a week, once, however often it comes.
+    await told(itemId, { ...disconnects, disconnect_time: null });
+    await world.run.settleItemWebhooks({ itemId });
+    const announced = async (id: string) =>
+      world.sql<{ at: string }[]>`
+        SELECT data->>'expires_at' AS at FROM events WHERE item_id = ${id} AND type = 'item.consent_expiring'`;
+    expect(await announced(itemId)).toEqual([{ at }]);
+    const other = await world.linkedItem();
+    for (const time of [1, 2]) {
+      await told(other.itemId, { ...disconnects, reason: 'INSTITUTION_MIGRATION', time });
+      await world.run.settleItemWebhooks({ itemId: other.itemId });
+    }
+    const [guess, ...rest] = await announced(other.itemId);
+    expect(rest).toEqual([]);
+    const inDays = (Date.parse(guess?.at ?? '') - Date.now()) / 86_400_000;
+    expect(inDays > 6 && inDays <= 7).toBe(true);
   });
 
   it('sendSegmentEvents leaves an outage to a later try, and loses nothing', async () => {
@@ -921,7 +1015,127 @@ describe('mining', () => {
     // A request that another endpoint, or the database, calls wrong says nothing of the cursor.
     item.page('c1', 'c2', {});
     world.plaid.failNext('getAccounts', 'BAD_REQUEST');
-    await expect(world.run.minePage(mine(item, 'u4'))).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    expect(await world.run.minePage(mine(item, 'u4'))).toMatchObject({
+      kind: 'applied',
+      accountsFailure: { type: 'BAD_REQUEST' },
+    });
+  });
+
+  const accountsOf = async ({ itemId }: FakeItem) =>
+    (
+      await world.sql<{ id: string; status: string }[]>`
+        SELECT account_id AS id, status FROM accounts WHERE item_id = ${itemId} ORDER BY 1`
+    ).map(({ id, status }) => `${id} ${status}`);
+  /** `/accounts/get` answers so, one call after the other, the last of them for ever. */
+  const answering = (...answers: unknown[][]) => {
+    let call = 0;
+    const getAccounts = async (token: string) => {
+      await world.plaid.getAccounts(token);
+      call += 1;
+      return answers[Math.min(call, answers.length) - 1] as PlaidAccount[];
+    };
+    return world.runWith({
+      plaid: Object.assign(Object.create(world.plaid) as typeof world.plaid, { getAccounts }),
+    });
+  };
+
+  it('minePage closes an account that two answers lack, and none that one answer lacks', async () => {
+    const item = await world.linkedItem();
+    const all = [account('account-1'), account('account-2', { name: 'Savings' })];
+    item.accounts = all;
+    item.page('', 'c1', {});
+    item.page('c1', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.calls.length = 0;
+    await world.run.minePage(mine(item, 'u2'));
+    expect(world.plaid.count('getAccounts')).toBe(1);
+    const [one] = all;
+    await answering([one], all).minePage(mine(item, 'u3'));
+    expect([await accountsOf(item), world.plaid.count('getAccounts')]).toEqual([
+      ['account-1 open', 'account-2 open'],
+      3,
+    ]);
+    await answering([one], [one]).minePage(mine(item, 'u4'));
+    expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 closed']);
+  });
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['without id', { name: 'Nobody' }],
+  ])('minePage takes an entry that nobody can read (%s) for one account at most', async (_name, entry) => {
+    const item = await world.linkedItem();
+    const [a, b, c] = ['a', 'b', 'c'].map((id) => account(id, { name: id }));
+    item.accounts = [a, b, c] as PlaidAccount[];
+    item.page('', 'c1', {});
+    item.page('c1', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    await answering([entry, b, c]).minePage(mine(item, 'u2'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b open', 'c open']);
+    // Now another one is missing: the entry stands for the one that it stood for before.
+    await answering([entry, c]).minePage(mine(item, 'u3'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c open']);
+    // What sync has named is what cannot be read here.
+    item.page('c1', 'c1', { accounts: [a as PlaidAccount] });
+    await answering([entry]).minePage(mine(item, 'u4'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c open']);
+    await answering([entry, account('d')]).minePage(mine(item, 'u5'));
+    expect(await accountsOf(item)).toEqual(['a open', 'b closed', 'c closed', 'd open']);
+  });
+
+  it.each(['PRODUCTS_NOT_SUPPORTED', 'PRODUCT_NOT_READY', 'INVALID_FIELD', 'NO_SUCH_CODE'])(
+    'minePage keeps no transactions back for accounts that are refused (%s), and shows it',
+    async (code) => {
+      const item = await world.linkedItem();
+      item.page('', 'c1', { added: [transaction('t1')], accounts: [account('account-1')] });
+      world.plaid.refuse('getAccounts', code);
+      // What may be an outage is asked for some times.
+      if (code === 'NO_SUCH_CODE') {
+        await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+        world.attempt = 3;
+      }
+      const answer = await world.run.minePage(mine(item, 'u1'));
+      world.plaid.refuse('getAccounts', null);
+      world.attempt = 1;
+      expect(answer).toMatchObject({
+        kind: 'applied',
+        outcome: { added: 1 },
+        accountsFailure: { error: { error_code: code } },
+      });
+      expect(await accountsOf(item)).toEqual(['account-1 open']);
+      const [row] = await world.sql<[{ due: Date }]>`
+        SELECT next_due_at AS due FROM items WHERE item_id = ${item.itemId}`;
+      expect(row.due.toISOString()).toBe(mine(item, 'u1').dueAt.incomplete);
+    },
+  );
+
+  it('minePage tells operators of an Item that Plaid has nothing of for more than a day, once', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    world.plaid.refuse('syncTransactions', 'PRODUCT_NOT_READY');
+    const alerts = () => world.sql`SELECT kind, key FROM alerts WHERE item_id = ${itemId}`;
+    await world.run.minePage(mine(item, 'u1'));
+    expect(await alerts()).toEqual([]);
+    await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+    const waiting = { kind: 'notReady', calls: 1 };
+    expect(await twice('minePage', mine(item, 'u1'))).toEqual([waiting, waiting]);
+    world.plaid.refuse('syncTransactions', null);
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: `${itemId}/PRODUCT_NOT_READY` }]);
+  });
+
+  it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', {});
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', { added: [transaction('o1')], has_more: true });
+    item.page('c2', 'c3', { added: [transaction('o2')], has_more: true });
+    item.page('c3', 'c2', { added: [transaction('o3')], has_more: true });
+    const staged = { kind: 'staged', rows: 1, calls: 1 };
+    expect(await world.run.minePage(mine(item, 'u2'))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    // Asked for once more it is the same page, and no circle.
+    expect(await world.run.minePage(mine(item, 'u2', 1))).toEqual(staged);
+    expect(await world.run.minePage(mine(item, 'u2', 2))).toEqual({ kind: 'circling', calls: 1 });
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
   });
 
   it('minePage begins no episode that /item/get knows nothing of, until it is told to believe', async () => {
@@ -940,7 +1154,7 @@ describe('mining', () => {
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
     world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
-    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await expect(world.run.minePage(mine(item, 'u1'))).rejects.toMatchObject({ type: 'LOGIN_REQUIRED' });
     expect(await row()).toEqual({ error_code: null, error_episode: 0 });
     refuse();
     const needsUser = { kind: 'needsUser', error, calls: 1 };
@@ -986,7 +1200,8 @@ describe('mining', () => {
     const detail = { type: 'BAD_REQUEST', error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' };
     const young = { remines: null };
     expect(await twice('reportDeadEnd', { itemId, deadEnd })).toEqual([young, young]);
-    expect(await alerts()).toEqual([{ kind: 'update_stuck', key: itemId, detail }]);
+    const key = `${itemId}/INVALID_FIELD`;
+    expect(await alerts()).toEqual([{ kind: 'update_stuck', key, detail }]);
 
     item.page('', 'c1', {});
     item.page('c1', 'c2', { has_more: true });
@@ -1025,6 +1240,76 @@ describe('mining', () => {
       { ...days, offset: 0 },
       { ...days, offset: 500 },
     ]);
+  });
+
+  it('settleRemovals asks for few days around each date, whatever lies between them, and odd dates are no matter of the others', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const dates = ['2024-11-28', '0001-01-01', '2026-11-20', '9999-12-31', '2026-11-27', '2026-11-28'];
+    item.page('', 'c1', { added: dates.map((date) => transaction(`on ${date}`, { date })) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(
+      webhook(
+        itemId,
+        'removals',
+        dates.map((date) => `on ${date}`),
+      ),
+    );
+    item.listed = [transaction('on 2026-11-20'), transaction('on 2024-11-28')];
+    const asked: string[] = [];
+    let refusing = '9999-12-28';
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: Parameters<PlaidPort['getTransactions']>[1]) => {
+        asked.push(`${query.from} ${query.to}`);
+        if (query.from === refusing) throw new Failure('BAD_REQUEST', 'no such dates');
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    const settle = () => world.runWith({ plaid }).settleRemovals({ itemId });
+    expect(await settle()).toEqual({ changes: 3, more: true });
+    expect(asked).toEqual([
+      '0001-01-01 0001-01-04',
+      '2024-11-25 2024-12-01',
+      '2026-11-17 2026-11-30',
+      '2026-11-25 2026-12-01',
+      '9999-12-28 9999-12-31',
+    ]);
+    // One that Plaid does not take is shown, and asked for alone.
+    asked.length = 0;
+    await expect(settle()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    expect(asked).toEqual(['9999-12-28 9999-12-31']);
+    refusing = '';
+    expect(await settle()).toEqual({ changes: 1, more: false });
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT transaction_id AS id FROM transactions WHERE item_id = ${itemId} AND status <> 'removed' ORDER BY 1`;
+    expect(rows.map(({ id }) => id)).toEqual(['on 2024-11-28', 'on 2026-11-20']);
+  });
+
+  it('settleRemovals keeps what it has found when a later question fails, and leaves calls to others', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const ids = Array.from({ length: 25 }, (_, n) => `m${n}`);
+    const dateOf = (n: number) => new Date(Date.UTC(2024, n, 15)).toISOString().slice(0, 10);
+    item.page('', 'c1', { added: ids.map((id, n) => transaction(id, { date: dateOf(n) })) });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ids));
+    item.listed = [];
+    let calls = 0;
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getTransactions: async (token: string, query: Parameters<PlaidPort['getTransactions']>[1]) => {
+        calls += 1;
+        if (calls === 4) throw new Failure('RATE_LIMITED', 'slowly');
+        return world.plaid.getTransactions(token, query);
+      },
+    });
+    const settle = () => world.runWith({ plaid }).settleRemovals({ itemId });
+    await expect(settle()).rejects.toMatchObject({ type: 'RATE_LIMITED' });
+    const later = await settle();
+    expect(later).toMatchObject({ changes: 10, more: true });
+    expect(later.nextDueAt ?? 0).toBeGreaterThan(Date.now());
+    expect(await settle()).toMatchObject({ changes: 10, more: true });
+    expect(await settle()).toEqual({ changes: 2, more: false });
+    expect(calls).toBe(4 + 10 + 10 + 2);
   });
 
   it('settleRemovals of more than it looks up at once says that more wait, until all are told', async () => {
@@ -1486,13 +1771,19 @@ describe('at the edge', () => {
     expect(world.unexpected.splice(0)).toEqual(['loadLink: TypeError: canary access-sandbox-1']);
   });
 
-  it('the pause that the other side asked for is kept', async () => {
+  it('the pause that the other side asked for is kept; a long one by the workflow, which has other things to do meanwhile', async () => {
     const { itemId } = await world.linkedItem();
-    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 12_345 }));
     await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
       type: 'RATE_LIMITED',
       nonRetryable: false,
-      nextRetryDelay: 123_456,
+      nextRetryDelay: 12_345,
+    });
+    world.plaid.failNext('getItem', new Failure('RATE_LIMITED', 'busy', { retryAfterMs: 123_456 }));
+    await expect(world.run.checkItem({ itemId })).rejects.toMatchObject({
+      type: 'RATE_LIMITED',
+      nonRetryable: true,
+      details: [null, { retryAfterMs: 123_456 }],
     });
   });
 

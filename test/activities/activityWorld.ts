@@ -47,6 +47,8 @@ export interface ActivityWorld {
   erasedOf: string[];
   /** Set: the next pass of this crash point throws, as a killed process would leave the work. */
   crashAt: CrashPoint | null;
+  /** Number of the attempt that Temporal makes, from 1. */
+  attempt: number;
   unexpected: string[];
   /** What Segment was told, in order. */
   tracked: SegmentEvent[];
@@ -149,7 +151,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
         return left;
       },
     },
-    policy: defaultPolicy,
+    policy: { ...defaultPolicy, doubtPause: 10 },
     webhookUrl: 'https://sluice.example/webhooks/plaid',
     staleAfterMs: 86_400_000,
     itemGraceMs: 7 * 86_400_000,
@@ -166,7 +168,12 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
 
   /** What activities ask of Temporal; nobody cancels them. */
   const context = {
-    info: { attempt: 1, startToCloseTimeoutMs: 60_000 },
+    info: {
+      get attempt() {
+        return world.attempt;
+      },
+      startToCloseTimeoutMs: 60_000,
+    },
     heartbeat: () => undefined,
     cancellationSignal: new AbortController().signal,
     cancelled: new Promise(() => undefined),
@@ -200,6 +207,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     records,
     unexpected,
     crashAt: null,
+    attempt: 1,
 
     async receive(user = `user-${counter}`, more = {}) {
       counter += 1;

@@ -1,6 +1,9 @@
 import { grantByDefault } from '../../domain/exchange/connection.js';
+import { Failure } from '../../domain/failures.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { NewLink } from '../../domain/ports/links.js';
+import type { PlaidPort } from '../../domain/ports/plaid.js';
+import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
@@ -101,6 +104,258 @@ describe('accounts without mask and persistent id', () => {
       const again = await link(user, { accounts: [account('b', known), ...maskless('b', 'Holidays')] });
       expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
     }
+  });
+});
+
+/** Activities for which Plaid refuses calls with this Item's token: the next ones, or all of them. */
+function refusing(
+  item: FakeItem,
+  methods: readonly (keyof PlaidPort)[],
+  error_code: string,
+  times = Infinity,
+) {
+  const body = { error_type: 'INVALID_INPUT', error_code, request_id: 'r1' };
+  let left = times;
+  const refused = methods.map((method) => [
+    method,
+    async (token: string, ...more: never[]) => {
+      if (token === item.accessToken && (left -= 1) >= 0)
+        throw failureOfAnswer(`/${method}`, { status: 400, body, retryAfter: undefined }, 0);
+      return (world.plaid[method] as (...given: unknown[]) => Promise<unknown>)(token, ...more);
+    },
+  ]);
+  const plaid = Object.assign(
+    Object.create(world.plaid) as typeof world.plaid,
+    Object.fromEntries(refused) as object,
+  );
+  return world.runWith({ plaid });
+}
+
+const toRemove = async ({ itemId }: FakeItem): Promise<boolean> => {
+  const rows =
+    await world.sql`SELECT FROM items WHERE item_id = ${itemId} AND removal_requested_at IS NOT NULL`;
+  return rows.length > 0;
+};
+
+/** As if its link had waited for so long. */
+const hasWaited = (tokenHash: string, time: string) => world.sql`
+  UPDATE links SET created_at = now() - ${time}::interval, updated_at = now() - ${time}::interval
+  WHERE token_hash = ${tokenHash}`;
+
+describe('an older Item with the same accounts', () => {
+  const metadata = [{ name: 'Checking', mask: '0000', type: 'depository', subtype: 'checking' }];
+  const exchanged = async (user: string, more: Partial<NewLink> = {}) => {
+    const next = await world.receive(user, more);
+    await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+    return next;
+  };
+
+  it.each(['INVALID_ACCESS_TOKEN', 'ITEM_NOT_FOUND', 'USER_PERMISSION_REVOKED', 'ITEM_LOGIN_REQUIRED'])(
+    'is not taken away for one answer %s',
+    async (code) => {
+      const user = newUser();
+      const old = await world.linkedItem(user);
+      const { tokenHash } = await exchanged(user);
+      const run = refusing(old, ['getItem'], code, 1);
+      expect(await run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
+      expect(await toRemove(old)).toBe(false);
+      const { tokenHash: next } = await world.receive(user, { institution_id: 'ins_1', accounts: metadata });
+      expect(await refusing(old, ['getItem'], code, 1).guardLink({ tokenHash: next })).toEqual({
+        duplicateOf: old.itemId,
+      });
+    },
+  );
+
+  it('is not taken away for one answer that calls its login broken', async () => {
+    const user = newUser();
+    const old = await world.linkedItem(user);
+    const { tokenHash } = await exchanged(user);
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getItem: async (token: string) => {
+        const view = await world.plaid.getItem(token);
+        if (token === old.accessToken) old.error = null;
+        return view;
+      },
+    });
+    old.error = broken;
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toEqual({
+      kind: 'duplicate',
+      itemId: old.itemId,
+    });
+  });
+
+  it.each([
+    ['ITEM_NOT_FOUND', ['getItem'], 'duplicate'],
+    ['USER_PERMISSION_REVOKED', ['getItem', 'getAccounts'], 'admitted'],
+    ['ITEM_NOT_FOUND', ['getItem', 'getAccounts'], 'admitted'],
+    ['ITEM_LOGIN_REQUIRED', ['getItem'], 'admitted'],
+    ['INVALID_ACCESS_TOKEN', ['getItem', 'getAccounts', 'syncTransactions'], 'duplicate'],
+    ['INSTITUTION_NO_LONGER_SUPPORTED', ['getItem'], 'duplicate'],
+  ] as const)('that Plaid answers %s for, whenever %j is called: %s', async (code, methods, kind) => {
+    const user = newUser();
+    const old = await world.linkedItem(user);
+    const { tokenHash } = await exchanged(user);
+    const admitted = await refusing(old, methods, code).admitItem({ tokenHash });
+    expect(admitted).toMatchObject(
+      kind === 'admitted' ? { kind, replaced: [old.itemId] } : { kind, itemId: old.itemId },
+    );
+    expect(await toRemove(old)).toBe(kind === 'admitted');
+  });
+
+  it('that cannot be asked about holds up neither the exchange nor, for long, the end: it counts as healthy', async () => {
+    for (const code of ['INTERNAL_SERVER_ERROR', 'A_CODE_OF_TOMORROW', 'INSTITUTION_DOWN', 'INVALID_FIELD']) {
+      const user = newUser();
+      const old = await world.linkedItem(user);
+      const { tokenHash } = await world.receive(user, { institution_id: 'ins_1', accounts: metadata });
+      const run = refusing(old, ['getItem'], code);
+      expect(await run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+      await run.exchangePublicToken({ tokenHash });
+      // It may be answered the next moment.
+      await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+      await hasWaited(tokenHash, '20 s');
+      expect(await run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
+      expect(await toRemove(old)).toBe(false);
+    }
+  });
+});
+
+describe('a link that goes on failing', () => {
+  const alerts = (tokenHash: string) =>
+    world.sql`SELECT detail FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash}`;
+
+  it('is told to operators after a while, until it ends', async () => {
+    const user = newUser();
+    const { tokenHash, item } = await world.receive(user);
+    await world.run.exchangePublicToken({ tokenHash });
+    const run = refusing(item, ['getItem'], 'INVALID_ACCESS_TOKEN');
+    await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+    expect(await alerts(tokenHash)).toHaveLength(0);
+    await hasWaited(tokenHash, '11 minutes');
+    for (let time = 0; time < 2; time += 1) await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+    expect(await alerts(tokenHash)).toEqual([
+      { detail: { type: 'TOKEN_REFUSED', error_type: 'INVALID_INPUT', error_code: 'INVALID_ACCESS_TOKEN' } },
+    ]);
+    const admitted = await world.run.admitItem({ tokenHash });
+    expect(admitted.kind).toBe('admitted');
+    const outcome = { kind: 'linked' as const, item_id: item.itemId, replaces: null, warnings: [] };
+    await world.run.finishLink({ tokenHash, outcome });
+    expect(await alerts(tokenHash)).toHaveLength(0);
+  });
+
+  it('since keys, rights or quotas are wrong, keeps its public token, and is told at once', async () => {
+    for (const code of ['INVALID_API_KEYS', 'UNAUTHORIZED_ENVIRONMENT', 'TRIAL_CONNECTION_LIMIT']) {
+      const { tokenHash, item } = await world.receive(newUser());
+      const body = { error_type: 'INVALID_INPUT', error_code: code, request_id: 'r1' };
+      world.plaid.failNext(
+        'exchangePublicToken',
+        failureOfAnswer('/exchange', { status: 400, body, retryAfter: undefined }, 0),
+      );
+      expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({
+        kind: 'misconfigured',
+        plaid: body,
+      });
+      expect((await world.run.loadLink({ tokenHash })).state).toBe('received');
+      expect(
+        await world.sql`SELECT FROM alerts WHERE kind = 'plaid_misconfigured' AND key = ${code}`,
+      ).toHaveLength(1);
+      expect(await world.run.exchangePublicToken({ tokenHash })).toEqual({
+        kind: 'exchanged',
+        itemId: item.itemId,
+      });
+    }
+  });
+});
+
+describe('an exchanged Item of which Plaid does not give what is needed', () => {
+  const exchanged = async (user: string) => {
+    const next = await world.receive(user);
+    await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+    return next;
+  };
+
+  it('is the user’s without its accounts, at once where no waiting mends that, else after some seconds', async () => {
+    for (const [code, lasting] of [
+      ['USER_PERMISSION_REVOKED', true],
+      ['ITEM_NOT_FOUND', true],
+      ['NO_ACCOUNTS', true],
+      ['INSTITUTION_DOWN', false],
+      ['INVALID_FIELD', false],
+      ['A_CODE_OF_TOMORROW', false],
+      ['INVALID_ACCESS_TOKEN', false],
+    ] as const) {
+      const { tokenHash, item } = await exchanged(newUser());
+      const run = refusing(item, ['getAccounts'], code);
+      if (!lasting) {
+        await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+        await hasWaited(tokenHash, '20 s');
+      }
+      expect([code, await run.admitItem({ tokenHash })]).toMatchObject([
+        code,
+        { kind: 'admitted', warnings: [] },
+      ]);
+    }
+  });
+
+  it('is the user’s where its login has ended already', async () => {
+    const { tokenHash, item } = await exchanged(newUser());
+    const run = refusing(item, ['getItem', 'getAccounts'], 'ITEM_LOGIN_REQUIRED');
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+  });
+
+  it.each(['USER_PERMISSION_REVOKED', 'ITEM_NOT_FOUND'])('is gone when Plaid says %s twice', async (code) => {
+    const { tokenHash, item } = await exchanged(newUser());
+    expect(await refusing(item, ['getItem', 'getAccounts'], code).admitItem({ tokenHash })).toMatchObject({
+      kind: 'gone',
+      plaid: { error_code: code },
+    });
+    expect(await refusing(item, ['getItem'], code, 1).admitItem({ tokenHash })).toMatchObject({
+      kind: 'admitted',
+    });
+  });
+
+  it('is not admitted, whatever Plaid says of it, when its user is being erased', async () => {
+    for (const code of ['USER_PERMISSION_REVOKED', 'A_CODE_OF_TOMORROW', 'INVALID_ACCESS_TOKEN']) {
+      const user = newUser();
+      const { tokenHash, item } = await exchanged(user);
+      const by = { erasureId: `era-${user}`, force: false, applicationId: 'default', keyId: 'key' };
+      await world.stores.erasures.request(user, by);
+      const run = refusing(item, ['getItem', 'getAccounts'], code);
+      expect(await run.admitItem({ tokenHash })).toEqual({ kind: 'user_being_erased' });
+    }
+  });
+});
+
+describe('accounts that are only called the same', () => {
+  const names = ['Checking', 'Savings'];
+
+  it('take nobody’s login away: a broken one stays, and the way in is open', async () => {
+    const user = newUser();
+    const { item } = await link(user, { accounts: maskless('hers', ...names) });
+    item.error = broken;
+    const his = await link(user, { accounts: maskless('his', ...names) });
+    expect(his.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    expect(await toRemove(item)).toBe(false);
+    const allowed = await link(user, {
+      accounts: maskless('his', ...names),
+      more: { allow_duplicate: true },
+    });
+    expect(allowed.admitted).toMatchObject({ kind: 'admitted', replaced: [] });
+    expect(await toRemove(item)).toBe(false);
+  });
+
+  it('of an Item that is gone keep nobody out, and that Item stays as it is', async () => {
+    const user = newUser();
+    const { item } = await link(user, { accounts: maskless('hers', ...names) });
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    const getAccounts = world.plaid.getAccounts.bind(world.plaid);
+    world.plaid.getAccounts = async (token) => {
+      if (token === item.accessToken) throw new Failure('PERMISSION_REVOKED', 'no');
+      return getAccounts(token);
+    };
+    const his = await link(user, { accounts: maskless('his', ...names) });
+    world.plaid.getAccounts = getAccounts;
+    expect(his.admitted).toMatchObject({ kind: 'admitted', replaced: [] });
+    expect(await toRemove(item)).toBe(false);
   });
 });
 
@@ -214,6 +469,19 @@ describe('an application that sees only what it is connected with', () => {
     expect([...(await connections(item.itemId))]).toHaveLength(2);
   });
 
+  it('is not joined with an Item whose accounts are only called the same, nor kept out by it', async () => {
+    const user = newUser();
+    const names = ['Checking', 'Savings'];
+    const { item } = await link(user, { accounts: maskless('hers', ...names), more: await newApplication() });
+    const mine = await newApplication();
+    const accounts = names.map((name) => ({ name, mask: null, type: 'depository', subtype: 'checking' }));
+    const his = await link(user, { accounts: maskless('his', ...names), more: { ...mine, accounts } });
+    expect([his.duplicateOf, his.admitted]).toMatchObject([null, { kind: 'admitted', replaced: [] }]);
+    expect([...(await connections(item.itemId))]).toHaveLength(1);
+    const again = await link(user, { accounts: maskless('again', ...names), more: mine });
+    expect(again.admitted).toEqual({ kind: 'duplicate', itemId: his.item.itemId });
+  });
+
   it('is not joined with an Item that is broken: the new one takes its place', async () => {
     const user = newUser();
     const more = await newApplication();
@@ -249,12 +517,12 @@ describe('connections that end', () => {
 
     await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${item.itemId}`;
     const { floats } = world.stores;
-    await floats.record({ userId: user, floatId: 'f', status: 'active', occurredAt: null });
+    await floats.record({ userId: user, floatId: 'f', status: 'active', occurredAt: null, by: null });
     expect(await world.runWith({ itemGraceMs: 0 }).endConnections()).toMatchObject({ removed: 0, kept: 0 });
     expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 1 });
     const [alert] = await world.sql`SELECT item_id FROM alerts WHERE kind = 'removal_waits_for_float'`;
     expect(alert).toEqual({ item_id: item.itemId });
-    await floats.record({ userId: user, floatId: 'f', status: 'closed', occurredAt: null });
+    await floats.record({ userId: user, floatId: 'f', status: 'closed', occurredAt: null, by: null });
     world.signals.length = 0;
     expect(await world.run.endConnections()).toMatchObject({ removed: 1, kept: 0 });
     expect(await world.run.endConnections()).toMatchObject({ removed: 0, kept: 0 });
@@ -316,6 +584,75 @@ describe('a bank that got another id', () => {
     ).toBe('admitted');
     // Nothing looks the same: there is nothing to be asked.
     expect(world.directory.asked).toEqual([]);
+  });
+});
+
+describe('a bank that Plaid does not tell at once', () => {
+  const unplaced = async (user: string) => {
+    const { tokenHash, item } = await world.receive(user);
+    item.institution_id = null;
+    await world.run.exchangePublicToken({ tokenHash });
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+    item.institution_id = 'ins_late';
+    return item;
+  };
+  const bankOf = async ({ itemId }: FakeItem) => {
+    const [row] = await world.sql`
+      SELECT institution_id, institution_name FROM items WHERE item_id = ${itemId}`;
+    return row;
+  };
+
+  it('is asked for by the next link of the same accounts: that is a duplicate', async () => {
+    const user = newUser();
+    const item = await unplaced(user);
+    const again = await link(user, { bank: 'ins_late' });
+    expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_late', institution_name: 'ins_late' });
+  });
+
+  it('is asked for twice of a new Item', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const { tokenHash, item: next } = await world.receive(user);
+    next.institution_id = null;
+    await world.run.exchangePublicToken({ tokenHash });
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      getItem: async (token: string) => {
+        const view = await world.plaid.getItem(token);
+        next.institution_id = 'ins_1';
+        return view;
+      },
+    });
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toEqual({
+      kind: 'duplicate',
+      itemId: item.itemId,
+    });
+  });
+
+  it('is taken over by every look at the Item, and so is another id; what Plaid leaves out stays', async () => {
+    const item = await unplaced(newUser());
+    const { itemId } = item;
+    await world.run.checkStaleness({ itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_late', institution_name: 'ins_late' });
+    item.institution_id = 'ins_moved';
+    item.error = broken;
+    await world.run.checkItem({ itemId });
+    expect(await bankOf(item)).toMatchObject({ institution_id: 'ins_moved' });
+    item.institution_id = null;
+    item.error = null;
+    item.page('', 'c1', {});
+    await world.run.checkItem({ itemId });
+    expect(await bankOf(item)).toEqual({ institution_id: 'ins_moved', institution_name: 'ins_moved' });
+    // A look that is older than what was learned since changes nothing.
+    const credentials = await world.stores.items.credentials(itemId, { forRemoval: false });
+    if (credentials === null) throw new Error('no credentials');
+    await world.run.checkItem({ itemId });
+    await world.stores.items.noteConsent(itemId, credentials.seen, {
+      expiresAt: null,
+      isConnected: true,
+      institution: { id: 'ins_old', name: null },
+    });
+    expect(await bankOf(item)).toMatchObject({ institution_id: 'ins_moved' });
   });
 });
 

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import type { NewEvent } from '../../domain/exchange/event.js';
 import { secretContext } from '../../domain/ids.js';
+import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import { writeEvents } from '../../drizzle/stores/writeEvents.js';
+import { anyActor } from '../drizzle/granting.js';
+import { newborn } from '../drizzle/world.js';
+import { sendingRate } from '../../activities/sendingRate.js';
+import { mulberry32 } from '../../tools/faults/chance.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 
@@ -131,12 +137,17 @@ describe('what is due at an endpoint', () => {
     // Those behind are put off with their head: nothing looks due that cannot be sent.
     expect(nextAt).toBe(rows[0]?.next_attempt_at.toISOString());
     expect(new Set(rows.slice(0, 3).map(({ next_attempt_at }) => next_attempt_at.getTime())).size).toBe(1);
+    // On a busy machine its pause could else be over before the next line is.
+    await world.sql`
+      UPDATE deliveries SET next_attempt_at = next_attempt_at + interval '1 hour'
+      WHERE endpoint_id = ${to.id} AND state = 'pending'`;
+    const later = (await stored(to))[0]?.next_attempt_at.toISOString();
     expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
       expect.objectContaining({ endpointId: to.id }),
     );
     // One that comes meanwhile is put off as well, though it looks due at first.
     await events(to, ['dead']);
-    expect(await drain(to)).toEqual({ nextAt, attempts: 0 });
+    expect(await drain(to)).toEqual({ nextAt: later, attempts: 0 });
     expect(await world.stores.sending.dueEndpoints(100)).not.toContainEqual(
       expect.objectContaining({ endpointId: to.id }),
     );
@@ -294,8 +305,168 @@ describe('an endpoint', () => {
   });
 });
 
-describe('what an application may not be told any more', () => {
-  it('is cancelled before it is sent; its own connection’s end is still told', async () => {
+describe('an endpoint under load', () => {
+  const lanes = (count: number, of: number): string[] =>
+    Array.from({ length: count }, (_, n) => `l${n % of}`);
+
+  it('whose secret is rotated again and again is refused by no receiver that knows one of the two', async () => {
+    const to = await endpoint();
+    const { secrets, stores } = world;
+    await world.sql.begin((tx) =>
+      writeEvents(
+        tx,
+        lanes(900, 60).map((lane) => ({
+          type: 'item.updated' as const,
+          itemId: lane,
+          applicationId: to.application,
+          data: { lane },
+        })),
+      ),
+    );
+    const every = 150;
+    // Rotated at every 150th delivery; the receiver takes the new one over 75 later, and never knows more than one.
+    let [known, next] = [secret, secret];
+    let refused = 0;
+    let rotations = 0;
+    world.answer = async ({ secrets: signing }) => {
+      const taken = world.sent.length;
+      if (taken % every === 0) {
+        rotations += 1;
+        next = `whsec_${Buffer.alloc(32, 100 + rotations).toString('base64')}`;
+        const sealed = await secrets.seal(next, secretContext.endpointSecret(to.id));
+        await stores.endpoints.rotate(to.application, to.id, { sealed, publicKey: null }, 3_600_000, null);
+      }
+      if (taken % every === every / 2) known = next;
+      if (signing.includes(known)) return {};
+      refused += 1;
+      return { status: 401 };
+    };
+    await drain(to);
+    expect(world.sent).toHaveLength(900);
+    expect([refused, rotations]).toEqual([0, 6]);
+    expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+  });
+
+  it('of 40 a second is sent no more in any second, but for what may go at once', async () => {
+    const perSecond = 40;
+    const to = await endpoint('all', { ratePerSecond: perSecond });
+    await events(to, lanes(90, 30));
+    const begun: number[] = [];
+    world.answer = () => {
+      begun.push(performance.now());
+      return {};
+    };
+    await drain(to);
+    expect(begun).toHaveLength(90);
+    // A quarter of a second's share at once, and once more where one was held up on a busy machine.
+    const most = perSecond + 2 * (perSecond / 4);
+    const inASecondFrom = (from: number): number =>
+      begun.filter((at) => at >= from && at < from + 1_000).length;
+    expect(Math.max(...begun.map(inASecondFrom))).toBeLessThanOrEqual(most);
+  });
+});
+
+describe('the rate of an endpoint', () => {
+  it('holds in every window, however irregularly it is asked', () => {
+    let now = 0;
+    const rate = sendingRate(() => now);
+    const chance = mulberry32(7);
+    const begun: number[] = [];
+    for (let n = 0; n < 5_000; n += 1) {
+      const free = rate.free(20);
+      const used = Math.floor(free * chance());
+      rate.use(20, used);
+      for (let one = 0; one < used; one += 1) begun.push(now);
+      now += chance() < 0.05 ? 3_000 * chance() : 40 * chance();
+    }
+    expect(begun.length).toBeGreaterThan(1_000);
+    for (const windowMs of [100, 1_000, 10_000]) {
+      let from = 0;
+      begun.forEach((at, place) => {
+        while ((begun[from] ?? 0) <= at - windowMs) from += 1;
+        expect(place - from + 1).toBeLessThanOrEqual((windowMs / 1_000) * 20 + 5);
+      });
+    }
+  });
+
+  it('gives nothing at its beginning, says when the next may go, and lets all go where there is none', () => {
+    let now = 1_000;
+    const rate = sendingRate(() => now);
+    expect(rate.free(10)).toBe(0);
+    const wait = rate.nextMs(10);
+    now += wait - 1;
+    expect(rate.free(10)).toBe(0);
+    now += 1;
+    expect(rate.free(10)).toBe(1);
+    expect([rate.free(null), rate.nextMs(null)]).toEqual([Number.POSITIVE_INFINITY, 0]);
+  });
+});
+
+describe('what an application may not be told now', () => {
+  const typesSent = () => world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type);
+
+  it('is held, what happens meanwhile too, and goes in its order when it may; after a revocation nothing goes', async () => {
+    const to = await endpoint('connected');
+    const { sql, stores } = world;
+    const item = await world.linkedItem();
+    const [{ userId }] = await sql<[{ userId: string }]>`
+      SELECT user_id AS "userId" FROM items WHERE item_id = ${item.itemId}`;
+    const applicationId = to.application;
+    const connectionId = await sql.begin((tx) =>
+      grantConnection(tx, { itemId: item.itemId, userId, applicationId }, wholeGrant, anyActor),
+    );
+    await drain(to);
+    const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    const health = async (write: 'setBroken' | 'setHealthy') => {
+      const { seen } = (await stores.items.credentials(item.itemId, { forRemoval: true })) ?? {
+        seen: newborn,
+      };
+      if (write === 'setHealthy') await stores.items.setHealthy(item.itemId, seen);
+      else await stores.items.setBroken(item.itemId, seen, gone, '2030-01-01T00:00:00Z');
+    };
+    const sight = { applicationId, access: 'all' } as const;
+    const missed = async () => {
+      await health('setBroken');
+      world.sent.length = 0;
+      await drain(to);
+      await health('setHealthy');
+      expect(await drain(to)).toEqual({ nextAt: null, attempts: 0 });
+      expect(typesSent()).toEqual(['connection.suspended']);
+      const held = await stores.deliveries.page(applicationId, to.id, { state: 'held' }, 10, null);
+      expect(
+        held?.rows.map(({ type, ended_at, next_attempt_at }) => [type, ended_at, next_attempt_at]),
+      ).toEqual([
+        ['item.repaired', null, null],
+        ['item.needs_relink', null, null],
+      ]);
+    };
+    await missed();
+    // Nor by asking for it once more.
+    const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+    for (const { delivery_id, state } of await stored(to)) {
+      if (state === 'held') await stores.deliveries.resend(applicationId, delivery_id, null);
+    }
+    await drain(to);
+    expect(typesSent()).toEqual(['connection.suspended']);
+    // Of the connection alone: that it was made, and that it is suspended.
+    expect((await stores.deliveries.replay(applicationId, to.id, all, null))?.queued).toBe(2);
+    await drain(to);
+    world.sent.length = 0;
+    await stores.connections.renew(sight, connectionId, null, { actor: anyActor });
+    await drain(to);
+    expect(typesSent()).toEqual([
+      ...['item.needs_relink', 'item.repaired', 'connection.renewed', 'connection.resumed'],
+    ]);
+
+    await missed();
+    await stores.connections.revoke(sight, connectionId, { actor: anyActor });
+    world.sent.length = 0;
+    await drain(to);
+    expect(typesSent()).toEqual(['connection.revoked']);
+    expect((await states(to)).filter((state) => state !== 'delivered')).toEqual(['cancelled', 'cancelled']);
+  });
+
+  it('is held while its connection is over by time; that this ended is told', async () => {
     const to = await endpoint('connected');
     const { sql, stores } = world;
     const item = await world.linkedItem();
@@ -318,23 +489,19 @@ describe('what an application may not be told any more', () => {
     await events(to, [item.itemId], { type: 'connection.expired', connectionId: connection_id, data: {} });
     world.sent.length = 0;
     await drain(to);
-    expect(await states(to)).toEqual(['delivered', 'cancelled', 'cancelled', 'delivered']);
-    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
-      'connection.expired',
-    ]);
-    // Nor by asking for it once more.
-    const [, second] = await stored(to);
-    await stores.deliveries.resend(to.application, second?.delivery_id ?? '', null);
-    const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
-    expect(await stores.deliveries.replay(to.application, to.id, all, null)).toEqual({
-      queued: 1,
-      nextSince: null,
-    });
+    expect(await states(to)).toEqual(['delivered', 'held', 'held', 'delivered']);
+    expect(typesSent()).toEqual(['connection.expired']);
+    // Narrowed to nothing is no better; granted something once more it is told what it has missed.
+    const sight = { applicationId: to.application, access: 'all' } as const;
+    const may = { mayWiden: true, actor: anyActor };
     world.sent.length = 0;
+    await stores.connections.change(sight, connection_id, { expires_at: null, scopes: [] }, may);
     await drain(to);
-    expect(world.sent.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
-      'connection.expired',
-    ]);
+    expect(typesSent()).toEqual(['connection.updated', 'connection.renewed']);
+    world.sent.length = 0;
+    await stores.connections.change(sight, connection_id, { scopes: ['accounts'] }, may);
+    await drain(to);
+    expect(typesSent()).toEqual(['item.updated', 'item.updated', 'connection.updated']);
   });
 
   it('is no foreign endpoint’s, and no delivery of one', async () => {

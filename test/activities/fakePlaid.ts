@@ -84,9 +84,8 @@ export class FakePlaid implements PlaidPort {
 
   async getItem(accessToken: string) {
     const item = this.living('getItem', accessToken);
-    const { itemId, institution_id, error, webhook, lastSuccessfulUpdate } = item;
+    const { institution_id, error, webhook, lastSuccessfulUpdate } = item;
     return {
-      item_id: itemId,
       institution_id,
       institution_name: institution_id,
       webhook,

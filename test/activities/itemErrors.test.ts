@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 afterEach(() => {
-  for (const method of ['syncTransactions', 'getAccounts', 'getNumbers'] as const)
+  for (const method of ['getItem', 'syncTransactions', 'getAccounts', 'getNumbers'] as const)
     world.plaid.refuse(method, null);
 });
 
@@ -162,6 +162,42 @@ describe("an outage of the Item's bank in item.error", () => {
   });
 });
 
+describe('an update that is refused for want of the user while /item/get does not answer', () => {
+  it.each([
+    ['INTERNAL_SERVER_ERROR', 'API_ERROR'],
+    ['INVALID_ACCESS_TOKEN', 'INVALID_INPUT'],
+    ['RATE_LIMIT', 'RATE_LIMIT_EXCEEDED'],
+  ])('has failed for that want, which is what is shown, and begins no episode (%s)', async (code, type) => {
+    const item = await withAccounts();
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    world.plaid.refuse('getItem', code, type);
+    for (const believe of [false, true])
+      await expect(mine(item, 'u1', believe)).rejects.toMatchObject({
+        type: 'LOGIN_REQUIRED',
+        nonRetryable: true,
+        details: [{ error_code: 'ITEM_LOGIN_REQUIRED' }],
+      });
+    world.plaid.refuse('getItem', null);
+    expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+    expect(await mine(item, 'u1', true)).toMatchObject({ kind: 'needsUser' });
+  });
+});
+
+describe('a word of a repair that /item/get does not confirm', () => {
+  it('is told to the workflow, so that it asks again soon', async () => {
+    const item = await withAccounts();
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await webhook(item, 'ERROR');
+    const settle = () => world.run.settleItemWebhooks({ itemId: item.itemId });
+    expect(await settle()).not.toHaveProperty('repairSaid');
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await settle()).toMatchObject({ health: 'broken', repairSaid: true });
+    item.error = null;
+    await webhook(item, 'LOGIN_REPAIRED');
+    expect(await settle()).not.toHaveProperty('repairSaid');
+  });
+});
+
 describe('a bank that Plaid has given up', () => {
   it('is an error of its own, told once, without update mode', async () => {
     const item = await withAccounts();
@@ -297,6 +333,11 @@ describe('a consent that ends at another time', () => {
       await webhook(item, 'LOGIN_REPAIRED');
       // Older than the consent: what it says is no longer so.
       await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: later });
+      for (let more = true; more;) ({ more } = await world.run.settleItemWebhooks({ itemId: item.itemId }));
+    });
+    // One that does not say when.
+    await taken(async () => {
+      await webhook(item, 'PENDING_EXPIRATION', { consent_expiration_time: null });
       await world.run.settleItemWebhooks({ itemId: item.itemId });
     });
     // The user logs in.
@@ -320,7 +361,9 @@ describe('a consent that ends at another time', () => {
 describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
   const ends = '2027-03-01T00:00:00.000Z';
   const shown = async ({ itemId }: FakeItem) => (await shownItem(world, itemId))?.consent_expires_at;
-  const settle = ({ itemId }: FakeItem) => world.run.settleItemWebhooks({ itemId });
+  const settle = async ({ itemId }: FakeItem): Promise<void> => {
+    for (let more = true; more;) ({ more } = await world.run.settleItemWebhooks({ itemId }));
+  };
   const announce = (item: FakeItem, disconnect_time = ends) =>
     webhook(item, 'PENDING_DISCONNECT', { reason: 'INSTITUTION_MIGRATION', disconnect_time });
   const announced = async (): Promise<FakeItem> => {
@@ -490,12 +533,15 @@ describe('a login that has no transactions', () => {
     expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
     expect([await balanceOf(item), await dueOf(item)]).toEqual(['77', [dueAt.incomplete, 'c1']]);
     expect(await shown(item)).toMatchObject({ transactions: 'unavailable', history: 'complete' });
-    // A remine sets nothing to removed for it, and is answered.
+    // A remine sets nothing to removed for it, and is still asked for: it has read nothing.
     await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const remine = { itemId: item.itemId, updateId: 'r1', page: 0, dueAt, remine: true };
-    expect(await world.run.minePage(remine)).toMatchObject({ kind: 'applied', outcome: { removed: 0 } });
+    expect(await world.run.minePage(remine)).toMatchObject({
+      kind: 'applied',
+      outcome: { removed: 0, unread: 'PRODUCT_UNAVAILABLE' },
+    });
     expect(await dueOf(item)).toEqual([dueAt.incomplete, 'c1']);
-    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(false);
+    expect((await world.stores.items.snapshot(item.itemId))?.remineRequested).toBe(true);
   });
 
   it('in the middle of an update begins it again, and then has its accounts all the same', async () => {

@@ -351,7 +351,10 @@ describe('a late look at the health of an Item', () => {
     const late = world.runWith({ items: items.plaid }).settleItemWebhooks({ itemId });
     await items.answered;
     await world.run.settleItemWebhooks({ itemId });
-    expect(await rowOf(item)).toMatchObject({ revoked: true });
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    await world.run.settleItemWebhooks({ itemId });
+    expect(await rowOf(item)).toMatchObject({ revoked: true, episode: 1 });
+    item.error = null;
     await check(item);
     items.release();
     await late;

@@ -4,7 +4,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
-import { unrefused } from '../drizzle/world.js';
+import { shownItem, unrefused } from '../drizzle/world.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account } from './fakePlaid.js';
 
@@ -290,6 +290,52 @@ describe('an answer in which something cannot be read', () => {
   });
 });
 
+describe('numbers that Plaid refuses', () => {
+  const missing = async (item: FakeItem) =>
+    unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader))?.missing;
+
+  it.each([
+    ['ADDITIONAL_CONSENT_REQUIRED', 'INVALID_INPUT', 'consent_required'],
+    ['PRODUCT_PERMISSIONS_REQUIRED', 'ITEM_ERROR', 'consent_required'],
+    ['PRODUCT_NOT_ENABLED', 'ITEM_ERROR', 'not_available'],
+    ['NO_AUTH_ACCOUNTS', 'ITEM_ERROR', 'not_available'],
+  ])(
+    'are missing for a reason that is shown, and asked for in update mode (%s)',
+    async (code, type, reason) => {
+      const item = await world.linkedItem();
+      await update(item, [account('account-1'), account('card', { type: 'credit', subtype: 'credit card' })]);
+      const { user_id } = (await shownItem(world, item.itemId)) ?? { user_id: '' };
+      const picked = async () => {
+        const pick = await world.stores.reads.pickForUpdateMode(ourselves, user_id, item.itemId);
+        return [pick?.asksConsent, pick?.asksNumbers];
+      };
+      expect([await missing(item), await picked()]).toEqual([[], [false, undefined]]);
+      world.plaid.refuse('getNumbers', code, type);
+      await save(item);
+      world.plaid.refuse('getNumbers', null);
+      expect(await missing(item)).toEqual([{ accountId: 'account-1', reason, errorCode: code }]);
+      expect(await picked()).toEqual([false, reason === 'consent_required' ? true : undefined]);
+      // Plaid says that something is missing, or that it is not any more: it is asked.
+      await told(item, 'AUTH/PRODUCT_PERMISSIONS_REQUIRED', {});
+      expect(await numbersDue(item)).toBe('now');
+      item.numbers = numbersOf(['account-1']);
+      await save(item);
+      expect([await missing(item), await picked()]).toEqual([[], [false, undefined]]);
+      expect(await given(item)).toEqual({ 'account-1': 'good account-1' });
+    },
+  );
+
+  it('are shown as being verified where that is known of an account', async () => {
+    const item = await world.linkedItem();
+    await update(item, [account('account-1', { verification_status: 'pending_automatic_verification' })]);
+    world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+    await save(item);
+    expect(await missing(item)).toEqual([
+      { accountId: 'account-1', reason: 'verification_pending', errorCode: null },
+    ]);
+  });
+});
+
 describe('numbers that are stored', () => {
   it.each(['NOT_READY', 'PRODUCT_UNAVAILABLE'] as const)('stay when Plaid says %s', async (type) => {
     const item = await itemWithNumbers();
@@ -297,6 +343,39 @@ describe('numbers that are stored', () => {
     expect((await save(item)).accounts).toBe(0);
     expect(await given(item)).toEqual(good);
     expect(await numbersDue(item)).toBe(type === 'NOT_READY' ? 'later' : null);
+  });
+
+  it('stay when one answer names no account at all, and go when the answers go on like that', async () => {
+    const item = await itemWithNumbers();
+    item.numbers = [];
+    const { accounts, nextDueAt } = await save(item);
+    expect([accounts, (nextDueAt ?? 0) > Date.now()]).toEqual([0, true]);
+    expect(await given(item)).toEqual(good);
+    const read = async () => unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
+    expect((await read())?.nextReadAt).not.toBeNull();
+    // However often it is asked for at once.
+    await save(item);
+    expect(await given(item)).toEqual(good);
+    // It was a passing thing.
+    item.numbers = numbersOf(ids, 'newer');
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect((await given(item))['account-1']).toBe('newer account-1');
+    expect(await numbersDue(item)).toBeNull();
+    // It is not.
+    item.numbers = [];
+    expect(await save(item)).toMatchObject({ nextDueAt: expect.any(Number) as unknown });
+    await world.sql`
+      UPDATE items SET numbers_lacking_since = numbers_lacking_since - interval '1 minute' WHERE item_id = ${item.itemId}`;
+    expect(await save(item)).toEqual({ accounts: 0 });
+    expect([await given(item), await numbersDue(item)]).toEqual([{}, null]);
+  });
+
+  it('are none of an Item that has no account to have some', async () => {
+    const item = await world.linkedItem();
+    await update(item, [account('card', { type: 'credit', subtype: 'credit card' })]);
+    item.numbers = [];
+    expect(await save(item)).toEqual({ accounts: 0 });
+    expect(await numbersDue(item)).toBeNull();
   });
 
   it('go when an answer lacks their account', async () => {
@@ -314,6 +393,33 @@ describe('numbers that are stored', () => {
     expect(await given(item)).toEqual(good);
     await replayed(item, webhookId);
     expect([await given(item), await numbersDue(item)]).toEqual([good, 'now']);
+  });
+
+  it('are not given out where /item/get does not answer, which another webhook waits for', async () => {
+    const item = await itemWithNumbers();
+    world.plaid.refuse('getItem', 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT');
+    await received(item, 'ITEM/ERROR', {});
+    await received(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' });
+    await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_new_auth: ['account-1'] });
+    expect(await given(item)).toEqual({ 'account-2': 'account_revoked', 'account-3': 'good account-3' });
+    expect(await numbersDue(item)).toBe('now');
+    await expect(world.run.settleItemWebhooks({ itemId: item.itemId })).rejects.toMatchObject({
+      type: 'TOKEN_REFUSED',
+    });
+    world.plaid.refuse('getItem', null);
+  });
+
+  it.each([
+    'ITEM/USER_ACCOUNT_REVOKED',
+    'AUTH/AUTOMATICALLY_VERIFIED',
+    'AUTH/VERIFICATION_EXPIRED',
+    'AUTH/SMS_MICRODEPOSITS_VERIFICATION',
+  ])('are asked for, and the accounts with them, where %s does not say of which', async (name) => {
+    const item = await itemWithNumbers();
+    const webhookId = await told(item, name, { account_id: null });
+    expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('done');
+    expect([await numbersDue(item), await updateDue(item)]).toEqual(['now', true]);
+    expect(await given(item)).toEqual(good);
   });
 
   it('are not given out once the removal of their Item was asked for', async () => {

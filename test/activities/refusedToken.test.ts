@@ -66,6 +66,28 @@ describe('an access token that Plaid does not take', () => {
     expect(item.removed).toBe(true);
   });
 
+  it.each(['removeItem', 'checkItem', 'saveNumbers'] as const)(
+    'that does not open is told to operators by %s, and the Item is kept',
+    async (name) => {
+      const item = await world.linkedItem(`unreadable-${name}`);
+      const { itemId } = item;
+      if (name === 'removeItem') await world.stores.itemCommands.requestRemoval(itemId, { force: false });
+      await world.sql`
+        UPDATE items SET access_token_ciphertext = 'not what was written' WHERE item_id = ${itemId}`;
+      for (let time = 0; time < 2; time += 1)
+        await expect(world.run[name]({ itemId })).rejects.toMatchObject({ type: 'SECRET_UNREADABLE' });
+      expect(await alertsOf(item)).toEqual([{ kind: 'token_unreadable', key: itemId, detail: {} }]);
+      expect(await rowOf(item)).toEqual(alive);
+      if (name !== 'removeItem') return;
+      // As the runbook has it.
+      await world.sql`
+        UPDATE items SET access_token_key_id = NULL, access_token_data_key = NULL, access_token_ciphertext = NULL
+        WHERE item_id = ${itemId}`;
+      await world.run.removeItem({ itemId });
+      expect(await rowOf(item)).toMatchObject({ removed: true });
+    },
+  );
+
   it.each(['minePage', 'checkItem', 'saveNumbers', 'settleRemovals', 'settleItemWebhooks'] as const)(
     'begins no episode in %s, and is told to operators once',
     async (name) => {
@@ -129,7 +151,7 @@ describe('an access token that Plaid does not take', () => {
     expect(await rowOf(item)).not.toEqual(alive);
   });
 
-  it('of an older Item with the same accounts does not keep its user from linking anew', async () => {
+  it('of an older Item with the same accounts takes nothing away from it: it may live', async () => {
     const old = await world.linkedItem('anew');
     const { tokenHash } = await world.receive('anew');
     await world.run.exchangePublicToken({ tokenHash });
@@ -138,16 +160,21 @@ describe('an access token that Plaid does not take', () => {
         token === old.accessToken ? Promise.reject(refused) : world.plaid.getItem(token),
     });
     expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toMatchObject({
-      kind: 'admitted',
-      replaced: [old.itemId],
+      kind: 'duplicate',
+      itemId: old.itemId,
     });
-    // Its removal is wished for; until Plaid agrees its token is kept.
     expect(await rowOf(old)).toEqual(alive);
     expect(await alertsOf(old)).toHaveLength(1);
+    // Whoever knows that it does not live has it removed: then it is in nobody's way.
+    await world.stores.itemCommands.requestRemoval(old.itemId, { force: false });
+    expect(await world.runWith({ plaid }).admitItem({ tokenHash })).toMatchObject({
+      kind: 'admitted',
+      replaced: [],
+    });
   });
 
   it.each(['guardLink', 'admitItem'] as const)(
-    'that does not open any more, of an older Item, does not keep its user from linking anew (%s)',
+    'that does not open any more, of an older Item, holds up no link and takes nothing away: a key may be missing (%s)',
     async (step) => {
       const user = `unreadable-${step}`;
       const old = await world.linkedItem(user);
@@ -158,15 +185,47 @@ describe('an access token that Plaid does not take', () => {
         accounts: [{ mask: '0000', name: 'Checking', type: 'depository', subtype: 'checking' }],
       });
       if (step === 'guardLink') {
-        expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+        expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: old.itemId });
         return;
       }
       await world.run.exchangePublicToken({ tokenHash });
-      expect(await world.run.admitItem({ tokenHash })).toMatchObject({
-        kind: 'admitted',
-        replaced: [old.itemId],
-      });
+      expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
       expect(await rowOf(old)).toEqual(alive);
     },
   );
+});
+
+describe('a removal of an Item whose user took the permission back', () => {
+  const revoked = new Failure('PERMISSION_REVOKED', 'no', {
+    upstream: { error_type: 'INVALID_INPUT', error_code: 'USER_PERMISSION_REVOKED', request_id: 'r1' },
+  });
+
+  it.each<[string, (item: FakeItem) => void]>([
+    [
+      'has it in the Item',
+      (item) => (item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' }),
+    ],
+    ['is refused for it', () => world.plaid.failNext('getItem', revoked)],
+    ['does not know the Item', (item) => (item.removed = true)],
+  ])('ends when /item/get %s', async (_name, agree) => {
+    const item = await world.linkedItem();
+    const remove = () => {
+      world.plaid.failNext('removeItem', revoked);
+      return world.run.removeItem({ itemId: item.itemId });
+    };
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    for (let time = 0; time < 2; time += 1)
+      await expect(remove()).rejects.toMatchObject({ type: 'PERMISSION_REVOKED' });
+    expect(await rowOf(item)).toEqual(alive);
+    expect(await alertsOf(item)).toEqual([
+      {
+        kind: 'removal_refused',
+        key: item.itemId,
+        detail: { error_type: 'INVALID_INPUT', error_code: 'USER_PERMISSION_REVOKED' },
+      },
+    ]);
+    agree(item);
+    await remove();
+    expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+  });
 });

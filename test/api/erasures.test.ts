@@ -33,7 +33,13 @@ describe('the erasure of a user over REST', () => {
     }
     expect((await erase('/v1/users/nobody')).statusCode).toBe(404);
     expect((await exported('/v1/users/nobody/export')).statusCode).toBe(404);
-    await world.deps.floats.record({ userId: 'user-2', floatId: 'f', status: 'active', occurredAt: null });
+    await world.deps.floats.record({
+      userId: 'user-2',
+      floatId: 'f',
+      status: 'active',
+      occurredAt: null,
+      by: null,
+    });
     const refused = await erase('/v1/users/user-2');
     expect([refused.statusCode, refused.json().code]).toEqual([409, 'active_float']);
     expect((await erase('/v1/users/user-2?force=true')).statusCode).toBe(202);

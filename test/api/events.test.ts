@@ -34,8 +34,23 @@ const get = (query: string, headers = world.keys.read) =>
   world.app.inject({ url: `/v1/events${query}`, headers });
 
 describe('GET /v1/events', () => {
+  it('tells nothing any more to a key that was revoked while it waited', async () => {
+    let asked = 0;
+    world.behave.events = async () => ((asked += 1), empty);
+    world.behave.newest = () => 'old';
+    const waiting = get('?wait=25');
+    // A request runs as soon as somebody waits for it.
+    void waiting.then(() => undefined);
+    await until(async () => asked > 0, 'the request waits');
+    world.deps.applications.findKey = async () => null;
+    world.behave.events = async () => full;
+    world.behave.newest = () => 'new';
+    expect([(await waiting).statusCode, (await waiting).body.includes('evt_1')]).toEqual([401, false]);
+  });
+
   it('says where to go on, and asks the store for no more than the key may be told', async () => {
     const asked: unknown[] = [];
+    world.behave.now = () => 1_000_000;
     world.behave.events = async (viewer, after, types, limit) => {
       asked.push([viewer, after, types, limit]);
       return after === null ? full : empty;
@@ -47,7 +62,8 @@ describe('GET /v1/events', () => {
     const viewer = { applicationId: 'app-1', access: 'all' };
     expect(asked).toEqual([
       [{ ...viewer, consent: false }, null, ['item.linked', 'item.ready'], 5],
-      [{ ...viewer, consent: true }, full.next, null, 100],
+      // Also when the place was given: a restore of the database since then makes it none.
+      [{ ...viewer, consent: true }, { ...full.next, at: 1_000_000 }, null, 100],
     ]);
   });
 

@@ -1,5 +1,6 @@
 import { Failure } from '../../domain/failures.js';
 import type { LinkOutcome, LinkRow } from '../../domain/ports/links.js';
+import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import { askHastily, createWorld, down, impatient, itemView, never, sha256 } from './world.js';
 
 describe('a link token', () => {
@@ -11,6 +12,8 @@ describe('a link token', () => {
   beforeEach(() => {
     plaidCalls.length = 0;
     behave.pick = null;
+    behave.nextPicks = [];
+    world.alerts.length = 0;
     behave.linkToken = async () => undefined;
   });
 
@@ -126,6 +129,60 @@ describe('a link token', () => {
       ]);
     }
   });
+
+  describe.each([
+    ['INVALID_ACCESS_TOKEN', 'plaid_refused', [{ kind: 'token_refused', key: 'item-1' }]],
+    ['A_CODE_OF_TOMORROW', 'plaid_unreachable', [{ kind: 'plaid_code_unknown', key: 'A_CODE_OF_TOMORROW' }]],
+    ['ITEM_NOT_SUPPORTED', null, []],
+    ['INVALID_FIELD', 'plaid_refused', []],
+  ] as const)('of an item that Plaid answers %s for', (error_code, code, alerts) => {
+    const refuse = (refused: readonly string[]) => async (accessToken?: string) => {
+      if (accessToken === undefined || !refused.includes(accessToken)) return;
+      const body = { error_type: 'ITEM_ERROR', error_code, request_id: 'r1' };
+      throw failureOfAnswer('/link/token/create', { status: 400, body, retryAfter: undefined }, 0);
+    };
+    beforeEach(() => {
+      for (const id of ['item-1', 'item-a', 'item-b']) world.items.set(id, itemView(id, 'user-1'));
+      behave.pick = 'item-1';
+      behave.nextPicks = ['item-a', 'item-b'];
+    });
+
+    it('is one for the next item, and operators are told what is theirs', async () => {
+      behave.linkToken = refuse(['access-item-1', 'access-item-a']);
+      expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-b' });
+      expect(plaidCalls).toHaveLength(3);
+      const keys = world.alerts.map(({ kind, key }) => ({ kind, key }));
+      expect(keys).toEqual(expect.arrayContaining([...alerts]));
+      if (alerts.length === 0) expect(keys).toEqual([]);
+    });
+
+    it('is one for a new item in the end, but in update mode', async () => {
+      behave.linkToken = refuse(['access-item-1', 'access-item-a', 'access-item-b']);
+      expect((await ask('user-1')).json()).toMatchObject({ mode: 'create' });
+      const update = await ask('user-1', { mode: 'update' });
+      expect(update.statusCode).toBeGreaterThanOrEqual(400);
+      if (code !== null) expect(update.json().code).toBe(code);
+    });
+
+    it('is refused where the item is named', async () => {
+      behave.linkToken = refuse(['access-item-1']);
+      const answer = await ask('user-1', { item_id: 'item-1' });
+      expect(answer.statusCode).toBeGreaterThanOrEqual(400);
+      if (code !== null) expect(answer.json().code).toBe(code);
+      expect(plaidCalls).toHaveLength(1);
+    });
+  });
+
+  it.each(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED', 'UPSTREAM_DOWN'] as const)(
+    'for which Plaid is %s is asked for once: the other items meet the same',
+    async (type) => {
+      behave.pick = 'item-1';
+      behave.nextPicks = ['item-a'];
+      behave.linkToken = () => Promise.reject(new Failure(type, 'x'));
+      expect((await ask('user-1')).statusCode).toBeGreaterThanOrEqual(400);
+      expect(plaidCalls).toHaveLength(1);
+    },
+  );
 
   const errored = (error_code: string, update_mode: boolean): void => {
     const item = world.items.get('item-1');
@@ -434,6 +491,19 @@ describe('linking', () => {
       items.set('item-new', itemView('item-new', 'user-1'));
       expect((await link('user-1', body)).statusCode).toBe(201);
       expect(links.get(hash)).toMatchObject({ institution_id, main_account_id: null, accounts: [checking] });
+      await app.close();
+    });
+
+    it.each([
+      [256, true],
+      [257, false],
+    ])('a name of %i characters, whatever they are made of', async (count, kept) => {
+      const { app, behave, link, links, items } = started();
+      behave.link = async () => ({ kind: 'linked', item_id: 'item-new', replaces: null, warnings: [] });
+      items.set('item-new', itemView('item-new', 'user-1'));
+      const name = '🏦'.repeat(count);
+      expect((await link('user-1', { metadata: { accounts: [{ name }] } })).statusCode).toBe(201);
+      expect(links.get(hash)?.accounts).toMatchObject([{ name: kept ? name : null }]);
       await app.close();
     });
 

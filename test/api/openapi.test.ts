@@ -123,7 +123,13 @@ describe('the OpenAPI document', () => {
       '/v1/endpoints/{id}/replay': { since: '2026-11-27T00:00:00Z' },
     };
     await app.inject({ method: 'POST', url: '/webhooks/plaid', payload: '{}' });
-    await world.deps.floats.record({ userId: 'user-1', floatId: 'x', status: 'active', occurredAt: null });
+    await world.deps.floats.record({
+      userId: 'user-1',
+      floatId: 'x',
+      status: 'active',
+      occurredAt: null,
+      by: null,
+    });
     const seen: string[] = [];
     for (const { method, path, url, definition } of operationsOf(document)) {
       const good =

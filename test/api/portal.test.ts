@@ -261,7 +261,7 @@ describe('the page', () => {
     for (const url of [path, `${of}/revoke`, `${path}/revoke-all`, '/portal/nobody']) {
       const { headers, body } = await app.inject(url);
       expect(headers['content-security-policy']).toBe(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'",
       );
       expect(headers).toMatchObject({
         'referrer-policy': 'no-referrer',
@@ -339,6 +339,24 @@ describe('the page', () => {
 });
 
 describe('a press', () => {
+  it('takes away what may be read, and can add none of it', async () => {
+    const { id, of, path } = await connection({ scopes: ['accounts', 'transactions', 'numbers'] });
+    const tick = async (...scopes: string[]) =>
+      (
+        await press(
+          `${of}/scopes`,
+          scopes.map((scope) => ['scope', scope]),
+        )
+      ).headers['location'];
+    expect(await tick('accounts', 'transactions', 'numbers')).toMatch(/\?done=unchanged$/);
+    expect(await tick('accounts', 'transactions', 'balances', 'everything')).toMatch(/\?done=narrowed$/);
+    expect(await stateOf(id)).toMatchObject({ scopes: ['accounts', 'transactions'] });
+    expect(await tick('accounts', 'transactions', 'numbers')).toMatch(/\?done=unchanged$/);
+    expect((await app.inject(path)).body).not.toContain('value="numbers"');
+    expect(await tick()).toMatch(/\?done=narrowed$/);
+    expect(await stateOf(id)).toMatchObject({ scopes: [], status: 'active', account_ids: null });
+  });
+
   it('takes accounts away, and can add none', async () => {
     const { id, of } = await connection({ account_ids: ['acc-1', 'acc-2'] });
     expect(
@@ -394,7 +412,7 @@ describe('a press', () => {
     expect(await stateOf(id)).toMatchObject({ status: 'revoked', revoked: { initiator: 'user' } });
     expect((await app.inject(`${path}?done=revoked`)).body).toContain('The access has ended.');
     // Twice, and what is no more: the page says how it stands.
-    for (const late of ['renew', 'accounts']) {
+    for (const late of ['renew', 'accounts', 'scopes']) {
       expect((await press(`${of}/${late}`)).headers['location']).toBe(`${path}?done=too_late`);
     }
     expect((await app.inject(`${of}/revoke`)).headers['location']).toBe(`${path}?done=too_late`);
@@ -424,7 +442,13 @@ describe('a press', () => {
       { 'sec-fetch-site': 'same-origin', origin: 'https://elsewhere.example' },
     ];
     for (const headers of strange) {
-      for (const url of [`${of}/revoke`, `${of}/accounts`, `${of}/renew`, `${path}/revoke-all`]) {
+      for (const url of [
+        `${of}/revoke`,
+        `${of}/accounts`,
+        `${of}/scopes`,
+        `${of}/renew`,
+        `${path}/revoke-all`,
+      ]) {
         const refused = await press(url, [], headers);
         expect([headers, url, refused.statusCode]).toEqual([headers, url, 403]);
         expect(refused.body).toContain('That did not come from this page');

@@ -237,6 +237,114 @@ describe('request ids', () => {
   });
 });
 
+describe('the log', () => {
+  const linesOf = (id: string) =>
+    world.logged
+      .map((line) => JSON.parse(line))
+      .filter(({ request_id, msg }) => request_id === id && msg === 'request');
+
+  it('says of each request who asked, what came of it, and why it was refused; an address only of who has no key', async () => {
+    const asked: [string, Record<string, string>, Record<string, unknown>][] = [
+      ['/v1/items/item-1', keys.read, { status: 200, application_id: 'app-1', key_id: 'read' }],
+      [
+        '/v1/applications',
+        keys.read,
+        { status: 403, problem: 'insufficient_scope', application_id: 'app-1', key_id: 'read' },
+      ],
+      ['/v1/items/item-1?x=1', keys.read, { status: 400, problem: 'invalid_request', key_id: 'read' }],
+      ['/v1/items/item-1', keys.revoked, { status: 401, problem: 'unauthorized', address: '127.0.0.1' }],
+      [`/portal/${'x'.repeat(43)}`, {}, { status: 404, problem: 'not_found' }],
+    ];
+    for (const [index, [url, headers, expected]] of asked.entries()) {
+      const id = `logged-${index}`;
+      await get(url, { ...headers, 'x-request-id': id });
+      const [line, ...more] = linesOf(id);
+      expect([url, more, line]).toEqual([url, [], expect.objectContaining(expected)]);
+      expect([url, 'address' in line]).toEqual([url, 'address' in expected]);
+    }
+    // What a client wrote makes no line of its own: ids, paths and keys are JSON texts, or are not logged at all.
+    await get('/v1/items/a%0a%7b%22level%22:60%7d', { ...keys.read, 'x-request-id': 'x\u0085y' });
+    for (const line of world.logged) expect(line.trimEnd()).not.toMatch(/[\n\u0085]|%7b|key-read/);
+  });
+});
+
+describe('every answer', () => {
+  const policy = ["default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"];
+  const expectHeaders = (what: string, headers: Record<string, unknown>): void => {
+    const { 'content-security-policy': found, ...others } = headers;
+    expect([what, String(found).split('; ')]).toEqual([what, expect.arrayContaining(policy)]);
+    expect([what, others]).toEqual([
+      what,
+      expect.objectContaining({
+        'referrer-policy': 'no-referrer',
+        'strict-transport-security': 'max-age=31536000; includeSubDomains',
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+      }),
+    ]);
+    expect([
+      what,
+      Object.keys(headers).filter((name) => /^access-control-|^server$|^x-powered/.test(name)),
+    ]).toEqual([what, []]);
+  };
+
+  it('tells browsers to run, frame and guess nothing: the API', async () => {
+    const operations = operationsOf(await documentOf(app));
+    for (const { method, url } of operations) {
+      for (const headers of [keys.all, keys.unknown, {}]) {
+        const answer = await app.inject({ method, url, headers });
+        expectHeaders(`${method} ${url} ${answer.statusCode}`, answer.headers);
+        expect([url, answer.headers['content-security-policy']]).toEqual([
+          url,
+          expect.stringMatching(/; sandbox$/),
+        ]);
+        if (url.startsWith('/v1')) expect(answer.headers['cache-control']).toBe('no-store');
+        // A text without a charset is what a browser makes of it.
+        const type = answer.headers['content-type'];
+        if (answer.body !== '')
+          expect([url, type]).toEqual([url, expect.stringMatching(/json|charset=utf-8/)]);
+      }
+    }
+  });
+
+  it('does so too: pages, what is not routed, and what is no request', async () => {
+    const urls = [
+      '/docs',
+      '/docs/static/index.html',
+      '/docs/static/swagger-ui.css',
+      '/docs/static/nothing.js',
+      '/docs/json',
+      '/docs/yaml',
+      '/openapi.json',
+      `/portal/${'x'.repeat(43)}`,
+      '/portal/style.css',
+      '/portal/logo',
+      '/',
+      '/.git/config',
+      '/nothing',
+      '/v1/nothing',
+      '/v1/items/%ff',
+      `/v1/items/${'i'.repeat(5_000)}`,
+    ];
+    for (const url of urls) expectHeaders(url, (await get(url)).headers);
+    for (const method of ['OPTIONS', 'TRACE', 'PUT'] as const) {
+      expectHeaders(method, (await app.inject({ method: method as 'PUT', url: items })).headers);
+    }
+  });
+
+  it('names no origin that may read it, whoever asks', async () => {
+    for (const origin of ['null', 'https://elsewhere.example']) {
+      for (const url of ['/v1/users/user-1', '/docs/json', '/livez', '/portal/style.css']) {
+        expectHeaders(url, (await get(url, { ...keys.all, origin })).headers);
+        const asked = { origin, 'access-control-request-method': 'GET' };
+        const before = await app.inject({ method: 'OPTIONS', url, headers: asked });
+        expect(before.statusCode).toBe(405);
+        expectHeaders(url, before.headers);
+      }
+    }
+  });
+});
+
 describe('anything at all', () => {
   it('never ends in a fault of ours', async () => {
     const operations = operationsOf(await documentOf(app));
@@ -308,6 +416,13 @@ describe('over a real connection', () => {
     const nonsense = await send('nonsense\r\n\r\n');
     expect(nonsense).toMatch(/^HTTP\/1\.1 400 /);
     expect(nonsense).toContain('application/problem+json');
+    for (const answer of [large, nonsense]) {
+      expect(answer).toMatch(
+        /\r\ncontent-security-policy: default-src 'none'; object-src 'none'; .*; sandbox\r\n/,
+      );
+      expect(answer).toContain('\r\nx-content-type-options: nosniff\r\n');
+      expect(answer).toContain('\r\nstrict-transport-security: max-age=31536000; includeSubDomains\r\n');
+    }
   });
 
   it('answers what is on its way while it closes', async () => {

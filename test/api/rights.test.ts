@@ -9,6 +9,7 @@ import { secretContext } from '../../domain/ids.js';
 import type { Scope } from '../../domain/ports/applications.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
+import { writeEvents } from '../../drizzle/stores/writeEvents.js';
 import { createKeyring } from '../../src/clients/keyring.js';
 import { createSecretBox } from '../../src/clients/secrets.js';
 import type { World as Database } from '../drizzle/world.js';
@@ -55,18 +56,22 @@ type Entry =
   | { kind: 'removal' }
   /** Asked without the scope `consent`: of connections an application sees its own. */
   | { kind: 'connection'; payload?: object; ended?: string }
+  /** Of what is of one application alone: an endpoint, a delivery to it, or the list of them. */
+  | { kind: 'own'; what: 'endpoint' | 'delivery' | 'list' | 'new'; payload?: object; status: number }
+  /** Of everything that is held of a user. */
+  | { kind: 'everything'; status: number }
+  | { kind: 'events' }
   | { kind: 'apart'; why: string };
 
 const byConsent: Entry = { kind: 'apart', why: 'the scope consent sees every connection, and no bank data' };
-const ofItself: Entry = {
-  kind: 'apart',
-  why: 'an endpoint is of its own application, and so is what is sent there',
-};
+const since = '2026-01-01T00:00:00Z';
+const ownEndpoint = (status: number, payload?: object): Entry => ({
+  kind: 'own',
+  what: 'endpoint',
+  status,
+  ...(payload === undefined ? {} : { payload }),
+});
 const ofNoItem: Entry = { kind: 'apart', why: 'it knows nothing of users and Items' };
-const ofAllOnly: Entry = {
-  kind: 'apart',
-  why: 'an application that is only connected gets 404: test/api/erasures.test.ts',
-};
 const matrix: Record<string, Entry> = {
   'GET /v1/items/{itemId}': { kind: 'item', need: null, shows: [] },
   'GET /v1/items/{itemId}/accounts': { kind: 'item', need: 'accounts', shows: ['account'] },
@@ -131,20 +136,20 @@ const matrix: Record<string, Entry> = {
     need: 'transactions',
     shows: ['account', 'lookback'],
   },
-  'GET /v1/events': { kind: 'apart', why: 'test/drizzle/events.test.ts tells who hears of what' },
+  'GET /v1/events': { kind: 'events' },
   'GET /v1/event-types': ofNoItem,
-  'GET /v1/endpoints': ofItself,
-  'POST /v1/endpoints': ofItself,
-  'GET /v1/endpoints/{id}': ofItself,
-  'PATCH /v1/endpoints/{id}': ofItself,
-  'DELETE /v1/endpoints/{id}': ofItself,
-  'GET /v1/endpoints/{id}/deliveries': ofItself,
-  'POST /v1/endpoints/{id}/ping': ofItself,
-  'POST /v1/endpoints/{id}/recover': ofItself,
-  'POST /v1/endpoints/{id}/replay': ofItself,
-  'POST /v1/endpoints/{id}/rotate-secret': ofItself,
-  'GET /v1/deliveries/{id}': ofItself,
-  'POST /v1/deliveries/{id}/resend': ofItself,
+  'GET /v1/endpoints': { kind: 'own', what: 'list', status: 200 },
+  'POST /v1/endpoints': { kind: 'own', what: 'new', payload: { url: 'https://new.example' }, status: 201 },
+  'GET /v1/endpoints/{id}': ownEndpoint(200),
+  'PATCH /v1/endpoints/{id}': ownEndpoint(200, { state: 'paused' }),
+  'DELETE /v1/endpoints/{id}': ownEndpoint(204),
+  'GET /v1/endpoints/{id}/deliveries': ownEndpoint(200),
+  'POST /v1/endpoints/{id}/ping': ownEndpoint(202),
+  'POST /v1/endpoints/{id}/recover': ownEndpoint(202, { since }),
+  'POST /v1/endpoints/{id}/replay': ownEndpoint(202, { since }),
+  'POST /v1/endpoints/{id}/rotate-secret': ownEndpoint(200, {}),
+  'GET /v1/deliveries/{id}': { kind: 'own', what: 'delivery', status: 200 },
+  'POST /v1/deliveries/{id}/resend': { kind: 'own', what: 'delivery', status: 202 },
   'GET /v1/institutions': ofNoItem,
   'GET /v1/institutions/{institutionId}': ofNoItem,
   'GET /v1/institutions/{institutionId}/live': ofNoItem,
@@ -155,9 +160,9 @@ const matrix: Record<string, Entry> = {
   'GET /v1/applications/{id}/keys': ofNoItem,
   'POST /v1/applications/{id}/keys': ofNoItem,
   'DELETE /v1/keys/{id}': ofNoItem,
-  'DELETE /v1/users/{userId}': ofAllOnly,
-  'GET /v1/users/{userId}/export': ofAllOnly,
-  'GET /v1/erasures/{id}': ofAllOnly,
+  'DELETE /v1/users/{userId}': { kind: 'everything', status: 202 },
+  'GET /v1/users/{userId}/export': { kind: 'everything', status: 200 },
+  'GET /v1/erasures/{id}': { kind: 'everything', status: 200 },
 };
 
 let database: Database;
@@ -188,7 +193,11 @@ beforeAll(async () => {
     changes: stores.changes,
     commands: stores.itemCommands,
     connections: stores.connections,
+    deliveries: stores.deliveries,
+    endpoints: stores.endpoints,
+    erasures: stores.erasures,
     events: stores.events,
+    exports: stores.exports,
     floats: stores.floats,
     items: stores.items,
     links: stores.links,
@@ -249,7 +258,6 @@ async function fixture(): Promise<Fixture> {
       INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
       VALUES (${itemId}, ${id}, ${sealed.keyId}, ${sealed.dataKey}, ${sealed.ciphertext})`;
   }
-  await stores.floats.record({ userId, floatId: 'float-1', status: 'closed', occurredAt: null });
   const { webhookId } = await stores.webhooks.store(webhook(itemId, 'DEFAULT_UPDATE'));
   checked = [itemId];
   const of = { itemId, userId, webhookId };
@@ -292,6 +300,9 @@ async function application(
       { initiator: 'operator', applicationId: null, keyId: null, reason: null },
     ),
   );
+  // Of floats it sees its own.
+  const float = { userId: to.userId, floatId: 'float-1', status: 'closed', occurredAt: null } as const;
+  await stores.floats.record({ ...float, by: { applicationId, access: 'connected' } });
   await sql`
     UPDATE connections SET expires_at = CASE WHEN ${then === 'expired'} THEN now() - interval '1 second' END,
       suspended_at = CASE WHEN ${then === 'suspended'} THEN now() END,
@@ -494,6 +505,135 @@ describe.each(entriesOf('connection'))('%s', (name, { ended }) => {
   });
 });
 
+/** An application with a key of every scope that sees every Item. */
+async function seesAll(): Promise<Application> {
+  const { stores } = database;
+  const { application_id: applicationId } = await stores.applications.create(
+    newId('app'),
+    crypto.randomUUID(),
+    {
+      access: 'all',
+    },
+  );
+  const key = newKey();
+  await stores.applications.addKey(applicationId, crypto.randomUUID(), hashKey(key), [
+    ...(['read', 'write', 'numbers', 'admin'] as const),
+  ]);
+  const headers = { authorization: `Bearer ${key}` };
+  return { applicationId, headers, plain: headers, connectionId: null };
+}
+
+type Asked = [method: 'GET', path: string];
+const askedAt = (name: string, id: string, by: Application, payload?: object) => {
+  const [method, path] = name.split(' ') as Asked;
+  const url = path.replace('{id}', id).replace('{userId}', id);
+  return app.inject({ method, url, headers: by.headers, ...(payload === undefined ? {} : { payload }) });
+};
+/** Of what there is not as of what is another one's: the same words. */
+async function expectUnknown(name: string, id: string, absent: string, by: Application, payload?: object) {
+  const bare = async (at: string) => {
+    const answer = await askedAt(name, at, by, payload);
+    return [answer.statusCode, { ...answer.json(), instance: null, request_id: null }];
+  };
+  expect(await bare(id)).toEqual(await bare(absent));
+  expect((await bare(id))[0]).toBe(404);
+}
+
+describe.each(entriesOf('own'))('%s', (name, { what, payload, status }) => {
+  it('is of its own application alone: of no other that is connected with the item, nor of one that sees every item', async () => {
+    const of = await fixture();
+    const owner = await application(of);
+    const made = (await askedAt('POST /v1/endpoints', '', owner, { url: 'https://hooks.example' })).json();
+    const ping = (await askedAt('POST /v1/endpoints/{id}/ping', made.endpoint_id, owner)).json();
+    const id: string = what === 'delivery' ? ping.delivery_id : made.endpoint_id;
+    expect(id).toMatch(what === 'delivery' ? /^dlv_/ : /^end_/);
+    const before = await database.sql`SELECT * FROM endpoints WHERE endpoint_id = ${made.endpoint_id}`;
+    for (const other of [await application(of), await seesAll()]) {
+      if (what === 'endpoint' || what === 'delivery') {
+        await expectUnknown(name, id, `${id.slice(0, 4)}${crypto.randomUUID()}`, other, payload);
+        continue;
+      }
+      const answer = await askedAt(name, '', other, payload);
+      expect([answer.statusCode, answer.body.includes(id)]).toEqual([status, false]);
+      if (what === 'new') {
+        expect(answer.json().application_id).toBe(other.applicationId);
+        expect((await askedAt('GET /v1/endpoints', '', owner)).body).not.toContain(answer.json().endpoint_id);
+      }
+    }
+    expect(await database.sql`SELECT * FROM endpoints WHERE endpoint_id = ${made.endpoint_id}`).toEqual(
+      before,
+    );
+    const answer = await askedAt(name, id, owner, payload);
+    expect(answer.statusCode).toBe(status);
+    if (what !== 'new' && status !== 204 && !/recover|replay/.test(name)) expect(answer.body).toContain(id);
+  });
+});
+
+describe.each(entriesOf('everything'))('%s', (name, { status }) => {
+  it('is for who sees every item: to who is only connected the user, or the erasure, is none', async () => {
+    const of = await fixture();
+    const all = await seesAll();
+    const ofErasure = name.includes('/erasures/');
+    const id: string = ofErasure
+      ? (await askedAt('DELETE /v1/users/{userId}', (await fixture()).userId, all)).json().erasure_id
+      : of.userId;
+    for (const one of everyClass) {
+      const by = await classes[one](of, null);
+      await expectUnknown(name, id, ofErasure ? `era_${crypto.randomUUID()}` : newId('user'), by);
+    }
+    expect(await database.sql`SELECT FROM erasures WHERE user_id = ${of.userId}`).toHaveLength(0);
+    expect((await askedAt(name, id, all)).statusCode).toBe(status);
+  });
+});
+
+describe.each(entriesOf('events'))('%s', () => {
+  let of: Fixture;
+  beforeAll(async () => {
+    of = await fixture();
+  });
+
+  it.each(everyClass)('%s', async (one) => {
+    const by = await classes[one](of, 'transactions');
+    const { itemId, userId } = of;
+    const ids = { item_id: itemId, user_id: userId };
+    const counts = { added: 7, modified: 0, removed: 0, accounts: 0, from_sequence: 1, to_sequence: 7 };
+    const mark = `con_${crypto.randomUUID()}`;
+    const marked = { ...ids, connection_id: mark, application_id: by.applicationId, initiator: 'operator' };
+    await database.sql.begin((tx) =>
+      writeEvents(tx, [
+        { type: 'item.updated', itemId, userId, data: { ...ids, ...counts } },
+        {
+          type: 'connection.updated',
+          itemId,
+          userId,
+          connectionId: mark,
+          applicationId: by.applicationId,
+          data: marked,
+        },
+      ]),
+    );
+    const told: { type: string; data: Record<string, unknown> }[] = [];
+    let after = '';
+    await until(async () => {
+      const url = `/v1/events?limit=500${after}`;
+      const { data, next } = (await app.inject({ url, headers: by.plain })).json();
+      told.push(...data);
+      after = `&after=${next}`;
+      return told.some((event) => event.data['connection_id'] === mark);
+    }, 'what was committed last is told');
+    // Of connections its own alone.
+    const connections = told.filter(({ type }) => type.startsWith('connection.'));
+    expect(new Set(connections.map(({ data }) => data['application_id']))).toEqual(
+      new Set([by.applicationId]),
+    );
+    const hears = !['no connection', 'no account granted', 'expired', 'suspended', 'revoked'].includes(one);
+    const updated = told.filter(({ type, data }) => type === 'item.updated' && data['item_id'] === itemId);
+    expect([one, updated.length]).toEqual([one, hears ? 1 : 0]);
+    if (hears)
+      expect([one, updated[0]?.data['added']]).toEqual([one, one === 'everything granted' ? 7 : undefined]);
+  });
+});
+
 describe('DELETE /v1/items/{itemId}', () => {
   it.each(everyClass)('%s', async (one) => {
     const of = await fixture();
@@ -575,6 +715,75 @@ describe('what a connection does not grant', () => {
     await slow.close();
   });
 
+  it('floats of another application, also one of the same id, are none', async () => {
+    const of = await fixture();
+    const [one, two] = [await application(of), await application(of)];
+    const url = `/v1/users/${of.userId}/floats/float-7`;
+    const say = async (by: Application, status: string) =>
+      (await app.inject({ method: 'PUT', url, headers: by.headers, payload: { status } })).json().status;
+    const seen = async (by: Application) => (await get(url, by)).status;
+    // One that the operator's stream has told of.
+    await database.stores.floats.record({
+      ...of,
+      floatId: 'float-7',
+      status: 'closed',
+      occurredAt: null,
+      by: null,
+    });
+    expect([await seen(one), await say(one, 'active')]).toEqual([404, 'active']);
+    expect([await seen(one), await seen(two)]).toEqual(['active', 404]);
+    expect([await say(two, 'closed'), await seen(one), await seen(two)]).toEqual([
+      'closed',
+      'active',
+      'closed',
+    ]);
+    const all = { applicationId: 'default', access: 'all' } as const;
+    expect(await database.stores.floats.get(all, of.userId, 'float-7')).toMatchObject({ status: 'closed' });
+    // An item goes while nobody's float needs it.
+    expect(
+      (
+        await app.inject({
+          method: 'DELETE',
+          url: `/v1/items/${of.itemId}?force=false`,
+          headers: two.headers,
+        })
+      ).statusCode,
+    ).toBe(204);
+    expect(await database.stores.itemCommands.requestRemoval(of.itemId, { force: false })).toBe(
+      'active_float',
+    );
+  });
+
+  it('how much is being read of the item is told to who may see all of it', async () => {
+    const of = await fixture();
+    const live = { phase: 'updating', history: 'initial', remine: null, next_due_at: null } as const;
+    const rest = { last_update_at: null, last_failure: null, waiting_for_publish: false };
+    world.behave.status = async () => ({ ...live, ...rest, progress: { pages: 3, rows: 1500, restarts: 1 } });
+    const whole = { pages: 3, rows: 1500, restarts: 1 };
+    for (const one of everyClass) {
+      const by = await classes[one](of, 'balances');
+      const { progress, phase } = await get(`/v1/items/${of.itemId}/sync`, by);
+      if (['no connection', 'no account granted', 'expired', 'revoked'].includes(one)) {
+        expect([one, progress, phase]).toEqual([one, undefined, undefined]);
+        continue;
+      }
+      const shows = ['missing scope', 'everything granted'].includes(one);
+      expect([one, progress, phase]).toEqual([
+        one,
+        shows ? whole : { pages: null, rows: null, restarts: 1 },
+        'updating',
+      ]);
+    }
+    expect(
+      (await get(`/v1/items/${of.itemId}/sync`, await application(of, without('transactions')))).progress,
+    ).toEqual({
+      ...whole,
+      pages: null,
+      rows: null,
+    });
+    world.behave.status = async () => null;
+  });
+
   it('a row without an account is shown under a grant of all accounts alone', async () => {
     const of = await fixture();
     await database.sql`
@@ -631,6 +840,30 @@ describe('what a connection does not grant', () => {
           : [403, refusalOf[one], undefined];
       expect([one, await token(by, { item_id: of.itemId })]).toEqual([one, named]);
     }
+  });
+});
+
+describe('a suspended connection', () => {
+  it('is resumed by update mode that was begun for it since, not by the word of its application', async () => {
+    const of = await fixture();
+    const [by, other] = [await application(of), await application(of)];
+    const post = async (path: string, { headers }: Application, payload?: object) =>
+      (await app.inject({ method: 'POST', url: `/v1/${path}`, headers, ...(payload ? { payload } : {}) }))
+        .statusCode;
+    const updateMode = (one: Application) =>
+      post(`users/${of.userId}/link-token`, one, { mode: 'update', item_id: of.itemId });
+    const relinked = async (one: Application) => [
+      await post(`items/${of.itemId}/relinked`, one),
+      (await app.inject({ url: `/v1/items/${of.itemId}/accounts`, headers: one.headers })).statusCode,
+    ];
+    expect(await updateMode(by)).toBe(200);
+    await database.sql`UPDATE connections SET suspended_at = clock_timestamp() WHERE item_id = ${of.itemId}`;
+    // Of another one's user, of the time before, of a new Item: nobody has been at the bank for this one.
+    expect(await updateMode(other)).toBe(200);
+    expect(await post(`users/${of.userId}/link-token`, by, { mode: 'create' })).toBe(200);
+    expect(await relinked(by)).toEqual([200, 403]);
+    expect(await updateMode(by)).toBe(200);
+    expect(await relinked(by)).toEqual([200, 200]);
   });
 });
 

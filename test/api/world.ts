@@ -71,6 +71,8 @@ export interface World {
     probe: () => Promise<void>;
     temporal: () => Promise<void>;
     pick: string | null;
+    /** What is picked when that is passed over. */
+    nextPicks: string[];
     logo: string | null;
     now: () => number;
   };
@@ -246,6 +248,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     probe: async () => undefined,
     temporal: async () => undefined,
     pick: null,
+    nextPicks: [],
     logo: 'bG9nbw==',
     now: () => Date.now(),
   };
@@ -298,7 +301,6 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         return { link_token: 'link-sandbox-1', expiration: '2999-11-21T11:00:00Z' };
       },
       getItem: async () => ({
-        item_id: 'item-1',
         institution_id: null,
         institution_name: null,
         webhook: null,
@@ -377,6 +379,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         !world.items.has(itemId) ? 'not_found' : accountId === 'account-1' ? 'done' : 'unknown_account',
       itemChangeReasons: async () => [],
       noteRelinked: async () => 'noted',
+      noteUpdateMode: async () => undefined,
       resumeConnection: async () => false,
       requestRemine: async (_viewer, itemId) => (world.items.has(itemId) ? { number: 1 } : 'not_found'),
     },
@@ -488,9 +491,11 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         openAccountIds: null,
         since: null,
       }),
+      seesWhole: async () => true,
       seenItems: async (_viewer, itemIds) => new Set(itemIds),
-      async pickForUpdateMode(_viewer, userId, itemId) {
-        const picked = itemId ?? behave.pick;
+      async pickForUpdateMode(_viewer, userId, itemId, except = []) {
+        const queue = itemId === null ? [behave.pick, ...behave.nextPicks] : [itemId];
+        const picked = queue.find((id) => id !== null && !except.includes(id)) ?? null;
         const item = picked === null ? undefined : world.items.get(picked);
         if (item === undefined || item.user_id !== userId || item.status === 'REMOVED') return null;
         const accessToken = {
@@ -504,6 +509,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
           institutionId: item.institution_id,
           accessToken,
           newAccounts: item.new_accounts_available,
+          pickedAt: '2026-11-21 07:00:00+00',
           lostAccounts: false,
           asksConsent: item.error?.error_code === 'ADDITIONAL_CONSENT_REQUIRED',
         };
@@ -618,16 +624,17 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         world.items.has(itemId) ? { rows: [], sequence: 0, next: null } : null,
     },
     floats: {
-      async record({ userId, floatId, status, occurredAt }) {
+      async record({ userId, floatId, status, occurredAt, by }) {
         await behave.store();
+        if (by !== null && !world.users.has(userId)) return null;
         const occurred_at = occurredAt ?? new Date(behave.now()).toISOString();
         const float = { user_id: userId, float_id: floatId, status, occurred_at };
         world.floats.set(`${userId}/${floatId}`, float);
         return float;
       },
-      async get(userId, floatId) {
+      async get(_viewer, userId, floatId) {
         await behave.reads();
-        return world.floats.get(`${userId}/${floatId}`) ?? null;
+        return !world.users.has(userId) ? null : (world.floats.get(`${userId}/${floatId}`) ?? null);
       },
     },
     applications: {

@@ -183,7 +183,7 @@ describe('an answer that cannot be used', () => {
     ['null', json(null)],
     ['a next_cursor that is none', json({ ...page, next_cursor: 7 })],
     ['more pages behind no cursor', json({ ...page, has_more: true, next_cursor: null })],
-    ['no has_more', json({ ...page, has_more: null })],
+    ['no has_more', json({ ...page, has_more: undefined })],
     ['has_more as text', json({ ...page, has_more: 'false' })],
     ['more pages behind an empty cursor', json({ ...page, has_more: true, next_cursor: '' })],
     ['more pages behind the cursor asked with', json({ ...page, has_more: true, next_cursor: 'c0' })],
@@ -233,6 +233,16 @@ describe('an answer that cannot be used', () => {
     expect([said.next_cursor, said.has_more]).toEqual(['c0', false]);
   });
 
+  it.each<[boolean, object]>([
+    [true, { removed: [{ transaction_id: 't1' }], next_cursor: 'c1' }],
+    [false, { next_cursor: 'c1' }],
+    [false, { added: [transaction], next_cursor: 'c0' }],
+  ])('asks on (%s) where has_more is null, until a page brings nothing', async (more, said) => {
+    const lists = { added: [], modified: [], removed: [] };
+    answer = json({ ...page, ...lists, ...said, has_more: null });
+    expect((await plaidAt(server.url).syncTransactions(canaryToken, 'c0')).has_more).toBe(more);
+  });
+
   it('a list of all accounts that is null closes none: an entry that is no account stands in its place', async () => {
     answer = json({ accounts: null, request_id: 'r' });
     await expect(plaidAt(server.url).getAccounts(canaryToken)).resolves.toEqual([null]);
@@ -248,8 +258,6 @@ describe('an answer that cannot be used', () => {
     answer = json({ accounts: [null, odd, 'x'], request_id: 'r' });
     await expect(live.accounts(canaryToken)).resolves.toEqual({ accounts: [odd], request_id: 'r' });
     await expect(live.balances(canaryToken)).resolves.toEqual({ accounts: [odd], request_id: 'r' });
-    answer = json({ accounts: null, request_id: 'r' });
-    await expect(live.accounts(canaryToken)).resolves.toEqual({ accounts: [], request_id: 'r' });
     answer = json({ transactions: [null, transaction, 7], total_transactions: 3, request_id: 'r' });
     const query = { from: '2026-01-01', to: '2026-12-31', count: 100, offset: 0 };
     await expect(live.transactions(canaryToken, query)).resolves.toEqual({
@@ -281,9 +289,12 @@ describe('an answer that cannot be used', () => {
       { error_code: canaryToken },
       { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' },
     ],
+    ['that is a text', 'ITEM_LOGIN_REQUIRED', { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' }],
+    ['that is a list', [], { error_type: 'ITEM_ERROR', error_code: 'ITEM_ERROR' }],
+    ['that is left out is none', undefined, null],
   ])("an Item's error %s", async (_name, error, expected) => {
     answer = json({
-      item: { item_id: 'i', error, institution_id: 'a\u0000', institution_name: 'x'.repeat(3_000) },
+      item: { error, institution_id: 'a\u0000', institution_name: 'x'.repeat(3_000) },
     });
     await expect(plaidAt(server.url).getItem(canaryToken)).resolves.toMatchObject({
       error: expected,
@@ -362,6 +373,67 @@ describe('an answer that cannot be used', () => {
     expect(await caught(plaidAt(server.url).getItem(canaryToken))).toMatchObject({ type: 'MISCONFIGURED' });
     expect(calls.map((call) => call.path)).toEqual(['/item/get']);
   });
+
+  it('a success that carries an error is that error, whatever was asked', async () => {
+    const plaid = plaidAt(server.url);
+    const ask: Record<string, () => Promise<unknown>> = {
+      exchange: () => plaid.exchangePublicToken(canaryPublicToken),
+      getItem: () => plaid.getItem(canaryToken),
+      updateWebhook: () => plaid.updateWebhook(canaryToken, 'https://example.test/'),
+      resetLogin: () => plaid.resetLogin(canaryToken),
+      removeItem: () => plaid.removeItem(canaryToken),
+      getAccounts: () => plaid.getAccounts(canaryToken),
+      sync: () => plaid.syncTransactions(canaryToken, ''),
+    };
+    const whole = { ...page, access_token: canaryToken, item_id: 'item1', item: { error: null } };
+    for (const [name, call] of Object.entries(ask)) {
+      answer = json({ ...whole, error_type: 'API_ERROR', error_code: 'INTERNAL_SERVER_ERROR' });
+      expect([name, await caught(call())]).toMatchObject([
+        name,
+        { type: 'UPSTREAM_DOWN', outcomeUnknown: true, upstream: { error_code: 'INTERNAL_SERVER_ERROR' } },
+      ]);
+      answer = plaidError('INVALID_INPUT', 'INVALID_API_KEYS', 200);
+      expect([name, await caught(call())]).toMatchObject([
+        name,
+        { type: 'MISCONFIGURED', outcomeUnknown: false },
+      ]);
+      answer = json({ ...whole, error_code: { odd: true } });
+      expect([name, await caught(call())]).toMatchObject([
+        name,
+        { type: 'UPSTREAM_DOWN', outcomeUnknown: true },
+      ]);
+    }
+  });
+
+  it("a success without the id of Plaid's request does nothing that has no other answer", async () => {
+    const plaid = plaidAt(server.url);
+    for (const odd of [{}, { ok: true }, { request_id: null }]) {
+      answer = json(odd);
+      for (const call of [
+        () => plaid.removeItem(canaryToken),
+        () => plaid.updateWebhook(canaryToken, 'https://example.test/'),
+        () => plaid.resetLogin(canaryToken),
+      ])
+        expect(await caught(call())).toMatchObject({ type: 'UPSTREAM_DOWN', outcomeUnknown: true });
+    }
+    answer = json({ request_id: 'r' });
+    await expect(plaid.removeItem(canaryToken)).resolves.toBeUndefined();
+  });
+
+  it.each([null, 'none', { 0: account }])(
+    'a list of %j is no empty one to a client who reads through',
+    async (list) => {
+      const { live } = plaidAt(server.url);
+      answer = json({ accounts: list, transactions: list, total_transactions: 5, request_id: 'r' });
+      const range = { from: '2026-10-01', to: '2026-10-31', count: 5, offset: 0 };
+      for (const call of [
+        () => live.accounts(canaryToken),
+        () => live.balances(canaryToken),
+        () => live.transactions(canaryToken, range),
+      ])
+        expect(await caught(call())).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    },
+  );
 
   it('answers of no Plaid error object go by their status', async () => {
     const html =
@@ -459,6 +531,14 @@ describe('what Plaid is asked', () => {
     });
     expect(calls[0]?.body).toMatchObject({ additional_consented_products: ['transactions'] });
     expect(calls[0]?.body).not.toHaveProperty('products');
+    const more = { userId: 'u-1', accessToken: canaryToken, asksNumbers: true };
+    await plaidAt(server.url).createLinkToken(more);
+    expect(calls[1]?.body).toMatchObject({ additional_consented_products: ['auth'] });
+    await plaidAt(server.url, { products: ['auth', 'transactions'] }).createLinkToken({
+      ...more,
+      asksConsent: true,
+    });
+    expect(calls[2]?.body).toMatchObject({ additional_consented_products: ['auth', 'transactions'] });
   });
 
   it('update mode sends the access token and neither products nor webhook', async () => {
@@ -560,7 +640,6 @@ describe('what Plaid is asked', () => {
     const plaid = plaidAt(server.url);
     answer = json({ item: { item_id: 'i', error: null }, status: null });
     await expect(plaid.getItem(canaryToken)).resolves.toEqual({
-      item_id: 'i',
       institution_id: null,
       institution_name: null,
       webhook: null,

@@ -60,6 +60,58 @@ describe('a sealed secret', () => {
     await expect(box.open(sealed, context)).resolves.toBe(token);
   });
 
+  /** Whoever may write to the database moves parts from row to row, and changes bits in them: a thousand times, by seed. */
+  it('does not open once parts of other rows stand in it, or bits are changed, however that is mixed', async () => {
+    const contexts = Array.from({ length: 20 }, (_, row) => `items/item${row}/access_token`);
+    const boxes = createSecretBox(createKeyring([newKey, oldKey]));
+    const rows = await Promise.all(
+      contexts.map((of, row) => (row % 2 === 0 ? box : boxes).seal(`secret ${row}`, of)),
+    );
+    const row = fc.nat(contexts.length - 1);
+    const flips = fc.array(
+      fc.record({
+        part: fc.constantFrom('ciphertext' as const, 'dataKey' as const),
+        at: fc.nat(10_000),
+        mask: fc.integer({ min: 1, max: 255 }),
+      }),
+      { maxLength: 3 },
+    );
+    let [opened, refused] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(row, row, row, row, flips, async (asked, keyId, dataKey, ciphertext, changes) => {
+        const mixed: Sealed = {
+          keyId: (rows[keyId] as Sealed).keyId,
+          dataKey: Uint8Array.from((rows[dataKey] as Sealed).dataKey),
+          ciphertext: Uint8Array.from((rows[ciphertext] as Sealed).ciphertext),
+        };
+        for (const { part, at, mask } of changes) {
+          mixed[part] = flipped(mixed[part], at % mixed[part].length, mask);
+        }
+        const whole = rows[asked] as Sealed;
+        const isWhole =
+          mixed.keyId === whole.keyId &&
+          Buffer.from(mixed.dataKey).equals(whole.dataKey) &&
+          Buffer.from(mixed.ciphertext).equals(whole.ciphertext);
+        if (isWhole) {
+          opened += 1;
+          expect(await boxes.open(mixed, contexts[asked] as string)).toBe(`secret ${asked}`);
+        } else {
+          refused += 1;
+          expect(await caught(boxes.open(mixed, contexts[asked] as string))).toMatchObject({
+            type: 'SECRET_UNREADABLE',
+          });
+        }
+      }),
+      // One that fails names its seed. Rows that are left alone are among them, and open.
+      {
+        numRuns: 1_000,
+        examples: contexts.map((_, of): [number, number, number, number, []] => [of, of, of, of, []]),
+      },
+    );
+    expect(refused).toBeGreaterThan(950);
+    expect(opened).toBeGreaterThanOrEqual(contexts.length);
+  });
+
   it('does not open cut short, prolonged or empty', async () => {
     const sealed = await box.seal(token, context);
     for (const part of ['ciphertext', 'dataKey'] as const) {

@@ -60,7 +60,13 @@ it('PostgreSQL: queries, transactions and the check of readiness', async () => {
     ping: () => stores.ping(),
     read: () => stores.reads.item(ourselves, 'item', 'item'),
     transaction: () =>
-      stores.floats.record({ userId: 'u', floatId: 'f', status: 'active' as const, occurredAt: null }),
+      stores.floats.record({
+        userId: 'u',
+        floatId: 'f',
+        status: 'active' as const,
+        occurredAt: null,
+        by: null,
+      }),
   };
   try {
     expect(await endsOf(calls)).toEqual(all(calls, givesUp('UPSTREAM_DOWN')));

@@ -112,6 +112,13 @@ async function lateUpdate(item: { itemId: string; userId: string }) {
   };
 }
 
+/** Another application, connected with the Item. */
+async function connectedTo(item: { itemId: string; userId: string }): Promise<string> {
+  const applicationId = await newApplication(world);
+  await world.stores.links.join(await received(item.userId, applicationId), item.itemId);
+  return applicationId;
+}
+
 const by = (application_id: string) => ({ application_id, key_id: 'key-1' });
 
 describe('a link', () => {
@@ -254,8 +261,11 @@ describe('joining', () => {
     expect(await connectionsOf(item.itemId)).toHaveLength(2);
     const linked = { kind: 'linked', item_id: item.itemId, replaces: null } as const;
     const outcome: LinkOutcome = { ...linked, warnings: [], joined: true };
-    // Not before it is removed at Plaid.
-    await expect(links.finish(surplus.tokenHash, outcome)).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    // The answer does not wait until Plaid has removed it; that it is to be removed stands in its row.
+    expect(await links.finish(surplus.tokenHash, outcome)).toEqual(outcome);
+    const [row] = await world.sql`
+      SELECT removal_requested_at IS NOT NULL AS asked, removed_at FROM items WHERE item_id = ${surplus.itemId}`;
+    expect(row).toEqual({ asked: true, removed_at: null });
     expect(await links.beginDiscard(surplus.itemId)).toBe(true);
     await links.discardItem(surplus.itemId);
     expect(await links.finish(surplus.tokenHash, outcome)).toEqual(outcome);
@@ -279,25 +289,47 @@ describe('joining', () => {
     expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['active', 'revoked']);
   });
 
-  it('renews what is over by time, and resumes what the bank had suspended, by the new grant', async () => {
+  it('renews what is over by time, and resumes what the bank had suspended, by the new grant, once Plaid has vouched for its user', async () => {
     const item = await connectedItem({ connection: grant({ expires_at: inDays(40) }) });
     const { links, items } = world.stores;
-    await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
     const chosen = { connection: grant({ scopes: ['accounts'] }) };
-    expect(await links.join(await received(item.userId, item.applicationId, chosen), item.itemId)).toBe(
-      'joined',
-    );
+    // Who was connected knows the accounts: that it names them says nothing of its user.
+    const byWordAlone = async () =>
+      links.join(await received(item.userId, item.applicationId, chosen), item.itemId);
+    const surplus = () =>
+      exchangedItem(world, { ...chosen, userId: item.userId, applicationId: item.applicationId });
+    const byExchange = async () => (await links.admit(admission(await surplus()))).kind;
+    await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+    expect([await byWordAlone(), await byExchange()]).toEqual(['unproven', 'joined']);
     const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    const before = await surplus();
     await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
-    const next = await received(item.userId, item.applicationId, chosen);
-    expect(await links.join(next, item.itemId)).toBe('duplicate');
+    expect([await byWordAlone(), await byExchange()]).toEqual(['unproven', 'duplicate']);
     await items.setHealthy(item.itemId, await seenNow(world, item.itemId));
-    expect(await links.join(next, item.itemId)).toBe('joined');
+    // Its user was there before the bank suspended it.
+    expect((await links.admit(admission(before))).kind).toBe('duplicate');
+    expect([await byWordAlone(), await byExchange()]).toEqual(['unproven', 'joined']);
     const [only, ...others] = await connectionsOf(item.itemId);
     expect([only?.status, others]).toEqual(['active', []]);
     expect(await historyOf(only?.connection_id ?? '')).toEqual([
       ...['created', 'renewed', 'suspended', 'renewed', 'resumed'],
     ]);
+  });
+
+  it('after a revocation needs a new Link: neither its word nor an old update mode brings it back', async () => {
+    const item = await connectedItem();
+    await connectedTo(item);
+    const { links, itemCommands } = world.stores;
+    await itemCommands.requestRemoval(item.itemId, { force: false, by: by(item.applicationId) });
+    const tokenHash = await received(item.userId, item.applicationId);
+    expect(await links.join(tokenHash, item.itemId)).toBe('unproven');
+    await links.beginExchange(tokenHash);
+    await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
+    expect(await links.admit(admission({ ...item, tokenHash }))).not.toHaveProperty('connection_id');
+    const linking = { userId: item.userId, applicationId: item.applicationId, connection: grant() };
+    expect((await links.admit(admission(await exchangedItem(world, linking)))).kind).toBe('joined');
+    const own = (await connectionsOf(item.itemId)).filter((one) => one.application_id === item.applicationId);
+    expect(own.map(({ status }) => status)).toEqual(['revoked', 'active']);
   });
 
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
@@ -353,15 +385,9 @@ describe('joining', () => {
 describe('the removal of an Item', () => {
   const remove = (itemId: string, applicationId: string, force = false) =>
     world.stores.itemCommands.requestRemoval(itemId, { force, by: by(applicationId) });
-  const join = async (item: { itemId: string; userId: string }): Promise<string> => {
-    const applicationId = await newApplication(world);
-    await world.stores.links.join(await received(item.userId, applicationId), item.itemId);
-    return applicationId;
-  };
-
   it('by one of many ends its own connection, by the last one the Item, whose float is asked', async () => {
     const item = await connectedItem();
-    const second = await join(item);
+    const second = await connectedTo(item);
     const stranger = await newApplication(world);
     expect(await remove(item.itemId, stranger)).toBe('not_found');
     expect(await remove(item.itemId, item.applicationId)).toBe('disconnected');
@@ -372,6 +398,7 @@ describe('the removal of an Item', () => {
       floatId: 'f',
       status: 'active',
       occurredAt: null,
+      by: null,
     });
     expect(await remove(item.itemId, second)).toBe('active_float');
     expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['revoked', 'active']);
@@ -380,6 +407,7 @@ describe('the removal of an Item', () => {
       floatId: 'f',
       status: 'closed',
       occurredAt: null,
+      by: null,
     });
     expect(await remove(item.itemId, second)).toBe('requested');
     expect(await itemRow(item.itemId)).toMatchObject({ asked: true });
@@ -388,7 +416,7 @@ describe('the removal of an Item', () => {
   it('by who sees every Item, and by force, is that of the Item, and ends every connection with it', async () => {
     for (const force of [false, true]) {
       const item = await connectedItem();
-      await join(item);
+      await connectedTo(item);
       const asks = force ? item.applicationId : await newApplication(world, 'all');
       expect(await remove(item.itemId, asks, force)).toBe('requested');
       expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['active', 'active']);
@@ -457,6 +485,108 @@ describe('the removal of an Item', () => {
   });
 });
 
+describe('an Item that takes the place of another', () => {
+  const under = (prefix: string, ids: string[]) =>
+    ids.map((id) => account(`${prefix}-${id}`, { name: `Account ${id}`, mask: `000${id}` }));
+
+  it.each(['known', 'unknown'] as const)(
+    'is matched with what others were granted when its accounts come; those of the old one were %s',
+    async (old) => {
+      const metadata = under('old', ['1', '2', '3']).map((raw) => ({
+        ...metadataOf(raw),
+        id: raw.account_id,
+      }));
+      const accounts = under('old', ['1', '2', '3']).map((raw) => identityOf(raw));
+      const item = await connectedItem({ accounts, metadata });
+      if (old === 'known') await runUpdate(world, item, [{}], { accounts: under('old', ['1', '2', '3']) });
+      const grants = {
+        some: { account_ids: ['old-1', 'old-2'], new_accounts: false },
+        shared: { account_ids: ['old-1', 'old-3'], new_accounts: false },
+        first: { account_ids: null, new_accounts: false },
+        later: { account_ids: [], new_accounts: true },
+        nothing: { account_ids: [], new_accounts: false },
+        // Its account is not in the new Item.
+        gone: { account_ids: ['old-3'], new_accounts: false },
+      } satisfies Record<string, Partial<Grant>>;
+      const names: Record<string, string> = {};
+      for (const [name, changes] of Object.entries(grants)) {
+        const applicationId = await newApplication(world);
+        names[applicationId] = name;
+        await world.sql.begin((tx) =>
+          grantConnection(
+            tx,
+            { itemId: item.itemId, userId: item.userId, applicationId },
+            grant(changes),
+            nobody,
+          ),
+        );
+      }
+      const { items, links } = world.stores;
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+      const { userId, applicationId } = item;
+      const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      // What Link says of them, without their ids: Plaid does not list them yet.
+      const offered = [...under('new', ['1', '2']), account('new-4')].map((raw) => identityOf(raw));
+      const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+      await links.admit(admission(fresh, { accounts: offered, replaceable }));
+      const granted = async () => {
+        const rows = await world.sql<
+          { application_id: string; granted: string[]; account_ids: string[] | null }[]
+        >`
+          SELECT application_id, granted_accounts AS granted, account_ids FROM connections
+          WHERE item_id = ${fresh.itemId} AND revoked_at IS NULL AND application_id <> ${applicationId}`;
+        return Object.fromEntries(
+          rows.map((one) => [names[one.application_id], [one.granted, one.account_ids]] as const),
+        );
+      };
+      const none = [[], []];
+      expect(await granted()).toEqual({
+        ...{ some: none, shared: none, later: none, nothing: none },
+        first: old === 'known' ? none : [[], null],
+      });
+      await items.finishRemoval(item.itemId);
+      await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2']), account('new-4')] });
+      const both = ['new-1', 'new-2'];
+      expect(await granted()).toEqual({
+        some: [both, both],
+        shared: [['new-1'], ['new-1']],
+        // That there were three when it was granted, or that it was granted before there were any.
+        first: old === 'known' ? [both, both] : [['new-1', 'new-2', 'new-4'], null],
+        ...{ later: none, nothing: none },
+      });
+      // Who had waited is told; and nothing waits any more.
+      const updated = (await eventsOf(fresh.itemId)).filter((type) => type === 'connection.updated');
+      expect(updated).toHaveLength(old === 'known' ? 3 : 2);
+      await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2', '5']), account('new-4')] });
+      expect(await granted()).toMatchObject({ some: [both, both], later: [['new-5'], []], nothing: none });
+    },
+  );
+
+  it('lets none see an account that may be another one', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const [twins, main] = [[twin('t-1'), twin('t-2')], account('acc-1')];
+    const item = await connectedItem({ accounts: [main, ...twins].map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: [main, ...twins] });
+    const other = await newApplication(world);
+    const only = grant({ account_ids: ['acc-1', 't-1'], new_accounts: false });
+    const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
+    await world.sql.begin((tx) => grantConnection(tx, to, only, nobody));
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+    const { userId, applicationId } = item;
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = [main, ...twins].map((raw) => ({
+      ...identityOf(raw),
+      account_id: `new-${raw.account_id}`,
+    }));
+    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const carried = (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
+    expect(carried?.granted).toEqual(['new-acc-1']);
+  });
+});
+
 describe('an Item with which nobody is connected any more', () => {
   async function unconnected() {
     const item = await connectedItem();
@@ -520,7 +650,7 @@ describe('an Item with which nobody is connected any more', () => {
     for (const { itemId } of [waits, owes, joined]) {
       await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${itemId}`;
     }
-    await floats.record({ userId: owes.userId, floatId: 'f', status: 'active', occurredAt: null });
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'active', occurredAt: null, by: null });
     const applicationId = await newApplication(world);
     const join = await received(joined.userId, applicationId);
     // A grant that is on its way when the sweep looks.
@@ -538,7 +668,7 @@ describe('an Item with which nobody is connected any more', () => {
     expect(await world.stores.links.join(join, joined.itemId)).toBe('duplicate');
     const asked = await Promise.all([waits, owes, joined, early].map(({ itemId }) => itemRow(itemId)));
     expect(asked.map((row) => row.asked)).toEqual([true, false, false, false]);
-    await floats.record({ userId: owes.userId, floatId: 'f', status: 'closed', occurredAt: null });
+    await floats.record({ userId: owes.userId, floatId: 'f', status: 'closed', occurredAt: null, by: null });
     expect(ids((await connectionEnds.requestRemovals(100, week)).requested)).toEqual([owes.itemId]);
     expect(await connectionEnds.requestRemovals(100, week)).toEqual({ requested: [], kept: [] });
   });
@@ -550,6 +680,7 @@ describe('an Item with which nobody is connected any more', () => {
       floatId: 'f',
       status: 'active',
       occurredAt: null,
+      by: null,
     });
     await world.sql`UPDATE items SET unconnected_since = now() - interval '9 days' WHERE item_id = ${owes.itemId}`;
     await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ${behind.itemId}`;
@@ -562,6 +693,7 @@ describe('an Item with which nobody is connected any more', () => {
       floatId: 'f',
       status: 'closed',
       occurredAt: null,
+      by: null,
     });
     await connectionEnds.requestRemovals(1, 7 * 86_400_000);
   });
@@ -627,16 +759,18 @@ describe('a revocation at the bank', () => {
   it('suspends every connection with it, in its transaction, by a webhook and by a call alike', async () => {
     for (const way of ['webhook', 'call'] as const) {
       const item = await connectedItem();
-      const second = await newApplication(world);
-      await world.stores.links.join(await received(item.userId, second), item.itemId);
+      const second = await connectedTo(item);
       const { items, itemCommands } = world.stores;
+      const [{ at: before }] = await world.sql<[{ at: string }]>`SELECT clock_timestamp()::text AS at`;
       if (way === 'call') {
         await items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
       } else {
-        const broken = { kind: 'broken', seen: null, error: gone, byCall: false, revoked: true } as const;
+        const seen = await seenNow(world, item.itemId);
+        const broken = { kind: 'broken', seen, error: gone, byCall: false } as const;
         await items.applyItemWebhooks(item.itemId, {
           webhooks: [],
           health: { ...broken, dueAt: inDays(1), consent: null },
+          revocation: 'confirmed',
           consentExpiresAt: null,
           disconnects: null,
           newAccounts: false,
@@ -649,12 +783,22 @@ describe('a revocation at the bank', () => {
       }
       const statuses = async () => (await connectionsOf(item.itemId)).map(({ status }) => status);
       expect(await statuses()).toEqual(['suspended', 'suspended']);
-      // Not while the bank refuses the Item, and then for the application whose user has been there alone.
-      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(false);
+      const viewer = (applicationId: string) => ({ applicationId, access: 'connected' }) as const;
+      const updateMode = async (applicationId: string, picked = before) => {
+        await itemCommands.noteUpdateMode(viewer(applicationId), item.itemId, picked);
+        return itemCommands.resumeConnection(item.itemId, by(applicationId));
+      };
+      const now = async () => (await world.sql<[{ at: string }]>`SELECT clock_timestamp()::text AS at`)[0].at;
+      // Not while the bank refuses the Item, and then for the application whose user has been there since alone.
+      expect(await updateMode(second, await now())).toBe(false);
+      await world.sql`UPDATE connections SET relink_began_at = NULL WHERE item_id = ${item.itemId}`;
       await items.setHealthy(item.itemId, await seenNow(world, item.itemId));
       expect(await statuses()).toEqual(['suspended', 'suspended']);
-      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(true);
       expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(false);
+      expect(await updateMode(second, before)).toBe(false);
+      expect(await updateMode(second, await now())).toBe(true);
+      expect(await itemCommands.resumeConnection(item.itemId, by(second))).toBe(false);
+      expect(await itemCommands.resumeConnection(item.itemId, by(item.applicationId))).toBe(false);
       expect(await statuses()).toEqual(['suspended', 'active']);
       expect(await eventsOf(item.itemId)).toEqual([
         ...['connection.created', 'connection.created', 'connection.suspended', 'connection.suspended'],

@@ -106,7 +106,7 @@ async function fill(userId: string, mark: string) {
     { accounts: [account('acc-1', { name: `${mark} account` })] },
   );
   await stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE', { note: mark }));
-  await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null });
+  await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null, by: null });
   await sql`INSERT INTO applications (application_id, name) VALUES ('default', 'default') ON CONFLICT DO NOTHING`;
   const connection = `con_${randomUUID()}`;
   const event = `evt_${randomUUID()}`;
@@ -114,6 +114,8 @@ async function fill(userId: string, mark: string) {
   await sql`
     INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts, purpose)
     VALUES (${connection}, 'default', ${itemId}, ${userId}, '{}', true, ${mark})`;
+  const own = { applicationId: 'default', access: 'connected' } as const;
+  await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null, by: own });
   await sql`
     INSERT INTO connection_history (connection_id, position, action, initiator, reason, "grant")
     VALUES (${connection}, 1, 'created', 'application', ${mark}, '{}')`;
@@ -292,11 +294,11 @@ describe('an erasure', () => {
     const userId = newId('user');
     expect(await request(userId)).toBe('not_found');
     // Of somebody who has linked nothing.
-    await world.stores.floats.record({ userId, floatId: 'f', status: 'active', occurredAt: null });
+    await world.stores.floats.record({ userId, floatId: 'f', status: 'active', occurredAt: null, by: null });
     expect(await request(userId)).toBe('active_float');
     const erasure = await begun(userId, { force: true });
     await expect(
-      world.stores.floats.record({ userId, floatId: 'g', status: 'active', occurredAt: null }),
+      world.stores.floats.record({ userId, floatId: 'g', status: 'active', occurredAt: null, by: null }),
     ).rejects.toMatchObject({ type: 'USER_BEING_ERASED' });
     await carryOut(erasure.erasure_id);
     expect(await world.sql`SELECT 1 FROM floats WHERE user_id = ${userId}`).toHaveLength(0);
@@ -435,7 +437,7 @@ describe('the export of a user', () => {
     expect(Object.fromEntries(types.map((type) => [type, count(type)]))).toEqual({
       user: 1,
       item: 1,
-      float: 1,
+      float: 2,
       account: 1,
       balance: 2,
       transaction: 3,

@@ -8,7 +8,17 @@ import { writeEvents } from '../../drizzle/stores/writeEvents.js';
 import { writtenEvents } from './eventSchemas.js';
 import { anyActor, connect, newApplication, underLock } from './granting.js';
 import type { TestItem, World } from './world.js';
-import { account, linkedItem, newId, openWorld, prompt, runUpdate, transaction, webhook } from './world.js';
+import {
+  account,
+  linkedItem,
+  lockWaiters,
+  newId,
+  openWorld,
+  prompt,
+  runUpdate,
+  transaction,
+  webhook,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -130,7 +140,10 @@ describe('what an Item tells', () => {
 
   it('an end of the consent once, however often it is announced, and new accounts once until they are shared', async () => {
     const item = await linkedItem(world);
-    const nothing = { webhooks: [], health: null, revokedAccounts: [], staleNumbers: [], verifications: [] };
+    const nothing = {
+      ...{ webhooks: [], health: null, revocation: null },
+      ...{ revokedAccounts: [], staleNumbers: [], verifications: [] },
+    };
     const announce = (at: string | null, newAccounts: boolean, byBank = false) =>
       world.stores.items.applyItemWebhooks(item.itemId, {
         ...nothing,
@@ -368,5 +381,98 @@ describe('an application hears', () => {
       'item.ready',
       'item.history_complete',
     ]);
+  });
+});
+
+describe('deliveries that two change at once', () => {
+  const holder = 'a sender';
+  const attempted = (ids: string[], status: number) =>
+    ids.map((deliveryId) => ({
+      deliveryId,
+      result: {
+        at: '2026-11-21T07:00:00.000Z',
+        durationMs: 1,
+        status,
+        failure: null,
+        retryAfterMs: null,
+        answer: null,
+      },
+    }));
+
+  /** An endpoint with forty deliveries about one Item; those of `state` pending are taken. */
+  async function waiting(state: 'pending' | 'failed', direction: 1 | -1) {
+    const { sql } = world;
+    const reader = await newApplication(world);
+    const item = await linkedItem(world);
+    const connectionId = await connect(world, item, reader);
+    const endpointId = newId('end');
+    await sql`
+      INSERT INTO endpoints (endpoint_id, application_id, url, types, signature, secret_key_id, secret_data_key, secret_ciphertext)
+      VALUES (${endpointId}, ${reader.applicationId}, 'https://client.example', '{item.updated}', 'hmac', 'k', '', '')`;
+    await sql.begin((tx) =>
+      writeEvents(
+        tx,
+        Array.from({ length: 40 }, () => ({
+          type: 'item.updated' as const,
+          itemId: item.itemId,
+          userId: item.userId,
+          data: { item_id: item.itemId, user_id: item.userId, accounts: 0, from_sequence: 1, to_sequence: 1 },
+        })),
+      ),
+    );
+    await sql`
+      UPDATE events SET time = time + ${direction} * position * interval '1 ms' WHERE item_id = ${item.itemId} AND type = 'item.updated'`;
+    const rows = await sql<{ id: string }[]>`
+      UPDATE deliveries SET state = ${state}, claim = ${holder}, claimed_until = now() + interval '1 hour',
+        next_attempt_at = now() + interval '1 hour' WHERE endpoint_id = ${endpointId} RETURNING delivery_id AS id`;
+    const ids = (
+      await sql<{ id: string }[]>`
+      SELECT delivery_id AS id FROM deliveries WHERE endpoint_id = ${endpointId} ORDER BY position * ${direction}`
+    ).map(({ id }) => id);
+    expect(rows).toHaveLength(40);
+    return { endpointId, connectionId, ids, applicationId: reader.applicationId };
+  }
+  type Waiting = Awaited<ReturnType<typeof waiting>>;
+
+  const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+  const changes = {
+    'a success': ({ endpointId, ids }) =>
+      world.stores.sending.record(endpointId, holder, attempted(ids, 200)),
+    'a failure': ({ endpointId, ids }) =>
+      world.stores.sending.record(endpointId, holder, attempted(ids, 500)),
+    'a release': ({ ids }) => world.stores.sending.release(holder, ids),
+    'what is put off': ({ endpointId }) => world.stores.sending.nextDue(endpointId),
+    'a revocation': ({ connectionId }) =>
+      world.stores.connections.revoke({ ...ourselves, access: 'all' }, connectionId, { actor: anyActor }),
+    'an endpoint that is on': ({ endpointId, applicationId }) =>
+      world.stores.endpoints.change(applicationId, endpointId, { state: 'enabled' }),
+    'a recovery': ({ endpointId, applicationId }) =>
+      world.stores.deliveries.recover(applicationId, endpointId, all, null),
+    'a replay': ({ endpointId, applicationId }) =>
+      world.stores.deliveries.replay(applicationId, endpointId, all, null),
+  } satisfies Record<string, (of: Waiting) => Promise<unknown>>;
+
+  it.each<[keyof typeof changes, keyof typeof changes, 'pending' | 'failed']>([
+    ['a success', 'a revocation', 'pending'],
+    ['a failure', 'a revocation', 'pending'],
+    ['a release', 'a revocation', 'pending'],
+    ['a success', 'an endpoint that is on', 'pending'],
+    ['an endpoint that is on', 'a revocation', 'pending'],
+    ['what is put off', 'a revocation', 'pending'],
+    ['a replay', 'a recovery', 'failed'],
+  ])('are locked in one order: %s and %s', async (one, other, state) => {
+    for (const direction of [1, -1] as const) {
+      const of = await waiting(state, direction);
+      let ended = 0;
+      let both: Promise<unknown> = Promise.resolve();
+      await world.sql.begin(async (tx) => {
+        // Each takes what it can before this one, and then waits for it, or for the other.
+        await tx`SELECT FROM deliveries WHERE delivery_id = ${of.ids[20] ?? ''} FOR UPDATE`;
+        both = Promise.all([one, other].map((name) => changes[name](of).finally(() => (ended += 1))));
+        both.catch(() => undefined);
+        await lockWaiters(world, () => 2 - ended);
+      });
+      await both;
+    }
   });
 });

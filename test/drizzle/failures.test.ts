@@ -101,7 +101,13 @@ describe('what PostgreSQL refuses or cannot do', () => {
     });
 
     const told = () =>
-      stores.floats.record({ userId: 'u', floatId: newId('float'), status: 'active', occurredAt: null });
+      stores.floats.record({
+        userId: 'u',
+        floatId: newId('float'),
+        status: 'active',
+        occurredAt: null,
+        by: null,
+      });
 
     it('is MISCONFIGURED while a right is missing, and ready again with it', async () => {
       await stores.ping();

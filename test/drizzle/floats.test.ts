@@ -1,3 +1,4 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { FloatStatus } from '../../domain/ports/floats.js';
 import type { World } from './world.js';
 import { linkedItem, newId, openWorld } from './world.js';
@@ -11,16 +12,25 @@ afterAll(() => world.close());
 const noon = '2026-11-21T12:00:00.000Z';
 const later = '2026-11-21T12:00:00.001Z';
 type Word = [status: FloatStatus, occurredAt: string];
-const tell = (float: { userId: string; floatId: string }, status: FloatStatus, occurredAt: string | null) =>
-  world.stores.floats.record({ ...float, status, occurredAt });
+const tell = async (
+  float: { userId: string; floatId: string },
+  status: FloatStatus,
+  occurredAt: string | null,
+) => {
+  const told = await world.stores.floats.record({ ...float, status, occurredAt, by: null });
+  if (told === null) throw new Error('the service itself is refused nothing');
+  return told;
+};
 const newFloat = () => ({ userId: newId('user'), floatId: newId('float') });
 
 describe('a float', () => {
   it('of which nobody told is not there; ids are told apart by case and by user', async () => {
     const float = newFloat();
+    await world.sql`INSERT INTO users (user_id) VALUES (${float.userId})`;
     await tell(float, 'active', noon);
-    expect(await world.stores.floats.get(float.userId, float.floatId.toUpperCase())).toBeNull();
-    expect(await world.stores.floats.get(newId('user'), float.floatId)).toBeNull();
+    expect(await world.stores.floats.get(ourselves, float.userId, float.floatId)).not.toBeNull();
+    expect(await world.stores.floats.get(ourselves, float.userId, float.floatId.toUpperCase())).toBeNull();
+    expect(await world.stores.floats.get(ourselves, newId('user'), float.floatId)).toBeNull();
   });
 
   it('is kept although its user is not known yet', async () => {
@@ -43,9 +53,10 @@ describe('a float', () => {
     ['of one moment, out of order', ['closed', noon], ['active', noon], 'closed'],
   ])('is what its latest word says: %s', async (_name, first, second, status) => {
     const float = newFloat();
+    await world.sql`INSERT INTO users (user_id) VALUES (${float.userId})`;
     await tell(float, ...first);
     expect((await tell(float, ...second)).status).toBe(status);
-    expect((await world.stores.floats.get(float.userId, float.floatId))?.status).toBe(status);
+    expect((await world.stores.floats.get(ourselves, float.userId, float.floatId))?.status).toBe(status);
   });
 
   it('told of without a time becomes so now, and stays below a later word', async () => {
@@ -75,7 +86,7 @@ describe('a float', () => {
     for (;;) {
       const [waiting] = await world.sql`
         SELECT 1 FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ILIKE '%from "users"%'`;
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ILIKE '%from users%'`;
       if (waiting !== undefined || order.includes('told')) break;
     }
     release();

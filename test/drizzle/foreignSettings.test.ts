@@ -132,7 +132,7 @@ describe('under settings of the database that are not ours', () => {
     expect(pages).toEqual(new Set([webhookId]));
     expect(await stores.webhooks.acquireSignal(webhookId)).toMatchObject({ itemId: item.itemId });
     const float = { userId: item.userId, floatId: newId('float'), status: 'active' as const };
-    await stores.floats.record({ ...float, occurredAt: '2026-11-20T10:00:00.123Z' });
+    await stores.floats.record({ ...float, occurredAt: '2026-11-20T10:00:00.123Z', by: null });
     const due = await stores.sweep.findDue(100, 0);
     expect(due.map(({ itemId }) => itemId)).toContain(item.itemId);
   });

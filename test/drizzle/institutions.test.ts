@@ -46,6 +46,26 @@ describe('a saved page', () => {
     expect(await store().get('ins_1')).toMatchObject({ logo: 'logo of ins_1', primary_color: '#445566' });
   });
 
+  it('and another, and the end of a walk at once, lock its rows in one order', async () => {
+    const page = Array.from({ length: 7 }, (_, n) => institution(`ins_${n}`));
+    for (const other of ['page', 'end'] as const) {
+      await savePage('s1', page.toReversed());
+      await savePage('s2', [institution('ins_9')]);
+      const askedAt = await store().now();
+      let both: Promise<unknown> = Promise.resolve();
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM institutions WHERE institution_id = 'ins_3' FOR UPDATE`;
+        both = Promise.all([
+          store().savePage('s3', askedAt, page),
+          other === 'page' ? store().savePage('s4', askedAt, page.toReversed()) : store().finishSync('s2', 1),
+        ]);
+        both.catch(() => undefined);
+        await lockWaiters(world, 2);
+      });
+      await both;
+    }
+  });
+
   it('takes what Plaid may send: nothing, one twice, NUL, fields of other types', async () => {
     await savePage('s1', []);
     await savePage('s1', [

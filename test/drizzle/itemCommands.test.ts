@@ -9,6 +9,7 @@ import {
   newId,
   openWorld,
   pageOf,
+  runRemine,
   runUpdate,
   sealed,
   storedChanges,
@@ -173,11 +174,20 @@ describe('a remine', () => {
       transaction('kept', { date: '2026-03-01' }),
       transaction('moved', { date: '2026-05-01', amount: 1 }),
     ];
-    const answer = await runUpdate(world, item, [{ added: [listed[0]!] }, { added: [listed[1]!] }], {
-      accounts: [account('acc-1')],
-      remine: true,
-    });
-    expect(answer).toMatchObject({ kind: 'applied', outcome: { added: 0, modified: 1, removed: 1 } });
+    const answers = [];
+    for (let reading = 1; reading <= 2; reading += 1) {
+      expect(await items.snapshot(item.itemId)).toMatchObject({ remineRequested: true, remines: 1 });
+      answers.push(
+        await runUpdate(world, item, [{ added: [listed[0]!] }, { added: [listed[1]!] }], {
+          accounts: [account('acc-1')],
+          remine: true,
+        }),
+      );
+    }
+    expect(answers).toMatchObject([
+      { kind: 'applied', outcome: { added: 0, modified: 1, removed: 0, missed: 1 } },
+      { kind: 'applied', outcome: { added: 0, modified: 0, removed: 1 } },
+    ]);
     const stored = await storedTransactions(world, item.itemId);
     const live = [...stored.values()].filter((row) => row.status !== 'removed').map((row) => row.id);
     expect(live.sort()).toEqual(['closed', 'elsewhere', 'kept', 'moved', 'old']);
@@ -203,7 +213,7 @@ describe('a remine', () => {
     ];
     await runUpdate(world, item, [{ added: [listed, closed, ...others] }], two);
     const said = { added: [listed, closed], removed: [{ transaction_id: 'older', account_id: 'acc-1' }] };
-    await runUpdate(world, item, [said], { accounts: [account('acc-1')], remine: true });
+    await runRemine(world, item, [said], { accounts: [account('acc-1')] });
     const stored = [...(await storedTransactions(world, item.itemId)).values()];
     const removed = stored.filter((row) => row.status === 'removed').map((row) => row.id);
     expect(removed.sort()).toEqual(['older', 'same day']);
@@ -212,10 +222,62 @@ describe('a remine', () => {
   it('of one page marks what is missing too when every row that it lists is unchanged', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
-    const answer = await runUpdate(world, item, [{ added: [transaction('a')] }], { remine: true });
+    const answer = await runRemine(world, item, [{ added: [transaction('a')] }]);
     expect(answer).toMatchObject({ kind: 'applied', outcome: { changes: 1, removed: 1 } });
     const stored = await storedTransactions(world, item.itemId);
     expect([stored.get('a')?.status, stored.get('b')?.status]).toEqual(['posted', 'removed']);
+  });
+
+  it('sets to removed only what two readings in a row do not list, and is asked for until then', async () => {
+    const item = await linkedItem(world);
+    const { items, itemCommands } = world.stores;
+    const [a, b, c] = [transaction('a'), transaction('b'), transaction('c')];
+    await runUpdate(world, item, [{ added: [a, b, c] }]);
+    const wished = async () => (await items.snapshot(item.itemId))?.remineRequested;
+    const seen: unknown[] = [];
+    // A short answer; one that lacks another row; one that lacks that one again.
+    for (const added of [[a], [a, b], [a, c], [a, c]]) {
+      const answer = await runUpdate(world, item, [{ added }], { remine: true });
+      const { removed, missed = 0 } = answer.kind === 'applied' ? answer.outcome : { removed: -1 };
+      seen.push([removed, missed, await wished()]);
+    }
+    expect(seen).toEqual([
+      [0, 2, true],
+      [1, 0, false],
+      [0, 1, true],
+      [1, 0, false],
+    ]);
+    const status = async () =>
+      [...(await storedTransactions(world, item.itemId)).values()].map((row) => `${row.id} ${row.status}`);
+    expect(await status()).toEqual(['a posted', 'b removed', 'c posted']);
+    // What another remine has missed says nothing now, nor does what was listed in between.
+    await runUpdate(world, item, [{ added: [a] }], { remine: true });
+    await runUpdate(world, item, [{ added: [a, c] }], { remine: true });
+    expect(await runUpdate(world, item, [{ added: [a] }], { remine: true })).toMatchObject({
+      outcome: { removed: 0, missed: 1 },
+    });
+    expect(await itemCommands.requestRemine(ourselves, item.itemId)).toEqual({ number: 4 });
+  });
+
+  it('compares what a status that nobody knows stands over, and stays asked for where Plaid has not read all', async () => {
+    const item = await linkedItem(world);
+    const { items } = world.stores;
+    const [a, b] = [transaction('a'), transaction('b')];
+    await runUpdate(world, item, [{ added: [a, b] }], { history: null });
+    const wished = async () => (await items.snapshot(item.itemId))?.remineRequested;
+    for (const [said, unread] of [
+      [{ history: 'initial' as const }, 'NOT_READY'],
+      [{ history: null, transactionsUnavailable: true }, 'PRODUCT_UNAVAILABLE'],
+    ] as const) {
+      expect(await runUpdate(world, item, [{ added: [a] }], { remine: true, ...said })).toMatchObject({
+        outcome: { removed: 0, unread },
+      });
+      expect(await wished()).toBe(true);
+    }
+    expect(await runRemine(world, item, [{ added: [a] }], { history: null })).toMatchObject({
+      outcome: { removed: 1 },
+    });
+    expect(await wished()).toBe(false);
   });
 
   it('marks nothing when Plaid has not fetched everything, or lists nothing', async () => {

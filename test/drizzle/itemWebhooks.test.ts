@@ -1,7 +1,17 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { ItemWebhooksEffect } from '../../domain/ports/items.js';
 import type { World } from './world.js';
-import { account, linkedItem, openWorld, runUpdate, sealed, webhook, prompt, unrefused } from './world.js';
+import {
+  account,
+  linkedItem,
+  openWorld,
+  runUpdate,
+  sealed,
+  seenNow,
+  webhook,
+  prompt,
+  unrefused,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -12,6 +22,7 @@ afterAll(() => world.close());
 const nothing: ItemWebhooksEffect = {
   webhooks: [],
   health: null,
+  revocation: null,
   consentExpiresAt: null,
   disconnects: null,
   newAccounts: false,
@@ -87,13 +98,13 @@ describe('what webhooks say of an Item', () => {
       webhooks: [{ webhookId, ignored: null }],
       health: {
         kind: 'broken',
-        seen: null,
+        seen: await seenNow(world, item.itemId),
         error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' },
-        revoked: true,
         byCall: false,
         consent: null,
         dueAt: '2030-01-01T00:00:00.000Z',
       },
+      revocation: 'confirmed',
       newAccounts: true,
       revokedAccounts: now('acc-1'),
     });

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { listedAccounts } from '../../domain/mining/listedAccounts.js';
 import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
 import { distorted, plaidAccount, plaidTransaction } from '../domain/mining/plaidObjects.js';
@@ -7,7 +8,10 @@ import {
   account,
   linkedItem,
   openWorld,
+  prompt,
+  runRemine,
   runUpdate,
+  sealed,
   storedChanges,
   storedTransactions,
   transaction,
@@ -38,8 +42,9 @@ const updateWith = (
   said: Said = {},
   more: object = {},
 ) => {
-  const { accounts, parked } = listedAccounts(entries, []);
-  return runUpdate(world, item, [said], { accounts, parkedAccounts: parked, ...more });
+  const { accounts, parked, unreadable } = listedAccounts(entries, []);
+  const parts = { accounts, parkedAccounts: parked, unreadableAccounts: unreadable };
+  return runUpdate(world, item, [said], { ...parts, ...more });
 };
 
 describe('an answer that lists no account', () => {
@@ -116,6 +121,41 @@ describe('an account of an odd shape', () => {
     expect(await status()).toEqual(['acc-1 open', 'acc-2 closed']);
   });
 
+  it('withholds the numbers of whom the entry may stand for, until they are read again', async () => {
+    const item = await linkedItem(world);
+    const at = (day: string) => ({ accountsAsOf: `2026-11-${day}T06:00:00.000Z` });
+    const all = [account('acc-1'), account('acc-2'), account('acc-3')];
+    await updateWith(item, all, {}, at('20'));
+    const read = () =>
+      prompt(world).saveNumbers(
+        item.itemId,
+        all.map(({ account_id }) => ({ accountId: account_id, sealed: sealed(account_id) })),
+      );
+    const withheld = async () => {
+      const answer = await world.stores.numbers.read(ourselves, item.itemId, {
+        key_id: 'k',
+        request_id: 'r',
+      });
+      return answer === null || 'refusal' in answer ? [] : answer.withheld.map(({ accountId }) => accountId);
+    };
+    const isDue = async () => (await world.stores.mining.waiting(item.itemId)).numbersDue;
+    await read();
+    await world.sql`UPDATE account_numbers SET as_of = '2026-11-20T05:00:00Z' WHERE item_id = ${item.itemId}`;
+    expect([await withheld(), await isDue()]).toEqual([[], false]);
+    // Two are missing, and one entry cannot be read: of which of them nobody can tell.
+    await updateWith(item, [account('acc-1'), null], {}, at('21'));
+    const open = [...(await storedAccounts(item.itemId)).values()].map(({ status }) => status);
+    expect([open, await withheld(), await isDue()]).toEqual([
+      ['open', 'open', 'open'],
+      ['acc-2', 'acc-3'],
+      true,
+    ]);
+    // What Plaid has given since is good.
+    await read();
+    await updateWith(item, [account('acc-1'), null], {}, at('22'));
+    expect([await withheld(), await isDue()]).toEqual([[], false]);
+  });
+
   it('whatever stands in whatever field, the raw object is kept as it came', async () => {
     const item = await linkedItem(world);
     const odd = fc.sample(distorted(plaidAccount), { numRuns: 150, seed: 11 });
@@ -167,7 +207,7 @@ describe('a transaction of an odd shape', () => {
       transaction('spoilt', { amount: null as unknown as number }),
       { amount: 5 } as PlaidTransaction,
     ];
-    expect(await runUpdate(world, item, [{ added }], { remine: true })).toMatchObject({
+    expect(await runRemine(world, item, [{ added }])).toMatchObject({
       outcome: { removed: 1 },
     });
     const stored = await storedTransactions(world, item.itemId);
@@ -216,7 +256,7 @@ describe('a removed row that comes back under its id', () => {
     const item = await linkedItem(world);
     const rows = [transaction('t1'), transaction('t2', { date: '2026-11-10' })];
     await runUpdate(world, item, [{ added: rows }]);
-    await runUpdate(world, item, [{ added: rows.slice(1) }], { remine: true });
+    await runRemine(world, item, [{ added: rows.slice(1) }]);
     await runUpdate(world, item, [{ added: rows }], { remine: true });
     const events = (await changesOf(item.itemId)).slice(2);
     expect(events).toEqual([

@@ -299,6 +299,9 @@ describe('the pick for update mode', () => {
     );
     expect(await picked()).toBe(two);
     expect(await picked(three)).toBeNull();
+    const next = (except: string[]) => reads.pickForUpdateMode(ourselves, userId, null, except);
+    expect([(await next([two]))?.itemId, (await next([two, four]))?.itemId]).toEqual([four, one]);
+    expect(await next([one, two, four])).toBeNull();
     await items.finishRemoval(two);
     expect(await picked()).toBe(four);
     expect(await picked(two)).toBeNull();

@@ -14,10 +14,13 @@ const statements = ['operations.md', 'security.md'].flatMap((page) =>
 /** A new kind of alert does not compile until it stands here, and fails until it has an entry. */
 const alertKinds: Record<AlertKind, true> = {
   link_outcome_unknown: true,
+  link_stuck: true,
   row_parked: true,
   record_parked: true,
   event_parked: true,
   token_refused: true,
+  token_unreadable: true,
+  removal_refused: true,
   plaid_misconfigured: true,
   product_unavailable: true,
   plaid_code_unknown: true,
@@ -28,6 +31,7 @@ const alertKinds: Record<AlertKind, true> = {
   webhook_address: true,
   erasure_late: true,
   removal_waits_for_float: true,
+  item_unknown: true,
 };
 
 let world: World;

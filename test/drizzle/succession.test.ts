@@ -299,6 +299,39 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('gives back the rows that it took, by a remine that the row asks for itself', async () => {
+    const item = await minedItem();
+    const asked = async () => (await world.stores.mining.waiting(item.itemId)).remine;
+    const accounts = [checking('old'), savings('other')];
+    await runUpdate(world, item, [{ added: rows('new', '2026-07-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    expect([await asked(), await statuses(item)]).toMatchObject([null, { 'old 2026-08-01': 'removed' }]);
+    // Under the old id again, and the cursor says nothing of the rows that were there before.
+    await runUpdate(world, item, [{}], { accounts });
+    expect(await asked()).toBe(1);
+    await runUpdate(world, item, [{}], { accounts });
+    expect(await asked()).toBe(1);
+    const added = [
+      ...rows('old', '2026-08-01', '2026-10-01', '2026-11-01'),
+      ...rows('other', '2026-08-01', '2026-11-01'),
+    ];
+    expect(await runUpdate(world, item, [{ added }], { accounts, remine: true })).toMatchObject({
+      outcome: { modified: 3 },
+    });
+    expect(await asked()).toBeNull();
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'old 2026-11-01': 'posted' });
+  });
+
+  it('that is listed beside the old one again gives them back, too', async () => {
+    const item = await minedItem();
+    await runUpdate(world, item, [{ added: rows('new', '2026-07-01') }], {
+      accounts: [checking('new'), savings('other')],
+    });
+    await runUpdate(world, item, [{}], { accounts: [checking('new'), checking('old'), savings('other')] });
+    expect((await world.stores.mining.waiting(item.itemId)).remine).toBe(1);
+  });
+
   it('is not one that had another place already, and not one of two that wait for it', async () => {
     const item = await linkedItem(world, { mainAccountId: 'a' });
     await runUpdate(world, item, [{}], { accounts: [checking('a'), checking('b')] });

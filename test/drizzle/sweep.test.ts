@@ -68,11 +68,11 @@ describe('what is due', () => {
 
   it('is a remine that has not begun, of an Item that waits for no person', async () => {
     const { itemId } = await quietItem();
-    await set(itemId, { remine_requested_at: ago(0.5), history: 'complete' });
+    await set(itemId, { remine_requested_at: ago(0.5), cursor: 'c1' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { remine_requested_at: ago(2), history: 'initial' });
+    await set(itemId, { remine_requested_at: ago(2), cursor: '' });
     expect(await due()).not.toContain(itemId);
-    await set(itemId, { history: 'complete' });
+    await set(itemId, { cursor: 'c1' });
     expect(await due()).toContain(itemId);
     for (const column of ['update_started_at', 'error_code']) {
       await set(itemId, { [column]: column === 'error_code' ? 'ITEM_LOGIN_REQUIRED' : ago(1) });
@@ -241,5 +241,17 @@ describe('links left half way', () => {
       links: [{ tokenHash: exchanged.tokenHash, userId: exchanged.userId }],
     });
     expect(await mine()).toEqual([received, exchanged.tokenHash]);
+
+    // Answered, but its Item is still to be removed at Plaid.
+    await links.finish(exchanged.tokenHash, { kind: 'duplicate', item_id: 'another' });
+    expect(await mine()).toEqual([received]);
+    await world.sql`UPDATE items SET removal_requested_at = ${ago(2)} WHERE item_id = ${exchanged.itemId}`;
+    expect(await mine()).toContain(exchanged.tokenHash);
+    const due = await world.stores.sweep.findDue(100, grace);
+    expect(due.map(({ itemId }) => itemId)).not.toContain(exchanged.itemId);
+    await world.stores.retention.links(0, null, 1000);
+    expect(await links.get(exchanged.tokenHash)).toMatchObject({ state: 'finished' });
+    await links.discardItem(exchanged.itemId);
+    expect(await mine()).toEqual([received]);
   });
 });

@@ -121,7 +121,7 @@ describe('a record that is no event', () => {
 
 it('what the calendar refuses is told as something that no repeat will mend', async () => {
   const float = { userId: newId('user'), floatId: 'f', status: 'active' as const };
-  const told = world.stores.floats.record({ ...float, occurredAt: '2026-02-30T00:00:00Z' });
+  const told = world.stores.floats.record({ ...float, occurredAt: '2026-02-30T00:00:00Z', by: null });
   await expect(told).rejects.toBeInstanceOf(Failure);
   await expect(told).rejects.toMatchObject({ type: 'BAD_REQUEST' });
 });

@@ -19,6 +19,7 @@ import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { eventErrors, writtenEvents } from './eventSchemas.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
+import type { TestDatabase } from '../stack/testDatabase.js';
 
 /** A migrated database of its own for one test file, a pool for the test's own questions, and stores on a second one. */
 export interface World {
@@ -28,8 +29,9 @@ export interface World {
   close(): Promise<void>;
 }
 
-export async function openWorld(): Promise<World> {
-  const database = await createTestDatabase();
+/** `given`: another database than an empty one. */
+export async function openWorld(given?: TestDatabase): Promise<World> {
+  const database = given ?? (await createTestDatabase());
   const sql = openDatabase(database.url, { max: 12, applicationName: 'test' });
   // By its name `npm run record-statements` tells what the stores ask from what the tests ask.
   const ofStores = openDatabase(database.url, { max: 12, applicationName: 'sluice' });
@@ -47,9 +49,9 @@ export async function openWorld(): Promise<World> {
   };
 }
 
-/** Resolves once `n` locks are waited for in the world's database: those who wait have read what they read before it. */
-export async function lockWaiters({ sql }: World, n: number): Promise<void> {
-  for (let waiting = 0; waiting < n;) {
+/** Resolves once so many locks are waited for in the world's database: those who wait have read what they read before it. */
+export async function lockWaiters({ sql }: World, n: number | (() => number)): Promise<void> {
+  for (let waiting = 0; waiting < (typeof n === 'number' ? n : n());) {
     const [row] = await sql<[{ n: number }]>`
       SELECT count(*)::int AS n FROM pg_locks
       WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`;
@@ -297,6 +299,14 @@ export async function runUpdate(world: World, item: TestItem, pages: Said[], cha
     cursor = next;
   }
   throw new Error('an update has at least one page');
+}
+
+/** A remine whose readings from the start all bring these pages: as many as it takes. */
+export async function runRemine(world: World, item: TestItem, pages: Said[], changes: Partial<Update> = {}) {
+  const first = await runUpdate(world, item, pages, { ...changes, remine: true });
+  return first.kind === 'applied' && first.outcome.missed
+    ? runUpdate(world, item, pages, { ...changes, remine: true })
+    : first;
 }
 
 export interface StoredTransaction {

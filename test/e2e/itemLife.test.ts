@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { receiveEvents } from '../../tools/faults/eventReceiver.js';
 import { openStreamReader } from '../../tools/local/streamReader.js';
-import { advance, change, linkItem, minedItem, rows } from './linkedItem.js';
+import { advance, callsOf, change, fault, linkItem, minedItem, rows } from './linkedItem.js';
 import { expectTruth, untilQuiet } from './oracle.js';
 import type { System } from './system.js';
 import { startSystem } from './system.js';
@@ -117,10 +118,7 @@ describe('an episode', () => {
 
   it('of a revocation stops the mining', async () => {
     const itemId = await minedItem(system, { user: 'revokes' });
-    await system.sim(`/_sim/items/${itemId}/webhooks`, {
-      webhook_type: 'ITEM',
-      webhook_code: 'USER_PERMISSION_REVOKED',
-    });
+    await system.sim(`/_sim/items/${itemId}/revoke`, {});
     await until(async () => (await toldOf(itemId)).length >= 1);
     const [webhook] = (await get(`/v1/webhooks?item_id=${itemId}&limit=1`))['data'];
     expect(webhook).toMatchObject({ webhook_code: 'USER_PERMISSION_REVOKED', outcome: { state: 'done' } });
@@ -331,6 +329,93 @@ describe('the erasure of a user', () => {
       reader.close();
     }
     await expectTruth(system, other);
+  });
+
+  it('goes on where its worker was killed with -9, at each of its steps', async () => {
+    const points = ['erase.afterStop', 'erase.afterWorkflows', 'erase.afterPut', 'erase.afterEnd'];
+    const users = points.map((point) => `${point} ${mark}`);
+    const items = await Promise.all(users.map((one) => minedItem(system, { user: one })));
+    for (const worker of [...system.workers]) await worker.stop();
+    const erasures: string[] = [];
+    for (const [n, point] of points.entries()) {
+      // The only worker, and it dies there; the next one takes over what it left, and dies at a point of its own.
+      const dying = await system.startWorker({ SLUICE_CRASH_AT: point });
+      const asked = await system.api<Json>('DELETE', `/v1/users/${encodeURIComponent(String(users[n]))}`);
+      expect([point, asked.status]).toEqual([point, 202]);
+      erasures.push(asked.body['erasure_id'] as string);
+      expect([point, await dying.process.exited]).toEqual([point, { code: null, signal: 'SIGKILL' }]);
+      system.workers.splice(system.workers.indexOf(dying), 1);
+    }
+    await system.startWorker();
+    for (const id of erasures) await until(async () => (await get(`/v1/erasures/${id}`))['state'] === 'done');
+    await until(async () => (await found([mark, ...items])).length === 0);
+    expect(system.logs()).not.toContain(mark);
+    const atPlaid = (await system.sim<Json>('/_sim/items'))['items'] as Json[];
+    for (const item_id of items)
+      expect(atPlaid).toContainEqual(expect.objectContaining({ item_id, removed: true }));
+    // Each erasure is told once.
+    const told = await system.sql<{ id: string }[]>`
+      SELECT data->>'erasure_id' AS id FROM events WHERE type = 'user.erased' AND data->>'erasure_id' = ANY(${erasures})`;
+    expect(told.map(({ id }) => id).sort()).toEqual([...erasures].sort());
+    const reader = openStreamReader(system.urls.kinesis, system.streamPrefix);
+    try {
+      await reader.readOn();
+      for (const itemId of items) {
+        for (const events of Object.values(reader.eventsOf(itemId)) as Json[][]) {
+          expect(events.at(-1)).toMatchObject({ type: 'sluice.user.erased.v1' });
+        }
+      }
+    } finally {
+      reader.close();
+    }
+  }, 600_000);
+
+  it('is whole when it is forced in the middle of an update and of a delivery', async () => {
+    const leaving = `leaving ${mark}`;
+    const itemId = await minedItem(system, { user: leaving });
+    const away = `/v1/users/${encodeURIComponent(leaving)}`;
+    await system.sql`
+      INSERT INTO floats (user_id, float_id, status, occurred_at) VALUES (${leaving}, 'f-1', 'active', now())`;
+    const receiver = await receiveEvents(system);
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    try {
+      receiver.answer = { status: 204, after: held };
+      const { body } = await system.api<Json>('POST', '/v1/applications', { name: 'reader' });
+      const connected = await system.api<Json>('POST', `/v1/items/${itemId}/connections`, {
+        application_id: body['application_id'],
+        scopes: ['accounts'],
+        account_ids: null,
+      });
+      expect(connected.status).toBe(201);
+      await until(() => receiver.received.length > 0);
+      const before = await callsOf(system, itemId, '/transactions/sync');
+      await fault(system, itemId, '/transactions/sync', { latency_ms: 4_000 }, { times: 4 });
+      await change(system, itemId, { add: rows(600), notify: true });
+      await until(async () => (await callsOf(system, itemId, '/transactions/sync')) > before);
+
+      const refused = await system.api<Json>('DELETE', away);
+      expect([refused.status, refused.body['code']]).toEqual([409, 'active_float']);
+      const asked = await system.api<Json>('DELETE', `${away}?force=true`);
+      expect(asked.status).toBe(202);
+      const erasureId = asked.body['erasure_id'] as string;
+      await until(async () => (await get(`/v1/erasures/${erasureId}`))['state'] === 'done');
+      const [late] = await system.sql<{ n: number }[]>`
+        SELECT count(*)::int AS n FROM deliveries WHERE lane = ${itemId} AND state = 'pending'`;
+      expect(late?.n).toBe(0);
+      receiver.answer = { status: 204 };
+      release();
+      const erased = () => receiver.received.filter(({ type, repeat }) => type === 'user.erased' && !repeat);
+      await until(() => erased().length > 0);
+      expect(erased().map(({ data }) => data['erasure_id'])).toEqual([erasureId]);
+      // What was on its way when the user left has been written down nowhere by its answer.
+      await until(async () => (await found([mark, itemId])).length === 0);
+      expect(system.logs()).not.toContain(mark);
+      expect(receiver.forged()).toBe(0);
+    } finally {
+      release();
+      await receiver.close();
+    }
   });
 });
 

@@ -3,6 +3,9 @@ import { PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { testStack } from '../stack/testStack.js';
 import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
+import type { ReceivingEndpoint } from '../../tools/faults/eventReceiver.js';
+import { receiveEvents } from '../../tools/faults/eventReceiver.js';
+import { expectAllArrived } from './eventReceiver.js';
 import { change, minedItem, truthOf } from './linkedItem.js';
 import { closeOracle, expectHealthy, expectTruth, untilQuiet } from './oracle.js';
 import { tellWhatWaits } from './scenarios.js';
@@ -11,6 +14,7 @@ import { startSystem } from './system.js';
 import { until } from './until.js';
 
 let system: System;
+let receiver: ReceivingEndpoint;
 const kinesis = () =>
   openKinesisClient({
     region: 'us-east-1',
@@ -25,9 +29,11 @@ beforeAll(async () => {
     // The listeners are to have something to share.
     env: { STREAM_SHARDS: '2' },
   });
+  receiver = await receiveEvents(system);
 });
 tellWhatWaits();
 afterAll(async () => {
+  await receiver?.close();
   closeOracle(system);
   await system.stop();
 });
@@ -297,5 +303,7 @@ describe('a listener', () => {
     expect(listener.process.exit()).toEqual({ code: 0, signal: null });
     expect((await leases()).map(({ owner }) => owner)).toEqual([null, null]);
     await expectHealthy(system, { alerts: Array(3).fill('event_parked') });
+    // What the logins have led to was told while listeners were killed: each event once, in its order.
+    expect(await expectAllArrived(system, receiver)).toBeGreaterThan(3);
   });
 });

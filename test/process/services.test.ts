@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
@@ -302,6 +302,59 @@ describe('what is not set up ends a process with one line that names it', () => 
       await admin.unsafe(`DROP DATABASE ${empty} WITH (FORCE)`);
       await admin.unsafe(`DROP ROLE ${role}`);
       await admin.end({ timeout: 5 });
+    }
+  });
+});
+
+describe('the jobs after a restore', () => {
+  const job = async (name: string, ...args: string[]): Promise<{ code: number | string; said: string }> => {
+    const process = startProcess(`src/${name}.ts`, args, { DATABASE_URL: database.url });
+    started.push(process);
+    const code = await process.ended;
+    return { code, said: process.said() };
+  };
+
+  it('list what has ended, end it once more in a database that has forgotten it, and number on', async () => {
+    const sql = openDatabase(database.url, { max: 1 });
+    const folder = mkdtempSync(path.join(tmpdir(), 'sluice-ended-'));
+    try {
+      const userHash = createHash('sha256').update('user-erased').digest('hex');
+      await sql`INSERT INTO users (user_id) VALUES ('user-erased'), ('user-stays')`;
+      await sql`
+        INSERT INTO erasures (erasure_id, user_hash, application_id, key_id, ended_at)
+        VALUES ('era_ended', ${userHash}, 'default', 'key', clock_timestamp())`;
+      const listed = await job('listEnded');
+      expect(listed.code).toBe(0);
+      expect(listed.said).toContain(`"user_hash":"${userHash}"`);
+      expect(listed.said).not.toContain('user-erased');
+      await sql`DELETE FROM erasures`;
+
+      const file = path.join(folder, 'ended.ndjson');
+      writeFileSync(file, `${listed.said}\n{"type":"user.erased","data":{"user_hash":"${canary}`);
+      const refused = await job('reapply', file);
+      expect(refused).toMatchObject({
+        code: 1,
+        said: expect.stringContaining('is not JSON. Nothing was done.'),
+      });
+      expect(refused.said).not.toContain(canary);
+      expect(await sql`SELECT FROM erasures`).toHaveLength(0);
+
+      writeFileSync(file, listed.said);
+      expect(await job('reapply', file)).toMatchObject({
+        code: 0,
+        said: expect.stringContaining('era_ended'),
+      });
+      expect(await sql`SELECT erasure_id, user_id FROM erasures`).toEqual([
+        { erasure_id: 'era_ended', user_id: 'user-erased' },
+      ]);
+      expect(await job('restored')).toMatchObject({
+        code: 0,
+        said: expect.stringContaining('0 Items are due'),
+      });
+      expect(await sql`SELECT FROM restores WHERE ended_at IS NOT NULL`).toHaveLength(1);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+      await sql.end({ timeout: 5 });
     }
   });
 });

@@ -13,7 +13,11 @@ const TRANSFORM = {
   supportsTopLevelAwait: true,
 };
 
-/** Packages and Node's modules as modules of `vm`, by the name that they are imported under; a process has each once. */
+/**
+ * Packages and Node's modules as modules of `vm`, by the name that they are imported under; a process has each once. Promises, so that two
+ * imports at once find the same one: a synthetic module that nobody holds when it is evaluated ends the process (SIGSEGV, nodejs/node
+ * 54735), and those that import it do not hold it.
+ */
 const shared = new Map();
 
 /**
@@ -68,10 +72,8 @@ export default class SharedRuntime {
   enterTestCode() {}
   leaveTestCode() {}
 
-  teardown() {
-    this.#modules.clear();
-    this.#mocks.clear();
-  }
+  /** Modules are left to whoever still runs in them. */
+  teardown() {}
 
   async #run(module) {
     this.#linking = this.#linking
@@ -132,10 +134,10 @@ function fileOf(name, from) {
   return existsSync(source) ? source : file;
 }
 
-async function sharedModule(name) {
+function sharedModule(name) {
   let module = shared.get(name);
   if (module === undefined) {
-    module = synthetic(name, await import(name));
+    module = import(name).then((exports) => synthetic(name, exports));
     shared.set(name, module);
   }
   return module;

@@ -28,11 +28,26 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     }
     await sql.unsafe(`create database ${name} template ${TEMPLATE}`);
   });
-  return {
-    url: urlOf(name),
-    drop: () => administer((sql) => sql.unsafe(`drop database if exists ${name} with (force)`)),
-  };
+  return databaseOf(name);
 }
+
+/** What a database holds at this moment, as a backup keeps it. Its sessions are ended: no other way does PostgreSQL copy it. */
+export async function backUp(url: string): Promise<TestDatabase> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const source = new URL(url).pathname.slice(1);
+  await administer(async (sql) => {
+    await sql.unsafe(`alter database ${source} allow_connections false`);
+    await sql`select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = ${source}`;
+    await sql.unsafe(`create database ${name} template ${source}`);
+    await sql.unsafe(`alter database ${source} allow_connections true`);
+  });
+  return databaseOf(name);
+}
+
+const databaseOf = (name: string): TestDatabase => ({
+  url: urlOf(name),
+  drop: () => administer((sql) => sql.unsafe(`drop database if exists ${name} with (force)`)),
+});
 
 function urlOf(database: string): string {
   const url = new URL(testStack().database_url);

@@ -4,7 +4,7 @@ import type { Activities } from '../../activities/index.js';
 import type { AdmitResult, ExchangeResult, LinkProgress } from '../../activities/link.js';
 import { linkWorkflowId } from '../../domain/ids.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
-import { startTemporal } from './harness.js';
+import { startTemporal, until } from './harness.js';
 import type { TemporalHarness } from './harness.js';
 
 /** One link as its row would stand, and what the activities of one test do to it. */
@@ -16,6 +16,8 @@ class LinkWorld {
   guard: (world: LinkWorld) => { duplicateOf: string | null; ended?: true } = ({ duplicateOf }) => ({
     duplicateOf,
   });
+  /** How often Plaid does not take the removal of the Item that is to be discarded. */
+  discardsRefused = 0;
   admitted: AdmitResult = { kind: 'admitted', replaced: [], warnings: [] };
   exchange: () => ExchangeResult = () => {
     this.row = { ...this.row, state: 'exchanged', itemId: 'ItemNew' };
@@ -55,7 +57,9 @@ describe('the link workflow', () => {
       return of(tokenHash).admitted;
     },
     async discardItem({ tokenHash }) {
-      of(tokenHash).calls.push('discard');
+      const world = of(tokenHash);
+      world.calls.push('discard');
+      if ((world.discardsRefused -= 1) >= 0) throw ApplicationFailure.nonRetryable('no', 'BAD_REQUEST');
     },
     async startItem({ itemId }) {
       for (const world of worlds.values()) if (world.row.itemId === itemId) world.calls.push('start');
@@ -63,6 +67,7 @@ describe('the link workflow', () => {
     async finishLink({ tokenHash, outcome }) {
       const world = of(tokenHash);
       const first = world.row.outcome ?? outcome;
+      world.calls.push('finish');
       world.row = { ...world.row, state: 'finished', outcome: first };
       return first;
     },
@@ -84,7 +89,7 @@ describe('the link workflow', () => {
     expect(answers[1]).toEqual(answers[0]);
     expect(answers[2]).toEqual(answers[0]);
     expect(world.exchanges).toBe(1);
-    expect(world.calls).toEqual(['admit', 'start']);
+    expect(world.calls).toEqual(['admit', 'start', 'finish']);
   });
 
   it('a repeat after the end is answered from the row', async () => {
@@ -142,11 +147,34 @@ describe('the link workflow', () => {
     expect(world.exchanges).toBe(0);
   });
 
-  it('a duplicate that only the accounts show is removed at Plaid before the answer', async () => {
+  it('a duplicate that only the accounts show is answered as one, and then removed at Plaid, however often that fails', async () => {
     const { hash, world } = made();
     world.admitted = { kind: 'duplicate', itemId: 'ItemOld' };
+    world.discardsRefused = 1;
     expect(await link(hash)).toEqual({ kind: 'duplicate', item_id: 'ItemOld' });
-    expect(world.calls).toEqual(['admit', 'discard']);
+    expect(world.calls.slice(0, 2)).toEqual(['admit', 'finish']);
+    await until(() => world.calls.length === 4);
+    expect(world.calls).toEqual(['admit', 'finish', 'discard', 'discard']);
+  });
+
+  it('what was answered before everything was done is done by the next run', async () => {
+    const { hash, world } = made();
+    const outcome: LinkOutcome = { kind: 'user_being_erased' };
+    world.row = { ...world.row, state: 'finished', itemId: 'ItemNew', outcome };
+    expect(await link(hash)).toEqual(outcome);
+    await until(() => world.calls.length === 1);
+    expect(world.calls).toEqual(['discard']);
+  });
+
+  it('a refusal that operators mend answers those who ask, is no end, and is tried again when somebody asks', async () => {
+    const { hash, world } = made();
+    const plaid = { error_type: 'INVALID_INPUT', error_code: 'INVALID_API_KEYS', request_id: 'r' };
+    const succeed = world.exchange;
+    world.exchange = () => ({ kind: 'misconfigured', plaid });
+    expect(await Promise.all([link(hash), link(hash)])).toEqual(Array(2).fill({ kind: 'refused', plaid }));
+    expect([world.row.state, world.row.outcome]).toEqual(['received', null]);
+    world.exchange = succeed;
+    expect(await link(hash)).toMatchObject({ kind: 'linked', item_id: 'ItemNew' });
   });
 
   it('an Item that the metadata show is joined, and nothing is exchanged or started', async () => {
@@ -161,12 +189,13 @@ describe('the link workflow', () => {
     expect([world.exchanges, world.calls]).toEqual([0, []]);
   });
 
-  it('an Item that only the accounts show is joined, and the new one is removed at Plaid before the answer', async () => {
+  it('an Item that only the accounts show is joined, and the new one is removed at Plaid', async () => {
     const { hash, world } = made();
     world.admitted = { kind: 'joined', itemId: 'ItemOld', connection_id: 'con_1' };
     const joined = { item_id: 'ItemOld', connection_id: 'con_1', joined: true };
     expect(await link(hash)).toEqual({ kind: 'linked', replaces: null, warnings: [], ...joined });
-    expect(world.calls).toEqual(['admit', 'discard']);
+    await until(() => world.calls.length === 3);
+    expect(world.calls).toEqual(['admit', 'finish', 'discard']);
   });
 
   it('slow work answers null, and a repeat joins it', async () => {
@@ -193,6 +222,7 @@ describe('the link workflow', () => {
     const { hash, world } = made();
     world.admitted = { kind: 'gone', plaid: null };
     expect(await link(hash)).toEqual({ kind: 'refused', plaid: null });
-    expect(world.calls).toEqual(['admit', 'discard']);
+    await until(() => world.calls.length === 3);
+    expect(world.calls).toEqual(['admit', 'finish', 'discard']);
   });
 });

@@ -32,7 +32,11 @@ const applied: PageResult = {
   calls: 1,
 };
 const withdrawn: PageResult = { kind: 'moved', atDurableCursor: true, calls: 1 };
-const refused: PageResult = { kind: 'refused', error: null, calls: 1 };
+const refused: PageResult = {
+  kind: 'refused',
+  error: { error_type: 'INVALID_REQUEST', error_code: 'INVALID_FIELD' },
+  calls: 1,
+};
 
 /** An Item as its row has it, and what Plaid answers about it. */
 class Scene {
@@ -131,7 +135,7 @@ describe('an Item whose updates get nowhere', () => {
     mine.page = () => refused;
     await signal(mine, 'update');
     await until(() => mine.deadEnds.length >= 2);
-    expect(mine.kinds().slice(0, 2)).toEqual(['cursor', 'start']);
+    expect(mine.kinds().slice(0, 4)).toEqual(['cursor', 'cursor', 'start', 'start']);
     expect(mine.deadEnds.slice(0, 2)).toMatchObject([{ cursorLost: true }, { cursorLost: false }]);
     await until(async () => {
       const now = await status(mine);
@@ -285,7 +289,7 @@ describe('an Item whose updates get nowhere', () => {
     await remineOf(mine);
     await until(() => mine.kinds().includes('start'));
     await idle(mine);
-    expect([mine.kinds(), mine.deadEnds.length]).toEqual([['cursor', 'start'], 1]);
+    expect([mine.kinds(), mine.deadEnds.length]).toEqual([['cursor', 'cursor', 'start'], 1]);
   });
 
   it('asks again while /item/get calls it healthy, and believes Plaid after some tries', async () => {

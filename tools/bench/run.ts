@@ -9,6 +9,7 @@ import { w5 } from './w5.js';
 import { w6 } from './w6.js';
 import { w8 } from './w8.js';
 import { w9 } from './w9.js';
+import { w10 } from './w10.js';
 import type { Figure, Workload } from './workload.js';
 
 const workloads: Record<string, Workload> = {
@@ -19,6 +20,7 @@ const workloads: Record<string, Workload> = {
   W6: w6,
   W8: w8,
   W9: w9,
+  W10: w10,
   SIM: sim,
 };
 

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess as Child } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,9 +42,26 @@ const keys = `bench:${randomBytes(32).toString('base64')}`;
 
 /** CPU seconds that a process has used; null where the system does not say. */
 export function cpuSeconds(pid: number): number | null {
+  return statOf(pid)?.seconds ?? null;
+}
+
+/** CPU seconds of a process with its children, those that have ended included; null where the system does not say. */
+export function familyCpuSeconds(pid: number): number | null {
+  const own = statOf(pid);
+  if (own === null) return null;
+  const children = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => statOf(Number(name)))
+    .filter((stat) => stat?.parent === pid);
+  return [own, ...children].reduce((sum, stat) => sum + (stat?.seconds ?? 0), own.ofEnded);
+}
+
+function statOf(pid: number): { parent: number; seconds: number; ofEnded: number } | null {
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return (Number(fields[11]) + Number(fields[12])) / 100;
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ').map(Number) ?? [];
+    const seconds = (...places: number[]) =>
+      places.reduce((sum, place) => sum + (fields[place] ?? 0) / 100, 0);
+    return { parent: fields[1] ?? 0, seconds: seconds(11, 12), ofEnded: seconds(13, 14) };
   } catch {
     return null;
   }

@@ -1,7 +1,7 @@
 import type { ChildProcess } from '../local/childProcess.js';
 import type { CuttableProxy } from './cuttableProxy.js';
 import { startCuttableProxy } from './cuttableProxy.js';
-import type { EventReceiver } from './eventReceiver.js';
+import type { ReceivingEndpoint } from './eventReceiver.js';
 import { receiveEvents } from './eventReceiver.js';
 import type { KinesisProxy, PutRecordsFault } from './kinesisProxy.js';
 import { startKinesisProxy } from './kinesisProxy.js';
@@ -26,7 +26,7 @@ export interface World {
   client: PatientClient;
   /** An application that sees what it is connected with. */
   other: { applicationId: string; client: PatientClient };
-  receiver: EventReceiver;
+  receiver: ReceivingEndpoint;
   processes: Record<Process, Supervised>;
   databases: Record<Process, CuttableProxy>;
   temporals: Record<Process, CuttableProxy>;

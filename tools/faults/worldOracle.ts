@@ -77,8 +77,8 @@ async function judgeDeliveries(verdict: Verdict, world: World, { erased }: World
     const ofErased = gone.has(subject) || (erased.length > 0 && type.startsWith('connection.'));
     if (!known.has(id) && !ofErased) verdict.phantom.push(`deliveries: ${id} (${type}) is no event`);
   }
-  if (receiver.forged > 0)
-    verdict.other.push(`deliveries: ${receiver.forged} with a signature that is not ours`);
+  if (receiver.forged() > 0)
+    verdict.other.push(`deliveries: ${receiver.forged()} with a signature that is not ours`);
 }
 
 /** Who lives at Plaid is known here, or there is an alert that somebody may. */

@@ -51,8 +51,16 @@ export function apiUrl(stack: Stack): string {
   return `http://127.0.0.1:${stack.ports.api}`;
 }
 
-/** API, worker and listener as they run in production: plain Node, TypeScript by tsx, one process each. */
-export function applicationService(name: Application, stack: Stack, sandbox?: PlaidSandbox): ServiceSpec {
+/**
+ * API, worker and listener as they run in production: plain Node, TypeScript by tsx, one process each. `more` goes on top of their
+ * environment.
+ */
+export function applicationService(
+  name: Application,
+  stack: Stack,
+  sandbox?: PlaidSandbox,
+  more: Record<string, string> = {},
+): ServiceSpec {
   const logFile = stack.logFile(name);
   let before = 0;
   return {
@@ -69,6 +77,7 @@ export function applicationService(name: Application, stack: Stack, sandbox?: Pl
         ...applicationEnvironment(stack, sandbox),
         METRICS_PORT: String(stack.ports[METRICS[name]]),
         ...(name === 'api' && { PORT: String(stack.ports.api) }),
+        ...more,
       },
       logFile,
     },
@@ -83,12 +92,16 @@ export function applicationService(name: Application, stack: Stack, sandbox?: Pl
 }
 
 /** Migrates, and makes search attributes, schedules and streams; one-shot and idempotent. */
-export async function provision(stack: Stack, sandbox?: PlaidSandbox): Promise<void> {
+export async function provision(
+  stack: Stack,
+  sandbox?: PlaidSandbox,
+  more: Record<string, string> = {},
+): Promise<void> {
   const child = await launch({
     name: 'provision',
     command: process.execPath,
     args: nodeArguments('provision'),
-    env: applicationEnvironment(stack, sandbox),
+    env: { ...applicationEnvironment(stack, sandbox), ...more },
     logFile: stack.logFile('provision'),
   });
   stack.guard.add(child, 'SIGTERM');

@@ -1,6 +1,6 @@
 import { compareCopy } from './compare.js';
 import { simulatorClient } from './demoClients.js';
-import { startReceiver } from './demoReceiver.js';
+import { startEventReceiver } from './eventReceiver.js';
 import type { StackFile } from './deployment.js';
 import type { FeatureCheck } from './featureCheck.js';
 import { FeedCopy } from './feedCopy.js';
@@ -82,22 +82,22 @@ export async function showExchange(
     `${joined.joined === true && joined.item_id === itemId ? 'joined' : 'not joined'}, ${(await calls()) - before} calls for data`,
   );
 
-  const receiver = await startReceiver();
+  const receiver = await startEventReceiver();
   try {
     const endpoint = await second<{ endpoint_id: string; secret: string }>('POST', '/endpoints', {
       url: receiver.url,
       types: ['item.updated'],
     });
     receiver.trust(endpoint.secret);
-    receiver.breakDown(true);
+    receiver.answer = { status: 500 };
     await simulator.change(itemId, { add: [{ amount: 12.5, name: 'Seen by both' }] });
-    await until('an event at the broken endpoint', async () => receiver.refused() > 0);
-    receiver.breakDown(false);
-    await until('the event once more', async () => receiver.taken.includes('item.updated'));
+    await until('an event at the broken endpoint', async () => receiver.refusals() > 0);
+    receiver.answer = { status: 204 };
+    await until('the event once more', async () => receiver.received.length > 0);
     check(
       'its endpoint, broken and recovered',
       'refused, then item.updated',
-      `${receiver.refused() > 0 ? 'refused' : 'never asked'}, then ${receiver.taken[0] ?? 'nothing'}`,
+      `${receiver.refusals() > 0 ? 'refused' : 'never asked'}, then ${receiver.received[0]?.type ?? 'nothing'}`,
     );
     await second('DELETE', `/endpoints/${endpoint.endpoint_id}`);
   } finally {

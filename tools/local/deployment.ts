@@ -25,6 +25,8 @@ export interface StackFile extends StackUrls {
   readonly admin_api_key: string;
   readonly plaid_client_id: string;
   readonly plaid_secret: string;
+  /** Where `npm start` receives events; a GET shows the latest. */
+  readonly event_receiver_url: string;
   readonly pids: Partial<Record<Application | StackService, number>>;
 }
 
@@ -124,6 +126,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
       database_url: running.urls.database_url,
       kinesis_endpoint: running.urls.kinesis_endpoint,
       segment_sink_url: running.urls.segment_sink_url,
+      event_receiver_url: `http://127.0.0.1:${running.ports.events}/events`,
       pids: { ...pids, ...running.pids() },
     };
   };

@@ -14,7 +14,7 @@ export class HttpProblem extends Error {
 
 /** One JSON request; rejects with HttpProblem unless the answer is 2xx. */
 export async function requestJson(
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   url: string,
   options: {
     readonly headers?: Record<string, string>;

@@ -15,6 +15,7 @@ export const FIXED_PORTS = {
   kinesisTls: 4568,
   simulator: 8290,
   segment: 8291,
+  events: 8292,
   apiMetrics: 9464,
   workerMetrics: 9465,
   listenerMetrics: 9466,

@@ -5,7 +5,9 @@ import { runDemo } from './demoRun.js';
 import { SANDBOX_POLL, sandboxCredentials, type PlaidSandbox } from './plaidSandbox.js';
 import { startDeployment, type StackFile } from './deployment.js';
 import { plaidSandbox } from './environment.mjs';
+import type { EventReceiver } from './eventReceiver.js';
 import { failureText } from './failureText.js';
+import { receiveEventsHere } from './localEndpoint.js';
 import { say } from './progress.mjs';
 import { renderSummary, verdict } from './summary.js';
 
@@ -29,15 +31,18 @@ async function start(signal: AbortSignal): Promise<void> {
     'transactions',
   ]);
   const sandbox = sandboxCredentials(plaidSandbox);
+  const dataDir = options.dataDir ?? DEFAULT_DATA_DIR;
   const deployment = await startDeployment({
-    dataDir: options.dataDir ?? DEFAULT_DATA_DIR,
+    dataDir,
     freePorts: options.freePorts,
     transactionsPerItem: options.transactions,
     sandbox,
     signal,
   });
+  let receiver: EventReceiver | undefined;
   try {
     const stack = deployment.describe();
+    receiver = await receiveEventsHere(stack, dataDir, signal);
     if (sandbox) sayWhatIsOther(sandbox);
     else if (options.demo) await showDemo(stack, signal);
     signal.throwIfAborted();
@@ -47,6 +52,7 @@ async function start(signal: AbortSignal): Promise<void> {
   } finally {
     say('stopping …');
     await deployment.stop();
+    await receiver?.close();
     say('stopped');
   }
 }
@@ -83,6 +89,7 @@ function renderAddresses(stack: StackFile): string {
       ? "Plaid            Plaid's own sandbox"
       : `Plaid simulator  ${stack.simulator_url}`,
     `Segment sink     ${stack.segment_sink_url}/events`,
+    `Event receiver   ${stack.event_receiver_url}   (an endpoint of the application "default"; its secret is in endpoint.json)`,
     '',
     'Ready. Ctrl-C stops; data stay until `npm run reset`.',
   ].join('\n');

@@ -1,8 +1,8 @@
-// `npm test`: everything CI runs. Static checks, then jest, then a part of it on other releases of Node; the last line counts all: each
-// static check as one, each jest test as one each time that it runs.
+// `npm test`: everything CI runs. jest with the static checks beside it, then a part of it on other releases of Node; the last line counts
+// all: each static check as one, each jest test as one each time that it runs.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, setPriority, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inherited, npmCli } from './environment.mjs';
@@ -20,7 +20,7 @@ const STATIC_CHECKS = [
   'lint:openapi',
   'lint:migrations',
 ];
-const STATIC_CHECK_TIMEOUT_MS = 10 * 60_000;
+const STATIC_CHECK_TIMEOUT_MS = 30 * 60_000;
 const OTHER_NODE_TIMEOUT_MS = 20 * 60_000;
 /** What runs on other releases of Node: the domain and the API, and one journey through all the processes. */
 const ON_OTHER_NODES = [
@@ -45,32 +45,31 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
 }
 
 const asked = process.argv.slice(2);
-const failedChecks = await runStaticChecks();
-const jestRuns = await runTests();
+const [failedChecks, jestRuns] = await Promise.all([runStaticChecks(), runTests()]);
 const count = countResults({ checks: STATIC_CHECKS, failedChecks, jestRuns });
 rmSync(scratch, { recursive: true, force: true });
 for (const problem of count.problems) process.stdout.write(`failed: ${problem}\n`);
 process.stdout.write(`${count.passed} passed, ${count.failed} failed\n`);
 process.exitCode = count.failed > 0 ? 1 : 0;
 
-/** Two at a time, as many as the smallest machine has cores. Output is shown only of what failed. @returns {Promise<string[]>} */
+/**
+ * Beside jest, whose longest files wait for most of their time; what jest leaves of the machine is theirs. One at a time, and output is
+ * shown only of what failed. @returns {Promise<string[]>}
+ */
 async function runStaticChecks() {
-  const waiting = [...STATIC_CHECKS];
+  const [command, prefix] = npmCli ? [process.execPath, [npmCli]] : ['npm', []];
   /** @type {string[]} */
   const failed = [];
-  const lane = async () => {
-    for (let name = waiting.shift(); name; name = waiting.shift()) {
-      const started = Date.now();
-      const [command, prefix] = npmCli ? [process.execPath, [npmCli]] : ['npm', []];
-      const { code, output } = await run(command, [...prefix, 'run', '-s', name], STATIC_CHECK_TIMEOUT_MS);
-      const seconds = ((Date.now() - started) / 1000).toFixed(1);
-      process.stdout.write(
-        `${code === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n${code === 0 ? '' : `${output.trimEnd()}\n`}`,
-      );
-      if (code !== 0) failed.push(name);
-    }
-  };
-  await Promise.all([lane(), lane()]);
+  for (const name of STATIC_CHECKS) {
+    const started = Date.now();
+    const args = [...prefix, 'run', '-s', name];
+    const { code, output } = await run(command, args, { timeout: STATIC_CHECK_TIMEOUT_MS, yields: true });
+    const seconds = ((Date.now() - started) / 1000).toFixed(1);
+    process.stdout.write(
+      `${code === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s)\n${code === 0 ? '' : `${output.trimEnd()}\n`}`,
+    );
+    if (code !== 0) failed.push(name);
+  }
   return failed;
 }
 
@@ -139,24 +138,22 @@ async function runOnNode(release, env) {
   try {
     const program = await nodeProgram(release);
     const args = jestCommand(['--json', `--outputFile=${outputFile}`, '-w', '1', ...ON_OTHER_NODES]);
-    const { code, output } = await run(program, args, OTHER_NODE_TIMEOUT_MS, env);
+    const { code, output } = await run(program, args, { timeout: OTHER_NODE_TIMEOUT_MS, env });
     return reported(code, output);
   } catch (error) {
     return reported(1, error instanceof Error ? error.message : String(error));
   }
 }
 
-/** @param {string} command @param {string[]} args @param {number} timeout @param {Env} env @returns {Promise<{ code: number, output: string }>} */
-function run(command, args, timeout, env = inherited) {
+/**
+ * @param {string} command @param {string[]} args
+ * @param {{ timeout: number, env?: Env, yields?: boolean }} options `yields`: everything else goes first
+ * @returns {Promise<{ code: number, output: string }>}
+ */
+function run(command, args, { timeout, env = inherited, yields = false }) {
   return new Promise((resolve) => {
-    const child = track(
-      spawn(command, args, {
-        cwd: root,
-        env,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout,
-      }),
-    );
+    const child = track(spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], timeout }));
+    if (yields && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk) => (output += String(chunk)));

@@ -478,13 +478,95 @@ describe('applications of one user', () => {
       scopes: { accounts: [{ unique_id, authorized: false }] },
       context: 'PORTAL' as never,
     });
+    await bank.itemApplicationScopesUpdate({
+      access_token,
+      application_id: 'budget',
+      scopes: { product_access: { transactions: false } },
+      context: 'PORTAL' as never,
+    });
     await bank.itemApplicationUnlink({ access_token, application_id: 'budget' });
     const { consent_events } = (await budget.api.consentEventsGet({ access_token: first.accessToken })).data;
-    expect(consent_events.map((e) => [e.event_type, e.initiator, e.consented_accounts?.length])).toEqual([
-      ['CONSENT_GRANTED', 'END_USER', 4],
-      ['CONSENT_UPDATED', 'DATA_PROVIDER', 3],
-      ['CONSENT_REVOKED', 'DATA_PROVIDER', 0],
+    const data = ['account_balance_info', 'transactions'];
+    expect(
+      consent_events.map((e) => [
+        e.event_type,
+        e.event_code,
+        e.initiator,
+        e.consented_accounts?.length,
+        e.consented_data_scopes,
+      ]),
+    ).toEqual([
+      ['CONSENT_GRANTED', 'USER_AGREEMENT', 'END_USER', 4, data],
+      ['CONSENT_UPDATED', 'ACCOUNT_SCOPES', 'DATA_PROVIDER', 3, data],
+      ['CONSENT_UPDATED', 'DATA_SCOPES', 'DATA_PROVIDER', 3, []],
+      ['CONSENT_REVOKED', 'REVOCATION', 'DATA_PROVIDER', 0, []],
     ]);
+    const [account] = consent_events[0]?.consented_accounts ?? [];
+    expect(account).toMatchObject({ name: 'Plaid Checking', mask: '0000', subtype: 'checking' });
+  });
+
+  it('the history of activities tells a bank what was done through whom, and an application its own', async () => {
+    const { first, second } = await both();
+    const { access_token } = (await bank.itemImport({ user_auth: { user_id: 'user_good' } })).data;
+    const list = async (api = bank, token = access_token, more: object = {}) =>
+      (await api.itemActivityList({ access_token: token, ...more })).data;
+    await budget.api.accountsGet({ access_token: first.accessToken });
+    const readAt = Date.parse((await rig.control<{ now: string }>('GET', '/_sim/clock')).now);
+    await rig.advance('P1D');
+    await refusalOf(
+      taxes.api.authGet({ access_token: second.accessToken, client_id: 'taxes', secret: 'no' }),
+    );
+    await taxes.api.authGet({ access_token: second.accessToken });
+    await bank.itemApplicationScopesUpdate({
+      access_token,
+      application_id: 'budget',
+      scopes: { product_access: { identity: false } },
+      context: 'PORTAL' as never,
+    });
+    await rig.advance('P1D');
+    await bank.itemApplicationUnlink({ access_token, application_id: 'budget' });
+    await rig.advance('P1D');
+    await taxes.api.itemRemove({ access_token: second.accessToken });
+    const { activities, last_data_access_times, cursor } = await list();
+    expect(cursor).toBeUndefined();
+    expect(activities.map((a) => [a.activity, a.initiator, a.target_application_id, a.state])).toEqual([
+      ['ITEM_CREATE', 'budget', 'budget', 'SUCCESS'],
+      ['ITEM_CREATE', 'taxes', 'taxes', 'SUCCESS'],
+      ['ITEM_IMPORT', 'bank', 'bank', 'SUCCESS'],
+      ['SCOPES_UPDATE', 'bank', 'budget', 'SUCCESS'],
+      ['ITEM_UNLINK', 'bank', 'budget', 'SUCCESS'],
+      ['ITEM_REMOVE', 'taxes', 'taxes', 'SUCCESS'],
+    ]);
+    expect(activities[3]?.scopes?.product_access).toEqual({ identity: false });
+    expect(new Set(activities.map(({ id }) => id)).size).toBe(activities.length);
+    const minute = (at: number) => new Date(Math.floor(at / 60_000) * 60_000).toISOString();
+    expect(last_data_access_times.map((times) => times.application_id)).toEqual(['budget', 'taxes']);
+    expect(last_data_access_times[0]).toMatchObject({
+      account_balance_info: minute(readAt),
+      account_routing_number: null,
+      contact_info: null,
+    });
+    expect(last_data_access_times[1]?.account_routing_number).toBe(minute(readAt + 24 * 3_600_000));
+    // An application sees nothing of the others, and pages fit together.
+    expect((await list(budget.api, first.accessToken)).activities.map(({ activity }) => activity)).toEqual([
+      'ITEM_CREATE',
+      'SCOPES_UPDATE',
+      'ITEM_UNLINK',
+    ]);
+    const pages: string[] = [];
+    for (let at: string | undefined, more = true; more;) {
+      const page = await list(bank, access_token, { count: 4, ...(at === undefined ? {} : { cursor: at }) });
+      pages.push(...page.activities.map(({ id }) => id));
+      at = page.cursor;
+      more = at !== undefined;
+    }
+    expect(pages).toEqual(activities.map(({ id }) => id));
+    const refused = await refusalOf(bank.itemActivityList({ access_token, cursor: 'none' }));
+    expect(refused.error_code).toBe('INVALID_FIELD');
+    expect((await bank.itemActivityList({})).data.activities).toHaveLength(6);
+    expect((await refusalOf(bank.itemActivityList({ access_token: first.accessToken }))).error_code).toBe(
+      'INVALID_ACCESS_TOKEN',
+    );
   });
 
   it('may be let see an account without its data, or be denied a product by a bank’s own name for it', async () => {

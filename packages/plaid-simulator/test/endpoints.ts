@@ -190,6 +190,7 @@ export const REQUESTS: Record<string, Request> = {
     user_auth: { user_id: 'somebody at the bank', auth_token: 'token of the bank' },
     options: { webhook: 'http://127.0.0.1:9/hook' },
   }),
+  '/item/activity/list': async ({ rig }) => ({ access_token: (await letIn(rig)).access_token, count: 10 }),
   '/application/get': async ({ rig }) => ({ application_id: (await letIn(rig)).application_id }),
   '/item/application/list': async ({ rig }) => ({ access_token: (await letIn(rig)).access_token }),
   '/item/application/unlink': ({ rig }) => letIn(rig),

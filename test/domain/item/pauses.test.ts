@@ -57,6 +57,17 @@ describe('the pause of what fails', () => {
     }
   });
 
+  it('is no shorter than the other side asked for, and keeps no removal waiting', () => {
+    const state = reduce(idle(), { kind: 'runStarted', updateId: 'u1' }, t0);
+    const { failure } = failed('page', 'UPSTREAM_DOWN', t0);
+    const asked = { ...failure, retryAfter: new Date(t0 + 2 * hour).toISOString() };
+    const paused = reduce(state, { kind: 'stepFailed', step: 'page', failure: asked }, t0);
+    expect(paused.run?.notBefore).toBe(t0 + 2 * hour);
+    expect(nextStep(paused, t0 + hour)).toMatchObject({ kind: 'wait' });
+    const removed = reduce(paused, { kind: 'removalRequested' }, t0 + 1);
+    expect(nextStep(removed, t0 + 1)).toMatchObject({ kind: 'remove' });
+  });
+
   it('stays when a sweep has the row looked at', () => {
     const state = longPaused();
     const looked = reduce(state, { kind: 'foundDue' }, t0 + hour);

@@ -52,6 +52,7 @@ describe('a newborn Item', () => {
   it('does not take "not ready" for "empty": it polls with growing pauses', () => {
     let state = stateFrom(snapshot(), policy, t0);
     const pauses: number[] = [];
+    const shown: unknown[] = [];
     let now = t0;
     for (let poll = 0; poll < 12; poll += 1) {
       state = reduce(state, { kind: 'runStarted', updateId: `u${poll}` }, now);
@@ -59,11 +60,37 @@ describe('a newborn Item', () => {
       expect(state.history).toBe('none');
       expect(state.phase).toBe('created');
       pauses.push(state.nextDueAt - now);
+      shown.push(newestFailure(state.failing)?.type);
       now = state.nextDueAt;
     }
+    // Some minutes are nothing to wonder at.
+    expect(shown.indexOf('NOT_READY')).toBe(5);
+    expect(shown.slice(5)).toEqual(shown.slice(5).map(() => 'NOT_READY'));
     expect(pauses[0]).toBe(policy.pollFirst);
     expect(pauses.at(-1)).toBe(policy.pollLongest);
     expect([...pauses].sort((a, b) => a - b)).toEqual(pauses);
+  });
+
+  it('whose accounts are refused has its rows, and shows why the accounts are missing until they come', () => {
+    const accountsFailure = {
+      type: 'NOT_READY' as const,
+      error: { error_type: 'ITEM_ERROR', error_code: 'PRODUCT_NOT_READY' },
+    };
+    const refused = { ...applied(), accountsFailure } as PageResult;
+    const calls = { sync: [], accounts: [] };
+    const started = reduce(stateFrom(snapshot(), policy, t0), { kind: 'runStarted', updateId: 'u' }, t0);
+    const poor = reduce(started, { kind: 'pageEnded', result: refused }, t0);
+    const child = reduce(stateFrom(snapshot(), policy, t0), { kind: 'historyStarted' }, t0);
+    const end = refused as RunEnd;
+    for (const state of [poor, reduce(child, { kind: 'historyEnded', remine: false, end, calls }, t0)]) {
+      expect([state.phase, newestFailure(state.failing)]).toMatchObject([
+        'idle',
+        { step: 'page', type: 'NOT_READY', error_code: 'PRODUCT_NOT_READY' },
+      ]);
+    }
+    const again = reduce(poor, { kind: 'runStarted', updateId: 'v' }, t0);
+    const whole = reduce(again, { kind: 'pageEnded', result: applied() }, t0);
+    expect(newestFailure(whole.failing)).toBeNull();
   });
 
   it('keeps polling until the history is complete, then waits as long as the row says', () => {
@@ -338,13 +365,13 @@ describe('webhooks about the Item itself', () => {
 });
 
 describe('a remine', () => {
-  it('waits for a healthy Item with its whole history, and is the only writer while it runs', () => {
-    const young = reduce(
-      stateFrom(snapshot({ hasCursor: true }), policy, t0),
-      { kind: 'remineRequested', remines: 3 },
-      t0,
-    );
-    expect(nextStep(young, t0).kind).not.toBe('remine');
+  it('waits for a healthy Item that has a cursor, and is the only writer while it runs', () => {
+    const asked = (row: Partial<ItemSnapshot>) =>
+      reduce(stateFrom(snapshot(row), policy, t0), { kind: 'remineRequested', remines: 3 }, t0);
+    expect(nextStep(asked({ hasCursor: false }), t0).kind).not.toBe('remine');
+    expect(nextStep(asked({ hasCursor: true, broken: true }), t0).kind).not.toBe('remine');
+    // Plaid may never say how far the history is.
+    expect(nextStep(asked({ hasCursor: true, history: 'none' }), t0)).toEqual({ kind: 'remine' });
     let state = reduce(populated(), { kind: 'remineRequested', remines: 3 }, t0);
     expect(nextStep(state, t0)).toEqual({ kind: 'remine' });
     state = play(state, [
@@ -373,6 +400,17 @@ describe('a remine', () => {
       number: 2,
       heldUp: false,
     });
+  });
+
+  it('that an update has found to be needed is begun after it', () => {
+    const asked = { ...applied(), remineAsked: 1 } as PageResult;
+    const state = play(populated(), [
+      [{ kind: 'runStarted', updateId: 'u' }, t0],
+      [{ kind: 'pageEnded', result: asked }, t0],
+      [{ kind: 'taskEnded', task: 'publish', more: false }, t0],
+    ]);
+    expect([state.remineRequested, state.remines]).toEqual([true, 1]);
+    expect(nextStep(state, t0 + policy.betweenUpdates)).toEqual({ kind: 'remine' });
   });
 
   it('that is asked for while an earlier one reports its end is not taken for answered', () => {
@@ -709,6 +747,46 @@ describe('a due time that the row has earlier than the working copy', () => {
     it('and idle by its working copy makes both agree at once', () => {
       const state = reduce(populated(), { kind: 'reloaded', snapshot: broken(t0) }, t0);
       expect([state.phase, nextStep(state, t0)]).toEqual(['needs_relink', { kind: 'check' }]);
+    });
+
+    it.each<[string, ItemEvent[]]>([
+      [
+        'a webhook',
+        [
+          { kind: 'webhook', webhook: 'item' },
+          { kind: 'itemWebhooksEnded', health: 'broken', numbersDue: false, repairSaid: true, more: false },
+        ],
+      ],
+      ['a client', [{ kind: 'relinked' }, { kind: 'checked', result: 'broken' }]],
+    ])('is asked again with pauses that grow from seconds where %s told of a repair', (_name, events) => {
+      const broken = play(populated(), [
+        [{ kind: 'runStarted', updateId: 'u1' }, t0],
+        [{ kind: 'checked', result: 'broken' }, t0],
+      ]);
+      expect(broken.nextDueAt).toBe(t0 + policy.brokenCheck);
+      let state = events.reduce((current, event) => reduce(current, event, t0), broken);
+      const pauses: number[] = [];
+      for (
+        let now = t0;
+        pauses.at(-1) !== policy.brokenCheck;
+        state = reduce(state, { kind: 'checked', result: 'broken' }, now)
+      ) {
+        pauses.push(state.nextDueAt - now);
+        now = state.nextDueAt;
+        expect(pauses.length).toBeLessThan(20);
+      }
+      const { retryFirst } = policy;
+      expect(pauses.slice(0, 3)).toEqual([retryFirst, 2 * retryFirst, 4 * retryFirst]);
+      expect(state.unconfirmed).toBeUndefined();
+      // It is confirmed: the next episode knows nothing of it.
+      const again = play(
+        events.reduce((current, event) => reduce(current, event, t0), broken),
+        [
+          [{ kind: 'checked', result: 'healthy' }, t0 + 1],
+          [{ kind: 'checked', result: 'broken' }, t0 + 2],
+        ],
+      );
+      expect(again.nextDueAt).toBe(t0 + 2 + policy.brokenCheck);
     });
 
     it('does not take from failing checks the pause that they have earned', () => {

@@ -98,15 +98,50 @@ describe('a durable cursor whose first page has moved', () => {
 
   it('is read from the start although the history is not complete', () => {
     const young = running(populated({ history: 'initial' }));
-    const { state, now } = answer(young, [refused]);
+    const { state, now } = answer(young, [refused, refused]);
     const reported = reduce(state, { kind: 'deadEndReported', remines: 1 }, now);
     expect(nextStep(reported, now + policy.betweenUpdates)).toEqual({ kind: 'remine' });
   });
 });
 
 describe('a durable cursor that Plaid refuses', () => {
-  it('is given up at once, and for the second time in a row only after a pause', () => {
+  const wrong = (error_code: string): PageResult => ({
+    kind: 'refused',
+    error: { error_type: 'INVALID_REQUEST', error_code },
+    calls: 1,
+  });
+
+  it('is asked with once more after a pause, and goes on where that was all', () => {
     const { state, now } = answer(running(), [refused]);
+    expect([state.deadEnd, newestFailure(state.failing)]).toMatchObject([null, { type: 'BAD_REQUEST' }]);
+    expect(nextStep(state, now)).toEqual({ kind: 'wait', until: now + policy.retryFirst });
+    const later = answer(state, [staged, applied], now).state;
+    expect([later.phase, later.deadEnds, newestFailure(later.failing)]).toEqual(['idle', 0, null]);
+  });
+
+  it.each(['UNKNOWN_FIELDS', 'NOT_FOUND', 'INVALID_HEADERS', 'MISSING_FIELDS'])(
+    'for what is no fault of the cursor (%s) is kept: the update ends, and is tried again with pauses',
+    (code) => {
+      let { state, now } = answer(running(), [wrong(code)]);
+      for (const deadEnds of [1, 2, 3]) {
+        expect(state).toMatchObject({
+          deadEnds,
+          deadEnd: { cursorLost: false, error: { error_code: code } },
+        });
+        state = reduce(state, { kind: 'deadEndReported', remines: null }, now);
+        expect([state.remineRequested, state.cursorLost]).toEqual([false, false]);
+        const pause = policy.retryFirst * 2 ** (deadEnds - 1);
+        expect(nextStep(state, now)).toEqual({ kind: 'wait', until: now + pause });
+        now += pause;
+        state = reduce(state, { kind: 'runStarted', updateId: `u${deadEnds}` }, now);
+        ({ state, now } = answer(state, deadEnds === 3 ? [applied] : [wrong(code)], now));
+      }
+      expect(newestFailure(state.failing)).toBeNull();
+    },
+  );
+
+  it('is given up the second time, and for the second time in a row only after a pause', () => {
+    const { state, now } = answer(running(), [refused, refused]);
     expect(state.deadEnd).toMatchObject({ error: { error_code: 'INVALID_FIELD' }, cursorLost: true });
     expect(newestFailure(state.failing)).toMatchObject({ type: 'BAD_REQUEST' });
     let again = reduce(state, { kind: 'deadEndReported', remines: 1 }, now);
@@ -119,10 +154,10 @@ describe('a durable cursor that Plaid refuses', () => {
     };
     again = reduce(again, end, now);
     expect([again.cursorLost, again.remineRequested]).toEqual([false, false]);
-    again = answer(running(again), [refused], now).state;
-    again = reduce(again, { kind: 'deadEndReported', remines: 2 }, now);
-    expect(nextStep(again, now + policy.betweenUpdates).kind).toBe('wait');
-    expect(again.restUntil).toBeGreaterThanOrEqual(now + policy.retryFirst);
+    const second = answer(running(again), [refused, refused], now);
+    again = reduce(second.state, { kind: 'deadEndReported', remines: 2 }, second.now);
+    expect(nextStep(again, second.now + policy.betweenUpdates).kind).toBe('wait');
+    expect(again.restUntil).toBeGreaterThanOrEqual(second.now + policy.retryFirst);
   });
 
   it('in the middle of an update is begun again from its first page', () => {
@@ -267,16 +302,80 @@ describe('a remine', () => {
 
   it('of an Item whose cursor leads nowhere goes without, says so once, and reuses no id', () => {
     const first = startRun('r');
-    const lost = step(first, refused);
+    const lost = step(runOf(step(first, refused)), refused);
     expect(lost).toMatchObject({ lost: { cursorLost: true }, run: { fromStart: true, restarts: 0 } });
     const again = runOf(step(runOf(step(runOf(lost), staged, true)), moved, true));
     expect(again).toMatchObject({ fromStart: true, restarts: 1 });
     expect(new Set([first, runOf(lost), again].map(updateIdOf)).size).toBe(3);
   });
 
+  it('that misses rows reads everything once more, but not for ever', () => {
+    const missing: PageResult = { ...applied, outcome: { ...outcome, missed: 2 } };
+    const ids: string[] = [];
+    let run = startRun('r');
+    for (let reading = 1; reading < policy.readings; reading += 1) {
+      ids.push(updateIdOf(run));
+      const fromStart = runOf(step(run, applied));
+      ids.push(updateIdOf(fromStart));
+      // What was removed between two readings only the cursor tells.
+      run = runOf(step(runOf(step(fromStart, staged)), missing));
+      expect(run.fromStart).toBe(false);
+      // The other one misses nothing new.
+      expect(step(runOf(step(run, applied)), applied)).toEqual({ end: applied });
+    }
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(step(runOf(step(run, applied)), missing)).toEqual({ end: missing });
+  });
+
+  it.each<[string, Partial<UpdateOutcome>]>([
+    ['PRODUCT_UNAVAILABLE', { unread: 'PRODUCT_UNAVAILABLE' }],
+    ['NOT_READY', { unread: 'NOT_READY' }],
+    ['PAGES_MOVED', { missed: 1 }],
+  ])(
+    'that was no whole reading shows why (%s), and is repeated with pauses that somebody can end',
+    (type, more) => {
+      const calls = { sync: [], accounts: [] };
+      const tried = (state: ItemState, at: number) => {
+        const started = reduce(state, { kind: 'remineStarted' }, at);
+        const end: RunEnd = { ...applied, outcome: { ...outcome, ...more } };
+        return reduce(started, { kind: 'historyEnded', remine: true, end, calls }, at);
+      };
+      const first = tried(reduce(populated(), { kind: 'remineRequested', remines: 2 }, t0), t0);
+      expect([first.phase, first.remineRequested]).toEqual(['idle', true]);
+      expect(newestFailure(first.failing)).toMatchObject({ step: 'remine', type });
+      expect(nextStep(first, t0)).toEqual({ kind: 'wait', until: t0 + policy.retryFirst });
+      const second = tried(first, t0 + policy.retryFirst);
+      const until = t0 + 3 * policy.retryFirst;
+      expect(nextStep(second, t0 + policy.retryFirst)).toEqual({ kind: 'wait', until });
+      // Updates go on between its tries, and do not end its pause.
+      const updated = reduce(
+        reduce(second, { kind: 'runStarted', updateId: 'u' }, t0 + policy.retryFirst),
+        { kind: 'pageEnded', result: applied },
+        t0 + policy.retryFirst,
+      );
+      expect([updated.remineRequested, updated.unread]).toEqual([true, { tries: 2, until }]);
+      let late = second;
+      for (let n = 0; n < 12; n += 1) late = tried(late, t0 + hour);
+      expect(late.unread?.until).toBe(t0 + hour + policy.retryLongest);
+      const asked = reduce(late, { kind: 'remineRequested', remines: 2 }, t0 + hour);
+      expect(asked.unread?.until).toBe(t0 + hour + policy.retryAsked);
+      const started = reduce(asked, { kind: 'remineStarted' }, t0 + 2 * hour);
+      const whole = reduce(
+        started,
+        { kind: 'historyEnded', remine: true, end: applied, calls },
+        t0 + 2 * hour,
+      );
+      expect([whole.remineRequested, whole.unread, newestFailure(whole.failing)]).toEqual([
+        false,
+        undefined,
+        null,
+      ]);
+    },
+  );
+
   it('that is refused from the start ends, and is still asked for', () => {
     const second = startRun('r', true);
-    const ended = step(second, refused, true);
+    const ended = step(runOf(step(second, refused, true)), refused, true);
     expect(ended).toMatchObject({ end: { kind: 'stuck', cursorLost: false } });
     const state = reduce(
       reduce(populated(), { kind: 'remineRequested', remines: 2 }, t0),

@@ -2,10 +2,12 @@ import fc from 'fast-check';
 import type { AccountIdentity } from '../../../domain/mining/accounts.js';
 import {
   defaultMainAccount,
+  goneOf,
   identityOf,
   isSameAccount,
   unionOfAccounts,
 } from '../../../domain/mining/accounts.js';
+import { listedAccounts } from '../../../domain/mining/listedAccounts.js';
 import type { PlaidAccount } from '../../../domain/plaid.js';
 import { plaidAccount } from './plaidObjects.js';
 
@@ -77,6 +79,41 @@ describe('whether two accounts are one', () => {
   });
 });
 
+describe('the accounts that an answer lacks', () => {
+  const lacking = [
+    { id: 'a', as_of: '2026-11-20T00:00:00.000Z' },
+    { id: 'b', as_of: '2026-11-22T00:00:00.000Z' },
+    { id: 'c', as_of: '2026-11-21T00:00:00.000Z' },
+  ];
+  const gone = (unreadable: number, of = lacking, day = '23') =>
+    goneOf(of, unreadable, `2026-11-${day}T00:00:00.000Z`).map(({ id }) => id);
+
+  it('are gone but for those that have been missing the longest, one for each entry that cannot be read', () => {
+    expect([0, 1, 2, 3, Infinity].map((unreadable) => gone(unreadable))).toEqual([
+      ['a', 'b', 'c'],
+      ['b', 'c'],
+      ['b'],
+      [],
+      [],
+    ]);
+  });
+
+  it('are none of those of which nobody can tell who went first', () => {
+    const together = lacking.map((one) => ({ ...one, as_of: '2026-11-20T00:00:00.000Z' }));
+    expect([gone(1, together), gone(0, together)]).toEqual([[], ['a', 'b', 'c']]);
+  });
+
+  it('are gone once they have been missing for days, but for an answer that says nothing of any', () => {
+    expect(['24', '25', '26', '27'].map((day) => gone(9, lacking, day))).toEqual([
+      [],
+      ['a'],
+      ['a', 'c'],
+      ['a', 'b', 'c'],
+    ]);
+    expect(gone(Infinity, lacking, '27')).toEqual([]);
+  });
+});
+
 describe('the main account', () => {
   const credit = account('credit', 'credit', 'credit card');
   const savings = account('savings', 'depository', 'savings');
@@ -89,6 +126,28 @@ describe('the main account', () => {
     ['a checking subtype of another type is none', [account('odd', 'other', 'checking'), savings], 'savings'],
   ])('%s', (_name, open, expected) => {
     expect(defaultMainAccount(open)).toBe(expected);
+  });
+});
+
+describe('entries of a list of accounts that cannot be read', () => {
+  const [a, b] = [{ account_id: 'a' }, { account_id: 'b' }];
+  const unreadable = (later: unknown[], earlier: unknown[] = []) => listedAccounts(later, earlier).unreadable;
+
+  it('may each be an account that the other list does not name either', () => {
+    expect(unreadable([a, b])).toBe(0);
+    expect(unreadable([a, null, {}])).toBe(2);
+    expect(unreadable([a, null], [b])).toBe(0);
+    expect(unreadable([a, null], [a])).toBe(1);
+    // What the earlier list has of them says nothing: the later one can be read.
+    expect(unreadable([a], [null, 3])).toBe(0);
+  });
+
+  it('say nothing of anybody where none of the list can be read', () => {
+    expect([unreadable([]), unreadable([null]), unreadable([null], [a])]).toEqual([
+      Infinity,
+      Infinity,
+      Infinity,
+    ]);
   });
 });
 

@@ -2,6 +2,7 @@ import type { MiningRun, PageResult, RunAfter } from '../../../domain/mining/run
 import {
   afterPage,
   afterPageFailure,
+  failureOf,
   furtherHistory,
   historyOf,
   startRun,
@@ -65,6 +66,22 @@ describe('a run whose pages bring nothing, and of which Plaid says each time tha
     const before = startRun('u');
     delete before.emptyPages;
     expect(emptyPages(before, 2)).toMatchObject({ page: 2, emptyPages: 2 });
+  });
+});
+
+describe('a run whose pages lead nowhere', () => {
+  it.each([false, true])('ends where the cursors go in a circle (from the start: %s)', (fromStart) => {
+    const end = { kind: 'stuck', cursorLost: !fromStart, failure: { type: 'PAGES_MOVED' } };
+    const circling: PageResult = { kind: 'circling', calls: 1 };
+    expect(afterPage(startRun('u', fromStart), circling, rules, t0)).toMatchObject({ end });
+    expect(failureOf(circling, t0)).toMatchObject({ type: 'PAGES_MOVED' });
+  });
+
+  it('ends after more pages than any Item has', () => {
+    const last = { ...startRun('u'), page: defaultPolicy.pages - 2 };
+    expect(runAfter(last, 'staged').page).toBe(defaultPolicy.pages - 1);
+    const further = afterPage(runAfter(last, 'staged'), { kind: 'staged', rows: 500, calls: 1 }, rules, t0);
+    expect(further).toMatchObject({ end: { kind: 'stuck', failure: { type: 'PAGES_MOVED' } } });
   });
 });
 

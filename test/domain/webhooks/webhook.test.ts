@@ -80,15 +80,22 @@ describe('bodies that mean nothing to us', () => {
 });
 
 describe('bodies that ask for something', () => {
-  it.each([
+  it.each<[code: string, kind: string, type?: string]>([
     ['INITIAL_UPDATE', 'update'],
     ['DEFAULT_UPDATE', 'update'],
     ['SYNC_UPDATES_AVAILABLE', 'update'],
     ['HISTORICAL_UPDATE', 'history'],
     ['TRANSACTIONS_REMOVED', 'removals'],
-  ])('TRANSACTIONS/%s is %s', (webhook_code, kind) => {
-    expect(readWebhook(body({ ...update, webhook_code, a_field_of_tomorrow: 1 }))).toEqual({
-      webhook_type: 'TRANSACTIONS',
+    // The accounts and balances of an Item without transactions are newer, too.
+    ['DEFAULT_UPDATE', 'update', 'HOLDINGS'],
+    ['DEFAULT_UPDATE', 'update', 'INVESTMENTS_TRANSACTIONS'],
+    ['HISTORICAL_UPDATE', 'update', 'INVESTMENTS_TRANSACTIONS'],
+    ['DEFAULT_UPDATE', 'update', 'LIABILITIES'],
+    ['PRODUCT_PERMISSIONS_REQUIRED', 'item', 'AUTH'],
+  ])('%s is %s (of %s)', (webhook_code, kind, webhook_type = 'TRANSACTIONS') => {
+    const said = { ...update, webhook_type, webhook_code, a_field_of_tomorrow: 1 };
+    expect(readWebhook(body(said))).toEqual({
+      webhook_type,
       webhook_code,
       item_id: 'i1',
       kind,

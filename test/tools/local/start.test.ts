@@ -58,6 +58,14 @@ describe('npm start', () => {
     expect(Object.keys(stack.pids).sort()).toEqual(
       ['api', 'kinesis', 'listener', 'postgres', 'segment', 'simulator', 'temporal', 'worker'].sort(),
     );
+    // The demo's events have come in by an endpoint of its own, and are shown.
+    const { events } = (await (await fetch(stack.event_receiver_url)).json()) as {
+      events: { type: string }[];
+    };
+    expect(events.map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['item.linked', 'item.ready', 'item.updated']),
+    );
+    expect(first.output()).toContain(stack.event_receiver_url);
     // Impatient people press Ctrl-C twice.
     first.child.kill('SIGINT');
     first.child.kill('SIGINT');
@@ -71,6 +79,12 @@ describe('npm start', () => {
     const headers = { authorization: `Bearer ${again.admin_api_key}` };
     const answer = await fetch(`${again.api_url}/v1/users/demo/transactions?limit=500`, { headers });
     expect(((await answer.json()) as { data: unknown[] }).data.length).toBeGreaterThan(30);
+    // The same endpoint leads here again.
+    const list = await fetch(`${again.api_url}/v1/endpoints`, { headers });
+    const { data } = (await list.json()) as { data: { endpoint_id: string; url: string; state: string }[] };
+    expect(data).toMatchObject([{ url: again.event_receiver_url, state: 'enabled' }]);
+    await fetch(`${again.api_url}/v1/endpoints/${data[0]?.endpoint_id}/ping`, { method: 'POST', headers });
+    await until(() => second.output().includes('event endpoint.ping'));
     second.child.kill('SIGTERM');
     expect(await second.ended).toBe(0);
   });

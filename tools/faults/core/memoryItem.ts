@@ -29,7 +29,6 @@ export class MoodyPlaid {
     getItem: async () => {
       this.ask('getItem');
       return {
-        item_id: itemId,
         institution_id: 'ins_1',
         institution_name: 'A bank',
         error: this.mood.get('item') ?? null,
@@ -100,6 +99,8 @@ export class MemoryItem {
   /** Until when Plaid has the numbers not ready; null = it did not say. */
   private numbersDueAt: number | null = null;
   accountsOpen = true;
+  /** The numbers are, for a revocation. */
+  private withheld = false;
   transactionsUnavailable = false;
   protected lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
   private healthAnswers = 0;
@@ -187,6 +188,7 @@ export class MemoryItem {
     this.healthAnswers += 1;
     if (this.error === null) return;
     this.error = null;
+    this.withheld = false;
     this.announced.push('repaired');
     this.due.add('segment');
     this.numbersAreDue();
@@ -219,6 +221,7 @@ export class MemoryItem {
     noteConsent: async () => undefined,
     itemWebhooks: async () => ({
       broken: this.error !== null,
+      withheld: this.withheld,
       webhooks: this.webhooks
         .filter(({ kind }) => kind === 'item')
         .map(({ webhookId, body, at }) => ({
@@ -229,15 +232,16 @@ export class MemoryItem {
         })),
       more: false,
     }),
-    applyItemWebhooks: async (_itemId, { webhooks, health, numbersDue, updateDue }) => {
-      if (health?.seen != null && !this.stands(health.seen)) return false;
+    applyItemWebhooks: async (_itemId, { webhooks, health, revocation, numbersDue, updateDue }) => {
+      if (health !== null && !this.stands(health.seen)) return false;
+      if (revocation !== null) this.withheld = revocation !== 'disowned';
       if (health?.kind === 'healthy') this.healthy();
       if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
       if (numbersDue) this.numbersAreDue();
       if (updateDue && this.error === null && this.nextDueAt !== null) {
         this.nextDueAt = Math.min(this.nextDueAt, this.now());
       }
-      const ended = new Set(webhooks.map(({ webhookId }) => webhookId));
+      const ended = new Set(webhooks.flatMap(({ webhookId, waits }) => (waits === true ? [] : [webhookId])));
       this.webhooks = this.webhooks.filter(({ webhookId }) => !ended.has(webhookId));
       return true;
     },
@@ -271,26 +275,40 @@ export class MemoryItem {
       const further = this.beginFurther(updateId, page);
       if (page > 0 || further.kind === 'staged') return further;
       const cursor = remine ? '' : this.cursor;
-      return { kind: 'fetch', cursor, began: this.seen(), credentials: this.credentials };
+      return {
+        kind: 'fetch',
+        cursor,
+        began: this.seen(),
+        openAccounts: this.openAccounts(),
+        emptySince: this.emptySince(),
+        credentials: this.credentials,
+      };
     },
     stagePage: async (_itemId, updateId, page, { began, remine }, mined) =>
-      this.isGone(remine) ? { kind: 'gone' } : this.stage(updateId, page, began, mined),
+      this.isGone(remine, began) ? { kind: 'gone' } : this.stage(updateId, page, began, mined),
     apply: async (update) => {
       const { lastUpdate } = this;
       if (lastUpdate?.id === update.updateId) return { kind: 'applied', outcome: lastUpdate.outcome };
-      if (this.isGone(update.remine === true)) return { kind: 'gone' };
+      if (this.isGone(update.remine === true, update.began)) return { kind: 'gone' };
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
-      const outcome = this.applyRows(update);
-      if (outcome === 'moved') return { kind: 'moved' };
+      const applied = this.applyRows(update);
+      if (applied === 'moved') return { kind: 'moved' };
+      const isUnread =
+        update.remine === true && update.transactionsUnavailable === true && this.cursor !== '';
+      const outcome: UpdateOutcome = {
+        ...applied,
+        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' as const } : {}),
+      };
       this.history = outcome.history;
       if (outcome.changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
       if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
-      const dueAt = this.transactionsUnavailable && this.cursor !== '' ? incomplete : complete;
+      const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
+      const dueAt = isPoor ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
-      if (update.remine === true) this.remineRequested = false;
+      if (update.remine === true && !isUnread && outcome.missed === undefined) this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
       return { kind: 'applied', outcome };
@@ -303,6 +321,7 @@ export class MemoryItem {
       nextDueAt: this.nextDueAt,
       numbersDue: false,
       transactionsUnavailable: this.transactionsUnavailable,
+      remine: this.remineRequested ? this.remines : null,
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals') ? this.namedLiving() : [],
@@ -316,8 +335,18 @@ export class MemoryItem {
     },
   };
 
-  private isGone(remine: boolean): boolean {
-    return this.removed || this.removalRequested || (remine && !this.remineRequested);
+  /** `began`: of an update that is on its way; its remine may have been answered, and another asked for. */
+  private isGone(remine: boolean, began = this.seen()): boolean {
+    const { remine: asked } = this.seen();
+    return this.removed || this.removalRequested || (remine && (asked === null || asked !== began.remine));
+  }
+
+  protected openAccounts(): string[] {
+    return this.accountsOpen ? [account.account_id] : [];
+  }
+
+  protected emptySince(): string | null {
+    return this.cursor === '' ? new Date(0).toISOString() : null;
   }
 
   /** What an Item without rows of its own says of them; one with rows says otherwise. */

@@ -59,8 +59,8 @@ export interface ModelUpdate {
   accounts: PlaidAccount[];
   asOf: string;
   history: History | null;
-  /** It began at the empty cursor: what Plaid does not list any more is removed. */
-  remine?: boolean;
+  /** Number of the remine whose reading it is: it began at the empty cursor, and asks what Plaid does not list any more. */
+  remine?: number | null;
 }
 
 const sizeOf = ({ rows }: ModelPage): number => {
@@ -77,6 +77,8 @@ export class MiningModel {
   private readonly listedSince = new Map<string, string>();
   readonly outbox: ModelChange[] = [];
   readonly staged = new Map<string, Map<number, ModelPage>>();
+  /** Transactions that a reading of a remine did not list → that remine's number. */
+  private readonly missedBy = new Map<string, number>();
   cursor = '';
   history: History = 'none';
   last: { updateId: string; outcome: UpdateOutcome } | null = null;
@@ -141,7 +143,8 @@ export class MiningModel {
     }
     if (pages.size !== update.pageNumber) return { kind: 'moved' };
     chain.push(update.page);
-    let expected = update.remine === true ? '' : this.cursor;
+    const { remine = null } = update;
+    let expected = remine === null ? this.cursor : '';
     for (const page of chain) {
       if (page.cursor !== expected) return { kind: 'moved' };
       expected = page.nextCursor;
@@ -151,7 +154,8 @@ export class MiningModel {
     this.applyAccounts(update.accounts, update.asOf);
     const accounts = this.outbox.length - before;
     const counts = this.applyRows(chain);
-    if (update.remine === true) counts.removed += this.removeUnlisted(chain);
+    const compared = remine === null ? null : this.compare(chain, remine);
+    counts.removed += compared?.removed ?? 0;
     counts.removed += this.removeSucceeded();
     this.cursor = update.page.nextCursor;
     this.history = furtherHistory(this.history, update.history);
@@ -162,6 +166,7 @@ export class MiningModel {
       changes: this.outbox.length - before,
       pages: chain.length,
       history: this.history,
+      ...(compared === null || compared.missed === 0 ? {} : { missed: compared.missed }),
     };
     this.last = { updateId: update.updateId, outcome };
     return { kind: 'applied', outcome };
@@ -269,8 +274,11 @@ export class MiningModel {
     return gone.size;
   }
 
-  /** Rows of open accounts that a reading of everything does not list, as far back as it lists any of the account. */
-  private removeUnlisted(chain: ModelPage[]): number {
+  /**
+   * Rows of open accounts that a reading of everything does not list, as far back as it lists any of the account: the second one in a
+   * row that does not list them removes them.
+   */
+  private compare(chain: ModelPage[], remine: number): { removed: number; missed: number } {
     const listed = chain.flatMap(({ rows }) => [...(rows.added ?? []), ...(rows.modified ?? [])]);
     const ids = new Set(listed.map((raw) => raw.transaction_id));
     const oldest = new Map<string, string>();
@@ -278,16 +286,22 @@ export class MiningModel {
       const known = oldest.get(account_id);
       if (known === undefined || date < known) oldest.set(account_id, date);
     }
+    const before = new Map(this.missedBy);
+    this.missedBy.clear();
     let removed = 0;
     for (const [id, { raw, status }] of [...this.transactions]) {
       if (raw === null || status === 'removed' || ids.has(id)) continue;
       const from = oldest.get(raw.account_id);
       if (from === undefined || raw.date < from || this.accounts.get(raw.account_id)?.status !== 'open')
         continue;
+      if (before.get(id) !== remine) {
+        this.missedBy.set(id, remine);
+        continue;
+      }
       this.removeRow(id, raw.account_id);
       removed += 1;
     }
-    return removed;
+    return { removed, missed: this.missedBy.size };
   }
 
   /** A row that Plaid named as removed, and lists no more; true where that changed it. */

@@ -37,7 +37,14 @@ export class SimItem extends MemoryItem {
     }
     if (start.kind !== 'fetch' || began === undefined) return { kind: 'missing' };
     if (!this.model.stands(beganOf(began))) return { kind: 'moved' };
-    return { kind: 'fetch', cursor: start.cursor ?? '', began, credentials: this.credentials };
+    return {
+      kind: 'fetch',
+      cursor: start.cursor ?? '',
+      began,
+      openAccounts: this.openAccounts(),
+      emptySince: this.emptySince(),
+      credentials: this.credentials,
+    };
   }
 
   protected override stage(
@@ -51,9 +58,10 @@ export class SimItem extends MemoryItem {
   }
 
   protected override applyRows(update: Update): UpdateOutcome | 'moved' {
-    const { updateId, pageNumber, accounts, accountsAsOf: asOf, history, remine = false } = update;
+    const { updateId, pageNumber, accounts, accountsAsOf: asOf, history } = update;
     const applied = this.model.apply({
-      ...{ updateId, pageNumber, accounts, asOf, history, remine },
+      ...{ updateId, pageNumber, accounts, asOf, history },
+      remine: update.remine === true ? update.began.remine : null,
       began: beganOf(update.began),
       page: pageOf(update.page),
     });

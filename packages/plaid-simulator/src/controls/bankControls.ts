@@ -192,19 +192,23 @@ export function bankControls(app: FastifyInstance, world: World): void {
     },
   );
 
-  control('revoke', z.strictObject({ account_id: z.string().optional() }), (item, { account_id }) => {
-    if (account_id === undefined) {
-      revokeItem(world, item);
-      return { item_id: item.id };
-    }
-    const open = item.openAccounts.some(({ account }) => account.account_id === account_id);
-    if (!open) throw new ControlError(400, `the item has no open account ${account_id}`);
-    withdrawAccounts(world, item, [account_id]);
-    if (REPORTS_ACCOUNTS.includes(item.bankId)) {
-      sendWebhook(world, item, 'ITEM', 'USER_ACCOUNT_REVOKED', { account_id });
-    }
-    return { item_id: item.id, account_id };
-  });
+  control(
+    'revoke',
+    z.strictObject({ account_id: z.string().optional(), at: z.enum(['bank', 'portal']).optional() }),
+    (item, { account_id, at }) => {
+      if (account_id === undefined) {
+        revokeItem(world, item, { by: at === 'portal' ? 'END_USER' : 'DATA_PROVIDER' });
+        return { item_id: item.id };
+      }
+      const open = item.openAccounts.some(({ account }) => account.account_id === account_id);
+      if (!open) throw new ControlError(400, `the item has no open account ${account_id}`);
+      withdrawAccounts(world, item, [account_id]);
+      if (REPORTS_ACCOUNTS.includes(item.bankId)) {
+        sendWebhook(world, item, 'ITEM', 'USER_ACCOUNT_REVOKED', { account_id });
+      }
+      return { item_id: item.id, account_id };
+    },
+  );
 
   control(
     'bank',

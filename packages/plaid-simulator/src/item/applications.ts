@@ -172,10 +172,11 @@ function scopesOf(item: Item): ConnectedView['scopes'] {
   };
 }
 
-/** What the user allows an application at the bank changes; what is not named stays as it was. */
+/** What the user allows an application at the bank, whose client is `initiator`, changes; what is not named stays as it was. */
 export function updateScopes(
   world: World,
   item: Item,
+  initiator: string,
   change: {
     product_access: Scopes['product_access'];
     accounts: readonly AccountScope[];
@@ -214,6 +215,11 @@ export function updateScopes(
       ...change.accounts,
     ],
   };
-  noteConsent(world, item, { type: 'CONSENT_UPDATED', code: 'ACCOUNT_SCOPES', by: 'DATA_PROVIDER' });
+  const now = item.facts.scopes;
+  const note = (code: 'ACCOUNT_SCOPES' | 'DATA_SCOPES') =>
+    noteConsent(world, item, { type: 'CONSENT_UPDATED', code, by: 'DATA_PROVIDER', initiator, scopes: now });
+  const isOfData = Object.keys(change.product_access).length > 0;
+  if (isOfData) note('DATA_SCOPES');
+  if (!isOfData || change.accounts.length > 0 || change.new_accounts !== undefined) note('ACCOUNT_SCOPES');
   world.keeper.item(item);
 }

@@ -5,6 +5,7 @@ import { SeededRows, type SeededPlan } from '../bank/seededRows.js';
 import type { Distortion } from '../distortion.js';
 import { BankRows } from './bankRows.js';
 import { translateId, translateRow } from './translated.js';
+import type { AccessTimes, DataScope } from './dataScope.js';
 import type { Scopes } from './scopes.js';
 import { ItemLog, type LogEntry, type LogSpan } from './log.js';
 import { WithheldRows, type Withheld } from './withheldRows.js';
@@ -75,13 +76,19 @@ export interface ProductsAnnounced {
   liabilities: Record<string, Record<string, string>> | null;
 }
 
-/** One change of a user's consent. */
+/** One change of a user's consent: what is shared from then on. */
 export interface ConsentStep {
   at: number;
   type: 'CONSENT_GRANTED' | 'CONSENT_UPDATED' | 'CONSENT_REVOKED';
-  code: 'USER_AGREEMENT' | 'ACCOUNT_SCOPES' | 'REVOCATION';
+  code: 'USER_AGREEMENT' | 'DATA_SCOPES' | 'ACCOUNT_SCOPES' | 'REVOCATION';
   by: 'END_USER' | 'DATA_PROVIDER';
   accountIds: string[];
+  /** Absent in worlds of before they were kept. */
+  dataScopes?: DataScope[];
+  /** The client through which it came, where that is not the Item's own: a bank. */
+  initiator?: string;
+  /** What a bank's client has set for the application. */
+  scopes?: Scopes;
 }
 
 /** What an Item is besides its rows; all instants are simulated milliseconds. */
@@ -148,6 +155,8 @@ export interface ItemFacts {
   withheld: Withheld;
   /** Absent in worlds of before they were kept. */
   consentSteps?: ConsentStep[];
+  /** Absent until something was read. */
+  lastAccess?: AccessTimes;
   distortions?: Distortions;
   withdrawnCursors?: WithdrawnCursors[];
   /** Absent until Investments or Liabilities are used. */

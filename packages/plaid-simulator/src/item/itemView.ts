@@ -2,6 +2,7 @@ import { instant } from '../calendar.js';
 import { PlaidApiError } from '../errors.js';
 import type { WireItem, WireItemStatus, WireItemWithConsent, WirePlaidError } from '../wire.js';
 import type { World } from '../world.js';
+import { consentedDataScopes, consentedProducts } from './consentedData.js';
 import type { Item } from './item.js';
 
 function errorOf(item: Item): WirePlaidError | null {
@@ -21,16 +22,15 @@ function authMethodOf(item: Item): WireItem['auth_method'] {
 /** Plaid's `item` object as product endpoints send it. */
 export function itemView(world: World, item: Item): WireItem {
   const institution = world.institutions.get(item.facts.institutionId);
-  const { consent, products, consentedProducts = [] } = item.facts;
+  const { consent, products } = item.facts;
   const supported = institution?.products ?? [];
-  const consented = consentedProducts.filter((product) => supported.includes(product));
   return {
     auth_method: authMethodOf(item),
     available_products: supported.filter((product) => !products.includes(product)),
     billed_products: products,
     consent_expiration_time:
       consent?.reason === 'INSTITUTION_TOKEN_EXPIRATION' ? instant(consent.expiresAt) : null,
-    consented_products: [...new Set([...products, ...consented])],
+    consented_products: consentedProducts(world, item),
     error: errorOf(item),
     institution_id: item.facts.institutionId,
     institution_name: institution?.name ?? null,
@@ -45,7 +45,7 @@ export function itemView(world: World, item: Item): WireItem {
 export function itemGetView(world: World, item: Item): WireItemWithConsent {
   return {
     ...itemView(world, item),
-    consented_data_scopes: ['account_balance_info', 'transactions'],
+    consented_data_scopes: consentedDataScopes(world, item),
     consented_use_cases: [],
     created_at: instant(item.facts.createdAt),
   };

@@ -12,7 +12,7 @@ import {
 } from './bankAccounts.js';
 import { ImpossibleChange } from './bankChanges.js';
 import { renewConsent, scheduleConsent } from './consent.js';
-import type { Item } from './item.js';
+import type { ConsentStep, Item } from './item.js';
 import { scheduleMicrodeposits } from './microdeposits.js';
 import { pullChanges, pullReadable } from './pull.js';
 import { announceProducts } from './productNews.js';
@@ -264,11 +264,15 @@ function repairOne(world: World, item: Item, webhook: boolean): void {
   world.keeper.item(item);
 }
 
-/** The user takes an application's permission away (at Plaid's portal or at the bank): its access ends now, and for good. */
-export function revokeItem(world: World, item: Item): void {
+/** The user takes an application's permission away, at the bank or at Plaid's portal: its access ends now, and for good. */
+export function revokeItem(
+  world: World,
+  item: Item,
+  how: Pick<ConsentStep, 'by' | 'initiator'> = { by: 'DATA_PROVIDER' },
+): void {
   item.facts.failure = { code: 'USER_PERMISSION_REVOKED', reason: undefined, since: world.clock.now() };
   item.facts.nextUpdateAt = null;
-  noteConsent(world, item, { type: 'CONSENT_REVOKED', code: 'REVOCATION', by: 'DATA_PROVIDER' });
+  noteConsent(world, item, { type: 'CONSENT_REVOKED', code: 'REVOCATION', ...how });
   sendWebhook(world, item, 'ITEM', 'USER_PERMISSION_REVOKED');
   world.keeper.item(item);
 }

@@ -16,10 +16,15 @@ const NAMES_OF: Partial<Record<Product, readonly Access[]>> = {
  * application can ask for it in update mode.
  */
 export function requireAccess(world: World, item: Item, product: Product): void {
-  const access = item.facts.scopes?.product_access ?? {};
-  if (!NAMES_OF[product]?.some((name) => access[name] === false)) return;
+  if (isAllowed(item, product)) return;
   if (product === 'auth' || product === 'identity') {
     sendWebhook(world, item, product.toUpperCase(), 'PRODUCT_PERMISSIONS_REQUIRED');
   }
   throw new PlaidApiError('ACCESS_NOT_GRANTED');
+}
+
+/** Whether the user lets the application have a product at the bank. */
+export function isAllowed({ facts }: Item, product: Product): boolean {
+  const access = facts.scopes?.product_access ?? {};
+  return !NAMES_OF[product]?.some((name) => access[name] === false);
 }

@@ -3,6 +3,7 @@ import type { SimulatedInstitution } from '../bank/institutions.js';
 import { PlaidApiError } from '../errors.js';
 import { selectableAccounts } from '../item/bankAccounts.js';
 import { consentForTarget } from '../item/crossApplication.js';
+import { noteConsent } from '../item/consentEvents.js';
 import type { Application, Item } from '../item/item.js';
 import { repairItem, selectAccounts } from '../item/lifecycle.js';
 import { logIn } from '../item/login.js';
@@ -352,7 +353,11 @@ function connect(world: World, session: LinkSession, chosen: string[] | null): v
     if (chosen) selectAccounts(world, item, [...chosen, ...unseen(item, offered)]);
     if (token.productsConsented?.length) {
       const before = item.facts.consentedProducts ?? [];
-      item.facts.consentedProducts = [...new Set([...before, ...token.productsConsented])];
+      const after = [...new Set([...before, ...token.productsConsented])];
+      item.facts.consentedProducts = after;
+      if (after.length > before.length) {
+        noteConsent(world, item, { type: 'CONSENT_UPDATED', code: 'DATA_SCOPES', by: 'END_USER' });
+      }
       world.keeper.item(item);
     }
     session.added = { publicToken: null, accounts: item.openAccounts.map(sharedAccount) };

@@ -8,6 +8,8 @@ import {
   listApplications,
   updateScopes,
 } from '../item/applications.js';
+import { activitiesOf, itemsSeenFrom } from '../item/activities.js';
+import { lastAccessTimes } from '../item/lastAccess.js';
 import { revokeItem, runUpdate } from '../item/lifecycle.js';
 import { productList, productsNamed } from '../item/products.js';
 import { PRODUCT_ACCESS } from '../item/scopes.js';
@@ -18,6 +20,8 @@ import { plaidEndpoint } from './endpoint.js';
 
 /** The bank whose users are imported when the request names none. */
 const FIRST_PLATYPUS = 'ins_109508';
+/** Activities in one answer. */
+const MOST_ACTIVITIES = 100;
 
 const allowed = z.boolean().nullish();
 const scopes = z.strictObject({
@@ -80,12 +84,43 @@ export function applicationRoutes(app: FastifyInstance, world: World): void {
   });
 
   plaidEndpoint(app, world, {
+    path: '/item/activity/list',
+    body: requestBody({
+      access_token: z.string().optional(),
+      cursor: z.string().optional(),
+      count: z.int().min(1).max(MOST_ACTIVITIES).optional(),
+    }),
+    run: ({ access_token, cursor, count = MOST_ACTIVITIES }, caller) => {
+      const asked =
+        access_token === undefined
+          ? [...world.items.values()].filter(({ facts }) => facts.application?.id === caller.application)
+          : [world.itemByToken(access_token, caller.clientId)];
+      const seen = itemsSeenFrom(world, asked);
+      const all = activitiesOf(world, seen);
+      // The id of the last one that was given: what comes later stands behind it.
+      const place = cursor === undefined ? 0 : all.findIndex(({ id }) => id === cursor) + 1;
+      if (cursor !== undefined && place === 0)
+        throw new PlaidApiError('INVALID_FIELD', 'cursor is not known');
+      const activities = all.slice(place, place + count);
+      const last = activities.at(-1);
+      return {
+        activities,
+        last_data_access_times: lastAccessTimes(seen),
+        ...(last && place + count < all.length ? { cursor: last.id } : {}),
+      };
+    },
+  });
+
+  plaidEndpoint(app, world, {
     path: '/item/application/unlink',
     durable: true,
     body: requestBody({ access_token: z.string(), application_id: z.string() }),
     run: ({ access_token, application_id }, caller) => {
       const item = world.itemByToken(access_token, caller.clientId);
-      revokeItem(world, applicationItem(world, item, application_id));
+      revokeItem(world, applicationItem(world, item, application_id), {
+        by: 'DATA_PROVIDER',
+        initiator: caller.application,
+      });
       return {};
     },
   });
@@ -106,7 +141,7 @@ export function applicationRoutes(app: FastifyInstance, world: World): void {
       }
       const item = world.itemByToken(access_token, caller.clientId);
       const target = applicationItem(world, item, application_id);
-      updateScopes(world, target, {
+      updateScopes(world, target, caller.application, {
         product_access: Object.fromEntries(
           Object.entries(given.product_access ?? {}).map(([name, access]) => [name, access ?? true]),
         ),

@@ -7,6 +7,7 @@ import type { Fault } from '../faults.js';
 import { requestId } from '../ids.js';
 import { AnswerBuffers, type JsonPart } from '../jsonParts.js';
 import type { Item } from '../item/item.js';
+import { noteAccess } from '../item/lastAccess.js';
 import { parseBody } from '../validation.js';
 import type { World } from '../world.js';
 
@@ -80,6 +81,7 @@ export function plaidEndpoint<T extends z.ZodType>(
       const answer = await endpoint.run(parseBody(endpoint.body, body), caller);
       const raw = answer instanceof RawAnswer ? answer : null;
       raw?.afterWork();
+      if (item) noteAccess(world, item, endpoint.path);
       if (endpoint.durable) await world.keeper.saved();
       if (faults.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return hangUp(reply);
       const distortions = faults.flatMap((fault) => (fault.kind === 'distort' ? [fault.distortion] : []));

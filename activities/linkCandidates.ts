@@ -1,0 +1,73 @@
+import { Failure } from '../domain/failures.js';
+import type { FailureType } from '../domain/failures.js';
+import { healthOf } from '../domain/item/health.js';
+import { beginsEpisode, failureTypeOf } from '../domain/plaidErrors.js';
+import type { DuplicateCandidate } from '../domain/ports/links.js';
+import type { ActivityDeps } from './deps.js';
+import { withToken } from './itemToken.js';
+
+/**
+ * How an older Item with the same accounts is: `healthy` = it is protected, `broken` = it may give way to the new one, `gone` = Plaid has
+ * it no more. A Failure = Plaid does not say, for now.
+ */
+export type CandidateHealth = 'healthy' | 'broken' | 'gone' | Failure;
+
+/** Of an Item that Plaid has no more, or whose user has taken the permission back. */
+export const isGone = (type: FailureType): boolean => type === 'ITEM_GONE' || type === 'PERMISSION_REVOKED';
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function saidOf(type: FailureType): 'healthy' | 'broken' | 'gone' {
+  if (isGone(type)) return 'gone';
+  // That no login mends it is no reason to give way.
+  return beginsEpisode(type) && type !== 'BANK_UNSUPPORTED' ? 'broken' : 'healthy';
+}
+
+/** What a refusal says of an Item. A token that is refused, or does not open here, says nothing, however often it is tried: it may live. */
+function meaningOf(failure: Failure): CandidateHealth {
+  const { type } = failure;
+  if (type === 'TOKEN_REFUSED' || type === 'SECRET_UNREADABLE') return 'healthy';
+  return beginsEpisode(type) ? saidOf(type) : failure;
+}
+
+const orFailure = (error: unknown): CandidateHealth => {
+  if (error instanceof Failure) return meaningOf(error);
+  throw error;
+};
+
+/**
+ * Asks Plaid how an older Item is. One answer takes nobody's Item away: what would make it give way is asked once more after a pause, and
+ * where Plaid calls it gone its accounts are asked for as well. Rejects with nothing but what is no Failure.
+ */
+export async function askCandidate(
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'alerts' | 'policy'>,
+  candidate: Pick<DuplicateCandidate, 'itemId' | 'accessToken'>,
+): Promise<CandidateHealth> {
+  const { plaid } = deps;
+  const ask = (): Promise<CandidateHealth> =>
+    withToken(deps, candidate, (token) => plaid.getItem(token)).then((view): CandidateHealth => {
+      const health = healthOf(view);
+      return health.kind === 'broken' ? saidOf(failureTypeOf(health.error) ?? 'UPSTREAM_DOWN') : 'healthy';
+    }, orFailure);
+  const first = await ask();
+  if (first !== 'broken' && first !== 'gone') return first;
+  await pause(deps.policy.doubtPause);
+  const second = await ask();
+  if (second !== 'gone') return second;
+  return withToken(deps, candidate, (token) => plaid.getAccounts(token)).then(
+    (): CandidateHealth => 'healthy',
+    orFailure,
+  );
+}
+
+/** Asks for something of an Item; that it is gone is believed when Plaid says so twice, with a pause between. */
+export async function askUnlessGone<T>(
+  { policy }: Pick<ActivityDeps, 'policy'>,
+  ask: () => Promise<T>,
+): Promise<T> {
+  return ask().catch(async (error: unknown) => {
+    if (!(error instanceof Failure && isGone(error.type))) throw error;
+    await pause(policy.doubtPause);
+    return ask();
+  });
+}

@@ -1,0 +1,1 @@
+ALTER TABLE "bank_pauses" ADD COLUMN "refused_item" text;

@@ -1,0 +1,84 @@
+import type { Fragment, Sql, Tx } from '../rows.js';
+import { hearing, mayHear } from './audience.js';
+import { hearerOf } from './endpointHearer.js';
+
+/**
+ * Deliveries about an Item whose application may not be told of it now. They are held while its connection may come back, and are
+ * cancelled with its end. Whoever locks several deliveries locks them in the order of their ids, or skips what is locked: nobody
+ * who has some waits for another who has others.
+ */
+
+/** Of lanes `l` the deliveries that are not sent, of one state: a state is a statement, since each has its index. */
+const inLanes = (tx: Tx, state: Fragment): Fragment => tx`
+  SELECT d.delivery_id FROM lanes l JOIN deliveries d ON d.endpoint_id = l.endpoint_id AND d.lane = l.item_id
+  WHERE d.state = ${state} AND d.type LIKE 'item.%'
+    -- That the Item is no more is what its applications are told last.
+    AND d.type <> 'item.removed'`;
+
+/** Cancels what is not sent of Items to applications whose connections have ended: of all of a transaction at once. */
+export async function cancelDeliveries(
+  tx: Tx,
+  ended: readonly { item_id: string; application_id: string }[],
+): Promise<void> {
+  if (ended.length === 0) return;
+  await tx`
+    WITH lanes AS (
+      SELECT p.endpoint_id, c.item_id
+      FROM unnest(${ended.map((one) => one.item_id)}::text[], ${ended.map((one) => one.application_id)}::text[])
+          AS c(item_id, application_id)
+        JOIN endpoints p USING (application_id) JOIN applications a USING (application_id)
+      WHERE a.access = 'connected'
+    ), locked AS (
+      SELECT d.delivery_id FROM deliveries d
+      WHERE d.delivery_id IN (${inLanes(tx, tx`'pending'`)} UNION ALL ${inLanes(tx, tx`'held'`)})
+      ORDER BY d.delivery_id FOR UPDATE
+    )
+    UPDATE deliveries d SET state = 'cancelled', ended_at = clock_timestamp()
+    FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state IN ('pending', 'held')`;
+}
+
+/**
+ * Lets go, in their order, what was held of the Item for applications that may be told of it now. Under the Item's lock, and once in a
+ * transaction, after everything that it does to connections.
+ */
+export async function releaseDeliveries(tx: Tx, itemId: string): Promise<void> {
+  await tx`
+    WITH lanes AS (
+      SELECT p.endpoint_id, c.item_id FROM connections c JOIN endpoints p USING (application_id)
+      WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
+    ), locked AS (
+      SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${inLanes(tx, tx`'held'`)})
+      ORDER BY d.delivery_id FOR UPDATE
+    )
+    UPDATE deliveries d SET state = 'pending', next_attempt_at = clock_timestamp()
+    FROM locked, events e, endpoints p JOIN applications a USING (application_id)
+    WHERE d.delivery_id = locked.delivery_id AND d.state = 'held' AND e.event_id = d.event_id
+      AND p.endpoint_id = d.endpoint_id AND ${mayHear(tx, hearerOf(tx))}`;
+}
+
+/**
+ * Puts aside what the holder has taken, and may not send: held or cancelled. Under the lock of its Items it is asked once more, so that
+ * none is held behind the back of a connection that comes back at this moment.
+ */
+export async function putAside(sql: Sql, holder: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await sql.begin(async (tx) => {
+    await tx`
+      SELECT FROM items WHERE item_id IN (SELECT lane FROM deliveries WHERE delivery_id = ANY(${[...ids]}::text[]))
+      ORDER BY item_id FOR SHARE`;
+    await tx`
+      WITH locked AS (
+        SELECT d.delivery_id, d.event_id, d.endpoint_id FROM deliveries d
+        WHERE d.delivery_id = ANY(${[...ids]}::text[]) AND d.claim = ${holder} AND d.state = 'pending'
+        ORDER BY d.delivery_id FOR UPDATE
+      ), judged AS (
+        SELECT l.delivery_id, CASE WHEN e.event_id IS NOT NULL THEN ${hearing(tx, hearerOf(tx))} END AS hearing
+        FROM locked l JOIN endpoints p USING (endpoint_id) JOIN applications a USING (application_id)
+          LEFT JOIN events e ON e.event_id = l.event_id
+      )
+      UPDATE deliveries d SET claim = NULL, claimed_until = NULL,
+        state = CASE j.hearing WHEN 'now' THEN 'pending' WHEN 'later' THEN 'held' ELSE 'cancelled' END,
+        ended_at = CASE WHEN j.hearing IS NULL THEN clock_timestamp() END
+      FROM judged j WHERE d.delivery_id = j.delivery_id`;
+  });
+}

@@ -1,0 +1,296 @@
+import { createHash } from 'node:crypto';
+import { ourselves } from '../../domain/exchange/viewer.js';
+import { backUp } from '../stack/testDatabase.js';
+import { anyActor, connect, newApplication } from './granting.js';
+import type { TestItem, World } from './world.js';
+import {
+  account,
+  exchangedItem,
+  linkedItem,
+  newId,
+  openWorld,
+  runUpdate,
+  sealed,
+  storedChanges,
+  transaction,
+  unrefused,
+  webhook,
+} from './world.js';
+
+/** The world up to the backup, and on from it: what the restored one has forgotten. */
+let lost: World;
+let world: World;
+let item: TestItem;
+let place: { xid: string; position: string; at: number };
+
+const feed = (of: World, after: number) =>
+  of.stores.changes.changes(ourselves, item.itemId, ['account', 'transaction'], after, 500);
+const pull = (of: World, after: typeof place | null) =>
+  of.stores.events.page({ ...ourselves, consent: true }, after, null, 100);
+
+async function restoreAll(of: World, limit = 1) {
+  const restore = await of.stores.restores.begin();
+  let records = 0;
+  for (let after: string | null = null; ;) {
+    const page = await of.stores.restores.republish(restore, after, limit);
+    records += page.records;
+    if (page.next === null) break;
+    after = page.next;
+  }
+  await of.stores.restores.finish(restore.restoreId);
+  return { ...restore, records };
+}
+
+beforeAll(async () => {
+  lost = await openWorld();
+  item = await linkedItem(lost);
+  await runUpdate(lost, item, [{ added: [transaction('t1'), transaction('t2'), transaction('t3')] }]);
+  await lost.sql`
+    INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
+    VALUES (${item.itemId}, 'acc-1', 'k', '\\x00', '\\x00')`;
+  world = await openWorld(await backUp(lost.url));
+  // On from the backup: a row that goes and comes back as it was, one that is removed, a new one.
+  await runUpdate(lost, item, [
+    {
+      modified: [transaction('t1', { amount: 5 })],
+      removed: [{ transaction_id: 't2', account_id: 'acc-1' }],
+    },
+  ]);
+  await runUpdate(lost, item, [{ modified: [transaction('t1')], added: [transaction('t4')] }], {
+    accounts: [account('acc-1', { name: 'Renamed' })],
+  });
+  const page = await pull(lost, null);
+  if (page === 'lost') throw new Error('lost');
+  place = { ...page.next, at: Date.now() };
+});
+afterAll(async () => {
+  await Promise.all([lost.close(), world.close()]);
+});
+
+it('what was told after the backup is contradicted by nothing: numbers go on above it, and everything live is told again', async () => {
+  const told = await storedChanges(lost, item.itemId);
+  const before = await storedChanges(world, item.itemId);
+  const { base } = await restoreAll(world);
+  const after = await storedChanges(world, item.itemId);
+  expect(after.slice(0, before.length)).toEqual(before);
+  const republished = after.slice(before.length);
+  expect(
+    republished.map(({ record, subject, version, removed }) => [record, subject, version, removed]),
+  ).toEqual([
+    ['account', 'acc-1', 1, false],
+    ['transaction', 't1', 1, false],
+    ['transaction', 't2', 1, false],
+    ['transaction', 't3', 1, false],
+  ]);
+  expect(republished.map(({ sequence }) => Number(sequence))).toEqual([1, 2, 3, 4].map((n) => base + n));
+  expect(base).toBeGreaterThan(Number(told.at(-1)?.sequence));
+  // As an update tells it.
+  const withoutPlace = ({ raw, refined }: (typeof republished)[number]) => ({ raw, refined });
+  expect(republished.map(withoutPlace)).toEqual(before.map(withoutPlace));
+  // What Plaid says again from the older cursor goes on behind it.
+  await runUpdate(world, item, [{ removed: [{ transaction_id: 't2', account_id: 'acc-1' }] }]);
+  const [last] = (await storedChanges(world, item.itemId)).slice(-1);
+  expect([Number(last?.sequence), last?.subject, last?.removed]).toEqual([base + 5, 't2', true]);
+});
+
+it('a place in the changes that lies behind the backup begins anew, as does one before it', async () => {
+  const { base } = await restoreAll(world);
+  expect(await feed(world, 4)).toBe('expired');
+  // The restored database has come further than the client by then.
+  expect(await feed(world, 8)).toBe('expired');
+  const snapshot = unrefused(
+    await world.stores.changes.snapshot(ourselves, item.itemId, ['account', 'transaction'], 500, null),
+  );
+  expect(Number(snapshot?.sequence)).toBeGreaterThan(base);
+  expect(await feed(world, Number(snapshot?.sequence))).toMatchObject({ rows: [], hasMore: false });
+});
+
+it('a place among the events that was given before the restore is lost for ever, one that is given afterwards is not', async () => {
+  // The numbers of its transactions have long passed the place.
+  await restoreAll(world);
+  expect(await pull(world, place)).toBe('lost');
+  const page = await pull(world, null);
+  if (page === 'lost') throw new Error('lost');
+  expect(await pull(world, { ...page.next, at: Date.now() })).not.toBe('lost');
+  expect(page.events.filter(({ type }) => type === 'item.updated').at(-1)).toMatchObject({
+    data: { item_id: item.itemId, added: 2, accounts: 1 },
+  });
+});
+
+it('everything that Plaid or the bank may know better is due, and numbers are withheld until they are read again', async () => {
+  await world.sql`UPDATE items SET next_due_at = '2999-01-01', numbers_due_at = NULL, error_episode = 3`;
+  await world.sql`UPDATE account_numbers SET doubted_at = NULL`;
+  const removed = await linkedItem(world);
+  await world.stores.items.finishRemoval(removed.itemId);
+  await restoreAll(world);
+  const due = await world.stores.sweep.findDue(10, 0);
+  expect(due).toContainEqual(
+    expect.objectContaining({ itemId: item.itemId, kinds: expect.arrayContaining(['update', 'numbers']) }),
+  );
+  const [row] = await world.sql`
+    SELECT doubted_at IS NOT NULL AS doubted, error_episode FROM account_numbers JOIN items USING (item_id)`;
+  expect(row?.['doubted']).toBe(true);
+  expect(row?.['error_episode']).toBeGreaterThan(3);
+  expect(await storedChanges(world, removed.itemId)).toEqual([]);
+});
+
+it('an Item that is to be removed is numbered on, and told to nobody again', async () => {
+  const leaving = await linkedItem(world);
+  await runUpdate(world, leaving, [{ added: [transaction('t9')] }]);
+  await world.stores.itemCommands.requestRemoval(leaving.itemId, { force: true });
+  const before = await storedChanges(world, leaving.itemId);
+  const { base } = await restoreAll(world);
+  expect(await storedChanges(world, leaving.itemId)).toEqual(before);
+  await world.stores.items.finishRemoval(leaving.itemId);
+  const [last] = (await storedChanges(world, leaving.itemId)).slice(-1);
+  expect([last?.removed, Number(last?.sequence)]).toEqual([true, base + 1]);
+});
+
+it('a link that had not been exchanged at the backup is never exchanged again: its Item may live', async () => {
+  const tokenHash = newId('hash');
+  await world.stores.links.receive({
+    token_hash: tokenHash,
+    user_id: newId('user'),
+    application_id: 'default',
+    publicToken: sealed('public'),
+    institution_id: null,
+    accounts: [],
+    main_account_id: null,
+  });
+  const stored = await exchangedItem(world);
+  const { doubtedLinks } = await restoreAll(world);
+  expect(doubtedLinks).toBe(1);
+  expect(await world.stores.links.beginExchange(tokenHash)).toBeNull();
+  const [row] = await world.sql`SELECT state FROM links WHERE token_hash = ${stored.tokenHash}`;
+  expect(row?.['state']).toBe('exchanged');
+});
+
+it('events of a dump that was loaded into a younger server are shown', async () => {
+  await world.sql`UPDATE events SET xid = '9000000000000'`;
+  const hidden = await pull(world, null);
+  await restoreAll(world);
+  const page = await pull(world, null);
+  if (page === 'lost' || hidden === 'lost') throw new Error('lost');
+  expect(hidden.events).toEqual([]);
+  expect(page.events.some(({ type }) => type === 'item.linked')).toBe(true);
+});
+
+it('an Item that webhooks come for and that is unknown since a restore is told to the operator', async () => {
+  const unknown = newId('item');
+  const late = async (itemId: string) => {
+    await world.stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE'));
+    await world.sql`UPDATE webhooks SET received_at = now() - interval '2 minutes' WHERE item_id = ${itemId}`;
+  };
+  await late(unknown);
+  await late(item.itemId);
+  await world.sql`DELETE FROM restores`;
+  await world.stores.sweep.ignoreUnknown();
+  expect(await world.sql`SELECT key FROM alerts`).toEqual([]);
+  await restoreAll(world);
+  for (let n = 0; n < 2; n += 1) await world.stores.sweep.ignoreUnknown();
+  expect(await world.sql`SELECT kind, item_id FROM alerts`).toEqual([
+    { kind: 'item_unknown', item_id: unknown },
+  ]);
+});
+
+describe('erasures that the database has forgotten', () => {
+  const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const gone = (userId: string, at: string, erasureId = `era_${newId('e')}`) => ({
+    erasureId,
+    userHash: hashOf(userId),
+    at,
+  });
+  const soon = new Date(Date.now() + 60_000).toISOString();
+
+  it('are asked for again under their ids, of those who were there before; who came later or has none is left alone', async () => {
+    const [erased, newcomer, other] = await Promise.all([
+      linkedItem(world),
+      linkedItem(world),
+      linkedItem(world),
+    ]);
+    await world.stores.floats.record({
+      userId: erased.userId,
+      floatId: 'f',
+      status: 'active',
+      occurredAt: null,
+      by: null,
+    });
+    const past = [
+      gone(erased.userId, soon),
+      gone(newcomer.userId, '2020-01-01T00:00:00Z'),
+      gone('nobody', soon),
+    ];
+    const { erasures } = world.stores;
+    expect(await erasures.reapply(past)).toEqual([past[0]?.erasureId]);
+    expect(await erasures.reapply(past)).toEqual([]);
+    expect(await erasures.subject(past[0]?.erasureId ?? '')).toMatchObject({ repeated: true });
+    expect(await erasures.get(past[0]?.erasureId ?? '')).toMatchObject({
+      state: 'removing',
+      user_hash: hashOf(erased.userId),
+    });
+    expect(await erasures.open(10, 0, 60_000)).toContainEqual({ erasureId: past[0]?.erasureId, late: false });
+    const asked = await world.sql<{ item_id: string }[]>`
+      SELECT item_id FROM items WHERE removal_requested_at IS NOT NULL AND removed_at IS NULL`;
+    expect(asked.map(({ item_id }) => item_id)).toEqual([erased.itemId]);
+    expect(asked).not.toContainEqual({ item_id: other.itemId });
+  });
+
+  it('include floats that the listener has read again since', async () => {
+    const userId = newId('user');
+    const one = gone(userId, new Date().toISOString());
+    const float = {
+      userId,
+      floatId: 'f',
+      status: 'closed' as const,
+      occurredAt: '2026-01-01T00:00:00Z',
+      by: null,
+    };
+    const { erasures } = world.stores;
+    for (let n = 0; n < 2; n += 1) {
+      await world.stores.floats.record(float);
+      const [erasureId = ''] = await erasures.reapply([one]);
+      await erasures.stop(erasureId);
+      expect(await erasures.finish(erasureId)).toBe(true);
+    }
+    expect(await world.sql`SELECT FROM floats WHERE user_id = ${userId}`).toEqual([]);
+  });
+
+  it('are listed, those that go on too', async () => {
+    const { erasures } = world.stores;
+    const all = await erasures.past(null, 100);
+    const paged = [];
+    for (
+      let page = await erasures.past(null, 1);
+      page.length > 0;
+      page = await erasures.past(page[0]?.erasureId ?? '', 1)
+    )
+      paged.push(...page);
+    expect(paged).toEqual(all);
+    const [running] = await world.sql`SELECT user_hash AS "userHash" FROM erasures WHERE ended_at IS NULL`;
+    expect(all).toContainEqual(expect.objectContaining(running));
+  });
+});
+
+it('Items, connections and keys that have ended are listed in pages, and those that are back are found', async () => {
+  const application = await newApplication(world);
+  const ids = [];
+  for (let n = 0; n < 3; n += 1) ids.push(await connect(world, await linkedItem(world), application));
+  const [one = '', two = '', three = ''] = ids.sort();
+  const actor = { ...anyActor, reason: null };
+  for (const id of [one, two]) await world.stores.connections.revoke(ourselves, id, { actor });
+  const { restores } = world.stores;
+  expect(await restores.ended('connection', null, 10)).toEqual([one, two]);
+  expect(await restores.ended('connection', one, 1)).toEqual([two]);
+  expect(await restores.live('connection', [three, one, 'con_none'])).toEqual([three]);
+  const gone = await linkedItem(world);
+  await world.stores.itemCommands.requestRemoval(gone.itemId, { force: true });
+  expect(await restores.ended('item', null, 100)).toContain(gone.itemId);
+  expect(await restores.live('item', [gone.itemId, item.itemId, 'none'])).toEqual([item.itemId]);
+  await world.sql`
+    INSERT INTO api_keys (key_id, application_id, key_hash, scopes) VALUES
+      ('key_1', ${application.applicationId}, 'h1', '{read}'), ('key_2', ${application.applicationId}, 'h2', '{read}')`;
+  expect(await restores.ended('key', null, 10)).toEqual([]);
+  expect(await restores.revokeKeys(['key_1', 'key_none'])).toBe(1);
+  expect(await restores.revokeKeys(['key_1'])).toBe(0);
+  expect(await restores.ended('key', null, 10)).toEqual(['key_1']);
+});
