@@ -247,6 +247,7 @@ export class MemoryItem {
     },
     finishRemoval: async () => {
       this.removed = true;
+      this.remineRequested = false;
       this.webhooks = [];
       this.due = new Set<TaskName>(this.due.has('segment') ? ['segment', 'publish'] : ['publish']);
     },
