@@ -37,7 +37,7 @@ export interface World {
   segment: SegmentProxy;
   /** What has happened, by name, for the report of a failure. */
   happened: Map<string, number>;
-  count(what: string): void;
+  count: (what: string) => void;
   stop(): Promise<void>;
 }
 

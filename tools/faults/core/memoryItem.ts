@@ -81,6 +81,9 @@ export class MoodyPlaid {
 
 const account = plaidAccount('account-1');
 
+/** What became of a page that was to be staged. */
+export type Staged = { kind: 'staged'; rows: number } | { kind: 'moved' };
+
 /** An Item's row, its webhooks and its alerts, with the promises of the stores' ports. */
 export class MemoryItem {
   error: (UserActionError & { byCall: boolean }) | null = null;
@@ -351,16 +354,13 @@ export class MemoryItem {
   }
 
   /** What an Item without rows of its own says of them; one with rows says otherwise. */
-  protected beginFurther(_updateId: string, _page: number): PageStart {
+  protected beginFurther(updateId: string, page: number): PageStart;
+  protected beginFurther(): PageStart {
     return { kind: 'missing' };
   }
 
-  protected stage(
-    _updateId: string,
-    _page: number,
-    _began: Seen,
-    _mined: MinedPage,
-  ): { kind: 'staged'; rows: number } | { kind: 'moved' } {
+  protected stage(updateId: string, page: number, began: Seen, mined: MinedPage): Staged;
+  protected stage(): Staged {
     return { kind: 'moved' };
   }
 
@@ -371,17 +371,20 @@ export class MemoryItem {
     return { added: 0, modified: 0, removed: 0, accounts: changes, changes, pages: 1, history };
   }
 
-  protected discardStaged(_updateId: string): void {}
+  protected discardStaged(updateId: string): void;
+  protected discardStaged(): void {}
 
   protected namedLiving(): { transactionId: string; accountId: string; date: string }[] {
     return [{ transactionId: 't1', accountId: 'account-1', date: '2026-01-01' }];
   }
 
-  protected mayRemove(_seen: Seen): boolean {
+  protected mayRemove(seen: Seen): boolean;
+  protected mayRemove(): boolean {
     return true;
   }
 
-  protected removeRows(_ids: readonly string[]): number {
+  protected removeRows(ids: readonly string[]): number;
+  protected removeRows(): number {
     return 0;
   }
 }

@@ -4,6 +4,7 @@ import type { UpdateOutcome } from '../../../domain/mining/run.js';
 import type { Seen } from '../../../domain/ports/items.js';
 import type { PageStart, Update } from '../../../domain/ports/mining.js';
 import type { OutboxStore } from '../../../domain/ports/outbox.js';
+import type { Staged } from './memoryItem.js';
 import { itemId, MemoryItem } from './memoryItem.js';
 import type { ModelBegan, ModelPage } from './miningModel.js';
 import { MiningModel } from './miningModel.js';
@@ -47,12 +48,7 @@ export class SimItem extends MemoryItem {
     };
   }
 
-  protected override stage(
-    updateId: string,
-    page: number,
-    began: Seen,
-    mined: MinedPage,
-  ): { kind: 'staged'; rows: number } | { kind: 'moved' } {
+  protected override stage(updateId: string, page: number, began: Seen, mined: MinedPage): Staged {
     if (page === 0 && !this.began.has(updateId)) this.began.set(updateId, began);
     return this.model.stage(updateId, page, pageOf(mined), beganOf(began));
   }

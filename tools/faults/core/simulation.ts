@@ -81,7 +81,7 @@ class SimLife extends Life {
     private readonly chance: Chance,
   ) {
     super(clock, sim, item, {
-      plaid: stoppable(sim.port) as MoodyPlaid['port'],
+      plaid: stoppable<MoodyPlaid['port']>(sim.port),
       items: stoppable(item.items),
       mining: stoppable(item.mining),
       crashPoint: () => undefined,
