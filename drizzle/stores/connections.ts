@@ -1,5 +1,5 @@
 import type { Grant } from '../../domain/exchange/connection.js';
-import { sameButEnd, widenedBy } from '../../domain/exchange/widening.js';
+import { sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
   Actor,
   ChangeRefusal,
@@ -248,7 +248,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const refusal = await impossible(tx, item.item_id, given);
         if (refusal !== null) return refusal;
         const renewed = widened.includes('expires_at');
-        const end = wanted.expires_at !== before.expires_at;
+        const end = !sameEnd(wanted, before);
         // A list that is written is what may be read from now on: what had come since, and does not stand in it, is taken away.
         const chosen = given.account_ids ?? null;
         const takesAway = chosen !== null && !(row.granted_accounts ?? []).every((id) => chosen.includes(id));
