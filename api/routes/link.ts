@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
-import { isUnsupported } from '../../domain/plaidErrors.js';
+import { isUnsupported, meaningOf } from '../../domain/plaidErrors.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ReadStore } from '../../domain/ports/reads.js';
 import { callerOf, viewerOf } from '../auth.js';
@@ -29,9 +29,13 @@ type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']
 const mostTried = 4;
 
 /** Whether Plaid speaks of this item: another one may get a token. Else Plaid itself is away or busy, or takes nothing of ours. */
-const isOfTheItem = ({ type, upstream }: Failure): boolean =>
-  type === 'TOKEN_REFUSED' ||
-  (upstream !== undefined && type !== 'RATE_LIMITED' && type !== 'MAINTENANCE' && type !== 'MISCONFIGURED');
+const isOfTheItem = ({ type, upstream }: Failure): boolean => {
+  if (type === 'TOKEN_REFUSED') return true;
+  if (upstream === undefined) return false;
+  // A code that nobody knows counts as an outage elsewhere.
+  if (type === 'UPSTREAM_DOWN') return meaningOf(upstream.error_code) === null;
+  return type !== 'RATE_LIMITED' && type !== 'MAINTENANCE' && type !== 'MISCONFIGURED';
+};
 
 export function linkRoutes(app: Api, context: RouteContext): void {
   const { plaid, secrets, links, reads, commands, gateway, limits, defaultGrant } = context;

@@ -28,6 +28,10 @@ export function widenedBy(before: Grant, granted: readonly string[] | null, afte
   return (Object.keys(widened) as (keyof Grant)[]).filter((field) => widened[field]);
 }
 
+/** Whether two grants end at the same time, however it is written. */
+export const sameEnd = (one: Grant, other: Grant): boolean =>
+  later(one.expires_at) === later(other.expires_at);
+
 /** Whether two grants say the same, their ends apart. */
 export function sameButEnd(one: Grant, other: Grant): boolean {
   const text = ({ scopes, account_ids, new_accounts, lookback_days, purpose }: Grant): string =>

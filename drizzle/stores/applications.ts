@@ -16,6 +16,7 @@ import { apiKeys, applications } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { noteTimes } from './noteTimes.js';
+import { releaseOfApplication } from './heldDeliveries.js';
 import { onceFor } from './onceFor.js';
 
 const defaultApplication = 'default';
@@ -148,6 +149,8 @@ export function applicationStore(sql: Sql): ApplicationStore {
               .update(applications)
               .set(wanted)
               .where(eq(applications.applicationId, applicationId));
+            // What was held until its connections come back it may be told now.
+            if (access === 'all') await releaseOfApplication(tx, applicationId);
             return 'changed';
           });
         });

@@ -176,18 +176,18 @@ async function insertConnection(
 
 /**
  * Gives a connection that is not revoked another grant, whole. `renewed`: its end by time has moved as well, and is told of anew.
- * Resolves to false when there is none.
+ * `takesAway`: its list of accounts is chosen anew, the same as before or not. Resolves to false when there is none.
  */
 export async function changeConnection(
   tx: Tx,
   connectionId: string,
   itemId: string,
   grant: Grant,
-  { renewed }: { renewed: boolean },
+  { renewed, takesAway = false }: { renewed: boolean; takesAway?: boolean },
   actor: Actor,
 ): Promise<boolean> {
   const { granted, awaits } = await accountsOf(tx, itemId, grant);
-  const same = tx`c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[] AND c.new_accounts = ${grant.new_accounts}`;
+  const same = tx`NOT ${takesAway}::boolean AND c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[] AND c.new_accounts = ${grant.new_accounts}`;
   const row = firstOf(
     await tx<Changed[]>`
     UPDATE connections c SET scopes = ${grant.scopes}::text[], account_ids = ${grant.account_ids}::text[],

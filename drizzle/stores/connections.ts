@@ -1,5 +1,5 @@
 import type { Grant } from '../../domain/exchange/connection.js';
-import { sameButEnd, widenedBy } from '../../domain/exchange/widening.js';
+import { sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
   Actor,
   ChangeRefusal,
@@ -10,7 +10,6 @@ import type {
   Sight,
 } from '../../domain/ports/connections.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
-import { failureTypeOf } from '../../domain/plaidErrors.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -27,6 +26,7 @@ import {
   revokeEveryConnection,
   suspendConnections,
 } from './connectionWrites.js';
+import { isRevokedAtBank, suspendIfRevoked } from './bankRevocation.js';
 import { releaseDeliveries } from './heldDeliveries.js';
 import { onceFor } from './onceFor.js';
 
@@ -36,13 +36,6 @@ const lockedItem = selection(items, ['item_id', 'user_id', 'error_type', 'error_
   revoked: isSet('revoked_at'),
 });
 type LockedItem = Selected<typeof lockedItem>;
-
-/** By the word of a webhook, or of `/item/get` alone. */
-const isRevokedAtBank = ({ revoked, error_type, error_code }: LockedItem): boolean =>
-  revoked ||
-  (error_type !== null &&
-    error_code !== null &&
-    failureTypeOf({ error_type, error_code }) === 'PERMISSION_REVOKED');
 
 const change = selection(connectionHistory, [
   'position',
@@ -236,10 +229,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
           actor,
           effectId,
         );
-        if (isRevokedAtBank(item)) {
-          const bank: Actor = { initiator: 'bank', applicationId: null, keyId: null, reason: null };
-          await suspendConnections(tx, itemId, true, applicationId, bank);
-        }
+        await suspendIfRevoked(tx, itemId, applicationId, item);
         return done(tx, everybody, connectionId);
       });
     },
@@ -258,19 +248,25 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const refusal = await impossible(tx, item.item_id, given);
         if (refusal !== null) return refusal;
         const renewed = widened.includes('expires_at');
-        const end = wanted.expires_at !== before.expires_at;
-        if (!sameButEnd(before, wanted) || (end && !renewed)) {
+        const end = !sameEnd(wanted, before);
+        // A list that is written is what may be read from now on: what had come since, and does not stand in it, is taken away.
+        const chosen = given.account_ids ?? null;
+        const takesAway = chosen !== null && !(row.granted_accounts ?? []).every((id) => chosen.includes(id));
+        if (!sameButEnd(before, wanted) || takesAway || (end && !renewed)) {
           const expires_at = renewed ? before.expires_at : wanted.expires_at;
           await changeConnection(
             tx,
             connectionId,
             item.item_id,
             { ...wanted, expires_at },
-            { renewed: false },
+            { renewed: false, takesAway },
             actor,
           );
         }
-        if (renewed) await changeConnection(tx, connectionId, item.item_id, wanted, { renewed }, actor);
+        if (renewed) {
+          await changeConnection(tx, connectionId, item.item_id, wanted, { renewed }, actor);
+          await suspendIfRevoked(tx, item.item_id, row.application_id, item);
+        }
         if (widened.length > 0) await releaseDeliveries(tx, item.item_id);
         return null;
       });
@@ -286,6 +282,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         if (row.suspended && !isRevokedAtBank(item)) {
           await suspendConnections(tx, item.item_id, false, row.application_id, actor);
         }
+        await suspendIfRevoked(tx, item.item_id, row.application_id, item);
         await releaseDeliveries(tx, item.item_id);
         return null;
       });

@@ -41,11 +41,18 @@ export async function cancelDeliveries(
  * Lets go, in their order, what was held of the Item for applications that may be told of it now. Under the Item's lock, and once in a
  * transaction, after everything that it does to connections.
  */
-export async function releaseDeliveries(tx: Tx, itemId: string): Promise<void> {
+export const releaseDeliveries = (tx: Tx, itemId: string): Promise<void> =>
+  release(tx, tx`c.item_id = ${itemId} AND c.revoked_at IS NULL`);
+
+/** The same of all Items for an application that may see more of them now, its connections being what they are. */
+export const releaseOfApplication = (tx: Tx, applicationId: string): Promise<void> =>
+  release(tx, tx`c.application_id = ${applicationId}`);
+
+async function release(tx: Tx, ofConnections: Fragment): Promise<void> {
   await tx`
     WITH lanes AS (
-      SELECT p.endpoint_id, c.item_id FROM connections c JOIN endpoints p USING (application_id)
-      WHERE c.item_id = ${itemId} AND c.revoked_at IS NULL
+      SELECT DISTINCT p.endpoint_id, c.item_id FROM connections c JOIN endpoints p USING (application_id)
+      WHERE ${ofConnections}
     ), locked AS (
       SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${inLanes(tx, tx`'held'`)})
       ORDER BY d.delivery_id FOR UPDATE

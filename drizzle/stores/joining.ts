@@ -14,6 +14,7 @@ import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
 import { awaitAccounts, changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
 
+import { suspendIfRevoked } from './bankRevocation.js';
 import { releaseDeliveries } from './heldDeliveries.js';
 
 /** How a link's application comes to its connection: with the Item that it has linked, or with one that was there. */
@@ -21,7 +22,8 @@ import { releaseDeliveries } from './heldDeliveries.js';
 const asking = selection(links, ['application_id'], { grant: 'connection' });
 const seeing = selection(applications, ['access']);
 const standing = selection(connections, ['connection_id']);
-const joinable = selection(items, [], {
+const joinable = selection(items, ['error_type', 'error_code'], {
+  revoked: isSet('revoked_at'),
   broken: isSet('error_code'),
   unconnected: isSet('unconnected_since'),
 });
@@ -170,6 +172,7 @@ export async function joinItem(
   const actor = by(applicant, 'linked once more');
   await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
+  await suspendIfRevoked(tx, itemId, applicationId, row);
   await releaseDeliveries(tx, itemId);
   return before.connection_id;
 }

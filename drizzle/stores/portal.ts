@@ -30,7 +30,8 @@ export function portalStore(sql: Sql): PortalStore {
         INSERT INTO portal_sessions (token_hash, user_id, application_id, key_id, return_url, locale, expires_at)
         SELECT ${tokenHash}, user_id, ${applicationId}, ${keyId}, ${returnUrl}, ${locale},
           clock_timestamp() + ${`${forMs} milliseconds`}::interval
-        FROM users WHERE user_id = ${userId}
+        -- Locked: beside the end of an erasure it would stay, and name who is no more.
+        FROM users WHERE user_id = ${userId} FOR KEY SHARE
         ON CONFLICT (token_hash) DO NOTHING`;
       const row = firstOf(
         await sql<Present<Selected<typeof end>>[]>`

@@ -466,6 +466,22 @@ describe('what an application may not be told now', () => {
     expect((await states(to)).filter((state) => state !== 'delivered')).toEqual(['cancelled', 'cancelled']);
   });
 
+  it('goes when its application may see every Item', async () => {
+    const to = await endpoint('connected');
+    const { sql, stores } = world;
+    const item = await world.linkedItem();
+    await sql`
+      INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts, expires_at)
+      VALUES (${`con_${randomUUID()}`}, ${to.application}, ${item.itemId}, 'u', '{accounts}', true, clock_timestamp())`;
+    const data = { item_id: item.itemId, user_id: 'u', added: 1, from_sequence: 1, to_sequence: 1 };
+    await events(to, [item.itemId], { data });
+    await drain(to);
+    expect(await states(to)).toEqual(['held']);
+    await stores.applications.change(to.application, { access: 'all' });
+    await drain(to);
+    expect(await states(to)).toEqual(['delivered']);
+  });
+
   it('is held while its connection is over by time; that this ended is told', async () => {
     const to = await endpoint('connected');
     const { sql, stores } = world;

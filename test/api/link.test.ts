@@ -184,6 +184,24 @@ describe('a link token', () => {
     },
   );
 
+  it.each([
+    [500, 'API_ERROR', 'INTERNAL_SERVER_ERROR'],
+    [429, 'RATE_LIMIT_EXCEEDED', 'RATE_LIMIT'],
+    [400, 'API_ERROR', 'PLANNED_MAINTENANCE'],
+  ])(
+    'for which Plaid answers %i %s/%s is not asked for another item',
+    async (status, error_type, error_code) => {
+      behave.pick = 'item-1';
+      behave.nextPicks = ['item-a'];
+      behave.linkToken = () => {
+        const answer = { status, body: { error_type, error_code, request_id: 'r1' }, retryAfter: undefined };
+        return Promise.reject(failureOfAnswer('/link/token/create', answer, 0));
+      };
+      expect((await ask('user-1')).statusCode).toBeGreaterThanOrEqual(400);
+      expect(plaidCalls).toHaveLength(1);
+    },
+  );
+
   const errored = (error_code: string, update_mode: boolean): void => {
     const item = world.items.get('item-1');
     if (item === undefined) throw new Error('no such item');

@@ -161,6 +161,32 @@ describe('a link', () => {
     expect(await granted({ account_ids: ['acc-1'], new_accounts: false })).toEqual([['acc-1'], ['acc-1']]);
   });
 
+  it('takes away what had come by itself, and does not stand in a list that is written, whatever else the list says', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const item = await connectedItem({ connection: grant({ account_ids: ['acc-1'] }) });
+    await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const connection = async () => (await connectionsOf(item.itemId))[0];
+    const { connection_id = '', granted, application_id = '' } = (await connection()) ?? {};
+    expect(granted).toEqual(['acc-1', 'acc-3']);
+    const sight = { applicationId: application_id, access: 'connected' } as const;
+    const write = (changes: Partial<Grant>) =>
+      world.stores.connections.change(sight, connection_id, changes, { mayWiden: false, actor: nobody });
+    const said = async () =>
+      (await eventsOf(item.itemId)).filter((type) => type === 'connection.updated').length;
+    const before = await said();
+    await write({ account_ids: ['acc-1'], new_accounts: true });
+    expect([(await connection())?.granted, (await said()) - before]).toEqual([['acc-1'], 1]);
+    // Nothing is left to be taken away.
+    await write({ account_ids: ['acc-1'], new_accounts: true });
+    expect((await said()) - before).toBe(1);
+    // What comes later is in it again, and goes beside another change.
+    await runUpdate(world, item, [{}], { accounts: [...all, account('acc-4')] });
+    expect((await connection())?.granted).toEqual(['acc-1', 'acc-4']);
+    await write({ account_ids: ['acc-1'], scopes: ['accounts'] });
+    expect((await connection())?.granted).toEqual(['acc-1']);
+  });
+
   it('of a token that another application has used is none, unless both see every Item', async () => {
     const [one, two] = [await newApplication(world), await newApplication(world)];
     const [all, every] = [await newApplication(world, 'all'), await newApplication(world, 'all')];
@@ -755,6 +781,30 @@ describe('the end of a connection by time', () => {
 
 describe('a revocation at the bank', () => {
   const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+
+  it('suspends what was over by time then, and is renewed: by a client, by a change of its end, by another Link', async () => {
+    const { stores, sql } = world;
+    const renewals: ((
+      sight: { applicationId: string; access: 'connected' },
+      id: string,
+    ) => Promise<unknown>)[] = [
+      (sight, id) => stores.connections.renew(sight, id, inDays(90), { actor: nobody }),
+      (sight, id) =>
+        stores.connections.change(sight, id, { expires_at: inDays(90) }, { mayWiden: true, actor: nobody }),
+    ];
+    for (const renew of renewals) {
+      const item = await connectedItem();
+      const [{ connection_id = '' } = {}] = await connectionsOf(item.itemId);
+      await sql`UPDATE connections SET expires_at = clock_timestamp() WHERE connection_id = ${connection_id}`;
+      const gone = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), gone, inDays(1));
+      expect((await connectionsOf(item.itemId))[0]?.status).toBe('expired');
+      await renew({ applicationId: item.applicationId, access: 'connected' }, connection_id);
+      expect((await connectionsOf(item.itemId))[0]?.status).toBe('suspended');
+      expect((await historyOf(connection_id)).slice(-2)).toEqual(['renewed', 'suspended']);
+      expect((await eventsOf(item.itemId)).at(-1)).toBe('connection.suspended');
+    }
+  });
 
   it('suspends every connection with it, in its transaction, by a webhook and by a call alike', async () => {
     for (const way of ['webhook', 'call'] as const) {

@@ -251,6 +251,8 @@ describe('a change', () => {
     expect(
       await narrow(app, id, { expires_at: soon, account_ids: ['acc-1', 'acc-2'], new_accounts: true }),
     ).toMatchObject({ kind: 'done' });
+    for (const spelling of ['2999-01-01T00:00:00Z', '2999-01-01T01:00:00+01:00'])
+      expect(await narrow(app, id, { expires_at: spelling })).toMatchObject({ kind: 'done' });
     expect(await historyOf(id)).toEqual(['1 created operator']);
   });
 

@@ -370,6 +370,19 @@ describe('an erasure', () => {
     await carryOut(erasure_id);
   });
 
+  it('leaves no page of the user’s that is opened beside its end', async () => {
+    const userId = newId('user');
+    await world.stores.reads.ensureUser(userId);
+    const opened = await world.sql.begin(async (tx) => {
+      await tx`DELETE FROM users WHERE user_id = ${userId}`;
+      const session = { userId, applicationId: 'default', keyId: 'key_1', returnUrl: null, locale: 'en' };
+      const opening = world.stores.portal.open(newId('token'), session, 60_000);
+      await lockWaiters(world, 1);
+      return { opening };
+    });
+    expect(await opened.opening).toBeNull();
+  });
+
   it('hides the Items once they are removed, and no sweep and no webhook wakes them', async () => {
     const item = await linkedItem(world);
     const { itemId, userId } = item;

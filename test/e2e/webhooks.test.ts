@@ -271,11 +271,12 @@ describe('a webhook of an item that was removed', () => {
   it('is stored, ignored with a reason, and revives nothing', async () => {
     const user = 'replacing';
     const old = await linkedAndComplete(user);
-    await system.sim('/_sim/faults', {
-      match: { path: '/item/get', item_id: old.itemId },
-      fault: { error_code: 'ITEM_NOT_FOUND' },
-      times: 100,
-    });
+    for (const path of ['/item/get', '/accounts/get'])
+      await system.sim('/_sim/faults', {
+        match: { path, item_id: old.itemId },
+        fault: { error_code: 'ITEM_NOT_FOUND' },
+        times: 100,
+      });
     const fresh = await goThroughLink(system, user);
     expect((await link(user, fresh)).body['replaces']).toBe(old.itemId);
     await until(

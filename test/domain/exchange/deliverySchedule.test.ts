@@ -65,6 +65,12 @@ describe('the health of an endpoint', () => {
     });
   });
 
+  it('is left alone for as long as it asks, though others that were on their way are taken', () => {
+    const busy: Answered = { status: 429, retryAfterMs: 600_000 };
+    expect(after([busy, fine, fine]).health).toEqual({ ...healthy, quietUntil: 600_000 });
+    expect(after([busy, fine], healthy, (n) => n * 700_000).health).toEqual(healthy);
+  });
+
   it('is off after a 410, and after five days in which nothing got through', () => {
     expect(after([{ status: 410, retryAfterMs: null }])).toMatchObject({
       health: { state: 'disabled' },
