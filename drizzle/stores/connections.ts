@@ -1,7 +1,6 @@
 import type { Grant } from '../../domain/exchange/connection.js';
 import { sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
-  Actor,
   ChangeRefusal,
   Changed,
   ConnectionChange,
