@@ -50,7 +50,7 @@ function quietAfter(failures: number, { status, retryAfterMs }: Answered, chance
  * Whether an endpoint that has taken something is left alone all the same. What it has asked for by another answer holds: both were on
  * their way. Our own pause, for one that failed again and again, is over.
  */
-const restOf = ({ state, quietUntil }: EndpointHealth, now: number): number | null =>
+const quietLeft = ({ state, quietUntil }: EndpointHealth, now: number): number | null =>
   state !== 'failing' && quietUntil !== null && quietUntil > now ? quietUntil : null;
 
 /** What an attempt makes of an endpoint. One that is off stays off, whatever an attempt says that was on its way. */
@@ -64,7 +64,7 @@ export function afterAttempt(
   if (isSuccess(answered)) {
     const state = isOn ? 'enabled' : before.state;
     return {
-      health: { state, failures: 0, failingSince: null, quietUntil: restOf(before, now) },
+      health: { state, failures: 0, failingSince: null, quietUntil: quietLeft(before, now) },
       change: before.state === 'failing' ? { to: 'recovered', reason: null } : null,
     };
   }
