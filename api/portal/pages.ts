@@ -114,6 +114,10 @@ function statusLine(connection: PortalConnection, locale: string | null): Html {
     : html`<p>Has access until ${dateOf(expires_at, locale)}.</p>`;
 }
 
+/** A box that is ticked: what a form of the page takes away is what its user unticks. */
+const ticked = (name: string, value: string, text: string): Html =>
+  html`<label><input type="checkbox" name="${name}" value="${value}" checked /> <span>${text}</span></label>`;
+
 /** What may be read: a form that can only take away. */
 function mayRead({ scopes, lookback_days, status, connection_id }: PortalConnection, path: string): Html {
   const days = lookback_days === null ? '' : ` (of the last ${lookback_days} days)`;
@@ -130,12 +134,7 @@ function mayRead({ scopes, lookback_days, status, connection_id }: PortalConnect
         ${granted.map((scope) => html`<li>${wordsOf(scope)}</li>`)}
       </ul>`;
   }
-  const boxes = granted.map(
-    (scope) =>
-      html`<label
-        ><input type="checkbox" name="scope" value="${scope}" checked /> <span>${wordsOf(scope)}</span></label
-      >`,
-  );
+  const boxes = granted.map((scope) => ticked('scope', scope, wordsOf(scope)));
   return html`<form method="post" action="${path}/connections/${connection_id}/scopes">
     <fieldset>
       <legend><h3>${title}</h3></legend>
@@ -173,20 +172,8 @@ function accountsOf(connection: PortalConnection, path: string): Html {
         ${accounts.map((account) => html`<li>${accountName(account)}</li>`)}
       </ul>`;
   }
-  const boxes = accounts.map(
-    (account) =>
-      html`<label
-        ><input type="checkbox" name="account" value="${account.account_id}" checked />
-        <span>${accountName(account)}</span></label
-      >`,
-  );
-  const later = new_accounts
-    ? html`<label
-        ><input type="checkbox" name="later" value="yes" checked /><span
-          >Accounts that I add later</span
-        ></label
-      >`
-    : null;
+  const boxes = accounts.map((account) => ticked('account', account.account_id, accountName(account)));
+  const later = new_accounts ? ticked('later', 'yes', 'Accounts that I add later') : null;
   return html`<form method="post" action="${path}/connections/${connection_id}/accounts">
     <fieldset>
       <legend><h3>${at}</h3></legend>
