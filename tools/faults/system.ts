@@ -224,7 +224,7 @@ export async function startSystemIn(
     // Receivers of tests are on this machine.
     ENDPOINTS_ALLOW: '127.0.0.0/8',
     ENDPOINTS_INSECURE: 'true',
-    SWEEP_EVERY: 'PT1S',
+    SWEEP_EVERY: 'PT3S',
     SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
     ...(options.userEvents
       ? { USER_EVENTS_STREAM: `${streamPrefix}user-events`, USER_EVENTS_LEASE: 'PT4S' }
