@@ -12,6 +12,9 @@ const ENTRIES = [
   'src/listener.ts',
   'src/provision.ts',
   'src/rewrap.ts',
+  'src/restored.ts',
+  'src/listEnded.ts',
+  'src/reapply.ts',
   'tools/local/segmentSinkServer.ts',
   'packages/plaid-simulator/src/main.ts',
 ];
