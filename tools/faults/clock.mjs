@@ -10,7 +10,7 @@ const everyMs = 100;
 const RealDate = Date;
 let offset = 0;
 
-function look() {
+function readOffset() {
   try {
     offset = Number(readFileSync(file, 'utf8')) || 0;
   } catch {
@@ -20,8 +20,8 @@ function look() {
 
 const now = () => RealDate.now() + offset;
 
-look();
-setInterval(look, everyMs).unref();
+readOffset();
+setInterval(readOffset, everyMs).unref();
 globalThis.Date = new Proxy(RealDate, {
   apply: () => new RealDate(now()).toString(),
   construct: (target, given, newTarget) =>

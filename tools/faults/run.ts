@@ -164,18 +164,16 @@ interface Stage {
   world: World;
   trial: Trial;
   rounds: number;
+  versions: Record<string, string>;
   stop(): Promise<void>;
 }
 
-async function openStage(seed: number, record: RunRecord): Promise<Stage> {
+async function openStage(seed: number): Promise<Stage> {
   const own = await startOwnServices();
   try {
     const world = await startWorld({ ...own, seed });
-    Object.assign(record.versions, await world.versions());
     return {
-      world,
-      trial: new Trial(world, patienceMs),
-      rounds: 0,
+      ...{ world, trial: new Trial(world, patienceMs), rounds: 0, versions: await world.versions() },
       async stop() {
         closeOracle(world.system);
         try {
@@ -225,8 +223,9 @@ async function playRounds(
       if (values.long && isEnough([...before, record])) break;
       const plan = planOf(n);
       try {
-        stage ??= await openStage(first + n, record);
+        stage ??= await openStage(first + n);
         failedStarts = 0;
+        Object.assign(record.versions, stage.versions);
       } catch (error) {
         say(`no world: ${String(error)}`);
         failedStarts += 1;
@@ -267,7 +266,7 @@ function keepTraces({ system, happened }: World, seed: number): void {
 
 /** False: something was done to the world in secret, and was not noticed. */
 async function sabotageWorld(): Promise<boolean> {
-  const stage = await openStage(first, { versions: {} } as RunRecord);
+  const stage = await openStage(first);
   try {
     return (await sabotage(stage.world, stage.trial)).map(isNamed).every(Boolean);
   } finally {
