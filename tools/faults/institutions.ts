@@ -48,30 +48,30 @@ export async function judgeInstitutions(system: System): Promise<Verdict> {
     for (const row of body.data) if ((row.vanished_at ?? null) === null) kept.set(row.institution_id, row);
     cursor = body.next_cursor;
   }
-  for (const told of await toldByPlaid(system)) {
-    const { institution_id: id } = told;
+  for (const listed of await listedByPlaid(system)) {
+    const { institution_id: id } = listed;
     const row = kept.get(id);
     kept.delete(id);
     if (row === undefined) verdict.lost.push(`institutions: ${id}`);
     // Plaid says more than is kept: what both have has to be the same.
-    else if (Object.keys(told).some((key) => key in row && !isDeepStrictEqual(row[key], told[key])))
+    else if (Object.keys(listed).some((key) => key in row && !isDeepStrictEqual(row[key], listed[key])))
       verdict.stale.push(`institutions: ${id}`);
   }
   for (const id of kept.keys()) verdict.phantom.push(`institutions: ${id}`);
   return verdict;
 }
 
-async function toldByPlaid(system: System): Promise<Institution[]> {
-  const told: Institution[] = [];
-  for (let total = 1; told.length < total;) {
+async function listedByPlaid(system: System): Promise<Institution[]> {
+  const listed: Institution[] = [];
+  for (let total = 1; listed.length < total;) {
     const page = await system.sim<{ institutions: Institution[]; total: number }>('/institutions/get', {
       count: pageSize,
-      offset: told.length,
+      offset: listed.length,
       country_codes: ['US'],
       options: { include_optional_metadata: true },
     });
-    told.push(...page.institutions);
+    listed.push(...page.institutions);
     total = page.total;
   }
-  return told;
+  return listed;
 }

@@ -28,7 +28,7 @@ export const nothingSaid = (): Said => ({
   ...{ floats: new Map(), logins: [], checked: new Set<string>(), poison: 0 },
 });
 
-interface Told {
+interface Speech {
   prefix: string;
   users: readonly string[];
   words: number;
@@ -40,12 +40,12 @@ const firstMoment = Date.UTC(2026, 0, 1);
 const moments = 10_000_000;
 
 /** Says `words` things of the users, in no order and most of them more than once; answers how many records that took. */
-export async function sayOfUsers(system: System, said: Said, told: Told): Promise<number> {
-  const chance = mulberry32(told.seed);
+export async function sayOfUsers(system: System, said: Said, speech: Speech): Promise<number> {
+  const chance = mulberry32(speech.seed);
   const records: { key: string; text: string }[] = [];
-  for (let n = 0; n < told.words; n += 1) {
-    const event_id = `${told.prefix}-${n}`;
-    const user_id = pick(told.users, chance) ?? 'nobody';
+  for (let n = 0; n < speech.words; n += 1) {
+    const event_id = `${speech.prefix}-${n}`;
+    const user_id = pick(speech.users, chance) ?? 'nobody';
     const kind = chance();
     if (kind < 0.08) {
       said.poison += 1;

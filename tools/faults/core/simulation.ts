@@ -422,14 +422,14 @@ async function live(seed: number, clock: { now: number }, mutant: Mutant): Promi
 async function late(life: SimLife, world: SimWorld): Promise<string[]> {
   const { clock, row } = life;
   life.sweeps = false;
-  let isTold = false;
+  let isAnnounced = false;
   const first = putRow(world);
   const { amount } = world.plaid.truth().get(first) ?? {};
   let second = first;
   life.afterAnswer = () => {
     const isApplied = world.item.model.transactions.get(first)?.raw?.amount === amount;
-    if (isTold || !isApplied || life.state.run === null) return;
-    isTold = true;
+    if (isAnnounced || !isApplied || life.state.run === null) return;
+    isAnnounced = true;
     // Between the answer of the last page, which knows of no webhook that waits, and the workflow that hears of it.
     second = putRow(world);
     life.webhook('update');
@@ -438,7 +438,7 @@ async function late(life: SimLife, world: SimWorld): Promise<string[]> {
   await life.until(clock.now + 5 * minute);
   life.afterAnswer = () => undefined;
   life.sweeps = true;
-  if (!isTold) return ['OTHER a webhook was answered by nothing'];
+  if (!isAnnounced) return ['OTHER a webhook was answered by nothing'];
   const wanted = world.plaid.truth().get(second)?.amount;
   const mined = world.item.model.transactions.get(second)?.raw?.amount;
   return mined === wanted ? [] : [`LATE ${second}: ${row.webhooks.length} webhooks wait`];
