@@ -353,6 +353,7 @@ describe('a clock that is set back by an hour', () => {
     rotate(first);
     expect(await verify(first)).toEqual(accepted);
     world.asked.length = 0;
+    world.now += 2_000;
     await store.save(second.published, 0);
     expect([await verify(second), world.asked]).toEqual([accepted, []]);
     expect(await forge()).toEqual({ kind: 'rejected', reason: 'unknown_key' });
