@@ -106,7 +106,7 @@ async function skipErasure(world: World): Promise<Sabotage> {
 async function changeFloat(world: World): Promise<Sabotage> {
   const { system } = world;
   const scene = emptyScene([]);
-  const speech = { prefix: 'sabotage', users: ['sabotage-float'], words: 9, seed: 1 };
+  const speech = { prefix: 'sabotage', users: ['sabotage'], words: 9, seed: 1 };
   await sayOfUsers(system, scene.said, speech);
   await calm(world, scene);
   const [row] = await system.sql<{ id: string }[]>`

@@ -45,7 +45,7 @@ export async function sayOfUsers(system: System, said: Said, speech: Speech): Pr
   const records: { key: string; text: string }[] = [];
   for (let n = 0; n < speech.words; n += 1) {
     const event_id = `${speech.prefix}-${n}`;
-    const user_id = pick(speech.users, chance) ?? 'nobody';
+    const user = pick(speech.users, chance) ?? 'nobody';
     const kind = chance();
     if (kind < 0.08) {
       said.poison += 1;
@@ -55,6 +55,8 @@ export async function sayOfUsers(system: System, said: Said, speech: Speech): Pr
     const occurred_at = momentOf(n, chance);
     const isLogin = kind < 0.3;
     if (isLogin) said.logins.push(event_id);
+    // Who has a float cannot have an Item removed: floats are of users of their own.
+    const user_id = isLogin ? user : `${user}-float`;
     const event = isLogin
       ? { type: 'user.logged_in', user_id, event_id, occurred_at }
       : { ...floatOf(said, user_id, occurred_at, chance), user_id, event_id, occurred_at };
