@@ -161,7 +161,9 @@ it('all is lost but a backup: what Plaid says is true again, what had ended ends
       const truth = await system.sim<Truth>(`/_sim/items/${steady}/truth`);
       const stored = await database.readItem(steady);
       await streams.readOn();
-      return compareItem(truth, { ...stored, events: sinceRestore(streams.eventsOf(steady), base) }).length === 0;
+      return (
+        compareItem(truth, { ...stored, events: sinceRestore(streams.eventsOf(steady), base) }).length === 0
+      );
     });
     expect(contradictions(streams.eventsOf(steady))).toEqual([]);
     await until(async () => (await statusOf(`/v1/items/${goes}`, 'status')) === 'REMOVED');

@@ -43,7 +43,10 @@ export async function judgeInstitutions(system: System): Promise<Verdict> {
   const kept = new Map<string, Institution>();
   for (let cursor: string | null = ''; cursor !== null;) {
     const route: string = `/v1/institutions?country=US&limit=300${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
-    const { status, body } = await system.api<{ data: Institution[]; next_cursor: string | null }>('GET', route);
+    const { status, body } = await system.api<{ data: Institution[]; next_cursor: string | null }>(
+      'GET',
+      route,
+    );
     if (status !== 200) throw new Error(`institutions: ${status}`);
     for (const row of body.data) if ((row.vanished_at ?? null) === null) kept.set(row.institution_id, row);
     cursor = body.next_cursor;

@@ -129,7 +129,10 @@ export class Performer {
       })[strike.deed.kind as string] ?? 0;
     const before = counts();
     const strokes = await this.strike(strike, place);
-    this.note(strike.fault, /^break(Kinesis|Segment|Endpoint)$/.test(strike.deed.kind) ? counts() - before : strokes);
+    this.note(
+      strike.fault,
+      /^break(Kinesis|Segment|Endpoint)$/.test(strike.deed.kind) ? counts() - before : strokes,
+    );
   }
 
   /** Answers in how many webhooks, calls or records the deed consisted; what cannot be counted is one. */
@@ -179,7 +182,9 @@ export class Performer {
         return this.say(deed, place);
       case 'breakUserEvents':
         world.kinesis.otherFault = (operation) =>
-          operation === 'GetRecords' ? { status: deed.how === 'refuse' ? 500 : 400, body: refusals[deed.how] } : null;
+          operation === 'GetRecords'
+            ? { status: deed.how === 'refuse' ? 500 : 400, body: refusals[deed.how] }
+            : null;
         await pause(lasts);
         world.kinesis.otherFault = () => null;
         return;

@@ -20,7 +20,11 @@ export const strokesOf = (runs: readonly RunRecord[], fault: FaultId): number =>
   sum(roundsOf(runs).map(({ strokes }) => strokes[fault] ?? 0));
 
 /** Distinct seeds of the simulation, and which of them failed. */
-export function simulationOf(runs: readonly RunRecord[]): { seeds: number; failed: number[]; seconds: number } {
+export function simulationOf(runs: readonly RunRecord[]): {
+  seeds: number;
+  failed: number[];
+  seconds: number;
+} {
   const chunks = runs.flatMap(({ simulation }) => simulation?.chunks ?? []);
   let seeds = 0;
   let upTo = -Infinity;
@@ -74,7 +78,9 @@ export function crashTable(runs: readonly RunRecord[]): string {
   const rounds = roundsOf(runs);
   return [
     ...head('point', 'ends of a process there'),
-    ...crashPoints.map((point) => row([`\`${point}\``, sum(rounds.map(({ crashes }) => crashes[point] ?? 0))])),
+    ...crashPoints.map((point) =>
+      row([`\`${point}\``, sum(rounds.map(({ crashes }) => crashes[point] ?? 0))]),
+    ),
   ].join('\n');
 }
 

@@ -252,7 +252,10 @@ async function playRound({ trial }: Stage, plan: RoundPlan): Promise<RoundResult
   try {
     return await within(longestRoundMs, trial.round(plan, roundMs));
   } catch (error) {
-    const verdict = { ...emptyVerdict(), other: [`the round broke off: ${(error as Error).stack ?? String(error)}`] };
+    const verdict = {
+      ...emptyVerdict(),
+      other: [`the round broke off: ${(error as Error).stack ?? String(error)}`],
+    };
     const { seed, faults } = plan;
     return { seed, faults, deeds: {}, strokes: {}, crashes: {}, secondsToQuiet: 0, verdict };
   }

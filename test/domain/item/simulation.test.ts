@@ -29,7 +29,10 @@ it.each(Object.entries(mutants))(
     let found: string[] = [];
     for (let seed = 0; seed < seedsOfMutants && found.length === 0; seed += 1) {
       // One that throws, as one that never comes to its end, is noticed as well.
-      found = await play(seed, mutant).then(({ wrong }) => wrong, (error: unknown) => [String(error)]);
+      found = await play(seed, mutant).then(
+        ({ wrong }) => wrong,
+        (error: unknown) => [String(error)],
+      );
     }
     expect(found).not.toEqual([]);
   },

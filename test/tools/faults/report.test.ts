@@ -57,7 +57,11 @@ it('runs add up, one that is kept twice counts once, and the document tells of a
       .slice(3, -1);
   expect(cells('F2')).toEqual(['7', '7', '2000', '3', '2', '1', '0', '0', '0', '0', '4.0', '9.0']);
   expect(cells('F1')?.slice(0, 2)).toEqual(['1000', '1000']);
-  for (const told of ['`LOST feed: transaction t1 is missing`', 'F1: seeds 777', `Never reached yet: ${otherPoints[0]}`])
+  for (const told of [
+    '`LOST feed: transaction t1 is missing`',
+    'F1: seeds 777',
+    `Never reached yet: ${otherPoints[0]}`,
+  ])
     expect(text).toContain(told);
 });
 

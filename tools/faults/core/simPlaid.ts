@@ -83,7 +83,8 @@ export class SimPlaid extends MoodyPlaid {
 
   private page(cursor: string): PlaidSyncPage {
     const [place, unlisted = this.unlistedOnce(cursor)] = cursor.split(' ');
-    const [from = 0, to = this.log.length, done = 0] = cursor === '' ? [] : (place ?? '').split('/').map(Number);
+    const [from = 0, to = this.log.length, done = 0] =
+      cursor === '' ? [] : (place ?? '').split('/').map(Number);
     if (done > 0 && to !== this.log.length) {
       const body = {
         error_type: 'TRANSACTIONS_ERROR',

@@ -95,7 +95,12 @@ class SimLife extends Life {
     private readonly chance: Chance,
     private readonly mutant: Mutant,
   ) {
-    const usual: Ports = { plaid: sim.port, items: item.items, mining: item.mining, crashPoint: () => undefined };
+    const usual: Ports = {
+      plaid: sim.port,
+      items: item.items,
+      mining: item.mining,
+      crashPoint: () => undefined,
+    };
     const { plaid, items, mining, crashPoint } = { ...usual, ...mutant.ports?.(usual, item) };
     super(clock, sim, item, {
       plaid: stoppable<MoodyPlaid['port']>(plaid),
