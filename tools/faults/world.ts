@@ -110,8 +110,9 @@ export async function startWorld({ surroundings, services, seed }: WorldOptions)
           await system.startApi({ ...envOf(name), ...env });
           return system.apiProcess();
         }
-        const start = name.startsWith('worker') ? system.startWorker : system.startListener;
-        return (await start({ ...envOf(name), ...env })).process;
+        const more = { ...envOf(name), ...env };
+        const isWorker = name.startsWith('worker');
+        return (await (isWorker ? system.startWorker(more) : system.startListener(more))).process;
       };
     await system.stopApi();
     const supervised = (name: Process): Supervised =>
