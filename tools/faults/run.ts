@@ -105,7 +105,8 @@ async function run(signal: AbortSignal): Promise<boolean> {
   if (values.sabotage) return sabotageWorld();
   if (withRounds) await playRounds(record, before, keep, signal);
   keep();
-  const runs = [...before, record];
+  // Another run may have ended meanwhile.
+  const runs = values.report === undefined ? [record] : readRecords(results);
   console.log(faultTable([record]));
   if (record.rounds.length > 0) console.log(crashTable([record]));
   if (values.report !== undefined) await writeReport(values.report, runs);
