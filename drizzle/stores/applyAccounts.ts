@@ -7,6 +7,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
+import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
@@ -186,11 +187,13 @@ async function areOfOthers(tx: Tx, itemId: string, listed: readonly PlaidAccount
   const ids = listed.map(({ account_id }) => account_id);
   // Only these have numbers.
   const owing = listed.filter(({ type }) => type === 'depository').map(({ account_id }) => account_id);
-  const [row] = await tx<{ due: boolean }[]>`
+  const read = firstOf(
+    await tx<{ due: boolean }[]>`
     SELECT count(*) > 0 AND (bool_or(account_id <> ALL(${ids}::text[]))
       OR NOT coalesce(array_agg(account_id) @> ${owing}::text[], false)) AS due
-    FROM account_numbers WHERE item_id = ${itemId}`;
-  return row?.due === true;
+    FROM account_numbers WHERE item_id = ${itemId}`,
+  );
+  return read?.due === true;
 }
 
 /** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */
