@@ -1,3 +1,4 @@
+import type { EventType } from '../../domain/exchange/event.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Perishable } from '../../domain/retention.js';
@@ -309,9 +310,9 @@ describe('what is written beside the end of its event', () => {
     let hasEnded = 0;
     const replay = await world.sql.begin(async (tx) => {
       await tx`DELETE FROM events WHERE event_id = ${eventId}`;
-      const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+      const types: EventType[] = ['user.erased'];
       const asked = world.stores.deliveries
-        .replay(applicationId, endpointId, all, null)
+        .replay(applicationId, endpointId, { since: '2000-01-01T00:00:00Z', until: null, types, missingOnly: false }, null)
         .finally(() => (hasEnded = 1));
       asked.catch(() => undefined);
       await lockWaiters(world, () => 1 - hasEnded);
