@@ -45,7 +45,10 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
  */
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
   const { account_ids, granted, new_accounts, awaits, awaited } = before;
-  const found = (awaited ?? []).map((identity) => ({ identity, id: counterpart(identity, now.known)?.id ?? null }));
+  const found = (awaited ?? []).map((identity) => ({
+    identity,
+    id: counterpart(identity, now.known)?.id ?? null,
+  }));
   const matched = found.flatMap(({ id }) => id ?? []);
   const lacking = found.filter(({ id }) => id === null).map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
@@ -61,6 +64,11 @@ export function followAccounts(before: GrantedAccounts, now: AccountsNow): Follo
     awaited: left,
   };
   const hasEnded = awaited !== null && left === null;
-  if (added.length === 0 && awaits === next.awaits && (awaited ?? []).length === (left ?? []).length) return null;
-  return { ...next, added, isNews: hasEnded || [...matched, ...heirsOf(granted)].some((id) => added.includes(id)) };
+  if (added.length === 0 && awaits === next.awaits && (awaited ?? []).length === (left ?? []).length)
+    return null;
+  return {
+    ...next,
+    added,
+    isNews: hasEnded || [...matched, ...heirsOf(granted)].some((id) => added.includes(id)),
+  };
 }

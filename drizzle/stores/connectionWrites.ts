@@ -19,7 +19,12 @@ import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
 
-const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: 'its accounts have come' };
+const byItem: Actor = {
+  initiator: 'item',
+  applicationId: null,
+  keyId: null,
+  reason: 'its accounts have come',
+};
 const byTheClock: Actor = { initiator: 'clock', applicationId: null, keyId: null, reason: null };
 
 const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);

@@ -385,16 +385,31 @@ describe('the change feed', () => {
       [other, ['acc-2']],
       [every, null],
     ] as const) {
-      await connect(world, item, viewer, { account_ids: account_ids && [...account_ids], new_accounts: false });
+      await connect(world, item, viewer, {
+        account_ids: account_ids && [...account_ids],
+        new_accounts: false,
+      });
     }
-    await runUpdate(world, item, [{ added: [transaction('t1'), transaction('t2', { account_id: 'acc-2' })] }], {
-      accounts,
-    });
+    await runUpdate(
+      world,
+      item,
+      [{ added: [transaction('t1'), transaction('t2', { account_id: 'acc-2' })] }],
+      {
+        accounts,
+      },
+    );
     const { length: place } = await changesOf(ourselves, item.itemId);
     await runUpdate(
       world,
       item,
-      [{ modified: [transaction('t1', { account_id: 'acc-2' }), transaction('t2', { account_id: 'acc-2', amount: 1 })] }],
+      [
+        {
+          modified: [
+            transaction('t1', { account_id: 'acc-2' }),
+            transaction('t2', { account_id: 'acc-2', amount: 1 }),
+          ],
+        },
+      ],
       { accounts },
     );
     const told = async (viewer: Viewer) =>
@@ -456,8 +471,15 @@ describe('the change feed', () => {
       SELECT data FROM events WHERE item_id = ${item.itemId} AND type = 'item.updated' ORDER BY position DESC LIMIT 1`;
     expect(event?.data).toMatchObject({ accounts: 2, modified: 2, removed: 1, from_sequence: place + 1 });
     expect(event?.data['to_sequence']).toBe(place + 5);
-    const history = await world.stores.connections.history({ ...ourselves, access: 'all' }, connectionId, 10, null);
-    expect(history?.rows.map(({ action, initiator, grant }) => [action, initiator, grant.account_ids])).toEqual([
+    const history = await world.stores.connections.history(
+      { ...ourselves, access: 'all' },
+      connectionId,
+      10,
+      null,
+    );
+    expect(
+      history?.rows.map(({ action, initiator, grant }) => [action, initiator, grant.account_ids]),
+    ).toEqual([
       ['created', 'operator', ['old']],
       ['updated', 'item', ['new', 'old']],
     ]);

@@ -312,7 +312,12 @@ describe('what is written beside the end of its event', () => {
       await tx`DELETE FROM events WHERE event_id = ${eventId}`;
       const types: EventType[] = ['user.erased'];
       const asked = world.stores.deliveries
-        .replay(applicationId, endpointId, { since: '2000-01-01T00:00:00Z', until: null, types, missingOnly: false }, null)
+        .replay(
+          applicationId,
+          endpointId,
+          { since: '2000-01-01T00:00:00Z', until: null, types, missingOnly: false },
+          null,
+        )
         .finally(() => (hasEnded = 1));
       asked.catch(() => undefined);
       await lockWaiters(world, () => 1 - hasEnded);

@@ -290,7 +290,9 @@ describe('a listener', () => {
           await system.sql<{ state: string }[]>`
           SELECT DISTINCT state FROM deliveries WHERE delivery_id = ANY(${pings}::text[]) OR lane = ${itemId}`
         ).map(({ state }) => state);
-      await until(async () => (await states()).every((state) => state === 'delivered' || state === 'superseded'));
+      await until(async () =>
+        (await states()).every((state) => state === 'delivered' || state === 'superseded'),
+      );
       const sent = await system.sql<{ event_id: string }[]>`
         SELECT event_id FROM deliveries WHERE state = 'delivered' AND (delivery_id = ANY(${pings}::text[]) OR lane = ${itemId})`;
       expect(sent.length).toBeGreaterThan(pings.length);
