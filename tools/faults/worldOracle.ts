@@ -59,8 +59,8 @@ async function judgeDeliveries(verdict: Verdict, world: World, { erased }: World
   const rows = await system.sql<{ event_id: string; lane: string | null; state: string | null }[]>`
     SELECT e.event_id, d.lane, d.state FROM events e
     LEFT JOIN deliveries d ON d.event_id = e.event_id AND d.endpoint_id = ${receiver.endpointId}
-    -- What is the matter with an endpoint is for the application's other ones to hear.
-    WHERE (e.type = 'endpoint.ping' OR e.endpoint_id IS DISTINCT FROM ${receiver.endpointId})
+    -- What is the matter with other endpoints is their applications' to hear.
+    WHERE (e.endpoint_id IS NULL OR e.endpoint_id = ${receiver.endpointId})
       -- So is what is said to one application alone, as that an Item it has joined is ready. Of connections this one hears everything.
       AND (e.connection_id IS NOT NULL OR e.application_id IS NULL OR e.application_id = 'default')
     ORDER BY e.position`;
