@@ -778,6 +778,12 @@ export const erasures = pgTable(
   ],
 );
 
+/** SHA-256 of the ids of erased users' Items, hex: what Plaid still sends about one is not kept. Never cleaned up. */
+export const erasedItems = pgTable('erased_items', {
+  itemHash: id('item_hash').primaryKey(),
+  erasedAt: moment('erased_at').notNull().default(now),
+});
+
 /** What was done that somebody may have to answer for. Never cleaned up; names no user. */
 export const auditEntries = pgTable('audit_entries', {
   entryId: uuid('entry_id')

@@ -294,6 +294,14 @@ export function erasureStore(sql: Sql): ErasureStore {
           applicationId,
         }));
         await writeEvents(tx, [erased, ...connected]);
+        // A webhook that was rejected belongs to nobody, and may be Plaid's own all the same: of a clock that is wrong, say.
+        await tx`
+          DELETE FROM webhooks WHERE verdict = 'rejected' AND EXISTS (
+            SELECT FROM unnest(${names.itemIds}::text[]) AS item_id WHERE position(convert_to(item_id, 'UTF8') IN body) > 0)`;
+        await tx`
+          INSERT INTO erased_items (item_hash)
+          SELECT encode(sha256(convert_to(item_id, 'UTF8')), 'hex') FROM unnest(${names.itemIds}::text[]) AS item_id
+          ON CONFLICT DO NOTHING`;
         await tx`
           WITH ended AS (
             UPDATE erasures SET user_id = NULL, ended_at = clock_timestamp() WHERE erasure_id = ${erasureId}

@@ -14,6 +14,7 @@ const stagedAtMost = '2 days';
 /** Who was signalled longer ago stands with those that never were. */
 const signalledAtMost = '1 day';
 const links = 'link';
+const saidItem = '"item_id"\\s*:\\s*"([^"]+)"';
 
 export function sweepStore(sql: Sql): SweepStore {
   const before = (graceMs: number): Fragment =>
@@ -82,6 +83,15 @@ export function sweepStore(sql: Sql): SweepStore {
         DELETE FROM sweep_told WHERE (kind, subject) IN (
           SELECT kind, subject FROM sweep_told
           WHERE told_at < clock_timestamp() - ${signalledAtMost}::interval FOR UPDATE SKIP LOCKED)`;
+      // Plaid repeats a webhook for a day, also after its user was erased. Of a rejected one only the text says what it is about.
+      await sql`
+        DELETE FROM webhooks WHERE webhook_id IN (
+          SELECT w.webhook_id FROM webhooks w
+          WHERE (w.outcome = 'pending' OR w.verdict = 'rejected')
+            AND EXISTS (SELECT FROM erased_items e WHERE e.item_hash = encode(sha256(convert_to(
+              coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem})), 'UTF8')), 'hex'))
+            AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+          FOR UPDATE OF w SKIP LOCKED)`;
       await sql`
         INSERT INTO alerts (kind, key, item_id, detail)
         SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))

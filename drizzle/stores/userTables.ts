@@ -123,6 +123,7 @@ export const tablesWithoutUsers: readonly PgTable[] = [
   schema.userEventShards,
   // Of an erasure that has ended; of one that goes on, the last to forget whom.
   schema.erasures,
+  schema.erasedItems,
   schema.restores,
   schema.auditEntries,
 ];

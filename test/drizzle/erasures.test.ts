@@ -212,7 +212,7 @@ describe('an erasure', () => {
 
     const after = await dump();
     expect(hits(after, texts)).toEqual({});
-    const added = ['alerts', 'audit_entries', 'erasures', 'events'];
+    const added = ['alerts', 'audit_entries', 'erased_items', 'erasures', 'events'];
     for (const [name, rows] of before) {
       const now = after.get(name) ?? [];
       if (added.includes(name)) expect(now).toEqual(expect.arrayContaining(rows));
@@ -272,6 +272,28 @@ describe('an erasure', () => {
     expect(await heardBy(connected, 'connected')).toBe(1);
     expect(await heardBy(stranger, 'connected')).toBe(0);
     expect(await heardBy('default', 'all')).toBe(1);
+  });
+
+  it('ends what Plaid still says about its Items, and of nobody else', async () => {
+    const { userId, itemId } = await linkedItem(world);
+    const unknown = newId('item');
+    const late = async () => {
+      for (const one of [itemId, unknown]) {
+        const said = webhook(one, 'SYNC_UPDATES_AVAILABLE');
+        await world.stores.webhooks.store(said);
+        const rejected = { verdict: 'rejected', reason: 'bad_signature', item_id: null, kind: null } as const;
+        await world.stores.webhooks.store({ ...said, ...rejected });
+      }
+    };
+    await late();
+    const { erasure_id } = await begun(userId);
+    await carryOut(erasure_id);
+    expect(hits(await dump(), [userId, itemId])).toEqual({});
+    await late();
+    await world.stores.sweep.ignoreUnknown();
+    const after = await dump();
+    expect(hits(after, [userId, itemId])).toEqual({});
+    expect(hits(after, [unknown])).toEqual({ webhooks: 4 });
   });
 
   it('is one, however often it is asked for at once', async () => {
