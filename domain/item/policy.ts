@@ -114,11 +114,19 @@ export function retryPause(
   return Math.max(asked, backoff(failures, retryFirst, longest));
 }
 
-/** When a step that failed last at `failedAt` (ISO 8601) is tried again now that somebody asks for it: never later than `dueAt`. */
-export function soonerAt(policy: Policy, dueAt: number, failedAt: string | undefined, now: number): number {
-  return failedAt === undefined
-    ? dueAt
-    : Math.min(dueAt, Math.max(now, Date.parse(failedAt) + policy.retryAsked));
+/**
+ * When a step whose last try has failed so is tried again now that somebody asks for it: never later than `dueAt`, nor before the other
+ * side wants it.
+ */
+export function soonerAt(
+  policy: Policy,
+  dueAt: number,
+  failed: { at: string; retryAfter?: string } | null | undefined,
+  now: number,
+): number {
+  if (failed == null) return dueAt;
+  const wanted = failed.retryAfter === undefined ? now : Date.parse(failed.retryAfter);
+  return Math.min(dueAt, Math.max(now, Date.parse(failed.at) + policy.retryAsked, wanted));
 }
 
 /** The jittered time-out of an idle Item. `random` is in [0, 1). */

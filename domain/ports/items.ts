@@ -161,6 +161,8 @@ export interface ItemWebhooksEffect {
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
   revokedAccounts: AccountFact[];
+  /** All numbers that were read before this time (ISO 8601) are withheld until they are read anew: which account is meant nobody knows. */
+  doubtedNumbers: string | null;
   /** Those of their numbers that were read before are not to be used any more, and are erased. */
   staleNumbers: AccountFact[];
   verifications: (AccountFact & { verification: VerificationEnd })[];

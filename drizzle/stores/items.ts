@@ -59,7 +59,7 @@ export function itemStore(sql: Sql): ItemStore {
         >`
         SELECT ${snapshot.list(sql, 'i')}, i.cursor <> '' AS has_cursor, w.webhooks, ${dueTasks(sql)} AS due
         FROM items i, LATERAL (
-          SELECT count(*) FILTER (WHERE kind IS DISTINCT FROM 'item')::int AS webhooks,
+          SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
             array_agg(DISTINCT kind) AS kinds
           FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
         ) w
