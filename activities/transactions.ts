@@ -2,7 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
-import { Failure } from '../domain/failures.js';
+import { Failure, outages } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { emptyPage, minedPage } from '../domain/mining/page.js';
 import type { RemovalWindow } from '../domain/mining/removalWindows.js';
@@ -53,13 +53,7 @@ function refusalOf(error: unknown): Failure {
   throw error;
 }
 
-/** What passes by itself; the rows do not wait for it longer than for some tries. */
-const outages: ReadonlySet<FailureType> = new Set([
-  'UPSTREAM_DOWN',
-  'RATE_LIMITED',
-  'INSTITUTION_DOWN',
-  'MAINTENANCE',
-]);
+/** The rows do not wait for what passes by itself longer than for some tries. */
 const triesOfAccounts = 3;
 /** What Plaid says of `/accounts/get` alone. */
 const ofAccounts: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY', 'BAD_REQUEST']);

@@ -63,16 +63,17 @@ export function likenessOf(a: readonly AccountIdentity[], b: readonly AccountIde
 }
 
 /**
- * The account among `others` that `mine` (one of `own`) is, in two Items that share a login: where both are known to be one, or where
- * nobody else on either side is called so. Null: there is none, or more than one may be meant.
+ * The account among `others` that `mine` (one of `own`) is, in two Items that share a login: the one of its persistent id, else the one
+ * that is called so where nobody else on either side is. Null: there is none, or more than one may be meant.
  */
 export function counterpartOf<T extends AccountIdentity>(
   mine: AccountIdentity,
   own: readonly AccountIdentity[],
   others: readonly T[],
 ): T | null {
-  const known = others.find((other) => isKnownSame(mine, other));
-  if (known !== undefined) return known;
+  const id = mine.persistent_account_id;
+  const [known, twin] = id === null ? [] : others.filter((other) => other.persistent_account_id === id);
+  if (known !== undefined && twin === undefined) return known;
   const [other, second] = others.filter((one) => isSameAccount(mine, one));
   if (other === undefined || second !== undefined) return null;
   return own.filter((one) => isSameAccount(one, other)).length === 1 ? other : null;

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { wholeGrant } from '../../domain/exchange/connection.js';
-import { counterpart } from '../../domain/exchange/carriedAccounts.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
-import { identityOf } from '../../domain/mining/accounts.js';
+import { counterpartOf, identityOf } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
@@ -336,9 +335,10 @@ async function matchAwaited(tx: Tx, itemId: string): Promise<void> {
   if (rows.length === 0) return;
   const stored = await tx<Selected<typeof openAccount>[]>`
     SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  const known = stored.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  const known = stored.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
   for (const { connection_id, awaited } of rows) {
-    const ids = awaited.flatMap((identity) => counterpart(identity, known)?.id ?? []);
+    // Each of them is granted, also where two are called the same.
+    const ids = awaited.flatMap((identity) => counterpartOf(identity, [identity], known)?.account_id ?? []);
     await tx`
       UPDATE connections c SET awaits_accounts = false, awaited = NULL,
         account_ids = ARRAY(SELECT unnest(c.account_ids) UNION SELECT unnest(${ids}::text[]) ORDER BY 1),

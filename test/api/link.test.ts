@@ -173,6 +173,19 @@ describe('a link token', () => {
     });
   });
 
+  it('of an item whose stored access token does not open is one for the next item, and operators are told', async () => {
+    for (const id of ['item-1', 'item-a']) world.items.set(id, itemView(id, 'user-1'));
+    behave.pick = 'item-1';
+    behave.nextPicks = ['item-a'];
+    const { keys: usual } = behave;
+    behave.keys = () => {
+      behave.keys = usual;
+      return Promise.reject(new Failure('SECRET_UNREADABLE', 'a key is missing'));
+    };
+    expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-a' });
+    expect(world.alerts).toMatchObject([{ kind: 'token_unreadable', key: 'item-1' }]);
+  });
+
   it.each(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED', 'UPSTREAM_DOWN'] as const)(
     'for which Plaid is %s is asked for once: the other items meet the same',
     async (type) => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { AccountIdentity } from '../../../domain/mining/accounts.js';
 import {
+  counterpartOf,
   defaultMainAccount,
   goneOf,
   identityOf,
@@ -158,5 +159,31 @@ describe('the accounts of an update', () => {
     const other = account('b', 'credit', null);
     expect(unionOfAccounts([late], [early, other])).toEqual([late, other]);
     expect(unionOfAccounts([], [early])).toEqual([early]);
+  });
+});
+
+describe('the counterpart of an account in another Item', () => {
+  const named = (mask: string | null, id: string | null = null): AccountIdentity => ({
+    ...{ persistent_account_id: id, mask, name: 'Checking', type: 'depository', subtype: 'checking' },
+  });
+  const [plain, twin] = [named('1'), named('1')];
+  const other = { ...named('1'), at: 'other' };
+
+  it.each<[string, AccountIdentity, AccountIdentity[], (AccountIdentity & { at?: string })[], string | null]>([
+    ['the only one that is called so', plain, [plain], [other], 'other'],
+    ['none where two there are called so', plain, [plain], [other, { ...other, at: 'second' }], null],
+    ['none where two here are called so', plain, [plain, twin], [other], null],
+    [
+      'the one of its persistent id beside others that are called so',
+      named('1', 'p'),
+      [named('1', 'p'), named('1')],
+      [{ ...named('1'), at: 'second' }, { ...named('1', 'p'), at: 'same' }],
+      'same',
+    ],
+    ['none where its persistent id stands there twice', named('1', 'p'), [named('1', 'p')],
+      [{ ...named('1', 'p'), at: 'a' }, { ...named('2', 'p'), at: 'b' }], null],
+    ['none where there is none', plain, [plain], [{ ...named('2'), at: 'third' }], null],
+  ])('is %s', (_name, mine, own, others, found) => {
+    expect(counterpartOf(mine, own, others)?.at ?? null).toBe(found);
   });
 });
