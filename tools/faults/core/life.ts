@@ -236,6 +236,7 @@ export class Life {
         page: run.page,
         ...(run.fromStart ? { remine: true } : {}),
         ...(run.doubts >= policy.doubts ? { believe: true } : {}),
+        ...(run.failures > 0 ? { failures: run.failures } : {}),
         dueAt: { complete: due.complete.toISOString(), incomplete: due.incomplete.toISOString() },
       }),
     );
@@ -330,8 +331,13 @@ export class Life {
           await this.call(() => run.saveNumbers(input));
           return { kind: 'taskEnded', task: 'numbers', more: false };
         case 'removals': {
-          const { more } = await this.call(() => run.settleRemovals(input));
-          return { kind: 'taskEnded', task: 'removals', more };
+          const { more, remineAsked } = await this.call(() => run.settleRemovals(input));
+          return {
+            kind: 'taskEnded',
+            task: 'removals',
+            more,
+            ...(remineAsked === undefined ? {} : { remineAsked }),
+          };
         }
       }
     } catch (error) {
