@@ -61,7 +61,6 @@ describe('a link token', () => {
 
   it.each([
     [new Failure('UPSTREAM_DOWN', 'no key service'), 503, 'unavailable'],
-    [new Failure('SECRET_UNREADABLE', 'canary'), 500, 'internal_error'],
   ])('whose access token does not open (%s) is our fault and not Plaid’s', async (failure, status, code) => {
     behave.pick = 'item-1';
     behave.keys = () => Promise.reject(failure);
@@ -184,6 +183,11 @@ describe('a link token', () => {
     };
     expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-a' });
     expect(world.alerts).toMatchObject([{ kind: 'token_unreadable', key: 'item-1' }]);
+    behave.keys = () => Promise.reject(new Failure('SECRET_UNREADABLE', 'canary'));
+    const answer = await ask('user-1', { item_id: 'item-1' });
+    behave.keys = usual;
+    expect([answer.statusCode, answer.json().code]).toEqual([500, 'internal_error']);
+    expect(answer.body).not.toContain('canary');
   });
 
   it.each(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED', 'UPSTREAM_DOWN'] as const)(
