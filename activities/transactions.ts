@@ -132,11 +132,13 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
   async function notReady(
-    itemId: string,
+    { itemId, updateId, page }: MinePageInput,
     { emptySince }: Fetch,
     refusal: Failure,
     calls: number,
   ): Promise<PageResult> {
+    // The update ends with it.
+    if (page > 0) await mining.discard(itemId, updateId);
     if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
       await alertStuck(itemId, refusal);
     }
@@ -206,7 +208,7 @@ export function transactionActivities(deps: ActivityDeps) {
     } else {
       const history = historyOf(answer.transactions_update_status);
       if (history === 'none' && answer.next_cursor === '') {
-        return notReady(itemId, start, new Failure('NOT_READY', 'no cursor yet'), calls);
+        return notReady(input, start, new Failure('NOT_READY', 'no cursor yet'), calls);
       }
       const { userId, institutionId } = start.credentials;
       const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
@@ -359,7 +361,7 @@ export function transactionActivities(deps: ActivityDeps) {
         );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        if (error.type === 'NOT_READY') return notReady(itemId, start, error, calls);
+        if (error.type === 'NOT_READY') return notReady(input, start, error, calls);
         if (beginsEpisode(error.type)) return needsUser(input, start.credentials.seen, error, calls);
         if (error.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, error);
         throw error;

@@ -145,22 +145,22 @@ const missingAtMost = 4 * 86_400_000;
 /**
  * Which of the accounts that an answer lacks are gone, where some of its entries cannot be read: each of these stands for one account
  * at most, for the one that has been missing the longest. Of those that went missing together nobody can tell which it is, until they
- * have been missing for days. `asOf`: when it was asked for, `as_of`: when each was listed last, ISO 8601.
+ * have been missing for days. `asOf`: when it was asked for, `before`: the answer before it, `as_of`: when each was listed last, ISO 8601.
  */
 export function goneOf<Account extends { as_of: string }>(
   lacking: readonly Account[],
   unreadable: number,
-  asOf: string,
+  { asOf, before }: { asOf: string; before: string },
 ): Account[] {
   if (unreadable === 0) return [...lacking];
   // It says nothing of any.
   if (unreadable === Infinity) return [];
   const sorted = lacking.map(({ as_of }) => as_of).sort();
   const last = sorted[unreadable - 1];
-  return lacking.filter(
-    ({ as_of }) =>
-      (last !== undefined && as_of > last) || Date.parse(asOf) - Date.parse(as_of) > missingAtMost,
-  );
+  // After an outage of days it is this answer that is the first to lack them.
+  const isLong = (as_of: string): boolean =>
+    as_of < before && Date.parse(asOf) - Date.parse(as_of) > missingAtMost;
+  return lacking.filter(({ as_of }) => (last !== undefined && as_of > last) || isLong(as_of));
 }
 
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */

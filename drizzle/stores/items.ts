@@ -161,7 +161,9 @@ export function itemStore(sql: Sql): ItemStore {
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
-        if (part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds))) {
+        const isNone =
+          part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds));
+        if (isNone) {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
           const doubted = await tx`
@@ -172,9 +174,18 @@ export function itemStore(sql: Sql): ItemStore {
             RETURNING 1`;
           if (doubted.length > 0) return 'doubted' as const;
         }
+        // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
+        const withheld =
+          part === undefined && lackingFor !== undefined && !isNone
+            ? await tx`
+                UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz FROM accounts a
+                WHERE n.item_id = ${itemId} AND n.account_id <> ALL(${accountIds}::text[]) AND n.doubted_at IS NULL
+                  AND a.item_id = n.item_id AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
+            : [];
+        const again = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
-          DELETE FROM account_numbers WHERE item_id = ${itemId}
-            AND (${part === undefined} OR account_id = ANY(${accountIds}::text[]))`;
+          DELETE FROM account_numbers WHERE item_id = ${itemId} AND (account_id = ANY(${accountIds}::text[])
+            OR ${part === undefined} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
         for (const { accountId, sealed } of numbers) {
           await tx`
             INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)
@@ -186,10 +197,12 @@ export function itemStore(sql: Sql): ItemStore {
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         await tx`
-          UPDATE items SET numbers_due_at = ${part?.dueAt ?? null}::text::timestamptz, numbers_facts = numbers_facts + 1,
+          UPDATE items SET numbers_due_at = CASE WHEN ${again}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
+              ELSE clock_timestamp() + ${again}::interval END,
+            numbers_facts = numbers_facts + 1,
             numbers_refused_code = NULL, numbers_lacking_since = NULL
           WHERE item_id = ${itemId}`;
-        return true;
+        return again === null ? true : ('doubted' as const);
       });
     },
 

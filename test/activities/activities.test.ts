@@ -964,6 +964,12 @@ describe('mining', () => {
       expect(await twice('minePage', mine(item, 'u1'))).toEqual([result, result]);
       expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
     }
+    const ending = await world.linkedItem();
+    ending.page('', 'c1', { added: [transaction('n1')], has_more: true });
+    await world.run.minePage(mine(ending, 'u1'));
+    world.plaid.failNext('syncTransactions', 'NOT_READY');
+    expect(await world.run.minePage(mine(ending, 'u1', 1))).toEqual({ kind: 'notReady', calls: 1 });
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${ending.itemId}`).toHaveLength(0);
     const item = await world.linkedItem();
     item.page('', '', { transactions_update_status: 'NOT_READY' });
     const waiting = { kind: 'notReady', calls: 1 };

@@ -274,6 +274,8 @@ describe('an answer in which something cannot be read', () => {
     expect(await given(item)).toEqual({ ...good, 'account-1': 'newer account-1' });
     expect(await numbersDue(item)).toBe('later');
     item.oddNumbers = false;
+    // One that can be read whole, and another that says the same.
+    await save(item);
     expect(await save(item)).toEqual({ accounts: 1 });
     expect(await given(item)).toEqual({ 'account-1': 'newer account-1' });
     expect(await numbersDue(item)).toBeNull();
@@ -378,11 +380,28 @@ describe('numbers that are stored', () => {
     expect(await numbersDue(item)).toBeNull();
   });
 
-  it('go when an answer lacks their account', async () => {
+  it('go when two answers lack their account; after the first they are withheld, and asked for once more', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
-    await save(item);
-    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'newer account-3' });
+    const some = { 'account-1': 'newer account-1', 'account-3': 'newer account-3' };
+    const soon = { nextDueAt: expect.any(Number) as unknown };
+    expect(await save(item)).toMatchObject(soon);
+    expect(await given(item)).toEqual({ ...some, 'account-2': 'account_revoked' });
+    const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
+    expect(read?.nextReadAt).not.toBeNull();
+    // It was a passing thing.
+    item.numbers = numbersOf(ids);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+    // It is not; and what the second answer is the first to lack is doubted in its turn.
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    expect(await save(item)).toMatchObject(soon);
+    item.numbers = numbersOf(['account-1'], 'newer');
+    expect(await save(item)).toMatchObject(soon);
+    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'account_revoked' });
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    expect(await save(item)).toEqual({ accounts: 2 });
+    expect(await given(item)).toEqual(some);
   });
 
   it('go when Plaid says that they must not be used, but not for what an operator replays', async () => {

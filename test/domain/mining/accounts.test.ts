@@ -86,8 +86,11 @@ describe('the accounts that an answer lacks', () => {
     { id: 'b', as_of: '2026-11-22T00:00:00.000Z' },
     { id: 'c', as_of: '2026-11-21T00:00:00.000Z' },
   ];
-  const gone = (unreadable: number, of = lacking, day = '23') =>
-    goneOf(of, unreadable, `2026-11-${day}T00:00:00.000Z`).map(({ id }) => id);
+  const gone = (unreadable: number, of = lacking, day = '23', before = '23') =>
+    goneOf(of, unreadable, {
+      asOf: `2026-11-${day}T00:00:00.000Z`,
+      before: `2026-11-${before}T00:00:00.000Z`,
+    }).map(({ id }) => id);
 
   it('are gone but for those that have been missing the longest, one for each entry that cannot be read', () => {
     expect([0, 1, 2, 3, Infinity].map((unreadable) => gone(unreadable))).toEqual([
@@ -112,6 +115,12 @@ describe('the accounts that an answer lacks', () => {
       ['a', 'b', 'c'],
     ]);
     expect(gone(Infinity, lacking, '27')).toEqual([]);
+  });
+
+  it('are not gone by the first answer after an outage of days', () => {
+    expect(gone(9, lacking, '30', '22')).toEqual(['a', 'c']);
+    const together = lacking.map((one) => ({ ...one, as_of: '2026-11-22T00:00:00.000Z' }));
+    expect([gone(1, together, '30', '22'), gone(1, together, '30', '29')]).toEqual([[], ['a', 'b', 'c']]);
   });
 });
 
