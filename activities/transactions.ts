@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
@@ -100,7 +101,7 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
-   * for once more: one answer may be short, and what both lack is closed.
+   * for once more after a pause: one answer may be short, and what both lack is closed.
    */
   async function askAccounts(
     { openAccounts }: Fetch,
@@ -110,6 +111,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const first = listedAccounts(await plaid.getAccounts(token), named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
+    await sleep(policy.doubtPause);
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 

@@ -12,6 +12,7 @@ import { defaultPolicy } from '../../../domain/item/policy.js';
 import { reduce, stateFrom } from '../../../domain/item/reduce.js';
 import type { Rules } from '../../../domain/item/rules.js';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
+import { tasks as allTasks } from '../../../domain/item/tasks.js';
 import type {
   DeadEnd,
   MiningRun,
@@ -184,7 +185,11 @@ export class Life {
       if (this.steps > 30_000) throw new Error('it does not come to rest');
       this.sweep();
       const step = nextStep(this.state, rules, this.clock.now);
-      if (step.kind === 'end') return;
+      if (step.kind === 'end') {
+        // A late attempt may have written something down that the sweep finds.
+        this.clock.now = Math.min(end, this.sweptAt + sweepEvery);
+        continue;
+      }
       if (step.kind !== 'wait') {
         this.hear(await this.perform(step.kind));
         continue;
@@ -202,7 +207,9 @@ export class Life {
     this.sweptAt = this.clock.now;
     const since = this.row.overdueSince();
     const { due: tasks, removed, remineRequested, error } = this.row;
-    const due = !removed && (tasks.size > 0 || (remineRequested && error === null));
+    const due = removed
+      ? [...tasks].some((name) => allTasks[name].whileRemoved)
+      : tasks.size > 0 || (remineRequested && error === null);
     if ((since !== null && since < this.clock.now - sweepEvery) || due) this.hear({ kind: 'foundDue' });
   }
 
