@@ -226,6 +226,8 @@ const serverSchema = {
   ITEM_CHANGE_COOLDOWN: duration.default(0),
   /** Requests a minute for one API key, in each API process; 0 = no limit. */
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(0).default(1_200),
+  /** By how much the event loop may be late before requests of clients are refused; 0 = they never are. */
+  SHED_LOAD_AFTER: duration.default(500),
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUSTED_PROXIES: list.pipe(z.array(network)).optional(),
 };

@@ -117,7 +117,11 @@ await runProcess(
       serveMetrics: config.METRICS_PORT === undefined,
       version: version(),
       trustedProxies: config.TRUSTED_PROXIES,
-      limits: { liveReads: config.LIVE_READS, requestsPerMinute: config.RATE_LIMIT_PER_MINUTE },
+      limits: {
+        liveReads: config.LIVE_READS,
+        requestsPerMinute: config.RATE_LIMIT_PER_MINUTE,
+        eventLoopDelayMs: config.SHED_LOAD_AFTER,
+      },
     });
     const metricsServer =
       config.METRICS_PORT === undefined

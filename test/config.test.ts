@@ -67,6 +67,7 @@ describe('a configuration that does not do', () => {
     ['PUBLIC_URL', secret],
     ['TEMPORAL_TLS', 'yes'],
     ['RATE_LIMIT_PER_MINUTE', '-1'],
+    ['SHED_LOAD_AFTER', '500'],
     ['TRUSTED_PROXIES', '10.0.0.0/8, everybody'],
     ['ADMIN_API_KEY', 'short'],
     ['LIVE_READS', '0'],

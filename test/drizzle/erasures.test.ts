@@ -4,6 +4,7 @@ import { PgTable } from 'drizzle-orm/pg-core';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import * as schema from '../../drizzle/schema.js';
 import { lastUserTables, tablesWithoutUsers, userTables } from '../../drizzle/stores/userTables.js';
+import { told } from './eventFeed.js';
 import type { Linking, World } from './world.js';
 import {
   account,
@@ -265,14 +266,8 @@ describe('an erasure', () => {
     const erasure = await begun(userId);
     await carryOut(erasure.erasure_id);
     const heardBy = async (applicationId: string, access: 'all' | 'connected') => {
-      const page = await world.stores.events.page(
-        { applicationId, access, consent: false },
-        null,
-        ['user.erased'],
-        1_000,
-      );
-      if (page === 'lost') throw new Error('lost');
-      return page.events.filter(({ data }) => data['erasure_id'] === erasure.erasure_id).length;
+      const { events } = await told(world, { applicationId, access }, null, 1_000, ['user.erased']);
+      return events.filter(({ data }) => data['erasure_id'] === erasure.erasure_id).length;
     };
     expect(await heardBy(connected, 'connected')).toBe(1);
     expect(await heardBy(stranger, 'connected')).toBe(0);

@@ -1,10 +1,11 @@
 import type { EventType } from '../../domain/exchange/event.js';
 import type { EventBody } from '../../domain/exchange/eventBody.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
-import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { EventPlace } from '../../domain/ports/events.js';
 import { revokeConnections, suspendConnections } from '../../drizzle/stores/connectionWrites.js';
 import { writeEvents } from '../../drizzle/stores/writeEvents.js';
+import { page as pageOf, told as toldOf } from './eventFeed.js';
+import type { Reader } from './eventFeed.js';
 import { writtenEvents } from './eventSchemas.js';
 import { anyActor, connect, newApplication, underLock } from './granting.js';
 import type { TestItem, World } from './world.js';
@@ -26,33 +27,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-type Reader = Viewer & { consent?: boolean };
-
-async function page(reader: Reader, after: EventPlace | null, limit = 100, types: EventType[] | null = null) {
-  const found = await world.stores.events.page({ consent: false, ...reader }, after, types, limit);
-  if (found === 'lost') throw new Error('the place is lost');
-  return found;
-}
-
-/** Everything that the reader is told from `after` on, once every transaction has ended that may hold something back. */
-async function told(
-  reader: Reader,
-  after: EventPlace | null = null,
-  limit = 100,
-  types: EventType[] | null = null,
-) {
-  // Other test files write in other databases of the same server: what is newer than their oldest transaction waits for it.
-  const [written] = await world.sql<[{ xid: string | null }]>`
-    SELECT max(xid::text::numeric)::text AS xid FROM events`;
-  const events: EventBody[] = [];
-  let place = after;
-  for (;;) {
-    const found = await page(reader, place, limit, types);
-    events.push(...found.events);
-    place = found.next;
-    if (!found.hasMore && BigInt(place.xid) > BigInt(written.xid ?? 0)) return { events, place };
-  }
-}
+const page = (reader: Reader, after: EventPlace | null, limit?: number) => pageOf(world, reader, after, limit);
+const told = (reader: Reader, after?: EventPlace | null, limit?: number, types?: EventType[]) =>
+  toldOf(world, reader, after, limit, types);
 const typesOf = (events: EventBody[]): string[] => events.map(({ type }) => type);
 const eventsOf = async ({ itemId }: TestItem): Promise<EventBody[]> =>
   (await writtenEvents(world.sql)).filter(({ data }) => data['item_id'] === itemId);

@@ -54,7 +54,11 @@ it("the journal is Drizzle's own: a database that Drizzle's migrator has made is
   writeFileSync(journalFile, JSON.stringify(journal));
   const byDrizzle = async (): Promise<{ hash: string }[]> => {
     const sql = postgres(url.href, { max: 1, onnotice: () => undefined });
-    await drizzleMigrate(drizzle(sql), { migrationsFolder }).finally(() => sql.end({ timeout: 5 }));
+    try {
+      await drizzleMigrate(drizzle(sql), { migrationsFolder });
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
     return applied();
   };
   const first = await byDrizzle();

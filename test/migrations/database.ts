@@ -23,7 +23,11 @@ export async function openMigrationWorld(): Promise<MigrationWorld> {
   const name = `migrations_${randomUUID().replaceAll('-', '')}`;
   const administer = async (statement: string): Promise<void> => {
     const admin = postgres(testStack().database_url, { max: 1, onnotice: () => undefined });
-    await admin.unsafe(statement).finally(() => admin.end({ timeout: 5 }));
+    try {
+      await admin.unsafe(statement);
+    } finally {
+      await admin.end({ timeout: 5 });
+    }
   };
   await administer(`CREATE DATABASE ${name}`);
   const url = new URL(testStack().database_url);

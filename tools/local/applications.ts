@@ -21,6 +21,8 @@ function applicationEnvironment(stack: Stack, sandbox: PlaidSandbox | undefined)
   return {
     // Nobody else asks here: only a loop that has gone wild should meet the limit.
     RATE_LIMIT_PER_MINUTE: '60000',
+    // On a developer's machine, busy with other things, late is better than refused.
+    SHED_LOAD_AFTER: 'PT0S',
     // Each read of a shard costs the emulator 10 to 20 ms of CPU, and a stack is idle for most of its life.
     USER_EVENTS_POLL: 'PT5S',
     // Receivers of a developer run on the same machine, without certificates.
