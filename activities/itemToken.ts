@@ -11,10 +11,8 @@ async function raiseAll(store: AlertStore, alerts: readonly Alert[]): Promise<vo
   for (const alert of alerts) await store.raise(alert);
 }
 
-export const alertUnknownCode = (
-  { alerts }: { alerts: AlertStore },
-  error: PlaidErrorName,
-): Promise<void> => raiseAll(alerts, alertsOfCode(error));
+export const alertUnknownCode = ({ alerts }: { alerts: AlertStore }, error: PlaidErrorName): Promise<void> =>
+  raiseAll(alerts, alertsOfCode(error));
 
 export const alertOperators = (alerts: AlertStore, itemId: string | null, failure: Failure): Promise<void> =>
   raiseAll(alerts, alertsOf(itemId, failure));

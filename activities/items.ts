@@ -37,8 +37,7 @@ export function itemActivities(deps: ActivityDeps) {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
       const waits = row.webhooksWaiting > 0 || row.due.some((name) => 'webhooks' in tasks[name].due);
-      if (row.removed && waits)
-        await items.ignoreWebhooks(input.itemId, 'item_removed');
+      if (row.removed && waits) await items.ignoreWebhooks(input.itemId, 'item_removed');
       if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
       const [historyRunning, remineRunning] = await Promise.all([
         gateway.isHistoryRunning(input.itemId),

@@ -336,7 +336,8 @@ export function linkActivities(deps: ActivityDeps) {
       return end.kind === 'moved' ? 'moved' : end;
     }).catch((error: unknown) => {
       // It is to be discarded: its link had joined another Item, and has lost that since.
-      if (error instanceof Failure && error.type === 'ITEM_GONE') return { kind: 'gone' as const, plaid: null };
+      if (error instanceof Failure && error.type === 'ITEM_GONE')
+        return { kind: 'gone' as const, plaid: null };
       throw error;
     });
     if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);

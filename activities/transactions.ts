@@ -318,7 +318,8 @@ export function transactionActivities(deps: ActivityDeps) {
       const gone = listed === null ? [] : checked.filter((id) => !listed.has(id));
       const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
       if (changes === 'moved') return changes;
-      const asked = remine !== null && typeof remine === 'object' && 'number' in remine ? remine.number : null;
+      const asked =
+        remine !== null && typeof remine === 'object' && 'number' in remine ? remine.number : null;
       return { changes, calls, ...(asked === null ? {} : { remineAsked: asked }) };
     });
   }

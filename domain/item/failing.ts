@@ -92,7 +92,10 @@ function said(before: ItemState, event: ItemEvent, now: number): Failing {
       if (child?.remine !== event.remine) return failing;
       // Nobody looks at it any more.
       return remineOf(
-        pageOf(without(failing, ...ofChild), failureOfEnd(event.end, now) ?? unready(before, event.end.kind, now)),
+        pageOf(
+          without(failing, ...ofChild),
+          failureOfEnd(event.end, now) ?? unready(before, event.end.kind, now),
+        ),
         event.remine ? unreadBy(event.end) : null,
         now,
       );

@@ -792,7 +792,9 @@ describe('webhooks about the Item itself', () => {
     await world.run.settleItemWebhooks({ itemId: other.itemId });
     expect(await rowOf(other.itemId)).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED', revoked: false });
     // Its numbers are another matter: nobody can ask for them till the user was there.
-    expect(await world.sql`SELECT doubted_at IS NOT NULL AS doubted FROM account_numbers WHERE item_id = ${other.itemId}`).toEqual([{ doubted: true }]);
+    expect(
+      await world.sql`SELECT doubted_at IS NOT NULL AS doubted FROM account_numbers WHERE item_id = ${other.itemId}`,
+    ).toEqual([{ doubted: true }]);
   });
 
   it('settleItemWebhooks withholds behind any number of others, and whatever Plaid answers', async () => {
@@ -1173,7 +1175,10 @@ describe('mining', () => {
     item.page('', 'c1', { added: [transaction('e1')] });
     await world.run.minePage(mine(item, 'u1'));
     item.page('c1', '', { added: [transaction('e2')] });
-    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied', outcome: { added: 1 } });
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({
+      kind: 'applied',
+      outcome: { added: 1 },
+    });
     const [row] = await world.sql`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
     expect(row).toEqual({ cursor: 'c1' });
   });
@@ -1471,7 +1476,10 @@ describe('mining', () => {
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['r1', 'r2', 'never-seen']));
     // No update ends it, however often the sweep has the row looked at while Plaid refuses the look-up.
     const waiting = await world.run.loadItem({ itemId });
-    expect(waiting?.snapshot).toMatchObject({ webhooksWaiting: 0, due: expect.arrayContaining(['removals']) });
+    expect(waiting?.snapshot).toMatchObject({
+      webhooksWaiting: 0,
+      due: expect.arrayContaining(['removals']),
+    });
     item.listed = [transaction('r2')];
     expect(await twice('settleRemovals', { itemId })).toEqual([
       { changes: 1, more: false },

@@ -59,17 +59,18 @@ describe('a link token', () => {
     });
   }
 
-  it.each([
-    [new Failure('UPSTREAM_DOWN', 'no key service'), 503, 'unavailable'],
-  ])('whose access token does not open (%s) is our fault and not Plaid’s', async (failure, status, code) => {
-    behave.pick = 'item-1';
-    behave.keys = () => Promise.reject(failure);
-    const answer = await ask('user-1');
-    behave.keys = async () => undefined;
-    expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
-    expect(answer.body).not.toContain('canary');
-    expect(plaidCalls).toEqual([]);
-  });
+  it.each([[new Failure('UPSTREAM_DOWN', 'no key service'), 503, 'unavailable']])(
+    'whose access token does not open (%s) is our fault and not Plaid’s',
+    async (failure, status, code) => {
+      behave.pick = 'item-1';
+      behave.keys = () => Promise.reject(failure);
+      const answer = await ask('user-1');
+      behave.keys = async () => undefined;
+      expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+      expect(answer.body).not.toContain('canary');
+      expect(plaidCalls).toEqual([]);
+    },
+  );
 
   it("carries Plaid's error, code by code, and no text of it", async () => {
     const upstream = { error_type: 'INVALID_INPUT', error_code: 'INVALID_API_KEYS', request_id: 'r1' };

@@ -27,7 +27,8 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const page = (reader: Reader, after: EventPlace | null, limit?: number) => pageOf(world, reader, after, limit);
+const page = (reader: Reader, after: EventPlace | null, limit?: number) =>
+  pageOf(world, reader, after, limit);
 const told = (reader: Reader, after?: EventPlace | null, limit?: number, types?: EventType[]) =>
   toldOf(world, reader, after, limit, types);
 const typesOf = (events: EventBody[]): string[] => events.map(({ type }) => type);

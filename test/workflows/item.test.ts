@@ -271,7 +271,10 @@ describe('the item workflow', () => {
       if (refusing) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
       return applied;
     };
-    await temporal.gateway.signalItem(paging.itemId, 'user-1', { kind: 'webhookReceived', webhook: 'history' });
+    await temporal.gateway.signalItem(paging.itemId, 'user-1', {
+      kind: 'webhookReceived',
+      webhook: 'history',
+    });
     const failure = async () => (await temporal.gateway.itemStatus(paging.itemId))?.last_failure;
     await until(async () => (await failure())?.type === 'MISCONFIGURED');
     paceOfChildren = fast;

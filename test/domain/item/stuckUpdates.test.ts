@@ -640,7 +640,11 @@ describe('what is shown to fail', () => {
 
   it('of the beginning of a child goes with the update that was made without it', () => {
     let state = reduce(populated(), at('ORCHESTRATOR_DOWN', 'history'), t0);
-    state = reduce(reduce(state, { kind: 'runStarted', updateId: 'u' }, t0), { kind: 'pageEnded', result: applied }, t0);
+    state = reduce(
+      reduce(state, { kind: 'runStarted', updateId: 'u' }, t0),
+      { kind: 'pageEnded', result: applied },
+      t0,
+    );
     expect(state.failing).toEqual({});
   });
 

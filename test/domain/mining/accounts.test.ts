@@ -178,21 +178,34 @@ describe('the counterpart of an account in another Item', () => {
   const [plain, twin] = [named('1'), named('1')];
   const other = { ...named('1'), at: 'other' };
 
-  it.each<[string, AccountIdentity, AccountIdentity[], (AccountIdentity & { at?: string })[], string | null]>([
-    ['the only one that is called so', plain, [plain], [other], 'other'],
-    ['none where two there are called so', plain, [plain], [other, { ...other, at: 'second' }], null],
-    ['none where two here are called so', plain, [plain, twin], [other], null],
+  it.each<[string, AccountIdentity, AccountIdentity[], (AccountIdentity & { at?: string })[], string | null]>(
     [
-      'the one of its persistent id beside others that are called so',
-      named('1', 'p'),
-      [named('1', 'p'), named('1')],
-      [{ ...named('1'), at: 'second' }, { ...named('1', 'p'), at: 'same' }],
-      'same',
+      ['the only one that is called so', plain, [plain], [other], 'other'],
+      ['none where two there are called so', plain, [plain], [other, { ...other, at: 'second' }], null],
+      ['none where two here are called so', plain, [plain, twin], [other], null],
+      [
+        'the one of its persistent id beside others that are called so',
+        named('1', 'p'),
+        [named('1', 'p'), named('1')],
+        [
+          { ...named('1'), at: 'second' },
+          { ...named('1', 'p'), at: 'same' },
+        ],
+        'same',
+      ],
+      [
+        'none where its persistent id stands there twice',
+        named('1', 'p'),
+        [named('1', 'p')],
+        [
+          { ...named('1', 'p'), at: 'a' },
+          { ...named('2', 'p'), at: 'b' },
+        ],
+        null,
+      ],
+      ['none where there is none', plain, [plain], [{ ...named('2'), at: 'third' }], null],
     ],
-    ['none where its persistent id stands there twice', named('1', 'p'), [named('1', 'p')],
-      [{ ...named('1', 'p'), at: 'a' }, { ...named('2', 'p'), at: 'b' }], null],
-    ['none where there is none', plain, [plain], [{ ...named('2'), at: 'third' }], null],
-  ])('is %s', (_name, mine, own, others, found) => {
+  )('is %s', (_name, mine, own, others, found) => {
     expect(counterpartOf(mine, own, others)?.at ?? null).toBe(found);
   });
 });
