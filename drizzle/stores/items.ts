@@ -182,7 +182,7 @@ export function itemStore(sql: Sql): ItemStore {
                 WHERE n.item_id = ${itemId} AND n.account_id <> ALL(${accountIds}::text[]) AND n.doubted_at IS NULL
                   AND a.item_id = n.item_id AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
             : [];
-        const again = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
+        const soon = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
           DELETE FROM account_numbers WHERE item_id = ${itemId} AND (account_id = ANY(${accountIds}::text[])
             OR ${part === undefined} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
@@ -197,12 +197,12 @@ export function itemStore(sql: Sql): ItemStore {
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         await tx`
-          UPDATE items SET numbers_due_at = CASE WHEN ${again}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
-              ELSE clock_timestamp() + ${again}::interval END,
+          UPDATE items SET numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
+              ELSE clock_timestamp() + ${soon}::interval END,
             numbers_facts = numbers_facts + 1,
             numbers_refused_code = NULL, numbers_lacking_since = NULL
           WHERE item_id = ${itemId}`;
-        return again === null ? true : ('doubted' as const);
+        return soon === null ? true : ('doubted' as const);
       });
     },
 
