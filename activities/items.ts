@@ -161,7 +161,7 @@ export function itemActivities(deps: ActivityDeps) {
         const part = waits || !answer.isWhole ? { dueAt } : undefined;
         const pause = policy.retryFirst;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
-        if (stands === 'doubted') return { accounts: 0, nextDueAt: Date.now() + pause };
+        if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };
         if (!stands) return 'moved';
         return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
       });

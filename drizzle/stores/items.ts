@@ -166,13 +166,13 @@ export function itemStore(sql: Sql): ItemStore {
         if (isNone) {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
-          const doubted = await tx`
+          const doubted = await tx<Selected<typeof waitingForNumbers>[]>`
             UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, clock_timestamp()),
               numbers_due_at = clock_timestamp() + ${pause}::interval, numbers_facts = numbers_facts + 1
             WHERE item_id = ${itemId}
               AND (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE
-            RETURNING 1`;
-          if (doubted.length > 0) return 'doubted' as const;
+            RETURNING ${waitingForNumbers.list(tx)}`;
+          if (doubted[0] !== undefined) return { doubtedUntil: doubted[0].numbers_due_at?.getTime() ?? 0 };
         }
         // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
         const withheld =
@@ -196,13 +196,17 @@ export function itemStore(sql: Sql): ItemStore {
           UPDATE accounts SET revoked_at = NULL
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
-        await tx`
-          UPDATE items SET numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
-              ELSE clock_timestamp() + ${soon}::interval END,
-            numbers_facts = numbers_facts + 1,
-            numbers_refused_code = NULL, numbers_lacking_since = NULL
-          WHERE item_id = ${itemId}`;
-        return soon === null ? true : ('doubted' as const);
+        // Answers that lack another one each time are asked for with pauses that double.
+        const lackingSince = tx`coalesce(numbers_lacking_since, clock_timestamp())`;
+        const row = firstOf(
+          await tx<[Selected<typeof waitingForNumbers>]>`
+          UPDATE items SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,
+            numbers_lacking_since = CASE WHEN ${soon}::text IS NOT NULL THEN ${lackingSince} END,
+            numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
+              ELSE clock_timestamp() + greatest(${soon}::interval, clock_timestamp() - ${lackingSince}) END
+          WHERE item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx)}`,
+        );
+        return soon === null ? true : { doubtedUntil: row.numbers_due_at?.getTime() ?? 0 };
       });
     },
 
