@@ -42,6 +42,8 @@ const removalsAtOnce = 100;
 const removalCalls = 10;
 /** Rows of one answer, the first of which is the last one of the answer before. */
 const removalPage = 500;
+/** Of a list that moves, or has no order, whenever it is read. */
+const triesOfList = 3;
 /** What these calls can read. */
 const removalRows = 1 + removalCalls * (removalPage - 1);
 
@@ -287,6 +289,7 @@ export function transactionActivities(deps: ActivityDeps) {
         return { listed: null, calls };
       }
       if (before !== null && (total !== before.total || ids[0] !== before.last)) {
+        if (activityInfo().attempt >= triesOfList) return { listed: null, calls };
         throw new Failure('UPSTREAM_DOWN', 'the list of transactions moved while it was read');
       }
       ids.forEach((id) => listed.add(id));

@@ -1366,6 +1366,18 @@ describe('mining', () => {
       expect(await state()).toEqual({ lives: true, outcome: 'done', remine: false });
     });
 
+    it('asks for a remine where the list moves whenever it is read', async () => {
+      const { settle, state } = await named([...others, transaction('named')], (item) => {
+        item.listed.shift();
+      });
+      await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      world.attempt = 3;
+      const answer = await settle();
+      world.attempt = 1;
+      expect(answer).toEqual({ changes: 0, more: false, remineAsked: 1 });
+      expect(await state()).toEqual({ lives: true, outcome: 'done', remine: true });
+    });
+
     it.each<[string, unknown[]]>([
       ['has more rows than it may ask for', Array.from({ length: 20_000 }, (_, n) => transaction(`l${n}`))],
       ['has an entry that nobody can read', [...others, null]],
