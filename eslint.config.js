@@ -13,6 +13,7 @@ export default tseslint.config(
       'coverage/',
       'packages/*/dist/',
       'tools/bench/results/',
+      'tools/faults/results/',
       'drizzle/migrations/',
     ],
   },

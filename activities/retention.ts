@@ -30,14 +30,14 @@ export function retentionActivities(deps: Pick<ActivityDeps, 'retention' | 'idem
       keepMs: number;
       after: string | null;
     }): Promise<{ deleted: number; next: string | null }> {
-      const end = Date.now() + workForMs;
+      const end = performance.now() + workForMs;
       let deleted = 0;
       let next = input.after;
       do {
         const result = await clean(input.what, input.keepMs, next);
         deleted += result.deleted;
         next = result.next;
-      } while (next !== null && Date.now() < end);
+      } while (next !== null && performance.now() < end);
       return { deleted, next };
     },
   };

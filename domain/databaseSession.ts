@@ -20,12 +20,17 @@ const sessionSettings: Readonly<Record<string, string>> = {
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
+  // A host of ours that vanished says no goodbye: what its session holds is free after a minute, not after the kernel's two hours.
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
 };
 
 /** Settings that older servers do not have, by the version that brought them. */
 const laterSettings: readonly { name: string; value: string; since: number }[] = [
   { name: 'transaction_timeout', value: '0', since: 170_000 },
 ];
+const isLater = (name: string): boolean => laterSettings.some((later) => later.name === name);
 
 export interface SettingStatement {
   name: string;
@@ -37,14 +42,13 @@ const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`;
 /** A statement for each setting: the common ones, and `more` in their place or beside them. */
 export function settingStatements(more: Readonly<Record<string, string>> = {}): SettingStatement[] {
   return [
-    ...Object.entries({ ...sessionSettings, ...more }).map(([name, value]) => ({
-      name,
-      text: `SET ${name} = ${literal(value)}`,
-    })),
+    ...Object.entries({ ...sessionSettings, ...more })
+      .filter(([name]) => !isLater(name))
+      .map(([name, value]) => ({ name, text: `SET ${name} = ${literal(value)}` })),
     ...laterSettings.map(({ name, value, since }) => ({
       name,
       text:
-        `SELECT set_config(${literal(name)}, ${literal(value)}, false) ` +
+        `SELECT set_config(${literal(name)}, ${literal(more[name] ?? value)}, false) ` +
         `WHERE current_setting('server_version_num')::int >= ${since}`,
     })),
   ];

@@ -7,6 +7,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
+import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
@@ -177,10 +178,28 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   if (rows.some(({ revoked }) => revoked)) {
     numbersDue = (await endRevocations(tx, now, [...listed.keys()])) || numbersDue;
   }
+  if (stored.size === 0) {
+    const raws = [...listed.values()].map(({ value }) => value);
+    numbersDue = (await areOfOthers(tx, owner.item_id, raws)) || numbersDue;
+  }
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = changes.some(({ version, replaces }) => version === 1 && replaces === null);
   return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded, returned };
+}
+
+/** Whether the numbers were read before the first update, and of other accounts than those that it has brought. */
+async function areOfOthers(tx: Tx, itemId: string, listed: readonly PlaidAccount[]): Promise<boolean> {
+  const ids = listed.map(({ account_id }) => account_id);
+  // Only these have numbers.
+  const owing = listed.filter(({ type }) => type === 'depository').map(({ account_id }) => account_id);
+  const read = firstOf(
+    await tx<{ due: boolean }[]>`
+    SELECT count(*) > 0 AND (bool_or(account_id <> ALL(${ids}::text[]))
+      OR NOT coalesce(array_agg(account_id) @> ${owing}::text[], false)) AS due
+    FROM account_numbers WHERE item_id = ${itemId}`,
+  );
+  return read?.due === true;
 }
 
 /** Whether a version would say nothing new. A newer fetch of the same content is no change, nor is how its text was cleaned. */

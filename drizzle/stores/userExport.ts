@@ -74,6 +74,10 @@ export function userExportStore(sql: Sql): UserExport {
     async write(userId, emit) {
       await sql.begin('ISOLATION LEVEL REPEATABLE READ READ ONLY', async (tx) => {
         await tx`SELECT set_config('idle_in_transaction_session_timeout', ${String(idleMs)}, true)`;
+        // However much there is to write: it reads alone and holds nobody up. Servers before 17 have no such limit.
+        await tx`
+          SELECT set_config('transaction_timeout', '0', true)
+          WHERE current_setting('server_version_num')::int >= 170000`;
         let lines = 0;
         for (const rows of kinds(tx, userId)) {
           await tx`DECLARE lines NO SCROLL CURSOR FOR ${rows}`;

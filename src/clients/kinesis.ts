@@ -169,7 +169,7 @@ class Lane {
     if (record.signal?.aborted === true) return;
     record.tries += 1;
     const pause = pauseBefore(record.tries);
-    if (Date.now() + pause > record.giveUpAt) {
+    if (performance.now() + pause > record.giveUpAt) {
       record.reject(new Failure(type, message, { outcomeUnknown: true, retryable: true }));
       return;
     }
@@ -229,7 +229,7 @@ export function createKinesis(options: KinesisOptions): Kinesis {
       }
       let leave = (): void => undefined;
       const accepted = new Promise<void>((resolve, reject) => {
-        const giveUpAt = Date.now() + retryForMs;
+        const giveUpAt = performance.now() + retryForMs;
         const record: Waiting = { partitionKey, data, bytes, tries: 0, giveUpAt, resolve, reject, signal };
         const lane = laneOf(stream);
         leave = () => {

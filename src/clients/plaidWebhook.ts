@@ -4,9 +4,11 @@ import type { WebhookVerdict, WebhookVerifier } from '../../domain/ports/webhook
 import { createWebhookKeys } from './webhookKeys.js';
 import type { WebhookKeysOptions } from './webhookKeys.js';
 
-export interface WebhookVerifierOptions extends Omit<WebhookKeysOptions, 'now'> {
+export interface WebhookVerifierOptions extends Omit<WebhookKeysOptions, 'now' | 'elapsed'> {
   /** Milliseconds since the epoch; default: the clock. */
   now?: () => number;
+  /** Milliseconds since whenever; default: `now`, and where that is the clock, the one that nobody can set. */
+  elapsed?: () => number;
 }
 
 /** Why a webhook was refused. */
@@ -75,7 +77,8 @@ function claimsRejection(claims: Claims, body: Uint8Array, now: number): Webhook
  */
 export function createWebhookVerifier(options: WebhookVerifierOptions): WebhookVerifier {
   const now = options.now ?? Date.now;
-  const keys = createWebhookKeys({ ...options, now });
+  const elapsed = options.elapsed ?? options.now ?? (() => performance.now());
+  const keys = createWebhookKeys({ ...options, now, elapsed });
 
   return {
     async verify(token, body, address): Promise<WebhookVerdict> {

@@ -14,8 +14,10 @@ export interface WebhookKeysOptions {
   knownSenders: readonly string[];
   /** The store did not answer; the keys go on without it. */
   onFailure: (error: unknown) => void;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: by it keys end. */
   now: () => number;
+  /** Milliseconds since whenever: by it pauses and ages are measured, which go on as they are when somebody sets the clock. */
+  elapsed: () => number;
 }
 
 /** `expiresAt` in milliseconds since the epoch. */
@@ -51,9 +53,9 @@ const holdMs = 10_000;
 const notedForMs = 60 * minute;
 const mostNoted = 1_000;
 
-/** Times in milliseconds since the epoch. */
 interface KnownKey {
   key: CryptoKey;
+  /** Milliseconds since the epoch. */
   expiresAt: number | null;
   checkedAt: number;
   recheckAt: number;
@@ -87,14 +89,14 @@ async function orLate(work: Promise<void>, ms: number): Promise<void> {
  * 0013 says how strangers are kept from using the look-ups up.
  */
 export function createWebhookKeys(options: WebhookKeysOptions): WebhookKeys {
-  const { store, now, onFailure } = options;
+  const { store, elapsed: now, onFailure } = options;
   const budget = createLookupBudget(now());
   for (const address of options.knownSenders) budget.addSender(address);
   const known = new Map<string, KnownKey>();
   const unknownUntil = new Map<string, number>();
   const inFlight = new Map<string, Promise<KeyAnswer>>();
   const hasEnded = ({ expiresAt }: { expiresAt: number | null }): boolean =>
-    expiresAt !== null && expiresAt <= now();
+    expiresAt !== null && expiresAt <= options.now();
 
   function keep(kid: string, key: KnownKey): void {
     known.delete(kid);

@@ -138,13 +138,13 @@ export function createGateway(client: Client): Gateway {
     ping,
 
     async link(tokenHash, userId, timeoutMs): Promise<LinkOutcome | null> {
-      const deadline = Date.now() + timeoutMs;
+      const deadline = performance.now() + timeoutMs;
       for (;;) {
         const operation = new WithStartWorkflowOperation('linkItem', linkOptions(tokenHash, userId));
         // The SDK reports a failed start through this promise too; the update's own rejection is the one that is read.
         operation.workflowHandle().catch(() => undefined);
         try {
-          return await within(deadline - Date.now(), () =>
+          return await within(deadline - performance.now(), () =>
             client.workflow.executeUpdateWithStart(linkOutcome, { startWorkflowOperation: operation }),
           );
         } catch (error) {
@@ -155,7 +155,7 @@ export function createGateway(client: Client): Gateway {
           await ping();
           // A server that answers refuses for a moment only (a worker that is just leaving, say): joining again is safe, and
           // what did not start at all is started by the sweep.
-          if (Date.now() + joinPauseMs >= deadline) return null;
+          if (performance.now() + joinPauseMs >= deadline) return null;
           await new Promise((resolve) => setTimeout(resolve, joinPauseMs));
         }
       }
@@ -224,7 +224,7 @@ export function createGateway(client: Client): Gateway {
     },
 
     async checkUser(userId, timeoutMs, requestId): Promise<ItemCheck[] | null> {
-      const deadline = Date.now() + timeoutMs;
+      const deadline = performance.now() + timeoutMs;
       const answerWithinMs = Math.max(timeoutMs - checkOverheadMs, 1_000);
       const workflowId = loginRequestWorkflowId(requestId);
       type Check = (input: CheckUserInput) => Promise<ItemCheck[]>;
@@ -247,7 +247,7 @@ export function createGateway(client: Client): Gateway {
         throw temporalFailure('the check of a login', error);
       }
       try {
-        return await within(deadline - Date.now(), () => check.result());
+        return await within(deadline - performance.now(), () => check.result());
       } catch (error) {
         // Its activities have failed: they say why where they ran.
         if (error instanceof WorkflowFailedError) {

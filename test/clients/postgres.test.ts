@@ -180,3 +180,20 @@ describe('a database host that goes silent', () => {
     expect(rows).toHaveLength(30);
   });
 });
+
+it('what a client held that went silent in the middle of a message is free after the limit of its transaction', async () => {
+  await direct`CREATE TABLE held AS SELECT 1 AS n`;
+  proxy.forgetAfter('half of a statement');
+  const lost = through({ transactionMs: 3_000 }).begin(async (tx) => {
+    await tx`SELECT n FROM held FOR UPDATE`;
+    // The driver asks for the types of the parameter, and says nothing more before it knows them.
+    await tx`SELECT ${1}::int AS "half of a statement"`;
+  });
+  await expect(lost).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+  expect(
+    await direct.begin(async (tx) => {
+      await tx`SET LOCAL lock_timeout = '50s'`;
+      return tx`SELECT n FROM held FOR UPDATE`;
+    }),
+  ).toHaveLength(1);
+});

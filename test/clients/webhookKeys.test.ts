@@ -17,6 +17,8 @@ const accepted: WebhookVerdict = { kind: 'accepted' };
 function bench(...published: SigningKey[]) {
   const world = {
     now: Date.parse('2026-11-21T10:00:00Z'),
+    /** By how much the clock is off: somebody has set it. Time passes all the same. */
+    setBy: 0,
     published: published.map((key) => key.published),
     asked: [] as string[],
     down: null as Failure | null,
@@ -26,7 +28,8 @@ function bench(...published: SigningKey[]) {
   world.store.items.add('ours');
   const start = (hints: string[] = []) =>
     createWebhookVerifier({
-      now: () => world.now,
+      now: () => world.now + world.setBy,
+      elapsed: () => world.now,
       store: world.store,
       knownSenders: hints,
       onFailure: () => undefined,
@@ -45,10 +48,10 @@ function bench(...published: SigningKey[]) {
     /** The process ends, and another begins. */
     restart: (hints: string[] = []) => void (verifier = start(hints)),
     verify: async (key: SigningKey, address = plaid) =>
-      verifier.verify(await signWebhook(key, body, world.now), body, address),
+      verifier.verify(await signWebhook(key, body, world.now + world.setBy), body, address),
     /** Plausible but for its key, whose id is a new one each time or the one given. */
     forge: async (address = forger, kid = `made-up-${(made += 1)}`) =>
-      verifier.verify(await signWebhook(forgery, body, world.now, { kid }), body, address),
+      verifier.verify(await signWebhook(forgery, body, world.now + world.setBy, { kid }), body, address),
     /** A genuine webhook about an Item of ours has come from the address. */
     deliver: async (key: SigningKey, address = plaid): Promise<void> => {
       expect(await bench.verify(key, address)).toEqual(accepted);
@@ -333,5 +336,26 @@ describe('keys in the database', () => {
     expect(await verify(second)).toEqual(accepted);
     expect(await verify(first)).toEqual(accepted);
     expect(world.asked).toEqual(['first', 'second']);
+  });
+});
+
+describe('a clock that is set back by an hour', () => {
+  it('keeps no id unknown for that hour, nor what other processes have found, nor strangers out', async () => {
+    const { world, verify, forge, rotate, store } = bench();
+    world.setBy = hour;
+    // Plaid does not know it yet, and asks to wait.
+    expect(await verify(first)).toEqual({ kind: 'rejected', reason: 'unknown_key' });
+    world.down = new Failure('RATE_LIMITED', 'slower');
+    await forge();
+    world.down = null;
+    world.setBy = 0;
+    world.now += 2 * minute;
+    rotate(first);
+    expect(await verify(first)).toEqual(accepted);
+    world.asked.length = 0;
+    world.now += 2_000;
+    await store.save(second.published, 0);
+    expect([await verify(second), world.asked]).toEqual([accepted, []]);
+    expect(await forge()).toEqual({ kind: 'rejected', reason: 'unknown_key' });
   });
 });

@@ -14,6 +14,7 @@ describe('an error of the database', () => {
     ['too many connections', '53300'],
     ['a statement that took too long', '57014'],
     ['a transaction that idled too long', '25P03'],
+    ['a transaction that took too long', '25P04'],
     ['a server that became a replica', '25006'],
     ['a lock that is taken', '55P03'],
     ['a plan that fits the table no more', '0A000'],

@@ -156,6 +156,22 @@ describe('an account of an odd shape', () => {
     expect([await withheld(), await isDue()]).toEqual([[], false]);
   });
 
+  // Seed 8001 of the fault runs.
+  it.each([
+    ['are read once more when an account had another id then', ['acc-1', 'acc-old'], true],
+    ['are read once more when an account has come since', ['acc-1'], true],
+    ['are not read once more when they are of the accounts that it has', ['acc-1', 'acc-2'], false],
+  ])('numbers that were read before the first update %s', async (_how, numbersOf, isDue) => {
+    const item = await linkedItem(world);
+    await prompt(world).saveNumbers(
+      item.itemId,
+      numbersOf.map((accountId) => ({ accountId, sealed: sealed(accountId) })),
+    );
+    const card = account('card', { type: 'credit', subtype: 'credit card' });
+    await updateWith(item, [account('acc-1'), account('acc-2'), card]);
+    expect((await world.stores.mining.waiting(item.itemId)).numbersDue).toBe(isDue);
+  });
+
   it('whatever stands in whatever field, the raw object is kept as it came', async () => {
     const item = await linkedItem(world);
     const odd = fc.sample(distorted(plaidAccount), { numRuns: 150, seed: 11 });

@@ -77,7 +77,7 @@ it(
 );
 
 it(
-  'is noticed: an update to a row, a dropped record, a swallowed delivery, a table that an erasure skips',
+  'is noticed: an update to a row, a dropped record, a swallowed delivery, a table that an erasure skips, a float, an institution',
   async () => {
     for (const { what, part, names, verdict } of await sabotage(world, trial)) {
       expect([what, verdict[part].join('\n')]).toEqual([what, expect.stringContaining(names)]);

@@ -1,7 +1,19 @@
 import { createHash } from 'node:crypto';
-import { until } from '../workflows/harness.js';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import postgres from 'postgres';
+import { contradictions, sinceRestore } from '../../tools/drill/consumer.js';
+import { compareItem } from '../../tools/local/compare.js';
+import type { Truth } from '../../tools/local/compare.js';
+import { openDatabaseReader } from '../../tools/local/databaseReader.js';
+import { openStreamReader } from '../../tools/local/streamReader.js';
+import { backUp } from '../stack/testDatabase.js';
+import { createNamespace, until } from '../workflows/harness.js';
+import { change, minedItem, truthOf } from './linkedItem.js';
 import { callsOf, goThroughLink, itemsAtPlaid } from './linking.js';
 import type { FreshItem, Json } from './linking.js';
+import { closeOracle, expectTruth } from './oracle.js';
 import type { Answer, System } from './system.js';
 import { startSystem } from './system.js';
 
@@ -12,7 +24,10 @@ let system: System;
 beforeAll(async () => {
   system = await startSystem({ transactionsPerItem: 20, worker: false });
 });
-afterAll(() => system?.stop());
+afterAll(async () => {
+  closeOracle(system);
+  await system?.stop();
+});
 
 /** As a client does: the same request with the same token until there is an answer that says how the link ended. */
 async function linkUntilTold(user: string, token: string): Promise<Answer<Json>> {
@@ -95,4 +110,83 @@ it('an API killed in the middle of a link is asked again: one item, one exchange
   }
   const alerts = await system.sql<{ count: number }[]>`SELECT count(*)::int AS count FROM alerts`;
   expect(alerts[0]?.count).toBe(2);
+});
+
+/** What `npm run drill` does, without a load and with a copy of the database in the place of a log that is gone through. */
+it('all is lost but a backup: what Plaid says is true again, what had ended ends once more, and nothing contradicts itself', async () => {
+  const users = ['steady', 'goes', 'is-erased'] as const;
+  const [steady = '', goes = '', erased = ''] = await Promise.all(
+    users.map((user) => minedItem(system, { user })),
+  );
+  const backup = await backUp(system.databaseUrl);
+  const [row, other] = (await truthOf(system, steady)).transactions;
+  if (row === undefined || other === undefined) throw new Error('there are no transactions');
+  const { transaction_id } = row;
+  const modified = async (amount: number, remove: string[]): Promise<void> => {
+    await change(system, steady, { modify: [{ transaction_id, amount }], remove, notify: true });
+    await expectTruth(system, steady);
+  };
+  await modified(999.99, []);
+  await modified(row.amount, [other.transaction_id]);
+  await system.api('DELETE', `/v1/items/${goes}`);
+  const { body: erasure } = await system.api('DELETE', '/v1/users/is-erased');
+  const erasureRoute = `/v1/erasures/${String(erasure['erasure_id'])}`;
+  const statusOf = async (route: string, field: string): Promise<unknown> =>
+    (await system.api('GET', route)).body[field];
+  await until(async () => (await statusOf(`/v1/items/${goes}`, 'status')) === 'REMOVED');
+  await until(async () => (await statusOf(erasureRoute, 'state')) === 'done');
+  const place = String(await statusOf('/v1/events?limit=500', 'next'));
+  const dir = mkdtempSync(path.join(tmpdir(), 'sluice-ended-'));
+  const ended = path.join(dir, 'ended.ndjson');
+  writeFileSync(ended, await system.runJob('src/listEnded.ts'));
+
+  await system.killApi();
+  for (const worker of [...system.workers]) await worker.kill();
+  await change(system, steady, { add: [{ amount: 5, name: 'While it was away' }] });
+  // Temporal has lost everything too.
+  const { client, connection, namespace } = await createNamespace();
+  const env = { DATABASE_URL: backup.url, TEMPORAL_NAMESPACE: namespace };
+  await system.runJob('src/provision.ts', [], env);
+  await system.runJob('src/reapply.ts', [ended], env);
+  await system.runJob('src/restored.ts', [], env);
+  const sql = postgres(backup.url, { max: 1, onnotice: () => undefined });
+  const database = openDatabaseReader(backup.url);
+  const streams = openStreamReader(system.urls.kinesis, system.streamPrefix);
+  try {
+    await system.startApi(env);
+    await system.startWorker(env);
+    const [{ base } = { base: 0 }] = await sql<{ base: number }[]>`
+      SELECT floor(extract(epoch FROM restored_at) * 1000)::float8 AS base FROM restores`;
+    await until(async () => {
+      const truth = await system.sim<Truth>(`/_sim/items/${steady}/truth`);
+      const stored = await database.readItem(steady);
+      await streams.readOn();
+      return (
+        compareItem(truth, { ...stored, events: sinceRestore(streams.eventsOf(steady), base) }).length === 0
+      );
+    });
+    expect(contradictions(streams.eventsOf(steady))).toEqual([]);
+    await until(async () => (await statusOf(`/v1/items/${goes}`, 'status')) === 'REMOVED');
+    await until(async () => (await statusOf(erasureRoute, 'state')) === 'done');
+    expect((await system.api('GET', `/v1/items/${erased}`)).status).toBe(404);
+    const pulled = await system.api('GET', `/v1/events?after=${encodeURIComponent(place)}`);
+    expect([pulled.status, pulled.body['code']]).toEqual([410, 'feed_expired']);
+    // Of the links above: what nobody knows the outcome of, and the Item that came of it.
+    const others = await sql`
+      SELECT kind, key FROM alerts
+      WHERE NOT (kind = 'link_outcome_unknown' OR kind = 'item_unknown' AND key <> ALL(${[steady, goes, erased]}::text[]))`;
+    expect([...others]).toEqual([]);
+  } finally {
+    streams.close();
+    await database.close();
+    await sql.end({ timeout: 5 });
+    await system.killApi();
+    for (const worker of [...system.workers]) await worker.kill();
+    // Else the server would go on ticking for them.
+    for await (const { scheduleId } of client.schedule.list())
+      await client.schedule.getHandle(scheduleId).delete();
+    await connection.close();
+    await backup.drop();
+    rmSync(dir, { recursive: true, force: true });
+  }
 });

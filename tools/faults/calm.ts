@@ -1,7 +1,10 @@
 import { change } from './bank.js';
 import type { Scene } from './perform.js';
 import { repair } from './happenings.js';
+import { syncInstitutions, walksOf } from './institutions.js';
 import { unrest } from './oracle.js';
+import type { System } from './system.js';
+import { unheard } from './userEvents.js';
 import type { World } from './world.js';
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -11,7 +14,9 @@ export async function endFaults(world: World, scene: Scene): Promise<void> {
   const { system, processes } = world;
   for (const proxy of [...Object.values(world.databases), ...Object.values(world.temporals), world.plaid])
     proxy.restore();
+  for (const clock of Object.values(world.clocks)) clock.jumpTo(0);
   world.setKinesisFault(null);
+  world.kinesis.otherFault = () => null;
   world.segment.fault = null;
   world.receiver.answer.status = 204;
   await system.sim('/_sim/faults', undefined, 'DELETE');
@@ -43,7 +48,8 @@ const waitsForPlaid = new WeakMap<World, number>();
 
 async function restlessness(world: World, scene: Scene): Promise<string[]> {
   const { system } = world;
-  const left: string[] = [];
+  // What leads to work of Items comes before them.
+  const left: string[] = [...(await unheard(system, scene.said)), ...(await unwalked(system, scene))];
   for (const { itemId } of scene.items) left.push(...named(itemId, await unrest(system, itemId, 'idle')));
   for (const itemId of scene.removed) left.push(...named(itemId, await unrest(system, itemId, 'removed')));
   for (const { erasureId } of scene.erased) {
@@ -70,6 +76,17 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
     await system.sim('/_sim/clock', { advance: 'PT12H' });
   }
   return left;
+}
+
+/** After all that has happened to Plaid's list it is walked through once: then the cache is what Plaid says. */
+async function unwalked(system: System, { institutions }: Scene): Promise<string[]> {
+  if (!institutions.isWalked) return [];
+  const { begun, isGoing } = await walksOf(system);
+  if (isGoing) return ['institutions are being read'];
+  if (institutions.walksBefore !== null)
+    return begun > institutions.walksBefore ? [] : ['institutions are to be read'];
+  if (await syncInstitutions(system)) institutions.walksBefore = begun;
+  return ['institutions are to be read'];
 }
 
 const named = (itemId: string, why: string): string[] => (why === '' ? [] : [`item ${itemId}: ${why}`]);

@@ -14,6 +14,8 @@ export interface CuttableProxy {
   silence(): void;
   /** The open connections alone go silent, new ones get through. As a path that a firewall has forgotten. */
   forget(): void;
+  /** The connection that sends this text goes silent behind the bytes that hold it: in the middle of a conversation. */
+  forgetAfter(text: string): void;
   /** New connections get through again. Those that went silent stay so for ever. */
   restore(): void;
   close(): Promise<void>;
@@ -30,6 +32,7 @@ export async function startCuttableProxy(target: string): Promise<CuttableProxy>
   const [host, port] = target.split(':') as [string, string];
   const pairs = new Set<Pair>();
   let state: 'open' | 'cut' | 'silent' = 'open';
+  let last: string | null = null;
 
   function forward(pair: Pair): void {
     const { near } = pair;
@@ -41,6 +44,7 @@ export async function startCuttableProxy(target: string): Promise<CuttableProxy>
     ] as const) {
       one.on('data', (bytes: Buffer) => {
         if (!pair.silent) other.write(bytes);
+        if (one === near && last !== null && bytes.includes(last)) pair.silent = true;
       });
       one.on('end', () => {
         if (!pair.silent) other.end();
@@ -85,6 +89,9 @@ export async function startCuttableProxy(target: string): Promise<CuttableProxy>
       forget();
     },
     forget,
+    forgetAfter(text) {
+      last = text;
+    },
     restore() {
       state = 'open';
     },

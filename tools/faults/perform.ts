@@ -3,9 +3,12 @@ import { change, fault, sendWebhook } from './bank.js';
 import type { CuttableProxy } from './cuttableProxy.js';
 import type { LivingItem } from './happenings.js';
 import type { PutRecordsFault } from './kinesisProxy.js';
+import { renameInstitutions, syncInstitutions } from './institutions.js';
 import { linkWithHistory } from './linking.js';
 import type { Strike } from './schedule.js';
 import type { Break, Deed } from './strikes.js';
+import type { Said } from './userEvents.js';
+import { nothingSaid, sayOfUsers } from './userEvents.js';
 import type { World } from './world.js';
 
 /** What a round's deeds act on, and what they leave behind for the oracle. */
@@ -18,14 +21,21 @@ export interface Scene {
   /** Connections that have ended: whoever held one reads nothing any more. */
   ended: { itemId: string; connectionId: string }[];
   terminated: number;
+  said: Said;
+  /** Of institutions: whether Plaid's list has been walked through, and the walks begun before the last one; null: it is still to come. */
+  institutions: { isWalked: boolean; walksBefore: number | null };
   /** Deeds done, by fault. */
   done: Map<string, number>;
+  /** What the deeds came to, in webhooks, calls, records or ends of processes, by fault. */
+  strokes: Map<string, number>;
   /** What a deed itself has seen go wrong. */
   wrong: string[];
 }
 
 export const emptyScene = (items: LivingItem[]): Scene => ({
-  ...{ items, removed: [], erased: [], ended: [], terminated: 0, done: new Map(), wrong: [] },
+  ...{ items, removed: [], erased: [], ended: [], terminated: 0, said: nothingSaid() },
+  institutions: { isWalked: false, walksBefore: null },
+  ...{ done: new Map(), strokes: new Map(), wrong: [] },
 });
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -56,6 +66,7 @@ export class Performer {
             return true;
           });
           if (!isDone) return;
+          await this.provoke(strike.deed, place);
         } catch (error) {
           this.scene.wrong.push(`${JSON.stringify(strike.deed)} failed: ${(error as Error).message}`);
         }
@@ -81,7 +92,67 @@ export class Performer {
     return item;
   }
 
-  private async perform({ deed, lasts }: Strike, place: number): Promise<unknown> {
+  private note(fault: string, strokes: number): void {
+    this.scene.strokes.set(fault, (this.scene.strokes.get(fault) ?? 0) + strokes);
+  }
+
+  /** What a named point lies on is not done all the time: then it is done now. */
+  private async provoke(deed: Deed, place: number): Promise<void> {
+    if (deed.kind === 'killListenerAt') await this.say(deed, place);
+    if (deed.kind === 'killWorkerAt' && /^(link|erase)\./.test(deed.point)) await this.eraseUser(5, 0, place);
+  }
+
+  private say({ words, seed }: { words: number; seed: number }, place: number): Promise<number> {
+    const { world, scene } = this;
+    const users = scene.items.map(({ userId }) => userId);
+    return sayOfUsers(world.system, scene.said, { prefix: `${this.name}-${place}`, users, words, seed });
+  }
+
+  private async eraseUser(rows: number, afterMs: number, place: number): Promise<void> {
+    const userId = `${this.name}-erased-${place}`;
+    const itemId = await linkWithHistory(this.world, userId, rows);
+    await pause(afterMs);
+    const { erasure_id: erasureId } = await this.world.client.ask<{ erasure_id: string }>(
+      'DELETE',
+      `/v1/users/${userId}`,
+    );
+    this.scene.erased.push({ userId, itemId, erasureId });
+  }
+
+  private async perform(strike: Strike, place: number): Promise<void> {
+    const { world } = this;
+    const counts = (): number =>
+      ({
+        breakKinesis: world.kinesisFailures,
+        breakSegment: world.segment.refused,
+        breakEndpoint: world.receiver.refusals(),
+      })[strike.deed.kind as string] ?? 0;
+    const before = counts();
+    const strokes = await this.strike(strike, place);
+    this.note(
+      strike.fault,
+      /^break(Kinesis|Segment|Endpoint)$/.test(strike.deed.kind) ? counts() - before : strokes,
+    );
+  }
+
+  /** Answers in how many webhooks, calls or records the deed consisted; what cannot be counted is one. */
+  private async strike({ deed, lasts }: Strike, place: number): Promise<number> {
+    await this.act({ deed, lasts }, place);
+    switch (deed.kind) {
+      case 'webhooks':
+      case 'forgeWebhook':
+        return deed.duplicate;
+      case 'plaidFails':
+        return deed.times;
+      case 'userEvents':
+      case 'killListenerAt':
+        return deed.words;
+      default:
+        return 1;
+    }
+  }
+
+  private async act({ deed, lasts }: Pick<Strike, 'deed' | 'lasts'>, place: number): Promise<unknown> {
     const { world, scene } = this;
     const { system, processes } = world;
     switch (deed.kind) {
@@ -99,6 +170,39 @@ export class Performer {
         return processes.api.pause(lasts);
       case 'replaceApi':
         return processes.api.replace();
+      case 'killListenerAt':
+        return processes[`listener${deed.listener}`].replace({ SLUICE_CRASH_AT: deed.point });
+      case 'killListener':
+        return processes[`listener${deed.listener}`].kill(lasts);
+      case 'pauseListener':
+        return processes[`listener${deed.listener}`].pause(lasts);
+      case 'replaceListener':
+        return processes[`listener${deed.listener}`].replace();
+      case 'userEvents':
+        return this.say(deed, place);
+      case 'breakUserEvents':
+        world.kinesis.otherFault = (operation) =>
+          operation === 'GetRecords'
+            ? { status: deed.how === 'refuse' ? 500 : 400, body: refusals[deed.how] }
+            : null;
+        await pause(lasts);
+        world.kinesis.otherFault = () => null;
+        return;
+      case 'syncInstitutions':
+        scene.institutions.isWalked = true;
+        await renameInstitutions(system, deed.renamed);
+        await system.sim('/_sim/faults', {
+          match: { path: '/institutions/get' },
+          fault: { latency_ms: deed.latencyMs },
+          times: 3,
+        });
+        await syncInstitutions(system);
+        await pause(deed.afterMs);
+        return processes[`worker${deed.worker}`].kill(lasts);
+      case 'jumpClock':
+        world.clocks[deed.process].jumpTo(deed.byMinutes * 60_000);
+        await pause(lasts);
+        return world.clocks[deed.process].jumpTo(0);
       case 'killPostgres':
         return world.services?.kill('postgres', lasts);
       case 'killTemporal':
@@ -160,16 +264,8 @@ export class Performer {
         await world.client.ask('DELETE', `/v1/items/${itemId}`);
         return scene.removed.push(itemId);
       }
-      case 'eraseUser': {
-        const userId = `${this.name}-erased-${place}`;
-        const itemId = await linkWithHistory(world, userId, deed.rows);
-        await pause(deed.afterMs);
-        const { erasure_id: erasureId } = await world.client.ask<{ erasure_id: string }>(
-          'DELETE',
-          `/v1/users/${userId}`,
-        );
-        return scene.erased.push({ userId, itemId, erasureId });
-      }
+      case 'eraseUser':
+        return this.eraseUser(deed.rows, deed.afterMs, place);
       case 'revokeConnection':
         return this.endConnection(this.item(deed.item).itemId, deed.byTime);
     }
@@ -226,7 +322,15 @@ function targetOf(deed: Deed, place: number): string {
     case 'killWorker':
     case 'pauseWorker':
     case 'replaceWorker':
+    case 'syncInstitutions':
       return `worker${deed.worker}`;
+    case 'killListenerAt':
+    case 'killListener':
+    case 'pauseListener':
+    case 'replaceListener':
+      return `listener${deed.listener}`;
+    case 'jumpClock':
+      return `clock ${deed.process}`;
     case 'killApi':
     case 'pauseApi':
     case 'replaceApi':
@@ -242,11 +346,17 @@ function targetOf(deed: Deed, place: number): string {
     case 'breakKinesis':
     case 'breakSegment':
     case 'breakEndpoint':
+    case 'breakUserEvents':
       return deed.kind;
     default:
       return `deed ${place}`;
   }
 }
+
+const refusals = {
+  refuse: { __type: 'InternalFailure' },
+  throttle: { __type: 'ProvisionedThroughputExceededException' },
+};
 
 async function breakPath(proxy: CuttableProxy, how: Break, lasts: number): Promise<void> {
   proxy[how]();

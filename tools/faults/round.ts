@@ -3,12 +3,14 @@ import { endFaults, untilCalm } from './calm.js';
 import { mulberry32 } from './chance.js';
 import type { LivingItem } from './happenings.js';
 import { live } from './happenings.js';
+import { judgeInstitutions } from './institutions.js';
 import { judgeErased, judgeLiving, judgeRemoved } from './itemOracle.js';
 import { linkPatiently, linkWithHistory } from './linking.js';
 import type { Scene } from './perform.js';
 import { emptyScene, Performer } from './perform.js';
 import type { RoundPlan } from './schedule.js';
 import type { FaultId } from './strikes.js';
+import { judgeUserEvents } from './userEvents.js';
 import type { Verdict } from './verdict.js';
 import { addTo, emptyVerdict } from './verdict.js';
 import type { World } from './world.js';
@@ -20,6 +22,10 @@ export interface RoundResult {
   faults: FaultId[];
   /** Deeds done, by fault. */
   deeds: Partial<Record<FaultId, number>>;
+  /** What they came to, in webhooks, calls, records or ends of processes, by fault. */
+  strokes: Partial<Record<FaultId, number>>;
+  /** How often a process has ended itself at a named point. */
+  crashes: Record<string, number>;
   /** From the end of the last deed until nothing was on its way, in seconds. */
   secondsToQuiet: number;
   verdict: Verdict;
@@ -28,6 +34,7 @@ export interface RoundResult {
 /** What the world has been through in all rounds so far. */
 export class Trial implements WorldFacts {
   terminated = 0;
+  poison = 0;
   readonly erased: { userId: string; itemId: string }[] = [];
   private readonly removed: string[] = [];
 
@@ -39,6 +46,7 @@ export class Trial implements WorldFacts {
 
   /** Items of its own live through the faults of the plan; then all that is known is compared with the truth. */
   async round(plan: RoundPlan, durationMs: number): Promise<RoundResult> {
+    this.world.crashes.clear();
     const scene = await this.begin(plan.seed);
     const endsAt = Date.now() + durationMs;
     const name = `r${plan.seed}`;
@@ -53,6 +61,7 @@ export class Trial implements WorldFacts {
       }),
     ]);
     this.terminated += scene.terminated;
+    this.poison += scene.said.poison;
     this.erased.push(...scene.erased);
     const ended = Date.now();
     await endFaults(this.world, scene);
@@ -62,7 +71,9 @@ export class Trial implements WorldFacts {
     verdict.other.push(...restless.map((line) => `did not come to its end: ${line}`));
     await this.leave(scene);
     const deeds = Object.fromEntries(scene.done) as RoundResult['deeds'];
-    return { seed: plan.seed, faults: plan.faults, deeds, secondsToQuiet, verdict };
+    const strokes = Object.fromEntries(scene.strokes) as RoundResult['strokes'];
+    const crashes = Object.fromEntries(this.world.crashes);
+    return { seed: plan.seed, faults: plan.faults, deeds, strokes, crashes, secondsToQuiet, verdict };
   }
 
   /** Two Items of two pages, so that pages can move while they are read; one small; one that is still to be read. */
@@ -87,6 +98,8 @@ export class Trial implements WorldFacts {
       addTo(verdict, await judgeRemoved(system, itemId), `removed item ${itemId}`);
     for (const one of scene.erased)
       addTo(verdict, await judgeErased(system, one), `erased user ${one.userId}`);
+    addTo(verdict, await judgeUserEvents(system, scene.said), 'user events');
+    if (scene.institutions.isWalked) addTo(verdict, await judgeInstitutions(system), 'Plaid');
     addTo(verdict, await judgeWorld(this.world, this), 'all');
     verdict.other.push(...scene.wrong);
     return verdict;

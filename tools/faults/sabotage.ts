@@ -1,9 +1,11 @@
 import { change } from './bank.js';
 import { untilCalm } from './calm.js';
+import { judgeInstitutions } from './institutions.js';
 import { judgeErased, judgeLiving } from './itemOracle.js';
 import { linkWithHistory } from './linking.js';
 import type { Scene } from './perform.js';
 import { emptyScene } from './perform.js';
+import { judgeUserEvents, sayOfUsers } from './userEvents.js';
 import type { Verdict } from './verdict.js';
 import type { World } from './world.js';
 import type { WorldFacts } from './worldOracle.js';
@@ -21,13 +23,15 @@ const patienceMs = 180_000;
 /** A table of which an erasure would say nothing if it forgot it. */
 const skipped = 'transactions';
 
-/** An oracle that finds nothing proves something only if it finds what is there: four things are broken in secret, one after the other. */
+/** An oracle that finds nothing proves something only if it finds what is there: some things are broken in secret, one after the other. */
 export async function sabotage(world: World, facts: WorldFacts): Promise<Sabotage[]> {
   return [
     await changeRow(world),
     await dropRecord(world),
     await swallowDelivery(world, facts),
     await skipErasure(world),
+    await changeFloat(world),
+    await loseInstitution(world),
   ];
 }
 
@@ -97,4 +101,29 @@ async function skipErasure(world: World): Promise<Sabotage> {
   const verdict = await judgeErased(world.system, { userId, itemId });
   await sql.unsafe(`DROP FUNCTION skip_erasure CASCADE`);
   return { what: 'one skipped erasure table', part: 'phantom', names: `${skipped}: `, verdict };
+}
+
+async function changeFloat(world: World): Promise<Sabotage> {
+  const { system } = world;
+  const scene = emptyScene([]);
+  const speech = { prefix: 'sabotage', users: ['sabotage'], words: 9, seed: 1 };
+  await sayOfUsers(system, scene.said, speech);
+  await calm(world, scene);
+  const [row] = await system.sql<{ id: string }[]>`
+    UPDATE floats SET status = CASE status WHEN 'active' THEN 'closed' ELSE 'active' END
+    WHERE user_id = 'sabotage-float' AND float_id = (SELECT min(float_id) FROM floats WHERE user_id = 'sabotage-float')
+    RETURNING float_id AS id`;
+  const verdict = await judgeUserEvents(system, scene.said);
+  return { what: 'one float that is another', part: 'stale', names: row?.id ?? 'no row', verdict };
+}
+
+async function loseInstitution(world: World): Promise<Sabotage> {
+  const { system } = world;
+  const scene = emptyScene([]);
+  scene.institutions.isWalked = true;
+  await calm(world, scene);
+  const [row] = await system.sql<{ id: string }[]>`
+    DELETE FROM institutions WHERE institution_id = 'ins_200500' RETURNING institution_id AS id`;
+  const verdict = await judgeInstitutions(system);
+  return { what: 'one institution that is not there', part: 'lost', names: row?.id ?? 'no row', verdict };
 }

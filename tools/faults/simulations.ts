@@ -1,29 +1,107 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { compileProgram } from '../local/compileProgram.mjs';
 import { say } from '../local/progress.mjs';
-import { play } from './core/simulation.js';
-import type { SimulationFigures } from './report.js';
+import type { Chunk, PlayedChunk } from './core/simulationWorker.js';
 
+const entry = 'tools/faults/core/simulationWorker.ts';
+/** Seeds that a thread plays before it tells of them. */
+const chunkSize = 500;
+const threads = 2;
 /** Seeds between two lines of progress. */
 const sayEvery = 10_000;
 
-/** F1: `count` lives of the pure core from seed `first` on, each played twice, to the same bit. */
-export async function simulate(
-  first: number,
-  count: number,
-  signal: AbortSignal,
-): Promise<SimulationFigures> {
-  const begun = performance.now();
-  let failed = 0;
+export interface Simulations {
+  /** Ranges of seeds, each of which a run before has played or not. */
+  first: number;
+  count: number;
+  /** Played already: they are left out. */
+  known: readonly Chunk[];
+  signal: AbortSignal;
+  /** Hears of each range of seeds that has been played. */
+  onPlayed: (played: PlayedChunk) => void;
+}
+
+/** F1: `count` lives of the pure core from seed `first` on, each played twice, to the same bit; by threads, since a life waits for nothing. */
+export async function simulate({ first, count, known, signal, onPlayed }: Simulations): Promise<void> {
+  const left = chunksOf(first, count, known);
+  const dir = mkdtempSync(path.join(tmpdir(), 'sluice-simulation-'));
   let seeds = 0;
-  for (let seed = first; seed < first + count && !signal.aborted; seed += 1) {
-    const [played, repeated] = [await play(seed), await play(seed)];
-    const wrong = played.hash === repeated.hash ? played.wrong : [...played.wrong, 'OTHER another life'];
-    seeds += 1;
-    if (wrong.length > 0) {
-      failed += 1;
+  let failed = 0;
+  const heard = (played: PlayedChunk): void => {
+    onPlayed(played);
+    for (const { seed, wrong } of played.failed) {
       say(`F1 seed ${seed}: ${wrong.slice(0, 5).join('; ')}`);
       say(`  once more: npm run faults -- --only F1 --seed ${seed} --simulations 1`);
     }
-    if (seeds % sayEvery === 0) say(`F1: ${seeds} seeds, ${failed} failed`);
+    const before = Math.floor(seeds / sayEvery);
+    seeds += played.count;
+    failed += played.failed.length;
+    if (Math.floor(seeds / sayEvery) > before) say(`F1: ${seeds} seeds, ${failed} failed`);
+  };
+  try {
+    await compileProgram(dir, [entry]);
+    const program = path.join(dir, entry.replace(/\.ts$/, '.js'));
+    const workers = Math.min(threads, left.length);
+    await Promise.all(Array.from({ length: workers }, () => work(program, left, signal, heard)));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
   }
-  return { seeds, seconds: (performance.now() - begun) / 1_000, failed };
+}
+
+/** The seeds from `first` on, in pieces, without those that are known. */
+export function chunksOf(first: number, count: number, known: readonly Chunk[]): Chunk[] {
+  const isKnown = (from: number, size: number): boolean =>
+    known.some((chunk) => chunk.first <= from && from + size <= chunk.first + chunk.count);
+  const chunks: Chunk[] = [];
+  for (let from = first; from < first + count; from += chunkSize) {
+    const size = Math.min(chunkSize, first + count - from);
+    if (!isKnown(from, size)) chunks.push({ first: from, count: size });
+  }
+  return chunks;
+}
+
+/** One thread, until no piece is left. */
+async function work(
+  program: string,
+  left: Chunk[],
+  signal: AbortSignal,
+  heard: (played: PlayedChunk) => void,
+): Promise<void> {
+  const worker = new Worker(program);
+  try {
+    for (let chunk = left.shift(); chunk !== undefined && !signal.aborted; chunk = left.shift()) {
+      const answer = answerOf(worker, signal);
+      worker.postMessage(chunk);
+      const played = await answer;
+      if (played !== null) heard(played);
+    }
+  } finally {
+    await worker.terminate();
+  }
+}
+
+/** Null: the run was ended meanwhile. */
+function answerOf(worker: Worker, signal: AbortSignal): Promise<PlayedChunk | null> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      signal.removeEventListener('abort', aborted);
+      worker.removeAllListeners();
+    };
+    const aborted = (): void => {
+      end();
+      resolve(null);
+    };
+    signal.addEventListener('abort', aborted);
+    worker.once('message', (played: PlayedChunk) => {
+      end();
+      resolve(played);
+    });
+    worker.once('error', (error) => {
+      end();
+      reject(error);
+    });
+  });
 }

@@ -17,21 +17,58 @@ export const faults = {
   F19: 'Item removed while it is updated',
   F20: 'endpoint of events down, slow, cut',
   F21: 'connection revoked and expired while it is read',
+  F22: 'clock of a worker, of the API or of the listener jumps by an hour, ahead or back',
   F23: 'user erased while an Item is updated',
+  F24: 'listener killed at named points and at random, paused; user events repeated, out of order, refused by the stream',
+  F25: "worker killed in a walk through Plaid's institutions, while some of them move",
 } as const;
 export type FaultId = keyof typeof faults;
 export const faultIds = Object.keys(faults) as FaultId[];
 
+/**
+ * How often each is to strike in the long run, as ../shared/reliability.md has it where it says so: ends of processes, calls or webhooks where a
+ * deed consists of some, else deeds.
+ */
+export const longCounts: Readonly<Record<FaultId, number>> = {
+  F2: 2_000,
+  F3: 1_000,
+  F4: 200,
+  F5: 50,
+  F6: 20_000,
+  F7: 5_000,
+  F8: 10_000,
+  F9: 100_000,
+  F10: 14_000,
+  F17: 20,
+  F18: 50,
+  F19: 500,
+  F20: 5_000,
+  F21: 500,
+  F22: 100,
+  F23: 500,
+  F24: 10_000,
+  F25: 100,
+};
+/** Seeds of F1 in the long run. */
+export const longSimulations = 200_000;
+
 /** What breaks a path. `forget`: the open connections alone go silent. */
 export type Break = 'cut' | 'silence' | 'forget';
 /** Who stands at the near end of a path. */
-export type Process = 'api' | 'worker0' | 'worker1';
+export const processNames = ['api', 'worker0', 'worker1', 'listener0', 'listener1'] as const;
+export type Process = (typeof processNames)[number];
 
 /** What is done, but for when and how long. Plain JSON, so that two schedules can be compared and printed. */
 export type Deed =
   | { kind: 'killWorkerAt'; worker: 0 | 1; point: string }
   | { kind: 'killWorker' | 'pauseWorker' | 'replaceWorker'; worker: 0 | 1 }
   | { kind: 'killApi' | 'pauseApi' | 'replaceApi' }
+  | { kind: 'killListenerAt'; listener: 0 | 1; point: string; words: number; seed: number }
+  | { kind: 'killListener' | 'pauseListener' | 'replaceListener'; listener: 0 | 1 }
+  | { kind: 'userEvents'; words: number; seed: number }
+  | { kind: 'breakUserEvents'; how: 'refuse' | 'throttle' }
+  | { kind: 'syncInstitutions'; worker: 0 | 1; renamed: number[]; latencyMs: number; afterMs: number }
+  | { kind: 'jumpClock'; process: Process; byMinutes: number }
   | { kind: 'killPostgres' | 'killTemporal' }
   | { kind: 'breakDatabase' | 'breakTemporal'; process: Process; how: Break }
   | { kind: 'breakPlaid'; how: Break }
@@ -79,6 +116,14 @@ const points = [
   ['erase.afterEnd', 1],
 ] as const;
 
+const pointsOfListener = [
+  ['listener.beforeEffect', 2],
+  ['listener.afterEffect', 2],
+  ['listener.afterCheckpoint', 2],
+] as const;
+/** Where a process may be told to end: a long run has to reach each of them. */
+export const crashPoints: readonly string[] = [...points, ...pointsOfListener].map(([point]) => point);
+
 const plaidPaths = ['/transactions/sync', '/accounts/get', '/auth/get', '/item/get', '/item/remove'] as const;
 const plaidFailures: readonly Record<string, unknown>[] = [
   { error_code: 'INTERNAL_SERVER_ERROR' },
@@ -109,7 +154,8 @@ const one = <const T extends readonly [unknown, ...unknown[]]>(list: T, chance: 
   pick(list, chance) ?? list[0];
 const worker = (chance: Chance): 0 | 1 => (chance() < 0.5 ? 0 : 1);
 const anyBreak = (chance: Chance): Break => one(['silence', 'silence', 'cut', 'forget'], chance);
-const anyProcess = (chance: Chance): Process => one(['api', 'worker0', 'worker1'], chance);
+const anyProcess = (chance: Chance): Process => one(processNames, chance);
+const seedOf = (chance: Chance): number => between(0, 1_000_000, chance);
 /** Which of the Items of a round: taken modulo their number. */
 const anyItem = (chance: Chance): number => between(0, 59, chance);
 
@@ -226,5 +272,53 @@ export const deedKinds: readonly DeedKind[] = [
     weight: 1,
     lasts: 0,
     draw: (c) => ({ kind: 'eraseUser', rows: one([5, 520], c), afterMs: between(0, 3_000, c) }),
+  },
+  {
+    fault: 'F22',
+    weight: 1,
+    lasts: 1,
+    draw: (c) => ({ kind: 'jumpClock', process: anyProcess(c), byMinutes: one([60, -60], c) }),
+  },
+  {
+    fault: 'F24',
+    weight: 4,
+    lasts: 0,
+    draw: (c) => ({ kind: 'userEvents', words: between(3, 40, c), seed: seedOf(c) }),
+  },
+  {
+    fault: 'F24',
+    weight: 3,
+    lasts: 0,
+    draw(chance) {
+      const [point, most] = one(pointsOfListener, chance);
+      return {
+        kind: 'killListenerAt',
+        listener: worker(chance),
+        point: `${point}:${between(1, most, chance)}`,
+        words: between(20, 60, chance),
+        seed: seedOf(chance),
+      };
+    },
+  },
+  { fault: 'F24', weight: 2, lasts: 0.3, draw: (c) => ({ kind: 'killListener', listener: worker(c) }) },
+  { fault: 'F24', weight: 1, lasts: 1, draw: (c) => ({ kind: 'pauseListener', listener: worker(c) }) },
+  { fault: 'F24', weight: 1, lasts: 0, draw: (c) => ({ kind: 'replaceListener', listener: worker(c) }) },
+  {
+    fault: 'F24',
+    weight: 1,
+    lasts: 1,
+    draw: (c) => ({ kind: 'breakUserEvents', how: one(['refuse', 'throttle'], c) }),
+  },
+  {
+    fault: 'F25',
+    weight: 1,
+    lasts: 0.3,
+    draw: (c) => ({
+      kind: 'syncInstitutions',
+      worker: worker(c),
+      renamed: Array.from({ length: between(0, 3, c) }, () => between(0, 900, c)),
+      latencyMs: between(100, 1_500, c),
+      afterMs: between(0, 4_000, c),
+    }),
   },
 ];

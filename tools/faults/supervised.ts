@@ -10,36 +10,50 @@ export class Supervised {
   private env: Record<string, string> = {};
   /** The one that runs has an environment of its own. */
   private isSpecial = false;
+  /** It was told to end: whatever it ends by is our doing. */
+  private isEnding = false;
   /** Nothing is started before this. */
   private gate: Promise<void> = Promise.resolve();
 
   /**
    * @param start resolves when the process is ready; `env` is on top of the usual one, for this start alone
    * @param onEnd hears the signal or the code with which it ended
+   * @param onCrashPoint hears of the named point at which it has ended itself
    */
   constructor(
     private readonly start: (env: Record<string, string>) => Promise<ChildProcess>,
     private readonly onEnd: (how: string) => void,
+    private readonly onCrashPoint: (point: string) => void,
   ) {
     this.current = this.begin();
   }
 
   /** Starts it as often as that takes: what it needs may be away. */
   private async begin(): Promise<ChildProcess> {
-    const { env } = this;
+    let { env } = this;
     this.env = {};
-    this.isSpecial = Object.keys(env).length > 0;
+    this.isEnding = false;
     for (;;) {
+      this.isSpecial = Object.keys(env).length > 0;
       try {
         const child = await this.start(env);
+        const point = env['SLUICE_CRASH_AT'];
         void child.exited.then(async ({ signal, code }) => {
           this.onEnd(String(signal ?? code));
+          if (signal === 'SIGKILL' && point !== undefined && !this.isEnding && !this.stopping)
+            this.onCrashPoint(point);
           await this.gate;
           if (!this.stopping) this.current = this.begin();
         });
         return child;
       } catch (error) {
         if (this.stopping) throw error;
+        // It may have come to the point before it was ready: the next one is a usual one.
+        const point = env['SLUICE_CRASH_AT'];
+        if (point !== undefined && (error as Error).message.includes('SIGKILL')) {
+          this.onCrashPoint(point);
+          env = {};
+        }
         await pause(500);
       }
     }
@@ -71,6 +85,7 @@ export class Supervised {
   private async end(signal: 'SIGKILL' | 'SIGTERM', gate: Promise<void>): Promise<void> {
     const child = await this.current;
     this.gate = gate;
+    this.isEnding = child.exit() === undefined;
     await child.stop(signal, 35_000);
     await until(async () => (await this.current) !== child);
   }

@@ -47,6 +47,8 @@ export interface System {
   killApi(): Promise<void>;
   /** Starts a listener on the stream of user events, which is there with the option `userEvents`. */
   startListener(env?: Record<string, string>): Promise<Running>;
+  /** Runs a one-shot process of the program to its end, `src/provision.ts` say; resolves to what it has written. */
+  runJob(entry: string, args?: readonly string[], env?: Record<string, string>): Promise<string>;
   /** The API that runs, or ran last. */
   apiProcess(): ChildProcess;
   /** Workers that run. */
@@ -224,7 +226,7 @@ export async function startSystemIn(
     // Receivers of tests are on this machine.
     ENDPOINTS_ALLOW: '127.0.0.0/8',
     ENDPOINTS_INSECURE: 'true',
-    SWEEP_EVERY: 'PT1S',
+    SWEEP_EVERY: 'PT3S',
     SWEEP_GRACE: options.sweepGrace ?? 'PT2S',
     ...(options.userEvents
       ? { USER_EVENTS_STREAM: `${streamPrefix}user-events`, USER_EVENTS_LEASE: 'PT4S' }
@@ -233,15 +235,18 @@ export async function startSystemIn(
   };
   const segmentEvents = async (): Promise<Record<string, any>[]> =>
     ((await (await fetch(`${segmentUrl}/events`)).json()) as { events: Record<string, any>[] }).events;
-  const provision = async (): Promise<void> => {
-    const provisioning = await run('provision', programArguments('src/provision.ts'), env);
-    const { code } = await provisioning.exited;
-    if (code !== 0) throw new Error(logTail(provisioning.logFile, 20));
+  let jobs = 0;
+  const runJob: System['runJob'] = async (entry, args = [], more = {}) => {
+    const name = `${path.basename(entry, '.ts')}${(jobs += 1)}`;
+    const job = await run(name, [...programArguments(entry), ...args], { ...env, ...more });
+    const { code } = await job.exited;
+    if (code !== 0) throw new Error(logTail(job.logFile, 20));
+    return readFileSync(job.logFile, 'utf8');
   };
   await Promise.all([
     ready(simulator, async () => (await fetch(`${urls.simulator}/_sim/items`)).ok),
     ready(segment, async () => Array.isArray(await segmentEvents())),
-    provision(),
+    runJob('src/provision.ts'),
   ]);
 
   let api: ChildProcess | undefined;
@@ -298,6 +303,7 @@ export async function startSystemIn(
     },
     startWorker,
     startListener,
+    runJob,
     startApi,
     stopApi,
     killApi,

@@ -1,15 +1,23 @@
+import { judgeParked } from './userEvents.js';
 import type { Verdict } from './verdict.js';
-import { emptyVerdict } from './verdict.js';
+import { addTo, emptyVerdict } from './verdict.js';
 import type { World } from './world.js';
 
 /** An alert that a fault may well raise: what it names is checked elsewhere. */
-const expectedAlerts = new Set(['link_outcome_unknown', 'webhook_keys_busy', 'plaid_code_unknown']);
+const expectedAlerts = new Set([
+  'link_outcome_unknown',
+  'webhook_keys_busy',
+  'plaid_code_unknown',
+  'event_parked',
+]);
 /** The server ends a run at 51,200 events and asks for its end at 10,240. */
 const longestHistory = 10_240;
 
 export interface WorldFacts {
   /** Runs that the trial itself has terminated since the world began. */
   terminated: number;
+  /** Records of the stream of user events that were no events. */
+  poison: number;
   /** Users erased since the world began, and their Items: what endpoints heard of them has no row any more. */
   erased: readonly { userId: string; itemId: string }[];
 }
@@ -21,6 +29,7 @@ export async function judgeWorld(world: World, facts: WorldFacts): Promise<Verdi
   await judgePlaid(verdict, world);
   await judgeTemporal(verdict, world, facts);
   const { system } = world;
+  addTo(verdict, await judgeParked(system, facts.poison), 'user events');
   const pending = await system.sql<{ webhook_id: string }[]>`
     SELECT webhook_id FROM webhooks WHERE outcome = 'pending'`;
   verdict.lost.push(...pending.map(({ webhook_id }) => `webhooks: ${webhook_id} is pending`));
@@ -50,8 +59,8 @@ async function judgeDeliveries(verdict: Verdict, world: World, { erased }: World
   const rows = await system.sql<{ event_id: string; lane: string | null; state: string | null }[]>`
     SELECT e.event_id, d.lane, d.state FROM events e
     LEFT JOIN deliveries d ON d.event_id = e.event_id AND d.endpoint_id = ${receiver.endpointId}
-    -- What is the matter with an endpoint is for the application's other ones to hear.
-    WHERE (e.type = 'endpoint.ping' OR e.endpoint_id IS DISTINCT FROM ${receiver.endpointId})
+    -- What is the matter with other endpoints is their applications' to hear.
+    WHERE (e.endpoint_id IS NULL OR e.endpoint_id = ${receiver.endpointId})
       -- So is what is said to one application alone, as that an Item it has joined is ready. Of connections this one hears everything.
       AND (e.connection_id IS NOT NULL OR e.application_id IS NULL OR e.application_id = 'default')
     ORDER BY e.position`;

@@ -1,2 +1,2 @@
-/** Makes the processes that tests and fault runs start, as JavaScript; `folder` is made here. */
-export function compileProgram(folder: string): Promise<void>;
+/** Makes the processes that tests and fault runs start, as JavaScript; `folder` is made here. `entries`: by default what tests start. */
+export function compileProgram(folder: string, entries?: readonly string[]): Promise<void>;

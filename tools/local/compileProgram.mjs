@@ -12,6 +12,9 @@ const ENTRIES = [
   'src/listener.ts',
   'src/provision.ts',
   'src/rewrap.ts',
+  'src/restored.ts',
+  'src/listEnded.ts',
+  'src/reapply.ts',
   'tools/local/segmentSinkServer.ts',
   'packages/plaid-simulator/src/main.ts',
 ];
@@ -34,11 +37,12 @@ const places = {
  * tsx has within. tsx costs two seconds of CPU at each start of a process, the reading of a thousand files another one, and a test run
  * starts hundreds.
  * @param {string} folder made here
+ * @param {readonly string[]} entries
  */
-export async function compileProgram(folder) {
+export async function compileProgram(folder, entries = ENTRIES) {
   await build({
     absWorkingDir: root,
-    entryPoints: ENTRIES,
+    entryPoints: [...entries],
     outbase: root,
     outdir: folder,
     bundle: true,

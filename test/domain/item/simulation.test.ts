@@ -1,8 +1,11 @@
+import { mutants } from '../../../tools/faults/core/mutants.js';
 import { play } from '../../../tools/faults/core/simulation.js';
 
-/** `npm run faults -- --only F1 --simulations 200000` plays more of them, each twice. */
+/** `npm run faults -- --only F1 --seed 0 --simulations 200000` plays more of them, each twice. */
 const seeds = 2_000;
 const playedTwice = 10;
+/** Each of the mutants is found by then. */
+const seedsOfMutants = 300;
 
 it('ends with the truth whatever attempts are killed or come late, and a seed is the same life to the last bit', async () => {
   const done: Record<string, number> = {};
@@ -19,3 +22,19 @@ it('ends with the truth whatever attempts are killed or come late, and a seed is
   expect(done['attempt killed']).toBeGreaterThan(500);
   expect(done['attempt that comes late']).toBeGreaterThan(500);
 }, 600_000);
+
+it.each(Object.entries(mutants))(
+  'is noticed: %s',
+  async (_name, mutant) => {
+    let found: string[] = [];
+    for (let seed = 0; seed < seedsOfMutants && found.length === 0; seed += 1) {
+      // One that throws, as one that never comes to its end, is noticed as well.
+      found = await play(seed, mutant).then(
+        ({ wrong }) => wrong,
+        (error: unknown) => [String(error)],
+      );
+    }
+    expect(found).not.toEqual([]);
+  },
+  600_000,
+);

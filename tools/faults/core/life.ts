@@ -68,6 +68,8 @@ export class Life {
   state: ItemState;
   steps = 0;
   protected child: Child | null = null;
+  /** Whether the sweep signals what it finds overdue. */
+  sweeps = true;
   private sweptAt: number;
   private updates = 0;
   protected readonly deps: ActivityDeps;
@@ -205,6 +207,7 @@ export class Life {
   private sweep(): void {
     if (this.clock.now - this.sweptAt < sweepEvery) return;
     this.sweptAt = this.clock.now;
+    if (!this.sweeps) return;
     const since = this.row.overdueSince();
     const { due: tasks, removed, remineRequested, error } = this.row;
     const due = removed

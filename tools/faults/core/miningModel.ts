@@ -78,7 +78,7 @@ export class MiningModel {
   readonly outbox: ModelChange[] = [];
   readonly staged = new Map<string, Map<number, ModelPage>>();
   /** Transactions that a reading of a remine did not list → that remine's number. */
-  private readonly missedBy = new Map<string, number>();
+  readonly missedBy = new Map<string, number>();
   cursor = '';
   history: History = 'none';
   last: { updateId: string; outcome: UpdateOutcome } | null = null;

@@ -29,6 +29,10 @@ export class SimItem extends MemoryItem {
     return { ...super.seen(), rows: this.model.now().changes };
   }
 
+  protected override openAccounts(): string[] {
+    return [...this.model.accounts].filter(([, { status }]) => status === 'open').map(([id]) => id);
+  }
+
   protected override beginFurther(updateId: string, page: number): PageStart {
     const began = this.began.get(updateId);
     const start = this.model.begin(updateId, page);

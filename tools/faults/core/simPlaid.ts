@@ -17,6 +17,10 @@ const rowsOfPage = 3;
 export class SimPlaid extends MoodyPlaid {
   private readonly log: Event[] = [{ row: anchor }];
   accountName = 'Checking';
+  /** The next answer of the accounts is short: it lacks the second one. */
+  shortAccounts = false;
+  /** A row that the next reading of everything does not list, though it lives; null = all are listed. */
+  unlisted: string | null = null;
   /** What may happen between the moment at which an answer is made and the next call. */
   afterSync: () => void = () => undefined;
 
@@ -32,7 +36,10 @@ export class SimPlaid extends MoodyPlaid {
     };
     port.getAccounts = async (token) => {
       await getAccounts(token);
-      return this.accounts();
+      const all = this.accounts();
+      const { shortAccounts } = this;
+      this.shortAccounts = false;
+      return shortAccounts ? all.slice(0, 1) : all;
     };
     port.getTransactions = async (token, query) => {
       await getTransactions(token, query);
@@ -50,7 +57,10 @@ export class SimPlaid extends MoodyPlaid {
   }
 
   accounts(): PlaidAccount[] {
-    return [account('account-1', { name: this.accountName })];
+    return [
+      account('account-1', { name: this.accountName }),
+      account('account-2', { name: 'Savings', mask: '1111', subtype: 'savings' }),
+    ];
   }
 
   /** What lives at a place in the log, by id. */
@@ -63,8 +73,18 @@ export class SimPlaid extends MoodyPlaid {
     return live;
   }
 
+  /** '' = nothing. */
+  private unlistedOnce(cursor: string): string {
+    if (cursor !== '') return '';
+    const { unlisted } = this;
+    this.unlisted = null;
+    return unlisted ?? '';
+  }
+
   private page(cursor: string): PlaidSyncPage {
-    const [from = 0, to = this.log.length, done = 0] = cursor === '' ? [] : cursor.split('/').map(Number);
+    const [place, unlisted = this.unlistedOnce(cursor)] = cursor.split(' ');
+    const [from = 0, to = this.log.length, done = 0] =
+      cursor === '' ? [] : (place ?? '').split('/').map(Number);
     if (done > 0 && to !== this.log.length) {
       const body = {
         error_type: 'TRANSACTIONS_ERROR',
@@ -76,7 +96,9 @@ export class SimPlaid extends MoodyPlaid {
     const before = this.truth(from);
     const after = this.truth(to);
     const changes = [
-      ...[...after.values()].filter((row) => before.get(row.transaction_id) !== row),
+      ...[...after.values()].filter(
+        (row) => before.get(row.transaction_id) !== row && row.transaction_id !== unlisted,
+      ),
       ...[...before.keys()].filter((id) => !after.has(id)),
     ];
     const here = changes.slice(done, done + rowsOfPage);
@@ -89,7 +111,7 @@ export class SimPlaid extends MoodyPlaid {
         .filter((change) => typeof change === 'string')
         .map((transaction_id) => ({ transaction_id, account_id: 'account-1' })),
       accounts: [],
-      next_cursor: has_more ? `${from}/${to}/${done + rowsOfPage}` : String(to),
+      next_cursor: has_more ? `${from}/${to}/${done + rowsOfPage} ${unlisted}` : String(to),
       has_more,
       transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE',
     };

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { publishActivities } from '../../../activities/publish.js';
 import { Failure } from '../../../domain/failures.js';
 import type { StreamName } from '../../../domain/mining/events.js';
-import type { ItemEvent } from '../../../domain/item/state.js';
+import type { ItemEvent, ItemState } from '../../../domain/item/state.js';
 import { goOnFrom } from '../../../domain/item/reduce.js';
 import type { Chance } from '../chance.js';
 import { between, mulberry32, pick, weighted } from '../chance.js';
+import type { Ports } from './life.js';
 import { Life, rules } from './life.js';
 import type { Call, MoodyPlaid } from './memoryItem.js';
 import { itemId } from './memoryItem.js';
@@ -29,7 +30,8 @@ interface Attempt {
 
 const attempts = new AsyncLocalStorage<Attempt | null>();
 
-async function step(): Promise<void> {
+/** Where an attempt may stop. */
+export async function step(): Promise<void> {
   const attempt = attempts.getStore();
   if (attempt === undefined || attempt === null) return;
   attempt.steps += 1;
@@ -65,6 +67,16 @@ export interface Played {
   done: Record<string, number>;
 }
 
+/** The core broken on purpose: what a simulation that is worth anything finds. */
+export interface Mutant {
+  /** In the place of what the activities reach Plaid and the row by. */
+  ports?: (ports: Ports, item: SimItem) => Partial<Ports>;
+  /** Whether the workflow hears the event. */
+  hears?: (event: ItemEvent, state: ItemState) => boolean;
+  /** A record that a stream has refused counts as told. */
+  forgetsRefusedRecords?: boolean;
+}
+
 class SimLife extends Life {
   private readonly zombies: { letGo: () => void; work: Promise<unknown> }[] = [];
   private readonly streams = new Map<StreamName, { id: string; sequence: number }[]>();
@@ -73,25 +85,38 @@ class SimLife extends Life {
   readonly done: Record<string, number> = {};
   /** No attempt is stopped any more. */
   isCalm = false;
+  /** An activity has ended, and the workflow has not heard of it yet. */
+  afterAnswer: () => void = () => undefined;
 
   constructor(
     clock: { now: number },
     private readonly sim: SimPlaid,
     private readonly item: SimItem,
     private readonly chance: Chance,
+    private readonly mutant: Mutant,
   ) {
-    super(clock, sim, item, {
-      plaid: stoppable<MoodyPlaid['port']>(sim.port),
-      items: stoppable(item.items),
-      mining: stoppable(item.mining),
+    const usual: Ports = {
+      plaid: sim.port,
+      items: item.items,
+      mining: item.mining,
       crashPoint: () => undefined,
+    };
+    const { plaid, items, mining, crashPoint } = { ...usual, ...mutant.ports?.(usual, item) };
+    super(clock, sim, item, {
+      plaid: stoppable<MoodyPlaid['port']>(plaid),
+      items: stoppable(items),
+      mining: stoppable(mining),
+      crashPoint,
     });
     this.publisher = publishActivities(
       {
         outbox: stoppable(item.outbox),
         streams: stoppable({
           put: async (stream: StreamName, _key: string, data: Uint8Array) => {
-            if (!this.isCalm && chance() < 0.1) throw new Failure('UPSTREAM_DOWN', 'the stream is away');
+            if (!this.isCalm && chance() < 0.1) {
+              if (mutant.forgetsRefusedRecords === true) return;
+              throw new Failure('UPSTREAM_DOWN', 'the stream is away');
+            }
             const events = JSON.parse(Buffer.from(data).toString()) as { id: string; sequence: number }[];
             const taken = this.streams.get(stream) ?? [];
             this.streams.set(stream, [...taken, ...events.map(({ id, sequence }) => ({ id, sequence }))]);
@@ -109,6 +134,7 @@ class SimLife extends Life {
   }
 
   override hear(event: ItemEvent): void {
+    if (this.mutant.hears?.(event, this.state) === false) return;
     super.hear(event);
     const { phase, run, child, due, nextDueAt } = this.state;
     this.hash.update(
@@ -133,7 +159,11 @@ class SimLife extends Life {
   protected override async call<T>(activity: () => Promise<T>): Promise<T> {
     for (;;) {
       const stops = !this.isCalm && this.chance() < 0.15;
-      if (!stops) return super.call(() => attempts.run(null, activity));
+      if (!stops) {
+        const answer = await super.call(() => attempts.run(null, activity));
+        this.afterAnswer();
+        return answer;
+      }
       const isZombie = this.chance() < 0.5;
       let reach = (): void => undefined;
       let letGo = (): void => undefined;
@@ -203,6 +233,8 @@ class SimLife extends Life {
     for (const id of truth.keys()) if (!model.transactions.has(id)) wrong.push(`LOST ${id}`);
     const name = model.accounts.get('account-1')?.raw.name;
     if (name !== this.sim.accountName) wrong.push(`STALE account: ${String(name)}`);
+    for (const { record, removed, subject, sequence } of model.outbox)
+      if (record === 'account' && removed) wrong.push(`PHANTOM ${subject}: told to be closed by ${sequence}`);
     model.outbox.forEach(({ sequence }, at) => {
       if (sequence !== at + 1) wrong.push(`OTHER outbox: number ${sequence} at place ${at + 1}`);
     });
@@ -241,11 +273,26 @@ interface SimWorld {
   item: SimItem;
   chance: Chance;
   amounts: number;
+  accountWasShort: boolean;
+  /** Rows that a reading of everything has left out: each one once, since two readings in a row remove it. */
+  leftOut: Set<string>;
 }
 
-function putRow(world: SimWorld): void {
+function putRow(world: SimWorld): string {
   const id = pick(ids, world.chance) ?? 't1';
   world.plaid.put(transaction(id, { amount: (world.amounts += 1), date: '2026-01-01' }));
+  return id;
+}
+
+/** The next reading of everything does not list a row that lives and is known as it is. */
+function leaveOut({ plaid, item, chance, leftOut }: SimWorld): void {
+  const id = pick(ids, chance) ?? 't1';
+  const known = item.model.transactions.get(id);
+  const living = plaid.truth().get(id);
+  const isKnown = living !== undefined && known?.status !== 'removed' && known?.raw?.amount === living.amount;
+  if (!isKnown || leftOut.has(id)) return;
+  leftOut.add(id);
+  plaid.unlisted = id;
 }
 
 /** Plaid's webhook: heard, heard again and again, or lost with its signal. */
@@ -276,6 +323,16 @@ const deeds: [Deed, ...Deed[]] = [
     weight: 1,
     do: (_life, world) => (world.plaid.accountName = `Name ${(world.amounts += 1)}`),
   },
+  {
+    name: 'an answer lacks an account',
+    weight: 1,
+    do(_life, world) {
+      // Two answers that lack it close it, and with attempts that come late two deeds may be two answers of one update.
+      if (!world.accountWasShort) world.plaid.shortAccounts = true;
+      world.accountWasShort = true;
+    },
+  },
+  { name: 'a reading lacks a row', weight: 3, do: (_life, world) => leaveOut(world) },
   { name: 'webhook', weight: 8, do: (life, world) => webhook(life, world, 'update') },
   {
     name: 'removals named',
@@ -311,23 +368,23 @@ const deeds: [Deed, ...Deed[]] = [
 ];
 
 /** One life under one seed: the same seed gives the same life, to the last bit. `Date.now` answers its clock meanwhile. */
-export async function play(seed: number): Promise<Played> {
+export async function play(seed: number, mutant: Mutant = {}): Promise<Played> {
   const realNow = Date.now;
   const clock = { now: t0 };
   Date.now = () => clock.now;
   try {
-    return await live(seed, clock);
+    return await live(seed, clock, mutant);
   } finally {
     Date.now = realNow;
   }
 }
 
-async function live(seed: number, clock: { now: number }): Promise<Played> {
+async function live(seed: number, clock: { now: number }, mutant: Mutant): Promise<Played> {
   const chance = mulberry32(seed);
   const plaid = new SimPlaid();
   const item = new SimItem(() => clock.now);
-  const world: SimWorld = { plaid, item, chance, amounts: 1 };
-  const life = new SimLife(clock, plaid, item, chance);
+  const world: SimWorld = { plaid, item, chance, amounts: 1, accountWasShort: false, leftOut: new Set() };
+  const life = new SimLife(clock, plaid, item, chance, mutant);
   plaid.afterSync = () => {
     if (life.isCalm || chance() >= 0.1) return;
     life.note('pages move');
@@ -343,6 +400,7 @@ async function live(seed: number, clock: { now: number }): Promise<Played> {
   }
   life.isCalm = true;
   plaid.mood.clear();
+  plaid.unlisted = null;
   if (removed) life.remove();
   await life.until(clock.now + minute);
   await life.allComeLate();
@@ -361,5 +419,32 @@ async function live(seed: number, clock: { now: number }): Promise<Played> {
   if (item.hasUnsent()) wrong.push('OTHER outbox unsent');
   if (item.announced.some((what, at) => what !== (at % 2 === 0 ? 'errored' : 'repaired')))
     wrong.push(`DUP Segment: ${item.announced.join()}`);
+  if (!removed && wrong.length === 0) wrong.push(...(await late(life, world)));
   return { seed, hash: life.digest(), steps: life.steps, wrong, done: life.done };
+}
+
+/** What comes while an update runs is mined by the next one, at once: nothing has to find it overdue. */
+async function late(life: SimLife, world: SimWorld): Promise<string[]> {
+  const { clock, row } = life;
+  life.sweeps = false;
+  let isAnnounced = false;
+  const first = putRow(world);
+  const { amount } = world.plaid.truth().get(first) ?? {};
+  let second = first;
+  life.afterAnswer = () => {
+    const isApplied = world.item.model.transactions.get(first)?.raw?.amount === amount;
+    if (isAnnounced || !isApplied || life.state.run === null) return;
+    isAnnounced = true;
+    // Between the answer of the last page, which knows of no webhook that waits, and the workflow that hears of it.
+    second = putRow(world);
+    life.webhook('update');
+  };
+  life.webhook('update');
+  await life.until(clock.now + 5 * minute);
+  life.afterAnswer = () => undefined;
+  life.sweeps = true;
+  if (!isAnnounced) return ['OTHER a webhook was answered by nothing'];
+  const wanted = world.plaid.truth().get(second)?.amount;
+  const mined = world.item.model.transactions.get(second)?.raw?.amount;
+  return mined === wanted ? [] : [`LATE ${second}: ${row.webhooks.length} webhooks wait`];
 }
