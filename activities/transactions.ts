@@ -113,7 +113,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const first = listedAccounts(await plaid.getAccounts(token), named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
-    await sleep(policy.doubtPause);
+    if (policy.doubtPause > 0) await sleep(policy.doubtPause);
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 

@@ -112,7 +112,8 @@ export class Life {
         noteUp: async () => void (this.bankDownUntil = 0),
       },
       webhookUrl: null,
-      policy,
+      // No activity waits by a real clock here.
+      policy: { ...policy, doubtPause: 0 },
     } as unknown as ActivityDeps;
     const { deps } = this;
     this.run = {
