@@ -90,6 +90,7 @@ export const links = pgTable(
     index('links_unfinished')
       .on(table.updatedAt)
       .where(sql`${table.state} <> 'finished'`),
+    index('links_by_user').on(table.userId, table.createdAt).concurrently(),
   ],
 );
 
@@ -367,6 +368,8 @@ export const outbox = pgTable(
     version: integer('version').notNull(),
     raw: json('raw').notNull(),
     refined: json('refined').notNull(),
+    /** Of a transaction that Plaid lists under another account now: the one before, whose readers lose it. */
+    movedFrom: id('moved_from'),
     createdAt: moment('created_at').notNull().default(now),
   },
   (table) => [
@@ -592,7 +595,10 @@ export const events = pgTable(
   'events',
   {
     eventId: id('event_id').primaryKey(),
-    /** The transaction that wrote it. A cursor is bounded by the oldest that still runs: by position alone it would miss rows. */
+    /**
+     * The transaction that wrote it, or a younger one that had ended by then (`placeNow`). A cursor is bounded by the oldest that still
+     * runs: by position alone it would miss rows.
+     */
     xid: xid8('xid')
       .notNull()
       .default(sql`pg_current_xact_id()`),
@@ -667,7 +673,10 @@ export const deliveries = pgTable(
   {
     deliveryId: id('delivery_id').primaryKey(),
     endpointId: id('endpoint_id').notNull(),
-    eventId: id('event_id').notNull(),
+    /** It goes with its event, whoever makes it beside the event's end. */
+    eventId: id('event_id')
+      .notNull()
+      .references(() => events.eventId, { onDelete: 'cascade' }),
     /** Events of a lane go one after the other: the Item, else the user, else the connection or endpoint that it is about. */
     lane: id('lane').notNull(),
     /** The event's. */
@@ -709,7 +718,9 @@ export const deliveries = pgTable(
 export const deliveryAttempts = pgTable(
   'delivery_attempts',
   {
-    deliveryId: id('delivery_id').notNull(),
+    deliveryId: id('delivery_id')
+      .notNull()
+      .references(() => deliveries.deliveryId, { onDelete: 'cascade' }),
     /** From 1. */
     number: integer('number').notNull(),
     at: moment('at').notNull(),

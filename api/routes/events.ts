@@ -40,7 +40,7 @@ export function eventRoutes(app: Api, context: RouteContext): void {
       description:
         'The events that endpoints are sent, with the same ids, for 30 days unless configured otherwise; no endpoint is needed. Pass `next` on as ' +
         '`after`: none is missed, none comes twice. With `wait` the answer comes with the first event, or empty after so many ' +
-        'seconds. An application sees events of an item from the moment of its connection on while that is active, and those of its ' +
+        'seconds; 401 in place of both once the key was revoked meanwhile. An application sees events of an item from the moment of its connection on while that is active, and those of its ' +
         'own connections always; a key with the scope `consent` those of every connection. No change of rights brings back what a ' +
         'cursor has passed.',
       tag: 'Events',

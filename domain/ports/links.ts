@@ -113,8 +113,8 @@ export interface LinkStore {
    * Connects the link's application with an Item of the user that shares one of the link's accounts, and finishes the link, in one
    * transaction under the user's and the Item's lock. What the user has not chosen in this Link is not granted. `finished`: it was done
    * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more. `unproven`: some of
-   * the accounts are not known to be the Item's, or the application knows them from a connection that it has no more, so that only Plaid's
-   * own word, after the exchange, tells.
+   * the accounts are not known to be the Item's, or the application knows them from a connection that it has no more, or has sent too many public
+   * tokens for this user that Plaid refuses, so that only Plaid's own word, after the exchange, tells.
    */
   join(
     tokenHash: string,

@@ -70,10 +70,11 @@ const keyViewOf = ({
 export function applicationStore(sql: Sql): ApplicationStore {
   const db = builder(sql);
   const uses = noteTimes(async (keyIds) => {
-    await sql`
+    const rows = await sql<{ id: string }[]>`
       UPDATE api_keys k SET last_used_at = clock_timestamp()
       FROM (SELECT key_id FROM api_keys WHERE key_id = ANY(${keyIds}::text[]) FOR NO KEY UPDATE SKIP LOCKED) AS free
-      WHERE k.key_id = free.key_id`;
+      WHERE k.key_id = free.key_id RETURNING k.key_id AS id`;
+    return rows.map(({ id }) => id);
   });
 
   /** Built once: it is asked by every request. */

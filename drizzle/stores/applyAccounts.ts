@@ -8,7 +8,7 @@ import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned } from '../jsonText.js';
 import { firstOf } from '../rows.js';
-import type { Tx } from '../rows.js';
+import type { Fragment, Tx } from '../rows.js';
 import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -45,6 +45,10 @@ export const versionOf = ({
 
 const compared = selection(accounts, ['listed_since'], { revoked: isSet('revoked_at') });
 
+/** Whether a connection waits for accounts that the Item has not listed so far. */
+const awaitsSome = (tx: Tx, itemId: string): Fragment => tx`EXISTS (SELECT FROM connections c
+  WHERE c.item_id = ${itemId} AND c.awaited IS NOT NULL AND c.revoked_at IS NULL)`;
+
 export interface AccountsNow {
   owner: RecordOwner;
   mainAccountId: string | null;
@@ -55,6 +59,8 @@ export interface AccountsNow {
    * of the Item is closed.
    */
   unreadable: number;
+  /** Plaid has refused the list: what it does not name may be there. */
+  isRefused?: boolean;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -71,6 +77,8 @@ export interface AppliedAccounts {
   grown: boolean;
   /** Whether an account of the Item has taken another one's place, now or before. */
   succeeded: boolean;
+  /** Accounts that an application may read since now, which were there before perhaps: their rows are to be enqueued for it. */
+  shown: string[];
   /** Whether an account is listed again whose place had been taken: the rows that went to its successor are to be read again. */
   returned: boolean;
 }
@@ -83,8 +91,8 @@ const verificationOf = (raw: PlaidAccount): unknown => raw['verification_status'
 /** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. */
 export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAccounts> {
   const { owner, asOf } = now;
-  const rows = await tx<(AccountRow & Selected<typeof compared>)[]>`
-    SELECT ${accountRow.list(tx)}, ${compared.list(tx)} FROM accounts
+  const rows = await tx<(AccountRow & Selected<typeof compared> & { awaited: boolean })[]>`
+    SELECT ${accountRow.list(tx)}, ${compared.list(tx)}, ${awaitsSome(tx, owner.item_id)} AS awaited FROM accounts
     WHERE item_id = ${owner.item_id} ORDER BY account_id`;
   const stored = new Map(rows.map((row) => [row.account_id, versionOf(row)]));
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
@@ -155,18 +163,27 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   if (changes.length > 0) {
     await writeAccounts(tx, owner, now.sequence, changes);
-    const come = changes.filter(({ version, replaces }) => version === 1 && replaces === null);
-    await extendConnections(tx, owner.item_id, {
-      come: come.map(({ account_id }) => account_id),
-      successors,
-      first: stored.size === 0,
-    });
     await writeIdentities(
       tx,
       owner.item_id,
       [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
     );
   }
+  const come = changes
+    .filter(({ version, replaces }) => version === 1 && replaces === null)
+    .map(({ account_id }) => account_id);
+  const follows = come.length > 0 || successors.size > 0 || rows.some(({ awaited }) => awaited);
+  const shown = follows
+    ? await extendConnections(tx, owner.item_id, {
+        ...{ come, successors, first: stored.size === 0 },
+        isWhole: isWhole && now.isRefused !== true,
+      })
+    : [];
+  const unchanged = shown.flatMap((id) => {
+    const version = changes.some(({ account_id }) => account_id === id) ? undefined : stored.get(id);
+    return version?.status === 'open' ? [version] : [];
+  });
+  if (unchanged.length > 0) await writeAccounts(tx, owner, now.sequence + changes.length, unchanged);
   await tx`
     UPDATE accounts SET as_of = ${asOf},
       -- What the answer says of the verification is newer than what a webhook said before.
@@ -184,8 +201,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   }
   await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
-  const grown = changes.some(({ version, replaces }) => version === 1 && replaces === null);
-  return { changes: changes.length, mainAccountId, numbersDue, grown, succeeded, returned };
+  const grown = come.length > 0;
+  const enqueued = changes.length + unchanged.length;
+  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned };
 }
 
 /** Whether the numbers were read before the first update, and of other accounts than those that it has brought. */

@@ -115,10 +115,15 @@ export async function applyTransactions(
       FROM changed c JOIN newest n ON n.id = c.id
     ),
     written AS (
-      INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
+      INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, moved_from, created_at)
       SELECT ${itemId}, c.sequence, 'transaction', c.removed, c.id, c.version,
         CASE WHEN c.removed THEN ${removedRaw(tx, tx`c.id`, tx`c.account_id`)} ELSE e.raw::json END,
-        ${versioned(tx, tx`coalesce(c.refined::text, e.refined)`, tx`c.version`)}::json, clock_timestamp()
+        ${versioned(tx, tx`coalesce(c.refined::text, e.refined)`, tx`c.version`)}::json,
+        -- The rows as they were before this statement.
+        CASE WHEN c.version > 1 AND NOT c.removed THEN (
+          SELECT b.account_id FROM transactions b WHERE b.item_id = ${itemId} AND b.transaction_id = c.id
+            AND b.status <> 'removed' AND b.account_id <> c.account_id) END,
+        clock_timestamp()
       FROM numbered c JOIN entries e USING (page, ord)
     )
     SELECT

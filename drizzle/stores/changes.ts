@@ -97,23 +97,26 @@ export function changeStore(sql: Sql): ChangeStore {
       const scanned = leavesOut ? Math.max(scannedAtOnce, limit) : limit;
       const accountId = sql`l.refined->>'account_id'`;
       const isRecent = sql`(true ${rights.day(sql`(l.refined->>'date')::date`)})`;
+      const isGranted = sql`(true ${rights.account(accountId)})`;
       const rows = await sql<
         (About & Perhaps<ChangeRow> & { scanned: number; last_scanned: number | null })[]
       >`
         WITH ${item},
         scanned AS MATERIALIZED (
-          SELECT o.sequence, o.record, o.removed, o.subject, o.version, o.refined FROM outbox o
+          SELECT o.sequence, o.record, o.removed, o.subject, o.version, o.refined, o.moved_from FROM outbox o
           WHERE o.item_id = ${itemId} AND o.sequence > ${after} AND o.sequence <= (SELECT last_sequence FROM item)
           ORDER BY o.sequence LIMIT ${scanned}
         ),
         found AS (
-          SELECT ${change.list(sql, 'l')}, l.removed OR (l.record = 'transaction' AND ${isRecent} IS NOT TRUE) AS gone,
+          SELECT ${change.list(sql, 'l')}, l.removed OR (l.record = 'transaction' AND (${isRecent} AND ${isGranted}) IS NOT TRUE) AS gone,
             CASE l.record WHEN 'account' THEN ${shownAccount(rights, sql`l.refined`)} ELSE l.refined::text END AS body
           FROM scanned l CROSS JOIN item c
           WHERE ${allowed} AND l.record = ANY(${[...records]}::text[]) AND CASE l.record
             WHEN 'account' THEN (true ${rights.account(sql`l.subject`)})
             -- One whose day is too long ago now may have been shown under another day: it leaves the copy.
-            ELSE (true ${rights.account(accountId)}) AND (${isRecent} OR l.version > 1) END
+            ELSE ${isGranted} AND (${isRecent} OR l.version > 1)
+              -- So does one that is of another account now.
+              OR (l.moved_from IS NOT NULL ${rights.account(sql`l.moved_from`)}) END
           ORDER BY l.sequence LIMIT ${limit}
         )
         SELECT ${about}, (SELECT count(*)::int FROM scanned) AS scanned, (SELECT max(sequence) FROM scanned) AS last_scanned, f.*

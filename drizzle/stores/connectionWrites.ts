@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { wholeGrant } from '../../domain/exchange/connection.js';
+import { followAccounts } from '../../domain/exchange/grantedAccounts.js';
+import type { AccountsNow } from '../../domain/exchange/grantedAccounts.js';
 import type { ConnectionAction, Grant } from '../../domain/exchange/connection.js';
 import { readyForEvents } from '../../domain/exchange/itemEvents.js';
 import type { EventData, EventType, NewEvent } from '../../domain/exchange/event.js';
 import type { Actor } from '../../domain/ports/connections.js';
-import { counterpartOf, identityOf } from '../../domain/mining/accounts.js';
+import { identityOf } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
@@ -17,13 +19,23 @@ import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
 
+const byItem: Actor = {
+  initiator: 'item',
+  applicationId: null,
+  keyId: null,
+  reason: 'its accounts have come',
+};
 const byTheClock: Actor = { initiator: 'clock', applicationId: null, keyId: null, reason: null };
 
 const changed = selection(connections, ['connection_id', 'application_id', 'item_id', 'user_id']);
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id', 'raw']);
-const awaiting = selection(connections, ['connection_id', 'awaited']);
+const following = selection(
+  connections,
+  ['connection_id', 'application_id', 'item_id', 'user_id', 'account_ids', 'new_accounts', 'awaited'],
+  { granted: 'granted_accounts', awaits: 'awaits_accounts' },
+);
 const readable = selection(items, ['history']);
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
@@ -77,6 +89,15 @@ async function record(
     tx,
     rows.map((row) => connectionEvent(type, row, { initiator: actor.initiator })),
   );
+}
+
+/** Writes down, and tells, which connections of the Item have ended by time: before anything else is done to them. */
+async function noteExpired(tx: Tx, itemId: string): Promise<void> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET expired_noted_at = clock_timestamp()
+    WHERE c.item_id = ${itemId} AND c.expires_at <= clock_timestamp() AND c.revoked_at IS NULL AND c.expired_noted_at IS NULL
+    RETURNING ${changed.list(tx, 'c')}`;
+  await record(tx, rows, 'expired', 'connection.expired', byTheClock);
 }
 
 /** The accounts that a grant means now, and whether it waits for the Item's first ones. Null = every one, later ones too. */
@@ -185,6 +206,7 @@ export async function changeConnection(
   { renewed, takesAway = false }: { renewed: boolean; takesAway?: boolean },
   actor: Actor,
 ): Promise<boolean> {
+  await noteExpired(tx, itemId);
   const { granted, awaits } = await accountsOf(tx, itemId, grant);
   const same = tx`NOT ${takesAway}::boolean AND c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[] AND c.new_accounts = ${grant.new_accounts}`;
   const row = firstOf(
@@ -203,7 +225,7 @@ export async function changeConnection(
     RETURNING ${changed.list(tx, 'c')}`,
   );
   if (row === undefined) return false;
-  if (renewed) await noteConnected(tx, itemId);
+  await (renewed ? noteConnected(tx, itemId) : noteUnconnected(tx, itemId));
   await record(
     tx,
     [row],
@@ -231,6 +253,7 @@ async function endConnections(
   connectionId: string | null,
   actor: Actor,
 ): Promise<Changed[]> {
+  await noteExpired(tx, itemId);
   const rows = await tx<Changed[]>`
     UPDATE connections c SET revoked_at = clock_timestamp(), revoked_reason = ${actor.reason},
       revoked_initiator = ${actor.initiator}
@@ -269,13 +292,9 @@ export async function revokeEveryConnection(
   return ended.map((row) => row.connection_id);
 }
 
-/** Writes down, and tells, which connections of the Item have ended by time. Resolves to whether nobody is connected any more since then. */
+/** Notes which connections of the Item have ended by time. Resolves to whether nobody is connected any more since then. */
 export async function expireConnections(tx: Tx, itemId: string): Promise<boolean> {
-  const rows = await tx<Changed[]>`
-    UPDATE connections c SET expired_noted_at = clock_timestamp()
-    WHERE c.item_id = ${itemId} AND c.expires_at <= clock_timestamp() AND c.revoked_at IS NULL AND c.expired_noted_at IS NULL
-    RETURNING ${changed.list(tx, 'c')}`;
-  await record(tx, rows, 'expired', 'connection.expired', byTheClock);
+  await noteExpired(tx, itemId);
   return noteUnconnected(tx, itemId);
 }
 
@@ -293,6 +312,14 @@ export async function reportExpiring(tx: Tx, itemId: string): Promise<void> {
       connectionEvent('connection.expiring', row, { expires_at: row.at.toISOString(), days: row.days }),
     ),
   );
+}
+
+/** Notes that a connection which goes on with the Item was suspended, also where its time is over: a renewal alone does not bring it back. */
+export async function suspendCarried(tx: Tx, connectionId: string, actor: Actor): Promise<void> {
+  const rows = await tx<Changed[]>`
+    UPDATE connections c SET suspended_at = clock_timestamp() WHERE c.connection_id = ${connectionId}
+    RETURNING ${changed.list(tx, 'c')}`;
+  await record(tx, rows, 'suspended', 'connection.suspended', actor);
 }
 
 /** Suspends the Item's live connections (`bank`), or resumes those that are suspended: of one application, or of all (null). Resolves to whether there were any. */
@@ -327,59 +354,35 @@ export async function awaitAccounts(
     WHERE connection_id = ${connectionId}`;
 }
 
-/** Grants the accounts that connections of the Item have waited for, now that it says its own ids. */
-async function matchAwaited(tx: Tx, itemId: string): Promise<void> {
-  const rows = await tx<Present<Selected<typeof awaiting>>[]>`
-    SELECT ${awaiting.list(tx)} FROM connections
-    WHERE item_id = ${itemId} AND awaited IS NOT NULL AND revoked_at IS NULL ORDER BY connection_id`;
-  if (rows.length === 0) return;
-  const stored = await tx<Selected<typeof openAccount>[]>`
-    SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  const known = stored.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
-  for (const { connection_id, awaited } of rows) {
-    // Each of them is granted, also where two are called the same.
-    const ids = awaited.flatMap((identity) => counterpartOf(identity, [identity], known)?.account_id ?? []);
-    await tx`
-      UPDATE connections c SET awaits_accounts = false, awaited = NULL,
-        account_ids = ARRAY(SELECT unnest(c.account_ids) UNION SELECT unnest(${ids}::text[]) ORDER BY 1),
-        granted_accounts = ARRAY(SELECT unnest(c.granted_accounts) UNION SELECT unnest(${ids}::text[]) ORDER BY 1)
-      WHERE c.connection_id = ${connection_id}`;
-  }
-  const matched = await tx<Changed[]>`
-    SELECT ${changed.list(tx, 'c')} FROM connections c
-    WHERE c.connection_id = ANY(${rows.map((row) => row.connection_id)}::text[]) ORDER BY c.connection_id`;
-  const byItem: Actor = {
-    initiator: 'item',
-    applicationId: null,
-    keyId: null,
-    reason: 'its accounts have come',
-  };
-  await record(tx, matched, 'updated', 'connection.updated', byItem);
-}
-
 /**
- * Lets connections of the Item follow its accounts: `come` are new ones, `successors` take the place of others. The `first` ones of a
- * newborn Item are no later ones: who was granted some of them by name has those.
+ * Lets connections of the Item follow its accounts, and tells those of them whose grant says more since. Resolves to the accounts that an
+ * application may read now which it could not before.
  */
 export async function extendConnections(
   tx: Tx,
   itemId: string,
-  {
-    come,
-    successors,
-    first,
-  }: { come: readonly string[]; successors: ReadonlyMap<string, string>; first: boolean },
-): Promise<void> {
-  if (come.length === 0 && successors.size === 0) return;
-  if (come.length > 0) await matchAwaited(tx, itemId);
-  await tx`
-    UPDATE connections c SET granted_accounts = ARRAY(
-        SELECT DISTINCT a.id FROM (
-          SELECT unnest(c.granted_accounts) AS id
-          UNION ALL SELECT s.next FROM unnest(${[...successors.keys()]}::text[], ${[...successors.values()]}::text[]) AS s(old, next)
-            WHERE s.old = ANY(c.granted_accounts)
-          UNION ALL SELECT n.id FROM unnest(${[...come]}::text[]) AS n(id) WHERE (c.new_accounts AND NOT ${first}::boolean) OR c.awaits_accounts
-        ) AS a ORDER BY a.id),
-      awaits_accounts = false
-    WHERE c.item_id = ${itemId} AND c.granted_accounts IS NOT NULL AND c.revoked_at IS NULL`;
+  now: Omit<AccountsNow, 'known'>,
+): Promise<string[]> {
+  const rows = await tx<(Selected<typeof following> & { granted: string[] })[]>`
+    SELECT ${following.list(tx)} FROM connections
+    WHERE item_id = ${itemId} AND granted_accounts IS NOT NULL AND revoked_at IS NULL ORDER BY connection_id`;
+  if (rows.length === 0) return [];
+  const stored = await tx<Selected<typeof openAccount>[]>`
+    SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  const known = stored.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  const added = new Set<string>();
+  const widened: Changed[] = [];
+  for (const row of rows) {
+    const next = followAccounts(row, { ...now, known });
+    if (next === null) continue;
+    next.added.forEach((id) => added.add(id));
+    if (next.isNews) widened.push(row);
+    await tx`
+      UPDATE connections SET account_ids = ${next.account_ids}::text[], granted_accounts = ${next.granted}::text[],
+        awaits_accounts = ${next.awaits}, awaited = ${next.awaited === null ? null : JSON.stringify(next.awaited)}::text::jsonb
+      WHERE connection_id = ${row.connection_id}`;
+  }
+  if (widened.length > 0) await expireConnections(tx, itemId);
+  await record(tx, widened, 'updated', 'connection.updated', byItem);
+  return [...added];
 }

@@ -169,6 +169,8 @@ export function deliveryStore(sql: Sql): DeliveryStore {
                     : tx``
                 }
               ORDER BY e.time, e.position LIMIT ${replayedAtOnce + 1}
+              -- Who deletes events locks them before their deliveries, too: what goes at this moment is not made anew.
+              FOR KEY SHARE OF e
             ), now AS (
               SELECT * FROM e ORDER BY time, position LIMIT ${replayedAtOnce}
             ), locked AS (

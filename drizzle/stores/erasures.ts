@@ -156,6 +156,7 @@ export function erasureStore(sql: Sql): ErasureStore {
     names: UserNames,
     limit: number | null,
   ): Promise<number> {
+    await table.lockFirst?.(tx, names);
     const name = tx(table.name);
     const theirs = table.where(tx, names);
     const some =

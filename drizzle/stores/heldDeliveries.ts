@@ -8,14 +8,24 @@ import { hearerOf } from './endpointHearer.js';
  * who has some waits for another who has others.
  */
 
+/** Whether a delivery `d` may be sent through a connection alone. That the Item is no more is what its applications are told last. */
+const ofConnection = (tx: Tx): Fragment => tx`(d.type LIKE 'item.%' AND d.type <> 'item.removed')`;
+
 /** Of lanes `l` the deliveries that are not sent, of one state: a state is a statement, since each has its index. */
 const inLanes = (tx: Tx, state: Fragment): Fragment => tx`
   SELECT d.delivery_id FROM lanes l JOIN deliveries d ON d.endpoint_id = l.endpoint_id AND d.lane = l.item_id
-  WHERE d.state = ${state} AND d.type LIKE 'item.%'
-    -- That the Item is no more is what its applications are told last.
-    AND d.type <> 'item.removed'`;
+  WHERE d.state = ${state} AND ${ofConnection(tx)}`;
 
-/** Cancels what is not sent of Items to applications whose connections have ended: of all of a transaction at once. */
+/** Of lanes `l` what else waits, and was not tried since it was asked for: it was put off with what is before it. */
+const putOff = (tx: Tx): Fragment => tx`
+  SELECT d.delivery_id FROM lanes l JOIN deliveries d ON d.endpoint_id = l.endpoint_id AND d.lane = l.item_id
+  WHERE d.state = 'pending' AND NOT ${ofConnection(tx)} AND d.attempts = d.attempts_before
+    AND d.next_attempt_at > clock_timestamp()`;
+
+/**
+ * Cancels what is not sent of Items to applications whose connections have ended: of all of a transaction at once. What is sent all the
+ * same (that they have ended) does not wait any more for the next attempt of what was before it in its lane.
+ */
 export async function cancelDeliveries(
   tx: Tx,
   ended: readonly { item_id: string; application_id: string }[],
@@ -30,10 +40,13 @@ export async function cancelDeliveries(
       WHERE a.access = 'connected'
     ), locked AS (
       SELECT d.delivery_id FROM deliveries d
-      WHERE d.delivery_id IN (${inLanes(tx, tx`'pending'`)} UNION ALL ${inLanes(tx, tx`'held'`)})
+      WHERE d.delivery_id IN (${inLanes(tx, tx`'pending'`)} UNION ALL ${inLanes(tx, tx`'held'`)}
+        UNION ALL ${putOff(tx)})
       ORDER BY d.delivery_id FOR UPDATE
     )
-    UPDATE deliveries d SET state = 'cancelled', ended_at = clock_timestamp()
+    UPDATE deliveries d SET state = CASE WHEN ${ofConnection(tx)} THEN 'cancelled' ELSE d.state END,
+      ended_at = CASE WHEN ${ofConnection(tx)} THEN clock_timestamp() ELSE d.ended_at END,
+      next_attempt_at = CASE WHEN ${ofConnection(tx)} THEN d.next_attempt_at ELSE clock_timestamp() END
     FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state IN ('pending', 'held')`;
 }
 

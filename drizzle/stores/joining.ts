@@ -12,7 +12,14 @@ import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
-import { awaitAccounts, changeConnection, grantConnection, suspendConnections } from './connectionWrites.js';
+import {
+  awaitAccounts,
+  changeConnection,
+  expireConnections,
+  grantConnection,
+  suspendCarried,
+  suspendConnections,
+} from './connectionWrites.js';
 
 import { suspendIfRevoked } from './bankRevocation.js';
 import { releaseDeliveries } from './heldDeliveries.js';
@@ -130,6 +137,24 @@ export async function hasLost(tx: Tx, itemId: string, { applicationId }: Applica
     WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId}`,
   );
   return lost;
+}
+
+/** Links in a day that came from no Link, or have not ended yet, after which an application's word of a user's accounts is believed no more. */
+const triesADay = 3;
+
+/**
+ * Whether the application has sent public tokens for the link's user that Plaid refuses, again and again: then what it says of accounts may
+ * be guesses. Those on their way count, too: many at once are no way around it.
+ */
+export async function hasTriedOften(tx: Tx, tokenHash: string): Promise<boolean> {
+  const { often } = firstOf(
+    await tx<[{ often: boolean }]>`
+    SELECT count(*) >= ${triesADay} AS often FROM links l
+      JOIN links t ON t.user_id = l.user_id AND t.application_id = l.application_id AND t.token_hash <> l.token_hash
+    WHERE l.token_hash = ${tokenHash} AND t.created_at > clock_timestamp() - interval '1 day'
+      AND (t.state <> 'finished' OR t.outcome->>'kind' IN ('invalid_public_token', 'refused'))`,
+  );
+  return often;
 }
 
 /** Grants the Item that a link has made. */
@@ -260,8 +285,9 @@ async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
 }
 
 /**
- * Lets the live connections of other applications with Items that are replaced go on with the one that takes their place: for the
- * accounts that are the same, under the same grant, suspended ones suspended. Those with the old Items end with these.
+ * Lets the connections of other applications with Items that are replaced go on with the one that takes their place: for the
+ * accounts that are the same, under the same grant, suspended ones suspended, and those that are over by time over, to be renewed. Those
+ * with the old Items end with these.
  */
 export async function carryConnections(
   tx: Tx,
@@ -275,7 +301,7 @@ export async function carryConnections(
     const before = await knownAccounts(tx, old);
     const lives = await tx<Selected<typeof carried>[]>`
       SELECT ${carried.list(tx, 'c')} FROM connections c
-      WHERE c.item_id = ${old} AND c.revoked_at IS NULL AND NOT ${hasExpired(tx)}
+      WHERE c.item_id = ${old} AND c.revoked_at IS NULL
         AND NOT EXISTS (SELECT FROM connections n
           WHERE n.item_id = ${itemId} AND n.application_id = c.application_id AND n.revoked_at IS NULL)
       ORDER BY c.created_at, c.connection_id`;
@@ -304,7 +330,8 @@ export async function carryConnections(
         actor,
       );
       await awaitAccounts(tx, connectionId, isWhole ? [] : waits);
-      if (suspended) await suspendConnections(tx, itemId, true, application_id, actor);
+      if (suspended) await suspendCarried(tx, connectionId, actor);
     }
   }
+  await expireConnections(tx, itemId);
 }

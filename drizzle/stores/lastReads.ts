@@ -10,11 +10,12 @@ export function lastReads(sql: Sql) {
     connectionScopes.map((scope) => [
       scope,
       noteTimes(async (connectionIds) => {
-        await sql`
+        const rows = await sql<{ id: string }[]>`
           UPDATE connections c SET ${readAt(sql, scope)} = clock_timestamp()
           FROM (SELECT connection_id FROM connections WHERE connection_id = ANY(${connectionIds}::text[])
             FOR NO KEY UPDATE SKIP LOCKED) AS free
-          WHERE c.connection_id = free.connection_id`;
+          WHERE c.connection_id = free.connection_id RETURNING c.connection_id AS id`;
+        return rows.map(({ id }) => id);
       }),
     ]),
   );

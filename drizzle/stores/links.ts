@@ -30,6 +30,7 @@ import {
   connectLinked,
   connectionWith,
   hasLost,
+  hasTriedOften,
   joinItem,
   holdsEvery,
   seesItem,
@@ -310,6 +311,7 @@ export function linkStore(sql: Sql): LinkStore {
         if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
         if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
         if (await hasLost(tx, itemId, applicant)) return 'unproven';
+        if (await hasTriedOften(tx, tokenHash)) return 'unproven';
         const item = { itemId, userId: link.user_id };
         const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';

@@ -16,6 +16,7 @@ import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
 import type { AppliedAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
+import { enqueueShown } from './enqueueShown.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
 import { numbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
@@ -306,6 +307,7 @@ export function miningStore(sql: Sql): MiningStore {
           asOf: update.accountsAsOf,
           // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
           unreadable: update.accounts.length === 0 ? Infinity : unreadableAccounts,
+          isRefused: update.accountsRefused === true,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;
@@ -342,6 +344,12 @@ export function miningStore(sql: Sql): MiningStore {
           const succeeded = await removeSucceeded(tx, itemId, sequence);
           rows.removed += succeeded;
           transactions += succeeded;
+        }
+        if (applied.shown.length > 0) {
+          const range = { after: item.last_sequence, last: item.last_sequence + accounts + transactions };
+          const enqueued = await enqueueShown(tx, itemId, applied.shown, range);
+          rows.modified += enqueued;
+          transactions += enqueued;
         }
         const outcome: UpdateOutcome = {
           ...rows,

@@ -145,6 +145,7 @@ export function retentionStore(sql: Sql): RetentionStore {
         limit,
       ),
 
+    // Deliveries and attempts that somebody writes beside it go with their events as well: by their foreign keys.
     async events(keepMs, _after, limit) {
       const row = firstOf(
         await sql<[{ deleted: number }]>`

@@ -20,6 +20,8 @@ export interface UserTable {
   /** The key in whose order several rows are locked, where others lock several at once too; null = nobody does. */
   lockedBy: string | null;
   where: (sql: Sql | Tx, names: UserNames) => Fragment;
+  /** Locks what its rows hang on, which comes behind it; absent = nothing. */
+  lockFirst?: (tx: Tx, names: UserNames) => Promise<unknown>;
 }
 
 const of = (table: PgTable, where: UserTable['where'], lockedBy: string | null = null): UserTable => ({
@@ -38,6 +40,10 @@ const ofBoth = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment =>
 const theirEvents = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment => sql`
   SELECT e.event_id FROM events e WHERE e.user_id = ${userId}
   UNION SELECT e.event_id FROM events e WHERE e.item_id = ANY(${itemIds}::text[])`;
+
+/** Whoever makes deliveries of them has locked the events first: in another order the two could wait for each other. */
+const lockEvents = async (tx: Tx, names: UserNames): Promise<unknown> =>
+  tx`SELECT FROM events WHERE event_id IN (${theirEvents(tx, names)}) ORDER BY event_id FOR UPDATE`;
 
 /** A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. */
 const quotedIn = (sql: Sql | Tx, userId: string): Fragment =>
@@ -69,11 +75,14 @@ export const userTables: readonly UserTable[] = [
   ),
   ofItems(schema.webhooks),
   of(schema.segmentEvents, ofBoth),
-  of(
-    schema.deliveryAttempts,
-    (sql, names) => sql`t.delivery_id IN (
+  {
+    ...of(
+      schema.deliveryAttempts,
+      (sql, names) => sql`t.delivery_id IN (
     SELECT d.delivery_id FROM deliveries d WHERE d.event_id IN (${theirEvents(sql, names)}))`,
-  ),
+    ),
+    lockFirst: lockEvents,
+  },
   of(schema.deliveries, (sql, names) => sql`t.event_id IN (${theirEvents(sql, names)})`, 'delivery_id'),
   of(schema.events, ofBoth),
   of(

@@ -1,8 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { hearing } from './audience.js';
 import { hearerOf, laneOf } from './endpointHearer.js';
+
+/**
+ * The place of what is written now among all events. By the writer's own transaction alone the events of an Item would stand in the order
+ * in which transactions began to write: who waits for an Item's lock may have begun long before who holds it. So it is the newest
+ * transaction that has ended, where that is younger: whoever gets the lock sees that those before it have ended. Never older than the
+ * writer, since a cursor passes what is older than all that still run.
+ */
+const placeNow = (sql: Sql | Tx): Fragment => sql`greatest(pg_current_xact_id(),
+  (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8)`;
 
 /**
  * Writes events, and one delivery for each endpoint that wants them (held where it may hear of them later), in the transaction of the change that they tell of: an event
@@ -23,8 +32,8 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
   }));
   await tx`
     WITH written AS (
-      INSERT INTO events (event_id, type, item_id, user_id, connection_id, endpoint_id, application_id, data)
-      SELECT r.event_id, r.type, r.item_id, r.user_id, r.connection_id, r.endpoint_id, r.application_id, r.data
+      INSERT INTO events (event_id, xid, type, item_id, user_id, connection_id, endpoint_id, application_id, data)
+      SELECT r.event_id, ${placeNow(tx)}, r.type, r.item_id, r.user_id, r.connection_id, r.endpoint_id, r.application_id, r.data
       FROM jsonb_array_elements(${JSON.stringify(rows)}::text::jsonb) WITH ORDINALITY AS n(value, ord),
         jsonb_to_record(n.value) AS r(event_id text, type text, item_id text, user_id text, connection_id text,
           endpoint_id text, application_id text, data jsonb)

@@ -79,12 +79,14 @@ it('an update of many pages reads its rows and the stored ones once each, not on
     const scans = nodes.filter((node) => node['CTE Name'] !== undefined);
     expect(scans.length).toBeGreaterThan(3);
     for (const scan of scans) expect([scan['CTE Name'], scan['Actual Loops']]).toEqual([scan['CTE Name'], 1]);
-    // Stored rows are looked up by id, one look-up a removal at most: never all of the Item's for each of them.
+    // Stored rows are looked up by id, one look-up a removal at most, and one a row that changes (where was it before?): never all of the
+    // Item's for each of them.
     const stored = nodes.filter((node) => node['Relation Name'] === 'transactions' && 'Index Cond' in node);
     expect(stored.length).toBeGreaterThan(0);
     for (const node of stored) {
       expect(node['Index Cond']).toMatch(/transaction_id/);
-      expect(node['Actual Loops']).toBeLessThanOrEqual(pageNumber);
+      const looksUpOne = /transaction_id = \w+\.id\)/.test(node['Index Cond'] ?? '');
+      expect(node['Actual Loops']).toBeLessThanOrEqual(looksUpOne ? pageNumber * 300 : pageNumber);
     }
   });
 });

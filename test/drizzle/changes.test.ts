@@ -118,10 +118,7 @@ const row = fc
     account_id: fc.constantFrom(...accountIds),
     days: fc.constantFrom(3, 20, 60),
   })
-  .map(({ id, days, ...rest }) => {
-    // An account is the bank's, and no transaction goes from one to another.
-    return transaction(`${id}-${rest.account_id}`, { ...rest, date: daysAgo(days) });
-  });
+  .map(({ id, days, ...rest }) => transaction(id, { ...rest, date: daysAgo(days) }));
 const said: fc.Arbitrary<Said> = fc.record({
   added: fc.array(row, { maxLength: 5 }),
   modified: fc.array(row, { maxLength: 2 }),
@@ -373,6 +370,122 @@ describe('the change feed', () => {
     expect(await ask()).toMatchObject({ refusal: 'consent_expired' });
     await underLock(world, itemId, (tx) => revokeConnections(tx, itemId, connectionId, anyActor));
     expect(await ask()).toMatchObject({ refusal: 'consent_revoked' });
+  });
+
+  it('takes a transaction away from who may not see the account that it has gone to', async () => {
+    const item = await linkedItem(world);
+    const accounts = [account('acc-1'), account('acc-2', { name: 'Saving' })];
+    const [one, other, every] = [
+      await newApplication(world),
+      await newApplication(world),
+      await newApplication(world),
+    ];
+    for (const [viewer, account_ids] of [
+      [one, ['acc-1']],
+      [other, ['acc-2']],
+      [every, null],
+    ] as const) {
+      await connect(world, item, viewer, {
+        account_ids: account_ids && [...account_ids],
+        new_accounts: false,
+      });
+    }
+    await runUpdate(
+      world,
+      item,
+      [{ added: [transaction('t1'), transaction('t2', { account_id: 'acc-2' })] }],
+      {
+        accounts,
+      },
+    );
+    const { length: place } = await changesOf(ourselves, item.itemId);
+    await runUpdate(
+      world,
+      item,
+      [
+        {
+          modified: [
+            transaction('t1', { account_id: 'acc-2' }),
+            transaction('t2', { account_id: 'acc-2', amount: 1 }),
+          ],
+        },
+      ],
+      { accounts },
+    );
+    const told = async (viewer: Viewer) =>
+      (await changesOf(viewer, item.itemId, place)).map(({ change, subject, object }) => [
+        change,
+        subject,
+        object?.account_id,
+      ]);
+    expect(await told(one)).toEqual([['removed', 't1', undefined]]);
+    const both = [
+      ['modified', 't1', 'acc-2'],
+      ['modified', 't2', 'acc-2'],
+    ];
+    expect(await told(other)).toEqual(both);
+    expect(await told(every)).toEqual(both);
+    expect(await told(ourselves)).toEqual(both);
+    // Where it has gone from there is nobody else's matter.
+    const { length: next } = await changesOf(ourselves, item.itemId);
+    await runUpdate(world, item, [{ modified: [transaction('t1', { account_id: 'acc-2', amount: 2 })] }], {
+      accounts,
+    });
+    expect(await changesOf(one, item.itemId, next)).toEqual([]);
+  });
+
+  const checking = (id: string) => account(id, { name: 'Checking', mask: '1111' });
+  const unreadable = [{ key: 'accounts#0', reason: 'not_an_object' as const, raw: 'account' }];
+  const at = (day: string) => `2026-11-${day}T06:00:00.000Z`;
+
+  it('brings the earlier rows of an account of which it is known only later whose place it took', async () => {
+    const item = await linkedItem(world);
+    const reader = await newApplication(world);
+    const rowOf = (id: string, account_id: string) => transaction(id, { account_id });
+    await runUpdate(world, item, [{ added: [rowOf('t1', 'old')] }], {
+      accounts: [checking('old')],
+      accountsAsOf: at('21'),
+    });
+    const grant = { account_ids: ['old'], new_accounts: false };
+    const connectionId = await connect(world, item, reader, grant);
+    const copy = follower(reader, item.itemId, { fromStart: false, limit: 10 });
+    // Beside an entry that nobody can read nobody can tell whether the old one is gone.
+    await runUpdate(world, item, [{ added: [rowOf('t2', 'new'), rowOf('t3', 'new')] }], {
+      ...{ accounts: [checking('new')], parkedAccounts: unreadable, accountsAsOf: at('22') },
+    });
+    await copy.follow();
+    expect([...copy.held('account').keys(), ...copy.held('transaction').keys()]).toEqual(['old', 't1']);
+    const { length: place } = await changesOf(ourselves, item.itemId);
+    await runUpdate(world, item, [{ modified: [transaction('t3', { account_id: 'new', amount: 1 })] }], {
+      ...{ accounts: [checking('new')], accountsAsOf: at('23') },
+    });
+    await copy.follow();
+    const expected = await truth(item.itemId, { ...wholeGrant, account_ids: ['old', 'new'] });
+    expect([...expected.transactions.keys()].sort()).toEqual(['t2', 't3']);
+    expect(copy.held('account')).toEqual(expected.accounts);
+    expect(copy.held('transaction')).toEqual(expected.transactions);
+    // Each once, and the Item's event counts them.
+    const changes = await changesOf(ourselves, item.itemId, place);
+    expect(changes.map(({ subject }) => subject).sort()).toEqual(['new', 'old', 't1', 't2', 't3']);
+    const [event] = await world.sql<{ data: Record<string, number> }[]>`
+      SELECT data FROM events WHERE item_id = ${item.itemId} AND type = 'item.updated' ORDER BY position DESC LIMIT 1`;
+    expect(event?.data).toMatchObject({ accounts: 2, modified: 2, removed: 1, from_sequence: place + 1 });
+    expect(event?.data['to_sequence']).toBe(place + 5);
+    const history = await world.stores.connections.history(
+      { ...ourselves, access: 'all' },
+      connectionId,
+      10,
+      null,
+    );
+    expect(
+      history?.rows.map(({ action, initiator, grant }) => [action, initiator, grant.account_ids]),
+    ).toEqual([
+      ['created', 'operator', ['old']],
+      ['updated', 'item', ['new', 'old']],
+    ]);
+    const said = await world.sql<{ type: string }[]>`
+      SELECT type FROM events WHERE connection_id = ${connectionId} ORDER BY position`;
+    expect(said.map(({ type }) => type)).toEqual(['connection.created', 'connection.updated']);
   });
 
   it('shows no balances without their scope', async () => {

@@ -2,6 +2,7 @@ import type { Grant } from '../../domain/exchange/connection.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import { identityOf } from '../../domain/mining/accounts.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
+import type { Update } from '../../domain/ports/mining.js';
 import { grantConnection, revokeConnections } from '../../drizzle/stores/connectionWrites.js';
 import type { Linking, World } from './world.js';
 import {
@@ -261,6 +262,34 @@ describe('joining', () => {
     expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
   });
 
+  it('by its word alone is given up by who has sent tokens again and again that come from no Link', async () => {
+    const item = await connectedItem();
+    const [guesser, other] = [await newApplication(world), await newApplication(world)];
+    const { links } = world.stores;
+    const right = async (applicationId: string) =>
+      links.join(await received(item.userId, applicationId), item.itemId);
+    const wrong = async (end: LinkOutcome['kind'] | null) => {
+      const metadata = [metadataOf(account('acc-1', { mask: '4711' }))];
+      const tokenHash = await received(item.userId, guesser, { metadata });
+      expect(await links.join(tokenHash, item.itemId)).toBe('moved');
+      if (end === null) return;
+      await links.finish(tokenHash, { kind: 'invalid_public_token', plaid: null });
+    };
+    await wrong('invalid_public_token');
+    await wrong('invalid_public_token');
+    // One that is on its way: many at once are no way around it.
+    await wrong(null);
+    expect([await right(guesser), await right(other)]).toEqual(['unproven', 'joined']);
+    // Plaid's own word is believed as ever.
+    const linking = { userId: item.userId, applicationId: guesser, connection: grant() };
+    expect((await links.admit(admission(await exchangedItem(world, linking)))).kind).toBe('joined');
+    // What lies behind a day is forgotten.
+    const late = await newApplication(world);
+    await world.sql`
+      UPDATE links SET application_id = ${late}, created_at = now() - interval '25 hours' WHERE application_id = ${guesser}`;
+    expect(await right(late)).toBe('joined');
+  });
+
   it('twice at once by one application makes one connection', async () => {
     const item = await connectedItem();
     const applicationId = await newApplication(world);
@@ -338,7 +367,7 @@ describe('joining', () => {
     const [only, ...others] = await connectionsOf(item.itemId);
     expect([only?.status, others]).toEqual(['active', []]);
     expect(await historyOf(only?.connection_id ?? '')).toEqual([
-      ...['created', 'renewed', 'suspended', 'renewed', 'resumed'],
+      ...['created', 'expired', 'renewed', 'suspended', 'renewed', 'resumed'],
     ]);
   });
 
@@ -589,6 +618,74 @@ describe('an Item that takes the place of another', () => {
     },
   );
 
+  it('is waited for until a list is whole: what an entry that nobody can read stands for may still come', async () => {
+    const accounts = under('old', ['1', '2', '3']);
+    const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts });
+    const other = await newApplication(world);
+    const grants = grant({ account_ids: ['old-1', 'old-2', 'old-3'], new_accounts: false });
+    const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
+    await world.sql.begin((tx) => grantConnection(tx, to, grants, nobody));
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+    const { userId, applicationId } = item;
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const offered = under('new', ['1', '2', '3']).map((raw) => identityOf(raw));
+    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+    await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
+    const listed = async (ids: string[], more: Partial<Update> = {}) => {
+      await runUpdate(world, fresh, [{}], { accounts: under('new', ids), ...more });
+      const [row] = await world.sql<{ granted: string[]; awaits: boolean; awaited: number }[]>`
+        SELECT granted_accounts AS granted, awaits_accounts AS awaits, coalesce(jsonb_array_length(awaited), 0) AS awaited
+        FROM connections WHERE item_id = ${fresh.itemId} AND application_id = ${other}`;
+      const news = (await eventsOf(fresh.itemId)).filter((type) => type === 'connection.updated').length;
+      return [row?.granted, row?.awaits, row?.awaited, news];
+    };
+    const parkedAccounts = [{ key: 'accounts#1', reason: 'not_an_object' as const, raw: 'account' }];
+    expect(await listed(['1'], { parkedAccounts })).toEqual([['new-1'], true, 2, 1]);
+    expect(await listed(['1'], { parkedAccounts })).toEqual([['new-1'], true, 2, 1]);
+    expect(await listed(['1', '4'], { accountsRefused: true })).toEqual([['new-1'], true, 2, 1]);
+    expect(await listed(['1', '2', '4'], { parkedAccounts })).toEqual([['new-1', 'new-2'], true, 1, 2]);
+    // It is not there: whatever comes later is another one.
+    expect(await listed(['1', '2', '4'])).toEqual([['new-1', 'new-2'], false, 0, 3]);
+    expect(await listed(['1', '2', '3', '4'])).toEqual([['new-1', 'new-2'], false, 0, 3]);
+  });
+
+  it('takes along what is over by time: it stays over, suspended where it was, and is renewed', async () => {
+    const item = await connectedItem();
+    await runUpdate(world, item, [{}]);
+    const [over, both] = [await newApplication(world), await newApplication(world)];
+    for (const other of [over, both]) {
+      const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
+      const grants = grant({ account_ids: ['acc-1'], new_accounts: false, expires_at: inDays(9) });
+      await world.sql.begin((tx) => grantConnection(tx, to, grants, nobody));
+    }
+    await world.sql`UPDATE connections SET suspended_at = now() - interval '2 days' WHERE application_id = ${both}`;
+    await world.sql`
+      UPDATE connections SET expires_at = now() - interval '1 day' WHERE application_id = ANY(${[over, both]}::text[])`;
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
+    const { userId, applicationId } = item;
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = [{ ...identityOf(account('acc-1')), account_id: 'new-1' }];
+    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
+    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const carried = async (other: string) =>
+      (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
+    const ids = [(await carried(over))?.connection_id ?? '', (await carried(both))?.connection_id ?? ''];
+    expect([(await carried(over))?.status, (await carried(both))?.status]).toEqual(['expired', 'expired']);
+    expect((await carried(over))?.granted).toEqual(['new-1']);
+    expect(await Promise.all(ids.map(historyOf))).toEqual([
+      ['created', 'expired'],
+      ['created', 'suspended', 'expired'],
+    ]);
+    expect(await world.stores.connectionEnds.noteExpired(100)).toEqual([]);
+    expect(await itemRow(fresh.itemId)).toMatchObject({ unconnected: false });
+    const sight = { applicationId, access: 'all' } as const;
+    await world.stores.connections.renew(sight, ids[0] ?? '', inDays(90), { actor: nobody });
+    expect((await carried(over))?.status).toBe('active');
+  });
+
   it('lets none see an account that may be another one', async () => {
     const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
     const [twins, main] = [[twin('t-1'), twin('t-2')], account('acc-1')];
@@ -751,6 +848,28 @@ describe('the end of a connection by time', () => {
     const [first] = await connectionsOf(item.itemId);
     expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
   });
+
+  it.each(['renewed', 'updated', 'revoked'] as const)(
+    'stands in its history before what is done to it since, noted by nobody till then: %s',
+    async (action) => {
+      const item = await connectedItem({ connection: grant({ expires_at: inDays(9) }) });
+      const [{ connection_id = '' } = {}] = await connectionsOf(item.itemId);
+      const { connections, connectionEnds } = world.stores;
+      const sight = { applicationId: item.applicationId, access: 'connected' } as const;
+      await world.sql`UPDATE connections SET expires_at = now() - interval '1 s' WHERE connection_id = ${connection_id}`;
+      const may = { mayWiden: false, actor: nobody };
+      if (action === 'renewed') await connections.renew(sight, connection_id, inDays(90), { actor: nobody });
+      else if (action === 'revoked') await connections.revoke(sight, connection_id, { actor: nobody });
+      else await connections.change(sight, connection_id, { scopes: ['accounts'] }, may);
+      expect(await historyOf(connection_id)).toEqual(['created', 'expired', action]);
+      expect(await eventsOf(item.itemId)).toEqual([
+        ...['connection.created', 'connection.expired', `connection.${action}`],
+      ]);
+      expect(await itemRow(item.itemId)).toMatchObject({ unconnected: action !== 'renewed' });
+      await connectionEnds.noteExpired(100);
+      expect(await historyOf(connection_id)).toHaveLength(3);
+    },
+  );
 
   it('is told 30, 7 and 1 days before, each once, and not where it was as near from the beginning', async () => {
     const item = await connectedItem({ connection: grant({ expires_at: inDays(90) }) });

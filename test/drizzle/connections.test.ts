@@ -328,7 +328,8 @@ describe('a renewal', () => {
       kind: 'done',
       connection: { status: 'active', expires_at: null },
     });
-    expect(await eventsOf(id)).toEqual(['connection.created', 'connection.renewed', 'connection.renewed']);
+    const ended = ['connection.expired', 'connection.renewed'];
+    expect(await eventsOf(id)).toEqual(['connection.created', ...ended, 'connection.renewed']);
   });
 
   it('resumes what is suspended, of this application alone, once the bank gives the Item again', async () => {

@@ -378,6 +378,31 @@ describe('an erasure', () => {
     expect(await opened.opening).toBeNull();
   });
 
+  it('leaves no attempt that is recorded beside its end, and waits for no replay that waits for it', async () => {
+    const userId = newId('user');
+    const item = await fill(userId, newId('beside'));
+    const { erasure_id } = await begun(userId);
+    const left = await world.stores.erasures.stop(erasure_id);
+    for (const { itemId } of left?.items ?? []) await world.stores.items.finishRemoval(itemId);
+    const [{ delivery_id: deliveryId } = { delivery_id: '' }] = await world.sql<{ delivery_id: string }[]>`
+      SELECT delivery_id FROM deliveries WHERE lane = ${item.itemId}`;
+    await world.sql`
+      INSERT INTO endpoints (endpoint_id, application_id, url, types, signature, secret_key_id, secret_data_key, secret_ciphertext)
+      VALUES ('end_1', 'default', 'https://client.example', '{}', 'hmac', 'k', '', '')`;
+    const all = { since: '2000-01-01T00:00:00Z', until: null, types: [], missingOnly: false };
+    const { finished, replayed } = await world.sql.begin(async (tx) => {
+      await tx`UPDATE deliveries SET attempts = attempts + 1 WHERE delivery_id = ${deliveryId}`;
+      await tx`INSERT INTO delivery_attempts (delivery_id, number, at, duration_ms) VALUES (${deliveryId}, 2, now(), 5)`;
+      const replayed = world.stores.deliveries.replay('default', 'end_1', all, null);
+      await lockWaiters(world, 1);
+      const finished = world.stores.erasures.finish(erasure_id);
+      await lockWaiters(world, 2);
+      return { finished, replayed };
+    });
+    expect([await finished, (await replayed) !== null]).toEqual([true, true]);
+    expect(hits(await dump(), [item.itemId, deliveryId])).toEqual({});
+  });
+
   it('hides the Items once they are removed, and no sweep and no webhook wakes them', async () => {
     const item = await linkedItem(world);
     const { itemId, userId } = item;

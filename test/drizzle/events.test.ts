@@ -187,6 +187,35 @@ describe('a cursor among the events', () => {
     expect(typesOf(events)).toEqual(['item.repaired', 'item.new_accounts']);
   });
 
+  it('keeps the order of an Item’s changes, also where one had begun before the others and waited', async () => {
+    const reader = await newApplication(world);
+    const { userId } = await linkedItem(world, { itemId: newId('item-1') });
+    const first = { userId, itemId: newId('item-2') };
+    const second = { userId, itemId: newId('item-3') };
+    for (const { itemId } of [first, second])
+      await linkedItem(world, { userId, itemId, institutionId: itemId });
+    await connect(world, first, reader);
+    const connectionId = await connect(world, second, reader);
+    const { connections } = world.stores;
+    let ending: Promise<unknown> = Promise.resolve();
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${first.itemId} FOR NO KEY UPDATE`;
+      // It has written already when it waits for the first Item, and not yet locked the second.
+      ending = connections.revokeOfUser(userId, { actor: anyActor });
+      await lockWaiters(world, 1);
+      const sight = { ...ourselves, access: 'all' } as const;
+      const changes = { lookback_days: 30 };
+      await connections.change(sight, connectionId, changes, { mayWiden: true, actor: anyActor });
+    });
+    await ending;
+    const { events } = await told(reader);
+    expect(typesOf(events.filter(({ subject }) => subject === connectionId))).toEqual([
+      'connection.created',
+      'connection.updated',
+      'connection.revoked',
+    ]);
+  });
+
   it('goes through writers at once: every event once, those of an Item in their order', async () => {
     const items = await Promise.all([1, 2, 3, 4].map(() => linkedItem(world)));
     let { place } = await told(ourselves);

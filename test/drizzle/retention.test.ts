@@ -1,10 +1,13 @@
+import type { EventType } from '../../domain/exchange/event.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Perishable } from '../../domain/retention.js';
 import type { World } from './world.js';
 import {
   linkedItem,
+  lockWaiters,
   exchangedItem,
+  newApplication,
   newId,
   openWorld,
   runUpdate,
@@ -263,4 +266,64 @@ it('events go with their deliveries and attempts, some hours after a cursor behi
   expect(await left('events', 'event_id')).toEqual(young);
   expect(await left('deliveries', 'delivery_id')).toEqual(young);
   expect(await left('delivery_attempts', 'delivery_id')).toEqual(young);
+});
+
+describe('what is written beside the end of its event', () => {
+  const orphans = async (): Promise<string[]> => {
+    const rows = await world.sql<{ id: string }[]>`
+      SELECT d.delivery_id AS id FROM deliveries d WHERE NOT EXISTS (SELECT FROM events e WHERE e.event_id = d.event_id)
+      UNION ALL SELECT t.delivery_id FROM delivery_attempts t
+        WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.delivery_id = t.delivery_id)`;
+    return rows.map(({ id }) => id);
+  };
+  /** An event that is kept no more, for an application that sees every Item, and has an endpoint. */
+  async function oldEvent() {
+    const applicationId = await newApplication(world, 'all');
+    const [endpointId, eventId, deliveryId] = [newId('end'), newId('evt'), newId('dlv')];
+    await world.sql`
+      INSERT INTO endpoints (endpoint_id, application_id, url, types, signature, secret_key_id, secret_data_key, secret_ciphertext)
+      VALUES (${endpointId}, ${applicationId}, 'https://client.example', '{}', 'hmac', 'k', '', '')`;
+    await world.sql`
+      INSERT INTO events (event_id, type, application_id, data, time)
+      VALUES (${eventId}, 'user.erased', ${applicationId}, '{"erasure_id": "e", "user_hash": "h"}', now() - interval '40 days')`;
+    return { applicationId, endpointId, eventId, deliveryId };
+  }
+
+  it('goes with it: an attempt', async () => {
+    const { endpointId, eventId, deliveryId } = await oldEvent();
+    await world.sql`
+      INSERT INTO deliveries (delivery_id, endpoint_id, event_id, lane, position, type)
+      VALUES (${deliveryId}, ${endpointId}, ${eventId}, 'l', 1, 'user.erased')`;
+    const { cleaned } = await world.sql.begin(async (tx) => {
+      await tx`UPDATE deliveries SET attempts = 1 WHERE delivery_id = ${deliveryId}`;
+      await tx`INSERT INTO delivery_attempts (delivery_id, number, at, duration_ms) VALUES (${deliveryId}, 1, now(), 5)`;
+      const cleaned = cleanAll('events', 30);
+      await lockWaiters(world, 1);
+      return { cleaned };
+    });
+    expect((await cleaned).deleted).toBe(1);
+    expect(await orphans()).toEqual([]);
+  });
+
+  it('is not made any more: a delivery that is asked for once more', async () => {
+    const { applicationId, endpointId, eventId } = await oldEvent();
+    let hasEnded = 0;
+    const replay = await world.sql.begin(async (tx) => {
+      await tx`DELETE FROM events WHERE event_id = ${eventId}`;
+      const types: EventType[] = ['user.erased'];
+      const asked = world.stores.deliveries
+        .replay(
+          applicationId,
+          endpointId,
+          { since: '2000-01-01T00:00:00Z', until: null, types, missingOnly: false },
+          null,
+        )
+        .finally(() => (hasEnded = 1));
+      asked.catch(() => undefined);
+      await lockWaiters(world, () => 1 - hasEnded);
+      return { asked };
+    });
+    expect(await replay.asked).toEqual({ queued: 0, nextSince: null });
+    expect(await orphans()).toEqual([]);
+  });
 });

@@ -152,6 +152,8 @@ describe('a login over REST', () => {
 
 describe('a listener', () => {
   let listener: Running;
+  /** Of the user `logs-in`. */
+  let itemId: string;
 
   it('that is started after events were put reads them from the beginning', async () => {
     await put(event('float.opened', 'early', { float_id: 'f' }));
@@ -160,7 +162,7 @@ describe('a listener', () => {
   });
 
   it('makes a stale item update when its user logs in', async () => {
-    const itemId = await calmItem('logs-in');
+    itemId = await calmItem('logs-in');
     const { added } = await change(system, itemId, { add: [{ amount: 12.34, name: 'Untold' }] });
     expect(await isMined(itemId, added[0])).toBe(false);
     await age(itemId);
@@ -253,16 +255,27 @@ describe('a listener', () => {
   });
 
   it.each(['listener.beforeEffect', 'listener.afterEffect', 'listener.afterCheckpoint'])(
-    'killed with -9 at %s in the middle of a batch loses nothing and doubles nothing',
+    'killed with -9 at %s in the middle of a batch loses nothing and doubles nothing, nor of the deliveries beside it (I8)',
     async (point) => {
       await listener.stop();
       expect((await leases()).map(({ owner }) => owner)).toEqual([null, null]);
       const user = point;
+      const { added } = await change(system, itemId, { add: [{ amount: 1.25, name: 'Untold' }] });
+      await age(itemId);
       const floats = Array.from({ length: 60 }, (_, n) => event('float.opened', user, { float_id: `f${n}` }));
-      const logins = Array.from({ length: 6 }, () => login(user));
+      const logins = Array.from({ length: 6 }, (_, n) => login(n < 3 ? user : 'logs-in'));
       await put(...floats.slice(0, 30), ...logins, ...floats.slice(30));
       const victim = await system.startListener({ SLUICE_CRASH_AT: `${point}:2` });
-      expect(await victim.process.exited).toEqual({ code: null, signal: 'SIGKILL' });
+      let isAlive = true;
+      const exited = victim.process.exited.finally(() => (isAlive = false));
+      // Something is on its way to the endpoint whenever the listener dies.
+      const pings: string[] = [];
+      while (isAlive || pings.length < 3) {
+        const ping = await system.api('POST', `/v1/endpoints/${receiver.endpointId}/ping`);
+        pings.push(String(ping.body['delivery_id']));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      expect(await exited).toEqual({ code: null, signal: 'SIGKILL' });
       listener = await system.startListener();
       await until(async () => (await system.sql`SELECT 1 FROM floats WHERE user_id = ${user}`).length === 60);
       let mine: string[] = [];
@@ -271,6 +284,20 @@ describe('a listener', () => {
         return mine.length >= logins.length;
       });
       expect(mine).toHaveLength(logins.length);
+      await until(() => isMined(itemId, added[0]));
+      const states = async () =>
+        (
+          await system.sql<{ state: string }[]>`
+          SELECT DISTINCT state FROM deliveries WHERE delivery_id = ANY(${pings}::text[]) OR lane = ${itemId}`
+        ).map(({ state }) => state);
+      await until(async () =>
+        (await states()).every((state) => state === 'delivered' || state === 'superseded'),
+      );
+      const sent = await system.sql<{ event_id: string }[]>`
+        SELECT event_id FROM deliveries WHERE state = 'delivered' AND (delivery_id = ANY(${pings}::text[]) OR lane = ${itemId})`;
+      expect(sent.length).toBeGreaterThan(pings.length);
+      const arrived = new Set(receiver.received.map(({ id }) => id));
+      expect(sent.filter(({ event_id }) => !arrived.has(event_id))).toEqual([]);
     },
   );
 

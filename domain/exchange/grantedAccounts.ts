@@ -1,0 +1,76 @@
+import type { AccountIdentity } from '../mining/accounts.js';
+import { counterpartOf } from '../mining/accounts.js';
+import type { KnownAccount } from './carriedAccounts.js';
+
+/** Which of an Item's accounts a connection may read, where it is not every one. */
+export interface GrantedAccounts {
+  /** As they were granted; null = those that were there. */
+  account_ids: string[] | null;
+  /** Those that may be read. */
+  granted: string[];
+  /** Later ones are granted as well. */
+  new_accounts: boolean;
+  /** The first ones that the Item has are granted; where some are `awaited`, those alone. */
+  awaits: boolean;
+  /** Granted ones whose ids in this Item nobody knows yet; null = none. */
+  awaited: AccountIdentity[] | null;
+}
+
+/** What has become of an Item's accounts. */
+export interface AccountsNow {
+  /** All that there have been. */
+  known: readonly KnownAccount[];
+  /** New ones, in nobody's place. */
+  come: readonly string[];
+  /** Those that have taken another one's place (old id → new id). */
+  successors: ReadonlyMap<string, string>;
+  /** The Item had none before: these are no later ones. Who was granted some of them by name has those. */
+  first: boolean;
+  /** None is lacking because its entry cannot be read, or because Plaid refuses the list. */
+  isWhole: boolean;
+}
+
+export interface FollowedAccounts extends Omit<GrantedAccounts, 'new_accounts'> {
+  /** What may be read now, and could not before. */
+  added: string[];
+  /** The grant itself has changed: `new_accounts` alone is no news. */
+  isNews: boolean;
+}
+
+const union = (...lists: readonly (readonly string[])[]): string[] => [...new Set(lists.flat())].sort();
+
+/**
+ * What a connection may read when the Item's accounts have changed; null = the same as before. What it waits for it waits for until it comes,
+ * or a whole list lacks it.
+ */
+export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
+  const { account_ids, granted, new_accounts, awaits, awaited } = before;
+  const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
+  const found = (awaited ?? []).map((identity) => ({
+    identity,
+    // Each of them is granted, also where two are called the same.
+    id: counterpartOf(identity, [identity], known)?.id ?? null,
+  }));
+  const matched = found.flatMap(({ id }) => id ?? []);
+  const lacking = found.filter(({ id }) => id === null).map(({ identity }) => identity);
+  const left = now.isWhole || lacking.length === 0 ? null : lacking;
+  const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
+  const isLater = new_accounts && !now.first;
+  const awaitsAny = awaits && awaited === null;
+  const all = union(granted, matched, heirsOf(granted), isLater || awaitsAny ? now.come : []);
+  const added = all.filter((id) => !granted.includes(id));
+  const next = {
+    account_ids: account_ids && union(account_ids, matched, heirsOf(account_ids)),
+    granted: all,
+    awaits: left !== null || (awaitsAny && now.come.length === 0),
+    awaited: left,
+  };
+  const hasEnded = awaited !== null && left === null;
+  if (added.length === 0 && awaits === next.awaits && (awaited ?? []).length === (left ?? []).length)
+    return null;
+  return {
+    ...next,
+    added,
+    isNews: hasEnded || [...matched, ...heirsOf(granted)].some((id) => added.includes(id)),
+  };
+}
