@@ -29,7 +29,8 @@ export async function askBank<T>(
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     const ofAll = ofTheBank(error);
-    if (ofAll || error.type === 'INSTITUTION_DOWN') await banks.noteDown(institutionId, itemId, ofAll);
+    if (ofAll || error.type === 'INSTITUTION_DOWN')
+      await banks.noteDown(institutionId, itemId, ofAll, error.retryAfterMs);
     // A login that has ended, say: the bank has answered, and the healthy Items of it are not to wait.
     else if (!saysNothing.has(error.type)) await answers();
     throw error;

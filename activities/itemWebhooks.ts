@@ -31,12 +31,22 @@ const aboutAccounts: ReadonlySet<ItemFact['kind']> = new Set(['accountRevoked', 
 /** What is believed of single accounts. Webhooks that an operator replays tell of the past: for them Plaid is asked, and that is all. */
 function ofAccounts(
   webhookFacts: readonly WebhookFact[],
-): Pick<ItemWebhooksEffect, 'revokedAccounts' | 'staleNumbers' | 'verifications'> {
-  const said: ReturnType<typeof ofAccounts> = { revokedAccounts: [], staleNumbers: [], verifications: [] };
+  isBroken: boolean,
+): Pick<ItemWebhooksEffect, 'revokedAccounts' | 'doubtedNumbers' | 'staleNumbers' | 'verifications'> {
+  const said: ReturnType<typeof ofAccounts> = {
+    revokedAccounts: [],
+    doubtedNumbers: null,
+    staleNumbers: [],
+    verifications: [],
+  };
   for (const { source, receivedAt, fact } of webhookFacts) {
     if (fact === null || source === 'replay') continue;
-    if (fact.kind === 'accountRevoked' && fact.accountId !== null)
-      said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
+    if (fact.kind === 'accountRevoked') {
+      if (fact.accountId === null) said.doubtedNumbers = receivedAt;
+      else said.revokedAccounts.push({ accountId: fact.accountId, receivedAt });
+    }
+    // Plaid says another reason why the Item is broken, and nobody can ask for its numbers: they are read anew once it is repaired.
+    if (fact.kind === 'permissionRevoked' && isBroken) said.doubtedNumbers = receivedAt;
     if (fact.kind === 'numbersChanged')
       said.staleNumbers.push(...fact.accountIds.map((accountId) => ({ accountId, receivedAt })));
     if (fact.kind === 'verificationEnded' && fact.accountId !== null)
@@ -227,7 +237,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
           consentExpiresAt: expiries.at(-1) ?? null,
           disconnects: disconnectsBy(webhookFacts, result === 'healthy'),
           newAccounts: acted.some(({ fact }) => fact?.kind === 'newAccounts'),
-          ...ofAccounts(acted),
+          ...ofAccounts(acted, health?.kind === 'broken'),
           numbersDue,
           updateDue,
         });

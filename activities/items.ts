@@ -2,14 +2,15 @@ import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import { verdictOf } from '../domain/item/health.js';
-import { failureTypeOf } from '../domain/plaidErrors.js';
 import type { Health, ItemSnapshot } from '../domain/item/state.js';
 import type { Policy } from '../domain/item/policy.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { TaskName } from '../domain/item/tasks.js';
+import { tasks } from '../domain/item/tasks.js';
 import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
 import { withToken } from './itemToken.js';
+import { removeAtPlaid } from './removeAtPlaid.js';
 
 /** Plaid's ways to say that it has no numbers to give. */
 const withoutNumbers: ReadonlySet<FailureType> = new Set([
@@ -28,23 +29,6 @@ const haveAnAlert: ReadonlySet<FailureType> = new Set([
 export function itemActivities(deps: ActivityDeps) {
   const { plaid, secrets, items, gateway, alerts, policy } = deps;
 
-  /** A user who takes the permission back ends the Item, too: `/item/get` has to say the same. */
-  async function removeAtPlaid(token: string): Promise<void> {
-    try {
-      await plaid.removeItem(token);
-    } catch (error) {
-      if (!(error instanceof Failure && error.type === 'PERMISSION_REVOKED')) throw error;
-      const type = await plaid.getItem(token).then(
-        (view) => view.error && failureTypeOf(view.error),
-        (refusal: unknown) => {
-          if (refusal instanceof Failure && !refusal.retryable) return refusal.type;
-          throw refusal;
-        },
-      );
-      if (type !== 'PERMISSION_REVOKED' && type !== 'ITEM_GONE') throw error;
-    }
-  }
-
   const brokenUntil = (): string => new Date(Date.now() + policy.brokenCheck).toISOString();
 
   return {
@@ -52,8 +36,8 @@ export function itemActivities(deps: ActivityDeps) {
     async loadItem(input: { itemId: string }): Promise<{ snapshot: ItemSnapshot; policy: Policy } | null> {
       const row = await items.snapshot(input.itemId);
       if (row === null) return null;
-      if (row.removed && (row.webhooksWaiting > 0 || row.due.includes('itemWebhooks')))
-        await items.ignoreWebhooks(input.itemId, 'item_removed');
+      const waits = row.webhooksWaiting > 0 || row.due.some((name) => 'webhooks' in tasks[name].due);
+      if (row.removed && waits) await items.ignoreWebhooks(input.itemId, 'item_removed');
       if (row.removed) return { snapshot: { ...row, historyRunning: false, remineRunning: false }, policy };
       const [historyRunning, remineRunning] = await Promise.all([
         gateway.isHistoryRunning(input.itemId),
@@ -112,7 +96,7 @@ export function itemActivities(deps: ActivityDeps) {
       const credentials = await items.credentials(itemId, { forRemoval: true });
       if (credentials !== null) {
         try {
-          await withToken(deps, credentials, removeAtPlaid);
+          await withToken(deps, credentials, (token) => removeAtPlaid(plaid, token));
         } catch (error) {
           if (error instanceof Failure && !error.retryable && !haveAnAlert.has(error.type))
             await alerts.raise({
@@ -177,7 +161,7 @@ export function itemActivities(deps: ActivityDeps) {
         const part = waits || !answer.isWhole ? { dueAt } : undefined;
         const pause = policy.retryFirst;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
-        if (stands === 'doubted') return { accounts: 0, nextDueAt: Date.now() + pause };
+        if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };
         if (!stands) return 'moved';
         return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
       });

@@ -21,6 +21,7 @@ import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, withToken } from './itemToken.js';
 import { askCandidate, askUnlessGone, isGone, pause } from './linkCandidates.js';
+import { removeAtPlaid } from './removeAtPlaid.js';
 
 /** What the link's workflow needs to know of its row. */
 export interface LinkProgress {
@@ -333,6 +334,11 @@ export function linkActivities(deps: ActivityDeps) {
         gone: gone.map((other) => other.itemId),
       });
       return end.kind === 'moved' ? 'moved' : end;
+    }).catch((error: unknown) => {
+      // It is to be discarded: its link had joined another Item, and has lost that since.
+      if (error instanceof Failure && error.type === 'ITEM_GONE')
+        return { kind: 'gone' as const, plaid: null };
+      throw error;
     });
     if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
     if (admitted.kind !== 'admitted') return admitted;
@@ -410,7 +416,7 @@ export function linkActivities(deps: ActivityDeps) {
       if (itemId === null || !(await links.beginDiscard(itemId))) return;
       const credentials = await items.credentials(itemId, { forRemoval: true });
       await step(tokenHash, async () => {
-        if (credentials !== null) await withToken(deps, credentials, (token) => plaid.removeItem(token));
+        if (credentials !== null) await withToken(deps, credentials, (token) => removeAtPlaid(plaid, token));
         await links.discardItem(itemId);
       });
     },

@@ -1,15 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
-import { Failure } from '../domain/failures.js';
+import { Failure, outages } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { emptyPage, minedPage } from '../domain/mining/page.js';
 import type { RemovalWindow } from '../domain/mining/removalWindows.js';
 import { removalWindows } from '../domain/mining/removalWindows.js';
+import { ourselves } from '../domain/exchange/viewer.js';
 import type { PageResult, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
-import { beginsEpisode } from '../domain/plaidErrors.js';
+import { beginsEpisode, blamesCursor } from '../domain/plaidErrors.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
@@ -18,7 +20,7 @@ import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { saidBy } from '../domain/item/health.js';
 import { askHealth } from './itemHealth.js';
-import { alertOperators, withToken } from './itemToken.js';
+import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
 
 export interface MinePageInput {
   itemId: string;
@@ -29,6 +31,8 @@ export interface MinePageInput {
   remine?: boolean;
   /** A page that is refused for want of the user begins an episode, also while `/item/get` calls the Item healthy. */
   believe?: boolean;
+  /** How often in a row the page has failed before, in tries of its workflow; absent = never. */
+  failures?: number;
   /** When the Item is due again after this update, ISO 8601: with a complete history, and before it is complete. */
   dueAt: { complete: string; incomplete: string };
 }
@@ -36,21 +40,23 @@ export interface MinePageInput {
 const removalsAtOnce = 100;
 /** Of `/transactions/get` in one look-up, which Plaid allows an Item 30 times a minute: clients who read through need some of them. */
 const removalCalls = 10;
+/** Rows of one answer, the first of which is the last one of the answer before. */
+const removalPage = 500;
+/** Of a list that moves, or has no order, whenever it is read. */
+const triesOfList = 3;
+/** What these calls can read. */
+const removalRows = 1 + removalCalls * (removalPage - 1);
 
 /** What Plaid says of the pages themselves; every other failure is thrown on. */
 const ofPages: ReadonlySet<FailureType> = new Set(['PAGES_MOVED', 'BAD_REQUEST', 'PRODUCT_UNAVAILABLE']);
+const isOfCursor = ({ upstream }: Failure): boolean =>
+  upstream !== undefined && blamesCursor(upstream.error_code);
 function refusalOf(error: unknown): Failure {
-  if (error instanceof Failure && ofPages.has(error.type)) return error;
+  if (error instanceof Failure && (ofPages.has(error.type) || isOfCursor(error))) return error;
   throw error;
 }
 
-/** What passes by itself; the rows do not wait for it longer than for some tries. */
-const outages: ReadonlySet<FailureType> = new Set([
-  'UPSTREAM_DOWN',
-  'RATE_LIMITED',
-  'INSTITUTION_DOWN',
-  'MAINTENANCE',
-]);
+/** The rows do not wait for what passes by itself longer than for some tries. */
 const triesOfAccounts = 3;
 /** What Plaid says of `/accounts/get` alone. */
 const ofAccounts: ReadonlySet<FailureType> = new Set(['PRODUCT_UNAVAILABLE', 'NOT_READY', 'BAD_REQUEST']);
@@ -97,7 +103,7 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
-   * for once more: one answer may be short, and what both lack is closed.
+   * for once more after a pause: one answer may be short, and what both lack is closed.
    */
   async function askAccounts(
     { openAccounts }: Fetch,
@@ -107,6 +113,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const first = listedAccounts(await plaid.getAccounts(token), named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
+    if (policy.doubtPause > 0) await sleep(policy.doubtPause);
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 
@@ -129,11 +136,13 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
   async function notReady(
-    itemId: string,
+    { itemId, updateId, page }: MinePageInput,
     { emptySince }: Fetch,
     refusal: Failure,
     calls: number,
   ): Promise<PageResult> {
+    // The update ends with it.
+    if (page > 0) await mining.discard(itemId, updateId);
     if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
       await alertStuck(itemId, refusal);
     }
@@ -152,7 +161,9 @@ export function transactionActivities(deps: ActivityDeps) {
     const { listed, ...said } = last;
     const asked = await askAccounts(start, listed, token).catch(async (error: unknown) => {
       // Of an Item without transactions the accounts are all that there is.
-      const refusal = said.transactionsUnavailable === true ? null : refusalOfAccounts(error, calls);
+      // An outage of a bank, or a long pause, gives each try back to the workflow: attempts alone would never be many.
+      const tries = calls + (input.failures ?? 0);
+      const refusal = said.transactionsUnavailable === true ? null : refusalOfAccounts(error, tries);
       if (refusal === null) throw error;
       await alertAccounts(itemId, refusal);
       return { ...listedAccounts([], listed), refusal };
@@ -188,7 +199,8 @@ export function transactionActivities(deps: ActivityDeps) {
     };
     let last: Parameters<typeof applyLast>[2];
     if (answer instanceof Failure) {
-      if (answer.type === 'BAD_REQUEST') {
+      if (answer.type === 'BAD_REQUEST' || isOfCursor(answer)) {
+        if (answer.upstream !== undefined) await alertUnknownCode(deps, answer.upstream);
         await mining.discard(itemId, updateId);
         return { kind: 'refused', error: answer.upstream === undefined ? null : saidBy(answer), calls };
       }
@@ -200,7 +212,7 @@ export function transactionActivities(deps: ActivityDeps) {
     } else {
       const history = historyOf(answer.transactions_update_status);
       if (history === 'none' && answer.next_cursor === '') {
-        return notReady(itemId, start, new Failure('NOT_READY', 'no cursor yet'), calls);
+        return notReady(input, start, new Failure('NOT_READY', 'no cursor yet'), calls);
       }
       const { userId, institutionId } = start.credentials;
       const owner = { item_id: itemId, user_id: userId, institution_id: institutionId };
@@ -253,44 +265,65 @@ export function transactionActivities(deps: ActivityDeps) {
     return stands ? { kind: 'needsUser', error, calls } : { kind: 'moved', atDurableCursor: false, calls };
   }
 
-  /** The ids that Plaid lists between two dates, and how many calls that took. */
+  /**
+   * The ids that Plaid lists between two dates, and how many calls that took; null = it cannot be told by them: there are too many
+   * rows, or some that nobody can read. Offsets count a list that lives: a row that leaves it above pulls the others up, and one would
+   * be skipped between two pages and be taken for gone. So each page begins with the last row of the one before, and the count stays.
+   */
   async function listedIn(
     { from, to }: RemovalWindow,
     credentials: ItemCredentials,
-  ): Promise<{ listed: Set<string>; calls: number }> {
+  ): Promise<{ listed: Set<string> | null; calls: number }> {
     const listed = new Set<string>();
     // All accounts: to name one that was closed meanwhile is an error to Plaid, and would be at each repeat.
-    const query = { from, to, count: 500 };
+    const query = { from, to, count: removalPage };
+    let before: { total: number; last: string | undefined } | null = null;
     for (let [offset, calls] = [0, 1]; ; calls += 1) {
       const { transactions, total } = await withToken(deps, credentials, (token) =>
         plaid.getTransactions(token, { ...query, offset }),
       );
-      for (const transaction of transactions) {
-        if (isObject(transaction)) listed.add(transaction.transaction_id);
+      const ids = transactions.flatMap((row: unknown) =>
+        isObject(row) && typeof row['transaction_id'] === 'string' ? [row['transaction_id']] : [],
+      );
+      if (total > removalRows || calls > 2 * removalCalls || ids.length < transactions.length) {
+        return { listed: null, calls };
       }
-      offset += transactions.length;
-      if (offset >= total) return { listed, calls };
+      if (before !== null && (total !== before.total || ids[0] !== before.last)) {
+        if (activityInfo().attempt >= triesOfList) return { listed: null, calls };
+        throw new Failure('UPSTREAM_DOWN', 'the list of transactions moved while it was read');
+      }
+      ids.forEach((id) => listed.add(id));
+      const read = offset + ids.length;
+      // What stands there twice stands in the place of another one.
+      if (read >= total) return { listed: listed.size < total ? null : listed, calls };
       // What a short answer does not list may live on.
-      if (transactions.length === 0) {
-        throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
-      }
+      if (ids.length < 2) throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+      before = { total, last: ids.at(-1) };
+      offset = read - 1;
     }
   }
 
-  /** Looks up one window of named transactions, and writes the answer down; null for an Item that is not to be asked after. */
+  /**
+   * Looks up one window of named transactions, and writes the answer down; null for an Item that is not to be asked after. What cannot be
+   * told so a remine finds out (`remineAsked`: its number).
+   */
   async function applyWindow(
     itemId: string,
     window: RemovalWindow | null,
-  ): Promise<{ changes: number; calls: number } | null> {
+  ): Promise<{ changes: number; calls: number; remineAsked?: number } | null> {
     return untilItStands(async () => {
       const credentials = await items.credentials(itemId, { forRemoval: false });
       if (credentials === null) return null;
       const checked = window?.ids ?? [];
       const { listed, calls } =
         window === null ? { listed: new Set<string>(), calls: 0 } : await listedIn(window, credentials);
-      const gone = checked.filter((id) => !listed.has(id));
+      const remine = listed === null ? await deps.commands.requestRemine(ourselves, itemId) : null;
+      const gone = listed === null ? [] : checked.filter((id) => !listed.has(id));
       const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
-      return changes === 'moved' ? changes : { changes, calls };
+      if (changes === 'moved') return changes;
+      const asked =
+        remine !== null && typeof remine === 'object' && 'number' in remine ? remine.number : null;
+      return { changes, calls, ...(asked === null ? {} : { remineAsked: asked }) };
     });
   }
 
@@ -334,7 +367,7 @@ export function transactionActivities(deps: ActivityDeps) {
         );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        if (error.type === 'NOT_READY') return notReady(itemId, start, error, calls);
+        if (error.type === 'NOT_READY') return notReady(input, start, error, calls);
         if (beginsEpisode(error.type)) return needsUser(input, start.credentials.seen, error, calls);
         if (error.type === 'PRODUCT_UNAVAILABLE') await alertUnavailable(itemId, error);
         throw error;
@@ -344,17 +377,19 @@ export function transactionActivities(deps: ActivityDeps) {
     /**
      * Looks up transactions that TRANSACTIONS_REMOVED named and that are still live after an update, in small windows of
      * `/transactions/get`; those that Plaid no longer lists are set to removed, window by window. At most a hundred at once, with ten
-     * calls or so (`more`: others wait; `nextDueAt`: till then, ms since the epoch). Safe to repeat.
+     * calls or so (`more`: others wait; `nextDueAt`: till then, ms since the epoch). What of them cannot be told so a
+     * remine of number `remineAsked` finds out. Safe to repeat.
      */
     async settleRemovals(input: {
       itemId: string;
-    }): Promise<{ changes: number; more: boolean; nextDueAt?: number }> {
+    }): Promise<{ changes: number; more: boolean; nextDueAt?: number; remineAsked?: number }> {
       const { itemId } = input;
       const named = await mining.namedRemovals(itemId, removalsAtOnce);
       // Where none of them lives the webhooks end without a question.
       const windows = named.length === 0 ? [null] : removalWindows(named);
       let [calls, changes] = [0, 0];
       let refused: Failure | null = null;
+      let remineAsked: number | null = null;
       for (const window of windows) {
         if (calls >= removalCalls) break;
         try {
@@ -362,6 +397,7 @@ export function transactionActivities(deps: ActivityDeps) {
           if (found === null) return { changes, more: false };
           calls += found.calls;
           changes += found.changes;
+          remineAsked = found.remineAsked ?? remineAsked;
         } catch (error) {
           // What Plaid will never answer holds up nothing of the others.
           if (!(error instanceof Failure && error.type === 'BAD_REQUEST')) throw error;
@@ -369,7 +405,7 @@ export function transactionActivities(deps: ActivityDeps) {
           refused = error;
         }
       }
-      if (refused !== null && changes === 0) throw refused;
+      if (refused !== null && changes === 0 && remineAsked === null) throw refused;
       // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
       const { removals } = await mining.waiting(itemId);
       const rest = calls >= removalCalls && removals > 0;
@@ -377,6 +413,7 @@ export function transactionActivities(deps: ActivityDeps) {
         changes,
         more: removals > 0,
         ...(rest ? { nextDueAt: Date.now() + policy.limits.window / 2 } : {}),
+        ...(remineAsked === null ? {} : { remineAsked }),
       };
     },
   };

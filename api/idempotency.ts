@@ -39,13 +39,13 @@ export function hashBody(request: FastifyRequest, body: string): void {
   if (body !== '' && request.headers[keyHeader] !== undefined) request.bodyHash = sha256(body);
 }
 
-/** Refusals that depend on what Plaid says at the moment, and not on the request or on what is stored here. */
-const passing: ReadonlySet<ProblemCode> = new Set(['login_required', 'plaid_refused']);
+/** Depends on what Plaid says at the moment, as all that is answered 424 does, and not on the request or on what is stored here. */
+const passing: ReadonlySet<ProblemCode> = new Set(['login_required']);
 
 /** Whether the same request would rightly be answered alike tomorrow. What is not final did nothing, or joins when repeated. */
 function isFinal(status: number, problem: ProblemCode | null): boolean {
   if (status < 200 || status >= 500) return false;
-  if ([401, 403, 408, 429].includes(status)) return false;
+  if ([401, 403, 408, 424, 429].includes(status)) return false;
   return problem === null || !passing.has(problem);
 }
 

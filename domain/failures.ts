@@ -93,13 +93,15 @@ export class Failure extends Error {
   }
 }
 
-const retryable: ReadonlySet<FailureType> = new Set<FailureType>([
+/** Plaid, or the bank behind it, is down or busy: that passes without anybody's doing, and says nothing of what was asked for. */
+export const outages: ReadonlySet<FailureType> = new Set<FailureType>([
   'RATE_LIMITED',
   'UPSTREAM_DOWN',
   'MAINTENANCE',
   'INSTITUTION_DOWN',
-  'ORCHESTRATOR_DOWN',
 ]);
+
+const retryable: ReadonlySet<FailureType> = new Set<FailureType>([...outages, 'ORCHESTRATOR_DOWN']);
 
 /** Whether the same call may succeed later without anybody changing anything. */
 export function isRetryable(type: FailureType): boolean {

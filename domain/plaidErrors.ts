@@ -176,6 +176,13 @@ export function failureTypeOf({ error_type, error_code }: PlaidErrorName): Failu
   return Object.hasOwn(byType, error_type) ? (byType[error_type] as FailureType) : null;
 }
 
+/**
+ * Whether a refusal of `/transactions/sync` may mean its cursor. Plaid has published no code of the cursor's own: a wrong one is an
+ * INVALID_FIELD ("cursor not associated with access_token"). A code of tomorrow that names the cursor in its name is taken at its word.
+ */
+export const blamesCursor = (errorCode: string): boolean =>
+  errorCode === 'INVALID_FIELD' || (meaningOf(errorCode) === null && errorCode.split('_').includes('CURSOR'));
+
 /** What is wrong with an Item itself, and whether Link's update mode may mend it. */
 const ofTheItem: Partial<Record<FailureType, { updateMode: boolean }>> = {
   LOGIN_REQUIRED: { updateMode: true },

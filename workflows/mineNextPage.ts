@@ -30,6 +30,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
     page: run.page,
     ...(run.fromStart ? { remine: true } : {}),
     ...(run.doubts >= policy.doubts ? { believe: true } : {}),
+    ...(run.failures > 0 ? { failures: run.failures } : {}),
     dueAt: {
       complete: new Date(now + jitteredTimeout(policy, Math.random())).toISOString(),
       incomplete: new Date(now + policy.pollLongest).toISOString(),

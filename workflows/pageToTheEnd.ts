@@ -65,19 +65,22 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
       if (at <= Date.now() || !(await condition(() => asked, at - Date.now()))) break;
     }
     const step = await minePage(input, run, rules, remine);
-    const now = Date.now();
-    calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
-    if (step.failure !== null || lastFailure !== null) {
-      lastFailure = step.failure;
-      await signalItem(itemId, historyHeldUp, { remine, failure: step.failure });
+    // Without a turn in the queue nothing is known that was not known before.
+    if (step !== 'waited') {
+      const now = Date.now();
+      calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
+      if (step.failure !== null || lastFailure !== null) {
+        lastFailure = step.failure;
+        await signalItem(itemId, historyHeldUp, { remine, failure: step.failure });
+      }
+      const next = await paging.next(input, run, step.after, rules);
+      input = next.input;
+      if ('end' in next.after) {
+        await signalItem(itemId, historyEnded, { remine, end: next.after.end, calls });
+        return next.after.end;
+      }
+      run = next.after.run;
     }
-    const next = await paging.next(input, run, step.after, rules);
-    input = next.input;
-    if ('end' in next.after) {
-      await signalItem(itemId, historyEnded, { remine, end: next.after.end, calls });
-      return next.after.end;
-    }
-    run = next.after.run;
     const info = workflowInfo();
     if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
       await paging.continueAsNew({ ...input, run, calls, lastFailure });
@@ -85,13 +88,13 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   }
 }
 
-/** One page, whatever comes of it; `failure` when it was not had. */
+/** One page, whatever comes of it; `failure` when it was not had, `waited` when it was not even asked for. */
 async function minePage(
   { itemId, userId, hasCursor }: PageHistoryInput,
   run: MiningRun,
   rules: Rules,
   remine: boolean,
-): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number }> {
+): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number } | 'waited'> {
   const priorityKey = remine ? priorities.remine : priorities.backfill;
   try {
     const result = await mineNextPage({ itemId, userId, run, rules, hasCursor, priorityKey });
@@ -102,7 +105,7 @@ async function minePage(
       calls: result.calls,
     };
   } catch (error) {
-    if (onlyWaited(error)) return { after: { run }, failure: null, calls: 0 };
+    if (onlyWaited(error)) return 'waited';
     const failure = stepFailure('page', error, Date.now());
     return { after: afterPageFailure(run, failure, rules, Date.now()), failure, calls: 0 };
   }

@@ -28,15 +28,16 @@ export const doTask: Record<TaskName, (state: ItemState) => Promise<ItemEvent>> 
       : { kind: 'taskEnded', task: 'numbers', more: true, nextAt: nextDueAt };
   },
   async removals({ itemId }) {
-    const { changes, more, nextDueAt } = await plaidRead({ summary: 'named removals' }).settleRemovals({
-      itemId,
-    });
+    const { changes, more, nextDueAt, remineAsked } = await plaidRead({
+      summary: 'named removals',
+    }).settleRemovals({ itemId });
     return {
       kind: 'taskEnded',
       task: 'removals',
       more,
       ...(nextDueAt === undefined ? {} : { nextAt: nextDueAt }),
       makesDue: changes > 0 ? ['publish'] : [],
+      ...(remineAsked === undefined ? {} : { remineAsked }),
     };
   },
 };

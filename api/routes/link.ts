@@ -30,7 +30,7 @@ const mostTried = 4;
 
 /** Whether Plaid speaks of this item: another one may get a token. Else Plaid itself is away or busy, or takes nothing of ours. */
 const isOfTheItem = ({ type, upstream }: Failure): boolean => {
-  if (type === 'TOKEN_REFUSED') return true;
+  if (type === 'TOKEN_REFUSED' || type === 'SECRET_UNREADABLE') return true;
   if (upstream === undefined) return false;
   // A code that nobody knows counts as an outage elsewhere.
   if (type === 'UPSTREAM_DOWN') return meaningOf(upstream.error_code) === null;
@@ -53,7 +53,12 @@ export function linkRoutes(app: Api, context: RouteContext): void {
   }
 
   async function askFor(userId: string, item: UpdatedItem | null, accountSelection?: boolean) {
-    const update = await updateModeOf(item, accountSelection);
+    const update = await updateModeOf(item, accountSelection).catch((error: unknown) => {
+      // What is stored of this one does not open: no matter of the others.
+      if (error instanceof Failure && error.type === 'SECRET_UNREADABLE') return error;
+      throw error;
+    });
+    if (update instanceof Failure) return update;
     const asked = plaid.createLinkToken({ userId, ...update });
     return within(asked, limits.plaidMs, () => new Problem('plaid_timeout')).catch((error: unknown) => {
       if (error instanceof Failure) return error;

@@ -1,16 +1,10 @@
-import { isSameAccount } from '../mining/accounts.js';
+import { counterpartOf } from '../mining/accounts.js';
 import type { AccountIdentity } from '../mining/accounts.js';
 
 /** An account under the id that it has in an Item; null = nobody knows it yet. */
 export interface KnownAccount {
   id: string | null;
   identity: AccountIdentity;
-}
-
-/** The one account of these that this one is; null where it is none, or where more than one may be meant. */
-export function counterpart(identity: AccountIdentity, among: readonly KnownAccount[]): KnownAccount | null {
-  const [found, second] = among.filter((other) => isSameAccount(identity, other.identity));
-  return found === undefined || second !== undefined ? null : found;
 }
 
 /**
@@ -23,10 +17,12 @@ export function carriedAccounts(
   offered: readonly KnownAccount[],
 ): { ids: string[]; awaited: AccountIdentity[] } {
   const carried = { ids: [] as string[], awaited: [] as AccountIdentity[] };
+  const own = before.map(({ identity }) => identity);
+  const others = offered.map(({ id, identity }) => ({ ...identity, id }));
   for (const granted of ids) {
     const account = before.find(({ id }) => id === granted);
-    if (account === undefined || counterpart(account.identity, before) === null) continue;
-    const next = counterpart(account.identity, offered);
+    if (account === undefined) continue;
+    const next = counterpartOf(account.identity, own, others);
     if (next === null) continue;
     if (next.id === null) carried.awaited.push(account.identity);
     else carried.ids.push(next.id);

@@ -1,5 +1,5 @@
 import type { AccountIdentity } from '../mining/accounts.js';
-import { counterpart } from './carriedAccounts.js';
+import { counterpartOf } from '../mining/accounts.js';
 import type { KnownAccount } from './carriedAccounts.js';
 
 /** Which of an Item's accounts a connection may read, where it is not every one. */
@@ -45,9 +45,11 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
  */
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
   const { account_ids, granted, new_accounts, awaits, awaited } = before;
+  const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
   const found = (awaited ?? []).map((identity) => ({
     identity,
-    id: counterpart(identity, now.known)?.id ?? null,
+    // Each of them is granted, also where two are called the same.
+    id: counterpartOf(identity, [identity], known)?.id ?? null,
   }));
   const matched = found.flatMap(({ id }) => id ?? []);
   const lacking = found.filter(({ id }) => id === null).map(({ identity }) => identity);

@@ -47,6 +47,9 @@ const unready = (
     ? { step: 'page', type: 'NOT_READY', at: new Date(now).toISOString() }
     : null;
 
+/** Steps about a child that runs, or is to be begun. */
+const ofChild = ['history', 'lookAtHistory', 'askHistory', 'stopHistory'] as const satisfies WorkKind[];
+
 function said(before: ItemState, event: ItemEvent, now: number): Failing {
   const { failing, child } = before;
   switch (event.kind) {
@@ -55,7 +58,10 @@ function said(before: ItemState, event: ItemEvent, now: number): Failing {
     case 'taskEnded':
       return without(failing, event.task);
     case 'itemWebhooksEnded':
-      return without(failing, 'itemWebhooks');
+      // Where they had `/item/get` asked it has answered.
+      return event.health === null
+        ? without(failing, 'itemWebhooks')
+        : without(failing, 'itemWebhooks', 'check');
     case 'checked':
       return without(failing, 'check');
     case 'reloaded':
@@ -74,14 +80,22 @@ function said(before: ItemState, event: ItemEvent, now: number): Failing {
     case 'deadEndReported':
       return without(failing, 'reportDeadEnd');
     case 'pageEnded':
-      return pageOf(failing, failureOf(event.result, now) ?? unready(before, event.result.kind, now));
+      return pageOf(
+        // The update that was to be a child's has been this one.
+        event.result.kind === 'applied' ? without(failing, 'history') : failing,
+        failureOf(event.result, now) ?? unready(before, event.result.kind, now),
+      );
     // One that was given up may still report.
     case 'historyHeldUp':
       return child?.remine === event.remine ? pageOf(failing, event.failure) : failing;
     case 'historyEnded':
       if (child?.remine !== event.remine) return failing;
+      // Nobody looks at it any more.
       return remineOf(
-        pageOf(failing, failureOfEnd(event.end, now) ?? unready(before, event.end.kind, now)),
+        pageOf(
+          without(failing, ...ofChild),
+          failureOfEnd(event.end, now) ?? unready(before, event.end.kind, now),
+        ),
         event.remine ? unreadBy(event.end) : null,
         now,
       );

@@ -1,4 +1,4 @@
-import { Failure } from '../failures.js';
+import { Failure, outages } from '../failures.js';
 import type { FailureType } from '../failures.js';
 import type { UserActionError } from '../mining/run.js';
 import type { PlaidItemView } from '../plaid.js';
@@ -30,10 +30,7 @@ export type ProductAnswer =
 
 /** Failures after which nobody knows how the product is: somebody else is down, or takes nothing of ours. */
 export const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([
-  'RATE_LIMITED',
-  'UPSTREAM_DOWN',
-  'MAINTENANCE',
-  'INSTITUTION_DOWN',
+  ...outages,
   'TOKEN_REFUSED',
   'MISCONFIGURED',
 ]);

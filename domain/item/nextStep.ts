@@ -56,7 +56,7 @@ function nextWork(
   const check = (): Step | null => {
     const failed = state.failing.check;
     // Whoever asks has it checked at once; of one that fails a minute after its last try.
-    const asked = failed === undefined ? now : soonerAt(policy, state.nextDueAt, failed.at, now);
+    const asked = failed === undefined ? now : soonerAt(policy, state.nextDueAt, failed, now);
     return due(state.wanted === null ? state.nextDueAt : asked) ? { kind: 'check' } : null;
   };
   if (state.deadEnd !== null && due(state.deadEnd.dueAt)) return { kind: 'reportDeadEnd' };

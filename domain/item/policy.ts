@@ -1,3 +1,5 @@
+import { outages } from '../failures.js';
+
 /** Durations (milliseconds) and counts by which an Item's workflow paces itself. An input everywhere, never a constant. */
 export interface Policy {
   /** Without a webhook for this long an idle Item is updated all the same. */
@@ -98,8 +100,8 @@ export function backoff(failures: number, first: number, longest: number): numbe
   return Math.min(longest, first * 2 ** Math.min(Math.max(failures - 1, 0), 30));
 }
 
-/** Failures that pass without anybody's doing. */
-const passing: ReadonlySet<string> = new Set(['INSTITUTION_DOWN', 'RATE_LIMITED', 'MAINTENANCE']);
+/** Outages that Plaid has called so. UPSTREAM_DOWN is also what nobody understands, and that may stay. */
+const calledSo: ReadonlySet<string> = new Set([...outages].filter((type) => type !== 'UPSTREAM_DOWN'));
 
 /** The pause before a failed step is tried for the `failures + 1`st time; never shorter than the other side asked for. */
 export function retryPause(
@@ -109,16 +111,24 @@ export function retryPause(
   now: number,
 ): number {
   const { retryFirst, retryLongest, retryBank } = policy;
-  const longest = passing.has(type) ? Math.min(retryBank, retryLongest) : retryLongest;
+  const longest = calledSo.has(type) ? Math.min(retryBank, retryLongest) : retryLongest;
   const asked = retryAfter === undefined ? 0 : Date.parse(retryAfter) - now;
   return Math.max(asked, backoff(failures, retryFirst, longest));
 }
 
-/** When a step that failed last at `failedAt` (ISO 8601) is tried again now that somebody asks for it: never later than `dueAt`. */
-export function soonerAt(policy: Policy, dueAt: number, failedAt: string | undefined, now: number): number {
-  return failedAt === undefined
-    ? dueAt
-    : Math.min(dueAt, Math.max(now, Date.parse(failedAt) + policy.retryAsked));
+/**
+ * When a step whose last try has failed so is tried again now that somebody asks for it: never later than `dueAt`, nor before the other
+ * side wants it.
+ */
+export function soonerAt(
+  policy: Policy,
+  dueAt: number,
+  failed: { at: string; retryAfter?: string } | null | undefined,
+  now: number,
+): number {
+  if (failed == null) return dueAt;
+  const wanted = failed.retryAfter === undefined ? now : Date.parse(failed.retryAfter);
+  return Math.min(dueAt, Math.max(now, Date.parse(failed.at) + policy.retryAsked, wanted));
 }
 
 /** The jittered time-out of an idle Item. `random` is in [0, 1). */

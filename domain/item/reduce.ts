@@ -352,7 +352,11 @@ function afterEvent(state: ItemState, event: ItemEvent, rules: Rules, now: numbe
     case 'taskEnded': {
       const done = taskDone(state.due, event.task, event.more, event.nextAt ?? now);
       const due = (event.makesDue ?? []).reduce((all, name) => setDue(all, name, now), done);
-      return { ...state, due: state.phase === 'removed' ? dueOnceRemoved(due) : due };
+      if (state.phase === 'removed') return { ...state, due: dueOnceRemoved(due) };
+      const { remineAsked } = event;
+      return remineAsked === undefined
+        ? { ...state, due }
+        : askForRemine({ ...state, due }, remineAsked, rules, now);
     }
     case 'stepFailed':
       return failStep(state, event.step, event.failure, rules, now);
@@ -390,7 +394,7 @@ type LivingEvent = Exclude<
  */
 function endPauses(state: ItemState, rules: Rules, now: number): ItemState {
   const { failing } = state;
-  const sooner = (step: WorkKind, at: number): number => soonerAt(rules.policy, at, failing[step]?.at, now);
+  const sooner = (step: WorkKind, at: number): number => soonerAt(rules.policy, at, failing[step], now);
   const child =
     state.child?.heldUp === true && failing.page !== undefined
       ? { ...state.child, asked: true }

@@ -114,8 +114,18 @@ export type ItemEvent =
   | { kind: 'historyAsked' }
   /** `remines`: number of the remine that reads from the start; null = there is nothing to be read once more. */
   | { kind: 'deadEndReported'; remines: number | null }
-  /** `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of. */
-  | { kind: 'taskEnded'; task: TaskName; more: boolean; nextAt?: number; makesDue?: TaskName[] }
+  /**
+   * `more` of the kind waits still, and is due at `nextAt` (ms since the epoch; absent = now); `makesDue`: what it has made work of;
+   * `remineAsked`: number of the remine that the row asks for since.
+   */
+  | {
+      kind: 'taskEnded';
+      task: TaskName;
+      more: boolean;
+      nextAt?: number;
+      makesDue?: TaskName[];
+      remineAsked?: number;
+    }
   | { kind: 'checked'; result: Health; makesDue?: TaskName[] }
   /**
    * `health` is null when no webhook asked how the Item is; `updateDue`: they tell of something that only an update finds;

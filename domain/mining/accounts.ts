@@ -63,16 +63,17 @@ export function likenessOf(a: readonly AccountIdentity[], b: readonly AccountIde
 }
 
 /**
- * The account among `others` that `mine` (one of `own`) is, in two Items that share a login: where both are known to be one, or where
- * nobody else on either side is called so. Null: there is none, or more than one may be meant.
+ * The account among `others` that `mine` (one of `own`) is, in two Items that share a login: the one of its persistent id, else the one
+ * that is called so where nobody else on either side is. Null: there is none, or more than one may be meant.
  */
 export function counterpartOf<T extends AccountIdentity>(
   mine: AccountIdentity,
   own: readonly AccountIdentity[],
   others: readonly T[],
 ): T | null {
-  const known = others.find((other) => isKnownSame(mine, other));
-  if (known !== undefined) return known;
+  const id = mine.persistent_account_id;
+  const [known, twin] = id === null ? [] : others.filter((other) => other.persistent_account_id === id);
+  if (known !== undefined && twin === undefined) return known;
   const [other, second] = others.filter((one) => isSameAccount(mine, one));
   if (other === undefined || second !== undefined) return null;
   return own.filter((one) => isSameAccount(one, other)).length === 1 ? other : null;
@@ -144,22 +145,22 @@ const missingAtMost = 4 * 86_400_000;
 /**
  * Which of the accounts that an answer lacks are gone, where some of its entries cannot be read: each of these stands for one account
  * at most, for the one that has been missing the longest. Of those that went missing together nobody can tell which it is, until they
- * have been missing for days. `asOf`: when it was asked for, `as_of`: when each was listed last, ISO 8601.
+ * have been missing for days. `asOf`: when it was asked for, `before`: the answer before it, `as_of`: when each was listed last, ISO 8601.
  */
 export function goneOf<Account extends { as_of: string }>(
   lacking: readonly Account[],
   unreadable: number,
-  asOf: string,
+  { asOf, before }: { asOf: string; before: string },
 ): Account[] {
   if (unreadable === 0) return [...lacking];
   // It says nothing of any.
   if (unreadable === Infinity) return [];
   const sorted = lacking.map(({ as_of }) => as_of).sort();
   const last = sorted[unreadable - 1];
-  return lacking.filter(
-    ({ as_of }) =>
-      (last !== undefined && as_of > last) || Date.parse(asOf) - Date.parse(as_of) > missingAtMost,
-  );
+  // After an outage of days it is this answer that is the first to lack them.
+  const isLong = (as_of: string): boolean =>
+    as_of < before && Date.parse(asOf) - Date.parse(as_of) > missingAtMost;
+  return lacking.filter(({ as_of }) => (last !== undefined && as_of > last) || isLong(as_of));
 }
 
 /** The account that is the Item's main one when the client names none: first checking, else depository, else first. */

@@ -72,7 +72,8 @@ export function minedPage(cursor: string, answer: PlaidSyncPage, owner: RecordOw
   answer.modified.forEach(take(true));
   return {
     cursor,
-    nextCursor: answer.next_cursor,
+    // An empty one would lose the place that the Item has, and with it every removal from there on.
+    nextCursor: answer.next_cursor === '' ? cursor : answer.next_cursor,
     hasMore: answer.has_more,
     transactions: [...kept.values()],
     removed: [...gone.values()],

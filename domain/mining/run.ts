@@ -1,4 +1,5 @@
 import type { FailureType } from '../failures.js';
+import { blamesCursor } from '../plaidErrors.js';
 import { backoff, retryPause, soonerAt } from '../item/policy.js';
 import type { Rules } from '../item/rules.js';
 import type { TaskName } from '../item/tasks.js';
@@ -188,7 +189,7 @@ export function afterPage(run: MiningRun, result: PageResult, rules: Rules, now:
       return restart(run, result.atDurableCursor, null, rules, now);
     case 'refused': {
       const { error } = result;
-      if (!blamesCursor(error))
+      if (error === null || !blamesCursor(error.error_code))
         return { end: { ...deadEnd(run, 'BAD_REQUEST', error, now), cursorLost: false } };
       // A cursor from the middle of the update may have grown old; the first one has nothing before it to begin again from.
       if (run.page > 0) return restart(run, false, error, rules, now);
@@ -242,12 +243,6 @@ function restart(
   };
 }
 
-/** Codes of a request in which the cursor may be what is wrong. Others say so of every request of this program. */
-const ofCursors: ReadonlySet<string> = new Set(['INVALID_FIELD', 'INVALID_INPUT', 'INVALID_CURSOR']);
-
-const blamesCursor = (error: UserActionError | null): boolean =>
-  error !== null && ofCursors.has(error.error_code);
-
 function deadEnd(
   run: MiningRun,
   type: FailureType,
@@ -289,7 +284,7 @@ export function askedRun(
   { policy }: Rules,
   now: number,
 ): MiningRun {
-  return isHeldUp(run) ? { ...run, notBefore: soonerAt(policy, run.notBefore, lastFailure?.at, now) } : run;
+  return isHeldUp(run) ? { ...run, notBefore: soonerAt(policy, run.notBefore, lastFailure, now) } : run;
 }
 
 /** What is remembered of a failed step, for people who watch. */

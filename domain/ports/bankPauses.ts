@@ -12,9 +12,9 @@ export interface BankPauseStore {
   enter(institutionId: string, itemId: string): Promise<'free' | 'suspected' | 'probe' | 'paused'>;
   /**
    * Notes a refusal: suspects, or begins a pause, or the next, twice as long; those that were on their way already lengthen none.
-   * `certain`: Plaid spoke of the bank as a whole, which needs no second Item.
+   * `certain`: Plaid spoke of the bank as a whole, which needs no second Item. `atLeastMs`: no pause is shorter, since it asked for that.
    */
-  noteDown(institutionId: string, itemId: string, certain: boolean): Promise<void>;
+  noteDown(institutionId: string, itemId: string, certain: boolean, atLeastMs?: number): Promise<void>;
   /** It answers: there is no pause and no suspicion any more. */
   noteUp(institutionId: string): Promise<void>;
 }

@@ -95,7 +95,8 @@ export interface ItemStore {
   /**
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
    * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
-   * answers have been such for so long; until then `doubted`, the numbers stay, and are due again after so long. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
+   * answers have been such for so long; until then the numbers stay, and are due again at `doubtedUntil` (ms since the epoch). One that lacks
+   * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
    * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
@@ -105,7 +106,7 @@ export interface ItemStore {
     numbers: { accountId: string; sealed: Sealed }[],
     part?: { dueAt: string },
     lackingFor?: number,
-  ): Promise<boolean | 'doubted'>;
+  ): Promise<boolean | { doubtedUntil: number }>;
   /**
    * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
    * None where nobody's wait.
@@ -161,6 +162,8 @@ export interface ItemWebhooksEffect {
   newAccounts: boolean;
   /** Their numbers are withheld; whether they are shared no more the next answer of Plaid's decides. */
   revokedAccounts: AccountFact[];
+  /** All numbers that were read before this time (ISO 8601) are withheld until they are read anew: which account is meant nobody knows. */
+  doubtedNumbers: string | null;
   /** Those of their numbers that were read before are not to be used any more, and are erased. */
   staleNumbers: AccountFact[];
   verifications: (AccountFact & { verification: VerificationEnd })[];

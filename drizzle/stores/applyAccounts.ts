@@ -99,7 +99,13 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
   const isWhole = now.unreadable === 0;
   const lacking = unlisted.filter(({ status }) => status === 'open');
-  const goneNow = new Set(goneOf(lacking, now.unreadable, asOf).map(({ account_id }) => account_id));
+  const before =
+    [...stored.values()]
+      .map(({ as_of }) => as_of)
+      .sort()
+      .at(-1) ?? asOf;
+  const goneAccounts = goneOf(lacking, now.unreadable, { asOf, before });
+  const goneNow = new Set(goneAccounts.map(({ account_id }) => account_id));
   const doubted = lacking.filter(({ account_id }) => !goneNow.has(account_id));
   const listedSince = new Map(
     rows

@@ -74,7 +74,7 @@ export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
     ON CONFLICT (item_id, transaction_id) DO UPDATE SET
       account_id = excluded.account_id, status = excluded.status, date = excluded.date, amount = excluded.amount,
       currency = excluded.currency, raw = excluded.raw, raw_hash = excluded.raw_hash, refined = excluded.refined,
-      sanitized = excluded.sanitized, version = t.version + 1, updated_at = clock_timestamp()
+      sanitized = excluded.sanitized, version = t.version + 1, updated_at = clock_timestamp(), missed_by = NULL
     WHERE t.status IS DISTINCT FROM excluded.status OR (t.raw_hash IS DISTINCT FROM excluded.raw_hash
       AND t.raw::jsonb IS DISTINCT FROM excluded.raw::jsonb)
     RETURNING t.transaction_id AS id, t.account_id, t.version, false AS removed, NULL::json AS refined`;

@@ -34,7 +34,9 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
       return row.failures === 0 ? 'suspected' : 'paused';
     },
 
-    async noteDown(institutionId, itemId, certain) {
+    async noteDown(institutionId, itemId, certain, atLeastMs = 0) {
+      const pauseOf = (n: ReturnType<typeof sql>) =>
+        sql`greatest(${pause(n)}, ${`${atLeastMs} milliseconds`}::interval)`;
       const isDown = sql`(${certain}::boolean OR known.failures > 0 OR (known.refused_item <> excluded.refused_item
         AND known.next_try_at > ${now} - make_interval(secs => ${suspicionSeconds})))`;
       const failures = sql`(CASE WHEN ${isDown} THEN known.failures + 1 ELSE 0 END)`;
@@ -42,10 +44,10 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
       await sql`
         INSERT INTO bank_pauses AS known (institution_id, failures, probing, next_try_at, refused_item)
         VALUES (${institutionId}, ${certain}::boolean::int, false,
-          ${now} + CASE WHEN ${certain}::boolean THEN ${pause(sql`1`)} ELSE '0' END, ${nameOf(itemId)})
+          ${now} + CASE WHEN ${certain}::boolean THEN ${pauseOf(sql`1`)} ELSE '0' END, ${nameOf(itemId)})
         ON CONFLICT (institution_id) DO UPDATE SET
           failures = ${failures}, probing = false, refused_item = excluded.refused_item,
-          next_try_at = ${now} + CASE WHEN ${isDown} THEN ${pause(sql`${failures}`)} ELSE '0' END
+          next_try_at = ${now} + CASE WHEN ${isDown} THEN ${pauseOf(sql`${failures}`)} ELSE '0' END
         WHERE known.probing OR known.failures = 0`;
     },
 

@@ -90,7 +90,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
 
     async applyItemWebhooks(itemId, effect) {
       const { health, revocation, consentExpiresAt, disconnects, newAccounts } = effect;
-      const { revokedAccounts, staleNumbers, verifications } = effect;
+      const { revokedAccounts, doubtedNumbers, staleNumbers, verifications } = effect;
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
@@ -129,7 +129,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           await writeAnnouncements(tx, before, effect);
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
-          else if (revoked || revokedAccounts.length > 0) {
+          else if (revoked || revokedAccounts.length > 0 || doubtedNumbers !== null) {
             await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
           }
           if (effect.updateDue) {
@@ -138,6 +138,10 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
               WHERE item_id = ${itemId} AND error_since IS NULL AND next_due_at > clock_timestamp()`;
           }
           await noteRevoked(tx, itemId, revokedAccounts);
+          if (doubtedNumbers !== null)
+            await tx`
+            UPDATE account_numbers SET doubted_at = ${doubtedNumbers}::text::timestamptz
+            WHERE item_id = ${itemId} AND as_of <= ${doubtedNumbers}::text::timestamptz`;
           await tx`
             DELETE FROM account_numbers n USING ${newestOf(tx, staleNumbers)}
             WHERE n.item_id = ${itemId} AND n.account_id = newest.account_id AND n.as_of <= newest.at`;

@@ -59,7 +59,7 @@ export function itemStore(sql: Sql): ItemStore {
         >`
         SELECT ${snapshot.list(sql, 'i')}, i.cursor <> '' AS has_cursor, w.webhooks, ${dueTasks(sql)} AS due
         FROM items i, LATERAL (
-          SELECT count(*) FILTER (WHERE kind IS DISTINCT FROM 'item')::int AS webhooks,
+          SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
             array_agg(DISTINCT kind) AS kinds
           FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
         ) w
@@ -161,20 +161,31 @@ export function itemStore(sql: Sql): ItemStore {
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
-        if (part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds))) {
+        const isNone =
+          part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds));
+        if (isNone) {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
-          const doubted = await tx`
+          const doubted = await tx<Selected<typeof waitingForNumbers>[]>`
             UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, clock_timestamp()),
               numbers_due_at = clock_timestamp() + ${pause}::interval, numbers_facts = numbers_facts + 1
             WHERE item_id = ${itemId}
               AND (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE
-            RETURNING 1`;
-          if (doubted.length > 0) return 'doubted' as const;
+            RETURNING ${waitingForNumbers.list(tx)}`;
+          if (doubted[0] !== undefined) return { doubtedUntil: doubted[0].numbers_due_at?.getTime() ?? 0 };
         }
+        // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
+        const withheld =
+          part === undefined && lackingFor !== undefined && !isNone
+            ? await tx`
+                UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz FROM accounts a
+                WHERE n.item_id = ${itemId} AND n.account_id <> ALL(${accountIds}::text[]) AND n.doubted_at IS NULL
+                  AND a.item_id = n.item_id AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
+            : [];
+        const soon = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
-          DELETE FROM account_numbers WHERE item_id = ${itemId}
-            AND (${part === undefined} OR account_id = ANY(${accountIds}::text[]))`;
+          DELETE FROM account_numbers WHERE item_id = ${itemId} AND (account_id = ANY(${accountIds}::text[])
+            OR ${part === undefined} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
         for (const { accountId, sealed } of numbers) {
           await tx`
             INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)
@@ -185,11 +196,17 @@ export function itemStore(sql: Sql): ItemStore {
           UPDATE accounts SET revoked_at = NULL
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
-        await tx`
-          UPDATE items SET numbers_due_at = ${part?.dueAt ?? null}::text::timestamptz, numbers_facts = numbers_facts + 1,
-            numbers_refused_code = NULL, numbers_lacking_since = NULL
-          WHERE item_id = ${itemId}`;
-        return true;
+        // Answers that lack another one each time are asked for with pauses that double.
+        const lackingSince = tx`coalesce(numbers_lacking_since, clock_timestamp())`;
+        const row = firstOf(
+          await tx<[Selected<typeof waitingForNumbers>]>`
+          UPDATE items SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,
+            numbers_lacking_since = CASE WHEN ${soon}::text IS NOT NULL THEN ${lackingSince} END,
+            numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
+              ELSE clock_timestamp() + greatest(${soon}::interval, clock_timestamp() - ${lackingSince}) END
+          WHERE item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx)}`,
+        );
+        return soon === null ? true : { doubtedUntil: row.numbers_due_at?.getTime() ?? 0 };
       });
     },
 

@@ -511,6 +511,8 @@ export function linkStore(sql: Sql): LinkStore {
           UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
             ${eraseToken(sql)}, updated_at = clock_timestamp()
           WHERE token_hash = ${tokenHash} AND state = 'exchanging' RETURNING token_hash, user_id, outcome
+        ), over AS (
+          DELETE FROM alerts WHERE kind = 'link_stuck' AND key IN (SELECT token_hash FROM lost)
         ), told AS (
           INSERT INTO alerts (kind, key, detail)
           SELECT 'link_outcome_unknown', token_hash, jsonb_build_object('token_hash', token_hash, 'user_id', user_id)

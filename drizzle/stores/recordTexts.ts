@@ -16,7 +16,7 @@ export const removedRaw = (sql: Sql | Tx, id: Fragment, accountId: Fragment): Fr
 export const setRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Fragment => sql`
     marked AS (
       UPDATE transactions t SET status = 'removed', refined = (t.refined::jsonb || '{"status": "removed"}')::json,
-        version = t.version + 1, updated_at = clock_timestamp()
+        version = t.version + 1, updated_at = clock_timestamp(), missed_by = NULL
       ${which} AND t.item_id = ${itemId} AND t.status <> 'removed'
       RETURNING t.transaction_id AS id, t.account_id, t.version, t.refined
     )`;

@@ -6,6 +6,7 @@ import type { Activities } from '../../activities/index.js';
 import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 import { streamNames } from '../../domain/mining/events.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
@@ -16,7 +17,7 @@ import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
-import type { PlaidAccount } from '../../domain/plaid.js';
+import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
 import { holdAnswer } from './heldPlaid.js';
@@ -128,6 +129,9 @@ describe('exchanging a public token', () => {
 
   it('is never repeated when the answer is lost, and reported once', async () => {
     const { tokenHash } = await world.receive('lost');
+    // It had failed for long before: that is told no more when it has ended.
+    await world.sql`
+      UPDATE links SET created_at = created_at - interval '11 minutes' WHERE token_hash = ${tokenHash}`;
     const lost = new Failure('UPSTREAM_DOWN', 'cut', { outcomeUnknown: true });
     world.plaid.failNext('exchangePublicToken', lost);
     await expect(world.run.exchangePublicToken({ tokenHash })).rejects.toMatchObject({
@@ -137,7 +141,9 @@ describe('exchanging a public token', () => {
     expect([await stateOf(tokenHash), world.plaid.count('exchangePublicToken')]).toEqual(['exchanging', 1]);
     const outcome = { kind: 'outcome_unknown' };
     expect(await twice('reportLostExchange', { tokenHash })).toEqual([outcome, outcome]);
-    expect(await world.sql`SELECT key FROM alerts WHERE key = ${tokenHash}`).toHaveLength(1);
+    expect(await world.sql`SELECT kind FROM alerts WHERE key = ${tokenHash}`).toEqual([
+      { kind: 'link_outcome_unknown' },
+    ]);
   });
 
   it('may be repeated when Plaid has certainly done nothing', async () => {
@@ -778,11 +784,17 @@ describe('webhooks about the Item itself', () => {
     expect(await rowOf(itemId)).toMatchObject({ error_code: 'USER_PERMISSION_REVOKED', revoked: true });
     // The user is known to be away from the bank for another reason: the permission stands.
     const other = await world.linkedItem();
+    other.numbers = [{ account_id: 'account-1', ach: [], eft: [], international: [], bacs: [] }];
+    await world.run.saveNumbers({ itemId: other.itemId });
     await told(other.itemId, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
     other.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
     await world.run.settleItemWebhooks({ itemId: other.itemId });
     await world.run.settleItemWebhooks({ itemId: other.itemId });
     expect(await rowOf(other.itemId)).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED', revoked: false });
+    // Its numbers are another matter: nobody can ask for them till the user was there.
+    expect(
+      await world.sql`SELECT doubted_at IS NOT NULL AS doubted FROM account_numbers WHERE item_id = ${other.itemId}`,
+    ).toEqual([{ doubted: true }]);
   });
 
   it('settleItemWebhooks withholds behind any number of others, and whatever Plaid answers', async () => {
@@ -955,6 +967,12 @@ describe('mining', () => {
       expect(await twice('minePage', mine(item, 'u1'))).toEqual([result, result]);
       expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${item.itemId}`).toHaveLength(0);
     }
+    const ending = await world.linkedItem();
+    ending.page('', 'c1', { added: [transaction('n1')], has_more: true });
+    await world.run.minePage(mine(ending, 'u1'));
+    world.plaid.failNext('syncTransactions', 'NOT_READY');
+    expect(await world.run.minePage(mine(ending, 'u1', 1))).toEqual({ kind: 'notReady', calls: 1 });
+    expect(await world.sql`SELECT 1 FROM staged_pages WHERE item_id = ${ending.itemId}`).toHaveLength(0);
     const item = await world.linkedItem();
     item.page('', '', { transactions_update_status: 'NOT_READY' });
     const waiting = { kind: 'notReady', calls: 1 };
@@ -1012,6 +1030,16 @@ describe('mining', () => {
     await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
     const again = { ...mine(item, 'u3'), remine: true };
     expect(await world.run.minePage(again)).toEqual({ ...moved, atDurableCursor: false });
+    // A code of tomorrow that names the cursor means it, and is told to operators.
+    world.plaid.refuse('syncTransactions', 'TRANSACTIONS_SYNC_CURSOR_EXPIRED', 'TRANSACTIONS_ERROR');
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({
+      kind: 'refused',
+      error: { error_code: 'TRANSACTIONS_SYNC_CURSOR_EXPIRED' },
+    });
+    world.plaid.refuse('syncTransactions', null);
+    expect(
+      await world.sql`SELECT 1 FROM alerts WHERE kind = 'plaid_code_unknown' AND key LIKE '%CURSOR%'`,
+    ).toHaveLength(1);
     // A request that another endpoint, or the database, calls wrong says nothing of the cursor.
     item.page('c1', 'c2', {});
     world.plaid.failNext('getAccounts', 'BAD_REQUEST');
@@ -1055,7 +1083,17 @@ describe('mining', () => {
       ['account-1 open', 'account-2 open'],
       3,
     ]);
-    await answering([one], [one]).minePage(mine(item, 'u4'));
+    // What is short for a moment is so twice, too, when it is asked twice in that moment.
+    let answer: unknown[] = [one];
+    const getAccounts = async () => {
+      setTimeout(() => (answer = all), 50);
+      return answer as PlaidAccount[];
+    };
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, { getAccounts });
+    const policy = { ...defaultPolicy, doubtPause: 500 };
+    await world.runWith({ plaid, policy }).minePage(mine(item, 'u4'));
+    expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 open']);
+    await answering([one], [one]).minePage(mine(item, 'u5'));
     expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 closed']);
   });
 
@@ -1107,6 +1145,43 @@ describe('mining', () => {
       expect(row.due.toISOString()).toBe(mine(item, 'u1').dueAt.incomplete);
     },
   );
+
+  it.each<[string, Failure]>([
+    ['a bank that is down', new Failure('INSTITUTION_DOWN', 'x')],
+    ['maintenance', new Failure('MAINTENANCE', 'x')],
+    ['a long Retry-After', new Failure('RATE_LIMITED', 'x', { retryAfterMs: 600_000 })],
+  ])(
+    'minePage keeps no transactions back for accounts that each try of the workflow is refused for %s',
+    async (_name, refusal) => {
+      const item = await world.linkedItem();
+      item.page('', 'c1', { added: [transaction('t1')], accounts: [account('account-1')] });
+      for (const failures of [0, 1]) {
+        world.plaid.failNext('getAccounts', refusal);
+        // Each of these is the workflow's to repeat: no attempt of an activity is a second one.
+        await expect(world.run.minePage({ ...mine(item, 'u1'), failures })).rejects.toMatchObject({
+          type: refusal.type,
+          nonRetryable: true,
+        });
+      }
+      world.plaid.failNext('getAccounts', refusal);
+      const answer = await world.run.minePage({ ...mine(item, 'u1'), failures: 2 });
+      expect(answer).toMatchObject({ kind: 'applied', accountsFailure: { type: refusal.type } });
+      await world.sql`DELETE FROM bank_pauses`;
+    },
+  );
+
+  it('minePage keeps the place of an Item where Plaid names none to go on from', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('e1')] });
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', '', { added: [transaction('e2')] });
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({
+      kind: 'applied',
+      outcome: { added: 1 },
+    });
+    const [row] = await world.sql`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ cursor: 'c1' });
+  });
 
   it('minePage tells operators of an Item that Plaid has nothing of for more than a day, once', async () => {
     const item = await world.linkedItem();
@@ -1238,8 +1313,81 @@ describe('mining', () => {
     const days = { from: '2026-11-07', to: '2026-11-13' };
     expect(asked).toEqual([
       { ...days, offset: 0 },
-      { ...days, offset: 500 },
+      { ...days, offset: 499 },
     ]);
+  });
+
+  describe('settleRemovals of a window that is read in many pages', () => {
+    const others = Array.from({ length: 1_200 }, (_, n) => transaction(`o${n}`));
+    /** An Item whose row `named` Plaid lists, and is said to be removed; `between` changes the list when a page was read. */
+    async function named(listed: PlaidTransaction[], between: (item: FakeItem, calls: number) => void) {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      item.page('', 'c1', { added: [transaction('named')] });
+      await world.run.minePage(mine(item, 'u1'));
+      await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+      item.listed = listed;
+      let calls = 0;
+      const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+        getTransactions: async (token: string, query: Parameters<PlaidPort['getTransactions']>[1]) => {
+          const answer = await world.plaid.getTransactions(token, query);
+          between(item, (calls += 1));
+          return answer;
+        },
+      });
+      const settle = () => world.runWith({ plaid }).settleRemovals({ itemId });
+      const state = async () =>
+        (
+          await world.sql`
+            SELECT t.status <> 'removed' AS lives, w.outcome, i.remine_requested_at IS NOT NULL AS remine
+            FROM items i JOIN transactions t USING (item_id) JOIN webhooks w USING (item_id) WHERE i.item_id = ${itemId}`
+        )[0];
+      return { settle, state, calls: () => calls };
+    }
+
+    it.each<[string, (item: FakeItem) => void]>([
+      ['a row leaves it', (item) => void item.listed.shift()],
+      [
+        'one leaves it and another comes to the end, so that the count stays',
+        (item) => {
+          item.listed.shift();
+          item.listed.push(transaction('posted'));
+        },
+      ],
+    ])('takes nothing for gone that was skipped because %s', async (_name, change) => {
+      // The first row of the second page is pulled up to the first one, which was read already.
+      const listed = [...others.slice(0, 500), transaction('named'), ...others.slice(500)];
+      const { settle, state } = await named(listed, (item, calls) => {
+        if (calls === 1) change(item);
+      });
+      await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      expect(await state()).toEqual({ lives: true, outcome: 'pending', remine: false });
+      expect(await settle()).toMatchObject({ changes: 0, more: false });
+      expect(await state()).toEqual({ lives: true, outcome: 'done', remine: false });
+    });
+
+    it('asks for a remine where the list moves whenever it is read', async () => {
+      const { settle, state } = await named([...others, transaction('named')], (item) => {
+        item.listed.shift();
+      });
+      await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      world.attempt = 3;
+      const answer = await settle();
+      world.attempt = 1;
+      expect(answer).toEqual({ changes: 0, more: false, remineAsked: 1 });
+      expect(await state()).toEqual({ lives: true, outcome: 'done', remine: true });
+    });
+
+    it.each<[string, unknown[]]>([
+      ['has more rows than it may ask for', Array.from({ length: 20_000 }, (_, n) => transaction(`l${n}`))],
+      ['has an entry that nobody can read', [...others, null]],
+      ['lists a row twice, and so another one not', [...others, others[0]]],
+    ])('asks for a remine where it %s, and nothing is taken for gone', async (_name, listed) => {
+      const { settle, state, calls } = await named(listed as PlaidTransaction[], () => undefined);
+      expect(await settle()).toEqual({ changes: 0, more: false, remineAsked: 1 });
+      expect(calls()).toBeLessThanOrEqual(3);
+      expect(await state()).toEqual({ lives: true, outcome: 'done', remine: true });
+    });
   });
 
   it('settleRemovals asks for few days around each date, whatever lies between them, and odd dates are no matter of the others', async () => {
@@ -1338,6 +1486,12 @@ describe('mining', () => {
     item.page('', 'c1', { added: [transaction('r1'), transaction('r2')] });
     await world.run.minePage(mine(item, 'u1'));
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['r1', 'r2', 'never-seen']));
+    // No update ends it, however often the sweep has the row looked at while Plaid refuses the look-up.
+    const waiting = await world.run.loadItem({ itemId });
+    expect(waiting?.snapshot).toMatchObject({
+      webhooksWaiting: 0,
+      due: expect.arrayContaining(['removals']),
+    });
     item.listed = [transaction('r2')];
     expect(await twice('settleRemovals', { itemId })).toEqual([
       { changes: 1, more: false },

@@ -130,11 +130,13 @@ describe('a bank that is down', () => {
     };
     world.plaid.failNext(
       'syncTransactions',
-      new Failure('RATE_LIMITED', 'too many for the bank', { upstream }),
+      new Failure('RATE_LIMITED', 'too many for the bank', { upstream, retryAfterMs: 900_000 }),
     );
     await expect(mine(first, 'u1')).rejects.toMatchObject({ type: 'RATE_LIMITED', nonRetryable: true });
     await expect(mine(second, 'u1')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
     expect(asked()).toBe(1);
+    // What Plaid asks one Item to wait for the bank the others wait, too.
+    expect((await pauseOf('ins_1'))?.seconds).toBeGreaterThan(600);
   });
 
   it('is no matter of an Item without an institution', async () => {

@@ -690,3 +690,19 @@ describe('linking anew with fewer accounts', () => {
     expect((await link(user, { accounts: all })).admitted).toMatchObject({ dropped: [], warnings: [] });
   });
 });
+
+describe('a link that has joined an Item and lost that connection before its answer', () => {
+  it('ends, and the Item that it had made is removed at Plaid', async () => {
+    const { tokenHash, item } = await world.receive(newUser());
+    await world.run.exchangePublicToken({ tokenHash });
+    // As it stands after a killed worker: joined, and what it was joined with is gone since.
+    await world.sql`
+      UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = 'another' WHERE item_id = ${item.itemId}`;
+    const gone = { kind: 'gone', plaid: null };
+    expect(await world.run.admitItem({ tokenHash })).toEqual(gone);
+    const refused = { kind: 'refused', plaid: null } as const;
+    expect(await world.run.finishLink({ tokenHash, outcome: refused })).toEqual(refused);
+    await world.run.discardItem({ tokenHash });
+    expect(item.removed).toBe(true);
+  });
+});

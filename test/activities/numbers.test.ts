@@ -274,6 +274,8 @@ describe('an answer in which something cannot be read', () => {
     expect(await given(item)).toEqual({ ...good, 'account-1': 'newer account-1' });
     expect(await numbersDue(item)).toBe('later');
     item.oddNumbers = false;
+    // One that can be read whole, and another that says the same.
+    await save(item);
     expect(await save(item)).toEqual({ accounts: 1 });
     expect(await given(item)).toEqual({ 'account-1': 'newer account-1' });
     expect(await numbersDue(item)).toBeNull();
@@ -378,11 +380,31 @@ describe('numbers that are stored', () => {
     expect(await numbersDue(item)).toBeNull();
   });
 
-  it('go when an answer lacks their account', async () => {
+  it('go when two answers lack their account; after the first they are withheld, and asked for once more', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
-    await save(item);
-    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'newer account-3' });
+    const some = { 'account-1': 'newer account-1', 'account-3': 'newer account-3' };
+    const soon = { nextDueAt: expect.any(Number) as unknown };
+    expect(await save(item)).toMatchObject(soon);
+    expect(await given(item)).toEqual({ ...some, 'account-2': 'account_revoked' });
+    const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
+    expect(read?.nextReadAt).not.toBeNull();
+    // It was a passing thing.
+    item.numbers = numbersOf(ids);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+    // It is not; and what the second answer is the first to lack is doubted in its turn.
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    expect(await save(item)).toMatchObject(soon);
+    item.numbers = numbersOf(['account-1'], 'newer');
+    // Not for ever every half a minute.
+    await world.sql`
+      UPDATE items SET numbers_lacking_since = numbers_lacking_since - interval '1 hour' WHERE item_id = ${item.itemId}`;
+    expect((await save(item)).nextDueAt).toBeGreaterThan(Date.now() + 1_800_000);
+    expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'account_revoked' });
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    expect(await save(item)).toEqual({ accounts: 2 });
+    expect(await given(item)).toEqual(some);
   });
 
   it('go when Plaid says that they must not be used, but not for what an operator replays', async () => {
@@ -419,6 +441,11 @@ describe('numbers that are stored', () => {
     const webhookId = await told(item, name, { account_id: null });
     expect((await world.stores.webhooks.get(ourselves, webhookId))?.outcome.state).toBe('done');
     expect([await numbersDue(item), await updateDue(item)]).toEqual(['now', true]);
+    if (name === 'ITEM/USER_ACCOUNT_REVOKED') {
+      // It may be any of them, till Plaid says whose numbers there are.
+      expect(await given(item)).toEqual(Object.fromEntries(ids.map((id) => [id, 'account_revoked'])));
+      await save(item);
+    }
     expect(await given(item)).toEqual(good);
   });
 

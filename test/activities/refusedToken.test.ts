@@ -200,6 +200,20 @@ describe('a removal of an Item whose user took the permission back', () => {
     upstream: { error_type: 'INVALID_INPUT', error_code: 'USER_PERMISSION_REVOKED', request_id: 'r1' },
   });
 
+  it('ends also for one that never became the user’s', async () => {
+    const { tokenHash, item } = await world.receive('revoked-while-linking');
+    await world.run.exchangePublicToken({ tokenHash });
+    for (const method of ['getItem', 'removeItem'] as const)
+      world.plaid.refuse(method, 'USER_PERMISSION_REVOKED', 'INVALID_INPUT');
+    try {
+      expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'gone' });
+      await world.run.discardItem({ tokenHash });
+    } finally {
+      for (const method of ['getItem', 'removeItem'] as const) world.plaid.refuse(method, null);
+    }
+    expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+  });
+
   it.each<[string, (item: FakeItem) => void]>([
     [
       'has it in the Item',

@@ -59,18 +59,18 @@ describe('a link token', () => {
     });
   }
 
-  it.each([
-    [new Failure('UPSTREAM_DOWN', 'no key service'), 503, 'unavailable'],
-    [new Failure('SECRET_UNREADABLE', 'canary'), 500, 'internal_error'],
-  ])('whose access token does not open (%s) is our fault and not Plaid’s', async (failure, status, code) => {
-    behave.pick = 'item-1';
-    behave.keys = () => Promise.reject(failure);
-    const answer = await ask('user-1');
-    behave.keys = async () => undefined;
-    expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
-    expect(answer.body).not.toContain('canary');
-    expect(plaidCalls).toEqual([]);
-  });
+  it.each([[new Failure('UPSTREAM_DOWN', 'no key service'), 503, 'unavailable']])(
+    'whose access token does not open (%s) is our fault and not Plaid’s',
+    async (failure, status, code) => {
+      behave.pick = 'item-1';
+      behave.keys = () => Promise.reject(failure);
+      const answer = await ask('user-1');
+      behave.keys = async () => undefined;
+      expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+      expect(answer.body).not.toContain('canary');
+      expect(plaidCalls).toEqual([]);
+    },
+  );
 
   it("carries Plaid's error, code by code, and no text of it", async () => {
     const upstream = { error_type: 'INVALID_INPUT', error_code: 'INVALID_API_KEYS', request_id: 'r1' };
@@ -171,6 +171,24 @@ describe('a link token', () => {
       if (code !== null) expect(answer.json().code).toBe(code);
       expect(plaidCalls).toHaveLength(1);
     });
+  });
+
+  it('of an item whose stored access token does not open is one for the next item, and operators are told', async () => {
+    for (const id of ['item-1', 'item-a']) world.items.set(id, itemView(id, 'user-1'));
+    behave.pick = 'item-1';
+    behave.nextPicks = ['item-a'];
+    const { keys: usual } = behave;
+    behave.keys = () => {
+      behave.keys = usual;
+      return Promise.reject(new Failure('SECRET_UNREADABLE', 'a key is missing'));
+    };
+    expect((await ask('user-1')).json()).toMatchObject({ mode: 'update', item_id: 'item-a' });
+    expect(world.alerts).toMatchObject([{ kind: 'token_unreadable', key: 'item-1' }]);
+    behave.keys = () => Promise.reject(new Failure('SECRET_UNREADABLE', 'canary'));
+    const answer = await ask('user-1', { item_id: 'item-1' });
+    behave.keys = usual;
+    expect([answer.statusCode, answer.json().code]).toEqual([500, 'internal_error']);
+    expect(answer.body).not.toContain('canary');
   });
 
   it.each(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED', 'UPSTREAM_DOWN'] as const)(

@@ -944,6 +944,7 @@ describe('a revocation at the bank', () => {
           disconnects: null,
           newAccounts: false,
           revokedAccounts: [],
+          doubtedNumbers: null,
           staleNumbers: [],
           verifications: [],
           numbersDue: false,

@@ -120,7 +120,7 @@ describe('what an Item tells', () => {
     const item = await linkedItem(world);
     const nothing = {
       ...{ webhooks: [], health: null, revocation: null },
-      ...{ revokedAccounts: [], staleNumbers: [], verifications: [] },
+      ...{ revokedAccounts: [], doubtedNumbers: null, staleNumbers: [], verifications: [] },
     };
     const announce = (at: string | null, newAccounts: boolean, byBank = false) =>
       world.stores.items.applyItemWebhooks(item.itemId, {

@@ -1,4 +1,5 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import type { PlaidTransaction } from '../../domain/plaid.js';
 import type { World } from './world.js';
 import {
   account,
@@ -257,6 +258,23 @@ describe('a remine', () => {
       outcome: { removed: 0, missed: 1 },
     });
     expect(await itemCommands.requestRemine(ourselves, item.itemId)).toEqual({ number: 4 });
+  });
+
+  it('begins to count anew with a row that has come back since it was set to removed', async () => {
+    const item = await linkedItem(world);
+    const [a, b, d] = [transaction('a'), transaction('b'), transaction('d')];
+    await runUpdate(world, item, [{ added: [a, b, d] }]);
+    const read = (added: PlaidTransaction[]) => runUpdate(world, item, [{ added }], { remine: true });
+    expect(await read([a, d])).toMatchObject({ outcome: { removed: 0, missed: 1 } });
+    // The same remine: `d` is missing for the first time.
+    expect(await read([a])).toMatchObject({ outcome: { removed: 1, missed: 1 } });
+    await runUpdate(world, item, [{ added: [b] }]);
+    expect(await read([a, d])).toMatchObject({ outcome: { removed: 0, missed: 1 } });
+    expect(await read([a, b, d])).toMatchObject({ outcome: { removed: 0 } });
+    // Nor do two readings lack what Plaid has named in between.
+    expect(await read([a, d])).toMatchObject({ outcome: { removed: 0, missed: 1 } });
+    await runUpdate(world, item, [{ modified: [{ ...b, amount: 99 }] }]);
+    expect(await read([a, d])).toMatchObject({ outcome: { removed: 0, missed: 1 } });
   });
 
   it('compares what a status that nobody knows stands over, and stays asked for where Plaid has not read all', async () => {

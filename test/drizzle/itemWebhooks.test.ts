@@ -27,6 +27,7 @@ const nothing: ItemWebhooksEffect = {
   disconnects: null,
   newAccounts: false,
   revokedAccounts: [],
+  doubtedNumbers: null,
   staleNumbers: [],
   verifications: [],
   numbersDue: false,

@@ -80,12 +80,13 @@ describe('the item workflow', () => {
     return made;
   };
   const of = (itemId: string): World => worlds.get(itemId) as World;
+  let paceOfChildren = fast;
   const activities: Partial<Activities> = {
     async loadItem({ itemId }) {
       of(itemId).loads += 1;
       return { snapshot: of(itemId).snapshot, policy: of(itemId).policy };
     },
-    loadPolicy: async () => fast,
+    loadPolicy: async () => paceOfChildren,
     async minePage(input) {
       const mine = of(input.itemId);
       mine.pages.push(input);
@@ -261,8 +262,22 @@ describe('the item workflow', () => {
   });
 
   it('that waits for its turn has failed in nothing, and sees meanwhile what goes first', async () => {
-    const [mine, leaving] = [world(), world()];
-    for (const one of [mine, leaving]) one.policy = { ...fast, inLine: 1_000 };
+    const [mine, leaving, paging] = [world(), world(), world()];
+    for (const one of [mine, leaving, paging]) one.policy = { ...fast, inLine: 1_000 };
+    // A child that has failed before has not ceased to fail by waiting.
+    paceOfChildren = paging.policy;
+    let refusing = true;
+    paging.page = () => {
+      if (refusing) throw ApplicationFailure.nonRetryable('down', 'MISCONFIGURED');
+      return applied;
+    };
+    await temporal.gateway.signalItem(paging.itemId, 'user-1', {
+      kind: 'webhookReceived',
+      webhook: 'history',
+    });
+    const failure = async () => (await temporal.gateway.itemStatus(paging.itemId))?.last_failure;
+    await until(async () => (await failure())?.type === 'MISCONFIGURED');
+    paceOfChildren = fast;
     // Nobody takes what Plaid is to be asked for: as the line in front of its limits, where a mass import is before them.
     await temporal.restartWorkers(activities, { roles: ['core'] });
     try {
@@ -270,6 +285,12 @@ describe('the item workflow', () => {
       await until(() => mine.loads >= 4 && leaving.loads >= 2);
       const status = await temporal.gateway.itemStatus(mine.itemId);
       expect(status).toMatchObject({ phase: 'updating', last_failure: null });
+      const child = temporal.client.workflow.getHandle(historyWorkflowId(paging.itemId));
+      await until(async () => {
+        const { events } = await child.fetchHistory();
+        return (events ?? []).filter((event) => event.activityTaskTimedOutEventAttributes).length >= 2;
+      });
+      expect(await failure()).toMatchObject({ type: 'MISCONFIGURED' });
       await temporal.gateway.signalItem(leaving.itemId, 'user-1', { kind: 'removalRequested' });
       const described = temporal.client.workflow.getHandle(itemWorkflowId(leaving.itemId));
       await until(async () => {
@@ -279,9 +300,11 @@ describe('the item workflow', () => {
         );
       });
     } finally {
+      refusing = false;
       await temporal.restartWorkers(activities);
     }
     await settled(mine, 1);
+    await until(async () => (await failure()) === null);
     await until(() => leaving.removed === 1);
     expect(leaving.pages).toEqual([]);
     expect(await temporal.gateway.itemStatus(mine.itemId)).toMatchObject({ last_failure: null });

@@ -64,6 +64,9 @@ describe('the pause of what fails', () => {
     const paused = reduce(state, { kind: 'stepFailed', step: 'page', failure: asked }, t0);
     expect(paused.run?.notBefore).toBe(t0 + 2 * hour);
     expect(nextStep(paused, t0 + hour)).toMatchObject({ kind: 'wait' });
+    // Whoever asks: it is the other side that would refuse them.
+    for (const [, event] of requests)
+      expect(reduce(paused, event, t0 + hour).run?.notBefore).toBe(t0 + 2 * hour);
     const removed = reduce(paused, { kind: 'removalRequested' }, t0 + 1);
     expect(nextStep(removed, t0 + 1)).toMatchObject({ kind: 'remove' });
   });

@@ -621,3 +621,50 @@ describe('whatever Plaid answers, for ever', () => {
     );
   });
 });
+
+describe('what is shown to fail', () => {
+  const at = (type: 'ORCHESTRATOR_DOWN' | 'UPSTREAM_DOWN', step: WorkKind): ItemEvent => ({
+    kind: 'stepFailed',
+    step,
+    failure: { step, type, at: new Date(t0).toISOString() },
+  });
+  const calls = { sync: [], accounts: [] };
+
+  it.each([false, true])('of a child (remine: %s) goes with the child', (remine) => {
+    let state = reduce(populated(), remine ? { kind: 'remineStarted' } : { kind: 'historyStarted' }, t0);
+    state = reduce(state, at('ORCHESTRATOR_DOWN', 'lookAtHistory'), t0);
+    expect(newestFailure(state.failing)).toMatchObject({ step: 'lookAtHistory' });
+    state = reduce(state, { kind: 'historyEnded', remine, end: applied, calls }, t0);
+    expect(state.failing).toEqual({});
+  });
+
+  it('of the beginning of a child goes with the update that was made without it', () => {
+    let state = reduce(populated(), at('ORCHESTRATOR_DOWN', 'history'), t0);
+    state = reduce(
+      reduce(state, { kind: 'runStarted', updateId: 'u' }, t0),
+      { kind: 'pageEnded', result: applied },
+      t0,
+    );
+    expect(state.failing).toEqual({});
+  });
+
+  it('of a check goes with any answer of /item/get', () => {
+    let state = reduce(populated({ broken: true }), at('UPSTREAM_DOWN', 'check'), t0);
+    const ended = { kind: 'itemWebhooksEnded', numbersDue: false, more: false } as const;
+    expect(reduce(state, { ...ended, health: null }, t0).failing).toHaveProperty('check');
+    state = reduce(state, { ...ended, health: 'broken' }, t0);
+    expect(state.failing).toEqual({});
+  });
+});
+
+describe('named removals that cannot be looked up', () => {
+  it('are left to a remine, which begins by itself', () => {
+    const due = populated({ due: ['removals'] });
+    const ended: ItemEvent = { kind: 'taskEnded', task: 'removals', more: false, remineAsked: 3 };
+    const state = reduce(due, ended, t0);
+    expect(state).toMatchObject({ due: {}, remineRequested: true, remines: 3 });
+    expect(nextStep(state, t0)).toEqual({ kind: 'remine' });
+    const removed = reduce({ ...due, phase: 'removed' }, ended, t0);
+    expect(removed.remineRequested).toBe(false);
+  });
+});

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { AccountIdentity } from '../../../domain/mining/accounts.js';
 import {
+  counterpartOf,
   defaultMainAccount,
   goneOf,
   identityOf,
@@ -85,8 +86,11 @@ describe('the accounts that an answer lacks', () => {
     { id: 'b', as_of: '2026-11-22T00:00:00.000Z' },
     { id: 'c', as_of: '2026-11-21T00:00:00.000Z' },
   ];
-  const gone = (unreadable: number, of = lacking, day = '23') =>
-    goneOf(of, unreadable, `2026-11-${day}T00:00:00.000Z`).map(({ id }) => id);
+  const gone = (unreadable: number, of = lacking, day = '23', before = '23') =>
+    goneOf(of, unreadable, {
+      asOf: `2026-11-${day}T00:00:00.000Z`,
+      before: `2026-11-${before}T00:00:00.000Z`,
+    }).map(({ id }) => id);
 
   it('are gone but for those that have been missing the longest, one for each entry that cannot be read', () => {
     expect([0, 1, 2, 3, Infinity].map((unreadable) => gone(unreadable))).toEqual([
@@ -111,6 +115,12 @@ describe('the accounts that an answer lacks', () => {
       ['a', 'b', 'c'],
     ]);
     expect(gone(Infinity, lacking, '27')).toEqual([]);
+  });
+
+  it('are not gone by the first answer after an outage of days', () => {
+    expect(gone(9, lacking, '30', '22')).toEqual(['a', 'c']);
+    const together = lacking.map((one) => ({ ...one, as_of: '2026-11-22T00:00:00.000Z' }));
+    expect([gone(1, together, '30', '22'), gone(1, together, '30', '29')]).toEqual([[], ['a', 'b', 'c']]);
   });
 });
 
@@ -158,5 +168,44 @@ describe('the accounts of an update', () => {
     const other = account('b', 'credit', null);
     expect(unionOfAccounts([late], [early, other])).toEqual([late, other]);
     expect(unionOfAccounts([], [early])).toEqual([early]);
+  });
+});
+
+describe('the counterpart of an account in another Item', () => {
+  const named = (mask: string | null, id: string | null = null): AccountIdentity => ({
+    ...{ persistent_account_id: id, mask, name: 'Checking', type: 'depository', subtype: 'checking' },
+  });
+  const [plain, twin] = [named('1'), named('1')];
+  const other = { ...named('1'), at: 'other' };
+
+  it.each<[string, AccountIdentity, AccountIdentity[], (AccountIdentity & { at?: string })[], string | null]>(
+    [
+      ['the only one that is called so', plain, [plain], [other], 'other'],
+      ['none where two there are called so', plain, [plain], [other, { ...other, at: 'second' }], null],
+      ['none where two here are called so', plain, [plain, twin], [other], null],
+      [
+        'the one of its persistent id beside others that are called so',
+        named('1', 'p'),
+        [named('1', 'p'), named('1')],
+        [
+          { ...named('1'), at: 'second' },
+          { ...named('1', 'p'), at: 'same' },
+        ],
+        'same',
+      ],
+      [
+        'none where its persistent id stands there twice',
+        named('1', 'p'),
+        [named('1', 'p')],
+        [
+          { ...named('1', 'p'), at: 'a' },
+          { ...named('2', 'p'), at: 'b' },
+        ],
+        null,
+      ],
+      ['none where there is none', plain, [plain], [{ ...named('2'), at: 'third' }], null],
+    ],
+  )('is %s', (_name, mine, own, others, found) => {
+    expect(counterpartOf(mine, own, others)?.at ?? null).toBe(found);
   });
 });

@@ -12,6 +12,7 @@ import { defaultPolicy } from '../../../domain/item/policy.js';
 import { reduce, stateFrom } from '../../../domain/item/reduce.js';
 import type { Rules } from '../../../domain/item/rules.js';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
+import { tasks as allTasks } from '../../../domain/item/tasks.js';
 import type {
   DeadEnd,
   MiningRun,
@@ -111,7 +112,8 @@ export class Life {
         noteUp: async () => void (this.bankDownUntil = 0),
       },
       webhookUrl: null,
-      policy,
+      // No activity waits by a real clock here.
+      policy: { ...policy, doubtPause: 0 },
     } as unknown as ActivityDeps;
     const { deps } = this;
     this.run = {
@@ -186,7 +188,11 @@ export class Life {
       if (this.steps > 30_000) throw new Error('it does not come to rest');
       this.sweep();
       const step = nextStep(this.state, rules, this.clock.now);
-      if (step.kind === 'end') return;
+      if (step.kind === 'end') {
+        // A late attempt may have written something down that the sweep finds.
+        this.clock.now = Math.min(end, this.sweptAt + sweepEvery);
+        continue;
+      }
       if (step.kind !== 'wait') {
         this.hear(await this.perform(step.kind));
         continue;
@@ -205,7 +211,9 @@ export class Life {
     if (!this.sweeps) return;
     const since = this.row.overdueSince();
     const { due: tasks, removed, remineRequested, error } = this.row;
-    const due = !removed && (tasks.size > 0 || (remineRequested && error === null));
+    const due = removed
+      ? [...tasks].some((name) => allTasks[name].whileRemoved)
+      : tasks.size > 0 || (remineRequested && error === null);
     if ((since !== null && since < this.clock.now - sweepEvery) || due) this.hear({ kind: 'foundDue' });
   }
 
@@ -239,6 +247,7 @@ export class Life {
         page: run.page,
         ...(run.fromStart ? { remine: true } : {}),
         ...(run.doubts >= policy.doubts ? { believe: true } : {}),
+        ...(run.failures > 0 ? { failures: run.failures } : {}),
         dueAt: { complete: due.complete.toISOString(), incomplete: due.incomplete.toISOString() },
       }),
     );
@@ -333,8 +342,13 @@ export class Life {
           await this.call(() => run.saveNumbers(input));
           return { kind: 'taskEnded', task: 'numbers', more: false };
         case 'removals': {
-          const { more } = await this.call(() => run.settleRemovals(input));
-          return { kind: 'taskEnded', task: 'removals', more };
+          const { more, remineAsked } = await this.call(() => run.settleRemovals(input));
+          return {
+            kind: 'taskEnded',
+            task: 'removals',
+            more,
+            ...(remineAsked === undefined ? {} : { remineAsked }),
+          };
         }
       }
     } catch (error) {

@@ -139,7 +139,7 @@ export class MemoryItem {
       removalRequested: this.removalRequested,
       unconnected: false,
       due: [...due],
-      webhooksWaiting: this.webhooks.filter(({ kind }) => kind !== 'item').length,
+      webhooksWaiting: this.webhooks.filter(({ kind }) => kind === 'update' || kind === 'history').length,
       historyRunning: false,
       remineRunning: false,
       remineRequested: this.remineRequested,
