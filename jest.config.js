@@ -17,8 +17,8 @@ export const common = {
 };
 
 export default {
-  // Of the time of the longest files most is waiting: two cores are busy with five of them.
-  maxWorkers: 5,
+  // Of the time of the longest files most is waiting: two cores are busy with four of them.
+  maxWorkers: 4,
   testSequencer: '<rootDir>/test/stack/longestFirst.mjs',
   testTimeout: 300_000,
   projects: [

@@ -5,13 +5,22 @@ export function endWaiting(): void {
   over = true;
 }
 
-/** Asks until the answer is true; an error counts as "not yet". Ends by itself only with `endWaiting`. */
+/** Asks until the answer is true; an error counts as "not yet". Ends by itself only with `endWaiting`, and says what did not come. */
 export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 100): Promise<void> {
+  let failure: unknown = null;
   for (;;) {
-    if (over) throw new Error('nobody waits any more');
+    if (over) {
+      process.stderr.write(
+        `waited in vain for ${String(condition)}${failure === null ? '' : `: ${String(failure)}`}\n`,
+      );
+      throw new Error('nobody waits any more');
+    }
     const met = await Promise.resolve()
       .then(condition)
-      .catch(() => false);
+      .catch((error: unknown) => {
+        failure = error;
+        return false;
+      });
     if (met) return;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
