@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AccountIdentity } from '../domain/mining/accounts.js';
 import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
@@ -20,7 +21,7 @@ import { untilItStands } from '../domain/untilItStands.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, withToken } from './itemToken.js';
-import { askCandidate, askUnlessGone, isGone, pause } from './linkCandidates.js';
+import { askCandidate, askUnlessGone, isGone } from './linkCandidates.js';
 import { removeAtPlaid } from './removeAtPlaid.js';
 
 /** What the link's workflow needs to know of its row. */

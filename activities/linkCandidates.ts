@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { healthOf } from '../domain/item/health.js';
@@ -14,8 +15,6 @@ export type CandidateHealth = 'healthy' | 'broken' | 'gone' | Failure;
 
 /** Of an Item that Plaid has no more, or whose user has taken the permission back. */
 export const isGone = (type: FailureType): boolean => type === 'ITEM_GONE' || type === 'PERMISSION_REVOKED';
-
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function saidOf(type: FailureType): 'healthy' | 'broken' | 'gone' {
   if (isGone(type)) return 'gone';

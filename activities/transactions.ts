@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
@@ -113,7 +113,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const first = listedAccounts(await plaid.getAccounts(token), named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
-    if (policy.doubtPause > 0) await sleep(policy.doubtPause);
+    if (policy.doubtPause > 0) await pause(policy.doubtPause);
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 

@@ -17,6 +17,10 @@ export function sealedOf(
   return keyId === null || dataKey === null || ciphertext === null ? null : { keyId, dataKey, ciphertext };
 }
 
+/** SHA-256 of a text, hex. */
+export const sha256Of = (sql: Sql | Tx, text: Fragment): Fragment =>
+  sql`encode(sha256(convert_to(${text}, 'UTF8')), 'hex')`;
+
 export const iso = (value: Date | null): string | null => (value === null ? null : value.toISOString());
 
 /** A timestamptz as PostgreSQL wrote it, with all its microseconds, for comparisons in PostgreSQL. */

@@ -175,7 +175,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const follows = come.length > 0 || successors.size > 0 || rows.some(({ awaited }) => awaited);
   const shown = follows
     ? await extendConnections(tx, owner.item_id, {
-        ...{ come, successors, first: stored.size === 0 },
+        come,
+        successors,
+        first: stored.size === 0,
         isWhole: isWhole && now.isRefused !== true,
       })
     : [];

@@ -7,7 +7,7 @@ import type {
   ErasureView,
   LeftToEnd,
 } from '../../domain/ports/erasures.js';
-import { firstOf, iso } from '../rows.js';
+import { firstOf, iso, sha256Of } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { connections, erasures, idempotencyKeys, items, links } from '../schema.js';
 import { selection } from '../selection.js';
@@ -299,8 +299,7 @@ export function erasureStore(sql: Sql): ErasureStore {
           DELETE FROM webhooks WHERE verdict = 'rejected' AND EXISTS (
             SELECT FROM unnest(${names.itemIds}::text[]) AS item_id WHERE position(convert_to(item_id, 'UTF8') IN body) > 0)`;
         await tx`
-          INSERT INTO erased_items (item_hash)
-          SELECT encode(sha256(convert_to(item_id, 'UTF8')), 'hex') FROM unnest(${names.itemIds}::text[]) AS item_id
+          INSERT INTO erased_items (item_hash) SELECT unnest(${names.itemIds.map(hashOf)}::text[])
           ON CONFLICT DO NOTHING`;
         await tx`
           WITH ended AS (
@@ -338,7 +337,7 @@ export function erasureStore(sql: Sql): ErasureStore {
         )
         SELECT DISTINCT ON (k.user_id) k.user_id AS "userId", f."erasureId",
           EXISTS (SELECT FROM erasures e WHERE e.erasure_id = f."erasureId") AS ended
-        FROM known k JOIN forgotten f ON f."userHash" = encode(sha256(convert_to(k.user_id, 'UTF8')), 'hex')
+        FROM known k JOIN forgotten f ON f."userHash" = ${sha256Of(sql, sql`k.user_id`)}
         WHERE k.since <= f.at AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = k.user_id)
         ORDER BY k.user_id, f.at DESC`;
       const begun: string[] = [];

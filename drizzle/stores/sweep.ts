@@ -1,4 +1,5 @@
 import type { DueItem, SweepStore } from '../../domain/ports/sweep.js';
+import { sha256Of } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { dueWork } from './dueWork.js';
 import type { DueWork } from './dueWork.js';
@@ -88,8 +89,8 @@ export function sweepStore(sql: Sql): SweepStore {
         DELETE FROM webhooks WHERE webhook_id IN (
           SELECT w.webhook_id FROM webhooks w
           WHERE (w.outcome = 'pending' OR w.verdict = 'rejected')
-            AND EXISTS (SELECT FROM erased_items e WHERE e.item_hash = encode(sha256(convert_to(
-              coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem})), 'UTF8')), 'hex'))
+            AND EXISTS (SELECT FROM erased_items e
+              WHERE e.item_hash = ${sha256Of(sql, sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)})
             AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
           FOR UPDATE OF w SKIP LOCKED)`;
       await sql`

@@ -541,6 +541,27 @@ describe('the removal of an Item', () => {
 });
 
 describe('an Item that takes the place of another', () => {
+  /** An Item, of whose accounts `other` was granted some by name, breaks and gives way to a `fresh` one, where `offered` are chosen. */
+  async function succeeded(
+    accounts: ReturnType<typeof account>[],
+    granted: string[],
+    offered: ReturnType<typeof identityOf>[],
+  ) {
+    const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)) });
+    const { itemId, userId, applicationId } = item;
+    await runUpdate(world, item, [{}], { accounts });
+    const other = await newApplication(world);
+    const some = grant({ account_ids: granted, new_accounts: false });
+    const to = { itemId, userId, applicationId: other };
+    await world.sql.begin((tx) => grantConnection(tx, to, some, nobody));
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
+    return { fresh, other };
+  }
+
   const under = (prefix: string, ids: string[]) =>
     ids.map((id) => account(`${prefix}-${id}`, { name: `Account ${id}`, mask: `000${id}` }));
 
@@ -620,19 +641,8 @@ describe('an Item that takes the place of another', () => {
 
   it('is waited for until a list is whole: what an entry that nobody can read stands for may still come', async () => {
     const accounts = under('old', ['1', '2', '3']);
-    const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)) });
-    await runUpdate(world, item, [{}], { accounts });
-    const other = await newApplication(world);
-    const grants = grant({ account_ids: ['old-1', 'old-2', 'old-3'], new_accounts: false });
-    const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
-    await world.sql.begin((tx) => grantConnection(tx, to, grants, nobody));
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
-    const { userId, applicationId } = item;
-    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
     const offered = under('new', ['1', '2', '3']).map((raw) => identityOf(raw));
-    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
-    await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
+    const { fresh, other } = await succeeded(accounts, ['old-1', 'old-2', 'old-3'], offered);
     const listed = async (ids: string[], more: Partial<Update> = {}) => {
       await runUpdate(world, fresh, [{}], { accounts: under('new', ids), ...more });
       const [row] = await world.sql<{ granted: string[]; awaits: boolean; awaited: number }[]>`
@@ -689,22 +699,11 @@ describe('an Item that takes the place of another', () => {
   it('lets none see an account that may be another one', async () => {
     const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
     const [twins, main] = [[twin('t-1'), twin('t-2')], account('acc-1')];
-    const item = await connectedItem({ accounts: [main, ...twins].map((raw) => identityOf(raw)) });
-    await runUpdate(world, item, [{}], { accounts: [main, ...twins] });
-    const other = await newApplication(world);
-    const only = grant({ account_ids: ['acc-1', 't-1'], new_accounts: false });
-    const to = { itemId: item.itemId, userId: item.userId, applicationId: other };
-    await world.sql.begin((tx) => grantConnection(tx, to, only, nobody));
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
-    const { userId, applicationId } = item;
-    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
-    const accounts = [main, ...twins].map((raw) => ({
+    const offered = [main, ...twins].map((raw) => ({
       ...identityOf(raw),
       account_id: `new-${raw.account_id}`,
     }));
-    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
-    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const { fresh, other } = await succeeded([main, ...twins], ['acc-1', 't-1'], offered);
     const carried = (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
     expect(carried?.granted).toEqual(['new-acc-1']);
   });

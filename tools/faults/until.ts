@@ -7,18 +7,18 @@ export function endWaiting(): void {
 
 /** Asks until the answer is true; an error counts as "not yet". Ends by itself only with `endWaiting`, and says what did not come. */
 export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 100): Promise<void> {
-  let failure: unknown = null;
+  let failure: string | null = null;
   for (;;) {
     if (over) {
       process.stderr.write(
-        `waited in vain for ${String(condition)}${failure === null ? '' : `: ${String(failure)}`}\n`,
+        `waited in vain for ${String(condition)}${failure === null ? '' : `: ${failure}`}\n`,
       );
       throw new Error('nobody waits any more');
     }
     const met = await Promise.resolve()
       .then(condition)
       .catch((error: unknown) => {
-        failure = error;
+        failure = error instanceof Error ? error.message : 'not an error';
         return false;
       });
     if (met) return;
