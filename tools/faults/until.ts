@@ -7,12 +7,10 @@ export function endWaiting(): void {
 
 /** Asks until the answer is true; an error counts as "not yet". Ends by itself only with `endWaiting`, and says what did not come. */
 export async function until(condition: () => Promise<boolean> | boolean, pauseMs = 100): Promise<void> {
-  let failure: string | null = null;
+  let failure = '';
   for (;;) {
     if (over) {
-      process.stderr.write(
-        `waited in vain for ${String(condition)}${failure === null ? '' : `: ${failure}`}\n`,
-      );
+      process.stderr.write(`waited in vain for ${String(condition)} ${failure}\n`);
       throw new Error('nobody waits any more');
     }
     const met = await Promise.resolve()
