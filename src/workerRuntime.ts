@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { Runtime } from '@temporalio/worker';
 import type { Logger } from './logger.js';
-import { temporalLogger } from './logger.js';
+import { temporalLogger } from './temporalLogger.js';
 
 const answerWithinMs = 5_000;
 const tries = 5;

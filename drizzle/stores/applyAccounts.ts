@@ -186,11 +186,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     return version?.status === 'open' ? [version] : [];
   });
   if (unchanged.length > 0) await writeAccounts(tx, owner, now.sequence + changes.length, unchanged);
-  await tx`
-    UPDATE accounts SET as_of = ${asOf},
-      -- What the answer says of the verification is newer than what a webhook said before.
-      verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
-    WHERE item_id = ${owner.item_id} AND account_id = ANY(${[...listed.keys()]}::text[])`;
+  await keepListed(tx, owner.item_id, [...listed.keys()], asOf);
   if (doubted.length > 0 && Number.isFinite(now.unreadable)) {
     numbersDue = (await doubtNumbers(tx, owner.item_id, asOf, doubted)) || numbersDue;
   }
@@ -201,7 +197,6 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     const raws = [...listed.values()].map(({ value }) => value);
     numbersDue = (await areOfOthers(tx, owner.item_id, raws)) || numbersDue;
   }
-  await keepBalances(tx, owner.item_id, [...listed.keys()]);
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = come.length > 0;
   const enqueued = changes.length + unchanged.length;
@@ -266,14 +261,23 @@ async function doubtNumbers(
   return withheld.length > 0;
 }
 
-/** The accounts' balances as those of the day (UTC) on which they were fetched, changed or not: the last of a day stay. */
-async function keepBalances(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<void> {
+/**
+ * Keeps of the accounts that Plaid lists when it did so, and their balances as those of that day (UTC), changed or not: the last of a day
+ * stay.
+ */
+async function keepListed(tx: Tx, itemId: string, accountIds: readonly string[], asOf: string): Promise<void> {
   await tx`
+    WITH listed AS (
+      UPDATE accounts SET as_of = ${asOf},
+        -- What the answer says of the verification is newer than what a webhook said before.
+        verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
+      WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
+      RETURNING item_id, account_id, as_of, refined->'balances' AS balances
+    )
     INSERT INTO balance_snapshots AS b (item_id, account_id, day, available, current, "limit", currency, as_of)
-    SELECT item_id, account_id, (as_of AT TIME ZONE 'UTC')::date, (refined->'balances'->>'available')::numeric,
-      (refined->'balances'->>'current')::numeric, (refined->'balances'->>'limit')::numeric,
-      refined->'balances'->>'currency', as_of
-    FROM accounts WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
+    SELECT item_id, account_id, (as_of AT TIME ZONE 'UTC')::date, (balances->>'available')::numeric,
+      (balances->>'current')::numeric, (balances->>'limit')::numeric, balances->>'currency', as_of
+    FROM listed
     ON CONFLICT (item_id, account_id, day) DO UPDATE SET
       available = excluded.available, current = excluded.current, "limit" = excluded."limit",
       currency = excluded.currency, as_of = excluded.as_of

@@ -155,6 +155,13 @@ export function miningStore(sql: Sql): MiningStore {
     const waits = isUnavailable ? item.cursor === '' : isWhole;
     const dueAt = waits ? update.dueAt.complete : update.dueAt.incomplete;
     await tx`
+      WITH answered AS (
+        UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
+        WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.received_at <= ${update.began.at}::text::timestamptz
+          AND (w.kind IN ('update', 'history') OR (w.kind = 'removals' AND NOT EXISTS (
+            SELECT FROM transactions t
+            WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))
+      ), dropped AS (DELETE FROM staged_pages WHERE item_id = ${itemId})
       UPDATE items SET
         cursor = ${isUnavailable ? item.cursor : update.page.nextCursor},
         transactions_unavailable_since = CASE WHEN ${isUnavailable}
@@ -180,13 +187,6 @@ export function miningStore(sql: Sql): MiningStore {
           THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
         ${remineAfter(tx, update, outcome, accounts)}
       WHERE item_id = ${itemId}`;
-    await tx`
-      UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
-      WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.received_at <= ${update.began.at}::text::timestamptz
-        AND (w.kind IN ('update', 'history') OR (w.kind = 'removals' AND NOT EXISTS (
-          SELECT FROM transactions t
-          WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))`;
-    await tx`DELETE FROM staged_pages WHERE item_id = ${itemId}`;
   }
 
   return {

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection } from '@temporalio/worker';
 
 /** Text of a certificate or key, or the file that has it. */
 export type Pem = { path: string } | { data: string };
@@ -44,9 +43,4 @@ const channelArgs = { 'grpc.keepalive_time_ms': 12_000, 'grpc.keepalive_timeout_
 export function openClient(options: TemporalOptions): { client: Client; connection: Connection } {
   const connection = Connection.lazy({ ...connectionOptions(options), channelArgs });
   return { client: new Client({ connection, namespace: options.namespace }), connection };
-}
-
-/** The worker's own connection; rejects when Temporal cannot be reached. */
-export function connectWorker(options: TemporalOptions): Promise<NativeConnection> {
-  return NativeConnection.connect(connectionOptions(options));
 }

@@ -301,7 +301,7 @@ describe('the erasure of a user', () => {
       expect.objectContaining({ item_id: itemId, removed: true }),
     );
     // Temporal's index forgets a little later.
-    await until(async () => (await found(texts)).length === 0);
+    await until(async () => (await found(texts)).length === 0, 1_000);
     expect(system.logs()).not.toContain(mark);
     expect((await system.api('GET', path)).status).toBe(404);
     expect((await system.api('GET', `/v1/items/${itemId}`)).status).toBe(404);
@@ -348,7 +348,7 @@ describe('the erasure of a user', () => {
     }
     await system.startWorker();
     for (const id of erasures) await until(async () => (await get(`/v1/erasures/${id}`))['state'] === 'done');
-    await until(async () => (await found([mark, ...items])).length === 0);
+    await until(async () => (await found([mark, ...items])).length === 0, 1_000);
     expect(system.logs()).not.toContain(mark);
     const atPlaid = (await system.sim<Json>('/_sim/items'))['items'] as Json[];
     for (const item_id of items)
@@ -409,7 +409,7 @@ describe('the erasure of a user', () => {
       await until(() => erased().length > 0);
       expect(erased().map(({ data }) => data['erasure_id'])).toEqual([erasureId]);
       // What was on its way when the user left has been written down nowhere by its answer.
-      await until(async () => (await found([mark, itemId])).length === 0);
+      await until(async () => (await found([mark, itemId])).length === 0, 1_000);
       expect(system.logs()).not.toContain(mark);
       expect(receiver.forged()).toBe(0);
     } finally {

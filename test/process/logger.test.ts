@@ -1,6 +1,7 @@
 import { Failure } from '../../domain/failures.js';
 import type { Logger } from '../../src/logger.js';
-import { createLogger, temporalLogger } from '../../src/logger.js';
+import { createLogger } from '../../src/logger.js';
+import { temporalLogger } from '../../src/temporalLogger.js';
 import { ConfigError } from '../../src/config.js';
 import { canary, foreignError } from './foreignError.js';
 
