@@ -274,7 +274,7 @@ describe('an update whose page cannot be had', () => {
 
 describe('a remine', () => {
   const step = (run: MiningRun, result: PageResult, lost = false) =>
-    afterRemineStep(run, afterPage(run, result, rules, t0), { ...rules, cursorLost: lost });
+    afterRemineStep(run, afterPage(run, result, rules, t0), { ...rules, cursorLost: lost }, t0);
   const runOf = (after: ReturnType<typeof step>): MiningRun => {
     if (!('run' in after)) throw new Error('it has ended');
     return after.run;
