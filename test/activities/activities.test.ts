@@ -1049,6 +1049,18 @@ describe('mining', () => {
     });
   });
 
+  it('minePage keeps the place of an Item where the end of a remine names none', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('e1')] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+    item.page('', '', { added: [transaction('e1')] });
+    const reading = { ...mine(item, 'r1.start'), remine: true };
+    expect(await world.run.minePage(reading)).toMatchObject({ kind: 'applied' });
+    const [row] = await world.sql`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ cursor: 'c1' });
+  });
+
   const accountsOf = async ({ itemId }: FakeItem) =>
     (
       await world.sql<{ id: string; status: string }[]>`
