@@ -110,7 +110,9 @@ export function webhookStore(sql: Sql): WebhookStore {
         );
         if (mine === undefined) return null;
         // It waits for nobody's trust: numbers would be given out meanwhile, or an operator means now.
-        const urgent = (row: Fragment): Fragment => tx`(${row}.signalled_at IS NULL AND (${row}.source = 'replay'
+        const urgent = (
+          row: Fragment,
+        ): Fragment => tx`(${row}.signalled_at IS NULL AND (${row}.source = 'replay'
           OR ${row}.kind = 'item' AND ${row}.webhook_code = ANY(${[...codesThatWithhold]}::text[])))`;
         const acquired = firstOf(
           await tx<(Present<Selected<typeof signal>> & Selected<typeof owner>)[]>`

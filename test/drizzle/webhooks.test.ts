@@ -124,18 +124,21 @@ describe('the signal of a webhook', () => {
     ['USER_PERMISSION_REVOKED', { webhook_type: 'ITEM' }],
     ['USER_ACCOUNT_REVOKED', { webhook_type: 'ITEM', account_id: 'acc-1' }],
     ['DEFAULT_UPDATE', { webhook_type: 'AUTH' }],
-  ])('is claimed by %s, whatever was signalled just before: numbers would be given out', async (code, more) => {
-    const { itemId } = await linkedItem(world);
-    const item = { webhook_type: 'ITEM' };
-    const first = await stored(itemId, 'ERROR', item);
-    expect(await claim(first)).toMatchObject({ webhookId: first });
-    const forbids = await stored(itemId, code, more);
-    // The signal queue keeps the newest alone, which claims for it.
-    const newest = await stored(itemId, 'ERROR', item);
-    expect(await claim(newest)).toMatchObject({ webhookId: forbids, kind: 'item' });
-    expect(await claim(forbids)).toBeNull();
-    expect(await claim(newest)).toBeNull();
-  });
+  ])(
+    'is claimed by %s, whatever was signalled just before: numbers would be given out',
+    async (code, more) => {
+      const { itemId } = await linkedItem(world);
+      const item = { webhook_type: 'ITEM' };
+      const first = await stored(itemId, 'ERROR', item);
+      expect(await claim(first)).toMatchObject({ webhookId: first });
+      const forbids = await stored(itemId, code, more);
+      // The signal queue keeps the newest alone, which claims for it.
+      const newest = await stored(itemId, 'ERROR', item);
+      expect(await claim(newest)).toMatchObject({ webhookId: forbids, kind: 'item' });
+      expect(await claim(forbids)).toBeNull();
+      expect(await claim(newest)).toBeNull();
+    },
+  );
 
   it('is claimed by what an operator replays, whatever was signalled just before', async () => {
     const { itemId } = await linkedItem(world);

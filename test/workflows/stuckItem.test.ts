@@ -272,7 +272,9 @@ describe('an Item whose updates get nowhere', () => {
         await signal(mine, 'history');
         const isShown = async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN';
         await until(isShown);
-        await temporal.client.workflow.getHandle(itemWorkflowId(mine.itemId)).terminate('the cause is mended');
+        await temporal.client.workflow
+          .getHandle(itemWorkflowId(mine.itemId))
+          .terminate('the cause is mended');
         mine.row = { ...mine.row, historyRunning: true };
         await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'foundDue' });
         await until(isShown);
