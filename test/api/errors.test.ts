@@ -1,6 +1,6 @@
 import { loggedError, Problem } from '../../api/errors.js';
 import { Failure } from '../../domain/failures.js';
-import { canary, foreignError } from '../process/foreignError.js';
+import { canary, foreignError } from '../process/foreignError.mjs';
 
 /** An error that a package has thrown deep within itself, called from a line of ours. */
 function throughPackages(): Error {

@@ -1,5 +1,5 @@
 import { describeForeignError, foreignErrorText } from '../../domain/foreignError.js';
-import { canary, foreignError } from '../process/foreignError.js';
+import { canary, foreignError } from '../process/foreignError.mjs';
 
 describe('what is shown of a foreign error', () => {
   it('is its class, its code, those of its causes, and the lines of ours', () => {
