@@ -22,7 +22,7 @@ describe('what a log line says of an error', () => {
       error: 'AxiosError',
       code: 'ERR_BAD_REQUEST',
       causes: ['Error ECONNRESET'],
-      frames: expect.arrayContaining([expect.stringContaining('test/process/foreignError.ts:')]),
+      frames: expect.arrayContaining([expect.stringContaining('test/process/foreignError.mjs:')]),
     });
     expect(JSON.stringify(logged)).not.toContain(canary);
     expect(loggedError(throughPackages())).toMatchObject({ frames: ['ours (api/app.ts:3:4)'] });
