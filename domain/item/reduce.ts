@@ -79,8 +79,8 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
   if (snapshot.unconnected) return agreeOnHealth(stopped(next), snapshot, rules, now);
   // One signal stands for the webhooks that come soon after it: what it was sent for may have been tried before they came.
   const { newestWebhookAt } = snapshot;
-  const told = newestWebhookAt === null ? next : endPauses(next, rules, now, newestWebhookAt);
-  const joined = state.unconnected ? freed(told, rules, now) : told;
+  const unpaused = newestWebhookAt === null ? next : endPauses(next, rules, now, newestWebhookAt);
+  const joined = state.unconnected ? freed(unpaused, rules, now) : unpaused;
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
   const wants = (isNews(state, snapshot) || state.unconnected) && !snapshot.broken;
   const wanting = wants ? want(joined, rules, now, false) : joined;
