@@ -109,8 +109,9 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
       const item_id = row.itemId as string;
       const admitted = await plaid.admitItem({ tokenHash });
       if (admitted.kind === 'admitted') {
-        await rows.startItem({ itemId: item_id, userId: row.userId, replaced: admitted.replaced });
-        const replaces = admitted.replaced[0] ?? null;
+        const { replaced } = admitted;
+        await rows.startItem({ tokenHash, itemId: item_id, userId: row.userId, replaced });
+        const replaces = replaced[0] ?? null;
         const { warnings, dropped = [], connection_id, joined } = admitted;
         return finish({
           kind: 'linked',

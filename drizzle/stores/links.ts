@@ -67,7 +67,7 @@ const owned = selection(items, ['user_id', 'replaced_by'], {
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
-const end = selection(items, [], { admitted: isSet('admitted_at') });
+const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
 const other = selection(items, ['item_id']);
 
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
@@ -228,18 +228,24 @@ export function linkStore(sql: Sql): LinkStore {
   const eraseToken = (db: Sql | Tx) =>
     db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
 
-  /** A duplicate that was refused before its exchange, and that its client allows now: the token is as good as it was. */
+  /**
+   * A duplicate that was refused before its exchange, and that its client allows now, or whose Item is on its way out or gone since: the
+   * token is as good as it was.
+   */
   const receivedAnew = async (link: NewLink, known: LinkRow): Promise<LinkRow | null> => {
     const refused = known.outcome?.kind === 'duplicate' && known.item_id === null;
-    if (!refused || link.allow_duplicate !== true) return null;
+    if (!refused) return null;
+    const allowed = link.allow_duplicate === true;
     const row = firstOf(
       await sql<Selected<typeof linkRow>[]>`
-      UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = true, updated_at = clock_timestamp(),
+      UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = ${allowed}, updated_at = clock_timestamp(),
         connection = ${grantText(link)}::text::jsonb,
         public_token_key_id = ${link.publicToken.keyId}, public_token_data_key = ${link.publicToken.dataKey},
         public_token_ciphertext = ${link.publicToken.ciphertext}
       WHERE token_hash = ${link.token_hash} AND state = 'finished' AND item_id IS NULL AND outcome->>'kind' = 'duplicate'
         AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = links.user_id)
+        AND (${allowed} OR NOT EXISTS (
+          SELECT FROM items i WHERE i.item_id = links.outcome->>'item_id' AND i.removed_at IS NULL AND i.removal_requested_at IS NULL))
       RETURNING ${linkRow.list(sql)}`,
     );
     return row ?? get(sql, link.token_hash);
@@ -540,12 +546,14 @@ export function linkStore(sql: Sql): LinkStore {
           await tx<Selected<typeof end>[]>`
           SELECT ${end.list(tx)} FROM items WHERE item_id = ${row.item_id}`,
         );
-        const another = linked && outcome.item_id !== row.item_id;
+        const own = linked && outcome.item_id === row.item_id;
+        const admitted = item?.admitted === true;
+        // Of one that was the user's, and is no more, any end is better than none.
         const fits =
           row.state === 'exchanged'
-            ? linked && !another
-              ? item?.admitted
-              : item?.admitted === false
+            ? own
+              ? admitted
+              : !admitted || item.removed
             : row.state === 'received' && !linked;
         if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
         await finishWith(tx, tokenHash, outcome);
