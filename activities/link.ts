@@ -299,7 +299,11 @@ export function linkActivities(deps: ActivityDeps) {
    * What a link comes to whose Item is no more. One that was the user's was linked all the same, by an earlier attempt or before its
    * update mode: what became of it since, its own row says.
    */
-  async function goneOf(tokenHash: string, itemId: string, plaidError: UpstreamError | null): Promise<AdmitResult> {
+  async function goneOf(
+    tokenHash: string,
+    itemId: string,
+    plaidError: UpstreamError | null,
+  ): Promise<AdmitResult> {
     const admitted = await links.admitted(tokenHash, itemId);
     return admitted === null
       ? { kind: 'gone', plaid: plaidError }

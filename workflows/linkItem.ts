@@ -125,12 +125,14 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
       }
       if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
       if (admitted.kind === 'joined') {
-        const { itemId, connection_id } = admitted;
+        const { itemId, connection_id, dropped = [] } = admitted;
+        const lost = dropped.length > 0;
         return finish({
           kind: 'linked',
           item_id: itemId,
           replaces: null,
-          warnings: [],
+          warnings: lost ? ['accounts_dropped'] : [],
+          ...(lost ? { dropped_accounts: dropped } : {}),
           connection_id,
           joined: true,
         });

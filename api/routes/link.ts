@@ -190,7 +190,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
           ...item,
           ...(knowsOld ? { replaces: outcome.replaces } : {}),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
-          ...(knowsOld && outcome.dropped_accounts !== undefined
+          ...((knowsOld || outcome.joined === true) && outcome.dropped_accounts !== undefined
             ? { dropped_accounts: outcome.dropped_accounts }
             : {}),
           ...(outcome.connection_id === undefined ? {} : { connection_id: outcome.connection_id }),
@@ -221,7 +221,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`). The application is connected ' +
         'with the item by the grant in `connection` (`connection_id`). One of access `connected` for whose public token the user has an ' +
         'item already joins that one (`joined`): no other item is made, nothing is fetched from the bank, and of its accounts those are ' +
-        'granted that the user has chosen in this Link. `duplicate_item` is for who sees the item already.',
+        'granted that the user has chosen in this Link; those of this Link that it does not have stand in `dropped_accounts`. `duplicate_item` is for who sees the item already.',
       tag: 'Users',
       scope: 'write',
       answers: {

@@ -20,7 +20,7 @@ export type LinkOutcome =
       item_id: string;
       replaces: string | null;
       warnings: LinkWarning[];
-      /** Accounts of replaced Items that the new one does not have; absent = none. */
+      /** Accounts of replaced Items that the new one does not have, or of the user's Link that the joined one has not; absent = none. */
       dropped_accounts?: string[];
       /** What it was granted; absent = a link of an older release. */
       connection_id?: string;
@@ -79,6 +79,8 @@ export interface Joined {
   kind: 'joined';
   itemId: string;
   connection_id: string;
+  /** Accounts of the one that was exchanged that this one does not have; absent = none. */
+  dropped?: string[];
 }
 
 /** An account that the user has chosen in Link. */

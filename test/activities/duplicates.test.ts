@@ -2,7 +2,7 @@ import { grantByDefault } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
-import type { NewLink } from '../../domain/ports/links.js';
+import type { LinkOutcome, NewLink } from '../../domain/ports/links.js';
 import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -413,8 +413,7 @@ describe('a duplicate that the client allows', () => {
     const row = await world.stores.links.get(tokenHash);
     const [token = ''] = [...world.plaid.linkable].find(([, its]) => its === next) ?? [];
     const publicToken = await world.secrets.seal(token, secretContext.publicToken(tokenHash));
-    const again = () =>
-      world.stores.links.receive({ ...more, ...row!, publicToken, allow_duplicate: false });
+    const again = () => world.stores.links.receive({ ...more, ...row!, publicToken, allow_duplicate: false });
     expect(await again()).toMatchObject({ state: 'finished', outcome });
     await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
     expect(await again()).toMatchObject({ state: 'received', outcome: null, allow_duplicate: false });
@@ -737,12 +736,17 @@ describe('a link by a public token of update mode', () => {
   async function updated(user: string, more: Partial<NewLink> = {}) {
     const item = await world.linkedItem(user);
     const { tokenHash, item: unused } = await world.receive(user, more);
-    for (const [token, its] of world.plaid.linkable) if (its === unused) world.plaid.linkable.set(token, item);
+    for (const [token, its] of world.plaid.linkable)
+      if (its === unused) world.plaid.linkable.set(token, item);
     expect(await world.run.exchangePublicToken({ tokenHash })).toMatchObject({ kind: 'exchanged' });
     return { tokenHash, item };
   }
-  const linked = (item: FakeItem) =>
-    ({ kind: 'linked', item_id: item.itemId, replaces: null, warnings: [] }) as const;
+  const linked = (item: FakeItem): LinkOutcome => ({
+    kind: 'linked',
+    item_id: item.itemId,
+    replaces: null,
+    warnings: [],
+  });
   const admitted = { kind: 'admitted', replaced: [], warnings: [] };
 
   it('ends as linked when its Item is removed before it is admitted, at any moment', async () => {

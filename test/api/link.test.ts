@@ -500,6 +500,12 @@ describe('linking', () => {
     });
     const silent = await link('user-1', {});
     expect(JSON.stringify(silent.json())).not.toContain('of-others');
+    // Those of the caller's own Link are its own.
+    behave.link = async () => ({ ...outcome, replaces: null, joined: true, dropped_accounts: ['account-2'] });
+    expect((await link('user-1', {})).json()).toMatchObject({
+      joined: true,
+      dropped_accounts: ['account-2'],
+    });
     links.set(hash, finished(outcome));
     behave.link = () => Promise.reject(new Error('asked again'));
     const again = await link();
