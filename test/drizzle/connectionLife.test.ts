@@ -273,7 +273,10 @@ describe('joining', () => {
       await runUpdate(world, item, [{}], { accounts: all });
       const joined = async (chosen: PlaidAccount[], changes: Partial<Grant> = {}) => {
         const applicationId = await newApplication(world);
-        const more = { connection: grant(changes), metadata: chosen.map((raw) => ({ ...metadataOf(raw), persistent_account_id: null })) };
+        const more = {
+          connection: grant(changes),
+          metadata: chosen.map((raw) => ({ ...metadataOf(raw), persistent_account_id: null })),
+        };
         const tokenHash = await received(item.userId, applicationId, more);
         const end = await world.stores.links.join(tokenHash, item.itemId);
         const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
