@@ -20,9 +20,7 @@ export type ItemHealth = {
   episodeBy: EpisodeBy;
   consent: Consent | null;
   updatedAt: string | null;
-} & (
-  { result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError }
-);
+} & ({ result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError });
 
 /** The error of an Item as the failure of a call that Plaid would have refused with it. */
 const failureOf = (error: UserActionError): Failure =>

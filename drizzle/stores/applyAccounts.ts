@@ -265,7 +265,12 @@ async function doubtNumbers(
  * Keeps of the accounts that Plaid lists when it did so, and their balances as those of that day (UTC), changed or not: the last of a day
  * stay.
  */
-async function keepListed(tx: Tx, itemId: string, accountIds: readonly string[], asOf: string): Promise<void> {
+async function keepListed(
+  tx: Tx,
+  itemId: string,
+  accountIds: readonly string[],
+  asOf: string,
+): Promise<void> {
   await tx`
     WITH listed AS (
       UPDATE accounts SET as_of = ${asOf},

@@ -236,7 +236,8 @@ export function miningStore(sql: Sql): MiningStore {
         began,
         openAccounts: row.open_accounts,
         // Of one that has no transactions the update that is due now may wait.
-        emptySince: row.cursor === '' ? iso(row.last_update_at === null ? row.admitted_at : row.next_due_at) : null,
+        emptySince:
+          row.cursor === '' ? iso(row.last_update_at === null ? row.admitted_at : row.next_due_at) : null,
         updatedAt: iso(row.last_update_at),
         credentials: {
           itemId,

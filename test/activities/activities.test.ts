@@ -1489,7 +1489,9 @@ describe('mining', () => {
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
     const settle = () => world.run.settleRemovals({ itemId });
     const status = async () =>
-      (await world.sql`SELECT status FROM transactions WHERE item_id = ${itemId} AND transaction_id = 'named'`)[0];
+      (
+        await world.sql`SELECT status FROM transactions WHERE item_id = ${itemId} AND transaction_id = 'named'`
+      )[0];
     item.listed = [];
     await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     expect(await status()).toEqual({ status: 'posted' });
@@ -1506,8 +1508,16 @@ describe('mining', () => {
   it.each<[string, unknown[], Record<string, string>]>([
     ['null', [null], {}],
     ['a row without its id', [{ ...transaction('e2'), transaction_id: null }], {}],
-    ['an older row, and one without a real date', [transaction('odd', { date: '0001-01-01' })], { date: '2024-12-01' }],
-    ['an older row, and one of the epoch', [transaction('odd', { date: '1970-01-01' })], { date: '2024-12-01' }],
+    [
+      'an older row, and one without a real date',
+      [transaction('odd', { date: '0001-01-01' })],
+      { date: '2024-12-01' },
+    ],
+    [
+      'an older row, and one of the epoch',
+      [transaction('odd', { date: '1970-01-01' })],
+      { date: '2024-12-01' },
+    ],
   ])('minePage of a remine takes no row for gone that may be there: %s', async (_name, besides, more) => {
     const item = await world.linkedItem();
     item.page('', 'c1', { added: [transaction('e1'), transaction('e2', more)] });

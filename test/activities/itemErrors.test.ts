@@ -732,7 +732,12 @@ describe('what an operator alone can mend', () => {
     const item = await world.linkedItem();
     world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
     const update = (updateId: string) =>
-      world.run.minePage({ itemId: item.itemId, updateId, page: 0, dueAt: { complete: later, incomplete: later } });
+      world.run.minePage({
+        itemId: item.itemId,
+        updateId,
+        page: 0,
+        dueAt: { complete: later, incomplete: later },
+      });
     expect(await update('u1')).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
     await world.sql`
       UPDATE items SET admitted_at = admitted_at - interval '100 days' WHERE item_id = ${item.itemId}`;

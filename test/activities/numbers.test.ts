@@ -455,7 +455,10 @@ describe('numbers that are stored', () => {
   });
 
   it.each<[string, (item: FakeItem) => Promise<unknown>]>([
-    ['a revocation that names no account', (item) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: null })],
+    [
+      'a revocation that names no account',
+      (item) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: null }),
+    ],
     ['a revocation of one', (item) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' })],
     [
       'a revocation of an Item that is broken for another reason',

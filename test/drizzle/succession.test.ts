@@ -117,7 +117,9 @@ describe('an account that takes the place of a closed one', () => {
     const item = await minedItem();
     const accounts = [checking('new'), savings('other')];
     const added = rows('new', '0001-01-01', '1970-01-01', '2026-11-01');
-    expect(await runUpdate(world, item, [{ added }], { accounts })).toMatchObject({ outcome: { removed: 1 } });
+    expect(await runUpdate(world, item, [{ added }], { accounts })).toMatchObject({
+      outcome: { removed: 1 },
+    });
     expect(await statuses(item)).toMatchObject({
       'old 2026-08-01': 'posted',
       'old 2026-10-01': 'posted',
