@@ -596,7 +596,8 @@ describe('deliveries', () => {
       world.crashAt = point;
       await expect(drain(to)).rejects.toThrow();
       await world.sql`UPDATE deliveries SET claimed_until = clock_timestamp() WHERE endpoint_id = ${to.id}`;
-      await drain(to);
+      // One call goes on for seconds only: what it leaves on a busy machine is the next one's.
+      while ((await drain(to)).nextAt !== null);
       const rows = await stored(to);
       expect(rows.map(({ state }) => state)).toEqual(Array(6).fill('delivered'));
       const arrivals = [...new Set(sentTo(to))];

@@ -1,6 +1,6 @@
 import { loggedError, Problem } from '../../api/errors.js';
 import { Failure } from '../../domain/failures.js';
-import { canary, foreignError } from '../process/foreignError.js';
+import { canary, foreignError } from '../process/foreignError.mjs';
 
 /** An error that a package has thrown deep within itself, called from a line of ours. */
 function throughPackages(): Error {
@@ -22,7 +22,7 @@ describe('what a log line says of an error', () => {
       error: 'AxiosError',
       code: 'ERR_BAD_REQUEST',
       causes: ['Error ECONNRESET'],
-      frames: expect.arrayContaining([expect.stringContaining('test/process/foreignError.ts:')]),
+      frames: expect.arrayContaining([expect.stringContaining('test/process/foreignError.mjs:')]),
     });
     expect(JSON.stringify(logged)).not.toContain(canary);
     expect(loggedError(throughPackages())).toMatchObject({ frames: ['ours (api/app.ts:3:4)'] });

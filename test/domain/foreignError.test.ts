@@ -1,5 +1,5 @@
 import { describeForeignError, foreignErrorText } from '../../domain/foreignError.js';
-import { canary, foreignError } from '../process/foreignError.js';
+import { canary, foreignError } from '../process/foreignError.mjs';
 
 describe('what is shown of a foreign error', () => {
   it('is its class, its code, those of its causes, and the lines of ours', () => {
@@ -10,7 +10,7 @@ describe('what is shown of a foreign error', () => {
       causes: ['Error ECONNRESET'],
       frames: report.frames,
     });
-    expect(report.frames[0]).toMatch(/^foreignError \(test\/process\/foreignError\.ts:\d+:\d+\)$/);
+    expect(report.frames[0]).toMatch(/^foreignError \(test\/process\/foreignError\.mjs:\d+:\d+\)$/);
     for (const frame of report.frames) expect(frame).not.toMatch(/node_modules|node:|jest/);
     expect(JSON.stringify(report) + foreignErrorText(foreignError())).not.toContain(canary);
   });

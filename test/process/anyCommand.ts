@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { runCommand } from '../../tools/local/command.js';
 import { SetupFailure } from '../../tools/local/setupFailure.mjs';
-import { foreignError } from './foreignError.js';
+import { foreignError } from './foreignError.mjs';
 
 /** A command of the local stack that starts nothing: how it ends is named by its argument. */
 const [how] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 import { createLogger } from '../../src/logger.js';
 import { runProcess } from '../../src/process.js';
-import { foreignError } from './foreignError.js';
+import { foreignError } from './foreignError.mjs';
 
 /** A process of ours whose work is nothing: how it starts, fails and stops is named by its argument. */
 class Unusable extends Error {}

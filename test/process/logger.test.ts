@@ -3,7 +3,7 @@ import type { Logger } from '../../src/logger.js';
 import { createLogger } from '../../src/logger.js';
 import { temporalLogger } from '../../src/temporalLogger.js';
 import { ConfigError } from '../../src/config.js';
-import { canary, foreignError } from './foreignError.js';
+import { canary, foreignError } from './foreignError.mjs';
 
 /** The lines that a logger writes, as text; pino writes past `process.stdout`, to a stream that a test may give. */
 function lines(use: (logger: Logger) => void): string {

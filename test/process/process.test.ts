@@ -1,6 +1,6 @@
 import type { ProcessUnderTest } from './processUnderTest.js';
 import { startProcess } from './processUnderTest.js';
-import { canary } from './foreignError.js';
+import { canary } from './foreignError.mjs';
 
 const started: ProcessUnderTest[] = [];
 afterEach(() => {
@@ -22,7 +22,7 @@ const ready = async (how: string): Promise<ProcessUnderTest> => {
 function expectReport(said: string): void {
   expect(said).toContain('AxiosError');
   expect(said).toContain('ERR_BAD_REQUEST');
-  expect(said).toContain('test/process/foreignError.ts:');
+  expect(said).toContain('test/process/foreignError.mjs:');
   expect(said).toContain('ECONNRESET');
   expect(said).not.toContain(canary);
   expect(said).not.toContain('node_modules');

@@ -1,7 +1,9 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { programArguments } from '../stack/program.js';
 
 const preload = new URL('throwOnSignal.mjs', import.meta.url).href;
 
@@ -15,14 +17,20 @@ export interface ProcessUnderTest {
   ended: Promise<number | string>;
 }
 
+/** An entry of the program as the global setup has compiled it; other files as they are. */
+function programOf(path: string): string[] {
+  const compiled = programArguments(path);
+  if (existsSync(String(compiled.at(-1)))) return compiled;
+  return ['--import', 'tsx', fileURLToPath(new URL(`../../${path}`, import.meta.url))];
+}
+
 /** Starts a file of the project as a process of its own; `path` is relative to the project's folder. */
 export function startProcess(
   path: string,
   args: readonly string[] = [],
   env: Record<string, string> = {},
 ): ProcessUnderTest {
-  const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', '--import', preload, file, ...args], {
+  const child = spawn(process.execPath, ['--import', preload, ...programOf(path), ...args], {
     // jest's own flags are not the child's business.
     env: { PATH: process.env['PATH'], ...env },
   });

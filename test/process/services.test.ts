@@ -13,7 +13,7 @@ import { until } from '../e2e/until.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 import { testStack, workflowBundleFile } from '../stack/testStack.js';
-import { canary } from './foreignError.js';
+import { canary } from './foreignError.mjs';
 import type { ProcessUnderTest } from './processUnderTest.js';
 import { startProcess } from './processUnderTest.js';
 
@@ -77,7 +77,7 @@ describe.each(['server', 'worker', 'listener'] as const)('a %s', (name) => {
     expect(await process.ended).toBe(1);
     const said = process.said();
     expect(said).toContain('"class":"AxiosError","code":"ERR_BAD_REQUEST","causes":["Error ECONNRESET"]');
-    expect(said).toContain('test/process/foreignError.ts:');
+    expect(said).toContain('test/process/foreignError.mjs:');
     expect(said).toContain(`${name} stopped`);
     expect(said).not.toContain(canary);
   });
@@ -90,7 +90,7 @@ it('the simulator stops on a foreign error that nobody caught, and shows nothing
   process.child.kill('SIGUSR2');
   expect(await process.ended).toBe(1);
   expect(process.said()).toContain('simulator: AxiosError ERR_BAD_REQUEST');
-  expect(process.said()).toContain('test/process/foreignError.ts:');
+  expect(process.said()).toContain('test/process/foreignError.mjs:');
   expect(process.said()).not.toContain(canary);
 });
 

@@ -7,5 +7,5 @@ import path from 'node:path';
 export function programArguments(entry: string): string[] {
   const folder = process.env['SLUICE_TEST_PROGRAM'];
   if (!folder) throw new Error('the global setup has not compiled the program');
-  return ['--enable-source-maps', path.join(folder, entry.replace(/\.ts$/, '.js'))];
+  return [path.join(folder, entry.replace(/\.ts$/, '.js'))];
 }

@@ -34,10 +34,7 @@ export async function startOwnServices(): Promise<OwnSurroundings> {
     surroundings: {
       temporalAddress: stack.urls.temporal_address,
       kinesisEndpoint: stack.urls.kinesis_endpoint,
-      programArguments: (entry) => [
-        '--enable-source-maps',
-        path.join(program, entry.replace(/\.ts$/, '.js')),
-      ],
+      programArguments: (entry) => [path.join(program, entry.replace(/\.ts$/, '.js'))],
       workflowBundle,
       // Provisioning makes in both what it needs.
       async createNamespace() {

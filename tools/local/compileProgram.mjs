@@ -34,8 +34,8 @@ const places = {
 
 /**
  * Makes the processes that tests start: each entry of the program as JavaScript with most of the packages that it needs, by the compiler that
- * tsx has within. tsx costs two seconds of CPU at each start of a process, the reading of a thousand files another one, and a test run
- * starts hundreds.
+ * tsx has within. tsx costs two seconds of CPU at each start of a process, the reading of a thousand files another one, that of source maps a
+ * sixth of one, and a test run starts hundreds.
  * @param {string} folder made here
  * @param {readonly string[]} entries
  */
@@ -56,8 +56,6 @@ export async function compileProgram(folder, entries = ENTRIES) {
       js: "import { createRequire as from } from 'node:module'; const require = from(import.meta.url);",
     },
     plugins: [places],
-    sourcemap: true,
-    sourcesContent: false,
     logLevel: 'warning',
   });
   for (const name of ['node_modules', 'package.json'])

@@ -26,8 +26,8 @@ const OTHER_NODE_TIMEOUT_MS = 20 * 60_000;
 const ON_OTHER_NODES = [
   '--selectProjects',
   'sluice',
-  // Arithmetic of its own, played for a minute: one release plays it for all.
-  '--testPathIgnorePatterns=test/domain/item/simulation',
+  // Many small cases of the same few lines, a minute of them: one release plays these for all.
+  '--testPathIgnorePatterns=test/domain/item/(simulation|everyError)|test/api/rights',
   '--',
   'test/domain',
   'test/api',

@@ -4,7 +4,7 @@ export const canary = 'canary-';
 class AxiosError extends Error {}
 
 /** An error as an HTTP client makes it: the request with its credentials, the answer with its tokens. */
-export function foreignError(): Error {
+export function foreignError() {
   const cause = Object.assign(new Error(`${canary}cause`), { code: 'ECONNRESET' });
   const error = new AxiosError(`${canary}message\n    at ${canary}line\n${canary}last line`, { cause });
   error.name = 'AxiosError';

@@ -1,0 +1,2 @@
+export const canary: string;
+export function foreignError(): Error;
