@@ -302,8 +302,8 @@ describe('an episode of /accounts/get while Plaid takes the cursor no more', () 
         throw new Failure('BAD_REQUEST', 'a cursor that Plaid does not take');
       },
     });
-    const { checkItem } = world.runWith({ plaid });
-    expect(await checkItem({ itemId: item.itemId })).toMatchObject({ result: 'unsure' });
+    const run = world.runWith({ plaid });
+    expect(await run.checkItem({ itemId: item.itemId })).toMatchObject({ result: 'unsure' });
   });
 });
 
