@@ -3,21 +3,35 @@ import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js
 import { consentOf, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
-import { closesAccounts } from '../domain/plaidErrors.js';
+import { instantOf } from '../domain/instants.js';
+import { beginsEpisode, closesAccounts, failureTypeOf } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
-import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
+import { alertOperators, withToken } from './itemToken.js';
 
 /**
  * How an Item is by `/item/get`; `outage`: its error is none of its own; `gone`: Plaid does not know it any more, or its permission
- * was taken back. `seen` and `episodeBy` from before the question go with the answer to the store.
+ * was taken back. `seen` and `episodeBy` from before the question go with the answer to the store. `updatedAt`: when Plaid has read the
+ * bank last, ISO 8601; null = it does not say.
  */
-export type ItemHealth = { seen: Seen; episodeBy: EpisodeBy; consent: Consent | null } & (
-  { result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError }
-);
+export type ItemHealth = {
+  seen: Seen;
+  episodeBy: EpisodeBy;
+  consent: Consent | null;
+  updatedAt: string | null;
+} & ({ result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError });
 
-/** Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing but an alert of a code that nobody knows. */
+/** The error of an Item as the failure of a call that Plaid would have refused with it. */
+const failureOf = (error: UserActionError): Failure =>
+  new Failure(failureTypeOf(error) ?? 'UPSTREAM_DOWN', 'Plaid names an error of the Item', {
+    upstream: { ...error, request_id: null },
+  });
+
+/**
+ * Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing but alerts of an error that nobody knows, or that
+ * is the operators' matter.
+ */
 export async function askHealth(
   deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts' | 'webhookUrl'>,
   itemId: string,
@@ -29,15 +43,42 @@ export async function askHealth(
     const view = await withToken(deps, credentials, (token) => askItem(deps, itemId, token));
     const consent = consentOf(view);
     const health = healthOf(view);
-    if (health.kind !== 'healthy') await alertUnknownCode(deps, health.error);
+    const said = { seen, episodeBy, consent, updatedAt: instantOf(view.last_successful_update) };
+    if (health.kind !== 'healthy') await alertOperators(deps.alerts, itemId, failureOf(health.error));
     return health.kind === 'broken'
-      ? { seen, episodeBy, consent, result: 'broken', error: health.error }
-      : { seen, episodeBy, consent, result: health.kind };
+      ? { ...said, result: 'broken', error: health.error }
+      : { ...said, result: health.kind };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
-    return { seen, episodeBy, consent: null, result: 'gone', error: saidBy(error) };
+    return { seen, episodeBy, consent: null, updatedAt: null, result: 'gone', error: saidBy(error) };
   }
+}
+
+type Episodes = Parameters<typeof askHealth>[0] & Pick<ActivityDeps, 'policy'>;
+
+/**
+ * Begins the episode of an Item that nobody has called broken, where an answer of `/item/get` does: its webhook may have been lost, and
+ * Plaid may go on serving what it has. The check that is due with it has the Item's workflow hear of it. Resolves to whether one
+ * began.
+ */
+export async function beginEpisode(deps: Episodes, itemId: string, health: ItemHealth): Promise<boolean> {
+  if (!('error' in health) || health.episodeBy !== null) return false;
+  const { seen, error, consent } = health;
+  const dueAt = new Date(Date.now() + deps.policy.brokenCheck).toISOString();
+  return deps.items.setBroken(itemId, seen, error, dueAt, { consent });
+}
+
+/** Goes on with the failure of a task; one that may be the Item's own is taken to `/item/get` first, since no webhook may have told of it. */
+export async function failWith(deps: Episodes, itemId: string, error: unknown): Promise<never> {
+  if (error instanceof Failure && beginsEpisode(error.type)) {
+    const health = await askHealth(deps, itemId).catch((other: unknown) => {
+      if (other instanceof Failure) return null;
+      throw other;
+    });
+    if (health !== null) await beginEpisode(deps, itemId, health);
+  }
+  throw error;
 }
 
 /** What an error that was written down makes due: the events of accounts that were closed with it. */

@@ -47,8 +47,10 @@ function ofAccounts(
     }
     // Plaid says another reason why the Item is broken, and nobody can ask for its numbers: they are read anew once it is repaired.
     if (fact.kind === 'permissionRevoked' && isBroken) said.doubtedNumbers = receivedAt;
-    if (fact.kind === 'numbersChanged')
+    if (fact.kind === 'numbersChanged') {
+      if (fact.unnamed) said.doubtedNumbers = receivedAt;
       said.staleNumbers.push(...fact.accountIds.map((accountId) => ({ accountId, receivedAt })));
+    }
     if (fact.kind === 'verificationEnded' && fact.accountId !== null)
       said.verifications.push({
         accountId: fact.accountId,

@@ -8,7 +8,7 @@ import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { tasks } from '../domain/item/tasks.js';
-import { askForProducts, askHealth, dueAfter } from './itemHealth.js';
+import { askForProducts, askHealth, dueAfter, failWith } from './itemHealth.js';
 import { withToken } from './itemToken.js';
 import { removeAtPlaid } from './removeAtPlaid.js';
 
@@ -129,7 +129,7 @@ export function itemActivities(deps: ActivityDeps) {
           withToken(deps, credentials, (token) => plaid.getNumbers(token, accountIds)).catch(
             (error: unknown) => {
               if (error instanceof Failure && withoutNumbers.has(error.type)) return error;
-              throw error;
+              return failWith(deps, itemId, error);
             },
           );
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();

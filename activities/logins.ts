@@ -1,11 +1,9 @@
 import { Failure } from '../domain/failures.js';
-import { consentOf } from '../domain/item/health.js';
-import { instantOf } from '../domain/instants.js';
-import type { AskingCredentials } from '../domain/ports/items.js';
 import type { ItemCheck } from '../domain/ports/logins.js';
-import { askItem } from '../domain/webhookAddress.js';
+import { failureTypeOf } from '../domain/plaidErrors.js';
 import type { ActivityDeps } from './deps.js';
-import { withToken } from './itemToken.js';
+import type { ItemHealth } from './itemHealth.js';
+import { askHealth, beginEpisode } from './itemHealth.js';
 
 /** Longer than a healthy Temporal needs; a signal that is not sent is `sweep`'s. */
 const signalWithinMs = 5_000;
@@ -13,17 +11,15 @@ const signalWithinMs = 5_000;
 export function loginActivities(deps: ActivityDeps) {
   const { items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
 
-  /** When Plaid has read the bank last, or why it does not say. */
-  async function ask(
-    credentials: AskingCredentials,
-  ): Promise<{ updatedAt: string | null; failure: Failure | null }> {
+  /** How Plaid says that the Item is, or why it does not; null for one that is not to be asked after. */
+  async function ask(itemId: string): Promise<ItemHealth | Failure | null> {
     try {
-      const view = await withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
-      await items.noteConsent(credentials.itemId, credentials.seen, consentOf(view));
-      return { updatedAt: instantOf(view.last_successful_update), failure: null };
+      const health = await askHealth(deps, itemId);
+      if (health?.consent) await items.noteConsent(itemId, health.seen, health.consent);
+      return health;
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
-      return { updatedAt: null, failure };
+      return failure;
     }
   }
 
@@ -47,14 +43,19 @@ export function loginActivities(deps: ActivityDeps) {
 
     /**
      * Whether an Item is stale now that its user logs in; one that is gets a synthetic webhook, which makes it update, or has
-     * the one that waits signalled once more. Safe to repeat: while that webhook waits it is the answer. By age an Item is stale although Plaid is down; else the call fails.
+     * the one that waits signalled once more. Safe to repeat: while that webhook waits it is the answer. By age an Item is stale
+     * although Plaid is down; else the call fails. One that `/item/get` calls broken is so from then on.
      */
     async checkStaleness(input: { itemId: string }): Promise<ItemCheck> {
       const { itemId } = input;
       const fresh = { item_id: itemId, stale: false, webhook_id: null };
-      const credentials = await items.credentials(itemId, { forRemoval: false });
-      if (credentials === null) return { ...fresh, reason: 'ITEM_GONE' };
-      const { updatedAt, failure } = await ask(credentials);
+      const health = await ask(itemId);
+      if (health === null) return { ...fresh, reason: 'ITEM_GONE' };
+      const failure = health instanceof Failure ? health : null;
+      if (!(health instanceof Failure) && 'error' in health && (await beginEpisode(deps, itemId, health))) {
+        return { ...fresh, reason: failureTypeOf(health.error) };
+      }
+      const updatedAt = health instanceof Failure ? null : health.updatedAt;
       const recorded = await logins.recordCheck({
         itemId,
         staleAfterMs,

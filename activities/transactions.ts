@@ -11,15 +11,15 @@ import { removalWindows } from '../domain/mining/removalWindows.js';
 import { ourselves } from '../domain/exchange/viewer.js';
 import type { PageResult, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
-import { beginsEpisode, blamesCursor } from '../domain/plaidErrors.js';
+import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
 import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
 import { untilItStands } from '../domain/untilItStands.js';
-import { saidBy } from '../domain/item/health.js';
-import { askHealth } from './itemHealth.js';
+import { isOfCursor, saidBy } from '../domain/item/health.js';
+import { askHealth, beginEpisode, failWith } from './itemHealth.js';
 import { alertOperators, alertUnknownCode, withToken } from './itemToken.js';
 
 export interface MinePageInput {
@@ -44,13 +44,13 @@ const removalCalls = 10;
 const removalPage = 500;
 /** Of a list that moves, or has no order, whenever it is read. */
 const triesOfList = 3;
+/** What Plaid may say of some days alone: it will never list them, or breaks down over them. */
+const ofWindow: ReadonlySet<FailureType> = new Set(['BAD_REQUEST', 'UPSTREAM_DOWN']);
 /** What these calls can read. */
 const removalRows = 1 + removalCalls * (removalPage - 1);
 
 /** What Plaid says of the pages themselves; every other failure is thrown on. */
 const ofPages: ReadonlySet<FailureType> = new Set(['PAGES_MOVED', 'BAD_REQUEST', 'PRODUCT_UNAVAILABLE']);
-const isOfCursor = ({ upstream }: Failure): boolean =>
-  upstream !== undefined && blamesCursor(upstream.error_code);
 function refusalOf(error: unknown): Failure {
   if (error instanceof Failure && (ofPages.has(error.type) || isOfCursor(error))) return error;
   throw error;
@@ -266,6 +266,22 @@ export function transactionActivities(deps: ActivityDeps) {
   }
 
   /**
+   * The error with which `/item/get` ends the connection of an Item that has been quiet for as long as a time-out: its webhook may have
+   * been lost, and Plaid serves for good what it has. Null = it is healthy, or nobody knows.
+   */
+  async function endedUnheard(itemId: string, { updatedAt }: Fetch): Promise<UserActionError | null> {
+    const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
+    if (updatedAt === null || Date.now() - Date.parse(updatedAt) < quiet) return null;
+    const health = await askHealth(deps, itemId).catch((error: unknown) => {
+      // The update finds out by itself what there is to be had.
+      if (error instanceof Failure) return null;
+      throw error;
+    });
+    if (health === null || !('error' in health)) return null;
+    return (await beginEpisode(deps, itemId, health)) ? health.error : null;
+  }
+
+  /**
    * The ids that Plaid lists between two dates, and how many calls that took; null = it cannot be told by them: there are too many
    * rows, or some that nobody can read. Offsets count a list that lives: a row that leaves it above pulls the others up, and one would
    * be skipped between two pages and be taken for gone. So each page begins with the last row of the one before, and the count stays.
@@ -297,10 +313,25 @@ export function transactionActivities(deps: ActivityDeps) {
       // What stands there twice stands in the place of another one.
       if (read >= total) return { listed: listed.size < total ? null : listed, calls };
       // What a short answer does not list may live on.
-      if (ids.length < 2) throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+      if (ids.length < 2) {
+        if (activityInfo().attempt >= triesOfList) return { listed: null, calls };
+        throw new Failure('UPSTREAM_DOWN', 'Plaid lists fewer transactions than it counts');
+      }
       before = { total, last: ids.at(-1) };
       offset = read - 1;
     }
+  }
+
+  /** A list without any of the other rows that live in its days may be short: one answer removes nothing then, three that agree do. */
+  async function doubtShort(
+    itemId: string,
+    window: RemovalWindow,
+    listed: ReadonlySet<string>,
+  ): Promise<void> {
+    if (activityInfo().attempt >= triesOfList) return;
+    const others = await mining.livingBeside(itemId, window);
+    if (others.length > 0 && !others.some((id) => listed.has(id)))
+      throw new Failure('UPSTREAM_DOWN', 'Plaid lists none of the transactions of these days');
   }
 
   /**
@@ -319,6 +350,7 @@ export function transactionActivities(deps: ActivityDeps) {
         window === null ? { listed: new Set<string>(), calls: 0 } : await listedIn(window, credentials);
       const remine = listed === null ? await deps.commands.requestRemine(ourselves, itemId) : null;
       const gone = listed === null ? [] : checked.filter((id) => !listed.has(id));
+      if (window !== null && listed !== null && gone.length > 0) await doubtShort(itemId, window, listed);
       const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
       if (changes === 'moved') return changes;
       const asked =
@@ -361,6 +393,10 @@ export function transactionActivities(deps: ActivityDeps) {
         case 'fetch':
           break;
       }
+      if (page === 0) {
+        const error = await endedUnheard(itemId, start);
+        if (error !== null) return { kind: 'needsUser', error, calls };
+      }
       try {
         return await askBank(deps.banks, start.credentials, () =>
           withToken(deps, start.credentials, (token) => fetchPage(input, start, calls, token)),
@@ -399,8 +435,8 @@ export function transactionActivities(deps: ActivityDeps) {
           changes += found.changes;
           remineAsked = found.remineAsked ?? remineAsked;
         } catch (error) {
-          // What Plaid will never answer holds up nothing of the others.
-          if (!(error instanceof Failure && error.type === 'BAD_REQUEST')) throw error;
+          // What Plaid does not answer for these days holds up nothing of the others.
+          if (!(error instanceof Failure && ofWindow.has(error.type))) return failWith(deps, itemId, error);
           calls += 1;
           refused = error;
         }

@@ -2,7 +2,7 @@ import { Failure, outages } from '../failures.js';
 import type { FailureType } from '../failures.js';
 import type { UserActionError } from '../mining/run.js';
 import type { PlaidItemView } from '../plaid.js';
-import { beginsEpisode, failureTypeOf } from '../plaidErrors.js';
+import { beginsEpisode, blamesCursor, failureTypeOf } from '../plaidErrors.js';
 import type { PlaidPort } from '../ports/plaid.js';
 
 /** An error of the Item's own, as Plaid has put it. */
@@ -35,10 +35,33 @@ export const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([
   'MISCONFIGURED',
 ]);
 
+/** Whether a refusal of `/transactions/sync` names the cursor, whatever else its code may mean. */
+export const isOfCursor = ({ upstream }: Failure): boolean =>
+  upstream !== undefined && blamesCursor(upstream.error_code);
+
+/** After these the next update reads from the start: only that says how the product is. */
+const givesCursorUp = (failure: Failure): boolean =>
+  failure.type === 'PAGES_MOVED' || failure.type === 'BAD_REQUEST' || isOfCursor(failure);
+
+/** Asks for a page of transactions. Resolves also where Plaid says nothing but that there is none now, or not by this cursor. */
+async function tryTransactions(
+  plaid: Pick<PlaidPort, 'syncTransactions'>,
+  token: string,
+  cursor: string,
+): Promise<void> {
+  try {
+    await plaid.syncTransactions(token, cursor);
+  } catch (error) {
+    if (!(error instanceof Failure) || beginsEpisode(error.type)) throw error;
+    if (saysNothing.has(error.type) && !isOfCursor(error)) throw error;
+    if (cursor !== '' && givesCursorUp(error)) await tryTransactions(plaid, token, '');
+  }
+}
+
 /**
- * Makes the calls of an update, from its cursor on, and keeps nothing of them. What no user mends (a moved page, say) is left to the
- * next update, and counts as working; where there are no transactions the accounts alone have to. Rejects with nothing but what is
- * no Failure.
+ * Makes the calls of an update, from its cursor on, or from the start where Plaid takes the cursor no more, and keeps nothing of them.
+ * What no user mends (a moved page, say) is left to the next update, and counts as working; the accounts are asked for in any
+ * case. Rejects with nothing but what is no Failure.
  */
 export async function tryProducts(
   plaid: Pick<PlaidPort, 'syncTransactions' | 'getAccounts'>,
@@ -46,9 +69,7 @@ export async function tryProducts(
   cursor: string,
 ): Promise<ProductAnswer> {
   try {
-    await plaid.syncTransactions(token, cursor).catch((error: unknown) => {
-      if (!(error instanceof Failure && error.type === 'PRODUCT_UNAVAILABLE')) throw error;
-    });
+    await tryTransactions(plaid, token, cursor);
     await plaid.getAccounts(token);
     return { kind: 'works' };
   } catch (error) {

@@ -22,8 +22,10 @@ export type PageStart =
       began: Seen;
       /** Ids of the accounts that were open then. */
       openAccounts: string[];
-      /** Since when the Item waits for its first update, ISO 8601; null = it has had one. */
+      /** Since when an Item without a cursor waits for its first update, or for the one that is due, ISO 8601; null = it has a cursor. */
       emptySince: string | null;
+      /** When the update before was applied, ISO 8601; null = there was none. */
+      updatedAt: string | null;
       credentials: ItemCredentials & { seen: Seen };
     };
 
@@ -108,6 +110,11 @@ export interface MiningStore {
     itemId: string,
     limit: number,
   ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
+  /**
+   * Live rows of open accounts within these dates (YYYY-MM-DD, both inclusive) that no pending TRANSACTIONS_REMOVED names, which Plaid
+   * should list: some of them, where there are many.
+   */
+  livingBeside(itemId: string, window: { from: string; to: string }): Promise<string[]>;
   /**
    * Sets rows to removed (outbox rows with it) and ends every pending TRANSACTIONS_REMOVED webhook received before `seen` all of
    * whose ids are in `checked` or no longer live. Returns the number of rows changed; `moved`, and nothing was done, when since

@@ -18,8 +18,8 @@ export type ItemFact =
   | { kind: 'newAccounts' }
   /** ITEM USER_ACCOUNT_REVOKED; null = it does not say which. */
   | { kind: 'accountRevoked'; accountId: string | null }
-  /** AUTH DEFAULT_UPDATE: the numbers of these accounts must not be used any more. */
-  | { kind: 'numbersChanged'; accountIds: string[] }
+  /** AUTH DEFAULT_UPDATE: the numbers of these accounts must not be used any more; `unnamed`: nor those of others, which it does not name. */
+  | { kind: 'numbersChanged'; accountIds: string[]; unnamed: boolean }
   /** AUTH AUTOMATICALLY_VERIFIED and its kin: Plaid has ended the verification of an account (null = it does not say which), well or not. */
   | { kind: 'verificationEnded'; accountId: string | null; verification: VerificationEnd };
 
@@ -66,13 +66,18 @@ function revocation(error: unknown): ItemFact {
 }
 
 function numbers(fields: Fields): ItemFact {
-  const fresh = fields['account_ids_with_new_auth'];
-  const updated = fields['account_ids_with_updated_auth'];
-  const ids: unknown[] = [
-    ...(Array.isArray(fresh) ? (fresh as unknown[]) : []),
-    ...(isObject(updated) ? Object.keys(updated) : []),
+  const fresh = fields['account_ids_with_new_auth'] ?? [];
+  const updated = fields['account_ids_with_updated_auth'] ?? {};
+  // What stands in the place of a list is an entry that names none.
+  const named: unknown[] = [
+    ...(Array.isArray(fresh) ? (fresh as unknown[]) : [null]),
+    ...(isObject(updated) ? Object.keys(updated) : [null]),
   ];
-  return { kind: 'numbersChanged', accountIds: ids.filter((id): id is string => accountId(id) !== null) };
+  return {
+    kind: 'numbersChanged',
+    accountIds: named.filter((id): id is string => accountId(id) !== null),
+    unnamed: named.length === 0 || named.some((id) => typeof id !== 'string' || id === ''),
+  };
 }
 
 const verificationEnded = (fields: Fields, verification: VerificationEnd): ItemFact => ({
@@ -98,7 +103,7 @@ const readers: Readonly<Record<string, (fields: Fields) => ItemFact>> = {
   }),
   'AUTH/DEFAULT_UPDATE': numbers,
   // The answer of `/auth/get` says what is missing.
-  'AUTH/PRODUCT_PERMISSIONS_REQUIRED': () => ({ kind: 'numbersChanged', accountIds: [] }),
+  'AUTH/PRODUCT_PERMISSIONS_REQUIRED': () => ({ kind: 'numbersChanged', accountIds: [], unnamed: false }),
   'AUTH/AUTOMATICALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
   'AUTH/MANUALLY_VERIFIED': (fields) => verificationEnded(fields, 'verified'),
   'AUTH/VERIFICATION_EXPIRED': (fields) => verificationEnded(fields, 'expired'),

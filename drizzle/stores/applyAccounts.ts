@@ -203,15 +203,15 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned };
 }
 
-/** Whether the numbers were read before the first update, and of other accounts than those that it has brought. */
+/** Whether the numbers that were read before the first update, some or none, are those of other accounts than it has brought. */
 async function areOfOthers(tx: Tx, itemId: string, listed: readonly PlaidAccount[]): Promise<boolean> {
   const ids = listed.map(({ account_id }) => account_id);
   // Only these have numbers.
   const owing = listed.filter(({ type }) => type === 'depository').map(({ account_id }) => account_id);
   const read = firstOf(
     await tx<{ due: boolean }[]>`
-    SELECT count(*) > 0 AND (bool_or(account_id <> ALL(${ids}::text[]))
-      OR NOT coalesce(array_agg(account_id) @> ${owing}::text[], false)) AS due
+    SELECT coalesce(bool_or(account_id <> ALL(${ids}::text[])), false)
+      OR NOT coalesce(array_agg(account_id), '{}') @> ${owing}::text[] AS due
     FROM account_numbers WHERE item_id = ${itemId}`,
   );
   return read?.due === true;

@@ -8,7 +8,7 @@ import { items, webhooks } from '../schema.js';
 import { asText, isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { noteBroken, noteConsent, noteHealthy } from './episodes.js';
-import { numbersAreDue } from './numbersDue.js';
+import { numbersAreDue, numbersMoved } from './numbersDue.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
@@ -130,7 +130,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.
           else if (revoked || revokedAccounts.length > 0 || doubtedNumbers !== null) {
-            await tx`UPDATE items SET numbers_facts = numbers_facts + 1 WHERE item_id = ${itemId}`;
+            await tx`UPDATE items SET ${numbersMoved(tx)} WHERE item_id = ${itemId}`;
           }
           if (effect.updateDue) {
             await tx`

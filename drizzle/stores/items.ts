@@ -2,7 +2,7 @@ import { removedEvent } from '../../domain/exchange/itemEvents.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
@@ -33,13 +33,23 @@ const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 /** An Item's end is that of its connections. */
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
 
-/** Whether an answer that names these accounts names none of the open ones that have numbers, or should. */
+/**
+ * Numbers `n` of an Item `i` that an answer before lacked, of those in a row that lack some. Whoever else doubts numbers ends the row
+ * (`numbersAreDue`): a revocation says nothing of what Plaid's answers lack.
+ */
+const lackedBefore = (tx: Tx): Fragment => tx`coalesce(n.doubted_at >= i.numbers_lacking_since, false)`;
+
+/**
+ * Whether an answer that names these accounts names none of the open ones that have numbers, or should, and none before lacked only
+ * some of them: that time is another doubt's.
+ */
 async function lacksAll(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<boolean> {
   const lacking = firstOf(
     await tx<{ all: boolean | null }[]>`
-    SELECT bool_and(a.account_id <> ALL(${[...accountIds]}::text[])) AS all FROM accounts a
-    WHERE a.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR EXISTS (
-      SELECT FROM account_numbers n WHERE n.item_id = a.item_id AND n.account_id = a.account_id))`,
+    SELECT bool_and(a.account_id <> ALL(${[...accountIds]}::text[])) AND NOT bool_or(${lackedBefore(tx)}) AS all
+    FROM items i JOIN accounts a ON a.item_id = i.item_id
+      LEFT JOIN account_numbers n ON n.item_id = a.item_id AND n.account_id = a.account_id
+    WHERE i.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR n.account_id IS NOT NULL)`,
   );
   return lacking?.all ?? false;
 }
@@ -170,7 +180,7 @@ export function itemStore(sql: Sql): ItemStore {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
           const doubted = await tx<Selected<typeof waitingForNumbers>[]>`
-            UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, clock_timestamp()),
+            UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, ${seen.at}::text::timestamptz),
               numbers_due_at = clock_timestamp() + ${pause}::interval, numbers_facts = numbers_facts + 1
             WHERE item_id = ${itemId}
               AND (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE
@@ -181,9 +191,11 @@ export function itemStore(sql: Sql): ItemStore {
         const withheld =
           part === undefined && lackingFor !== undefined && !isNone
             ? await tx`
-                UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz FROM accounts a
-                WHERE n.item_id = ${itemId} AND n.account_id <> ALL(${accountIds}::text[]) AND n.doubted_at IS NULL
-                  AND a.item_id = n.item_id AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
+                UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz
+                FROM items i JOIN accounts a ON a.item_id = i.item_id
+                WHERE i.item_id = ${itemId} AND n.item_id = i.item_id AND n.account_id <> ALL(${accountIds}::text[])
+                  AND NOT ${lackedBefore(tx)}
+                  AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
             : [];
         const soon = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
@@ -200,7 +212,7 @@ export function itemStore(sql: Sql): ItemStore {
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         // Answers that lack another one each time are asked for with pauses that double.
-        const lackingSince = tx`coalesce(numbers_lacking_since, clock_timestamp())`;
+        const lackingSince = tx`coalesce(numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
           UPDATE items SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,

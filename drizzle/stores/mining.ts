@@ -26,6 +26,9 @@ import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
 import { writeEvents } from './writeEvents.js';
 
+/** An answer that lists none of so many lists none. */
+const enoughBeside = 100;
+
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
 
@@ -39,7 +42,11 @@ const mined = selection(items, [
   'last_update_outcome',
   'last_sequence',
 ]);
-const fetching = selection(items, ['user_id', 'institution_id', 'cursor', 'admitted_at'], accessToken);
+const fetching = selection(
+  items,
+  ['user_id', 'institution_id', 'cursor', 'admitted_at', 'last_update_at', 'next_due_at'],
+  accessToken,
+);
 const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
 const thisPage = selection(stagedPages, [], { staged_rows: 'row_count' });
 const pageBefore = selection(stagedPages, [], { before_cursor: 'next_cursor', before_began: 'began' });
@@ -228,7 +235,10 @@ export function miningStore(sql: Sql): MiningStore {
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         began,
         openAccounts: row.open_accounts,
-        emptySince: row.cursor === '' ? iso(row.admitted_at) : null,
+        // Of one that has no transactions the update that is due now may wait.
+        emptySince:
+          row.cursor === '' ? iso(row.last_update_at === null ? row.admitted_at : row.next_due_at) : null,
+        updatedAt: iso(row.last_update_at),
         credentials: {
           itemId,
           userId: row.user_id,
@@ -424,6 +434,17 @@ export function miningStore(sql: Sql): MiningStore {
           SELECT unnest(w.removed_ids) FROM webhooks w
           WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals')
         ORDER BY t.date, t.transaction_id LIMIT ${limit}`;
+    },
+
+    async livingBeside(itemId, { from, to }) {
+      const rows = await sql<{ id: string }[]>`
+        SELECT t.transaction_id AS id FROM transactions t
+          JOIN accounts a ON a.item_id = t.item_id AND a.account_id = t.account_id AND a.status = 'open'
+        WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.date BETWEEN ${from}::date AND ${to}::date
+          AND NOT EXISTS (SELECT FROM webhooks w WHERE w.item_id = t.item_id AND w.outcome = 'pending'
+            AND w.kind = 'removals' AND t.transaction_id = ANY(w.removed_ids))
+        ORDER BY t.date DESC, t.transaction_id LIMIT ${enoughBeside}`;
+      return rows.map(({ id }) => id);
     },
 
     async applyRemovals(itemId, seen, checked, remove) {

@@ -1,8 +1,15 @@
 import type { Fragment, Sql, Tx } from '../rows.js';
 
-/** Columns of an Item that its account numbers are to be read (again) now: what is on its way is older than that. */
+/**
+ * Columns of an Item of whose numbers somebody has said something: an answer that is on its way is older than that, and what the answers
+ * before have lacked proves nothing any more.
+ */
+export const numbersMoved = (sql: Sql | Tx): Fragment => sql`
+  numbers_lacking_since = NULL, numbers_facts = numbers_facts + 1`;
+
+/** Columns of an Item that its account numbers are to be read (again) now. */
 export const numbersAreDue = (sql: Sql | Tx): Fragment => sql`
-  numbers_due_at = least(numbers_due_at, clock_timestamp()), numbers_facts = numbers_facts + 1`;
+  numbers_due_at = least(numbers_due_at, clock_timestamp()), ${numbersMoved(sql)}`;
 
 /**
  * How the verification of an account `a` stands by the newest word of Plaid's: `pending`, `verified`, `expired` or `failed`; null =

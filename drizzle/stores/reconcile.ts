@@ -2,13 +2,13 @@ import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { pagesOf } from './applyTransactions.js';
 import type { Pages } from './applyTransactions.js';
-import { setRemoved, enqueueRemoved } from './recordTexts.js';
+import { setRemoved, enqueueRemoved, isOfHistory } from './recordTexts.js';
 
 /**
  * After a reading of a remine was applied: sets to removed what neither it nor the one before lists, and notes what it is the first
  * not to list: one answer may be short. Only rows of open accounts, dated at or after the oldest row that the answer lists of the
- * account: closed accounts' and older rows vanish from Plaid's answers without having been removed. `remine` is its number. The
- * caller holds the item row's lock.
+ * account: closed accounts' and older rows vanish from Plaid's answers without having been removed. An answer with an entry of no id
+ * proves nothing of any: each may be that one. `remine` is its number. The caller holds the item row's lock.
  */
 export async function reconcile(
   tx: Tx,
@@ -23,6 +23,7 @@ export async function reconcile(
       SELECT t.account_id, min(t.date) AS date
       FROM listed JOIN transactions t ON t.item_id = ${itemId} AND t.transaction_id = listed.id
         JOIN accounts a ON a.item_id = ${itemId} AND a.account_id = t.account_id AND a.status = 'open'
+      WHERE ${isOfHistory(tx, tx`t.date`)}
       GROUP BY t.account_id
     ),
     missing AS MATERIALIZED (
@@ -33,6 +34,8 @@ export async function reconcile(
         -- Listed as well, in a shape that could not be kept.
         AND NOT EXISTS (SELECT FROM parked_rows p WHERE p.item_id = ${itemId} AND p.update_id = ${updateId}
           AND p.transaction_id = t.transaction_id)
+        AND NOT EXISTS (SELECT FROM parked_rows p WHERE p.item_id = ${itemId} AND p.update_id = ${updateId}
+          AND p.reason IN ('not_an_object', 'no_id') AND NOT starts_with(p.transaction_id, 'accounts#'))
     ),
     ${setRemoved(tx, itemId, tx`WHERE t.transaction_id = ANY(ARRAY(SELECT id FROM missing WHERE again))`)},
     ${enqueueRemoved(tx, itemId, sequence)},

@@ -21,6 +21,12 @@ export const setRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Frag
       RETURNING t.transaction_id AS id, t.account_id, t.version, t.refined
     )`;
 
+/**
+ * Whether a date is one of a history that Plaid can give: it began in 2013, with two years of the past. An older one (0001-01-01, 1970-01-01)
+ * stands for a date that nobody knows, and is no proof that the answer reaches so far back.
+ */
+export const isOfHistory = (sql: Sql | Tx, date: Fragment): Fragment => sql`${date} >= '2011-01-01'`;
+
 /** A CTE that writes the outbox rows of what `setRemoved` changed, numbered after `sequence`. */
 export const enqueueRemoved = (sql: Sql | Tx, itemId: string, sequence: number): Fragment => sql`
     told AS (

@@ -1,6 +1,6 @@
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
-import { setRemoved, enqueueRemoved } from './recordTexts.js';
+import { setRemoved, enqueueRemoved, isOfHistory } from './recordTexts.js';
 
 /**
  * After an update was applied: marks as removed the rows of closed accounts that their successors list under other ids, those dated
@@ -20,6 +20,7 @@ export async function removeSucceeded(tx: Tx, itemId: string, sequence: number):
     oldest AS (
       SELECT t.account_id, min(t.date) AS date FROM transactions t
       WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.account_id = ANY(ARRAY(SELECT heir FROM line))
+        AND ${isOfHistory(tx, tx`t.date`)}
       GROUP BY t.account_id
     ),
     ${setRemoved(

@@ -1446,6 +1446,107 @@ describe('mining', () => {
     expect(rows.map(({ id }) => id)).toEqual(['on 2024-11-28', 'on 2026-11-20']);
   });
 
+  describe('settleRemovals of several windows', () => {
+    async function named() {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const added = [transaction('old', { date: '2024-11-10' }), transaction('new', { date: '2026-11-10' })];
+      item.page('', 'c1', { added });
+      await world.run.minePage(mine(item, 'u1'));
+      await world.stores.webhooks.store(webhook(itemId, 'removals', ['old', 'new']));
+      const rows = async () => {
+        const statuses = await world.sql<{ id: string; status: string }[]>`
+          SELECT transaction_id AS id, status FROM transactions WHERE item_id = ${itemId} ORDER BY 1`;
+        return statuses.map(({ id, status }) => `${id} ${status}`);
+      };
+      return { itemId, rows };
+    }
+    const answeredBy = (getTransactions: PlaidPort['getTransactions']) =>
+      world.runWith({
+        plaid: Object.assign(Object.create(world.plaid) as typeof world.plaid, { getTransactions }),
+      });
+
+    it('is held up by none that Plaid breaks down over, and fails with it at the end', async () => {
+      const { itemId, rows } = await named();
+      const run = answeredBy(async (_token, { from }) => {
+        if (from < '2025') throw new Failure('UPSTREAM_DOWN', 'Plaid broke down');
+        return { transactions: [], total: 0 };
+      });
+      expect(await run.settleRemovals({ itemId })).toMatchObject({ changes: 1, more: true });
+      expect(await rows()).toEqual(['new removed', 'old posted']);
+      await expect(run.settleRemovals({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    });
+
+    it('leaves one of which Plaid always counts more than it lists to a remine', async () => {
+      const { itemId, rows } = await named();
+      const run = answeredBy(async (_token, { from, offset }) =>
+        from < '2025'
+          ? { transactions: [transaction('x1'), transaction('x2')].slice(offset), total: 3 }
+          : { transactions: [], total: 0 },
+      );
+      expect(await run.settleRemovals({ itemId })).toMatchObject({ changes: 1, more: true });
+      await expect(run.settleRemovals({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      world.attempt = 3;
+      const answer = await run.settleRemovals({ itemId });
+      world.attempt = 1;
+      expect(answer).toEqual({ changes: 0, more: false, remineAsked: 1 });
+      expect(await rows()).toEqual(['new removed', 'old posted']);
+    });
+  });
+
+  it('settleRemovals takes nothing for gone because one answer lists none of the days, but when three agree', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.page('', 'c1', { added: [transaction('a'), transaction('b'), transaction('named')] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+    const settle = () => world.run.settleRemovals({ itemId });
+    const status = async () =>
+      (
+        await world.sql`SELECT status FROM transactions WHERE item_id = ${itemId} AND transaction_id = 'named'`
+      )[0];
+    item.listed = [];
+    await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await status()).toEqual({ status: 'posted' });
+    item.listed = [transaction('a'), transaction('b'), transaction('named')];
+    expect(await settle()).toMatchObject({ changes: 0, more: false });
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+    item.listed = [];
+    world.attempt = 3;
+    expect(await settle()).toMatchObject({ changes: 1, more: false });
+    world.attempt = 1;
+    expect(await status()).toEqual({ status: 'removed' });
+  });
+
+  it.each<[string, unknown[], Record<string, string>]>([
+    ['null', [null], {}],
+    ['a row without its id', [{ ...transaction('e2'), transaction_id: null }], {}],
+    [
+      'an older row, and one without a real date',
+      [transaction('odd', { date: '0001-01-01' })],
+      { date: '2024-12-01' },
+    ],
+    [
+      'an older row, and one of the epoch',
+      [transaction('odd', { date: '1970-01-01' })],
+      { date: '2024-12-01' },
+    ],
+  ])('minePage of a remine takes no row for gone that may be there: %s', async (_name, besides, more) => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('e1'), transaction('e2', more)] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+    item.page('', 'c1', { added: [transaction('e1'), ...(besides as PlaidTransaction[])] });
+    for (const reading of ['r1', 'r2']) await world.run.minePage({ ...mine(item, reading), remine: true });
+    const rows = await world.sql`
+      SELECT transaction_id AS id, status FROM transactions
+      WHERE item_id = ${item.itemId} AND transaction_id <> 'odd' ORDER BY 1`;
+    expect(rows).toEqual([
+      { id: 'e1', status: 'posted' },
+      { id: 'e2', status: 'posted' },
+    ]);
+  });
+
   it('settleRemovals keeps what it has found when a later question fails, and leaves calls to others', async () => {
     const item = await world.linkedItem();
     const { itemId } = item;

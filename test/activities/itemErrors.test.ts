@@ -1,4 +1,6 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { Failure } from '../../domain/failures.js';
+import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import { randomUUID } from 'node:crypto';
 import type { FakeItem } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
@@ -260,6 +262,118 @@ describe.each([
     expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
     expect(await rowOf(item)).toMatchObject({ error_code: null, error_by_call: false, episode: 1 });
     expect(await toldOf(item)).toEqual(['item errored', 'item repaired']);
+  });
+});
+
+describe('an episode of /accounts/get while Plaid takes the cursor no more', () => {
+  const cursorRefusals = [
+    ['INVALID_FIELD', 'INVALID_REQUEST'],
+    ['TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION', 'TRANSACTIONS_ERROR'],
+    ['TRANSACTIONS_SYNC_CURSOR_EXPIRED', 'TRANSACTIONS_ERROR'],
+  ] as const;
+
+  async function broken(): Promise<FakeItem> {
+    const item = await withAccounts();
+    world.plaid.refuse('getAccounts', 'NO_ACCOUNTS');
+    await believed(item, 'u1');
+    return item;
+  }
+
+  it.each(cursorRefusals)('is not ended by that (%s)', async (code, type) => {
+    const item = await broken();
+    world.plaid.refuse('syncTransactions', code, type);
+    expect(await check(item)).toMatchObject({ result: 'unsure' });
+    expect(await toldOf(item)).toEqual(['item errored']);
+  });
+
+  it.each(cursorRefusals)('ends when the accounts are there (%s)', async (code, type) => {
+    const item = await broken();
+    world.plaid.refuse('getAccounts', null);
+    world.plaid.refuse('syncTransactions', code, type);
+    expect(await check(item)).toMatchObject({ result: 'healthy' });
+  });
+
+  it('is one of /transactions/sync where that is refused from the start', async () => {
+    const item = await broken();
+    world.plaid.refuse('getAccounts', null);
+    const plaid = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+      syncTransactions: async (_token: string, cursor: string) => {
+        if (cursor === '') throw new Failure('LOGIN_REQUIRED', 'as the test wants it');
+        throw new Failure('BAD_REQUEST', 'a cursor that Plaid does not take');
+      },
+    });
+    const run = world.runWith({ plaid });
+    expect(await run.checkItem({ itemId: item.itemId })).toMatchObject({ result: 'unsure' });
+  });
+});
+
+describe('an Item that /item/get calls broken while Plaid serves what it has, and whose webhook is lost', () => {
+  const codes = ['INSTITUTION_NO_LONGER_SUPPORTED', 'ITEM_LOGIN_REQUIRED', 'USER_PERMISSION_REVOKED'];
+  const ways: [string, (item: FakeItem, code: string) => Promise<unknown>][] = [
+    ['a login', ({ itemId }) => world.run.checkStaleness({ itemId })],
+    [
+      'the reading of its numbers',
+      async ({ itemId }, code) => {
+        world.plaid.refuse('getNumbers', code);
+        await expect(world.run.saveNumbers({ itemId })).rejects.toThrow();
+      },
+    ],
+    [
+      'the look-up of a named removal',
+      async ({ itemId }, code) => {
+        await world.stores.webhooks.store({
+          ...{ headers: {}, body: Buffer.from('{}'), verdict: 'accepted', source: 'plaid', reason: null },
+          ...{ webhook_type: 'TRANSACTIONS', webhook_code: 'TRANSACTIONS_REMOVED', item_id: itemId },
+          ...{ kind: 'removals', removed_ids: ['t1'] },
+        });
+        world.plaid.refuse('getTransactions', code);
+        await expect(world.run.settleRemovals({ itemId })).rejects.toThrow();
+        world.plaid.refuse('getTransactions', null);
+      },
+    ],
+    [
+      'the time-out of a quiet Item',
+      async (item) => {
+        await world.sql`
+          UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${item.itemId}`;
+        expect(await mine(item, 'u2')).toMatchObject({ kind: 'needsUser' });
+      },
+    ],
+  ];
+
+  it.each(ways.flatMap(([name, ask]) => codes.map((code) => [name, code, ask] as const)))(
+    'is found by %s (%s), and checked at once',
+    async (_name, code, ask) => {
+      const item = await withAccounts();
+      item.page('c1', 'c2', { added: [transaction('t1')] });
+      item.page('c2', 'c2', {});
+      await mine(item, 'u1');
+      item.error = { error_type: 'ITEM_ERROR', error_code: code };
+      await ask(item, code);
+      expect(await rowOf(item)).toMatchObject({ error_code: code, error_by_call: false, episode: 1 });
+      const snapshot = await world.stores.items.snapshot(item.itemId);
+      expect(snapshot?.nextDueAt).toBeLessThanOrEqual(Date.now());
+      expect(await toldOf(item)).toEqual(['item errored']);
+    },
+  );
+
+  it('is left alone by a task that is refused while /item/get calls it healthy, or does not answer', async () => {
+    const item = await withAccounts();
+    const { itemId } = item;
+    world.plaid.refuse('getNumbers', 'ITEM_LOGIN_REQUIRED');
+    await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'LOGIN_REQUIRED' });
+    world.plaid.refuse('getItem', 'INTERNAL_SERVER_ERROR', 'API_ERROR');
+    await expect(world.run.saveNumbers({ itemId })).rejects.toMatchObject({ type: 'LOGIN_REQUIRED' });
+    await world.sql`UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${itemId}`;
+    expect(await mine(item, 'u2')).toMatchObject({ kind: 'applied' });
+    expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+  });
+
+  it('is asked after by no update of an Item that was updated of late', async () => {
+    const item = await withAccounts();
+    const before = world.plaid.count('getItem');
+    await mine(item, 'u2');
+    expect(world.plaid.count('getItem')).toBe(before);
   });
 });
 
@@ -586,6 +700,56 @@ describe('what an operator alone can mend', () => {
       [...before, ...items.map(({ itemId }) => itemId)].sort(),
     );
     expect(await alertsOf('plaid_misconfigured')).toEqual(['INVALID_API_KEYS']);
+  });
+
+  it.each(['UNAUTHORIZED_INSTITUTION', 'INSTITUTION_REGISTRATION_REQUIRED'])(
+    'is told where /item/get alone names it (%s)',
+    async (error_code) => {
+      const item = await withAccounts();
+      item.error = { error_type: 'INSTITUTION_ERROR', error_code };
+      await webhook(item, 'ERROR', { error: item.error });
+      await world.run.settleItemWebhooks({ itemId: item.itemId });
+      expect(await alertsOf('plaid_misconfigured')).toContain(error_code);
+      expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+    },
+  );
+
+  it('is told where Plaid gives no code: its base URL redirects, say', async () => {
+    const item = await withAccounts();
+    const answer = { status: 301, body: undefined, retryAfter: undefined };
+    world.plaid.failNext('syncTransactions', failureOfAnswer('/transactions/sync', answer, 0));
+    await expect(mine(item, 'u2')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+    expect(await alertsOf('plaid_misconfigured')).toContain('no_code');
+    // A database that refuses us is another matter, of which its own words tell.
+    await world.sql`DELETE FROM alerts WHERE key = 'no_code'`;
+    const refusal = new Failure('MISCONFIGURED', 'the database refuses us', { retryable: true });
+    world.plaid.failNext('syncTransactions', refusal);
+    await expect(mine(item, 'u3')).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+    expect(await alertsOf('plaid_misconfigured')).not.toContain('no_code');
+  });
+
+  it('is no moment in which the accounts are not ready, of an Item that is well without transactions', async () => {
+    const item = await world.linkedItem();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    const update = (updateId: string) =>
+      world.run.minePage({
+        itemId: item.itemId,
+        updateId,
+        page: 0,
+        dueAt: { complete: later, incomplete: later },
+      });
+    expect(await update('u1')).toMatchObject({ kind: 'applied', transactionsUnavailable: true });
+    await world.sql`
+      UPDATE items SET admitted_at = admitted_at - interval '100 days' WHERE item_id = ${item.itemId}`;
+    world.plaid.refuse('getAccounts', 'PRODUCT_NOT_READY');
+    expect(await update('u2')).toMatchObject({ kind: 'notReady' });
+    const stuck = `${item.itemId}/PRODUCT_NOT_READY`;
+    expect(await alertsOf('update_stuck')).not.toContain(stuck);
+    // A day after it was due it is.
+    await world.sql`
+      UPDATE items SET next_due_at = clock_timestamp() - interval '25 hours' WHERE item_id = ${item.itemId}`;
+    expect(await update('u3')).toMatchObject({ kind: 'notReady' });
+    expect(await alertsOf('update_stuck')).toContain(stuck);
   });
 
   it('keeps no numbers from an Item, and no Item from its numbers: consent for them alone is missing', async () => {

@@ -57,6 +57,10 @@ async function itemWithNumbers(): Promise<FakeItem> {
 
 const save = (item: FakeItem) => world.run.saveNumbers({ itemId: item.itemId });
 
+/** As if the answers had begun to lack numbers so long before. */
+const sooner = (item: FakeItem, interval: string) => world.sql`
+  UPDATE items SET numbers_lacking_since = numbers_lacking_since - ${interval}::interval WHERE item_id = ${item.itemId}`;
+
 /** A webhook that was received. */
 async function received(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
   const [webhook_type, webhook_code] = name.split('/');
@@ -338,6 +342,29 @@ describe('numbers that Plaid refuses', () => {
   });
 });
 
+describe('numbers that were asked for before the first update', () => {
+  it.each<[string, string | null]>([
+    ['an answer that names none', null],
+    ['NO_AUTH_ACCOUNTS', 'NO_AUTH_ACCOUNTS'],
+    ['PRODUCT_NOT_READY', 'PRODUCT_NOT_READY'],
+  ])('are asked for again with the accounts that it brings, after %s', async (_name, code) => {
+    const item = await world.linkedItem();
+    if (code !== null) world.plaid.refuse('getNumbers', code);
+    await save(item);
+    world.plaid.refuse('getNumbers', null);
+    item.numbers = numbersOf(['account-1']);
+    await update(item, [account('account-1')]);
+    expect(await numbersDue(item)).toBe('now');
+  });
+
+  it('are not where no account has some', async () => {
+    const item = await world.linkedItem();
+    expect(await save(item)).toEqual({ accounts: 0 });
+    await update(item, [account('card', { type: 'credit', subtype: 'credit card' })]);
+    expect(await numbersDue(item)).toBeNull();
+  });
+});
+
 describe('numbers that are stored', () => {
   it.each(['NOT_READY', 'PRODUCT_UNAVAILABLE'] as const)('stay when Plaid says %s', async (type) => {
     const item = await itemWithNumbers();
@@ -366,8 +393,7 @@ describe('numbers that are stored', () => {
     // It is not.
     item.numbers = [];
     expect(await save(item)).toMatchObject({ nextDueAt: expect.any(Number) as unknown });
-    await world.sql`
-      UPDATE items SET numbers_lacking_since = numbers_lacking_since - interval '1 minute' WHERE item_id = ${item.itemId}`;
+    await sooner(item, '1 minute');
     expect(await save(item)).toEqual({ accounts: 0 });
     expect([await given(item), await numbersDue(item)]).toEqual([{}, null]);
   });
@@ -398,13 +424,87 @@ describe('numbers that are stored', () => {
     expect(await save(item)).toMatchObject(soon);
     item.numbers = numbersOf(['account-1'], 'newer');
     // Not for ever every half a minute.
-    await world.sql`
-      UPDATE items SET numbers_lacking_since = numbers_lacking_since - interval '1 hour' WHERE item_id = ${item.itemId}`;
+    await sooner(item, '1 hour');
     expect((await save(item)).nextDueAt).toBeGreaterThan(Date.now() + 1_800_000);
     expect(await given(item)).toEqual({ 'account-1': 'newer account-1', 'account-3': 'account_revoked' });
     item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
     expect(await save(item)).toEqual({ accounts: 2 });
     expect(await given(item)).toEqual(some);
+  });
+
+  it('stay when an answer that names none comes after one that lacked some: each has to be twice', async () => {
+    const item = await itemWithNumbers();
+    item.numbers = numbersOf(['account-1', 'account-3']);
+    await save(item);
+    await sooner(item, '1 minute');
+    item.numbers = [];
+    expect(await save(item)).toMatchObject({ nextDueAt: expect.any(Number) as unknown });
+    expect(await given(item)).toEqual({ 'account-1': 'account_revoked', 'account-3': 'account_revoked' });
+    item.numbers = numbersOf(ids);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+    // Nor is one that lacks some the second of those that named none.
+    item.numbers = [];
+    await save(item);
+    await sooner(item, '1 minute');
+    item.numbers = numbersOf(['account-1']);
+    expect(await save(item)).toMatchObject({ nextDueAt: expect.any(Number) as unknown });
+    item.numbers = numbersOf(ids);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect(await given(item)).toEqual(good);
+  });
+
+  it.each<[string, (item: FakeItem) => Promise<unknown>]>([
+    [
+      'a revocation that names no account',
+      (item) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: null }),
+    ],
+    ['a revocation of one', (item) => told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' })],
+    [
+      'a revocation of an Item that is broken for another reason',
+      async (item) => {
+        item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+        await told(item, 'ITEM/USER_PERMISSION_REVOKED', {});
+        await world.run.settleItemWebhooks({ itemId: item.itemId });
+        item.error = null;
+        await world.run.checkItem({ itemId: item.itemId });
+      },
+    ],
+    [
+      'an answer that lacked it before a revocation',
+      async (item) => {
+        item.numbers = numbersOf(['account-1', 'account-3']);
+        await save(item);
+        await told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: null });
+      },
+    ],
+  ])('are not taken by one short answer after %s', async (_name, doubt) => {
+    const item = await itemWithNumbers();
+    await doubt(item);
+    item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
+    expect(await save(item)).toMatchObject({ nextDueAt: expect.any(Number) as unknown });
+    expect((await given(item))['account-2']).toBe('account_revoked');
+    item.numbers = numbersOf(ids);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['no list', {}],
+    ['null', { account_ids_with_updated_auth: null, account_ids_with_new_auth: null }],
+    ['empty lists', { account_ids_with_updated_auth: {}, account_ids_with_new_auth: [] }],
+    ['a list in the place of an object', { account_ids_with_updated_auth: ['account-1'] }],
+    ['a text in the place of a list', { account_ids_with_new_auth: 'account-1' }],
+    ['a list of objects', { account_ids_with_new_auth: [{ account_id: 'account-1' }] }],
+  ])('are withheld, all of them, when Plaid forbids some without naming them (%s)', async (_name, body) => {
+    const item = await itemWithNumbers();
+    const webhookId = await told(item, 'AUTH/DEFAULT_UPDATE', body);
+    expect(new Set(Object.values(await given(item)))).toEqual(new Set(['account_revoked']));
+    expect(await numbersDue(item)).toBe('now');
+    await save(item);
+    expect(await given(item)).toEqual(good);
+    await replayed(item, webhookId);
+    expect(await given(item)).toEqual(good);
   });
 
   it('go when Plaid says that they must not be used, but not for what an operator replays', async () => {

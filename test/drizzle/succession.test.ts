@@ -113,6 +113,20 @@ describe('an account that takes the place of a closed one', () => {
     expect(quiet).toMatchObject({ outcome: { removed: 0, changes: 0 } });
   });
 
+  it('takes no older rows because one of its own has no real date', async () => {
+    const item = await minedItem();
+    const accounts = [checking('new'), savings('other')];
+    const added = rows('new', '0001-01-01', '1970-01-01', '2026-11-01');
+    expect(await runUpdate(world, item, [{ added }], { accounts })).toMatchObject({
+      outcome: { removed: 1 },
+    });
+    expect(await statuses(item)).toMatchObject({
+      'old 2026-08-01': 'posted',
+      'old 2026-10-01': 'posted',
+      'old 2026-11-01': 'removed',
+    });
+  });
+
   it('that is closed itself hands all of the line on', async () => {
     const item = await minedItem();
     await runUpdate(world, item, [{ added: rows('new', '2026-11-01') }], {

@@ -60,6 +60,27 @@ describe('faults', () => {
         error.response ? 'refused' : (error.code ?? 'broken'),
     );
 
+  it('of a login that broke unheard, while what Plaid has read is served, show where the bank is asked', async () => {
+    const { accessToken, itemId } = await rig.link();
+    const token = { access_token: accessToken };
+    await rig.control('POST', `/_sim/items/${itemId}/advance`, { to: 'idle' });
+    const before = await rig.run(accessToken);
+    const body = { error_code: 'ITEM_LOGIN_REQUIRED', cached: true, notify: false };
+    await rig.control('POST', `/_sim/items/${itemId}/break`, body);
+    expect((await rig.api.itemGet(token)).data.item.error?.error_code).toBe('ITEM_LOGIN_REQUIRED');
+    expect((await rig.run(accessToken)).added).toEqual(before.added);
+    expect((await rig.api.accountsGet(token)).data.accounts).not.toEqual([]);
+    const range = { start_date: '2024-01-01', end_date: '2026-12-31' };
+    const listed = (await rig.api.transactionsGet({ ...token, ...range })).data;
+    expect(listed.total_transactions).toBeGreaterThan(0);
+    for (const refused of [rig.api.authGet(token), rig.api.accountsBalanceGet(token)])
+      expect(await refusalOf(refused)).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED' });
+    const sent = await rig.deliveries(itemId);
+    expect(sent.map(({ webhook_code }) => webhook_code)).not.toContain('ERROR');
+    await rig.control('POST', `/_sim/items/${itemId}/repair`, {});
+    expect((await rig.api.itemGet(token)).data.item.error).toBeNull();
+  });
+
   it('answer with any of Plaid’s errors, as often as asked', async () => {
     const { accessToken } = await rig.link();
     const get = () => rig.api.itemGet({ access_token: accessToken });

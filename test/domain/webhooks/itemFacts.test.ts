@@ -9,8 +9,15 @@ describe('what a webhook says of its Item', () => {
       account_ids_with_new_auth: ['new', '', 7],
       account_ids_with_updated_auth: { updated: ['ACCOUNT_NUMBER'], other: ['ROUTING_NUMBER'] },
     });
-    expect(fact).toEqual({ kind: 'numbersChanged', accountIds: ['new', 'updated', 'other'] });
-    expect(factOf('AUTH', 'DEFAULT_UPDATE')).toEqual({ kind: 'numbersChanged', accountIds: [] });
+    expect(fact).toEqual({
+      kind: 'numbersChanged',
+      accountIds: ['new', 'updated', 'other'],
+      unnamed: true,
+    });
+    const whole = { account_ids_with_new_auth: ['new'], account_ids_with_updated_auth: null };
+    expect(factOf('AUTH', 'DEFAULT_UPDATE', whole)).toMatchObject({ accountIds: ['new'], unnamed: false });
+    // Which other numbers Plaid asks for is no word about those that there are.
+    expect(factOf('AUTH', 'PRODUCT_PERMISSIONS_REQUIRED')).toMatchObject({ accountIds: [], unnamed: false });
   });
 
   it('is of no account under an id that cannot be stored', () => {
@@ -23,6 +30,7 @@ describe('what a webhook says of its Item', () => {
       expect(factOf('AUTH', 'DEFAULT_UPDATE', { account_ids_with_new_auth: [account_id, 'good'] })).toEqual({
         kind: 'numbersChanged',
         accountIds: ['good'],
+        unnamed: typeof account_id !== 'string' || account_id === '',
       });
     }
   });

@@ -286,6 +286,7 @@ export class MemoryItem {
         began: this.seen(),
         openAccounts: this.openAccounts(),
         emptySince: this.emptySince(),
+        updatedAt: null,
         credentials: this.credentials,
       };
     },
@@ -330,6 +331,7 @@ export class MemoryItem {
     }),
     namedRemovals: async () =>
       this.webhooks.some(({ kind }) => kind === 'removals') ? this.namedLiving() : [],
+    livingBeside: async () => [],
     applyRemovals: async (_itemId, seen, _checked, gone) => {
       if (!this.mayRemove(seen)) return 'moved';
       const changes = this.removeRows(gone);

@@ -48,6 +48,7 @@ export class SimItem extends MemoryItem {
       began,
       openAccounts: this.openAccounts(),
       emptySince: this.emptySince(),
+      updatedAt: null,
       credentials: this.credentials,
     };
   }

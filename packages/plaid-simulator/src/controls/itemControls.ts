@@ -91,10 +91,14 @@ export function itemControls(app: FastifyInstance, world: World): void {
 
   control(
     'break',
-    z.strictObject({ error_code: z.string().default('ITEM_LOGIN_REQUIRED') }),
-    (item, { error_code }) => {
+    z.strictObject({
+      error_code: z.string().default('ITEM_LOGIN_REQUIRED'),
+      cached: z.boolean().optional(),
+      notify: z.boolean().optional(),
+    }),
+    (item, { error_code, cached, notify }) => {
       if (!isKnownCode(error_code)) throw new ControlError(400, `error_code: ${error_code} is not known`);
-      failItem(world, item, error_code);
+      failItem(world, item, error_code, undefined, { servesCached: cached, notify });
       return { item_id: item.id, error_code };
     },
   );

@@ -22,6 +22,8 @@ interface ItemFailure {
   code: string;
   reason: string | undefined;
   since: number;
+  /** What Plaid has read before is served all the same. */
+  servesCached?: boolean;
 }
 
 /** A client of Plaid as users and banks see it. */

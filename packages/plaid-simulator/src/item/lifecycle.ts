@@ -227,11 +227,20 @@ function announceChanges(world: World, item: Item): void {
   world.keeper.item(item);
 }
 
-/** The user must act: product calls fail from now on. */
-export function failItem(world: World, item: Item, code: string, reason?: string): void {
-  item.facts.failure = { code, reason, since: world.clock.now() };
+/** The user must act: product calls fail from now on, but with `servesCached` for those of what Plaid has read before. */
+export function failItem(
+  world: World,
+  item: Item,
+  code: string,
+  reason?: string,
+  { servesCached = false, notify = true } = {},
+): void {
+  item.facts.failure = { code, reason, since: world.clock.now(), ...(servesCached ? { servesCached } : {}) };
   item.facts.lastFailedUpdate = world.clock.now();
-  sendWebhook(world, item, 'ITEM', 'ERROR', { error: new PlaidApiError(code, undefined, { reason }).body() });
+  if (notify) {
+    const error = new PlaidApiError(code, undefined, { reason }).body();
+    sendWebhook(world, item, 'ITEM', 'ERROR', { error });
+  }
   world.keeper.item(item);
 }
 

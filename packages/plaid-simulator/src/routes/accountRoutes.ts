@@ -9,7 +9,7 @@ import type { WireAccountIdentity } from '../wire.js';
 import { accountIdsOption, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint } from './endpoint.js';
-import { chosenAccounts, healthyItem, liveItem, useProduct } from './itemAccess.js';
+import { chosenAccounts, healthyItem, liveItem, readableItem, useProduct } from './itemAccess.js';
 
 const request = requestBody({
   access_token: z.string(),
@@ -37,7 +37,7 @@ export function accountRoutes(app: FastifyInstance, world: World): void {
     path: '/accounts/get',
     body: request,
     run: ({ access_token, options }, caller) => {
-      const item = healthyItem(world, access_token, caller);
+      const item = readableItem(world, access_token, caller);
       return {
         accounts: views(item, chosenAccounts(item, options?.account_ids)),
         item: itemView(world, item),

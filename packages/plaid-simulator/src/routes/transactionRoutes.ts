@@ -16,7 +16,7 @@ import { civilDate } from '../calendar.js';
 import { accountIdsOption, civilDateField, requestBody } from '../validation.js';
 import type { World } from '../world.js';
 import { plaidEndpoint, RawAnswer } from './endpoint.js';
-import { chosenAccounts, healthyItem, liveItem, useProduct } from './itemAccess.js';
+import { chosenAccounts, liveItem, readableItem, useProduct } from './itemAccess.js';
 
 const MOST_DAYS = 730;
 const count = z.int().min(1).max(500).default(100);
@@ -63,7 +63,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       options: z.strictObject({ ...renderFields, account_id: z.string().optional() }).optional(),
     }),
     run: (body, caller) => {
-      const item = healthyItem(world, body.access_token, caller);
+      const item = readableItem(world, body.access_token, caller);
       const accountId = body.options?.account_id ?? null;
       if (accountId !== null && !item.openAccounts.some(({ account }) => account.account_id === accountId)) {
         throw new PlaidApiError('INVALID_ACCOUNT_ID');
@@ -106,7 +106,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
         .optional(),
     }),
     run: (body, caller) => {
-      const item = healthyItem(world, body.access_token, caller);
+      const item = readableItem(world, body.access_token, caller);
       if (body.start_date > body.end_date) {
         throw new PlaidApiError('INVALID_FIELD', 'start_date must be on or before end_date');
       }
