@@ -1,7 +1,8 @@
 import { Failure } from '../domain/failures.js';
-import type { FailureType } from '../domain/failures.js';
 import type { InstitutionPage } from '../domain/institutions/sync.js';
+import { concernsAll } from '../domain/plaidErrors.js';
 import type { ActivityDeps } from './deps.js';
+import { alertOperators } from './itemToken.js';
 
 /** How far a round over the institutions in use has come. */
 export interface StatusRound {
@@ -13,17 +14,24 @@ export interface StatusRound {
   wrapped: boolean;
 }
 
-/** Plaid as a whole asks to wait: the rest of the batch would fare no better. */
-const overall: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED']);
+export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'institutions' | 'alerts'>) {
+  const { directory, institutions, alerts } = deps;
 
-export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'institutions'>) {
-  const { directory, institutions } = deps;
+  /** What operators alone can mend is told to them. */
+  async function alerting<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (error instanceof Failure) await alertOperators(alerts, null, error);
+      throw error;
+    }
+  }
 
   return {
     /** Fetches one page of Plaid's list from `offset` on and saves it under the sync's id. One call. Safe to repeat. */
     async saveInstitutionPage(input: { syncId: string; offset: number }): Promise<InstitutionPage> {
       const askedAt = await institutions.now();
-      const page = await directory.list(input.offset);
+      const page = await alerting(directory.list(input.offset));
       await institutions.savePage(input.syncId, askedAt, page.institutions);
       return { listed: page.listed, kept: page.institutions.length, total: page.total };
     },
@@ -60,14 +68,14 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
       for (const institutionId of due) {
         try {
           const askedAt = await institutions.now();
-          const institution = await directory.get(institutionId).catch((error: unknown) => {
+          const institution = await alerting(directory.get(institutionId)).catch((error: unknown) => {
             if (error instanceof Failure && error.type === 'UNKNOWN_INSTITUTION') return null;
             throw error;
           });
           await institutions.save(institutionId, askedAt, institution);
           checked += 1;
         } catch (error) {
-          if (!(error instanceof Failure) || overall.has(error.type)) throw error;
+          if (!(error instanceof Failure) || concernsAll(error)) throw error;
         }
       }
       const last = due.at(-1);

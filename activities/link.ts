@@ -295,22 +295,31 @@ export function linkActivities(deps: ActivityDeps) {
     }
   }
 
+  /**
+   * What a link comes to whose Item is no more. One that was the user's was linked all the same, by an earlier attempt or before its
+   * update mode: what became of it since, its own row says.
+   */
+  async function goneOf(
+    tokenHash: string,
+    itemId: string,
+    plaidError: UpstreamError | null,
+  ): Promise<AdmitResult> {
+    const admitted = await links.admitted(tokenHash, itemId);
+    return admitted === null
+      ? { kind: 'gone', plaid: plaidError }
+      : { ...admitted, warnings: warningsOf(admitted, false) };
+  }
+
   async function admit(tokenHash: string): Promise<AdmitResult> {
     const row = await requireLink(tokenHash);
     const itemId = row.item_id;
     if (itemId === null) throw new Failure('BAD_REQUEST', 'the link has no Item yet');
     const credentials = await items.credentials(itemId, { forRemoval: true });
-    if (credentials === null) return { kind: 'gone', plaid: null };
+    if (credentials === null) return goneOf(tokenHash, itemId, null);
     // Whatever Plaid says of it: an erasure does not wait for that.
     if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
     const view = await viewOf(row, credentials);
-    if (view instanceof Failure) {
-      // An earlier attempt made it the user's: its own workflow says what became of it.
-      const admitted = await links.admitted(tokenHash, itemId);
-      return admitted
-        ? { ...admitted, warnings: warningsOf(admitted, false) }
-        : { kind: 'gone', plaid: view.upstream ?? null };
-    }
+    if (view instanceof Failure) return goneOf(tokenHash, itemId, view.upstream ?? null);
     const accounts = await accountsOf(tokenHash, credentials);
     const identities =
       accounts.length > 0
@@ -336,11 +345,11 @@ export function linkActivities(deps: ActivityDeps) {
       });
       return end.kind === 'moved' ? 'moved' : end;
     }).catch((error: unknown) => {
-      // It is to be discarded: its link had joined another Item, and has lost that since.
-      if (error instanceof Failure && error.type === 'ITEM_GONE')
-        return { kind: 'gone' as const, plaid: null };
+      // It is to be discarded: its link had joined another Item, and has lost that since. Or it was removed just now.
+      if (error instanceof Failure && error.type === 'ITEM_GONE') return goneOf(tokenHash, itemId, null);
       throw error;
     });
+    if (admitted.kind === 'gone' || 'warnings' in admitted) return admitted;
     if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
     if (admitted.kind !== 'admitted') return admitted;
     return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
@@ -399,7 +408,7 @@ export function linkActivities(deps: ActivityDeps) {
      * came after all: read the row again.
      */
     async reportLostExchange(input: { tokenHash: string }): Promise<LinkOutcome | null> {
-      return links.reportLost(input.tokenHash);
+      return step(input.tokenHash, () => links.reportLost(input.tokenHash));
     },
 
     /**
@@ -423,16 +432,23 @@ export function linkActivities(deps: ActivityDeps) {
     },
 
     /** Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. */
-    async startItem(input: { itemId: string; userId: string; replaced: string[] }): Promise<void> {
-      await gateway.signalItem(input.itemId, input.userId, { kind: 'linked' });
-      for (const old of input.replaced) {
-        await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
-      }
+    async startItem(input: {
+      tokenHash: string;
+      itemId: string;
+      userId: string;
+      replaced: string[];
+    }): Promise<void> {
+      await step(input.tokenHash, async () => {
+        await gateway.signalItem(input.itemId, input.userId, { kind: 'linked' });
+        for (const old of input.replaced) {
+          await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
+        }
+      });
     },
 
     /** Stores how the link ended; the first outcome stays and is returned. */
     async finishLink(input: { tokenHash: string; outcome: LinkOutcome }): Promise<LinkOutcome> {
-      return links.finish(input.tokenHash, input.outcome);
+      return step(input.tokenHash, () => links.finish(input.tokenHash, input.outcome));
     },
   };
 }

@@ -42,9 +42,9 @@ export function loginActivities(deps: ActivityDeps) {
     },
 
     /**
-     * Whether an Item is stale now that its user logs in; one that is gets a synthetic webhook, which makes it update. Safe to
-     * repeat: while that webhook waits it is the answer. By age an Item is stale although Plaid is down; else the call fails. One that
-     * `/item/get` calls broken is so from then on.
+     * Whether an Item is stale now that its user logs in; one that is gets a synthetic webhook, which makes it update, or has
+     * the one that waits signalled once more. Safe to repeat: while that webhook waits it is the answer. By age an Item is stale although
+     * Plaid is down; else the call fails. One that `/item/get` calls broken is so from then on.
      */
     async checkStaleness(input: { itemId: string }): Promise<ItemCheck> {
       const { itemId } = input;
@@ -64,7 +64,8 @@ export function loginActivities(deps: ActivityDeps) {
       });
       if (recorded === null) return { ...fresh, reason: 'ITEM_GONE' };
       if (recorded.webhookId !== null) {
-        if (recorded.stored) await signal(recorded.webhookId);
+        // Also for one that waits: what its signal has begun may have failed, and wait for hours.
+        await signal(recorded.webhookId);
         return { item_id: itemId, stale: true, webhook_id: recorded.webhookId, reason: recorded.reason };
       }
       if (failure?.retryable) throw failure;

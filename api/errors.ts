@@ -109,8 +109,9 @@ const plaidCodes: Readonly<Record<FailureType, ProblemCode>> = {
 
 function codeOfPlaid(failure: Failure): ProblemCode {
   if (failure.timedOut) return 'plaid_timeout';
-  // Also those that no waiting mends (an institution that Plaid gave up, say): it is the bank all the same.
-  if (failure.upstream?.error_type === 'INSTITUTION_ERROR') return 'institution_unavailable';
+  // Also those that no waiting mends (an institution that Plaid gave up, say): it is the bank all the same. Not where we may not use it.
+  if (failure.upstream?.error_type === 'INSTITUTION_ERROR' && failure.type !== 'MISCONFIGURED')
+    return 'institution_unavailable';
   return plaidCodes[failure.type];
 }
 
@@ -131,8 +132,11 @@ export function problemOfPlaid(failure: Failure): Problem {
 export function problemOfPlaidError(error: UpstreamError | null): Problem {
   const options = { plaid: error };
   if (error === null) return new Problem('plaid_unreachable');
+  const type = failureTypeOf(error) ?? 'UPSTREAM_DOWN';
+  // Keys, rights and quotas, whatever type of error they carry.
+  if (type === 'MISCONFIGURED') return new Problem('plaid_refused', options);
   if (error.error_type === 'INSTITUTION_ERROR') return new Problem('institution_unavailable', options);
-  const code = plaidCodes[failureTypeOf(error) ?? 'UPSTREAM_DOWN'];
+  const code = plaidCodes[type];
   if (code === 'plaid_busy' || error.error_type === 'RATE_LIMIT_EXCEEDED') {
     return new Problem('plaid_busy', { ...options, retryAfterMs: minutes });
   }

@@ -1,4 +1,4 @@
-import type { FailureType } from './failures.js';
+import type { Failure, FailureType } from './failures.js';
 
 /**
  * Plaid's error codes in our terms: the one table. Adapters, activities, routes and stores read it, docs/plaid-errors.md has a row
@@ -13,6 +13,8 @@ export interface PlaidErrorMeaning {
   actor: Actor;
   /** The Item has no account any more: those that we have are closed. */
   closesAccounts?: true;
+  /** It is of one institution alone: what another one is answered nobody knows by it. */
+  ofOneBank?: true;
 }
 
 const login = { failure: 'LOGIN_REQUIRED', actor: 'user' } as const;
@@ -24,6 +26,7 @@ const misconfigured = { failure: 'MISCONFIGURED', actor: 'operator' } as const;
 const wrongRequest = { failure: 'BAD_REQUEST', actor: 'operator' } as const;
 const ofTheClient = { failure: 'BAD_REQUEST', actor: 'client' } as const;
 const busy = { failure: 'RATE_LIMITED', actor: 'nobody' } as const;
+const notAtThisBank = { ...misconfigured, ofOneBank: true } as const;
 const bankDown = { failure: 'INSTITUTION_DOWN', actor: 'bank' } as const;
 
 export const plaidErrors = {
@@ -106,13 +109,13 @@ export const plaidErrors = {
   INSTITUTION_NOT_AVAILABLE: bankDown,
   INSTITUTION_NO_LONGER_SUPPORTED: unsupported,
   UNSUPPORTED_RESPONSE: { failure: 'PRODUCT_UNAVAILABLE', actor: 'plaid' },
-  UNAUTHORIZED_INSTITUTION: misconfigured,
-  INSTITUTION_REGISTRATION_REQUIRED: misconfigured,
-  INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT: misconfigured,
+  UNAUTHORIZED_INSTITUTION: notAtThisBank,
+  INSTITUTION_REGISTRATION_REQUIRED: notAtThisBank,
+  INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT: notAtThisBank,
 
   // RATE_LIMIT_EXCEEDED
   RATE_LIMIT: busy,
-  INSTITUTION_RATE_LIMIT: busy,
+  INSTITUTION_RATE_LIMIT: { ...busy, ofOneBank: true },
   ACCOUNTS_LIMIT: busy,
   ACCOUNTS_BALANCE_GET_LIMIT: busy,
   AUTH_LIMIT: busy,
@@ -182,6 +185,13 @@ export function failureTypeOf({ error_type, error_code }: PlaidErrorName): Failu
  */
 export const blamesCursor = (errorCode: string): boolean =>
   errorCode === 'INVALID_FIELD' || (meaningOf(errorCode) === null && errorCode.split('_').includes('CURSOR'));
+
+/** Failures by which Plaid as a whole asks to wait, or takes nothing of ours. */
+const ofPlaid: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED']);
+
+/** Whether the next call would fare no better, whatever Item or institution it is about: a limit, say, or wrong keys. */
+export const concernsAll = ({ type, upstream }: Failure): boolean =>
+  ofPlaid.has(type) && (upstream === undefined || meaningOf(upstream.error_code)?.ofOneBank !== true);
 
 /** What is wrong with an Item itself, and whether Link's update mode may mend it. */
 const ofTheItem: Partial<Record<FailureType, { updateMode: boolean }>> = {

@@ -109,8 +109,9 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
       const item_id = row.itemId as string;
       const admitted = await plaid.admitItem({ tokenHash });
       if (admitted.kind === 'admitted') {
-        await rows.startItem({ itemId: item_id, userId: row.userId, replaced: admitted.replaced });
-        const replaces = admitted.replaced[0] ?? null;
+        const { replaced } = admitted;
+        await rows.startItem({ tokenHash, itemId: item_id, userId: row.userId, replaced });
+        const replaces = replaced[0] ?? null;
         const { warnings, dropped = [], connection_id, joined } = admitted;
         return finish({
           kind: 'linked',
@@ -124,12 +125,14 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
       }
       if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
       if (admitted.kind === 'joined') {
-        const { itemId, connection_id } = admitted;
+        const { itemId, connection_id, dropped = [] } = admitted;
+        const lost = dropped.length > 0;
         return finish({
           kind: 'linked',
           item_id: itemId,
           replaces: null,
-          warnings: [],
+          warnings: lost ? ['accounts_dropped'] : [],
+          ...(lost ? { dropped_accounts: dropped } : {}),
           connection_id,
           joined: true,
         });

@@ -56,11 +56,19 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   const rules: Rules = { policy, patches: patchesOfThisRun() };
   const { limits } = policy;
 
+  /** Tries now what it waits for, and says how it is: an item workflow that was terminated has left one behind that does not know. */
+  const answerAsked = async (): Promise<void> => {
+    while (asked) {
+      asked = false;
+      run = askedRun(run, lastFailure, rules, Date.now());
+      if (lastFailure !== null) await signalItem(itemId, historyHeldUp, { remine, failure: lastFailure });
+    }
+  };
+
   for (;;) {
     setCurrentDetails(describe(run, lastFailure));
     for (;;) {
-      if (asked) run = askedRun(run, lastFailure, rules, Date.now());
-      asked = false;
+      await answerAsked();
       const at = Math.max(run.notBefore, nextCallAt(calls.sync, limits.sync, limits.window, Date.now()));
       if (at <= Date.now() || !(await condition(() => asked, at - Date.now()))) break;
     }
@@ -83,6 +91,7 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
     }
     const info = workflowInfo();
     if (info.continueAsNewSuggested || info.historyLength >= policy.continueAfter) {
+      await answerAsked();
       await paging.continueAsNew({ ...input, run, calls, lastFailure });
     }
   }

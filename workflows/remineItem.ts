@@ -14,7 +14,7 @@ export async function remineItem(input: RemineItemInput): Promise<RunEnd> {
     remine: true,
     async next(given, before, step, rules) {
       const { itemId, cursorLost } = given;
-      const after = afterRemineStep(before, step, { ...rules, cursorLost });
+      const after = afterRemineStep(before, step, { ...rules, cursorLost }, Date.now());
       if (!('lost' in after)) return { input: given, after };
       await db({ summary: 'the cursor leads nowhere' }).reportDeadEnd({ itemId, deadEnd: after.lost });
       return { input: { ...given, cursorLost: true }, after };

@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
-import { isUnsupported, meaningOf } from '../../domain/plaidErrors.js';
+import { concernsAll, isUnsupported, meaningOf } from '../../domain/plaidErrors.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { ReadStore } from '../../domain/ports/reads.js';
 import { callerOf, viewerOf } from '../auth.js';
@@ -29,12 +29,13 @@ type UpdatedItem = NonNullable<Awaited<ReturnType<ReadStore['pickForUpdateMode']
 const mostTried = 4;
 
 /** Whether Plaid speaks of this item: another one may get a token. Else Plaid itself is away or busy, or takes nothing of ours. */
-const isOfTheItem = ({ type, upstream }: Failure): boolean => {
+const isOfTheItem = (failure: Failure): boolean => {
+  const { type, upstream } = failure;
   if (type === 'TOKEN_REFUSED' || type === 'SECRET_UNREADABLE') return true;
   if (upstream === undefined) return false;
   // A code that nobody knows counts as an outage elsewhere.
   if (type === 'UPSTREAM_DOWN') return meaningOf(upstream.error_code) === null;
-  return type !== 'RATE_LIMITED' && type !== 'MAINTENANCE' && type !== 'MISCONFIGURED';
+  return !concernsAll(failure);
 };
 
 export function linkRoutes(app: Api, context: RouteContext): void {
@@ -178,7 +179,10 @@ export function linkRoutes(app: Api, context: RouteContext): void {
   async function linkedItem(viewer: Viewer, outcome: LinkOutcome) {
     switch (outcome.kind) {
       case 'linked': {
-        const item = granted(await reads.item(viewer, outcome.item_id, 'item'));
+        const found = await reads.item(viewer, outcome.item_id, 'item');
+        // By update mode nobody is connected with an item any more that is on its way out.
+        if (found === null) throw new Problem('item_removed');
+        const item = granted(found);
         // What it takes the place of is named to who has, or had, to do with that.
         const knowsOld =
           outcome.replaces !== null && (await reads.item(viewer, outcome.replaces, 'item')) !== null;
@@ -186,7 +190,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
           ...item,
           ...(knowsOld ? { replaces: outcome.replaces } : {}),
           ...(outcome.warnings.length === 0 ? {} : { warnings: outcome.warnings }),
-          ...(knowsOld && outcome.dropped_accounts !== undefined
+          ...((knowsOld || outcome.joined === true) && outcome.dropped_accounts !== undefined
             ? { dropped_accounts: outcome.dropped_accounts }
             : {}),
           ...(outcome.connection_id === undefined ? {} : { connection_id: outcome.connection_id }),
@@ -217,7 +221,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'broken one is replaced (`replaces`), and accounts that only it had end with it (`dropped_accounts`). The application is connected ' +
         'with the item by the grant in `connection` (`connection_id`). One of access `connected` for whose public token the user has an ' +
         'item already joins that one (`joined`): no other item is made, nothing is fetched from the bank, and of its accounts those are ' +
-        'granted that the user has chosen in this Link. `duplicate_item` is for who sees the item already.',
+        'granted that the user has chosen in this Link; those of this Link that it does not have stand in `dropped_accounts`. `duplicate_item` is for who sees the item already.',
       tag: 'Users',
       scope: 'write',
       answers: {
@@ -233,6 +237,7 @@ export function linkRoutes(app: Api, context: RouteContext): void {
         'public_token_used',
         'user_being_erased',
         'duplicate_item',
+        'item_removed',
         'invalid_public_token',
         'plaid_refused',
         'link_outcome_unknown',

@@ -132,9 +132,14 @@ export const linkedAnswer = z
       .optional()
       .meta({ description: 'The item was there already: the application was connected with it' }),
     warnings: z.array(z.enum(['main_account_unknown', 'accounts_dropped'])).optional(),
-    dropped_accounts: z.array(z.string()).optional().meta({
-      description: 'Accounts of the replaced item that the new one does not have: they end with it',
-    }),
+    dropped_accounts: z
+      .array(z.string())
+      .optional()
+      .meta({
+        description:
+          'Accounts of the replaced item that the new one does not have: they end with it. With `joined`: accounts of this Link that the ' +
+          'item which was joined does not have: nothing is fetched of them',
+      }),
   })
   .meta({
     id: 'LinkedItem',

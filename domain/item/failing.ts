@@ -10,6 +10,10 @@ export function newestFailure(failing: Failing): StepFailure | null {
   return all.at(-1) ?? null;
 }
 
+/** Those whose last try was no later than `at`. */
+export const triedBefore = (failing: Failing, at: number): Failing =>
+  Object.fromEntries(Object.entries(failing).filter(([, failure]) => Date.parse(failure.at) <= at));
+
 function without(failing: Failing, ...steps: WorkKind[]): Failing {
   return Object.fromEntries(Object.entries(failing).filter(([step]) => !steps.includes(step as WorkKind)));
 }
@@ -30,8 +34,10 @@ export function failingAfter(before: ItemState, event: ItemEvent, after: ItemSta
   }
   const wasBroken = before.phase === 'needs_relink';
   if (wasBroken === (after.phase === 'needs_relink')) return failing;
-  // The page was refused for the reason that the episode tells, or is asked for anew now that it has ended.
-  return wasBroken ? without(failing, 'page', 'check') : without(failing, 'page');
+  // The page was refused for the reason that the episode tells, or is asked for anew now that it has ended. A child waits for its own
+  // as before.
+  const ended: WorkKind[] = after.child?.heldUp === true ? [] : ['page'];
+  return without(failing, ...ended, ...(wasBroken ? (['check'] as const) : []));
 }
 
 /** Polls of a newborn Item, some minutes, after which people wonder why it has nothing. */

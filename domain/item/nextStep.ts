@@ -63,7 +63,8 @@ function nextWork(
   if (state.child !== null) {
     const { checkAt, remine, heldUp, asked } = state.child;
     if (remineReady && heldUp && !remine) return { kind: 'stopHistory' };
-    if (asked === true && heldUp) return { kind: 'askHistory' };
+    // One of a broken Item would be refused for what the episode is about.
+    if (asked === true && !broken) return { kind: 'askHistory' };
     if (due(checkAt)) return { kind: 'lookAtHistory' };
     if (broken) return check();
     return sideWork(state, heldUp ? besideNothing : besidePaging, due);

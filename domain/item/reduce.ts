@@ -1,7 +1,7 @@
 import type { RunAfter, RunEnd, StepFailure } from '../mining/run.js';
 import { afterPage, afterPageFailure, askedRun, furtherHistory, startRun, unreadBy } from '../mining/run.js';
 import { closesAccounts } from '../plaidErrors.js';
-import { failingAfter } from './failing.js';
+import { failingAfter, triedBefore } from './failing.js';
 import { backoff, recordCalls, retryPause, soonerAt } from './policy.js';
 import type { Rules } from './rules.js';
 import type { Health, ItemEvent, ItemSnapshot, ItemState, Phase, WorkKind } from './state.js';
@@ -77,11 +77,22 @@ function mergeSnapshot(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
     nextDueAt: dueWhenIdle(state, snapshot.nextDueAt),
   };
   if (snapshot.unconnected) return agreeOnHealth(stopped(next), snapshot, rules, now);
+  // One signal stands for the webhooks that come soon after it: what it was sent for may have been tried before they came.
+  const { newestWebhookAt } = snapshot;
+  const unpaused = newestWebhookAt === null ? next : endPauses(next, rules, now, newestWebhookAt);
+  const joined = state.unconnected ? freed(unpaused, rules, now) : unpaused;
   // Those of a broken Item wait for its repair: it is asked after at its own pace, else in circles.
-  const wants = (snapshot.webhooksWaiting > 0 || state.unconnected) && !snapshot.broken;
-  const wanting = wants ? want(next, rules, now, false) : next;
-  return agreeOnHealth(wanting, snapshot, rules, now);
+  const wants = (isNews(state, snapshot) || state.unconnected) && !snapshot.broken;
+  const wanting = wants ? want(joined, rules, now, false) : joined;
+  return agreeOnHealth(heard(wanting, snapshot), snapshot, rules, now);
 }
+
+/** Whether an update is to answer the webhooks that wait. Those that Plaid was not ready for wait for the next poll. */
+const isNews = ({ unready = 0 }: ItemState, { webhooksWaiting }: ItemSnapshot): boolean =>
+  webhooksWaiting > unready;
+
+const heard = (state: ItemState, { webhooksWaiting }: ItemSnapshot): ItemState =>
+  state.unready === undefined ? state : { ...state, unready: webhooksWaiting };
 
 /** An Item that nobody is connected with: the run on its way is staged for nobody. A child ends by what its next page is told. */
 function stopped(state: ItemState): ItemState {
@@ -107,10 +118,16 @@ function agreeOnHealth(state: ItemState, snapshot: ItemSnapshot, rules: Rules, n
 
 /** An Item that is broken no more: it catches up. */
 function mended(broken: ItemState, rules: Rules, now: number): ItemState {
-  const state = { ...broken };
+  const state = freed(broken, rules, now);
   delete state.unconfirmed;
   const phase = state.child !== null ? 'updating' : state.hasCursor ? 'idle' : 'created';
-  return want({ ...state, phase, polls: 0 }, rules, now, false);
+  return want({ ...state, phase, polls: 0, checkFailures: 0 }, rules, now, false);
+}
+
+/** What had kept the Item from its updates is over: none of the pauses from before it stands. */
+function freed(state: ItemState, rules: Rules, now: number): ItemState {
+  const restUntil = Math.min(state.restUntil, now + rules.policy.betweenUpdates);
+  return { ...endPauses(state, rules, now), restUntil };
 }
 
 /** Somebody has asked for a remine: it does not wait for the pauses of updates that got nowhere. */
@@ -130,7 +147,9 @@ function runningChild(
   now: number,
 ): ItemState['child'] {
   if (!snapshot.historyRunning && !snapshot.remineRunning) return null;
-  return { ...startedChild(state, snapshot.remineRunning, rules, now), number: snapshot.remines };
+  // How it is only the run before knew: it may wait for hours.
+  const taken = startedChild(state, snapshot.remineRunning, rules, now);
+  return { ...taken, number: snapshot.remines, asked: true };
 }
 
 function startedChild(
@@ -147,7 +166,9 @@ function startedChild(
  * be done. Only while idle: a poll, a failing check and a failing update keep the pauses that their failures have earned.
  */
 function dueWhenIdle(state: ItemState, rowDueAt: number | null): number {
-  const isIdle = state.phase === 'idle' || (state.phase === 'needs_relink' && state.checkFailures === 0);
+  const isIdle =
+    (state.phase === 'idle' && state.unready === undefined) ||
+    (state.phase === 'needs_relink' && state.checkFailures === 0);
   return isIdle && rowDueAt !== null ? Math.min(state.nextDueAt, rowDueAt) : state.nextDueAt;
 }
 
@@ -197,7 +218,7 @@ function wishAfter(
 
 function endRun(before: ItemState, end: RunEnd, rules: Rules, now: number): ItemState {
   const { policy } = rules;
-  const { unread, ...state } = before;
+  const { unread, unready, ...state } = before;
   const wish = wishAfter(before, end, rules, now);
   const keepsPause = unread !== undefined && wish.remineRequested && wish.unread === undefined;
   const afterRun: ItemState = {
@@ -241,7 +262,12 @@ function endRun(before: ItemState, end: RunEnd, rules: Rules, now: number): Item
       return end.webhooksWaiting > 0 ? want(asked, rules, now, false) : asked;
     }
     case 'notReady': {
-      const waiting = { ...afterRun, phase: phaseAfterRun(state, state.hasCursor), polls: state.polls + 1 };
+      const waiting = {
+        ...afterRun,
+        phase: phaseAfterRun(state, state.hasCursor),
+        polls: state.polls + 1,
+        unready: unready ?? 0,
+      };
       return { ...waiting, nextDueAt: now + pauseOf(waiting, rules) };
     }
     case 'stuck': {
@@ -390,10 +416,11 @@ type LivingEvent = Exclude<
 
 /**
  * Plaid, a user or an operator gives reason to think that what failed works now: its pause ends. Pauses grow to hours, and after an
- * outage the data would wait for them. A minute lies between two tries all the same, whoever asks how often.
+ * outage the data would wait for them. A minute lies between two tries all the same, whoever asks how often. What was tried after
+ * `reasonAt` has had its try.
  */
-function endPauses(state: ItemState, rules: Rules, now: number): ItemState {
-  const { failing } = state;
+function endPauses(state: ItemState, rules: Rules, now: number, reasonAt = Infinity): ItemState {
+  const failing = triedBefore(state.failing, reasonAt);
   const sooner = (step: WorkKind, at: number): number => soonerAt(rules.policy, at, failing[step], now);
   const child =
     state.child?.heldUp === true && failing.page !== undefined
@@ -479,14 +506,18 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
         ...want({ ...state, child: null }, rules, now, false),
         phase: phaseAfterRun(state, state.hasCursor),
       };
-    case 'historyAlive':
-      return { ...state, child: state.child && { ...state.child, checkAt: now + policy.childCheck } };
-    case 'historyHeldUp':
+    case 'historyAlive': {
+      if (state.child === null) return state;
+      // One that was to be ended, and was not, is held up as before.
+      const heldUp = state.child.heldUp || state.failing.stopHistory !== undefined;
+      return { ...state, child: { ...state.child, heldUp, checkAt: now + policy.childCheck } };
+    }
+    case 'historyHeldUp': {
       if (state.child?.remine !== event.remine) return state;
-      return {
-        ...state,
-        child: { ...state.child, heldUp: event.failure !== null },
-      };
+      const { asked, ...child } = state.child;
+      const heldUp = event.failure !== null;
+      return { ...state, child: { ...child, ...(heldUp && asked !== undefined ? { asked } : {}), heldUp } };
+    }
     case 'historyAsked':
       return { ...state, child: state.child && { ...state.child, asked: false } };
     case 'deadEndReported': {

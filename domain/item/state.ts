@@ -24,6 +24,8 @@ export interface ItemSnapshot {
   due: TaskName[];
   /** Pending webhooks that an update answers. */
   webhooksWaiting: number;
+  /** When the newest of its pending webhooks came, of whatever kind; null = none is pending. */
+  newestWebhookAt: number | null;
   remineRequested: boolean;
   /** Number of the newest remine. */
   remines: number;
@@ -48,8 +50,8 @@ export interface ItemState {
   run: MiningRun | null;
   /**
    * `pageHistory` or `remineItem` owns the update; its workflow is checked at `checkAt` should it never report. `heldUp`: it says
-   * that its next page cannot be had; `asked`: it is to be told that somebody thinks otherwise. `number`: of the remine; a newer one
-   * may have been asked for while it runs.
+   * that its next page cannot be had; `asked`: it is to be told that somebody thinks otherwise, and says how it is. `number`: of
+   * the remine; a newer one may have been asked for while it runs.
    */
   child: { checkAt: number; remine: boolean; number: number; heldUp: boolean; asked?: boolean } | null;
   /** Everything is to be read again from the start, once the Item is healthy and has a cursor. */
@@ -74,6 +76,8 @@ export interface ItemState {
   /** Time-out, poll or check: the next time at which something is done though nobody asks. */
   nextDueAt: number;
   polls: number;
+  /** Plaid was not ready for the last update, and so many of the pending webhooks are known to wait for it. Absent = it was. */
+  unready?: number;
   checkFailures: number;
   /** Checks since Plaid or a client told of a repair that `/item/get` has not confirmed: it may know a moment later. Absent = nobody told. */
   unconfirmed?: number;

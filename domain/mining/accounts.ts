@@ -41,6 +41,21 @@ const isDistinct = (a: AccountIdentity, b: AccountIdentity): boolean =>
 export const isKnownSame = (a: AccountIdentity, b: AccountIdentity): boolean =>
   isSameAccount(a, b) && isDistinct(a, b);
 
+/** Those of `wanted` for which `given` has none that is the same. Of two that are called the same each stands for one. */
+export function lackedBy<T extends AccountIdentity>(
+  given: readonly AccountIdentity[],
+  wanted: readonly T[],
+  isSame: (a: AccountIdentity, b: AccountIdentity) => boolean = isSameAccount,
+): T[] {
+  const left = [...given];
+  return wanted.filter((account) => {
+    const known = left.findIndex((other) => isKnownSame(account, other));
+    const found = known >= 0 ? known : left.findIndex((other) => isSame(account, other));
+    if (found >= 0) left.splice(found, 1);
+    return found < 0;
+  });
+}
+
 /** How two Items of one institution are alike: `proven` = they share a bank account, `named` = more than one is only called the same. */
 export type Likeness = 'proven' | 'named';
 

@@ -346,13 +346,14 @@ export interface RemineRules extends Rules {
 /**
  * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
  * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor; where it misses
- * rows that nobody has missed before, both follow once more, since one answer may be short. `lost` says why the durable cursor has
+ * rows that nobody has missed before, both follow once more after a pause, since one answer may be short. `lost` says why the durable cursor has
  * just turned out to lead nowhere.
  */
 export function afterRemineStep(
   before: MiningRun,
   after: RunAfter,
   { cursorLost, policy }: RemineRules,
+  now: number,
 ): RunAfter | { run: MiningRun; lost: DeadEnd } {
   if ('run' in after) {
     const restarted = before.fromStart && after.run.restarts > before.restarts;
@@ -364,7 +365,9 @@ export function afterRemineStep(
   if (before.fromStart) {
     const readings = (before.readings ?? 0) + 1;
     if (end.kind !== 'applied' || !end.outcome.missed || readings >= policy.readings) return after;
-    return { run: { ...startRun(before.base), restarts: before.restarts + 1, readings } };
+    // What is short for a moment would be so twice.
+    const notBefore = now + policy.doubtPause;
+    return { run: { ...startRun(before.base), restarts: before.restarts + 1, readings, notBefore } };
   }
   if (end.kind === 'applied') {
     const { restarts } = before;

@@ -20,7 +20,7 @@ export type LinkOutcome =
       item_id: string;
       replaces: string | null;
       warnings: LinkWarning[];
-      /** Accounts of replaced Items that the new one does not have; absent = none. */
+      /** Accounts of replaced Items that the new one does not have, or of the user's Link that the joined one has not; absent = none. */
       dropped_accounts?: string[];
       /** What it was granted; absent = a link of an older release. */
       connection_id?: string;
@@ -79,6 +79,8 @@ export interface Joined {
   kind: 'joined';
   itemId: string;
   connection_id: string;
+  /** Accounts of the one that was exchanged that this one does not have; absent = none. */
+  dropped?: string[];
 }
 
 /** An account that the user has chosen in Link. */
@@ -100,7 +102,7 @@ export interface DuplicateCandidate {
 export interface LinkStore {
   /**
    * Inserts the link (and the user, inactive) unless the token is known; returns the row as it stands. One that was refused as a
-   * duplicate before it was exchanged is received anew when a duplicate is allowed now. Null: another user has used the token, or
+   * duplicate before it was exchanged is received anew when a duplicate is allowed now, or the Item that it is one of is (to be) removed. Null: another user has used the token, or
    * another application where one of the two sees only what it is connected with.
    */
   receive(link: NewLink): Promise<LinkRow | null>;
@@ -182,7 +184,7 @@ export interface LinkStore {
   /**
    * Stores the outcome, state finished, public token erased. The first outcome stays. Returns the stored one. An Item that was exchanged
    * and is not the outcome's is to be discarded from here on. Rejects with BAD_REQUEST when the link is not where this outcome can end
-   * it (`linked`: the Item is admitted; else, and for another Item that was joined: it is not).
+   * it (`linked`: the Item is admitted; else, and for another Item that was joined: it is not, or it was removed since).
    */
   finish(tokenHash: string, outcome: LinkOutcome): Promise<LinkOutcome>;
   /**

@@ -24,5 +24,5 @@ export interface LoginStore {
     staleAfterMs: number;
     plaidUpdatedAt: string | null;
     environment: 'sandbox' | 'production';
-  }): Promise<{ reason: StaleReason | null; webhookId: string | null; stored: boolean } | null>;
+  }): Promise<{ reason: StaleReason | null; webhookId: string | null } | null>;
 }

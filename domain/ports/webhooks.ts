@@ -47,8 +47,8 @@ export interface WebhookStore {
   storeRejected(webhook: NewWebhook): Promise<void>;
   /**
    * Whether the item workflow has to be signalled for the kind of this webhook: the Item is ours, and of its pending webhooks
-   * of that kind (this one, or any when this one has an outcome) none was signalled already. Read after the insert was committed; the
-   * webhook that it names counts as signalled from then on.
+   * of that kind none was signalled within the last minute, or one that withholds numbers or was replayed was not signalled yet.
+   * Read after the insert was committed; the webhook that it names counts as signalled from then on.
    */
   acquireSignal(webhookId: string): Promise<AcquiredSignal | null>;
   /** The signal of the acquired webhook could not be delivered after all: `sweep` shall find it. */

@@ -32,8 +32,15 @@ export const codesThatAsk: readonly string[] = [
   'PENDING_DISCONNECT',
 ];
 
-/** What must not be given out from then on, whatever else waits. */
+/** Nothing is given out from then on, whatever else waits. */
 export const codeThatWithholds = 'USER_PERMISSION_REVOKED';
+
+/** Of kind `item`: after them numbers that were read before must not be given out, of all accounts or of some. */
+export const codesThatWithhold: readonly string[] = [
+  codeThatWithholds,
+  'USER_ACCOUNT_REVOKED',
+  'DEFAULT_UPDATE',
+];
 
 /** How Plaid's verification of an account (by micro-deposits, say) has ended. */
 export type VerificationEnd = 'verified' | 'expired' | 'failed';

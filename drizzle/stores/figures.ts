@@ -26,8 +26,8 @@ export function figuresStore(sql: Sql): FiguresStore {
             (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0)::float8
               FROM webhooks WHERE outcome = 'pending') AS pending_age,
             (SELECT count(*)::int FROM items
-              WHERE removed_at IS NULL AND admitted_at IS NOT NULL
-                AND next_due_at < clock_timestamp() - interval '15 minutes') AS overdue`,
+              WHERE removed_at IS NULL AND admitted_at IS NOT NULL AND removal_requested_at IS NULL
+                AND unconnected_since IS NULL AND next_due_at < clock_timestamp() - interval '15 minutes') AS overdue`,
         sql<(Selected<typeof raised> & { n: number })[]>`
           SELECT ${raised.list(sql)}, count(*)::int AS n FROM alerts GROUP BY kind`,
         sql<(Selected<typeof stated> & { n: number })[]>`

@@ -64,13 +64,15 @@ export function itemStore(sql: Sql): ItemStore {
           (Selected<typeof snapshot> & {
             has_cursor: boolean;
             webhooks: number;
+            newest_webhook_at: Date | null;
             due: TaskName[];
           })[]
         >`
-        SELECT ${snapshot.list(sql, 'i')}, i.cursor <> '' AS has_cursor, w.webhooks, ${dueTasks(sql)} AS due
+        SELECT ${snapshot.list(sql, 'i')}, i.cursor <> '' AS has_cursor, w.webhooks, w.newest_webhook_at,
+          ${dueTasks(sql)} AS due
         FROM items i, LATERAL (
           SELECT count(*) FILTER (WHERE kind IN ('update', 'history'))::int AS webhooks,
-            array_agg(DISTINCT kind) AS kinds
+            max(received_at) AS newest_webhook_at, array_agg(DISTINCT kind) AS kinds
           FROM webhooks WHERE item_id = i.item_id AND outcome = 'pending'
         ) w
         WHERE i.item_id = ${itemId} AND i.admitted_at IS NOT NULL`,
@@ -90,6 +92,7 @@ export function itemStore(sql: Sql): ItemStore {
         unconnected: row.unconnected,
         due: row.due,
         webhooksWaiting: row.webhooks,
+        newestWebhookAt: row.newest_webhook_at?.getTime() ?? null,
         remineRequested: row.remine_requested,
         remines: row.remines,
       };

@@ -1,7 +1,13 @@
 import { carriedAccounts } from '../../domain/exchange/carriedAccounts.js';
 import type { KnownAccount } from '../../domain/exchange/carriedAccounts.js';
 import type { Grant } from '../../domain/exchange/connection.js';
-import { counterpartOf, identityOf, isKnownSame, isSameAccount } from '../../domain/mining/accounts.js';
+import {
+  counterpartOf,
+  identityOf,
+  isKnownSame,
+  isSameAccount,
+  lackedBy,
+} from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
@@ -218,6 +224,10 @@ export async function seesItem(
   return row?.unconnected === false;
 }
 
+/** The Item's open accounts. They stand there from the linking on, when the accounts may not. */
+const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
+  SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
+
 /**
  * Whether every account that is offered is known to be one of the Item's. Link's metadata is the client's word alone: by a list of guesses,
  * of which one fits, nobody joins, nor by names.
@@ -227,9 +237,20 @@ export async function holdsEvery(
   itemId: string,
   offered: readonly AccountIdentity[],
 ): Promise<boolean> {
-  const identities = await tx<Selected<typeof known>[]>`
-    SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-  return offered.every((account) => identities.some((identity) => isKnownSame(account, identity)));
+  return lackedBy(await identitiesOf(tx, itemId), offered, isKnownSame).length === 0;
+}
+
+/** Ids of accounts that a Link has shown and its client has asked for, and that the Item does not have which it has joined. */
+export async function notJoined(
+  tx: Tx,
+  itemId: string,
+  { grant }: Applicant,
+  offered: readonly OfferedAccount[],
+): Promise<string[]> {
+  const wanted = grant?.account_ids ?? null;
+  return lackedBy(await identitiesOf(tx, itemId), offered).flatMap(({ account_id: id }) =>
+    id == null || (wanted !== null && !wanted.includes(id)) ? [] : [id],
+  );
 }
 
 /** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
@@ -242,33 +263,37 @@ async function asChosen(
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
   const ofRows = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
+  const identities = await identitiesOf(tx, itemId);
   if (grant.account_ids !== null) {
     const ids = grant.account_ids.flatMap((id) => {
       const own = ofRows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isOffered(own, ofRows, offered) ? [id] : [];
+      if (own !== undefined) return isOffered(own, identities, offered) ? [id] : [];
       const named = offered.find(({ account_id }) => account_id === id);
       return named === undefined ? [] : (counterpartOf(named, offered, ofRows)?.account_id ?? []);
     });
     return { ...grant, account_ids: [...new Set(ids)] };
   }
-  // They stand there from the linking on, when the accounts may not.
-  const identities = await tx<Selected<typeof known>[]>`
-    SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
   if (identities.every((identity) => isOffered(identity, identities, offered))) return grant;
-  const ids = ofRows.filter((own) => isOffered(own, ofRows, offered)).map(({ account_id }) => account_id);
+  const ids = ofRows.filter((own) => isOffered(own, identities, offered)).map(({ account_id }) => account_id);
   return { ...grant, account_ids: ids, new_accounts: false };
 }
 
-/** Whether `mine`, one of the Item's `own`, was chosen. Of some that are only called the same, all or none: which one was meant nobody knows. */
+/**
+ * Whether `mine`, an account of the Item, was chosen; `own`: its open ones. Of some that are called the same, all or none: which one was
+ * meant nobody knows, and two accounts may have the mask in common, too.
+ */
 function isOffered(
   mine: AccountIdentity,
   own: readonly AccountIdentity[],
   offered: readonly AccountIdentity[],
 ): boolean {
-  if (offered.some((account) => isKnownSame(account, mine))) return true;
-  const alike = (accounts: readonly AccountIdentity[]) =>
-    accounts.filter((account) => isSameAccount(account, mine)).length;
-  return alike(offered) > 0 && alike(offered) >= alike(own);
+  const id = mine.persistent_account_id;
+  const named = (accounts: readonly AccountIdentity[]) =>
+    accounts.filter((account) => id !== null && account.persistent_account_id === id).length;
+  if (named(offered) > 0) return named(offered) >= named(own);
+  const chosen = offered.filter((account) => isSameAccount(account, mine));
+  const meant = own.filter((account) => chosen.some((one) => isSameAccount(one, account)));
+  return chosen.length > 0 && chosen.length >= meant.length;
 }
 
 /** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */

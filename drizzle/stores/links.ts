@@ -1,9 +1,10 @@
 import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, isKnownSame, isSameAccount, likenessOf } from '../../domain/mining/accounts.js';
+import { identityOf, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type {
+  Admission,
   Admitted,
   Joined,
   LinkOutcome,
@@ -33,6 +34,7 @@ import {
   hasTriedOften,
   joinItem,
   holdsEvery,
+  notJoined,
   seesItem,
 } from './joining.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
@@ -67,7 +69,7 @@ const owned = selection(items, ['user_id', 'replaced_by'], {
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
-const end = selection(items, [], { admitted: isSet('admitted_at') });
+const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
 const other = selection(items, ['item_id']);
 
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
@@ -144,17 +146,8 @@ export function linkStore(sql: Sql): LinkStore {
     const rows = await db<Selected<typeof shared>[]>`
       SELECT ${shared.list(db)} FROM accounts
       WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
-    const left = [...accounts];
-    return rows
-      .filter(({ raw }) => {
-        const old = identityOf(raw);
-        const known = left.findIndex((mine) => isKnownSame(mine, old));
-        const found = known >= 0 ? known : left.findIndex((mine) => isSameAccount(mine, old));
-        // Of two that are called the same each stands for one.
-        if (found >= 0) left.splice(found, 1);
-        return found < 0;
-      })
-      .map(({ account_id }) => account_id);
+    const own = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
+    return lackedBy(accounts, own).map(({ account_id }) => account_id);
   };
 
   const linkingOf = async (db: Sql | Tx, tokenHash: string) =>
@@ -205,13 +198,19 @@ export function linkStore(sql: Sql): LinkStore {
     return rows.every(({ access }) => access === 'all');
   };
 
-  /** The other Item of the user that shares an account with the new one: joined, or protected. */
+  const joinedWith = (itemId: string, connectionId: string, dropped: string[]): Joined => ({
+    kind: 'joined',
+    itemId,
+    connection_id: connectionId,
+    ...(dropped.length === 0 ? {} : { dropped }),
+  });
+
+  /** The other Item of the user that shares an account with the new one: joined, or protected. What the new one alone has goes with it. */
   const withOther = async (
     tx: Tx,
     other: { itemId: string; userId: string },
-    surplusId: string,
+    { itemId: surplusId, tokenHash, accounts: offered }: Admission,
     applicant: Applicant,
-    offered: readonly OfferedAccount[],
   ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> => {
     const now = await lockSeen(tx, other.itemId);
     if (now === null || now.closed) return { kind: 'moved' };
@@ -222,24 +221,32 @@ export function linkStore(sql: Sql): LinkStore {
     await tx`
       UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${other.itemId}
       WHERE item_id = ${surplusId}`;
-    return { kind: 'joined', itemId: other.itemId, connection_id: connectionId };
+    const dropped = await notJoined(tx, other.itemId, applicant, offered);
+    await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${tokenHash}`;
+    return joinedWith(other.itemId, connectionId, dropped);
   };
 
   const eraseToken = (db: Sql | Tx) =>
     db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
 
-  /** A duplicate that was refused before its exchange, and that its client allows now: the token is as good as it was. */
+  /**
+   * A duplicate that was refused before its exchange, and that its client allows now, or whose Item is on its way out or gone since: the
+   * token is as good as it was.
+   */
   const receivedAnew = async (link: NewLink, known: LinkRow): Promise<LinkRow | null> => {
     const refused = known.outcome?.kind === 'duplicate' && known.item_id === null;
-    if (!refused || link.allow_duplicate !== true) return null;
+    if (!refused) return null;
+    const allowed = link.allow_duplicate === true;
     const row = firstOf(
       await sql<Selected<typeof linkRow>[]>`
-      UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = true, updated_at = clock_timestamp(),
+      UPDATE links SET state = 'received', outcome = NULL, allow_duplicate = ${allowed}, updated_at = clock_timestamp(),
         connection = ${grantText(link)}::text::jsonb,
         public_token_key_id = ${link.publicToken.keyId}, public_token_data_key = ${link.publicToken.dataKey},
         public_token_ciphertext = ${link.publicToken.ciphertext}
       WHERE token_hash = ${link.token_hash} AND state = 'finished' AND item_id IS NULL AND outcome->>'kind' = 'duplicate'
         AND NOT EXISTS (SELECT FROM erasures e WHERE e.user_id = links.user_id)
+        AND (${allowed} OR NOT EXISTS (
+          SELECT FROM items i WHERE i.item_id = links.outcome->>'item_id' AND i.removed_at IS NULL AND i.removal_requested_at IS NULL))
       RETURNING ${linkRow.list(sql)}`,
     );
     return row ?? get(sql, link.token_hash);
@@ -426,8 +433,7 @@ export function linkStore(sql: Sql): LinkStore {
         if (owner?.admitted === false && owner.replaced_by !== null) {
           // Its link has joined another Item.
           const connectionId = await connectionWith(tx, owner.replaced_by, applicant);
-          if (connectionId !== null)
-            return { kind: 'joined' as const, itemId: owner.replaced_by, connection_id: connectionId };
+          if (connectionId !== null) return joinedWith(owner.replaced_by, connectionId, link?.dropped ?? []);
         }
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
         const item = { itemId, userId: owner.user_id };
@@ -455,7 +461,7 @@ export function linkStore(sql: Sql): LinkStore {
         const protects = proven.find((other) => !replaceable.has(other.itemId));
         if (protects) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
-          return withOther(tx, other, itemId, applicant, admission.accounts);
+          return withOther(tx, other, admission, applicant);
         }
         for (const other of found) {
           if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
@@ -540,12 +546,14 @@ export function linkStore(sql: Sql): LinkStore {
           await tx<Selected<typeof end>[]>`
           SELECT ${end.list(tx)} FROM items WHERE item_id = ${row.item_id}`,
         );
-        const another = linked && outcome.item_id !== row.item_id;
+        const own = linked && outcome.item_id === row.item_id;
+        const admitted = item?.admitted === true;
+        // Of one that was the user's, and is no more, any end is better than none.
         const fits =
           row.state === 'exchanged'
-            ? linked && !another
-              ? item?.admitted
-              : item?.admitted === false
+            ? own
+              ? admitted
+              : !admitted || item.removed
             : row.state === 'received' && !linked;
         if (!fits) throw new Failure('BAD_REQUEST', 'the link is not where this outcome could end it');
         await finishWith(tx, tokenHash, outcome);

@@ -54,12 +54,12 @@ export function loginStore(sql: Sql): LoginStore {
           plaidUpdatedAt === null ? 'silent' : !item.known ? 'first' : item.newer ? 'newer' : 'covered';
         const reason = staleReason({ waiting, old, plaid });
         // The update that waits may have begun before Plaid's: what it covers is not known.
-        if (waiting !== null) return { reason, webhookId: waiting, stored: false };
+        if (waiting !== null) return { reason, webhookId: waiting };
         if (plaid === 'first' || plaid === 'newer') {
           await tx`
             UPDATE items SET plaid_updated_at = ${plaidUpdatedAt}::text::timestamptz WHERE item_id = ${itemId}`;
         }
-        if (reason === null) return { reason, webhookId: null, stored: false };
+        if (reason === null) return { reason, webhookId: null };
         const body = syntheticUpdate({ itemId, history: item.history, environment });
         const { webhook_type, webhook_code, kind } = readWebhook(body);
         const webhook = firstOf(
@@ -70,7 +70,7 @@ export function loginStore(sql: Sql): LoginStore {
             '{}', ${Buffer.from(body)})
           RETURNING ${stored.list(tx)}`,
         );
-        return { reason, webhookId: webhook.webhook_id, stored: true };
+        return { reason, webhookId: webhook.webhook_id };
       });
     },
   };

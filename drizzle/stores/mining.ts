@@ -170,7 +170,7 @@ export function miningStore(sql: Sql): MiningStore {
             WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))
       ), dropped AS (DELETE FROM staged_pages WHERE item_id = ${itemId})
       UPDATE items SET
-        cursor = ${isUnavailable ? item.cursor : update.page.nextCursor},
+        cursor = ${isUnavailable || update.page.nextCursor === '' ? item.cursor : update.page.nextCursor},
         transactions_unavailable_since = CASE WHEN ${isUnavailable}
           THEN coalesce(transactions_unavailable_since, clock_timestamp()) END,
         history = ${outcome.history}, last_update_id = ${update.updateId},

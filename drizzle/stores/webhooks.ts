@@ -5,18 +5,23 @@ import type {
   WebhookOutcomeState,
   WebhookStore,
 } from '../../domain/ports/webhooks.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
+import { codesThatWithhold } from '../../domain/webhooks/itemFacts.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
 import { cleaned } from '../jsonText.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Fragment, Sql } from '../rows.js';
 import { items, webhooks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { seesWholeItem } from './rights.js';
 
-/** A webhook that was signalled this long ago and is still pending may have lost its signal: the next one signals again. */
-const signalTrust = '5 minutes';
+/**
+ * A webhook that was signalled this long ago and is still pending may have lost its signal, or what it was signalled for has failed and
+ * waits: the next one signals again. As long as lies between two tries, whoever asks.
+ */
+const signalTrust = `${defaultPolicy.retryAsked} milliseconds`;
 const rejectedKept = 10_000;
 const rejectedBodyBytes = 4_096;
 
@@ -104,6 +109,11 @@ export function webhookStore(sql: Sql): WebhookStore {
           FROM webhooks w WHERE w.webhook_id = ${webhookId} AND w.kind IS NOT NULL AND w.item_id IS NOT NULL`,
         );
         if (mine === undefined) return null;
+        // It waits for nobody's trust: numbers would be given out meanwhile, or an operator means now.
+        const urgent = (
+          row: Fragment,
+        ): Fragment => tx`(${row}.signalled_at IS NULL AND (${row}.source = 'replay'
+          OR ${row}.kind = 'item' AND ${row}.webhook_code = ANY(${[...codesThatWithhold]}::text[])))`;
         const acquired = firstOf(
           await tx<(Present<Selected<typeof signal>> & Selected<typeof owner>)[]>`
           UPDATE webhooks w SET signalled_at = clock_timestamp()
@@ -111,13 +121,12 @@ export function webhookStore(sql: Sql): WebhookStore {
           WHERE w.webhook_id = (
               SELECT p.webhook_id FROM webhooks p
               WHERE p.item_id = ${mine.item_id} AND p.kind = ${mine.kind} AND p.outcome = 'pending'
-              ORDER BY p.webhook_id = ${webhookId} DESC, p.received_at DESC LIMIT 1)
+              ORDER BY ${urgent(tx`p`)} DESC, p.webhook_id = ${webhookId} DESC, p.received_at DESC LIMIT 1)
             AND w.outcome = 'pending' AND i.item_id = w.item_id AND i.admitted_at IS NOT NULL
-            AND NOT EXISTS (
-              SELECT FROM webhooks other
-              WHERE other.item_id = w.item_id AND other.kind = w.kind AND other.outcome = 'pending'
-                AND other.webhook_id <> ${webhookId}
-                AND other.signalled_at > clock_timestamp() - ${signalTrust}::interval)
+            AND (${urgent(tx`w`)} OR NOT EXISTS (
+              SELECT FROM webhooks signalled
+              WHERE signalled.item_id = w.item_id AND signalled.kind = w.kind AND signalled.outcome = 'pending'
+                AND signalled.signalled_at > clock_timestamp() - ${signalTrust}::interval))
           RETURNING ${signal.list(tx, 'w')}, ${owner.list(tx, 'i')}`,
         );
         return acquired ?? null;

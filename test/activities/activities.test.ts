@@ -14,6 +14,7 @@ import type { StreamPort } from '../../domain/ports/outbox.js';
 import type { NewWebhook } from '../../domain/ports/webhooks.js';
 import type { WebhookKind } from '../../domain/webhooks/webhookKind.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
+import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
@@ -296,7 +297,7 @@ describe('the other steps of a link', () => {
     await world.run.exchangePublicToken({ tokenHash });
     const admitted = { kind: 'admitted', replaced: [old.itemId], dropped: [], warnings: [] };
     expect(await twice('admitItem', { tokenHash })).toEqual([admitted, admitted]);
-    const input = { itemId: item.itemId, userId: 'replacing', replaced: [old.itemId] };
+    const input = { tokenHash, itemId: item.itemId, userId: 'replacing', replaced: [old.itemId] };
     world.signals.length = 0;
     await twice('startItem', input);
     const once = [
@@ -1047,6 +1048,18 @@ describe('mining', () => {
       kind: 'applied',
       accountsFailure: { type: 'BAD_REQUEST' },
     });
+  });
+
+  it('minePage keeps the place of an Item where the end of a remine names none', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('e1')] });
+    await world.run.minePage(mine(item, 'u1'));
+    await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+    item.page('', '', { added: [transaction('e1')] });
+    const reading = { ...mine(item, 'r1.start'), remine: true };
+    expect(await world.run.minePage(reading)).toMatchObject({ kind: 'applied' });
+    const [row] = await world.sql`SELECT cursor FROM items WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ cursor: 'c1' });
   });
 
   const accountsOf = async ({ itemId }: FakeItem) =>
@@ -1847,6 +1860,45 @@ describe('the directory of institutions', () => {
       directory.failing.set(id, new Failure('UPSTREAM_DOWN', 'away'));
     }
     expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 0, failed: 4 });
+  });
+
+  it('passes over a bank that this client may not use, and operators are told', async () => {
+    const { directory, sql } = world;
+    directory.failing.clear();
+    const round = { start: null, after: null, wrapped: false };
+    const input = { since: '2999-01-01T00:00:00Z', round, limit: 9 };
+    const refuse = (error_type: string, error_code: string) => {
+      const body = { error_type, error_code, request_id: 'r1' };
+      const answer = { status: 400, body, retryAfter: undefined };
+      directory.failing.set('ins_1', failureOfAnswer('/institutions/get_by_id', answer, 0));
+    };
+    const alerts = async () => {
+      const rows = await sql`SELECT key FROM alerts WHERE kind = 'plaid_misconfigured'`;
+      await sql`DELETE FROM alerts WHERE kind = 'plaid_misconfigured'`;
+      return rows.map((row) => row['key']);
+    };
+    await alerts();
+    const codes = [
+      'INSTITUTION_REGISTRATION_REQUIRED',
+      'UNAUTHORIZED_INSTITUTION',
+      'INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT',
+    ];
+    for (const code of codes) {
+      refuse('INSTITUTION_ERROR', code);
+      expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 3, failed: 1 });
+      expect(await alerts()).toEqual([code]);
+    }
+    refuse('RATE_LIMIT_EXCEEDED', 'INSTITUTION_RATE_LIMIT');
+    expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 3, failed: 1 });
+    // Wrong keys, and a limit of all, are of all.
+    for (const [type, code] of [
+      ['INVALID_INPUT', 'INVALID_API_KEYS'],
+      ['RATE_LIMIT_EXCEEDED', 'INSTITUTIONS_GET_BY_ID_LIMIT'],
+    ] as const) {
+      refuse(type, code);
+      await expect(world.run.saveInstitutionStatuses(input)).rejects.toThrow();
+    }
+    expect(await alerts()).toEqual(['INVALID_API_KEYS']);
   });
 
   it('begins a round of statuses behind where the last one has come to, and comes to all', async () => {

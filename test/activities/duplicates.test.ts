@@ -1,7 +1,8 @@
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import { Failure } from '../../domain/failures.js';
+import { secretContext } from '../../domain/ids.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
-import type { NewLink } from '../../domain/ports/links.js';
+import type { LinkOutcome, NewLink } from '../../domain/ports/links.js';
 import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -400,6 +401,29 @@ describe('a duplicate that the client allows', () => {
     expect((await again(true))?.state).toBe('exchanging');
   });
 
+  it('is received anew unasked once the Item that it is one of is removed, or about to be', async () => {
+    const user = newUser();
+    const { item } = await link(user);
+    const accounts = [{ name: 'Checking', mask: '0000', type: 'depository', subtype: 'checking' }];
+    const more = { institution_id: 'ins_1', accounts };
+    const { tokenHash, item: next } = await world.receive(user, more);
+    const { duplicateOf } = await world.run.guardLink({ tokenHash });
+    const outcome = { kind: 'duplicate' as const, item_id: String(duplicateOf) };
+    await world.run.finishLink({ tokenHash, outcome });
+    const row = await world.stores.links.get(tokenHash);
+    const [token = ''] = [...world.plaid.linkable].find(([, its]) => its === next) ?? [];
+    const publicToken = await world.secrets.seal(token, secretContext.publicToken(tokenHash));
+    const again = () => world.stores.links.receive({ ...more, ...row!, publicToken, allow_duplicate: false });
+    expect(await again()).toMatchObject({ state: 'finished', outcome });
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    expect(await again()).toMatchObject({ state: 'received', outcome: null, allow_duplicate: false });
+    await world.run.finishLink({ tokenHash, outcome });
+    await world.run.removeItem({ itemId: item.itemId });
+    expect(await again()).toMatchObject({ state: 'received', outcome: null });
+    expect(await world.run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+    expect((await world.run.exchangePublicToken({ tokenHash })).kind).toBe('exchanged');
+  });
+
   it('is not received anew where the Item was exchanged and removed at Plaid', async () => {
     const user = newUser();
     const { item } = await link(user);
@@ -704,5 +728,69 @@ describe('a link that has joined an Item and lost that connection before its ans
     expect(await world.run.finishLink({ tokenHash, outcome: refused })).toEqual(refused);
     await world.run.discardItem({ tokenHash });
     expect(item.removed).toBe(true);
+  });
+});
+
+describe('a link by a public token of update mode', () => {
+  /** Its Item lives, and is exchanged for a second time. */
+  async function updated(user: string, more: Partial<NewLink> = {}) {
+    const item = await world.linkedItem(user);
+    const { tokenHash, item: unused } = await world.receive(user, more);
+    for (const [token, its] of world.plaid.linkable)
+      if (its === unused) world.plaid.linkable.set(token, item);
+    expect(await world.run.exchangePublicToken({ tokenHash })).toMatchObject({ kind: 'exchanged' });
+    return { tokenHash, item };
+  }
+  const linked = (item: FakeItem): LinkOutcome => ({
+    kind: 'linked',
+    item_id: item.itemId,
+    replaces: null,
+    warnings: [],
+  });
+  const admitted = { kind: 'admitted', replaced: [], warnings: [] };
+
+  it('ends as linked when its Item is removed before it is admitted, at any moment', async () => {
+    const { tokenHash, item } = await updated(newUser());
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject(admitted);
+    const { stores } = world;
+    // The removal ends between the two questions of one attempt.
+    const run = world.runWith({
+      links: {
+        ...stores.links,
+        admit: async (admission) => {
+          await world.run.removeItem({ itemId: item.itemId });
+          return stores.links.admit(admission);
+        },
+      },
+    });
+    expect(await run.admitItem({ tokenHash })).toMatchObject(admitted);
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject(admitted);
+    expect(await world.run.finishLink({ tokenHash, outcome: linked(item) })).toEqual(linked(item));
+  });
+
+  it('holds up no erasure of its user', async () => {
+    const user = newUser();
+    const { tokenHash, item } = await updated(user);
+    const erasureId = `era-${user}`;
+    const by = { erasureId, force: true, applicationId: 'default', keyId: 'key' };
+    await world.stores.erasures.request(user, by);
+    await world.run.removeItem({ itemId: item.itemId });
+    expect(await world.run.stopUser({ erasureId })).toEqual({ items: 0, links: 1 });
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject(admitted);
+    await world.run.finishLink({ tokenHash, outcome: linked(item) });
+    expect(await world.run.stopUser({ erasureId })).toEqual({ items: 0, links: 0 });
+  });
+
+  it('may end as refused, too, once its Item is removed, and is told when no end fits for long', async () => {
+    const { tokenHash, item } = await updated(newUser());
+    const outcome = { kind: 'refused', plaid: null } as const;
+    await hasWaited(tokenHash, '11 minutes');
+    const alerts = () => world.sql`SELECT FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash}`;
+    await expect(world.run.finishLink({ tokenHash, outcome })).rejects.toThrow();
+    expect(await alerts()).toHaveLength(1);
+    await world.stores.items.finishRemoval(item.itemId);
+    expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
+    expect(await alerts()).toHaveLength(0);
   });
 });

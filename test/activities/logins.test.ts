@@ -73,6 +73,17 @@ describe('the check of an Item at a login', () => {
     expect(signalsOf(item)).toEqual([{ itemId: item.itemId, signal: 'webhookReceived' }]);
   });
 
+  it('signals the webhook that waits once more when what that had begun may have failed', async () => {
+    const item = await knownItem();
+    item.lastSuccessfulUpdate = later;
+    const { webhook_id } = await check(item);
+    const before = signalsOf(item).length;
+    await world.sql`
+      UPDATE webhooks SET signalled_at = signalled_at - interval '5 hours' WHERE webhook_id = ${webhook_id}`;
+    expect(await check(item)).toMatchObject({ webhook_id, reason: 'update_waiting' });
+    expect(signalsOf(item)).toHaveLength(before + 1);
+  });
+
   it('leaves the signal to the sweep when Temporal takes none', async () => {
     const item = await knownItem();
     item.lastSuccessfulUpdate = later;

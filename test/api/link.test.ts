@@ -135,10 +135,19 @@ describe('a link token', () => {
     ['A_CODE_OF_TOMORROW', 'plaid_unreachable', [{ kind: 'plaid_code_unknown', key: 'A_CODE_OF_TOMORROW' }]],
     ['ITEM_NOT_SUPPORTED', null, []],
     ['INVALID_FIELD', 'plaid_refused', []],
+    ...(
+      [
+        'INSTITUTION_REGISTRATION_REQUIRED',
+        'UNAUTHORIZED_INSTITUTION',
+        'INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT',
+      ] as const
+    ).map((key) => [key, 'plaid_refused', [{ kind: 'plaid_misconfigured', key }]] as const),
+    ['INSTITUTION_RATE_LIMIT', null, []],
   ] as const)('of an item that Plaid answers %s for', (error_code, code, alerts) => {
     const refuse = (refused: readonly string[]) => async (accessToken?: string) => {
       if (accessToken === undefined || !refused.includes(accessToken)) return;
-      const body = { error_type: 'ITEM_ERROR', error_code, request_id: 'r1' };
+      const error_type = error_code.includes('INSTITUTION') ? 'INSTITUTION_ERROR' : 'ITEM_ERROR';
+      const body = { error_type, error_code, request_id: 'r1' };
       throw failureOfAnswer('/link/token/create', { status: 400, body, retryAfter: undefined }, 0);
     };
     beforeEach(() => {
@@ -313,6 +322,20 @@ describe('linking', () => {
       503,
       { code: 'plaid_busy' },
     ],
+    ...[
+      { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_REGISTRATION_REQUIRED' },
+      { error_type: 'RATE_LIMIT_EXCEEDED', error_code: 'TRIAL_CONNECTION_LIMIT' },
+    ].map((error): [LinkOutcome, number, Record<string, unknown>] => [
+      { kind: 'refused', plaid: { ...plaid, ...error } },
+      424,
+      { code: 'plaid_refused', plaid: { ...plaid, ...error } },
+    ]),
+    // By update mode: its item was removed, and its application was never connected with it.
+    [
+      { kind: 'linked', item_id: 'item-of-nobody', replaces: null, warnings: [] },
+      409,
+      { code: 'item_removed' },
+    ],
     [{ kind: 'refused', plaid: { ...plaid, error_type: 'API_ERROR' } }, 502, { code: 'plaid_unreachable' }],
   ];
   for (const [outcome, status, members] of outcomes) {
@@ -477,6 +500,12 @@ describe('linking', () => {
     });
     const silent = await link('user-1', {});
     expect(JSON.stringify(silent.json())).not.toContain('of-others');
+    // Those of the caller's own Link are its own.
+    behave.link = async () => ({ ...outcome, replaces: null, joined: true, dropped_accounts: ['account-2'] });
+    expect((await link('user-1', {})).json()).toMatchObject({
+      joined: true,
+      dropped_accounts: ['account-2'],
+    });
     links.set(hash, finished(outcome));
     behave.link = () => Promise.reject(new Error('asked again'));
     const again = await link();

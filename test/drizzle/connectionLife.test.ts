@@ -1,6 +1,7 @@
 import type { Grant } from '../../domain/exchange/connection.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import { identityOf } from '../../domain/mining/accounts.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Update } from '../../domain/ports/mining.js';
 import { grantConnection, revokeConnections } from '../../drizzle/stores/connectionWrites.js';
@@ -262,6 +263,66 @@ describe('joining', () => {
     expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
   });
 
+  it('shares none of the accounts that are called the same where not all of them were chosen, whatever proves them the Item’s', async () => {
+    const proofs = [{ mask: '0007' }, { mask: '0007', persistent: true }];
+    for (const { mask, persistent = false } of proofs) {
+      const twin = (id: string) =>
+        account(id, { name: 'Twin', mask, ...(persistent ? { persistent_account_id: `p-${id}` } : {}) });
+      const all = [account('acc-1'), twin('t-1'), twin('t-2')];
+      const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+      await runUpdate(world, item, [{}], { accounts: all });
+      const joined = async (chosen: PlaidAccount[], changes: Partial<Grant> = {}) => {
+        const applicationId = await newApplication(world);
+        const more = {
+          connection: grant(changes),
+          metadata: chosen.map((raw) => ({ ...metadataOf(raw), persistent_account_id: null })),
+        };
+        const tokenHash = await received(item.userId, applicationId, more);
+        const end = await world.stores.links.join(tokenHash, item.itemId);
+        const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+        return [end, found?.granted, found?.new_accounts];
+      };
+      const [first, second, third] = all as [PlaidAccount, PlaidAccount, PlaidAccount];
+      expect(await joined([first, second])).toEqual(['joined', ['acc-1'], false]);
+      const named = { account_ids: ['acc-1', 't-1'], new_accounts: false };
+      expect(await joined([first, second], named)).toEqual(['joined', ['acc-1'], false]);
+      expect(await joined([second, third], named)).toEqual(['joined', ['t-1'], false]);
+      expect(await joined([second, third])).toEqual(['joined', ['t-1', 't-2'], false]);
+      expect(await joined(all)).toEqual(['joined', null, true]);
+      // One more than the Item has: that one is another account.
+      expect(await joined([second, third, twin('t-3')])).toEqual(['unproven', undefined, undefined]);
+    }
+  });
+
+  it('by Plaid’s persistent ids shares the account that was chosen, whatever another one is called', async () => {
+    const all = ['t-1', 't-2'].map((id) => account(id, { mask: '0007', persistent_account_id: `p-${id}` }));
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const applicationId = await newApplication(world);
+    const surplus = await exchangedItem(world, { userId: item.userId, applicationId, connection: grant() });
+    const offered = [{ ...identityOf(all[1] as PlaidAccount), account_id: 'new-2' }];
+    const admitted = await world.stores.links.admit(admission(surplus, { accounts: offered }));
+    expect(admitted).not.toHaveProperty('dropped');
+    const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+    expect(found?.granted).toEqual(['t-2']);
+  });
+
+  it('leaves none of the same account’s past behind: a closed one that it took the place of is shared with it', async () => {
+    const old = account('old', { mask: '0007', name: 'One' });
+    const item = await connectedItem({ accounts: [identityOf(old)] });
+    await runUpdate(world, item, [{}], { accounts: [old, account('acc-2')] });
+    await runUpdate(world, item, [{}], {
+      accounts: [account('new', { mask: '0007', name: 'One' }), account('acc-2')],
+    });
+    const applicationId = await newApplication(world);
+    const more = { connection: grant(), metadata: [metadataOf(old)] };
+    expect(await world.stores.links.join(await received(item.userId, applicationId, more), item.itemId)).toBe(
+      'joined',
+    );
+    const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+    expect([...(found?.granted ?? [])].sort()).toEqual(['new', 'old']);
+  });
+
   it('by its word alone is given up by who has sent tokens again and again that come from no Link', async () => {
     const item = await connectedItem();
     const [guesser, other] = [await newApplication(world), await newApplication(world)];
@@ -327,6 +388,27 @@ describe('joining', () => {
     expect(await links.admitted(item.tokenHash, item.itemId)).toMatchObject({ replaced: [] });
     const again = await exchangedItem(world, { userId: item.userId, applicationId, connection: grant() });
     expect(await links.admit(admission(again))).toEqual({ kind: 'duplicate', itemId: item.itemId });
+  });
+
+  it('after the exchange says which accounts of the new Link the joined Item does not have, in every answer', async () => {
+    const item = await connectedItem();
+    const { links } = world.stores;
+    const join = async (changes: Partial<Grant> = {}) => {
+      const applicationId = await newApplication(world);
+      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+      const surplus = await exchangedItem(world, linking);
+      const accounts = [account('acc-1'), account('acc-9', { mask: '9999', name: 'Savings' })].map((raw) => ({
+        ...identityOf(raw),
+        account_id: `new-${raw.account_id}`,
+      }));
+      const ends = [];
+      for (let time = 0; time < 2; time += 1) ends.push(await links.admit(admission(surplus, { accounts })));
+      expect(ends[1]).toEqual(ends[0]);
+      return ends[0];
+    };
+    expect(await join()).toMatchObject({ kind: 'joined', itemId: item.itemId, dropped: ['new-acc-9'] });
+    // What the client has not asked for is nothing that it loses.
+    expect(await join({ account_ids: ['new-acc-1'], new_accounts: false })).not.toHaveProperty('dropped');
   });
 
   it('by a public token of update mode connects with the Item itself, once a token', async () => {

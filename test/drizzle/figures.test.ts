@@ -33,6 +33,12 @@ it('figures count what waits, and how long', async () => {
   await world.sql`UPDATE items SET unsent_since = now() - interval '1 hour' WHERE item_id = ${mined.itemId}`;
   await world.sql`UPDATE items SET next_due_at = now() - interval '1 hour' WHERE item_id = ${mined.itemId}`;
   await world.sql`INSERT INTO alerts (kind, key, detail) VALUES ('row_parked', 'k', '{}')`;
+  // Late are none of those that nobody asks for: on their way out, or with nobody connected.
+  for (const column of ['removal_requested_at', 'unconnected_since']) {
+    const { itemId } = await linkedItem(world);
+    await world.sql`
+      UPDATE items SET next_due_at = now() - interval '1 hour', ${world.sql(column)} = now() WHERE item_id = ${itemId}`;
+  }
   const seen = await figures.read();
   expect(seen).toMatchObject({
     unsentItems: 1,
@@ -47,5 +53,5 @@ it('figures count what waits, and how long', async () => {
   const byStatus = Object.fromEntries(
     seen.items.map(({ status, history, count }) => [`${status} ${history}`, count]),
   );
-  expect(byStatus).toEqual({ 'ACTIVE complete': 1, 'ERROR none': 1 });
+  expect(byStatus).toEqual({ 'ACTIVE complete': 1, 'ACTIVE none': 2, 'ERROR none': 1 });
 });

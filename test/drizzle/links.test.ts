@@ -296,6 +296,8 @@ it('webhooks that waited for their Item become its own, those that waited too lo
     state: 'ignored',
     reason: 'unknown_item',
   });
-  expect((await world.stores.items.snapshot(itemId))?.webhooksWaiting).toBe(1);
+  const came = (await webhooks.get(ourselves, fresh.webhookId))?.received_at ?? '';
+  const waits = { webhooksWaiting: 1, newestWebhookAt: Date.parse(came) };
+  expect(await world.stores.items.snapshot(itemId)).toMatchObject(waits);
   expect(await webhooks.acquireSignal(fresh.webhookId)).toMatchObject({ itemId, kind: 'update' });
 });

@@ -98,7 +98,7 @@ describe('the signal of a webhook', () => {
     expect(await claim(await stored(other.itemId))).toMatchObject({ itemId: other.itemId });
   });
 
-  it('is claimed again after it was released, was acted upon, or was given minutes ago', async () => {
+  it('is claimed again after it was released, was acted upon, or was given a minute ago', async () => {
     const { itemId } = await linkedItem(world);
     const first = await stored(itemId);
     expect(await claim(first)).not.toBeNull();
@@ -112,8 +112,42 @@ describe('the signal of a webhook', () => {
 
     expect(await claim(first)).toBeNull();
     await world.sql`
-      UPDATE webhooks SET signalled_at = clock_timestamp() - interval '6 minutes' WHERE webhook_id = ${third}`;
+      UPDATE webhooks SET signalled_at = clock_timestamp() - interval '61 seconds' WHERE webhook_id = ${third}`;
     expect(await claim(first)).not.toBeNull();
+    // Also by itself, where what it was signalled for has failed.
+    await world.sql`
+      UPDATE webhooks SET signalled_at = clock_timestamp() - interval '61 seconds' WHERE item_id = ${itemId}`;
+    expect(await claim(third)).toMatchObject({ webhookId: third });
+  });
+
+  it.each([
+    ['USER_PERMISSION_REVOKED', { webhook_type: 'ITEM' }],
+    ['USER_ACCOUNT_REVOKED', { webhook_type: 'ITEM', account_id: 'acc-1' }],
+    ['DEFAULT_UPDATE', { webhook_type: 'AUTH' }],
+  ])(
+    'is claimed by %s, whatever was signalled just before: numbers would be given out',
+    async (code, more) => {
+      const { itemId } = await linkedItem(world);
+      const item = { webhook_type: 'ITEM' };
+      const first = await stored(itemId, 'ERROR', item);
+      expect(await claim(first)).toMatchObject({ webhookId: first });
+      const forbids = await stored(itemId, code, more);
+      // The signal queue keeps the newest alone, which claims for it.
+      const newest = await stored(itemId, 'ERROR', item);
+      expect(await claim(newest)).toMatchObject({ webhookId: forbids, kind: 'item' });
+      expect(await claim(forbids)).toBeNull();
+      expect(await claim(newest)).toBeNull();
+    },
+  );
+
+  it('is claimed by what an operator replays, whatever was signalled just before', async () => {
+    const { itemId } = await linkedItem(world);
+    const first = await stored(itemId);
+    expect(await claim(first)).not.toBeNull();
+    const copy = randomUUID();
+    await world.stores.webhooks.replay(ourselves, first, copy);
+    expect(await claim(copy)).toMatchObject({ webhookId: copy });
+    expect(await claim(copy)).toBeNull();
   });
 
   it('is claimed by a later one of its Item and kind that was settled meanwhile', async () => {
@@ -121,9 +155,9 @@ describe('the signal of a webhook', () => {
     const [waiting, settled] = [await stored(itemId), await stored(itemId)];
     await world.sql`UPDATE webhooks SET outcome = 'done' WHERE webhook_id = ${settled}`;
     expect(await claim(settled)).toMatchObject({ webhookId: waiting });
-    // Once: only who claimed it may claim it again.
+    // Once.
     expect(await claim(settled)).toBeNull();
-    expect(await claim(waiting)).toMatchObject({ webhookId: waiting });
+    expect(await claim(waiting)).toBeNull();
   });
 
   it('is not claimed by one of another kind', async () => {

@@ -191,9 +191,10 @@ describe('the link workflow', () => {
 
   it('an Item that only the accounts show is joined, and the new one is removed at Plaid', async () => {
     const { hash, world } = made();
-    world.admitted = { kind: 'joined', itemId: 'ItemOld', connection_id: 'con_1' };
+    world.admitted = { kind: 'joined', itemId: 'ItemOld', connection_id: 'con_1', dropped: ['new-2'] };
     const joined = { item_id: 'ItemOld', connection_id: 'con_1', joined: true };
-    expect(await link(hash)).toEqual({ kind: 'linked', replaces: null, warnings: [], ...joined });
+    const lost = { warnings: ['accounts_dropped'], dropped_accounts: ['new-2'] };
+    expect(await link(hash)).toEqual({ kind: 'linked', replaces: null, ...lost, ...joined });
     await until(() => world.calls.length === 3);
     expect(world.calls).toEqual(['admit', 'finish', 'discard']);
   });

@@ -254,6 +254,41 @@ describe('an Item whose updates get nowhere', () => {
     },
   );
 
+  it.each<[string, (mine: Scene) => Promise<void>]>([
+    ['a webhook', (mine) => signal(mine, 'update')],
+    ['a remine', (mine) => remineOf(mine)],
+  ])(
+    'terminated by an operator while its child waits for hours has it try now, shows what it meets, and is freed by %s',
+    async (_name, ask) => {
+      const hour = 3_600_000;
+      paceNow = { ...pace, retryFirst: hour, retryLongest: hour, retryAsked: 100 };
+      try {
+        const mine = scene();
+        let down = true;
+        mine.page = () => {
+          if (down) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
+          return applied;
+        };
+        await signal(mine, 'history');
+        const isShown = async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN';
+        await until(isShown);
+        await temporal.client.workflow
+          .getHandle(itemWorkflowId(mine.itemId))
+          .terminate('the cause is mended');
+        mine.row = { ...mine.row, historyRunning: true };
+        await temporal.gateway.signalItem(mine.itemId, 'user-1', { kind: 'foundDue' });
+        await until(isShown);
+        await until(() => mine.pages.length === 2);
+        mine.row = { ...mine.row, historyRunning: false };
+        down = false;
+        await ask(mine);
+        await idle(mine);
+      } finally {
+        paceNow = pace;
+      }
+    },
+  );
+
   it('terminated by an operator while the child owns the update comes out all the same', async () => {
     const mine = scene();
     mine.page = ({ remine }) => (remine ? applied : withdrawn);

@@ -25,6 +25,9 @@ export function daysBetween(from: string, to: string): number {
   return Math.round((Date.parse(`${to}T00:00:00Z`) - Date.parse(`${from}T00:00:00Z`)) / DAY_MS);
 }
 
+/** The last instant that is written with a year of four digits, as everywhere at Plaid. */
+export const LAST_INSTANT_MS = Date.parse('9999-12-31T23:59:59.999Z');
+
 export function instant(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }

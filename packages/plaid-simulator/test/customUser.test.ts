@@ -60,6 +60,15 @@ describe('custom users', () => {
         ],
       }),
       user(...Array.from({ length: 11 }, () => ({ type: 'depository' }))),
+      ...[
+        ...['01/05/2018', '2018-13-01', ''].map((origination_date) => ({ origination_date })),
+        { expected_payoff_date: 'x' },
+        { loan_status: { type: 'repayment', end_date: 'x' } },
+        { repayment_model: { repayment_months: 1e15 } },
+        { principal: '1' },
+      ].map((liability) =>
+        user({ type: 'loan', subtype: 'student', liability: { type: 'student', ...liability } }),
+      ),
     ]) {
       const refusal = await refusalOf(rig.link({ username: 'user_custom', password }));
       expect({ password, ...refusal }).toMatchObject({ error_code: 'INVALID_FIELD', status: 400 });

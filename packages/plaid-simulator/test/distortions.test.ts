@@ -286,6 +286,31 @@ describe('an Item that has been read', () => {
       expect(page.body['total']).toBeGreaterThan(200);
     });
 
+    it('a row of no account, and a time beyond the calendar, are refused by their controls', async () => {
+      const { added } = await rig.run(item.accessToken);
+      const modify = [{ transaction_id: added[0]?.transaction_id, account_id: null }];
+      for (const [path, body] of [
+        [`/_sim/items/${item.itemId}/transactions`, { modify }],
+        [`/_sim/items/${item.itemId}/consent`, { expires_in: 'P9999999999D' }],
+        ['/_sim/clock', { advance: 'P9999999999D' }],
+      ] as const) {
+        await expect(rig.control('POST', path, body)).rejects.toMatchObject({ status: 400 });
+      }
+      expect((await rig.run(item.accessToken)).added).toHaveLength(60);
+    });
+
+    it('short: lists beside the main one end early, too, and lists of kinds', async () => {
+      const ask = { access_token: item.accessToken, start_date: '2020-01-01', end_date: '2040-01-01' };
+      await fault('/transactions/get', { short: 1 });
+      const { accounts, transactions } = (await rig.api.transactionsGet(ask)).data;
+      expect([accounts.length, transactions.length]).toEqual([1, 1]);
+      await fault('/auth/get', { short: 1 });
+      const { data } = await rig.api.authGet({ access_token: item.accessToken });
+      expect([data.accounts.length, data.numbers.ach.length]).toEqual([1, 1]);
+      const whole = (await rig.api.authGet({ access_token: item.accessToken })).data.numbers;
+      expect(whole.ach.length).toBeGreaterThan(1);
+    });
+
     it.each(['added', 'modified', 'removed', 'accounts', 'next_cursor'])(
       'distort: null for %s of /transactions/sync',
       async (name) => {

@@ -373,6 +373,7 @@ describe('at the bank', () => {
       ['verification', { account_id: 'nobody’s', status: 'verification_expired' }],
       ['consent', {}],
       ['consent', { expires_in: '8 days' }],
+      ['consent', { expires_in: 'P9999999999D' }],
       ['consent', { expires_in: 'P8D', expires_at: '2030-01-01T00:00:00Z' }],
       ['revoke', { account_id: 'nobody’s' }],
       ['bank', { answer: 404 }],

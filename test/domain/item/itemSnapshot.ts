@@ -15,6 +15,7 @@ export const itemSnapshot = (changes: Partial<ItemSnapshot> = {}): ItemSnapshot 
   unconnected: false,
   due: [],
   webhooksWaiting: 0,
+  newestWebhookAt: null,
   historyRunning: false,
   remineRunning: false,
   remineRequested: false,

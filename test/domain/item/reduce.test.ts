@@ -399,6 +399,7 @@ describe('a remine', () => {
       remine: true,
       number: 2,
       heldUp: false,
+      asked: true,
     });
   });
 
@@ -532,7 +533,9 @@ describe('a state rebuilt from the row', () => {
     expect(nextStep(rebuilt({ removalRequested: true }), t0)).toEqual({ kind: 'remove' });
     expect(nextStep(rebuilt({ webhooksWaiting: 1 }), t0 + policy.quiet)).toEqual({ kind: 'startRun' });
     expect(nextStep(rebuilt({ nextDueAt: t0 }), t0)).toEqual({ kind: 'startRun' });
-    expect(nextStep(rebuilt({ historyRunning: true, nextDueAt: t0 }), t0).kind).toBe('wait');
+    const owned = rebuilt({ historyRunning: true, nextDueAt: t0 });
+    expect(nextStep(owned, t0)).toEqual({ kind: 'askHistory' });
+    expect(nextStep(reduce(owned, { kind: 'historyAsked' }, t0), t0).kind).toBe('wait');
     expect(nextStep(rebuilt({ broken: true, nextDueAt: t0 }), t0)).toEqual({ kind: 'check' });
   });
 });

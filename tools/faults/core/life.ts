@@ -55,7 +55,7 @@ interface Child {
   remine: boolean;
   run: MiningRun;
   cursorLost: boolean;
-  heldUp: boolean;
+  lastFailure: StepFailure | null;
 }
 
 /**
@@ -268,10 +268,10 @@ export class Life {
       after = afterPageFailure(child.run, failure, rules, this.clock.now);
     }
     const { remine } = child;
-    if (failure !== null || child.heldUp) this.hear({ kind: 'historyHeldUp', remine, failure });
-    child.heldUp = failure !== null;
+    if (failure !== null || child.lastFailure !== null) this.hear({ kind: 'historyHeldUp', remine, failure });
+    child.lastFailure = failure;
     const further = remine
-      ? afterRemineStep(child.run, after, { ...rules, cursorLost: child.cursorLost })
+      ? afterRemineStep(child.run, after, { ...rules, cursorLost: child.cursorLost }, this.clock.now)
       : null;
     if (further !== null && 'lost' in further) {
       await this.run.reportDeadEnd({ itemId, deadEnd: further.lost as DeadEnd });
@@ -309,14 +309,17 @@ export class Life {
           const remine = step === 'remine';
           const fromStart = remine && state.cursorLost;
           const started = startRun(`c${(this.updates += 1)}`, fromStart);
-          this.child ??= { remine, run: started, cursorLost: state.cursorLost, heldUp: false };
+          this.child ??= { remine, run: started, cursorLost: state.cursorLost, lastFailure: null };
           return { kind: remine ? 'remineStarted' : 'historyStarted' };
         }
         case 'lookAtHistory':
           return { kind: this.child === null ? 'historyLost' : 'historyAlive' };
         case 'askHistory':
-          if (this.child !== null)
-            this.child.run = askedRun(this.child.run, state.failing.page, rules, this.clock.now);
+          if (this.child !== null) {
+            const { run: paused, remine, lastFailure: failure } = this.child;
+            this.child.run = askedRun(paused, failure, rules, this.clock.now);
+            if (failure !== null) this.hear({ kind: 'historyHeldUp', remine, failure });
+          }
           return { kind: 'historyAsked' };
         case 'stopHistory':
           this.child = null;

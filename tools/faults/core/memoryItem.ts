@@ -140,6 +140,7 @@ export class MemoryItem {
       unconnected: false,
       due: [...due],
       webhooksWaiting: this.webhooks.filter(({ kind }) => kind === 'update' || kind === 'history').length,
+      newestWebhookAt: this.webhooks.length === 0 ? null : Math.max(...this.webhooks.map(({ at }) => at)),
       historyRunning: false,
       remineRunning: false,
       remineRequested: this.remineRequested,

@@ -60,6 +60,34 @@ const security = z.looseObject({
   currency: text,
 });
 
+const optionalNumber = z.number().nullish();
+const optionalText = z.string().nullish();
+const optionalDate = civilDate.nullish();
+
+const liability = z.looseObject({
+  type: text,
+  purchase_apr: optionalNumber,
+  cash_apr: optionalNumber,
+  balance_transfer_apr: optionalNumber,
+  special_apr: optionalNumber,
+  last_payment_amount: optionalNumber,
+  minimum_payment_amount: optionalNumber,
+  is_overdue: z.boolean().nullish(),
+  origination_date: optionalDate,
+  principal: optionalNumber,
+  nominal_apr: optionalNumber,
+  repayment_model: z.looseObject({ repayment_months: z.number().min(1).max(1200).nullish() }).nullish(),
+  expected_payoff_date: optionalDate,
+  guarantor: optionalText,
+  loan_name: optionalText,
+  loan_status: z.looseObject({ end_date: optionalDate }).nullish(),
+  payment_reference_number: optionalText,
+  pslf_status: z.looseObject({ estimated_eligibility_date: optionalDate }).nullish(),
+  repayment_plan_description: optionalText,
+  repayment_plan_type: optionalText,
+  sequence_number: optionalText,
+});
+
 const customAccount = z.looseObject({
   type: z.enum(['investment', 'credit', 'depository', 'loan', 'payroll', 'other']),
   subtype: z.string().nullish(),
@@ -109,7 +137,7 @@ const customAccount = z.looseObject({
       }),
     )
     .optional(),
-  liability: z.looseObject({ type: text }).optional(),
+  liability: liability.optional(),
   identity: owner.optional(),
 });
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { durationMs, instant } from '../calendar.js';
+import { durationMs, instant, LAST_INSTANT_MS } from '../calendar.js';
 import {
   changeNumbers,
   changeOwners,
@@ -186,6 +186,8 @@ export function bankControls(app: FastifyInstance, world: World): void {
         expires_in === undefined
           ? expires_at && Date.parse(expires_at)
           : world.clock.now() + (durationMs(expires_in) ?? 0);
+      if (typeof at === 'number' && at > LAST_INSTANT_MS)
+        throw new ControlError(400, 'expires_in: later than the year 9999');
       setConsent(world, item, typeof at === 'number' ? { expiresAt: at, reason } : null);
       const { consent } = item.facts;
       return { expires_at: consent && instant(consent.expiresAt), reason: consent?.reason ?? null };

@@ -35,7 +35,9 @@ export const bankChanges = {
       }),
     )
     .optional(),
-  modify: z.array(z.looseObject({ transaction_id: z.string() })).optional(),
+  modify: z
+    .array(z.looseObject({ transaction_id: z.string(), account_id: z.string().optional() }))
+    .optional(),
   remove: z.array(z.string()).optional(),
   post: z
     .array(

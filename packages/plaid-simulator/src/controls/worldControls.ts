@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { durationMs, instant } from '../calendar.js';
+import { durationMs, instant, LAST_INSTANT_MS } from '../calendar.js';
 import { exportWorld, importWorld } from '../persistence/worldDocument.js';
 import { UnreadableState } from '../persistence/restoreRecords.js';
 import type { World } from '../world.js';
@@ -35,6 +35,8 @@ export function worldControls(app: FastifyInstance, world: World): void {
     );
     const ms = advance === undefined ? 0 : durationMs(advance);
     if (ms === null) throw new ControlError(400, 'advance: not an ISO 8601 duration such as PT36H');
+    if (world.clock.now() + ms > LAST_INSTANT_MS)
+      throw new ControlError(400, 'advance: beyond the year 9999');
     if (scale !== undefined) {
       world.clock.setScale(scale);
       world.schedule.rearm();

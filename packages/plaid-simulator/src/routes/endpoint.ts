@@ -192,14 +192,18 @@ function mostRows(faults: readonly Fault[]): number {
   return Math.min(...faults.map((fault) => (fault.kind === 'short' ? fault.rows : Infinity)));
 }
 
+/** Lists side by side, and nothing else: `numbers` of `/auth/get`, say. */
+const areLists = (value: unknown): value is Record<string, unknown[] | null> =>
+  isObject(value) && Object.values(value).every((list) => list === null || Array.isArray(list));
+
 /** An answer whose lists end early. */
 function shortened(answer: object, most: number): object {
   if (most === Infinity) return answer;
   return Object.fromEntries(
-    Object.entries(answer).map(([name, value]: [string, unknown]) => [
-      name,
-      Array.isArray(value) ? value.slice(0, most) : value,
-    ]),
+    Object.entries(answer).map(([name, value]: [string, unknown]) => {
+      if (Array.isArray(value)) return [name, value.slice(0, most)];
+      return [name, areLists(value) ? shortened(value, most) : value];
+    }),
   );
 }
 

@@ -123,7 +123,7 @@ export function transactionRoutes(app: FastifyInstance, world: World): void {
       const offset = body.options?.offset ?? 0;
       const pageSize = body.options?.count ?? 100;
       const page = rows.slice(offset, offset + Math.min(pageSize, caller.mostRows));
-      const shown = accounts.map((known) => accountView(item, known));
+      const shown = accounts.slice(0, caller.mostRows).map((known) => accountView(item, known));
       return new RawAnswer(
         [
           Buffer.from(
