@@ -43,8 +43,8 @@ export function loginActivities(deps: ActivityDeps) {
 
     /**
      * Whether an Item is stale now that its user logs in; one that is gets a synthetic webhook, which makes it update, or has
-     * the one that waits signalled once more. Safe to repeat: while that webhook waits it is the answer. By age an Item is stale although
-     * Plaid is down; else the call fails. One that `/item/get` calls broken is so from then on.
+     * the one that waits signalled once more. Safe to repeat: while that webhook waits it is the answer. By age an Item is stale
+     * although Plaid is down; else the call fails. One that `/item/get` calls broken is so from then on.
      */
     async checkStaleness(input: { itemId: string }): Promise<ItemCheck> {
       const { itemId } = input;
