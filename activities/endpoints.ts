@@ -120,6 +120,7 @@ export function endpointActivities(
       }
       const limit = Math.min(atOnce - onTheirWay.size, rate.free(target.ratePerSecond));
       const takenAt = performance.now();
+      const isIdle = onTheirWay.size === 0;
       const { deliveries, ended, next } =
         limit > 0
           ? await sending.take(endpointId, holder, { limit, after, ms: takenMs })
@@ -133,8 +134,9 @@ export function endpointActivities(
         await somethingEnds(Math.min(askEveryMs, rate.nextMs(target.ratePerSecond) || askEveryMs));
       else if (deliveries.length > 0) await halfIsFree(atOnce);
       else if (ended === 0 && next === null && fromTheStart) {
-        if (onTheirWay.size === 0) break;
-        await somethingEnds(askEveryMs);
+        // What was on its way meanwhile may have held up what comes after it.
+        if (isIdle) break;
+        if (onTheirWay.size > 0) await somethingEnds(askEveryMs);
       }
     }
     await Promise.all(onTheirWay);

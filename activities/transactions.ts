@@ -322,16 +322,34 @@ export function transactionActivities(deps: ActivityDeps) {
     }
   }
 
-  /** A list without any of the other rows that live in its days may be short: one answer removes nothing then, three that agree do. */
-  async function doubtShort(
+  /** Whether a list has none of the other rows that live in its days: it may be short. */
+  async function seemsShort(
     itemId: string,
     window: RemovalWindow,
-    listed: ReadonlySet<string>,
-  ): Promise<void> {
-    if (activityInfo().attempt >= triesOfList) return;
+    listed: ReadonlySet<string> | null,
+  ): Promise<boolean> {
+    if (listed === null || window.ids.every((id) => listed.has(id))) return false;
     const others = await mining.livingBeside(itemId, window);
-    if (others.length > 0 && !others.some((id) => listed.has(id)))
-      throw new Failure('UPSTREAM_DOWN', 'Plaid lists none of the transactions of these days');
+    return others.length > 0 && !others.some((id) => listed.has(id));
+  }
+
+  /** As `listedIn`; one answer that seems short removes nothing, three in a row that agree do, whatever failed before. */
+  async function surelyListedIn(
+    itemId: string,
+    window: RemovalWindow,
+    credentials: ItemCredentials,
+  ): ReturnType<typeof listedIn> {
+    let answer = await listedIn(window, credentials);
+    for (
+      let tries = 1;
+      tries < triesOfList && (await seemsShort(itemId, window, answer.listed));
+      tries += 1
+    ) {
+      if (policy.doubtPause > 0) await pause(policy.doubtPause);
+      const { listed, calls } = await listedIn(window, credentials);
+      answer = { listed, calls: answer.calls + calls };
+    }
+    return answer;
   }
 
   /**
@@ -347,10 +365,11 @@ export function transactionActivities(deps: ActivityDeps) {
       if (credentials === null) return null;
       const checked = window?.ids ?? [];
       const { listed, calls } =
-        window === null ? { listed: new Set<string>(), calls: 0 } : await listedIn(window, credentials);
+        window === null
+          ? { listed: new Set<string>(), calls: 0 }
+          : await surelyListedIn(itemId, window, credentials);
       const remine = listed === null ? await deps.commands.requestRemine(ourselves, itemId) : null;
       const gone = listed === null ? [] : checked.filter((id) => !listed.has(id));
-      if (window !== null && listed !== null && gone.length > 0) await doubtShort(itemId, window, listed);
       const changes = await mining.applyRemovals(itemId, credentials.seen, checked, gone);
       if (changes === 'moved') return changes;
       const asked =
@@ -393,7 +412,8 @@ export function transactionActivities(deps: ActivityDeps) {
         case 'fetch':
           break;
       }
-      if (page === 0) {
+      // Not with each try of what fails, of an Item whose bank is down, say.
+      if (page === 0 && calls === 1 && (input.failures ?? 0) === 0) {
         const error = await endedUnheard(itemId, start);
         if (error !== null) return { kind: 'needsUser', error, calls };
       }
@@ -424,10 +444,14 @@ export function transactionActivities(deps: ActivityDeps) {
       // Where none of them lives the webhooks end without a question.
       const windows = named.length === 0 ? [null] : removalWindows(named);
       let [calls, changes] = [0, 0];
-      let refused: Failure | null = null;
+      let refused = null as Failure | null;
       let remineAsked: number | null = null;
-      for (const window of windows) {
-        if (calls >= removalCalls) break;
+      // The calls of all attempts are those of one look-up; a later one begins anywhere, so that each window has its turn.
+      const { attempt } = activityInfo();
+      const allowed = attempt === 1 ? removalCalls : 2;
+      const turn = attempt === 1 ? 0 : Math.floor(Math.random() * windows.length);
+      for (const window of [...windows.slice(turn), ...windows.slice(0, turn)]) {
+        if (calls >= allowed) break;
         try {
           const found = await applyWindow(itemId, window);
           if (found === null) return { changes, more: false };
@@ -438,13 +462,14 @@ export function transactionActivities(deps: ActivityDeps) {
           // What Plaid does not answer for these days holds up nothing of the others.
           if (!(error instanceof Failure && ofWindow.has(error.type))) return failWith(deps, itemId, error);
           calls += 1;
-          refused = error;
+          // One that is asked again at once goes first: else none would come to the attempt that ends its doubts.
+          refused = refused?.retryable === true ? refused : error;
         }
       }
       if (refused !== null && changes === 0 && remineAsked === null) throw refused;
       // Read after the commit: of a webhook that came before it nobody hears, since these seemed to be on their way.
       const { removals } = await mining.waiting(itemId);
-      const rest = calls >= removalCalls && removals > 0;
+      const rest = calls >= allowed && removals > 0;
       return {
         changes,
         more: removals > 0,

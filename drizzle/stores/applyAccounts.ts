@@ -13,6 +13,7 @@ import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { extendConnections } from './connectionWrites.js';
+import { numbersMoved } from './numbersDue.js';
 
 /** What is kept of an account, under the names of `AccountVersion`. */
 export const accountRow = selection(accounts, [
@@ -187,6 +188,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   });
   if (unchanged.length > 0) await writeAccounts(tx, owner, now.sequence + changes.length, unchanged);
   await keepListed(tx, owner.item_id, [...listed.keys()], asOf);
+  // That answers lacked the numbers of one that is gone proves nothing of the others.
+  if (goneNow.size > 0) await tx`UPDATE items SET ${numbersMoved(tx)} WHERE item_id = ${owner.item_id}`;
   if (doubted.length > 0 && Number.isFinite(now.unreadable)) {
     numbersDue = (await doubtNumbers(tx, owner.item_id, asOf, doubted)) || numbersDue;
   }

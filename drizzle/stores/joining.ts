@@ -191,7 +191,7 @@ export async function joinItem(
   if (grant === null || row === undefined) return null;
   // It sees every Item; but one with which nobody is connected any more is about to go.
   if (access === 'all' && !row.unconnected) return null;
-  const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered);
+  const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered, visit);
   const before = await standingWith(tx, itemId, applicationId, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
@@ -259,22 +259,27 @@ async function asChosen(
   itemId: string,
   grant: Grant,
   offered: readonly OfferedAccount[],
+  visit: Visit,
 ): Promise<Grant> {
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
   const ofRows = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
   const identities = await identitiesOf(tx, itemId);
+  // In update mode Link names them by the Item's own ids: nobody has to guess which is meant.
+  const named = new Set(visit.kind === 'update_mode' ? offered.map(({ account_id }) => account_id) : []);
+  const isChosen = (own: (typeof ofRows)[number]): boolean =>
+    named.has(own.account_id) || isOffered(own, identities, offered);
   if (grant.account_ids !== null) {
     const ids = grant.account_ids.flatMap((id) => {
       const own = ofRows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isOffered(own, identities, offered) ? [id] : [];
-      const named = offered.find(({ account_id }) => account_id === id);
-      return named === undefined ? [] : (counterpartOf(named, offered, ofRows)?.account_id ?? []);
+      if (own !== undefined) return isChosen(own) ? [id] : [];
+      const meant = offered.find(({ account_id }) => account_id === id);
+      return meant === undefined ? [] : (counterpartOf(meant, offered, ofRows)?.account_id ?? []);
     });
     return { ...grant, account_ids: [...new Set(ids)] };
   }
   if (identities.every((identity) => isOffered(identity, identities, offered))) return grant;
-  const ids = ofRows.filter((own) => isOffered(own, identities, offered)).map(({ account_id }) => account_id);
+  const ids = ofRows.filter(isChosen).map(({ account_id }) => account_id);
   return { ...grant, account_ids: ids, new_accounts: false };
 }
 

@@ -518,7 +518,8 @@ export function linkStore(sql: Sql): LinkStore {
             ${eraseToken(sql)}, updated_at = clock_timestamp()
           WHERE token_hash = ${tokenHash} AND state = 'exchanging' RETURNING token_hash, user_id, outcome
         ), over AS (
-          DELETE FROM alerts WHERE kind = 'link_stuck' AND key IN (SELECT token_hash FROM lost)
+          DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash} AND EXISTS (
+            SELECT FROM links WHERE token_hash = ${tokenHash} AND state IN ('exchanging', 'finished'))
         ), told AS (
           INSERT INTO alerts (kind, key, detail)
           SELECT 'link_outcome_unknown', token_hash, jsonb_build_object('token_hash', token_hash, 'user_id', user_id)
@@ -541,7 +542,11 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT ${finishing.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
         );
         if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
-        if (row.outcome !== null) return row.outcome;
+        if (row.outcome !== null) {
+          // The answer of an earlier try was lost, and since then it may have been said that the link is stuck.
+          await tx`DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash}`;
+          return row.outcome;
+        }
         const item = firstOf(
           await tx<Selected<typeof end>[]>`
           SELECT ${end.list(tx)} FROM items WHERE item_id = ${row.item_id}`,

@@ -1477,6 +1477,63 @@ describe('mining', () => {
       await expect(run.settleRemovals({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     });
 
+    it('comes to an end of its doubts about one also where Plaid refuses another', async () => {
+      const { itemId, rows } = await named();
+      const run = answeredBy(async (_token, { from, offset }) => {
+        if (from > '2025') throw new Failure('BAD_REQUEST', 'no such dates');
+        return { transactions: [transaction('x1'), transaction('x2')].slice(offset), total: 3 };
+      });
+      // Temporal asks no more once an attempt ends with what is not to be asked again.
+      await expect(run.settleRemovals({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      world.attempt = 3;
+      const answer = await run.settleRemovals({ itemId });
+      world.attempt = 1;
+      expect(answer).toMatchObject({ remineAsked: 1 });
+      expect(await rows()).toEqual(['new posted', 'old posted']);
+    });
+
+    it.each(['breaks down', 'lists none of the days'])(
+      'makes twenty calls at most in all its attempts where Plaid %s',
+      async (how) => {
+        const item = await world.linkedItem();
+        const { itemId } = item;
+        const days = Array.from({ length: 12 }, (_, n) =>
+          new Date(Date.UTC(2025, 0, 1 + n * 20)).toISOString().slice(0, 10),
+        );
+        const added = days.flatMap((date, n) =>
+          [`named${n}`, `beside${n}`].map((id) => transaction(id, { date })),
+        );
+        item.page('', 'c1', { added });
+        await world.run.minePage(mine(item, 'u1'));
+        await world.stores.webhooks.store(
+          webhook(
+            itemId,
+            'removals',
+            days.map((_, n) => `named${n}`),
+          ),
+        );
+        let calls = 0;
+        const run = answeredBy(async () => {
+          calls += 1;
+          if (how === 'breaks down') throw new Failure('UPSTREAM_DOWN', 'Plaid broke down');
+          return { transactions: [], total: 0 };
+        });
+        try {
+          for (world.attempt = 1; world.attempt <= 6; world.attempt += 1) {
+            const ended = await run.settleRemovals({ itemId }).then(
+              () => true,
+              () => false,
+            );
+            if (ended) break;
+          }
+        } finally {
+          world.attempt = 1;
+        }
+        expect(calls).toBeGreaterThan(9);
+        expect(calls).toBeLessThanOrEqual(20);
+      },
+    );
+
     it('leaves one of which Plaid always counts more than it lists to a remine', async () => {
       const { itemId, rows } = await named();
       const run = answeredBy(async (_token, { from, offset }) =>
@@ -1500,21 +1557,32 @@ describe('mining', () => {
     item.page('', 'c1', { added: [transaction('a'), transaction('b'), transaction('named')] });
     await world.run.minePage(mine(item, 'u1'));
     await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
-    const settle = () => world.run.settleRemovals({ itemId });
     const status = async () =>
       (
         await world.sql`SELECT status FROM transactions WHERE item_id = ${itemId} AND transaction_id = 'named'`
       )[0];
-    item.listed = [];
-    await expect(settle()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
-    expect(await status()).toEqual({ status: 'posted' });
-    item.listed = [transaction('a'), transaction('b'), transaction('named')];
-    expect(await settle()).toMatchObject({ changes: 0, more: false });
-    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
-    item.listed = [];
+    const whole = [transaction('a'), transaction('b'), transaction('named')];
+    let short = 1;
+    const settleShort = () =>
+      world
+        .runWith({
+          plaid: Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+            getTransactions: async () => {
+              item.listed = short > 0 ? [] : whole;
+              short -= 1;
+              return { transactions: item.listed, total: item.listed.length };
+            },
+          }),
+        })
+        .settleRemovals({ itemId });
+    // However often something else has failed before.
     world.attempt = 3;
-    expect(await settle()).toMatchObject({ changes: 1, more: false });
+    expect(await settleShort()).toMatchObject({ changes: 0, more: false });
     world.attempt = 1;
+    expect(await status()).toEqual({ status: 'posted' });
+    await world.stores.webhooks.store(webhook(itemId, 'removals', ['named']));
+    short = Infinity;
+    expect(await settleShort()).toMatchObject({ changes: 1, more: false });
     expect(await status()).toEqual({ status: 'removed' });
   });
 

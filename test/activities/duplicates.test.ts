@@ -792,5 +792,9 @@ describe('a link by a public token of update mode', () => {
     await world.stores.items.finishRemoval(item.itemId);
     expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
     expect(await alerts()).toHaveLength(0);
+    // The answer of that end was lost, and it is told once more that the link is stuck.
+    await world.sql`INSERT INTO alerts (kind, key, detail) VALUES ('link_stuck', ${tokenHash}, '{}')`;
+    expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
+    expect(await alerts()).toHaveLength(0);
   });
 });

@@ -369,6 +369,19 @@ describe('an Item that /item/get calls broken while Plaid serves what it has, an
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
   });
 
+  it('is asked after by the first try of an update alone', async () => {
+    const item = await withAccounts();
+    const { itemId } = item;
+    await world.sql`UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${itemId}`;
+    const before = world.plaid.count('getItem');
+    world.plaid.failNext('syncTransactions', new Failure('UPSTREAM_DOWN', 'Plaid is down'));
+    await expect(mine(item, 'u2')).rejects.toThrow();
+    world.attempt = 2;
+    expect(await mine(item, 'u2')).toMatchObject({ kind: 'applied' });
+    world.attempt = 1;
+    expect(world.plaid.count('getItem') - before).toBe(1);
+  });
+
   it('is asked after by no update of an Item that was updated of late', async () => {
     const item = await withAccounts();
     const before = world.plaid.count('getItem');

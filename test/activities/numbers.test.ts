@@ -432,6 +432,25 @@ describe('numbers that are stored', () => {
     expect(await given(item)).toEqual(some);
   });
 
+  it.each([false, true])(
+    'stay when one answer names none after the account that answers lacked was closed (revoked before: %s)',
+    async (revoked) => {
+      const item = await itemWithNumbers();
+      if (revoked) await told(item, 'ITEM/USER_ACCOUNT_REVOKED', { account_id: 'account-2' });
+      item.numbers = numbersOf(['account-1', 'account-3']);
+      await save(item);
+      const left = ['account-1', 'account-3'].map((id) => account(id, { mask: `000${ids.indexOf(id)}` }));
+      await update(item, left);
+      await sooner(item, '40 seconds');
+      item.numbers = [];
+      await save(item);
+      item.numbers = numbersOf(['account-1', 'account-3']);
+      await save(item);
+      expect(await given(item)).toEqual({ 'account-1': 'good account-1', 'account-3': 'good account-3' });
+      expect(await world.sql`SELECT FROM account_numbers WHERE item_id = ${item.itemId}`).toHaveLength(2);
+    },
+  );
+
   it('stay when an answer that names none comes after one that lacked some: each has to be twice', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1', 'account-3']);

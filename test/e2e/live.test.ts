@@ -87,14 +87,20 @@ describe('live reads', () => {
   it('of Plaid that does not answer end as a time-out, and leave what is cached alone', async () => {
     // From here on: checks of the Item after the failures above ask for its accounts, too.
     await fault(system, itemId, '/accounts/get', { latency_ms: 14_000 }, { times: 1_000 });
-    const slow = [read('accounts/live'), read('accounts/live')];
-    await until(async () => (await read('balances/live')).body['code'] === 'live_reads_busy');
+    const slow: ReturnType<typeof read>[] = [];
+    await until(async () => {
+      // One that comes before an earlier read has given back its place is refused.
+      slow.push(read('accounts/live'), read('accounts/live'));
+      return (await read('balances/live')).body['code'] === 'live_reads_busy';
+    });
     const refused = await read('balances/live');
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
     for (const what of ['accounts', 'transactions']) expect((await read(what)).status).toBe(200);
-    for (const answer of await Promise.all(slow)) {
-      expect([answer.status, answer.body['code']]).toEqual([504, 'plaid_timeout']);
-    }
+    const answers = (await Promise.all(slow)).map(({ status, body }) => `${status} ${body['code']}`);
+    expect(answers).toContain('504 plaid_timeout');
+    expect(
+      answers.filter((answer) => answer !== '503 live_reads_busy' && answer !== '504 plaid_timeout'),
+    ).toEqual([]);
     expect((await read('balances/live')).status).toBe(200);
   });
 
