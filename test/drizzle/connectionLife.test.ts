@@ -426,6 +426,25 @@ describe('joining', () => {
     expect((await connectionsOf(item.itemId)).map(({ status }) => status)).toEqual(['active', 'revoked']);
   });
 
+  it('by a public token of update mode is granted the account that was chosen, though another one is called the same', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const all = [twin('t-1'), twin('t-2')];
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const { links } = world.stores;
+    for (const account_ids of [['t-2'], null]) {
+      const applicationId = await newApplication(world);
+      const metadata = [{ ...metadataOf(twin('t-2')), id: 't-2' }];
+      const connection = grant({ account_ids, new_accounts: account_ids === null });
+      const tokenHash = await received(item.userId, applicationId, { connection, metadata });
+      await links.beginExchange(tokenHash);
+      await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
+      await links.admit(admission({ ...item, tokenHash }));
+      const made = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+      expect([made?.granted, made?.new_accounts]).toEqual([['t-2'], false]);
+    }
+  });
+
   it('renews what is over by time, and resumes what the bank had suspended, by the new grant, once Plaid has vouched for its user', async () => {
     const item = await connectedItem({ connection: grant({ expires_at: inDays(40) }) });
     const { links, items } = world.stores;

@@ -1,3 +1,5 @@
+import { LAST_INSTANT_MS } from './calendar.js';
+
 /** The whole state of a simulated clock: simulated time is `simBase + (real - realBase) * scale`. */
 export interface ClockState {
   simBase: number;
@@ -25,7 +27,7 @@ export class SimulatedClock {
   }
 
   now(): number {
-    return this.simBase + (Date.now() - this.realBase) * this.rate;
+    return Math.min(LAST_INSTANT_MS, this.simBase + (Date.now() - this.realBase) * this.rate);
   }
 
   realNow(): number {

@@ -293,6 +293,10 @@ describe('an Item that has been read', () => {
         [`/_sim/items/${item.itemId}/transactions`, { modify }],
         [`/_sim/items/${item.itemId}/consent`, { expires_in: 'P9999999999D' }],
         ['/_sim/clock', { advance: 'P9999999999D' }],
+        [
+          `/_sim/items/${item.itemId}/webhooks`,
+          { webhook_type: 'ITEM', webhook_code: 'ERROR', delay_ms: 1e18 },
+        ],
       ] as const) {
         await expect(rig.control('POST', path, body)).rejects.toMatchObject({ status: 400 });
       }

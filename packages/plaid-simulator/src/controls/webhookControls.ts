@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { instant } from '../calendar.js';
+import { instant, LAST_INSTANT_MS } from '../calendar.js';
 import { repairItem, sendWebhook } from '../item/lifecycle.js';
 import { SIGNATURES } from '../webhooks/keys.js';
 import type { World } from '../world.js';
@@ -26,6 +26,8 @@ export function webhookControls(app: FastifyInstance, world: World): void {
         }),
         request.body,
       );
+    if (world.clock.now() + delay_ms > LAST_INSTANT_MS)
+      throw new ControlError(400, 'delay_ms: beyond the year 9999');
     if (item.facts.webhook === null) throw new ControlError(409, 'the item has no webhook URL');
     if (repair) repairItem(world, item, false);
     const ids: string[] = [];
