@@ -109,6 +109,16 @@ module.exports = {
       to: { path: '^(workflows|activities|api|drizzle|packages|tools|test)/|^src/temporal/' },
     },
     {
+      name: 'only-workers-load-the-worker-sdk',
+      comment: 'It costs every other process half a second at its start, and memory.',
+      severity: 'error',
+      from: {
+        path: '^src/',
+        pathNot: '^src/(worker|workerRuntime|temporalLogger|temporal/(workers|connectWorker|bundle))\\.ts$',
+      },
+      to: { path: npm(['@temporalio/worker']) },
+    },
+    {
       name: 'law-11-simulator-stands-alone',
       severity: 'error',
       from: { path: '^packages/plaid-simulator/' },

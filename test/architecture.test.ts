@@ -47,6 +47,7 @@ const packages = [
   'postgres',
   'zod',
   '@temporalio/workflow',
+  '@temporalio/worker',
   '@temporalio/activity',
   'drizzle-orm',
   'fastify',
@@ -68,6 +69,10 @@ const breaches: Record<string, [file: string, text: string]> = {
   'law-6-adapters': ['src/clients/rows.ts', "import { store } from '../../drizzle/store.js';"],
   'law-6-gateway': ['src/temporal/gateway.ts', "import { item } from '../../workflows/item.js';"],
   'law-6-only-entry-points-join-rooms': ['src/logger.ts', "import { app } from '../api/app.js';"],
+  'only-workers-load-the-worker-sdk': [
+    'src/temporal/connect.ts',
+    "import { Worker } from '@temporalio/worker';",
+  ],
   'law-11-simulator-stands-alone': [
     'packages/plaid-simulator/src/shortcut.ts',
     "import { one } from '../../../domain/core.js';",
