@@ -449,8 +449,8 @@ export function transactionActivities(deps: ActivityDeps) {
       // The calls of all attempts are those of one look-up; a later one begins anywhere, so that each window has its turn.
       const { attempt } = activityInfo();
       const allowed = attempt === 1 ? removalCalls : 2;
-      const turn = attempt === 1 ? 0 : Math.floor(Math.random() * windows.length);
-      for (const window of [...windows.slice(turn), ...windows.slice(0, turn)]) {
+      const firstIndex = attempt === 1 ? 0 : Math.floor(Math.random() * windows.length);
+      for (const window of [...windows.slice(firstIndex), ...windows.slice(0, firstIndex)]) {
         if (calls >= allowed) break;
         try {
           const found = await applyWindow(itemId, window);
