@@ -58,6 +58,10 @@ class Scene {
   }
 }
 
+const hour = 3_600_000;
+/** Whoever fails waits for hours, unless somebody gives reason to try. */
+const pausesOfHours = { ...pace, retryFirst: hour, retryLongest: hour, retryAsked: 100 };
+
 describe('an Item whose updates get nowhere', () => {
   let temporal: TemporalHarness;
   const scenes = new Map<string, Scene>();
@@ -202,6 +206,17 @@ describe('an Item whose updates get nowhere', () => {
     },
   );
 
+  /** An Item whose pages cannot be had until somebody mends that. */
+  function outage(): { mine: Scene; mend: () => void } {
+    const mine = scene();
+    let down = true;
+    mine.page = () => {
+      if (down) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
+      return applied;
+    };
+    return { mine, mend: () => void (down = false) };
+  }
+
   it('shows what pageHistory meets no longer than it meets it, also when that continues as new meanwhile', async () => {
     // After each page.
     paceOfChildren = { continueAfter: 1 };
@@ -230,18 +245,12 @@ describe('an Item whose updates get nowhere', () => {
   it.each(['update', 'history'] as const)(
     'does not wait for a pause of hours when a webhook gives reason to try (%s)',
     async (webhook) => {
-      const hour = 3_600_000;
-      paceNow = { ...pace, retryFirst: hour, retryLongest: hour, retryAsked: 100 };
+      paceNow = pausesOfHours;
       try {
-        const mine = scene();
-        let down = true;
-        mine.page = () => {
-          if (down) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
-          return applied;
-        };
+        const { mine, mend } = outage();
         await signal(mine, webhook);
         await until(async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN');
-        down = false;
+        mend();
         await signal(mine, 'update');
         await until(async () => {
           const now = await status(mine);
@@ -260,15 +269,9 @@ describe('an Item whose updates get nowhere', () => {
   ])(
     'terminated by an operator while its child waits for hours has it try now, shows what it meets, and is freed by %s',
     async (_name, ask) => {
-      const hour = 3_600_000;
-      paceNow = { ...pace, retryFirst: hour, retryLongest: hour, retryAsked: 100 };
+      paceNow = pausesOfHours;
       try {
-        const mine = scene();
-        let down = true;
-        mine.page = () => {
-          if (down) throw ApplicationFailure.nonRetryable('down', 'UPSTREAM_DOWN');
-          return applied;
-        };
+        const { mine, mend } = outage();
         await signal(mine, 'history');
         const isShown = async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN';
         await until(isShown);
@@ -280,7 +283,7 @@ describe('an Item whose updates get nowhere', () => {
         await until(isShown);
         await until(() => mine.pages.length === 2);
         mine.row = { ...mine.row, historyRunning: false };
-        down = false;
+        mend();
         await ask(mine);
         await idle(mine);
       } finally {
