@@ -57,16 +57,38 @@ export function settingStatements(more: Readonly<Record<string, string>> = {}): 
 /** Asked over one connection: the number of the server's process that answers. */
 export type AskServerProcess = () => Promise<number>;
 
+const questions = 32;
+
+/**
+ * Who of two asks the nth question: by the parity of n's bits (the Thue–Morse sequence). It has no period, so a pooler that gives
+ * its sessions in turn cannot keep step with it.
+ */
+function whoAsks(n: number): 'one' | 'other' {
+  let bits = n;
+  let odd = false;
+  while (bits > 0) {
+    if (bits % 2 === 1) odd = !odd;
+    bits = Math.floor(bits / 2);
+  }
+  return odd ? 'other' : 'one';
+}
+
 /**
  * Whether each of two connections has a process of the server to itself. Behind a pooler by transactions none has: idle, both
- * are given the same one; busy, or by turns, they are given another each time.
+ * are given the same one; busy, or by turns, they are given another each time. A pool of two that others keep busy gives by
+ * chance, so the questions are many: few would find each at its own process now and then.
  */
 export async function sessionsAreOwn(one: AskServerProcess, other: AskServerProcess): Promise<boolean> {
-  const given = { one: new Set<number>(), other: new Set<number>() };
-  for (const who of ['one', 'one', 'other', 'one', 'other', 'other', 'one'] as const) {
-    given[who].add(await (who === 'one' ? one : other)());
+  const ask = { one, other };
+  const given: Record<'one' | 'other', number | null> = { one: null, other: null };
+  for (let n = 0; n < questions; n += 1) {
+    const who = whoAsks(n);
+    const before = given[who];
+    given[who] = await ask[who]();
+    if (before !== null && given[who] !== before) return false;
+    if (given.one === given.other) return false;
   }
-  return given.one.size === 1 && given.other.size === 1 && new Set([...given.one, ...given.other]).size === 2;
+  return true;
 }
 
 /** For operators, in one line. */
