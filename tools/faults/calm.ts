@@ -3,6 +3,7 @@ import type { Scene } from './perform.js';
 import { repair } from './happenings.js';
 import { syncInstitutions, walksOf } from './institutions.js';
 import { unrest } from './oracle.js';
+import { pendingWebhooks } from './pendingWebhooks.js';
 import type { System } from './system.js';
 import { unheard } from './userEvents.js';
 import type { World } from './world.js';
@@ -58,15 +59,13 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
   }
   await system.sql`
     UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending' AND next_attempt_at > now() + interval '8 s'`;
-  const [row] = await system.sql<
-    { deliveries: number; segment: number; numbers: number; webhooks: number }[]
-  >`
+  const [row] = await system.sql<{ deliveries: number; segment: number; numbers: number }[]>`
     SELECT (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS deliveries,
-      (SELECT count(*)::int FROM webhooks WHERE outcome = 'pending') AS webhooks,
       count(*) FILTER (WHERE segment_due_at IS NOT NULL)::int AS segment,
       count(*) FILTER (WHERE numbers_due_at IS NOT NULL AND removed_at IS NULL)::int AS numbers
     FROM items`;
-  for (const [what, n] of Object.entries(row ?? {})) if (n > 0) left.push(`${n} ${what}`);
+  const webhooks = (await pendingWebhooks(system)).length;
+  for (const [what, n] of Object.entries({ ...row, webhooks })) if (n > 0) left.push(`${n} ${what}`);
   const plaidWaits = left.some((line) => line.includes('webhooks on their way'));
   const since = plaidWaits ? (waitsForPlaid.get(world) ?? Date.now()) : 0;
   waitsForPlaid.set(world, since || Date.now());

@@ -1,3 +1,4 @@
+import { pendingWebhooks } from './pendingWebhooks.js';
 import { judgeParked } from './userEvents.js';
 import type { Verdict } from './verdict.js';
 import { addTo, emptyVerdict } from './verdict.js';
@@ -30,9 +31,12 @@ export async function judgeWorld(world: World, facts: WorldFacts): Promise<Verdi
   await judgeTemporal(verdict, world, facts);
   const { system } = world;
   addTo(verdict, await judgeParked(system, facts.poison), 'user events');
-  const pending = await system.sql<{ webhook_id: string }[]>`
-    SELECT webhook_id FROM webhooks WHERE outcome = 'pending'`;
-  verdict.lost.push(...pending.map(({ webhook_id }) => `webhooks: ${webhook_id} is pending`));
+  verdict.lost.push(
+    ...(await pendingWebhooks(system)).map(
+      ({ webhook_id, code, item_id, stored }) =>
+        `webhooks: ${webhook_id} (${code}) of ${stored ? 'the' : 'the unknown'} Item ${item_id} is pending`,
+    ),
+  );
   const forged = await system.sql<{ webhook_id: string }[]>`
     SELECT webhook_id FROM webhooks WHERE webhook_code = 'USER_PERMISSION_REVOKED'`;
   verdict.phantom.push(...forged.map(({ webhook_id }) => `webhooks: ${webhook_id} is forged and was read`));
