@@ -17,8 +17,9 @@ beforeEach(() => sql`WITH gone AS (DELETE FROM webhooks) DELETE FROM alerts`);
 
 async function webhookOf(itemId: string, outcome = 'pending'): Promise<void> {
   await sql`
-    INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, headers, body)
-    VALUES ('plaid', 'accepted', 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE', ${itemId}, 'update', '{}', ${outcome}, '{}', '')`;
+    INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, settled_at, headers, body)
+    VALUES ('plaid', 'accepted', 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE', ${itemId}, 'update', '{}', ${outcome},
+      CASE WHEN ${outcome} <> 'pending' THEN clock_timestamp() END, '{}', '')`;
 }
 const linkLost = (key: string) =>
   sql`INSERT INTO alerts (kind, key, detail) VALUES ('link_outcome_unknown', ${key}, '{}')`;
@@ -28,7 +29,7 @@ const owed = async (): Promise<(string | null)[]> =>
 describe('webhooks whose outcome is owed', () => {
   it('are those of Items that nobody knows, where no link has lost one', async () => {
     await webhookOf('item-lost');
-    await webhookOf('item-done', 'processed');
+    await webhookOf('item-done', 'done');
     expect(await owed()).toEqual(['item-lost']);
   });
 
