@@ -438,18 +438,21 @@ export function transactionActivities(deps: ActivityDeps) {
      */
     async settleRemovals(input: {
       itemId: string;
+      /** How often in a row it has failed before, in tries of its workflow; absent = never. */
+      failures?: number;
     }): Promise<{ changes: number; more: boolean; nextDueAt?: number; remineAsked?: number }> {
       const { itemId } = input;
-      const named = await mining.namedRemovals(itemId, removalsAtOnce);
+      // The calls of all attempts are those of one look-up; after a failure it begins anywhere, so that each window has its turn.
+      const { attempt } = activityInfo();
+      const anywhere = attempt > 1 || (input.failures ?? 0) > 0;
+      const allowed = attempt === 1 ? removalCalls : 2;
+      const named = await mining.namedRemovals(itemId, removalsAtOnce, anywhere ? Math.random() : 0);
       // Where none of them lives the webhooks end without a question.
       const windows = named.length === 0 ? [null] : removalWindows(named);
+      const firstIndex = anywhere ? Math.floor(Math.random() * windows.length) : 0;
       let [calls, changes] = [0, 0];
       let refused = null as Failure | null;
       let remineAsked: number | null = null;
-      // The calls of all attempts are those of one look-up; a later one begins anywhere, so that each window has its turn.
-      const { attempt } = activityInfo();
-      const allowed = attempt === 1 ? removalCalls : 2;
-      const firstIndex = attempt === 1 ? 0 : Math.floor(Math.random() * windows.length);
       for (const window of [...windows.slice(firstIndex), ...windows.slice(0, firstIndex)]) {
         if (calls >= allowed) break;
         try {
