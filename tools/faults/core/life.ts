@@ -304,7 +304,10 @@ export class Life {
         case 'startRun':
           return { kind: 'runStarted', updateId: `u${(this.updates += 1)}` };
         case 'page':
-          return { kind: 'pageEnded', result: await this.minePage(state.run ?? startRun('lost'), state.polls) };
+          return {
+            kind: 'pageEnded',
+            result: await this.minePage(state.run ?? startRun('lost'), state.polls),
+          };
         case 'history':
         case 'remine': {
           const remine = step === 'remine';
