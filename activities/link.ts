@@ -6,7 +6,7 @@ import { Failure } from '../domain/failures.js';
 import type { UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import { consentOf } from '../domain/item/health.js';
-import { beginsEpisode } from '../domain/plaidErrors.js';
+import { beginsEpisode, isOfInstitution } from '../domain/plaidErrors.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type {
   Admitted,
@@ -64,9 +64,17 @@ function warningsOf({ dropped }: Admitted, mainAccountUnknown: boolean): LinkWar
   ];
 }
 
+/** This client may not use the Item's bank: operators mend that, and it may take them days. */
+const isBankRefused = (failure: Failure): boolean =>
+  failure.type === 'MISCONFIGURED' && isOfInstitution(failure);
+
 /** Failures of a fresh Item's products that no waiting mends: it is the user's all the same, and its first update meets them again. */
-const isLasting = ({ type }: Failure): boolean =>
-  type === 'NOT_READY' || type === 'PRODUCT_UNAVAILABLE' || beginsEpisode(type);
+const isLasting = (failure: Failure): boolean => {
+  const { type } = failure;
+  return (
+    type === 'NOT_READY' || type === 'PRODUCT_UNAVAILABLE' || beginsEpisode(type) || isBankRefused(failure)
+  );
+};
 
 /** For so long an Item that was exchanged waits for what Plaid does not answer of others, or of its accounts: its user waits, too. */
 const patienceMs = 12_000;
@@ -261,8 +269,18 @@ export function linkActivities(deps: ActivityDeps) {
     return { kind: 'exchanged', itemId: exchanged.itemId };
   }
 
-  /** What Plaid says of the exchanged Item; null: it is the user's, and lacks a login. A Failure: Plaid has it no more. */
-  async function viewOf(row: LinkRow, credentials: { itemId: string; accessToken: Sealed }) {
+  const isOutOfPatience = async (tokenHash: string): Promise<boolean> =>
+    (await links.age(tokenHash)).inState >= patienceMs;
+
+  /**
+   * What Plaid says of the exchanged Item; null: it is the user's, and lacks a login, or its bank is not to be had, which the Item shows. A
+   * Failure: Plaid has it no more.
+   */
+  async function viewOf(
+    tokenHash: string,
+    row: LinkRow,
+    credentials: { itemId: string; accessToken: Sealed },
+  ) {
     // A link token that was made elsewhere may have carried another address for webhooks.
     const ask = () => withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
     const asked = askUnlessGone(deps, ask).then(async (view) => {
@@ -271,14 +289,16 @@ export function linkActivities(deps: ActivityDeps) {
       await pause(deps.policy.doubtPause);
       return ask();
     });
-    return asked.catch((error: unknown) => {
-      if (!(error instanceof Failure && beginsEpisode(error.type))) throw error;
-      return isGone(error.type) ? error : null;
+    return asked.catch(async (error: unknown) => {
+      if (!(error instanceof Failure)) throw error;
+      if (beginsEpisode(error.type)) return isGone(error.type) ? error : null;
+      if (isBankRefused(error)) return null;
+      // Without a bank nobody can tell a duplicate: that it is up again is waited for.
+      const isKnown = isOfInstitution(error) && row.institution_id !== null;
+      if (isKnown && (await isOutOfPatience(tokenHash))) return null;
+      throw error;
     });
   }
-
-  const isOutOfPatience = async (tokenHash: string): Promise<boolean> =>
-    (await links.age(tokenHash)).inState >= patienceMs;
 
   /** Its accounts by Plaid; none where Plaid does not give them in time: its first update brings them. */
   async function accountsOf(
@@ -318,7 +338,7 @@ export function linkActivities(deps: ActivityDeps) {
     if (credentials === null) return goneOf(tokenHash, itemId, null);
     // Whatever Plaid says of it: an erasure does not wait for that.
     if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
-    const view = await viewOf(row, credentials);
+    const view = await viewOf(tokenHash, row, credentials);
     if (view instanceof Failure) return goneOf(tokenHash, itemId, view.upstream ?? null);
     const accounts = await accountsOf(tokenHash, credentials);
     const identities =

@@ -33,6 +33,8 @@ export interface MinePageInput {
   believe?: boolean;
   /** How often in a row the page has failed before, in tries of its workflow; absent = never. */
   failures?: number;
+  /** How many updates in a row have brought nothing; absent = none. */
+  polls?: number;
   /** When the Item is due again after this update, ISO 8601: with a complete history, and before it is complete. */
   dueAt: { complete: string; incomplete: string };
 }
@@ -55,6 +57,9 @@ function refusalOf(error: unknown): Failure {
   if (error instanceof Failure && (ofPages.has(error.type) || isOfCursor(error))) return error;
   throw error;
 }
+
+/** Of a page that fails with each, `/item/get` is asked once in so many. */
+const triesUnheard = 8;
 
 /** The rows do not wait for what passes by itself longer than for some tries. */
 const triesOfAccounts = 3;
@@ -266,12 +271,22 @@ export function transactionActivities(deps: ActivityDeps) {
   }
 
   /**
-   * The error with which `/item/get` ends the connection of an Item that has been quiet for as long as a time-out: its webhook may have
-   * been lost, and Plaid serves for good what it has. Null = it is healthy, or nobody knows.
+   * The error with which `/item/get` ends the connection of an Item of which nothing was heard for as long as a time-out: its webhook may
+   * have been lost, and Plaid serves for good what it has. Nothing is heard also of one that is polled in vain, or fails with each try.
+   * Null = it is healthy, or nobody knows.
    */
-  async function endedUnheard(itemId: string, { updatedAt }: Fetch): Promise<UserActionError | null> {
+  async function endedUnheard(
+    { itemId, polls = 0, failures = 0 }: MinePageInput,
+    { updatedAt, emptySince }: Fetch,
+  ): Promise<UserActionError | null> {
     const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
-    if (updatedAt === null || Date.now() - Date.parse(updatedAt) < quiet) return null;
+    const since = updatedAt ?? emptySince;
+    const isQuiet = since !== null && Date.now() - Date.parse(since) >= quiet;
+    const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
+    const isPolled = polls > 0 && polls % pollsOfQuiet === 0;
+    // Not with each try of what fails, of an Item whose bank is down, say.
+    const asks = failures > 0 ? failures % triesUnheard === 0 : isQuiet || isPolled;
+    if (!asks) return null;
     const health = await askHealth(deps, itemId).catch((error: unknown) => {
       // The update finds out by itself what there is to be had.
       if (error instanceof Failure) return null;
@@ -412,9 +427,8 @@ export function transactionActivities(deps: ActivityDeps) {
         case 'fetch':
           break;
       }
-      // Not with each try of what fails, of an Item whose bank is down, say.
-      if (page === 0 && calls === 1 && (input.failures ?? 0) === 0) {
-        const error = await endedUnheard(itemId, start);
+      if (page === 0 && calls === 1) {
+        const error = await endedUnheard(input, start);
         if (error !== null) return { kind: 'needsUser', error, calls };
       }
       try {
@@ -438,18 +452,21 @@ export function transactionActivities(deps: ActivityDeps) {
      */
     async settleRemovals(input: {
       itemId: string;
+      /** How often in a row it has failed before, in tries of its workflow; absent = never. */
+      failures?: number;
     }): Promise<{ changes: number; more: boolean; nextDueAt?: number; remineAsked?: number }> {
       const { itemId } = input;
-      const named = await mining.namedRemovals(itemId, removalsAtOnce);
+      // The calls of all attempts are those of one look-up; after a failure it begins anywhere, so that each window has its turn.
+      const { attempt } = activityInfo();
+      const anywhere = attempt > 1 || (input.failures ?? 0) > 0;
+      const allowed = attempt === 1 ? removalCalls : 2;
+      const named = await mining.namedRemovals(itemId, removalsAtOnce, anywhere ? Math.random() : 0);
       // Where none of them lives the webhooks end without a question.
       const windows = named.length === 0 ? [null] : removalWindows(named);
+      const firstIndex = anywhere ? Math.floor(Math.random() * windows.length) : 0;
       let [calls, changes] = [0, 0];
       let refused = null as Failure | null;
       let remineAsked: number | null = null;
-      // The calls of all attempts are those of one look-up; a later one begins anywhere, so that each window has its turn.
-      const { attempt } = activityInfo();
-      const allowed = attempt === 1 ? removalCalls : 2;
-      const firstIndex = attempt === 1 ? 0 : Math.floor(Math.random() * windows.length);
       for (const window of [...windows.slice(firstIndex), ...windows.slice(0, firstIndex)]) {
         if (calls >= allowed) break;
         try {

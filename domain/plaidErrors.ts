@@ -186,12 +186,17 @@ export function failureTypeOf({ error_type, error_code }: PlaidErrorName): Failu
 export const blamesCursor = (errorCode: string): boolean =>
   errorCode === 'INVALID_FIELD' || (meaningOf(errorCode) === null && errorCode.split('_').includes('CURSOR'));
 
+/** Whether a failure is that of one institution alone: it is down, or this client may not use it. */
+export const isOfInstitution = ({ type, upstream }: Pick<Failure, 'type' | 'upstream'>): boolean =>
+  type === 'INSTITUTION_DOWN' ||
+  (upstream !== undefined && meaningOf(upstream.error_code)?.ofOneBank === true);
+
 /** Failures by which Plaid as a whole asks to wait, or takes nothing of ours. */
 const ofPlaid: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE', 'MISCONFIGURED']);
 
 /** Whether the next call would fare no better, whatever Item or institution it is about: a limit, say, or wrong keys. */
 export const concernsAll = ({ type, upstream }: Failure): boolean =>
-  ofPlaid.has(type) && (upstream === undefined || meaningOf(upstream.error_code)?.ofOneBank !== true);
+  ofPlaid.has(type) && !isOfInstitution({ type, upstream });
 
 /** What is wrong with an Item itself, and whether Link's update mode may mend it. */
 const ofTheItem: Partial<Record<FailureType, { updateMode: boolean }>> = {

@@ -162,6 +162,7 @@ async function perform(state: ItemState, step: WorkKind, rules: Rules): Promise<
           run: state.run ?? startRun(uuid4()),
           rules,
           hasCursor: state.hasCursor,
+          polls: state.polls,
           priorityKey: state.history === 'complete' ? priorities.webhook : priorities.backfill,
         });
         return { kind: 'pageEnded', result };

@@ -11,6 +11,8 @@ export interface NextPage {
   run: MiningRun;
   rules: Rules;
   hasCursor: boolean;
+  /** Updates in a row that have brought nothing; absent = none. */
+  polls?: number;
   priorityKey: number;
 }
 
@@ -31,6 +33,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
     ...(run.fromStart ? { remine: true } : {}),
     ...(run.doubts >= policy.doubts ? { believe: true } : {}),
     ...(run.failures > 0 ? { failures: run.failures } : {}),
+    ...(next.polls === undefined || next.polls === 0 ? {} : { polls: next.polls }),
     dueAt: {
       complete: new Date(now + jitteredTimeout(policy, Math.random())).toISOString(),
       incomplete: new Date(now + policy.pollLongest).toISOString(),

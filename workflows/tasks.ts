@@ -27,10 +27,11 @@ export const doTask: Record<TaskName, (state: ItemState) => Promise<ItemEvent>> 
       ? { kind: 'taskEnded', task: 'numbers', more: false }
       : { kind: 'taskEnded', task: 'numbers', more: true, nextAt: nextDueAt };
   },
-  async removals({ itemId }) {
+  async removals({ itemId, due }) {
+    const failures = due.removals?.failures ?? 0;
     const { changes, more, nextDueAt, remineAsked } = await plaidRead({
       summary: 'named removals',
-    }).settleRemovals({ itemId });
+    }).settleRemovals({ itemId, ...(failures > 0 ? { failures } : {}) });
     return {
       kind: 'taskEnded',
       task: 'removals',

@@ -105,10 +105,14 @@ export interface MiningStore {
     /** Number of the remine that is asked for; null = none is. */
     remine: number | null;
   }>;
-  /** Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`. */
+  /**
+   * Live rows that pending TRANSACTIONS_REMOVED webhooks name, at most `limit`: the oldest, or those behind the part `from` (0 to 1) of
+   * them all, and then the oldest.
+   */
   namedRemovals(
     itemId: string,
     limit: number,
+    from?: number,
   ): Promise<{ transactionId: string; accountId: string; date: string }[]>;
   /**
    * Live rows of open accounts within these dates (YYYY-MM-DD, both inclusive) that no pending TRANSACTIONS_REMOVED names, which Plaid

@@ -344,7 +344,12 @@ export function miningStore(sql: Sql): MiningStore {
           update.transactionsUnavailable !== true
         ) {
           const sequence = item.last_sequence + accounts + transactions;
-          const compared = await reconcile(tx, { ...pages, sequence, remine: item.seen.remine });
+          const compared = await reconcile(tx, {
+            ...pages,
+            sequence,
+            remine: item.seen.remine,
+            askedAt: began.at,
+          });
           rows.removed += compared.removed;
           transactions += compared.removed;
           missed = compared.missed;
@@ -427,13 +432,15 @@ export function miningStore(sql: Sql): MiningStore {
       };
     },
 
-    async namedRemovals(itemId, limit) {
+    async namedRemovals(itemId, limit, from = 0) {
       return sql<Present<Selected<typeof named>>[]>`
         SELECT ${named.list(sql, 't')} FROM transactions t
         WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.transaction_id IN (
           SELECT unnest(w.removed_ids) FROM webhooks w
           WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.kind = 'removals')
-        ORDER BY t.date, t.transaction_id LIMIT ${limit}`;
+        ORDER BY (row_number() OVER (ORDER BY t.date, t.transaction_id) - 1 + count(*) OVER ()
+          - floor(${from}::float8 * count(*) OVER ())::bigint) % count(*) OVER ()
+        LIMIT ${limit}`;
     },
 
     async livingBeside(itemId, { from, to }) {

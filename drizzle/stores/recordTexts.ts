@@ -27,6 +27,24 @@ export const setRemoved = (sql: Sql | Tx, itemId: string, which: Fragment): Frag
  */
 export const isOfHistory = (sql: Sql | Tx, date: Fragment): Fragment => sql`${date} >= '2011-01-01'`;
 
+/**
+ * How far back a list of rows of these dates (an aggregate over them) certainly reaches: to its oldest row. One that is older than the
+ * two years which Plaid gives with a link may bear an odd date; where it is the only such one the list reaches to `otherwise`.
+ */
+export const reachOf = (
+  sql: Sql | Tx,
+  itemId: string,
+  date: Fragment,
+  otherwise: (twoYearsAgo: Fragment, second: Fragment) => Fragment,
+): Fragment => {
+  // By the Item's own newest row: of an account that sleeps the past is nearer.
+  const twoYearsAgo = sql`(SELECT least(max(of_item.date), current_date) - 732 FROM transactions of_item
+    WHERE of_item.item_id = ${itemId} AND of_item.status <> 'removed')`;
+  const second = sql`(array_agg(${date} ORDER BY ${date}))[2]`;
+  return sql`CASE WHEN min(${date}) >= ${twoYearsAgo} THEN min(${date})
+    WHEN ${second} < ${twoYearsAgo} THEN ${second} ELSE ${otherwise(twoYearsAgo, second)} END`;
+};
+
 /** A CTE that writes the outbox rows of what `setRemoved` changed, numbered after `sequence`. */
 export const enqueueRemoved = (sql: Sql | Tx, itemId: string, sequence: number): Fragment => sql`
     told AS (

@@ -1,10 +1,10 @@
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
-import { setRemoved, enqueueRemoved, isOfHistory } from './recordTexts.js';
+import { setRemoved, enqueueRemoved, isOfHistory, reachOf } from './recordTexts.js';
 
 /**
  * After an update was applied: marks as removed the rows of closed accounts that their successors list under other ids, those dated
- * at or after the oldest row of the successor, and returns how many rows that were. Older ones are known nowhere else, and stay.
+ * at or after the oldest row of the successor (`reachOf`), and returns how many rows that were. Older ones are known nowhere else, and stay.
  * The caller holds the item row's lock.
  */
 export async function removeSucceeded(tx: Tx, itemId: string, sequence: number): Promise<number> {
@@ -18,7 +18,7 @@ export async function removeSucceeded(tx: Tx, itemId: string, sequence: number):
         JOIN accounts a ON a.item_id = ${itemId} AND a.account_id = l.account_id AND a.replaces IS NOT NULL
     ),
     oldest AS (
-      SELECT t.account_id, min(t.date) AS date FROM transactions t
+      SELECT t.account_id, ${reachOf(tx, itemId, tx`t.date`, (_, second) => second)} AS date FROM transactions t
       WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.account_id = ANY(ARRAY(SELECT heir FROM line))
         AND ${isOfHistory(tx, tx`t.date`)}
       GROUP BY t.account_id

@@ -1459,7 +1459,7 @@ describe('mining', () => {
           SELECT transaction_id AS id, status FROM transactions WHERE item_id = ${itemId} ORDER BY 1`;
         return statuses.map(({ id, status }) => `${id} ${status}`);
       };
-      return { itemId, rows };
+      return { item, itemId, rows };
     }
     const answeredBy = (getTransactions: PlaidPort['getTransactions']) =>
       world.runWith({
@@ -1533,6 +1533,71 @@ describe('mining', () => {
         expect(calls).toBeLessThanOrEqual(20);
       },
     );
+
+    it.each([
+      ['a dozen windows', 12, 1],
+      ['more rows than it looks up at once', 1, 120],
+    ])('comes to the others behind %s that Plaid takes at no time', async (_name, days, rowsOfDay) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const refused = Array.from({ length: days }, (_, n) =>
+        Array.from({ length: rowsOfDay }, (__, row) =>
+          transaction(`no${n}.${row}`, {
+            date: new Date(Date.UTC(2025, 0, 1 + n * 20)).toISOString().slice(0, 10),
+          }),
+        ),
+      ).flat();
+      const good = transaction('good', { date: '2026-11-10' });
+      item.page('', 'c1', { added: [...refused, good] });
+      await world.run.minePage(mine(item, 'u1'));
+      const ids = [...refused, good].map(({ transaction_id }) => transaction_id);
+      await world.stores.webhooks.store(webhook(itemId, 'removals', ids));
+      const run = answeredBy(async (_token, { from }) => {
+        if (from < '2026-10') throw new Failure('BAD_REQUEST', 'no such dates');
+        return { transactions: [], total: 0 };
+      });
+      let failures = 0;
+      for (let ended = false; !ended && failures < 1_000; failures += 1)
+        ended = await run.settleRemovals({ itemId, failures }).then(
+          () => true,
+          (error: unknown) => {
+            expect(typeOf(error)).toBe('BAD_REQUEST');
+            return false;
+          },
+        );
+      expect(failures).toBeLessThan(1_000);
+      const removed = await world.sql`
+        SELECT transaction_id AS id FROM transactions WHERE item_id = ${itemId} AND status = 'removed'`;
+      expect(removed).toEqual([{ id: 'good' }]);
+    });
+
+    it('ends with a remine, whatever Plaid breaks down over: what that lists lives, and what came after it began waits', async () => {
+      const { item, itemId, rows } = await named();
+      const run = answeredBy(async () => {
+        throw new Failure('UPSTREAM_DOWN', 'Plaid broke down');
+      });
+      await expect(run.settleRemovals({ itemId })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      await world.stores.itemCommands.requestRemine(ourselves, itemId);
+      const added = [transaction('old', { date: '2024-11-10' }), transaction('new', { date: '2026-11-10' })];
+      item.page('', 'c2', { added });
+      const asking = Object.assign(Object.create(world.plaid) as typeof world.plaid, {
+        syncTransactions: async (...args: Parameters<PlaidPort['syncTransactions']>) => {
+          await world.stores.webhooks.store(webhook(itemId, 'removals', ['new']));
+          return world.plaid.syncTransactions(...args);
+        },
+      });
+      const end = await world
+        .runWith({ plaid: asking })
+        .minePage({ ...mine(item, 'remine-1'), remine: true });
+      expect(end).toMatchObject({ kind: 'applied', removalsWaiting: 1 });
+      const webhooks = await world.sql`
+        SELECT outcome, removed_ids FROM webhooks WHERE item_id = ${itemId} ORDER BY received_at`;
+      expect(webhooks).toEqual([
+        { outcome: 'done', removed_ids: [] },
+        { outcome: 'pending', removed_ids: ['new'] },
+      ]);
+      expect(await rows()).toEqual(['new posted', 'old posted']);
+    });
 
     it('leaves one of which Plaid always counts more than it lists to a remine', async () => {
       const { itemId, rows } = await named();

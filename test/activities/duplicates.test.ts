@@ -167,6 +167,34 @@ describe('an older Item with the same accounts', () => {
     },
   );
 
+  it.each([
+    ['UNAUTHORIZED_INSTITUTION', '0 s'],
+    ['INSTITUTION_REGISTRATION_REQUIRED', '0 s'],
+    ['INSTITUTION_NOT_ENABLED_IN_ENVIRONMENT', '0 s'],
+    ['INSTITUTION_DOWN', '20 s'],
+    ['INSTITUTION_NOT_RESPONDING', '20 s'],
+    ['INSTITUTION_NOT_AVAILABLE', '20 s'],
+  ])('holds no link whose own Item Plaid answers %s for: the Item shows it', async (code, waited) => {
+    const user = newUser();
+    const { tokenHash, item } = await exchanged(user, { institution_id: 'ins_1', accounts: metadata });
+    const run = refusing(item, ['getItem', 'getAccounts', 'syncTransactions'], code);
+    await hasWaited(tokenHash, waited);
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted' });
+    const [row] = await world.sql`SELECT institution_id FROM items WHERE item_id = ${item.itemId}`;
+    expect(row).toEqual({ institution_id: 'ins_1' });
+  });
+
+  it.each(['INSTITUTION_DOWN', 'INTERNAL_SERVER_ERROR', 'INVALID_API_KEYS'])(
+    'waits where Plaid answers %s for the own Item of a link, and may answer soon',
+    async (code) => {
+      const { tokenHash, item } = await exchanged(newUser());
+      const run = refusing(item, ['getItem'], code);
+      await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+      await hasWaited(tokenHash, '20 s');
+      if (code !== 'INSTITUTION_DOWN') await expect(run.admitItem({ tokenHash })).rejects.toThrow();
+    },
+  );
+
   it('is not taken away for one answer that calls its login broken', async () => {
     const user = newUser();
     const old = await world.linkedItem(user);

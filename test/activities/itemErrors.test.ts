@@ -339,6 +339,30 @@ describe('an Item that /item/get calls broken while Plaid serves what it has, an
         expect(await mine(item, 'u2')).toMatchObject({ kind: 'needsUser' });
       },
     ],
+    [
+      'a day of polls that bring nothing',
+      async (item) => {
+        const page = {
+          itemId: item.itemId,
+          updateId: 'u2',
+          page: 0,
+          dueAt: { complete: later, incomplete: later },
+        };
+        expect(await world.run.minePage({ ...page, polls: 24 })).toMatchObject({ kind: 'needsUser' });
+      },
+    ],
+    [
+      'some of the tries of a page that fails',
+      async (item) => {
+        const page = {
+          itemId: item.itemId,
+          updateId: 'u2',
+          page: 0,
+          dueAt: { complete: later, incomplete: later },
+        };
+        expect(await world.run.minePage({ ...page, failures: 16 })).toMatchObject({ kind: 'needsUser' });
+      },
+    ],
   ];
 
   it.each(ways.flatMap(([name, ask]) => codes.map((code) => [name, code, ask] as const)))(

@@ -220,6 +220,27 @@ describe('a remine', () => {
     expect(removed.sort()).toEqual(['older', 'same day']);
   });
 
+  it('takes nothing that is older than two years for gone because one row that is listed bears an odd date', async () => {
+    const item = await linkedItem(world);
+    const on = (date: string) => transaction(date, { date });
+    const beyond = ['2021-02-03', '2022-06-07', '2024-03-04'].map(on);
+    const [missing, ...listed] = ['2025-01-02', '2024-12-20', '2025-02-03', '2026-11-20'].map(on);
+    await runUpdate(world, item, [{ added: [...beyond, ...listed, missing!] }]);
+    const live = async () =>
+      [...(await storedTransactions(world, item.itemId)).values()]
+        .filter(({ status }) => status !== 'removed')
+        .map(({ id }) => id)
+        .sort();
+    const kept = [...beyond, ...listed].map(({ transaction_id }) => transaction_id).sort();
+    await runRemine(world, item, [{ added: [...listed, transaction('odd', { date: '2021-01-01' })] }]);
+    expect(await live()).toEqual([...kept, 'odd'].sort());
+    // Two of them reach so far.
+    await runRemine(world, item, [
+      { added: [...listed, transaction('odd', { date: '2021-01-01' }), on('2022-06-07')] },
+    ]);
+    expect(await live()).toEqual([...kept, 'odd'].filter((id) => id !== '2024-03-04').sort());
+  });
+
   it('of one page marks what is missing too when every row that it lists is unchanged', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);

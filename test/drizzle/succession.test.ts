@@ -127,6 +127,26 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('takes none older than two years because one of its own bears an odd date', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'old' });
+    const before = rows('old', '2022-06-07', '2024-03-04', '2026-10-01', '2026-11-01');
+    await runUpdate(world, item, [{ added: before }], { accounts: [checking('old')] });
+    const added = rows('new', '2021-01-01', '2026-10-15', '2026-11-01');
+    await runUpdate(world, item, [{ added }], { accounts: [checking('new')] });
+    expect(await statuses(item)).toMatchObject({
+      'old 2022-06-07': 'posted',
+      'old 2024-03-04': 'posted',
+      'old 2026-10-01': 'posted',
+      'old 2026-11-01': 'removed',
+    });
+    await runUpdate(world, item, [{ added: rows('new', '2023-01-01') }], { accounts: [checking('new')] });
+    expect(await statuses(item)).toMatchObject({
+      'old 2022-06-07': 'posted',
+      'old 2024-03-04': 'removed',
+      'old 2026-10-01': 'removed',
+    });
+  });
+
   it('that is closed itself hands all of the line on', async () => {
     const item = await minedItem();
     await runUpdate(world, item, [{ added: rows('new', '2026-11-01') }], {

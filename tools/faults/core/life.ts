@@ -235,7 +235,7 @@ export class Life {
     return { step, type: error.type, ...(code === undefined ? {} : { error_code: code }), at };
   }
 
-  private minePage(run: MiningRun): Promise<PageResult> {
+  private minePage(run: MiningRun, polls = 0): Promise<PageResult> {
     const due = {
       complete: new Date(this.clock.now + 36 * hour),
       incomplete: new Date(this.clock.now + policy.pollLongest),
@@ -248,6 +248,7 @@ export class Life {
         ...(run.fromStart ? { remine: true } : {}),
         ...(run.doubts >= policy.doubts ? { believe: true } : {}),
         ...(run.failures > 0 ? { failures: run.failures } : {}),
+        ...(polls > 0 ? { polls } : {}),
         dueAt: { complete: due.complete.toISOString(), incomplete: due.incomplete.toISOString() },
       }),
     );
@@ -303,7 +304,10 @@ export class Life {
         case 'startRun':
           return { kind: 'runStarted', updateId: `u${(this.updates += 1)}` };
         case 'page':
-          return { kind: 'pageEnded', result: await this.minePage(state.run ?? startRun('lost')) };
+          return {
+            kind: 'pageEnded',
+            result: await this.minePage(state.run ?? startRun('lost'), state.polls),
+          };
         case 'history':
         case 'remine': {
           const remine = step === 'remine';

@@ -106,6 +106,8 @@ export class MemoryItem {
   private withheld = false;
   transactionsUnavailable = false;
   protected lastUpdate: { id: string; outcome: UpdateOutcome } | null = null;
+  /** When an update was applied last. */
+  lastUpdateAt: number | null = null;
   private healthAnswers = 0;
   private numbersFacts = 0;
 
@@ -286,7 +288,7 @@ export class MemoryItem {
         began: this.seen(),
         openAccounts: this.openAccounts(),
         emptySince: this.emptySince(),
-        updatedAt: null,
+        updatedAt: this.updatedAt(),
         credentials: this.credentials,
       };
     },
@@ -313,6 +315,7 @@ export class MemoryItem {
       const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
       const dueAt = isPoor ? incomplete : complete;
       this.lastUpdate = { id: update.updateId, outcome };
+      this.lastUpdateAt = this.now();
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
       if (update.remine === true && !isUnread && outcome.missed === undefined) this.remineRequested = false;
       const began = Date.parse(update.began.at);
@@ -354,6 +357,10 @@ export class MemoryItem {
 
   protected emptySince(): string | null {
     return this.cursor === '' ? new Date(0).toISOString() : null;
+  }
+
+  protected updatedAt(): string | null {
+    return this.lastUpdateAt === null ? null : new Date(this.lastUpdateAt).toISOString();
   }
 
   /** What an Item without rows of its own says of them; one with rows says otherwise. */

@@ -48,7 +48,7 @@ export class SimItem extends MemoryItem {
       began,
       openAccounts: this.openAccounts(),
       emptySince: this.emptySince(),
-      updatedAt: null,
+      updatedAt: this.updatedAt(),
       credentials: this.credentials,
     };
   }
