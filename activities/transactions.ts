@@ -72,7 +72,7 @@ const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError
   ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
 });
 
-/** How long Plaid may take for the first rows of an Item before operators are told. */
+/** How long Plaid may take for an Item's first rows, or for those that are due, before operators are told. */
 const readyWithin = 24 * 3_600_000;
 
 export function transactionActivities(deps: ActivityDeps) {
@@ -134,16 +134,16 @@ export function transactionActivities(deps: ActivityDeps) {
     });
   }
 
-  /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
+  /** Plaid has nothing yet. Of an Item that has waited for a day operators are told. */
   async function notReady(
     { itemId, updateId, page }: MinePageInput,
-    { emptySince }: Fetch,
+    { waitsSince }: Fetch,
     refusal: Failure,
     calls: number,
   ): Promise<PageResult> {
     // The update ends with it.
     if (page > 0) await mining.discard(itemId, updateId);
-    if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
+    if (waitsSince !== null && Date.now() - Date.parse(waitsSince) > readyWithin) {
       await alertStuck(itemId, refusal);
     }
     return { kind: 'notReady', calls };

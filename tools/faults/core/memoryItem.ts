@@ -285,7 +285,7 @@ export class MemoryItem {
         cursor,
         began: this.seen(),
         openAccounts: this.openAccounts(),
-        emptySince: this.emptySince(),
+        waitsSince: this.waitsSince(),
         updatedAt: null,
         credentials: this.credentials,
       };
@@ -352,7 +352,7 @@ export class MemoryItem {
     return this.accountsOpen ? [account.account_id] : [];
   }
 
-  protected emptySince(): string | null {
+  protected waitsSince(): string | null {
     return this.cursor === '' ? new Date(0).toISOString() : null;
   }
 
