@@ -92,7 +92,8 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     atOnce: limits.eventWaits,
     everyMs: limits.eventPollMs,
   });
-  const context: RouteContext = { ...deps, limits, liveReads, eventWaits };
+  const elapsed = deps.elapsed ?? (() => performance.now());
+  const context: RouteContext = { ...deps, limits, liveReads, eventWaits, elapsed };
 
   const broken = createBrokenRequests();
 
@@ -134,7 +135,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   });
 
   const metrics = apiMetrics(deps.metrics, () => signals.waiting());
-  registerFigures(deps.metrics, deps.figures, deps.now ?? Date.now);
+  registerFigures(deps.metrics, deps.figures, elapsed);
   const onFailure = (error: unknown): void =>
     deps.logger.warn(loggedError(error), 'background work of intake failed');
   const signals = createSignalQueue(
@@ -149,7 +150,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
       signals,
       metrics,
       onFailure,
-      now: deps.now ?? Date.now,
+      elapsed,
     },
     { stepMs: limits.intakeMs, rejectedPerSecond: 10 },
   );
@@ -216,7 +217,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
 
   void app.register(helmet, { contentSecurityPolicy: false });
   openapi(app, deps.version);
-  registerRateLimit(app);
+  registerRateLimit(app, elapsed);
 
   // Registered by hand, in a plugin each: hooks and parsers of one do not reach the others.
   void app.register(async (scope: Api) => serviceRoutes(scope, context));
@@ -224,7 +225,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   void app.register(
     async (scope: Api) => {
       await shedLoad(scope, limits.eventLoopDelayMs);
-      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now));
+      portalRoutes(scope, context, createLimiter(scope, limits.requestsPerMinute, elapsed));
     },
     { prefix: '/portal' },
   );
@@ -232,7 +233,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
     async (scope: Api) => {
       // Clients alone: Plaid's webhooks and the probes come before them.
       await shedLoad(scope, limits.eventLoopDelayMs);
-      const limiter = createLimiter(scope, limits.requestsPerMinute, deps.now ?? Date.now);
+      const limiter = createLimiter(scope, limits.requestsPerMinute, elapsed);
       scope.addHook('onRequest', authenticate(deps.applications, limiter));
       idempotency(scope, context);
       userRoutes(scope, context);

@@ -91,6 +91,8 @@ export interface ApiDeps {
   trustedProxies?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   now?: () => number;
+  /** Milliseconds since some moment, by a clock that takes no step: how long ago something was here. */
+  elapsed?: () => number;
   limits?: Partial<ApiLimits>;
 }
 
@@ -155,6 +157,7 @@ export interface RouteContext extends ApiDeps {
   limits: ApiLimits;
   liveReads: LiveReads;
   eventWaits: EventWaits;
+  elapsed: () => number;
 }
 
 export type Api = FastifyInstance<

@@ -9,12 +9,12 @@ const patienceMs = 3_000;
 type Sample = { labels: Record<string, string>; value: number };
 
 /** The figures that stand in the database, as gauges. While it does not answer they are absent, which is what it means. */
-export function registerFigures(registry: MetricsRegistry, store: FiguresStore, now: () => number): void {
+export function registerFigures(registry: MetricsRegistry, store: FiguresStore, elapsed: () => number): void {
   let latest: { at: number; figures: Promise<Figures | null> } | null = null;
   const read = (): Promise<Figures | null> => {
-    if (latest === null || now() - latest.at > freshMs) {
+    if (latest === null || elapsed() - latest.at > freshMs) {
       const figures = within(store.read(), patienceMs, () => new Error('late')).catch(() => null);
-      latest = { at: now(), figures };
+      latest = { at: elapsed(), figures };
     }
     return latest.figures;
   };

@@ -16,7 +16,8 @@ export interface IntakeDeps {
   metrics: Pick<ApiMetrics, 'webhook' | 'keyRefused'>;
   /** A rejected webhook could not be kept, or an alert not be raised. */
   onFailure: (error: unknown) => void;
-  now: () => number;
+  /** Milliseconds, by a clock that takes no step. */
+  elapsed: () => number;
 }
 
 export interface IntakeLimits {
@@ -76,7 +77,10 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
   const keeping = new Set<Promise<void>>();
   let second = 0;
   let keptInSecond = 0;
-  const alertedUntil: Record<LookupLane, number> = { senders: 0, strangers: 0 };
+  const alertedUntil: Record<LookupLane, number> = {
+    senders: Number.NEGATIVE_INFINITY,
+    strangers: Number.NEGATIVE_INFINITY,
+  };
 
   /** Off the request's path. */
   function inBackground(work: Promise<void>): void {
@@ -86,8 +90,8 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
 
   function reportRefusal(lane: LookupLane, retryAfterMs: number): void {
     deps.metrics.keyRefused({ lane });
-    if (deps.now() < alertedUntil[lane]) return;
-    alertedUntil[lane] = deps.now() + alertEveryMs;
+    if (deps.elapsed() < alertedUntil[lane]) return;
+    alertedUntil[lane] = deps.elapsed() + alertEveryMs;
     inBackground(
       deps.alerts.raise({
         kind: 'webhook_keys_busy',
@@ -100,7 +104,7 @@ export function createIntake(deps: IntakeDeps, limits: IntakeLimits): Intake {
 
   /** Off the request's path, and few: a flood of forgeries must cost the database nothing. */
   function keepRejected(headers: IncomingHttpHeaders, body: Uint8Array, reason: string): void {
-    const current = Math.floor(deps.now() / 1000);
+    const current = Math.floor(deps.elapsed() / 1000);
     if (current !== second) {
       second = current;
       keptInSecond = 0;

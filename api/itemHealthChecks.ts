@@ -37,12 +37,12 @@ type Deps = Pick<
 export function createItemHealthChecks(
   { plaid, reads, items, gateway, alerts, webhookUrl, logger, brokenCheckMs }: Deps,
   limits: Pick<ApiLimits, 'signalMs'>,
-  now: () => number,
+  { now, elapsed }: { now: () => number; elapsed: () => number },
 ): ItemHealthChecks {
   const checkedAt = new Map<string, number>();
 
   const checkedOfLate = (itemId: string): boolean =>
-    now() - (checkedAt.get(itemId) ?? Number.NEGATIVE_INFINITY) < recheckAfterMs;
+    elapsed() - (checkedAt.get(itemId) ?? Number.NEGATIVE_INFINITY) < recheckAfterMs;
 
   const sendSignal = ({ item_id, user_id }: ItemView, signal: ItemSignal): Promise<void> =>
     gateway.signalItem(item_id, user_id, signal, limits.signalMs);
@@ -70,7 +70,7 @@ export function createItemHealthChecks(
       const everywhere = failsEverywhere.has(failure.type);
       if (!everywhere && !beginsEpisode(failure.type)) return;
       if (item.status !== 'ACTIVE' || checkedOfLate(item.item_id)) return;
-      remember(checkedAt, item.item_id, now(), mostRemembered);
+      remember(checkedAt, item.item_id, elapsed(), mostRemembered);
       // The next update meets it too, and does what is to be done.
       const check = everywhere
         ? sendSignal(item, { kind: 'webhookReceived', webhook: 'update' })

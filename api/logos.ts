@@ -17,14 +17,14 @@ export interface Logos {
 type Deps = Pick<ApiDeps, 'institutions' | 'directory' | 'logger'>;
 
 /** Logos from the cache; one that it lacks is fetched from Plaid, once for all who wait for it, and kept. */
-export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: () => number): Logos {
+export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, elapsed: () => number): Logos {
   const { institutions, directory, logger } = deps;
   const fetching = new Map<string, Promise<string | null>>();
   const retryAt = new Map<string, number>();
 
   const remember = (id: string, pauseMs: number): void => {
     if (retryAt.size >= mostRemembered) retryAt.clear();
-    retryAt.set(id, now() + pauseMs);
+    retryAt.set(id, elapsed() + pauseMs);
   };
 
   async function fetched(id: string): Promise<string | null> {
@@ -50,7 +50,8 @@ export function createLogos(deps: Deps, limits: Pick<ApiLimits, 'logoMs'>, now: 
   function fetchOnce(id: string): Promise<string | null> {
     const running = fetching.get(id);
     if (running !== undefined) return running;
-    if (fetching.size >= atOnce || (retryAt.get(id) ?? 0) > now()) return Promise.resolve(null);
+    if (fetching.size >= atOnce || (retryAt.get(id) ?? Number.NEGATIVE_INFINITY) > elapsed())
+      return Promise.resolve(null);
     const run = fetched(id);
     fetching.set(id, run);
     return run;

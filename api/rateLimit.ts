@@ -4,6 +4,7 @@ import { addressBlock } from '../domain/addressBlock.js';
 import { remember } from '../domain/remember.js';
 import type { Api } from './deps.js';
 import { Problem } from './errors.js';
+import { requestCounts } from './requestCounts.js';
 
 /** Counts requests, in the memory of this process. Both throw `rate_limited` when the count is spent. */
 export interface Limiter {
@@ -46,11 +47,15 @@ const spent = (policy: PolicyName, count: Count): Problem =>
   });
 
 /** For `app.register`: afterwards `createLimiter` may be called in the scopes of `app`. */
-export const registerRateLimit = (app: Api): void =>
-  void app.register(rateLimit, { global: false, timeWindow: minute, cache: remembered });
+export const registerRateLimit = (app: Api, elapsed: () => number): void =>
+  void app.register(rateLimit, {
+    global: false,
+    timeWindow: minute,
+    store: requestCounts(elapsed, { windowMs: minute, most: remembered }),
+  });
 
 /** Counts by API key, and by address (more strictly) who has none: that slows the guessing of keys. 0 = no limit. */
-export function createLimiter(app: Api, requestsPerMinute: number, now: () => number): Limiter {
+export function createLimiter(app: Api, requestsPerMinute: number, elapsed: () => number): Limiter {
   if (requestsPerMinute === 0) {
     return { beforeLookup: () => undefined, stranger: async () => undefined, caller: async () => undefined };
   }
@@ -72,7 +77,8 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
       const address = addressBlock(request.ip);
       const until = blocked.get(address);
       if (until === undefined || found.has(keyHash)) return;
-      if (until > now()) throw new Problem('rate_limited', { retryAfterMs: until - now() });
+      const leftMs = until - elapsed();
+      if (leftMs > 0) throw new Problem('rate_limited', { retryAfterMs: leftMs });
       blocked.delete(address);
     },
 
@@ -80,7 +86,7 @@ export function createLimiter(app: Api, requestsPerMinute: number, now: () => nu
       if (keyHash !== null) found.delete(keyHash);
       const count = await byAddress(request);
       if (count.isAllowed || !count.isExceeded) return;
-      remember(blocked, addressBlock(request.ip), now() + count.ttl, remembered);
+      remember(blocked, addressBlock(request.ip), elapsed() + count.ttl, remembered);
       throw spent('address', count);
     },
 

@@ -65,9 +65,9 @@ function askedAccounts(
 
 /** Straight from Plaid, for one item; nothing is stored. */
 export function liveRoutes(app: Api, context: RouteContext): void {
-  const { live, reads, liveReads, limits, now = Date.now } = context;
+  const { live, reads, liveReads, limits, elapsed, now = Date.now } = context;
   const { itemOf, tokenOf } = itemAccess(context);
-  const checks = createItemHealthChecks(context, limits, now);
+  const checks = createItemHealthChecks(context, limits, { now, elapsed });
 
   const boundsOf = async (viewer: Viewer, itemId: string, scope: ConnectionScope): Promise<Bounds> =>
     granted(await reads.bounds(viewer, itemId, scope));

@@ -17,8 +17,8 @@ import { itemChangeAnswer, userAnswer, userParams } from '../schemas/users.js';
 import type { RefinedAccount } from '../schemas/accounts.js';
 
 export function userRoutes(app: Api, context: RouteContext): void {
-  const { reads, commands, itemChangeCooldownMs, limits, now = Date.now } = context;
-  const logos = createLogos(context, limits, now);
+  const { reads, commands, itemChangeCooldownMs, limits, elapsed } = context;
+  const logos = createLogos(context, limits, elapsed);
 
   /** All accounts of these items that the viewer may read, by item; an item whose accounts it may not read has no entry. */
   async function accountsOf(viewer: Viewer, itemIds: string[]): Promise<Map<string, RefinedAccount[]>> {

@@ -73,7 +73,7 @@ describe('a logo', () => {
     };
     for (let n = 0; n < 3; n += 1) expect(await logosOf()).toEqual([null]);
     expect(asked.length).toBe(1);
-    world.behave.now = () => Date.now() + 61_000;
+    world.behave.elapsed = () => performance.now() + 61_000;
     world.behave.live = async () => undefined;
     expect(await logosOf()).toEqual(['bG9nbw==']);
   });

@@ -154,9 +154,8 @@ describe('health', () => {
 describe('figures of the database', () => {
   it('stand among the metrics, and are absent while it does not answer', async () => {
     const own = createWorld();
-    let clock = Date.now();
-    own.behave.now = () => clock;
-    const metered = buildApp({ ...own.deps, now: () => clock, metrics: promMetrics(new Registry()) });
+    let clock = 0;
+    const metered = buildApp({ ...own.deps, elapsed: () => clock, metrics: promMetrics(new Registry()) });
     const shown = async (): Promise<string> => (await metered.inject('/metrics')).body;
     expect(await shown()).toContain('sluice_items{status="ACTIVE",history="complete"} 2');
     expect(await shown()).toContain('sluice_outbox_oldest_unsent_seconds 7');

@@ -8,17 +8,21 @@ import { createWorld } from './world.js';
 const worlds: World[] = [];
 const limited = (requestsPerMinute: number): World => {
   const world = createWorld({ requestsPerMinute });
+  world.behave.elapsed = () => performance.now() + ahead;
   worlds.push(world);
   return world;
 };
 afterAll(() => Promise.all(worlds.map(({ app }) => app.close())));
 
+/** How far the tests' time is ahead of the machine's, in milliseconds. */
+let ahead = 0;
 const realNow = Date.now;
 afterEach(() => {
+  ahead = 0;
   Date.now = realNow;
 });
 const aMinuteLater = (): void => {
-  Date.now = () => realNow() + 61_000;
+  ahead += 61_000;
 };
 
 type Headers = Record<string, string>;
@@ -164,6 +168,21 @@ describe('an address that guesses keys', () => {
     expect(await statuses({ app }, 1, from('198.51.100.3'), '203.0.113.1')).toEqual([401]);
     expect(await statuses({ app }, 1, from('198.51.100.4'), '203.0.113.1')).toEqual([429]);
     await app.close();
+  });
+});
+
+describe("a step of the host's clock", () => {
+  it.each([-3_600_000, 3_600_000])('of %i ms makes a minute neither longer nor shorter', async (step) => {
+    const world = limited(40);
+    const { keys } = world;
+    expect(await statuses(world, 40, keys.read)).toEqual(Array.from({ length: 40 }, () => 200));
+    expect(await statuses(world, 4, keys.unknown)).toEqual([401, 401, 429, 429]);
+    Date.now = () => realNow() + step;
+    expect(await statuses(world, 1, keys.read)).toEqual([429]);
+    expect(await statuses(world, 1, keys.unknown)).toEqual([429]);
+    aMinuteLater();
+    expect(await statuses(world, 1, keys.read)).toEqual([200]);
+    expect(await statuses(world, 1, keys.unknown)).toEqual([401]);
   });
 });
 

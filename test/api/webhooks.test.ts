@@ -76,7 +76,7 @@ describe('a webhook that is not stored', () => {
     await withIntake(async ({ send, behave, rejected }) => {
       behave.verdict = async () => ({ kind: 'rejected', reason: 'no_header' });
       let now = 1_000_000;
-      behave.now = () => now;
+      behave.elapsed = () => now;
       for (let n = 0; n < 100; n += 1) expect((await send('{}')).statusCode).toBe(401);
       expect(rejected.length).toBe(10);
       now += 1_000;
@@ -116,7 +116,7 @@ describe('a webhook that is not stored', () => {
   it('finds the look-ups of keys spent: 429, counted, and an alert a lane, however many are refused', async () => {
     await withIntake(async ({ app, send, behave, alerts, webhooks, rejected, metricsText }) => {
       let now = 1_000_000;
-      behave.now = () => now;
+      behave.elapsed = () => now;
       behave.verdict = async () => ({ kind: 'no_budget', lane: 'strangers', retryAfterMs: 1_001 });
       for (let n = 0; n < 20; n += 1) {
         const busy = await send('{}');

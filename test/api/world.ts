@@ -75,6 +75,7 @@ export interface World {
     nextPicks: string[];
     logo: string | null;
     now: () => number;
+    elapsed: () => number;
   };
 }
 
@@ -251,6 +252,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     nextPicks: [],
     logo: 'bG9nbw==',
     now: () => Date.now(),
+    elapsed: () => performance.now(),
   };
   const { behave } = world;
 
@@ -776,6 +778,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
     serveMetrics: true,
     version: '1.2.3',
     now: () => behave.now(),
+    elapsed: () => behave.elapsed(),
     limits: {
       linkMs: 60_000,
       checkMs: 60_000,
