@@ -1,10 +1,10 @@
 import { Failure } from '../domain/failures.js';
 import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
-import { consentOf, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
+import { consentOf, failureOfItem, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { instantOf } from '../domain/instants.js';
-import { beginsEpisode, closesAccounts, failureTypeOf } from '../domain/plaidErrors.js';
+import { beginsEpisode, closesAccounts } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
@@ -22,12 +22,6 @@ export type ItemHealth = {
   updatedAt: string | null;
 } & ({ result: 'healthy' | 'outage' } | { result: 'broken' | 'gone'; error: UserActionError });
 
-/** The error of an Item as the failure of a call that Plaid would have refused with it. */
-const failureOf = (error: UserActionError): Failure =>
-  new Failure(failureTypeOf(error) ?? 'UPSTREAM_DOWN', 'Plaid names an error of the Item', {
-    upstream: { ...error, request_id: null },
-  });
-
 /**
  * Asks Plaid how the Item is; null for one that is not ours to ask for. Stores nothing but alerts of an error that nobody knows, or that
  * is the operators' matter.
@@ -44,7 +38,7 @@ export async function askHealth(
     const consent = consentOf(view);
     const health = healthOf(view);
     const said = { seen, episodeBy, consent, updatedAt: instantOf(view.last_successful_update) };
-    if (health.kind !== 'healthy') await alertOperators(deps.alerts, itemId, failureOf(health.error));
+    if (health.kind !== 'healthy') await alertOperators(deps.alerts, itemId, failureOfItem(health.error));
     return health.kind === 'broken'
       ? { ...said, result: 'broken', error: health.error }
       : { ...said, result: health.kind };

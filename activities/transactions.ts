@@ -77,7 +77,7 @@ const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError
   ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
 });
 
-/** How long Plaid may take for the first rows of an Item before operators are told. */
+/** How long Plaid may take for an Item's first rows, or for those that are due, before operators are told. */
 const readyWithin = 24 * 3_600_000;
 
 export function transactionActivities(deps: ActivityDeps) {
@@ -139,16 +139,16 @@ export function transactionActivities(deps: ActivityDeps) {
     });
   }
 
-  /** Plaid has nothing yet. Of an Item that it has had for a day operators are told. */
+  /** Plaid has nothing yet. Of an Item that has waited for a day operators are told. */
   async function notReady(
     { itemId, updateId, page }: MinePageInput,
-    { emptySince }: Fetch,
+    { waitsSince }: Fetch,
     refusal: Failure,
     calls: number,
   ): Promise<PageResult> {
     // The update ends with it.
     if (page > 0) await mining.discard(itemId, updateId);
-    if (emptySince !== null && Date.now() - Date.parse(emptySince) > readyWithin) {
+    if (waitsSince !== null && Date.now() - Date.parse(waitsSince) > readyWithin) {
       await alertStuck(itemId, refusal);
     }
     return { kind: 'notReady', calls };
@@ -277,10 +277,10 @@ export function transactionActivities(deps: ActivityDeps) {
    */
   async function endedUnheard(
     { itemId, polls = 0, failures = 0 }: MinePageInput,
-    { updatedAt, emptySince }: Fetch,
+    { updatedAt, waitsSince }: Fetch,
   ): Promise<UserActionError | null> {
     const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
-    const since = updatedAt ?? emptySince;
+    const since = updatedAt ?? waitsSince;
     const isQuiet = since !== null && Date.now() - Date.parse(since) >= quiet;
     const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
     const isPolled = polls > 0 && polls % pollsOfQuiet === 0;

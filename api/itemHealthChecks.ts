@@ -1,6 +1,6 @@
 import type { Viewer } from '../domain/exchange/viewer.js';
 import type { Failure, FailureType } from '../domain/failures.js';
-import { consentOf, healthOf } from '../domain/item/health.js';
+import { consentOf, failureOfItem, healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
@@ -8,6 +8,7 @@ import { askItem } from '../domain/webhookAddress.js';
 import { remember } from '../domain/remember.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
+import { alertRefusal } from './itemAlerts.js';
 
 /** The pause between two checks of an Item, however many reads fail. */
 const recheckAfterMs = 300_000;
@@ -21,7 +22,8 @@ const failsEverywhere: ReadonlySet<FailureType> = new Set([
 
 export interface ItemHealthChecks {
   /**
-   * A read at Plaid failed in a way that no webhook has reported (yet): the Item's episode begins if Plaid says so. Never throws and
+   * A read at Plaid failed: operators are told of what they alone mend, and where no webhook has reported it (yet) the Item's episode
+   * begins if Plaid says so. Never throws and
    * is not waited for; losing it is harmless, since the Item's next update finds out as well.
    */
   after(failure: Failure, viewer: Viewer, item: ItemView, accessToken: string): void;
@@ -51,6 +53,8 @@ export function createItemHealthChecks(
     if (credentials === null || 'refusal' in credentials) return;
     const view = await askItem({ plaid, alerts, webhookUrl }, item.item_id, accessToken);
     const health = healthOf(view);
+    if (health.kind !== 'healthy')
+      await alertRefusal({ alerts, logger }, item.item_id, failureOfItem(health.error));
     const consent = consentOf(view);
     if (health.kind !== 'broken') return items.noteConsent(item.item_id, credentials.seen, consent);
     const dueAt = new Date(now() + brokenCheckMs).toISOString();
@@ -61,6 +65,8 @@ export function createItemHealthChecks(
 
   return {
     after(failure, viewer, item, accessToken) {
+      // A right that this read alone needs no update ever meets.
+      void alertRefusal({ alerts, logger }, item.item_id, failure);
       const everywhere = failsEverywhere.has(failure.type);
       if (!everywhere && !beginsEpisode(failure.type)) return;
       if (item.status !== 'ACTIVE' || checkedOfLate(item.item_id)) return;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
-import { consentOf, healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
+import { consentOf, failureOfItem, healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
 import { isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
@@ -14,6 +14,7 @@ import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
 import { keyedOf } from '../idempotency.js';
 import { itemAccess, problemOfRefusal } from '../itemAccess.js';
+import { alertRefusal } from '../itemAlerts.js';
 import { operation } from '../operation.js';
 import { consentProblems } from '../problems.js';
 import {
@@ -38,10 +39,13 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const askedHealth = (viewer: Viewer, item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
       const { token, seen, episodeBy, cursor } = await askingOf(viewer, item, 'command');
-      const view = await askItem(context, item.item_id, token).catch((failure: unknown) => {
-        throw failure instanceof Failure ? problemOfPlaid(failure) : failure;
+      const view = await askItem(context, item.item_id, token).catch(async (failure: unknown) => {
+        if (!(failure instanceof Failure)) throw failure;
+        await alertRefusal(context, item.item_id, failure);
+        throw problemOfPlaid(failure);
       });
       const health = healthOf(view);
+      if (health.kind !== 'healthy') await alertRefusal(context, item.item_id, failureOfItem(health.error));
       const consent = consentOf(view);
       const dueAt = new Date(Date.now() + brokenCheckMs).toISOString();
       if (health.kind === 'broken') {
@@ -54,6 +58,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         : { kind: 'healthy' as const };
       switch (verdict.kind) {
         case 'unknown':
+          await alertRefusal(context, item.item_id, verdict.failure);
           throw problemOfPlaid(verdict.failure);
         case 'healthy':
           return (await items.setHealthy(item.item_id, seen, consent)) ? { error: null } : 'moved';

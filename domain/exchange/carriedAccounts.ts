@@ -5,6 +5,8 @@ import type { AccountIdentity } from '../mining/accounts.js';
 export interface KnownAccount {
   id: string | null;
   identity: AccountIdentity;
+  /** Another one of the same Item has taken its place: it is no second account, whatever it is called. */
+  past?: boolean;
 }
 
 /**
@@ -17,7 +19,7 @@ export function carriedAccounts(
   offered: readonly KnownAccount[],
 ): { ids: string[]; awaited: AccountIdentity[] } {
   const carried = { ids: [] as string[], awaited: [] as AccountIdentity[] };
-  const own = before.map(({ identity }) => identity);
+  const own = before.flatMap(({ identity, past }) => (past === true ? [] : [identity]));
   const others = offered.map(({ id, identity }) => ({ ...identity, id }));
   for (const granted of ids) {
     const account = before.find(({ id }) => id === granted);
@@ -25,7 +27,7 @@ export function carriedAccounts(
     const next = counterpartOf(account.identity, own, others);
     if (next === null) continue;
     if (next.id === null) carried.awaited.push(account.identity);
-    else carried.ids.push(next.id);
+    else if (!carried.ids.includes(next.id)) carried.ids.push(next.id);
   }
   return carried;
 }

@@ -24,6 +24,12 @@ export function healthOf({ error }: Pick<PlaidItemView, 'error'>): ItemView {
   };
 }
 
+/** The error of an Item as the failure of a call that Plaid would have refused with it. */
+export const failureOfItem = (error: UserActionError): Failure =>
+  new Failure(failureTypeOf(error) ?? 'UPSTREAM_DOWN', 'Plaid names an error of the Item', {
+    upstream: { ...error, request_id: null },
+  });
+
 /** Whether an update would get what it needs; `refused` for a reason that is the Item's own. */
 export type ProductAnswer =
   { kind: 'works' } | { kind: 'refused'; error: UserActionError } | { kind: 'unknown'; failure: Failure };

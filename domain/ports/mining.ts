@@ -22,8 +22,8 @@ export type PageStart =
       began: Seen;
       /** Ids of the accounts that were open then. */
       openAccounts: string[];
-      /** Since when an Item without a cursor waits for its first update, or for the one that is due, ISO 8601; null = it has a cursor. */
-      emptySince: string | null;
+      /** Since when the Item waits for its first update, for its remine, or for the update that is due (then it may lie ahead), ISO 8601. */
+      waitsSince: string | null;
       /** When the update before was applied, ISO 8601; null = there was none. */
       updatedAt: string | null;
       credentials: ItemCredentials & { seen: Seen };

@@ -9,6 +9,7 @@ import {
   lackedBy,
 } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
+import type { PlaidAccount } from '../../domain/plaid.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf } from '../rows.js';
@@ -40,7 +41,7 @@ const joinable = selection(items, ['error_type', 'error_code'], {
   broken: isSet('error_code'),
   unconnected: isSet('unconnected_since'),
 });
-const stored = selection(accounts, ['account_id', 'raw']);
+const stored = selection(accounts, ['account_id', 'raw', 'status'], { replaced: isSet('replaced_by') });
 const offering = selection(links, ['accounts']);
 const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const carried = selection(
@@ -228,6 +229,51 @@ export async function seesItem(
 const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
   SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
 
+/** An account of the Item's; `past`: another one has taken its place. */
+type OwnAccount = AccountIdentity & { account_id: string; raw: PlaidAccount; open: boolean; past: boolean };
+
+async function rowsOf(tx: Tx, itemId: string): Promise<OwnAccount[]> {
+  const rows = await tx<Selected<typeof stored>[]>`
+    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  return rows.map(({ account_id, raw, status, replaced }) => ({
+    ...identityOf(raw),
+    account_id,
+    raw,
+    open: status === 'open',
+    past: replaced,
+  }));
+}
+
+/** Which of the Item's accounts an offered one is. Those that are open come first: Link shows no others. */
+const meantBy = (
+  one: OfferedAccount,
+  offered: readonly OfferedAccount[],
+  own: readonly OwnAccount[],
+): OwnAccount | null =>
+  counterpartOf(
+    one,
+    offered,
+    own.filter(({ open }) => open),
+  ) ?? counterpartOf(one, offered, own);
+
+/**
+ * Whether an account that is offered without a persistent id is called the same as more of the Item's accounts than were chosen, which Plaid's
+ * persistent ids tell apart: nobody has to guess once the exchange has brought those of the chosen ones.
+ */
+export async function needsPersistentIds(
+  tx: Tx,
+  itemId: string,
+  offered: readonly OfferedAccount[],
+): Promise<boolean> {
+  const own = await identitiesOf(tx, itemId);
+  return own.some(
+    (mine) =>
+      mine.persistent_account_id !== null &&
+      offered.some((one) => one.persistent_account_id === null && isSameAccount(one, mine)) &&
+      !isOffered(mine, own, offered),
+  );
+}
+
 /**
  * Whether every account that is offered is known to be one of the Item's. Link's metadata is the client's word alone: by a list of guesses,
  * of which one fits, nobody joins, nor by names.
@@ -240,7 +286,10 @@ export async function holdsEvery(
   return lackedBy(await identitiesOf(tx, itemId), offered, isKnownSame).length === 0;
 }
 
-/** Ids of accounts that a Link has shown and its client has asked for, and that the Item does not have which it has joined. */
+/**
+ * Ids of accounts that a Link has shown and its client has asked for, and that are not shared: the Item which it has joined does not have
+ * them, or nobody knows which of those that are called so is meant.
+ */
 export async function notJoined(
   tx: Tx,
   itemId: string,
@@ -248,9 +297,19 @@ export async function notJoined(
   offered: readonly OfferedAccount[],
 ): Promise<string[]> {
   const wanted = grant?.account_ids ?? null;
-  return lackedBy(await identitiesOf(tx, itemId), offered).flatMap(({ account_id: id }) =>
-    id == null || (wanted !== null && !wanted.includes(id)) ? [] : [id],
-  );
+  const identities = await identitiesOf(tx, itemId);
+  const lacking = new Set(lackedBy(identities, offered));
+  const own = wanted === null ? [] : await rowsOf(tx, itemId);
+  const isShared = (one: OfferedAccount): boolean =>
+    wanted === null
+      ? identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, offered))
+      : // Accounts that nobody knows by their ids yet are named in vain, one like the other.
+        own.length === 0 || meantBy(one, offered, own) !== null;
+  return offered.flatMap((one) => {
+    const { account_id: id } = one;
+    if (id == null || (wanted !== null && !wanted.includes(id))) return [];
+    return lacking.has(one) || !isShared(one) ? [id] : [];
+  });
 }
 
 /** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
@@ -261,9 +320,7 @@ async function asChosen(
   offered: readonly OfferedAccount[],
   visit: Visit,
 ): Promise<Grant> {
-  const rows = await tx<Selected<typeof stored>[]>`
-    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  const ofRows = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
+  const ofRows = await rowsOf(tx, itemId);
   const identities = await identitiesOf(tx, itemId);
   // In update mode Link names them by the Item's own ids: nobody has to guess which is meant.
   const named = new Set(visit.kind === 'update_mode' ? offered.map(({ account_id }) => account_id) : []);
@@ -274,7 +331,7 @@ async function asChosen(
       const own = ofRows.find(({ account_id }) => account_id === id);
       if (own !== undefined) return isChosen(own) ? [id] : [];
       const meant = offered.find(({ account_id }) => account_id === id);
-      return meant === undefined ? [] : (counterpartOf(meant, offered, ofRows)?.account_id ?? []);
+      return meant === undefined ? [] : (meantBy(meant, offered, ofRows)?.account_id ?? []);
     });
     return { ...grant, account_ids: [...new Set(ids)] };
   }
@@ -303,10 +360,9 @@ function isOffered(
 
 /** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */
 async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
-  const rows = await tx<Selected<typeof stored>[]>`
-    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
+  const rows = await rowsOf(tx, itemId);
   if (rows.length > 0)
-    return rows.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+    return rows.map(({ account_id, past, raw }) => ({ id: account_id, identity: identityOf(raw), past }));
   const link = firstOf(
     await tx<Selected<typeof offering>[]>`
     SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,

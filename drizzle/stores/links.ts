@@ -34,6 +34,7 @@ import {
   hasTriedOften,
   joinItem,
   holdsEvery,
+  needsPersistentIds,
   notJoined,
   seesItem,
 } from './joining.js';
@@ -317,18 +318,21 @@ export function linkStore(sql: Sql): LinkStore {
         const applicant = await applicantOf(tx, tokenHash);
         if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
         if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
+        if (await needsPersistentIds(tx, itemId, chosen)) return 'unproven';
         if (await hasLost(tx, itemId, applicant)) return 'unproven';
         if (await hasTriedOften(tx, tokenHash)) return 'unproven';
         const item = { itemId, userId: link.user_id };
         const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';
-        const joined = { joined: true, connection_id: connectionId } as const;
+        const dropped = await notJoined(tx, itemId, applicant, chosen);
         await finishWith(tx, tokenHash, {
           kind: 'linked',
           item_id: itemId,
           replaces: null,
-          warnings: [],
-          ...joined,
+          warnings: dropped.length > 0 ? ['accounts_dropped'] : [],
+          ...(dropped.length > 0 ? { dropped_accounts: dropped } : {}),
+          joined: true,
+          connection_id: connectionId,
         });
         return 'joined';
       });

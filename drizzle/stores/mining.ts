@@ -44,7 +44,15 @@ const mined = selection(items, [
 ]);
 const fetching = selection(
   items,
-  ['user_id', 'institution_id', 'cursor', 'admitted_at', 'last_update_at', 'next_due_at'],
+  [
+    'user_id',
+    'institution_id',
+    'cursor',
+    'admitted_at',
+    'last_update_at',
+    'next_due_at',
+    'remine_requested_at',
+  ],
   accessToken,
 );
 const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
@@ -235,9 +243,9 @@ export function miningStore(sql: Sql): MiningStore {
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         began,
         openAccounts: row.open_accounts,
-        // Of one that has no transactions the update that is due now may wait.
-        emptySince:
-          row.cursor === '' ? iso(row.last_update_at === null ? row.admitted_at : row.next_due_at) : null,
+        waitsSince: iso(
+          remine ? row.remine_requested_at : row.last_update_at === null ? row.admitted_at : row.next_due_at,
+        ),
         updatedAt: iso(row.last_update_at),
         credentials: {
           itemId,

@@ -1210,6 +1210,33 @@ describe('mining', () => {
     expect(await alerts()).toEqual([{ kind: 'update_stuck', key: `${itemId}/PRODUCT_NOT_READY` }]);
   });
 
+  it.each([
+    ['an update', false],
+    ['a remine', true],
+  ])(
+    'minePage tells operators of %s that Plaid has not been ready for since a day, of an Item that was mined before',
+    async (_what, remine) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      item.page('', 'c1', { added: [transaction('n1')] });
+      await world.run.minePage(mine(item, 'u1'));
+      await world.sql`UPDATE items SET next_due_at = now() - interval '1 hour' WHERE item_id = ${itemId}`;
+      if (remine) await world.stores.itemCommands.requestRemine(ourselves, itemId);
+      world.plaid.refuse('syncTransactions', 'PRODUCT_NOT_READY');
+      const alerts = () => world.sql`SELECT kind, key FROM alerts WHERE item_id = ${itemId}`;
+      const asked = () => world.run.minePage({ ...mine(item, 'u2'), remine });
+      expect(await asked()).toEqual({ kind: 'notReady', calls: 1 });
+      expect(await alerts()).toEqual([]);
+      await (remine
+        ? world.sql`
+            UPDATE items SET remine_requested_at = remine_requested_at - interval '25 hours' WHERE item_id = ${itemId}`
+        : world.sql`UPDATE items SET next_due_at = now() - interval '25 hours' WHERE item_id = ${itemId}`);
+      expect(await asked()).toEqual({ kind: 'notReady', calls: 1 });
+      world.plaid.refuse('syncTransactions', null);
+      expect(await alerts()).toEqual([{ kind: 'update_stuck', key: `${itemId}/PRODUCT_NOT_READY` }]);
+    },
+  );
+
   it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', {});

@@ -169,6 +169,23 @@ describe('a user who has been through update mode', () => {
     expect(written).toEqual(['healthy', 'INSTITUTION_NO_LONGER_SUPPORTED']);
   });
 
+  it('whose Item has an error that operators alone mend is told to them, as is one that keeps Plaid from answering', async () => {
+    const view = await deps.plaid.getItem('token');
+    deps.items.setHealthy = async () => true;
+    world.alerts.length = 0;
+    const told = () => world.alerts.map(({ kind, key }) => [kind, key]);
+    const error = { error_type: 'INSTITUTION_ERROR', error_code: 'INSTITUTION_REGISTRATION_REQUIRED' };
+    deps.plaid.getItem = async () => ({ ...view, error });
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    expect(told()).toEqual([['plaid_misconfigured', 'INSTITUTION_REGISTRATION_REQUIRED']]);
+    world.alerts.length = 0;
+    const upstream = { error_type: 'INVALID_INPUT', error_code: 'INVALID_ACCESS_TOKEN', request_id: 'r' };
+    deps.plaid.getItem = () => Promise.reject(new Failure('TOKEN_REFUSED', 'no', { upstream }));
+    expect((await relinked()).statusCode).toBe(424);
+    expect(told()).toEqual([['token_refused', 'item-1']]);
+    deps.plaid.getItem = async () => view;
+  });
+
   it('is asked after again when something newer was learned meanwhile, and what the row said is read after the wish', async () => {
     const view = await deps.plaid.getItem('token');
     const order: string[] = [];

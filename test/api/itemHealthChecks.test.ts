@@ -28,7 +28,16 @@ async function start(error: typeof loginRequired | null = loginRequired) {
   );
   const fail = (type: FailureType, item = itemView('item-1', 'user-1')): void =>
     looks.after(new Failure(type, 'x'), ourselves, item, 'access-1');
-  return { ...seen, seen, deps, fail, logged: world.logged, close: () => world.app.close() };
+  return {
+    ...seen,
+    seen,
+    deps,
+    fail,
+    looks,
+    alerts: world.alerts,
+    logged: world.logged,
+    close: () => world.app.close(),
+  };
 }
 
 describe('an item of which a read at Plaid says that its user must act', () => {
@@ -49,6 +58,25 @@ describe('an item of which a read at Plaid says that its user must act', () => {
     expect(seen.told).toEqual([{ kind: 'foundDue' }]);
     await close();
   });
+
+  it.each(['UNAUTHORIZED_ROUTE_ACCESS', 'UNAUTHORIZED_INSTITUTION'])(
+    'has operators told of what they alone mend: a read that is refused for it, or /item/get that names it (%s)',
+    async (error_code) => {
+      const named = { error_type: 'INVALID_INPUT', error_code };
+      const { looks, alerts, fail, close } = await start(named);
+      const told = () => alerts.map(({ kind, key }) => [kind, key]);
+      fail('LOGIN_REQUIRED');
+      await until(() => alerts.length === 1, 'the alert of what /item/get names');
+      expect(told()).toEqual([['plaid_misconfigured', error_code]]);
+      alerts.length = 0;
+      const upstream = { ...named, request_id: null };
+      const item = itemView('item-2', 'user-2');
+      looks.after(new Failure('MISCONFIGURED', 'x', { upstream }), ourselves, item, 'access-2');
+      await until(() => alerts.length === 1, 'the alert of the read');
+      expect(told()).toEqual([['plaid_misconfigured', error_code]]);
+      await close();
+    },
+  );
 
   it('has its webhooks sent to us, where Plaid sends them elsewhere', async () => {
     const { deps, fail, close } = await start(null);

@@ -283,15 +283,92 @@ describe('joining', () => {
         return [end, found?.granted, found?.new_accounts];
       };
       const [first, second, third] = all as [PlaidAccount, PlaidAccount, PlaidAccount];
-      expect(await joined([first, second])).toEqual(['joined', ['acc-1'], false]);
+      // Where Plaid's persistent ids tell them apart the exchange decides, which brings those of the chosen ones.
+      const [end, granted] = persistent ? ['unproven', undefined] : ['joined', ['acc-1']];
+      const newAccounts = persistent ? undefined : false;
       const named = { account_ids: ['acc-1', 't-1'], new_accounts: false };
-      expect(await joined([first, second], named)).toEqual(['joined', ['acc-1'], false]);
+      for (const changes of [{}, named])
+        expect(await joined([first, second], changes)).toEqual([end, granted, newAccounts]);
+      if (persistent) expect(await joined([second])).toEqual(['unproven', undefined, undefined]);
       expect(await joined([second, third], named)).toEqual(['joined', ['t-1'], false]);
       expect(await joined([second, third])).toEqual(['joined', ['t-1', 't-2'], false]);
       expect(await joined(all)).toEqual(['joined', null, true]);
       // One more than the Item has: that one is another account.
       expect(await joined([second, third, twin('t-3')])).toEqual(['unproven', undefined, undefined]);
     }
+  });
+
+  it('names the accounts that it does not share since nobody knows which of two is meant, by Link’s word and after the exchange', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const all = [account('acc-1'), twin('t-1'), twin('t-2')];
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const { links } = world.stores;
+    const byWord = async (changes: Partial<Grant>, chosen: PlaidAccount[]) => {
+      const applicationId = await newApplication(world);
+      const metadata = chosen.map(metadataOf);
+      const tokenHash = await received(item.userId, applicationId, { connection: grant(changes), metadata });
+      expect(await links.join(tokenHash, item.itemId)).toBe('joined');
+      const outcome = (await links.get(tokenHash))?.outcome;
+      return outcome?.kind === 'linked' ? [outcome.warnings, outcome.dropped_accounts] : outcome;
+    };
+    const byExchange = async (changes: Partial<Grant>, chosen: PlaidAccount[]) => {
+      const applicationId = await newApplication(world);
+      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+      const surplus = await exchangedItem(world, linking);
+      const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+      const end = await links.admit(admission(surplus, { accounts }));
+      return 'dropped' in end ? end.dropped : undefined;
+    };
+    const [first, second, third] = all as [PlaidAccount, PlaidAccount, PlaidAccount];
+    const one = { account_ids: ['new-t-1'], new_accounts: false };
+    expect(await byWord({}, [first, second])).toEqual([['accounts_dropped'], ['new-t-1']]);
+    expect(await byWord(one, [second, third])).toEqual([['accounts_dropped'], ['new-t-1']]);
+    expect(await byWord({}, [second, third])).toEqual([[], undefined]);
+    expect(await byExchange({}, [first, second])).toEqual(['new-t-1']);
+    expect(await byExchange(one, [second, third])).toEqual(['new-t-1']);
+    expect(await byExchange({}, all)).toBeUndefined();
+  });
+
+  it('shares an account that its client names though the one whose place it took is called the same', async () => {
+    const old = account('old', { mask: '0007', name: 'One' });
+    const item = await connectedItem({ accounts: [identityOf(old)] });
+    await runUpdate(world, item, [{}], { accounts: [old, account('acc-2')] });
+    const next = account('next', { mask: '0007', name: 'One' });
+    await runUpdate(world, item, [{}], { accounts: [next, account('acc-2')] });
+    const applicationId = await newApplication(world);
+    const connection = grant({ account_ids: ['new-next'], new_accounts: false });
+    const tokenHash = await received(item.userId, applicationId, {
+      connection,
+      metadata: [metadataOf(next)],
+    });
+    expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
+    const found = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+    expect(found?.granted).toContain('next');
+  });
+
+  it('lets the other applications’ connections go on with a new Item though an account of the old one has taken a closed one’s place', async () => {
+    const old = account('old', { mask: '0007', name: 'One' });
+    const next = account('next', { mask: '0007', name: 'One' });
+    const item = await connectedItem();
+    for (const raw of [old, next]) await runUpdate(world, item, [{}], { accounts: [raw, account('acc-1')] });
+    const holder = await newApplication(world);
+    const named = grant({ account_ids: ['next', 'old'], new_accounts: false });
+    await world.sql.begin(async (tx) => {
+      const to = { itemId: item.itemId, userId: item.userId, applicationId: holder };
+      await grantConnection(tx, to, named, nobody);
+    });
+    const linking = { userId: item.userId, applicationId: item.applicationId, connection: grant() };
+    const fresh = await exchangedItem(world, linking);
+    const accounts = [next, account('acc-1')].map((raw) => ({
+      ...identityOf(raw),
+      account_id: `new-${raw.account_id}`,
+    }));
+    const seen = await seenNow(world, item.itemId);
+    const more = { accounts, replaceable: [{ itemId: item.itemId, seen }] };
+    expect(await world.stores.links.admit(admission(fresh, more))).toMatchObject({ kind: 'admitted' });
+    const found = (await connectionsOf(fresh.itemId)).find((one) => one.application_id === holder);
+    expect(found?.granted).toEqual(['new-next']);
   });
 
   it('by Plaid’s persistent ids shares the account that was chosen, whatever another one is called', async () => {

@@ -287,7 +287,7 @@ export class MemoryItem {
         cursor,
         began: this.seen(),
         openAccounts: this.openAccounts(),
-        emptySince: this.emptySince(),
+        waitsSince: this.waitsSince(),
         updatedAt: this.updatedAt(),
         credentials: this.credentials,
       };
@@ -355,7 +355,7 @@ export class MemoryItem {
     return this.accountsOpen ? [account.account_id] : [];
   }
 
-  protected emptySince(): string | null {
+  protected waitsSince(): string | null {
     return this.cursor === '' ? new Date(0).toISOString() : null;
   }
 

@@ -47,7 +47,7 @@ export class SimItem extends MemoryItem {
       cursor: start.cursor ?? '',
       began,
       openAccounts: this.openAccounts(),
-      emptySince: this.emptySince(),
+      waitsSince: this.waitsSince(),
       updatedAt: this.updatedAt(),
       credentials: this.credentials,
     };
