@@ -138,7 +138,7 @@ export const linkedAnswer = z
       .meta({
         description:
           'Accounts of the replaced item that the new one does not have: they end with it. With `joined`: accounts of this Link that the ' +
-          'item which was joined does not have: nothing is fetched of them',
+          'item which was joined does not have, or of which nobody can say which of several called the same is meant: they are not shared',
       }),
   })
   .meta({
