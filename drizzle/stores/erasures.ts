@@ -279,6 +279,8 @@ export function erasureStore(sql: Sql): ErasureStore {
         const open = await leftToEnd(tx, userId);
         if (open.items.length + open.links.length > 0) return false;
         await mayErase(tx);
+        // Who writes of an Item just now is waited for, and seen below; who comes later finds no Item.
+        await tx`SELECT FROM items WHERE user_id = ${userId} ORDER BY item_id FOR UPDATE`;
         const names = await namesOf(tx, userId);
         await forgetInAlerts(tx, names);
         for (const table of [...userTables, ...lastUserTables])

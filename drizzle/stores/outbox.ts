@@ -50,9 +50,11 @@ export function outboxStore(sql: Sql): OutboxStore {
     },
 
     async advanceWatermark(itemId, record, form, from, to) {
+      // Under a lock that an erasure waits for, or waits: a publisher may come after the Item has gone.
       const moved = await sql`
         INSERT INTO outbox_marks AS m (item_id, record, form, sent)
-        SELECT ${itemId}, ${record}, ${form}, ${to} WHERE ${from}::bigint = 0
+        SELECT i.item_id, ${record}, ${form}, ${to}
+        FROM (SELECT item_id FROM items WHERE item_id = ${itemId} AND ${from}::bigint = 0 FOR KEY SHARE) AS i
         ON CONFLICT (item_id, record, form) DO UPDATE SET sent = excluded.sent WHERE m.sent = ${from}
         RETURNING 1`;
       const advanced =

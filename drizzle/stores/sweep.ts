@@ -93,6 +93,13 @@ export function sweepStore(sql: Sql): SweepStore {
               WHERE e.item_hash = ${sha256Of(sql, sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)})
             AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
           FOR UPDATE OF w SKIP LOCKED)`;
+      // An attempt that is overtaken by the erasure of its Item may raise one after it.
+      await sql`
+        DELETE FROM alerts WHERE (kind, key) IN (
+          SELECT a.kind, a.key FROM alerts a
+          WHERE a.item_id IS NOT NULL AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = a.item_id)
+            AND EXISTS (SELECT FROM erased_items e WHERE e.item_hash = ${sha256Of(sql, sql`a.item_id`)})
+          FOR UPDATE SKIP LOCKED)`;
       await sql`
         INSERT INTO alerts (kind, key, item_id, detail)
         SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))

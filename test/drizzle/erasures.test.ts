@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { getTableName, is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { createStores } from '../../drizzle/index.js';
 import * as schema from '../../drizzle/schema.js';
 import { lastUserTables, tablesWithoutUsers, userTables } from '../../drizzle/stores/userTables.js';
 import { told } from './eventFeed.js';
@@ -398,6 +399,41 @@ describe('an erasure', () => {
       return { opening };
     });
     expect(await opened.opening).toBeNull();
+  });
+
+  it('leaves no watermark of a publisher that comes beside its end, or after it', async () => {
+    const userId = newId('user');
+    const { itemId } = await linkedItem(world, { userId });
+    const { erasure_id } = await begun(userId);
+    const left = await world.stores.erasures.stop(erasure_id);
+    for (const item of left?.items ?? []) await world.stores.items.finishRemoval(item.itemId);
+    while ((await world.stores.erasures.deleteRows(erasure_id, 100)) > 0);
+    const advance = (stores: typeof world.stores): Promise<boolean> =>
+      stores.outbox.advanceWatermark(itemId, 'transaction', 'raw', 0, 5);
+    const { finished } = await world.sql.begin(async (tx) => {
+      // The publisher has written, and has not committed.
+      expect(await advance(createStores(tx as unknown as typeof world.sql))).toBe(true);
+      const finished = world.stores.erasures.finish(erasure_id);
+      await lockWaiters(world, 1);
+      return { finished };
+    });
+    expect(await finished).toBe(true);
+    expect(await advance(world.stores)).toBe(false);
+    expect(hits(await dump(), [itemId])).toEqual({});
+  });
+
+  it('leaves no alert of an attempt that it has overtaken, and those of Items that nobody knows', async () => {
+    const { userId, itemId } = await linkedItem(world);
+    const unknown = newId('item');
+    const { erasure_id } = await begun(userId);
+    await carryOut(erasure_id);
+    for (const id of [itemId, unknown]) {
+      await world.stores.alerts.raise({ kind: 'update_stuck', key: id, item_id: id, detail: {} });
+    }
+    await world.stores.sweep.ignoreUnknown();
+    const after = await dump();
+    expect(hits(after, [itemId])).toEqual({});
+    expect(hits(after, [unknown])).toEqual({ alerts: 1 });
   });
 
   it('leaves no attempt that is recorded beside its end, and waits for no replay that waits for it', async () => {

@@ -5,7 +5,7 @@ import { play } from '../../../tools/faults/core/simulation.js';
 const seeds = 2_000;
 const playedTwice = 10;
 /** Each of the mutants is found by then. */
-const seedsOfMutants = 300;
+const seedsOfMutants = 1_000;
 
 it('ends with the truth whatever attempts are killed or come late, and a seed is the same life to the last bit', async () => {
   const done: Record<string, number> = {};
