@@ -142,6 +142,14 @@ describe('a user who has been through update mode', () => {
     expect(answerOf(await relinked())).toEqual([409, 'login_required']);
     deps.plaid.syncTransactions = () => Promise.reject(new Failure('INSTITUTION_DOWN', 'the bank is down'));
     expect(answerOf(await relinked())).toEqual([502, 'institution_unavailable']);
+    world.alerts.length = 0;
+    const right = { error_type: 'INVALID_INPUT', error_code: 'UNAUTHORIZED_ROUTE_ACCESS', request_id: 'r' };
+    deps.plaid.syncTransactions = () =>
+      Promise.reject(new Failure('MISCONFIGURED', 'no right', { upstream: right }));
+    expect((await relinked()).statusCode).toBe(424);
+    expect(world.alerts.map(({ kind, key }) => [kind, key])).toEqual([
+      ['plaid_misconfigured', 'UNAUTHORIZED_ROUTE_ACCESS'],
+    ]);
     deps.plaid.syncTransactions = syncTransactions;
     expect(answerOf(await relinked())).toEqual([200, 'ok']);
     expect(asked).toEqual(['c7']);
