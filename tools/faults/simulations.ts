@@ -8,7 +8,7 @@ import type { Chunk, PlayedChunk } from './core/simulationWorker.js';
 
 const entry = 'tools/faults/core/simulationWorker.ts';
 /** Seeds that a thread plays before it tells of them. */
-const chunkSize = 500;
+const chunkSize = 100;
 const threads = 2;
 /** Seeds between two lines of progress. */
 const sayEvery = 10_000;
@@ -86,22 +86,26 @@ async function work(
 /** Null: the run was ended meanwhile. */
 function answerOf(worker: Worker, signal: AbortSignal): Promise<PlayedChunk | null> {
   return new Promise((resolve, reject) => {
+    // By name: a worker listens to itself as well, and would not hear its thread any more.
     const end = (): void => {
       signal.removeEventListener('abort', aborted);
-      worker.removeAllListeners();
+      worker.off('message', played);
+      worker.off('error', failed);
     };
     const aborted = (): void => {
       end();
       resolve(null);
     };
-    signal.addEventListener('abort', aborted);
-    worker.once('message', (played: PlayedChunk) => {
+    const played = (chunk: PlayedChunk): void => {
       end();
-      resolve(played);
-    });
-    worker.once('error', (error) => {
+      resolve(chunk);
+    };
+    const failed = (error: Error): void => {
       end();
       reject(error);
-    });
+    };
+    signal.addEventListener('abort', aborted);
+    worker.on('message', played);
+    worker.on('error', failed);
   });
 }
