@@ -8,7 +8,7 @@ import type { Chunk, PlayedChunk } from './core/simulationWorker.js';
 
 const entry = 'tools/faults/core/simulationWorker.ts';
 /** Seeds that a thread plays before it tells of them. */
-const chunkSize = 100;
+const chunkSize = 500;
 const threads = 2;
 /** Seeds between two lines of progress. */
 const sayEvery = 10_000;
