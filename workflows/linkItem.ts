@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { ExchangeResult } from '../activities/link.js';
 import { backoff } from '../domain/item/policy.js';
+import { joinedOutcome } from '../domain/joinedOutcome.js';
 import type { LinkOutcome } from '../domain/ports/links.js';
 import { linkOutcome, priorities } from './contract.js';
 import type { LinkItemInput } from './contract.js';
@@ -124,19 +125,7 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
         });
       }
       if (admitted.kind === 'user_being_erased') return finish({ kind: 'user_being_erased' });
-      if (admitted.kind === 'joined') {
-        const { itemId, connection_id, dropped = [] } = admitted;
-        const lost = dropped.length > 0;
-        return finish({
-          kind: 'linked',
-          item_id: itemId,
-          replaces: null,
-          warnings: lost ? ['accounts_dropped'] : [],
-          ...(lost ? { dropped_accounts: dropped } : {}),
-          connection_id,
-          joined: true,
-        });
-      }
+      if (admitted.kind === 'joined') return finish(joinedOutcome(admitted));
       return finish(
         admitted.kind === 'duplicate'
           ? { kind: 'duplicate', item_id: admitted.itemId }

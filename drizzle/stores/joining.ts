@@ -9,7 +9,6 @@ import {
   lackedBy,
 } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import type { PlaidAccount } from '../../domain/plaid.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf } from '../rows.js';
@@ -230,18 +229,20 @@ const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
   SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
 
 /** An account of the Item's; `past`: another one has taken its place. */
-type OwnAccount = AccountIdentity & { account_id: string; raw: PlaidAccount; open: boolean; past: boolean };
+type OwnAccount = AccountIdentity & {
+  account_id: string;
+  identity: AccountIdentity;
+  open: boolean;
+  past: boolean;
+};
 
 async function rowsOf(tx: Tx, itemId: string): Promise<OwnAccount[]> {
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  return rows.map(({ account_id, raw, status, replaced }) => ({
-    ...identityOf(raw),
-    account_id,
-    raw,
-    open: status === 'open',
-    past: replaced,
-  }));
+  return rows.map(({ account_id, raw, status, replaced }) => {
+    const identity = identityOf(raw);
+    return { ...identity, account_id, identity, open: status === 'open', past: replaced };
+  });
 }
 
 /** Which of the Item's accounts an offered one is. Those that are open come first: Link shows no others. */
@@ -361,8 +362,7 @@ function isOffered(
 /** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */
 async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
   const rows = await rowsOf(tx, itemId);
-  if (rows.length > 0)
-    return rows.map(({ account_id, past, raw }) => ({ id: account_id, identity: identityOf(raw), past }));
+  if (rows.length > 0) return rows.map(({ account_id: id, identity, past }) => ({ id, identity, past }));
   const link = firstOf(
     await tx<Selected<typeof offering>[]>`
     SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,

@@ -2,6 +2,7 @@ import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { identityOf, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
+import { joinedOutcome } from '../../domain/joinedOutcome.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type {
   Admission,
@@ -325,15 +326,7 @@ export function linkStore(sql: Sql): LinkStore {
         const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';
         const dropped = await notJoined(tx, itemId, applicant, chosen);
-        await finishWith(tx, tokenHash, {
-          kind: 'linked',
-          item_id: itemId,
-          replaces: null,
-          warnings: dropped.length > 0 ? ['accounts_dropped'] : [],
-          ...(dropped.length > 0 ? { dropped_accounts: dropped } : {}),
-          joined: true,
-          connection_id: connectionId,
-        });
+        await finishWith(tx, tokenHash, joinedOutcome(joinedWith(itemId, connectionId, dropped)));
         return 'joined';
       });
     },

@@ -21,6 +21,11 @@ export function sweepStore(sql: Sql): SweepStore {
   const before = (graceMs: number): Fragment =>
     sql`clock_timestamp() - ${`${graceMs} milliseconds`}::interval`;
 
+  /** Whether an Item that is not here was a user's who was erased. */
+  const isErased = (itemId: Fragment): Fragment => sql`
+    (EXISTS (SELECT FROM erased_items e WHERE e.item_hash = ${sha256Of(sql, itemId)})
+      AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = ${itemId}))`;
+
   /**
    * The first of one kind. Whom the sweep signalled stands behind all that have waited longer than since then: what cannot move
    * hides nothing.
@@ -89,17 +94,12 @@ export function sweepStore(sql: Sql): SweepStore {
         DELETE FROM webhooks WHERE webhook_id IN (
           SELECT w.webhook_id FROM webhooks w
           WHERE (w.outcome = 'pending' OR w.verdict = 'rejected')
-            AND EXISTS (SELECT FROM erased_items e
-              WHERE e.item_hash = ${sha256Of(sql, sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)})
-            AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+            AND ${isErased(sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)}
           FOR UPDATE OF w SKIP LOCKED)`;
       // An attempt that is overtaken by the erasure of its Item may raise one after it.
       await sql`
         DELETE FROM alerts WHERE (kind, key) IN (
-          SELECT a.kind, a.key FROM alerts a
-          WHERE a.item_id IS NOT NULL AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = a.item_id)
-            AND EXISTS (SELECT FROM erased_items e WHERE e.item_hash = ${sha256Of(sql, sql`a.item_id`)})
-          FOR UPDATE SKIP LOCKED)`;
+          SELECT a.kind, a.key FROM alerts a WHERE ${isErased(sql`a.item_id`)} FOR UPDATE SKIP LOCKED)`;
       await sql`
         INSERT INTO alerts (kind, key, item_id, detail)
         SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))

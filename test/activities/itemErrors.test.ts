@@ -1,3 +1,4 @@
+import type { MinePageInput } from '../../activities/transactions.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
@@ -21,8 +22,8 @@ afterEach(() => {
 
 const dueAt = { complete: '2026-11-22T00:00:00.000Z', incomplete: '2026-11-21T00:00:00.000Z' };
 const later = '2999-01-01T00:00:00.000Z';
-const mine = (item: FakeItem, updateId: string, believe = false) =>
-  world.run.minePage({ itemId: item.itemId, updateId, page: 0, dueAt, believe });
+const mine = (item: FakeItem, updateId: string, more: Partial<MinePageInput> = {}) =>
+  world.run.minePage({ itemId: item.itemId, updateId, page: 0, dueAt, ...more });
 const check = ({ itemId }: FakeItem) => world.run.checkItem({ itemId });
 
 async function rowOf({ itemId }: FakeItem) {
@@ -83,7 +84,7 @@ async function withAccounts(): Promise<FakeItem> {
 /** As an update ends that is refused again and again, while `/item/get` calls the Item healthy. */
 async function believed(item: FakeItem, updateId: string): Promise<void> {
   expect(await mine(item, updateId)).toMatchObject({ kind: 'doubted' });
-  expect(await mine(item, updateId, true)).toMatchObject({ kind: 'needsUser' });
+  expect(await mine(item, updateId, { believe: true })).toMatchObject({ kind: 'needsUser' });
 }
 
 describe("an outage of the Item's bank in item.error", () => {
@@ -174,14 +175,14 @@ describe('an update that is refused for want of the user while /item/get does no
     world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
     world.plaid.refuse('getItem', code, type);
     for (const believe of [false, true])
-      await expect(mine(item, 'u1', believe)).rejects.toMatchObject({
+      await expect(mine(item, 'u1', { believe })).rejects.toMatchObject({
         type: 'LOGIN_REQUIRED',
         nonRetryable: true,
         details: [{ error_code: 'ITEM_LOGIN_REQUIRED' }],
       });
     world.plaid.refuse('getItem', null);
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
-    expect(await mine(item, 'u1', true)).toMatchObject({ kind: 'needsUser' });
+    expect(await mine(item, 'u1', { believe: true })).toMatchObject({ kind: 'needsUser' });
   });
 });
 
@@ -342,25 +343,13 @@ describe('an Item that /item/get calls broken while Plaid serves what it has, an
     [
       'a day of polls that bring nothing',
       async (item) => {
-        const page = {
-          itemId: item.itemId,
-          updateId: 'u2',
-          page: 0,
-          dueAt: { complete: later, incomplete: later },
-        };
-        expect(await world.run.minePage({ ...page, polls: 24 })).toMatchObject({ kind: 'needsUser' });
+        expect(await mine(item, 'u2', { polls: 24 })).toMatchObject({ kind: 'needsUser' });
       },
     ],
     [
       'some of the tries of a page that fails',
       async (item) => {
-        const page = {
-          itemId: item.itemId,
-          updateId: 'u2',
-          page: 0,
-          dueAt: { complete: later, incomplete: later },
-        };
-        expect(await world.run.minePage({ ...page, failures: 16 })).toMatchObject({ kind: 'needsUser' });
+        expect(await mine(item, 'u2', { failures: 16 })).toMatchObject({ kind: 'needsUser' });
       },
     ],
   ];
@@ -428,7 +417,7 @@ describe('an Item without accounts', () => {
           SELECT DISTINCT status FROM accounts WHERE item_id = ${item.itemId}`
         ).map(({ status }) => status);
       expect(await open()).toEqual(['open']);
-      expect(await mine(item, 'u1', true)).toMatchObject({ kind: 'needsUser' });
+      expect(await mine(item, 'u1', { believe: true })).toMatchObject({ kind: 'needsUser' });
       expect(await open()).toEqual(['closed']);
       for (let time = 0; time < 3; time += 1) expect(await check(item)).toMatchObject({ result: 'unsure' });
       const events = await world.sql<{ subject: string; removed: boolean; sequence: string }[]>`
@@ -472,7 +461,7 @@ describe('a consent that ends at another time', () => {
     // An update that is refused.
     world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
     let updates = 0;
-    await taken(() => mine(item, `refused-${(updates += 1)}`, true));
+    await taken(() => mine(item, `refused-${(updates += 1)}`, { believe: true }));
     world.plaid.refuse('syncTransactions', null);
     // Webhooks.
     await taken(async () => {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -84,28 +85,12 @@ async function work(
 }
 
 /** Null: the run was ended meanwhile. */
-function answerOf(worker: Worker, signal: AbortSignal): Promise<PlayedChunk | null> {
-  return new Promise((resolve, reject) => {
-    // By name: a worker listens to itself as well, and would not hear its thread any more.
-    const end = (): void => {
-      signal.removeEventListener('abort', aborted);
-      worker.off('message', played);
-      worker.off('error', failed);
-    };
-    const aborted = (): void => {
-      end();
-      resolve(null);
-    };
-    const played = (chunk: PlayedChunk): void => {
-      end();
-      resolve(chunk);
-    };
-    const failed = (error: Error): void => {
-      end();
-      reject(error);
-    };
-    signal.addEventListener('abort', aborted);
-    worker.on('message', played);
-    worker.on('error', failed);
-  });
+async function answerOf(worker: Worker, signal: AbortSignal): Promise<PlayedChunk | null> {
+  try {
+    const [played] = (await once(worker, 'message', { signal })) as [PlayedChunk];
+    return played;
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  }
 }

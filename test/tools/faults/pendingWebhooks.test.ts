@@ -1,35 +1,25 @@
-import postgres from 'postgres';
 import { pendingWebhooks } from '../../../tools/faults/pendingWebhooks.js';
-import type { TestDatabase } from '../../stack/testDatabase.js';
-import { createTestDatabase } from '../../stack/testDatabase.js';
+import type { World } from '../../drizzle/world.js';
+import { openWorld, webhook } from '../../drizzle/world.js';
 
-let database: TestDatabase;
-let sql: postgres.Sql;
+let world: World;
 beforeAll(async () => {
-  database = await createTestDatabase();
-  sql = postgres(database.url, { max: 1, onnotice: () => undefined });
+  world = await openWorld();
 });
-afterAll(async () => {
-  await sql.end({ timeout: 5 });
-  await database.drop();
-});
-beforeEach(() => sql`WITH gone AS (DELETE FROM webhooks) DELETE FROM alerts`);
+afterAll(() => world.close());
+beforeEach(() => world.sql`WITH gone AS (DELETE FROM webhooks) DELETE FROM alerts`);
 
-async function webhookOf(itemId: string, outcome = 'pending'): Promise<void> {
-  await sql`
-    INSERT INTO webhooks (source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, settled_at, headers, body)
-    VALUES ('plaid', 'accepted', 'TRANSACTIONS', 'SYNC_UPDATES_AVAILABLE', ${itemId}, 'update', '{}', ${outcome},
-      CASE WHEN ${outcome} <> 'pending' THEN clock_timestamp() END, '{}', '')`;
-}
+const webhookOf = (itemId: string) => world.stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE'));
 const linkLost = (key: string) =>
-  sql`INSERT INTO alerts (kind, key, detail) VALUES ('link_outcome_unknown', ${key}, '{}')`;
+  world.stores.alerts.raise({ kind: 'link_outcome_unknown', key, item_id: null, detail: {} });
 const owed = async (): Promise<(string | null)[]> =>
-  (await pendingWebhooks({ sql })).map(({ item_id }) => item_id);
+  (await pendingWebhooks(world)).map(({ item_id }) => item_id);
 
 describe('webhooks whose outcome is owed', () => {
   it('are those of Items that nobody knows, where no link has lost one', async () => {
     await webhookOf('item-lost');
-    await webhookOf('item-done', 'done');
+    await webhookOf('item-done');
+    await world.sql`UPDATE webhooks SET outcome = 'done', settled_at = now() WHERE item_id = 'item-done'`;
     expect(await owed()).toEqual(['item-lost']);
   });
 
