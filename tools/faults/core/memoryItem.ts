@@ -239,13 +239,17 @@ export class MemoryItem {
       more: false,
     }),
     applyItemWebhooks: async (_itemId, { webhooks, health, revocation, numbersDue, updateDue }) => {
-      if (health !== null && !this.stands(health.seen)) return false;
-      if (revocation !== null) this.withheld = revocation !== 'disowned';
-      if (health?.kind === 'healthy') this.healthy();
-      if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
-      if (numbersDue) this.numbersAreDue();
-      if (updateDue && this.error === null && this.nextDueAt !== null) {
-        this.nextDueAt = Math.min(this.nextDueAt, this.now());
+      const pending = new Set(this.webhooks.map(({ webhookId }) => webhookId));
+      if (!webhooks.every(({ webhookId }) => pending.has(webhookId))) return false;
+      if (!this.removed) {
+        if (health !== null && !this.stands(health.seen)) return false;
+        if (revocation !== null) this.withheld = revocation !== 'disowned';
+        if (health?.kind === 'healthy') this.healthy();
+        if (health?.kind === 'broken') this.broken(health.error, health.byCall, health.dueAt, false);
+        if (numbersDue) this.numbersAreDue();
+        if (updateDue && this.error === null && this.nextDueAt !== null) {
+          this.nextDueAt = Math.min(this.nextDueAt, this.now());
+        }
       }
       const ended = new Set(webhooks.flatMap(({ webhookId, waits }) => (waits === true ? [] : [webhookId])));
       this.webhooks = this.webhooks.filter(({ webhookId }) => !ended.has(webhookId));
