@@ -39,7 +39,7 @@ export const emptyScene = (items: LivingItem[]): Scene => ({
 });
 
 /** A process that has not come to its point by then has none of its work to do. */
-const longestWayMs = 8_000;
+const longestWayMs = 12_000;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -102,10 +102,12 @@ export class Performer {
     this.scene.strokes.set(fault, (this.scene.strokes.get(fault) ?? 0) + strokes);
   }
 
-  /** What a named point lies on is not done all the time: then it is done now. */
+  /** What a named point lies on is done now: a link, pages, records, deliveries, an erasure. */
   private async provoke(deed: Deed, place: number): Promise<void> {
     if (deed.kind === 'killListenerAt') await this.say(deed, place);
-    if (deed.kind === 'killWorkerAt' && /^(link|erase)\./.test(deed.point)) await this.eraseUser(5, 0, place);
+    if (deed.kind !== 'killWorkerAt') return;
+    // Temporal leaves what runs to the worker that has it in its memory: a new worker gets what begins, if the other does not.
+    await Promise.all(['a', 'b'].map((name) => this.eraseUser(5, 0, `${place}-${name}`)));
   }
 
   /** A process that is to end at a point is left alone until it has come there, else the next deed ends it before. */
@@ -121,7 +123,7 @@ export class Performer {
     return sayOfUsers(world.system, scene.said, { prefix: `${this.name}-${place}`, users, words, seed });
   }
 
-  private async eraseUser(rows: number, afterMs: number, place: number): Promise<void> {
+  private async eraseUser(rows: number, afterMs: number, place: number | string): Promise<void> {
     const userId = `${this.name}-erased-${place}`;
     const itemId = await linkWithHistory(this.world, userId, rows);
     await pause(afterMs);
