@@ -6,7 +6,7 @@ import { testStack } from '../stack/testStack.js';
 import { until } from '../workflows/harness.js';
 import type { CuttableProxy } from '../../tools/faults/cuttableProxy.js';
 import { startCuttableProxy } from '../../tools/faults/cuttableProxy.js';
-import { advance, callsOf as callsOfItem, change, untilHistory } from './linkedItem.js';
+import { advance, callsOf as callsOfItem, change, fault as faultOfItem, untilHistory } from './linkedItem.js';
 import type { Json } from './linking.js';
 import { callsOf, goThroughLink, itemsAtPlaid } from './linking.js';
 import { untilQuiet } from './oracle.js';
@@ -210,11 +210,8 @@ describe('a link', () => {
     async (error_code, due) => {
       const user = newUser();
       const { publicToken, itemId } = await goThroughLink(system, user);
-      await system.sim('/_sim/faults', {
-        match: { path: '/auth/get' },
-        fault: { error_code, error_type: 'ITEM_ERROR' },
-        times: 1,
-      });
+      // Of this Item alone: that of the test before may be asked for late.
+      await faultOfItem(system, itemId, '/auth/get', { error_code, error_type: 'ITEM_ERROR' }, { times: 1 });
       const { status, body } = await link(user, { public_token: publicToken });
       expect([status, body['status']]).toEqual([201, 'ACTIVE']);
       await until(async () => {

@@ -33,7 +33,7 @@ import { startWorld } from './world.js';
 /** A world that is not at its end of work by then never will be. */
 const patienceMs = 300_000;
 /** A round that does not end at all, longer than its faults by this. */
-const longestRestMs = 900_000;
+const longestWayToCalmMs = 900_000;
 const longestStopMs = 180_000;
 /** A world's logs and histories grow: after so many rounds there is a new one. */
 const roundsOfWorld = 20;
@@ -253,7 +253,7 @@ async function playRounds(
 /** A round that breaks off is one that found something. */
 async function playRound({ trial }: Stage, plan: RoundPlan): Promise<RoundResult> {
   try {
-    return await within(roundMs + longestRestMs, trial.round(plan, roundMs));
+    return await within(roundMs + longestWayToCalmMs, trial.round(plan, roundMs));
   } catch (error) {
     const verdict = {
       ...emptyVerdict(),
