@@ -12,8 +12,9 @@ import { instantOf } from '../../domain/instants.js';
 import { refusalOfId } from '../../domain/mining/recordId.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import { isObject } from '../../domain/mining/oddValues.js';
+import { isCode } from '../../domain/plaidErrors.js';
 import type { JsonObject } from '../../domain/mining/oddValues.js';
-import { failureOfShape, isCode } from './plaidFailures.js';
+import { failureOfShape } from './plaidFailures.js';
 
 /** Characters (not UTF-16 units) of an id or a name: what an index takes, whatever they are made of. */
 const longestText = 256;
