@@ -1,4 +1,5 @@
 import type { ActivityDeps } from '../../activities/deps.js';
+import { erasureActivities } from '../../activities/erasure.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
 import type { DueItem, StaleLink } from '../../domain/ports/sweep.js';
@@ -48,6 +49,30 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
   const run = sweepActivities(deps, { atOnce: 16, longestMs: 40_000, now: () => time });
   return { run, asked, noted, seen };
 }
+
+describe('the sweep over erasures', () => {
+  it('starts the others where Temporal refuses one, and tells an operator of that one', async () => {
+    const started: string[] = [];
+    const raised: unknown[] = [];
+    const deps = {
+      erasures: { open: async () => ['e1', 'e2', 'e3'].map((erasureId) => ({ erasureId, late: false })) },
+      gateway: {
+        startErasure: async (erasureId: string) => {
+          if (erasureId === 'e1') throw new Failure('ORCHESTRATOR_REFUSED', 'no');
+          started.push(erasureId);
+        },
+      },
+      sweeps: { recordSignalled: async (told: object) => void started.push(JSON.stringify(told)) },
+      alerts: { raise: async (alert: object) => void raised.push(alert) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    expect(await erasureActivities(deps).sweepErasures({ graceMs: 0 })).toEqual({ open: 3 });
+    expect(started).toEqual(['e2', 'e3', '{"erasures":["e1","e2","e3"]}']);
+    expect(raised).toEqual([
+      { kind: 'signal_refused', key: 'e1', item_id: null, detail: { kinds: ['erasure'] } },
+    ]);
+  });
+});
 
 describe('the sweep on a Temporal that takes five seconds for each signal', () => {
   it('ends in its time, with some at once and links among them, and notes exactly whom it told', async () => {
