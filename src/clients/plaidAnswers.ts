@@ -10,6 +10,7 @@ import type {
 import { Failure } from '../../domain/failures.js';
 import { instantOf } from '../../domain/instants.js';
 import { refusalOfId } from '../../domain/mining/recordId.js';
+import type { InstitutionList } from '../../domain/ports/plaid.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import { isObject } from '../../domain/mining/oddValues.js';
 import { isCode } from '../../domain/plaidErrors.js';
@@ -80,14 +81,14 @@ export function institutionOf(path: string, body: JsonObject): PlaidInstitution 
 }
 
 /** A page of the list. An entry without id or name can be neither kept nor shown: it is counted and left out. */
-export function institutionsOf(
-  path: string,
-  body: JsonObject,
-): { institutions: PlaidInstitution[]; listed: number; total: number } {
+export function institutionsOf(path: string, body: JsonObject): InstitutionList {
   const { total } = body;
   if (typeof total !== 'number') throw failureOfShape(path, 'no total');
   const listed = entriesOf(body['institutions']);
-  return { institutions: listed.filter(isInstitution), listed: listed.length, total };
+  const nameless = listed.flatMap((entry) =>
+    isObject(entry) && !isInstitution(entry) ? (orNull(entry['institution_id']) ?? []) : [],
+  );
+  return { institutions: listed.filter(isInstitution), nameless, listed: listed.length, total };
 }
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {
