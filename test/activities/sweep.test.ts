@@ -1,4 +1,5 @@
 import type { ActivityDeps } from '../../activities/deps.js';
+import { connectionEndActivities } from '../../activities/connectionEnds.js';
 import { erasureActivities } from '../../activities/erasure.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
@@ -49,6 +50,54 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
   const run = sweepActivities(deps, { atOnce: 16, longestMs: 40_000, now: () => time });
   return { run, asked, noted, seen };
 }
+
+describe('the sweep over connections', () => {
+  it('writes everything down before it waits for a Temporal that does not answer', async () => {
+    const written: string[] = [];
+    const ended = ['i1', 'i2'].map((itemId) => ({ itemId, userId: 'u' }));
+    const deps = {
+      itemGraceMs: 1,
+      connectionEnds: {
+        noteExpired: async () => {
+          written.push('expired');
+          return ended;
+        },
+        reportExpiring: async () => written.push('expiring'),
+        requestRemovals: async () => {
+          written.push('removals');
+          return { requested: [], kept: [{ itemId: 'i3', userId: 'u' }] };
+        },
+      },
+      gateway: { signalItem: () => new Promise(() => undefined) },
+      alerts: { raise: async () => void written.push('alert') },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void connectionEndActivities(deps).endConnections();
+    for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(written).toEqual(['expired', 'expiring', 'removals', 'alert']);
+  });
+
+  it('tells an operator of an Item whose signal Temporal refuses, and signals the others', async () => {
+    const signalled: string[] = [];
+    const raised: unknown[] = [];
+    const ended = ['i1', 'i2', 'i3'].map((itemId) => ({ itemId, userId: 'u' }));
+    const deps = {
+      itemGraceMs: 0,
+      connectionEnds: { noteExpired: async () => ended, reportExpiring: async () => 0 },
+      gateway: {
+        signalItem: async (itemId: string) => {
+          if (itemId === 'i1') throw new Failure('ORCHESTRATOR_REFUSED', 'no');
+          signalled.push(itemId);
+        },
+      },
+      alerts: { raise: async (alert: object) => void raised.push(alert) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    expect(await connectionEndActivities(deps).endConnections()).toMatchObject({ ended: 3 });
+    expect(signalled).toEqual(['i2', 'i3']);
+    expect(raised).toMatchObject([{ kind: 'signal_refused', key: 'i1', item_id: 'i1' }]);
+  });
+});
 
 describe('the sweep over erasures', () => {
   it('starts the others where Temporal refuses one, and tells an operator of that one', async () => {
