@@ -1,10 +1,12 @@
-import { Failure } from '../domain/failures.js';
 import type { EndedItem } from '../domain/ports/connectionEnds.js';
-import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ActivityDeps } from './deps.js';
+import { signalEach, usualPace } from './signalEach.js';
+import type { Recipient } from './signalEach.js';
 
 /** Of each kind, in one sweep. */
 const itemsAtOnce = 500;
+/** What is left of an attempt's minute when 1,500 Items were written. */
+const signallingMs = 20_000;
 
 export interface ConnectionEnds {
   /** Items with which nobody is connected any more since a connection has ended by time. */
@@ -20,15 +22,12 @@ export interface ConnectionEnds {
 export function connectionEndActivities(deps: ActivityDeps) {
   const { connectionEnds, gateway, alerts, itemGraceMs } = deps;
 
-  /** What is to be done stands in the rows: what no signal reaches, its workflow finds there, and the sweep finds removals. */
-  async function signalAll(found: readonly EndedItem[], signal: ItemSignal): Promise<void> {
-    for (const { itemId, userId } of found) {
-      await gateway.signalItem(itemId, userId, signal).catch((error: unknown) => {
-        if (!(error instanceof Failure && error.type === 'ORCHESTRATOR_DOWN'))
-          deps.reportUnexpected('endConnections', error);
-      });
-    }
-  }
+  const told = ({ itemId, userId }: EndedItem, kind: 'foundDue' | 'removalRequested'): Recipient => ({
+    key: itemId,
+    itemId,
+    kinds: ['connections'],
+    signal: () => gateway.signalItem(itemId, userId, { kind }),
+  });
 
   return {
     /**
@@ -37,15 +36,21 @@ export function connectionEndActivities(deps: ActivityDeps) {
      */
     async endConnections(): Promise<ConnectionEnds> {
       const ended = await connectionEnds.noteExpired(itemsAtOnce);
-      await signalAll(ended, { kind: 'foundDue' });
       const expiring = await connectionEnds.reportExpiring(itemsAtOnce);
-      if (itemGraceMs === 0) return { ended: ended.length, expiring, removed: 0, kept: 0 };
-      const { requested, kept } = await connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs);
-      await signalAll(requested, { kind: 'removalRequested' });
+      const { requested, kept } =
+        itemGraceMs === 0
+          ? { requested: [], kept: [] }
+          : await connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs);
       for (const { itemId } of kept) {
         const alert = { kind: 'removal_waits_for_float', key: itemId, item_id: itemId } as const;
         await alerts.raise({ ...alert, detail: {} });
       }
+      // Last: it stands in the rows, where an Item that no signal reaches finds it, and the sweep finds removals.
+      const toTell = [
+        ...requested.map((item) => told(item, 'removalRequested')),
+        ...ended.map((item) => told(item, 'foundDue')),
+      ];
+      await signalEach(deps, 'endConnections', toTell, { ...usualPace, longestMs: signallingMs });
       return { ended: ended.length, expiring, removed: requested.length, kept: kept.length };
     },
   };

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { breakerFailures } from '../domain/exchange/endpointHealth.js';
 import { eventBody } from '../domain/exchange/eventBody.js';
+import { Failure } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import type { Attempted, EndpointTarget, TakenDelivery } from '../domain/ports/deliveries.js';
 import type { Sealed } from '../domain/ports/secrets.js';
@@ -10,6 +11,7 @@ import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
 import { inBatches } from './inBatches.js';
 import { sendingRate } from './sendingRate.js';
+import { signalEach } from './signalEach.js';
 
 /** Requests to one endpoint that are on their way at once. */
 const lanesAtOnce = 16;
@@ -34,22 +36,38 @@ export interface Drained {
 }
 
 export function endpointActivities(
-  deps: Pick<ActivityDeps, 'sending' | 'sender' | 'secrets' | 'gateway' | 'crashPoint'>,
+  deps: Pick<
+    ActivityDeps,
+    'sending' | 'sender' | 'secrets' | 'gateway' | 'sweeps' | 'alerts' | 'reportUnexpected' | 'crashPoint'
+  >,
   attempt: Attempt = temporalAttempt,
 ) {
-  const { sending, sender, secrets, gateway, crashPoint } = deps;
+  const { sending, sender, secrets, gateway, sweeps, alerts, crashPoint } = deps;
 
   /** Secrets that are open; a rotation brings others. */
   function opener(endpointId: string) {
     const open = new Map<string, string>();
     return async (all: readonly Sealed[]): Promise<string[]> => {
       const texts: string[] = [];
+      const unreadable: Failure[] = [];
       for (const sealed of all) {
         const key = Buffer.from(sealed.ciphertext).toString('base64');
-        const text = open.get(key) ?? (await secrets.open(sealed, secretContext.endpointSecret(endpointId)));
-        open.set(key, text);
-        texts.push(text);
+        try {
+          const text =
+            open.get(key) ?? (await secrets.open(sealed, secretContext.endpointSecret(endpointId)));
+          open.set(key, text);
+          texts.push(text);
+        } catch (error) {
+          if (!(error instanceof Failure && error.type === 'SECRET_UNREADABLE')) throw error;
+          unreadable.push(error);
+        }
       }
+      const [failure] = unreadable;
+      if (failure === undefined) return texts;
+      // Nobody else would hear of it: its deliveries wait, and no attempt of theirs fails.
+      await alerts.raise({ kind: 'endpoint_unreadable', key: endpointId, item_id: null, detail: {} });
+      // By one of two a receiver knows us, too.
+      if (texts.length === 0) throw failure;
       return texts;
     };
   }
@@ -163,8 +181,18 @@ export function endpointActivities(
     /** Wakes endpoints that have something due and that nobody sends to: what no signal has reached. Resolves to their number. */
     async wakeEndpoints({ limit }: { limit: number }): Promise<{ woken: number }> {
       const due = await sending.dueEndpoints(limit);
-      for (const { endpointId } of due) await gateway.wakeEndpoint(endpointId);
-      return { woken: due.length };
+      const { signalled, failed } = await signalEach(
+        deps,
+        'wakeEndpoints',
+        due.map(({ endpointId }) => ({
+          key: endpointId,
+          itemId: null,
+          kinds: ['endpoint'],
+          signal: () => gateway.wakeEndpoint(endpointId),
+        })),
+      );
+      await sweeps.recordSignalled({ endpoints: signalled.map(({ key }) => key) });
+      return { woken: signalled.length - failed };
     },
   };
 }

@@ -3,6 +3,7 @@ import { Failure } from '../domain/failures.js';
 import type { Attempt } from './attempt.js';
 import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
+import { signalEach } from './signalEach.js';
 
 /** Rows of one transaction, and for how long one activity goes on with such. */
 const rowsAtOnce = 5_000;
@@ -19,10 +20,13 @@ export interface LeftOfUser {
 }
 
 export function erasureActivities(
-  deps: Pick<ActivityDeps, 'erasures' | 'gateway' | 'streams' | 'alerts' | 'crashPoint' | 'reportUnexpected'>,
+  deps: Pick<
+    ActivityDeps,
+    'erasures' | 'gateway' | 'streams' | 'sweeps' | 'alerts' | 'crashPoint' | 'reportUnexpected'
+  >,
   attempt: Attempt = temporalAttempt,
 ) {
-  const { erasures, gateway, streams, alerts, crashPoint, reportUnexpected } = deps;
+  const { erasures, gateway, streams, sweeps, alerts, crashPoint, reportUnexpected } = deps;
 
   /** What was asked for stands in the rows; the sweep signals those that a signal does not reach now. */
   async function wake(signals: readonly (() => Promise<void>)[]): Promise<void> {
@@ -119,8 +123,18 @@ export function erasureActivities(
             detail: { erasure_id: erasureId },
           });
         }
-        await gateway.startErasure(erasureId);
       }
+      const { signalled } = await signalEach(
+        deps,
+        'sweepErasures',
+        open.map(({ erasureId }) => ({
+          key: erasureId,
+          itemId: null,
+          kinds: ['erasure'],
+          signal: () => gateway.startErasure(erasureId),
+        })),
+      );
+      await sweeps.recordSignalled({ erasures: signalled.map(({ key }) => key) });
       return { open: open.length };
     },
   };

@@ -32,8 +32,9 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
     async saveInstitutionPage(input: { syncId: string; offset: number }): Promise<InstitutionPage> {
       const askedAt = await institutions.now();
       const page = await alerting(directory.list(input.offset));
-      await institutions.savePage(input.syncId, askedAt, page.institutions);
-      return { listed: page.listed, kept: page.institutions.length, total: page.total };
+      const { nameless, listed, total } = page;
+      const known = await institutions.savePage(input.syncId, askedAt, page.institutions, nameless);
+      return { listed, kept: page.institutions.length + known, total };
     },
 
     /** Sets to vanished what a complete walk through the list no longer showed. Safe to repeat. */

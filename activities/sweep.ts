@@ -1,25 +1,21 @@
-import { Failure } from '../domain/failures.js';
 import type { DueItem, StaleLink } from '../domain/ports/sweep.js';
 import type { ActivityDeps } from './deps.js';
-import { eachInTime } from './eachInTime.js';
 import type { Pace } from './eachInTime.js';
+import { signalEach, usualPace } from './signalEach.js';
+import type { Recipient } from './signalEach.js';
 
 /** Of each kind of due work. */
 const itemsAtOnce = 500;
 const linksAtOnce = 500;
 
-/** With a signal's own deadline, and time to read and to record, within what Temporal gives one attempt: a minute. */
-const usualPace: Pace = { atOnce: 16, longestMs: 40_000, now: () => performance.now() };
-
-type Subject = { item: DueItem } | { link: StaleLink };
+type Subject = Recipient & ({ item: DueItem } | { link: StaleLink });
 
 /** One of each, alternating: however slow the signals are, neither waits for the end of the other. */
-function interleaved(items: readonly DueItem[], links: readonly StaleLink[]): Subject[] {
+function interleaved<T>(items: readonly T[], links: readonly T[]): T[] {
   const longer = Math.max(items.length, links.length);
-  return Array.from({ length: longer }).flatMap((_, index): Subject[] => {
-    const [item, link] = [items[index], links[index]];
-    return [...(item ? [{ item }] : []), ...(link ? [{ link }] : [])];
-  });
+  return Array.from({ length: longer }).flatMap((_, index) =>
+    [items[index], links[index]].filter((one) => one !== undefined),
+  );
 }
 
 export interface SweepResult {
@@ -35,21 +31,22 @@ export interface SweepResult {
 }
 
 export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
-  const { sweeps, gateway, alerts, reportUnexpected } = deps;
+  const { sweeps, gateway } = deps;
 
-  const signal = (subject: Subject): Promise<void> =>
-    'item' in subject
-      ? gateway.signalItem(subject.item.itemId, subject.item.userId, { kind: 'foundDue' })
-      : gateway.startLink(subject.link.tokenHash, subject.link.userId);
-
-  /** A call that Temporal will refuse in each run: an operator has to know of it. */
-  async function alertOf(subject: Subject): Promise<void> {
-    const [key, itemId, kinds] =
-      'item' in subject
-        ? [subject.item.itemId, subject.item.itemId, subject.item.kinds]
-        : [subject.link.tokenHash, null, ['link']];
-    await alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
-  }
+  const ofItem = (item: DueItem): Subject => ({
+    item,
+    key: item.itemId,
+    itemId: item.itemId,
+    kinds: item.kinds,
+    signal: () => gateway.signalItem(item.itemId, item.userId, { kind: 'foundDue' }),
+  });
+  const ofLink = (link: StaleLink): Subject => ({
+    link,
+    key: link.tokenHash,
+    itemId: null,
+    kinds: ['link'],
+    signal: () => gateway.startLink(link.tokenHash, link.userId),
+  });
 
   return {
     /**
@@ -62,27 +59,11 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
         sweeps.findDue(itemsAtOnce, input.graceMs),
         sweeps.findStaleLinks(linksAtOnce, input.graceMs),
       ]);
-      const found = interleaved(items, links);
-      const refused: Subject[] = [];
-      /** The first of each type that does not pass by itself. */
-      const faults = new Map<string, unknown>();
-      let failed = 0;
-      const signalled = await eachInTime(found, pace, async (subject) => {
-        try {
-          await signal(subject);
-        } catch (error) {
-          // One workflow that takes no signal (its history is full, say) must not hide the others.
-          failed += 1;
-          const type = error instanceof Failure ? error.type : 'UNEXPECTED';
-          if (type === 'ORCHESTRATOR_REFUSED') refused.push(subject);
-          if (type !== 'ORCHESTRATOR_DOWN' && !faults.has(type)) faults.set(type, error);
-        }
-      });
+      const found = interleaved(items.map(ofItem), links.map(ofLink));
+      const { signalled, failed } = await signalEach(deps, 'sweep', found, pace);
       const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
       const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
       await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });
-      for (const error of faults.values()) reportUnexpected('sweep', error);
-      for (const subject of refused) await alertOf(subject);
       const unknown = await sweeps.ignoreUnknown();
       return {
         items: signalledItems.length,

@@ -1,6 +1,7 @@
+import { storable } from '../domain/mining/oddValues.js';
+
 /** What jsonb refuses in a text: the NUL escape, and halves of surrogate pairs. */
 const suspicious = /\\u0000|\\ud[89a-f]/i;
-const replacement = '\uFFFD';
 
 /** Whether a value's JSON text *may* hold what jsonb refuses. A doubled backslash before `u0000` is a false alarm. */
 export const maySpoil = (jsonText: string): boolean =>
@@ -11,7 +12,7 @@ export const maySpoil = (jsonText: string): boolean =>
 export function cleaned<T>(value: T): { value: T; sanitized: boolean } {
   let sanitized = false;
   const text = (dirty: string): string => {
-    const clean = dirty.toWellFormed().replaceAll('\u0000', replacement);
+    const clean = storable(dirty);
     if (clean !== dirty) sanitized = true;
     return clean;
   };

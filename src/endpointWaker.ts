@@ -1,4 +1,5 @@
-import type { DeliverySender } from '../domain/ports/deliveries.js';
+import { Failure } from '../domain/failures.js';
+import type { DeliverySender, DueEndpoint } from '../domain/ports/deliveries.js';
 import type { Gateway } from '../domain/ports/gateway.js';
 
 export interface EndpointWakerOptions {
@@ -26,25 +27,25 @@ const afterFailureMs = 3_000;
  */
 export function startEndpointWaker(options: EndpointWakerOptions): EndpointWaker {
   const { sending, gateway, onFailure, everyMs = 300 } = options;
-  /** By endpoint: when it was woken, and what it had been served by then. */
-  let woken = new Map<string, { at: number; servedAt: string | null }>();
+  /** Endpoints that were woken of late, as they were then. */
+  let woken: (DueEndpoint & { at: number })[] = [];
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> = Promise.resolve();
 
   async function wake(): Promise<void> {
-    const due = await sending.dueEndpoints(endpointsAtOnce);
-    const now = performance.now();
-    const before = woken;
-    woken = new Map();
-    for (const { endpointId, servedAt } of due) {
-      const last = before.get(endpointId);
-      if (last !== undefined && last.servedAt === servedAt && now - last.at < patienceMs) {
-        woken.set(endpointId, last);
-        continue;
+    const at = performance.now();
+    woken = woken.filter((endpoint) => at - endpoint.at < patienceMs);
+    for (const endpoint of await sending.dueEndpoints(endpointsAtOnce, woken)) {
+      // Also one that does not take it: the next round begins with the others.
+      woken.push({ ...endpoint, at });
+      try {
+        await gateway.wakeEndpoint(endpoint.endpointId);
+      } catch (error) {
+        // With Temporal away each further call waits for its deadline.
+        if (!(error instanceof Failure) || error.type !== 'ORCHESTRATOR_REFUSED') throw error;
+        onFailure(error);
       }
-      await gateway.wakeEndpoint(endpointId);
-      woken.set(endpointId, { at: now, servedAt });
     }
   }
 

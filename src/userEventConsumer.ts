@@ -59,6 +59,8 @@ const eventsAtOnce = 16;
  */
 const neverTaken: ReadonlySet<FailureType> = new Set<FailureType>(['BAD_REQUEST', 'ORCHESTRATOR_REFUSED']);
 const firstPauseMs = 200;
+/** An event that has failed so often is not done in a moment. */
+const heldUpAfter = 3;
 const longestPauseMs = 10_000;
 /** How often, in leases, the shards of the stream are listed: a split is noticed by the end of its parent too. */
 const leasesBetweenLists = 1.5;
@@ -191,8 +193,62 @@ export function createUserEventConsumer(
     }
   }
 
-  /** Tries `work` until it is done; false when the lease or this process ends first. */
-  async function untilDone(what: string, lease: Lease, work: () => Promise<unknown>): Promise<boolean> {
+  /**
+   * Records the floats behind events that are held up (logins, while Temporal is away) for as long as they are: who removes an Item asks
+   * for them. In their turn they come once more, which changes nothing.
+   */
+  async function recordFloatsAhead(
+    shardId: string,
+    lease: Lease,
+    from: string | null,
+    over: AbortSignal,
+  ): Promise<void> {
+    const isOver = (): boolean => over.aborted || !lease.isHeld();
+    let at = from;
+    let failures = 0;
+    while (!isOver()) {
+      try {
+        const reader = events.open(shardId, at);
+        for (;;) {
+          const { records, ended } = await reader.next();
+          for (const record of records) {
+            for (const part of unpacked(record)) {
+              if (isOver()) return;
+              await recordFloat(part);
+            }
+            at = record.sequenceNumber;
+          }
+          failures = 0;
+          if (ended || isOver()) return;
+          if (records.length === 0) await pauseUnless(over, pollMs);
+        }
+      } catch (error) {
+        observe.failed('a float ahead', error);
+        failures += 1;
+        await pauseUnless(over, backoff(failures, firstPauseMs, longestPauseMs));
+      }
+    }
+  }
+
+  /** Records a float before its turn; what it is refused for is seen in its turn. */
+  async function recordFloat(part: Unpacked): Promise<void> {
+    const event = part.isBroken ? null : readUserEvent(part.data);
+    if (event?.kind !== 'float') return;
+    try {
+      await floats.record({ ...event, by: null });
+    } catch (error) {
+      if (!(error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED')))
+        throw error;
+    }
+  }
+
+  /** Tries `work` until it is done; false when the lease or this process ends first. `onFailure` hears how many tries have failed. */
+  async function untilDone(
+    what: string,
+    lease: Lease,
+    work: () => Promise<unknown>,
+    onFailure: (failures: number) => void = () => undefined,
+  ): Promise<boolean> {
     for (let failures = 1; ; failures += 1) {
       if (!lease.isHeld()) return false;
       try {
@@ -201,6 +257,7 @@ export function createUserEventConsumer(
       } catch (error) {
         observe.failed(what, error);
         if (stopping.signal.aborted) return false;
+        onFailure(failures);
         await lease.pause(backoff(failures, firstPauseMs, longestPauseMs));
       }
     }
@@ -214,15 +271,25 @@ export function createUserEventConsumer(
     { records, events: group }: Group,
   ): Promise<string | null> {
     crashPoint('listener.beforeEffect');
-    // A record may hold thousands of events, and has one checkpoint only: behind the last of them.
-    for (let start = 0; start < group.length; start += eventsAtOnce) {
-      if (start > 0 && stopping.signal.aborted) return null;
-      const done = await Promise.all(
-        group
-          .slice(start, start + eventsAtOnce)
-          .map((event) => untilDone('an event', lease, () => act(shardId, event))),
-      );
-      if (!done.every(Boolean)) return null;
+    const over = new AbortController();
+    let ahead: Promise<void> | null = null;
+    const onFailure = (failures: number): void => {
+      if (failures >= heldUpAfter) ahead ??= recordFloatsAhead(shardId, lease, from, over.signal);
+    };
+    try {
+      // A record may hold thousands of events, and has one checkpoint only: behind the last of them.
+      for (let start = 0; start < group.length; start += eventsAtOnce) {
+        if (start > 0 && stopping.signal.aborted) return null;
+        const done = await Promise.all(
+          group
+            .slice(start, start + eventsAtOnce)
+            .map((event) => untilDone('an event', lease, () => act(shardId, event), onFailure)),
+        );
+        if (!done.every(Boolean)) return null;
+      }
+    } finally {
+      over.abort();
+      await ahead;
     }
     crashPoint('listener.afterEffect');
     const to = (records.at(-1) as StreamRecord).sequenceNumber;

@@ -95,7 +95,13 @@ export interface RefreshInstitutionStatusInput {
 export interface CleanUpInput {
   keep: Retention;
   /** How far the run is, carried through continue-as-new; absent = at its beginning. */
-  place?: { what: Perishable; after: string | null; cleaned: Cleaned };
+  place?: {
+    what: Perishable;
+    after: string | null;
+    cleaned: Cleaned;
+    /** Kinds whose cleaning has failed; absent = none. */
+    failed?: Perishable[];
+  };
 }
 
 export const keys = {

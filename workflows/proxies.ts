@@ -39,6 +39,13 @@ export const db = (call: Call = {}): ActivityInterfaceFor<Activities> =>
     },
   });
 
+/**
+ * The same for what a Schedule begins anew within minutes: what fails for long must not keep the next run from beginning, since the two
+ * never overlap.
+ */
+export const sweeper = (call: Call = {}): ActivityInterfaceFor<Activities> =>
+  proxy({ ...call, startToCloseTimeout: '60s', retry: { initialInterval: '500ms', maximumAttempts: 2 } });
+
 const startToCloseTimeout = '2m';
 
 /** What sends to endpoints: some seconds, and at the most one attempt more. It takes up by itself what an attempt that died has left. */

@@ -1,18 +1,20 @@
 import type { SweepInput } from './contract.js';
-import { db } from './proxies.js';
+import { sweeper } from './proxies.js';
 
 /** Workers look for them several times a second: what is found here is what these have missed. */
 const endpointsAtOnce = 200;
 
 /**
  * Finds what no signal has reached the workflows for, and signals them; does what time alone brings about. Run by a Schedule. One that
- * fails holds up none of the others.
+ * fails holds up none of the others, nor the next run, which begins with all of it.
  */
 export async function sweep(input: SweepInput): Promise<void> {
-  await Promise.all([
-    db().sweep({ graceMs: input.graceMs }),
-    db().endConnections(),
-    db().wakeEndpoints({ limit: endpointsAtOnce }),
-    db().sweepErasures({ graceMs: input.graceMs }),
+  const ends = await Promise.allSettled([
+    sweeper().sweep({ graceMs: input.graceMs }),
+    sweeper().endConnections(),
+    sweeper().wakeEndpoints({ limit: endpointsAtOnce }),
+    sweeper().sweepErasures({ graceMs: input.graceMs }),
   ]);
+  // Only now: with the end of its workflow whatever still runs would be cancelled.
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

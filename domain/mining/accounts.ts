@@ -1,5 +1,5 @@
 import type { LinkAccount, PlaidAccount } from '../plaid.js';
-import { wordOf } from './oddValues.js';
+import { storable, wordOf } from './oddValues.js';
 
 /** An account as another Item of the same user holds it, for the duplicate guard. */
 export interface AccountIdentity {
@@ -10,13 +10,20 @@ export interface AccountIdentity {
   subtype: string | null;
 }
 
+/** What Plaid says now is compared with what the database has kept of it. */
+function comparedOf(value: unknown): string | null {
+  const word = wordOf(value);
+  return word === null ? null : storable(word);
+}
+
 export function identityOf(account: PlaidAccount | LinkAccount): AccountIdentity {
   return {
-    persistent_account_id: 'persistent_account_id' in account ? wordOf(account.persistent_account_id) : null,
-    mask: wordOf(account.mask),
-    name: wordOf(account.name),
-    type: wordOf(account.type),
-    subtype: wordOf(account.subtype),
+    persistent_account_id:
+      'persistent_account_id' in account ? comparedOf(account.persistent_account_id) : null,
+    mask: comparedOf(account.mask),
+    name: comparedOf(account.name),
+    type: comparedOf(account.type),
+    subtype: comparedOf(account.subtype),
   };
 }
 

@@ -12,6 +12,9 @@ export function decimal(value: number): string {
   return new Big(value).toFixed();
 }
 
+/** As the database keeps a text: it takes neither NUL nor half of a surrogate pair. */
+export const storable = (text: string): string => text.toWellFormed().replaceAll('\u0000', '\uFFFD');
+
 /** A text as it is, a number as its decimal text. */
 export function textOf(value: unknown): string | null {
   if (typeof value === 'string') return value;

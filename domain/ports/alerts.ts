@@ -9,6 +9,8 @@ export type AlertKind =
   | 'token_refused'
   /** What is stored of an Item's access token does not open: changed bytes, or a key that is missing. */
   | 'token_unreadable'
+  /** What is stored of an endpoint's signing secret does not open: of the secret before it, or of the one that signs. */
+  | 'endpoint_unreadable'
   /** Plaid refuses to remove an Item, for a reason that waiting does not mend. */
   | 'removal_refused'
   /** Plaid refuses what only an operator can mend: keys, rights, quotas. One a code. */

@@ -31,6 +31,12 @@ export interface Attempted {
   result: SendResult;
 }
 
+export interface DueEndpoint {
+  endpointId: string;
+  /** When somebody sent to it last, as the database writes it; null = never. */
+  servedAt: string | null;
+}
+
 /** What senders need. What is done under a `holder` is done only while the delivery is still that holder's. */
 export interface DeliverySender {
   /** Null when there is no such endpoint, or it is off. */
@@ -53,8 +59,11 @@ export interface DeliverySender {
   release(holder: string, deliveryIds: readonly string[]): Promise<void>;
   /** When the next is due (ISO 8601, may be over); null = nothing waits. */
   nextDue(endpointId: string): Promise<string | null>;
-  /** Endpoints that have something due and that nobody sends to; those that were served last come last. */
-  dueEndpoints(limit: number): Promise<{ endpointId: string; servedAt: string | null }[]>;
+  /**
+   * Endpoints that have something due and that nobody sends to; those that were served, or signalled by the sweep, last come last. Without
+   * those of `except` that were not served since.
+   */
+  dueEndpoints(limit: number, except?: readonly DueEndpoint[]): Promise<DueEndpoint[]>;
 }
 
 /** Of what time events are (ISO 8601); the end excluded. */

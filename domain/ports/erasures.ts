@@ -87,6 +87,9 @@ export interface ErasureStore {
    * under its id, whatever floats they have. Others are left alone. Resolves to the ids of those that were begun. Safe to repeat.
    */
   reapply(past: readonly PastErasure[]): Promise<string[]>;
-  /** Those that have been going on for longer than `graceMs`, oldest first; `late` after `lateAfterMs`. */
+  /**
+   * Those that have been going on for longer than `graceMs`, the longest waiting first, where one that the sweep signalled waits since
+   * then; `late` after `lateAfterMs`.
+   */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
 }

@@ -27,9 +27,15 @@ export interface InstitutionStore {
   now(): Promise<string>;
   /**
    * Upserts one page of the list under the sync's id. What vanished before `askedAt` is back with it; a logo, colour or
-   * address that this answer lacks is kept. Safe to repeat.
+   * address that this answer lacks is kept. One that it lists without a name that can be kept (`nameless`) stays as it is known. Resolves to
+   * how many of these are known. Safe to repeat.
    */
-  savePage(syncId: string, askedAt: string, institutions: readonly PlaidInstitution[]): Promise<void>;
+  savePage(
+    syncId: string,
+    askedAt: string,
+    institutions: readonly PlaidInstitution[],
+    nameless?: readonly string[],
+  ): Promise<number>;
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished. Else something moved
    * under it, and nothing is changed.

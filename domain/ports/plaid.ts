@@ -69,13 +69,21 @@ export interface PlaidLive {
   institution(institutionId: string): Promise<{ institution: PlaidInstitution; request_id: string }>;
 }
 
+export interface InstitutionList {
+  institutions: PlaidInstitution[];
+  nameless: string[];
+  listed: number;
+  total: number;
+}
+
 /** Plaid's directory of institutions in the configured countries, with logos and colours. */
 export interface PlaidDirectory {
   /**
    * `/institutions/get`, 500 from `offset` on. `listed` counts what stood on the page, `institutions` holds what of it has
-   * an id and a name; `total` is Plaid's count of the whole list at that moment.
+   * an id and a name, `nameless` the ids of those without a name that can be kept; `total` is Plaid's count of the whole list at that
+   * moment.
    */
-  list(offset: number): Promise<{ institutions: PlaidInstitution[]; listed: number; total: number }>;
+  list(offset: number): Promise<InstitutionList>;
   /** `/institutions/get_by_id` with connection status. Rejects with UNKNOWN_INSTITUTION when Plaid has none of that id. */
   get(institutionId: string): Promise<PlaidInstitution>;
 }

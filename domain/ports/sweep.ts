@@ -10,6 +10,14 @@ export interface StaleLink {
   userId: string;
 }
 
+/** Whom a sweep has signalled; endpoints and erasures by their ids. */
+export interface Signalled {
+  items?: readonly DueItem[];
+  links?: readonly StaleLink[];
+  endpoints?: readonly string[];
+  erasures?: readonly string[];
+}
+
 export interface SweepStore {
   /**
    * Items that have something due for which a signal may be lost: at most `limit` of each kind, the longest waiting first,
@@ -22,7 +30,7 @@ export interface SweepStore {
    */
   findStaleLinks(limit: number, graceMs: number): Promise<StaleLink[]>;
   /** Records that these were signalled now, whether or not they took it: the next sweep begins with the others. */
-  recordSignalled(signalled: { items: readonly DueItem[]; links: readonly StaleLink[] }): Promise<void>;
+  recordSignalled(signalled: Signalled): Promise<void>;
   /**
    * Ends pending webhooks of unknown Items after 24 h as ignored (`unknown_item`). Drops what nobody asks for any more: staged
    * pages of two days ago, records of whom the sweep signalled a day ago. In a database that was set back to a backup it alerts of unknown

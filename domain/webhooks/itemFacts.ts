@@ -1,6 +1,7 @@
 import { instantOf } from '../instants.js';
 import { refusalOfId } from '../mining/recordId.js';
 import type { UserActionError } from '../mining/run.js';
+import { isCode } from '../plaidErrors.js';
 import type { WebhookKind } from './webhookKind.js';
 
 /** What a webhook of kind `item` says of its Item. */
@@ -49,20 +50,15 @@ type Fields = Record<string, unknown>;
 
 const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const text = (value: unknown): string | null =>
-  typeof value === 'string' && value !== '' && !value.includes('\u0000') ? value : null;
-
 /** One that can be stored: else it is the id of no account of ours. */
 const accountId = (value: unknown): string | null =>
   typeof value === 'string' && refusalOfId(value) === null ? value : null;
 
-function revocation(error: unknown): ItemFact {
-  const code = isObject(error) ? text(error['error_code']) : null;
-  const type = isObject(error) ? text(error['error_type']) : null;
-  return {
-    kind: 'permissionRevoked',
-    error: { error_type: type ?? 'ITEM_ERROR', error_code: code ?? 'USER_PERMISSION_REVOKED' },
-  };
+/** Of its error only Plaid's type is kept: under another code nobody who reads it would see that the permission is gone. */
+function revocation(said: unknown): ItemFact {
+  const type = isObject(said) ? said['error_type'] : null;
+  const error = { error_type: isCode(type) ? type : 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+  return { kind: 'permissionRevoked', error };
 }
 
 function numbers(fields: Fields): ItemFact {

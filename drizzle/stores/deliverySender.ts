@@ -10,6 +10,7 @@ import { hearerOf } from './endpointHearer.js';
 import { recordFailures } from './deliveryFailures.js';
 import { putAside } from './heldDeliveries.js';
 import { storedEvent } from './storedEvent.js';
+import { sweptEndpoint } from './sweep.js';
 
 const targeted = selection(endpoints, [
   'url',
@@ -245,15 +246,20 @@ export function deliverySender(sql: Sql): DeliverySender {
       return row === undefined ? null : row.at.toISOString();
     },
 
-    async dueEndpoints(limit) {
+    async dueEndpoints(limit, except = []) {
+      const passed = sql`unnest(${except.map(({ endpointId }) => endpointId)}::text[],
+        ${except.map(({ servedAt }) => servedAt)}::text[]) AS x(endpoint_id, served_at)`;
       const rows = await sql<{ endpoint_id: string; served_at: string | null }[]>`
-        SELECT p.endpoint_id, p.leased_until::text AS served_at FROM endpoints p
+        SELECT p.endpoint_id, p.leased_until::text AS served_at
+        FROM endpoints p LEFT JOIN sweep_told t ON t.kind = ${sweptEndpoint} AND t.subject = p.endpoint_id
         WHERE ${isOn(sql)} AND (p.rests_until IS NULL OR p.rests_until <= clock_timestamp())
           AND (p.leased_until IS NULL OR p.leased_until <= clock_timestamp())
           AND EXISTS (SELECT FROM deliveries d
             WHERE d.endpoint_id = p.endpoint_id AND d.state = 'pending' AND d.next_attempt_at <= clock_timestamp()
               AND ${isFree(sql)})
-        ORDER BY p.leased_until NULLS FIRST, p.endpoint_id LIMIT ${limit}`;
+          AND NOT EXISTS (SELECT FROM ${passed}
+            WHERE x.endpoint_id = p.endpoint_id AND x.served_at IS NOT DISTINCT FROM p.leased_until::text)
+        ORDER BY greatest(p.leased_until, t.told_at) NULLS FIRST, p.endpoint_id LIMIT ${limit}`;
       return rows.map((row) => ({ endpointId: row.endpoint_id, servedAt: row.served_at }));
     },
   };

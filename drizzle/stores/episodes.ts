@@ -33,6 +33,10 @@ async function recordEvent(
   name: 'errored' | 'repaired',
   error: Selected<typeof ended>,
 ): Promise<void> {
+  // Where nothing is due what waits was dropped for want of a write key: it is old, and would be told before this one.
+  await tx`
+    DELETE FROM segment_events e USING items i
+    WHERE i.item_id = ${itemId} AND i.segment_due_at IS NULL AND e.item_id = i.item_id AND e.sent_at IS NULL`;
   await tx`
     INSERT INTO segment_events (message_id, item_id, user_id, event, properties)
     SELECT ${`${itemId}:${name}:${episode}`}, item_id, user_id, ${`item ${name}`},

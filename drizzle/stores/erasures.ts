@@ -13,6 +13,7 @@ import { connections, erasures, idempotencyKeys, items, links } from '../schema.
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { everyFloat, hasActiveFloat } from './floats.js';
+import { sweptErasure } from './sweep.js';
 import { lastUserTables, userTables } from './userTables.js';
 import type { UserNames, UserTable } from './userTables.js';
 import { writeEvents } from './writeEvents.js';
@@ -356,9 +357,10 @@ export function erasureStore(sql: Sql): ErasureStore {
     async open(limit, graceMs, lateAfterMs) {
       const before = (ms: number) => sql`clock_timestamp() - ${`${ms} milliseconds`}::interval`;
       const rows = await sql<{ erasureId: string; late: boolean }[]>`
-        SELECT erasure_id AS "erasureId", requested_at < ${before(lateAfterMs)} AS late FROM erasures
-        WHERE user_id IS NOT NULL AND requested_at < ${before(graceMs)}
-        ORDER BY requested_at, erasure_id LIMIT ${limit}`;
+        SELECT e.erasure_id AS "erasureId", e.requested_at < ${before(lateAfterMs)} AS late
+        FROM erasures e LEFT JOIN sweep_told t ON t.kind = ${sweptErasure} AND t.subject = e.erasure_id
+        WHERE e.user_id IS NOT NULL AND e.requested_at < ${before(graceMs)}
+        ORDER BY greatest(e.requested_at, t.told_at), e.erasure_id LIMIT ${limit}`;
       return [...rows];
     },
   };

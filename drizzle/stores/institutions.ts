@@ -81,15 +81,22 @@ export function institutionStore(sql: Sql): InstitutionStore {
       return row.now;
     },
 
-    async savePage(syncId, askedAt, institutions) {
-      if (institutions.length === 0) return;
-      await sql.begin(async (tx) => {
+    async savePage(syncId, askedAt, institutions, nameless = []) {
+      if (institutions.length + nameless.length === 0) return 0;
+      return sql.begin(async (tx) => {
         const ids = await upsert(tx, institutions, askedAt);
+        const kept = new Set(ids);
+        const without = [...new Set(nameless.map((id) => cleaned(id).value))].filter((id) => !kept.has(id));
         // A late page of an older walk must not count for it, nor bring back what a newer one found vanished.
-        await tx`
+        const listed = await tx<Selected<typeof asked>[]>`
           UPDATE institutions SET sync_id = ${syncId}, listed_at = ${askedAt}::text::timestamptz, vanished_at = NULL
-          WHERE institution_id = ANY(${ids}::text[])
-            AND greatest(listed_at, vanished_at, '-infinity') <= ${askedAt}::text::timestamptz`;
+          WHERE institution_id IN (
+              SELECT institution_id FROM institutions WHERE institution_id = ANY(${[...ids, ...without]}::text[])
+              -- As another walk's end locks them.
+              ORDER BY institution_id FOR UPDATE)
+            AND greatest(listed_at, vanished_at, '-infinity') <= ${askedAt}::text::timestamptz
+          RETURNING ${asked.list(tx)}`;
+        return listed.filter((row) => !kept.has(row.institution_id)).length;
       });
     },
 

@@ -15,6 +15,9 @@ const stagedAtMost = '2 days';
 /** Who was signalled longer ago stands with those that never were. */
 const signalledAtMost = '1 day';
 const links = 'link';
+/** Kinds of `sweep_told` beside those of Items. */
+export const sweptEndpoint = 'endpoint';
+export const sweptErasure = 'erasure';
 const saidItem = '"item_id"\\s*:\\s*"([^"]+)"';
 
 export function sweepStore(sql: Sql): SweepStore {
@@ -65,9 +68,12 @@ export function sweepStore(sql: Sql): SweepStore {
     },
 
     async recordSignalled(signalled) {
+      const { items = [], links: stale = [], endpoints = [], erasures = [] } = signalled;
       const subjects = [
-        ...signalled.items.flatMap(({ itemId, kinds }) => kinds.map((kind) => ({ kind, subject: itemId }))),
-        ...signalled.links.map(({ tokenHash }) => ({ kind: links, subject: tokenHash })),
+        ...items.flatMap(({ itemId, kinds }) => kinds.map((kind) => ({ kind, subject: itemId }))),
+        ...stale.map(({ tokenHash }) => ({ kind: links, subject: tokenHash })),
+        ...endpoints.map((subject) => ({ kind: sweptEndpoint, subject })),
+        ...erasures.map((subject) => ({ kind: sweptErasure, subject })),
       ];
       await sql`
         INSERT INTO sweep_told (kind, subject, told_at)

@@ -10,10 +10,12 @@ import type {
 import { Failure } from '../../domain/failures.js';
 import { instantOf } from '../../domain/instants.js';
 import { refusalOfId } from '../../domain/mining/recordId.js';
+import type { InstitutionList } from '../../domain/ports/plaid.js';
 import type { WebhookKey } from '../../domain/ports/webhookKeys.js';
 import { isObject } from '../../domain/mining/oddValues.js';
+import { isCode } from '../../domain/plaidErrors.js';
 import type { JsonObject } from '../../domain/mining/oddValues.js';
-import { failureOfShape, isCode } from './plaidFailures.js';
+import { failureOfShape } from './plaidFailures.js';
 
 /** Characters (not UTF-16 units) of an id or a name: what an index takes, whatever they are made of. */
 const longestText = 256;
@@ -79,14 +81,14 @@ export function institutionOf(path: string, body: JsonObject): PlaidInstitution 
 }
 
 /** A page of the list. An entry without id or name can be neither kept nor shown: it is counted and left out. */
-export function institutionsOf(
-  path: string,
-  body: JsonObject,
-): { institutions: PlaidInstitution[]; listed: number; total: number } {
+export function institutionsOf(path: string, body: JsonObject): InstitutionList {
   const { total } = body;
   if (typeof total !== 'number') throw failureOfShape(path, 'no total');
   const listed = entriesOf(body['institutions']);
-  return { institutions: listed.filter(isInstitution), listed: listed.length, total };
+  const nameless = listed.flatMap((entry) =>
+    isObject(entry) && !isInstitution(entry) ? (orNull(entry['institution_id']) ?? []) : [],
+  );
+  return { institutions: listed.filter(isInstitution), nameless, listed: listed.length, total };
 }
 
 export function syncPageOf(path: string, body: JsonObject, cursor: string): PlaidSyncPage {

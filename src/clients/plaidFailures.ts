@@ -1,6 +1,6 @@
 import type { FailureType, UpstreamError } from '../../domain/failures.js';
 import { Failure } from '../../domain/failures.js';
-import { failureTypeOf } from '../../domain/plaidErrors.js';
+import { failureTypeOf, isCode } from '../../domain/plaidErrors.js';
 
 /** An HTTP answer of Plaid, or of something between Plaid and us. */
 export interface PlaidAnswer {
@@ -10,9 +10,6 @@ export interface PlaidAnswer {
   retryAfter: string | undefined;
 }
 
-// A code is shown to clients and operators. Whatever else stands in its place (a token echoed back, say) is not.
-export const isCode = (value: unknown): value is string =>
-  typeof value === 'string' && /^[A-Z][A-Z0-9_]{1,79}$/.test(value);
 const isRequestId = (value: unknown): value is string =>
   typeof value === 'string' && /^[A-Za-z0-9-]{1,40}$/.test(value);
 

@@ -1948,6 +1948,39 @@ describe('the sweep', () => {
 });
 
 describe('the directory of institutions', () => {
+  it('keeps a bank whose name cannot be read for a time under the name that it had, and lists it', async () => {
+    const { directory, sql, run } = world;
+    const names = async () => {
+      const rows = await sql<{ name: string }[]>`
+        SELECT institution_id || ': ' || name AS name FROM institutions
+        WHERE vanished_at IS NULL AND institution_id LIKE 'odd%' ORDER BY 1`;
+      return rows.map(({ name }) => name);
+    };
+    const walk = async (syncId: string) => {
+      let [offset, kept] = [0, 0];
+      for (;;) {
+        const page = await run.saveInstitutionPage({ syncId, offset });
+        offset += page.listed;
+        kept += page.kept;
+        if (page.listed === 0 || offset >= page.total) break;
+      }
+      return run.finishInstitutionSync({ syncId, expected: kept });
+    };
+    directory.pageSize = 2;
+    directory.all = ['odd1', 'odd2', 'odd3', 'odd4'].map((id) => institution(id));
+    expect(await walk('odd-1')).toMatchObject({ complete: true });
+    directory.all = [
+      institution('odd1', { name: null as unknown as string }),
+      institution('odd2', { name: 'x'.repeat(5_000) }),
+      institution('odd3'),
+      // Nobody has known it before.
+      institution('odd5', { name: '' }),
+    ];
+    expect(await walk('odd-2')).toEqual({ complete: true, vanished: 1 });
+    expect(await names()).toEqual(['odd1: Bank odd1', 'odd2: Bank odd2', 'odd3: Bank odd3']);
+    await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
+  });
+
   it('is saved page by page, and what a complete walk no longer shows is marked', async () => {
     const { directory, sql } = world;
     directory.all = ['ins_1', 'ins_2', 'ins_3'].map((id) => institution(id));

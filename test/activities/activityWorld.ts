@@ -29,6 +29,7 @@ export interface ActivityWorld {
   stores: Stores;
   sql: postgres.Sql;
   secrets: SecretBox;
+  gateway: ActivityDeps['gateway'];
   /** Every activity, as Temporal calls it. */
   run: Activities;
   /** The same over other ports. */
@@ -194,6 +195,7 @@ export async function createActivityWorld(): Promise<ActivityWorld> {
     sql,
     tracked,
     secrets,
+    gateway: deps.gateway,
     run: inContext(createActivities(deps)),
     runWith: (other) => inContext(createActivities({ ...deps, ...other })),
     signals,

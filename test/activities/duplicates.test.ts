@@ -98,6 +98,16 @@ describe('accounts without mask and persistent id', () => {
     expect([second.duplicateOf, second.admitted.kind]).toEqual([null, 'admitted']);
   });
 
+  it.each(['Che\u0000cking', 'Half \ud83d of it'])(
+    'are known once more by a name that no database takes as it is (%j)',
+    async (name) => {
+      const user = newUser();
+      const { item } = await link(user, { accounts: [account('a', { name })] });
+      const again = await link(user, { accounts: [account('b', { name })] });
+      expect(again.admitted).toEqual({ kind: 'duplicate', itemId: item.itemId });
+    },
+  );
+
   it('but with a mask, or a persistent id, one is enough', async () => {
     for (const known of [{ mask: '1234' }, { mask: null, persistent_account_id: 'p-1' }]) {
       const user = newUser();

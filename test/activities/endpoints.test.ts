@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { wholeGrant } from '../../domain/exchange/connection.js';
 import type { NewEvent } from '../../domain/exchange/event.js';
+import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
 import { writeEvents } from '../../drizzle/stores/writeEvents.js';
@@ -302,6 +303,77 @@ describe('an endpoint', () => {
     expect(await signing()).toEqual([newest, newer]);
     await rotate(secret, 0);
     expect(await signing()).toEqual([secret]);
+  });
+
+  it('of whose two secrets one does not open is signed to by the other, and an operator is told', async () => {
+    const to = await endpoint();
+    const newer = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
+    const sealed = await world.secrets.seal(newer, secretContext.endpointSecret(to.id));
+    await world.stores.endpoints.rotate(to.application, to.id, { sealed, publicKey: null }, 3_600_000, null);
+    await world.sql`UPDATE endpoints SET previous_key_id = 'lost' WHERE endpoint_id = ${to.id}`;
+    await events(to, ['a']);
+    await drain(to);
+    expect(await states(to)).toEqual(['delivered']);
+    expect(world.sent.at(-1)?.secrets).toEqual([newer]);
+    await world.sql`UPDATE endpoints SET secret_key_id = 'lost' WHERE endpoint_id = ${to.id}`;
+    await events(to, ['a']);
+    await expect(drain(to)).rejects.toThrow();
+    expect(await states(to)).toEqual(['delivered', 'pending']);
+    const alerts =
+      await world.sql`SELECT key FROM alerts WHERE kind = 'endpoint_unreadable' AND key = ${to.id}`;
+    expect(alerts).toHaveLength(1);
+  });
+});
+
+describe('the sweep over endpoints', () => {
+  const woken = async (
+    limit: number,
+    wakeEndpoint: (id: string) => Promise<void> = async () => undefined,
+  ): Promise<string[]> => {
+    const asked: string[] = [];
+    const gateway = {
+      ...world.gateway,
+      wakeEndpoint: async (id: string) => {
+        asked.push(id);
+        await wakeEndpoint(id);
+      },
+    };
+    await world.runWith({ gateway }).wakeEndpoints({ limit });
+    return asked;
+  };
+
+  it('wakes the others where Temporal takes the signal of one for nothing, and tells an operator of that one', async () => {
+    await world.sql`UPDATE endpoints SET state = 'paused'`;
+    const [deaf, ...others] = [await endpoint(), await endpoint(), await endpoint()];
+    for (const to of [deaf, ...others]) await events(to, ['a']);
+    for (const type of ['ORCHESTRATOR_REFUSED', 'ORCHESTRATOR_DOWN'] as const) {
+      const asked = await woken(10, async (id) => {
+        if (id === deaf.id) throw new Failure(type, 'no');
+      });
+      expect(asked.sort()).toEqual([deaf, ...others].map(({ id }) => id).sort());
+    }
+    const alerts =
+      await world.sql`SELECT detail FROM alerts WHERE kind = 'signal_refused' AND key = ${deaf.id}`;
+    expect(alerts).toEqual([{ detail: { kinds: ['endpoint'] } }]);
+    expect(world.unexpected.splice(0)).toHaveLength(1);
+  });
+
+  it('begins with others than those that it has woken in vain, and so does whoever passes over them', async () => {
+    await world.sql`UPDATE endpoints SET state = 'paused'`;
+    const stuck = [await endpoint(), await endpoint(), await endpoint()];
+    for (const to of stuck) await events(to, ['a']);
+    const ids = stuck.map(({ id }) => id).sort();
+    const { dueEndpoints } = world.stores.sending;
+    const [first] = await dueEndpoints(1);
+    const [second] = await dueEndpoints(1, first === undefined ? [] : [first]);
+    expect(second?.endpointId).not.toBe(first?.endpointId);
+    const rounds = [await woken(1), await woken(1), await woken(1)];
+    expect(rounds.flat().sort()).toEqual(ids);
+    // One that was served since is due as any other.
+    const all = await dueEndpoints(10);
+    const served = stuck[0] as Endpoint;
+    await world.stores.sending.lease(served.id, 0);
+    expect((await dueEndpoints(10, all)).map(({ endpointId }) => endpointId)).toEqual([served.id]);
   });
 });
 

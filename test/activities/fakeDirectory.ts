@@ -1,4 +1,5 @@
 import { Failure } from '../../domain/failures.js';
+import { institutionsOf } from '../../src/clients/plaidAnswers.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { PlaidDirectory } from '../../domain/ports/plaid.js';
 
@@ -26,7 +27,8 @@ export class FakeDirectory implements PlaidDirectory {
 
   async list(offset: number) {
     const page = this.all.slice(offset, offset + this.pageSize);
-    return { institutions: page, listed: page.length, total: this.all.length };
+    // Through the reader of Plaid's answers: what it cannot read is in no list.
+    return institutionsOf('/institutions/get', { institutions: page, total: this.all.length });
   }
 
   async get(institutionId: string): Promise<PlaidInstitution> {

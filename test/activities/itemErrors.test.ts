@@ -308,6 +308,31 @@ describe('an episode of /accounts/get while Plaid takes the cursor no more', () 
   });
 });
 
+describe('a webhook of a revocation', () => {
+  it.each([
+    ['that the database does not take', 'USER_\ud800'],
+    ['without an end', 'x'.repeat(50_000)],
+    ['of another error', 'ITEM_LOGIN_REQUIRED'],
+  ])('with a code %s withholds the Item, and holds up no other', async (_, error_code) => {
+    const item = await withAccounts();
+    world.plaid.refuse('getItem', 'USER_PERMISSION_REVOKED');
+    const error = { error_type: '\udc00', error_code };
+    const ids = [
+      await webhook(item, 'USER_PERMISSION_REVOKED', { error }),
+      await webhook(item, 'NEW_ACCOUNTS_AVAILABLE'),
+    ];
+    while ((await world.run.settleItemWebhooks({ itemId: item.itemId })).more);
+    for (const id of ids) expect(await outcomeOf(id)).toEqual(['done', null]);
+    expect(await rowOf(item)).toMatchObject({ error_code: 'USER_PERMISSION_REVOKED' });
+    const [told] = await world.sql<{ properties: unknown }[]>`
+      SELECT properties FROM segment_events WHERE item_id = ${item.itemId}`;
+    expect(told?.properties).toMatchObject({
+      error_type: 'ITEM_ERROR',
+      error_code: 'USER_PERMISSION_REVOKED',
+    });
+  });
+});
+
 describe('an Item that /item/get calls broken while Plaid serves what it has, and whose webhook is lost', () => {
   const codes = ['INSTITUTION_NO_LONGER_SUPPORTED', 'ITEM_LOGIN_REQUIRED', 'USER_PERMISSION_REVOKED'];
   const ways: [string, (item: FakeItem, code: string) => Promise<unknown>][] = [

@@ -1,4 +1,6 @@
 import type { ActivityDeps } from '../../activities/deps.js';
+import { connectionEndActivities } from '../../activities/connectionEnds.js';
+import { erasureActivities } from '../../activities/erasure.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
 import type { DueItem, StaleLink } from '../../domain/ports/sweep.js';
@@ -48,6 +50,78 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
   const run = sweepActivities(deps, { atOnce: 16, longestMs: 40_000, now: () => time });
   return { run, asked, noted, seen };
 }
+
+describe('the sweep over connections', () => {
+  it('writes everything down before it waits for a Temporal that does not answer', async () => {
+    const written: string[] = [];
+    const ended = ['i1', 'i2'].map((itemId) => ({ itemId, userId: 'u' }));
+    const deps = {
+      itemGraceMs: 1,
+      connectionEnds: {
+        noteExpired: async () => {
+          written.push('expired');
+          return ended;
+        },
+        reportExpiring: async () => written.push('expiring'),
+        requestRemovals: async () => {
+          written.push('removals');
+          return { requested: [], kept: [{ itemId: 'i3', userId: 'u' }] };
+        },
+      },
+      gateway: { signalItem: () => new Promise(() => undefined) },
+      alerts: { raise: async () => void written.push('alert') },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void connectionEndActivities(deps).endConnections();
+    for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(written).toEqual(['expired', 'expiring', 'removals', 'alert']);
+  });
+
+  it('tells an operator of an Item whose signal Temporal refuses, and signals the others', async () => {
+    const signalled: string[] = [];
+    const raised: unknown[] = [];
+    const ended = ['i1', 'i2', 'i3'].map((itemId) => ({ itemId, userId: 'u' }));
+    const deps = {
+      itemGraceMs: 0,
+      connectionEnds: { noteExpired: async () => ended, reportExpiring: async () => 0 },
+      gateway: {
+        signalItem: async (itemId: string) => {
+          if (itemId === 'i1') throw new Failure('ORCHESTRATOR_REFUSED', 'no');
+          signalled.push(itemId);
+        },
+      },
+      alerts: { raise: async (alert: object) => void raised.push(alert) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    expect(await connectionEndActivities(deps).endConnections()).toMatchObject({ ended: 3 });
+    expect(signalled).toEqual(['i2', 'i3']);
+    expect(raised).toMatchObject([{ kind: 'signal_refused', key: 'i1', item_id: 'i1' }]);
+  });
+});
+
+describe('the sweep over erasures', () => {
+  it('starts the others where Temporal refuses one, and tells an operator of that one', async () => {
+    const started: string[] = [];
+    const raised: unknown[] = [];
+    const deps = {
+      erasures: { open: async () => ['e1', 'e2', 'e3'].map((erasureId) => ({ erasureId, late: false })) },
+      gateway: {
+        startErasure: async (erasureId: string) => {
+          if (erasureId === 'e1') throw new Failure('ORCHESTRATOR_REFUSED', 'no');
+          started.push(erasureId);
+        },
+      },
+      sweeps: { recordSignalled: async (told: object) => void started.push(JSON.stringify(told)) },
+      alerts: { raise: async (alert: object) => void raised.push(alert) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    expect(await erasureActivities(deps).sweepErasures({ graceMs: 0 })).toEqual({ open: 3 });
+    expect(started).toEqual(['e2', 'e3', '{"erasures":["e1","e2","e3"]}']);
+    expect(raised).toEqual([
+      { kind: 'signal_refused', key: 'e1', item_id: null, detail: { kinds: ['erasure'] } },
+    ]);
+  });
+});
 
 describe('the sweep on a Temporal that takes five seconds for each signal', () => {
   it('ends in its time, with some at once and links among them, and notes exactly whom it told', async () => {

@@ -351,12 +351,14 @@ describe('an answer that cannot be used', () => {
     answer = json({ institutions: [...odd, one], total: 5 });
     await expect(plaidAt(server.url).directory.list(0)).resolves.toEqual({
       institutions: [one],
+      nameless: ['ins_1', 'ins_1'],
       listed: 5,
       total: 5,
     });
     answer = json({ institutions: null, total: 5 });
     await expect(plaidAt(server.url).directory.list(0)).resolves.toEqual({
       institutions: [],
+      nameless: [],
       listed: 0,
       total: 5,
     });

@@ -492,6 +492,21 @@ describe('an erasure', () => {
     await carryOut(erasure_id);
     expect(await found()).toBeUndefined();
   });
+
+  it('that goes on and on does not keep the sweep from those behind it', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n += 1) ids.push((await begun((await linkedItem(world)).userId)).erasure_id);
+    await world.sql`
+      UPDATE erasures SET requested_at = now() - interval '2 days' WHERE erasure_id = ANY(${ids}::text[])`;
+    const rounds: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const [first] = await world.stores.erasures.open(1, 1_000, 86_400_000);
+      rounds.push(first?.erasureId ?? '');
+      await world.stores.sweep.recordSignalled({ erasures: rounds.slice(-1) });
+    }
+    expect(rounds.sort()).toEqual([...ids].sort());
+    for (const id of ids) await carryOut(id);
+  });
 });
 
 describe('the export of a user', () => {

@@ -20,6 +20,7 @@ const alertKinds: Record<AlertKind, true> = {
   event_parked: true,
   token_refused: true,
   token_unreadable: true,
+  endpoint_unreadable: true,
   removal_refused: true,
   plaid_misconfigured: true,
   product_unavailable: true,

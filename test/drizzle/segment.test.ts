@@ -44,3 +44,18 @@ it.each(['recordSent', 'unsent'] as const)('%s hides no event that is told at th
     due: expect.not.arrayContaining(['segment']) as unknown,
   });
 });
+
+it('what was dropped while nobody had a write key is not told when somebody has one', async () => {
+  const { itemId } = await linkedItem(world);
+  const { segment } = world.stores;
+  const { setBroken, setHealthy } = prompt(world);
+  await setBroken(itemId, loginRequired, '2030-01-01T00:00:00.000Z');
+  await setHealthy(itemId);
+  await segment.discard(itemId);
+  await setBroken(itemId, loginRequired, '2030-01-01T00:00:00.000Z');
+  await setHealthy(itemId);
+  expect((await segment.unsent(itemId, 10)).map(({ messageId }) => messageId)).toEqual([
+    `${itemId}:errored:2`,
+    `${itemId}:repaired:2`,
+  ]);
+});

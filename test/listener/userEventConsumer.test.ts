@@ -185,6 +185,55 @@ describe('a listener', () => {
     expect(sorted(bench.logins)).toEqual(sorted(logins(20)));
   });
 
+  it('knows of the floats behind logins that Temporal does not take, so that no removal is allowed meanwhile', async () => {
+    bench.shard('s');
+    const user_id = newId('user');
+    const float = (type: string, float_id: string, minute: number) => ({
+      type,
+      user_id,
+      float_id,
+      event_id: newId('e'),
+      occurred_at: `2026-11-21T07:0${minute}:00Z`,
+    });
+    const known = async () => {
+      const rows = await world.sql<{ float: string }[]>`
+        SELECT float_id || ' ' || status AS float FROM floats WHERE user_id = ${user_id} ORDER BY 1`;
+      return rows.map((row) => row.float).join(', ');
+    };
+    const first = Array.from({ length: 90 }, (_, n) => login(`${user_id}-${n}`));
+    bench.put('s', ...first, 'no event', {
+      ...float('float.opened', 'bad', 1),
+      occurred_at: '2026-02-30T07:00:00Z',
+    });
+    bench.put(
+      's',
+      float('float.opened', 'one', 1),
+      aggregated([JSON.stringify(float('float.opened', 'packed', 2))]),
+    );
+    const taken = bench.startCheck;
+    bench.startCheck = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    let refused = 0;
+    const floats: UserEventConsumerDeps['floats'] = {
+      async record(given) {
+        refused += 1;
+        if (refused === 1) throw new Failure('UPSTREAM_DOWN', 'a moment');
+        return world.stores.floats.record(given);
+      },
+    };
+    bench.start('me', { floats });
+    await until(async () => (await known()) === 'one active, packed active');
+    bench.put('s', float('float.closed', 'one', 3), float('float.opened', 'later', 3));
+    await until(async () => (await known()) === 'later active, one closed, packed active');
+    expect(await bench.row('s')).toMatchObject({ owner: 'me', checkpoint: null });
+    expect([bench.logins, bench.parked]).toEqual([[], []]);
+    bench.startCheck = taken;
+    await until(async () => (await bench.row('s'))?.checkpoint === '000096');
+    expect(bench.logins.filter((id) => id.startsWith(user_id)).sort()).toEqual(
+      first.map(({ event_id }) => event_id).sort(),
+    );
+    expect([await known(), bench.parked.length]).toEqual(['later active, one closed, packed active', 2]);
+  });
+
   it('waits while the stream or the database fails, and skips nothing', async () => {
     bench.shard('s');
     bench.put('s', ...logins(3).map(login));

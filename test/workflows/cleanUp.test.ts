@@ -111,6 +111,21 @@ it('takes one kind after the other, each with its own age, and counts', async ()
   });
 });
 
+it('cleans the other kinds where one fails, and fails all the same', async () => {
+  await temporal.restartWorkers(activities, { maxCachedWorkflows: 10 });
+  batches = 120;
+  before = () => {
+    const now = calls.at(-1)?.what;
+    if (now === 'outbox' || now === 'balances')
+      throw ApplicationFailure.create({ type: 'BAD_REQUEST', nonRetryable: true });
+  };
+  await expect((await start()).result()).rejects.toMatchObject({
+    cause: { type: 'NOT_CLEANED', details: [['outbox', 'balances']] },
+  });
+  expect([...new Set(calls.map(({ what }) => what))]).toEqual([...perishables]);
+  expect(calls).toHaveLength(2 + (perishables.length - 2) * batches);
+});
+
 it('carries its place into a new run before the history grows long', async () => {
   await temporal.restartWorkers(activities, { maxCachedWorkflows: 10 });
   batches = 25;

@@ -1,0 +1,48 @@
+import { Failure } from '../domain/failures.js';
+import type { ActivityDeps } from './deps.js';
+import { eachInTime } from './eachInTime.js';
+import type { Pace } from './eachInTime.js';
+
+/** With a signal's own deadline, and time to read and to record, within what Temporal gives one attempt: a minute. */
+export const usualPace: Pace = { atOnce: 16, longestMs: 40_000, now: () => performance.now() };
+
+/** A workflow that a list says has something to do. */
+export interface Recipient {
+  /** Under which an alert tells of it. */
+  key: string;
+  itemId: string | null;
+  /** What is due there. */
+  kinds: readonly string[];
+  signal: () => Promise<void>;
+}
+
+/**
+ * Signals one after the other, some at once, for as long as there is time. One workflow that takes no signal (its history is full, say)
+ * must not hide the others: it is counted, and what Temporal will refuse in each run an operator has to know of. Resolves to those that
+ * were begun, and to how many of them did not take it.
+ */
+export async function signalEach<T extends Recipient>(
+  { alerts, reportUnexpected }: Pick<ActivityDeps, 'alerts' | 'reportUnexpected'>,
+  activity: string,
+  recipients: readonly T[],
+  pace: Pace = usualPace,
+): Promise<{ signalled: T[]; failed: number }> {
+  const refused: T[] = [];
+  /** The first of each type that does not pass by itself. */
+  const faults = new Map<string, unknown>();
+  let failed = 0;
+  const signalled = await eachInTime(recipients, pace, async (recipient) => {
+    try {
+      await recipient.signal();
+    } catch (error) {
+      failed += 1;
+      const type = error instanceof Failure ? error.type : 'UNEXPECTED';
+      if (type === 'ORCHESTRATOR_REFUSED') refused.push(recipient);
+      if (type !== 'ORCHESTRATOR_DOWN' && !faults.has(type)) faults.set(type, error);
+    }
+  });
+  for (const error of faults.values()) reportUnexpected(activity, error);
+  for (const { key, itemId, kinds } of refused)
+    await alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
+  return { signalled, failed };
+}

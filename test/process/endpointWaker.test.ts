@@ -1,0 +1,47 @@
+import { Failure } from '../../domain/failures.js';
+import type { DueEndpoint } from '../../domain/ports/deliveries.js';
+import { startEndpointWaker } from '../../src/endpointWaker.js';
+
+/** Endpoints that nobody serves, however often they are woken; `refuse` says what Temporal answers. */
+async function wokenOf(due: string[], refuse: (id: string) => Failure | null): Promise<Set<string>> {
+  const asked = new Set<string>();
+  const failed: unknown[] = [];
+  let rounds = 0;
+  const waker = startEndpointWaker({
+    everyMs: 1,
+    onFailure: (error) => failed.push(error),
+    sending: {
+      // As the store does: a part of them at once, always in the same order.
+      dueEndpoints: async (_limit: number, except: readonly DueEndpoint[] = []) => {
+        rounds += 1;
+        return due
+          .filter((id) => !except.some(({ endpointId }) => endpointId === id))
+          .slice(0, 2)
+          .map((endpointId) => ({ endpointId, servedAt: null }));
+      },
+    },
+    gateway: {
+      async wakeEndpoint(id) {
+        const failure = refuse(id);
+        if (failure !== null) throw failure;
+        asked.add(id);
+      },
+    },
+  });
+  while (rounds < 6 && failed.every((error) => (error as Failure).type === 'ORCHESTRATOR_REFUSED')) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await waker.stop();
+  return asked;
+}
+
+const all = ['e1', 'e2', 'e3', 'e4', 'e5'];
+
+it('wakes those behind endpoints that stay due', async () => {
+  expect(await wokenOf(all, () => null)).toEqual(new Set(all));
+});
+
+it('wakes those behind one whose signal Temporal will never take', async () => {
+  const refusing = (id: string) => (id === 'e1' ? new Failure('ORCHESTRATOR_REFUSED', 'no') : null);
+  expect(await wokenOf(all, refusing)).toEqual(new Set(all.slice(1)));
+});
