@@ -193,6 +193,17 @@ describe('an Item, whatever Plaid answers', () => {
     );
   });
 
+  it('is asked after once a day while its updates and a remine that is repeated bring nothing by turns', async () => {
+    const life = begin(false);
+    life.remine();
+    await life.until(clock.now + 1);
+    // Plaid has no transactions of it any more, and the webhook of its login's end is lost.
+    life.plaid.mood.set('sync', { error_type: 'ITEM_ERROR', error_code: 'PRODUCTS_NOT_SUPPORTED' });
+    life.plaid.mood.set('item', { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' });
+    await life.until(clock.now + 7 * day);
+    expect(life.row.error).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED' });
+  });
+
   it('is freed by whatever an operator does, and by time alone, once Plaid is well again', async () => {
     const ways = fc.constantFrom<Act | 'nothing'>('relinked', 'remine', 'terminate', 'login', 'nothing');
     await fc.assert(

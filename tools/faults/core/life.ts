@@ -12,7 +12,6 @@ import { defaultPolicy } from '../../../domain/item/policy.js';
 import { reduce, stateFrom } from '../../../domain/item/reduce.js';
 import type { Rules } from '../../../domain/item/rules.js';
 import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
-import { tasks as allTasks } from '../../../domain/item/tasks.js';
 import type {
   DeadEnd,
   MiningRun,
@@ -30,6 +29,7 @@ import {
   startRun,
   updateIdOf,
 } from '../../../domain/mining/run.js';
+import type { WebhookKind } from '../../../domain/webhooks/webhookKind.js';
 import { describeItem } from '../../../workflows/describeItem.js';
 import type { MemoryItem, MoodyPlaid } from './memoryItem.js';
 import { itemId } from './memoryItem.js';
@@ -56,6 +56,7 @@ interface Child {
   run: MiningRun;
   cursorLost: boolean;
   lastFailure: StepFailure | null;
+  polls: number;
 }
 
 /**
@@ -146,13 +147,13 @@ export class Life {
     this.state = reduce(this.state, event, rules, this.clock.now);
   }
 
-  webhook(kind: 'update' | 'item' | 'removals', body: object = {}): void {
+  webhook(kind: WebhookKind, body: object = {}): void {
     this.lose(kind, body);
     this.hear({ kind: 'webhook', webhook: kind });
   }
 
   /** A webhook that is stored, and of which no signal reaches the workflow. */
-  lose(kind: 'update' | 'item' | 'removals', body: object = {}): void {
+  lose(kind: WebhookKind, body: object = {}): void {
     this.row.webhooks.push({
       webhookId: `w${this.steps}-${this.row.webhooks.length}`,
       kind,
@@ -198,7 +199,7 @@ export class Life {
         continue;
       }
       // Something is due: no wait is the one of a state that waits for nothing.
-      if (step.until - this.clock.now >= 48 * hour) throw new Error('it waits for nothing');
+      if (step.until - this.clock.now >= 48 * hour && !this.state.unconnected) throw new Error('it waits for nothing');
       const childAt = this.child === null ? Infinity : Math.max(this.child.run.notBefore, this.clock.now + 1);
       this.clock.now = Math.min(step.until, end, childAt, this.sweptAt + sweepEvery);
       if (this.clock.now >= childAt) await this.page();
@@ -209,12 +210,7 @@ export class Life {
     if (this.clock.now - this.sweptAt < sweepEvery) return;
     this.sweptAt = this.clock.now;
     if (!this.sweeps) return;
-    const since = this.row.overdueSince();
-    const { due: tasks, removed, remineRequested, error } = this.row;
-    const due = removed
-      ? [...tasks].some((name) => allTasks[name].whileRemoved)
-      : tasks.size > 0 || (remineRequested && error === null);
-    if ((since !== null && since < this.clock.now - sweepEvery) || due) this.hear({ kind: 'foundDue' });
+    if (this.row.isDue(this.clock.now - sweepEvery)) this.hear({ kind: 'foundDue' });
   }
 
   /** An activity with its repeats, until Temporal gives it up. */
@@ -261,7 +257,7 @@ export class Life {
     let after: RunAfter;
     let failure: StepFailure | null;
     try {
-      const result = await this.minePage(child.run);
+      const result = await this.minePage(child.run, child.polls);
       failure = failureOf(result, this.clock.now);
       after = afterPage(child.run, result, rules, this.clock.now);
     } catch (error) {
@@ -313,7 +309,8 @@ export class Life {
           const remine = step === 'remine';
           const fromStart = remine && state.cursorLost;
           const started = startRun(`c${(this.updates += 1)}`, fromStart);
-          this.child ??= { remine, run: started, cursorLost: state.cursorLost, lastFailure: null };
+          const { cursorLost, polls } = state;
+          this.child ??= { remine, run: started, cursorLost, lastFailure: null, polls };
           return { kind: remine ? 'remineStarted' : 'historyStarted' };
         }
         case 'lookAtHistory':
