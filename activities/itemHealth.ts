@@ -53,12 +53,16 @@ type Episodes = Parameters<typeof askHealth>[0] & Pick<ActivityDeps, 'policy'>;
 
 /**
  * Begins the episode of an Item that nobody has called broken, where an answer of `/item/get` does: its webhook may have been lost, and
- * Plaid may go on serving what it has. The check that is due with it has the Item's workflow hear of it. Resolves to whether one
- * began.
+ * Plaid may go on serving what it has. The check that is due with it has the Item's workflow hear of it. Where none begins, what the
+ * answer says of the consent is written down. Resolves to whether one began.
  */
 export async function beginEpisode(deps: Episodes, itemId: string, health: ItemHealth): Promise<boolean> {
-  if (!('error' in health) || health.episodeBy !== null) return false;
-  const { seen, error, consent } = health;
+  const { seen, consent } = health;
+  if (!('error' in health) || health.episodeBy !== null) {
+    if (consent !== null) await deps.items.noteConsent(itemId, seen, consent);
+    return false;
+  }
+  const { error } = health;
   const dueAt = new Date(Date.now() + deps.policy.brokenCheck).toISOString();
   return deps.items.setBroken(itemId, seen, error, dueAt, { consent });
 }

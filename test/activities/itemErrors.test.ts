@@ -482,6 +482,31 @@ describe('a consent that ends at another time', () => {
     });
     // The user logs in.
     await taken(() => world.run.checkStaleness({ itemId: item.itemId }));
+    // A refusal that /item/get does not bear out, of an update and of the numbers.
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    await taken(() => mine(item, `doubted-${(updates += 1)}`));
+    world.plaid.refuse('syncTransactions', null);
+    world.plaid.refuse('getNumbers', 'ITEM_LOGIN_REQUIRED');
+    await taken(() => world.run.saveNumbers({ itemId: item.itemId }).catch(() => undefined));
+    world.plaid.refuse('getNumbers', null);
+    // The update of an Item that was quiet for a day.
+    await taken(async () => {
+      await world.sql`
+        UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${item.itemId}`;
+      expect(await mine(item, `quiet-${(updates += 1)}`)).toMatchObject({ kind: 'applied' });
+    });
+  });
+
+  it('is asked after by the next update once its time has come: it may have been renewed', async () => {
+    const item = await withAccounts();
+    item.consentExpires = '2026-01-01T00:00:00.000Z';
+    await check(item);
+    item.consentExpires = renewed;
+    expect(await mine(item, 'after-its-time')).toMatchObject({ kind: 'applied' });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+    const before = world.plaid.count('getItem');
+    await mine(item, 'long-before-its-time');
+    expect(world.plaid.count('getItem')).toBe(before);
   });
 
   it('is not taken from a look that is older than what was learned since', async () => {
@@ -585,6 +610,18 @@ describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
     item.error = null;
     await world.run.checkStaleness({ itemId: item.itemId });
     expect(await shown(item)).toBeNull();
+  });
+
+  it('has not come true when an Item is updated after its time, whatever nobody asks', async () => {
+    const item = await withAccounts();
+    await announce(item, '2026-01-01T00:00:00.000Z');
+    await settle(item);
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied' });
+    expect(await shown(item)).toBeNull();
+    await announce(item);
+    await settle(item);
+    expect(await mine(item, 'u2')).toMatchObject({ kind: 'applied' });
+    expect(await shown(item)).toBe(ends);
   });
 });
 
