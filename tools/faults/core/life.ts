@@ -11,7 +11,7 @@ import { nextStep } from '../../../domain/item/nextStep.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
 import { reduce, stateFrom } from '../../../domain/item/reduce.js';
 import type { Rules } from '../../../domain/item/rules.js';
-import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
+import type { ItemEvent, ItemState, Step, WorkKind } from '../../../domain/item/state.js';
 import type {
   DeadEnd,
   MiningRun,
@@ -66,6 +66,7 @@ interface Child {
 export class Life {
   /** 0 = nothing is known against it. */
   private bankDownUntil = 0;
+  private runs = true;
   state: ItemState;
   steps = 0;
   protected child: Child | null = null;
@@ -101,8 +102,7 @@ export class Life {
       commands: {
         requestRemine: async () => {
           if (this.row.removed || this.row.removalRequested) return 'item_removed';
-          this.row.remines += this.row.remineRequested ? 0 : 1;
-          this.row.remineRequested = true;
+          this.row.askForRemine();
           return { number: this.row.remines };
         },
       },
@@ -139,12 +139,20 @@ export class Life {
     );
   }
 
+  /** Nobody runs until the next signal, which the sweep sends where something is due. */
   terminate(): void {
-    this.state = this.rebuilt();
+    this.runs = false;
   }
 
   hear(event: ItemEvent): void {
+    if (!this.runs) this.state = this.rebuilt();
+    this.runs = true;
     this.state = reduce(this.state, event, rules, this.clock.now);
+  }
+
+  /** A child's signal begins no run. */
+  private hearChild(event: ItemEvent): void {
+    if (this.runs) this.hear(event);
   }
 
   webhook(kind: WebhookKind, body: object = {}): void {
@@ -164,9 +172,13 @@ export class Life {
 
   remine(): void {
     if (this.row.removed || this.row.removalRequested) return;
-    this.row.remines += this.row.remineRequested ? 0 : 1;
-    this.row.remineRequested = true;
+    this.row.askForRemine();
     this.hear({ kind: 'remineRequested', remines: this.row.remines });
+  }
+
+  /** An operator terminates the child. */
+  endChild(): void {
+    this.child = null;
   }
 
   /** The API's `relinked`, of which nothing but the wish got through. */
@@ -188,7 +200,9 @@ export class Life {
       // Far above what the pauses allow: who gets there runs in circles.
       if (this.steps > 30_000) throw new Error('it does not come to rest');
       this.sweep();
-      const step = nextStep(this.state, rules, this.clock.now);
+      const step: Step = this.runs
+        ? nextStep(this.state, rules, this.clock.now)
+        : { kind: 'wait', until: this.clock.now + sweepEvery };
       if (step.kind === 'end') {
         // A late attempt may have written something down that the sweep finds.
         this.clock.now = Math.min(end, this.sweptAt + sweepEvery);
@@ -199,7 +213,8 @@ export class Life {
         continue;
       }
       // Something is due: no wait is the one of a state that waits for nothing.
-      if (step.until - this.clock.now >= 48 * hour && !this.state.unconnected) throw new Error('it waits for nothing');
+      if (step.until - this.clock.now >= 48 * hour && !this.state.unconnected)
+        throw new Error('it waits for nothing');
       const childAt = this.child === null ? Infinity : Math.max(this.child.run.notBefore, this.clock.now + 1);
       this.clock.now = Math.min(step.until, end, childAt, this.sweptAt + sweepEvery);
       if (this.clock.now >= childAt) await this.page();
@@ -265,7 +280,8 @@ export class Life {
       after = afterPageFailure(child.run, failure, rules, this.clock.now);
     }
     const { remine } = child;
-    if (failure !== null || child.lastFailure !== null) this.hear({ kind: 'historyHeldUp', remine, failure });
+    if (failure !== null || child.lastFailure !== null)
+      this.hearChild({ kind: 'historyHeldUp', remine, failure });
     child.lastFailure = failure;
     const further = remine
       ? afterRemineStep(child.run, after, { ...rules, cursorLost: child.cursorLost }, this.clock.now)
@@ -281,7 +297,7 @@ export class Life {
 
   private ended(remine: boolean, end: RunEnd): void {
     this.child = null;
-    this.hear({ kind: 'historyEnded', remine, end, calls: { sync: [], accounts: [] } });
+    this.hearChild({ kind: 'historyEnded', remine, end, calls: { sync: [], accounts: [] } });
   }
 
   /** Sends the outbox; whether more of it waits. */

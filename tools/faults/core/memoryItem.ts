@@ -132,8 +132,22 @@ export class MemoryItem {
       (waits('item') && (removed || isMined)) ||
       (isMined && this.nextDueAt !== null && this.nextDueAt < before) ||
       taskNames.some(isTaskDue) ||
-      (isMined && this.remineRequested && error === null && (this.cursor !== '' || this.transactionsUnavailable))
+      (isMined &&
+        this.remineRequested &&
+        error === null &&
+        (this.cursor !== '' || this.transactionsUnavailable))
     );
+  }
+
+  askForRemine(): void {
+    if (this.removed || this.removalRequested) return;
+    this.remines += this.remineRequested ? 0 : 1;
+    this.remineRequested = true;
+  }
+
+  connect(): void {
+    if (this.unconnected) this.nextDueAt = this.now();
+    this.unconnected = false;
   }
 
   snapshot(): ItemSnapshot {
@@ -373,7 +387,12 @@ export class MemoryItem {
   /** `began`: of an update that is on its way; its remine may have been answered, and another asked for. */
   private isGone(remine: boolean, began = this.seen()): boolean {
     const { remine: asked } = this.seen();
-    return this.removed || this.removalRequested || this.unconnected || (remine && (asked === null || asked !== began.remine));
+    return (
+      this.removed ||
+      this.removalRequested ||
+      this.unconnected ||
+      (remine && (asked === null || asked !== began.remine))
+    );
   }
 
   protected openAccounts(): string[] {
