@@ -45,7 +45,7 @@ export type ExchangeResult =
 export type AdmitResult =
   | ({ kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] } & Pick<
       Admitted,
-      'connection_id' | 'joined'
+      'connection_id' | 'joined' | 'updated'
     >)
   /** Connected with an Item that was there: the new one is to be discarded. */
   | Joined
@@ -452,15 +452,20 @@ export function linkActivities(deps: ActivityDeps) {
       });
     },
 
-    /** Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. */
+    /**
+     * Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. One whose user has been
+     * through update mode may be repaired a moment later only, by `/item/get`.
+     */
     async startItem(input: {
       tokenHash: string;
       itemId: string;
       userId: string;
       replaced: string[];
+      updated?: true;
     }): Promise<void> {
       await step(input.tokenHash, async () => {
-        await gateway.signalItem(input.itemId, input.userId, { kind: 'linked' });
+        const kind = input.updated === true ? 'relinked' : 'linked';
+        await gateway.signalItem(input.itemId, input.userId, { kind });
         for (const old of input.replaced) {
           await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
         }
