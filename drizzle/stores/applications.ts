@@ -14,7 +14,7 @@ import { firstOf, iso } from '../rows.js';
 import type { Sql } from '../rows.js';
 import { apiKeys, applications } from '../schema.js';
 import { asText, selection } from '../selection.js';
-import type { Selected } from '../selection.js';
+import type { RowOf, Selected } from '../selection.js';
 import { noteTimes } from './noteTimes.js';
 import { releaseOfApplication } from './heldDeliveries.js';
 import { onceFor } from './onceFor.js';
@@ -40,6 +40,9 @@ const shown = selection(
 const shownKey = selection(apiKeys, ['key_id', 'scopes', 'created_at', 'last_used_at', 'revoked_at'], {
   created_key: asText('created_at'),
 });
+
+type StandingKey = Pick<RowOf<typeof apiKeys>, 'key_id' | 'application_id' | 'scopes'> &
+  Pick<RowOf<typeof applications>, 'access'> & { unnoted: boolean };
 
 const viewOf = (row: Selected<typeof shown>): ApplicationView => ({
   application_id: row.application_id,
@@ -76,20 +79,6 @@ export function applicationStore(sql: Sql): ApplicationStore {
       WHERE k.key_id = free.key_id RETURNING k.key_id AS id`;
     return rows.map(({ id }) => id);
   });
-
-  /** Built once: it is asked by every request. */
-  const standingKey = db
-    .select({
-      key_id: apiKeys.keyId,
-      application_id: apiKeys.applicationId,
-      access: applications.access,
-      scopes: apiKeys.scopes,
-      unnoted: part<boolean>`coalesce(${apiKeys.lastUsedAt} < ${clock} - interval '1 minute', true)`,
-    })
-    .from(apiKeys)
-    .innerJoin(applications, eq(applications.applicationId, apiKeys.applicationId))
-    .where(and(eq(apiKeys.keyHash, part.placeholder('keyHash')), isNull(apiKeys.revokedAt)))
-    .prepare('standing_key');
 
   async function get(applicationId: string): Promise<ApplicationView | null> {
     const row = firstOf(
@@ -196,7 +185,14 @@ export function applicationStore(sql: Sql): ApplicationStore {
     },
 
     async findKey(keyHash) {
-      const found = firstOf(await standingKey.execute({ keyHash }));
+      // By hand: every request asks it, and a builder's share of a read was 2 % of its time.
+      const found = firstOf(
+        await sql<StandingKey[]>`
+          SELECT k.key_id, k.application_id, a.access, k.scopes,
+            coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS unnoted
+          FROM api_keys k JOIN applications a USING (application_id)
+          WHERE k.key_hash = ${keyHash} AND k.revoked_at IS NULL`,
+      );
       if (found === undefined) return null;
       const { unnoted, ...key }: ApiKey & { unnoted: boolean } = found;
       if (unnoted) uses.note([key.key_id]);

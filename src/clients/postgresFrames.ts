@@ -25,19 +25,27 @@ class Frames {
         if (this.left === 0 && this.kept.has(this.type)) this.deliver(this.type, Buffer.concat(this.body));
         continue;
       }
+      if (!this.untyped && this.head.length === 0 && bytes.length - at >= 5) {
+        // A row of an answer begins so, and an answer has hundreds.
+        this.begin(bytes[at] as number, bytes.readUInt32BE(at + 1));
+        at += 5;
+        continue;
+      }
       this.head.push(bytes[at] as number);
       at += 1;
-      if (this.head.length === (this.untyped ? 4 : 5)) this.begin();
+      if (this.head.length === (this.untyped ? 4 : 5)) {
+        const length = Buffer.from(this.head).readUInt32BE(this.head.length - 4);
+        this.begin(this.untyped ? startUp : (this.head[0] as number), length);
+      }
     }
   }
 
-  private begin(): void {
-    const length = this.head.slice(-4).reduce((sum, byte) => sum * 256 + byte, 0);
-    this.type = this.untyped ? startUp : (this.head[0] as number);
+  private begin(type: number, length: number): void {
+    this.type = type;
     this.left = Math.max(0, length - 4);
     this.untyped = false;
-    this.head = [];
-    this.body = [];
+    if (this.head.length > 0) this.head = [];
+    if (this.body.length > 0) this.body = [];
     if (this.left === 0 || !this.kept.has(this.type)) this.deliver(this.type, nothing);
   }
 }

@@ -16,15 +16,18 @@ export interface GateOptions {
 /** Leaves the place; to be called once, when the work has ended. */
 export type Leave = () => void;
 
+/** Says the kind of work; it is asked only when there is slow work that it may be like. */
+export type Kind = () => string;
+
 interface Waiter {
-  kind: string;
+  kind: Kind;
   admit: (leave: Leave) => void;
   timer: NodeJS.Timeout;
 }
 
 /** The line in front of a pool of connections: first come, first served, and nobody waits without end. */
 export class PostgresGate {
-  private readonly running = new Set<{ kind: string; since: number }>();
+  private readonly running = new Set<{ kind: Kind; since: number }>();
   private line: Waiter[] = [];
 
   constructor(private readonly options: GateOptions) {}
@@ -33,7 +36,7 @@ export class PostgresGate {
    * Calls `admit` in the order of arrival, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
    * @param kind what distinguishes like work from other work: the statement's text, say
    */
-  enter(kind: string, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
+  enter(kind: Kind, admit: (leave: Leave) => void, refuse: (failure: Failure) => void): void {
     if (this.line.length === 0 && this.hasPlaceFor(kind)) return admit(this.begin(kind));
     const timer = setTimeout(() => {
       this.line = this.line.filter((other) => other !== waiter);
@@ -45,11 +48,11 @@ export class PostgresGate {
   }
 
   /** The same as a promise. */
-  admitted(kind: string): Promise<Leave> {
+  admitted(kind: Kind): Promise<Leave> {
     return new Promise((resolve, reject) => this.enter(kind, resolve, reject));
   }
 
-  private begin(kind: string): Leave {
+  private begin(kind: Kind): Leave {
     const run = { kind, since: performance.now() };
     this.running.add(run);
     return () => {
@@ -67,15 +70,18 @@ export class PostgresGate {
     }
   }
 
-  private hasPlaceFor(kind: string): boolean {
+  private hasPlaceFor(kind: Kind): boolean {
     const { atOnce, slowAfterMs } = this.options;
     if (this.running.size >= atOnce) return false;
     const half = Math.ceil(atOnce / 2);
     if (slowAfterMs === null || this.running.size < half) return true;
     const before = performance.now() - slowAfterMs;
-    const slow = new Set([...this.running].filter(({ since }) => since < before).map((run) => run.kind));
-    if (!slow.has(kind)) return true;
-    return [...this.running].filter((run) => slow.has(run.kind)).length < half;
+    const running = [...this.running];
+    const slowRuns = running.filter(({ since }) => since < before);
+    if (slowRuns.length === 0) return true;
+    const slow = new Set(slowRuns.map((run) => run.kind()));
+    if (!slow.has(kind())) return true;
+    return running.filter((run) => slow.has(run.kind())).length < half;
   }
 }
 
@@ -115,7 +121,7 @@ function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
   const { handler: run, resolve, reject } = query;
   query.handler = () =>
     gate.enter(
-      kindOf(query),
+      () => kindOf(query),
       (leave) => {
         // Cancelled in the line: it is settled, and the driver would wait for its end for ever.
         if (query.cancelled !== null) return leave();
@@ -157,4 +163,4 @@ export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
   });
 }
 
-const transaction = 'transaction';
+const transaction: Kind = () => 'transaction';

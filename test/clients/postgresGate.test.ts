@@ -14,9 +14,9 @@ describe('the line in front of a pool', () => {
   it('admits as many as there are connections, the others in their order', async () => {
     const line = gate();
     const admitted: string[] = [];
-    const first = await line.admitted('a');
-    const second = await line.admitted('a');
-    for (const name of ['third', 'fourth']) void line.admitted('a').then(() => admitted.push(name));
+    const first = await line.admitted(() => 'a');
+    const second = await line.admitted(() => 'a');
+    for (const name of ['third', 'fourth']) void line.admitted(() => 'a').then(() => admitted.push(name));
     await Promise.resolve();
     expect(admitted).toEqual([]);
     second();
@@ -31,20 +31,22 @@ describe('the line in front of a pool', () => {
 
   it('refuses who has waited too long, and forgets them', async () => {
     const line = gate({ atOnce: 1, waitMs: 50 });
-    const leave = await line.admitted('a');
-    await expect(line.admitted('a')).rejects.toMatchObject({ type: 'UPSTREAM_DOWN', retryable: true });
+    const leave = await line.admitted(() => 'a');
+    await expect(line.admitted(() => 'a')).rejects.toMatchObject({ type: 'UPSTREAM_DOWN', retryable: true });
     leave();
-    (await line.admitted('a'))();
+    (await line.admitted(() => 'a'))();
   });
 
   it('leaves half of the connections to others while work of one kind is slow', async () => {
     const line = gate({ atOnce: 4, slowAfterMs: 1 });
-    const slow = await Promise.all([line.admitted('slow'), line.admitted('slow')]);
+    const slow = await Promise.all([line.admitted(() => 'slow'), line.admitted(() => 'slow')]);
     await new Promise((resolve) => setTimeout(resolve, 20));
     const more: (() => void)[] = [];
-    const five = Array.from({ length: 5 }, () => line.admitted('slow').then((leave) => more.push(leave)));
+    const five = Array.from({ length: 5 }, () =>
+      line.admitted(() => 'slow').then((leave) => more.push(leave)),
+    );
     // Behind five that wait, and at once.
-    const others = await Promise.all([line.admitted('quick'), line.admitted('other')]);
+    const others = await Promise.all([line.admitted(() => 'quick'), line.admitted(() => 'other')]);
     expect(more).toEqual([]);
     for (const leave of others) leave();
     expect(more).toEqual([]);
@@ -151,7 +153,7 @@ describe('the activities of a worker, each of which holds a connection for a sec
     let refused = 0;
     for (let n = 0; n < activities; n += 1) {
       gate.enter(
-        'transaction',
+        () => 'transaction',
         (leave) => void setTimeout(leave, 1_500),
         () => (refused += 1),
       );

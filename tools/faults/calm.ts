@@ -29,17 +29,30 @@ export async function endFaults(world: World, scene: Scene): Promise<void> {
   }
 }
 
+/** How the way to calm went: what is still on its way, and what was longest, with the seconds that it took. */
+export interface WayToCalm {
+  restless: string[];
+  lastToEnd: string[];
+}
+
+const lastOnes = 3;
+
 /**
- * Waits until nothing is on its way any more, neither at the simulator nor here; answers what still is after `patienceMs`, empty = nothing.
+ * Waits until nothing is on its way any more, neither at the simulator nor here; what still is after `patienceMs` is `restless`.
  * Pauses of Plaid's and of deliveries, which last minutes, are passed over.
  */
-export async function untilCalm(world: World, scene: Scene, patienceMs: number): Promise<string[]> {
-  const deadline = Date.now() + patienceMs;
+export async function untilCalm(world: World, scene: Scene, patienceMs: number): Promise<WayToCalm> {
+  const begun = Date.now();
+  const lastSeen = new Map<string, number>();
   for (;;) {
-    const left = await restlessness(world, scene).catch((error: unknown) => [
+    const restless = await restlessness(world, scene).catch((error: unknown) => [
       `not to be asked: ${String(error)}`,
     ]);
-    if (left.length === 0 || Date.now() > deadline) return left;
+    for (const line of restless) lastSeen.set(line, (Date.now() - begun) / 1_000);
+    if (restless.length === 0 || Date.now() - begun > patienceMs) {
+      const byTime = [...lastSeen].sort(([, a], [, b]) => b - a).slice(0, lastOnes);
+      return { restless, lastToEnd: byTime.map(([line, s]) => `${line} (${s.toFixed(0)} s)`) };
+    }
     await pause(400);
   }
 }

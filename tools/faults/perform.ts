@@ -38,6 +38,9 @@ export const emptyScene = (items: LivingItem[]): Scene => ({
   ...{ done: new Map(), strokes: new Map(), wrong: [] },
 });
 
+/** A process that has not come to its point by then has none of its work to do. */
+const longestWayMs = 12_000;
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Deeds on the same thing go one after the other. */
@@ -60,13 +63,16 @@ export class Performer {
         await pause(strike.at - (Date.now() - begun));
         try {
           const target = targetOf(strike.deed, place);
-          const isDone = await this.inLine(target, async () => {
-            if (isOver()) return false;
+          const provoked = await this.inLine(target, async () => {
+            if (isOver()) return null;
             await this.perform(strike, place);
-            return true;
+            const matter = this.provoke(strike.deed, place);
+            matter.catch(() => undefined); // it is awaited below, by then it may have failed
+            await this.untilItsPoint(strike.deed);
+            return { matter };
           });
-          if (!isDone) return;
-          await this.provoke(strike.deed, place);
+          if (provoked === null) return;
+          await provoked.matter;
         } catch (error) {
           this.scene.wrong.push(`${JSON.stringify(strike.deed)} failed: ${(error as Error).message}`);
         }
@@ -96,10 +102,19 @@ export class Performer {
     this.scene.strokes.set(fault, (this.scene.strokes.get(fault) ?? 0) + strokes);
   }
 
-  /** What a named point lies on is not done all the time: then it is done now. */
+  /** What a named point lies on is done now: a link, pages, records, deliveries, an erasure. */
   private async provoke(deed: Deed, place: number): Promise<void> {
     if (deed.kind === 'killListenerAt') await this.say(deed, place);
-    if (deed.kind === 'killWorkerAt' && /^(link|erase)\./.test(deed.point)) await this.eraseUser(5, 0, place);
+    if (deed.kind !== 'killWorkerAt') return;
+    // Temporal leaves what runs to the worker that has it in its memory: a new worker gets what begins, if the other does not.
+    await Promise.all(['a', 'b'].map((name) => this.eraseUser(5, 0, `${place}-${name}`)));
+  }
+
+  /** A process that is to end at a point is left alone until it has come there, else the next deed ends it before. */
+  private async untilItsPoint(deed: Deed): Promise<void> {
+    const { processes } = this.world;
+    if (deed.kind === 'killWorkerAt') await processes[`worker${deed.worker}`].untilItEnds(longestWayMs);
+    if (deed.kind === 'killListenerAt') await processes[`listener${deed.listener}`].untilItEnds(longestWayMs);
   }
 
   private say({ words, seed }: { words: number; seed: number }, place: number): Promise<number> {
@@ -108,7 +123,7 @@ export class Performer {
     return sayOfUsers(world.system, scene.said, { prefix: `${this.name}-${place}`, users, words, seed });
   }
 
-  private async eraseUser(rows: number, afterMs: number, place: number): Promise<void> {
+  private async eraseUser(rows: number, afterMs: number, place: number | string): Promise<void> {
     const userId = `${this.name}-erased-${place}`;
     const itemId = await linkWithHistory(this.world, userId, rows);
     await pause(afterMs);

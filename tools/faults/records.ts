@@ -6,7 +6,7 @@ import type { Verdict } from './verdict.js';
 import { isClean, verdictParts } from './verdict.js';
 
 /** A round as it is kept: what was found in counts, and the first lines of it. */
-export interface RoundRecord extends Omit<RoundResult, 'verdict'> {
+export interface RoundRecord extends Omit<RoundResult, 'verdict' | 'lastToEnd'> {
   found: Record<keyof Verdict, number>;
   lines: string[];
 }
@@ -24,12 +24,14 @@ export interface RunRecord {
 
 const mostLines = 20;
 
-export function recordOf({ verdict, ...round }: RoundResult): RoundRecord {
+export function recordOf(result: RoundResult): RoundRecord {
+  const { seed, faults, deeds, strokes, crashes, secondsToQuiet, verdict } = result;
   const found = Object.fromEntries(verdictParts.map((part) => [part, verdict[part].length])) as Record<
     keyof Verdict,
     number
   >;
   const lines = verdictParts.flatMap((part) => verdict[part].map((line) => `${part.toUpperCase()} ${line}`));
+  const round = { seed, faults, deeds, strokes, crashes, secondsToQuiet };
   return { ...round, found, lines: isClean(verdict) ? [] : lines.slice(0, mostLines) };
 }
 

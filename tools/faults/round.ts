@@ -28,6 +28,8 @@ export interface RoundResult {
   crashes: Record<string, number>;
   /** From the end of the last deed until nothing was on its way, in seconds. */
   secondsToQuiet: number;
+  /** What was on its way longest, and until when, in seconds of the same: says where a long way to quiet comes from. */
+  lastToEnd: string[];
   verdict: Verdict;
 }
 
@@ -65,7 +67,7 @@ export class Trial implements WorldFacts {
     this.erased.push(...scene.erased);
     const ended = Date.now();
     await endFaults(this.world, scene);
-    const restless = await untilCalm(this.world, scene, this.patienceMs);
+    const { restless, lastToEnd } = await untilCalm(this.world, scene, this.patienceMs);
     const secondsToQuiet = (Date.now() - ended) / 1_000;
     const verdict = await this.judge(scene);
     verdict.other.push(...restless.map((line) => `did not come to its end: ${line}`));
@@ -73,7 +75,8 @@ export class Trial implements WorldFacts {
     const deeds = Object.fromEntries(scene.done) as RoundResult['deeds'];
     const strokes = Object.fromEntries(scene.strokes) as RoundResult['strokes'];
     const crashes = Object.fromEntries(this.world.crashes);
-    return { seed: plan.seed, faults: plan.faults, deeds, strokes, crashes, secondsToQuiet, verdict };
+    const { seed, faults } = plan;
+    return { seed, faults, deeds, strokes, crashes, secondsToQuiet, lastToEnd, verdict };
   }
 
   /** Two Items of two pages, so that pages can move while they are read; one small; one that is still to be read. */

@@ -25,16 +25,15 @@ import type { World } from './world.js';
 import { startWorld } from './world.js';
 
 /**
- * `npm run faults -- [--seed N] [--seconds S] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
+ * `npm run faults -- [--seed N] [--seconds S] [--round S] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
- * `N + k`: so each failure has a seed of its own. `--long`: until every fault has struck as often as the long run wants, but no
+ * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
-const roundMs = 20_000;
 /** A world that is not at its end of work by then never will be. */
 const patienceMs = 300_000;
-/** A round that does not end at all. */
-const longestRoundMs = 900_000;
+/** A round that does not end at all, longer than its faults by this. */
+const longestRestMs = 900_000;
 const longestStopMs = 180_000;
 /** A world's logs and histories grow: after so many rounds there is a new one. */
 const roundsOfWorld = 20;
@@ -46,6 +45,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     seconds: { type: 'string' },
+    round: { type: 'string', default: '20' },
     only: { type: 'string' },
     plan: { type: 'boolean', default: false },
     sabotage: { type: 'boolean', default: false },
@@ -56,6 +56,7 @@ const { values } = parseArgs({
 });
 const first = Number(values.seed);
 const seconds = Number(values.seconds ?? (values.long ? '86400' : '60'));
+const roundMs = Number(values.round) * 1_000;
 const asked = values.only?.split(',');
 const only = asked?.filter((fault) => fault !== 'F1') as FaultId[] | undefined;
 const unknown = only?.filter((fault) => !faultIds.includes(fault)) ?? [];
@@ -65,12 +66,13 @@ if (
   !Number.isSafeInteger(first) ||
   !Number.isSafeInteger(simulations) ||
   !(seconds >= 0) ||
+  !(roundMs >= 1_000) ||
   unknown.length > 0
 ) {
   console.error(
     unknown.length > 0
       ? `There is no fault ${unknown.join(', ')}: choose of F1, ${faultIds.join(', ')}.`
-      : '--seed, --seconds and --simulations take a number.',
+      : '--seed, --seconds, --simulations and --round take a number, --round one of at least 1.',
   );
   process.exit(2);
 }
@@ -251,14 +253,14 @@ async function playRounds(
 /** A round that breaks off is one that found something. */
 async function playRound({ trial }: Stage, plan: RoundPlan): Promise<RoundResult> {
   try {
-    return await within(longestRoundMs, trial.round(plan, roundMs));
+    return await within(roundMs + longestRestMs, trial.round(plan, roundMs));
   } catch (error) {
     const verdict = {
       ...emptyVerdict(),
       other: [`the round broke off: ${(error as Error).stack ?? String(error)}`],
     };
     const { seed, faults } = plan;
-    return { seed, faults, deeds: {}, strokes: {}, crashes: {}, secondsToQuiet: 0, verdict };
+    return { seed, faults, deeds: {}, strokes: {}, crashes: {}, secondsToQuiet: 0, lastToEnd: [], verdict };
   }
 }
 
@@ -284,13 +286,14 @@ function isNamed({ what, part, names, verdict }: Sabotage): boolean {
   return line !== undefined;
 }
 
-function show({ seed, faults, deeds, crashes, secondsToQuiet, verdict }: RoundResult): void {
+function show({ seed, faults, deeds, crashes, secondsToQuiet, lastToEnd, verdict }: RoundResult): void {
   const done = Object.entries({ ...deeds, ...crashes }).map(([name, n]) => `${name}×${n}`);
   const sums = verdictParts.map((part) => `${part.toUpperCase()} ${verdict[part].length}`);
   say(`seed ${seed}: ${done.join(' ')}; quiet after ${secondsToQuiet.toFixed(1)} s; ${sums.join(', ')}`);
+  say(`  last to end: ${lastToEnd.join('; ') || '-'}`);
   if (isClean(verdict)) return;
   for (const part of verdictParts)
     for (const line of verdict[part].slice(0, 20)) say(`  ${part.toUpperCase()} ${line}`);
-  const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --simulations 0`;
+  const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --round ${roundMs / 1_000} --simulations 0`;
   say(`  once more: ${recipe}${values.only === undefined ? '' : ` --only ${faults.join(',')}`}`);
 }

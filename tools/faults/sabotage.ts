@@ -42,8 +42,8 @@ async function quietItem(world: World, user: string): Promise<string> {
 }
 
 async function calm(world: World, scene: Scene): Promise<void> {
-  const left = await untilCalm(world, scene, patienceMs);
-  if (left.length > 0) throw new Error(`did not come to its end: ${left.join('; ')}`);
+  const { restless } = await untilCalm(world, scene, patienceMs);
+  if (restless.length > 0) throw new Error(`did not come to its end: ${restless.join('; ')}`);
 }
 
 async function changeRow(world: World): Promise<Sabotage> {

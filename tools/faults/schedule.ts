@@ -26,8 +26,8 @@ export interface PlanOptions {
   ownServices: boolean;
 }
 
-/** Between two deeds of one fault, as a part of the round. */
-const pauses = { from: 0.05, to: 0.3 };
+/** Between two deeds of one fault, as a part of the round, and of the longest stretch in milliseconds: a long round has more deeds. */
+const pauses = { from: 0.05, to: 0.3, ofMs: 20_000 };
 /** The longest that anything lasts, as a part of the round, and in milliseconds. */
 const longestPart = 0.35;
 const longestMs = 20_000;
@@ -61,7 +61,8 @@ function strikesOf(kinds: readonly DeedKind[], durationMs: number, chance: Chanc
   const [first, ...others] = kinds;
   if (first === undefined) return [];
   const longest = Math.min(longestMs, durationMs * longestPart);
-  const pause = (): number => durationMs * (pauses.from + chance() * (pauses.to - pauses.from));
+  const stretch = Math.min(pauses.ofMs, durationMs);
+  const pause = (): number => stretch * (pauses.from + chance() * (pauses.to - pauses.from));
   const strikes: Strike[] = [];
   for (let at = pause() / 2; at < durationMs;) {
     const kind = weighted([first, ...others], chance);

@@ -75,6 +75,12 @@ export class Supervised {
     await this.end('SIGTERM', Promise.resolve());
   }
 
+  /** Resolves when the one with an environment of its own has ended, at the latest after `ms`. */
+  async untilItEnds(ms: number): Promise<void> {
+    const child = await this.current;
+    if (this.isSpecial) await Promise.race([child.exited, pause(ms)]);
+  }
+
   /** One that runs with an environment of its own makes room for a usual one. */
   async makeUsual(): Promise<void> {
     await this.ready();

@@ -14,11 +14,15 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const [firstPoint = '', ...otherPoints] = crashPoints;
 const clean = recordOf({
   ...{ seed: 1, faults: ['F2'], deeds: { F2: 3 }, strokes: { F2: 3 }, crashes: { [firstPoint]: 2 } },
-  ...{ secondsToQuiet: 4, verdict: emptyVerdict() },
+  ...{ secondsToQuiet: 4, lastToEnd: [], verdict: emptyVerdict() },
 });
 const dirty = recordOf({
   ...{ seed: 2, faults: ['F2', 'F9'], deeds: { F2: 1, F9: 2 }, strokes: { F2: 1, F9: 110 }, crashes: {} },
-  ...{ secondsToQuiet: 9, verdict: { ...emptyVerdict(), lost: ['feed: transaction t1 is missing'] } },
+  ...{
+    secondsToQuiet: 9,
+    lastToEnd: [],
+    verdict: { ...emptyVerdict(), lost: ['feed: transaction t1 is missing'] },
+  },
 });
 const run = (begunAt: string, more: Partial<RunRecord>): RunRecord => ({
   ...{ command: 'npm run faults -- --long', begunAt, seconds: 120, versions: { Node: '24.0.0' } },

@@ -32,3 +32,9 @@ it('all kinds of deeds come, some rounds have one fault alone, and services of o
   const shared = seeds.flatMap((seed) => planRound(seed, { ...options, ownServices: false }).strikes);
   expect(shared.filter(({ deed }) => /^kill(Postgres|Temporal)$/.test(deed.kind))).toEqual([]);
 });
+
+it('a round three times as long has about three times the deeds', () => {
+  const count = (durationMs: number): number =>
+    seeds.reduce((sum, seed) => sum + planRound(seed, { durationMs, ownServices: true }).strikes.length, 0);
+  expect(count(60_000) / count(20_000)).toBeGreaterThan(2);
+});
