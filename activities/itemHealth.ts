@@ -1,10 +1,12 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Failure } from '../domain/failures.js';
+import { askSurely } from '../domain/item/askSurely.js';
 import type { EpisodeBy, Consent, ProductAnswer } from '../domain/item/health.js';
 import { consentOf, failureOfItem, healthOf, saidBy, tryProducts } from '../domain/item/health.js';
 import type { UserActionError } from '../domain/mining/run.js';
 import type { TaskName } from '../domain/item/tasks.js';
 import { instantOf } from '../domain/instants.js';
-import { beginsEpisode, closesAccounts } from '../domain/plaidErrors.js';
+import { beginsEpisode, closesAccounts, isGone } from '../domain/plaidErrors.js';
 import type { Seen } from '../domain/ports/items.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
@@ -27,14 +29,17 @@ export type ItemHealth = {
  * is the operators' matter.
  */
 export async function askHealth(
-  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts' | 'webhookUrl'>,
+  deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'items' | 'alerts' | 'webhookUrl' | 'policy'>,
   itemId: string,
 ): Promise<ItemHealth | null> {
   const credentials = await deps.items.credentials(itemId, { forRemoval: false });
   if (credentials === null) return null;
   const { seen, episodeBy } = credentials;
   try {
-    const view = await withToken(deps, credentials, (token) => askItem(deps, itemId, token));
+    const view = await askSurely(
+      () => withToken(deps, credentials, (token) => askItem(deps, itemId, token)),
+      async () => (deps.policy.doubtPause > 0 ? pause(deps.policy.doubtPause) : undefined),
+    );
     const consent = consentOf(view);
     const health = healthOf(view);
     const said = { seen, episodeBy, consent, updatedAt: instantOf(view.last_successful_update) };
@@ -44,21 +49,25 @@ export async function askHealth(
       : { ...said, result: health.kind };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.type !== 'ITEM_GONE' && error.type !== 'PERMISSION_REVOKED') throw error;
+    if (!isGone(error.type)) throw error;
     return { seen, episodeBy, consent: null, updatedAt: null, result: 'gone', error: saidBy(error) };
   }
 }
 
-type Episodes = Parameters<typeof askHealth>[0] & Pick<ActivityDeps, 'policy'>;
+type Episodes = Parameters<typeof askHealth>[0];
 
 /**
  * Begins the episode of an Item that nobody has called broken, where an answer of `/item/get` does: its webhook may have been lost, and
- * Plaid may go on serving what it has. The check that is due with it has the Item's workflow hear of it. Resolves to whether one
- * began.
+ * Plaid may go on serving what it has. The check that is due with it has the Item's workflow hear of it. Where none begins, what the
+ * answer says of the consent is written down. Resolves to whether one began.
  */
 export async function beginEpisode(deps: Episodes, itemId: string, health: ItemHealth): Promise<boolean> {
-  if (!('error' in health) || health.episodeBy !== null) return false;
-  const { seen, error, consent } = health;
+  const { seen, consent } = health;
+  if (!('error' in health) || health.episodeBy !== null) {
+    if (consent !== null) await deps.items.noteConsent(itemId, seen, consent);
+    return false;
+  }
+  const { error } = health;
   const dueAt = new Date(Date.now() + deps.policy.brokenCheck).toISOString();
   return deps.items.setBroken(itemId, seen, error, dueAt, { consent });
 }

@@ -5,8 +5,9 @@ import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
 import type { UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
+import { askSurely } from '../domain/item/askSurely.js';
 import { consentOf } from '../domain/item/health.js';
-import { beginsEpisode, isOfInstitution } from '../domain/plaidErrors.js';
+import { beginsEpisode, isGone, isOfInstitution } from '../domain/plaidErrors.js';
 import type { PlaidAccount } from '../domain/plaid.js';
 import type {
   Admitted,
@@ -21,7 +22,7 @@ import { untilItStands } from '../domain/untilItStands.js';
 import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, withToken } from './itemToken.js';
-import { askCandidate, askUnlessGone, isGone } from './linkCandidates.js';
+import { askCandidate } from './linkCandidates.js';
 import { removeAtPlaid } from './removeAtPlaid.js';
 
 /** What the link's workflow needs to know of its row. */
@@ -44,7 +45,7 @@ export type ExchangeResult =
 export type AdmitResult =
   | ({ kind: 'admitted'; replaced: string[]; dropped?: string[]; warnings: LinkWarning[] } & Pick<
       Admitted,
-      'connection_id' | 'joined'
+      'connection_id' | 'joined' | 'updated'
     >)
   /** Connected with an Item that was there: the new one is to be discarded. */
   | Joined
@@ -283,7 +284,7 @@ export function linkActivities(deps: ActivityDeps) {
   ) {
     // A link token that was made elsewhere may have carried another address for webhooks.
     const ask = () => withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
-    const asked = askUnlessGone(deps, ask).then(async (view) => {
+    const asked = askSurely(ask, () => pause(deps.policy.doubtPause)).then(async (view) => {
       if ((view.institution_id ?? row.institution_id) !== null) return view;
       // Without a bank nobody can tell a duplicate.
       await pause(deps.policy.doubtPause);
@@ -451,15 +452,20 @@ export function linkActivities(deps: ActivityDeps) {
       });
     },
 
-    /** Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. */
+    /**
+     * Starts the Item's workflow and those of the Items that it replaces. From an activity: they are no children. One whose user has been
+     * through update mode may be repaired a moment later only, by `/item/get`.
+     */
     async startItem(input: {
       tokenHash: string;
       itemId: string;
       userId: string;
       replaced: string[];
+      updated?: true;
     }): Promise<void> {
       await step(input.tokenHash, async () => {
-        await gateway.signalItem(input.itemId, input.userId, { kind: 'linked' });
+        const kind = input.updated === true ? 'relinked' : 'linked';
+        await gateway.signalItem(input.itemId, input.userId, { kind });
         for (const old of input.replaced) {
           await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
         }

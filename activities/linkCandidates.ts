@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { healthOf } from '../domain/item/health.js';
-import { beginsEpisode, failureTypeOf } from '../domain/plaidErrors.js';
+import { beginsEpisode, failureTypeOf, isGone } from '../domain/plaidErrors.js';
 import type { DuplicateCandidate } from '../domain/ports/links.js';
 import type { ActivityDeps } from './deps.js';
 import { withToken } from './itemToken.js';
@@ -12,9 +12,6 @@ import { withToken } from './itemToken.js';
  * it no more. A Failure = Plaid does not say, for now.
  */
 export type CandidateHealth = 'healthy' | 'broken' | 'gone' | Failure;
-
-/** Of an Item that Plaid has no more, or whose user has taken the permission back. */
-export const isGone = (type: FailureType): boolean => type === 'ITEM_GONE' || type === 'PERMISSION_REVOKED';
 
 function saidOf(type: FailureType): 'healthy' | 'broken' | 'gone' {
   if (isGone(type)) return 'gone';
@@ -57,16 +54,4 @@ export async function askCandidate(
     (): CandidateHealth => 'healthy',
     orFailure,
   );
-}
-
-/** Asks for something of an Item; that it is gone is believed when Plaid says so twice, with a pause between. */
-export async function askUnlessGone<T>(
-  { policy }: Pick<ActivityDeps, 'policy'>,
-  ask: () => Promise<T>,
-): Promise<T> {
-  return ask().catch(async (error: unknown) => {
-    if (!(error instanceof Failure && isGone(error.type))) throw error;
-    await pause(policy.doubtPause);
-    return ask();
-  });
 }

@@ -260,6 +260,7 @@ export function transactionActivities(deps: ActivityDeps) {
     if (health === null) return { kind: 'gone', calls };
     const byCall = !('error' in health);
     if (byCall && input.believe !== true) {
+      if (health.consent !== null) await items.noteConsent(itemId, health.seen, health.consent);
       return { kind: 'doubted', failure: refusal.type, error: saidBy(refusal), calls };
     }
     const [asked, error] = 'error' in health ? [health.seen, health.error] : [seen, saidBy(refusal)];
@@ -272,12 +273,12 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * The error with which `/item/get` ends the connection of an Item of which nothing was heard for as long as a time-out: its webhook may
-   * have been lost, and Plaid serves for good what it has. Nothing is heard also of one that is polled in vain, or fails with each try.
-   * Null = it is healthy, or nobody knows.
+   * have been lost, and Plaid serves for good what it has. Nothing is heard also of one that is polled in vain, or fails with each try, and
+   * of one whose access was to end, and has not, or was renewed where nobody tells of it. Null = it is healthy, or nobody knows.
    */
   async function endedUnheard(
     { itemId, polls = 0, failures = 0 }: MinePageInput,
-    { updatedAt, waitsSince }: Fetch,
+    { updatedAt, waitsSince, endsAt }: Fetch,
   ): Promise<UserActionError | null> {
     const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
     const since = updatedAt ?? waitsSince;
@@ -285,15 +286,17 @@ export function transactionActivities(deps: ActivityDeps) {
     const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
     const isPolled = polls > 0 && polls % pollsOfQuiet === 0;
     // Not with each try of what fails, of an Item whose bank is down, say.
-    const asks = failures > 0 ? failures % triesUnheard === 0 : isQuiet || isPolled;
+    const hasEnded = endsAt !== null && Date.parse(endsAt) <= Date.now();
+    const asks = failures > 0 ? failures % triesUnheard === 0 : isQuiet || isPolled || hasEnded;
     if (!asks) return null;
     const health = await askHealth(deps, itemId).catch((error: unknown) => {
       // The update finds out by itself what there is to be had.
       if (error instanceof Failure) return null;
       throw error;
     });
-    if (health === null || !('error' in health)) return null;
-    return (await beginEpisode(deps, itemId, health)) ? health.error : null;
+    if (health === null) return null;
+    const began = await beginEpisode(deps, itemId, health);
+    return began && 'error' in health ? health.error : null;
   }
 
   /**

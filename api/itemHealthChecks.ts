@@ -4,8 +4,8 @@ import { consentOf, failureOfItem, healthOf } from '../domain/item/health.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { ItemView } from '../domain/ports/reads.js';
-import { askItem } from '../domain/webhookAddress.js';
 import { remember } from '../domain/remember.js';
+import { askItemSurely } from './askItemSurely.js';
 import type { ApiDeps, ApiLimits } from './deps.js';
 import { loggedError } from './errors.js';
 import { alertRefusal } from './itemAlerts.js';
@@ -51,7 +51,7 @@ export function createItemHealthChecks(
   async function askHealth(viewer: Viewer, item: ItemView, accessToken: string): Promise<void> {
     const credentials = await reads.asking(viewer, item.item_id, 'command');
     if (credentials === null || 'refusal' in credentials) return;
-    const view = await askItem({ plaid, alerts, webhookUrl }, item.item_id, accessToken);
+    const view = await askItemSurely({ plaid, alerts, webhookUrl }, item.item_id, accessToken);
     const health = healthOf(view);
     if (health.kind !== 'healthy')
       await alertRefusal({ alerts, logger }, item.item_id, failureOfItem(health.error));

@@ -214,6 +214,10 @@ const ofTheItem: Partial<Record<FailureType, { updateMode: boolean }>> = {
 /** Whether a failure is the Item's own: it may begin an episode (status ERROR, one `item errored`). An outage never does. */
 export const beginsEpisode = (failure: FailureType): boolean => ofTheItem[failure] !== undefined;
 
+/** Of an Item that Plaid has no more, or whose user has taken the permission back. */
+export const isGone = (failure: FailureType): boolean =>
+  failure === 'ITEM_GONE' || failure === 'PERMISSION_REVOKED';
+
 /** What an episode's error is; codes that were noted for want of Plaid's own are names of failures. */
 const ofEpisode = (errorCode: string): FailureType =>
   meaningOf(errorCode)?.failure ?? (errorCode as FailureType);

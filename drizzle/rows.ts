@@ -21,6 +21,10 @@ export function sealedOf(
 export const sha256Of = (sql: Sql | Tx, text: Fragment): Fragment =>
   sql`encode(sha256(convert_to(${text}, 'UTF8')), 'hex')`;
 
+/** Null = there is no such time. */
+export const earlier = (a: Date | null, b: Date | null): Date | null =>
+  a === null || (b !== null && b < a) ? b : a;
+
 export const iso = (value: Date | null): string | null => (value === null ? null : value.toISOString());
 
 /** A timestamptz as PostgreSQL wrote it, with all its microseconds, for comparisons in PostgreSQL. */

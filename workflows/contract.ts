@@ -46,6 +46,8 @@ export interface PageHistoryInput {
   hasCursor: boolean;
   run: MiningRun;
   calls: ItemState['calls'];
+  /** Updates in a row that have brought nothing before this one; absent = none, or it was begun by an older release. */
+  polls?: number;
   /** Of the run before, when it continued as new while its page could not be had. */
   lastFailure?: StepFailure | null;
 }

@@ -207,6 +207,7 @@ const pagingOf = (state: ItemState): PageHistoryInput => ({
   hasCursor: state.hasCursor,
   run: startRun(uuid4()),
   calls: state.calls,
+  polls: state.polls,
 });
 
 /** Starts a child that owns the update until it reports; one that runs already is joined. */

@@ -110,8 +110,9 @@ async function advance(tokenHash: string, row: Row): Promise<LinkOutcome | Misco
       const item_id = row.itemId as string;
       const admitted = await plaid.admitItem({ tokenHash });
       if (admitted.kind === 'admitted') {
-        const { replaced } = admitted;
-        await rows.startItem({ tokenHash, itemId: item_id, userId: row.userId, replaced });
+        const { replaced, updated } = admitted;
+        const visited = updated === undefined ? {} : { updated };
+        await rows.startItem({ tokenHash, itemId: item_id, userId: row.userId, replaced, ...visited });
         const replaces = replaced[0] ?? null;
         const { warnings, dropped = [], connection_id, joined } = admitted;
         return finish({

@@ -99,14 +99,14 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
 
 /** One page, whatever comes of it; `failure` when it was not had, `waited` when it was not even asked for. */
 async function minePage(
-  { itemId, userId, hasCursor }: PageHistoryInput,
+  { itemId, userId, hasCursor, polls = 0 }: PageHistoryInput,
   run: MiningRun,
   rules: Rules,
   remine: boolean,
 ): Promise<{ after: RunAfter; failure: StepFailure | null; calls: number } | 'waited'> {
   const priorityKey = remine ? priorities.remine : priorities.backfill;
   try {
-    const result = await mineNextPage({ itemId, userId, run, rules, hasCursor, priorityKey });
+    const result = await mineNextPage({ itemId, userId, run, rules, hasCursor, polls, priorityKey });
     const now = Date.now();
     return {
       after: afterPage(run, result, rules, now),

@@ -8,7 +8,7 @@ import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
 import type { ItemView } from '../../domain/ports/reads.js';
 import { untilItStands } from '../../domain/untilItStands.js';
-import { askItem } from '../../domain/webhookAddress.js';
+import { askItemSurely } from '../askItemSurely.js';
 import { allows, callerOf, viewerOf } from '../auth.js';
 import type { Api, RouteContext } from '../deps.js';
 import { Problem, problemOfPlaid } from '../errors.js';
@@ -39,7 +39,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
   const askedHealth = (viewer: Viewer, item: ItemView): Promise<{ error: UserActionError | null }> =>
     untilItStands(async () => {
       const { token, seen, episodeBy, cursor } = await askingOf(viewer, item, 'command');
-      const view = await askItem(context, item.item_id, token).catch(async (failure: unknown) => {
+      const view = await askItemSurely(context, item.item_id, token).catch(async (failure: unknown) => {
         if (!(failure instanceof Failure)) throw failure;
         await alertRefusal(context, item.item_id, failure);
         throw problemOfPlaid(failure);

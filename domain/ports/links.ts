@@ -72,6 +72,8 @@ export interface Admitted {
   connection_id?: string;
   /** The Item was the user's already, and the application has joined it. */
   joined?: true;
+  /** Another link had made the Item: its user has been through update mode. */
+  updated?: true;
 }
 
 /** The application is connected with another Item of the user; the one that was exchanged is to be discarded. */

@@ -26,6 +26,8 @@ export type PageStart =
       waitsSince: string | null;
       /** When the update before was applied, ISO 8601; null = there was none. */
       updatedAt: string | null;
+      /** When the access ends by what Plaid said last, ISO 8601; null = it does not. */
+      endsAt: string | null;
       credentials: ItemCredentials & { seen: Seen };
     };
 

@@ -32,6 +32,14 @@ export function dueTasks(sql: Sql): Fragment {
 const isMined = (sql: Sql): Fragment =>
   sql`(k.removed_at IS NULL AND k.removal_requested_at IS NULL AND k.unconnected_since IS NULL)`;
 
+/**
+ * An Item `k` of which an update stages pages: what it does is not signalled again. One that has staged none for an hour may have nobody
+ * any more who goes on with it: its workflows were terminated, or Temporal's data are lost.
+ */
+const isStaging = (sql: Sql): Fragment => sql`coalesce(greatest(k.update_started_at,
+    (SELECT max(s.staged_at) FROM staged_pages s WHERE s.item_id = k.item_id AND k.update_started_at IS NOT NULL))
+  > clock_timestamp() - interval '1 hour', false)`;
+
 /** A task of the table. One that waits for webhooks has to end those of a removed Item, too. */
 function ofTask(name: TaskName): DueWork {
   const { due, whileRemoved, whileBroken } = tasks[name];
@@ -84,11 +92,11 @@ export const dueWork: readonly DueWork[] = [
   },
   ...taskNames.map(ofTask),
   {
-    // One that runs has begun to stage pages; it is not signalled again. None begins before there is a cursor.
+    // None begins before there is a cursor, or Plaid has said that there are no transactions.
     kind: 'remine',
     query: (sql, before) => sql`
       SELECT k.item_id, k.remine_requested_at AS since FROM items k
-      WHERE k.remine_requested_at < ${before} AND k.error_code IS NULL AND k.update_started_at IS NULL
-        AND k.cursor <> '' AND ${isMined(sql)}`,
+      WHERE k.remine_requested_at < ${before} AND k.error_code IS NULL AND ${isMined(sql)} AND NOT ${isStaging(sql)}
+        AND (k.cursor <> '' OR k.transactions_unavailable_since IS NOT NULL)`,
   },
 ];

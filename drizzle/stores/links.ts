@@ -67,7 +67,7 @@ const seeing = selection(applications, ['access']);
 
 const candidate = selection(items, ['item_id', 'institution_id'], accessToken);
 const known = selection(items, ['user_id'], { removed: isSet('removed_at') });
-const owned = selection(items, ['user_id', 'replaced_by'], {
+const owned = selection(items, ['user_id', 'token_hash', 'replaced_by'], {
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
@@ -169,7 +169,7 @@ export function linkStore(sql: Sql): LinkStore {
     db: Sql | Tx,
     tokenHash: string,
     itemId: string,
-    connected: Pick<Admitted, 'connection_id' | 'joined'>,
+    connected: Pick<Admitted, 'connection_id' | 'joined' | 'updated'>,
   ): Promise<Admitted> => ({
     kind: 'admitted',
     replaced: await replacedBy(db, itemId),
@@ -446,6 +446,7 @@ export function linkStore(sql: Sql): LinkStore {
           return admittedBefore(tx, admission.tokenHash, itemId, {
             ...named(connected),
             ...(joined === null ? {} : { joined: true }),
+            ...(owner.token_hash === admission.tokenHash ? {} : { updated: true }),
           });
         }
         if (await isBeingErased(tx, owner.user_id)) return { kind: 'user_being_erased' as const };

@@ -7,7 +7,7 @@ import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
 import { cleaned } from '../jsonText.js';
-import { firstOf, iso, sealedOf } from '../rows.js';
+import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
 import { asText, selection } from '../selection.js';
@@ -52,6 +52,8 @@ const fetching = selection(
     'last_update_at',
     'next_due_at',
     'remine_requested_at',
+    'consent_expires_at',
+    'disconnects_at',
   ],
   accessToken,
 );
@@ -247,6 +249,7 @@ export function miningStore(sql: Sql): MiningStore {
           remine ? row.remine_requested_at : row.last_update_at === null ? row.admitted_at : row.next_due_at,
         ),
         updatedAt: iso(row.last_update_at),
+        endsAt: iso(earlier(row.consent_expires_at, row.disconnects_at)),
         credentials: {
           itemId,
           userId: row.user_id,

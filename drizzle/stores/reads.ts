@@ -4,7 +4,7 @@ import { codesWithoutUpdateMode, updateModeHelps, wantsConsent } from '../../dom
 import type { ItemStatusName, ItemView, ReadStore } from '../../domain/ports/reads.js';
 import { builder } from '../builder.js';
 import { pageOf } from '../pageOf.js';
-import { firstOf, iso, sealedOf } from '../rows.js';
+import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { items as itemTable, users } from '../schema.js';
 import type { webhooks } from '../schema.js';
@@ -51,9 +51,6 @@ type ItemRow = Selected<typeof shownItem> & {
   phase: Phase;
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
-
-const earlier = (a: Date | null, b: Date | null): Date | null =>
-  a === null || (b !== null && b < a) ? b : a;
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,

@@ -807,6 +807,26 @@ describe('a link by a public token of update mode', () => {
     expect(await world.run.finishLink({ tokenHash, outcome: linked(item) })).toEqual(linked(item));
   });
 
+  it('tells its Item that the user has been through update mode, and a new one that it is linked', async () => {
+    const { tokenHash, item } = await updated(newUser());
+    const told = async (hash: string, itemId: string): Promise<string[]> => {
+      const answer = await world.run.admitItem({ tokenHash: hash });
+      if (answer.kind !== 'admitted') throw new Error(answer.kind);
+      const { replaced, updated: visited } = answer;
+      const before = world.signals.length;
+      await world.run.startItem({
+        ...{ tokenHash: hash, itemId, userId: 'user', replaced },
+        ...(visited === undefined ? {} : { updated: visited }),
+      });
+      return world.signals.slice(before).map(({ signal }) => signal);
+    };
+    expect(await told(tokenHash, item.itemId)).toEqual(['relinked']);
+    const fresh = await world.receive(newUser());
+    await world.run.exchangePublicToken({ tokenHash: fresh.tokenHash });
+    for (let time = 0; time < 2; time += 1)
+      expect(await told(fresh.tokenHash, fresh.item.itemId)).toEqual(['linked']);
+  });
+
   it('holds up no erasure of its user', async () => {
     const user = newUser();
     const { tokenHash, item } = await updated(user);

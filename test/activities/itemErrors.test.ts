@@ -1,4 +1,5 @@
 import type { MinePageInput } from '../../activities/transactions.js';
+import { wholeGrant } from '../../domain/exchange/connection.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
@@ -79,6 +80,20 @@ async function withAccounts(): Promise<FakeItem> {
   item.page('c1', 'c1', {});
   expect(await mine(item, 'u0')).toMatchObject({ kind: 'applied' });
   return item;
+}
+
+/** The id of a connection of an application with the Item. */
+async function connected({ itemId }: FakeItem): Promise<string> {
+  const applicationId = `app-${randomUUID()}`;
+  await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${applicationId}, ${applicationId}, 'connected')`;
+  const actor = { initiator: 'operator', applicationId: null, keyId: null, reason: null } as const;
+  const granted = await world.stores.connections.grant(
+    { itemId, applicationId, effectId: randomUUID() },
+    wholeGrant,
+    actor,
+  );
+  if (granted.kind !== 'done') throw new Error(granted.kind);
+  return granted.connection.connection_id;
 }
 
 /** As an update ends that is refused again and again, while `/item/get` calls the Item healthy. */
@@ -467,6 +482,86 @@ describe('an Item without accounts', () => {
   );
 });
 
+describe('an answer of /item/get that would take something away', () => {
+  const looks: [string, (item: FakeItem) => Promise<unknown>][] = [
+    ['a check', check],
+    ['a login', ({ itemId }) => world.run.checkStaleness({ itemId })],
+    [
+      'the time-out of a quiet Item',
+      async (item) => {
+        await world.sql`
+          UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${item.itemId}`;
+        await mine(item, randomUUID());
+      },
+    ],
+    [
+      'a webhook',
+      async (item) => {
+        await webhook(item, 'ERROR');
+        await world.run.settleItemWebhooks({ itemId: item.itemId });
+      },
+    ],
+  ];
+  const errors = [
+    ['ITEM_ERROR', 'USER_PERMISSION_REVOKED'],
+    ['ITEM_ERROR', 'NO_ACCOUNTS'],
+    ['ITEM_ERROR', 'ITEM_NOT_FOUND'],
+  ] as const;
+  const cases = looks.flatMap(([name, look]) =>
+    errors.flatMap(([type, code]) => {
+      // What is no end of the Item itself /item/get names, and answers.
+      const ways = code === 'NO_ACCOUNTS' ? (['named'] as const) : (['refused', 'named'] as const);
+      return ways.map((how) => [name, code, how, type, look] as const);
+    }),
+  );
+
+  it.each(cases)(
+    'is believed when it is given twice: to %s (%s, %s)',
+    async (_name, code, how, type, look) => {
+      const item = await withAccounts();
+      const connectionId = await connected(item);
+      const state = async () => {
+        const [row] = await world.sql<{ suspended: boolean; open: number }[]>`
+        SELECT c.suspended_at IS NOT NULL AS suspended, (SELECT count(*)::int FROM accounts a
+          WHERE a.item_id = c.item_id AND a.status = 'open') AS open
+        FROM connections c WHERE c.connection_id = ${connectionId}`;
+        return { ...row, error: (await rowOf(item)).error_code };
+      };
+      const says = (times: number): void => {
+        let left = times;
+        const { getItem } = Object.getPrototypeOf(world.plaid) as typeof world.plaid;
+        world.plaid.getItem = async (token) => {
+          const view = await getItem.call(world.plaid, token);
+          left -= 1;
+          if (left < 0) return view;
+          const error = { error_type: type, error_code: code };
+          if (how === 'named') return { ...view, error };
+          throw failureOfAnswer(
+            '/item/get',
+            { status: 400, body: { ...error, request_id: 'r' }, retryAfter: undefined },
+            0,
+          );
+        };
+      };
+      try {
+        says(1);
+        await look(item);
+        expect(await state()).toEqual({ suspended: false, open: 2, error: null });
+        expect(await toldOf(item)).toEqual([]);
+        says(2);
+        await look(item);
+        expect(await state()).toEqual({
+          suspended: code === 'USER_PERMISSION_REVOKED',
+          open: code === 'NO_ACCOUNTS' ? 0 : 2,
+          error: code,
+        });
+      } finally {
+        delete (world.plaid as Partial<typeof world.plaid>).getItem;
+      }
+    },
+  );
+});
+
 describe('a consent that ends at another time', () => {
   const renewed = '2027-05-01T00:00:00.000Z';
 
@@ -507,6 +602,31 @@ describe('a consent that ends at another time', () => {
     });
     // The user logs in.
     await taken(() => world.run.checkStaleness({ itemId: item.itemId }));
+    // A refusal that /item/get does not bear out, of an update and of the numbers.
+    world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');
+    await taken(() => mine(item, `doubted-${(updates += 1)}`));
+    world.plaid.refuse('syncTransactions', null);
+    world.plaid.refuse('getNumbers', 'ITEM_LOGIN_REQUIRED');
+    await taken(() => world.run.saveNumbers({ itemId: item.itemId }).catch(() => undefined));
+    world.plaid.refuse('getNumbers', null);
+    // The update of an Item that was quiet for a day.
+    await taken(async () => {
+      await world.sql`
+        UPDATE items SET last_update_at = last_update_at - interval '25 hours' WHERE item_id = ${item.itemId}`;
+      expect(await mine(item, `quiet-${(updates += 1)}`)).toMatchObject({ kind: 'applied' });
+    });
+  });
+
+  it('is asked after by the next update once its time has come: it may have been renewed', async () => {
+    const item = await withAccounts();
+    item.consentExpires = '2026-01-01T00:00:00.000Z';
+    await check(item);
+    item.consentExpires = renewed;
+    expect(await mine(item, 'after-its-time')).toMatchObject({ kind: 'applied' });
+    expect((await rowOf(item)).consent?.toISOString()).toBe(renewed);
+    const before = world.plaid.count('getItem');
+    await mine(item, 'long-before-its-time');
+    expect(world.plaid.count('getItem')).toBe(before);
   });
 
   it('is not taken from a look that is older than what was learned since', async () => {
@@ -610,6 +730,18 @@ describe('a connection that its bank will end (PENDING_DISCONNECT)', () => {
     item.error = null;
     await world.run.checkStaleness({ itemId: item.itemId });
     expect(await shown(item)).toBeNull();
+  });
+
+  it('has not come true when an Item is updated after its time, whatever nobody asks', async () => {
+    const item = await withAccounts();
+    await announce(item, '2026-01-01T00:00:00.000Z');
+    await settle(item);
+    expect(await mine(item, 'u1')).toMatchObject({ kind: 'applied' });
+    expect(await shown(item)).toBeNull();
+    await announce(item);
+    await settle(item);
+    expect(await mine(item, 'u2')).toMatchObject({ kind: 'applied' });
+    expect(await shown(item)).toBe(ends);
   });
 });
 

@@ -116,6 +116,25 @@ describe('a user who has been through update mode', () => {
     expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
   });
 
+  it('loses nothing by one answer that calls the permission taken back, or the accounts gone', async () => {
+    const view = await deps.plaid.getItem('token');
+    const written: string[] = [];
+    deps.items.setHealthy = async () => written.push('healthy') > 0;
+    deps.items.setBroken = async (_itemId, _seen, error) => written.push(error.error_code) > 0;
+    const says = (error_code: string, times: number): void => {
+      let left = times;
+      deps.plaid.getItem = async () =>
+        (left -= 1) >= 0 ? { ...view, error: { error_type: 'ITEM_ERROR', error_code } } : view;
+    };
+    for (const code of ['USER_PERMISSION_REVOKED', 'NO_ACCOUNTS']) {
+      says(code, 1);
+      expect(answerOf(await relinked())).toEqual([200, 'ok']);
+      says(code, 2);
+      expect((await relinked()).statusCode).toBe(409);
+    }
+    expect(written).toEqual(['healthy', 'USER_PERMISSION_REVOKED', 'healthy', 'NO_ACCOUNTS']);
+  });
+
   it('is asked for the data where a product call had met the error: /item/get never knew of it', async () => {
     const consent = {
       error_type: 'INVALID_INPUT',

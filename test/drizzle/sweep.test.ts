@@ -1,11 +1,14 @@
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { World } from './world.js';
 import {
   exchangedItem,
   linkedItem,
   newId,
   openWorld,
+  pageOf,
   runUpdate,
   sealed,
+  seenNow,
   transaction,
   webhook,
   prompt,
@@ -79,6 +82,32 @@ describe('what is due', () => {
       expect(await due()).not.toContain(itemId);
       await set(itemId, { [column]: null });
     }
+  });
+
+  it('is a remine whose workflow has ended after it had staged pages: nobody goes on with it', async () => {
+    const item = await quietItem();
+    const { itemId } = item;
+    await world.stores.itemCommands.requestRemine(ourselves, itemId);
+    await set(itemId, { cursor: 'c1', remine_requested_at: ago(90) });
+    const began = await seenNow(world, itemId);
+    const page = pageOf(item, '', 'p1', true, { added: [transaction('t1')] });
+    const staged = await world.stores.mining.stagePage(itemId, 'u1.start', 0, { began, remine: true }, page);
+    expect(staged).toMatchObject({ kind: 'staged' });
+    expect(await due()).not.toContain(itemId);
+    // It has begun long ago, and stages pages still.
+    await set(itemId, { update_started_at: ago(80) });
+    expect(await due()).not.toContain(itemId);
+    await world.sql`UPDATE staged_pages SET staged_at = ${ago(70)} WHERE item_id = ${itemId}`;
+    expect(await due()).toContain(itemId);
+    // Staged pages are lost with a crash of the database.
+    await world.sql`DELETE FROM staged_pages WHERE item_id = ${itemId}`;
+    expect(await due()).toContain(itemId);
+  });
+
+  it('is a remine of an Item that has no transactions, and so no cursor', async () => {
+    const { itemId } = await quietItem();
+    await set(itemId, { remine_requested_at: ago(5), cursor: '', transactions_unavailable_since: ago(60) });
+    expect(await due()).toContain(itemId);
   });
 
   it('is a webhook without an outcome, unless its Item waits for a person', async () => {

@@ -40,6 +40,7 @@ describe("a public token of Link's update mode", () => {
       kind: 'admitted',
       replaced: [],
       dropped: [],
+      updated: true,
     });
     expect([...(await look())]).toEqual(before);
   });

@@ -212,6 +212,18 @@ describe('the item workflow', () => {
     await until(async () => (await child.describe()).status.name === 'COMPLETED');
   });
 
+  it('tells pageHistory how many updates before it have brought nothing', async () => {
+    const mine = world();
+    mine.page = () => ({ ...applied, outcome: { ...outcome, changes: 0 } }) as PageResult;
+    for (const pages of [1, 2]) {
+      await signal(mine);
+      await settled(mine, pages);
+    }
+    await signal(mine, 'history');
+    await settled(mine, 3);
+    expect(mine.pages[2]?.polls).toBe((mine.pages[1]?.polls ?? 0) + 1);
+  });
+
   it('answers while pageHistory runs, and takes over when that was terminated', async () => {
     const mine = world();
     let release: (value: PageResult) => void = () => undefined;

@@ -52,12 +52,19 @@ type Act =
   | 'remove'
   | 'login'
   | 'update'
+  | 'history'
   | 'removals'
   | 'errored'
   | 'repaired'
   | 'revoked'
   | 'numbersChanged'
-  | 'linked';
+  | 'linked'
+  | 'update, unheard'
+  | 'errored, unheard'
+  | 'remine, unheard'
+  | 'connected'
+  | 'disconnected'
+  | 'child ended';
 
 function act(life: Life, name: Act): void {
   const item = (webhook_code: string, more: object = {}): void =>
@@ -74,8 +81,23 @@ function act(life: Life, name: Act): void {
     case 'login':
     case 'update':
       return life.webhook('update');
+    case 'history':
+      return life.webhook('history');
     case 'removals':
       return life.webhook('removals');
+    case 'update, unheard':
+      return life.lose('update');
+    case 'errored, unheard':
+      return life.lose('item', { webhook_type: 'ITEM', webhook_code: 'ERROR', item_id: itemId });
+    case 'remine, unheard':
+      return life.row.askForRemine();
+    case 'connected':
+      return life.row.connect();
+    case 'disconnected':
+      life.row.unconnected = true;
+      return life.hear({ kind: 'foundDue' });
+    case 'child ended':
+      return life.endChild();
     case 'errored':
       return item('ERROR', { error: { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' } });
     case 'repaired':
@@ -106,6 +128,13 @@ const anyAct = fc.constantFrom<Act>(
   'revoked',
   'numbersChanged',
   'linked',
+  'history',
+  'update, unheard',
+  'errored, unheard',
+  'remine, unheard',
+  'connected',
+  'disconnected',
+  'child ended',
 );
 const happenings = fc.array(
   fc.record({
@@ -173,6 +202,7 @@ describe('an Item, whatever Plaid answers', () => {
       fc.asyncProperty(fc.boolean(), happenings, mood, async (mined, story, last) => {
         const life = begin(mined);
         await through(life, story);
+        act(life, 'connected');
         life.plaid.mood.clear();
         for (const [call, said] of last) life.plaid.mood.set(call, said);
         await life.until(clock.now + bound);
@@ -193,12 +223,34 @@ describe('an Item, whatever Plaid answers', () => {
     );
   });
 
+  it('is asked after once a day while its updates and a remine that is repeated bring nothing by turns', async () => {
+    const life = begin(false);
+    life.remine();
+    await life.until(clock.now + 1);
+    // Plaid has no transactions of it any more, and the webhook of its login's end is lost.
+    life.plaid.mood.set('sync', { error_type: 'ITEM_ERROR', error_code: 'PRODUCTS_NOT_SUPPORTED' });
+    life.plaid.mood.set('item', { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' });
+    await life.until(clock.now + 7 * day);
+    expect(life.row.error).toMatchObject({ error_code: 'ITEM_LOGIN_REQUIRED' });
+  });
+
   it('is freed by whatever an operator does, and by time alone, once Plaid is well again', async () => {
-    const ways = fc.constantFrom<Act | 'nothing'>('relinked', 'remine', 'terminate', 'login', 'nothing');
+    const ways = fc.constantFrom<Act | 'nothing'>(
+      ...([
+        'relinked',
+        'remine',
+        'remine, unheard',
+        'terminate',
+        'login',
+        'update, unheard',
+        'nothing',
+      ] as const),
+    );
     await fc.assert(
       fc.asyncProperty(fc.boolean(), happenings, ways, async (mined, story, way) => {
         const life = begin(mined);
         await through(life, story);
+        act(life, 'connected');
         life.plaid.mood.clear();
         if (way !== 'nothing') act(life, way);
         await life.until(clock.now + bound);
@@ -217,6 +269,7 @@ describe('an Item, whatever Plaid answers', () => {
       fc.asyncProperty(happenings, fc.option(error, { nil: null }), async (story, refused) => {
         const life = begin(true);
         await through(life, story);
+        act(life, 'connected');
         life.plaid.mood.clear();
         if (refused !== null) life.plaid.mood.set('remove', refused);
         act(life, 'remove');

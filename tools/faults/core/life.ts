@@ -11,8 +11,7 @@ import { nextStep } from '../../../domain/item/nextStep.js';
 import { defaultPolicy } from '../../../domain/item/policy.js';
 import { reduce, stateFrom } from '../../../domain/item/reduce.js';
 import type { Rules } from '../../../domain/item/rules.js';
-import type { ItemEvent, ItemState, WorkKind } from '../../../domain/item/state.js';
-import { tasks as allTasks } from '../../../domain/item/tasks.js';
+import type { ItemEvent, ItemState, Step, WorkKind } from '../../../domain/item/state.js';
 import type {
   DeadEnd,
   MiningRun,
@@ -30,6 +29,7 @@ import {
   startRun,
   updateIdOf,
 } from '../../../domain/mining/run.js';
+import type { WebhookKind } from '../../../domain/webhooks/webhookKind.js';
 import { describeItem } from '../../../workflows/describeItem.js';
 import type { MemoryItem, MoodyPlaid } from './memoryItem.js';
 import { itemId } from './memoryItem.js';
@@ -56,6 +56,7 @@ interface Child {
   run: MiningRun;
   cursorLost: boolean;
   lastFailure: StepFailure | null;
+  polls: number;
 }
 
 /**
@@ -65,6 +66,7 @@ interface Child {
 export class Life {
   /** 0 = nothing is known against it. */
   private bankDownUntil = 0;
+  private runs = true;
   state: ItemState;
   steps = 0;
   protected child: Child | null = null;
@@ -100,8 +102,7 @@ export class Life {
       commands: {
         requestRemine: async () => {
           if (this.row.removed || this.row.removalRequested) return 'item_removed';
-          this.row.remines += this.row.remineRequested ? 0 : 1;
-          this.row.remineRequested = true;
+          this.row.askForRemine();
           return { number: this.row.remines };
         },
       },
@@ -138,21 +139,29 @@ export class Life {
     );
   }
 
+  /** Nobody runs until the next signal, which the sweep sends where something is due. */
   terminate(): void {
-    this.state = this.rebuilt();
+    this.runs = false;
   }
 
   hear(event: ItemEvent): void {
+    if (!this.runs) this.state = this.rebuilt();
+    this.runs = true;
     this.state = reduce(this.state, event, rules, this.clock.now);
   }
 
-  webhook(kind: 'update' | 'item' | 'removals', body: object = {}): void {
+  /** A child's signal begins no run. */
+  private hearChild(event: ItemEvent): void {
+    if (this.runs) this.hear(event);
+  }
+
+  webhook(kind: WebhookKind, body: object = {}): void {
     this.lose(kind, body);
     this.hear({ kind: 'webhook', webhook: kind });
   }
 
   /** A webhook that is stored, and of which no signal reaches the workflow. */
-  lose(kind: 'update' | 'item' | 'removals', body: object = {}): void {
+  lose(kind: WebhookKind, body: object = {}): void {
     this.row.webhooks.push({
       webhookId: `w${this.steps}-${this.row.webhooks.length}`,
       kind,
@@ -163,9 +172,13 @@ export class Life {
 
   remine(): void {
     if (this.row.removed || this.row.removalRequested) return;
-    this.row.remines += this.row.remineRequested ? 0 : 1;
-    this.row.remineRequested = true;
+    this.row.askForRemine();
     this.hear({ kind: 'remineRequested', remines: this.row.remines });
+  }
+
+  /** An operator terminates the child. */
+  endChild(): void {
+    this.child = null;
   }
 
   /** The API's `relinked`, of which nothing but the wish got through. */
@@ -187,7 +200,9 @@ export class Life {
       // Far above what the pauses allow: who gets there runs in circles.
       if (this.steps > 30_000) throw new Error('it does not come to rest');
       this.sweep();
-      const step = nextStep(this.state, rules, this.clock.now);
+      const step: Step = this.runs
+        ? nextStep(this.state, rules, this.clock.now)
+        : { kind: 'wait', until: this.clock.now + sweepEvery };
       if (step.kind === 'end') {
         // A late attempt may have written something down that the sweep finds.
         this.clock.now = Math.min(end, this.sweptAt + sweepEvery);
@@ -198,7 +213,8 @@ export class Life {
         continue;
       }
       // Something is due: no wait is the one of a state that waits for nothing.
-      if (step.until - this.clock.now >= 48 * hour) throw new Error('it waits for nothing');
+      if (step.until - this.clock.now >= 48 * hour && !this.state.unconnected)
+        throw new Error('it waits for nothing');
       const childAt = this.child === null ? Infinity : Math.max(this.child.run.notBefore, this.clock.now + 1);
       this.clock.now = Math.min(step.until, end, childAt, this.sweptAt + sweepEvery);
       if (this.clock.now >= childAt) await this.page();
@@ -209,12 +225,7 @@ export class Life {
     if (this.clock.now - this.sweptAt < sweepEvery) return;
     this.sweptAt = this.clock.now;
     if (!this.sweeps) return;
-    const since = this.row.overdueSince();
-    const { due: tasks, removed, remineRequested, error } = this.row;
-    const due = removed
-      ? [...tasks].some((name) => allTasks[name].whileRemoved)
-      : tasks.size > 0 || (remineRequested && error === null);
-    if ((since !== null && since < this.clock.now - sweepEvery) || due) this.hear({ kind: 'foundDue' });
+    if (this.row.isDue(this.clock.now - sweepEvery)) this.hear({ kind: 'foundDue' });
   }
 
   /** An activity with its repeats, until Temporal gives it up. */
@@ -261,7 +272,7 @@ export class Life {
     let after: RunAfter;
     let failure: StepFailure | null;
     try {
-      const result = await this.minePage(child.run);
+      const result = await this.minePage(child.run, child.polls);
       failure = failureOf(result, this.clock.now);
       after = afterPage(child.run, result, rules, this.clock.now);
     } catch (error) {
@@ -269,7 +280,8 @@ export class Life {
       after = afterPageFailure(child.run, failure, rules, this.clock.now);
     }
     const { remine } = child;
-    if (failure !== null || child.lastFailure !== null) this.hear({ kind: 'historyHeldUp', remine, failure });
+    if (failure !== null || child.lastFailure !== null)
+      this.hearChild({ kind: 'historyHeldUp', remine, failure });
     child.lastFailure = failure;
     const further = remine
       ? afterRemineStep(child.run, after, { ...rules, cursorLost: child.cursorLost }, this.clock.now)
@@ -285,7 +297,7 @@ export class Life {
 
   private ended(remine: boolean, end: RunEnd): void {
     this.child = null;
-    this.hear({ kind: 'historyEnded', remine, end, calls: { sync: [], accounts: [] } });
+    this.hearChild({ kind: 'historyEnded', remine, end, calls: { sync: [], accounts: [] } });
   }
 
   /** Sends the outbox; whether more of it waits. */
@@ -313,7 +325,8 @@ export class Life {
           const remine = step === 'remine';
           const fromStart = remine && state.cursorLost;
           const started = startRun(`c${(this.updates += 1)}`, fromStart);
-          this.child ??= { remine, run: started, cursorLost: state.cursorLost, lastFailure: null };
+          const { cursorLost, polls } = state;
+          this.child ??= { remine, run: started, cursorLost, lastFailure: null, polls };
           return { kind: remine ? 'remineStarted' : 'historyStarted' };
         }
         case 'lookAtHistory':

@@ -1,6 +1,7 @@
 import { Failure } from '../../../domain/failures.js';
 import type { ItemSnapshot } from '../../../domain/item/state.js';
 import type { TaskName } from '../../../domain/item/tasks.js';
+import { taskNames, tasks } from '../../../domain/item/tasks.js';
 import { furtherHistory } from '../../../domain/mining/run.js';
 import type { History, UpdateOutcome, UserActionError } from '../../../domain/mining/run.js';
 import { closesAccounts } from '../../../domain/plaidErrors.js';
@@ -93,6 +94,8 @@ export class MemoryItem {
   webhooks: { webhookId: string; kind: WebhookKind; body: string; at: number }[] = [];
   removed = false;
   removalRequested = false;
+  /** No application is connected with it. */
+  unconnected = false;
   remineRequested = false;
   remines = 0;
   history: History = 'none';
@@ -113,13 +116,38 @@ export class MemoryItem {
 
   constructor(protected readonly now: () => number) {}
 
-  /** Since when something is due that a sweep would signal; null = nothing is. */
-  overdueSince(): number | null {
-    const whileBroken = this.error !== null;
-    const waiting = this.webhooks.filter(({ kind }) => kind === 'item' || !whileBroken).map(({ at }) => at);
-    const times = [...(this.nextDueAt === null ? [] : [this.nextDueAt]), ...waiting];
-    if (this.removed || times.length === 0) return null;
-    return Math.min(...times);
+  /** Whether a sweep would signal the Item for what has been due since before `before`. */
+  isDue(before: number): boolean {
+    const { removed, removalRequested, error } = this;
+    const isMined = !removed && !removalRequested && !this.unconnected;
+    const waits = (...kinds: WebhookKind[]): boolean =>
+      this.webhooks.some(({ kind, at }) => kinds.includes(kind) && at < before);
+    const isTaskDue = (name: TaskName): boolean =>
+      this.due.has(name) &&
+      (isMined || tasks[name].whileRemoved) &&
+      (error === null || tasks[name].whileBroken);
+    return (
+      (removalRequested && !removed) ||
+      (waits('update', 'history', 'removals') && (removed || (isMined && error === null))) ||
+      (waits('item') && (removed || isMined)) ||
+      (isMined && this.nextDueAt !== null && this.nextDueAt < before) ||
+      taskNames.some(isTaskDue) ||
+      (isMined &&
+        this.remineRequested &&
+        error === null &&
+        (this.cursor !== '' || this.transactionsUnavailable))
+    );
+  }
+
+  askForRemine(): void {
+    if (this.removed || this.removalRequested) return;
+    this.remines += this.remineRequested ? 0 : 1;
+    this.remineRequested = true;
+  }
+
+  connect(): void {
+    if (this.unconnected) this.nextDueAt = this.now();
+    this.unconnected = false;
   }
 
   snapshot(): ItemSnapshot {
@@ -139,7 +167,7 @@ export class MemoryItem {
       transactionsUnavailable: this.transactionsUnavailable,
       nextDueAt: this.nextDueAt,
       removalRequested: this.removalRequested,
-      unconnected: false,
+      unconnected: this.unconnected,
       due: [...due],
       webhooksWaiting: this.webhooks.filter(({ kind }) => kind === 'update' || kind === 'history').length,
       newestWebhookAt: this.webhooks.length === 0 ? null : Math.max(...this.webhooks.map(({ at }) => at)),
@@ -210,16 +238,18 @@ export class MemoryItem {
   readonly items: ItemStore = {
     snapshot: async () => this.snapshot(),
     credentials: async (_itemId, { forRemoval }) => {
-      if (this.removed || (this.removalRequested && !forRemoval)) return null;
+      if (this.removed || ((this.removalRequested || this.unconnected) && !forRemoval)) return null;
       const episodeBy = this.error === null ? null : this.error.byCall ? 'call' : 'item';
       return { ...this.credentials, episodeBy, cursor: this.cursor };
     },
     setBroken: async (_itemId, seen, error, dueAt, { byCall = false } = {}) => {
+      if (this.unconnected) return true;
       if (!this.stands(seen)) return false;
       this.broken(error, byCall, dueAt, true);
       return true;
     },
     setHealthy: async (_itemId, seen) => {
+      if (this.unconnected) return true;
       if (!this.stands(seen)) return false;
       this.healthy();
       return true;
@@ -241,6 +271,7 @@ export class MemoryItem {
     applyItemWebhooks: async (_itemId, { webhooks, health, revocation, numbersDue, updateDue }) => {
       const pending = new Set(this.webhooks.map(({ webhookId }) => webhookId));
       if (!webhooks.every(({ webhookId }) => pending.has(webhookId))) return false;
+      if (!this.removed && this.unconnected) return true;
       if (!this.removed) {
         if (health !== null && !this.stands(health.seen)) return false;
         if (revocation !== null) this.withheld = revocation !== 'disowned';
@@ -263,6 +294,7 @@ export class MemoryItem {
     },
     ignoreWebhooks: async () => this.webhooks.splice(0).length,
     saveNumbers: async (_itemId, seen) => {
+      if (this.unconnected || this.removalRequested || this.removed) return true;
       if (seen.numbers !== this.numbersFacts) return false;
       this.numbersFacts += 1;
       this.due.delete('numbers');
@@ -271,6 +303,7 @@ export class MemoryItem {
     },
     accountsBesidePending: async () => [],
     keepNumbers: async (_itemId, seen, retryAt) => {
+      if (this.unconnected || this.removalRequested || this.removed) return { dueAt: null };
       if (seen.numbers !== this.numbersFacts) return 'moved';
       this.numbersFacts += 1;
       this.numbersDueAt = retryAt === null ? null : Date.parse(retryAt);
@@ -293,6 +326,7 @@ export class MemoryItem {
         openAccounts: this.openAccounts(),
         waitsSince: this.waitsSince(),
         updatedAt: this.updatedAt(),
+        endsAt: null,
         credentials: this.credentials,
       };
     },
@@ -340,6 +374,7 @@ export class MemoryItem {
       this.webhooks.some(({ kind }) => kind === 'removals') ? this.namedLiving() : [],
     livingBeside: async () => [],
     applyRemovals: async (_itemId, seen, _checked, gone) => {
+      if (this.unconnected || this.removalRequested || this.removed) return 0;
       if (!this.mayRemove(seen)) return 'moved';
       const changes = this.removeRows(gone);
       if (changes > 0) this.due.add('publish');
@@ -352,7 +387,12 @@ export class MemoryItem {
   /** `began`: of an update that is on its way; its remine may have been answered, and another asked for. */
   private isGone(remine: boolean, began = this.seen()): boolean {
     const { remine: asked } = this.seen();
-    return this.removed || this.removalRequested || (remine && (asked === null || asked !== began.remine));
+    return (
+      this.removed ||
+      this.removalRequested ||
+      this.unconnected ||
+      (remine && (asked === null || asked !== began.remine))
+    );
   }
 
   protected openAccounts(): string[] {

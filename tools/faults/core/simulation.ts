@@ -203,11 +203,6 @@ class SimLife extends Life {
     this.state = goOnFrom(this.state, snapshot, rules, this.clock.now);
   }
 
-  /** An operator terminates the child. */
-  endChild(): void {
-    this.child = null;
-  }
-
   /** Nothing is under way or due any more. */
   isAtItsEnd(removed: boolean): boolean {
     const { phase, run, child, wanted, due, remineRequested, reloadAt } = this.state;
