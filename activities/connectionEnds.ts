@@ -11,7 +11,7 @@ const signallingMs = 20_000;
 export interface ConnectionEnds {
   /** Items with which nobody is connected any more since a connection has ended by time. */
   ended: number;
-  /** Items of which a connection ends soon, told now. */
+  /** Items of which a connection ends soon, recipientOf now. */
   expiring: number;
   /** Items whose removal was asked for, since nobody has been connected for long enough. */
   removed: number;
@@ -22,7 +22,7 @@ export interface ConnectionEnds {
 export function connectionEndActivities(deps: ActivityDeps) {
   const { connectionEnds, gateway, alerts, itemGraceMs } = deps;
 
-  const told = ({ itemId, userId }: EndedItem, kind: 'foundDue' | 'removalRequested'): Recipient => ({
+  const recipientOf = ({ itemId, userId }: EndedItem, kind: 'foundDue' | 'removalRequested'): Recipient => ({
     key: itemId,
     itemId,
     kinds: ['connections'],
@@ -31,7 +31,7 @@ export function connectionEndActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * What comes of connections by time: those that have ended are written down and told, those that end soon are told, and Items
+     * What comes of connections by time: those that have ended are written down and recipientOf, those that end soon are recipientOf, and Items
      * with which nobody has been connected for long enough are to be removed. At most 500 Items of each kind. Safe to repeat.
      */
     async endConnections(): Promise<ConnectionEnds> {
@@ -46,11 +46,11 @@ export function connectionEndActivities(deps: ActivityDeps) {
         await alerts.raise({ ...alert, detail: {} });
       }
       // Last: it stands in the rows, where an Item that no signal reaches finds it, and the sweep finds removals.
-      const toTell = [
-        ...requested.map((item) => told(item, 'removalRequested')),
-        ...ended.map((item) => told(item, 'foundDue')),
+      const recipients = [
+        ...requested.map((item) => recipientOf(item, 'removalRequested')),
+        ...ended.map((item) => recipientOf(item, 'foundDue')),
       ];
-      await signalEach(deps, 'endConnections', toTell, { ...usualPace, longestMs: signallingMs });
+      await signalEach(deps, 'endConnections', recipients, { ...usualPace, longestMs: signallingMs });
       return { ended: ended.length, expiring, removed: requested.length, kept: kept.length };
     },
   };
