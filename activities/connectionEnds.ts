@@ -31,7 +31,7 @@ export function connectionEndActivities(deps: ActivityDeps) {
 
   return {
     /**
-     * What comes of connections by time: those that have ended are written down and recipientOf, those that end soon are recipientOf, and Items
+     * What comes of connections by time: those that have ended are written down and told, those that end soon are told, and Items
      * with which nobody has been connected for long enough are to be removed. At most 500 Items of each kind. Safe to repeat.
      */
     async endConnections(): Promise<ConnectionEnds> {
