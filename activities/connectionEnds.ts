@@ -11,7 +11,7 @@ const signallingMs = 20_000;
 export interface ConnectionEnds {
   /** Items with which nobody is connected any more since a connection has ended by time. */
   ended: number;
-  /** Items of which a connection ends soon, recipientOf now. */
+  /** Items of which a connection ends soon, told now. */
   expiring: number;
   /** Items whose removal was asked for, since nobody has been connected for long enough. */
   removed: number;
