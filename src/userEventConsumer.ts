@@ -272,9 +272,11 @@ export function createUserEventConsumer(
   ): Promise<string | null> {
     crashPoint('listener.beforeEffect');
     const over = new AbortController();
-    let ahead: Promise<void> | null = null;
+    /** One at the most. */
+    const ahead: Promise<void>[] = [];
     const onFailure = (failures: number): void => {
-      if (failures >= heldUpAfter) ahead ??= recordFloatsAhead(shardId, lease, from, over.signal);
+      if (failures >= heldUpAfter && ahead.length === 0)
+        ahead.push(recordFloatsAhead(shardId, lease, from, over.signal));
     };
     try {
       // A record may hold thousands of events, and has one checkpoint only: behind the last of them.
@@ -289,7 +291,7 @@ export function createUserEventConsumer(
       }
     } finally {
       over.abort();
-      await ahead;
+      await Promise.all(ahead);
     }
     crashPoint('listener.afterEffect');
     const to = (records.at(-1) as StreamRecord).sequenceNumber;

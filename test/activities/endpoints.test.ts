@@ -363,17 +363,17 @@ describe('the sweep over endpoints', () => {
     const stuck = [await endpoint(), await endpoint(), await endpoint()];
     for (const to of stuck) await events(to, ['a']);
     const ids = stuck.map(({ id }) => id).sort();
-    const { dueEndpoints } = world.stores.sending;
-    const [first] = await dueEndpoints(1);
-    const [second] = await dueEndpoints(1, first === undefined ? [] : [first]);
+    const { sending } = world.stores;
+    const [first] = await sending.dueEndpoints(1);
+    const [second] = await sending.dueEndpoints(1, first === undefined ? [] : [first]);
     expect(second?.endpointId).not.toBe(first?.endpointId);
     const rounds = [await woken(1), await woken(1), await woken(1)];
     expect(rounds.flat().sort()).toEqual(ids);
     // One that was served since is due as any other.
-    const all = await dueEndpoints(10);
+    const all = await sending.dueEndpoints(10);
     const served = stuck[0] as Endpoint;
     await world.stores.sending.lease(served.id, 0);
-    expect((await dueEndpoints(10, all)).map(({ endpointId }) => endpointId)).toEqual([served.id]);
+    expect((await sending.dueEndpoints(10, all)).map(({ endpointId }) => endpointId)).toEqual([served.id]);
   });
 });
 

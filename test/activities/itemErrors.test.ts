@@ -529,9 +529,9 @@ describe('an answer of /item/get that would take something away', () => {
       };
       const says = (times: number): void => {
         let left = times;
-        const { getItem } = Object.getPrototypeOf(world.plaid) as typeof world.plaid;
+        const whole = Object.getPrototypeOf(world.plaid) as typeof world.plaid;
         world.plaid.getItem = async (token) => {
-          const view = await getItem.call(world.plaid, token);
+          const view = await whole.getItem.call(world.plaid, token);
           left -= 1;
           if (left < 0) return view;
           const error = { error_type: type, error_code: code };

@@ -214,7 +214,7 @@ describe('the item workflow', () => {
 
   it('tells pageHistory how many updates before it have brought nothing', async () => {
     const mine = world();
-    mine.page = () => ({ ...applied, outcome: { ...outcome, changes: 0 } }) as PageResult;
+    mine.page = () => ({ ...applied, outcome: { ...outcome, changes: 0 } });
     for (const pages of [1, 2]) {
       await signal(mine);
       await settled(mine, pages);

@@ -12,13 +12,14 @@ type Part = (typeof parts)[number];
 let temporal: TemporalHarness;
 let done: Part[];
 let failing: Part;
+let type: string;
 let nonRetryable: boolean;
 
 const activities = Object.fromEntries(
   parts.map((part) => [
     part,
     async () => {
-      if (part === failing) throw ApplicationFailure.create({ type: 'UPSTREAM_DOWN', nonRetryable });
+      if (part === failing) throw ApplicationFailure.create({ type, nonRetryable });
       done.push(part);
       return {};
     },
@@ -31,16 +32,24 @@ beforeAll(async () => {
 });
 afterAll(() => temporal?.stop());
 
-it.each(parts.flatMap((part) => [true, false].map((final) => [part, final] as const)))(
-  'ends with what it could do where %s fails, for good (%s) or not: the next begins with all of it',
-  async (part, final) => {
-    [done, failing, nonRetryable] = [[], part, final];
+const failures = [
+  ['UPSTREAM_DOWN', false],
+  ['ORCHESTRATOR_DOWN', false],
+  ['UNEXPECTED', false],
+  ['MISCONFIGURED', true],
+] as const;
+
+it.each(parts.flatMap((part) => failures.map(([type, final]) => [part, type, final] as const)))(
+  'ends with what it could do where %s fails with %s: the next begins with all of it; an outage fails no run',
+  async (part, failure, final) => {
+    [done, failing, type, nonRetryable] = [[], part, failure, final];
     const run = await temporal.client.workflow.start('sweep', {
       workflowId: randomUUID(),
       taskQueue: taskQueues.core,
       args: [{ graceMs: 1_000 }],
     });
-    await expect(run.result()).rejects.toThrow(WorkflowFailedError);
+    if (failure.endsWith('_DOWN')) await run.result();
+    else await expect(run.result()).rejects.toThrow(WorkflowFailedError);
     expect([...done].sort()).toEqual(parts.filter((other) => other !== part).sort());
   },
 );
