@@ -25,18 +25,32 @@ export async function eraseUser(input: EraseUserInput): Promise<void> {
     }
   }
 
-  /** Repeats a step until it says that nothing is left. */
-  async function untilDone(what: string, step: () => Promise<{ done: boolean }>): Promise<void> {
+  /** Repeats a step until it says that nothing is left; `pause` is how long it waits behind each try. */
+  async function untilDone(
+    what: string,
+    step: () => Promise<{ done: boolean }>,
+    pause: (tries: number) => number,
+  ): Promise<void> {
     setCurrentDetails(`- ${what}`);
-    while (!(await untilRead(what, step)).done) {
-      await sleep(policy.erasureFirst);
+    for (let tries = 1; !(await untilRead(what, step)).done; tries += 1) {
+      await sleep(pause(tries));
       await goOn();
     }
   }
 
   async function deleteAll(): Promise<void> {
-    await untilDone('rows', () => work('delete rows').deleteUserRows({ erasureId }));
-    await untilDone('workflows', () => work('delete workflows').deleteUserWorkflows({ erasureId }));
+    const { erasureFirst, erasureLongest } = policy;
+    await untilDone(
+      'rows',
+      () => work('delete rows').deleteUserRows({ erasureId }),
+      () => erasureFirst,
+    );
+    await untilDone(
+      'workflows',
+      () => work('delete workflows').deleteUserWorkflows({ erasureId }),
+      // Temporal takes half a minute to delete a workflow, and each request meanwhile is one more task that waits there.
+      (tries) => backoff(tries, erasureFirst, erasureLongest),
+    );
   }
 
   for (let tries = 1; ; tries += 1) {

@@ -99,7 +99,7 @@ const fastPace = {
   brokenCheck: 2_000,
   childCheck: 3_000,
   erasureFirst: 300,
-  erasureLongest: 1_000,
+  erasureLongest: 8_000,
   lateWriters: 2_000,
 };
 
