@@ -13,7 +13,7 @@ export interface TemporalOptions {
   readonly ephemeral: boolean;
 }
 
-/** Priority and fairness of task queues do nothing without these. */
+/** Priority and fairness of task queues do nothing without the first four. */
 const DYNAMIC_CONFIG = [
   'matching.useNewMatcher=true',
   'matching.enableFairness=true',
@@ -21,6 +21,9 @@ const DYNAMIC_CONFIG = [
   // passes the news in another one.
   'matching.numTaskqueueReadPartitions=1',
   'matching.numTaskqueueWritePartitions=1',
+  // A workflow is deleted once its shard has written down how far it is, every half minute, and this server has one shard for all:
+  // erasures that come together waited for each other, one after the other.
+  'history.transferProcessorUpdateAckInterval="2s"',
 ];
 
 /** Temporal's dev server with its Web UI, namespace `default`. */
