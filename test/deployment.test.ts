@@ -191,7 +191,9 @@ describe('docker-compose.yml', () => {
       ephemeral: true,
     });
     const given = launch.args.filter((_arg, index) => launch.args[index - 1] === '--dynamic-config-value');
-    const said = Object.entries(settings).map(([name, values]) => `${name}=${String(values[0]?.value)}`);
+    const said = Object.entries(settings).map(
+      ([name, values]) => `${name}=${JSON.stringify(values[0]?.value)}`,
+    );
     expect(said.sort()).toEqual([...given].sort());
     const [, mount = ''] = compose.services['temporal']?.volumes?.[0]?.split(':') ?? [];
     expect(compose.services['temporal']?.environment?.['DYNAMIC_CONFIG_FILE_PATH']).toBe(mount);

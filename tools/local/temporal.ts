@@ -13,7 +13,7 @@ export interface TemporalOptions {
   readonly ephemeral: boolean;
 }
 
-/** Priority and fairness of task queues do nothing without the first four. */
+/** Priority and fairness of task queues do nothing without the first two. */
 const DYNAMIC_CONFIG = [
   'matching.useNewMatcher=true',
   'matching.enableFairness=true',
