@@ -19,8 +19,8 @@ export class SimPlaid extends MoodyPlaid {
   accountName = 'Checking';
   /** The next answer of the accounts is short: it lacks the second one. */
   shortAccounts = false;
-  /** A row that the next reading of everything does not list, though it lives; null = all are listed. */
-  unlisted: string | null = null;
+  /** A row that the next reading of everything does not list, though it lives, as it is now; null = all are listed. */
+  unlisted: PlaidTransaction | null = null;
   /** What may happen between the moment at which an answer is made and the next call. */
   afterSync: () => void = () => undefined;
 
@@ -73,12 +73,13 @@ export class SimPlaid extends MoodyPlaid {
     return live;
   }
 
-  /** '' = nothing. */
+  /** '' = nothing. A row that went and came back since is another one, which nobody knows yet. */
   private unlistedOnce(cursor: string): string {
     if (cursor !== '') return '';
     const { unlisted } = this;
     this.unlisted = null;
-    return unlisted ?? '';
+    const id = unlisted?.transaction_id ?? '';
+    return this.truth().get(id) === unlisted ? id : '';
   }
 
   private page(cursor: string): PlaidSyncPage {

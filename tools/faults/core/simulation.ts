@@ -287,7 +287,7 @@ function leaveOut({ plaid, item, chance, leftOut }: SimWorld): void {
   const isKnown = living !== undefined && known?.status !== 'removed' && known?.raw?.amount === living.amount;
   if (!isKnown || leftOut.has(id)) return;
   leftOut.add(id);
-  plaid.unlisted = id;
+  plaid.unlisted = living;
 }
 
 /** Plaid's webhook: heard, heard again and again, or lost with its signal. */
