@@ -11,7 +11,7 @@ import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
 import { inBatches } from './inBatches.js';
 import { sendingRate } from './sendingRate.js';
-import { signalEach } from './signalEach.js';
+import { signalIds } from './signalEach.js';
 
 /** Requests to one endpoint that are on their way at once. */
 const lanesAtOnce = 16;
@@ -181,17 +181,11 @@ export function endpointActivities(
     /** Wakes endpoints that have something due and that nobody sends to: what no signal has reached. Resolves to their number. */
     async wakeEndpoints({ limit }: { limit: number }): Promise<{ woken: number }> {
       const due = await sending.dueEndpoints(limit);
-      const { signalled, failed } = await signalEach(
-        deps,
-        'wakeEndpoints',
-        due.map(({ endpointId }) => ({
-          key: endpointId,
-          itemId: null,
-          kinds: ['endpoint'],
-          signal: () => gateway.wakeEndpoint(endpointId),
-        })),
+      const ids = due.map(({ endpointId }) => endpointId);
+      const { signalled, failed } = await signalIds(deps, 'wakeEndpoints', 'endpoint', ids, (id) =>
+        gateway.wakeEndpoint(id),
       );
-      await sweeps.recordSignalled({ endpoints: signalled.map(({ key }) => key) });
+      await sweeps.recordSignalled({ endpoints: signalled });
       return { woken: signalled.length - failed };
     },
   };

@@ -3,7 +3,7 @@ import { Failure } from '../domain/failures.js';
 import type { Attempt } from './attempt.js';
 import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
-import { signalEach } from './signalEach.js';
+import { signalIds } from './signalEach.js';
 
 /** Rows of one transaction, and for how long one activity goes on with such. */
 const rowsAtOnce = 5_000;
@@ -124,17 +124,11 @@ export function erasureActivities(
           });
         }
       }
-      const { signalled } = await signalEach(
-        deps,
-        'sweepErasures',
-        open.map(({ erasureId }) => ({
-          key: erasureId,
-          itemId: null,
-          kinds: ['erasure'],
-          signal: () => gateway.startErasure(erasureId),
-        })),
+      const ids = open.map(({ erasureId }) => erasureId);
+      const { signalled } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>
+        gateway.startErasure(id),
       );
-      await sweeps.recordSignalled({ erasures: signalled.map(({ key }) => key) });
+      await sweeps.recordSignalled({ erasures: signalled });
       return { open: open.length };
     },
   };

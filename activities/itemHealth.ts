@@ -38,7 +38,7 @@ export async function askHealth(
   try {
     const view = await askSurely(
       () => withToken(deps, credentials, (token) => askItem(deps, itemId, token)),
-      async () => (deps.policy.doubtPause > 0 ? pause(deps.policy.doubtPause) : undefined),
+      () => pause(deps.policy.doubtPause),
     );
     const consent = consentOf(view);
     const health = healthOf(view);

@@ -46,3 +46,16 @@ export async function signalEach<T extends Recipient>(
     await alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
   return { signalled, failed };
 }
+
+/** The same for workflows that are none of Items, by the ids of what they are for. Resolves to the ids. */
+export async function signalIds(
+  deps: Parameters<typeof signalEach>[0],
+  activity: string,
+  kind: string,
+  ids: readonly string[],
+  signal: (id: string) => Promise<void>,
+): Promise<{ signalled: string[]; failed: number }> {
+  const recipients = ids.map((key) => ({ key, itemId: null, kinds: [kind], signal: () => signal(key) }));
+  const { signalled, failed } = await signalEach(deps, activity, recipients);
+  return { signalled: signalled.map(({ key }) => key), failed };
+}

@@ -161,11 +161,11 @@ const byType: Readonly<Record<string, FailureType>> = {
   INSTITUTION_ERROR: 'INSTITUTION_DOWN',
 };
 
-/** Plaid's name of an error. */
 /** A code is shown to clients and operators. Whatever else stands in its place (a token echoed back, say) is not. */
 export const isCode = (value: unknown): value is string =>
   typeof value === 'string' && /^[A-Z][A-Z0-9_]{1,79}$/.test(value);
 
+/** Plaid's name of an error. */
 export interface PlaidErrorName {
   error_type: string;
   error_code: string;

@@ -8,6 +8,12 @@ export const maySpoil = (jsonText: string): boolean =>
   // Nearly every text has no escape of the kind at all, which is seen much faster.
   jsonText.includes('\\u') && suspicious.test(jsonText);
 
+/** A value's JSON text as jsonb takes it. Values are rebuilt only where their text may hold what it refuses. */
+export function jsonbText(value: unknown): string {
+  const text = JSON.stringify(value);
+  return maySpoil(text) ? JSON.stringify(cleaned(value).value) : text;
+}
+
 /** The value with NULs and lone surrogates in texts and keys replaced by U+FFFD, and whether there were any. */
 export function cleaned<T>(value: T): { value: T; sanitized: boolean } {
   let sanitized = false;

@@ -1,3 +1,5 @@
+import { isRetryable } from '../domain/failures.js';
+import type { StepFailure } from '../domain/mining/run.js';
 import type { SweepInput } from './contract.js';
 import { sweeper } from './proxies.js';
 import { stepFailure } from './stepFailure.js';
@@ -6,7 +8,8 @@ import { stepFailure } from './stepFailure.js';
 const endpointsAtOnce = 200;
 
 /** What passes by itself: the next run does what this one could not, and a failed run tells operators of a fault. */
-const passing: ReadonlySet<string> = new Set(['UPSTREAM_DOWN', 'ORCHESTRATOR_DOWN', 'TIMED_OUT']);
+const passes = ({ type }: StepFailure): boolean =>
+  type === 'TIMED_OUT' || (type !== 'UNEXPECTED' && isRetryable(type));
 
 /**
  * Finds what no signal has reached the workflows for, and signals them; does what time alone brings about. Run by a Schedule. One that
@@ -21,7 +24,6 @@ export async function sweep(input: SweepInput): Promise<void> {
   ]);
   // Only now: with the end of its workflow whatever still runs would be cancelled.
   for (const end of ends) {
-    if (end.status === 'rejected' && !passing.has(stepFailure('sweep', end.reason, Date.now()).type))
-      throw end.reason;
+    if (end.status === 'rejected' && !passes(stepFailure('sweep', end.reason, Date.now()))) throw end.reason;
   }
 }

@@ -1,4 +1,5 @@
 import { instantOf } from '../instants.js';
+import { isObject } from '../mining/oddValues.js';
 import { refusalOfId } from '../mining/recordId.js';
 import type { UserActionError } from '../mining/run.js';
 import { isCode } from '../plaidErrors.js';
@@ -48,8 +49,6 @@ export type VerificationEnd = 'verified' | 'expired' | 'failed';
 
 type Fields = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 /** One that can be stored: else it is the id of no account of ours. */
 const accountId = (value: unknown): string | null =>
   typeof value === 'string' && refusalOfId(value) === null ? value : null;

@@ -6,7 +6,7 @@ import { goneOf, identityOf, placesTaken } from '../../domain/mining/accounts.js
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
-import { cleaned } from '../jsonText.js';
+import { cleaned, jsonbText } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { accounts } from '../schema.js';
@@ -302,7 +302,7 @@ export async function writeIdentities(
   await tx`
     INSERT INTO account_identities (item_id, position, persistent_account_id, mask, name, type, subtype)
     SELECT ${itemId}, e.ord, c.*
-    FROM jsonb_array_elements(${JSON.stringify(cleaned(identities).value)}::text::jsonb)
+    FROM jsonb_array_elements(${jsonbText(identities)}::text::jsonb)
       WITH ORDINALITY AS e(value, ord),
       jsonb_to_record(e.value) AS c(persistent_account_id text, mask text, name text, type text, subtype text)`;
 }

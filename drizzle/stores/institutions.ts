@@ -1,8 +1,8 @@
-import { isObject } from '../../domain/mining/oddValues.js';
+import { isObject, storable } from '../../domain/mining/oddValues.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { InstitutionStore } from '../../domain/ports/institutions.js';
 import { builder } from '../builder.js';
-import { cleaned } from '../jsonText.js';
+import { jsonbText } from '../jsonText.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf, iso } from '../rows.js';
 import type { Instant, Sql, Tx } from '../rows.js';
@@ -57,7 +57,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
       INSERT INTO institutions AS kept (institution_id, name, country_codes, oauth, products, url, primary_color, logo,
         synced_at)
       SELECT r.*, ${askedAt}::text::timestamptz
-      FROM jsonb_to_recordset(${JSON.stringify(cleaned(rows).value)}::text::jsonb)
+      FROM jsonb_to_recordset(${jsonbText(rows)}::text::jsonb)
         AS r(institution_id text, name text, country_codes text[], oauth boolean, products text[], url text,
           primary_color text, logo text)
       ORDER BY r.institution_id
@@ -69,7 +69,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
         logo = coalesce(excluded.logo, kept.logo),
         synced_at = excluded.synced_at
       WHERE kept.synced_at <= excluded.synced_at`;
-    return rows.map((row) => cleaned(row.institution_id).value);
+    return rows.map((row) => storable(row.institution_id));
   }
 
   const utc = (column: string) =>
@@ -86,7 +86,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
       return sql.begin(async (tx) => {
         const ids = await upsert(tx, institutions, askedAt);
         const kept = new Set(ids);
-        const without = [...new Set(nameless.map((id) => cleaned(id).value))].filter((id) => !kept.has(id));
+        const without = [...new Set(nameless.map(storable))].filter((id) => !kept.has(id));
         // A late page of an older walk must not count for it, nor bring back what a newer one found vanished.
         const listed = await tx<Selected<typeof asked>[]>`
           UPDATE institutions SET sync_id = ${syncId}, listed_at = ${askedAt}::text::timestamptz, vanished_at = NULL
@@ -131,7 +131,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
       await sql.begin(async (tx) => {
         if (institution !== null)
           await upsert(tx, [{ ...institution, institution_id: institutionId }], askedAt);
-        const now = institution === null ? institutionId : cleaned(institution.institution_id).value;
+        const now = institution === null ? institutionId : storable(institution.institution_id);
         if (now !== institutionId) {
           await builder(tx)
             .insert(institutionAliases)
@@ -139,7 +139,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
             .onConflictDoNothing();
         }
         await tx`
-          UPDATE institutions SET status = ${status === null ? null : JSON.stringify(cleaned(status).value)}::text::jsonb,
+          UPDATE institutions SET status = ${status === null ? null : jsonbText(status)}::text::jsonb,
             status_at = ${askedAt}::text::timestamptz
           WHERE institution_id = ${institutionId}
             AND coalesce(status_at, '-infinity') <= ${askedAt}::text::timestamptz`;

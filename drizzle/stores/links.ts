@@ -16,7 +16,7 @@ import type {
 } from '../../domain/ports/links.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
 import { builder } from '../builder.js';
-import { cleaned } from '../jsonText.js';
+import { cleaned, jsonbText } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { accounts as accountTable, applications, items, links, users } from '../schema.js';
@@ -89,7 +89,7 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
 };
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
-  connection == null ? null : JSON.stringify(cleaned(connection).value);
+  connection == null ? null : jsonbText(connection);
 
 /** How long a webhook may wait for its Item to be linked. */
 const adoptionWindow = '24 hours';

@@ -3,10 +3,11 @@ import type { UpdateOutcome } from '../../domain/mining/run.js';
 import { defaultMainAccount } from '../../domain/mining/accounts.js';
 import { furtherHistory } from '../../domain/mining/run.js';
 import { historyEvents, updatedEvents } from '../../domain/exchange/itemEvents.js';
+import { storable } from '../../domain/mining/oddValues.js';
 import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
-import { cleaned } from '../jsonText.js';
+import { jsonbText } from '../jsonText.js';
 import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
@@ -91,8 +92,8 @@ async function park(
   records: readonly ParkedRecord[],
 ): Promise<void> {
   for (const row of records) {
-    const text = JSON.stringify(cleaned(row.raw).value);
-    const key = cleaned(row.key).value;
+    const text = jsonbText(row.raw);
+    const key = storable(row.key);
     await sql`
       WITH parked AS (
         INSERT INTO parked_rows (item_id, transaction_id, update_id, row, reason)

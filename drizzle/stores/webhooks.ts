@@ -8,7 +8,7 @@ import type {
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { codesThatWithhold } from '../../domain/webhooks/itemFacts.js';
 import { readWebhook } from '../../domain/webhooks/webhook.js';
-import { cleaned } from '../jsonText.js';
+import { jsonbText } from '../jsonText.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
@@ -79,7 +79,7 @@ export function webhookStore(sql: Sql): WebhookStore {
       VALUES (${id}, ${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
         ${webhook.item_id}, ${webhook.kind}, ${webhook.removed_ids}, ${outcome}, ${webhook.reason},
         CASE WHEN ${outcome === 'pending'} THEN NULL ELSE clock_timestamp() END,
-        ${JSON.stringify(cleaned(webhook.headers).value)}::text::jsonb, ${body})
+        ${jsonbText(webhook.headers)}::text::jsonb, ${body})
       ON CONFLICT (webhook_id) DO NOTHING`;
     return id;
   };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { NewEvent } from '../../domain/exchange/event.js';
-import { cleaned } from '../jsonText.js';
+import { jsonbText } from '../jsonText.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { hearing } from './audience.js';
 import { hearerOf, laneOf } from './endpointHearer.js';
@@ -35,7 +35,7 @@ export async function writeEvents(tx: Sql | Tx, events: readonly NewEvent[]): Pr
     WITH written AS (
       INSERT INTO events (event_id, xid, type, item_id, user_id, connection_id, endpoint_id, application_id, data)
       SELECT r.event_id, ${placeNow(tx)}, r.type, r.item_id, r.user_id, r.connection_id, r.endpoint_id, r.application_id, r.data
-      FROM jsonb_array_elements(${JSON.stringify(cleaned(rows).value)}::text::jsonb) WITH ORDINALITY AS n(value, ord),
+      FROM jsonb_array_elements(${jsonbText(rows)}::text::jsonb) WITH ORDINALITY AS n(value, ord),
         jsonb_to_record(n.value) AS r(event_id text, type text, item_id text, user_id text, connection_id text,
           endpoint_id text, application_id text, data jsonb)
       ORDER BY n.ord
