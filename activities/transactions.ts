@@ -29,6 +29,8 @@ export interface MinePageInput {
   page: number;
   /** Everything is read again from the empty cursor. */
   remine?: boolean;
+  /** Of a remine: the Item goes on from the cursor that it has. */
+  keepsCursor?: boolean;
   /** A page that is refused for want of the user begins an episode, also while `/item/get` calls the Item healthy. */
   believe?: boolean;
   /** How often in a row the page has failed before, in tries of its workflow; absent = never. */
@@ -162,7 +164,7 @@ export function transactionActivities(deps: ActivityDeps) {
     token: string,
     calls: number,
   ): Promise<{ result: Awaited<ReturnType<MiningStore['apply']>>; refusal: Failure | null }> {
-    const { itemId, updateId, page: pageNumber, dueAt, remine = false } = input;
+    const { itemId, updateId, page: pageNumber, dueAt, remine = false, keepsCursor = false } = input;
     const { listed, ...said } = last;
     const asked = await askAccounts(start, listed, token).catch(async (error: unknown) => {
       // Of an Item without transactions the accounts are all that there is.
@@ -180,7 +182,7 @@ export function transactionActivities(deps: ActivityDeps) {
     crashPoint('apply.before');
     const result = await mining.apply({
       ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, unreadableAccounts, accountsAsOf },
-      ...{ dueAt, remine, began: start.began },
+      ...{ dueAt, remine, keepsCursor, began: start.began },
       ...(refusal === null ? {} : { accountsRefused: true }),
       ...said,
     });

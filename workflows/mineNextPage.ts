@@ -31,6 +31,7 @@ export function mineNextPage(next: NextPage): Promise<PageResult> {
     updateId: updateIdOf(run),
     page: run.page,
     ...(run.fromStart ? { remine: true } : {}),
+    ...(run.fromStart && run.keepsCursor === true ? { keepsCursor: true } : {}),
     ...(run.doubts >= policy.doubts ? { believe: true } : {}),
     ...(run.failures > 0 ? { failures: run.failures } : {}),
     ...(next.polls === undefined || next.polls === 0 ? {} : { polls: next.polls }),

@@ -47,6 +47,8 @@ export interface MiningRun {
   refusals?: number;
   /** Readings from the start that this remine has applied; absent = none. */
   readings?: number;
+  /** It reads from the start, and the Item goes on from the cursor to whose end this remine has gone before. */
+  keepsCursor?: boolean;
 }
 
 export function startRun(base: string, fromStart = false): MiningRun {
@@ -67,6 +69,12 @@ export function startRun(base: string, fromStart = false): MiningRun {
 /** What a run of a remine hands on to the next one. */
 const readingsOf = ({ readings }: MiningRun): Pick<MiningRun, 'readings'> =>
   readings === undefined ? {} : { readings };
+
+/** What a run hands on to its restart. */
+const handedOn = (run: MiningRun): Pick<MiningRun, 'readings' | 'keepsCursor'> => ({
+  ...readingsOf(run),
+  ...(run.keepsCursor === undefined ? {} : { keepsCursor: run.keepsCursor }),
+});
 
 /** A restart is an update of its own to the database: a late page of the abandoned try can never be taken for one of ours. */
 export function updateIdOf(run: MiningRun): string {
@@ -89,7 +97,10 @@ export interface UpdateOutcome {
   changes: number;
   pages: number;
   history: History;
-  /** Of a reading from the start: rows that it is the first not to list; another reading decides what becomes of them. */
+  /**
+   * Of a reading from the start: rows that it is the first not to list, and, where the cursor stays, those that it is the first to list:
+   * another reading decides what becomes of them.
+   */
   missed?: number;
   /** Why it was no whole reading from the start: the remine is still asked for. */
   unread?: FailureType;
@@ -235,7 +246,7 @@ function restart(
   return {
     run: {
       ...startRun(run.base, run.fromStart),
-      ...readingsOf(run),
+      ...handedOn(run),
       restarts,
       firstPageMoves,
       notBefore: pause === 0 ? 0 : now + pause,
@@ -334,7 +345,7 @@ export function failureOf(result: PageResult, now: number): StepFailure | null {
 export function unreadBy(end: RunEnd): FailureType | null {
   if (end.kind === 'notReady') return 'NOT_READY';
   if (end.kind !== 'applied') return null;
-  // Each of its readings missed other rows.
+  // Each of its readings missed, or brought, other rows.
   return end.outcome.unread ?? (end.outcome.missed ? 'PAGES_MOVED' : null);
 }
 
@@ -345,9 +356,10 @@ export interface RemineRules extends Rules {
 
 /**
  * How a remine goes on after a page. It is two runs under one base. The first goes from the durable cursor to its end, so that
- * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor; where it misses
- * rows that nobody has missed before, both follow once more after a pause, since one answer may be short. `lost` says why the durable cursor has
- * just turned out to lead nowhere.
+ * the removals which only that cursor still yields are not lost. The second reads everything from the empty cursor, and leaves the
+ * Item at the cursor of the first: that alone tells of what has come or gone between the two and stands in no answer of the second. Where it misses
+ * rows that nobody has missed before, both follow once more after a pause, since one answer may be short; as well where it brings
+ * rows, of which that cursor will not tell that they are gone by then. `lost` says why the durable cursor has just turned out to lead nowhere.
  */
 export function afterRemineStep(
   before: MiningRun,
@@ -371,7 +383,7 @@ export function afterRemineStep(
   }
   if (end.kind === 'applied') {
     const { restarts } = before;
-    return { run: { ...startRun(before.base, true), ...readingsOf(before), restarts } };
+    return { run: { ...startRun(before.base, true), ...readingsOf(before), keepsCursor: true, restarts } };
   }
   if (end.kind !== 'stuck' || !end.cursorLost) return after;
   return { run: { ...startRun(`${before.base}.again`, true), ...readingsOf(before) }, lost: end };

@@ -56,6 +56,8 @@ export interface Update {
   transactionsUnavailable?: boolean;
   /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be set to removed. */
   remine?: boolean;
+  /** Of a remine: a cursor that the Item has stays, and rows that this reading is the first to list are to be seen by another one. */
+  keepsCursor?: boolean;
 }
 
 export interface MiningStore {

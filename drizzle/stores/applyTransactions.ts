@@ -9,6 +9,12 @@ export interface AppliedTransactions {
   removed: number;
 }
 
+interface AppliedRows {
+  counts: AppliedTransactions;
+  /** How many live that did not before: those that were added, and those that were removed once. */
+  come: number;
+}
+
 export interface Pages {
   itemId: string;
   updateId: string;
@@ -84,14 +90,11 @@ export const upsertRows = (sql: Sql | Tx, itemId: string) => sql`
  * differ is not written; every change gets the next number after `sequence` and its outbox row. The caller holds the item
  * row's lock, and has switched nested loops off: no statistics say how many entries the pages hold.
  */
-export async function applyTransactions(
-  tx: Tx,
-  update: Pages & { sequence: number },
-): Promise<AppliedTransactions> {
+export async function applyTransactions(tx: Tx, update: Pages & { sequence: number }): Promise<AppliedRows> {
   const { itemId, sequence } = update;
-  if (changesNothing(update)) return { added: 0, modified: 0, removed: 0 };
-  const counts = firstOf(
-    await tx<[AppliedTransactions]>`
+  if (changesNothing(update)) return { counts: { added: 0, modified: 0, removed: 0 }, come: 0 };
+  const { come, ...counts } = firstOf(
+    await tx<[AppliedTransactions & { come: number }]>`
     WITH ${pagesOf(tx, update)},
     upserted AS (${upsertRows(tx, itemId)}),
     -- As an array: a join with entries, whose number nobody can guess, was done by comparing all rows with all of them.
@@ -129,8 +132,12 @@ export async function applyTransactions(
     SELECT
       count(*) FILTER (WHERE NOT removed AND version = 1)::int AS added,
       count(*) FILTER (WHERE NOT removed AND version > 1)::int AS modified,
-      count(*) FILTER (WHERE removed)::int AS removed
+      count(*) FILTER (WHERE removed)::int AS removed,
+      count(*) FILTER (WHERE NOT removed AND (version = 1 OR (
+        -- The rows as they were before this statement.
+        SELECT b.status FROM transactions b
+        WHERE b.item_id = ${itemId} AND b.transaction_id = changed.id) = 'removed'))::int AS come
     FROM changed`,
   );
-  return counts;
+  return { counts, come };
 }

@@ -118,6 +118,10 @@ function unreadFor(update: Update, item: LockedItem): FailureType | null {
   return update.history === null || update.history === 'complete' ? null : 'NOT_READY';
 }
 
+/** Whether a reading from the start leaves the Item at the cursor that it has. */
+const keepsCursor = (update: Update, item: LockedItem): boolean =>
+  update.keepsCursor === true && item.cursor !== '';
+
 /** What an applied update makes of the wish for a remine. */
 function remineAfter(
   tx: Tx,
@@ -168,6 +172,7 @@ export function miningStore(sql: Sql): MiningStore {
     const { itemId } = update;
     const last = item.last_sequence + accounts.changes + transactions;
     const isUnavailable = update.transactionsUnavailable ?? false;
+    const goesOn = !isUnavailable && update.page.nextCursor !== '' && !keepsCursor(update, item);
     // An Item that never had transactions hardly gets some; one that had is asked again sooner.
     const isWhole = outcome.history === 'complete' && update.accountsRefused !== true;
     const waits = isUnavailable ? item.cursor === '' : isWhole;
@@ -181,7 +186,7 @@ export function miningStore(sql: Sql): MiningStore {
             WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))
       ), dropped AS (DELETE FROM staged_pages WHERE item_id = ${itemId})
       UPDATE items SET
-        cursor = ${isUnavailable || update.page.nextCursor === '' ? item.cursor : update.page.nextCursor},
+        cursor = ${goesOn ? update.page.nextCursor : item.cursor},
         transactions_unavailable_since = CASE WHEN ${isUnavailable}
           THEN coalesce(transactions_unavailable_since, clock_timestamp()) END,
         history = ${outcome.history}, last_update_id = ${update.updateId},
@@ -345,10 +350,13 @@ export function miningStore(sql: Sql): MiningStore {
           pageNumber: update.pageNumber,
           lastPage,
         };
-        const rows = await applyTransactions(tx, { ...pages, sequence: item.last_sequence + accounts });
+        const { counts: rows, come } = await applyTransactions(tx, {
+          ...pages,
+          sequence: item.last_sequence + accounts,
+        });
         let transactions = rows.added + rows.modified + rows.removed;
         const unread = remine ? unreadFor(update, item) : null;
-        let missed = 0;
+        let missed = keepsCursor(update, item) ? come : 0;
         if (
           item.seen.remine !== null &&
           remine &&
@@ -364,7 +372,7 @@ export function miningStore(sql: Sql): MiningStore {
           });
           rows.removed += compared.removed;
           transactions += compared.removed;
-          missed = compared.missed;
+          missed += compared.missed;
         }
         if (applied.succeeded && accounts + transactions > 0) {
           const sequence = item.last_sequence + accounts + transactions;

@@ -1063,6 +1063,73 @@ describe('mining', () => {
     expect(row).toEqual({ cursor: 'c1' });
   });
 
+  describe('minePage of a remine that has gone to the end of the cursor', () => {
+    const rowsOf = async ({ itemId }: FakeItem) =>
+      (
+        await world.sql<{ row: string }[]>`
+          SELECT transaction_id || ' ' || status AS row FROM transactions WHERE item_id = ${itemId} ORDER BY 1`
+      ).map(({ row }) => row);
+    const isAsked = async ({ itemId }: FakeItem) =>
+      (await world.sql`SELECT FROM items WHERE item_id = ${itemId} AND remine_requested_at IS NOT NULL`)
+        .length === 1;
+    /** Mined to `c1`, with a row that is older than all that a reading may list. */
+    const mined = async (): Promise<FakeItem> => {
+      const item = await world.linkedItem();
+      const added = [transaction('e1'), transaction('old', { date: '2024-01-01' })];
+      item.page('', 'c1', { added });
+      item.page('c1', 'c1', {});
+      await world.run.minePage(mine(item, 'u1'));
+      await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+      await world.run.minePage(mine(item, 'r1'));
+      return item;
+    };
+    const reading = (item: FakeItem, updateId: string) =>
+      world.run.minePage({ ...mine(item, updateId), remine: true, keepsCursor: true });
+
+    it('loses nothing that came or went between the two, and stands in no reading', async () => {
+      const item = await mined();
+      item.page('', 'c2', { added: [transaction('e1')] });
+      expect(await reading(item, 'r1.start')).toMatchObject({ kind: 'applied', outcome: { changes: 0 } });
+      expect(await isAsked(item)).toBe(false);
+      const gone = { transaction_id: 'old', account_id: 'account-1' };
+      item.page('c1', 'c3', { added: [transaction('e2')], removed: [gone] });
+      item.page('c2', 'c3', {});
+      await world.run.minePage(mine(item, 'u2'));
+      expect(await rowsOf(item)).toEqual(['e1 posted', 'e2 posted', 'old removed']);
+    });
+
+    it.each([
+      ['that nobody knew', 'e2', {}],
+      ['that was gone', 'e1', { removed: [{ transaction_id: 'e1', account_id: 'account-1' }] }],
+    ])(
+      'reads once more what it brings, since the cursor tells not of its end: a row %s',
+      async (_what, id, before) => {
+        const item = await mined();
+        item.page('c1', 'c1', before);
+        await world.run.minePage(mine(item, 'r1.1'));
+        const others = [transaction('old', { date: '2024-01-01' })];
+        item.page('', 'c2', { added: [...others, transaction(id)] });
+        expect(await reading(item, 'r1.start.1')).toMatchObject({
+          outcome: { changes: 1, missed: id === 'e1' ? 1 : 2 },
+        });
+        // It has come and gone since the cursor, so that this does not tell of it.
+        item.page('c1', 'c3', {});
+        item.page('', 'c3', { added: others });
+        for (const n of [2, 3]) {
+          expect(await isAsked(item)).toBe(true);
+          await world.run.minePage(mine(item, `r1.${n}`));
+          await reading(item, `r1.start.${n}`);
+        }
+        expect(await rowsOf(item)).toEqual([
+          'e1 removed',
+          ...(id === 'e1' ? [] : ['e2 removed']),
+          'old posted',
+        ]);
+        expect(await isAsked(item)).toBe(false);
+      },
+    );
+  });
+
   const accountsOf = async ({ itemId }: FakeItem) =>
     (
       await world.sql<{ id: string; status: string }[]>`

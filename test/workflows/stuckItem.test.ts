@@ -56,6 +56,11 @@ class Scene {
   kinds(): string[] {
     return this.pages.map(({ remine }) => (remine ? 'start' : 'cursor'));
   }
+
+  /** Of the readings from the start, whether the Item stays at its cursor. */
+  keeps(): boolean[] {
+    return this.pages.flatMap(({ remine, keepsCursor }) => (remine ? [keepsCursor === true] : []));
+  }
 }
 
 const hour = 3_600_000;
@@ -316,6 +321,7 @@ describe('an Item whose updates get nowhere', () => {
     await until(() => mine.pages.length === 6);
     await idle(mine);
     expect(mine.kinds()).toEqual(['cursor', 'start', 'start', 'cursor', 'start', 'start']);
+    expect(mine.keeps()).toEqual([true, true, true, true]);
     expect(mine.deadEnds).toEqual([]);
     const updates = mine.pages.map(({ updateId }) => updateId);
     expect(new Set(updates).size).toBe(4);
@@ -328,6 +334,7 @@ describe('an Item whose updates get nowhere', () => {
     await until(() => mine.kinds().includes('start'));
     await idle(mine);
     expect([mine.kinds(), mine.deadEnds.length]).toEqual([['cursor', 'cursor', 'start'], 1]);
+    expect(mine.keeps()).toEqual([false]);
   });
 
   it('asks again while /item/get calls it healthy, and believes Plaid after some tries', async () => {

@@ -284,6 +284,8 @@ describe('a remine', () => {
     const first = startRun('r');
     const second = runOf(step(runOf(step(first, staged)), applied));
     expect([first.fromStart, second.fromStart, second.page]).toEqual([false, true, 0]);
+    // The cursor alone tells of what came or went between the two.
+    expect(second.keepsCursor).toBe(true);
     expect(step(second, applied)).toEqual({ end: applied });
   });
 
@@ -307,6 +309,15 @@ describe('a remine', () => {
     const again = runOf(step(runOf(step(runOf(lost), staged, true)), moved, true));
     expect(again).toMatchObject({ fromStart: true, restarts: 1 });
     expect(new Set([first, runOf(lost), again].map(updateIdOf)).size).toBe(3);
+    expect([runOf(lost).keepsCursor, again.keepsCursor]).toEqual([undefined, undefined]);
+    // The cursor of that reading leads on: a later reading keeps what was reached from there, whatever comes between.
+    const missing: PageResult = { ...applied, outcome: { ...outcome, missed: 2 } };
+    const later = runOf(step(runOf(step(again, missing, true)), applied, true));
+    const laterAgain = runOf(step(runOf(step(later, staged, true)), moved, true));
+    expect([later, laterAgain]).toMatchObject([
+      { keepsCursor: true },
+      { fromStart: true, keepsCursor: true },
+    ]);
   });
 
   it('that misses rows reads everything once more, but not for ever', () => {

@@ -257,6 +257,7 @@ export class Life {
         updateId: updateIdOf(run),
         page: run.page,
         ...(run.fromStart ? { remine: true } : {}),
+        ...(run.fromStart && run.keepsCursor === true ? { keepsCursor: true } : {}),
         ...(run.doubts >= policy.doubts ? { believe: true } : {}),
         ...(run.failures > 0 ? { failures: run.failures } : {}),
         ...(polls > 0 ? { polls } : {}),

@@ -348,7 +348,8 @@ export class MemoryItem {
       this.history = outcome.history;
       if (outcome.changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
-      if (!this.transactionsUnavailable) this.cursor = update.page.nextCursor;
+      const keepsCursor = update.keepsCursor === true && this.cursor !== '';
+      if (!this.transactionsUnavailable && !keepsCursor) this.cursor = update.page.nextCursor;
       const { complete, incomplete } = update.dueAt;
       const isPoor = this.transactionsUnavailable ? this.cursor !== '' : update.accountsRefused === true;
       const dueAt = isPoor ? incomplete : complete;

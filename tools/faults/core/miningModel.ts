@@ -61,6 +61,8 @@ export interface ModelUpdate {
   history: History | null;
   /** Number of the remine whose reading it is: it began at the empty cursor, and asks what Plaid does not list any more. */
   remine?: number | null;
+  /** Of such a reading: a cursor that the Item has stays. */
+  keepsCursor?: boolean;
 }
 
 const sizeOf = ({ rows }: ModelPage): number => {
@@ -153,11 +155,13 @@ export class MiningModel {
     const before = this.outbox.length;
     this.applyAccounts(update.accounts, update.asOf);
     const accounts = this.outbox.length - before;
-    const counts = this.applyRows(chain);
+    const { come, ...counts } = this.applyRows(chain);
+    const keepsCursor = update.keepsCursor === true && this.cursor !== '';
     const compared = remine === null ? null : this.compare(chain, remine);
     counts.removed += compared?.removed ?? 0;
     counts.removed += this.removeSucceeded();
-    this.cursor = update.page.nextCursor;
+    if (!keepsCursor) this.cursor = update.page.nextCursor;
+    const missed = (compared?.missed ?? 0) + (keepsCursor ? come : 0);
     this.history = furtherHistory(this.history, update.history);
     this.staged.clear();
     const outcome: UpdateOutcome = {
@@ -166,7 +170,7 @@ export class MiningModel {
       changes: this.outbox.length - before,
       pages: chain.length,
       history: this.history,
-      ...(compared === null || compared.missed === 0 ? {} : { missed: compared.missed }),
+      ...(missed === 0 ? {} : { missed }),
     };
     this.last = { updateId: update.updateId, outcome };
     return { kind: 'applied', outcome };
@@ -323,7 +327,7 @@ export class MiningModel {
   }
 
   /** Every mention is an event; the last one of an id decides and has its place. */
-  private applyRows(chain: ModelPage[]): { added: number; modified: number; removed: number } {
+  private applyRows(chain: ModelPage[]): { added: number; modified: number; removed: number; come: number } {
     const final = new Map<string, { raw: PlaidTransaction | null; accountId: string | null }>();
     for (const { rows } of chain) {
       for (const raw of [...(rows.added ?? []), ...(rows.modified ?? [])]) {
@@ -335,7 +339,7 @@ export class MiningModel {
         final.set(row.transaction_id, { raw: null, accountId: row.account_id ?? null });
       }
     }
-    const counts = { added: 0, modified: 0, removed: 0 };
+    const counts = { added: 0, modified: 0, removed: 0, come: 0 };
     for (const [id, { raw, accountId }] of final) {
       const stored = this.transactions.get(id);
       const version = (stored?.version ?? 0) + 1;
@@ -345,6 +349,8 @@ export class MiningModel {
         this.transactions.set(id, { raw, account_id: raw.account_id, status: refined.status, version });
         this.record({ record: 'transaction', removed: false, subject: id, version, raw, refined });
         counts[version === 1 ? 'added' : 'modified'] += 1;
+        if (version === 1 || stored?.status === 'removed') counts.come += 1;
+        this.missedBy.delete(id);
       } else if (stored?.status !== 'removed') {
         this.removeRow(id, accountId);
         counts.removed += 1;

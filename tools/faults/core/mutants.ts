@@ -39,6 +39,25 @@ export const mutants: Readonly<Record<string, Mutant>> = {
       },
     }),
   },
+  'a remine takes the cursor of its reading': {
+    ports: ({ mining }) => ({
+      mining: { ...mining, apply: (update) => mining.apply({ ...update, keepsCursor: false }) },
+    }),
+  },
+  'what one reading brings beside the cursor is believed': {
+    ports: ({ mining }, item) => ({
+      mining: {
+        ...mining,
+        async apply(update) {
+          const applied = await mining.apply(update);
+          if (applied.kind !== 'applied' || item.model.missedBy.size > 0) return applied;
+          if (update.remine === true) item.remineRequested = false;
+          const { missed: _, ...outcome } = applied.outcome;
+          return { ...applied, outcome };
+        },
+      },
+    }),
+  },
   'a signal is dropped while an update runs': {
     hears: ({ kind }, { run }) => kind !== 'webhook' || run === null,
   },

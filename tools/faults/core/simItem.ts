@@ -64,6 +64,7 @@ export class SimItem extends MemoryItem {
     const applied = this.model.apply({
       ...{ updateId, pageNumber, accounts, asOf, history },
       remine: update.remine === true ? update.began.remine : null,
+      keepsCursor: update.keepsCursor === true,
       began: beganOf(update.began),
       page: pageOf(update.page),
     });

@@ -5,8 +5,10 @@ import { account, transaction } from './plaidObjects.js';
 
 type Event = { row: PlaidTransaction } | { removed: string };
 
-/** Older than every other row and never removed: a remine lists it, and so may remove whatever else is missing. */
+/** Older than nearly every other row and never removed: a remine lists it, and so may remove whatever else is missing. */
 const anchor = transaction('anchor', { date: '2020-01-01', amount: 1 });
+/** The id of a row older than that: that it goes no reading of everything shows. */
+export const oldest = 'oldest';
 const rowsOfPage = 3;
 
 /**
@@ -15,7 +17,10 @@ const rowsOfPage = 3;
  * refused as Plaid refuses it.
  */
 export class SimPlaid extends MoodyPlaid {
-  private readonly log: Event[] = [{ row: anchor }];
+  private readonly log: Event[] = [
+    { row: transaction(oldest, { date: '2019-01-01', amount: 1 }) },
+    { row: anchor },
+  ];
   accountName = 'Checking';
   /** The next answer of the accounts is short: it lacks the second one. */
   shortAccounts = false;

@@ -13,7 +13,7 @@ import type { Call, MoodyPlaid } from './memoryItem.js';
 import { itemId } from './memoryItem.js';
 import { transaction } from './plaidObjects.js';
 import { SimItem } from './simItem.js';
-import { SimPlaid } from './simPlaid.js';
+import { oldest, SimPlaid } from './simPlaid.js';
 
 const t0 = Date.UTC(2026, 0, 1);
 const minute = 60_000;
@@ -269,6 +269,8 @@ interface SimWorld {
   chance: Chance;
   amounts: number;
   accountWasShort: boolean;
+  /** The row that came or changed last. */
+  newest: string;
   /** Rows that a reading of everything has left out: each one once, since two readings in a row remove it. */
   leftOut: Set<string>;
 }
@@ -276,16 +278,15 @@ interface SimWorld {
 function putRow(world: SimWorld): string {
   const id = pick(ids, world.chance) ?? 't1';
   world.plaid.put(transaction(id, { amount: (world.amounts += 1), date: '2026-01-01' }));
+  world.newest = id;
   return id;
 }
 
-/** The next reading of everything does not list a row that lives and is known as it is. */
-function leaveOut({ plaid, item, chance, leftOut }: SimWorld): void {
-  const id = pick(ids, chance) ?? 't1';
-  const known = item.model.transactions.get(id);
+/** The next reading of everything does not list a row that lives, known or not. */
+function leaveOut({ plaid, item, chance, leftOut }: SimWorld, id = pick(ids, chance) ?? 't1'): void {
   const living = plaid.truth().get(id);
-  const isKnown = living !== undefined && known?.status !== 'removed' && known?.raw?.amount === living.amount;
-  if (!isKnown || leftOut.has(id)) return;
+  // What the very first answer leaves out nothing tells of.
+  if (living === undefined || item.cursor === '' || leftOut.has(id)) return;
   leftOut.add(id);
   plaid.unlisted = living;
 }
@@ -311,7 +312,8 @@ const deeds: [Deed, ...Deed[]] = [
   {
     name: 'a row goes',
     weight: 4,
-    do: (_life, { plaid, chance }) => plaid.remove(pick(ids, chance) ?? 't1'),
+    do: (_life, { plaid, chance, newest }) =>
+      plaid.remove(pick(chance() < 0.5 ? ids : [newest], chance) ?? 't1'),
   },
   {
     name: 'the account is named anew',
@@ -378,12 +380,24 @@ async function live(seed: number, clock: { now: number }, mutant: Mutant): Promi
   const chance = mulberry32(seed);
   const plaid = new SimPlaid();
   const item = new SimItem(() => clock.now);
-  const world: SimWorld = { plaid, item, chance, amounts: 1, accountWasShort: false, leftOut: new Set() };
+  const world: SimWorld = {
+    plaid,
+    item,
+    chance,
+    amounts: 1,
+    accountWasShort: false,
+    newest: 't1',
+    leftOut: new Set(),
+  };
   const life = new SimLife(clock, plaid, item, chance, mutant);
   plaid.afterSync = () => {
     if (life.isCalm || chance() >= 0.1) return;
     life.note('pages move');
-    putRow(world);
+    // The oldest row, or one that came so before.
+    if (chance() < 0.5) plaid.remove(pick([oldest, world.newest], chance) ?? oldest);
+    const id = putRow(world);
+    // Of all rows the one that nobody knows.
+    if (chance() < 0.5) leaveOut(world, id);
   };
   life.hear({ kind: 'linked' });
   const removed = chance() < 0.1;
