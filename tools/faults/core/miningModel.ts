@@ -293,7 +293,9 @@ export class MiningModel {
     const before = new Map(this.missedBy);
     this.missedBy.clear();
     let removed = 0;
-    for (const [id, { raw, status }] of [...this.transactions]) {
+    for (const [id, { raw, status }] of [...this.transactions].sort(([one], [other]) =>
+      one < other ? -1 : 1,
+    )) {
       if (raw === null || status === 'removed' || ids.has(id)) continue;
       const from = oldest.get(raw.account_id);
       if (from === undefined || raw.date < from || this.accounts.get(raw.account_id)?.status !== 'open')

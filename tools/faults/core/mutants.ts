@@ -52,8 +52,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
           const applied = await mining.apply(update);
           if (applied.kind !== 'applied' || item.model.missedBy.size > 0) return applied;
           if (update.remine === true) item.remineRequested = false;
-          const { missed: _, ...outcome } = applied.outcome;
-          return { ...applied, outcome };
+          return { ...applied, outcome: { ...applied.outcome, missed: 0 } };
         },
       },
     }),
