@@ -9,34 +9,30 @@ const rowsAtOnce = 1_000;
 /** 1 MiB is Kinesis's limit for data and partition key together. */
 const recordBytes = 1_048_576 - 1_024;
 
-interface Batch {
-  data: Uint8Array;
-  /** Sequence of the last event in it. */
-  last: number;
-}
+/** Events of one record, in their order. */
+type Batch = { event: string; sequence: number }[];
+
+const dataOf = (batch: Batch): Uint8Array => Buffer.from(`[${batch.map(({ event }) => event).join(',')}]`);
 
 /**
  * Packs consecutive events of one Item into JSON arrays that fit a Kinesis record. It makes one at a time: a worker publishes
  * many Items at once, and none of them holds more than the batch on its way. An event that fits none stands alone.
  */
 function* packBatches(rows: readonly OutboxRow[], form: Form): Generator<Batch> {
-  let events: string[] = [];
+  let batch: Batch = [];
   let bytes = 2;
-  let last = 0;
-  const batch = (): Batch => ({ data: Buffer.from(`[${events.join(',')}]`), last });
   for (const row of rows) {
     const event = cloudEvent(row, form);
     const size = Buffer.byteLength(event) + 1;
-    if (events.length > 0 && bytes + size > recordBytes) {
-      yield batch();
-      events = [];
+    if (batch.length > 0 && bytes + size > recordBytes) {
+      yield batch;
+      batch = [];
       bytes = 2;
     }
-    events.push(event);
+    batch.push({ event, sequence: row.sequence });
     bytes += size;
-    last = row.sequence;
   }
-  if (events.length > 0) yield batch();
+  if (batch.length > 0) yield batch;
 }
 
 /** Throws what went wrong; that the time was over only when nothing else did. */
@@ -72,32 +68,39 @@ export function publishActivities(
     const { itemId, signal, reached } = sending;
     const stream = streamOf(record, form);
     let watermark = sent;
-    for (const batch of packBatches(
-      rows.filter((row) => row.sequence > sent),
-      form,
-    )) {
+
+    async function sendBatch(batch: Batch): Promise<boolean> {
+      const last = batch.at(-1)?.sequence ?? watermark;
       signal.throwIfAborted();
       crashPoint('publish.beforePut');
       try {
-        await streams.put(stream, itemId, batch.data, signal);
+        await streams.put(stream, itemId, dataOf(batch), signal);
       } catch (error) {
         // A way that is stopped is no failure as long as it led on: one that does not lead on at all is told next time.
         if (error instanceof Failure && error.retryable && reached.has(stream)) return false;
         if (!(error instanceof Failure) || error.type !== 'RECORD_REFUSED') throw error;
+        // One of its events may be to blame, or their number.
+        const half = Math.ceil(batch.length / 2);
+        if (batch.length > 1)
+          return (await sendBatch(batch.slice(0, half))) && (await sendBatch(batch.slice(half)));
         // It will never be taken. Parked in the outbox under its sequence, reported, and the stream goes on.
         await alerts.raise({
           kind: 'record_parked',
-          key: `${itemId}/${record}/${form}/${batch.last}`,
+          key: `${itemId}/${record}/${form}/${last}`,
           item_id: itemId,
-          detail: { record, form, after: watermark, last: batch.last },
+          detail: { record, form, after: watermark, last },
         });
       }
       crashPoint('publish.afterPut');
-      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, batch.last))) return false;
+      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, last))) return false;
       crashPoint('publish.afterMark');
       reached.add(stream);
-      watermark = batch.last;
+      watermark = last;
+      return true;
     }
+
+    const unsent = rows.filter((row) => row.sequence > sent);
+    for (const batch of packBatches(unsent, form)) if (!(await sendBatch(batch))) return false;
     return true;
   }
 

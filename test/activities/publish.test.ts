@@ -96,6 +96,27 @@ describe('what is published of an Item', () => {
     ]);
   });
 
+  it.each([
+    ['one event', (data: Uint8Array) => Buffer.from(data).includes('"sequence":7,'), [7]],
+    ['what is larger than it was said to be', (data: Uint8Array) => data.byteLength > 20_000, []],
+  ])('loses nothing else with a record that is refused for %s', async (_what, isRefused, lacking) => {
+    const rows = Array.from({ length: 20 }, (_, at) => rowOf(at + 1, 'x'.repeat(5_000)));
+    const { publish, toldTo, alerts, sent } = publishing(rows, async (_stream, data) => {
+      if (isRefused(data)) throw new Failure('RECORD_REFUSED', 'never');
+    });
+    expect(await publish()).toEqual({ done: true });
+    for (const stream of ['raw-transactions', 'refined-transactions'] as const) {
+      const sequences = toldTo(stream).flatMap((one) => one.sequences);
+      expect(sequences).toEqual(rows.map(({ sequence }) => sequence).filter((n) => !lacking.includes(n)));
+    }
+    expect(alerts.map(({ detail }) => detail)).toEqual(
+      lacking.flatMap((n) =>
+        ['raw', 'refined'].map((form) => ({ record: 'transaction', form, after: n - 1, last: n })),
+      ),
+    );
+    expect(sent).toEqual({ raw: 20, refined: 20 });
+  });
+
   it('ends where another publisher is met, and is asked for again', async () => {
     const rows = [1, 2, 3].map((n) => rowOf(n, 'x'.repeat(600_000)));
     const { publish, toldTo, sent, outbox } = publishing(rows);
