@@ -10,21 +10,37 @@ import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
+/** Who holds an Item's row for longer is waited for by the next sweep: those behind it wait for nobody. */
+const lockTimeout = '2s';
+const lockNotAvailable = '55P03';
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
+  /** A transaction of one of a list; null where somebody else holds its rows. */
+  const alone = async <T>(work: (tx: Tx) => Promise<T>): Promise<T | null> => {
+    try {
+      return (await sql.begin(async (tx) => {
+        await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
+        return work(tx);
+      })) as T;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === lockNotAvailable) return null;
+      throw error;
+    }
+  };
+
   /** Under the Item's lock: a renewal, a revocation and this go one after the other. */
-  const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T> =>
-    sql.begin(async (tx) => {
+  const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
+    alone(async (tx) => {
       await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
       return work(tx);
-    }) as Promise<T>;
+    });
 
   /** Whether the Item's removal is asked for now, under its user's and its own lock. */
   const requestRemoval = (
     { itemId, userId }: EndedItem,
     graceMs: number,
   ): Promise<'requested' | 'kept' | null> =>
-    sql.begin(async (tx) => {
+    alone(async (tx) => {
       // Floats are written under the user's lock.
       await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
       await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
@@ -56,7 +72,8 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
       for (const item of due) {
-        if (await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) ended.push(item);
+        if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true)
+          ended.push(item);
       }
       return ended;
     },

@@ -1026,6 +1026,51 @@ describe('the end of a connection by time', () => {
     expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
   });
 
+  it('waits where somebody holds its Item for long, and no other waits with it', async () => {
+    const { connectionEnds } = world.stores;
+    const [held, behind] = [await connectedItem(), await connectedItem()];
+    const soon = [await connectedItem(), await connectedItem()];
+    const idle = [await connectedItem(), await connectedItem()];
+    for (const { itemId } of idle) await world.sql.begin((tx) => revokeConnections(tx, itemId, null, nobody));
+    const set = async (
+      items: { itemId: string }[],
+      write: (itemId: string, place: number) => Promise<unknown>,
+    ) => {
+      for (const [place, { itemId }] of items.entries()) await write(itemId, place);
+    };
+    await set(
+      [held, behind],
+      (itemId, place) => world.sql`UPDATE connections
+      SET expires_at = now() - make_interval(mins => ${9 - place}) WHERE item_id = ${itemId}`,
+    );
+    await set(
+      soon,
+      (itemId, place) => world.sql`UPDATE connections
+      SET expires_at = now() + make_interval(hours => ${1 + place}) WHERE item_id = ${itemId}`,
+    );
+    await set(
+      idle,
+      (itemId, place) => world.sql`UPDATE items
+      SET unconnected_since = now() - make_interval(days => ${9 - place}) WHERE item_id = ${itemId}`,
+    );
+    const first = [held, soon[0], idle[0]].map((item) => item?.itemId ?? '');
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ANY(${first}::text[]) ORDER BY item_id FOR NO KEY UPDATE`;
+      expect(await connectionEnds.noteExpired(100)).toEqual([
+        { itemId: behind.itemId, userId: behind.userId },
+      ]);
+      await connectionEnds.reportExpiring(100);
+      expect(await eventsOf(soon[1]?.itemId ?? '')).toContain('connection.expiring');
+      const { requested } = await connectionEnds.requestRemovals(100, 7 * 86_400_000);
+      expect(requested.map(({ itemId }) => itemId)).toEqual([idle[1]?.itemId]);
+    });
+    expect(await connectionEnds.noteExpired(100)).toEqual([{ itemId: held.itemId, userId: held.userId }]);
+    await connectionEnds.reportExpiring(100);
+    expect(await eventsOf(soon[0]?.itemId ?? '')).toContain('connection.expiring');
+    const { requested } = await connectionEnds.requestRemovals(100, 7 * 86_400_000);
+    expect(requested.map(({ itemId }) => itemId)).toEqual([idle[0]?.itemId]);
+  });
+
   it.each(['renewed', 'updated', 'revoked'] as const)(
     'stands in its history before what is done to it since, noted by nobody till then: %s',
     async (action) => {
