@@ -1,4 +1,7 @@
 import type { Fragment, Sql, Tx } from '../rows.js';
+import { items } from '../schema.js';
+import { selection } from '../selection.js';
+import type { Selected } from '../selection.js';
 import { hearing, mayHear } from './audience.js';
 import { hearerOf } from './endpointHearer.js';
 
@@ -7,6 +10,10 @@ import { hearerOf } from './endpointHearer.js';
  * cancelled with its end. Whoever locks several deliveries locks them in the order of their ids, or skips what is locked: nobody
  * who has some waits for another who has others.
  */
+
+const locked = selection(items, ['item_id']);
+/** Till one is asked about again whose Item somebody else holds. */
+const leftFor = '1s';
 
 /** Whether a delivery `d` may be sent through a connection alone. That the Item is no more is what its applications are told last. */
 const ofConnection = (tx: Tx): Fragment => tx`(d.type LIKE 'item.%' AND d.type <> 'item.removed')`;
@@ -78,19 +85,29 @@ async function release(tx: Tx, ofConnections: Fragment): Promise<void> {
 
 /**
  * Puts aside what the holder has taken, and may not send: held or cancelled. Under the lock of its Items it is asked once more, so that
- * none is held behind the back of a connection that comes back at this moment.
+ * none is held behind the back of a connection that comes back at this moment. What is about an Item that somebody else holds is left
+ * for a moment: the endpoint's other lanes wait for nobody.
  */
 export async function putAside(sql: Sql, holder: string, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await sql.begin(async (tx) => {
+    const mine = tx`d.delivery_id = ANY(${[...ids]}::text[]) AND d.claim = ${holder} AND d.state = 'pending'`;
+    const free = await tx<Selected<typeof locked>[]>`
+      SELECT ${locked.list(tx)} FROM items
+      WHERE item_id IN (SELECT lane FROM deliveries WHERE delivery_id = ANY(${[...ids]}::text[]))
+      FOR SHARE SKIP LOCKED`;
+    const isFree = tx`(d.lane = ANY(${free.map((item) => item.item_id)}::text[])
+      OR NOT EXISTS (SELECT FROM items i WHERE i.item_id = d.lane))`;
     await tx`
-      SELECT FROM items WHERE item_id IN (SELECT lane FROM deliveries WHERE delivery_id = ANY(${[...ids]}::text[]))
-      ORDER BY item_id FOR SHARE`;
+      WITH locked AS (
+        SELECT d.delivery_id FROM deliveries d WHERE ${mine} AND NOT ${isFree} ORDER BY d.delivery_id FOR UPDATE
+      )
+      UPDATE deliveries d SET claim = NULL, claimed_until = clock_timestamp() + ${leftFor}::interval
+      FROM locked WHERE d.delivery_id = locked.delivery_id`;
     await tx`
       WITH locked AS (
         SELECT d.delivery_id, d.event_id, d.endpoint_id FROM deliveries d
-        WHERE d.delivery_id = ANY(${[...ids]}::text[]) AND d.claim = ${holder} AND d.state = 'pending'
-        ORDER BY d.delivery_id FOR UPDATE
+        WHERE ${mine} AND ${isFree} ORDER BY d.delivery_id FOR UPDATE
       ), judged AS (
         SELECT l.delivery_id, CASE WHEN e.event_id IS NOT NULL THEN ${hearing(tx, hearerOf(tx))} END AS hearing
         FROM locked l JOIN endpoints p USING (endpoint_id) JOIN applications a USING (application_id)

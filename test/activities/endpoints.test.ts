@@ -538,6 +538,34 @@ describe('what an application may not be told now', () => {
     expect((await states(to)).filter((state) => state !== 'delivered')).toEqual(['cancelled', 'cancelled']);
   });
 
+  it('is asked about later where somebody holds its Item, and keeps back nothing of other Items', async () => {
+    const to = await endpoint('connected', { types: ['item.updated'] });
+    const items = [await world.linkedItem(), await world.linkedItem()].map(({ itemId }) => itemId);
+    for (const itemId of items) {
+      const ids = { itemId, userId: 'u', applicationId: to.application };
+      await world.sql.begin((tx) => grantConnection(tx, ids, wholeGrant, anyActor));
+      for (const n of [1, 2]) {
+        const data = { item_id: itemId, user_id: 'u', from_sequence: n, to_sequence: n };
+        await events(to, [itemId], { data });
+      }
+    }
+    const [held = '', free = ''] = items;
+    await world.sql`UPDATE connections SET suspended_at = clock_timestamp() WHERE item_id = ${held}`;
+    const statesOf = async (lane: string) =>
+      (await stored(to)).filter((one) => one.lane === lane).map(({ state }) => state);
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${held} FOR NO KEY UPDATE`;
+      expect(await drain(to)).toMatchObject({ attempts: 2 });
+      expect([await statesOf(free), await statesOf(held)]).toEqual([
+        ['delivered', 'delivered'],
+        ['pending', 'pending'],
+      ]);
+    });
+    await world.sql`UPDATE deliveries SET claimed_until = clock_timestamp() WHERE claimed_until IS NOT NULL`;
+    expect(await drain(to)).toEqual({ nextAt: null, attempts: 0 });
+    expect(await statesOf(held)).toEqual(['held', 'held']);
+  });
+
   it('is cancelled with its connection, and keeps back nothing that was put off with it', async () => {
     const to = await endpoint('connected', { types: ['item.updated', 'connection.updated'] });
     const { stores } = world;
