@@ -46,7 +46,7 @@ export interface Update {
   accountsRefused?: boolean;
   /** When `accounts` were asked for, ISO 8601. */
   accountsAsOf: string;
-  /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update. */
+  /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update, unless it keeps the cursor. */
   began: Seen;
   /** What Plaid said of the history with the last page; null = unchanged. */
   history: History | null;

@@ -172,7 +172,8 @@ export function miningStore(sql: Sql): MiningStore {
     const { itemId } = update;
     const last = item.last_sequence + accounts.changes + transactions;
     const isUnavailable = update.transactionsUnavailable ?? false;
-    const goesOn = !isUnavailable && update.page.nextCursor !== '' && !keepsCursor(update, item);
+    const keeps = keepsCursor(update, item);
+    const goesOn = !isUnavailable && update.page.nextCursor !== '' && !keeps;
     // An Item that never had transactions hardly gets some; one that had is asked again sooner.
     const isWhole = outcome.history === 'complete' && update.accountsRefused !== true;
     const waits = isUnavailable ? item.cursor === '' : isWhole;
@@ -181,7 +182,8 @@ export function miningStore(sql: Sql): MiningStore {
       WITH answered AS (
         UPDATE webhooks w SET outcome = 'done', settled_at = clock_timestamp()
         WHERE w.item_id = ${itemId} AND w.outcome = 'pending' AND w.received_at <= ${update.began.at}::text::timestamptz
-          AND (w.kind IN ('update', 'history') OR (w.kind = 'removals' AND NOT EXISTS (
+          -- What has come since the cursor only an update from there says for certain.
+          AND (w.kind IN ('update', 'history') AND NOT ${keeps}::boolean OR (w.kind = 'removals' AND NOT EXISTS (
             SELECT FROM transactions t
             WHERE t.item_id = ${itemId} AND t.transaction_id = ANY(w.removed_ids) AND t.status <> 'removed')))
       ), dropped AS (DELETE FROM staged_pages WHERE item_id = ${itemId})

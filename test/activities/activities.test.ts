@@ -1089,13 +1089,18 @@ describe('mining', () => {
     it('loses nothing that came or went between the two, and stands in no reading', async () => {
       const item = await mined();
       item.page('', 'c2', { added: [transaction('e1')] });
-      expect(await reading(item, 'r1.start')).toMatchObject({ kind: 'applied', outcome: { changes: 0 } });
-      expect(await isAsked(item)).toBe(false);
+      const { webhookId } = await world.stores.webhooks.store(webhook(item.itemId, 'update'));
+      const outcome = async () =>
+        (await world.stores.webhooks.get({ applicationId: 'any', access: 'all' }, webhookId))?.outcome.state;
+      const read = await reading(item, 'r1.start');
+      expect(read).toMatchObject({ kind: 'applied', outcome: { changes: 0 }, webhooksWaiting: 1 });
+      expect([await isAsked(item), await outcome()]).toEqual([false, 'pending']);
       const gone = { transaction_id: 'old', account_id: 'account-1' };
       item.page('c1', 'c3', { added: [transaction('e2')], removed: [gone] });
       item.page('c2', 'c3', {});
       await world.run.minePage(mine(item, 'u2'));
       expect(await rowsOf(item)).toEqual(['e1 posted', 'e2 posted', 'old removed']);
+      expect(await outcome()).toBe('done');
     });
 
     it.each([

@@ -358,7 +358,9 @@ export class MemoryItem {
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
       if (update.remine === true && !isUnread && outcome.missed === undefined) this.remineRequested = false;
       const began = Date.parse(update.began.at);
-      this.webhooks = this.webhooks.filter(({ kind, at }) => kind === 'item' || at > began);
+      this.webhooks = this.webhooks.filter(
+        ({ kind, at }) => kind === 'item' || at > began || (keepsCursor && kind !== 'removals'),
+      );
       return { kind: 'applied', outcome };
     },
     discard: async (_itemId, updateId) => this.discardStaged(updateId),
