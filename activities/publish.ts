@@ -6,6 +6,8 @@ import { temporalAttempt } from './attempt.js';
 import type { ActivityDeps } from './deps.js';
 
 const rowsAtOnce = 1_000;
+/** Events of which one alert tells. */
+const refusedAtOnce = 100;
 /** 1 MiB is Kinesis's limit for data and partition key together. */
 const recordBytes = 1_048_576 - 1_024;
 
@@ -68,6 +70,31 @@ export function publishActivities(
     const { itemId, signal, reached } = sending;
     const stream = streamOf(record, form);
     let watermark = sent;
+    /** Sequences of events behind the watermark, one after the other, that are refused, each alone. */
+    let refused: number[] = [];
+
+    async function markSent(last: number): Promise<boolean> {
+      crashPoint('publish.afterPut');
+      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, last))) return false;
+      crashPoint('publish.afterMark');
+      reached.add(stream);
+      watermark = last;
+      return true;
+    }
+
+    /** They will never be taken. Parked in the outbox under their sequences, reported, and the stream goes on. */
+    async function passOver(): Promise<boolean> {
+      const last = refused.at(-1);
+      if (last === undefined) return true;
+      refused = [];
+      await alerts.raise({
+        kind: 'record_parked',
+        key: `${itemId}/${record}/${form}/${last}`,
+        item_id: itemId,
+        detail: { record, form, after: watermark, last },
+      });
+      return markSent(last);
+    }
 
     async function sendBatch(batch: Batch): Promise<boolean> {
       const last = batch.at(-1)?.sequence ?? watermark;
@@ -83,24 +110,16 @@ export function publishActivities(
         const half = Math.ceil(batch.length / 2);
         if (batch.length > 1)
           return (await sendBatch(batch.slice(0, half))) && (await sendBatch(batch.slice(half)));
-        // It will never be taken. Parked in the outbox under its sequence, reported, and the stream goes on.
-        await alerts.raise({
-          kind: 'record_parked',
-          key: `${itemId}/${record}/${form}/${last}`,
-          item_id: itemId,
-          detail: { record, form, after: watermark, last },
-        });
+        refused.push(last);
+        // However many there are: each attempt leads on.
+        return refused.length < refusedAtOnce || passOver();
       }
-      crashPoint('publish.afterPut');
-      if (!(await outbox.advanceWatermark(itemId, record, form, watermark, last))) return false;
-      crashPoint('publish.afterMark');
-      reached.add(stream);
-      watermark = last;
-      return true;
+      return (await passOver()) && (await markSent(last));
     }
 
     const unsent = rows.filter((row) => row.sequence > sent);
-    for (const batch of packBatches(unsent, form)) if (!(await sendBatch(batch))) return false;
+    for (const batch of packBatches(unsent, form))
+      if (!(await sendBatch(batch)) || !(await passOver())) return false;
     return true;
   }
 
