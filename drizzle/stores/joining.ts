@@ -201,7 +201,9 @@ export async function joinItem(
   const resumes = before.resumes && !row.broken;
   if (!before.expired && !resumes) return null;
   const actor = by(applicant, 'linked once more');
-  await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
+  // The user has chosen anew: what had come to the connection by itself, and was not chosen now, is taken away.
+  const changes = { renewed: true, takesAway: true };
+  await changeConnection(tx, before.connection_id, itemId, narrowed, changes, actor);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
   await suspendIfRevoked(tx, itemId, applicationId, row);
   await releaseDeliveries(tx, itemId);

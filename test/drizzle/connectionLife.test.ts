@@ -549,6 +549,39 @@ describe('joining', () => {
     ]);
   });
 
+  it('grants what was chosen in this Link, whatever had come to the connection that it renews', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const renewed = async (changes: Partial<Grant>, chosen: PlaidAccount[]) => {
+      const item = await connectedItem({
+        connection: grant({ ...changes, expires_at: inDays(40) }),
+        accounts: all.map((raw) => identityOf(raw)),
+      });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+      await runUpdate(world, item, [{}], { accounts: all });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+      const surplus = await exchangedItem(world, {
+        connection: grant(changes),
+        userId: item.userId,
+        applicationId: item.applicationId,
+      });
+      const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+      expect((await world.stores.links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+      return [before, (await connectionsOf(item.itemId))[0]?.granted];
+    };
+    const [first, second, third] = ['acc-1', 'acc-2', 'acc-3'] as const;
+    // What had come by itself, and was not chosen now, is taken away.
+    expect(await renewed({ account_ids: [first], new_accounts: true }, all.slice(0, 2))).toEqual([
+      [first, third],
+      [first],
+    ]);
+    // All that there are now: the user has chosen each of them.
+    expect(await renewed({ new_accounts: false }, all)).toEqual([
+      [first, second],
+      [first, second, third],
+    ]);
+  });
+
   it('after a revocation needs a new Link: neither its word nor an old update mode brings it back', async () => {
     const item = await connectedItem();
     await connectedTo(item);
