@@ -24,7 +24,7 @@ export interface AccountsNow {
   come: readonly string[];
   /** Those that have taken another one's place (old id → new id). */
   successors: ReadonlyMap<string, string>;
-  /** The Item had none before: these are no later ones. Who was granted some of them by name has those. */
+  /** Plaid had not listed them all before: these are no later ones. Who was granted some of them by name has those. */
   first: boolean;
   /** None is lacking because its entry cannot be read, or because Plaid refuses the list. */
   isWhole: boolean;
@@ -56,13 +56,13 @@ export function followAccounts(before: GrantedAccounts, now: AccountsNow): Follo
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
   const isLater = new_accounts && !now.first;
-  const awaitsAny = awaits && awaited === null;
-  const all = union(granted, matched, heirsOf(granted), isLater || awaitsAny ? now.come : []);
+  const takesFirst = awaits && awaited === null && now.first;
+  const all = union(granted, matched, heirsOf(granted), isLater || takesFirst ? now.come : []);
   const added = all.filter((id) => !granted.includes(id));
   const next = {
     account_ids: account_ids && union(account_ids, matched, heirsOf(account_ids)),
     granted: all,
-    awaits: left !== null || (awaitsAny && now.come.length === 0),
+    awaits: left !== null || (takesFirst && !now.isWhole),
     awaited: left,
   };
   const hasEnded = awaited !== null && left === null;

@@ -62,6 +62,8 @@ export interface AccountsNow {
   unreadable: number;
   /** Plaid has refused the list: what it does not name may be there. */
   isRefused?: boolean;
+  /** Of the Item's accounts no list has named all so far. */
+  isUnlisted: boolean;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -82,6 +84,8 @@ export interface AppliedAccounts {
   shown: string[];
   /** Whether an account is listed again whose place had been taken: the rows that went to its successor are to be read again. */
   returned: boolean;
+  /** As before, for the next update. */
+  isUnlisted: boolean;
 }
 
 /** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
@@ -99,6 +103,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
   const isWhole = now.unreadable === 0;
+  const first = stored.size === 0 || now.isUnlisted;
+  const namesAll = isWhole && now.isRefused !== true;
   const lacking = unlisted.filter(({ status }) => status === 'open');
   const before =
     [...stored.values()]
@@ -178,8 +184,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     ? await extendConnections(tx, owner.item_id, {
         come,
         successors,
-        first: stored.size === 0,
-        isWhole: isWhole && now.isRefused !== true,
+        first,
+        isWhole: namesAll,
       })
     : [];
   const unchanged = shown.flatMap((id) => {
@@ -203,7 +209,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = come.length > 0;
   const enqueued = changes.length + unchanged.length;
-  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned };
+  const isUnlisted = first && !namesAll;
+  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
 
 /** Whether the numbers that were read before the first update, some or none, are those of other accounts than it has brought. */

@@ -163,6 +163,28 @@ describe('a link', () => {
     expect(await granted({ account_ids: ['acc-1'], new_accounts: false })).toEqual([['acc-1'], ['acc-1']]);
   });
 
+  it('takes accounts for later ones once Plaid has listed all that there are', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const entry = { key: 'accounts#1', reason: 'not_an_object' as const, raw: 'account' };
+    const granted = async (changes: Partial<Grant>, partial: Partial<Update>) => {
+      const item = await connectedItem({ connection: grant(changes) });
+      // What the pages have named is all that is known of the accounts.
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), ...partial });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), ...partial });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2), ...partial });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await runUpdate(world, item, [{}], { accounts: all });
+      return [before, (await connectionsOf(item.itemId))[0]?.granted];
+    };
+    const two = ['acc-1', 'acc-2'];
+    for (const partial of [{ accountsRefused: true }, { parkedAccounts: [entry] }]) {
+      expect(await granted({ account_ids: ['acc-1'] }, partial)).toEqual([['acc-1'], ['acc-1', 'acc-3']]);
+      expect(await granted({ account_ids: [] }, partial)).toEqual([[], ['acc-3']]);
+      expect(await granted({ new_accounts: false }, partial)).toEqual([two, two]);
+    }
+  });
+
   it('takes away what had come by itself, and does not stand in a list that is written, whatever else the list says', async () => {
     const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
     const item = await connectedItem({ connection: grant({ account_ids: ['acc-1'] }) });
