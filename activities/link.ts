@@ -52,7 +52,7 @@ export type AdmitResult =
   | { kind: 'duplicate'; itemId: string }
   /** Everything of the user is to be deleted. */
   | { kind: 'user_being_erased' }
-  /** Removed at Plaid, or discarded here, before it became the user's. */
+  /** Removed at Plaid, or discarded here, before it became the user's; or it is to be discarded, since Plaid will not say which accounts it has. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
 const isNotTheirs = (error: unknown): boolean =>
@@ -301,17 +301,18 @@ export function linkActivities(deps: ActivityDeps) {
     });
   }
 
-  /** Its accounts by Plaid; none where Plaid does not give them in time: its first update brings them. */
+  /** Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. */
   async function accountsOf(
     tokenHash: string,
     credentials: { itemId: string; accessToken: Sealed },
-  ): Promise<PlaidAccount[]> {
+  ): Promise<{ accounts: PlaidAccount[]; refusal: Failure }> {
+    const none = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
     try {
       const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
-      return listedAccounts(listed, []).accounts;
+      return { accounts: listedAccounts(listed, []).accounts, refusal: none };
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return [];
+      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return { accounts: [], refusal: error };
       throw error;
     }
   }
@@ -341,7 +342,7 @@ export function linkActivities(deps: ActivityDeps) {
     if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
     const view = await viewOf(tokenHash, row, credentials);
     if (view instanceof Failure) return goneOf(tokenHash, itemId, view.upstream ?? null);
-    const accounts = await accountsOf(tokenHash, credentials);
+    const { accounts, refusal } = await accountsOf(tokenHash, credentials);
     const identities =
       accounts.length > 0
         ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
@@ -361,6 +362,7 @@ export function linkActivities(deps: ActivityDeps) {
         consentExpiresAt: view?.consent_expiration_time ?? null,
         mainAccountId: known ? wanted : defaultMainAccount(accounts),
         accounts: identities,
+        ...(accounts.length === 0 ? { byWordAlone: true as const } : {}),
         replaceable: [...broken, ...gone],
         gone: gone.map((other) => other.itemId),
       });
@@ -371,6 +373,10 @@ export function linkActivities(deps: ActivityDeps) {
       throw error;
     });
     if (admitted.kind === 'gone' || 'warnings' in admitted) return admitted;
+    if (admitted.kind === 'unproven') {
+      if (!isLasting(refusal) || refusal.type === 'NOT_READY') throw refusal;
+      return { kind: 'gone', plaid: refusal.upstream ?? null };
+    }
     if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
     if (admitted.kind !== 'admitted') return admitted;
     return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
