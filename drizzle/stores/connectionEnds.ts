@@ -12,23 +12,27 @@ const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
-  /** Under the Item's lock: a renewal, a revocation and this go one after the other. */
-  const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T> =>
-    sql.begin(async (tx) => {
-      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-      return work(tx);
-    }) as Promise<T>;
+  /** Whether a row is locked now. One that another holds, for however long, is left to the next sweep: it holds up none behind it. */
+  const locks = async (rows: PromiseLike<readonly object[]>): Promise<boolean> => (await rows).length > 0;
 
-  /** Whether the Item's removal is asked for now, under its user's and its own lock. */
+  const lockItem = (tx: Tx, itemId: string): Promise<boolean> =>
+    locks(tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE SKIP LOCKED`);
+
+  /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it. */
+  const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
+    sql.begin(async (tx) => ((await lockItem(tx, itemId)) ? work(tx) : null)) as Promise<T | null>;
+
+  /** Whether the Item's removal is asked for now, under its user's and its own lock; null: neither, or another one holds them. */
   const requestRemoval = (
     { itemId, userId }: EndedItem,
     graceMs: number,
   ): Promise<'requested' | 'kept' | null> =>
     sql.begin(async (tx) => {
       // Floats are written under the user's lock.
-      await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
-      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-      // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+      if (!(await locks(tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE SKIP LOCKED`)))
+        return null;
+      if (!(await lockItem(tx, itemId))) return null;
+      // Read only now, when nobody changes it any more.
       const over = firstOf(
         await tx`
         SELECT FROM items i WHERE i.item_id = ${itemId} AND i.removal_requested_at IS NULL AND i.removed_at IS NULL
@@ -56,7 +60,7 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
       for (const item of due) {
-        if (await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) ended.push(item);
+        if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true) ended.push(item);
       }
       return ended;
     },

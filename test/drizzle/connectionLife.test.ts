@@ -1009,17 +1009,16 @@ describe('an Item with which nobody is connected any more', () => {
     const applicationId = await newApplication(world);
     const join = await received(joined.userId, applicationId);
     // A grant that is on its way when the sweep looks.
-    let removals: Promise<Awaited<ReturnType<typeof connectionEnds.requestRemovals>>> | undefined;
+    let ends: Awaited<ReturnType<typeof connectionEnds.requestRemovals>> | undefined;
     await world.sql.begin(async (tx) => {
       await tx`SELECT FROM items WHERE item_id = ${joined.itemId} FOR NO KEY UPDATE`;
-      removals = connectionEnds.requestRemovals(100, week);
-      await lockWaiters(world, 1);
+      ends = await connectionEnds.requestRemovals(100, week);
       const to = { itemId: joined.itemId, userId: joined.userId, applicationId };
       await grantConnection(tx, to, grant(), nobody);
     });
-    const ends = await removals;
     const ids = (found: { itemId: string }[] = []) => found.map(({ itemId }) => itemId);
     expect([ids(ends?.requested), ids(ends?.kept)]).toEqual([[waits.itemId], [owes.itemId]]);
+    expect((await connectionEnds.requestRemovals(100, week)).requested).toEqual([]);
     expect(await world.stores.links.join(join, joined.itemId)).toBe('duplicate');
     const asked = await Promise.all([waits, owes, joined, early].map(({ itemId }) => itemRow(itemId)));
     expect(asked.map((row) => row.asked)).toEqual([true, false, false, false]);
@@ -1079,6 +1078,50 @@ describe('the end of a connection by time', () => {
     expect(await itemRow(item.itemId)).toMatchObject({ unconnected: true });
     const [first] = await connectionsOf(item.itemId);
     expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
+  });
+
+  it('waits for nobody who holds one of the Items: the others are written down, told and removed', async () => {
+    const { connectionEnds } = world.stores;
+    const items = [await connectedItem(), await connectedItem()].map(({ itemId }) => itemId);
+    const [held = '', free = ''] = items;
+    const set = (expiresAt: string, unconnectedSince: string | null = null) =>
+      world.sql.begin(async (tx) => {
+        await tx`UPDATE connections SET expires_at = ${expiresAt} WHERE item_id = ANY(${items})`;
+        await tx`UPDATE connections SET expires_at = expires_at - interval '1 s' WHERE item_id = ${held}`;
+        await tx`UPDATE items SET unconnected_since = ${unconnectedSince}::text::timestamptz WHERE item_id = ANY(${items})`;
+        await tx`UPDATE items SET unconnected_since = unconnected_since - interval '1 s' WHERE item_id = ${held}`;
+      });
+    const told = async () => {
+      const rows = await world.sql<{ item_id: string }[]>`
+        SELECT item_id FROM events WHERE item_id = ANY(${items}) AND type = 'connection.expiring' ORDER BY position`;
+      return rows.map(({ item_id }) => item_id);
+    };
+    const remove = async () => (await connectionEnds.requestRemovals(1_000, 7 * 86_400_000)).requested;
+    const expire = () => connectionEnds.noteExpired(1_000);
+    const ours = (found: { itemId: string }[]) =>
+      found.map(({ itemId }) => itemId).filter((id) => items.includes(id));
+    const holding = <T>(lock: 'items' | 'users', work: () => Promise<T>): Promise<T> =>
+      world.sql.begin(async (tx) => {
+        await tx`SELECT FROM items WHERE item_id = ${held} AND ${lock === 'items'} FOR UPDATE`;
+        await tx`
+          SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${held}) AND ${lock === 'users'} FOR UPDATE`;
+        return work();
+      }) as Promise<T>;
+
+    await set(inDays(5));
+    await holding('items', () => connectionEnds.reportExpiring(1_000));
+    expect(await told()).toEqual([free]);
+    await connectionEnds.reportExpiring(1_000);
+    expect(await told()).toEqual([free, held]);
+    await set(inDays(-8));
+    expect(ours(await holding('items', expire))).toEqual([free]);
+    expect(ours(await expire())).toEqual([held]);
+    for (const lock of ['items', 'users'] as const) {
+      await world.sql`UPDATE items SET removal_requested_at = NULL WHERE item_id = ANY(${items})`;
+      await set(inDays(-8), inDays(-8));
+      expect(ours(await holding(lock, remove))).toEqual([free]);
+      expect(ours(await remove())).toEqual([held]);
+    }
   });
 
   it.each(['renewed', 'updated', 'revoked'] as const)(
