@@ -28,7 +28,6 @@ const shownItem = selection(
     'error_type',
     'error_code',
     'error_since',
-    'revoked_at',
     'history',
     'last_update_at',
     'consent_expires_at',
@@ -66,7 +65,7 @@ const viewOf = (row: ItemRow): ItemView => ({
           error_type: row.error_type,
           error_code: row.error_code,
           since: row.error_since.toISOString(),
-          update_mode: row.revoked_at === null && updateModeHelps(row.error_code),
+          update_mode: updateModeHelps(row.error_code),
         }
       : null,
   history: row.history,
@@ -158,7 +157,9 @@ export function readStore(sql: Sql): ReadStore {
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i ${rights.join}
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
-          AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
+          AND i.removal_requested_at IS NULL
+          -- A revocation that Plaid has confirmed is its error.
+          AND CASE WHEN i.error_code IS NULL THEN i.revoked_at IS NULL ELSE i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]) END
           AND i.item_id <> ALL(${[...except]}::text[]) ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );
