@@ -285,6 +285,48 @@ describe('joining', () => {
     expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
   });
 
+  it('with an Item whose accounts have not come yet shares those that were chosen once they come', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    const { links } = world.stores;
+    const [first, second, , third] = all as [PlaidAccount, PlaidAccount, PlaidAccount, PlaidAccount];
+    const joins = async (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) => {
+      const applicationId = await newApplication(world);
+      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+      if (exchanges) {
+        const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+        const surplus = await exchangedItem(world, linking);
+        expect((await links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+      } else {
+        const metadata = chosen.map(metadataOf);
+        const tokenHash = await received(item.userId, applicationId, { ...linking, metadata });
+        expect(await links.join(tokenHash, item.itemId)).toBe('joined');
+      }
+      return applicationId;
+    };
+    const wanted: [string, string[]][] = [];
+    for (const exchanges of [false, true]) {
+      const named = { account_ids: ['new-acc-2'] };
+      wanted.push(
+        [await joins({}, [first, second], exchanges), ['acc-1', 'acc-2']],
+        [await joins(named, [first, second], exchanges), ['acc-2']],
+        [await joins({ account_ids: ['new-acc-2', 'new-acc-3'] }, [first, second], exchanges), ['acc-2']],
+        // Nobody knows which of the two is meant.
+        [await joins({}, [first, third], exchanges), ['acc-1']],
+      );
+    }
+    const granted = async () => {
+      const rows = await world.sql<{ application_id: string; granted: string[]; nothing: boolean }[]>`
+        SELECT application_id, granted_accounts AS granted, NOT awaits_accounts AS nothing FROM connections
+        WHERE item_id = ${item.itemId} AND granted_accounts IS NOT NULL ORDER BY created_at, connection_id`;
+      return rows.map((row) => [row.application_id, row.granted, row.nothing]);
+    };
+    expect(await granted()).toEqual(wanted.map(([app]) => [app, [], false]));
+    await runUpdate(world, item, [{}], { accounts: all });
+    expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
+  });
+
   it('shares none of the accounts that are called the same where not all of them were chosen, whatever proves them the Item’s', async () => {
     const proofs = [{ mask: '0007' }, { mask: '0007', persistent: true }];
     for (const { mask, persistent = false } of proofs) {
