@@ -34,6 +34,8 @@ const shownItem = selection(
     'disconnects_at',
     'new_accounts_available',
     'created_at',
+    'unconnected_since',
+    'removal_requested_at',
     'removed_at',
   ],
   { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
@@ -50,6 +52,15 @@ type ItemRow = Selected<typeof shownItem> & {
   phase: Phase;
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
+
+function stopOf({ removed_at, removal_requested_at, unconnected_since }: ItemRow): ItemView['stopped'] {
+  if (removed_at !== null) return null;
+  if (removal_requested_at !== null)
+    return { reason: 'removal_requested', since: removal_requested_at.toISOString() };
+  return unconnected_since === null
+    ? null
+    : { reason: 'not_connected', since: unconnected_since.toISOString() };
+}
 
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,
@@ -70,6 +81,7 @@ const viewOf = (row: ItemRow): ItemView => ({
       : null,
   history: row.history,
   transactions: row.without_transactions ? 'unavailable' : 'available',
+  stopped: stopOf(row),
   last_update_at: iso(row.last_update_at),
   last_webhook_at: iso(row.last_webhook_at),
   consent_expires_at: iso(earlier(row.consent_expires_at, row.disconnects_at)),
