@@ -17,6 +17,7 @@ import type {
   LinkRow,
   LinkWarning,
 } from '../domain/ports/links.js';
+import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askItem } from '../domain/webhookAddress.js';
@@ -87,6 +88,7 @@ const storePauseMs = 500;
 
 export function linkActivities(deps: ActivityDeps) {
   const { plaid, directory, institutions, secrets, links, items, alerts, gateway, crashPoint } = deps;
+  const { reportUnexpected } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
@@ -131,9 +133,24 @@ export function linkActivities(deps: ActivityDeps) {
     }
   }
 
+  /**
+   * Signals an Item for what stands in its row. One that takes no signal any more (its history is full, say) keeps no link from its end: the
+   * sweep finds what is due, and operators are told.
+   */
+  async function signalItem(itemId: string, userId: string, signal: ItemSignal): Promise<void> {
+    try {
+      await gateway.signalItem(itemId, userId, signal);
+    } catch (error) {
+      if (!(error instanceof Failure && error.type === 'ORCHESTRATOR_REFUSED')) throw error;
+      reportUnexpected('link', error);
+      const alert = { kind: 'signal_refused', key: itemId, item_id: itemId } as const;
+      await alerts.raise({ ...alert, detail: { kinds: ['link'] } });
+    }
+  }
+
   /** An Item may have had no application any more, and was not mined: its workflow reads the row again. Plaid is asked for nothing. */
   const signalJoined = (itemId: string, userId: string): Promise<void> =>
-    gateway.signalItem(itemId, userId, { kind: 'foundDue' });
+    signalItem(itemId, userId, { kind: 'foundDue' });
 
   /** How the Items are that seem to share one of the accounts. `unknown`: Plaid does not say, for now. */
   async function candidatesOf(
@@ -471,9 +488,9 @@ export function linkActivities(deps: ActivityDeps) {
     }): Promise<void> {
       await step(input.tokenHash, async () => {
         const kind = input.updated === true ? 'relinked' : 'linked';
-        await gateway.signalItem(input.itemId, input.userId, { kind });
+        await signalItem(input.itemId, input.userId, { kind });
         for (const old of input.replaced) {
-          await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
+          await signalItem(old, input.userId, { kind: 'removalRequested' });
         }
       });
     },

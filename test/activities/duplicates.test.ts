@@ -819,6 +819,53 @@ describe('linking anew with fewer accounts', () => {
   });
 });
 
+describe('an Item whose workflow takes no signal any more', () => {
+  const refusals = (itemId: string) =>
+    world.sql`SELECT detail FROM alerts WHERE kind = 'signal_refused' AND item_id = ${itemId}`;
+  const deaf = (itemId: string, signalled: string[], type: 'ORCHESTRATOR_REFUSED' | 'ORCHESTRATOR_DOWN') =>
+    world.runWith({
+      gateway: {
+        ...world.gateway,
+        async signalItem(to) {
+          if (to === itemId) throw new Failure(type, 'its history is full');
+          signalled.push(to);
+        },
+      },
+    });
+
+  it('keeps no link from its end: what was asked for stands in its row, and operators are told', async () => {
+    const signalled: string[] = [];
+    const input = { tokenHash: 'no link', itemId: 'new', userId: newUser(), replaced: ['deaf', 'old'] };
+    await deaf('deaf', signalled, 'ORCHESTRATOR_REFUSED').startItem(input);
+    await deaf('new', signalled, 'ORCHESTRATOR_REFUSED').startItem(input);
+    expect(signalled).toEqual(['new', 'old', 'deaf', 'old']);
+    expect([...(await refusals('deaf')), ...(await refusals('new'))]).toEqual(
+      Array(2).fill({ detail: { kinds: ['link'] } }),
+    );
+    await expect(deaf('old', signalled, 'ORCHESTRATOR_DOWN').startItem(input)).rejects.toThrow();
+    expect(world.unexpected.splice(0)).toHaveLength(2);
+  });
+
+  it('is joined all the same', async () => {
+    const user = newUser();
+    const newApplication = async (): Promise<Partial<NewLink>> => {
+      const application_id = `app-${newUser()}`;
+      await world.sql`
+        INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+      return { application_id, connection: grantByDefault(['transactions']) };
+    };
+    const { item } = await link(user, { more: await newApplication() });
+    const { tokenHash } = await world.receive(user, await newApplication());
+    await world.run.exchangePublicToken({ tokenHash });
+    const joined = { kind: 'joined', itemId: item.itemId };
+    expect(await deaf(item.itemId, [], 'ORCHESTRATOR_REFUSED').admitItem({ tokenHash })).toMatchObject(
+      joined,
+    );
+    expect(await refusals(item.itemId)).toHaveLength(1);
+    expect(world.unexpected.splice(0)).toHaveLength(1);
+  });
+});
+
 describe('a link that has joined an Item and lost that connection before its answer', () => {
   it('ends, and the Item that it had made is removed at Plaid', async () => {
     const { tokenHash, item } = await world.receive(newUser());
