@@ -1,5 +1,5 @@
 import type { AccountIdentity } from '../mining/accounts.js';
-import { counterpartOf } from '../mining/accounts.js';
+import { counterpartOf, isSameAccount } from '../mining/accounts.js';
 import type { KnownAccount } from './carriedAccounts.js';
 
 /** Which of an Item's accounts a connection may read, where it is not every one. */
@@ -46,13 +46,18 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
   const { account_ids, granted, new_accounts, awaits, awaited } = before;
   const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
-  const found = (awaited ?? []).map((identity) => ({
-    identity,
+  const meantBy = (identity: AccountIdentity): (string | null)[] => {
     // Each of them is granted, also where two are called the same.
-    id: counterpartOf(identity, [identity], known)?.id ?? null,
-  }));
-  const matched = found.flatMap(({ id }) => id ?? []);
-  const lacking = found.filter(({ id }) => id === null).map(({ identity }) => identity);
+    const one = counterpartOf(identity, [identity], known);
+    if (one !== null) return [one.id];
+    // Nobody has to know which is which where all of them are.
+    const alike = known.filter((other) => isSameAccount(identity, other));
+    const waiting = (awaited ?? []).filter((other) => isSameAccount(identity, other));
+    return alike.length <= waiting.length ? alike.map(({ id }) => id) : [];
+  };
+  const found = (awaited ?? []).map((identity) => ({ identity, ids: meantBy(identity) }));
+  const matched = found.flatMap(({ ids }) => ids).filter((id) => id !== null);
+  const lacking = found.filter(({ ids }) => ids.length === 0).map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
   const isLater = new_accounts && !now.first;

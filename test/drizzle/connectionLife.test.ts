@@ -312,8 +312,9 @@ describe('joining', () => {
         [await joins({}, [first, second], exchanges), ['acc-1', 'acc-2']],
         [await joins(named, [first, second], exchanges), ['acc-2']],
         [await joins({ account_ids: ['new-acc-2', 'new-acc-3'] }, [first, second], exchanges), ['acc-2']],
-        // Nobody knows which of the two is meant.
+        // Nobody knows which of the two is meant; where both are, nobody has to.
         [await joins({}, [first, third], exchanges), ['acc-1']],
+        [await joins({}, all.slice(2), exchanges), ['acc-3', 't-1', 't-2']],
       );
     }
     const granted = async () => {
