@@ -22,6 +22,8 @@ export interface AccountsNow {
   known: readonly KnownAccount[];
   /** New ones, in nobody's place. */
   come: readonly string[];
+  /** Which accounts that Plaid lists no more a new one may be, under another id: nobody can tell (new id → old ids). */
+  mayBe: ReadonlyMap<string, readonly string[]>;
   /** Those that have taken another one's place (old id → new id). */
   successors: ReadonlyMap<string, string>;
   /** Plaid had not listed them all before: these are no later ones. Who was granted some of them by name has those. */
@@ -60,9 +62,11 @@ export function followAccounts(before: GrantedAccounts, now: AccountsNow): Follo
   const lacking = found.filter(({ ids }) => ids.length === 0).map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
-  const isLater = new_accounts && !now.first;
+  // One that may be an account that was not granted is no later one.
+  const isNew = (id: string): boolean => (now.mayBe.get(id) ?? []).every((old) => granted.includes(old));
+  const later = new_accounts && !now.first ? now.come.filter(isNew) : [];
   const takesFirst = awaits && awaited === null && now.first;
-  const all = union(granted, matched, heirsOf(granted), isLater || takesFirst ? now.come : []);
+  const all = union(granted, matched, heirsOf(granted), takesFirst ? now.come : later);
   const added = all.filter((id) => !granted.includes(id));
   const next = {
     account_ids: account_ids && union(account_ids, matched, heirsOf(account_ids)),

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { goneOf, identityOf, placesTaken } from '../../domain/mining/accounts.js';
+import { goneOf, identityOf, isSameAccount, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
@@ -183,6 +183,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const shown = follows
     ? await extendConnections(tx, owner.item_id, {
         come,
+        mayBe: mayBe(
+          changes.filter(({ account_id }) => come.includes(account_id)),
+          unlisted.filter(({ account_id, replaced_by }) => replaced_by === null && !successors.has(account_id)),
+        ),
         successors,
         first,
         isWhole: namesAll,
@@ -212,6 +216,17 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const isUnlisted = first && !namesAll;
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
+
+/** Which of those that are listed no more, and whose place nobody has taken, each new account may be: those that are called the same. */
+const mayBe = (come: readonly AccountVersion[], lost: readonly AccountVersion[]): Map<string, string[]> =>
+  new Map(
+    come.map(({ account_id, raw }) => [
+      account_id,
+      lost
+        .filter((old) => isSameAccount(identityOf(old.raw), identityOf(raw)))
+        .map((old) => old.account_id),
+    ]),
+  );
 
 /** Whether the numbers that were read before the first update, some or none, are those of other accounts than it has brought. */
 async function areOfOthers(tx: Tx, itemId: string, listed: readonly PlaidAccount[]): Promise<boolean> {

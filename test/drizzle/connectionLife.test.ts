@@ -163,6 +163,27 @@ describe('a link', () => {
     expect(await granted({ account_ids: ['acc-1'], new_accounts: false })).toEqual([['acc-1'], ['acc-1']]);
   });
 
+  it('takes for no later one what may be an account that it does not grant, under another id', async () => {
+    const twin = (id: string, mask: string | null) => account(id, { name: 'Twin', mask });
+    const granted = async (account_ids: string[], mask: string | null, come: PlaidAccount[][]) => {
+      const item = await connectedItem({ connection: grant({ account_ids }) });
+      const first = [account('acc-1'), twin('t-1', mask), twin('t-2', mask)];
+      await runUpdate(world, item, [{}], { accounts: first });
+      for (const accounts of come) await runUpdate(world, item, [{}], { accounts });
+      return (await connectionsOf(item.itemId))[0]?.granted;
+    };
+    for (const mask of ['0007', null]) {
+      const after = [account('acc-1'), account('acc-9'), twin('t-3', mask), twin('t-4', mask)];
+      // Also where the bank had listed them no more for a while.
+      for (const come of [[after], [[account('acc-1')], after]]) {
+        expect(await granted(['acc-1'], mask, come)).toEqual(['acc-1', 'acc-9']);
+        expect(await granted(['acc-1', 't-1'], mask, come)).toEqual(['acc-1', 'acc-9', 't-1']);
+        const all = ['acc-1', 'acc-9', 't-1', 't-2', 't-3', 't-4'];
+        expect(await granted(['acc-1', 't-1', 't-2'], mask, come)).toEqual(all);
+      }
+    }
+  });
+
   it('takes accounts for later ones once Plaid has listed all that there are', async () => {
     const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
     const entry = { key: 'accounts#1', reason: 'not_an_object' as const, raw: 'account' };
