@@ -167,6 +167,7 @@ export class MiningModel {
       pages: chain.length,
       history: this.history,
       ...(compared === null || compared.missed === 0 ? {} : { missed: compared.missed }),
+      ...(this.accounts.size === 0 ? { unlisted: true as const } : {}),
     };
     this.last = { updateId: update.updateId, outcome };
     return { kind: 'applied', outcome };
