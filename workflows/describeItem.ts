@@ -48,7 +48,9 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
   if (state.transactionsUnavailable) lines.push('no transactions: Plaid has none of this Item');
   if (state.unconnected) lines.push('no application is connected: nothing is mined');
   if (state.removalRequested)
-    lines.push(`its removal is asked for, next try ${new Date(Math.max(state.removeDueAt, now)).toISOString()}`);
+    lines.push(
+      `its removal is asked for, next try ${new Date(Math.max(state.removeDueAt, now)).toISOString()}`,
+    );
   if (state.run)
     lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);
   if (state.child) {

@@ -185,7 +185,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
         come,
         mayBe: mayBe(
           changes.filter(({ account_id }) => come.includes(account_id)),
-          unlisted.filter(({ account_id, replaced_by }) => replaced_by === null && !successors.has(account_id)),
+          unlisted.filter(
+            ({ account_id, replaced_by }) => replaced_by === null && !successors.has(account_id),
+          ),
         ),
         successors,
         first,
@@ -222,9 +224,7 @@ const mayBe = (come: readonly AccountVersion[], lost: readonly AccountVersion[])
   new Map(
     come.map(({ account_id, raw }) => [
       account_id,
-      lost
-        .filter((old) => isSameAccount(identityOf(old.raw), identityOf(raw)))
-        .map((old) => old.account_id),
+      lost.filter((old) => isSameAccount(identityOf(old.raw), identityOf(raw))).map((old) => old.account_id),
     ]),
   );
 

@@ -60,7 +60,8 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
       for (const item of due) {
-        if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true) ended.push(item);
+        if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true)
+          ended.push(item);
       }
       return ended;
     },

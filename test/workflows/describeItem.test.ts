@@ -29,7 +29,10 @@ describe('what is shown of an Item', () => {
     expect(connected).toContain(`next update due ${at(60_000)}`);
     const stops = [
       [{ unconnected: true }, 'no application is connected'],
-      [{ removalRequested: true, removeDueAt: t0 + 5_000 }, `its removal is asked for, next try ${at(5_000)}`],
+      [
+        { removalRequested: true, removeDueAt: t0 + 5_000 },
+        `its removal is asked for, next try ${at(5_000)}`,
+      ],
     ] as const;
     for (const [stop, said] of stops) {
       const stopped = { ...state, ...stop };
