@@ -169,7 +169,7 @@ export function readStore(sql: Sql): ReadStore {
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i ${rights.join}
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
-          AND i.removal_requested_at IS NULL
+          AND i.removal_requested_at IS NULL AND i.unconnected_since IS NULL
           -- A revocation that Plaid has confirmed is its error.
           AND CASE WHEN i.error_code IS NULL THEN i.revoked_at IS NULL ELSE i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]) END
           AND i.item_id <> ALL(${[...except]}::text[]) ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}

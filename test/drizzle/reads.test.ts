@@ -291,6 +291,14 @@ describe('items', () => {
 });
 
 describe('the pick for update mode', () => {
+  it('is none with which nobody is connected any more: a new link joins it, which no update mode does', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const pick = (id: string | null) => world.stores.reads.pickForUpdateMode(ourselves, userId, id);
+    expect((await pick(null))?.itemId).toBe(itemId);
+    await world.sql`UPDATE items SET unconnected_since = now() WHERE item_id = ${itemId}`;
+    expect([await pick(null), await pick(itemId)]).toEqual([null, null]);
+  });
+
   it('is the longest in error, else the latest linked; never one that is gone or whose permission is gone', async () => {
     const userId = newId('user');
     const { reads, items } = world.stores;
