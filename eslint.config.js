@@ -66,6 +66,22 @@ export default tseslint.config(
     },
   },
   {
+    // All workflows of a worker share its modules (src/temporal/bundle.ts).
+    files: ['domain/**/*.ts', 'workflows/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        ...[
+          'VariableDeclaration[kind!="const"]',
+          'VariableDeclaration > VariableDeclarator[init.callee.name=/^(Weak)?(Map|Set)$/]:not([id.typeAnnotation.typeAnnotation.typeName.name=/^Readonly/])',
+        ].map((state) => ({
+          selector: `:matches(Program, Program > ExportNamedDeclaration) > ${state}`,
+          message: 'No state in a module: all workflows of a worker share it.',
+        })),
+      ],
+    },
+  },
+  {
     // A hole where the first row should be must not read as "there is none" (docs/decisions/0014).
     files: ['drizzle/**/*.ts'],
     rules: {

@@ -65,23 +65,28 @@ function partsOf(cursor: string): string[] | null {
   }
 }
 
+const comma = Buffer.from(',');
+
 /**
- * The body of a list. `rows` are JSON texts as the database gave them: they are spliced in, since parsing and writing a
- * hundred rows again costs more than everything else in such a request.
+ * The body of a list. `rows` are JSON texts as the database gave them: they are spliced in as bytes, since parsing and writing
+ * a hundred rows again costs more than everything else in such a request.
  */
-export function listBody(rows: readonly string[], cursor: string | null, meta: object): string {
-  // Added up, not joined: a join copies them all once more.
-  let data = '';
-  for (const row of rows) data += data === '' ? row : `,${row}`;
+export function listBody(rows: readonly Uint8Array[], cursor: string | null, meta: object): Buffer {
   const next = JSON.stringify(cursor);
-  return `{"data":[${data}],"next_cursor":${next},"has_more":${cursor !== null},"meta":${JSON.stringify(meta)}}`;
+  return Buffer.concat([
+    Buffer.from('{"data":['),
+    ...rows.flatMap((row, index) => (index === 0 ? [row] : [comma, row])),
+    Buffer.from(`],"next_cursor":${next},"has_more":${cursor !== null},"meta":${JSON.stringify(meta)}}`),
+  ]);
 }
 
 /** Answers with a page of JSON texts. */
 export const sendList = (
   reply: FastifyReply,
   query: ListQuery,
-  page: Page<string>,
+  page: Page<Uint8Array>,
   meta: object,
 ): FastifyReply =>
-  reply.type('application/json').send(listBody(page.rows, writeCursor(query, page.next), meta));
+  reply
+    .type('application/json; charset=utf-8')
+    .send(listBody(page.rows, writeCursor(query, page.next), meta));

@@ -16,6 +16,8 @@ import { transactionsAnswer, transactionsOfUserQuery } from '../schemas/transact
 import { itemChangeAnswer, userAnswer, userParams } from '../schemas/users.js';
 import type { RefinedAccount } from '../schemas/accounts.js';
 
+const utf8 = new TextDecoder();
+
 export function userRoutes(app: Api, context: RouteContext): void {
   const { reads, commands, itemChangeCooldownMs, limits, elapsed } = context;
   const logos = createLogos(context, limits, elapsed);
@@ -28,7 +30,7 @@ export function userRoutes(app: Api, context: RouteContext): void {
       const page: CachedPage = await reads.accounts(viewer, { itemIds, format: 'refined' }, 500, after);
       for (const { item_id } of page.items) if (!found.has(item_id)) found.set(item_id, []);
       for (const row of page.rows) {
-        const account = JSON.parse(row) as RefinedAccount;
+        const account = JSON.parse(utf8.decode(row)) as RefinedAccount;
         found.get(account.item_id)?.push(account);
       }
       after = page.next;

@@ -57,7 +57,7 @@ export interface InstitutionStore {
     filter: { query?: string | undefined; country?: string | undefined },
     limit: number,
     after: PageKey | null,
-  ): Promise<Page<string>>;
+  ): Promise<Page<Uint8Array>>;
   /** When the cache was last written, ISO 8601; null before the first sync. */
   asOf(): Promise<string | null>;
   /** Logos by institution, of those that have one. */

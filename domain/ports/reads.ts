@@ -45,10 +45,10 @@ export type ListedItems =
   { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
 
 /**
- * A page of JSON texts, and of the same moment the Items that the list draws from, in the order of their linking. `refused`: the
- * one Item that was asked for may not be read.
+ * A page of JSON texts in UTF-8, and of the same moment the Items that the list draws from, in the order of their linking.
+ * `refused`: the one Item that was asked for may not be read.
  */
-export interface CachedPage extends Page<string> {
+export interface CachedPage extends Page<Uint8Array> {
   items: ItemCompleteness[];
   refused: Refused | null;
 }

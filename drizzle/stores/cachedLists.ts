@@ -1,7 +1,7 @@
 import type { Refused, Viewer } from '../../domain/exchange/viewer.js';
 import type { ConnectionScope } from '../../domain/exchange/connection.js';
-import type { PageKey } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemCompleteness, ListedItems, ReadStore } from '../../domain/ports/reads.js';
+import { firstOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { itemPhase } from './itemState.js';
 import { lastReads } from './lastReads.js';
@@ -9,14 +9,26 @@ import { removedRaw } from './recordTexts.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Rights, Verdict } from './rights.js';
 
-/** A row of a cached list, or (without a second key) an Item that the list draws from. */
-interface ListRow {
-  key1: string;
-  key2: string | null;
-  /** Of what does not hold its version itself. */
-  version: number | null;
-  body: string;
+/** Between the texts of a page: JSON holds it only as an escape (RFC 8259, 7). */
+const separator = 0x1e;
+
+/** The parts of a text between its separators; they share its memory. */
+function partsOf(text: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  let start = 0;
+  for (let end = text.indexOf(separator); end >= 0; end = text.indexOf(separator, start)) {
+    parts.push(text.subarray(start, end));
+    start = end + 1;
+  }
+  return [...parts, text.subarray(start)];
 }
+
+/** The JSON text of an object, and its version behind what it holds. */
+const withVersion = (body: Buffer, version: string): Buffer =>
+  Buffer.concat([body.subarray(0, -1), Buffer.from(`,"version":${version}}`)]);
+
+/** What is said of an Item, and of the connection through which it is read. */
+type DrawnItem = ItemCompleteness & { connection?: Verdict };
 
 const utc = (sql: Sql, column: Fragment): Fragment =>
   sql`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
@@ -32,8 +44,9 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
         : sql`i.user_id = ${items.userId} AND (${items.includeRemoved} OR i.removed_at IS NULL)`;
 
   /**
-   * One statement, so that rows, what is said of their completeness, and the right to them are of one moment. `rows` selects the
-   * columns of a `ListRow`, in order, one more than `limit`, from `drawn c` or, for who sees every Item, the Item itself.
+   * One statement, so that rows, what is said of their completeness, and the right to them are of one moment; and one row, as
+   * bytes: a driver that reads a hundred rows column by column took a quarter of a request. `rows` selects, in order, a page's two keys, the
+   * version of what does not hold it itself, and the body, one more than `limit`, from `drawn c` or, for who sees every Item, the Item itself.
    */
   async function list(
     { viewer, scope }: { viewer: Viewer; scope: ConnectionScope },
@@ -42,37 +55,38 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
     limit: number,
   ): Promise<CachedPage> {
     const rights = rightsOf(sql, viewer, scope);
-    const found = await sql<ListRow[]>`
+    const found = (await sql`
       WITH drawn AS MATERIALIZED (
         SELECT i.item_id, i.created_at, ${itemPhase(sql)} AS phase, i.history, i.last_update_at ${rights.carried}
         FROM items i ${rights.join} WHERE i.admitted_at IS NOT NULL AND ${listed(items)}
       )
-      (SELECT c.item_id AS key1, NULL AS key2, NULL::int AS version, json_build_object('item_id', c.item_id, 'phase', c.phase,
-          'history', c.history, 'as_of', ${utc(sql, sql`c.last_update_at`)} ${rights.verdict})::text AS body
-        FROM drawn c ORDER BY c.created_at, c.item_id)
-      UNION ALL (${rows(rights)})`;
+      SELECT (SELECT json_agg(json_build_object('item_id', c.item_id, 'phase', c.phase, 'history', c.history,
+            'as_of', ${utc(sql, sql`c.last_update_at`)} ${rights.verdict}) ORDER BY c.created_at, c.item_id) FROM drawn c),
+        -- The order is that of the page: it is read as it comes.
+        (array_agg(p.key1))[${limit}::int], (array_agg(p.key2))[${limit}::int],
+        string_agg(p.version::text, ','), string_agg(p.body, E'\\x1e')
+      FROM (${rows(rights)}) AS p (key1, key2, version, body)`.raw()) as (Buffer | null)[][];
+    const [ofItems, key1, key2, versions, bodies] = firstOf(found as unknown as [(typeof found)[number]]);
     const drawn: ItemCompleteness[] = [];
-    const shown: string[] = [];
     const unnoted: string[] = [];
     let refused: Refused | null = null;
-    let last: PageKey = [];
-    let more = false;
-    for (const { key1, key2, version, body } of found) {
-      if (key2 === null) {
-        const { connection, ...item } = JSON.parse(body) as ItemCompleteness & { connection?: Verdict };
-        const refusal = refusedBy(connection, scope);
-        if (refusal === null) drawn.push(item);
-        else if ('itemId' in items) refused = refusal;
-        if (connection?.unnoted) unnoted.push(connection.id);
-      } else if (shown.length === limit) more = true;
-      else {
-        // Spliced in here: there, half of a read's time went into it.
-        shown.push(version === null ? body : `${body.slice(0, -1)},"version":${version}}`);
-        last = [key1, key2];
-      }
+    for (const { connection, ...item } of JSON.parse(ofItems?.toString() ?? '[]') as DrawnItem[]) {
+      const refusal = refusedBy(connection, scope);
+      if (refusal === null) drawn.push(item);
+      else if ('itemId' in items) refused = refusal;
+      if (connection?.unnoted) unnoted.push(connection.id);
     }
     reads.note(scope, unnoted);
-    return { items: drawn, rows: shown, next: more ? last : null, refused };
+    const texts = bodies ? partsOf(bodies) : [];
+    const shown = texts.slice(0, limit);
+    // Spliced in here: there, half of a read's time went into it.
+    const versionOf = versions?.toString().split(',');
+    return {
+      items: drawn,
+      rows: versionOf ? shown.map((body, index) => withVersion(body, versionOf[index] ?? 'null')) : shown,
+      next: texts.length > limit ? [String(key1), String(key2)] : null,
+      refused,
+    };
   }
 
   return {

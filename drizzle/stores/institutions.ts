@@ -205,7 +205,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
       return pageOf(
         rows,
         limit,
-        ({ row }) => row,
+        ({ row }) => Buffer.from(row),
         (last) => [last.name, last.institution_id],
       );
     },

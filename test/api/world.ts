@@ -279,7 +279,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         history,
         as_of: last_update_at,
       }));
-    return { items, refused: null, ...pageOf(items.length === 0 ? [] : rows, limit, after) };
+    return { items, refused: null, ...pageOf(items.length === 0 ? [] : rows.map(encode), limit, after) };
   };
 
   const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
@@ -355,7 +355,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async page(_filter, limit, after) {
         await behave.reads();
         behave.page(after);
-        return pageOf([JSON.stringify(institutionRow)], limit, after);
+        return pageOf([encode(JSON.stringify(institutionRow))], limit, after);
       },
       async asOf() {
         return institutionRow.synced_at;

@@ -1,7 +1,7 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { PageKey } from '../../domain/ports/pages.js';
 import type { TestItem, World } from './world.js';
-import { account, linkedItem, openWorld, runUpdate, transaction } from './world.js';
+import { account, jsonOf, linkedItem, openWorld, runUpdate, transaction } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -38,14 +38,14 @@ async function history(
   const rows: Row[] = [];
   let after: PageKey | null = null;
   do {
-    const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.balances(
+    const page: { rows: Uint8Array[]; next: PageKey | null } = await world.stores.reads.balances(
       ourselves,
       filter,
       limit,
       after,
     );
     expect(page.rows.length).toBeLessThanOrEqual(limit);
-    rows.push(...page.rows.map((row) => JSON.parse(row) as Row));
+    rows.push(...page.rows.map((row) => jsonOf(row) as Row));
     after = page.next;
   } while (after !== null);
   return rows;

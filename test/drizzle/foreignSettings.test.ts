@@ -6,6 +6,7 @@ import { createStores } from '../../drizzle/index.js';
 import { forRequests, openDatabase } from '../../src/clients/postgres.js';
 import type { World } from './world.js';
 import {
+  jsonOf,
   linkedItem,
   newId,
   openWorld,
@@ -106,7 +107,7 @@ describe('under settings of the database that are not ours', () => {
       10,
       null,
     );
-    expect(rows.map((row) => JSON.parse(row) as unknown)).toEqual([expect.objectContaining({ name })]);
+    expect(rows.map(jsonOf)).toEqual([expect.objectContaining({ name })]);
     expect((await storedChanges(world, item.itemId)).map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4]);
     const unsent = await stores.outbox.unsent(item.itemId, 'transaction', 10);
     expect(unsent.rows).toHaveLength(3);

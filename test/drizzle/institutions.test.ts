@@ -1,7 +1,7 @@
 import type { InstitutionView } from '../../domain/ports/institutions.js';
 import { institution } from '../activities/fakeDirectory.js';
 import type { World } from './world.js';
-import { linkedItem, lockWaiters, openWorld } from './world.js';
+import { jsonOf, linkedItem, lockWaiters, openWorld } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ const ids = async (filter: { query?: string; country?: string } = {}, limit = 2)
   const found: string[] = [];
   for (let after: Parameters<ReturnType<typeof store>['page']>[2] = null; ;) {
     const page = await store().page(filter, limit, after);
-    found.push(...page.rows.map((row) => (JSON.parse(row) as InstitutionView).institution_id));
+    found.push(...page.rows.map((row) => (jsonOf(row) as InstitutionView).institution_id));
     if (page.next === null) return found;
     after = page.next;
   }
@@ -166,7 +166,7 @@ describe('the list', () => {
     for (const limit of [1, 4, 500]) expect(await ids({}, limit)).toEqual(rows.map(({ id }) => id));
     const { rows: page } = await store().page({}, 500, null);
     for (const text of page) {
-      const row = JSON.parse(text) as InstitutionView;
+      const row = jsonOf(text) as InstitutionView;
       expect(row).toEqual(await store().get(row.institution_id));
     }
     expect(await store().asOf()).toEqual(expect.any(String));

@@ -5,19 +5,20 @@ import {
   accountsAsOf,
   dueAt,
   durableCursor,
+  jsonOf,
   linkedItem,
   lockWaiters,
   newborn,
   openWorld,
   pageOf,
+  prompt,
   runUpdate,
+  shownItem,
   storedChanges,
   storedTransactions,
   transaction,
   updateOf,
   webhook,
-  prompt,
-  shownItem,
 } from './world.js';
 
 let world: World;
@@ -357,7 +358,7 @@ describe('accounts', () => {
       10,
       null,
     );
-    expect(shown.rows.map((row) => JSON.parse(row))).toMatchObject([
+    expect(shown.rows.map(jsonOf)).toMatchObject([
       { id: 'acc-1', is_main: false, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
       { id: 'acc-2', is_main: true, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
     ]);

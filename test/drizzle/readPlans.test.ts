@@ -70,10 +70,11 @@ async function explain(
       asked,
       ...values,
     );
-    return answer.then(([row]) => {
+    const read = answer.then(([row]) => {
       explained = (row?.['QUERY PLAN'] as { Plan: Plan }[])[0]?.Plan;
-      return [];
+      return [[null, null, null, null, null]];
     });
+    return { raw: () => read };
   };
   const sql = Object.assign(statement, {
     unsafe: (text: string) => world.sql.unsafe(text),

@@ -5,14 +5,15 @@ import type { ItemStatusName, ListedItems, TransactionFilter } from '../../domai
 import type { World } from './world.js';
 import {
   account,
+  jsonOf,
   linkedItem,
   newId,
   openWorld,
+  prompt,
   runUpdate,
+  shownItem,
   transaction,
   webhook,
-  prompt,
-  shownItem,
 } from './world.js';
 
 let world: World;
@@ -33,14 +34,14 @@ async function readAll(
   const ids: string[] = [];
   let after: PageKey | null = null;
   do {
-    const page: { rows: string[]; next: PageKey | null } = await world.stores.reads.transactions(
+    const page: { rows: Uint8Array[]; next: PageKey | null } = await world.stores.reads.transactions(
       ourselves,
       filter,
       limit,
       after,
     );
     expect(page.rows.length).toBeLessThanOrEqual(limit);
-    ids.push(...page.rows.map((row) => (JSON.parse(row) as { id: string }).id));
+    ids.push(...page.rows.map((row) => (jsonOf(row) as { id: string }).id));
     after = page.next;
     await between();
   } while (after !== null);
@@ -116,16 +117,14 @@ describe('transactions', () => {
 
   it("are shown refined with their version, or as Plaid's objects; of a tombstone the ids", async () => {
     const item = await linkedItem(world);
-    const raw = transaction('t1', { extra: { deep: [1, 'two'] }, amount: -0.1 });
+    const raw = transaction('t1', { extra: { deep: [1, 'two\u001e\u2028é𝄞'] }, amount: -0.1 });
     await runUpdate(world, item, [{ added: [raw], removed: [{ transaction_id: 'x', account_id: 'acc-1' }] }]);
     const filter = {
       itemIds: [item.itemId],
       statuses: ['posted', 'removed'] as TransactionFilter['statuses'],
     };
     const shown = async (format: 'raw' | 'refined') =>
-      (await world.stores.reads.transactions(ourselves, { ...filter, format }, 10, null)).rows.map(
-        (row) => JSON.parse(row) as unknown,
-      );
+      (await world.stores.reads.transactions(ourselves, { ...filter, format }, 10, null)).rows.map(jsonOf);
     expect(await shown('raw')).toEqual([raw, { transaction_id: 'x', account_id: 'acc-1' }]);
     expect(await shown('refined')).toMatchObject([
       { id: 't1', direction: 'inflow', amount: '0.1', status: 'posted', version: 1, user_id: item.userId },
@@ -184,13 +183,13 @@ describe('accounts', () => {
     const ids: string[] = [];
     let after: PageKey | null = null;
     do {
-      const page: { rows: string[]; next: PageKey | null } = await reads.accounts(
+      const page: { rows: Uint8Array[]; next: PageKey | null } = await reads.accounts(
         ourselves,
         filter,
         2,
         after,
       );
-      ids.push(...page.rows.map((row) => (JSON.parse(row) as { account_id: string }).account_id));
+      ids.push(...page.rows.map((row) => (jsonOf(row) as { account_id: string }).account_id));
       after = page.next;
     } while (after !== null);
     expect(ids).toEqual(['A', 'a', 'z', 'm']);

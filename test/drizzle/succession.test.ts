@@ -3,14 +3,15 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { StoredChange, TestItem, World } from './world.js';
 import {
   account,
+  jsonOf,
   linkedItem,
   openWorld,
   prompt,
   runUpdate,
+  shownItem,
   storedChanges,
   storedTransactions,
   transaction,
-  shownItem,
 } from './world.js';
 
 let world: World;
@@ -38,7 +39,7 @@ async function shown({ itemId }: TestItem): Promise<Record<string, Omit<Shown, '
   const page = await world.stores.reads.accounts(ourselves, { itemId, format: 'refined' }, 100, null);
   return Object.fromEntries(
     page.rows.map((text) => {
-      const { id, status, is_main, replaces, replaced_by, version } = JSON.parse(text) as Shown;
+      const { id, status, is_main, replaces, replaced_by, version } = jsonOf(text) as Shown;
       return [id, { status, is_main, replaces, replaced_by, version }];
     }),
   );

@@ -366,3 +366,6 @@ export function webhook(itemId: string | null, code: string, more: Record<string
     reason: read.ignored,
   };
 }
+
+/** A row of a list, as a client reads it. */
+export const jsonOf = (row: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(row));

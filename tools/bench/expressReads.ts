@@ -68,48 +68,53 @@ const statements = {
   next: await pageOf('refined', 100, [day, row]),
   raw: await pageOf('raw', 500, null),
 };
-const byOffset = `SELECT t.date::text AS key1, t.transaction_id AS key2, t.refined::text AS body, t.version FROM transactions t
+const byOffset = `SELECT t.refined::text AS body, t.version FROM transactions t
   WHERE t.item_id = $1 AND t.status = ANY($2::text[]) ORDER BY t.date DESC, t.transaction_id LIMIT $3 OFFSET $4`;
 await listening.end();
 
-const app = express();
+/** The one row that our statement gives, by column. */
+type Page = [items: object[], key1: string, key2: string, versions: string | null, bodies: string];
 interface Row {
-  key1: string;
-  /** null: an Item that the page draws from. */
-  key2: string | null;
-  version: number | null;
   body: string;
+  version: number | null;
 }
 
+const objectsOf = (bodies: string[], versions: (number | null)[]): object[] =>
+  bodies.map((body, index) => {
+    const version = versions[index] ?? null;
+    return { ...(JSON.parse(body) as object), ...(version === null ? {} : { version }) };
+  });
+
+const app = express();
 app.get('/items/:item/:page', async (request, response) => {
   const { item, page } = request.params;
   const { date, id, offset } = request.query as Record<string, string | undefined>;
-  const { rows } =
-    page === 'offset'
-      ? await pool.query<Row>({
-          name: 'offset',
-          text: byOffset,
-          values: [item, ['pending', 'posted'], 100, Number(offset)],
-        })
-      : await pool.query<Row>({
-          name: page,
-          text: statements[page as keyof typeof statements].text,
-          values: filled(statements[page as keyof typeof statements], item, {
-            date: date ?? '',
-            id: id ?? '',
-          }),
-        });
-  const shown = (row: Row): unknown => ({
-    ...(JSON.parse(row.body) as object),
-    ...(row.version === null ? {} : { version: row.version }),
+  if (page === 'offset') {
+    const values = [item, ['pending', 'posted'], 100, Number(offset)];
+    const { rows } = await pool.query<Row>({ name: page, text: byOffset, values });
+    response.json({
+      data: objectsOf(
+        rows.map(({ body }) => body),
+        rows.map(({ version }) => version),
+      ),
+    });
+    return;
+  }
+  const ours = statements[page as keyof typeof statements];
+  const { rows } = await pool.query<Page>({
+    name: page,
+    text: ours.text,
+    values: filled(ours, item, { date: date ?? '', id: id ?? '' }),
+    rowMode: 'array',
   });
+  const [items, , , versions, bodies] = rows[0] as Page;
   response.json({
     // One row more is asked for than is shown: it shows whether there is a next page.
-    data: rows
-      .filter((row) => row.key2 !== null)
-      .slice(0, page === 'raw' ? 500 : 100)
-      .map(shown),
-    items: rows.filter((row) => row.key2 === null).map(shown),
+    data: objectsOf(
+      bodies.split('\x1e').slice(0, page === 'raw' ? 500 : 100),
+      versions?.split(',').map(Number) ?? [],
+    ),
+    items,
   });
 });
 const server = app.listen(0, '127.0.0.1', () => {
