@@ -345,6 +345,13 @@ describe('joining', () => {
       return rows.map((row) => [row.application_id, row.granted, row.nothing]);
     };
     expect(await granted()).toEqual(wanted.map(([app]) => [app, [], false]));
+    // No later ones: of those that were chosen nothing is said.
+    const rows = await connectionsOf(item.itemId);
+    for (const { application_id, connection_id } of rows.filter((row) => row.granted !== null)) {
+      const sight = { applicationId: application_id, access: 'connected' } as const;
+      const may = { mayWiden: false, actor: nobody };
+      await world.stores.connections.change(sight, connection_id, { new_accounts: false }, may);
+    }
     await runUpdate(world, item, [{}], { accounts: all });
     expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
   });
