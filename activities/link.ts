@@ -17,6 +17,7 @@ import type {
   LinkRow,
   LinkWarning,
 } from '../domain/ports/links.js';
+import type { ItemSignal } from '../domain/ports/gateway.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 import { untilItStands } from '../domain/untilItStands.js';
 import { askItem } from '../domain/webhookAddress.js';
@@ -52,7 +53,7 @@ export type AdmitResult =
   | { kind: 'duplicate'; itemId: string }
   /** Everything of the user is to be deleted. */
   | { kind: 'user_being_erased' }
-  /** Removed at Plaid, or discarded here, before it became the user's. */
+  /** Removed at Plaid, or discarded here, before it became the user's; or it is to be discarded, since Plaid will not say which accounts it has. */
   | { kind: 'gone'; plaid: UpstreamError | null };
 
 const isNotTheirs = (error: unknown): boolean =>
@@ -87,6 +88,7 @@ const storePauseMs = 500;
 
 export function linkActivities(deps: ActivityDeps) {
   const { plaid, directory, institutions, secrets, links, items, alerts, gateway, crashPoint } = deps;
+  const { reportUnexpected } = deps;
 
   async function requireLink(tokenHash: string): Promise<LinkRow> {
     const row = await links.get(tokenHash);
@@ -131,9 +133,24 @@ export function linkActivities(deps: ActivityDeps) {
     }
   }
 
+  /**
+   * Signals an Item for what stands in its row. One that takes no signal any more (its history is full, say) keeps no link from its end: the
+   * sweep finds what is due, and operators are told.
+   */
+  async function signalItem(itemId: string, userId: string, signal: ItemSignal): Promise<void> {
+    try {
+      await gateway.signalItem(itemId, userId, signal);
+    } catch (error) {
+      if (!(error instanceof Failure && error.type === 'ORCHESTRATOR_REFUSED')) throw error;
+      reportUnexpected('link', error);
+      const alert = { kind: 'signal_refused', key: itemId, item_id: itemId } as const;
+      await alerts.raise({ ...alert, detail: { kinds: ['link'] } });
+    }
+  }
+
   /** An Item may have had no application any more, and was not mined: its workflow reads the row again. Plaid is asked for nothing. */
   const signalJoined = (itemId: string, userId: string): Promise<void> =>
-    gateway.signalItem(itemId, userId, { kind: 'foundDue' });
+    signalItem(itemId, userId, { kind: 'foundDue' });
 
   /** How the Items are that seem to share one of the accounts. `unknown`: Plaid does not say, for now. */
   async function candidatesOf(
@@ -301,17 +318,18 @@ export function linkActivities(deps: ActivityDeps) {
     });
   }
 
-  /** Its accounts by Plaid; none where Plaid does not give them in time: its first update brings them. */
+  /** Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. */
   async function accountsOf(
     tokenHash: string,
     credentials: { itemId: string; accessToken: Sealed },
-  ): Promise<PlaidAccount[]> {
+  ): Promise<{ accounts: PlaidAccount[]; refusal: Failure }> {
+    const none = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
     try {
       const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
-      return listedAccounts(listed, []).accounts;
+      return { accounts: listedAccounts(listed, []).accounts, refusal: none };
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return [];
+      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return { accounts: [], refusal: error };
       throw error;
     }
   }
@@ -341,7 +359,7 @@ export function linkActivities(deps: ActivityDeps) {
     if (await links.isUnwanted(itemId)) return { kind: 'user_being_erased' };
     const view = await viewOf(tokenHash, row, credentials);
     if (view instanceof Failure) return goneOf(tokenHash, itemId, view.upstream ?? null);
-    const accounts = await accountsOf(tokenHash, credentials);
+    const { accounts, refusal } = await accountsOf(tokenHash, credentials);
     const identities =
       accounts.length > 0
         ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
@@ -361,6 +379,7 @@ export function linkActivities(deps: ActivityDeps) {
         consentExpiresAt: view?.consent_expiration_time ?? null,
         mainAccountId: known ? wanted : defaultMainAccount(accounts),
         accounts: identities,
+        ...(accounts.length === 0 ? { byWordAlone: true as const } : {}),
         replaceable: [...broken, ...gone],
         gone: gone.map((other) => other.itemId),
       });
@@ -371,6 +390,10 @@ export function linkActivities(deps: ActivityDeps) {
       throw error;
     });
     if (admitted.kind === 'gone' || 'warnings' in admitted) return admitted;
+    if (admitted.kind === 'unproven') {
+      if (!isLasting(refusal) || refusal.type === 'NOT_READY') throw refusal;
+      return { kind: 'gone', plaid: refusal.upstream ?? null };
+    }
     if (admitted.kind === 'joined') await signalJoined(admitted.itemId, row.user_id);
     if (admitted.kind !== 'admitted') return admitted;
     return { ...admitted, warnings: warningsOf(admitted, wanted !== null && !known) };
@@ -465,9 +488,9 @@ export function linkActivities(deps: ActivityDeps) {
     }): Promise<void> {
       await step(input.tokenHash, async () => {
         const kind = input.updated === true ? 'relinked' : 'linked';
-        await gateway.signalItem(input.itemId, input.userId, { kind });
+        await signalItem(input.itemId, input.userId, { kind });
         for (const old of input.replaced) {
-          await gateway.signalItem(old, input.userId, { kind: 'removalRequested' });
+          await signalItem(old, input.userId, { kind: 'removalRequested' });
         }
       });
     },

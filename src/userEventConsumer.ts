@@ -194,8 +194,8 @@ export function createUserEventConsumer(
   }
 
   /**
-   * Records the floats behind events that are held up (logins, while Temporal is away) for as long as they are: who removes an Item asks
-   * for them. In their turn they come once more, which changes nothing.
+   * Records the floats behind events that are held up (logins, while Temporal is away) for as long as they are, also in the shards that
+   * come of this one: who removes an Item asks for them. In their turn they come once more, which changes nothing.
    */
   async function recordFloatsAhead(
     shardId: string,
@@ -218,8 +218,14 @@ export function createUserEventConsumer(
             }
             at = record.sequenceNumber;
           }
+          if (isOver()) return;
+          if (ended) {
+            const children = (await events.shards()).filter(({ parents }) => parents.includes(shardId));
+            // Nobody reads them before this shard is done.
+            await Promise.all(children.map((child) => recordFloatsAhead(child.shardId, lease, null, over)));
+            return;
+          }
           failures = 0;
-          if (ended || isOver()) return;
           if (records.length === 0) await pauseUnless(over, pollMs);
         }
       } catch (error) {

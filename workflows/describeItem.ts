@@ -15,6 +15,10 @@ function nextUpdateAt(state: ItemState): number {
   return state.phase === 'needs_relink' ? asked : Math.max(asked, state.restUntil);
 }
 
+/** Nobody is connected with it, or it is to be removed: it is mined no more. */
+const isStopped = ({ phase, unconnected, removalRequested }: ItemState): boolean =>
+  phase === 'removed' || unconnected || removalRequested;
+
 /** What the `status` query answers: the working copy in the words of the REST API. */
 export function statusOf(state: ItemState): ItemStatus {
   return {
@@ -31,7 +35,7 @@ export function statusOf(state: ItemState): ItemStatus {
           }
         : null,
     progress: state.run && { pages: state.run.page, rows: state.run.rows, restarts: state.run.restarts },
-    next_due_at: state.phase === 'removed' ? null : iso(nextUpdateAt(state)),
+    next_due_at: isStopped(state) ? null : iso(nextUpdateAt(state)),
     last_update_at: iso(state.lastUpdateAt),
     last_failure: newestFailure(state.failing),
     waiting_for_publish: state.due.publish !== undefined,
@@ -43,6 +47,10 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
   const lines = [`**${state.phase}**, history ${state.history}`];
   if (state.transactionsUnavailable) lines.push('no transactions: Plaid has none of this Item');
   if (state.unconnected) lines.push('no application is connected: nothing is mined');
+  if (state.removalRequested)
+    lines.push(
+      `its removal is asked for, next try ${new Date(Math.max(state.removeDueAt, now)).toISOString()}`,
+    );
   if (state.run)
     lines.push(`page ${state.run.page}, ${state.run.rows} rows staged, ${state.run.restarts} restarts`);
   if (state.child) {
@@ -54,7 +62,7 @@ export function describeItem(state: ItemState, step: Step, now: number): string 
       ? `waiting until ${new Date(Math.max(step.until, now)).toISOString()}`
       : `doing: ${step.kind}`,
   );
-  if (state.phase !== 'removed') lines.push(`next update due ${iso(nextUpdateAt(state))}`);
+  if (!isStopped(state)) lines.push(`next update due ${iso(nextUpdateAt(state))}`);
   if (state.deadEnds > 0) lines.push(`updates given up: ${state.deadEnds} in a row`);
   for (const name of taskNames) {
     const due = state.due[name];

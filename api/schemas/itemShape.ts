@@ -37,6 +37,15 @@ export const itemFields = {
       '`unavailable`: Plaid says that the login has none (a brokerage, say). Accounts and balances are kept up to date all the same, and ' +
       'Plaid is asked again now and then',
   }),
+  stopped: z
+    .object({ reason: z.enum(['not_connected', 'removal_requested']), since: time })
+    .nullable()
+    .meta({
+      description:
+        'Why nothing is read from the bank any more, whatever `status` says; null: it is read, or the item is removed. `not_connected`: no ' +
+        'application is connected with it; a new connection ends that, else the item is removed after a time (`ITEM_GRACE`). ' +
+        '`removal_requested`: it is removed as soon as Plaid agrees',
+    }),
   last_update_at: time.nullable(),
   last_webhook_at: time.nullable(),
   consent_expires_at: time.nullable().meta({
@@ -60,6 +69,7 @@ export const exampleItem = {
   error: null,
   history: 'complete',
   transactions: 'available',
+  stopped: null,
   last_update_at: '2026-11-21T07:02:09.000Z',
   last_webhook_at: '2026-11-21T07:02:03.000Z',
   consent_expires_at: null,

@@ -1,5 +1,5 @@
 import type { AccountIdentity } from '../mining/accounts.js';
-import { counterpartOf } from '../mining/accounts.js';
+import { counterpartOf, isSameAccount } from '../mining/accounts.js';
 import type { KnownAccount } from './carriedAccounts.js';
 
 /** Which of an Item's accounts a connection may read, where it is not every one. */
@@ -22,9 +22,11 @@ export interface AccountsNow {
   known: readonly KnownAccount[];
   /** New ones, in nobody's place. */
   come: readonly string[];
+  /** Which accounts that Plaid lists no more a new one may be, under another id: nobody can tell (new id → old ids). */
+  mayBe: ReadonlyMap<string, readonly string[]>;
   /** Those that have taken another one's place (old id → new id). */
   successors: ReadonlyMap<string, string>;
-  /** The Item had none before: these are no later ones. Who was granted some of them by name has those. */
+  /** Plaid had not listed them all before: these are no later ones. Who was granted some of them by name has those. */
   first: boolean;
   /** None is lacking because its entry cannot be read, or because Plaid refuses the list. */
   isWhole: boolean;
@@ -46,23 +48,30 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
   const { account_ids, granted, new_accounts, awaits, awaited } = before;
   const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
-  const found = (awaited ?? []).map((identity) => ({
-    identity,
+  const meantBy = (identity: AccountIdentity): (string | null)[] => {
     // Each of them is granted, also where two are called the same.
-    id: counterpartOf(identity, [identity], known)?.id ?? null,
-  }));
-  const matched = found.flatMap(({ id }) => id ?? []);
-  const lacking = found.filter(({ id }) => id === null).map(({ identity }) => identity);
+    const one = counterpartOf(identity, [identity], known);
+    if (one !== null) return [one.id];
+    // Nobody has to know which is which where all of them are.
+    const alike = known.filter((other) => isSameAccount(identity, other));
+    const waiting = (awaited ?? []).filter((other) => isSameAccount(identity, other));
+    return alike.length <= waiting.length ? alike.map(({ id }) => id) : [];
+  };
+  const found = (awaited ?? []).map((identity) => ({ identity, ids: meantBy(identity) }));
+  const matched = found.flatMap(({ ids }) => ids).filter((id) => id !== null);
+  const lacking = found.filter(({ ids }) => ids.length === 0).map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
-  const isLater = new_accounts && !now.first;
-  const awaitsAny = awaits && awaited === null;
-  const all = union(granted, matched, heirsOf(granted), isLater || awaitsAny ? now.come : []);
+  // One that may be an account that was not granted is no later one.
+  const isNew = (id: string): boolean => (now.mayBe.get(id) ?? []).every((old) => granted.includes(old));
+  const later = new_accounts && !now.first ? now.come.filter(isNew) : [];
+  const takesFirst = awaits && awaited === null && now.first;
+  const all = union(granted, matched, heirsOf(granted), takesFirst ? now.come : later);
   const added = all.filter((id) => !granted.includes(id));
   const next = {
     account_ids: account_ids && union(account_ids, matched, heirsOf(account_ids)),
     granted: all,
-    awaits: left !== null || (awaitsAny && now.come.length === 0),
+    awaits: left !== null || (takesFirst && !now.isWhole),
     awaited: left,
   };
   const hasEnded = awaited !== null && left === null;

@@ -104,6 +104,8 @@ export interface UpdateOutcome {
   missed?: number;
   /** Why it was no whole reading from the start: the remine is still asked for. */
   unread?: FailureType;
+  /** No list so far has named all of the Item's accounts: those that come are no later ones. */
+  unlisted?: true;
 }
 
 /** What a person has to do before Plaid answers again, in Plaid's words. */

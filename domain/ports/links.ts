@@ -165,7 +165,8 @@ export interface LinkStore {
    * others with what is replaced go on with the new Item, for the accounts that are the same. An application that does not see the Item
    * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. An Item whose accounts are only called
    * the same is a duplicate for who sees it, and nothing else: it is neither replaced nor joined. Idempotent. `moved`: of an Item in
-   * `replaceable` something newer is known than that it was broken; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
+   * `replaceable` something newer is known than that it was broken; nothing was done. `unproven`: the accounts are known by the word of the
+   * link's client alone, and overlap with those of an Item that its application does not see; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
     admission: Admission,
@@ -174,6 +175,7 @@ export interface LinkStore {
     | Joined
     | { kind: 'duplicate'; itemId: string }
     | { kind: 'moved' }
+    | { kind: 'unproven' }
     | { kind: 'user_being_erased' }
   >;
   /** What `admit` has answered to this link before; null for an Item that is not admitted. */
@@ -206,6 +208,8 @@ export interface Admission {
   consentExpiresAt: string | null;
   mainAccountId: string | null;
   accounts: OfferedAccount[];
+  /** They stand in Link's metadata only: Plaid does not list them. */
+  byWordAlone?: true;
   /** Items that Plaid calls broken, and what their rows said before it was asked. */
   replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
   /** Items that are gone at Plaid: where accounts are only called the same, they are nobody's duplicate. */

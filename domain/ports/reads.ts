@@ -22,6 +22,8 @@ export interface ItemView {
   history: History;
   /** `unavailable`: Plaid says that the Item has none; its accounts are kept up to date all the same. */
   transactions: 'available' | 'unavailable';
+  /** Why nothing is read from the bank any more, whatever its health; null = it is read, or removed. */
+  stopped: { reason: 'not_connected' | 'removal_requested'; since: string } | null;
   last_update_at: string | null;
   last_webhook_at: string | null;
   consent_expires_at: string | null;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { goneOf, identityOf, placesTaken } from '../../domain/mining/accounts.js';
+import { goneOf, identityOf, isSameAccount, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
@@ -62,6 +62,8 @@ export interface AccountsNow {
   unreadable: number;
   /** Plaid has refused the list: what it does not name may be there. */
   isRefused?: boolean;
+  /** Of the Item's accounts no list has named all so far. */
+  isUnlisted: boolean;
   /** When they were fetched, ISO 8601. */
   asOf: string;
   /** Number of the newest outbox row. */
@@ -82,6 +84,8 @@ export interface AppliedAccounts {
   shown: string[];
   /** Whether an account is listed again whose place had been taken: the rows that went to its successor are to be read again. */
   returned: boolean;
+  /** As before, for the next update. */
+  isUnlisted: boolean;
 }
 
 /** As jsonb gives it back: a balance of -0 is stored as 0, and would differ for ever from what is fetched. */
@@ -99,6 +103,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const listed = new Map(now.open.map((raw) => [raw.account_id, cleaned(asStored(raw))]));
   const unlisted = [...stored.values()].filter(({ account_id }) => !listed.has(account_id));
   const isWhole = now.unreadable === 0;
+  const first = stored.size === 0 || now.isUnlisted;
+  const namesAll = isWhole && now.isRefused !== true;
   const lacking = unlisted.filter(({ status }) => status === 'open');
   const before =
     [...stored.values()]
@@ -177,9 +183,15 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const shown = follows
     ? await extendConnections(tx, owner.item_id, {
         come,
+        mayBe: mayBe(
+          changes.filter(({ account_id }) => come.includes(account_id)),
+          unlisted.filter(
+            ({ account_id, replaced_by }) => replaced_by === null && !successors.has(account_id),
+          ),
+        ),
         successors,
-        first: stored.size === 0,
-        isWhole: isWhole && now.isRefused !== true,
+        first,
+        isWhole: namesAll,
       })
     : [];
   const unchanged = shown.flatMap((id) => {
@@ -203,8 +215,18 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = come.length > 0;
   const enqueued = changes.length + unchanged.length;
-  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned };
+  const isUnlisted = first && !namesAll;
+  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
+
+/** Which of those that are listed no more, and whose place nobody has taken, each new account may be: those that are called the same. */
+const mayBe = (come: readonly AccountVersion[], lost: readonly AccountVersion[]): Map<string, string[]> =>
+  new Map(
+    come.map(({ account_id, raw }) => [
+      account_id,
+      lost.filter((old) => isSameAccount(identityOf(old.raw), identityOf(raw))).map((old) => old.account_id),
+    ]),
+  );
 
 /** Whether the numbers that were read before the first update, some or none, are those of other accounts than it has brought. */
 async function areOfOthers(tx: Tx, itemId: string, listed: readonly PlaidAccount[]): Promise<boolean> {

@@ -10,41 +10,29 @@ import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
-/** Who holds an Item's row for longer is waited for by the next sweep: those behind it wait for nobody. */
-const lockTimeout = '2s';
-const lockNotAvailable = '55P03';
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
-  /** A transaction of one of a list; null where somebody else holds its rows. */
-  const alone = async <T>(work: (tx: Tx) => Promise<T>): Promise<T | null> => {
-    try {
-      return (await sql.begin(async (tx) => {
-        await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
-        return work(tx);
-      })) as T;
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === lockNotAvailable) return null;
-      throw error;
-    }
-  };
+  /** Whether a row is locked now. One that another holds, for however long, is left to the next sweep: it holds up none behind it. */
+  const locks = async (rows: PromiseLike<readonly object[]>): Promise<boolean> => (await rows).length > 0;
 
-  /** Under the Item's lock: a renewal, a revocation and this go one after the other. */
+  const lockItem = (tx: Tx, itemId: string): Promise<boolean> =>
+    locks(tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE SKIP LOCKED`);
+
+  /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it. */
   const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
-    alone(async (tx) => {
-      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-      return work(tx);
-    });
+    sql.begin(async (tx) => ((await lockItem(tx, itemId)) ? work(tx) : null)) as Promise<T | null>;
 
-  /** Whether the Item's removal is asked for now, under its user's and its own lock. */
+  /** Whether the Item's removal is asked for now, under its user's and its own lock; null: neither, or another one holds them. */
   const requestRemoval = (
     { itemId, userId }: EndedItem,
     graceMs: number,
   ): Promise<'requested' | 'kept' | null> =>
-    alone(async (tx) => {
+    sql.begin(async (tx) => {
       // Floats are written under the user's lock.
-      await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
-      await tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`;
-      // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
+      if (!(await locks(tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE SKIP LOCKED`)))
+        return null;
+      if (!(await lockItem(tx, itemId))) return null;
+      // Read only now, when nobody changes it any more.
       const over = firstOf(
         await tx`
         SELECT FROM items i WHERE i.item_id = ${itemId} AND i.removal_requested_at IS NULL AND i.removed_at IS NULL

@@ -208,15 +208,17 @@ export async function changeConnection(
 ): Promise<boolean> {
   await noteExpired(tx, itemId);
   const { granted, awaits } = await accountsOf(tx, itemId, grant);
-  const same = tx`NOT ${takesAway}::boolean AND c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[] AND c.new_accounts = ${grant.new_accounts}`;
+  const sameList = tx`NOT ${takesAway}::boolean AND c.account_ids IS NOT DISTINCT FROM ${grant.account_ids}::text[]`;
+  const same = tx`${sameList} AND c.new_accounts = ${grant.new_accounts}`;
   const row = firstOf(
     await tx<Changed[]>`
     UPDATE connections c SET scopes = ${grant.scopes}::text[], account_ids = ${grant.account_ids}::text[],
       new_accounts = ${grant.new_accounts},
       -- The same choice as before stays what it has become: accounts that came since are in it, or are not.
       granted_accounts = CASE WHEN ${same} THEN c.granted_accounts ELSE ${granted}::text[] END,
-      awaits_accounts = CASE WHEN ${same} THEN c.awaits_accounts ELSE ${awaits} END,
-      awaited = CASE WHEN ${same} THEN c.awaited END,
+      awaits_accounts = CASE WHEN ${same} THEN c.awaits_accounts ELSE ${awaits} OR (${sameList} AND c.awaited IS NOT NULL) END,
+      -- Whether later ones are granted says nothing of those.
+      awaited = CASE WHEN ${sameList} THEN c.awaited END,
       lookback_days = ${grant.lookback_days}, expires_at = ${moment(tx, grant.expires_at)}, purpose = ${grant.purpose},
       evidence = ${grant.evidence === null ? null : JSON.stringify(grant.evidence)}::text::jsonb,
       expired_noted_at = CASE WHEN ${renewed} THEN NULL ELSE c.expired_noted_at END,

@@ -80,8 +80,8 @@ export async function noteConsent(tx: Tx, itemId: string, consent: Consent | nul
 
 /**
  * Item ERROR; begins an episode unless one is on its way, and closes the accounts where the error says that there are none.
- * `dueAt` = when `/item/get` is asked again (ISO 8601). With `unheard` a new episode is checked at once: its workflow may not have
- * heard of it, and would wait for hours.
+ * That the permission is gone withholds the numbers, whoever has said it: its webhook may be lost. `dueAt` = when `/item/get` is asked
+ * again (ISO 8601). With `unheard` a new episode is checked at once: its workflow may not have heard of it, and would wait for hours.
  */
 export async function noteBroken(
   tx: Tx,
@@ -89,6 +89,7 @@ export async function noteBroken(
   error: UserActionError,
   { byCall, dueAt, unheard }: { byCall: boolean; dueAt: string; unheard: boolean },
 ): Promise<void> {
+  const isRevoked = failureTypeOf(error) === 'PERMISSION_REVOKED';
   const item = firstOf(
     await tx<(Selected<typeof numbered> & { began: boolean })[]>`
     WITH before AS (
@@ -96,6 +97,7 @@ export async function noteBroken(
     )
     UPDATE items i SET error_type = ${error.error_type}, error_code = ${error.error_code},
       error_by_call = ${byCall},
+      revoked_at = CASE WHEN ${isRevoked} THEN coalesce(i.revoked_at, clock_timestamp()) ELSE i.revoked_at END,
       error_since = coalesce(i.error_since, clock_timestamp()),
       error_episode = i.error_episode + CASE WHEN i.error_since IS NULL THEN 1 ELSE 0 END,
       health_answers = i.health_answers + 1,
@@ -109,7 +111,7 @@ export async function noteBroken(
     await writeEvents(tx, [needsRelinkEvent({ item_id: itemId, user_id: item.user_id }, error)]);
   }
   if (item !== undefined && closesAccounts(error.error_code)) await closeAccounts(tx, itemId);
-  if (item !== undefined && failureTypeOf(error) === 'PERMISSION_REVOKED') {
+  if (item !== undefined && isRevoked) {
     await suspendConnections(tx, itemId, true, null, byBank);
   }
 }

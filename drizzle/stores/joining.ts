@@ -191,17 +191,24 @@ export async function joinItem(
   if (grant === null || row === undefined) return null;
   // It sees every Item; but one with which nobody is connected any more is about to go.
   if (access === 'all' && !row.unconnected) return null;
-  const narrowed = offered === null ? grant : await asChosen(tx, itemId, grant, offered, visit);
+  const chosen =
+    offered === null ? { grant, awaited: [] } : await asChosen(tx, itemId, grant, offered, visit);
   const before = await standingWith(tx, itemId, applicationId, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
     if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant))) return null;
-    return grantConnection(tx, { ...item, applicationId }, narrowed, by(applicant, 'joined'));
+    const to = { ...item, applicationId };
+    const connectionId = await grantConnection(tx, to, chosen.grant, by(applicant, 'joined'));
+    await awaitAccounts(tx, connectionId, chosen.awaited);
+    return connectionId;
   }
   const resumes = before.resumes && !row.broken;
   if (!before.expired && !resumes) return null;
   const actor = by(applicant, 'linked once more');
-  await changeConnection(tx, before.connection_id, itemId, narrowed, { renewed: true }, actor);
+  // The user has chosen anew: what had come to the connection by itself, and was not chosen now, is taken away.
+  const changes = { renewed: true, takesAway: true };
+  await changeConnection(tx, before.connection_id, itemId, chosen.grant, changes, actor);
+  await awaitAccounts(tx, before.connection_id, chosen.awaited);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
   await suspendIfRevoked(tx, itemId, applicationId, row);
   await releaseDeliveries(tx, itemId);
@@ -313,32 +320,47 @@ export async function notJoined(
   });
 }
 
-/** What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. */
+/**
+ * What of a grant the user has chosen in this Link, by the accounts of the Item that was there: what was not chosen is not shared. `awaited`:
+ * accounts whose ids nobody knows, since the Item's have not come yet.
+ */
 async function asChosen(
   tx: Tx,
   itemId: string,
   grant: Grant,
   offered: readonly OfferedAccount[],
   visit: Visit,
-): Promise<Grant> {
+): Promise<{ grant: Grant; awaited: AccountIdentity[] }> {
+  const wanted = grant.account_ids;
   const ofRows = await rowsOf(tx, itemId);
   const identities = await identitiesOf(tx, itemId);
   // In update mode Link names them by the Item's own ids: nobody has to guess which is meant.
   const named = new Set(visit.kind === 'update_mode' ? offered.map(({ account_id }) => account_id) : []);
   const isChosen = (own: (typeof ofRows)[number]): boolean =>
     named.has(own.account_id) || isOffered(own, identities, offered);
-  if (grant.account_ids !== null) {
-    const ids = grant.account_ids.flatMap((id) => {
+  const isWhole = identities.every((identity) => isOffered(identity, identities, offered));
+  if (wanted === null && isWhole) return { grant, awaited: [] };
+  const isNamed = ({ account_id }: OfferedAccount): boolean =>
+    wanted === null || (account_id != null && wanted.includes(account_id));
+  const awaited =
+    ofRows.length > 0
+      ? []
+      : identities.filter(
+          (mine) =>
+            isOffered(mine, identities, offered) &&
+            offered.some((one) => isNamed(one) && isSameAccount(one, mine)),
+        );
+  if (wanted !== null) {
+    const ids = wanted.flatMap((id) => {
       const own = ofRows.find(({ account_id }) => account_id === id);
       if (own !== undefined) return isChosen(own) ? [id] : [];
       const meant = offered.find(({ account_id }) => account_id === id);
       return meant === undefined ? [] : (meantBy(meant, offered, ofRows)?.account_id ?? []);
     });
-    return { ...grant, account_ids: [...new Set(ids)] };
+    return { grant: { ...grant, account_ids: [...new Set(ids)] }, awaited };
   }
-  if (identities.every((identity) => isOffered(identity, identities, offered))) return grant;
   const ids = ofRows.filter(isChosen).map(({ account_id }) => account_id);
-  return { ...grant, account_ids: ids, new_accounts: false };
+  return { grant: { ...grant, account_ids: ids, new_accounts: false }, awaited };
 }
 
 /**

@@ -456,6 +456,10 @@ export function linkStore(sql: Sql): LinkStore {
             : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
         const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
         const proven = found.filter((other) => other.proven);
+        // By guesses nobody joins another application's Item, nor takes it away.
+        for (const other of admission.byWordAlone === true ? proven : []) {
+          if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
+        }
         const protects = proven.find((other) => !replaceable.has(other.itemId));
         if (protects) {
           const other = { itemId: protects.itemId, userId: owner.user_id };

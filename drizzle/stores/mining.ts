@@ -337,6 +337,7 @@ export function miningStore(sql: Sql): MiningStore {
           // That there is none Plaid says by an error (NO_ACCOUNTS), which is asked for twice before it is believed.
           unreadable: update.accounts.length === 0 ? Infinity : unreadableAccounts,
           isRefused: update.accountsRefused === true,
+          isUnlisted: item.last_update_outcome?.unlisted === true,
           sequence: item.last_sequence,
         });
         const accounts = applied.changes;
@@ -396,6 +397,7 @@ export function miningStore(sql: Sql): MiningStore {
           history: furtherHistory(item.history, update.history),
           ...(missed === 0 ? {} : { missed }),
           ...(unread === null ? {} : { unread }),
+          ...(applied.isUnlisted ? { unlisted: true as const } : {}),
         };
         await recordOutcome(tx, update, item, outcome, applied, transactions);
         // One statement for all of them, and none where nothing has changed.

@@ -28,13 +28,14 @@ const shownItem = selection(
     'error_type',
     'error_code',
     'error_since',
-    'revoked_at',
     'history',
     'last_update_at',
     'consent_expires_at',
     'disconnects_at',
     'new_accounts_available',
     'created_at',
+    'unconnected_since',
+    'removal_requested_at',
     'removed_at',
   ],
   { created_key: asText('created_at'), without_transactions: isSet('transactions_unavailable_since') },
@@ -52,6 +53,15 @@ type ItemRow = Selected<typeof shownItem> & {
   last_webhook_at: RowOf<typeof webhooks>['received_at'] | null;
 };
 
+function stopOf({ removed_at, removal_requested_at, unconnected_since }: ItemRow): ItemView['stopped'] {
+  if (removed_at !== null) return null;
+  if (removal_requested_at !== null)
+    return { reason: 'removal_requested', since: removal_requested_at.toISOString() };
+  return unconnected_since === null
+    ? null
+    : { reason: 'not_connected', since: unconnected_since.toISOString() };
+}
+
 const viewOf = (row: ItemRow): ItemView => ({
   item_id: row.item_id,
   user_id: row.user_id,
@@ -66,11 +76,12 @@ const viewOf = (row: ItemRow): ItemView => ({
           error_type: row.error_type,
           error_code: row.error_code,
           since: row.error_since.toISOString(),
-          update_mode: row.revoked_at === null && updateModeHelps(row.error_code),
+          update_mode: updateModeHelps(row.error_code),
         }
       : null,
   history: row.history,
   transactions: row.without_transactions ? 'unavailable' : 'available',
+  stopped: stopOf(row),
   last_update_at: iso(row.last_update_at),
   last_webhook_at: iso(row.last_webhook_at),
   consent_expires_at: iso(earlier(row.consent_expires_at, row.disconnects_at)),
@@ -158,7 +169,9 @@ export function readStore(sql: Sql): ReadStore {
             AND (a.revoked_at IS NOT NULL OR a.status = 'closed' AND a.replaced_by IS NULL)) AS lost_accounts
         FROM items i ${rights.join}
         WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL AND i.removed_at IS NULL AND ${rights.allowed}
-          AND i.removal_requested_at IS NULL AND i.revoked_at IS NULL AND (i.error_code IS NULL OR i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]))
+          AND i.removal_requested_at IS NULL AND i.unconnected_since IS NULL
+          -- A revocation that Plaid has confirmed is its error.
+          AND CASE WHEN i.error_code IS NULL THEN i.revoked_at IS NULL ELSE i.error_code <> ALL(${[...codesWithoutUpdateMode]}::text[]) END
           AND i.item_id <> ALL(${[...except]}::text[]) ${itemId === null ? sql`` : sql`AND i.item_id = ${itemId}`}
         ORDER BY i.error_since ASC NULLS LAST, i.created_at DESC, i.item_id LIMIT 1`,
       );

@@ -561,6 +561,72 @@ describe('an application that sees only what it is connected with', () => {
   });
 });
 
+describe('an exchanged Item whose accounts are known by the word of its application alone', () => {
+  const metadata = [
+    { name: 'Checking', mask: '0000', type: 'depository', subtype: 'checking' },
+    { name: 'A guess', mask: '1111', type: 'depository', subtype: 'savings' },
+  ];
+  async function newApplication(name: string): Promise<Partial<NewLink>> {
+    const application_id = `${name}-${newUser()}`;
+    await world.sql`
+      INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+    return { application_id, connection: grantByDefault(['transactions']) };
+  }
+  const connected = (itemId: string) => world.sql`
+    SELECT application_id FROM connections WHERE item_id = ${itemId} AND revoked_at IS NULL`;
+  /** Another Item of the user, and a link with it that says which accounts it has. */
+  async function told(more: Partial<NewLink>, isBroken = false) {
+    const user = newUser();
+    const hers = await newApplication('hers');
+    const { item: other } = await link(user, { more: hers });
+    if (isBroken) other.error = broken;
+    const next = await world.receive(user, { institution_id: 'ins_1', accounts: metadata, ...hers, ...more });
+    await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+    return { ...next, user, other };
+  }
+
+  it.each([false, true])(
+    'neither joins nor replaces one that the application does not see (broken: %s)',
+    async (isBroken) => {
+      const { tokenHash, item, other } = await told(await newApplication('his'), isBroken);
+      const before = await connected(other.itemId);
+      const lasting = refusing(item, ['getItem', 'getAccounts'], 'ITEM_LOGIN_REQUIRED');
+      const plaid = { error_code: 'ITEM_LOGIN_REQUIRED' };
+      for (let time = 0; time < 2; time += 1)
+        expect(await lasting.admitItem({ tokenHash })).toMatchObject({ kind: 'gone', plaid });
+      expect([await toRemove(other), await connected(other.itemId)]).toEqual([false, before]);
+      await world.run.finishLink({ tokenHash, outcome: { kind: 'refused', plaid: null } });
+      await world.run.discardItem({ tokenHash });
+      expect([item.removed, other.removed]).toEqual([true, false]);
+    },
+  );
+
+  it('waits for Plaid’s, for however long that is silent', async () => {
+    const { tokenHash, item, other } = await told(await newApplication('his'));
+    const silent = refusing(item, ['getAccounts'], 'INTERNAL_SERVER_ERROR');
+    await hasWaited(tokenHash, '20 s');
+    await expect(silent.admitItem({ tokenHash })).rejects.toThrow();
+    expect(await connected(other.itemId)).toHaveLength(1);
+    item.accounts = [];
+    await expect(world.run.admitItem({ tokenHash })).rejects.toThrow();
+    item.accounts = [account('b', { name: 'Another', mask: '2222' })];
+    expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted', replaced: [] });
+    expect(await connected(other.itemId)).toHaveLength(1);
+  });
+
+  it('is a duplicate of one that the application sees, and replaces that where it is broken', async () => {
+    for (const isBroken of [false, true]) {
+      const { tokenHash, item, other } = await told({}, isBroken);
+      const run = refusing(item, ['getAccounts'], 'NO_ACCOUNTS');
+      expect(await run.admitItem({ tokenHash })).toMatchObject(
+        isBroken
+          ? { kind: 'admitted', replaced: [other.itemId] }
+          : { kind: 'duplicate', itemId: other.itemId },
+      );
+    }
+  });
+});
+
 describe('connections that end', () => {
   it('by time, and Items that nobody is connected with, are told to their workflows, twice at once too', async () => {
     const user = newUser();
@@ -750,6 +816,53 @@ describe('linking anew with fewer accounts', () => {
     old.item.error = broken;
     const all = [savings, checking, card].map((one) => ({ ...one, account_id: `new-${one.account_id}` }));
     expect((await link(user, { accounts: all })).admitted).toMatchObject({ dropped: [], warnings: [] });
+  });
+});
+
+describe('an Item whose workflow takes no signal any more', () => {
+  const refusals = (itemId: string) =>
+    world.sql`SELECT detail FROM alerts WHERE kind = 'signal_refused' AND item_id = ${itemId}`;
+  const deaf = (itemId: string, signalled: string[], type: 'ORCHESTRATOR_REFUSED' | 'ORCHESTRATOR_DOWN') =>
+    world.runWith({
+      gateway: {
+        ...world.gateway,
+        async signalItem(to) {
+          if (to === itemId) throw new Failure(type, 'its history is full');
+          signalled.push(to);
+        },
+      },
+    });
+
+  it('keeps no link from its end: what was asked for stands in its row, and operators are told', async () => {
+    const signalled: string[] = [];
+    const input = { tokenHash: 'no link', itemId: 'new', userId: newUser(), replaced: ['deaf', 'old'] };
+    await deaf('deaf', signalled, 'ORCHESTRATOR_REFUSED').startItem(input);
+    await deaf('new', signalled, 'ORCHESTRATOR_REFUSED').startItem(input);
+    expect(signalled).toEqual(['new', 'old', 'deaf', 'old']);
+    expect([...(await refusals('deaf')), ...(await refusals('new'))]).toEqual(
+      Array(2).fill({ detail: { kinds: ['link'] } }),
+    );
+    await expect(deaf('old', signalled, 'ORCHESTRATOR_DOWN').startItem(input)).rejects.toThrow();
+    expect(world.unexpected.splice(0)).toHaveLength(2);
+  });
+
+  it('is joined all the same', async () => {
+    const user = newUser();
+    const newApplication = async (): Promise<Partial<NewLink>> => {
+      const application_id = `app-${newUser()}`;
+      await world.sql`
+        INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+      return { application_id, connection: grantByDefault(['transactions']) };
+    };
+    const { item } = await link(user, { more: await newApplication() });
+    const { tokenHash } = await world.receive(user, await newApplication());
+    await world.run.exchangePublicToken({ tokenHash });
+    const joined = { kind: 'joined', itemId: item.itemId };
+    expect(await deaf(item.itemId, [], 'ORCHESTRATOR_REFUSED').admitItem({ tokenHash })).toMatchObject(
+      joined,
+    );
+    expect(await refusals(item.itemId)).toHaveLength(1);
+    expect(world.unexpected.splice(0)).toHaveLength(1);
   });
 });
 

@@ -93,6 +93,7 @@ export function itemView(itemId: string, userId: string, changes: Partial<ItemVi
     transactions: 'available',
     last_update_at: '2026-11-21T07:00:00.000Z',
     last_webhook_at: null,
+    stopped: null,
     consent_expires_at: null,
     new_accounts_available: false,
     created_at: '2026-11-20T07:00:00.000Z',

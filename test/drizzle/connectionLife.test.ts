@@ -163,6 +163,49 @@ describe('a link', () => {
     expect(await granted({ account_ids: ['acc-1'], new_accounts: false })).toEqual([['acc-1'], ['acc-1']]);
   });
 
+  it('takes for no later one what may be an account that it does not grant, under another id', async () => {
+    const twin = (id: string, mask: string | null) => account(id, { name: 'Twin', mask });
+    const granted = async (account_ids: string[], mask: string | null, come: PlaidAccount[][]) => {
+      const item = await connectedItem({ connection: grant({ account_ids }) });
+      const first = [account('acc-1'), twin('t-1', mask), twin('t-2', mask)];
+      await runUpdate(world, item, [{}], { accounts: first });
+      for (const accounts of come) await runUpdate(world, item, [{}], { accounts });
+      return (await connectionsOf(item.itemId))[0]?.granted;
+    };
+    for (const mask of ['0007', null]) {
+      const after = [account('acc-1'), account('acc-9'), twin('t-3', mask), twin('t-4', mask)];
+      // Also where the bank had listed them no more for a while.
+      for (const come of [[after], [[account('acc-1')], after]]) {
+        expect(await granted(['acc-1'], mask, come)).toEqual(['acc-1', 'acc-9']);
+        expect(await granted(['acc-1', 't-1'], mask, come)).toEqual(['acc-1', 'acc-9', 't-1']);
+        const all = ['acc-1', 'acc-9', 't-1', 't-2', 't-3', 't-4'];
+        expect(await granted(['acc-1', 't-1', 't-2'], mask, come)).toEqual(all);
+      }
+    }
+  });
+
+  it('takes accounts for later ones once Plaid has listed all that there are', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const entry = { key: 'accounts#1', reason: 'not_an_object' as const, raw: 'account' };
+    const granted = async (changes: Partial<Grant>, partial: Partial<Update>) => {
+      const item = await connectedItem({ connection: grant(changes) });
+      // What the pages have named is all that is known of the accounts.
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), ...partial });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), ...partial });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2), ...partial });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await runUpdate(world, item, [{}], { accounts: all });
+      return [before, (await connectionsOf(item.itemId))[0]?.granted];
+    };
+    const two = ['acc-1', 'acc-2'];
+    for (const partial of [{ accountsRefused: true }, { parkedAccounts: [entry] }]) {
+      expect(await granted({ account_ids: ['acc-1'] }, partial)).toEqual([['acc-1'], ['acc-1', 'acc-3']]);
+      expect(await granted({ account_ids: [] }, partial)).toEqual([[], ['acc-3']]);
+      expect(await granted({ new_accounts: false }, partial)).toEqual([two, two]);
+    }
+  });
+
   it('takes away what had come by itself, and does not stand in a list that is written, whatever else the list says', async () => {
     const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
     const item = await connectedItem({ connection: grant({ account_ids: ['acc-1'] }) });
@@ -261,6 +304,56 @@ describe('joining', () => {
       metadata: [...all, account('acc-9', { mask: '9999' })].map(metadataOf),
     });
     expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
+  });
+
+  it('with an Item whose accounts have not come yet shares those that were chosen once they come', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    const { links } = world.stores;
+    const [first, second, , third] = all as [PlaidAccount, PlaidAccount, PlaidAccount, PlaidAccount];
+    const joins = async (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) => {
+      const applicationId = await newApplication(world);
+      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+      if (exchanges) {
+        const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+        const surplus = await exchangedItem(world, linking);
+        expect((await links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+      } else {
+        const metadata = chosen.map(metadataOf);
+        const tokenHash = await received(item.userId, applicationId, { ...linking, metadata });
+        expect(await links.join(tokenHash, item.itemId)).toBe('joined');
+      }
+      return applicationId;
+    };
+    const wanted: [string, string[]][] = [];
+    for (const exchanges of [false, true]) {
+      const named = { account_ids: ['new-acc-2'] };
+      wanted.push(
+        [await joins({}, [first, second], exchanges), ['acc-1', 'acc-2']],
+        [await joins(named, [first, second], exchanges), ['acc-2']],
+        [await joins({ account_ids: ['new-acc-2', 'new-acc-3'] }, [first, second], exchanges), ['acc-2']],
+        // Nobody knows which of the two is meant; where both are, nobody has to.
+        [await joins({}, [first, third], exchanges), ['acc-1']],
+        [await joins({}, all.slice(2), exchanges), ['acc-3', 't-1', 't-2']],
+      );
+    }
+    const granted = async () => {
+      const rows = await world.sql<{ application_id: string; granted: string[]; nothing: boolean }[]>`
+        SELECT application_id, granted_accounts AS granted, NOT awaits_accounts AS nothing FROM connections
+        WHERE item_id = ${item.itemId} AND granted_accounts IS NOT NULL ORDER BY created_at, connection_id`;
+      return rows.map((row) => [row.application_id, row.granted, row.nothing]);
+    };
+    expect(await granted()).toEqual(wanted.map(([app]) => [app, [], false]));
+    // No later ones: of those that were chosen nothing is said.
+    const rows = await connectionsOf(item.itemId);
+    for (const { application_id, connection_id } of rows.filter((row) => row.granted !== null)) {
+      const sight = { applicationId: application_id, access: 'connected' } as const;
+      const may = { mayWiden: false, actor: nobody };
+      await world.stores.connections.change(sight, connection_id, { new_accounts: false }, may);
+    }
+    await runUpdate(world, item, [{}], { accounts: all });
+    expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
   });
 
   it('shares none of the accounts that are called the same where not all of them were chosen, whatever proves them the Item’s', async () => {
@@ -546,6 +639,39 @@ describe('joining', () => {
     expect([only?.status, others]).toEqual(['active', []]);
     expect(await historyOf(only?.connection_id ?? '')).toEqual([
       ...['created', 'expired', 'renewed', 'suspended', 'renewed', 'resumed'],
+    ]);
+  });
+
+  it('grants what was chosen in this Link, whatever had come to the connection that it renews', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const renewed = async (changes: Partial<Grant>, chosen: PlaidAccount[]) => {
+      const item = await connectedItem({
+        connection: grant({ ...changes, expires_at: inDays(40) }),
+        accounts: all.map((raw) => identityOf(raw)),
+      });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+      await runUpdate(world, item, [{}], { accounts: all });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+      const surplus = await exchangedItem(world, {
+        connection: grant(changes),
+        userId: item.userId,
+        applicationId: item.applicationId,
+      });
+      const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+      expect((await world.stores.links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+      return [before, (await connectionsOf(item.itemId))[0]?.granted];
+    };
+    const [first, second, third] = ['acc-1', 'acc-2', 'acc-3'] as const;
+    // What had come by itself, and was not chosen now, is taken away.
+    expect(await renewed({ account_ids: [first], new_accounts: true }, all.slice(0, 2))).toEqual([
+      [first, third],
+      [first],
+    ]);
+    // All that there are now: the user has chosen each of them.
+    expect(await renewed({ new_accounts: false }, all)).toEqual([
+      [first, second],
+      [first, second, third],
     ]);
   });
 
@@ -954,17 +1080,16 @@ describe('an Item with which nobody is connected any more', () => {
     const applicationId = await newApplication(world);
     const join = await received(joined.userId, applicationId);
     // A grant that is on its way when the sweep looks.
-    let removals: Promise<Awaited<ReturnType<typeof connectionEnds.requestRemovals>>> | undefined;
+    let ends: Awaited<ReturnType<typeof connectionEnds.requestRemovals>> | undefined;
     await world.sql.begin(async (tx) => {
       await tx`SELECT FROM items WHERE item_id = ${joined.itemId} FOR NO KEY UPDATE`;
-      removals = connectionEnds.requestRemovals(100, week);
-      await lockWaiters(world, 1);
+      ends = await connectionEnds.requestRemovals(100, week);
       const to = { itemId: joined.itemId, userId: joined.userId, applicationId };
       await grantConnection(tx, to, grant(), nobody);
     });
-    const ends = await removals;
     const ids = (found: { itemId: string }[] = []) => found.map(({ itemId }) => itemId);
     expect([ids(ends?.requested), ids(ends?.kept)]).toEqual([[waits.itemId], [owes.itemId]]);
+    expect((await connectionEnds.requestRemovals(100, week)).requested).toEqual([]);
     expect(await world.stores.links.join(join, joined.itemId)).toBe('duplicate');
     const asked = await Promise.all([waits, owes, joined, early].map(({ itemId }) => itemRow(itemId)));
     expect(asked.map((row) => row.asked)).toEqual([true, false, false, false]);
@@ -1026,49 +1151,48 @@ describe('the end of a connection by time', () => {
     expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
   });
 
-  it('waits where somebody holds its Item for long, and no other waits with it', async () => {
+  it('waits for nobody who holds one of the Items: the others are written down, told and removed', async () => {
     const { connectionEnds } = world.stores;
-    const [held, behind] = [await connectedItem(), await connectedItem()];
-    const soon = [await connectedItem(), await connectedItem()];
-    const idle = [await connectedItem(), await connectedItem()];
-    for (const { itemId } of idle) await world.sql.begin((tx) => revokeConnections(tx, itemId, null, nobody));
-    const set = async (
-      items: { itemId: string }[],
-      write: (itemId: string, place: number) => Promise<unknown>,
-    ) => {
-      for (const [place, { itemId }] of items.entries()) await write(itemId, place);
+    const items = [await connectedItem(), await connectedItem()].map(({ itemId }) => itemId);
+    const [held = '', free = ''] = items;
+    const set = (expiresAt: string, unconnectedSince: string | null = null) =>
+      world.sql.begin(async (tx) => {
+        await tx`UPDATE connections SET expires_at = ${expiresAt} WHERE item_id = ANY(${items})`;
+        await tx`UPDATE connections SET expires_at = expires_at - interval '1 s' WHERE item_id = ${held}`;
+        await tx`UPDATE items SET unconnected_since = ${unconnectedSince}::text::timestamptz WHERE item_id = ANY(${items})`;
+        await tx`UPDATE items SET unconnected_since = unconnected_since - interval '1 s' WHERE item_id = ${held}`;
+      });
+    const told = async () => {
+      const rows = await world.sql<{ item_id: string }[]>`
+        SELECT item_id FROM events WHERE item_id = ANY(${items}) AND type = 'connection.expiring' ORDER BY position`;
+      return rows.map(({ item_id }) => item_id);
     };
-    await set(
-      [held, behind],
-      (itemId, place) => world.sql`UPDATE connections
-      SET expires_at = now() - make_interval(mins => ${9 - place}) WHERE item_id = ${itemId}`,
-    );
-    await set(
-      soon,
-      (itemId, place) => world.sql`UPDATE connections
-      SET expires_at = now() + make_interval(hours => ${1 + place}) WHERE item_id = ${itemId}`,
-    );
-    await set(
-      idle,
-      (itemId, place) => world.sql`UPDATE items
-      SET unconnected_since = now() - make_interval(days => ${9 - place}) WHERE item_id = ${itemId}`,
-    );
-    const first = [held, soon[0], idle[0]].map((item) => item?.itemId ?? '');
-    await world.sql.begin(async (tx) => {
-      await tx`SELECT FROM items WHERE item_id = ANY(${first}::text[]) ORDER BY item_id FOR NO KEY UPDATE`;
-      expect(await connectionEnds.noteExpired(100)).toEqual([
-        { itemId: behind.itemId, userId: behind.userId },
-      ]);
-      await connectionEnds.reportExpiring(100);
-      expect(await eventsOf(soon[1]?.itemId ?? '')).toContain('connection.expiring');
-      const { requested } = await connectionEnds.requestRemovals(100, 7 * 86_400_000);
-      expect(requested.map(({ itemId }) => itemId)).toEqual([idle[1]?.itemId]);
-    });
-    expect(await connectionEnds.noteExpired(100)).toEqual([{ itemId: held.itemId, userId: held.userId }]);
-    await connectionEnds.reportExpiring(100);
-    expect(await eventsOf(soon[0]?.itemId ?? '')).toContain('connection.expiring');
-    const { requested } = await connectionEnds.requestRemovals(100, 7 * 86_400_000);
-    expect(requested.map(({ itemId }) => itemId)).toEqual([idle[0]?.itemId]);
+    const remove = async () => (await connectionEnds.requestRemovals(1_000, 7 * 86_400_000)).requested;
+    const expire = () => connectionEnds.noteExpired(1_000);
+    const ours = (found: { itemId: string }[]) =>
+      found.map(({ itemId }) => itemId).filter((id) => items.includes(id));
+    const holding = <T>(lock: 'items' | 'users', work: () => Promise<T>): Promise<T> =>
+      world.sql.begin(async (tx) => {
+        await tx`SELECT FROM items WHERE item_id = ${held} AND ${lock === 'items'} FOR UPDATE`;
+        await tx`
+          SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${held}) AND ${lock === 'users'} FOR UPDATE`;
+        return work();
+      }) as Promise<T>;
+
+    await set(inDays(5));
+    await holding('items', () => connectionEnds.reportExpiring(1_000));
+    expect(await told()).toEqual([free]);
+    await connectionEnds.reportExpiring(1_000);
+    expect(await told()).toEqual([free, held]);
+    await set(inDays(-8));
+    expect(ours(await holding('items', expire))).toEqual([free]);
+    expect(ours(await expire())).toEqual([held]);
+    for (const lock of ['items', 'users'] as const) {
+      await world.sql`UPDATE items SET removal_requested_at = NULL WHERE item_id = ANY(${items})`;
+      await set(inDays(-8), inDays(-8));
+      expect(ours(await holding(lock, remove))).toEqual([free]);
+      expect(ours(await remove())).toEqual([held]);
+    }
   });
 
   it.each(['renewed', 'updated', 'revoked'] as const)(

@@ -13,6 +13,7 @@ import {
   runRemine,
   runUpdate,
   sealed,
+  seenNow,
   storedChanges,
   storedTransactions,
   transaction,
@@ -408,6 +409,40 @@ describe('account numbers', () => {
       await lockWaiters(world, 1);
     });
     expect(await reading).toMatchObject({ numbers: [], withheld: [{ reason: 'permission_revoked' }] });
+  });
+
+  it('are withheld by the word of /item/get alone that the permission is gone, until Plaid calls the Item healthy', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const { items, numbers, reads: readStore } = world.stores;
+    await prompt(world).saveNumbers(itemId, [{ accountId: 'acc-1', sealed: sealed('n') }]);
+    const look = async () => {
+      const read = unrefused(await numbers.read(ourselves, itemId, reader));
+      const item = unrefused(await readStore.item(ourselves, itemId, 'item'));
+      const picked = await readStore.pickForUpdateMode(ourselves, userId, itemId);
+      return [
+        read?.numbers.length,
+        read?.withheld.map(({ reason }) => reason),
+        item?.error?.update_mode,
+        picked !== null,
+      ];
+    };
+    const dueAt = new Date(Date.now() + 3_600_000).toISOString();
+    const breaks = async (error_code: string, byCall = false) => {
+      const seen = await seenNow(world, itemId);
+      await items.setBroken(itemId, seen, { error_type: 'ITEM_ERROR', error_code }, dueAt, { byCall });
+    };
+    for (const byCall of [false, true]) {
+      await breaks('USER_PERMISSION_REVOKED', byCall);
+      expect(await look()).toEqual([0, ['permission_revoked'], false, false]);
+      // Given anew at the bank, and a login of it has ended: update mode mends that, and the numbers may be others.
+      await breaks('ITEM_LOGIN_REQUIRED');
+      expect(await look()).toEqual([0, ['permission_revoked'], true, true]);
+      await items.setHealthy(itemId, await seenNow(world, itemId));
+      expect(await look()).toEqual([1, [], undefined, true]);
+    }
+    // The doubt of a webhook alone, which Plaid was not asked about yet.
+    await world.sql`UPDATE items SET revoked_at = now() WHERE item_id = ${itemId}`;
+    expect(await look()).toEqual([0, ['permission_revoked'], undefined, false]);
   });
 
   it('are not given when the read cannot be noted', async () => {

@@ -259,6 +259,19 @@ describe('items', () => {
     expect(one?.as_of).toBe((await shownItem(world, idle.itemId))?.last_update_at);
   });
 
+  it('say why nothing is read from the bank any more: nobody is connected, or they are to be removed', async () => {
+    const { itemId } = await linkedItem(world);
+    const stopped = async () => (await shownItem(world, itemId))?.stopped;
+    const [since, asked] = ['2026-11-20T10:00:00.000Z', '2026-11-27T10:00:00.000Z'];
+    expect(await stopped()).toBeNull();
+    await world.sql`UPDATE items SET unconnected_since = ${since} WHERE item_id = ${itemId}`;
+    expect(await stopped()).toEqual({ reason: 'not_connected', since });
+    await world.sql`UPDATE items SET removal_requested_at = ${asked} WHERE item_id = ${itemId}`;
+    expect(await stopped()).toEqual({ reason: 'removal_requested', since: asked });
+    await world.stores.items.finishRemoval(itemId);
+    expect([await stopped(), (await shownItem(world, itemId))?.status]).toEqual([null, 'REMOVED']);
+  });
+
   it('show when Plaid last sent a webhook', async () => {
     const { itemId } = await linkedItem(world);
     const { webhooks } = world.stores;
@@ -277,6 +290,14 @@ describe('items', () => {
 });
 
 describe('the pick for update mode', () => {
+  it('is none with which nobody is connected any more: a new link joins it, which no update mode does', async () => {
+    const { itemId, userId } = await linkedItem(world);
+    const pick = (id: string | null) => world.stores.reads.pickForUpdateMode(ourselves, userId, id);
+    expect((await pick(null))?.itemId).toBe(itemId);
+    await world.sql`UPDATE items SET unconnected_since = now() WHERE item_id = ${itemId}`;
+    expect([await pick(null), await pick(itemId)]).toEqual([null, null]);
+  });
+
   it('is the longest in error, else the latest linked; never one that is gone or whose permission is gone', async () => {
     const userId = newId('user');
     const { reads, items } = world.stores;

@@ -234,6 +234,39 @@ describe('a listener', () => {
     expect([await known(), bench.parked.length]).toEqual(['later active, one closed, packed active', 2]);
   });
 
+  it('knows of them also behind the end of a shard that was split meanwhile, and split again', async () => {
+    const user_id = newId('user');
+    const float = (type: string, float_id: string, minute: number) => ({
+      ...{ type, user_id, float_id, event_id: newId('e'), occurred_at: `2026-11-21T07:0${minute}:00Z` },
+    });
+    const known = async () => {
+      const rows = await world.sql<{ float: string }[]>`
+        SELECT float_id || ' ' || status AS float FROM floats WHERE user_id = ${user_id} ORDER BY 1`;
+      return rows.map((row) => row.float).join(', ');
+    };
+    const parent = bench.shard('s');
+    bench.put('s', ...logins(2, user_id).map(login), float('float.opened', 'one', 1));
+    const taken = bench.startCheck;
+    bench.startCheck = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+    bench.start('me');
+    await until(async () => (await known()) === 'one active');
+    parent.closed = true;
+    const child = bench.shard('s-1', ['s']);
+    bench.shard('s-2', ['s']);
+    bench.put('s-1', float('float.closed', 'one', 2));
+    bench.put('s-2', login(`${user_id}-2`), float('float.opened', 'two', 2));
+    await until(async () => (await known()) === 'one closed, two active');
+    child.closed = true;
+    bench.shard('s-1-1', ['s-1', 'gone']);
+    bench.put('s-1-1', float('float.opened', 'three', 3));
+    await until(async () => (await known()) === 'one closed, three active, two active');
+    expect([await bench.row('s'), bench.logins]).toMatchObject([{ finished: false, checkpoint: null }, []]);
+    bench.startCheck = taken;
+    await until(async () => (await bench.row('s-1-1'))?.checkpoint != null);
+    await until(() => bench.logins.length === 3);
+    expect(sorted(bench.logins)).toEqual([...logins(2, user_id), `${user_id}-2`].sort());
+  });
+
   it('waits while the stream or the database fails, and skips nothing', async () => {
     bench.shard('s');
     bench.put('s', ...logins(3).map(login));

@@ -23,6 +23,26 @@ describe('what is shown of an Item', () => {
     expect(statusOf({ ...state, phase: 'needs_relink' }).next_due_at).toBe(at(1_000));
   });
 
+  it('names no next update of an Item that is mined no more, and says why it is not', () => {
+    const step = { kind: 'wait', until: t0 } as const;
+    const connected = describeItem(state, step, t0);
+    expect(connected).toContain(`next update due ${at(60_000)}`);
+    const stops = [
+      [{ unconnected: true }, 'no application is connected'],
+      [
+        { removalRequested: true, removeDueAt: t0 + 5_000 },
+        `its removal is asked for, next try ${at(5_000)}`,
+      ],
+    ] as const;
+    for (const [stop, said] of stops) {
+      const stopped = { ...state, ...stop };
+      expect(statusOf(stopped).next_due_at).toBeNull();
+      expect(describeItem(stopped, step, t0)).toContain(said);
+      expect(describeItem(stopped, step, t0)).not.toContain('next update due');
+      expect(connected).not.toContain(said);
+    }
+  });
+
   it('counts the updates that were given up', () => {
     const step = { kind: 'wait', until: t0 } as const;
     expect(describeItem({ ...state, deadEnds: 3 }, step, t0)).toContain('updates given up: 3 in a row');

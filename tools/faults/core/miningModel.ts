@@ -171,6 +171,7 @@ export class MiningModel {
       pages: chain.length,
       history: this.history,
       ...(missed === 0 ? {} : { missed }),
+      ...(this.accounts.size === 0 ? { unlisted: true as const } : {}),
     };
     this.last = { updateId: update.updateId, outcome };
     return { kind: 'applied', outcome };
