@@ -73,7 +73,7 @@ export function publishActivities(
     /** Sequences of events behind the watermark, one after the other, that are refused, each alone. */
     let refused: number[] = [];
 
-    async function markSent(last: number): Promise<boolean> {
+    async function noteSent(last: number): Promise<boolean> {
       crashPoint('publish.afterPut');
       if (!(await outbox.advanceWatermark(itemId, record, form, watermark, last))) return false;
       crashPoint('publish.afterMark');
@@ -93,7 +93,7 @@ export function publishActivities(
         item_id: itemId,
         detail: { record, form, after: watermark, last },
       });
-      return markSent(last);
+      return noteSent(last);
     }
 
     async function sendBatch(batch: Batch): Promise<boolean> {
@@ -114,7 +114,7 @@ export function publishActivities(
         // However many there are: each attempt leads on.
         return refused.length < refusedAtOnce || passOver();
       }
-      return (await passOver()) && (await markSent(last));
+      return (await passOver()) && (await noteSent(last));
     }
 
     const unsent = rows.filter((row) => row.sequence > sent);
