@@ -54,8 +54,9 @@ export const describedEvents: Readonly<Record<EventType, Described>> = {
   'item.linked': ofItemAlone('An item was linked'),
   'item.ready': {
     description:
-      'The first accounts and transactions of an item can be read; also told to an application that is connected with such an item',
-    data: z.object({ ...ofItem, history: z.enum(['initial', 'complete']) }),
+      'The first accounts and transactions of an item can be read; also told to an application that is connected with such an item. ' +
+      '`history` is `none` where the login has no transactions: its accounts can be read; should it get some, that is told as well',
+    data: z.object({ ...ofItem, history: z.enum(['none', 'initial', 'complete']) }),
     example: { ...exampleOfItem, history: 'initial' },
   },
   'item.history_complete': ofItemAlone('All the history that Plaid gives of an item can be read'),

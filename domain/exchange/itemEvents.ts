@@ -1,4 +1,4 @@
-import type { History, UserActionError } from '../mining/run.js';
+import type { History, UpdateOutcome, UserActionError } from '../mining/run.js';
 import type { EventType, NewEvent } from './event.js';
 
 /** The Item that an event is about, under its columns' names. */
@@ -45,22 +45,40 @@ export function updatedEvents(owner: EventOwner, changes: RecordChanges): NewEve
   return [aboutItem('item.updated', owner, { added, modified, removed, accounts, ...range })];
 }
 
+/** What an Item's row says of what can be read of it. */
+export interface Readable {
+  history: History;
+  withoutTransactions: boolean;
+  last_update_outcome: Pick<UpdateOutcome, 'unlisted'> | null;
+}
+
+/** A login without transactions has no history: its accounts are all that there is. */
+const isReadable = ({ history, withoutTransactions, last_update_outcome }: Readable): boolean =>
+  history !== 'none' || (withoutTransactions && last_update_outcome?.unlisted !== true);
+
 /** The first accounts and transactions can be read. */
-const readyEvent = (owner: EventOwner, history: History): NewEvent =>
+const readyEvent = (owner: EventOwner, { history }: Readable): NewEvent =>
   aboutItem('item.ready', owner, { history });
 
 /** The same to one application alone, which has just been connected with an Item that can be read already. */
-export function readyForEvents(owner: EventOwner, history: History, applicationId: string): NewEvent[] {
-  return history === 'none' ? [] : [{ ...readyEvent(owner, history), applicationId }];
+export function readyForEvents(owner: EventOwner, now: Readable, applicationId: string): NewEvent[] {
+  return isReadable(now) ? [{ ...readyEvent(owner, now), applicationId }] : [];
 }
 
-/** What an update has brought besides its changes: the Item's first data, and the last of its history. */
+/**
+ * What an update has brought besides its changes: the Item's first data, and the last of its history. Of a login that gets its first
+ * transactions later than its accounts both are told.
+ */
 export function historyEvents(
   owner: EventOwner,
-  { before, after }: { before: History; after: History },
+  { before, after }: { before: Readable; after: Readable },
 ): NewEvent[] {
+  const isFirst =
+    (!isReadable(before) && isReadable(after)) || (before.history === 'none' && after.history !== 'none');
   return [
-    ...(before === 'none' && after !== 'none' ? [readyEvent(owner, after)] : []),
-    ...(before !== 'complete' && after === 'complete' ? [aboutItem('item.history_complete', owner)] : []),
+    ...(isFirst ? [readyEvent(owner, after)] : []),
+    ...(before.history !== 'complete' && after.history === 'complete'
+      ? [aboutItem('item.history_complete', owner)]
+      : []),
   ];
 }

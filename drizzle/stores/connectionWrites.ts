@@ -11,7 +11,7 @@ import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { accounts, applications, connections, items } from '../schema.js';
-import { selection } from '../selection.js';
+import { isSet, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { isLive } from './connectionStatus.js';
 import { cancelDeliveries } from './heldDeliveries.js';
@@ -36,7 +36,9 @@ const following = selection(
   ['connection_id', 'application_id', 'item_id', 'user_id', 'account_ids', 'new_accounts', 'awaited'],
   { granted: 'granted_accounts', awaits: 'awaits_accounts' },
 );
-const readable = selection(items, ['history']);
+const readable = selection(items, ['history', 'last_update_outcome'], {
+  withoutTransactions: isSet('transactions_unavailable_since'),
+});
 const linker = selection(applications, ['application_id']);
 const ending = selection(connections, [], { days: 'expiry_told_days', at: 'expires_at' });
 
@@ -162,7 +164,7 @@ export async function grantConnection(
   const item = firstOf(
     await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${item_id}`,
   );
-  await writeEvents(tx, readyForEvents({ item_id, user_id }, item?.history ?? 'none', applicationId));
+  if (item !== undefined) await writeEvents(tx, readyForEvents({ item_id, user_id }, item, applicationId));
   return connectionId;
 }
 

@@ -11,7 +11,7 @@ import { jsonbText } from '../jsonText.js';
 import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { items, stagedPages, transactions as transactionTable } from '../schema.js';
-import { asText, selection } from '../selection.js';
+import { asText, isSet, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { applyAccounts } from './applyAccounts.js';
@@ -33,16 +33,20 @@ const enoughBeside = 100;
 /** Enough to sort and hash the ids of an update of some 100,000 rows in memory. */
 const applyWorkMem = '64MB';
 
-const mined = selection(items, [
-  'user_id',
-  'institution_id',
-  'main_account_id',
-  'cursor',
-  'history',
-  'last_update_id',
-  'last_update_outcome',
-  'last_sequence',
-]);
+const mined = selection(
+  items,
+  [
+    'user_id',
+    'institution_id',
+    'main_account_id',
+    'cursor',
+    'history',
+    'last_update_id',
+    'last_update_outcome',
+    'last_sequence',
+  ],
+  { withoutTransactions: isSet('transactions_unavailable_since') },
+);
 const fetching = selection(
   items,
   [
@@ -408,7 +412,14 @@ export function miningStore(sql: Sql): MiningStore {
             fromSequence: item.last_sequence + 1,
             toSequence: item.last_sequence + outcome.changes,
           }),
-          ...historyEvents(owner, { before: item.history, after: outcome.history }),
+          ...historyEvents(owner, {
+            before: item,
+            after: {
+              history: outcome.history,
+              withoutTransactions: update.transactionsUnavailable ?? false,
+              last_update_outcome: outcome,
+            },
+          }),
         ]);
         return { kind: 'applied' as const, outcome };
       });

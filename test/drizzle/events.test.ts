@@ -75,6 +75,27 @@ describe('what an Item tells', () => {
     });
   });
 
+  it('that an item without transactions can be read once its accounts are there, and when it gets some after all', async () => {
+    const item = await linkedItem(world);
+    const ids = { item_id: item.itemId, user_id: item.userId };
+    const none = { history: null, transactionsUnavailable: true } as const;
+    const ready = async () =>
+      (await eventsOf(item)).filter(({ type }) => type === 'item.ready').map(({ data }) => data);
+    await runUpdate(world, item, [{}], { ...none, accounts: [], accountsRefused: true });
+    expect(await ready()).toEqual([]);
+    await runUpdate(world, item, [{}], none);
+    await runUpdate(world, item, [{}], none);
+    expect(await ready()).toEqual([{ ...ids, history: 'none' }]);
+    // Who is connected with it then hears it, too.
+    await connect(world, item, await newApplication(world));
+    expect(await ready()).toEqual([
+      { ...ids, history: 'none' },
+      { ...ids, history: 'none' },
+    ]);
+    await runUpdate(world, item, [{ added: [transaction('t1')] }], { history: 'initial' });
+    expect((await ready()).at(-1)).toEqual({ ...ids, history: 'initial' });
+  });
+
   it('every change of its records, whoever makes it, in ranges without gaps', async () => {
     const item = await linkedItem(world);
     const { itemId } = item;
