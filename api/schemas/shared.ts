@@ -90,7 +90,7 @@ export const format = z
   .default('refined')
   .meta({ description: "`raw`: Plaid's own objects as received" });
 
-export const includeRemoved = flag('Rows of REMOVED items too');
+export const includeRemoved = flag('Rows of REMOVED items too, and of those that a new link has replaced');
 
 export const day = (description: string) =>
   z.iso

@@ -40,7 +40,10 @@ export interface ItemCompleteness {
   as_of: string | null;
 }
 
-/** The Items that a cached list draws from; what is not admitted (yet) is left out. */
+/**
+ * The Items that a cached list draws from; what is not admitted (yet) is left out. Of a user without those that are removed, and those
+ * that a new link has replaced: their accounts would stand there twice for as long as Plaid refuses their removal.
+ */
 export type ListedItems =
   { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
 

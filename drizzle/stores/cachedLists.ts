@@ -41,7 +41,8 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
       ? sql`i.item_id = ${items.itemId}`
       : 'itemIds' in items
         ? sql`i.item_id = ANY(${items.itemIds}::text[])`
-        : sql`i.user_id = ${items.userId} AND (${items.includeRemoved} OR i.removed_at IS NULL)`;
+        : sql`i.user_id = ${items.userId}
+            AND (${items.includeRemoved} OR i.removed_at IS NULL AND i.replaced_by IS NULL)`;
 
   /**
    * One statement, so that rows, what is said of their completeness, and the right to them are of one moment; and one row, as
