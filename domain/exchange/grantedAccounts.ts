@@ -48,18 +48,19 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
   const { account_ids, granted, new_accounts, awaits, awaited } = before;
   const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
-  const meantBy = (identity: AccountIdentity): (string | null)[] => {
-    // Each of them is granted, also where two are called the same.
-    const one = counterpartOf(identity, [identity], known);
-    if (one !== null) return [one.id];
-    // Nobody has to know which is which where all of them are.
+  const found = (awaited ?? []).map((identity) => {
     const alike = known.filter((other) => isSameAccount(identity, other));
     const waiting = (awaited ?? []).filter((other) => isSameAccount(identity, other));
-    return alike.length <= waiting.length ? alike.map(({ id }) => id) : [];
-  };
-  const found = (awaited ?? []).map((identity) => ({ identity, ids: meantBy(identity) }));
-  const matched = found.flatMap(({ ids }) => ids).filter((id) => id !== null);
-  const lacking = found.filter(({ ids }) => ids.length === 0).map(({ identity }) => identity);
+    // Each of them is granted, also where two are called the same.
+    const one = counterpartOf(identity, [identity], known);
+    // Nobody has to know which is which where all of them are.
+    const meant = one ?? (alike.length <= waiting.length ? alike : []);
+    return { identity, meant: [meant].flat(), lacks: alike.length < waiting.length };
+  });
+  const matched = found.flatMap(({ meant }) => meant.map(({ id }) => id)).filter((id) => id !== null);
+  const lacking = found
+    .filter(({ meant, lacks }) => lacks || meant.length === 0)
+    .map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
   // One that may be an account that was not granted is no later one.

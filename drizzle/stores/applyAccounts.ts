@@ -2,14 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { goneOf, identityOf, isSameAccount, placesTaken } from '../../domain/mining/accounts.js';
+import { goneOf, identityOf, isSameAccount, lackedBy, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
 import { cleaned, jsonbText } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
-import { accounts } from '../schema.js';
+import { accountIdentities, accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { extendConnections } from './connectionWrites.js';
@@ -44,6 +44,7 @@ export const versionOf = ({
   as_of: as_of.toISOString(),
 });
 
+const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const compared = selection(accounts, ['listed_since'], { revoked: isSet('revoked_at') });
 
 /** Whether a connection waits for accounts that the Item has not listed so far. */
@@ -168,13 +169,13 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     };
     if (!isSame(before, change)) changes.push(nextVersion(before, change));
   }
-  if (changes.length > 0) {
-    await writeAccounts(tx, owner, now.sequence, changes);
-    await writeIdentities(
-      tx,
-      owner.item_id,
-      [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw)),
-    );
+  const isUnlisted = first && !namesAll;
+  if (changes.length > 0) await writeAccounts(tx, owner, now.sequence, changes);
+  if (changes.length > 0 || now.isUnlisted) {
+    const identities = [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw));
+    // What the Item was linked with is there until a list lacks it that names all.
+    const others = isUnlisted ? lackedBy(identities, await identitiesOf(tx, owner.item_id)) : [];
+    await writeIdentities(tx, owner.item_id, [...identities, ...others]);
   }
   const come = changes
     .filter(({ version, replaces }) => version === 1 && replaces === null)
@@ -215,7 +216,6 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
   const grown = come.length > 0;
   const enqueued = changes.length + unchanged.length;
-  const isUnlisted = first && !namesAll;
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
 
@@ -313,6 +313,10 @@ async function keepListed(
       currency = excluded.currency, as_of = excluded.as_of
     WHERE b.as_of <= excluded.as_of`;
 }
+
+/** The Item's open accounts. They stand there from the linking on, when the accounts may not. */
+export const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
+  SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
 
 /** Replaces what the duplicate guard knows of the Item's accounts. */
 export async function writeIdentities(

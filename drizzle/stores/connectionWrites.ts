@@ -102,7 +102,7 @@ async function noteExpired(tx: Tx, itemId: string): Promise<void> {
   await record(tx, rows, 'expired', 'connection.expired', byTheClock);
 }
 
-/** The accounts that a grant means now, and whether it waits for the Item's first ones. Null = every one, later ones too. */
+/** The accounts that a grant means now, and whether it waits for others of the Item's first ones. Null = every one, later ones too. */
 async function accountsOf(
   tx: Tx,
   itemId: string,
@@ -112,7 +112,11 @@ async function accountsOf(
   if (new_accounts) return { granted: null, awaits: false };
   const rows = await tx<Selected<typeof openAccount>[]>`
     SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  return { granted: rows.map((row) => row.account_id), awaits: rows.length === 0 };
+  const item = firstOf(
+    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${itemId}`,
+  );
+  const awaits = rows.length === 0 || item?.last_update_outcome?.unlisted === true;
+  return { granted: rows.map((row) => row.account_id), awaits };
 }
 
 const moment = (tx: Tx, time: string | null): Fragment => tx`${time}::text::timestamptz`;

@@ -13,9 +13,10 @@ import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
-import { accountIdentities, accounts, applications, connections, items, links } from '../schema.js';
+import { accounts, applications, connections, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { identitiesOf } from './applyAccounts.js';
 import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
 import {
@@ -42,7 +43,6 @@ const joinable = selection(items, ['error_type', 'error_code'], {
 });
 const stored = selection(accounts, ['account_id', 'raw', 'status'], { replaced: isSet('replaced_by') });
 const offering = selection(links, ['accounts']);
-const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const carried = selection(
   connections,
   [
@@ -231,10 +231,6 @@ export async function seesItem(
   return row?.unconnected === false;
 }
 
-/** The Item's open accounts. They stand there from the linking on, when the accounts may not. */
-const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
-  SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-
 /** An account of the Item's; `past`: another one has taken its place. */
 type OwnAccount = AccountIdentity & {
   account_id: string;
@@ -308,11 +304,13 @@ export async function notJoined(
   const identities = await identitiesOf(tx, itemId);
   const lacking = new Set(lackedBy(identities, offered));
   const own = wanted === null ? [] : await rowsOf(tx, itemId);
+  const isChosen = (mine: OwnAccount | null): boolean =>
+    mine !== null && isOffered(mine, identities, offered);
+  const awaited = awaitedOf(own, identities, askedFor(wanted, offered));
   const isShared = (one: OfferedAccount): boolean =>
     wanted === null
       ? identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, offered))
-      : // Accounts that nobody knows by their ids yet are named in vain, one like the other.
-        own.length === 0 || meantBy(one, offered, own) !== null;
+      : awaited.some((mine) => isSameAccount(mine, one)) || isChosen(meantBy(one, offered, own));
   return offered.flatMap((one) => {
     const { account_id: id } = one;
     if (id == null || (wanted !== null && !wanted.includes(id))) return [];
@@ -340,27 +338,35 @@ async function asChosen(
     named.has(own.account_id) || isOffered(own, identities, offered);
   const isWhole = identities.every((identity) => isOffered(identity, identities, offered));
   if (wanted === null && isWhole) return { grant, awaited: [] };
-  const isNamed = ({ account_id }: OfferedAccount): boolean =>
-    wanted === null || (account_id != null && wanted.includes(account_id));
-  const awaited =
-    ofRows.length > 0
-      ? []
-      : identities.filter(
-          (mine) =>
-            isOffered(mine, identities, offered) &&
-            offered.some((one) => isNamed(one) && isSameAccount(one, mine)),
-        );
+  const awaited = awaitedOf(ofRows, identities, askedFor(wanted, offered));
   if (wanted !== null) {
     const ids = wanted.flatMap((id) => {
       const own = ofRows.find(({ account_id }) => account_id === id);
       if (own !== undefined) return isChosen(own) ? [id] : [];
       const meant = offered.find(({ account_id }) => account_id === id);
-      return meant === undefined ? [] : (meantBy(meant, offered, ofRows)?.account_id ?? []);
+      const mine = meant === undefined ? null : meantBy(meant, offered, ofRows);
+      return mine === null || !isChosen(mine) ? [] : [mine.account_id];
     });
     return { grant: { ...grant, account_ids: [...new Set(ids)] }, awaited };
   }
   const ids = ofRows.filter(isChosen).map(({ account_id }) => account_id);
   return { grant: { ...grant, account_ids: ids, new_accounts: false }, awaited };
+}
+
+/** Those that a client asks for; null = all. */
+const askedFor = (ids: readonly string[] | null, offered: readonly OfferedAccount[]): OfferedAccount[] =>
+  offered.filter(({ account_id }) => ids === null || (account_id != null && ids.includes(account_id)));
+
+/** Accounts of the Item that are asked for, and which no list has named so far. Of some that are called the same it may have named one. */
+function awaitedOf(
+  listed: readonly AccountIdentity[],
+  identities: readonly AccountIdentity[],
+  asked: readonly AccountIdentity[],
+): AccountIdentity[] {
+  const lacking = lackedBy(listed, identities);
+  return identities.filter(
+    (mine) => lacking.some((other) => isSameAccount(other, mine)) && isOffered(mine, identities, asked),
+  );
 }
 
 /**

@@ -206,6 +206,40 @@ describe('a link', () => {
     }
   });
 
+  it('that comes before Plaid has listed all accounts is no later one: all that there are at the grant are granted', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const refused = { accounts: all.slice(0, 1), accountsRefused: true };
+    const granted = async (
+      before: Partial<Grant> | null,
+      changes: Partial<Grant>,
+    ): Promise<(string[] | null | undefined)[]> => {
+      const item = await connectedItem(before === null ? {} : { connection: grant(before) });
+      await runUpdate(world, item, [{}], refused);
+      const applicationId = before === null ? await newApplication(world) : item.applicationId;
+      if (before === null) {
+        const to = { itemId: item.itemId, userId: item.userId, applicationId };
+        await world.sql.begin((tx) => grantConnection(tx, to, grant(changes), nobody));
+      } else {
+        const [row] = await connectionsOf(item.itemId);
+        const sight = { applicationId, access: 'connected' } as const;
+        const may = { mayWiden: true, actor: nobody };
+        await world.stores.connections.change(sight, row?.connection_id ?? '', changes, may);
+      }
+      const ids: (string[] | null | undefined)[] = [];
+      for (const update of [refused, { accounts: all.slice(0, 2) }, { accounts: all }]) {
+        await runUpdate(world, item, [{}], update);
+        const rows = await connectionsOf(item.itemId);
+        ids.push(rows.find((row) => row.application_id === applicationId)?.granted);
+      }
+      return ids;
+    };
+    const [one, two] = [['acc-1'], ['acc-1', 'acc-2']];
+    expect(await granted(null, { new_accounts: false })).toEqual([one, two, two]);
+    expect(await granted({}, { new_accounts: false })).toEqual([one, two, two]);
+    expect(await granted(null, { account_ids: one })).toEqual([one, one, ['acc-1', 'acc-3']]);
+    expect(await granted({}, { account_ids: one, new_accounts: false })).toEqual([one, one, one]);
+  });
+
   it('takes away what had come by itself, and does not stand in a list that is written, whatever else the list says', async () => {
     const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
     const item = await connectedItem({ connection: grant({ account_ids: ['acc-1'] }) });
@@ -354,6 +388,40 @@ describe('joining', () => {
     }
     await runUpdate(world, item, [{}], { accounts: all });
     expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
+  });
+
+  it('with an Item of whose accounts some have come shares those that were chosen, and no others', async () => {
+    const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
+    const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    const joins = async (chosen: PlaidAccount[], changes: Partial<Grant> = {}) => {
+      const applicationId = await newApplication(world);
+      const more = { connection: grant(changes), metadata: chosen.map(metadataOf) };
+      const tokenHash = await received(item.userId, applicationId, more);
+      expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
+      return applicationId;
+    };
+    // Of two that are called the same its client asks for one: nobody knows which is meant, now or later.
+    const one = { account_ids: ['new-t-1'] };
+    const wanted: [string, string[] | null][] = [[await joins(all.slice(3), one), []]];
+    await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), accountsRefused: true });
+    wanted.push(
+      [await joins(all.slice(3), one), []],
+      [await joins(all.slice(0, 1)), ['acc-1']],
+      [await joins(all.slice(1, 2)), ['acc-2']],
+      [await joins(all.slice(0, 2)), ['acc-1', 'acc-2']],
+      [await joins(all.slice(0, 2), { account_ids: ['new-acc-2'] }), ['acc-2']],
+      [await joins([...all.slice(0, 1), ...all.slice(3)]), ['acc-1', 't-1', 't-2']],
+      [await joins(all.slice(0, 4)), ['acc-1', 'acc-2', 'acc-3']],
+      [await joins(all), null],
+    );
+    // A list by and by, and one that is whole in the end.
+    for (const some of [all.slice(0, 1), all.slice(0, 4)])
+      await runUpdate(world, item, [{}], { accounts: some, accountsRefused: true });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const rows = await connectionsOf(item.itemId);
+    const granted = (id: string) => rows.find((row) => row.application_id === id)?.granted;
+    expect(wanted.map(([id]) => granted(id))).toEqual(wanted.map(([, ids]) => ids));
   });
 
   it('shares none of the accounts that are called the same where not all of them were chosen, whatever proves them the Item’s', async () => {
