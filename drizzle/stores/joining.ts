@@ -205,8 +205,8 @@ export async function joinItem(
   const resumes = before.resumes && !row.broken;
   if (!before.expired && !resumes) return null;
   const actor = by(applicant, 'linked once more');
-  // The user has chosen anew: what had come to the connection by itself, and was not chosen now, is taken away.
-  const changes = { renewed: true, takesAway: true };
+  // Where the user has chosen anew what had come to the connection by itself, and was not chosen now, is taken away.
+  const changes = { renewed: true, takesAway: offered !== null };
   await changeConnection(tx, before.connection_id, itemId, chosen.grant, changes, actor);
   await awaitAccounts(tx, before.connection_id, chosen.awaited);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);

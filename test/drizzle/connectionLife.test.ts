@@ -743,6 +743,31 @@ describe('joining', () => {
     ]);
   });
 
+  it('takes nothing away, and gives nothing, where nobody knows what was chosen', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
+    const renewed = async (changes: Partial<Grant>) => {
+      const item = await connectedItem({ connection: grant({ ...changes, expires_at: inDays(40) }) });
+      await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
+      await runUpdate(world, item, [{}], { accounts: all });
+      const before = (await connectionsOf(item.itemId))[0]?.granted;
+      await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+      const { links } = world.stores;
+      const more = { connection: grant(changes), metadata: [] };
+      const tokenHash = await received(item.userId, item.applicationId, more);
+      await links.beginExchange(tokenHash);
+      await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('anew') });
+      expect(await links.admit(admission({ ...item, tokenHash }))).toMatchObject({ joined: true });
+      const after = (await connectionsOf(item.itemId))[0];
+      return [before, after?.granted, after?.status];
+    };
+    const [two, others] = [
+      ['acc-1', 'acc-2'],
+      ['acc-1', 'acc-3'],
+    ];
+    expect(await renewed({ account_ids: ['acc-1'], new_accounts: true })).toEqual([others, others, 'active']);
+    expect(await renewed({ new_accounts: false })).toEqual([two, two, 'active']);
+  });
+
   it('after a revocation needs a new Link: neither its word nor an old update mode brings it back', async () => {
     const item = await connectedItem();
     await connectedTo(item);
