@@ -37,7 +37,7 @@ const shown = selection(
     'revoked_reason',
     'revoked_initiator',
   ],
-  { created_key: asText('created_at'), suspended: isSet('suspended_at') },
+  { created_key: asText('created_at'), suspended: isSet('suspended_at'), awaits: isSet('awaited') },
 );
 const named = selection(applications, ['name', 'display_name']);
 

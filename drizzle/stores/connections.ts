@@ -248,9 +248,10 @@ export function connectionStore(sql: Sql): ConnectionStore {
         if (refusal !== null) return refusal;
         const renewed = widened.includes('expires_at');
         const end = !sameEnd(wanted, before);
-        // A list that is written is what may be read from now on: what had come since, and does not stand in it, is taken away.
+        // A list that is written is what may be read from now on: what had come since, or was waited for, and does not stand in it, is taken away.
         const chosen = given.account_ids ?? null;
-        const takesAway = chosen !== null && !(row.granted_accounts ?? []).every((id) => chosen.includes(id));
+        const hasOthers = row.awaits || !(row.granted_accounts ?? []).every((id) => chosen?.includes(id));
+        const takesAway = chosen !== null && hasOthers;
         if (!sameButEnd(before, wanted) || takesAway || (end && !renewed)) {
           const expires_at = renewed ? before.expires_at : wanted.expires_at;
           await changeConnection(

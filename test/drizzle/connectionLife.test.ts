@@ -424,6 +424,26 @@ describe('joining', () => {
     expect(wanted.map(([id]) => granted(id))).toEqual(wanted.map(([, ids]) => ids));
   });
 
+  it('waits for nothing any more once a list of accounts is written, whatever it says', async () => {
+    const all = ['acc-1', 'acc-2'].map((id) => account(id));
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    const joined = async () => {
+      const applicationId = await newApplication(world);
+      const metadata = all.slice(0, 1).map(metadataOf);
+      const tokenHash = await received(item.userId, applicationId, { metadata });
+      expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
+      return (await connectionsOf(item.itemId)).find((row) => row.application_id === applicationId);
+    };
+    const [kept, narrowed] = [await joined(), await joined()];
+    const sight = { applicationId: narrowed?.application_id ?? '', access: 'connected' } as const;
+    const may = { mayWiden: false, actor: nobody };
+    await world.stores.connections.change(sight, narrowed?.connection_id ?? '', { account_ids: [] }, may);
+    await runUpdate(world, item, [{}], { accounts: all });
+    const granted = async (one: StoredConnection | undefined) =>
+      (await connectionsOf(item.itemId)).find((row) => row.connection_id === one?.connection_id)?.granted;
+    expect([await granted(kept), await granted(narrowed)]).toEqual([['acc-1'], []]);
+  });
+
   it('shares none of the accounts that are called the same where not all of them were chosen, whatever proves them the Item’s', async () => {
     const proofs = [{ mask: '0007' }, { mask: '0007', persistent: true }];
     for (const { mask, persistent = false } of proofs) {
