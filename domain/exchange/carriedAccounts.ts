@@ -7,26 +7,26 @@ export interface KnownAccount {
   identity: AccountIdentity;
   /** Another one of the same Item has taken its place: it is no second account, whatever it is called. */
   past?: boolean;
+  /** Known since the linking; no list has named it so far. */
+  unlisted?: boolean;
 }
 
 /**
- * What becomes of granted accounts (`ids`, of those in `before`) in the Item that takes the place of theirs: their ids there, and those
+ * What becomes of granted accounts (of those in `before`) in the Item that takes the place of theirs: their ids there, and those
  * that wait until it says its own ids. What is not offered there is granted no more, nor what may be another one.
  */
 export function carriedAccounts(
-  ids: readonly string[],
+  granted: readonly KnownAccount[],
   before: readonly KnownAccount[],
   offered: readonly KnownAccount[],
 ): { ids: string[]; awaited: AccountIdentity[] } {
   const carried = { ids: [] as string[], awaited: [] as AccountIdentity[] };
   const own = before.flatMap(({ identity, past }) => (past === true ? [] : [identity]));
   const others = offered.map(({ id, identity }) => ({ ...identity, id }));
-  for (const granted of ids) {
-    const account = before.find(({ id }) => id === granted);
-    if (account === undefined) continue;
-    const next = counterpartOf(account.identity, own, others);
+  for (const { identity } of granted) {
+    const next = counterpartOf(identity, own, others);
     if (next === null) continue;
-    if (next.id === null) carried.awaited.push(account.identity);
+    if (next.id === null) carried.awaited.push(identity);
     else if (!carried.ids.includes(next.id)) carried.ids.push(next.id);
   }
   return carried;

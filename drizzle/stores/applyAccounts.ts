@@ -180,7 +180,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const come = changes
     .filter(({ version, replaces }) => version === 1 && replaces === null)
     .map(({ account_id }) => account_id);
-  const follows = come.length > 0 || successors.size > 0 || rows.some(({ awaited }) => awaited);
+  const follows =
+    come.length > 0 || successors.size > 0 || now.isUnlisted || rows.some(({ awaited }) => awaited);
   const shown = follows
     ? await extendConnections(tx, owner.item_id, {
         come,

@@ -56,7 +56,7 @@ const carried = selection(
     'evidence',
     'awaited',
   ],
-  { suspended: isSet('suspended_at'), expires_at: 'expires_at' },
+  { suspended: isSet('suspended_at'), expires_at: 'expires_at', awaits: 'awaits_accounts' },
 );
 
 /** Who has sent a link, and what it is to be granted; a grant of null = a link of an older release. */
@@ -387,15 +387,24 @@ function isOffered(
   return chosen.length > 0 && chosen.length >= meant.length;
 }
 
-/** The accounts of an Item as far as they are known: listed by Plaid, else named by Link when it was linked. */
+/** The accounts of an Item as far as they are known: listed by Plaid, else known since it was linked. */
 async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
   const rows = await rowsOf(tx, itemId);
-  if (rows.length > 0) return rows.map(({ account_id: id, identity, past }) => ({ id, identity, past }));
   const link = firstOf(
     await tx<Selected<typeof offering>[]>`
     SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
   );
-  return (link?.accounts ?? []).map((account) => ({ id: account.id ?? null, identity: identityOf(account) }));
+  const named = (link?.accounts ?? []).map((one) => ({ id: one.id ?? null, identity: identityOf(one) }));
+  if (rows.length === 0) return named;
+  const lacking = lackedBy(rows, await identitiesOf(tx, itemId));
+  const others = named.map(({ id, identity }) => ({ ...identity, id }));
+  return [
+    ...rows.map(({ account_id: id, identity, past }) => ({ id, identity, past })),
+    ...lacking.map((identity) => ({
+      ...{ id: counterpartOf(identity, lacking, others)?.id ?? null, identity },
+      unlisted: true,
+    })),
+  ];
 }
 
 /**
@@ -419,11 +428,23 @@ export async function carryConnections(
         AND NOT EXISTS (SELECT FROM connections n
           WHERE n.item_id = ${itemId} AND n.application_id = c.application_id AND n.revoked_at IS NULL)
       ORDER BY c.created_at, c.connection_id`;
-    for (const { application_id, granted_accounts, awaited, suspended, expires_at, ...grant } of lives) {
+    for (const {
+      application_id,
+      granted_accounts,
+      awaits,
+      awaited,
+      suspended,
+      expires_at,
+      ...grant
+    } of lives) {
       // Where it waits for the first accounts of all, it waits on.
       const isWhole =
         granted_accounts === null || (grant.account_ids === null && granted_accounts.length === 0);
-      const carries = carriedAccounts(granted_accounts ?? [], before, next);
+      // Those of the first ones that no list has named are granted as well.
+      const takesFirst = awaits && awaited === null;
+      const isGranted = ({ id, unlisted = false }: KnownAccount): boolean =>
+        (unlisted && takesFirst) || (id !== null && granted_accounts?.includes(id) === true);
+      const carries = carriedAccounts(before.filter(isGranted), before, next);
       const waits = [...carries.awaited, ...(awaited ?? [])];
       const isGone =
         (granted_accounts ?? []).length > 0 &&

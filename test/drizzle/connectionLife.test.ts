@@ -1078,6 +1078,35 @@ describe('an Item that takes the place of another', () => {
     expect(await listed(['1', '2', '3', '4'])).toEqual([['new-1', 'new-2'], false, 0, 3]);
   });
 
+  it('is shared with who was granted accounts of the old one that no list had named so far', async () => {
+    const granted = async (changes: Partial<Grant>, isWhole: boolean) => {
+      const [accounts, fresh] = [under('old', ['1', '2', '3']), under('new', ['1', '2', '3', '4'])];
+      const metadata = accounts.map((raw) => ({ ...metadataOf(raw), id: raw.account_id }));
+      const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)), metadata });
+      const { itemId, userId, applicationId } = item;
+      const some = accounts.slice(0, 1);
+      await runUpdate(world, item, [{}], { accounts: some, accountsRefused: true });
+      const other = await newApplication(world);
+      const to = { itemId, userId, applicationId: other };
+      await world.sql.begin((tx) => grantConnection(tx, to, grant(changes), nobody));
+      if (isWhole) await runUpdate(world, item, [{}], { accounts: some });
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+      const next = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+      const offered = fresh.map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
+      await world.stores.links.admit(admission(next, { accounts: offered, replaceable }));
+      await runUpdate(world, next, [{}], { accounts: fresh });
+      return (await connectionsOf(next.itemId)).find((row) => row.application_id === other)?.granted;
+    };
+    const [all, two] = [{ new_accounts: false }, { account_ids: ['old-1', 'old-2'], new_accounts: false }];
+    expect(await granted(all, false)).toEqual(['new-1', 'new-2', 'new-3']);
+    expect(await granted(two, false)).toEqual(['new-1', 'new-2']);
+    // The old one had no others.
+    expect(await granted(all, true)).toEqual(['new-1']);
+    expect(await granted(two, true)).toEqual(['new-1']);
+  });
+
   it('takes along what is over by time: it stays over, suspended where it was, and is renewed', async () => {
     const item = await connectedItem();
     await runUpdate(world, item, [{}]);
