@@ -39,7 +39,7 @@ const lastOnes = 3;
 
 /**
  * Waits until nothing is on its way any more, neither at the simulator nor here; what still is after `patienceMs` is `restless`.
- * Pauses of Plaid's and of deliveries, which last minutes, are passed over.
+ * Pauses of Plaid's, of deliveries and of endpoints that failed again and again, which last minutes, are passed over.
  */
 export async function untilCalm(world: World, scene: Scene, patienceMs: number): Promise<WayToCalm> {
   const begun = Date.now();
@@ -72,6 +72,7 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
   }
   await system.sql`
     UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending' AND next_attempt_at > now() + interval '8 s'`;
+  await system.sql`UPDATE endpoints SET rests_until = NULL WHERE rests_until > now() + interval '8 s'`;
   const [row] = await system.sql<{ deliveries: number; segment: number; numbers: number }[]>`
     SELECT (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS deliveries,
       count(*) FILTER (WHERE segment_due_at IS NOT NULL)::int AS segment,

@@ -7,6 +7,7 @@ import postgres from 'postgres';
 import type { ChildProcess, Exit } from '../local/childProcess.js';
 import { freePort } from '../local/ports.js';
 import { launch, logTail } from '../local/childProcess.js';
+import { deleteStreams } from '../local/deleteStreams.js';
 import { until } from './until.js';
 
 /** What a system finds already there. */
@@ -349,6 +350,7 @@ export async function startSystemIn(
         await client.schedule.getHandle(scheduleId).delete();
       await sql.end({ timeout: 5 });
       await connection.close();
+      await deleteStreams(urls.kinesis, streamPrefix);
       await database.drop();
       rmSync(dir, { recursive: true, force: true });
     },
