@@ -569,8 +569,8 @@ describe('what an application may not be told now', () => {
 
   it('is locked in one order, whether or not somebody holds its Item, so that nobody waits in a circle', async () => {
     const to = await endpoint('connected', { types: ['item.updated'] });
-    for (const _ of [1, 2]) {
-      const { itemId } = await world.linkedItem();
+    for (const item of [await world.linkedItem(), await world.linkedItem()]) {
+      const { itemId } = item;
       const ids = { itemId, userId: 'u', applicationId: to.application };
       await world.sql.begin((tx) => grantConnection(tx, ids, wholeGrant, anyActor));
       await events(to, [itemId], { data: { item_id: itemId, user_id: 'u' } });
