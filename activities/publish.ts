@@ -118,9 +118,14 @@ export function publishActivities(
     }
 
     const unsent = rows.filter((row) => row.sequence > sent);
-    for (const batch of packBatches(unsent, form))
-      if (!(await sendBatch(batch)) || !(await passOver())) return false;
-    return true;
+    try {
+      for (const batch of packBatches(unsent, form))
+        if (!(await sendBatch(batch)) || !(await passOver())) return false;
+      return true;
+    } finally {
+      // The next attempt would have to find them out once more, and may have no more time for it.
+      await passOver();
+    }
   }
 
   async function publishRecords(sending: Sending, record: RecordKind): Promise<boolean> {

@@ -11,7 +11,10 @@ export interface AppliedTransactions {
 
 interface AppliedRows {
   counts: AppliedTransactions;
-  /** How many live that did not before: those that were added, and those that were removed once. */
+  /**
+   * How many live that did not before: those that were added, and those that were removed once. None of closed accounts, of which no
+   * reading tells that they are gone, and whose rows may be their successors'.
+   */
   come: number;
 }
 
@@ -136,7 +139,9 @@ export async function applyTransactions(tx: Tx, update: Pages & { sequence: numb
       count(*) FILTER (WHERE NOT removed AND (version = 1 OR (
         -- The rows as they were before this statement.
         SELECT b.status FROM transactions b
-        WHERE b.item_id = ${itemId} AND b.transaction_id = changed.id) = 'removed'))::int AS come
+        WHERE b.item_id = ${itemId} AND b.transaction_id = changed.id) = 'removed')
+        AND account_id <> ALL(ARRAY(SELECT a.account_id FROM accounts a
+          WHERE a.item_id = ${itemId} AND a.status = 'closed')))::int AS come
     FROM changed`,
   );
   return { counts, come };

@@ -9,6 +9,9 @@ import type { Selected } from '../selection.js';
 import { isBeingErased } from './beingErased.js';
 import { knowsUser } from './rights.js';
 
+/** Later than this no clock that is merely fast says that it is. Such a time would win over every word that is still to come. */
+const plausibleUntil = (tx: Tx): Fragment => tx`(clock_timestamp() + interval '1 day')`;
+
 const shown = selection(floats, ['user_id', 'float_id', 'status', 'occurred_at']);
 
 /** Every float, whoever told of it: `application_id` is null where that was the stream, or an application that sees every Item. */
@@ -77,12 +80,13 @@ export function floatStore(sql: Sql): FloatStore {
           INSERT INTO ${own === null ? tx`floats` : tx`application_floats`} AS kept
             (${own === null ? tx`` : tx`application_id,`} user_id, float_id, status, occurred_at)
           SELECT ${own === null ? tx`` : tx`${own},`} ${userId}, ${floatId}, ${status},
-            coalesce(${occurredAt}::text::timestamptz, clock_timestamp())
+            CASE WHEN ${occurredAt}::text::timestamptz <= ${plausibleUntil(tx)}
+              THEN ${occurredAt}::text::timestamptz ELSE clock_timestamp() END
           WHERE ${mayReport(tx, by, userId)}
           ON CONFLICT (${own === null ? tx`` : tx`application_id,`} user_id, float_id) DO UPDATE
             SET status = excluded.status, occurred_at = excluded.occurred_at, updated_at = clock_timestamp()
             -- Of two words of one moment the end of the float is the later, in whatever order they come.
-            WHERE kept.occurred_at < excluded.occurred_at
+            WHERE kept.occurred_at < excluded.occurred_at OR kept.occurred_at > ${plausibleUntil(tx)}
               OR (kept.occurred_at = excluded.occurred_at AND kept.status <> 'closed')`;
         const owner = own === null ? null : ({ applicationId: own, access: 'connected' } as const);
         return find(tx, owner, userId, floatId);

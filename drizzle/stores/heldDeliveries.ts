@@ -100,22 +100,20 @@ export async function putAside(sql: Sql, holder: string, ids: readonly string[])
       OR NOT EXISTS (SELECT FROM items i WHERE i.item_id = d.lane))`;
     await tx`
       WITH locked AS (
-        SELECT d.delivery_id FROM deliveries d WHERE ${mine} AND NOT ${isFree} ORDER BY d.delivery_id FOR UPDATE
-      )
-      UPDATE deliveries d SET claim = NULL, claimed_until = clock_timestamp() + ${leftFor}::interval
-      FROM locked WHERE d.delivery_id = locked.delivery_id`;
-    await tx`
-      WITH locked AS (
-        SELECT d.delivery_id, d.event_id, d.endpoint_id FROM deliveries d
-        WHERE ${mine} AND ${isFree} ORDER BY d.delivery_id FOR UPDATE
+        SELECT d.delivery_id, d.event_id, d.endpoint_id, ${isFree} AS free FROM deliveries d
+        WHERE ${mine} ORDER BY d.delivery_id FOR UPDATE
       ), judged AS (
-        SELECT l.delivery_id, CASE WHEN e.event_id IS NOT NULL THEN ${hearing(tx, hearerOf(tx))} END AS hearing
+        SELECT l.delivery_id, l.free, CASE WHEN e.event_id IS NOT NULL THEN ${hearing(tx, hearerOf(tx))} END AS hearing
         FROM locked l JOIN endpoints p USING (endpoint_id) JOIN applications a USING (application_id)
           LEFT JOIN events e ON e.event_id = l.event_id
+      ), aside AS (
+        SELECT delivery_id, CASE WHEN NOT free OR hearing = 'now' THEN 'pending'
+            WHEN hearing = 'later' THEN 'held' ELSE 'cancelled' END AS state,
+          CASE WHEN NOT free THEN clock_timestamp() + ${leftFor}::interval END AS left_until
+        FROM judged
       )
-      UPDATE deliveries d SET claim = NULL, claimed_until = NULL,
-        state = CASE j.hearing WHEN 'now' THEN 'pending' WHEN 'later' THEN 'held' ELSE 'cancelled' END,
-        ended_at = CASE WHEN j.hearing IS NULL THEN clock_timestamp() END
-      FROM judged j WHERE d.delivery_id = j.delivery_id`;
+      UPDATE deliveries d SET claim = NULL, claimed_until = aside.left_until, state = aside.state,
+        ended_at = CASE WHEN aside.state = 'cancelled' THEN clock_timestamp() END
+      FROM aside WHERE d.delivery_id = aside.delivery_id`;
   });
 }

@@ -1133,6 +1133,27 @@ describe('mining', () => {
         expect(await isAsked(item)).toBe(false);
       },
     );
+
+    it('ends though Plaid lists for good what an account has taken over under another id', async () => {
+      const item = await world.linkedItem();
+      const of = (id: string, account_id: string) => transaction(id, { account_id });
+      item.page('', 'c1', { added: [transaction('e1'), transaction('e2')] });
+      await world.run.minePage(mine(item, 'u1'));
+      item.accounts = [account('account-2')];
+      item.page('c1', 'c2', { added: [of('f1', 'account-2'), of('f2', 'account-2')] });
+      item.page('c2', 'c2', {});
+      await world.run.minePage(mine(item, 'u2'));
+      const known = ['e1 removed', 'e2 removed', 'f1 posted', 'f2 posted'];
+      expect(await rowsOf(item)).toEqual(known);
+      await world.stores.itemCommands.requestRemine(ourselves, item.itemId);
+      await world.run.minePage(mine(item, 'r1'));
+      const listed = ['f1', 'f2'].map((id) => of(id, 'account-2'));
+      item.page('', 'c2', { added: [transaction('e1'), transaction('e2'), ...listed] });
+      const read = await reading(item, 'r1.start');
+      expect(read).toMatchObject({ kind: 'applied' });
+      expect(read).not.toHaveProperty('outcome.missed');
+      expect([await isAsked(item), await rowsOf(item)]).toEqual([false, known]);
+    });
   });
 
   const accountsOf = async ({ itemId }: FakeItem) =>

@@ -4,6 +4,7 @@ import type { NewEvent } from '../../domain/exchange/event.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import { grantConnection } from '../../drizzle/stores/connectionWrites.js';
+import { putAside } from '../../drizzle/stores/heldDeliveries.js';
 import { writeEvents } from '../../drizzle/stores/writeEvents.js';
 import { anyActor } from '../drizzle/granting.js';
 import { newborn } from '../drizzle/world.js';
@@ -564,6 +565,38 @@ describe('what an application may not be told now', () => {
     await world.sql`UPDATE deliveries SET claimed_until = clock_timestamp() WHERE claimed_until IS NOT NULL`;
     expect(await drain(to)).toEqual({ nextAt: null, attempts: 0 });
     expect(await statesOf(held)).toEqual(['held', 'held']);
+  });
+
+  it('is locked in one order, whether or not somebody holds its Item, so that nobody waits in a circle', async () => {
+    const to = await endpoint('connected', { types: ['item.updated'] });
+    for (const item of [await world.linkedItem(), await world.linkedItem()]) {
+      const { itemId } = item;
+      const ids = { itemId, userId: 'u', applicationId: to.application };
+      await world.sql.begin((tx) => grantConnection(tx, ids, wholeGrant, anyActor));
+      await events(to, [itemId], { data: { item_id: itemId, user_id: 'u' } });
+    }
+    const taken = await world.sql<{ delivery_id: string; lane: string }[]>`
+      WITH taken AS (UPDATE deliveries SET claim = 'me' WHERE endpoint_id = ${to.id} RETURNING delivery_id, lane)
+      SELECT * FROM taken ORDER BY delivery_id`;
+    const [first, last] = taken.map(({ delivery_id }) => delivery_id);
+    const heldItem = taken[1]?.lane;
+    const waits = async () =>
+      (
+        await world.sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+      ).length > 0;
+    let aside: Promise<void> | undefined;
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM items WHERE item_id = ${heldItem ?? ''} FOR NO KEY UPDATE`;
+      await tx`SELECT FROM deliveries WHERE delivery_id = ${first ?? ''} FOR UPDATE`;
+      aside = putAside(world.sql, 'me', [first ?? '', last ?? '']);
+      while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 10));
+      await tx`SELECT FROM deliveries WHERE delivery_id = ${last ?? ''} FOR UPDATE`;
+    });
+    await aside;
+    expect(await states(to)).toEqual(['pending', 'pending']);
+    const left = await world.sql`
+      SELECT FROM deliveries WHERE endpoint_id = ${to.id} AND claim IS NULL AND claimed_until IS NOT NULL`;
+    expect(left).toHaveLength(1);
   });
 
   it('is cancelled with its connection, and keeps back nothing that was put off with it', async () => {

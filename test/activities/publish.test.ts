@@ -215,6 +215,33 @@ describe('an attempt whose time is over', () => {
     await expect(publish()).rejects.toMatchObject({ type: 'RATE_LIMITED' });
   });
 
+  it('leads on by what it found to be refused, however little that was', async () => {
+    const rows = Array.from({ length: 8 }, (_, at) => rowOf(at + 1, 'x'));
+    let puts = 0;
+    let end = (): void => undefined;
+    const { publish, sent, alerts } = publishing(
+      rows,
+      async (stream) => {
+        if (stream !== 'raw-transactions') return;
+        puts += 1;
+        if (puts % 6 === 0) end();
+        throw new Failure('RECORD_REFUSED', 'never');
+      },
+      async (work) => {
+        const one = attemptUntil();
+        end = one.end;
+        return one.attempt(work);
+      },
+    );
+    const reached: number[] = [];
+    for (let attempts = 0; attempts < 8 && sent.raw < 8; attempts += 1) {
+      await publish().catch(() => undefined);
+      reached.push(sent.raw);
+    }
+    expect(reached.at(-1)).toBe(8);
+    expect(alerts.at(-1)).toMatchObject({ detail: { form: 'raw', last: 8 } });
+  });
+
   it('that is met by the next one moves no mark back, and none over what was not sent', async () => {
     // The first hangs in its put; Temporal has given it up, and the next one sends everything.
     let release = (): void => undefined;

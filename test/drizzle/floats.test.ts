@@ -59,6 +59,25 @@ describe('a float', () => {
     expect((await world.stores.floats.get(ourselves, float.userId, float.floatId))?.status).toBe(status);
   });
 
+  it.each<[FloatStatus, FloatStatus]>([
+    ['active', 'closed'],
+    ['closed', 'active'],
+  ])(
+    '%s as of a day that no clock can show counts as told now: it is not so for good',
+    async (first, second) => {
+      const float = newFloat();
+      await world.sql`INSERT INTO users (user_id) VALUES (${float.userId})`;
+      await tell(float, second, noon);
+      const told = await tell(float, first, '2999-01-01T00:00:00.000Z');
+      expect([told.status, Date.parse(told.occurred_at) <= Date.now() + 60_000]).toEqual([first, true]);
+      expect((await tell(float, second, null)).status).toBe(second);
+      // As older releases have kept it.
+      await world.sql`
+      UPDATE floats SET status = ${first}, occurred_at = '2999-01-01' WHERE user_id = ${float.userId}`;
+      expect((await tell(float, second, noon)).status).toBe(second);
+    },
+  );
+
   it('told of without a time becomes so now, and stays below a later word', async () => {
     const float = newFloat();
     await tell(float, 'active', noon);
@@ -66,7 +85,7 @@ describe('a float', () => {
       WHERE user_id = ${float.userId}`;
     expect((await tell(float, 'closed', null)).status).toBe('closed');
     expect((await tell(float, 'active', null)).status).toBe('active');
-    const future = '2999-01-01T00:00:00.000Z';
+    const future = new Date(Date.now() + 3_600_000).toISOString();
     await tell(float, 'closed', future);
     expect(await tell(float, 'active', null)).toMatchObject({ status: 'closed', occurred_at: future });
   });

@@ -352,7 +352,8 @@ export class MiningModel {
         this.transactions.set(id, { raw, account_id: raw.account_id, status: refined.status, version });
         this.record({ record: 'transaction', removed: false, subject: id, version, raw, refined });
         counts[version === 1 ? 'added' : 'modified'] += 1;
-        if (version === 1 || stored?.status === 'removed') counts.come += 1;
+        const isClosed = this.accounts.get(raw.account_id)?.status === 'closed';
+        if (!isClosed && (version === 1 || stored?.status === 'removed')) counts.come += 1;
         this.missedBy.delete(id);
       } else if (stored?.status !== 'removed') {
         this.removeRow(id, accountId);
