@@ -29,8 +29,7 @@ export function userRoutes(app: Api, context: RouteContext): void {
     do {
       const page: CachedPage = await reads.accounts(viewer, { itemIds, format: 'refined' }, 500, after);
       for (const { item_id } of page.items) if (!found.has(item_id)) found.set(item_id, []);
-      for (const row of page.rows) {
-        const account = JSON.parse(utf8.decode(row)) as RefinedAccount;
+      for (const account of JSON.parse(`[${utf8.decode(page.rows)}]`) as RefinedAccount[]) {
         found.get(account.item_id)?.push(account);
       }
       after = page.next;

@@ -1,5 +1,5 @@
 import type { PlaidInstitution } from '../plaid.js';
-import type { Page, PageKey } from './pages.js';
+import type { PageKey, TextPage } from './pages.js';
 
 /** An institution as clients see it, from the cache. */
 export interface InstitutionView {
@@ -52,12 +52,12 @@ export interface InstitutionStore {
   lastAskedForStatus(): Promise<string | null>;
   /** Null when the cache does not hold it. */
   get(institutionId: string): Promise<InstitutionView | null>;
-  /** Rows are JSON texts of `InstitutionView`, without those that vanished. Order: name, then id. */
+  /** Rows are of `InstitutionView`, without those that vanished. Order: name, then id. */
   page(
     filter: { query?: string | undefined; country?: string | undefined },
     limit: number,
     after: PageKey | null,
-  ): Promise<Page<Uint8Array>>;
+  ): Promise<TextPage>;
   /** When the cache was last written, ISO 8601; null before the first sync. */
   asOf(): Promise<string | null>;
   /** Logos by institution, of those that have one. */

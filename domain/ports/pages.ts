@@ -6,3 +6,11 @@ export interface Page<Row> {
   /** null at the end. */
   next: PageKey | null;
 }
+
+/** A page as clients get it. */
+export interface TextPage {
+  /** JSON texts in UTF-8, a comma between two. */
+  rows: Uint8Array;
+  /** null at the end. */
+  next: PageKey | null;
+}

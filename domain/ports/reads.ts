@@ -4,7 +4,7 @@ import type { Phase } from '../item/state.js';
 import type { Form } from '../mining/events.js';
 import type { History } from '../mining/run.js';
 import type { AskingCredentials, ItemCredentials } from './items.js';
-import type { Page, PageKey } from './pages.js';
+import type { Page, PageKey, TextPage } from './pages.js';
 
 export type ItemStatusName = 'ACTIVE' | 'ERROR' | 'REMOVED';
 
@@ -48,10 +48,10 @@ export type ListedItems =
   { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
 
 /**
- * A page of JSON texts in UTF-8, and of the same moment the Items that the list draws from, in the order of their linking.
- * `refused`: the one Item that was asked for may not be read.
+ * A page, and of the same moment the Items that the list draws from, in the order of their linking. `refused`: the one Item that
+ * was asked for may not be read.
  */
-export interface CachedPage extends Page<Uint8Array> {
+export interface CachedPage extends TextPage {
   items: ItemCompleteness[];
   refused: Refused | null;
 }

@@ -9,23 +9,38 @@ import { removedRaw } from './recordTexts.js';
 import { refusedBy, rightsOf } from './rights.js';
 import type { Rights, Verdict } from './rights.js';
 
-/** Between the texts of a page: JSON holds it only as an escape (RFC 8259, 7). */
+/** Between the texts that the database gives: JSON holds it only as an escape (RFC 8259, 7). */
 const separator = 0x1e;
+const comma = 0x2c;
 
-/** The parts of a text between its separators; they share its memory. */
-function partsOf(text: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
+const nothing = Buffer.alloc(0);
+
+/** In place of the brace that ends an object. */
+const versionTail = (version: string): string => `,"version":${version}}`;
+
+/**
+ * The first `limit` JSON texts of `bodies`, a comma between two; where there are `tails`, each stands in place of the brace that ends an
+ * object. In one pass over the bytes: a value for each row took more time than all else here.
+ */
+function textsOf(
+  bodies: Buffer,
+  tails: readonly string[] | null,
+  limit: number,
+): { rows: Buffer; more: boolean } {
+  const rows = Buffer.allocUnsafe((tails ?? []).reduce((size, tail) => size + tail.length, bodies.length));
+  let length = 0;
   let start = 0;
-  for (let end = text.indexOf(separator); end >= 0; end = text.indexOf(separator, start)) {
-    parts.push(text.subarray(start, end));
+  for (let index = 0; index < limit && start <= bodies.length; index += 1) {
+    const found = bodies.indexOf(separator, start);
+    const end = found < 0 ? bodies.length : found;
+    if (index > 0) length = rows.writeUInt8(comma, length);
+    const tail = tails?.[index];
+    length += bodies.copy(rows, length, start, tail === undefined ? end : end - 1);
+    if (tail !== undefined) length += rows.write(tail, length, 'latin1');
     start = end + 1;
   }
-  return [...parts, text.subarray(start)];
+  return { rows: rows.subarray(0, length), more: start <= bodies.length };
 }
-
-/** The JSON text of an object, and its version behind what it holds. */
-const withVersion = (body: Buffer, version: string): Buffer =>
-  Buffer.concat([body.subarray(0, -1), Buffer.from(`,"version":${version}}`)]);
 
 /** What is said of an Item, and of the connection through which it is read. */
 type DrawnItem = ItemCompleteness & { connection?: Verdict };
@@ -78,16 +93,10 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
       if (connection?.unnoted) unnoted.push(connection.id);
     }
     reads.note(scope, unnoted);
-    const texts = bodies ? partsOf(bodies) : [];
-    const shown = texts.slice(0, limit);
     // Spliced in here: there, half of a read's time went into it.
-    const versionOf = versions?.toString().split(',');
-    return {
-      items: drawn,
-      rows: versionOf ? shown.map((body, index) => withVersion(body, versionOf[index] ?? 'null')) : shown,
-      next: texts.length > limit ? [String(key1), String(key2)] : null,
-      refused,
-    };
+    const tails = versions ? versions.toString().split(',').map(versionTail) : null;
+    const { rows: texts, more } = textsOf(bodies ?? nothing, tails, limit);
+    return { items: drawn, rows: texts, next: more ? [String(key1), String(key2)] : null, refused };
   }
 
   return {

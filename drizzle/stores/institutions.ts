@@ -202,12 +202,13 @@ export function institutionStore(sql: Sql): InstitutionStore {
           ${country === undefined ? sql`` : sql`AND ${country} = ANY(n.country_codes)`}
           ${after === null ? sql`` : sql`AND (n.name, n.institution_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
         ORDER BY n.name, n.institution_id LIMIT ${limit + 1}`;
-      return pageOf(
+      const page = pageOf(
         rows,
         limit,
-        ({ row }) => Buffer.from(row),
+        ({ row }) => row,
         (last) => [last.name, last.institution_id],
       );
+      return { rows: Buffer.from(page.rows.join()), next: page.next };
     },
 
     async asOf() {

@@ -19,7 +19,7 @@ import type { ItemStatus } from '../../domain/ports/gateway.js';
 import type { InstitutionView } from '../../domain/ports/institutions.js';
 import type { LinkOutcome, LinkRow } from '../../domain/ports/links.js';
 import type { ItemCheck } from '../../domain/ports/logins.js';
-import type { PageKey } from '../../domain/ports/pages.js';
+import type { PageKey, TextPage } from '../../domain/ports/pages.js';
 import type { CachedPage, ItemView, ListedItems } from '../../domain/ports/reads.js';
 import type { WebhookVerdict } from '../../domain/ports/webhookKeys.js';
 import type { NewWebhook, StoredWebhook } from '../../domain/ports/webhooks.js';
@@ -175,6 +175,11 @@ function pageOf<Row>(
   return { rows: page, next: start + limit < rows.length ? [String(start + limit - 1)] : null };
 }
 
+const textPageOf = (rows: string[], limit: number, after: PageKey | null): TextPage => {
+  const page = pageOf(rows, limit, after);
+  return { rows: encode(page.rows.join()), next: page.next };
+};
+
 /** Deadlines for tests of what happens when they pass. Elsewhere nothing may end because the machine is busy. */
 export const impatient: Partial<ApiLimits> = {
   linkMs: 200,
@@ -279,7 +284,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         history,
         as_of: last_update_at,
       }));
-    return { items, refused: null, ...pageOf(items.length === 0 ? [] : rows.map(encode), limit, after) };
+    return { items, refused: null, ...textPageOf(items.length === 0 ? [] : rows, limit, after) };
   };
 
   const storedView = (id: string, webhook: NewWebhook): StoredWebhook => ({
@@ -355,7 +360,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
       async page(_filter, limit, after) {
         await behave.reads();
         behave.page(after);
-        return pageOf([encode(JSON.stringify(institutionRow))], limit, after);
+        return textPageOf([JSON.stringify(institutionRow)], limit, after);
       },
       async asOf() {
         return institutionRow.synced_at;

@@ -1,7 +1,7 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
-import type { PageKey } from '../../domain/ports/pages.js';
+import type { PageKey, TextPage } from '../../domain/ports/pages.js';
 import type { TestItem, World } from './world.js';
-import { account, jsonOf, linkedItem, openWorld, runUpdate, transaction } from './world.js';
+import { account, rowsOf, linkedItem, openWorld, runUpdate, transaction } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -38,14 +38,10 @@ async function history(
   const rows: Row[] = [];
   let after: PageKey | null = null;
   do {
-    const page: { rows: Uint8Array[]; next: PageKey | null } = await world.stores.reads.balances(
-      ourselves,
-      filter,
-      limit,
-      after,
-    );
-    expect(page.rows.length).toBeLessThanOrEqual(limit);
-    rows.push(...page.rows.map((row) => jsonOf(row) as Row));
+    const page: TextPage = await world.stores.reads.balances(ourselves, filter, limit, after);
+    const shown = rowsOf<Row>(page);
+    expect(shown.length).toBeLessThanOrEqual(limit);
+    rows.push(...shown);
     after = page.next;
   } while (after !== null);
   return rows;

@@ -6,7 +6,7 @@ import { createStores } from '../../drizzle/index.js';
 import { forRequests, openDatabase } from '../../src/clients/postgres.js';
 import type { World } from './world.js';
 import {
-  jsonOf,
+  rowsOf,
   linkedItem,
   newId,
   openWorld,
@@ -101,13 +101,13 @@ describe('under settings of the database that are not ours', () => {
     );
     const stored = await storedTransactions(world, item.itemId);
     expect(stored.get('t1')).toMatchObject({ raw: { name, amount: 0.1 }, refined: { date: '2026-02-03' } });
-    const { rows } = await stores.reads.transactions(
+    const page = await stores.reads.transactions(
       ourselves,
       { itemIds: [item.itemId], statuses: ['posted'], format: 'raw', from: '2026-02-03', to: '2026-02-03' },
       10,
       null,
     );
-    expect(rows.map(jsonOf)).toEqual([expect.objectContaining({ name })]);
+    expect(rowsOf(page)).toEqual([expect.objectContaining({ name })]);
     expect((await storedChanges(world, item.itemId)).map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4]);
     const unsent = await stores.outbox.unsent(item.itemId, 'transaction', 10);
     expect(unsent.rows).toHaveLength(3);

@@ -1,7 +1,7 @@
 import type { InstitutionView } from '../../domain/ports/institutions.js';
 import { institution } from '../activities/fakeDirectory.js';
 import type { World } from './world.js';
-import { jsonOf, linkedItem, lockWaiters, openWorld } from './world.js';
+import { rowsOf, linkedItem, lockWaiters, openWorld } from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ const ids = async (filter: { query?: string; country?: string } = {}, limit = 2)
   const found: string[] = [];
   for (let after: Parameters<ReturnType<typeof store>['page']>[2] = null; ;) {
     const page = await store().page(filter, limit, after);
-    found.push(...page.rows.map((row) => (jsonOf(row) as InstitutionView).institution_id));
+    found.push(...rowsOf<InstitutionView>(page).map((row) => row.institution_id));
     if (page.next === null) return found;
     after = page.next;
   }
@@ -164,9 +164,7 @@ describe('the list', () => {
     const rows = await world.sql<{ id: string }[]>`
       SELECT institution_id AS id FROM institutions ORDER BY name, institution_id`;
     for (const limit of [1, 4, 500]) expect(await ids({}, limit)).toEqual(rows.map(({ id }) => id));
-    const { rows: page } = await store().page({}, 500, null);
-    for (const text of page) {
-      const row = jsonOf(text) as InstitutionView;
+    for (const row of rowsOf<InstitutionView>(await store().page({}, 500, null))) {
       expect(row).toEqual(await store().get(row.institution_id));
     }
     expect(await store().asOf()).toEqual(expect.any(String));

@@ -5,7 +5,7 @@ import {
   accountsAsOf,
   dueAt,
   durableCursor,
-  jsonOf,
+  rowsOf,
   linkedItem,
   lockWaiters,
   newborn,
@@ -358,7 +358,7 @@ describe('accounts', () => {
       10,
       null,
     );
-    expect(shown.rows.map(jsonOf)).toMatchObject([
+    expect(rowsOf(shown)).toMatchObject([
       { id: 'acc-1', is_main: false, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
       { id: 'acc-2', is_main: true, version: 1, balances: { as_of: '2026-11-21T07:00:00.000Z' } },
     ]);

@@ -1,11 +1,11 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { readStore } from '../../drizzle/stores/reads.js';
-import type { PageKey } from '../../domain/ports/pages.js';
+import type { PageKey, TextPage } from '../../domain/ports/pages.js';
 import type { ItemStatusName, ListedItems, TransactionFilter } from '../../domain/ports/reads.js';
 import type { World } from './world.js';
 import {
   account,
-  jsonOf,
+  rowsOf,
   linkedItem,
   newId,
   openWorld,
@@ -34,14 +34,10 @@ async function readAll(
   const ids: string[] = [];
   let after: PageKey | null = null;
   do {
-    const page: { rows: Uint8Array[]; next: PageKey | null } = await world.stores.reads.transactions(
-      ourselves,
-      filter,
-      limit,
-      after,
-    );
-    expect(page.rows.length).toBeLessThanOrEqual(limit);
-    ids.push(...page.rows.map((row) => (jsonOf(row) as { id: string }).id));
+    const page: TextPage = await world.stores.reads.transactions(ourselves, filter, limit, after);
+    const shown = rowsOf<{ id: string }>(page);
+    expect(shown.length).toBeLessThanOrEqual(limit);
+    ids.push(...shown.map(({ id }) => id));
     after = page.next;
     await between();
   } while (after !== null);
@@ -124,7 +120,7 @@ describe('transactions', () => {
       statuses: ['posted', 'removed'] as TransactionFilter['statuses'],
     };
     const shown = async (format: 'raw' | 'refined') =>
-      (await world.stores.reads.transactions(ourselves, { ...filter, format }, 10, null)).rows.map(jsonOf);
+      rowsOf(await world.stores.reads.transactions(ourselves, { ...filter, format }, 10, null));
     expect(await shown('raw')).toEqual([raw, { transaction_id: 'x', account_id: 'acc-1' }]);
     expect(await shown('refined')).toMatchObject([
       { id: 't1', direction: 'inflow', amount: '0.1', status: 'posted', version: 1, user_id: item.userId },
@@ -158,7 +154,7 @@ describe('transactions', () => {
           100,
           after,
         );
-        expect(page.rows).toHaveLength(100);
+        expect(rowsOf(page)).toHaveLength(100);
         return (await touched()) - before;
       });
     for (const plans of ['force_custom_plan', 'force_generic_plan']) {
@@ -183,13 +179,8 @@ describe('accounts', () => {
     const ids: string[] = [];
     let after: PageKey | null = null;
     do {
-      const page: { rows: Uint8Array[]; next: PageKey | null } = await reads.accounts(
-        ourselves,
-        filter,
-        2,
-        after,
-      );
-      ids.push(...page.rows.map((row) => (jsonOf(row) as { account_id: string }).account_id));
+      const page: TextPage = await reads.accounts(ourselves, filter, 2, after);
+      ids.push(...rowsOf<{ account_id: string }>(page).map((row) => row.account_id));
       after = page.next;
     } while (after !== null);
     expect(ids).toEqual(['A', 'a', 'z', 'm']);

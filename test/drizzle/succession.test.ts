@@ -3,7 +3,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { StoredChange, TestItem, World } from './world.js';
 import {
   account,
-  jsonOf,
+  rowsOf,
   linkedItem,
   openWorld,
   prompt,
@@ -38,8 +38,7 @@ interface Shown {
 async function shown({ itemId }: TestItem): Promise<Record<string, Omit<Shown, 'id'>>> {
   const page = await world.stores.reads.accounts(ourselves, { itemId, format: 'refined' }, 100, null);
   return Object.fromEntries(
-    page.rows.map((text) => {
-      const { id, status, is_main, replaces, replaced_by, version } = jsonOf(text) as Shown;
+    rowsOf<Shown>(page).map(({ id, status, is_main, replaces, replaced_by, version }) => {
       return [id, { status, is_main, replaces, replaced_by, version }];
     }),
   );

@@ -10,6 +10,7 @@ import { identityOf } from '../../domain/mining/accounts.js';
 import { minedPage } from '../../domain/mining/page.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../domain/plaid.js';
+import type { TextPage } from '../../domain/ports/pages.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { Admission, NewLink, OfferedAccount } from '../../domain/ports/links.js';
@@ -367,5 +368,6 @@ export function webhook(itemId: string | null, code: string, more: Record<string
   };
 }
 
-/** A row of a list, as a client reads it. */
-export const jsonOf = (row: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(row));
+/** The rows of a page, as a client reads them. */
+export const rowsOf = <Row>({ rows }: TextPage): Row[] =>
+  JSON.parse(`[${new TextDecoder().decode(rows)}]`) as Row[];
