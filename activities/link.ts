@@ -24,6 +24,7 @@ import { askItem } from '../domain/webhookAddress.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators, withToken } from './itemToken.js';
 import { askCandidate } from './linkCandidates.js';
+import { raiseRefused } from './signalEach.js';
 import { removeAtPlaid } from './removeAtPlaid.js';
 
 /** What the link's workflow needs to know of its row. */
@@ -143,8 +144,7 @@ export function linkActivities(deps: ActivityDeps) {
     } catch (error) {
       if (!(error instanceof Failure && error.type === 'ORCHESTRATOR_REFUSED')) throw error;
       reportUnexpected('link', error);
-      const alert = { kind: 'signal_refused', key: itemId, item_id: itemId } as const;
-      await alerts.raise({ ...alert, detail: { kinds: ['link'] } });
+      await raiseRefused(alerts, { key: itemId, itemId, kinds: ['link'] });
     }
   }
 

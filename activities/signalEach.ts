@@ -16,6 +16,12 @@ export interface Recipient {
   signal: () => Promise<void>;
 }
 
+/** An operator has to know of what takes no signal: Temporal will refuse it each time. */
+export const raiseRefused = (
+  alerts: ActivityDeps['alerts'],
+  { key, itemId, kinds }: Omit<Recipient, 'signal'>,
+): Promise<void> => alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
+
 /**
  * Signals one after the other, some at once, for as long as there is time. One workflow that takes no signal (its history is full, say)
  * must not hide the others: it is counted, and what Temporal will refuse in each run an operator has to know of. Resolves to those that
@@ -42,8 +48,7 @@ export async function signalEach<T extends Recipient>(
     }
   });
   for (const error of faults.values()) reportUnexpected(activity, error);
-  for (const { key, itemId, kinds } of refused)
-    await alerts.raise({ kind: 'signal_refused', key, item_id: itemId, detail: { kinds } });
+  for (const recipient of refused) await raiseRefused(alerts, recipient);
   return { signalled, failed };
 }
 

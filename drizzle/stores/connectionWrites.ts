@@ -102,6 +102,12 @@ async function noteExpired(tx: Tx, itemId: string): Promise<void> {
   await record(tx, rows, 'expired', 'connection.expired', byTheClock);
 }
 
+/** What an Item's row says of what can be read of it. */
+const readableItem = async (tx: Tx, itemId: string): Promise<Selected<typeof readable> | undefined> =>
+  firstOf(
+    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${itemId}`,
+  );
+
 /** The accounts that a grant means now, and whether it waits for others of the Item's first ones. Null = every one, later ones too. */
 async function accountsOf(
   tx: Tx,
@@ -112,9 +118,7 @@ async function accountsOf(
   if (new_accounts) return { granted: null, awaits: false };
   const rows = await tx<Selected<typeof openAccount>[]>`
     SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  const item = firstOf(
-    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${itemId}`,
-  );
+  const item = await readableItem(tx, itemId);
   const awaits = rows.length === 0 || item?.last_update_outcome?.unlisted === true;
   return { granted: rows.map((row) => row.account_id), awaits };
 }
@@ -165,9 +169,7 @@ export async function grantConnection(
   await connectLinker(tx, to);
   const connectionId = await insertConnection(tx, to, grant, actor, effectId);
   const { itemId: item_id, userId: user_id, applicationId } = to;
-  const item = firstOf(
-    await tx<Selected<typeof readable>[]>`SELECT ${readable.list(tx)} FROM items WHERE item_id = ${item_id}`,
-  );
+  const item = await readableItem(tx, item_id);
   if (item !== undefined) await writeEvents(tx, readyForEvents({ item_id, user_id }, item, applicationId));
   return connectionId;
 }

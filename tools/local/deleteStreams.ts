@@ -1,17 +1,12 @@
-import { DeleteStreamCommand, KinesisClient, paginateListStreams } from '@aws-sdk/client-kinesis';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { DeleteStreamCommand, paginateListStreams } from '@aws-sdk/client-kinesis';
+import { localKinesis } from './localKinesis.js';
 
 /**
  * Deletes the streams of an emulator whose names begin with `prefix`. It keeps all that it was ever given, and gets slower with it: after
  * a dozen rounds of faults no put was answered in time any more.
  */
 export async function deleteStreams(endpoint: string, prefix: string): Promise<void> {
-  const client = new KinesisClient({
-    region: 'us-east-1',
-    endpoint,
-    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-    requestHandler: new NodeHttpHandler({ connectionTimeout: 2_000, requestTimeout: 30_000 }),
-  });
+  const client = localKinesis(endpoint);
   try {
     const names: string[] = [];
     for await (const { StreamNames = [] } of paginateListStreams({ client }, {})) names.push(...StreamNames);

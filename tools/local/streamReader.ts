@@ -2,11 +2,10 @@ import {
   ExpiredIteratorException,
   GetRecordsCommand,
   GetShardIteratorCommand,
-  KinesisClient,
   ListShardsCommand,
 } from '@aws-sdk/client-kinesis';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { STREAMS, type StreamEvent, type StreamName } from './compare.js';
+import { localKinesis } from './localKinesis.js';
 
 type Events = Record<StreamName, StreamEvent[]>;
 
@@ -24,12 +23,7 @@ export interface StreamReader {
 }
 
 export function openStreamReader(endpoint: string, prefix = 'plaid-'): StreamReader {
-  const client = new KinesisClient({
-    region: 'us-east-1',
-    endpoint,
-    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-    requestHandler: new NodeHttpHandler({ connectionTimeout: 2_000, requestTimeout: 30_000 }),
-  });
+  const client = localKinesis(endpoint);
   const iterators = new Map<string, string>();
   /** Of the last record read of each shard: an iterator that nobody used for five minutes has expired. */
   const lastRead = new Map<string, string>();
