@@ -68,6 +68,14 @@ export async function untilQuiet(system: System, itemId: string, phase = 'idle')
   }
 }
 
+/**
+ * Of the API's webhooks. One may come after an update that has answered its webhook, and then another update follows.
+ */
+async function signalsWaiting(system: System): Promise<number> {
+  const { body } = await system.api<{ text: string }>('GET', '/metrics');
+  return Number(/^sluice_api_signals_waiting (\d+)/m.exec(body.text)?.[1] ?? 0);
+}
+
 /** Why the Item is not at rest; '' when it is. The order matters: what leaves one place is in the next one already. */
 export async function unrest(system: System, itemId: string, phase: string): Promise<string> {
   const truth = await system.sim<Truth>(`/_sim/items/${itemId}/truth`);
@@ -93,6 +101,7 @@ export async function unrest(system: System, itemId: string, phase: string): Pro
   if (row.started) return 'an update is on its way';
   if (row.unsent) return 'streams lack changes';
   if (row.removed) return phase === 'removed' ? '' : 'removed';
+  if ((await signalsWaiting(system)) > 0) return 'signals on their way';
   const { body } = await system.api('GET', `/v1/items/${itemId}/sync`);
   if (body['phase'] !== phase) return `phase ${String(body['phase'])}`;
   if (body['progress'] !== null) return 'the workflow updates';
