@@ -312,13 +312,12 @@ export async function notJoined(
   const identities = await identitiesOf(tx, itemId);
   const lacking = new Set(lackedBy(identities, offered));
   const own = wanted === null ? [] : await rowsOf(tx, itemId);
+  const asked = askedFor(wanted, offered);
   const isChosen = (mine: OwnAccount | null): boolean =>
     mine !== null && isOffered(mine, identities, offered);
-  const awaited = awaitedOf(own, identities, askedFor(wanted, offered));
   const isShared = (one: OfferedAccount): boolean =>
-    wanted === null
-      ? identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, offered))
-      : awaited.some((mine) => isSameAccount(mine, one)) || isChosen(meantBy(one, offered, own));
+    identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, asked)) ||
+    isChosen(meantBy(one, offered, own));
   return offered.flatMap((one) => {
     const { account_id: id } = one;
     if (id == null || (wanted !== null && !wanted.includes(id))) return [];
@@ -342,34 +341,39 @@ async function asChosen(
   const identities = await identitiesOf(tx, itemId);
   const asked = askedFor(wanted, offered);
   // In update mode Link names them by the Item's own ids: nobody has to guess which is meant, nor what a new one is called.
-  const named = visit.kind === 'update_mode' ? asked.flatMap(({ account_id }) => account_id ?? []) : [];
+  const named = visit.kind === 'update_mode' ? offered.flatMap(({ account_id }) => account_id ?? []) : [];
   const isChosen = (own: OwnAccount): boolean =>
     named.includes(own.account_id) || isOffered(own, identities, offered);
-  const unlisted = named.filter((id) => !ofRows.some(({ account_id }) => account_id === id));
+  const unlisted = named.filter(
+    (id) => (wanted?.includes(id) ?? true) && !ofRows.some(({ account_id }) => account_id === id),
+  );
   const isWhole = lackedBy(ofRows.filter(isChosen), identities).every((mine) =>
     isOffered(mine, identities, offered),
   );
   if (wanted === null && isWhole && (grant.new_accounts || unlisted.length === 0))
     return { grant, awaited: [] };
   const awaited = awaitedOf(ofRows, identities, asked);
-  if (wanted !== null) {
-    const ids = wanted.flatMap((id) => {
-      const own = ofRows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isChosen(own) ? [id] : [];
-      if (unlisted.includes(id)) return [id];
-      const meant = offered.find(({ account_id }) => account_id === id);
-      const mine = meant === undefined ? null : meantBy(meant, offered, ofRows);
-      return mine === null || !isChosen(mine) ? [] : [mine.account_id];
-    });
-    return { grant: { ...grant, account_ids: [...new Set(ids)] }, awaited };
-  }
-  const ids = [...ofRows.filter(isChosen).map(({ account_id }) => account_id), ...unlisted];
-  return { grant: { ...grant, account_ids: ids, new_accounts: false }, awaited };
+  const isMeant = (own: OwnAccount): boolean =>
+    (own.open && isOffered(own, identities, asked)) ||
+    asked.some((one) => meantBy(one, offered, ofRows) === own);
+  const isAsked = (own: OwnAccount): boolean =>
+    wanted === null ||
+    wanted.includes(own.account_id) ||
+    (visit.kind !== 'update_mode' && isMeant(own));
+  const ids = ofRows.filter((own) => isAsked(own) && isChosen(own)).map(({ account_id }) => account_id);
+  const account_ids = [...ids, ...unlisted];
+  return { grant: { ...grant, account_ids, new_accounts: wanted !== null && grant.new_accounts }, awaited };
 }
 
-/** Those that a client asks for; null = all. */
-const askedFor = (ids: readonly string[] | null, offered: readonly OfferedAccount[]): OfferedAccount[] =>
-  offered.filter(({ account_id }) => ids === null || (account_id != null && ids.includes(account_id)));
+/** Those that a client asks for by their ids (null = all): of some that are called the same, all or none. */
+function askedFor(ids: readonly string[] | null, offered: readonly OfferedAccount[]): OfferedAccount[] {
+  const [asked, others] = [[] as OfferedAccount[], [] as OfferedAccount[]];
+  for (const one of offered) {
+    const isNamed = ids === null || (one.account_id != null && ids.includes(one.account_id));
+    (isNamed ? asked : others).push(one);
+  }
+  return asked.filter((one) => !others.some((other) => isSameAccount(other, one)));
+}
 
 /** Accounts of the Item that are asked for, and which no list has named so far. Of some that are called the same it may have named one. */
 function awaitedOf(

@@ -403,7 +403,12 @@ describe('joining', () => {
     };
     // Of two that are called the same its client asks for one: nobody knows which is meant, now or later.
     const one = { account_ids: ['new-t-1'] };
-    const wanted: [string, string[] | null][] = [[await joins(all.slice(3), one), []]];
+    // Of all that are called so nobody has to know.
+    const both = { account_ids: ['new-t-1', 'new-t-2'], new_accounts: false };
+    const wanted: [string, string[] | null][] = [
+      [await joins(all.slice(3), one), []],
+      [await joins(all.slice(2), both), ['t-1', 't-2']],
+    ];
     await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), accountsRefused: true });
     wanted.push(
       [await joins(all.slice(3), one), []],
@@ -418,7 +423,9 @@ describe('joining', () => {
     // A list by and by, and one that is whole in the end.
     for (const some of [all.slice(0, 1), all.slice(0, 4)])
       await runUpdate(world, item, [{}], { accounts: some, accountsRefused: true });
+    wanted.push([await joins(all.slice(2), both), ['t-1', 't-2']]);
     await runUpdate(world, item, [{}], { accounts: all });
+    wanted.push([await joins(all.slice(2), both), ['t-1', 't-2']], [await joins(all.slice(3), one), []]);
     const rows = await connectionsOf(item.itemId);
     const granted = (id: string) => rows.find((row) => row.application_id === id)?.granted;
     expect(wanted.map(([id]) => granted(id))).toEqual(wanted.map(([, ids]) => ids));
@@ -503,6 +510,9 @@ describe('joining', () => {
     };
     const [first, second, third] = all as [PlaidAccount, PlaidAccount, PlaidAccount];
     const one = { account_ids: ['new-t-1'], new_accounts: false };
+    const both = { account_ids: ['new-t-1', 'new-t-2'], new_accounts: false };
+    expect(await byWord(both, all)).toEqual([[], undefined]);
+    expect(await byExchange(both, all)).toBeUndefined();
     expect(await byWord({}, [first, second])).toEqual([['accounts_dropped'], ['new-t-1']]);
     expect(await byWord(one, [second, third])).toEqual([['accounts_dropped'], ['new-t-1']]);
     expect(await byWord({}, [second, third])).toEqual([[], undefined]);
