@@ -36,12 +36,7 @@ import { releaseDeliveries } from './heldDeliveries.js';
 
 const asking = selection(links, ['application_id'], { grant: 'connection' });
 const seeing = selection(applications, ['access']);
-const standing = selection(connections, [
-  'connection_id',
-  'account_ids',
-  'new_accounts',
-  'granted_accounts',
-]);
+const standing = selection(connections, ['connection_id', 'account_ids', 'new_accounts', 'granted_accounts']);
 const joinable = selection(items, ['error_type', 'error_code'], {
   revoked: isSet('revoked_at'),
   broken: isSet('error_code'),
@@ -357,9 +352,7 @@ async function asChosen(
     (own.open && isOffered(own, identities, asked)) ||
     asked.some((one) => meantBy(one, offered, ofRows) === own);
   const isAsked = (own: OwnAccount): boolean =>
-    wanted === null ||
-    wanted.includes(own.account_id) ||
-    (visit.kind !== 'update_mode' && isMeant(own));
+    wanted === null || wanted.includes(own.account_id) || (visit.kind !== 'update_mode' && isMeant(own));
   const ids = ofRows.filter((own) => isAsked(own) && isChosen(own)).map(({ account_id }) => account_id);
   const account_ids = [...ids, ...unlisted];
   return { grant: { ...grant, account_ids, new_accounts: wanted !== null && grant.new_accounts }, awaited };
