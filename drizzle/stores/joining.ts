@@ -18,6 +18,7 @@ import { accounts, applications, connections, items, links } from '../schema.js'
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { identitiesOf } from './applyAccounts.js';
+import { idsOfBank } from './banks.js';
 import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
 import {
@@ -133,18 +134,36 @@ export async function connectionWith(
   return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.connection_id ?? null;
 }
 
-/**
- * Whether the application was connected with the Item, and may not read it now. It knows its accounts: that it names them proves nothing
- * of its user.
- */
-export async function hasLost(tx: Tx, itemId: string, { applicationId }: Applicant): Promise<boolean> {
+/** Whether the application has lost a connection (`c`, with an Item `i`) of those that are `known`, or is about to, and may not read the Item now. */
+async function hasLost(
+  tx: Tx,
+  itemId: string,
+  { applicationId }: Applicant,
+  known: Fragment,
+): Promise<boolean> {
   const { lost } = firstOf(
     await tx<[{ lost: boolean }]>`
-    SELECT coalesce(bool_and(NOT ${isActive(tx)}), false) AS lost FROM connections c
-    WHERE c.item_id = ${itemId} AND c.application_id = ${applicationId}`,
+    SELECT coalesce(bool_or(NOT ${isActive(tx)} OR i.removal_requested_at IS NOT NULL)
+      AND NOT bool_or(c.item_id = ${itemId} AND ${isActive(tx)}), false) AS lost
+    FROM connections c JOIN items i ON i.item_id = c.item_id
+    WHERE c.application_id = ${applicationId} AND ${known}`,
   );
   return lost;
 }
+
+/**
+ * Whether the application was connected with the Item, or with another one of its user's at that bank (whose place it has taken,
+ * perhaps), and may not read it now. It knows its accounts: that it names them proves nothing of its user.
+ */
+export const hasLostAtBank = (
+  tx: Tx,
+  { itemId, userId }: LockedItem,
+  institutionId: string,
+  applicant: Applicant,
+): Promise<boolean> => {
+  const isOfBank = tx`(i.institution_id IS NULL OR i.institution_id IN ${idsOfBank(tx, institutionId)})`;
+  return hasLost(tx, itemId, applicant, tx`c.user_id = ${userId} AND ${isOfBank}`);
+};
 
 /** Links in a day that came from no Link, or have not ended yet, after which an application's word of a user's accounts is believed no more. */
 const triesADay = 3;
@@ -199,7 +218,8 @@ export async function joinItem(
       : await asChosen(tx, itemId, grant, offered, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
-    if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant))) return null;
+    const ofItem = tx`c.item_id = ${itemId}`;
+    if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant, ofItem))) return null;
     const to = { ...item, applicationId };
     const connectionId = await grantConnection(tx, to, chosen.grant, by(applicant, 'joined'));
     await awaitAccounts(tx, connectionId, chosen.awaited);

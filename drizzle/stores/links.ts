@@ -24,6 +24,7 @@ import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { writeIdentities } from './applyAccounts.js';
+import { idsOfBank } from './banks.js';
 import { isBeingErased, refuseWhileErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import {
@@ -31,7 +32,7 @@ import {
   carryConnections,
   connectLinked,
   connectionWith,
-  hasLost,
+  hasLostAtBank,
   hasTriedOften,
   joinItem,
   holdsEvery,
@@ -112,13 +113,7 @@ export function linkStore(sql: Sql): LinkStore {
     except: string | null,
   ): Promise<Lookalike[]> => {
     const rows = await db<CandidateRow[]>`
-      WITH RECURSIVE bank(id) AS (
-        SELECT ${institutionId}::text COLLATE "C"
-        UNION
-        SELECT CASE WHEN k.alias_id = b.id THEN k.institution_id ELSE k.alias_id END
-        FROM bank b JOIN institution_aliases k ON b.id IN (k.alias_id, k.institution_id)
-      )
-      SELECT coalesce(i.institution_id IN (SELECT id FROM bank), false) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
+      SELECT coalesce(i.institution_id IN ${idsOfBank(db, institutionId)}, false) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
         (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
             'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
           FROM account_identities a WHERE a.item_id = i.item_id) AS identities
@@ -320,9 +315,9 @@ export function linkStore(sql: Sql): LinkStore {
         if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
         if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
         if (await needsPersistentIds(tx, itemId, chosen)) return 'unproven';
-        if (await hasLost(tx, itemId, applicant)) return 'unproven';
-        if (await hasTriedOften(tx, tokenHash)) return 'unproven';
         const item = { itemId, userId: link.user_id };
+        if (await hasLostAtBank(tx, item, link.institution_id, applicant)) return 'unproven';
+        if (await hasTriedOften(tx, tokenHash)) return 'unproven';
         const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';
         const dropped = await notJoined(tx, itemId, applicant, chosen);

@@ -863,6 +863,43 @@ describe('joining', () => {
     expect(own.map(({ status }) => status)).toEqual(['revoked', 'active']);
   });
 
+  it('of another Item that its user had at that bank needs a new Link of who has lost that one: it knows the accounts', async () => {
+    const [one, two] = [account('acc-1'), account('acc-2')];
+    const joins = async (
+      mine: Partial<Grant> | null,
+      linking: Linking,
+      change: 'replaced' | 'removed',
+      bank = 'ins_1',
+    ) => {
+      const item = await connectedItem({ accounts: [one, two].map((raw) => identityOf(raw)), ...linking });
+      const { itemId, userId, applicationId } = item;
+      await runUpdate(world, item, [{}], { accounts: [one, two] });
+      const other = await newApplication(world);
+      await world.sql.begin(async (tx) => {
+        if (mine === null) return;
+        const id = await grantConnection(tx, { itemId, userId, applicationId: other }, grant(mine), nobody);
+        if (mine.account_ids === undefined) await revokeConnections(tx, itemId, id, nobody);
+      });
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+      const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+      if (change === 'removed')
+        await world.stores.itemCommands.requestRemoval(itemId, { force: false, by: by(applicationId) });
+      await world.sql`INSERT INTO institution_aliases (alias_id, institution_id) VALUES ('ins_1_old', 'ins_1') ON CONFLICT DO NOTHING`;
+      const accounts = [{ ...identityOf(one), account_id: 'new-1' }];
+      await world.stores.links.admit(admission(fresh, { accounts, replaceable, institutionId: bank }));
+      return world.stores.links.join(await received(userId, other), fresh.itemId);
+    };
+    expect(await joins({}, {}, 'replaced')).toBe('unproven');
+    // Of what it was granted nothing was in the new one.
+    expect(await joins({ account_ids: ['acc-2'], new_accounts: false }, {}, 'replaced')).toBe('unproven');
+    expect(await joins({}, {}, 'removed')).toBe('unproven');
+    expect(await joins({}, { institutionId: 'ins_1_old' }, 'removed')).toBe('unproven');
+    expect(await joins({}, { institutionId: 'ins_2' }, 'removed')).toBe('joined');
+    expect(await joins(null, {}, 'replaced')).toBe('joined');
+  });
+
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
     const [item, other] = [
       await connectedItem(),
