@@ -11,9 +11,22 @@ export interface KnownAccount {
   unlisted?: boolean;
 }
 
+/** Those of `others` that are called as `identity`, where all of `own` that they may be are granted (`mine`): nobody has to know which is which. */
+function everyOne<T extends AccountIdentity>(
+  identity: AccountIdentity,
+  mine: readonly AccountIdentity[],
+  own: readonly AccountIdentity[],
+  others: readonly T[],
+): T[] {
+  const alike = others.filter((one) => isSameAccount(identity, one));
+  const possible = own.filter((one) => alike.some((other) => isSameAccount(one, other)));
+  return alike.length <= possible.length && possible.every((one) => mine.includes(one)) ? alike : [];
+}
+
 /**
  * What becomes of granted accounts (of those in `before`) in the Item that takes the place of theirs: their ids there, and those
- * that wait until it says its own ids. What is not offered there is granted no more, nor what may be another one.
+ * that wait until it says its own ids. What is not offered there is granted no more, nor what may be another one: of some that are called
+ * the same all or none.
  */
 export function carriedAccounts(
   granted: readonly KnownAccount[],
@@ -21,13 +34,17 @@ export function carriedAccounts(
   offered: readonly KnownAccount[],
 ): { ids: string[]; awaited: AccountIdentity[] } {
   const carried = { ids: [] as string[], awaited: [] as AccountIdentity[] };
-  const own = before.flatMap(({ identity, past }) => (past === true ? [] : [identity]));
+  // Who is granted one of the past alone is not granted the one that has taken its place.
+  const identitiesOf = (accounts: readonly KnownAccount[]): AccountIdentity[] =>
+    accounts.flatMap(({ identity, past }) => (past === true ? [] : [identity]));
+  const [mine, own] = [identitiesOf(granted), identitiesOf(before)];
   const others = offered.map(({ id, identity }) => ({ ...identity, id }));
-  for (const { identity } of granted) {
+  for (const identity of mine) {
     const next = counterpartOf(identity, own, others);
-    if (next === null) continue;
-    if (next.id === null) carried.awaited.push(identity);
-    else if (!carried.ids.includes(next.id)) carried.ids.push(next.id);
+    const meant = next === null ? everyOne(identity, mine, own, others) : [next];
+    if (meant.some(({ id }) => id === null)) carried.awaited.push(identity);
+    const ids = meant.flatMap(({ id }) => id ?? []);
+    carried.ids.push(...ids.filter((id) => !carried.ids.includes(id)));
   }
   return carried;
 }

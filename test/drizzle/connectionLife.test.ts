@@ -1269,6 +1269,61 @@ describe('an Item that takes the place of another', () => {
     const carried = (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
     expect(carried?.granted).toEqual(['new-acc-1']);
   });
+
+  it('is shared with who was granted every one of those that are called the same, whose ids it says or not', async () => {
+    const twin = (id: string, persistent_account_id: string | null = null) =>
+      account(id, { name: 'Twin', mask: '0007', persistent_account_id });
+    const [old, fresh] = [
+      [twin('t-1'), twin('t-2')],
+      [twin('n-1'), twin('n-2')],
+    ];
+    const carried = async (
+      before: PlaidAccount[],
+      granted: string[],
+      after: PlaidAccount[],
+      isSaid: boolean,
+    ) => {
+      const offered = after.map((raw) => ({
+        ...identityOf(raw),
+        ...(isSaid ? { account_id: raw.account_id } : {}),
+      }));
+      const { fresh: next, other } = await succeeded(before, granted, offered);
+      await runUpdate(world, next, [{}], { accounts: after });
+      return (await connectionsOf(next.itemId)).find((row) => row.application_id === other)?.granted;
+    };
+    for (const isSaid of [true, false]) {
+      expect(await carried(old, ['t-1', 't-2'], fresh, isSaid)).toEqual(['n-1', 'n-2']);
+      expect(await carried(old, ['t-1', 't-2'], fresh.slice(1), isSaid)).toEqual(['n-2']);
+      // One of three may be another one.
+      expect(await carried(old, ['t-1', 't-2'], [...fresh, twin('n-3')], isSaid)).toBeUndefined();
+      expect(await carried(old, ['t-1'], fresh, isSaid)).toBeUndefined();
+    }
+    // What Plaid has told apart so far, and does not any more.
+    const known = [twin('t-1', 'p-1'), twin('t-2', 'p-2')];
+    expect(await carried(known, ['t-1'], fresh.slice(1), true)).toBeUndefined();
+    expect(await carried(known, ['t-1', 't-2'], fresh, true)).toEqual(['n-1', 'n-2']);
+  });
+
+  it('is not shared with who was granted a closed account alone, and not the one that took its place', async () => {
+    const [one, two] = [account('acc-1'), account('acc-2', { name: 'Two', mask: '0002' })];
+    const item = await connectedItem({ accounts: [one, two].map((raw) => identityOf(raw)) });
+    const { itemId, userId, applicationId } = item;
+    await runUpdate(world, item, [{}], { accounts: [one, two] });
+    await runUpdate(world, item, [{}], { accounts: [one, { ...two, account_id: 'heir' }] });
+    const other = await newApplication(world);
+    const some = grant({ account_ids: ['acc-1', 'acc-2'], new_accounts: false });
+    await world.sql.begin((tx) =>
+      grantConnection(tx, { itemId, userId, applicationId: other }, some, nobody),
+    );
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    const accounts = [one, two].map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const carried = (await connectionsOf(fresh.itemId)).find((row) => row.application_id === other);
+    expect(carried?.granted).toEqual(['new-acc-1']);
+  });
 });
 
 describe('an Item with which nobody is connected any more', () => {
