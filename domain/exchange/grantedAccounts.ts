@@ -14,6 +14,8 @@ export interface GrantedAccounts {
   awaits: boolean;
   /** Granted ones whose ids in this Item nobody knows yet; null = none. */
   awaited: AccountIdentity[] | null;
+  /** Accounts of the Items whose place this one has taken that were not granted there. */
+  denied: readonly AccountIdentity[];
 }
 
 /** What has become of an Item's accounts. */
@@ -32,7 +34,7 @@ export interface AccountsNow {
   isWhole: boolean;
 }
 
-export interface FollowedAccounts extends Omit<GrantedAccounts, 'new_accounts'> {
+export interface FollowedAccounts extends Omit<GrantedAccounts, 'new_accounts' | 'denied'> {
   /** What may be read now, and could not before. */
   added: string[];
   /** The grant itself has changed: `new_accounts` alone is no news. */
@@ -46,7 +48,7 @@ const union = (...lists: readonly (readonly string[])[]): string[] => [...new Se
  * or a whole list lacks it.
  */
 export function followAccounts(before: GrantedAccounts, now: AccountsNow): FollowedAccounts | null {
-  const { account_ids, granted, new_accounts, awaits, awaited } = before;
+  const { account_ids, granted, new_accounts, awaits, awaited, denied } = before;
   const known = now.known.map(({ id, identity }) => ({ ...identity, id }));
   const found = (awaited ?? []).map((identity) => {
     const alike = known.filter((other) => isSameAccount(identity, other));
@@ -64,7 +66,10 @@ export function followAccounts(before: GrantedAccounts, now: AccountsNow): Follo
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
   const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
   // One that may be an account that was not granted is no later one.
-  const isNew = (id: string): boolean => (now.mayBe.get(id) ?? []).every((old) => granted.includes(old));
+  const isDenied = (id: string): boolean =>
+    known.some((one) => one.id === id && denied.some((old) => isSameAccount(old, one)));
+  const isNew = (id: string): boolean =>
+    !isDenied(id) && (now.mayBe.get(id) ?? []).every((old) => granted.includes(old));
   const later = new_accounts && !now.first ? now.come.filter(isNew) : [];
   const takesFirst = awaits && awaited === null && now.first;
   const all = union(granted, matched, heirsOf(granted), takesFirst ? now.come : later);

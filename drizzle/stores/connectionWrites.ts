@@ -31,6 +31,7 @@ const changed = selection(connections, ['connection_id', 'application_id', 'item
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id', 'raw']);
+const denied = selection(accounts, ['raw']);
 const following = selection(
   connections,
   ['connection_id', 'application_id', 'item_id', 'user_id', 'account_ids', 'new_accounts', 'awaited'],
@@ -365,6 +366,31 @@ export async function awaitAccounts(
 }
 
 /**
+ * Accounts that connections which grant later ones had not been granted in the Items that this one has taken the place of, where they had
+ * been handed on: connection → accounts.
+ */
+async function deniedBefore(tx: Tx, itemId: string): Promise<Map<string, AccountIdentity[]>> {
+  const rows = await tx<(Selected<typeof denied> & { root: string })[]>`
+    WITH RECURSIVE line(root, connection_id) AS (
+      SELECT c.connection_id, c.connection_id FROM connections c
+      WHERE c.item_id = ${itemId} AND c.new_accounts AND c.granted_accounts IS NOT NULL AND c.revoked_at IS NULL
+      UNION
+      SELECT l.root, c.connection_id FROM line l
+        JOIN connection_history h ON h.connection_id = l.connection_id AND h.position = 1 AND h.initiator = 'item'
+        JOIN connections n ON n.connection_id = l.connection_id
+        JOIN items o ON o.user_id = n.user_id AND o.replaced_by = n.item_id
+        JOIN connections c ON c.item_id = o.item_id AND c.application_id = n.application_id
+          AND coalesce(c.revoked_initiator = 'item', true)
+    )
+    SELECT l.root, ${denied.list(tx, 'a')} FROM line l JOIN connections c ON c.connection_id = l.connection_id
+      JOIN accounts a ON a.item_id = c.item_id AND a.replaced_by IS NULL AND a.account_id <> ALL(c.granted_accounts)
+    WHERE c.item_id <> ${itemId}`;
+  const found = new Map<string, AccountIdentity[]>();
+  for (const { root, raw } of rows) found.set(root, [...(found.get(root) ?? []), identityOf(raw)]);
+  return found;
+}
+
+/**
  * Lets connections of the Item follow its accounts, and tells those of them whose grant says more since. Resolves to the accounts that an
  * application may read now which it could not before.
  */
@@ -380,10 +406,12 @@ export async function extendConnections(
   const stored = await tx<Selected<typeof openAccount>[]>`
     SELECT ${openAccount.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
   const known = stored.map(({ account_id, raw }) => ({ id: account_id, identity: identityOf(raw) }));
+  const deniedTo = now.come.length > 0 && !now.first ? await deniedBefore(tx, itemId) : null;
   const added = new Set<string>();
   const widened: Changed[] = [];
   for (const row of rows) {
-    const next = followAccounts(row, { ...now, known });
+    const before = { ...row, denied: deniedTo?.get(row.connection_id) ?? [] };
+    const next = followAccounts(before, { ...now, known });
     if (next === null) continue;
     next.added.forEach((id) => added.add(id));
     if (next.isNews) widened.push(row);

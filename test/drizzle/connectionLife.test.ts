@@ -1304,6 +1304,40 @@ describe('an Item that takes the place of another', () => {
     expect(await carried(known, ['t-1', 't-2'], fresh, true)).toEqual(['n-1', 'n-2']);
   });
 
+  it('gives nobody as a later one what was taken away in one of the old ones', async () => {
+    const named = (prefix: string) => grant({ account_ids: [`${prefix}-1`], new_accounts: true });
+    const accounts = under('old', ['1', '2']);
+    const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)) });
+    const { userId, applicationId } = item;
+    await runUpdate(world, item, [{}], { accounts });
+    const other = await newApplication(world);
+    for (const to of [other, await newApplication(world)]) {
+      const whom = { itemId: item.itemId, userId, applicationId: to };
+      const mine = to === other ? named('old') : grant();
+      await world.sql.begin((tx) => grantConnection(tx, whom, mine, nobody));
+    }
+    let last: { itemId: string; userId: string } = item;
+    for (const prefix of ['new', 'newest']) {
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await world.stores.items.setBroken(last.itemId, await seenNow(world, last.itemId), error, inDays(1));
+      const connection = named(prefix);
+      const fresh = await exchangedItem(world, { userId, applicationId, connection });
+      const replaceable = [{ itemId: last.itemId, seen: await seenNow(world, last.itemId) }];
+      const offered = under(prefix, ['1']).map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
+      await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
+      await world.stores.items.finishRemoval(last.itemId);
+      await runUpdate(world, fresh, [{}], { accounts: under(prefix, ['1']) });
+      last = fresh;
+    }
+    await runUpdate(world, last, [{}], { accounts: under('newest', ['1', '2', '3']) });
+    expect((await connectionsOf(last.itemId)).map(({ granted }) => granted)).toEqual([
+      // Whose user was in Link has agreed anew.
+      ['newest-1', 'newest-2', 'newest-3'],
+      ['newest-1', 'newest-3'],
+      null,
+    ]);
+  });
+
   it('is not shared with who was granted a closed account alone, and not the one that took its place', async () => {
     const [one, two] = [account('acc-1'), account('acc-2', { name: 'Two', mask: '0002' })];
     const item = await connectedItem({ accounts: [one, two].map((raw) => identityOf(raw)) });
