@@ -181,6 +181,13 @@ export function linkStore(sql: Sql): LinkStore {
       ? null
       : accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
 
+  /** Keeps the ids that Plaid has said: connections are handed on by them before there is a list, and Link's metadata may lack them. */
+  async function keepIds(tx: Tx, { tokenHash, accounts }: Admission): Promise<void> {
+    if (accounts.some(({ account_id }) => account_id == null)) return;
+    const listed = accounts.map(({ account_id: id, ...identity }) => ({ id, ...identity }));
+    await tx`UPDATE links SET accounts = ${jsonbText(listed)}::text::jsonb WHERE token_hash = ${tokenHash}`;
+  }
+
   const finishWith = (tx: Tx, tokenHash: string, outcome: LinkOutcome) => tx`
     WITH over AS (DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash})
     UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
@@ -478,6 +485,7 @@ export function linkStore(sql: Sql): LinkStore {
           WHERE item_id = ANY(${replaced}::text[])`;
         const dropped = await droppedBy(tx, replaced, admission.accounts);
         await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${admission.tokenHash}`;
+        await keepIds(tx, admission);
         await writeIdentities(tx, itemId, admission.accounts);
         await tx`
           UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${institutionId},

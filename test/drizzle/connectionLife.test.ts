@@ -1338,6 +1338,30 @@ describe('an Item that takes the place of another', () => {
     ]);
   });
 
+  it('is shared by the ids that the one before it had, though no list had named these, nor Link’s metadata', async () => {
+    const named = (prefix: string) => [
+      account(`${prefix}-1`, { name: 'One', mask: '0001' }),
+      // Plaid’s persistent ids alone tell these apart.
+      ...['2', '3'].map((id) =>
+        account(`${prefix}-${id}`, { name: 'Twin', mask: '7', persistent_account_id: `p-${id}` }),
+      ),
+    ];
+    const { fresh, other } = await succeeded(
+      named('old'),
+      ['old-1', 'old-2'],
+      named('new').map((raw) => ({ ...identityOf(raw), account_id: raw.account_id })),
+    );
+    const { itemId, userId } = fresh;
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+    const next = await exchangedItem(world, { userId });
+    const accounts = named('next').map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
+    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    await world.stores.links.admit(admission(next, { accounts, replaceable }));
+    const carried = (await connectionsOf(next.itemId)).find((row) => row.application_id === other);
+    expect(carried?.granted).toEqual(['next-1', 'next-2']);
+  });
+
   it('is not shared with who was granted a closed account alone, and not the one that took its place', async () => {
     const [one, two] = [account('acc-1'), account('acc-2', { name: 'Two', mask: '0002' })];
     const item = await connectedItem({ accounts: [one, two].map((raw) => identityOf(raw)) });
