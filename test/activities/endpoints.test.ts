@@ -818,7 +818,11 @@ describe('deliveries', () => {
     };
     // Whoever took nothing records nothing.
     await sending.record(to.id, 'nobody', [
-      { deliveryId: first.deliveries[0]?.deliveryId ?? '', result: late },
+      {
+        deliveryId: first.deliveries[0]?.deliveryId ?? '',
+        url: `https://hooks.example/${to.id}`,
+        result: late,
+      },
     ]);
     expect(await states(to)).toEqual(['pending', 'pending', 'pending']);
     await world.sql`
