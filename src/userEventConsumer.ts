@@ -81,6 +81,7 @@ function unpacked(record: StreamRecord): Unpacked[] {
   if (parts === null) return [{ ...record, isBroken: true }];
   if (parts[0] === record.data) return [{ ...record, isBroken: false }];
   return parts.map((data, place) => ({
+    ...record,
     sequenceNumber: `${record.sequenceNumber}/${place}`,
     data,
     isBroken: false,
@@ -179,7 +180,7 @@ export function createUserEventConsumer(
   async function act(shardId: string, record: Unpacked): Promise<void> {
     // Nobody can say what it held, and the stream forgets it in a day.
     if (record.isBroken) return park(shardId, record, 'broken_aggregate', { whole: true });
-    const event = readUserEvent(record.data);
+    const event = readUserEvent(record.data, record.arrivedAt);
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
@@ -238,7 +239,7 @@ export function createUserEventConsumer(
 
   /** Records a float before its turn; what it is refused for is seen in its turn. */
   async function recordFloat(part: Unpacked): Promise<void> {
-    const event = part.isBroken ? null : readUserEvent(part.data);
+    const event = part.isBroken ? null : readUserEvent(part.data, part.arrivedAt);
     if (event?.kind !== 'float') return;
     try {
       await floats.record({ ...event, by: null });

@@ -8,6 +8,8 @@ export interface StreamShard {
 
 export interface StreamRecord {
   sequenceNumber: string;
+  /** When the stream took it, ISO 8601; null = it does not say. */
+  arrivedAt: string | null;
   data: Uint8Array;
 }
 

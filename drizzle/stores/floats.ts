@@ -9,7 +9,7 @@ import type { Selected } from '../selection.js';
 import { isBeingErased } from './beingErased.js';
 import { knowsUser } from './rights.js';
 
-/** Later than this no clock that is merely fast says that it is. Such a time would win over every word that is still to come. */
+/** Later than this nothing has occurred that the stream took by now; older releases have kept what its sender said. */
 const plausibleUntil = (tx: Tx): Fragment => tx`(clock_timestamp() + interval '1 day')`;
 
 const shown = selection(floats, ['user_id', 'float_id', 'status', 'occurred_at']);
@@ -80,8 +80,7 @@ export function floatStore(sql: Sql): FloatStore {
           INSERT INTO ${own === null ? tx`floats` : tx`application_floats`} AS kept
             (${own === null ? tx`` : tx`application_id,`} user_id, float_id, status, occurred_at)
           SELECT ${own === null ? tx`` : tx`${own},`} ${userId}, ${floatId}, ${status},
-            CASE WHEN ${occurredAt}::text::timestamptz <= ${plausibleUntil(tx)}
-              THEN ${occurredAt}::text::timestamptz ELSE clock_timestamp() END
+            coalesce(${occurredAt}::text::timestamptz, clock_timestamp())
           WHERE ${mayReport(tx, by, userId)}
           ON CONFLICT (${own === null ? tx`` : tx`application_id,`} user_id, float_id) DO UPDATE
             SET status = excluded.status, occurred_at = excluded.occurred_at, updated_at = clock_timestamp()

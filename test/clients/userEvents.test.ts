@@ -120,6 +120,12 @@ describe('the stream of user events', () => {
     expect((await read(reader, 1)).texts).toEqual(['c']);
     await put(stream, 'd');
     expect((await read(reader, 1)).texts).toEqual(['d']);
+    // When it arrived is the same however often it is read.
+    const times = [events.open(shard, null), events.open(shard, null)].map(
+      async (again) => (await again.next()).records[0]?.arrivedAt,
+    );
+    const [once, twice] = await Promise.all(times);
+    expect([typeof once, twice]).toEqual(['string', once]);
   });
 
   it('goes on where it stood when its iterator has expired', async () => {

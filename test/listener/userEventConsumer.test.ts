@@ -57,7 +57,8 @@ class Bench {
         : Buffer.from(typeof event === 'string' ? event : JSON.stringify(event));
       this.numbers += 1;
       const sequenceNumber = String(this.numbers).padStart(6, '0');
-      this.shards.get(shardId)?.records.push({ sequenceNumber, data: bytes });
+      const arrivedAt = new Date().toISOString();
+      this.shards.get(shardId)?.records.push({ sequenceNumber, arrivedAt, data: bytes });
     }
   }
 
@@ -266,6 +267,32 @@ describe('a listener', () => {
     await until(() => bench.logins.length === 3);
     expect(sorted(bench.logins)).toEqual([...logins(2, user_id), `${user_id}-2`].sort());
   });
+
+  it.each([
+    ['float.opened', 'float.closed', 'closed'],
+    ['float.closed', 'float.opened', 'active'],
+  ])(
+    'takes %s of a time that is still to come for what it was when it came, read late or twice',
+    async (...words) => {
+      const [first, second, status] = words;
+      const user_id = newId('user');
+      const shard = bench.shard('s');
+      const put = (type: string, occurred_at: string) =>
+        bench.put('s', { type, user_id, float_id: 'f', event_id: newId('e'), occurred_at });
+      put(first, '2999-01-01T00:00:00Z');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      put(second, new Date().toISOString());
+      const more = new Bench();
+      more.shards.set('s', shard);
+      for (const reading of [bench, more]) {
+        const consumer = reading.start('me');
+        await until(async () => (await reading.row('s'))?.checkpoint === '000002');
+        await consumer.stop();
+        const rows = await world.sql`SELECT status FROM floats WHERE user_id = ${user_id}`;
+        expect(rows).toEqual([{ status }]);
+      }
+    },
+  );
 
   it('waits while the stream or the database fails, and skips nothing', async () => {
     bench.shard('s');
