@@ -264,15 +264,15 @@ describe('an endpoint', () => {
       to,
       Array.from({ length: 20 }, (_, n) => `o${n}`),
     );
-    const { change } = world.stores.endpoints;
+    const move = (url: string) => world.stores.endpoints.change(to.application, to.id, { url });
     world.answer = ({ url }) =>
       url === 'https://new.example/' ? {} : { status: 503, retryAfterMs: 86_400_000 };
     await drain(to);
     expect(await row(to)).toMatchObject({ state: 'failing', rests_until: expect.any(Date) });
     // The same address is no other one.
-    await change(to.application, to.id, { url: `https://hooks.example/${to.id}` });
+    await move(`https://hooks.example/${to.id}`);
     expect(await drain(to)).toMatchObject({ attempts: 0 });
-    await change(to.application, to.id, { url: 'https://new.example/' });
+    await move('https://new.example/');
     await drain(to);
     await drain(to);
     expect(await row(to)).toMatchObject({ state: 'enabled', failures: 0, failing_since: null });
