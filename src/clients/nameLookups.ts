@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { remember } from '../../domain/remember.js';
 
 export type Resolve = (host: string) => Promise<readonly string[]>;
@@ -6,6 +7,8 @@ const second = 1_000;
 /** Of a name that was never asked for: behind those that answer, before those that were silent. */
 const unknownSeconds = 1;
 const mostRemembered = 10_000;
+/** So old may an answer be that is used while another name's servers hold up the line. */
+const longestOutdatedMs = 3_600_000;
 
 interface Waiting {
   host: string;
@@ -16,16 +19,19 @@ interface Waiting {
 /**
  * `resolve`, for names that others have chosen: one at a time, and once for all who ask for the same meanwhile. The operating system is
  * asked on two threads of the process, by which it finds Plaid, PostgreSQL and the streams, too, and a name whose servers are silent
- * holds one for ten seconds and more. First go those that took no second the last time.
+ * holds one for ten seconds and more. First go those that took no second the last time; and who waits for longer than `patience` is given what
+ * the name led to within the last hour: one application's dead name makes no other's endpoint late.
  * @param elapsed milliseconds, by a clock that takes no step
  */
 export function createNameLookups(
   resolve: Resolve,
   elapsed: () => number = () => performance.now(),
+  patience: () => Promise<unknown> = () => sleep(second, undefined, { ref: false }),
 ): Resolve {
   const asked = new Map<string, Promise<readonly string[]>>();
   /** Whole seconds. */
   const took = new Map<string, number>();
+  const answers = new Map<string, { addresses: readonly string[]; at: number }>();
   let line: Waiting[] = [];
   let busy = false;
 
@@ -34,8 +40,11 @@ export function createNameLookups(
   async function ask({ host, answered, failed }: Waiting): Promise<void> {
     const since = elapsed();
     try {
-      answered(await resolve(host));
+      const addresses = await resolve(host);
+      remember(answers, host, { addresses, at: elapsed() }, mostRemembered);
+      answered(addresses);
     } catch (error) {
+      answers.delete(host);
       failed(error);
     }
     remember(took, host, Math.floor((elapsed() - since) / second), mostRemembered);
@@ -53,7 +62,7 @@ export function createNameLookups(
     busy = false;
   }
 
-  return (host) => {
+  function lookUp(host: string): Promise<readonly string[]> {
     const known = asked.get(host);
     if (known !== undefined) return known;
     const answer = new Promise<readonly string[]>((answered, failed) => {
@@ -62,5 +71,14 @@ export function createNameLookups(
     asked.set(host, answer);
     void askAll();
     return answer;
+  }
+
+  return async (host) => {
+    const answer = lookUp(host);
+    const before = answers.get(host);
+    if (before === undefined || elapsed() - before.at > longestOutdatedMs) return answer;
+    // What comes of the question is for whoever asks next.
+    answer.catch(() => undefined);
+    return Promise.race([answer, patience().then(() => before.addresses)]);
   };
 }
