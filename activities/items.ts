@@ -117,7 +117,7 @@ export function itemActivities(deps: ActivityDeps) {
     /**
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
      * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
-     * meanwhile the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
+     * the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
      * asked for once more before it is believed. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
@@ -135,7 +135,9 @@ export function itemActivities(deps: ActivityDeps) {
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';
-        const besides = waits ? await items.accountsBesidePending(itemId) : [];
+        const { accountIds: besides, pending } = waits
+          ? await items.accountsBesideUnverified(itemId)
+          : { accountIds: [], pending: false };
         // Plaid may have closed one of them since, and refuse the question: the answer to the first one stands.
         const unlessRefused = (error: unknown): typeof all => {
           if (error instanceof Failure && error.type === 'BAD_REQUEST') return all;
@@ -158,12 +160,16 @@ export function itemActivities(deps: ActivityDeps) {
             ),
           })),
         );
-        const part = waits || !answer.isWhole ? { dueAt } : undefined;
+        const nextDueAt = pending || !answer.isWhole ? dueAt : null;
+        const part = waits || !answer.isWhole ? { dueAt: nextDueAt } : undefined;
         const pause = policy.retryFirst;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
         if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };
         if (!stands) return 'moved';
-        return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
+        return {
+          accounts: sealed.length,
+          ...(nextDueAt === null ? {} : { nextDueAt: Date.parse(nextDueAt) }),
+        };
       });
     },
   };

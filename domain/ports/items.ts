@@ -97,21 +97,21 @@ export interface ItemStore {
    * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
    * answers have been such for so long; until then the numbers stay, and are due again at `doubtedUntil` (ms since the epoch). One that lacks
    * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
-   * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
+   * `dueAt` (ISO 8601; null = not by themselves). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
   saveNumbers(
     itemId: string,
     seen: Seen,
     numbers: { accountId: string; sealed: Sealed }[],
-    part?: { dueAt: string },
+    part?: { dueAt: string | null },
     lackingFor?: number,
   ): Promise<boolean | { doubtedUntil: number }>;
   /**
-   * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
-   * None where nobody's wait.
+   * Open accounts whose numbers need no verification while those of another one wait for it, or have got none: they can be asked for by
+   * themselves. None where there is no such other. `pending`: one is waited for.
    */
-  accountsBesidePending(itemId: string): Promise<string[]>;
+  accountsBesideUnverified(itemId: string): Promise<{ accountIds: string[]; pending: boolean }>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
    * themselves; `refusedCode`: Plaid's code then), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to

@@ -3,7 +3,7 @@ import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, items } from '../schema.js';
+import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { askingCredentials, holderColumns } from './askingCredentials.js';
@@ -27,7 +27,6 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   remine_requested: isSet('remine_requested_at'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
-const besides = selection(accounts, ['account_id']);
 const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 /** An Item's end is that of its connections. */
@@ -53,6 +52,12 @@ async function lacksAll(tx: Tx, itemId: string, accountIds: readonly string[]): 
   );
   return lacking?.all ?? false;
 }
+
+/** How the open accounts of an Item are verified; `verified`: one that should have numbers waits for no verification of its own. */
+const verifications = (sql: Sql | Tx, itemId: string): Fragment => sql`(
+  SELECT a.account_id, ${verificationOf(sql)} AS verification,
+    a.raw->>'type' = 'depository' AND coalesce(${verificationOf(sql)}, 'verified') = 'verified' AS verified
+  FROM accounts a WHERE a.item_id = ${itemId} AND a.status = 'open')`;
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -225,15 +230,15 @@ export function itemStore(sql: Sql): ItemStore {
       });
     },
 
-    async accountsBesidePending(itemId) {
-      const rows = await sql<Selected<typeof besides>[]>`
-        SELECT ${besides.list(sql, 'a')} FROM accounts a
-        WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.raw->>'type' = 'depository'
-          AND coalesce(${verificationOf(sql)}, 'verified') = 'verified' AND EXISTS (
-            SELECT FROM (SELECT ${verificationOf(sql)} AS verification FROM accounts a
-              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v WHERE v.verification = 'pending')
-        ORDER BY a.account_id`;
-      return rows.map((row) => row.account_id);
+    async accountsBesideUnverified(itemId) {
+      const { accounts, unverified, pending } = firstOf(
+        await sql<[{ accounts: string[]; unverified: boolean; pending: boolean }]>`
+        SELECT coalesce(array_agg(v.account_id ORDER BY v.account_id) FILTER (WHERE v.verified), '{}') AS accounts,
+          coalesce(bool_or(v.verification <> 'verified'), false) AS unverified,
+          coalesce(bool_or(v.verification = 'pending'), false) AS pending
+        FROM ${verifications(sql, itemId)} AS v`,
+      );
+      return { accountIds: unverified ? accounts : [], pending };
     },
 
     async keepNumbers(itemId, seen, retryAt, refusedCode = null) {
@@ -245,13 +250,13 @@ export function itemStore(sql: Sql): ItemStore {
           await tx<[Selected<typeof waitingForNumbers>]>`
           WITH verifications AS (
             SELECT coalesce(bool_or(v.verification = 'pending'), false) AS pending,
-              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended
-            FROM (SELECT ${verificationOf(tx)} AS verification FROM accounts a
-              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
+              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended,
+              coalesce(bool_or(v.verified), false) AND ${refusedCode}::text IS NULL AS others
+            FROM ${verifications(tx, itemId)} AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
             numbers_lacking_since = NULL,
-            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${retryAt}::text::timestamptz END
+            numbers_due_at = CASE WHEN v.pending OR v.others OR NOT v.ended THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return { dueAt: row.numbers_due_at?.getTime() ?? null };

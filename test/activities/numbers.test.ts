@@ -258,6 +258,40 @@ describe('accounts of which one is being verified', () => {
     expect(await numbersDue(item)).toBe('later');
   });
 
+  it.each(['verification_expired', 'verification_failed', 'verification_pending'])(
+    'give the numbers of the others when it is %s, also those that are read anew',
+    async (reason) => {
+      const status = reason === 'verification_pending' ? 'pending_manual_verification' : reason;
+      const item = await world.linkedItem();
+      await update(item, [
+        account('account-1', { mask: '1' }),
+        account('account-2', { mask: '2', verification_status: status }),
+      ]);
+      const isPending = reason === 'verification_pending';
+      for (const number of ['good', 'newer']) {
+        item.numbers = numbersOf(['account-1'], number);
+        notReady();
+        expect((await save(item)).accounts).toBe(1);
+        expect(await given(item)).toEqual({ 'account-1': `${number} account-1`, 'account-2': reason });
+        expect(await numbersDue(item)).toBe(isPending ? 'later' : null);
+        await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_updated_auth: { 'account-1': [] } });
+        expect(await given(item)).toEqual({ 'account-2': reason });
+        expect(await numbersDue(item)).toBe('now');
+      }
+      // The others are not ready themselves.
+      notReady();
+      notReady();
+      expect((await save(item)).accounts).toBe(0);
+      expect(await numbersDue(item)).toBe('later');
+      // The others have none.
+      await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_updated_auth: { 'account-1': [] } });
+      notReady();
+      world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+      expect((await save(item)).accounts).toBe(0);
+      expect(await numbersDue(item)).toBe(isPending ? 'later' : null);
+    },
+  );
+
   it('are not asked for one by one where there are no others', async () => {
     const item = await world.linkedItem();
     await update(item, [verifying]);
