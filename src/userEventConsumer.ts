@@ -81,6 +81,7 @@ function unpacked(record: StreamRecord): Unpacked[] {
   if (parts === null) return [{ ...record, isBroken: true }];
   if (parts[0] === record.data) return [{ ...record, isBroken: false }];
   return parts.map((data, place) => ({
+    ...record,
     sequenceNumber: `${record.sequenceNumber}/${place}`,
     data,
     isBroken: false,
@@ -183,7 +184,7 @@ export function createUserEventConsumer(
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
-      else await floats.record({ ...event, by: null });
+      else await floats.record({ ...event, toldAt: record.arrivedAt, by: null });
       observe.actedOn(event.kind);
     } catch (error) {
       // Of a user whose data are being erased nothing is kept, and so nothing is parked.
@@ -241,7 +242,7 @@ export function createUserEventConsumer(
     const event = part.isBroken ? null : readUserEvent(part.data);
     if (event?.kind !== 'float') return;
     try {
-      await floats.record({ ...event, by: null });
+      await floats.record({ ...event, toldAt: part.arrivedAt, by: null });
     } catch (error) {
       if (!(error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED')))
         throw error;

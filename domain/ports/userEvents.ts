@@ -9,6 +9,8 @@ export interface StreamShard {
 export interface StreamRecord {
   sequenceNumber: string;
   data: Uint8Array;
+  /** When the stream took it, ISO 8601: the same whenever it is read. Null = the stream does not say. */
+  arrivedAt: string | null;
 }
 
 export interface ShardReader {

@@ -82,6 +82,20 @@ const only = async (events: UserEvents): Promise<string> => {
 };
 
 describe('the stream of user events', () => {
+  it('says when it took a record, the same whenever that is read', async () => {
+    const stream = await newStream();
+    await put(stream, 'a');
+    const events = open(stream);
+    const shard = await only(events);
+    const arrivals: (string | null)[] = [];
+    while (arrivals.length < 2) {
+      const { records } = await events.open(shard, null).next();
+      arrivals.push(...records.map(({ arrivedAt }) => arrivedAt));
+    }
+    const [first, second] = arrivals;
+    expect(new Date(first ?? '').toISOString()).toBe(second);
+  });
+
   it('that is absent, throttled, silent or talks nonsense fails in a way that may be tried again', async () => {
     const absent = newName();
     for (const asked of [open(absent).shards(), open(absent).createdAt()]) {

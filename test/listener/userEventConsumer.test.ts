@@ -57,7 +57,7 @@ class Bench {
         : Buffer.from(typeof event === 'string' ? event : JSON.stringify(event));
       this.numbers += 1;
       const sequenceNumber = String(this.numbers).padStart(6, '0');
-      this.shards.get(shardId)?.records.push({ sequenceNumber, data: bytes });
+      this.shards.get(shardId)?.records.push({ sequenceNumber, data: bytes, arrivedAt: at });
     }
   }
 
@@ -134,6 +134,7 @@ afterEach(async () => {
 });
 
 const at = '2026-11-21T07:00:00Z';
+const later = '2026-11-21T07:05:00Z';
 const login = (event_id: string) => ({ type: 'user.logged_in', user_id: 'u', occurred_at: at, event_id });
 const logins = (count: number, prefix = 'e') => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
 const sorted = (ids: readonly string[]) => [...new Set(ids)].sort();
@@ -169,6 +170,21 @@ describe('a listener', () => {
     } finally {
       await sql.end({ timeout: 5 });
       await world.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+  });
+
+  it('takes a float of a day that no clock can show for told when it came, whenever it is read', async () => {
+    const float = { user_id: newId('u'), float_id: 'f', event_id: newId('e') };
+    const opened = { ...float, type: 'float.opened', occurred_at: '2999-01-01T00:00:00Z' };
+    const closed = { ...float, type: 'float.closed', occurred_at: later };
+    bench.shard('s');
+    bench.start('a');
+    // A reader that died before its checkpoint has the same records read once more.
+    for (const checkpoint of ['000002', '000004']) {
+      bench.put('s', opened, closed);
+      await until(async () => (await bench.row('s'))?.checkpoint === checkpoint);
+      const rows = await world.sql`SELECT status FROM floats WHERE user_id = ${float.user_id}`;
+      expect(rows).toEqual([{ status: 'closed' }]);
     }
   });
 
