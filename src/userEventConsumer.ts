@@ -184,7 +184,7 @@ export function createUserEventConsumer(
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
-      else await floats.record({ ...event, toldAt: record.arrivedAt, by: null });
+      else await floats.record({ ...event, heardAt: record.arrivedAt, by: null });
       observe.actedOn(event.kind);
     } catch (error) {
       // Of a user whose data are being erased nothing is kept, and so nothing is parked.
@@ -242,7 +242,7 @@ export function createUserEventConsumer(
     const event = part.isBroken ? null : readUserEvent(part.data);
     if (event?.kind !== 'float') return;
     try {
-      await floats.record({ ...event, toldAt: part.arrivedAt, by: null });
+      await floats.record({ ...event, heardAt: part.arrivedAt, by: null });
     } catch (error) {
       if (!(error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED')))
         throw error;

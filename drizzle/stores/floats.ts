@@ -65,7 +65,7 @@ export function floatStore(sql: Sql): FloatStore {
   }
 
   return {
-    async record({ userId, floatId, status, occurredAt, toldAt = null, by }) {
+    async record({ userId, floatId, status, occurredAt, heardAt = null, by }) {
       return sql.begin(async (tx) => {
         // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
@@ -76,14 +76,14 @@ export function floatStore(sql: Sql): FloatStore {
           throw new Failure('USER_BEING_ERASED', 'the data of the user are being erased');
         }
         // Not the time of this call: a word of the stream is read more than once, and later than those that were told after it.
-        const told = tx`least(${toldAt}::text::timestamptz, clock_timestamp())`;
+        const heard = tx`least(${heardAt}::text::timestamptz, clock_timestamp())`;
         const own = by !== null && (await isOwn(tx, by, userId, floatId)) ? by.applicationId : null;
         await tx`
           INSERT INTO ${own === null ? tx`floats` : tx`application_floats`} AS kept
             (${own === null ? tx`` : tx`application_id,`} user_id, float_id, status, occurred_at)
           SELECT ${own === null ? tx`` : tx`${own},`} ${userId}, ${floatId}, ${status},
-            CASE WHEN ${occurredAt}::text::timestamptz <= ${plausibleUntil(tx, told)}
-              THEN ${occurredAt}::text::timestamptz ELSE ${told} END
+            CASE WHEN ${occurredAt}::text::timestamptz <= ${plausibleUntil(tx, heard)}
+              THEN ${occurredAt}::text::timestamptz ELSE ${heard} END
           WHERE ${mayReport(tx, by, userId)}
           ON CONFLICT (${own === null ? tx`` : tx`application_id,`} user_id, float_id) DO UPDATE
             SET status = excluded.status, occurred_at = excluded.occurred_at, updated_at = clock_timestamp()
