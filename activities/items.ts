@@ -161,7 +161,9 @@ export function itemActivities(deps: ActivityDeps) {
           })),
         );
         const nextDueAt = pending || !answer.isWhole ? dueAt : null;
-        const part = waits || !answer.isWhole ? { dueAt: nextDueAt } : undefined;
+        // What it lacks it says of those alone that were asked for, and of none where a part of it cannot be read.
+        const of = answer.isWhole ? besides : [];
+        const part = waits || !answer.isWhole ? { of, dueAt: nextDueAt } : undefined;
         const pause = policy.retryFirst;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
         if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };

@@ -96,7 +96,7 @@ export interface ItemStore {
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
    * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
    * answers have been such for so long; until then the numbers stay, and are due again at `doubtedUntil` (ms since the epoch). One that lacks
-   * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
+   * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, but those of the accounts `of`, so that those of the others stay, and all are due again at
    * `dueAt` (ISO 8601; null = not by themselves). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
@@ -104,7 +104,7 @@ export interface ItemStore {
     itemId: string,
     seen: Seen,
     numbers: { accountId: string; sealed: Sealed }[],
-    part?: { dueAt: string | null },
+    part?: { of: readonly string[]; dueAt: string | null },
     lackingFor?: number,
   ): Promise<boolean | { doubtedUntil: number }>;
   /**

@@ -39,16 +39,22 @@ const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, rea
 const lackedBefore = (tx: Tx): Fragment => tx`coalesce(n.doubted_at >= i.numbers_lacking_since, false)`;
 
 /**
- * Whether an answer that names these accounts names none of the open ones that have numbers, or should, and none before lacked only
- * some of them: that time is another doubt's.
+ * Whether an answer that names these accounts names none of the open ones that it was asked for and that have numbers, or should, and none
+ * before lacked only some of them: that time is another doubt's.
  */
-async function lacksAll(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<boolean> {
+async function lacksAll(
+  tx: Tx,
+  itemId: string,
+  accountIds: readonly string[],
+  isAsked: (id: Fragment) => Fragment,
+): Promise<boolean> {
   const lacking = firstOf(
     await tx<{ all: boolean | null }[]>`
     SELECT bool_and(a.account_id <> ALL(${[...accountIds]}::text[])) AND NOT bool_or(${lackedBefore(tx)}) AS all
     FROM items i JOIN accounts a ON a.item_id = i.item_id
       LEFT JOIN account_numbers n ON n.item_id = a.item_id AND n.account_id = a.account_id
-    WHERE i.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR n.account_id IS NOT NULL)`,
+    WHERE i.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR n.account_id IS NOT NULL)
+      AND ${isAsked(tx`a.account_id`)}`,
   );
   return lacking?.all ?? false;
 }
@@ -179,8 +185,9 @@ export function itemStore(sql: Sql): ItemStore {
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
-        const isNone =
-          part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds));
+        const isAsked = (id: Fragment): Fragment =>
+          part === undefined ? tx`true` : tx`${id} = ANY(${[...part.of]}::text[])`;
+        const isNone = lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds, isAsked));
         if (isNone) {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
@@ -194,18 +201,18 @@ export function itemStore(sql: Sql): ItemStore {
         }
         // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
         const withheld =
-          part === undefined && lackingFor !== undefined && !isNone
+          lackingFor !== undefined && !isNone
             ? await tx`
                 UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz
                 FROM items i JOIN accounts a ON a.item_id = i.item_id
                 WHERE i.item_id = ${itemId} AND n.item_id = i.item_id AND n.account_id <> ALL(${accountIds}::text[])
-                  AND NOT ${lackedBefore(tx)}
+                  AND NOT ${lackedBefore(tx)} AND ${isAsked(tx`n.account_id`)}
                   AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
             : [];
         const soon = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
           DELETE FROM account_numbers WHERE item_id = ${itemId} AND (account_id = ANY(${accountIds}::text[])
-            OR ${part === undefined} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
+            OR ${isAsked(tx`account_id`)} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
         for (const { accountId, sealed } of numbers) {
           await tx`
             INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)

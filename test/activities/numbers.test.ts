@@ -292,6 +292,33 @@ describe('accounts of which one is being verified', () => {
     },
   );
 
+  it('keep no number of another one that two answers to the question for the others lack', async () => {
+    const item = await world.linkedItem();
+    const others = ['account-1', 'account-3'];
+    await update(item, [...siblings, account('account-3', { mask: '3' })]);
+    const asked = async (accountIds: readonly string[], number?: string) => {
+      item.numbers = numbersOf(accountIds, number);
+      notReady();
+      await save(item);
+      return given(item);
+    };
+    const pending = { 'account-2': 'verification_pending' };
+    const all = { 'account-1': 'good account-1', 'account-3': 'good account-3', ...pending };
+    expect(await asked(others)).toEqual(all);
+    const withheld = { 'account-1': 'newer account-1', 'account-3': 'account_revoked', ...pending };
+    expect(await asked(['account-1'], 'newer')).toEqual(withheld);
+    // It was a passing thing.
+    expect(await asked(others)).toEqual(all);
+    expect(await asked(['account-1'], 'newer')).toEqual(withheld);
+    expect(await asked(['account-1'], 'newer')).toEqual({ 'account-1': 'newer account-1', ...pending });
+    expect(await numbersDue(item)).toBe('later');
+    // One that names none is asked for once more.
+    expect(await asked([])).toEqual({ 'account-1': 'newer account-1', ...pending });
+    await sooner(item, '40 seconds');
+    expect(await asked([])).toEqual(pending);
+    expect(await numbersDue(item)).toBe('later');
+  });
+
   it('are not asked for one by one where there are no others', async () => {
     const item = await world.linkedItem();
     await update(item, [verifying]);
