@@ -133,6 +133,7 @@ export function itemActivities(deps: ActivityDeps) {
             },
           );
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
+        const pause = policy.retryFirst;
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';
         const { accountIds: besides, pending } = waits
@@ -147,7 +148,8 @@ export function itemActivities(deps: ActivityDeps) {
         if (answer instanceof Failure) {
           const refusedCode =
             answer.type === 'NOT_READY' ? null : (answer.upstream?.error_code ?? answer.type);
-          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null, refusedCode);
+          const retryAt = waits ? dueAt : null;
+          const kept = await items.keepNumbers(itemId, credentials.seen, retryAt, refusedCode, pause);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }
@@ -164,7 +166,6 @@ export function itemActivities(deps: ActivityDeps) {
         // What it lacks it says of those alone that were asked for, and of none where a part of it cannot be read.
         const of = answer.isWhole ? besides : [];
         const part = waits || !answer.isWhole ? { of, dueAt: nextDueAt } : undefined;
-        const pause = policy.retryFirst;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
         if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };
         if (!stands) return 'moved';

@@ -114,7 +114,8 @@ export interface ItemStore {
   accountsBesideUnverified(itemId: string): Promise<{ accountIds: string[]; pending: boolean }>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
-   * themselves; `refusedCode`: Plaid's code then), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * themselves; `refusedCode`: Plaid's code then; those that it refuses for want of consent are withheld, and due again after pauses
+   * that grow from `lackingFor`, in ms), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
    * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
    */
   keepNumbers(
@@ -122,6 +123,7 @@ export interface ItemStore {
     seen: Seen,
     retryAt: string | null,
     refusedCode?: string | null,
+    lackingFor?: number,
   ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 

@@ -1,4 +1,5 @@
 import { removedEvent } from '../../domain/exchange/itemEvents.js';
+import { wantsConsent } from '../../domain/plaidErrors.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
@@ -248,11 +249,14 @@ export function itemStore(sql: Sql): ItemStore {
       return { accountIds: unverified ? accounts : [], pending };
     },
 
-    async keepNumbers(itemId, seen, retryAt, refusedCode = null) {
+    async keepNumbers(itemId, seen, retryAt, refusedCode = null, lackingFor = 0) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
+        const isTakenBack = tx`(${refusedCode !== null && wantsConsent(refusedCode)}
+          AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id))`;
+        const lackingSince = tx`coalesce(i.numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
           WITH verifications AS (
@@ -262,8 +266,11 @@ export function itemStore(sql: Sql): ItemStore {
             FROM ${verifications(tx, itemId)} AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
-            numbers_lacking_since = NULL,
-            numbers_due_at = CASE WHEN v.pending OR v.others OR NOT v.ended THEN ${retryAt}::text::timestamptz END
+            numbers_lacking_since = CASE WHEN ${isTakenBack} THEN ${lackingSince} END,
+            numbers_due_at = CASE
+              WHEN ${isTakenBack} THEN clock_timestamp()
+                + greatest(${`${lackingFor} milliseconds`}::interval, clock_timestamp() - ${lackingSince})
+              WHEN v.pending OR v.others OR NOT v.ended THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return { dueAt: row.numbers_due_at?.getTime() ?? null };

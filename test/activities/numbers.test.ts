@@ -467,6 +467,20 @@ describe('numbers that are stored', () => {
     expect(await numbersDue(item)).toBeNull();
   });
 
+  it('are withheld while Plaid refuses them for want of consent, and asked for with pauses that grow', async () => {
+    const item = await itemWithNumbers();
+    const withheld = Object.fromEntries(ids.map((id) => [id, 'permission_revoked']));
+    world.plaid.refuse('getNumbers', 'ACCESS_NOT_GRANTED', 'ITEM_ERROR');
+    const { nextDueAt = 0 } = await save(item);
+    expect(await given(item)).toEqual(withheld);
+    await sooner(item, '1 hour');
+    expect((await save(item)).nextDueAt).toBeGreaterThan(nextDueAt + 1_800_000);
+    expect(await given(item)).toEqual(withheld);
+    world.plaid.refuse('getNumbers', null);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+  });
+
   it('go when two answers lack their account; after the first they are withheld, and asked for once more', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1', 'account-3'], 'newer');
