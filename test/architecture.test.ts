@@ -125,12 +125,8 @@ function write(tree: Tree): string {
 /** Runs a program with Node to its end, whatever its exit code; resolves with what it printed. */
 function node(args: string[], cwd: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(
-      process.execPath,
-      args,
-      { cwd, timeout: 100_000, maxBuffer: 1 << 26 },
-      (error, stdout, stderr) =>
-        stdout === '' ? reject(new Error(stderr || `ended with ${error?.code}`)) : resolve(stdout),
+    execFile(process.execPath, args, { cwd, timeout: 100_000, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
+      stdout === '' ? reject(new Error(stderr || `ended with ${error?.code}`)) : resolve(stdout),
     );
   });
 }

@@ -6,7 +6,13 @@ export type ConnectionScope = (typeof connectionScopes)[number];
 export type ConnectionStatus = 'active' | 'suspended' | 'expired' | 'revoked';
 
 export type ConnectionAction =
-  'created' | 'updated' | 'renewed' | 'suspended' | 'resumed' | 'expired' | 'revoked';
+  | 'created'
+  | 'updated'
+  | 'renewed'
+  | 'suspended'
+  | 'resumed'
+  | 'expired'
+  | 'revoked';
 
 /** Who was the cause. `bank`: the Item was revoked there. `clock`: its time was over. `item`: the Item was removed. */
 export const initiators = ['application', 'user', 'operator', 'bank', 'clock', 'item'] as const;

@@ -22,7 +22,8 @@ export interface Answered {
 export type HealthReason = 'no_success' | 'gone' | 'failed_for_days';
 
 export type HealthChange =
-  { to: 'failing' | 'disabled'; reason: HealthReason } | { to: 'recovered'; reason: null };
+  | { to: 'failing' | 'disabled'; reason: HealthReason }
+  | { to: 'recovered'; reason: null };
 
 /** So many failures in a row open the breaker: from then on one attempt is made, and then it is left alone. */
 export const breakerFailures = 5;

@@ -32,7 +32,9 @@ export const failureOfItem = (error: UserActionError): Failure =>
 
 /** Whether an update would get what it needs; `refused` for a reason that is the Item's own. */
 export type ProductAnswer =
-  { kind: 'works' } | { kind: 'refused'; error: UserActionError } | { kind: 'unknown'; failure: Failure };
+  | { kind: 'works' }
+  | { kind: 'refused'; error: UserActionError }
+  | { kind: 'unknown'; failure: Failure };
 
 /** Failures after which nobody knows how the product is: somebody else is down, or takes nothing of ours. */
 export const saysNothing: ReadonlySet<FailureType> = new Set<FailureType>([

@@ -45,7 +45,9 @@ export interface ItemCompleteness {
  * that a new link has replaced: their accounts would stand there twice for as long as Plaid refuses their removal.
  */
 export type ListedItems =
-  { itemId: string } | { itemIds: string[] } | { userId: string; includeRemoved: boolean };
+  | { itemId: string }
+  | { itemIds: string[] }
+  | { userId: string; includeRemoved: boolean };
 
 /**
  * A page, and of the same moment the Items that the list draws from, in the order of their linking. `refused`: the one Item that

@@ -21,7 +21,28 @@ export async function bundleWorkflows(): Promise<{ code: string }> {
   const { code } = await bundleWorkflowCode({
     workflowsPath,
     preloadModules: [workflowsPath],
+    webpackConfigHook: forOurNode,
     logger: silent,
   });
   return { code };
 }
+
+type BundleOptions = Parameters<typeof bundleWorkflowCode>[0];
+
+/** Temporal compiles workflows for a Node without object spread: a reducer, which is made of them, goes through a helper at each. */
+const forOurNode: NonNullable<BundleOptions['webpackConfigHook']> = (config) => {
+  const rules = (config.module?.rules ?? []).filter(isSwcRule);
+  if (rules.length === 0)
+    throw new Error(
+      'Temporal compiles workflows otherwise than it did: see webpackConfigHook in src/temporal/bundle.ts',
+    );
+  for (const rule of rules) rule.use.options.jsc.target = 'es2022';
+  return config;
+};
+
+interface SwcRule {
+  use: { options: { jsc: { target: string } } };
+}
+
+const isSwcRule = (rule: unknown): rule is SwcRule =>
+  (rule as { use?: { options?: { jsc?: unknown } } } | undefined)?.use?.options?.jsc !== undefined;

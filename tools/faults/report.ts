@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { format, resolveConfig } from 'prettier';
+import { format } from 'oxfmt';
 import type { RoundRecord, RunRecord } from './records.js';
 import type { FaultId } from './strikes.js';
 import { crashPoints, faultIds, faults, longCounts, longSimulations } from './strikes.js';
@@ -145,5 +145,5 @@ export async function writeReport(file: string, runs: readonly RunRecord[]): Pro
     runTable(runs),
   ];
   const written = `${text.slice(0, from)}${begin}\n\n${lines.join('\n')}\n\n${text.slice(to)}`;
-  writeFileSync(file, await format(written, { ...(await resolveConfig(file)), parser: 'markdown' }));
+  writeFileSync(file, (await format(file, written)).code);
 }

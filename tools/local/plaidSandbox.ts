@@ -39,7 +39,8 @@ export function plaidEnvironment(
 /** What the shell gives, complete; a half of it is reported, since the simulator in its place would surprise. */
 export function sandboxCredentials(
   given:
-    { clientId: string | undefined; secret: string | undefined; publicUrl: string | undefined } | undefined,
+    | { clientId: string | undefined; secret: string | undefined; publicUrl: string | undefined }
+    | undefined,
 ): PlaidSandbox | undefined {
   if (given === undefined) return undefined;
   const { clientId, secret, publicUrl } = given;

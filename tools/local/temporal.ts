@@ -38,7 +38,14 @@ export function temporalService(options: TemporalOptions): ServiceSpec {
   }
   return {
     name: 'temporal',
-    launch: { name: 'temporal', command: options.binary, args, logFile: options.logFile },
+    launch: {
+      name: 'temporal',
+      command: options.binary,
+      args,
+      logFile: options.logFile,
+      // Memory for CPU: a test run has enough of the one, and Go collects garbage at each doubling of a heap of some fifty megabytes.
+      ...(options.ephemeral ? { env: { GOGC: '400' } } : {}),
+    },
     // The Web UI passes this on to the server: one question proves both, and the namespace.
     isReady: () => answersOk(`http://127.0.0.1:${options.uiPort}/api/v1/namespaces/default`),
     readyTimeoutMs: 60_000,
