@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { hashedName, namedIn, nameInPath, secretContext } from '../domain/ids.js';
+import { secretContext } from '../domain/ids.js';
+import { hashedName, namedIn, nameInPath } from '../domain/namedPath.js';
 import type { KeyedRequest, StoredAnswer } from '../domain/ports/idempotency.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 import { callerOf, viewerOf } from './auth.js';

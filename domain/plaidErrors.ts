@@ -229,11 +229,6 @@ export const updateModeHelps = (errorCode: string): boolean =>
 /** Whether update mode has to ask for the products anew. */
 export const wantsConsent = (errorCode: string): boolean => ofEpisode(errorCode) === 'CONSENT_REQUIRED';
 
-export const codesThatWantConsent: readonly string[] = [
-  ...Object.keys(plaidErrors).filter(wantsConsent),
-  'CONSENT_REQUIRED',
-];
-
 /** Whether the Item's bank, or the kind of its login, cannot be reached through Plaid any more. */
 export const isUnsupported = (errorCode: string): boolean => ofEpisode(errorCode) === 'BANK_UNSUPPORTED';
 

@@ -1,12 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  hashedName,
-  historyWorkflowId,
-  itemWorkflowId,
-  linkWorkflowId,
-  namedIn,
-  remineWorkflowId,
-} from '../../domain/ids.js';
+import { itemWorkflowId, historyWorkflowId, linkWorkflowId, remineWorkflowId } from '../../domain/ids.js';
+import { hashedName, namedIn } from '../../domain/namedPath.js';
 import type {
   ErasureRequest,
   ErasureState,
