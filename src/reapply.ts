@@ -20,6 +20,7 @@ async function readLines(): Promise<Ended> {
     connections: [],
     keys: [],
     endpoints: [],
+    applications: [],
     narrowed: [],
   };
   const input = file === undefined ? process.stdin : createReadStream(file, 'utf8');
@@ -40,7 +41,8 @@ async function readLines(): Promise<Ended> {
 
 /**
  * After a restore: ends once more what had ended since the backup. Erasures of users who are back and removals of Items are asked for,
- * connections and API keys revoked, endpoints deleted, and connections cut to what they granted last. What is ended already stays as it is; run it again whenever more is known.
+ * connections and API keys revoked, endpoints deleted, connections and applications cut to what they could read last. What is ended already
+ * stays as it is; run it again whenever more is known.
  */
 async function main(): Promise<boolean> {
   const config = loadConfig('reapply');
@@ -61,10 +63,11 @@ async function main(): Promise<boolean> {
     for (const limit of ended.narrowed) cut += Number(await connections.cut(limit, { actor: narrowed }));
     const keys = await restores.end('key', ended.keys);
     const endpoints = await restores.end('endpoint', ended.endpoints);
+    const lowered = await restores.lowerAccess(ended.applications);
     say(`${Object.values(ended).flat().length} endings read`);
     say(
       `asked for again: ${begun.length} erasures, the removal of ${items.length} Items; revoked: ${live.length} connections, ${keys} keys; ` +
-        `deleted: ${endpoints} endpoints; narrowed: ${cut} connections`,
+        `deleted: ${endpoints} endpoints; narrowed: ${cut} connections, ${lowered} applications`,
     );
     return true;
   } finally {

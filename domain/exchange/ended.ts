@@ -12,13 +12,23 @@ export interface Ended {
   keys: string[];
   /** Ids of endpoints that were deleted. */
   endpoints: string[];
+  /** Ids of applications that see only what they are connected with. */
+  applications: string[];
   narrowed: NarrowedConnection[];
 }
 
 const erasedOnStreams = 'sluice.user.erased.v1';
 
 /** The same as lines of JSON, in the shape of events. */
-export function endedLines({ erasures, items, connections, keys, endpoints, narrowed }: Ended): string[] {
+export function endedLines({
+  erasures,
+  items,
+  connections,
+  keys,
+  endpoints,
+  applications,
+  narrowed,
+}: Ended): string[] {
   const lines = [
     ...erasures.map(({ erasureId, userHash, at }) => ({
       type: 'user.erased',
@@ -29,6 +39,7 @@ export function endedLines({ erasures, items, connections, keys, endpoints, narr
     ...connections.map((id) => ({ type: 'connection.revoked', data: { connection_id: id } })),
     ...keys.map((id) => ({ type: 'key.revoked', data: { key_id: id } })),
     ...endpoints.map((id) => ({ type: 'endpoint.deleted', data: { endpoint_id: id } })),
+    ...applications.map((id) => ({ type: 'application.connected', data: { application_id: id } })),
     ...narrowed.map(({ connectionId, at, ...limit }) => ({
       type: 'connection.narrowed',
       time: at,
@@ -106,6 +117,8 @@ export function readEnded(value: unknown, found: Ended): void {
     found.keys.push(text(data, 'key_id'));
   } else if (type === 'endpoint.deleted') {
     found.endpoints.push(text(data, 'endpoint_id'));
+  } else if (type === 'application.connected') {
+    found.applications.push(text(data, 'application_id'));
   } else if (type === 'connection.narrowed') {
     found.narrowed.push(narrowedOf(data, time));
   }

@@ -45,6 +45,10 @@ export interface RestoreStore {
   ): Promise<string[]>;
   /** Connections that live, and were changed by somebody since they were made, or suspended; the next `limit` after `after`. */
   narrowed(after: string | null, limit: number): Promise<NarrowedConnection[]>;
+  /** Ids of applications that see only what they are connected with; the next `limit` after `after`. */
+  connectedApplications(after: string | null, limit: number): Promise<string[]>;
+  /** Has these see no more than that; resolves to how many saw every Item. */
+  lowerAccess(applicationIds: readonly string[]): Promise<number>;
   /** Which of these have not ended here. */
   live(what: 'item' | 'connection', ids: readonly string[]): Promise<string[]>;
   /** Ends those of these API keys or endpoints that have not ended here; resolves to how many. */

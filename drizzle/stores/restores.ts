@@ -158,6 +158,20 @@ export function restoreStore(sql: Sql): RestoreStore {
       }));
     },
 
+    async connectedApplications(after, limit) {
+      const rows = await sql<{ id: string }[]>`
+        SELECT application_id AS id FROM applications WHERE access = 'connected' AND application_id > ${after ?? ''}
+        ORDER BY application_id LIMIT ${limit}`;
+      return rows.map((row) => row.id);
+    },
+
+    async lowerAccess(applicationIds) {
+      const { count } = await sql`
+        UPDATE applications SET access = 'connected'
+        WHERE application_id = ANY(${[...applicationIds]}::text[]) AND access = 'all'`;
+      return count;
+    },
+
     async end(what, ids) {
       const { table, id, endedAt } = lists[what];
       const { count } = await sql`

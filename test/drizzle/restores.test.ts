@@ -354,11 +354,11 @@ describe('connections that somebody has changed since the backup', () => {
   /** What was listed is reapplied; resolves to those from which something was taken away. */
   async function reapply(): Promise<string[]> {
     const lines = endedLines({
-      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [] },
+      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
       narrowed: await of.stores.restores.narrowed(null, 100),
     });
     const found: Ended = {
-      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [] },
+      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
       narrowed: [],
     };
     for (const line of lines) readEnded(JSON.parse(line), found);

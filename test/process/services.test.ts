@@ -375,7 +375,9 @@ describe('the jobs after a restore', () => {
       await sql`INSERT INTO users (user_id) VALUES ('user-shares')`;
       await sql`
         INSERT INTO items (item_id, user_id, token_hash, admitted_at) VALUES ('item-shared', 'user-shares', 'hash', now())`;
-      await sql`INSERT INTO applications (application_id, name, access) VALUES ('app_1', 'Budget', 'connected')`;
+      await sql`
+        INSERT INTO applications (application_id, name, access)
+        VALUES ('app_1', 'Budget', 'connected'), ('app_2', 'Lowered', 'connected'), ('app_3', 'Ours', 'all')`;
       expect(await connections.grant(to, wholeGrant, actor)).toMatchObject({ kind: 'done' });
       await endpoints.create({
         endpointId: 'end_1',
@@ -404,11 +406,15 @@ describe('the jobs after a restore', () => {
         await tx`
           UPDATE connections SET scopes = ${wholeGrant.scopes}, new_accounts = true, granted_accounts = NULL`;
         await tx`UPDATE endpoints SET deleted_at = NULL`;
+        await tx`UPDATE applications SET access = 'all' WHERE application_id = 'app_2'`;
       });
 
       expect((await job('reapply', file)).code).toBe(0);
       expect(await connections.get(mine, connectionId)).toMatchObject(narrow);
       expect(await endpoints.get('app_1', 'end_1')).toBeNull();
+      const accesses =
+        await sql`SELECT access FROM applications WHERE application_id LIKE 'app_%' ORDER BY application_id`;
+      expect(accesses.map(({ access }) => access)).toEqual(['connected', 'connected', 'all']);
     } finally {
       rmSync(folder, { recursive: true, force: true });
       await sql.end({ timeout: 5 });

@@ -8,6 +8,7 @@ const nothing = (): Ended => ({
   connections: [],
   keys: [],
   endpoints: [],
+  applications: [],
   narrowed: [],
 });
 function read(...values: unknown[]): Ended {
@@ -36,6 +37,7 @@ it('what is listed is read as it was', () => {
     connections: ['con_1', 'con_2'],
     keys: ['key_1'],
     endpoints: ['end_1'],
+    applications: ['app_1'],
     narrowed: [narrowed, endless],
   };
   expect(read(...endedLines(ended).map((line) => JSON.parse(line)))).toEqual(ended);
@@ -88,6 +90,7 @@ it.each([
   { type: 'connection.revoked', data: {} },
   { type: 'key.revoked', data: { key_id: 7 } },
   { type: 'endpoint.deleted', data: {} },
+  { type: 'application.connected', data: {} },
   { type: 'connection.narrowed', time: at, data: { ...limit, suspended: false } },
   { type: 'connection.narrowed', data: { connection_id: 'con_3', ...limit, suspended: false } },
   ...Object.keys(limit).map((field) => ({
