@@ -324,12 +324,14 @@ describe('an application that sees only what it is connected with', () => {
     '/auth/get',
   ];
   /** Of these Items alone: those of other cases go on being mined. */
-  const dataCallsOf = async (itemIds: readonly string[]): Promise<number> => {
-    const counts = await Promise.all(
-      itemIds.flatMap((itemId) => dataCalls.map((path) => callsOfItem(system, itemId, path))),
+  const dataCallsOf = async (itemIds: readonly string[]): Promise<Record<string, number>> =>
+    Object.fromEntries(
+      await Promise.all(
+        itemIds.flatMap((itemId) =>
+          dataCalls.map(async (path) => [`${path} of ${itemId}`, await callsOfItem(system, itemId, path)]),
+        ),
+      ),
     );
-    return counts.reduce((sum, count) => sum + count, 0);
-  };
   type Ask = (method: string, route: string, body?: unknown) => Promise<Answer<Json>>;
 
   /** Another backend, by its own key. */

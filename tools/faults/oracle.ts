@@ -68,15 +68,30 @@ export async function untilQuiet(system: System, itemId: string, phase = 'idle')
   }
 }
 
+/**
+ * Of the API's webhooks. One may come after an update that has answered its webhook, and then another update follows.
+ */
+async function signalsWaiting(system: System): Promise<number> {
+  const { body } = await system.api<{ text: string }>('GET', '/metrics');
+  return Number(/^sluice_api_signals_waiting (\d+)/m.exec(body.text)?.[1] ?? 0);
+}
+
 /** Why the Item is not at rest; '' when it is. The order matters: what leaves one place is in the next one already. */
 export async function unrest(system: System, itemId: string, phase: string): Promise<string> {
   const truth = await system.sim<Truth>(`/_sim/items/${itemId}/truth`);
   if (truth.webhooks_due > 0) return `${truth.webhooks_due} webhooks on their way`;
   const [row] = await system.sql<
-    { pending: number; unsent: boolean; staged: number; started: boolean; removed: boolean }[]
+    {
+      pending: number;
+      unsent: boolean;
+      staged: number;
+      started: boolean;
+      numbers: boolean;
+      removed: boolean;
+    }[]
   >`
     SELECT unsent_since IS NOT NULL AS unsent, update_started_at IS NOT NULL AS started,
-      removed_at IS NOT NULL AS removed,
+      removed_at IS NOT NULL AS removed, coalesce(numbers_due_at <= now(), false) AS numbers,
       (SELECT count(*)::int FROM webhooks w WHERE w.item_id = i.item_id AND w.outcome = 'pending') AS pending,
       (SELECT count(*)::int FROM staged_pages s WHERE s.item_id = i.item_id) AS staged
     FROM items i WHERE item_id = ${itemId}`;
@@ -86,9 +101,12 @@ export async function unrest(system: System, itemId: string, phase: string): Pro
   if (row.started) return 'an update is on its way';
   if (row.unsent) return 'streams lack changes';
   if (row.removed) return phase === 'removed' ? '' : 'removed';
+  if ((await signalsWaiting(system)) > 0) return 'signals on their way';
   const { body } = await system.api('GET', `/v1/items/${itemId}/sync`);
   if (body['phase'] !== phase) return `phase ${String(body['phase'])}`;
   if (body['progress'] !== null) return 'the workflow updates';
+  // Of a broken Item they are not read.
+  if (phase === 'idle' && row.numbers) return 'account numbers are due';
   // At rest the next update lies a day ahead; one that a late signal has asked for starts within the second.
   if (phase === 'idle' && body['history'] === 'complete' && isSoon(body['next_due_at']))
     return 'an update is due';

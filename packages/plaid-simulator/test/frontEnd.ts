@@ -126,7 +126,8 @@ export class Visitor {
       `document.querySelectorAll('[data-institution]').length < 10 &&
         document.querySelector('[data-institution="${institutionId}"]') !== null`,
     );
-    await this.link.click(`[data-institution="${institutionId}"]`);
+    // Each answer of the search draws the list anew: a locator finds the bank again.
+    await this.link.locator(`[data-institution="${institutionId}"]`).click();
   }
 
   calls(): Promise<Called[]> {

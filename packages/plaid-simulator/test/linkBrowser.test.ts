@@ -125,7 +125,7 @@ describe('Plaid.create in a front end', () => {
     await user.types('1234', 'Enter');
     await user.sees('Choose what to share');
     for (const box of await user.frame.$$('input[name=account]')) await box.click();
-    await user.frame.click('button[type=submit]');
+    await user.frame.locator('button[type=submit]').click();
     await user.sees('You are connected');
     await user.types('Enter');
     const [publicToken] = await user.given('onSuccess');
@@ -189,8 +189,8 @@ describe('Plaid.create in a front end', () => {
     await bank.type('#field-password', 'pass_good');
     await bank.keyboard.press('Enter');
     await bank.waitForSelector('input[name=account]');
-    await bank.click('input[name=account]');
-    await bank.click('button[type=submit]');
+    await bank.locator('input[name=account]').click();
+    await bank.locator('button[type=submit]').click();
   }
 
   it('sends the user to a bank in a window of its own', async () => {
@@ -263,7 +263,7 @@ describe('Plaid.create in a front end', () => {
     await user.sees('Connect your bank');
     const forged = { channel: 'sluice-link', type: 'success', public_token: 'forged', metadata: {} };
     await user.page.evaluate(`window.postMessage(${JSON.stringify(forged)}, '*')`);
-    await user.frame.click('button[aria-label=Close]');
+    await user.frame.locator('button[aria-label=Close]').click();
     await user.given('onExit');
     expect((await user.calls()).filter(({ callback }) => callback === 'onSuccess')).toEqual([]);
     const thief = await FrontEnd.start(rig.url);
@@ -307,6 +307,6 @@ describe('a Hosted Link in the browser', () => {
 
   async function goToAndDeny(bank: Page): Promise<void> {
     await bank.waitForSelector('.bank-card .quiet');
-    await bank.click('.bank-card .quiet');
+    await bank.locator('.bank-card .quiet').click();
   }
 });
