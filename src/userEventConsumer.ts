@@ -180,11 +180,11 @@ export function createUserEventConsumer(
   async function act(shardId: string, record: Unpacked): Promise<void> {
     // Nobody can say what it held, and the stream forgets it in a day.
     if (record.isBroken) return park(shardId, record, 'broken_aggregate', { whole: true });
-    const event = readUserEvent(record.data);
+    const event = readUserEvent(record.data, record.arrivedAt);
     if (event.kind === 'poison') return park(shardId, record, event.reason);
     try {
       if (event.kind === 'login') await gateway.startCheck(event.eventId, event.userId);
-      else await floats.record({ ...event, heardAt: record.arrivedAt, by: null });
+      else await floats.record({ ...event, by: null });
       observe.actedOn(event.kind);
     } catch (error) {
       // Of a user whose data are being erased nothing is kept, and so nothing is parked.
@@ -239,10 +239,10 @@ export function createUserEventConsumer(
 
   /** Records a float before its turn; what it is refused for is seen in its turn. */
   async function recordFloat(part: Unpacked): Promise<void> {
-    const event = part.isBroken ? null : readUserEvent(part.data);
+    const event = part.isBroken ? null : readUserEvent(part.data, part.arrivedAt);
     if (event?.kind !== 'float') return;
     try {
-      await floats.record({ ...event, heardAt: part.arrivedAt, by: null });
+      await floats.record({ ...event, by: null });
     } catch (error) {
       if (!(error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED')))
         throw error;

@@ -1,4 +1,4 @@
-import { counterpartOf } from '../mining/accounts.js';
+import { counterpartOf, isSameAccount } from '../mining/accounts.js';
 import type { AccountIdentity } from '../mining/accounts.js';
 
 /** An account under the id that it has in an Item; null = nobody knows it yet. */
@@ -31,3 +31,17 @@ export function carriedAccounts(
   }
   return carried;
 }
+
+/**
+ * Which accounts that are waited for in one Item are waited for in the one that takes its place: not those of which more are offered there
+ * under one name. One may be another one, and a list that is not whole may name it alone.
+ */
+export const stillAwaited = (
+  awaited: readonly AccountIdentity[],
+  offered: readonly AccountIdentity[],
+): AccountIdentity[] =>
+  awaited.filter((mine) => {
+    const alikeIn = (accounts: readonly AccountIdentity[]): number =>
+      accounts.filter((one) => isSameAccount(mine, one)).length;
+    return alikeIn(offered) <= alikeIn(awaited);
+  });

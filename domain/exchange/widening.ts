@@ -63,3 +63,16 @@ export function sameButEnd(one: Grant, other: Grant): boolean {
     ]);
   return text(one) === text(other) && sameEvidence(one.evidence, other.evidence);
 }
+
+/** What `wanted` grants of the accounts that `before` does, and no others; `granted_accounts`: see `widenedBy`. */
+export function withinAccounts(
+  before: Pick<Grant, 'account_ids' | 'new_accounts'> & { granted_accounts: readonly string[] | null },
+  wanted: Grant,
+): Grant {
+  const { granted_accounts: granted } = before;
+  const new_accounts = wanted.new_accounts && before.new_accounts;
+  // Those that had come by themselves stay, also where later ones are not wanted any more.
+  const all = new_accounts === before.new_accounts ? before.account_ids : granted;
+  const some = wanted.account_ids?.filter((id) => granted === null || granted.includes(id));
+  return { ...wanted, account_ids: some ?? (all && [...all]), new_accounts };
+}

@@ -8,9 +8,9 @@ export interface StreamShard {
 
 export interface StreamRecord {
   sequenceNumber: string;
-  data: Uint8Array;
-  /** When the stream took it, ISO 8601: the same whenever it is read. Null = the stream does not say. */
+  /** When the stream took it, ISO 8601; null = it does not say. */
   arrivedAt: string | null;
+  data: Uint8Array;
 }
 
 export interface ShardReader {

@@ -10,7 +10,7 @@ export type UserEvent =
       userId: string;
       floatId: string;
       status: FloatStatus;
-      /** As its sender wrote it, ISO 8601 with a zone: the digits below the millisecond count too. */
+      /** As its sender wrote it, ISO 8601 with a zone (the digits below the millisecond count too), or when it arrived. */
       occurredAt: string;
     };
 
@@ -39,8 +39,26 @@ const isId = (value: unknown): value is string => typeof value === 'string' && i
 const isMoment = (value: unknown): value is string =>
   typeof value === 'string' && moment.test(value) && instantOf(value) !== null;
 
-/** Reads the bytes of one record. Total: any bytes have an answer. Fields that are not known are left aside. */
-export function readUserEvent(data: Uint8Array): UserEvent | { kind: 'poison'; reason: PoisonReason } {
+/** Further ahead of the stream no clock is that is merely fast. */
+const plausiblyAhead = 86_400_000;
+
+/**
+ * A time that would win over every word that is still to come says nothing: then it occurred when it arrived, however often it is read.
+ * By the reader's clock a repeat would win over what has come since.
+ */
+function occurredAtOf(said: string, arrivedAt: string | null): string {
+  const isAhead = arrivedAt !== null && Date.parse(said) - Date.parse(arrivedAt) > plausiblyAhead;
+  return isAhead ? arrivedAt : said;
+}
+
+/**
+ * Reads the bytes of one record, which the stream took at `arrivedAt` (ISO 8601; null = it does not say). Total: any bytes have an answer.
+ * Fields that are not known are left aside.
+ */
+export function readUserEvent(
+  data: Uint8Array,
+  arrivedAt: string | null,
+): UserEvent | { kind: 'poison'; reason: PoisonReason } {
   const poison = (reason: PoisonReason) => ({ kind: 'poison' as const, reason });
   let text: string;
   try {
@@ -70,6 +88,6 @@ export function readUserEvent(data: Uint8Array): UserEvent | { kind: 'poison'; r
     userId: user_id,
     floatId: float_id,
     status,
-    occurredAt: occurred_at,
+    occurredAt: occurredAtOf(occurred_at, arrivedAt),
   };
 }

@@ -9,8 +9,8 @@ import type { Selected } from '../selection.js';
 import { isBeingErased } from './beingErased.js';
 import { knowsUser } from './rights.js';
 
-/** Later than this no clock that is merely fast says that it is, at `now`. Such a time would win over every word that is still to come. */
-const plausibleUntil = (tx: Tx, now: Fragment): Fragment => tx`(${now} + interval '1 day')`;
+/** Later than this nothing has occurred that the stream took by now; older releases have kept what its sender said. */
+const plausibleUntil = (tx: Tx): Fragment => tx`(clock_timestamp() + interval '1 day')`;
 
 const shown = selection(floats, ['user_id', 'float_id', 'status', 'occurred_at']);
 
@@ -65,7 +65,7 @@ export function floatStore(sql: Sql): FloatStore {
   }
 
   return {
-    async record({ userId, floatId, status, occurredAt, heardAt = null, by }) {
+    async record({ userId, floatId, status, occurredAt, by }) {
       return sql.begin(async (tx) => {
         // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
@@ -75,20 +75,17 @@ export function floatStore(sql: Sql): FloatStore {
         if (await isBeingErased(tx, userId)) {
           throw new Failure('USER_BEING_ERASED', 'the data of the user are being erased');
         }
-        // Not the time of this call: a word of the stream is read more than once, and later than those that were told after it.
-        const heard = tx`least(${heardAt}::text::timestamptz, clock_timestamp())`;
         const own = by !== null && (await isOwn(tx, by, userId, floatId)) ? by.applicationId : null;
         await tx`
           INSERT INTO ${own === null ? tx`floats` : tx`application_floats`} AS kept
             (${own === null ? tx`` : tx`application_id,`} user_id, float_id, status, occurred_at)
           SELECT ${own === null ? tx`` : tx`${own},`} ${userId}, ${floatId}, ${status},
-            CASE WHEN ${occurredAt}::text::timestamptz <= ${plausibleUntil(tx, heard)}
-              THEN ${occurredAt}::text::timestamptz ELSE ${heard} END
+            coalesce(${occurredAt}::text::timestamptz, clock_timestamp())
           WHERE ${mayReport(tx, by, userId)}
           ON CONFLICT (${own === null ? tx`` : tx`application_id,`} user_id, float_id) DO UPDATE
             SET status = excluded.status, occurred_at = excluded.occurred_at, updated_at = clock_timestamp()
             -- Of two words of one moment the end of the float is the later, in whatever order they come.
-            WHERE kept.occurred_at < excluded.occurred_at OR kept.occurred_at > ${plausibleUntil(tx, tx`clock_timestamp()`)}
+            WHERE kept.occurred_at < excluded.occurred_at OR kept.occurred_at > ${plausibleUntil(tx)}
               OR (kept.occurred_at = excluded.occurred_at AND kept.status <> 'closed')`;
         const owner = own === null ? null : ({ applicationId: own, access: 'connected' } as const);
         return find(tx, owner, userId, floatId);

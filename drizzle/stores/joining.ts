@@ -1,6 +1,7 @@
-import { carriedAccounts } from '../../domain/exchange/carriedAccounts.js';
+import { carriedAccounts, stillAwaited } from '../../domain/exchange/carriedAccounts.js';
 import type { KnownAccount } from '../../domain/exchange/carriedAccounts.js';
 import type { Grant } from '../../domain/exchange/connection.js';
+import { withinAccounts } from '../../domain/exchange/widening.js';
 import {
   counterpartOf,
   identityOf,
@@ -35,7 +36,7 @@ import { releaseDeliveries } from './heldDeliveries.js';
 
 const asking = selection(links, ['application_id'], { grant: 'connection' });
 const seeing = selection(applications, ['access']);
-const standing = selection(connections, ['connection_id']);
+const standing = selection(connections, ['connection_id', 'account_ids', 'new_accounts', 'granted_accounts']);
 const joinable = selection(items, ['error_type', 'error_code'], {
   revoked: isSet('revoked_at'),
   broken: isSet('error_code'),
@@ -191,9 +192,11 @@ export async function joinItem(
   if (grant === null || row === undefined) return null;
   // It sees every Item; but one with which nobody is connected any more is about to go.
   if (access === 'all' && !row.unconnected) return null;
-  const chosen =
-    offered === null ? { grant, awaited: [] } : await asChosen(tx, itemId, grant, offered, visit);
   const before = await standingWith(tx, itemId, applicationId, visit);
+  const chosen =
+    offered === null
+      ? { grant: before === undefined ? grant : withinAccounts(before, grant), awaited: [] }
+      : await asChosen(tx, itemId, grant, offered, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
     if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant))) return null;
@@ -304,13 +307,12 @@ export async function notJoined(
   const identities = await identitiesOf(tx, itemId);
   const lacking = new Set(lackedBy(identities, offered));
   const own = wanted === null ? [] : await rowsOf(tx, itemId);
+  const asked = askedFor(wanted, offered);
   const isChosen = (mine: OwnAccount | null): boolean =>
     mine !== null && isOffered(mine, identities, offered);
-  const awaited = awaitedOf(own, identities, askedFor(wanted, offered));
   const isShared = (one: OfferedAccount): boolean =>
-    wanted === null
-      ? identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, offered))
-      : awaited.some((mine) => isSameAccount(mine, one)) || isChosen(meantBy(one, offered, own));
+    identities.some((mine) => isSameAccount(mine, one) && isOffered(mine, identities, asked)) ||
+    isChosen(meantBy(one, offered, own));
   return offered.flatMap((one) => {
     const { account_id: id } = one;
     if (id == null || (wanted !== null && !wanted.includes(id))) return [];
@@ -332,30 +334,39 @@ async function asChosen(
   const wanted = grant.account_ids;
   const ofRows = await rowsOf(tx, itemId);
   const identities = await identitiesOf(tx, itemId);
-  // In update mode Link names them by the Item's own ids: nobody has to guess which is meant.
-  const named = new Set(visit.kind === 'update_mode' ? offered.map(({ account_id }) => account_id) : []);
-  const isChosen = (own: (typeof ofRows)[number]): boolean =>
-    named.has(own.account_id) || isOffered(own, identities, offered);
-  const isWhole = identities.every((identity) => isOffered(identity, identities, offered));
-  if (wanted === null && isWhole) return { grant, awaited: [] };
-  const awaited = awaitedOf(ofRows, identities, askedFor(wanted, offered));
-  if (wanted !== null) {
-    const ids = wanted.flatMap((id) => {
-      const own = ofRows.find(({ account_id }) => account_id === id);
-      if (own !== undefined) return isChosen(own) ? [id] : [];
-      const meant = offered.find(({ account_id }) => account_id === id);
-      const mine = meant === undefined ? null : meantBy(meant, offered, ofRows);
-      return mine === null || !isChosen(mine) ? [] : [mine.account_id];
-    });
-    return { grant: { ...grant, account_ids: [...new Set(ids)] }, awaited };
-  }
-  const ids = ofRows.filter(isChosen).map(({ account_id }) => account_id);
-  return { grant: { ...grant, account_ids: ids, new_accounts: false }, awaited };
+  const asked = askedFor(wanted, offered);
+  // In update mode Link names them by the Item's own ids: nobody has to guess which is meant, nor what a new one is called.
+  const named = visit.kind === 'update_mode' ? offered.flatMap(({ account_id }) => account_id ?? []) : [];
+  const isChosen = (own: OwnAccount): boolean =>
+    named.includes(own.account_id) || isOffered(own, identities, offered);
+  const unlisted = named.filter(
+    (id) => (wanted?.includes(id) ?? true) && !ofRows.some(({ account_id }) => account_id === id),
+  );
+  const isWhole = lackedBy(ofRows.filter(isChosen), identities).every((mine) =>
+    isOffered(mine, identities, offered),
+  );
+  if (wanted === null && isWhole && (grant.new_accounts || unlisted.length === 0))
+    return { grant, awaited: [] };
+  const awaited = awaitedOf(ofRows, identities, asked);
+  const isMeant = (own: OwnAccount): boolean =>
+    (own.open && isOffered(own, identities, asked)) ||
+    asked.some((one) => meantBy(one, offered, ofRows) === own);
+  const isAsked = (own: OwnAccount): boolean =>
+    wanted === null || wanted.includes(own.account_id) || (visit.kind !== 'update_mode' && isMeant(own));
+  const ids = ofRows.filter((own) => isAsked(own) && isChosen(own)).map(({ account_id }) => account_id);
+  const account_ids = [...ids, ...unlisted];
+  return { grant: { ...grant, account_ids, new_accounts: wanted !== null && grant.new_accounts }, awaited };
 }
 
-/** Those that a client asks for; null = all. */
-const askedFor = (ids: readonly string[] | null, offered: readonly OfferedAccount[]): OfferedAccount[] =>
-  offered.filter(({ account_id }) => ids === null || (account_id != null && ids.includes(account_id)));
+/** Those that a client asks for by their ids (null = all): of some that are called the same, all or none. */
+function askedFor(ids: readonly string[] | null, offered: readonly OfferedAccount[]): OfferedAccount[] {
+  const [asked, others] = [[] as OfferedAccount[], [] as OfferedAccount[]];
+  for (const one of offered) {
+    const isNamed = ids === null || (one.account_id != null && ids.includes(one.account_id));
+    (isNamed ? asked : others).push(one);
+  }
+  return asked.filter((one) => !others.some((other) => isSameAccount(other, one)));
+}
 
 /** Accounts of the Item that are asked for, and which no list has named so far. Of some that are called the same it may have named one. */
 function awaitedOf(
@@ -394,14 +405,12 @@ async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
     await tx<Selected<typeof offering>[]>`
     SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
   );
-  const named = (link?.accounts ?? []).map((one) => ({ id: one.id ?? null, identity: identityOf(one) }));
-  if (rows.length === 0) return named;
   const lacking = lackedBy(rows, await identitiesOf(tx, itemId));
-  const others = named.map(({ id, identity }) => ({ ...identity, id }));
+  const named = (link?.accounts ?? []).map((one) => ({ ...identityOf(one), id: one.id ?? null }));
   return [
     ...rows.map(({ account_id: id, identity, past }) => ({ id, identity, past })),
     ...lacking.map((identity) => ({
-      ...{ id: counterpartOf(identity, lacking, others)?.id ?? null, identity },
+      ...{ id: counterpartOf(identity, lacking, named)?.id ?? null, identity },
       unlisted: true,
     })),
   ];
@@ -437,17 +446,15 @@ export async function carryConnections(
       expires_at,
       ...grant
     } of lives) {
-      // Where it waits for the first accounts of all, it waits on.
-      const isWhole =
-        granted_accounts === null || (grant.account_ids === null && granted_accounts.length === 0);
+      const isWhole = granted_accounts === null;
       // Those of the first ones that no list has named are granted as well.
       const takesFirst = awaits && awaited === null;
       const isGranted = ({ id, unlisted = false }: KnownAccount): boolean =>
         (unlisted && takesFirst) || (id !== null && granted_accounts?.includes(id) === true);
       const carries = carriedAccounts(before.filter(isGranted), before, next);
-      const waits = [...carries.awaited, ...(awaited ?? [])];
+      const waits = [...carries.awaited, ...stillAwaited(awaited ?? [], offered)];
       const isGone =
-        (granted_accounts ?? []).length > 0 &&
+        (takesFirst || (granted_accounts ?? []).length > 0) &&
         carries.ids.length === 0 &&
         waits.length === 0 &&
         !grant.new_accounts;

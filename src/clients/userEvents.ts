@@ -121,17 +121,15 @@ export function createUserEvents(options: UserEventsOptions): UserEvents {
             if (!Array.isArray(answer.Records)) {
               throw new Failure('UPSTREAM_DOWN', `${stream} gave no list of records`);
             }
-            const records = answer.Records.map(
-              ({ SequenceNumber, Data, ApproximateArrivalTimestamp }): StreamRecord => {
-                if (!SequenceNumber)
-                  throw new Failure('UPSTREAM_DOWN', `a record of ${stream} has no number`);
-                return {
-                  sequenceNumber: SequenceNumber,
-                  data: Data ?? new Uint8Array(),
-                  arrivedAt: ApproximateArrivalTimestamp?.toISOString() ?? null,
-                };
-              },
-            );
+            const records = answer.Records.map((record): StreamRecord => {
+              const { SequenceNumber, Data, ApproximateArrivalTimestamp } = record;
+              if (!SequenceNumber) throw new Failure('UPSTREAM_DOWN', `a record of ${stream} has no number`);
+              return {
+                sequenceNumber: SequenceNumber,
+                arrivedAt: ApproximateArrivalTimestamp?.toISOString() ?? null,
+                data: Data ?? new Uint8Array(),
+              };
+            });
             last = records.at(-1)?.sequenceNumber ?? last;
             iterator = answer.NextShardIterator ?? null;
             ended = iterator === null;

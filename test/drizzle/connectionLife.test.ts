@@ -403,7 +403,12 @@ describe('joining', () => {
     };
     // Of two that are called the same its client asks for one: nobody knows which is meant, now or later.
     const one = { account_ids: ['new-t-1'] };
-    const wanted: [string, string[] | null][] = [[await joins(all.slice(3), one), []]];
+    // Of all that are called so nobody has to know.
+    const both = { account_ids: ['new-t-1', 'new-t-2'], new_accounts: false };
+    const wanted: [string, string[] | null][] = [
+      [await joins(all.slice(3), one), []],
+      [await joins(all.slice(2), both), ['t-1', 't-2']],
+    ];
     await runUpdate(world, item, [{}], { accounts: all.slice(0, 1), accountsRefused: true });
     wanted.push(
       [await joins(all.slice(3), one), []],
@@ -418,7 +423,9 @@ describe('joining', () => {
     // A list by and by, and one that is whole in the end.
     for (const some of [all.slice(0, 1), all.slice(0, 4)])
       await runUpdate(world, item, [{}], { accounts: some, accountsRefused: true });
+    wanted.push([await joins(all.slice(2), both), ['t-1', 't-2']]);
     await runUpdate(world, item, [{}], { accounts: all });
+    wanted.push([await joins(all.slice(2), both), ['t-1', 't-2']], [await joins(all.slice(3), one), []]);
     const rows = await connectionsOf(item.itemId);
     const granted = (id: string) => rows.find((row) => row.application_id === id)?.granted;
     expect(wanted.map(([id]) => granted(id))).toEqual(wanted.map(([, ids]) => ids));
@@ -503,6 +510,9 @@ describe('joining', () => {
     };
     const [first, second, third] = all as [PlaidAccount, PlaidAccount, PlaidAccount];
     const one = { account_ids: ['new-t-1'], new_accounts: false };
+    const both = { account_ids: ['new-t-1', 'new-t-2'], new_accounts: false };
+    expect(await byWord(both, all)).toEqual([[], undefined]);
+    expect(await byExchange(both, all)).toBeUndefined();
     expect(await byWord({}, [first, second])).toEqual([['accounts_dropped'], ['new-t-1']]);
     expect(await byWord(one, [second, third])).toEqual([['accounts_dropped'], ['new-t-1']]);
     expect(await byWord({}, [second, third])).toEqual([[], undefined]);
@@ -763,29 +773,78 @@ describe('joining', () => {
     ]);
   });
 
+  /** The public token of a visit to update mode, with its metadata. */
+  async function updated(
+    { itemId, userId, applicationId }: Awaited<ReturnType<typeof connectedItem>>,
+    { chosen, ...connection }: Partial<Grant> & { chosen: PlaidAccount[] },
+  ) {
+    const metadata = chosen.map((raw) => ({ ...metadataOf(raw), id: raw.account_id }));
+    const tokenHash = await received(userId, applicationId, { connection: grant(connection), metadata });
+    const { links } = world.stores;
+    await links.beginExchange(tokenHash);
+    await links.storeExchanged(tokenHash, { itemId, accessToken: sealed('anew') });
+    return links.admit(admission({ itemId, userId, tokenHash }));
+  }
+
   it('takes nothing away, and gives nothing, where nobody knows what was chosen', async () => {
     const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id));
-    const renewed = async (changes: Partial<Grant>) => {
+    const renewed = async (changes: Partial<Grant>, now: Partial<Grant>) => {
       const item = await connectedItem({ connection: grant({ ...changes, expires_at: inDays(40) }) });
       await runUpdate(world, item, [{}], { accounts: all.slice(0, 2) });
       await runUpdate(world, item, [{}], { accounts: all });
       const before = (await connectionsOf(item.itemId))[0]?.granted;
       await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
-      const { links } = world.stores;
-      const more = { connection: grant(changes), metadata: [] };
-      const tokenHash = await received(item.userId, item.applicationId, more);
-      await links.beginExchange(tokenHash);
-      await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('anew') });
-      expect(await links.admit(admission({ ...item, tokenHash }))).toMatchObject({ joined: true });
+      expect(await updated(item, { ...now, chosen: [] })).toMatchObject({ joined: true });
       const after = (await connectionsOf(item.itemId))[0];
-      return [before, after?.granted, after?.status];
+      return [before, after?.granted, after?.new_accounts, after?.status];
     };
-    const [two, others] = [
-      ['acc-1', 'acc-2'],
-      ['acc-1', 'acc-3'],
+    const [one, two, others] = [['acc-1'], ['acc-1', 'acc-2'], ['acc-1', 'acc-3']];
+    const [later, narrow] = [
+      { account_ids: one, new_accounts: true },
+      { account_ids: one, new_accounts: false },
     ];
-    expect(await renewed({ account_ids: ['acc-1'], new_accounts: true })).toEqual([others, others, 'active']);
-    expect(await renewed({ new_accounts: false })).toEqual([two, two, 'active']);
+    const first = { new_accounts: false };
+    expect(await renewed(later, later)).toEqual([others, others, true, 'active']);
+    expect(await renewed(first, first)).toEqual([two, two, false, 'active']);
+    // What the client asks for besides it is not given; what it does not ask for any more is taken.
+    expect(await renewed(narrow, {})).toEqual([one, one, false, 'active']);
+    expect(await renewed(first, {})).toEqual([two, two, false, 'active']);
+    expect(await renewed(later, {})).toEqual([others, others, true, 'active']);
+    expect(await renewed(later, first)).toEqual([others, others, false, 'active']);
+    expect(await renewed(later, { account_ids: ['acc-2', 'acc-3'], new_accounts: false })).toEqual([
+      ...[others, ['acc-3'], false, 'active'],
+    ]);
+    expect(await renewed({}, first)).toEqual([null, all.map((raw) => raw.account_id), false, 'active']);
+    expect(await renewed({}, {})).toEqual([null, null, true, 'active']);
+  });
+
+  it('in update mode grants what the user has shared with the Item just now, and knows the others whatever they are called', async () => {
+    const [one, two, three] = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)) as [any, any, any];
+    const renewed = async (chosen: PlaidAccount[], changes: Partial<Grant> = {}) => {
+      const item = await connectedItem({
+        connection: grant({ expires_at: inDays(40) }),
+        accounts: [one, two].map((raw) => identityOf(raw)),
+      });
+      await runUpdate(world, item, [{}], { accounts: [one, two] });
+      await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+      await updated(item, { ...changes, chosen });
+      for (const accounts of [chosen, [...chosen, account('acc-4')]])
+        await runUpdate(world, item, [{}], { accounts });
+      const after = (await connectionsOf(item.itemId))[0];
+      return [after?.granted, after?.new_accounts];
+    };
+    expect(await renewed([one, two, three], { new_accounts: false })).toEqual([
+      ...[['acc-1', 'acc-2', 'acc-3'], false],
+    ]);
+    expect(await renewed([one, three])).toEqual([['acc-1', 'acc-3'], false]);
+    const named = { account_ids: ['acc-1', 'acc-3'], new_accounts: false };
+    expect(await renewed([one, two, three], named)).toEqual([['acc-1', 'acc-3'], false]);
+    // A card that was sent anew while the Item was broken: the same account under another number.
+    expect(await renewed([{ ...one, mask: '7777' }, two])).toEqual([null, true]);
+    // Of two that are called the same the one that is new.
+    expect(await renewed([two, { ...three, name: one.name }], { account_ids: ['acc-3'] })).toEqual([
+      ...[['acc-3', 'acc-4'], true],
+    ]);
   });
 
   it('after a revocation needs a new Link: neither its word nor an old update mode brings it back', async () => {
@@ -1034,23 +1093,20 @@ describe('an Item that takes the place of another', () => {
         );
       };
       const none = [[], []];
-      expect(await granted()).toEqual({
-        ...{ some: none, shared: none, later: none, nothing: none },
-        first: old === 'known' ? none : [[], null],
-      });
+      expect(await granted()).toEqual({ some: none, shared: none, first: none, later: none, nothing: none });
       await items.finishRemoval(item.itemId);
       await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2']), account('new-4')] });
       const both = ['new-1', 'new-2'];
       expect(await granted()).toEqual({
         some: [both, both],
         shared: [['new-1'], ['new-1']],
-        // That there were three when it was granted, or that it was granted before there were any.
-        first: old === 'known' ? [both, both] : [['new-1', 'new-2', 'new-4'], null],
+        // The fourth is none of those that there were when it was granted, listed so far or not.
+        first: [both, both],
         ...{ later: none, nothing: none },
       });
       // Who had waited is told; and nothing waits any more.
       const updated = (await eventsOf(fresh.itemId)).filter((type) => type === 'connection.updated');
-      expect(updated).toHaveLength(old === 'known' ? 3 : 2);
+      expect(updated).toHaveLength(3);
       await runUpdate(world, fresh, [{}], { accounts: [...under('new', ['1', '2', '5']), account('new-4')] });
       expect(await granted()).toMatchObject({ some: [both, both], later: [['new-5'], []], nothing: none });
     },
@@ -1105,6 +1161,29 @@ describe('an Item that takes the place of another', () => {
     // The old one had no others.
     expect(await granted(all, true)).toEqual(['new-1']);
     expect(await granted(two, true)).toEqual(['new-1']);
+  });
+
+  it('is waited with for an account that had not come, and not for one that may be another one', async () => {
+    const [old, twin] = [under('old', ['1', '2']), account('new-9', { name: 'Account 2', mask: '0002' })];
+    const granted = async (fresh: PlaidAccount[], first: PlaidAccount[]) => {
+      const item = await connectedItem({ accounts: old.map((raw) => identityOf(raw)) });
+      const { itemId, userId, applicationId } = item;
+      const other = await newApplication(world);
+      const metadata = old.slice(1).map(metadataOf);
+      await world.stores.links.join(await received(userId, other, { metadata }), itemId);
+      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+      const next = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+      const offered = fresh.map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
+      await world.stores.links.admit(admission(next, { accounts: offered, replaceable }));
+      await runUpdate(world, next, [{}], { accounts: first, accountsRefused: true });
+      await runUpdate(world, next, [{}], { accounts: fresh });
+      return (await connectionsOf(next.itemId)).find((row) => row.application_id === other)?.granted ?? [];
+    };
+    const [one, two] = under('new', ['1', '2']) as [PlaidAccount, PlaidAccount];
+    expect(await granted([one, two], [one])).toEqual(['new-2']);
+    expect(await granted([one, two, twin], [one, twin])).toEqual([]);
   });
 
   it('takes along what is over by time: it stays over, suspended where it was, and is renewed', async () => {

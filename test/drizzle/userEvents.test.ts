@@ -104,7 +104,7 @@ describe('a record that is no event', () => {
     const stream = newId('stream');
     const data = Buffer.concat([Buffer.from('canary'), Buffer.alloc(10_000, 0)]);
     for (let time = 0; time < 2; time += 1) {
-      await store().park(stream, 's', { sequenceNumber: '7', data, arrivedAt: null }, 'not_json');
+      await store().park(stream, 's', { sequenceNumber: '7', arrivedAt: null, data }, 'not_json');
     }
     const parked = await world.sql`SELECT shard_id, sequence_number, data, reason FROM parked_events
       WHERE stream = ${stream}`;

@@ -8,7 +8,9 @@ const login = {
   event_id: 'event-1',
 };
 const opened = { ...login, type: 'float.opened', float_id: 'float-1' };
-const read = (value: unknown) => readUserEvent(Buffer.from(JSON.stringify(value)));
+const arrived = '2026-11-21T07:02:10.123Z';
+const read = (value: unknown, arrivedAt: string | null = arrived) =>
+  readUserEvent(Buffer.from(JSON.stringify(value)), arrivedAt);
 
 describe('a record that is no user event', () => {
   it.each([
@@ -19,7 +21,7 @@ describe('a record that is no user event', () => {
     ['not_an_object', Buffer.from('[{}]')],
     ['not_an_object', Buffer.from('"user.logged_in"')],
   ])('is %s: %p', (reason, data) => {
-    expect(readUserEvent(data)).toEqual({ kind: 'poison', reason });
+    expect(readUserEvent(data, arrived)).toEqual({ kind: 'poison', reason });
   });
 
   it.each([
@@ -68,13 +70,24 @@ describe('a user event', () => {
     }
   });
 
+  it.each([
+    ['2999-01-01T00:00:00Z', arrived, arrived],
+    ['2026-11-22T09:02:10.123Z', arrived, arrived],
+    ['2026-11-22T07:02:10.123Z', arrived, '2026-11-22T07:02:10.123Z'],
+    ['2026-11-22T08:02:10.123+01:00', arrived, '2026-11-22T08:02:10.123+01:00'],
+    ['2013-01-01T00:00:00Z', arrived, '2013-01-01T00:00:00Z'],
+    ['2999-01-01T00:00:00Z', null, '2999-01-01T00:00:00Z'],
+  ])('that says %s, and arrived at %s, occurred at %s', (occurred_at, arrivedAt, occurredAt) => {
+    expect(read({ ...opened, type: 'float.opened', occurred_at }, arrivedAt)).toMatchObject({ occurredAt });
+  });
+
   it('may have ids of 128 characters, of whatever script', () => {
     const id = '🚰'.repeat(128);
     expect(read({ ...login, user_id: id, event_id: id })).toMatchObject({ userId: id, eventId: id });
   });
 
   it('reading never throws', () => {
-    fc.assert(fc.property(fc.uint8Array(), (data) => void readUserEvent(data)));
-    fc.assert(fc.property(fc.json(), (text) => void readUserEvent(Buffer.from(text))));
+    fc.assert(fc.property(fc.uint8Array(), (data) => void readUserEvent(data, arrived)));
+    fc.assert(fc.property(fc.json(), (text) => void readUserEvent(Buffer.from(text), arrived)));
   });
 });
