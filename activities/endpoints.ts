@@ -101,7 +101,7 @@ export function endpointActivities(
       if (result === null) return sending.release(holder, [deliveryId]);
       attempts += 1;
       crashPoint('deliver.afterSend');
-      await record({ deliveryId, result });
+      await record({ deliveryId, url, result });
       crashPoint('deliver.afterRecord');
     }
 

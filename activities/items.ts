@@ -117,7 +117,7 @@ export function itemActivities(deps: ActivityDeps) {
     /**
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
      * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
-     * meanwhile the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
+     * the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
      * asked for once more before it is believed. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
@@ -133,9 +133,12 @@ export function itemActivities(deps: ActivityDeps) {
             },
           );
         const dueAt = new Date(Date.now() + policy.numbersWait).toISOString();
+        const pause = policy.retryFirst;
         const all = await ask();
         const waits = all instanceof Failure && all.type === 'NOT_READY';
-        const besides = waits ? await items.accountsBesidePending(itemId) : [];
+        const { accountIds: besides, pending } = waits
+          ? await items.accountsBesideUnverified(itemId)
+          : { accountIds: [], pending: false };
         // Plaid may have closed one of them since, and refuse the question: the answer to the first one stands.
         const unlessRefused = (error: unknown): typeof all => {
           if (error instanceof Failure && error.type === 'BAD_REQUEST') return all;
@@ -145,7 +148,8 @@ export function itemActivities(deps: ActivityDeps) {
         if (answer instanceof Failure) {
           const refusedCode =
             answer.type === 'NOT_READY' ? null : (answer.upstream?.error_code ?? answer.type);
-          const kept = await items.keepNumbers(itemId, credentials.seen, waits ? dueAt : null, refusedCode);
+          const retryAt = waits ? dueAt : null;
+          const kept = await items.keepNumbers(itemId, credentials.seen, retryAt, refusedCode, pause);
           if (kept === 'moved') return kept;
           return { accounts: 0, ...(kept.dueAt === null ? {} : { nextDueAt: kept.dueAt }) };
         }
@@ -158,12 +162,17 @@ export function itemActivities(deps: ActivityDeps) {
             ),
           })),
         );
-        const part = waits || !answer.isWhole ? { dueAt } : undefined;
-        const pause = policy.retryFirst;
+        const nextDueAt = pending || !answer.isWhole ? dueAt : null;
+        // What it lacks it says of those alone that were asked for, and of none where a part of it cannot be read.
+        const of = answer.isWhole ? besides : [];
+        const part = waits || !answer.isWhole ? { of, dueAt: nextDueAt } : undefined;
         const stands = await items.saveNumbers(itemId, credentials.seen, sealed, part, pause);
         if (typeof stands === 'object') return { accounts: 0, nextDueAt: stands.doubtedUntil };
         if (!stands) return 'moved';
-        return { accounts: sealed.length, ...(part === undefined ? {} : { nextDueAt: Date.parse(dueAt) }) };
+        return {
+          accounts: sealed.length,
+          ...(nextDueAt === null ? {} : { nextDueAt: Date.parse(nextDueAt) }),
+        };
       });
     },
   };

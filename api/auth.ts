@@ -56,8 +56,9 @@ export function authenticate(
       await limiter.stranger(request, keyHash);
       throw refused();
     }
+    limiter.found(keyHash);
     request.caller = caller;
-    await limiter.caller(request, reply, keyHash);
+    await limiter.caller(request, reply);
     if (!allows(caller.scopes, scope) && (orScope === undefined || !allows(caller.scopes, orScope))) {
       throw new Problem('insufficient_scope', {
         detail: `This operation needs the scope ${scope}${orScope === undefined ? '' : ` or ${orScope}`}.`,

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { secretContext } from '../domain/ids.js';
+import { hashedName, namedIn, nameInPath } from '../domain/namedPath.js';
 import type { KeyedRequest, StoredAnswer } from '../domain/ports/idempotency.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 import { callerOf, viewerOf } from './auth.js';
@@ -49,13 +50,23 @@ function isFinal(status: number, problem: ProblemCode | null): boolean {
   return problem === null || !passing.has(problem);
 }
 
+/** A path as it is kept: in a long one the hash of what it names stands for that, by which an erasure finds it. */
+export function keptPath(path: string): string {
+  if (path.length <= longestPath) return path;
+  const name = namedIn(path);
+  const kept = path.split('/');
+  if (name !== null) kept[nameInPath] = hashedName(sha256(name));
+  const text = kept.join('/');
+  return text.length > longestPath ? hashedName(sha256(path)) : text;
+}
+
 function keyedRequestOf(request: FastifyRequest, key: string): KeyedRequest {
   const caller = callerOf(request);
   const [path = '/', query = ''] = request.url.split(/\?(.*)/s, 2);
   return {
     application_id: caller.application_id,
     method: request.method,
-    path: path.length > longestPath ? `sha256:${sha256(path)}` : path,
+    path: keptPath(path),
     key,
     // The scopes too: an answer may hold what another key of the application must not see (a new key with `numbers`).
     requestHash: sha256(JSON.stringify([query, request.bodyHash, [...caller.scopes].sort()])),

@@ -10,10 +10,12 @@ import { requestCounts } from './requestCounts.js';
 export interface Limiter {
   /** Before a key is looked up: may this address try one? Keys that were found before are not held up by others' guesses. */
   beforeLookup(request: FastifyRequest, keyHash: string): void;
+  /** A key was found: from here on others' guesses from its address hold it up no more. */
+  found(keyHash: string): void;
   /** Who has no valid key; `keyHash` is null without any. */
   stranger(request: FastifyRequest, keyHash: string | null): Promise<void>;
   /** Who has one; says in headers what is left. */
-  caller(request: FastifyRequest, reply: FastifyReply, keyHash: string): Promise<void>;
+  caller(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 
 const minute = 60_000;
@@ -57,7 +59,9 @@ export const registerRateLimit = (app: Api, elapsed: () => number): void =>
 /** Counts by API key, and by address (more strictly) who has none: that slows the guessing of keys. 0 = no limit. */
 export function createLimiter(app: Api, requestsPerMinute: number, elapsed: () => number): Limiter {
   if (requestsPerMinute === 0) {
-    return { beforeLookup: () => undefined, stranger: async () => undefined, caller: async () => undefined };
+    const nothing = () => undefined;
+    const never = async () => undefined;
+    return { beforeLookup: nothing, found: nothing, stranger: never, caller: never };
   }
   const byKey = app.createRateLimit({
     max: requestsPerMinute,
@@ -68,7 +72,7 @@ export function createLimiter(app: Api, requestsPerMinute: number, elapsed: () =
     keyGenerator: (request) => addressBlock(request.ip),
   });
   /** Hashes of keys that were found. A hint only: each request looks its key up. */
-  const found = new Map<string, true>();
+  const known = new Map<string, true>();
   /** Addresses whose tries are spent, until when. */
   const blocked = new Map<string, number>();
 
@@ -76,22 +80,23 @@ export function createLimiter(app: Api, requestsPerMinute: number, elapsed: () =
     beforeLookup(request, keyHash) {
       const address = addressBlock(request.ip);
       const until = blocked.get(address);
-      if (until === undefined || found.has(keyHash)) return;
+      if (until === undefined || known.has(keyHash)) return;
       const leftMs = until - elapsed();
       if (leftMs > 0) throw new Problem('rate_limited', { retryAfterMs: leftMs });
       blocked.delete(address);
     },
 
+    found: (keyHash) => remember(known, keyHash, true, remembered),
+
     async stranger(request, keyHash) {
-      if (keyHash !== null) found.delete(keyHash);
+      if (keyHash !== null) known.delete(keyHash);
       const count = await byAddress(request);
       if (count.isAllowed || !count.isExceeded) return;
       remember(blocked, addressBlock(request.ip), elapsed() + count.ttl, remembered);
       throw spent('address', count);
     },
 
-    async caller(request, reply, keyHash) {
-      remember(found, keyHash, true, remembered);
+    async caller(request, reply) {
       const count = await byKey(request);
       if (count.isAllowed) return;
       if (count.isExceeded) throw spent('key', count);

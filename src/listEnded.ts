@@ -7,7 +7,15 @@ import { ConfigError, loadConfig } from './config.js';
 import { runJob } from './process.js';
 
 const rowsAtOnce = 5_000;
-const nothing: Ended = { erasures: [], items: [], connections: [], keys: [] };
+const nothing: Ended = {
+  erasures: [],
+  items: [],
+  connections: [],
+  keys: [],
+  endpoints: [],
+  applications: [],
+  narrowed: [],
+};
 
 async function write(ended: Partial<Ended>): Promise<void> {
   const text = endedLines({ ...nothing, ...ended }).map((line) => `${line}\n`);
@@ -55,6 +63,21 @@ async function main(): Promise<boolean> {
       (...page) => restores.ended('key', ...page),
       itself,
       (keys) => ({ keys }),
+    );
+    await writeAll(
+      (...page) => restores.ended('endpoint', ...page),
+      itself,
+      (endpoints) => ({ endpoints }),
+    );
+    await writeAll(
+      (...page) => restores.connectedApplications(...page),
+      itself,
+      (applications) => ({ applications }),
+    );
+    await writeAll(
+      (...page) => restores.narrowed(...page),
+      ({ connectionId }) => connectionId,
+      (narrowed) => ({ narrowed }),
     );
     return true;
   } finally {

@@ -14,7 +14,15 @@ const [file] = process.argv.slice(2);
 
 /** Everything that the lines tell of; a line that is none of JSON, or lacks what it needs, is refused before anything is done. */
 async function readLines(): Promise<Ended> {
-  const found: Ended = { erasures: [], items: [], connections: [], keys: [] };
+  const found: Ended = {
+    erasures: [],
+    items: [],
+    connections: [],
+    keys: [],
+    endpoints: [],
+    applications: [],
+    narrowed: [],
+  };
   const input = file === undefined ? process.stdin : createReadStream(file, 'utf8');
   let number = 0;
   for await (const line of createInterface({ input, crlfDelay: Infinity })) {
@@ -33,7 +41,8 @@ async function readLines(): Promise<Ended> {
 
 /**
  * After a restore: ends once more what had ended since the backup. Erasures of users who are back and removals of Items are asked for,
- * connections and API keys revoked. What is ended already stays as it is; run it again whenever more is known.
+ * connections and API keys revoked, endpoints deleted, connections and applications cut to what they could read last. What is ended already
+ * stays as it is; run it again whenever more is known.
  */
 async function main(): Promise<boolean> {
   const config = loadConfig('reapply');
@@ -46,18 +55,19 @@ async function main(): Promise<boolean> {
     const items = await restores.live('item', ended.items);
     for (const id of items) await itemCommands.requestRemoval(id, { force: true });
     const live = await restores.live('connection', ended.connections);
-    const actor = {
-      initiator: 'operator' as const,
-      applicationId: null,
-      keyId: null,
-      reason: 'revoked before a restore',
-    };
-    for (const id of live) await connections.revoke(ourselves, id, { actor });
-    const keys = await restores.revokeKeys(ended.keys);
-    const { length: read } = [...ended.erasures, ...ended.items, ...ended.connections, ...ended.keys];
-    say(`${read} endings read`);
+    const operator = { initiator: 'operator' as const, applicationId: null, keyId: null };
+    const revoked = { ...operator, reason: 'revoked before a restore' };
+    for (const id of live) await connections.revoke(ourselves, id, { actor: revoked });
+    const narrowed = { ...operator, reason: 'narrowed before a restore' };
+    let cut = 0;
+    for (const limit of ended.narrowed) cut += Number(await connections.cut(limit, { actor: narrowed }));
+    const keys = await restores.end('key', ended.keys);
+    const endpoints = await restores.end('endpoint', ended.endpoints);
+    const lowered = await restores.lowerAccess(ended.applications);
+    say(`${Object.values(ended).flat().length} endings read`);
     say(
-      `asked for again: ${begun.length} erasures, the removal of ${items.length} Items; revoked: ${live.length} connections, ${keys} keys`,
+      `asked for again: ${begun.length} erasures, the removal of ${items.length} Items; revoked: ${live.length} connections, ${keys} keys; ` +
+        `deleted: ${endpoints} endpoints; narrowed: ${cut} connections, ${lowered} applications`,
     );
     return true;
   } finally {

@@ -100,6 +100,7 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
       await limiter.stranger(request, tokenHash);
       throw new Problem('not_found');
     }
+    limiter.found(tokenHash);
     return { path: `/portal/${given}`, session, settings, now: now() };
   }
 

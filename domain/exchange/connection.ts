@@ -40,6 +40,18 @@ export interface Grant {
   evidence: ConsentEvidence | null;
 }
 
+/** What a connection may be read for at the most. */
+export type GrantLimit = Omit<Grant, 'purpose' | 'evidence'>;
+
+/** A connection whose grant somebody has changed, as it stood since. */
+export interface NarrowedConnection extends GrantLimit {
+  connectionId: string;
+  /** The bank had taken the Item back. */
+  suspended: boolean;
+  /** Of the last change, ISO 8601. */
+  at: string;
+}
+
 /** Everything of an Item, what comes later too, without an end. */
 export const wholeGrant: Grant = {
   scopes: [...connectionScopes],

@@ -1,6 +1,8 @@
 import type { PastErasure } from '../ports/erasures.js';
+import type { ConnectionScope, NarrowedConnection } from './connection.js';
+import { connectionScopes } from './connection.js';
 
-/** What has ended for good, and must stay ended in a database that has forgotten it. It names no user. */
+/** What has ended for good, or was taken back, and must stay so in a database that has forgotten it. It names no user. */
 export interface Ended {
   erasures: PastErasure[];
   /** Ids of Items that were removed at Plaid. */
@@ -8,12 +10,25 @@ export interface Ended {
   /** Ids of connections, and of API keys, that were revoked. */
   connections: string[];
   keys: string[];
+  /** Ids of endpoints that were deleted. */
+  endpoints: string[];
+  /** Ids of applications that see only what they are connected with. */
+  applications: string[];
+  narrowed: NarrowedConnection[];
 }
 
 const erasedOnStreams = 'sluice.user.erased.v1';
 
 /** The same as lines of JSON, in the shape of events. */
-export function endedLines({ erasures, items, connections, keys }: Ended): string[] {
+export function endedLines({
+  erasures,
+  items,
+  connections,
+  keys,
+  endpoints,
+  applications,
+  narrowed,
+}: Ended): string[] {
   const lines = [
     ...erasures.map(({ erasureId, userHash, at }) => ({
       type: 'user.erased',
@@ -23,6 +38,13 @@ export function endedLines({ erasures, items, connections, keys }: Ended): strin
     ...items.map((id) => ({ type: 'item.removed', data: { item_id: id } })),
     ...connections.map((id) => ({ type: 'connection.revoked', data: { connection_id: id } })),
     ...keys.map((id) => ({ type: 'key.revoked', data: { key_id: id } })),
+    ...endpoints.map((id) => ({ type: 'endpoint.deleted', data: { endpoint_id: id } })),
+    ...applications.map((id) => ({ type: 'application.connected', data: { application_id: id } })),
+    ...narrowed.map(({ connectionId, at, ...limit }) => ({
+      type: 'connection.narrowed',
+      time: at,
+      data: { connection_id: connectionId, ...limit },
+    })),
   ];
   return lines.map((line) => JSON.stringify(line));
 }
@@ -41,6 +63,31 @@ function instant(value: unknown): string {
   const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(at)) throw new Error('the time is missing');
   return new Date(at).toISOString();
+}
+
+/** The limits of a line of ours, which nobody else writes. */
+function narrowedOf(data: Json, time: unknown): NarrowedConnection {
+  const { scopes, account_ids, new_accounts, lookback_days, expires_at, suspended } = data;
+  const isList = (value: unknown): value is string[] =>
+    Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+  const isOneOf = (scope: string): scope is ConnectionScope =>
+    (connectionScopes as readonly string[]).includes(scope);
+  if (!isList(scopes)) throw new Error('scopes is missing');
+  if (account_ids !== null && !isList(account_ids)) throw new Error('account_ids is missing');
+  if (typeof new_accounts !== 'boolean') throw new Error('new_accounts is missing');
+  if (lookback_days !== null && typeof lookback_days !== 'number')
+    throw new Error('lookback_days is missing');
+  if (typeof suspended !== 'boolean') throw new Error('suspended is missing');
+  return {
+    connectionId: text(data, 'connection_id'),
+    at: instant(time),
+    scopes: scopes.filter(isOneOf),
+    account_ids,
+    new_accounts,
+    lookback_days,
+    expires_at: expires_at === null ? null : instant(expires_at),
+    suspended,
+  };
 }
 
 /**
@@ -68,5 +115,11 @@ export function readEnded(value: unknown, found: Ended): void {
     found.connections.push(text(data, 'connection_id'));
   } else if (type === 'key.revoked') {
     found.keys.push(text(data, 'key_id'));
+  } else if (type === 'endpoint.deleted') {
+    found.endpoints.push(text(data, 'endpoint_id'));
+  } else if (type === 'application.connected') {
+    found.applications.push(text(data, 'application_id'));
+  } else if (type === 'connection.narrowed') {
+    found.narrowed.push(narrowedOf(data, time));
   }
 }

@@ -38,8 +38,11 @@ export const isSuccess = ({ status }: Answered): boolean => status !== null && s
 /** Of HTTP: it has too much to do, or what stands before it has. */
 const slows: ReadonlySet<number> = new Set([429, 502, 504]);
 
-function quietAfter(failures: number, { status, retryAfterMs }: Answered, chance: number): number {
-  const asked = Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
+const askedMs = ({ retryAfterMs }: Answered): number => Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
+
+function quietAfter(failures: number, answered: Answered, chance: number): number {
+  const asked = askedMs(answered);
+  const { status } = answered;
   if (failures >= breakerFailures) {
     const breaker = Math.min(firstQuietMs * 2 ** (failures - breakerFailures), longestQuietMs);
     return Math.max(asked, spread(breaker, chance));
@@ -69,9 +72,11 @@ export function afterAttempt(
       change: before.state === 'failing' ? { to: 'recovered', reason: null } : null,
     };
   }
-  const failures = before.failures + 1;
+  // What was on its way when the breaker opened lengthens no pause: whoever is asked behind it does.
+  const isKnown = before.failures >= breakerFailures && before.quietUntil !== null && before.quietUntil > now;
+  const failures = before.failures + (isKnown ? 0 : 1);
   const failingSince = before.failingSince ?? now;
-  const quietMs = quietAfter(failures, answered, chance);
+  const quietMs = isKnown ? askedMs(answered) : quietAfter(failures, answered, chance);
   const quietUntil = quietMs > 0 ? Math.max(before.quietUntil ?? 0, now + quietMs) : before.quietUntil;
   const health: EndpointHealth = { state: before.state, failures, failingSince, quietUntil };
   if (!isOn) return { health, change: null };

@@ -1,4 +1,4 @@
-import type { ConsentEvidence, Grant } from './connection.js';
+import type { ConsentEvidence, Grant, GrantLimit } from './connection.js';
 
 const later = (time: string | null): number => (time === null ? Infinity : Date.parse(time));
 
@@ -26,6 +26,25 @@ export function widenedBy(before: Grant, granted: readonly string[] | null, afte
     evidence: !sameEvidence(after.evidence, before.evidence),
   };
   return (Object.keys(widened) as (keyof Grant)[]).filter((field) => widened[field]);
+}
+
+/**
+ * What both grant, a grant and a limit; `granted` are the accounts that may be read now (null = every one). Where all are granted, or the
+ * first ones to come, those that the limit names may still be to come.
+ */
+export function cutTo(grant: Grant, granted: readonly string[] | null, limit: GrantLimit): Grant {
+  const { account_ids, expires_at } = limit;
+  const isWhole = granted === null || (grant.account_ids === null && granted.length === 0);
+  const isGranted = (id: string): boolean => isWhole || granted.includes(id);
+  const days = Math.min(grant.lookback_days ?? Infinity, limit.lookback_days ?? Infinity);
+  return {
+    ...grant,
+    scopes: grant.scopes.filter((scope) => limit.scopes.includes(scope)),
+    account_ids: account_ids === null ? grant.account_ids : account_ids.filter(isGranted),
+    new_accounts: grant.new_accounts && limit.new_accounts,
+    lookback_days: days === Infinity ? null : days,
+    expires_at: later(expires_at) < later(grant.expires_at) ? expires_at : grant.expires_at,
+  };
 }
 
 /** Whether two grants end at the same time, however it is written. */

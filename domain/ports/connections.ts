@@ -4,6 +4,7 @@ import type {
   ConnectionView,
   Grant,
   Initiator,
+  NarrowedConnection,
 } from '../exchange/connection.js';
 import type { Viewer } from '../exchange/viewer.js';
 import type { KeyedRequest } from './idempotency.js';
@@ -107,6 +108,11 @@ export interface ConnectionStore {
     expiresAt: string | null,
     by: { actor: Actor; keyed?: KeyedRequest | null },
   ): Promise<Changed | ChangeRefusal>;
+  /**
+   * Cuts it to what it granted after a change that this database has forgotten. One that somebody has changed here later stays as it is.
+   * Resolves to whether anything was taken away.
+   */
+  cut(limit: NarrowedConnection, by: { actor: Actor }): Promise<boolean>;
   /** The end of it. What is revoked already stays as it is. */
   revoke(sight: Sight, connectionId: string, by: { actor: Actor }): Promise<Changed | { kind: 'not_found' }>;
   /**

@@ -28,6 +28,8 @@ export interface TakenDelivery {
 
 export interface Attempted {
   deliveryId: string;
+  /** Where it was sent. What another address has answered says nothing of the endpoint's. */
+  url: string;
   result: SendResult;
 }
 

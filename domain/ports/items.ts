@@ -96,25 +96,26 @@ export interface ItemStore {
    * Replaces the Item's account numbers, all or none, as of `seen.at`, and clears the numbers intent. An account that has some was
    * not revoked then. `lackingFor` (ms): an answer that names none of the open accounts that should have some is believed when the
    * answers have been such for so long; until then the numbers stay, and are due again at `doubtedUntil` (ms since the epoch). One that lacks
-   * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, so that those of the others stay, and all are due again at
-   * `dueAt` (ISO 8601). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
+   * some of those that have numbers is written down but for these, whose numbers are withheld till then. `part`: the numbers are not those of all accounts, but those of the accounts `of`, so that those of the others stay, and all are due again at
+   * `dueAt` (ISO 8601; null = not by themselves). False, and nothing was done: since `seen` numbers were read, made due again or forbidden. True for an Item
    * whose removal was asked for.
    */
   saveNumbers(
     itemId: string,
     seen: Seen,
     numbers: { accountId: string; sealed: Sealed }[],
-    part?: { dueAt: string },
+    part?: { of: readonly string[]; dueAt: string | null },
     lackingFor?: number,
   ): Promise<boolean | { doubtedUntil: number }>;
   /**
-   * Open accounts whose numbers do not wait for a verification while those of another one do: they can be asked for by themselves.
-   * None where nobody's wait.
+   * Open accounts whose numbers need no verification while those of another one wait for it, or have got none: they can be asked for by
+   * themselves. None where there is no such other. `pending`: one is waited for.
    */
-  accountsBesidePending(itemId: string): Promise<string[]>;
+  accountsBesideUnverified(itemId: string): Promise<{ accountIds: string[]; pending: boolean }>;
   /**
    * Plaid has no numbers to give now: those that are stored stay. They are due again at `retryAt` (ISO 8601; null = not by
-   * themselves; `refusedCode`: Plaid's code then), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
+   * themselves; `refusedCode`: Plaid's code then; those that it refuses for want of consent are withheld, and due again after pauses
+   * that grow from `lackingFor`, in ms), unless all that was waited for was the verification of accounts, and that has ended without numbers. Resolves to
    * when they are due (ms since the epoch); `moved` as `saveNumbers` is false.
    */
   keepNumbers(
@@ -122,6 +123,7 @@ export interface ItemStore {
     seen: Seen,
     retryAt: string | null,
     refusedCode?: string | null,
+    lackingFor?: number,
   ): Promise<{ dueAt: number | null } | 'moved'>;
 }
 

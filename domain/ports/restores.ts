@@ -1,3 +1,5 @@
+import type { NarrowedConnection } from '../exchange/connection.js';
+
 /** A database that was set back to a backup. */
 export interface Restore {
   restoreId: string;
@@ -32,10 +34,23 @@ export interface RestoreStore {
   republish(restore: Restore, after: string | null, limit: number): Promise<RepublishedItems>;
   /** Every Item was told anew. */
   finish(restoreId: string): Promise<void>;
-  /** Ids of Items whose removal was asked for, of connections and API keys that were revoked, in their order; the next `limit` after `after`. */
-  ended(what: 'item' | 'connection' | 'key', after: string | null, limit: number): Promise<string[]>;
+  /**
+   * Ids of Items whose removal was asked for, of connections and API keys that were revoked, of endpoints that were deleted, in their
+   * order; the next `limit` after `after`.
+   */
+  ended(
+    what: 'item' | 'connection' | 'key' | 'endpoint',
+    after: string | null,
+    limit: number,
+  ): Promise<string[]>;
+  /** Connections that live, and were changed by somebody since they were made, or suspended; the next `limit` after `after`. */
+  narrowed(after: string | null, limit: number): Promise<NarrowedConnection[]>;
+  /** Ids of applications that see only what they are connected with; the next `limit` after `after`. */
+  connectedApplications(after: string | null, limit: number): Promise<string[]>;
+  /** Has these see no more than that; resolves to how many saw every Item. */
+  lowerAccess(applicationIds: readonly string[]): Promise<number>;
   /** Which of these have not ended here. */
   live(what: 'item' | 'connection', ids: readonly string[]): Promise<string[]>;
-  /** Revokes those of these API keys that are not; resolves to how many. */
-  revokeKeys(keyIds: readonly string[]): Promise<number>;
+  /** Ends those of these API keys or endpoints that have not ended here; resolves to how many. */
+  end(what: 'key' | 'endpoint', ids: readonly string[]): Promise<number>;
 }

@@ -1,6 +1,6 @@
 import { Failure } from '../../domain/failures.js';
-import { firstOf } from '../rows.js';
-import type { Tx } from '../rows.js';
+import { firstOf, sha256Of } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 
 /**
  * Refuses with USER_BEING_ERASED while everything of the user is being deleted. Keeps the user's row, which must be there, till the end of
@@ -17,3 +17,8 @@ export async function refuseWhileErased(tx: Tx, userId: string): Promise<void> {
 export async function isBeingErased(tx: Tx, userId: string): Promise<boolean> {
   return firstOf(await tx`SELECT FROM erasures WHERE user_id = ${userId}`) !== undefined;
 }
+
+/** Whether an Item that is not here was a user's who was erased. */
+export const isErased = (sql: Sql | Tx, itemId: Fragment): Fragment => sql`
+  (EXISTS (SELECT FROM erased_items e WHERE e.item_hash = ${sha256Of(sql, itemId)})
+    AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = ${itemId}))`;

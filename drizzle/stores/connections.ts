@@ -1,5 +1,5 @@
 import type { Grant } from '../../domain/exchange/connection.js';
-import { sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
+import { cutTo, sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
   ChangeRefusal,
   Changed,
@@ -8,6 +8,7 @@ import type {
   ConnectionStore,
   Sight,
 } from '../../domain/ports/connections.js';
+import { ourselves } from '../../domain/exchange/viewer.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
@@ -15,7 +16,15 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, connectionHistory, connections, items, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { connectionRows, findConnection, grantOf, inOrder, seen, viewOf } from './connectionRows.js';
+import {
+  changedAt,
+  connectionRows,
+  findConnection,
+  grantOf,
+  inOrder,
+  seen,
+  viewOf,
+} from './connectionRows.js';
 import type { ConnectionRow } from './connectionRows.js';
 import { connectionStatus } from './connectionStatus.js';
 import {
@@ -58,6 +67,10 @@ function keptGrant(kept: unknown): Grant {
     expires_at: grant.expires_at === null ? null : new Date(grant.expires_at).toISOString(),
   };
 }
+
+/** Whether something else may be read than a list names: what had come since, or is waited for. */
+const hasOthers = (row: ConnectionRow, list: readonly string[] | null): boolean =>
+  row.awaits || !(row.granted_accounts ?? []).every((id) => list?.includes(id));
 
 export function connectionStore(sql: Sql): ConnectionStore {
   const lockItem = async (tx: Tx, condition: Fragment): Promise<LockedItem | undefined> =>
@@ -249,9 +262,7 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const renewed = widened.includes('expires_at');
         const end = !sameEnd(wanted, before);
         // A list that is written is what may be read from now on: what had come since, or was waited for, and does not stand in it, is taken away.
-        const chosen = given.account_ids ?? null;
-        const hasOthers = row.awaits || !(row.granted_accounts ?? []).every((id) => chosen?.includes(id));
-        const takesAway = chosen !== null && hasOthers;
+        const takesAway = given.account_ids != null && hasOthers(row, given.account_ids);
         if (!sameButEnd(before, wanted) || takesAway || (end && !renewed)) {
           const expires_at = renewed ? before.expires_at : wanted.expires_at;
           await changeConnection(
@@ -285,6 +296,29 @@ export function connectionStore(sql: Sql): ConnectionStore {
         await suspendIfRevoked(tx, item.item_id, row.application_id, item);
         await releaseDeliveries(tx, item.item_id);
         return null;
+      });
+    },
+
+    async cut({ connectionId, at, suspended, ...limit }, { actor }) {
+      return sql.begin(async (tx) => {
+        const locked = await lock(tx, ourselves, connectionId);
+        if (locked === null || locked.row.status === 'revoked') return false;
+        const { row, item } = locked;
+        const { later } = firstOf(
+          await tx<[{ later: boolean }]>`
+          SELECT coalesce(${changedAt(tx)} >= ${at}::text::timestamptz, false) AS later
+          FROM connections c WHERE c.connection_id = ${connectionId}`,
+        );
+        if (later) return false;
+        const before = grantOf(row);
+        const after = cutTo(before, row.granted_accounts, limit);
+        const takesAway = limit.account_ids !== null && hasOthers(row, after.account_ids);
+        const isLess = takesAway || !sameButEnd(before, after) || !sameEnd(before, after);
+        const by = { renewed: false, takesAway };
+        if (isLess) await changeConnection(tx, connectionId, item.item_id, after, by, actor);
+        const suspends = suspended && !row.suspended;
+        if (suspends) await suspendConnections(tx, item.item_id, true, row.application_id, actor);
+        return isLess || suspends;
       });
     },
 

@@ -12,7 +12,7 @@ import { writeEvents } from './writeEvents.js';
 
 const judged = selection(
   endpoints,
-  ['application_id', 'state', 'state_reason', 'failures', 'failing_since'],
+  ['application_id', 'url', 'state', 'state_reason', 'failures', 'failing_since'],
   { quiet_until: 'rests_until' },
 );
 const tried = selection(deliveries, [
@@ -86,7 +86,9 @@ export async function recordFailures(
       quietUntil: ms(endpoint.quiet_until),
     };
     const changes: HealthChange[] = [];
-    const judge = ({ result }: Attempted): void => {
+    const judge = ({ url, result }: Attempted): void => {
+      // Its application has given another address since.
+      if (url !== endpoint.url) return;
       const judgement = afterAttempt(health, result, now, Math.random());
       health = judgement.health;
       if (judgement.change !== null) changes.push(judgement.change);

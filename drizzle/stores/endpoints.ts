@@ -32,6 +32,7 @@ const viewed = selection(
 type Row = Selected<typeof viewed> & { now: Date };
 
 const pinged = selection(deliveries, ['delivery_id']);
+const placed = selection(endpoints, ['url']);
 
 /** An application may have so many. */
 const mostEndpoints = 100;
@@ -77,11 +78,11 @@ export function endpointStore(sql: Sql): EndpointStore {
     return row === undefined ? null : view(row);
   };
 
-  const locked = async (tx: Tx, applicationId: string, endpointId: string): Promise<boolean> => {
-    const rows = await tx`
-      SELECT 1 FROM endpoints WHERE ${own(tx, applicationId, endpointId)} FOR NO KEY UPDATE`;
-    return rows.length > 0;
-  };
+  const locked = async (tx: Tx, applicationId: string, endpointId: string) =>
+    firstOf(
+      await tx<Selected<typeof placed>[]>`
+      SELECT ${placed.list(tx)} FROM endpoints WHERE ${own(tx, applicationId, endpointId)} FOR NO KEY UPDATE`,
+    );
 
   return {
     async create({ endpointId, applicationId, url, types, signature, ratePerSecond, consent, secret }) {
@@ -121,7 +122,10 @@ export function endpointStore(sql: Sql): EndpointStore {
 
     async change(applicationId, endpointId, { url, types, ratePerSecond, state }, keyed = null) {
       return sql.begin(async (tx) => {
-        if (!(await locked(tx, applicationId, endpointId))) return null;
+        const before = await locked(tx, applicationId, endpointId);
+        if (before === undefined) return null;
+        // What another address has answered is nothing that this one has to wait for.
+        const anew = state === 'enabled' || (url !== undefined && url !== before.url);
         await onceFor(tx, keyed, async () => {
           await tx`
           UPDATE endpoints p SET
@@ -133,9 +137,9 @@ export function endpointStore(sql: Sql): EndpointStore {
                 : tx`, state = ${state}, state_reason = NULL,
                     state_since = CASE WHEN state = ${state} THEN state_since ELSE clock_timestamp() END`
             }
-            ${state === 'enabled' ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
+            ${anew ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
           WHERE endpoint_id = ${endpointId}`;
-          if (state === 'enabled') await bringForward(tx, endpointId);
+          if (anew) await bringForward(tx, endpointId);
           return 'changed';
         });
         return read(tx, applicationId, endpointId);
@@ -155,7 +159,7 @@ export function endpointStore(sql: Sql): EndpointStore {
 
     async rotate(applicationId, endpointId, { sealed, publicKey }, overlapMs, keyed) {
       return sql.begin(async (tx) => {
-        if (!(await locked(tx, applicationId, endpointId))) return null;
+        if ((await locked(tx, applicationId, endpointId)) === undefined) return null;
         await onceFor(tx, keyed, async () => {
           await tx`
             UPDATE endpoints SET previous_key_id = secret_key_id, previous_data_key = secret_data_key,
@@ -172,7 +176,7 @@ export function endpointStore(sql: Sql): EndpointStore {
 
     async ping(applicationId, endpointId, keyed) {
       return sql.begin(async (tx) => {
-        if (!(await locked(tx, applicationId, endpointId))) return null;
+        if ((await locked(tx, applicationId, endpointId)) === undefined) return null;
         return onceFor(tx, keyed, async () => {
           await writeEvents(tx, [
             { type: 'endpoint.ping', endpointId, applicationId, data: { endpoint_id: endpointId } },

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { itemWorkflowId, historyWorkflowId, linkWorkflowId, remineWorkflowId } from '../../domain/ids.js';
+import { hashedName, namedIn } from '../../domain/namedPath.js';
 import type {
   ErasureRequest,
   ErasureState,
@@ -47,15 +48,6 @@ type Running = Selected<typeof running> & { user_id: string };
 const reapplied = 'after-restore';
 
 const hashOf = (userId: string): string => createHash('sha256').update(userId).digest('hex');
-
-/** The part of a path that names something, as it was meant; null where it is no percent-encoding. */
-function namedIn(path: string): string | null {
-  try {
-    return decodeURIComponent(path.split('/')[3] ?? '');
-  } catch {
-    return null;
-  }
-}
 
 export function erasureStore(sql: Sql): ErasureStore {
   const left = (db: Sql | Tx): Fragment => db`
@@ -137,6 +129,7 @@ export function erasureStore(sql: Sql): ErasureStore {
       itemIds,
       tokenHashes,
       connectionIds: granted.map((row) => row.connection_id),
+      hashedNames: [...named].map((name) => hashedName(hashOf(name))),
       paths: encoded.map((row) => row.path).filter((path) => named.has(namedIn(path) ?? '')),
       workflowIds: [
         ...own.flatMap(({ item_id, remines }) => [

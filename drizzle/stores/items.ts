@@ -1,9 +1,10 @@
 import { removedEvent } from '../../domain/exchange/itemEvents.js';
+import { wantsConsent } from '../../domain/plaidErrors.js';
 import type { TaskName } from '../../domain/item/tasks.js';
 import type { ItemStore } from '../../domain/ports/items.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
-import { accounts, items } from '../schema.js';
+import { items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { askingCredentials, holderColumns } from './askingCredentials.js';
@@ -27,7 +28,6 @@ const snapshot = selection(items, ['user_id', 'institution_id', 'history', 'next
   remine_requested: isSet('remine_requested_at'),
 });
 const waitingForNumbers = selection(items, ['numbers_due_at']);
-const besides = selection(accounts, ['account_id']);
 const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 
 /** An Item's end is that of its connections. */
@@ -40,19 +40,31 @@ const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, rea
 const lackedBefore = (tx: Tx): Fragment => tx`coalesce(n.doubted_at >= i.numbers_lacking_since, false)`;
 
 /**
- * Whether an answer that names these accounts names none of the open ones that have numbers, or should, and none before lacked only
- * some of them: that time is another doubt's.
+ * Whether an answer that names these accounts names none of the open ones that it was asked for and that have numbers, or should, and none
+ * before lacked only some of them: that time is another doubt's.
  */
-async function lacksAll(tx: Tx, itemId: string, accountIds: readonly string[]): Promise<boolean> {
+async function lacksAll(
+  tx: Tx,
+  itemId: string,
+  accountIds: readonly string[],
+  isAsked: (id: Fragment) => Fragment,
+): Promise<boolean> {
   const lacking = firstOf(
     await tx<{ all: boolean | null }[]>`
     SELECT bool_and(a.account_id <> ALL(${[...accountIds]}::text[])) AND NOT bool_or(${lackedBefore(tx)}) AS all
     FROM items i JOIN accounts a ON a.item_id = i.item_id
       LEFT JOIN account_numbers n ON n.item_id = a.item_id AND n.account_id = a.account_id
-    WHERE i.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR n.account_id IS NOT NULL)`,
+    WHERE i.item_id = ${itemId} AND a.status = 'open' AND (a.raw->>'type' = 'depository' OR n.account_id IS NOT NULL)
+      AND ${isAsked(tx`a.account_id`)}`,
   );
   return lacking?.all ?? false;
 }
+
+/** How the open accounts of an Item are verified; `verified`: one that should have numbers waits for no verification of its own. */
+const verifications = (sql: Sql | Tx, itemId: string): Fragment => sql`(
+  SELECT a.account_id, ${verificationOf(sql)} AS verification,
+    a.raw->>'type' = 'depository' AND coalesce(${verificationOf(sql)}, 'verified') = 'verified' AS verified
+  FROM accounts a WHERE a.item_id = ${itemId} AND a.status = 'open')`;
 
 export function itemStore(sql: Sql): ItemStore {
   return {
@@ -174,8 +186,9 @@ export function itemStore(sql: Sql): ItemStore {
         if (item === null || item.closed || item.unconnected) return true;
         if (item.seen.numbers !== seen.numbers) return false;
         const accountIds = numbers.map(({ accountId }) => accountId);
-        const isNone =
-          part === undefined && lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds));
+        const isAsked = (id: Fragment): Fragment =>
+          part === undefined ? tx`true` : tx`${id} = ANY(${[...part.of]}::text[])`;
+        const isNone = lackingFor !== undefined && (await lacksAll(tx, itemId, accountIds, isAsked));
         if (isNone) {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
@@ -189,18 +202,18 @@ export function itemStore(sql: Sql): ItemStore {
         }
         // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
         const withheld =
-          part === undefined && lackingFor !== undefined && !isNone
+          lackingFor !== undefined && !isNone
             ? await tx`
                 UPDATE account_numbers n SET doubted_at = ${seen.at}::text::timestamptz
                 FROM items i JOIN accounts a ON a.item_id = i.item_id
                 WHERE i.item_id = ${itemId} AND n.item_id = i.item_id AND n.account_id <> ALL(${accountIds}::text[])
-                  AND NOT ${lackedBefore(tx)}
+                  AND NOT ${lackedBefore(tx)} AND ${isAsked(tx`n.account_id`)}
                   AND a.account_id = n.account_id AND a.status = 'open' RETURNING 1`
             : [];
         const soon = withheld.length > 0 ? `${lackingFor ?? 0} milliseconds` : null;
         await tx`
           DELETE FROM account_numbers WHERE item_id = ${itemId} AND (account_id = ANY(${accountIds}::text[])
-            OR ${part === undefined} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
+            OR ${isAsked(tx`account_id`)} AND doubted_at IS DISTINCT FROM ${seen.at}::text::timestamptz)`;
         for (const { accountId, sealed } of numbers) {
           await tx`
             INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext, as_of)
@@ -225,33 +238,39 @@ export function itemStore(sql: Sql): ItemStore {
       });
     },
 
-    async accountsBesidePending(itemId) {
-      const rows = await sql<Selected<typeof besides>[]>`
-        SELECT ${besides.list(sql, 'a')} FROM accounts a
-        WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.raw->>'type' = 'depository'
-          AND coalesce(${verificationOf(sql)}, 'verified') = 'verified' AND EXISTS (
-            SELECT FROM (SELECT ${verificationOf(sql)} AS verification FROM accounts a
-              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v WHERE v.verification = 'pending')
-        ORDER BY a.account_id`;
-      return rows.map((row) => row.account_id);
+    async accountsBesideUnverified(itemId) {
+      const { accounts, unverified, pending } = firstOf(
+        await sql<[{ accounts: string[]; unverified: boolean; pending: boolean }]>`
+        SELECT coalesce(array_agg(v.account_id ORDER BY v.account_id) FILTER (WHERE v.verified), '{}') AS accounts,
+          coalesce(bool_or(v.verification <> 'verified'), false) AS unverified,
+          coalesce(bool_or(v.verification = 'pending'), false) AS pending
+        FROM ${verifications(sql, itemId)} AS v`,
+      );
+      return { accountIds: unverified ? accounts : [], pending };
     },
 
-    async keepNumbers(itemId, seen, retryAt, refusedCode = null) {
+    async keepNumbers(itemId, seen, retryAt, refusedCode = null, lackingFor = 0) {
       return sql.begin(async (tx) => {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
+        const isTakenBack = tx`(${refusedCode !== null && wantsConsent(refusedCode)}
+          AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id))`;
+        const lackingSince = tx`coalesce(i.numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
           WITH verifications AS (
             SELECT coalesce(bool_or(v.verification = 'pending'), false) AS pending,
-              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended
-            FROM (SELECT ${verificationOf(tx)} AS verification FROM accounts a
-              WHERE a.item_id = ${itemId} AND a.status = 'open') AS v
+              coalesce(bool_or(v.verification IN ('expired', 'failed')), false) AS ended,
+              coalesce(bool_or(v.verified), false) AND ${refusedCode}::text IS NULL AS others
+            FROM ${verifications(tx, itemId)} AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
-            numbers_lacking_since = NULL,
-            numbers_due_at = CASE WHEN v.pending OR NOT v.ended THEN ${retryAt}::text::timestamptz END
+            numbers_lacking_since = CASE WHEN ${isTakenBack} THEN ${lackingSince} END,
+            numbers_due_at = CASE
+              WHEN ${isTakenBack} THEN clock_timestamp()
+                + greatest(${`${lackingFor} milliseconds`}::interval, clock_timestamp() - ${lackingSince})
+              WHEN v.pending OR v.others OR NOT v.ended THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return { dueAt: row.numbers_due_at?.getTime() ?? null };

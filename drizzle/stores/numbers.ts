@@ -1,4 +1,4 @@
-import { wantsConsent } from '../../domain/plaidErrors.js';
+import { plaidErrors, wantsConsent } from '../../domain/plaidErrors.js';
 import type { MissingReason, NumbersStore, WithheldReason } from '../../domain/ports/numbers.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -19,9 +19,12 @@ const stored = selection(accountNumbers, ['account_id', 'as_of'], {
   ciphertext: 'numbers_ciphertext',
 });
 
+/** Plaid's codes, and what stands there where Plaid has named none. */
+const codesThatWantConsent = [...Object.keys(plaidErrors), 'CONSENT_REQUIRED'].filter(wantsConsent);
+
 /** Why numbers `n` of an account `a` of an Item `i` must not be used; null = they may. */
 const withheldBy = (tx: Tx): Fragment => tx`CASE WHEN i.removal_requested_at IS NOT NULL THEN 'item_removed'
-  WHEN i.revoked_at IS NOT NULL THEN 'permission_revoked'
+  WHEN i.revoked_at IS NOT NULL OR i.numbers_refused_code = ANY(${codesThatWantConsent}::text[]) THEN 'permission_revoked'
   WHEN a.revoked_at IS NOT NULL OR n.doubted_at IS NOT NULL THEN 'account_revoked'
   -- Numbers may have been read before the first update brought the account.
   WHEN a.status = 'closed' THEN 'account_closed' END`;

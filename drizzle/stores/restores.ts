@@ -1,10 +1,11 @@
 import { updatedEvents } from '../../domain/exchange/itemEvents.js';
 import type { Restore, RestoreStore } from '../../domain/ports/restores.js';
-import { firstOf } from '../rows.js';
+import { firstOf, iso } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { items } from '../schema.js';
+import { connections, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { changedAt } from './connectionRows.js';
 import { numbersAreDue } from './numbersDue.js';
 import { versioned } from './recordTexts.js';
 import { writeEvents } from './writeEvents.js';
@@ -12,6 +13,12 @@ import { writeEvents } from './writeEvents.js';
 const numbered = selection(items, ['item_id', 'user_id', 'last_sequence'], {
   leaves: isSet('removal_requested_at'),
 });
+
+const limited = selection(
+  connections,
+  ['scopes', 'account_ids', 'new_accounts', 'lookback_days', 'expires_at'],
+  { connectionId: 'connection_id', suspended: isSet('suspended_at') },
+);
 
 const nothing = { accounts: 0, transactions: 0 };
 
@@ -23,6 +30,7 @@ const lists = {
   item: { table: 'items', id: 'item_id', endedAt: 'removal_requested_at' },
   connection: { table: 'connections', id: 'connection_id', endedAt: 'revoked_at' },
   key: { table: 'api_keys', id: 'key_id', endedAt: 'revoked_at' },
+  endpoint: { table: 'endpoints', id: 'endpoint_id', endedAt: 'deleted_at' },
 } as const satisfies Record<string, { table: string; id: string; endedAt: string }>;
 
 export function restoreStore(sql: Sql): RestoreStore {
@@ -138,10 +146,37 @@ export function restoreStore(sql: Sql): RestoreStore {
       return rows.map((row) => row.id);
     },
 
-    async revokeKeys(keyIds) {
+    async narrowed(after, limit) {
+      const rows = await sql<(Selected<typeof limited> & { at: Date })[]>`
+        SELECT ${limited.list(sql, 'c')}, ${changedAt(sql)} AS at FROM connections c
+        WHERE c.revoked_at IS NULL AND c.connection_id > ${after ?? ''} AND ${changedAt(sql)} IS NOT NULL
+        ORDER BY c.connection_id LIMIT ${limit}`;
+      return rows.map(({ at, expires_at, ...row }) => ({
+        ...row,
+        expires_at: iso(expires_at),
+        at: at.toISOString(),
+      }));
+    },
+
+    async connectedApplications(after, limit) {
+      const rows = await sql<{ id: string }[]>`
+        SELECT application_id AS id FROM applications WHERE access = 'connected' AND application_id > ${after ?? ''}
+        ORDER BY application_id LIMIT ${limit}`;
+      return rows.map((row) => row.id);
+    },
+
+    async lowerAccess(applicationIds) {
       const { count } = await sql`
-        UPDATE api_keys SET revoked_at = clock_timestamp()
-        WHERE key_id = ANY(${[...keyIds]}::text[]) AND revoked_at IS NULL`;
+        UPDATE applications SET access = 'connected'
+        WHERE application_id = ANY(${[...applicationIds]}::text[]) AND access = 'all'`;
+      return count;
+    },
+
+    async end(what, ids) {
+      const { table, id, endedAt } = lists[what];
+      const { count } = await sql`
+        UPDATE ${sql(table)} SET ${sql(endedAt)} = clock_timestamp()
+        WHERE ${sql(id)} = ANY(${[...ids]}::text[]) AND ${sql(endedAt)} IS NULL`;
       return count;
     },
   };

@@ -1,6 +1,6 @@
 import type { DueItem, SweepStore } from '../../domain/ports/sweep.js';
-import { sha256Of } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
+import { isErased } from './beingErased.js';
 import { dueWork } from './dueWork.js';
 import type { DueWork } from './dueWork.js';
 
@@ -23,11 +23,6 @@ const saidItem = '"item_id"\\s*:\\s*"([^"]+)"';
 export function sweepStore(sql: Sql): SweepStore {
   const before = (graceMs: number): Fragment =>
     sql`clock_timestamp() - ${`${graceMs} milliseconds`}::interval`;
-
-  /** Whether an Item that is not here was a user's who was erased. */
-  const isErased = (itemId: Fragment): Fragment => sql`
-    (EXISTS (SELECT FROM erased_items e WHERE e.item_hash = ${sha256Of(sql, itemId)})
-      AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = ${itemId}))`;
 
   /**
    * The first of one kind. Whom the sweep signalled stands behind all that have waited longer than since then: what cannot move
@@ -100,12 +95,12 @@ export function sweepStore(sql: Sql): SweepStore {
         DELETE FROM webhooks WHERE webhook_id IN (
           SELECT w.webhook_id FROM webhooks w
           WHERE (w.outcome = 'pending' OR w.verdict = 'rejected')
-            AND ${isErased(sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)}
+            AND ${isErased(sql, sql`coalesce(w.item_id, substring(encode(w.body, 'escape') FROM ${saidItem}))`)}
           FOR UPDATE OF w SKIP LOCKED)`;
       // An attempt that is overtaken by the erasure of its Item may raise one after it.
       await sql`
         DELETE FROM alerts WHERE (kind, key) IN (
-          SELECT a.kind, a.key FROM alerts a WHERE ${isErased(sql`a.item_id`)} FOR UPDATE SKIP LOCKED)`;
+          SELECT a.kind, a.key FROM alerts a WHERE ${isErased(sql, sql`a.item_id`)} FOR UPDATE SKIP LOCKED)`;
       await sql`
         INSERT INTO alerts (kind, key, item_id, detail)
         SELECT 'item_unknown', w.item_id, w.item_id, jsonb_build_object('first_webhook_at', min(w.received_at))

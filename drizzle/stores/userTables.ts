@@ -10,6 +10,8 @@ export interface UserNames {
   connectionIds: string[];
   /** Of the user's public tokens. */
   tokenHashes: string[];
+  /** What stands for the user and the Items in paths that are too long to be kept. */
+  hashedNames: string[];
   /** Paths of requests that name one of these in another spelling than our own. */
   paths: string[];
 }
@@ -67,8 +69,8 @@ export const userTables: readonly UserTable[] = [
   // An answer holds what was read at its path. Before the webhooks that a path may name.
   of(
     schema.idempotencyKeys,
-    (sql, { userId, itemIds, connectionIds, paths }) => sql`
-    (split_part(t.path, '/', 4) = ANY(${[userId, encodeURIComponent(userId), ...itemIds, ...connectionIds]}::text[])
+    (sql, { userId, itemIds, connectionIds, hashedNames, paths }) => sql`
+    (split_part(t.path, '/', 4) = ANY(${[userId, encodeURIComponent(userId), ...itemIds, ...connectionIds, ...hashedNames]}::text[])
       OR t.path = ANY(${paths}::text[])
       OR t.path LIKE '/v1/webhooks/%' AND EXISTS (SELECT FROM webhooks w
         WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[])))`,

@@ -15,6 +15,7 @@ import type { Fragment, Sql } from '../rows.js';
 import { items, webhooks } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
+import { isErased } from './beingErased.js';
 import { seesWholeItem } from './rights.js';
 
 /**
@@ -76,10 +77,12 @@ export function webhookStore(sql: Sql): WebhookStore {
     await sql`
       INSERT INTO webhooks (webhook_id, source, verdict, webhook_type, webhook_code, item_id, kind, removed_ids, outcome, reason,
         settled_at, headers, body)
-      VALUES (${id}, ${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
-        ${webhook.item_id}, ${webhook.kind}, ${webhook.removed_ids}, ${outcome}, ${webhook.reason},
+      SELECT ${id}, ${webhook.source}, ${webhook.verdict}, ${webhook.webhook_type}, ${webhook.webhook_code},
+        ${webhook.item_id}, ${webhook.kind}, ${webhook.removed_ids}::text[], ${outcome}, ${webhook.reason},
         CASE WHEN ${outcome === 'pending'} THEN NULL ELSE clock_timestamp() END,
-        ${jsonbText(webhook.headers)}::text::jsonb, ${body})
+        ${jsonbText(webhook.headers)}::text::jsonb, ${body}::bytea
+      -- Of an erased user's Item nothing is kept; what is pending or rejected the sweep deletes, which costs the others nothing.
+      WHERE ${outcome !== 'ignored'} OR NOT ${isErased(sql, sql`${webhook.item_id}`)}
       ON CONFLICT (webhook_id) DO NOTHING`;
     return id;
   };

@@ -10,12 +10,14 @@ import { endpointUrlFault, hostOf, isAddress, mayReach } from '../../domain/exch
 import type { EndpointRules } from '../../domain/exchange/peerAddress.js';
 import type { EventSender, SendResult } from '../../domain/ports/eventSender.js';
 import { signedHeaders } from './eventSignature.js';
+import { createNameLookups } from './nameLookups.js';
+import type { Resolve } from './nameLookups.js';
 
 export interface EventSenderOptions extends EndpointRules {
   /** For one attempt, the look-up of its name included; default 15 s. */
   timeoutMs?: number;
   /** All addresses of a name; the operating system's by default. */
-  resolve?: (host: string) => Promise<readonly string[]>;
+  resolve?: Resolve;
   /** Certificates that are trusted besides Node's own, PEM. */
   ca?: string;
 }
@@ -69,7 +71,8 @@ type Connecting = (error: Error | null, socket?: Socket) => void;
  * alike. Redirects are not followed. Certificates are verified.
  */
 export function createEventSender(options: EventSenderOptions): EventSender & { close(): void } {
-  const { allowed, timeoutMs = 15_000, resolve = resolveBySystem } = options;
+  const { allowed, timeoutMs = 15_000 } = options;
+  const resolve = createNameLookups(options.resolve ?? resolveBySystem);
 
   async function addressOf(host: string): Promise<string> {
     if (isAddress(host)) {

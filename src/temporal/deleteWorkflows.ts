@@ -22,6 +22,18 @@ function queryOf(user: string): string {
 
 type Execution = { workflowId: string; runId?: string };
 
+/** Workflows of the user, `limit` at most. A server whose index is down may take a question and never answer. */
+async function ownedBy(client: Client, user: string, limit: number): Promise<Execution[]> {
+  const listed = client.workflow.list({ query: queryOf(user) })[Symbol.asyncIterator]();
+  const next = () => client.withDeadline(Date.now() + callWithinMs, () => listed.next());
+  const found: Execution[] = [];
+  for (let one = await next(); one.done !== true && found.length < limit; one = await next()) {
+    const { workflowId, runId, searchAttributes: said } = one.value;
+    if (said[searchAttributes.user]?.[0] === user) found.push({ workflowId, runId });
+  }
+  return found;
+}
+
 /**
  * Deletes workflows of a user with their histories; the server ends those that run first. Found by the user's id, at most `limit` of
  * them, and by the ids given, for what Temporal's index does not show yet. Resolves to how many were there.
@@ -32,13 +44,10 @@ export async function deleteWorkflowsOf(
   workflowIds: readonly string[],
   limit: number,
 ): Promise<number> {
-  const found: Execution[] = workflowIds.map((workflowId) => ({ workflowId }));
-  const user = keyword(userId);
-  for await (const one of client.workflow.list({ query: queryOf(user) })) {
-    if (found.length >= limit + workflowIds.length) break;
-    const { workflowId, runId } = one;
-    if (one.searchAttributes[searchAttributes.user]?.[0] === user) found.push({ workflowId, runId });
-  }
+  const found: Execution[] = [
+    ...workflowIds.map((workflowId) => ({ workflowId })),
+    ...(await ownedBy(client, keyword(userId), limit)),
+  ];
   let deleted = 0;
   const lane = async (): Promise<void> => {
     for (let next = found.shift(); next !== undefined; next = found.shift()) {

@@ -5,6 +5,7 @@ import { temporalFailure } from './temporalFailures.js';
 
 /** gRPC's code of what there is not. */
 const notFound = 5;
+const answerWithinMs = 2_000;
 
 /**
  * Throws MISCONFIGURED, with the command that mends it, while no version of the deployment is current: what is started then
@@ -27,10 +28,12 @@ export async function assertCurrentVersion(
 /** The build that new workflows are sent to; null = none, also where no worker of the deployment has been seen yet. */
 async function currentBuild(client: Client, deploymentName: string): Promise<string | null> {
   try {
-    const { workerDeploymentInfo } = await client.workflowService.describeWorkerDeployment({
-      namespace: client.options.namespace,
-      deploymentName,
-    });
+    const { workerDeploymentInfo } = await client.withDeadline(Date.now() + answerWithinMs, () =>
+      client.workflowService.describeWorkerDeployment({
+        namespace: client.options.namespace,
+        deploymentName,
+      }),
+    );
     return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId ?? null;
   } catch (error) {
     if (isGrpcServiceError(error) && Number(error.code) === notFound) return null;

@@ -258,6 +258,59 @@ describe('an endpoint', () => {
     expect(await drain(to)).toEqual({ nextAt: null, attempts: 4 });
   });
 
+  it('that has moved is asked at once, whatever its older address has answered', async () => {
+    const to = await endpoint();
+    await events(
+      to,
+      Array.from({ length: 20 }, (_, n) => `o${n}`),
+    );
+    const move = (url: string) => world.stores.endpoints.change(to.application, to.id, { url });
+    world.answer = ({ url }) =>
+      url === 'https://new.example/' ? {} : { status: 503, retryAfterMs: 86_400_000 };
+    await drain(to);
+    expect(await row(to)).toMatchObject({ state: 'failing', rests_until: expect.any(Date) });
+    // The same address is no other one.
+    await move(`https://hooks.example/${to.id}`);
+    expect(await drain(to)).toMatchObject({ attempts: 0 });
+    await move('https://new.example/');
+    await drain(to);
+    await drain(to);
+    expect(await row(to)).toMatchObject({ state: 'enabled', failures: 0, failing_since: null });
+    expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+  });
+
+  it('that has moved is judged by no answer of its older address', async () => {
+    for (const late of [
+      { status: 410 },
+      { status: 429, retryAfterMs: 3_600_000 },
+      { status: null, failure: 'timed_out' as const },
+    ]) {
+      const to = await endpoint();
+      await events(
+        to,
+        Array.from({ length: 10 }, (_, n) => `m${n}`),
+      );
+      let moved: Promise<unknown> | null = null;
+      const moves = () =>
+        world.stores.endpoints.change(to.application, to.id, { url: 'https://new.example/' });
+      world.answer = async ({ url }) => {
+        if (url === 'https://new.example/') return {};
+        await (moved ??= moves());
+        return late;
+      };
+      await drain(to);
+      expect(await row(to)).toMatchObject({
+        state: 'enabled',
+        failures: 0,
+        failing_since: null,
+        rests_until: null,
+      });
+      await timePasses(to);
+      await drain(to);
+      expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+    }
+  });
+
   it('has no more sent to it by who has been told that it is paused, or that asks to be slowed', async () => {
     const to = await endpoint();
     await events(
@@ -765,7 +818,11 @@ describe('deliveries', () => {
     };
     // Whoever took nothing records nothing.
     await sending.record(to.id, 'nobody', [
-      { deliveryId: first.deliveries[0]?.deliveryId ?? '', result: late },
+      {
+        deliveryId: first.deliveries[0]?.deliveryId ?? '',
+        url: `https://hooks.example/${to.id}`,
+        result: late,
+      },
     ]);
     expect(await states(to)).toEqual(['pending', 'pending', 'pending']);
     await world.sql`

@@ -258,6 +258,67 @@ describe('accounts of which one is being verified', () => {
     expect(await numbersDue(item)).toBe('later');
   });
 
+  it.each(['verification_expired', 'verification_failed', 'verification_pending'])(
+    'give the numbers of the others when it is %s, also those that are read anew',
+    async (reason) => {
+      const status = reason === 'verification_pending' ? 'pending_manual_verification' : reason;
+      const item = await world.linkedItem();
+      await update(item, [
+        account('account-1', { mask: '1' }),
+        account('account-2', { mask: '2', verification_status: status }),
+      ]);
+      const isPending = reason === 'verification_pending';
+      for (const number of ['good', 'newer']) {
+        item.numbers = numbersOf(['account-1'], number);
+        notReady();
+        expect((await save(item)).accounts).toBe(1);
+        expect(await given(item)).toEqual({ 'account-1': `${number} account-1`, 'account-2': reason });
+        expect(await numbersDue(item)).toBe(isPending ? 'later' : null);
+        await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_updated_auth: { 'account-1': [] } });
+        expect(await given(item)).toEqual({ 'account-2': reason });
+        expect(await numbersDue(item)).toBe('now');
+      }
+      // The others are not ready themselves.
+      notReady();
+      notReady();
+      expect((await save(item)).accounts).toBe(0);
+      expect(await numbersDue(item)).toBe('later');
+      // The others have none.
+      await told(item, 'AUTH/DEFAULT_UPDATE', { account_ids_with_updated_auth: { 'account-1': [] } });
+      notReady();
+      world.plaid.failNext('getNumbers', 'PRODUCT_UNAVAILABLE');
+      expect((await save(item)).accounts).toBe(0);
+      expect(await numbersDue(item)).toBe(isPending ? 'later' : null);
+    },
+  );
+
+  it('keep no number of another one that two answers to the question for the others lack', async () => {
+    const item = await world.linkedItem();
+    const others = ['account-1', 'account-3'];
+    await update(item, [...siblings, account('account-3', { mask: '3' })]);
+    const asked = async (accountIds: readonly string[], number?: string) => {
+      item.numbers = numbersOf(accountIds, number);
+      notReady();
+      await save(item);
+      return given(item);
+    };
+    const pending = { 'account-2': 'verification_pending' };
+    const all = { 'account-1': 'good account-1', 'account-3': 'good account-3', ...pending };
+    expect(await asked(others)).toEqual(all);
+    const withheld = { 'account-1': 'newer account-1', 'account-3': 'account_revoked', ...pending };
+    expect(await asked(['account-1'], 'newer')).toEqual(withheld);
+    // It was a passing thing.
+    expect(await asked(others)).toEqual(all);
+    expect(await asked(['account-1'], 'newer')).toEqual(withheld);
+    expect(await asked(['account-1'], 'newer')).toEqual({ 'account-1': 'newer account-1', ...pending });
+    expect(await numbersDue(item)).toBe('later');
+    // One that names none is asked for once more.
+    expect(await asked([])).toEqual({ 'account-1': 'newer account-1', ...pending });
+    await sooner(item, '40 seconds');
+    expect(await asked([])).toEqual(pending);
+    expect(await numbersDue(item)).toBe('later');
+  });
+
   it('are not asked for one by one where there are no others', async () => {
     const item = await world.linkedItem();
     await update(item, [verifying]);
@@ -404,6 +465,20 @@ describe('numbers that are stored', () => {
     item.numbers = [];
     expect(await save(item)).toEqual({ accounts: 0 });
     expect(await numbersDue(item)).toBeNull();
+  });
+
+  it('are withheld while Plaid refuses them for want of consent, and asked for with pauses that grow', async () => {
+    const item = await itemWithNumbers();
+    const withheld = Object.fromEntries(ids.map((id) => [id, 'permission_revoked']));
+    world.plaid.refuse('getNumbers', 'ACCESS_NOT_GRANTED', 'ITEM_ERROR');
+    const { nextDueAt = 0 } = await save(item);
+    expect(await given(item)).toEqual(withheld);
+    await sooner(item, '1 hour');
+    expect((await save(item)).nextDueAt).toBeGreaterThan(nextDueAt + 1_800_000);
+    expect(await given(item)).toEqual(withheld);
+    world.plaid.refuse('getNumbers', null);
+    expect(await save(item)).toEqual({ accounts: 3 });
+    expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
   });
 
   it('go when two answers lack their account; after the first they are withheld, and asked for once more', async () => {

@@ -118,9 +118,10 @@ describe('every operation that needs a key', () => {
 
   it('would answer nobody if it had forgotten to name its scope', async () => {
     const pass = async () => undefined;
+    const nothing = () => undefined;
     const check = authenticate(
       { findKey: async () => ({ key_id: 'k', application_id: 'app-1', access: 'all', scopes: ['admin'] }) },
-      { beforeLookup: () => undefined, stranger: pass, caller: pass },
+      { beforeLookup: nothing, found: nothing, stranger: pass, caller: pass },
     );
     for (const scope of [undefined, null]) {
       const request = { routeOptions: { config: { scope } }, headers: keys.all };

@@ -213,6 +213,31 @@ describe('a session', () => {
     expect(statuses.at(-1)).toBe(429);
     await guarded.close();
   });
+
+  it('stays open to its user while another one at the same address guesses', async () => {
+    const guarded = buildApp({
+      ...api.deps,
+      connections: world.stores.connections,
+      portal: world.stores.portal,
+      metrics: promMetrics(new Registry()),
+      limits: { ...api.deps.limits, requestsPerMinute: 20 },
+    });
+    const to = await item();
+    const id = await connect(to, await application());
+    const path = await open(to.userId);
+    expect((await guarded.inject(path)).statusCode).toBe(200);
+    for (let n = 0; n < 4; n += 1) await guarded.inject(`/portal/${'x'.repeat(43)}`);
+    expect((await guarded.inject(`/portal/${'y'.repeat(43)}`)).statusCode).toBe(429);
+    const pressed = await guarded.inject({ method: 'POST', url: `${path}/connections/${id}/revoke` });
+    expect(pressed.statusCode).toBe(303);
+    expect(await stateOf(id)).toMatchObject({ status: 'revoked' });
+    // Not one that has ended.
+    await world.sql`UPDATE portal_sessions SET expires_at = clock_timestamp() WHERE user_id = ${to.userId}`;
+    expect([(await guarded.inject(path)).statusCode, (await guarded.inject(path)).statusCode]).toEqual([
+      429, 429,
+    ]);
+    await guarded.close();
+  });
 });
 
 describe('the page', () => {

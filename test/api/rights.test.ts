@@ -316,7 +316,7 @@ const without = (scope: ConnectionScope | null): Partial<Grant> => ({
 });
 
 const classes = {
-  'no connection': (of: Fixture) => (void of, application(null)),
+  'no connection': () => application(null),
   'missing scope': (of: Fixture, need: ConnectionScope | null) => application(of, without(need)),
   'account not granted': (of: Fixture) => application(of, { account_ids: [granted], new_accounts: false }),
   'no account granted': (of: Fixture) => application(of, { account_ids: [], new_accounts: false }),

@@ -557,6 +557,7 @@ export function createWorld(limits: Partial<ApiLimits> = {}): World {
         id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
       renew: async (_sight, id) =>
         id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
+      cut: async () => false,
       revoke: async (_sight, id) =>
         id === 'connection-1' ? { kind: 'done', connection: connectionView(id) } : { kind: 'not_found' },
       revokeOfUser: async (userId) =>

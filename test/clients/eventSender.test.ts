@@ -197,6 +197,19 @@ describe('an attempt', () => {
     expect(await send('http://slow.test/')).toMatchObject({ status: null, failure: 'timed_out' });
   });
 
+  it('takes with names whose servers are silent no more than one look-up from the rest of the process', async () => {
+    const asked: string[] = [];
+    const resolve = (host: string) => {
+      asked.push(host);
+      return new Promise<string[]>(() => undefined);
+    };
+    const { send } = senderOf({ timeoutMs: 300, resolve });
+    const names = Array.from({ length: 16 }, (_, n) => `http://silent${n % 4}.test/`);
+    const ends = await Promise.all(names.map((name) => send(name)));
+    expect(ends.map((end) => end?.failure)).toEqual(names.map(() => 'timed_out'));
+    expect(asked).toEqual(['silent0.test']);
+  });
+
   it('is nothing that anybody knows of when it is called off', async () => {
     const calledOff = new AbortController();
     const { port } = await receiver(() => calledOff.abort());

@@ -1,4 +1,6 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { createServer as createHttp2 } from 'node:http2';
+import type { Http2Session } from 'node:http2';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { createStores } from '../../drizzle/index.js';
@@ -11,6 +13,7 @@ import { ensureStreams } from '../../src/clients/streams.js';
 import { createUserEvents } from '../../src/clients/userEvents.js';
 import { openClient } from '../../src/temporal/connect.js';
 import { connectWorker } from '../../src/temporal/connectWorker.js';
+import { assertCurrentVersion } from '../../src/temporal/deploymentVersion.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { provisionTemporal } from '../../src/temporal/provision.js';
 import { until } from '../e2e/until.js';
@@ -231,6 +234,51 @@ describe('Temporal', () => {
       expect(await endsOf(calls)).toEqual(all(calls, givesUp('ORCHESTRATOR_DOWN')));
     } finally {
       await connection.close();
+    }
+  });
+
+  it('questions that the server takes, says what it is, and never answers', async () => {
+    const front = createHttp2();
+    const sessions = new Set<Http2Session>();
+    front.on('session', (session) => sessions.add(session));
+    front.on('stream', (stream, headers) => {
+      stream.on('error', () => undefined);
+      stream.resume();
+      if (!String(headers[':path']).endsWith('/GetSystemInfo')) return;
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      // An empty message.
+      stream.end(Buffer.alloc(5));
+    });
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+    const { port } = front.address() as { port: number };
+    const { client, connection } = openClient({ ...options(), address: `127.0.0.1:${port}` });
+    const gateway = createGateway(client);
+    const calls = {
+      startLink: () => gateway.startLink('h', 'u'),
+      signalItem: () => gateway.signalItem('i', 'u', { kind: 'foundDue' }),
+      wakeEndpoint: () => gateway.wakeEndpoint('e'),
+      startCheck: () => gateway.startCheck('e', 'u'),
+      startErasure: () => gateway.startErasure('e'),
+      deleteWorkflowsOf: () => gateway.deleteWorkflowsOf('u', [], 10),
+      itemStatus: () => gateway.itemStatus('i'),
+      isHistoryRunning: () => gateway.isHistoryRunning('i'),
+      isRemineRunning: () => gateway.isRemineRunning('i', 1),
+      currentVersion: () => assertCurrentVersion(client, { deploymentName: 'd', buildId: 'b' }),
+    };
+    try {
+      await gateway.ping();
+      const ends = await Promise.all(
+        Object.entries(calls).map(async ([name, call]) => [
+          name,
+          await call().catch((error: unknown) => error),
+        ]),
+      );
+      expect(Object.fromEntries(ends)).toEqual(all(calls, givesUp('ORCHESTRATOR_DOWN')));
+    } finally {
+      await connection.close();
+      for (const session of sessions) session.destroy();
+      await new Promise((resolve) => front.close(resolve));
     }
   });
 

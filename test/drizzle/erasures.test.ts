@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { getTableName, is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
+import { keptPath } from '../../api/idempotency.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { createStores } from '../../drizzle/index.js';
 import * as schema from '../../drizzle/schema.js';
@@ -284,6 +285,8 @@ describe('an erasure', () => {
         await world.stores.webhooks.store(said);
         const rejected = { verdict: 'rejected', reason: 'bad_signature', item_id: null, kind: null } as const;
         await world.stores.webhooks.store({ ...said, ...rejected });
+        // Of a kind that nobody acts on.
+        await world.stores.webhooks.store(webhook(one, 'RECURRING_TRANSACTIONS_UPDATE'));
       }
     };
     await late();
@@ -294,7 +297,33 @@ describe('an erasure', () => {
     await world.stores.sweep.ignoreUnknown();
     const after = await dump();
     expect(hits(after, [userId, itemId])).toEqual({});
-    expect(hits(after, [unknown])).toEqual({ webhooks: 4 });
+    expect(hits(after, [unknown])).toEqual({ webhooks: 6 });
+  });
+
+  it('deletes answers to requests whose paths are too long to be kept', async () => {
+    const userId = `${newId('user')}${'😀'.repeat(110)}`;
+    const itemId = `${newId('item')}${'😀'.repeat(240)}`;
+    await linkedItem(world, { userId, itemId });
+    const named = [
+      encodeURIComponent(userId),
+      encodeURIComponent(userId).toLowerCase(),
+      encodeURIComponent(itemId),
+    ];
+    for (const [n, name] of named.entries()) {
+      const path = keptPath(`/v1/${n === 2 ? 'items' : 'users'}/${name}/anything`);
+      expect(path.length).toBeLessThan(1_025);
+      await world.sql`
+        INSERT INTO idempotency_keys (application_id, method, path, key, request_hash, runner, leased_until, expires_at)
+        VALUES ('default', 'POST', ${path}, ${`long-${n}`}, 'h', 'r', now(), now() + interval '1 day')`;
+    }
+    const other = keptPath(`/v1/users/${encodeURIComponent('😀'.repeat(128))}/anything`);
+    await world.sql`
+      INSERT INTO idempotency_keys (application_id, method, path, key, request_hash, runner, leased_until, expires_at)
+      VALUES ('default', 'POST', ${other}, 'long-other', 'h', 'r', now(), now() + interval '1 day')`;
+    const { erasure_id } = await begun(userId);
+    await carryOut(erasure_id);
+    const left = await world.sql`SELECT key FROM idempotency_keys WHERE key LIKE 'long-%'`;
+    expect(left).toEqual([{ key: 'long-other' }]);
   });
 
   it('is one, however often it is asked for at once', async () => {

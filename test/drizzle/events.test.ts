@@ -417,6 +417,7 @@ describe('deliveries that two change at once', () => {
   const attempted = (ids: string[], status: number) =>
     ids.map((deliveryId) => ({
       deliveryId,
+      url: 'https://client.example',
       result: {
         at: '2026-11-21T07:00:00.000Z',
         durationMs: 1,

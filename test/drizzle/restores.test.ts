@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
+import type { Grant } from '../../domain/exchange/connection.js';
+import type { Ended } from '../../domain/exchange/ended.js';
+import { endedLines, readEnded } from '../../domain/exchange/ended.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { suspendCarried } from '../../drizzle/stores/connectionWrites.js';
 import { backUp } from '../stack/testDatabase.js';
 import { page, told } from './eventFeed.js';
-import { anyActor, connect, newApplication } from './granting.js';
+import { anyActor, connect, newApplication, underLock } from './granting.js';
 import type { TestItem, World } from './world.js';
 import {
   account,
@@ -287,7 +291,121 @@ it('Items, connections and keys that have ended are listed in pages, and those t
     INSERT INTO api_keys (key_id, application_id, key_hash, scopes) VALUES
       ('key_1', ${application.applicationId}, 'h1', '{read}'), ('key_2', ${application.applicationId}, 'h2', '{read}')`;
   expect(await restores.ended('key', null, 10)).toEqual([]);
-  expect(await restores.revokeKeys(['key_1', 'key_none'])).toBe(1);
-  expect(await restores.revokeKeys(['key_1'])).toBe(0);
+  expect(await restores.end('key', ['key_1', 'key_none'])).toBe(1);
+  expect(await restores.end('key', ['key_1'])).toBe(0);
   expect(await restores.ended('key', null, 10)).toEqual(['key_1']);
+});
+
+describe('connections that somebody has changed since the backup', () => {
+  const soon = '2999-01-01T00:00:00.000Z';
+  const user = { ...anyActor, initiator: 'user' as const };
+  let of: World;
+  let before: World;
+  let shared: TestItem;
+  let ids: Record<'narrowed' | 'suspended' | 'ending' | 'widened' | 'untouched', string>;
+  const change = (world: World, id: string, changes: Partial<Grant>) =>
+    world.stores.connections.change(ourselves, id, changes, { mayWiden: true, actor: user });
+  const shownIn = async (world: World, id: string) => {
+    const { rows = [] } = (await world.stores.connections.history(ourselves, id, 100, null)) ?? {};
+    const view = await world.stores.connections.get(ourselves, id);
+    const [row] = await world.sql`
+      SELECT granted_accounts AS granted FROM connections WHERE connection_id = ${id}`;
+    return {
+      ...row,
+      scopes: view?.scopes,
+      status: view?.status,
+      expires_at: view?.expires_at,
+      lookback_days: view?.lookback_days,
+      history: rows.map(({ action }) => action),
+    };
+  };
+
+  beforeAll(async () => {
+    of = await openWorld();
+    shared = await linkedItem(of);
+    const accounts = [account('acc-1'), account('acc-2', { mask: '2' })];
+    await runUpdate(of, shared, [{}], { accounts });
+    const make = async () => connect(of, shared, await newApplication(of));
+    ids = {
+      narrowed: await make(),
+      suspended: await make(),
+      ending: await make(),
+      widened: await make(),
+      untouched: await make(),
+    };
+    await change(of, ids.untouched, { lookback_days: 10 });
+    await change(of, ids.widened, { scopes: ['accounts'] });
+    before = await openWorld(await backUp(of.url));
+    await runUpdate(of, shared, [{}], { accounts: [...accounts, account('acc-3', { mask: '3' })] });
+    await change(of, ids.narrowed, {
+      scopes: ['accounts', 'balances'],
+      account_ids: ['acc-2', 'acc-3'],
+      new_accounts: false,
+      lookback_days: 90,
+    });
+    await change(of, ids.ending, { expires_at: soon });
+    await change(of, ids.widened, { scopes: ['accounts', 'numbers'] });
+    await underLock(of, shared.itemId, (tx) => suspendCarried(tx, ids.suspended, anyActor));
+  });
+  afterAll(async () => {
+    await Promise.all([of.close(), before.close()]);
+  });
+
+  /** What was listed is reapplied; resolves to those from which something was taken away. */
+  async function reapply(): Promise<string[]> {
+    const lines = endedLines({
+      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
+      narrowed: await of.stores.restores.narrowed(null, 100),
+    });
+    const found: Ended = {
+      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
+      narrowed: [],
+    };
+    for (const line of lines) readEnded(JSON.parse(line), found);
+    const cut = [];
+    for (const limit of found.narrowed)
+      if (await before.stores.connections.cut(limit, { actor: anyActor })) cut.push(limit.connectionId);
+    return cut;
+  }
+
+  it('are cut to what they granted last, and to nothing else', async () => {
+    const untouched = await shownIn(before, ids.untouched);
+    expect((await reapply()).sort()).toEqual([ids.narrowed, ids.suspended, ids.ending].sort());
+    expect(await shownIn(before, ids.narrowed)).toEqual({
+      scopes: ['accounts', 'balances'],
+      // The third one is yet to come.
+      granted: ['acc-2', 'acc-3'],
+      status: 'active',
+      expires_at: null,
+      lookback_days: 90,
+      history: ['created', 'updated'],
+    });
+    expect(await shownIn(before, ids.suspended)).toMatchObject({
+      status: 'suspended',
+      granted: null,
+      history: ['created', 'suspended'],
+    });
+    expect(await shownIn(before, ids.ending)).toMatchObject({
+      expires_at: soon,
+      history: ['created', 'updated'],
+    });
+    expect(await shownIn(before, ids.widened)).toMatchObject({ scopes: ['accounts'] });
+    expect(await shownIn(before, ids.untouched)).toEqual(untouched);
+  });
+
+  it('stay as somebody has changed them here since', async () => {
+    await change(before, ids.narrowed, { scopes: ['accounts', 'balances', 'numbers'] });
+    expect(await reapply()).toEqual([]);
+    expect(await shownIn(before, ids.narrowed)).toMatchObject({
+      scopes: ['accounts', 'balances', 'numbers'],
+    });
+  });
+
+  it('are listed in pages, and those that have ended are not', async () => {
+    await of.stores.connections.revoke(ourselves, ids.suspended, { actor: anyActor });
+    const all = await of.stores.restores.narrowed(null, 100);
+    const listed = [ids.narrowed, ids.ending, ids.widened, ids.untouched].sort();
+    expect(all.map(({ connectionId }) => connectionId)).toEqual(listed);
+    expect(await of.stores.restores.narrowed(listed[1] ?? '', 1)).toEqual([all[2]]);
+  });
 });

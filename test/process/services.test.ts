@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
+import { wholeGrant } from '../../domain/exchange/connection.js';
+import { createStores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { freePort } from '../../tools/local/ports.js';
@@ -352,6 +354,67 @@ describe('the jobs after a restore', () => {
         said: expect.stringContaining('0 Items are due'),
       });
       expect(await sql`SELECT FROM restores WHERE ended_at IS NOT NULL`).toHaveLength(1);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+      await sql.end({ timeout: 5 });
+    }
+  });
+
+  it('take back once more what was taken back: what an application may read, and an address to which nothing is sent any more', async () => {
+    const sql = openDatabase(database.url, { max: 2 });
+    const folder = mkdtempSync(path.join(tmpdir(), 'sluice-ended-'));
+    const to = {
+      itemId: 'item-shared',
+      applicationId: 'app_1',
+      effectId: '11111111-1111-4111-8111-111111111111',
+    };
+    const connectionId = `con_${to.effectId}`;
+    const actor = { initiator: 'user', applicationId: null, keyId: null, reason: null } as const;
+    try {
+      const { connections, endpoints } = createStores(sql);
+      await sql`INSERT INTO users (user_id) VALUES ('user-shares')`;
+      await sql`
+        INSERT INTO items (item_id, user_id, token_hash, admitted_at) VALUES ('item-shared', 'user-shares', 'hash', now())`;
+      await sql`
+        INSERT INTO applications (application_id, name, access)
+        VALUES ('app_1', 'Budget', 'connected'), ('app_2', 'Lowered', 'connected'), ('app_3', 'Ours', 'all')`;
+      expect(await connections.grant(to, wholeGrant, actor)).toMatchObject({ kind: 'done' });
+      await endpoints.create({
+        endpointId: 'end_1',
+        applicationId: 'app_1',
+        url: 'https://gone.example/',
+        types: [],
+        signature: 'hmac',
+        ratePerSecond: null,
+        consent: false,
+        secret: {
+          sealed: { keyId: 'k', dataKey: new Uint8Array(1), ciphertext: new Uint8Array(1) },
+          publicKey: null,
+        },
+      });
+
+      const mine = { ofUser: 'user-shares' };
+      const narrow = { scopes: ['accounts' as const], new_accounts: false };
+      await connections.change(mine, connectionId, narrow, { mayWiden: false, actor });
+      await endpoints.remove('app_1', 'end_1');
+      const file = path.join(folder, 'ended.ndjson');
+      writeFileSync(file, (await job('listEnded')).said);
+      // As a backup from before has it.
+      await sql.begin(async (tx) => {
+        await tx`SELECT set_config('sluice.erasing', 'on', true)`;
+        await tx`DELETE FROM connection_history WHERE position > 1`;
+        await tx`
+          UPDATE connections SET scopes = ${wholeGrant.scopes}, new_accounts = true, granted_accounts = NULL`;
+        await tx`UPDATE endpoints SET deleted_at = NULL`;
+        await tx`UPDATE applications SET access = 'all' WHERE application_id = 'app_2'`;
+      });
+
+      expect((await job('reapply', file)).code).toBe(0);
+      expect(await connections.get(mine, connectionId)).toMatchObject(narrow);
+      expect(await endpoints.get('app_1', 'end_1')).toBeNull();
+      const accesses =
+        await sql`SELECT access FROM applications WHERE application_id LIKE 'app_%' ORDER BY application_id`;
+      expect(accesses.map(({ access }) => access)).toEqual(['connected', 'connected', 'all']);
     } finally {
       rmSync(folder, { recursive: true, force: true });
       await sql.end({ timeout: 5 });

@@ -51,7 +51,21 @@ describe('the health of an endpoint', () => {
       changes: ['failing'],
     });
     expect(after([broken], five.health, () => 100_000).health.quietUntil).toBe(220_000);
-    expect(after(Array(40).fill(broken)).health.quietUntil).toBe(39_000 + hour);
+    const patient = after(Array(40).fill(broken), healthy, (n) => n * 2 * hour);
+    expect(patient.health.quietUntil).toBe(78 * hour + hour);
+  });
+
+  it('is left alone no longer for what was on its way when it began to fail', () => {
+    const atOnce = after(Array(16).fill(broken), healthy, () => 0);
+    expect(atOnce.health).toEqual({ state: 'failing', failures: 5, failingSince: 0, quietUntil: 60_000 });
+    expect(after([broken], atOnce.health, () => 59_000).health).toEqual(atOnce.health);
+    expect(after([{ status: 503, retryAfterMs: 90_000 }], atOnce.health, () => 0).health.quietUntil).toBe(
+      90_000,
+    );
+    expect(after([broken], atOnce.health, () => 61_000).health).toMatchObject({
+      failures: 6,
+      quietUntil: 181_000,
+    });
   });
 
   it('is well at the first success, whenever it comes', () => {

@@ -2,7 +2,15 @@ import type { Ended } from '../../../domain/exchange/ended.js';
 import { endedLines, readEnded } from '../../../domain/exchange/ended.js';
 import { userErasedRecords } from '../../../domain/exchange/userErased.js';
 
-const nothing = (): Ended => ({ erasures: [], items: [], connections: [], keys: [] });
+const nothing = (): Ended => ({
+  erasures: [],
+  items: [],
+  connections: [],
+  keys: [],
+  endpoints: [],
+  applications: [],
+  narrowed: [],
+});
 function read(...values: unknown[]): Ended {
   const found = nothing();
   for (const value of values) readEnded(value, found);
@@ -12,6 +20,15 @@ function read(...values: unknown[]): Ended {
 const at = '2026-11-27T10:00:00.000Z';
 const userHash = 'a'.repeat(64);
 const forgotten = { erasureId: 'era_1', userHash, at };
+const limit = {
+  scopes: ['accounts' as const],
+  account_ids: ['a'],
+  new_accounts: false,
+  lookback_days: 30,
+  expires_at: at,
+};
+const narrowed = { connectionId: 'con_3', at, ...limit, suspended: true };
+const endless = { ...narrowed, account_ids: null, lookback_days: null, expires_at: null, suspended: false };
 
 it('what is listed is read as it was', () => {
   const ended: Ended = {
@@ -19,6 +36,9 @@ it('what is listed is read as it was', () => {
     items: ['item-1'],
     connections: ['con_1', 'con_2'],
     keys: ['key_1'],
+    endpoints: ['end_1'],
+    applications: ['app_1'],
+    narrowed: [narrowed, endless],
   };
   expect(read(...endedLines(ended).map((line) => JSON.parse(line)))).toEqual(ended);
 });
@@ -69,6 +89,16 @@ it.each([
   { type: 'item.removed', data: { item_id: '' } },
   { type: 'connection.revoked', data: {} },
   { type: 'key.revoked', data: { key_id: 7 } },
+  { type: 'endpoint.deleted', data: {} },
+  { type: 'application.connected', data: {} },
+  { type: 'connection.narrowed', time: at, data: { ...limit, suspended: false } },
+  { type: 'connection.narrowed', data: { connection_id: 'con_3', ...limit, suspended: false } },
+  ...Object.keys(limit).map((field) => ({
+    type: 'connection.narrowed',
+    time: at,
+    data: { connection_id: 'con_3', ...limit, suspended: false, [field]: {} },
+  })),
+  { type: 'connection.narrowed', time: at, data: { connection_id: 'con_3', ...limit } },
 ])('one that lacks what it needs is refused: %j', (value) => {
   expect(() => read(value)).toThrow('is missing');
 });

@@ -301,7 +301,7 @@ export class MemoryItem {
       this.numbersDueAt = null;
       return true;
     },
-    accountsBesidePending: async () => [],
+    accountsBesideUnverified: async () => ({ accountIds: [], pending: false }),
     keepNumbers: async (_itemId, seen, retryAt) => {
       if (this.unconnected || this.removalRequested || this.removed) return { dueAt: null };
       if (seen.numbers !== this.numbersFacts) return 'moved';

@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { remember } from '../../domain/remember.js';
+
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+const second = 1_000;
+/** Of a name that was never asked for: behind those that answer, before those that were silent. */
+const unknownSeconds = 1;
+const mostRemembered = 10_000;
+/** So old may an answer be that is used while another name's servers hold up the line. */
+const longestOutdatedMs = 3_600_000;
+
+interface Waiting {
+  host: string;
+  answered: (addresses: readonly string[]) => void;
+  failed: (error: unknown) => void;
+}
+
+/**
+ * `resolve`, for names that others have chosen: one at a time, and once for all who ask for the same meanwhile. The operating system is
+ * asked on two threads of the process, by which it finds Plaid, PostgreSQL and the streams, too, and a name whose servers are silent
+ * holds one for ten seconds and more. First go those that took no second the last time; and who waits for longer than `patience` is given what
+ * the name led to within the last hour: one application's dead name makes no other's endpoint late.
+ * @param elapsed milliseconds, by a clock that takes no step
+ */
+export function createNameLookups(
+  resolve: Resolve,
+  elapsed: () => number = () => performance.now(),
+  patience: () => Promise<unknown> = () => sleep(second, undefined, { ref: false }),
+): Resolve {
+  const asked = new Map<string, Promise<readonly string[]>>();
+  /** Whole seconds. */
+  const took = new Map<string, number>();
+  const answers = new Map<string, { addresses: readonly string[]; at: number }>();
+  let line: Waiting[] = [];
+  let busy = false;
+
+  const expected = ({ host }: Waiting): number => took.get(host) ?? unknownSeconds;
+
+  async function ask({ host, answered, failed }: Waiting): Promise<void> {
+    const since = elapsed();
+    try {
+      const addresses = await resolve(host);
+      remember(answers, host, { addresses, at: elapsed() }, mostRemembered);
+      answered(addresses);
+    } catch (error) {
+      answers.delete(host);
+      failed(error);
+    }
+    remember(took, host, Math.floor((elapsed() - since) / second), mostRemembered);
+    asked.delete(host);
+  }
+
+  async function askAll(): Promise<void> {
+    if (busy) return;
+    busy = true;
+    while (line.length > 0) {
+      const next = line.reduce((best, one) => (expected(one) < expected(best) ? one : best));
+      line = line.filter((one) => one !== next);
+      await ask(next);
+    }
+    busy = false;
+  }
+
+  function lookUp(host: string): Promise<readonly string[]> {
+    const known = asked.get(host);
+    if (known !== undefined) return known;
+    const answer = new Promise<readonly string[]>((answered, failed) => {
+      line.push({ host, answered, failed });
+    });
+    asked.set(host, answer);
+    void askAll();
+    return answer;
+  }
+
+  return async (host) => {
+    const answer = lookUp(host);
+    const before = answers.get(host);
+    if (before === undefined || elapsed() - before.at > longestOutdatedMs) return answer;
+    // What comes of the question is for whoever asks next.
+    answer.catch(() => undefined);
+    return Promise.race([answer, patience().then(() => before.addresses)]);
+  };
+}
