@@ -55,12 +55,15 @@ async function main(): Promise<boolean> {
     const items = await restores.live('item', ended.items);
     for (const id of items) await itemCommands.requestRemoval(id, { force: true });
     const live = await restores.live('connection', ended.connections);
-    const operator = { initiator: 'operator' as const, applicationId: null, keyId: null };
-    const revoked = { ...operator, reason: 'revoked before a restore' };
-    for (const id of live) await connections.revoke(ourselves, id, { actor: revoked });
-    const narrowed = { ...operator, reason: 'narrowed before a restore' };
+    const actor = {
+      initiator: 'operator' as const,
+      applicationId: null,
+      keyId: null,
+      reason: 'revoked before a restore',
+    };
+    for (const id of live) await connections.revoke(ourselves, id, { actor });
     let cut = 0;
-    for (const limit of ended.narrowed) cut += Number(await connections.cut(limit, { actor: narrowed }));
+    for (const limit of ended.narrowed) cut += Number(await connections.cut(limit));
     const keys = await restores.end('key', ended.keys);
     const endpoints = await restores.end('endpoint', ended.endpoints);
     const lowered = await restores.lowerAccess(ended.applications);

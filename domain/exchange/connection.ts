@@ -46,6 +46,8 @@ export type GrantLimit = Omit<Grant, 'purpose' | 'evidence'>;
 /** A connection whose grant somebody has changed, as it stood since. */
 export interface NarrowedConnection extends GrantLimit {
   connectionId: string;
+  /** Accounts of its Item that it may not read though later ones are granted: by these a database that does not know them would grant them. */
+  withheld_accounts: string[];
   /** The bank had taken the Item back. */
   suspended: boolean;
   /** Of the last change, ISO 8601. */

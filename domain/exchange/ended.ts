@@ -67,7 +67,7 @@ function instant(value: unknown): string {
 
 /** The limits of a line of ours, which nobody else writes. */
 function narrowedOf(data: Json, time: unknown): NarrowedConnection {
-  const { scopes, account_ids, new_accounts, lookback_days, expires_at, suspended } = data;
+  const { scopes, account_ids, new_accounts, withheld_accounts, lookback_days, expires_at, suspended } = data;
   const isList = (value: unknown): value is string[] =>
     Array.isArray(value) && value.every((entry) => typeof entry === 'string');
   const isOneOf = (scope: string): scope is ConnectionScope =>
@@ -75,6 +75,7 @@ function narrowedOf(data: Json, time: unknown): NarrowedConnection {
   if (!isList(scopes)) throw new Error('scopes is missing');
   if (account_ids !== null && !isList(account_ids)) throw new Error('account_ids is missing');
   if (typeof new_accounts !== 'boolean') throw new Error('new_accounts is missing');
+  if (!isList(withheld_accounts)) throw new Error('withheld_accounts is missing');
   if (lookback_days !== null && typeof lookback_days !== 'number')
     throw new Error('lookback_days is missing');
   if (typeof suspended !== 'boolean') throw new Error('suspended is missing');
@@ -84,6 +85,7 @@ function narrowedOf(data: Json, time: unknown): NarrowedConnection {
     scopes: scopes.filter(isOneOf),
     account_ids,
     new_accounts,
+    withheld_accounts,
     lookback_days,
     expires_at: expires_at === null ? null : instant(expires_at),
     suspended,

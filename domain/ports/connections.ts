@@ -109,10 +109,10 @@ export interface ConnectionStore {
     by: { actor: Actor; keyed?: KeyedRequest | null },
   ): Promise<Changed | ChangeRefusal>;
   /**
-   * Cuts it to what it granted after a change that this database has forgotten. One that somebody has changed here later stays as it is.
-   * Resolves to whether anything was taken away.
+   * Cuts it to what it granted after a change that this database has forgotten. What somebody has changed here later stays as it is; an
+   * earlier cut is no such change. Resolves to whether anything was taken away.
    */
-  cut(limit: NarrowedConnection, by: { actor: Actor }): Promise<boolean>;
+  cut(limit: NarrowedConnection): Promise<boolean>;
   /** The end of it. What is revoked already stays as it is. */
   revoke(sight: Sight, connectionId: string, by: { actor: Actor }): Promise<Changed | { kind: 'not_found' }>;
   /**

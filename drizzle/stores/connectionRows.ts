@@ -84,10 +84,10 @@ export function seen(sql: Sql | Tx, sight: Sight): Fragment {
   return sight.access === 'all' ? sql`true` : sql`c.application_id = ${sight.applicationId}`;
 }
 
-/** When somebody changed a connection `c` last after it was made; what its Item and the clock do by themselves is no change. */
-export const changedAt = (sql: Sql | Tx): Fragment => sql`(
-  SELECT max(h.at) FROM connection_history h
-  WHERE h.connection_id = c.connection_id AND h.position > 1 AND h.initiator NOT IN ('item', 'clock'))`;
+/** Entries `h` of the history of a connection `c` after it was made that somebody has caused: not its Item, nor the clock. */
+export const changesOf = (sql: Sql | Tx): Fragment => sql`
+  FROM connection_history h
+  WHERE h.connection_id = c.connection_id AND h.position > 1 AND h.initiator NOT IN ('item', 'clock')`;
 
 /** A statement for connections `c` of applications `a`; `more` are further columns. */
 export const connectionRows = (on: Sql | Tx, condition: Fragment, more: Fragment = on``): Fragment => on`

@@ -1,6 +1,7 @@
 import type { Grant } from '../../domain/exchange/connection.js';
 import { cutTo, sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
+  Actor,
   ChangeRefusal,
   Changed,
   ConnectionChange,
@@ -17,7 +18,7 @@ import { accounts, connectionHistory, connections, items, users } from '../schem
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import {
-  changedAt,
+  changesOf,
   connectionRows,
   findConnection,
   grantOf,
@@ -58,6 +59,14 @@ const change = selection(connectionHistory, [
 const known = selection(accounts, ['account_id']);
 const user = selection(users, ['user_id']);
 const live = selection(connections, ['connection_id']);
+
+/** Of what is cut after a restore: its time is not that of the change which it repeats. */
+const byRestore: Actor = {
+  initiator: 'operator',
+  applicationId: null,
+  keyId: null,
+  reason: 'narrowed before a restore',
+};
 
 /** A grant as its history keeps it: PostgreSQL wrote its end. */
 function keptGrant(kept: unknown): Grant {
@@ -299,26 +308,33 @@ export function connectionStore(sql: Sql): ConnectionStore {
       });
     },
 
-    async cut({ connectionId, at, suspended, ...limit }, { actor }) {
+    async cut({ connectionId, at, suspended, withheld_accounts, ...limit }) {
       return sql.begin(async (tx) => {
         const locked = await lock(tx, ourselves, connectionId);
         if (locked === null || locked.row.status === 'revoked') return false;
         const { row, item } = locked;
-        const { later } = firstOf(
-          await tx<[{ later: boolean }]>`
-          SELECT coalesce(${changedAt(tx)} >= ${at}::text::timestamptz, false) AS later
-          FROM connections c WHERE c.connection_id = ${connectionId}`,
+        // What the bank has said since is nothing that its user granted.
+        const later = firstOf(
+          await tx<[{ grant: boolean; suspension: boolean }]>`
+          SELECT coalesce(bool_or(h.action NOT IN ('suspended', 'resumed')), false) AS grant,
+            coalesce(bool_or(h.action IN ('suspended', 'resumed')), false) AS suspension
+          FROM connections c, LATERAL (SELECT h.action, h.at, h.reason ${changesOf(tx)}) AS h
+          WHERE c.connection_id = ${connectionId} AND h.at >= ${at}::text::timestamptz
+            AND h.reason IS DISTINCT FROM ${byRestore.reason}`,
         );
-        if (later) return false;
         const before = grantOf(row);
-        const after = cutTo(before, row.granted_accounts, limit);
+        // One that was taken away comes here as a later one.
+        const comes = await impossible(tx, item.item_id, { account_ids: withheld_accounts });
+        const new_accounts = limit.new_accounts && comes === null;
+        const after = cutTo(before, row.granted_accounts, { ...limit, new_accounts });
         const takesAway = limit.account_ids !== null && hasOthers(row, after.account_ids);
         const isLess = takesAway || !sameButEnd(before, after) || !sameEnd(before, after);
+        const cuts = isLess && !later.grant;
         const by = { renewed: false, takesAway };
-        if (isLess) await changeConnection(tx, connectionId, item.item_id, after, by, actor);
-        const suspends = suspended && !row.suspended;
-        if (suspends) await suspendConnections(tx, item.item_id, true, row.application_id, actor);
-        return isLess || suspends;
+        if (cuts) await changeConnection(tx, connectionId, item.item_id, after, by, byRestore);
+        const suspends = suspended && !row.suspended && !later.suspension;
+        if (suspends) await suspendConnections(tx, item.item_id, true, row.application_id, byRestore);
+        return cuts || suspends;
       });
     },
 

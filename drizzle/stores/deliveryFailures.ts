@@ -86,10 +86,11 @@ export async function recordFailures(
       quietUntil: ms(endpoint.quiet_until),
     };
     const changes: HealthChange[] = [];
-    const judge = ({ url, result }: Attempted): void => {
-      // Its application has given another address since.
-      if (url !== endpoint.url) return;
-      const judgement = afterAttempt(health, result, now, Math.random());
+    /** Whether its application has given no other address since. */
+    const isHere = ({ url }: Attempted): boolean => url === endpoint.url;
+    const judge = (attempted: Attempted): void => {
+      if (!isHere(attempted)) return;
+      const judgement = afterAttempt(health, attempted.result, now, Math.random());
       health = judgement.health;
       if (judgement.change !== null) changes.push(judgement.change);
     };
@@ -103,9 +104,11 @@ export async function recordFailures(
       judge(attempted);
       const number = row.attempts + 1;
       const delivered = isSuccess(result);
-      const pause = delivered
-        ? null
-        : pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random());
+      // At the new address nobody has been asked for it yet.
+      const afterwards = isHere(attempted)
+        ? pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random())
+        : 0;
+      const pause = delivered ? null : afterwards;
       // One that was cancelled while it was on its way stays so.
       const state =
         row.state !== 'pending' ? row.state : delivered ? 'delivered' : pause === null ? 'failed' : 'pending';

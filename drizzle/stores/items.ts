@@ -34,10 +34,18 @@ const leaving = selection(items, ['user_id'], { removed: isSet('removed_at') });
 const byItem: Actor = { initiator: 'item', applicationId: null, keyId: null, reason: null };
 
 /**
- * Numbers `n` of an Item `i` that an answer before lacked, of those in a row that lack some. Whoever else doubts numbers ends the row
- * (`numbersAreDue`): a revocation says nothing of what Plaid's answers lack.
+ * Since when the answers of an Item `i` lack numbers, where one that was asked for at `at` does. Refusals are no such answers: a row of
+ * theirs ends with it.
  */
-const lackedBefore = (tx: Tx): Fragment => tx`coalesce(n.doubted_at >= i.numbers_lacking_since, false)`;
+const lackingFrom = (tx: Tx, at: string): Fragment => tx`
+  coalesce(CASE WHEN i.numbers_refused_code IS NULL THEN i.numbers_lacking_since END, ${at}::text::timestamptz)`;
+
+/**
+ * Numbers `n` of an Item `i` that an answer before lacked, of those in a row that lack some. Whoever else doubts numbers ends the row
+ * (`numbersAreDue`): a revocation says nothing of what Plaid's answers lack, nor does a refusal.
+ */
+const lackedBefore = (tx: Tx): Fragment => tx`
+  coalesce(i.numbers_refused_code IS NULL AND n.doubted_at >= i.numbers_lacking_since, false)`;
 
 /**
  * Whether an answer that names these accounts names none of the open ones that it was asked for and that have numbers, or should, and none
@@ -193,11 +201,11 @@ export function itemStore(sql: Sql): ItemStore {
           const pause = `${lackingFor} milliseconds`;
           // Half of it: the clocks of the worker that waits and of the database differ.
           const doubted = await tx<Selected<typeof waitingForNumbers>[]>`
-            UPDATE items SET numbers_lacking_since = coalesce(numbers_lacking_since, ${seen.at}::text::timestamptz),
+            UPDATE items i SET numbers_lacking_since = ${lackingFrom(tx, seen.at)}, numbers_refused_code = NULL,
               numbers_due_at = clock_timestamp() + ${pause}::interval, numbers_facts = numbers_facts + 1
-            WHERE item_id = ${itemId}
-              AND (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE
-            RETURNING ${waitingForNumbers.list(tx)}`;
+            WHERE item_id = ${itemId} AND (i.numbers_refused_code IS NOT NULL
+              OR (numbers_lacking_since > clock_timestamp() - ${pause}::interval / 2) IS NOT FALSE)
+            RETURNING ${waitingForNumbers.list(tx, 'i')}`;
           if (doubted[0] !== undefined) return { doubtedUntil: doubted[0].numbers_due_at?.getTime() ?? 0 };
         }
         // One answer may be short. Of an account that it lacks the numbers are withheld till the next one, which takes them.
@@ -225,14 +233,14 @@ export function itemStore(sql: Sql): ItemStore {
           WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
             AND revoked_at <= ${seen.at}::text::timestamptz`;
         // Answers that lack another one each time are asked for with pauses that double.
-        const lackingSince = tx`coalesce(numbers_lacking_since, ${seen.at}::text::timestamptz)`;
+        const lackingSince = lackingFrom(tx, seen.at);
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
-          UPDATE items SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,
+          UPDATE items i SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,
             numbers_lacking_since = CASE WHEN ${soon}::text IS NOT NULL THEN ${lackingSince} END,
             numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
               ELSE clock_timestamp() + greatest(${soon}::interval, clock_timestamp() - ${lackingSince}) END
-          WHERE item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx)}`,
+          WHERE item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return soon === null ? true : { doubtedUntil: row.numbers_due_at?.getTime() ?? 0 };
       });
@@ -254,8 +262,13 @@ export function itemStore(sql: Sql): ItemStore {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
-        const isTakenBack = tx`(${refusedCode !== null && wantsConsent(refusedCode)}
-          AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id))`;
+        const wants = refusedCode !== null && wantsConsent(refusedCode);
+        const isTakenBack = tx`(${wants} AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id))`;
+        // Until an answer lists them: what is said besides proves no consent.
+        if (wants)
+          await tx`
+            UPDATE account_numbers SET doubted_at = ${seen.at}::text::timestamptz
+            WHERE item_id = ${itemId} AND doubted_at IS NULL`;
         const lackingSince = tx`coalesce(i.numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`

@@ -5,7 +5,7 @@ import type { Sql, Tx } from '../rows.js';
 import { connections, items } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { changedAt } from './connectionRows.js';
+import { changesOf } from './connectionRows.js';
 import { numbersAreDue } from './numbersDue.js';
 import { versioned } from './recordTexts.js';
 import { writeEvents } from './writeEvents.js';
@@ -147,9 +147,13 @@ export function restoreStore(sql: Sql): RestoreStore {
     },
 
     async narrowed(after, limit) {
-      const rows = await sql<(Selected<typeof limited> & { at: Date })[]>`
-        SELECT ${limited.list(sql, 'c')}, ${changedAt(sql)} AS at FROM connections c
-        WHERE c.revoked_at IS NULL AND c.connection_id > ${after ?? ''} AND ${changedAt(sql)} IS NOT NULL
+      const rows = await sql<(Selected<typeof limited> & { at: Date; withheld_accounts: string[] })[]>`
+        SELECT ${limited.list(sql, 'c')}, changed.at, ARRAY(
+            SELECT a.account_id FROM accounts a
+            WHERE a.item_id = c.item_id AND c.new_accounts AND a.account_id <> ALL(c.granted_accounts)
+            ORDER BY a.account_id) AS withheld_accounts
+        FROM connections c, LATERAL (SELECT max(h.at) AS at ${changesOf(sql)}) AS changed
+        WHERE c.revoked_at IS NULL AND c.connection_id > ${after ?? ''} AND changed.at IS NOT NULL
         ORDER BY c.connection_id LIMIT ${limit}`;
       return rows.map(({ at, expires_at, ...row }) => ({
         ...row,

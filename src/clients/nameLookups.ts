@@ -4,14 +4,15 @@ import { remember } from '../../domain/remember.js';
 export type Resolve = (host: string) => Promise<readonly string[]>;
 
 const second = 1_000;
-/** Of a name that was never asked for: behind those that answer, before those that were silent. */
-const unknownSeconds = 1;
+/** Of a name that was never asked for: it stands behind those that answer, before those that were silent. */
+const unknownMs = second;
 const mostRemembered = 10_000;
 /** So old may an answer be that is used while another name's servers hold up the line. */
 const longestOutdatedMs = 3_600_000;
 
 interface Waiting {
   host: string;
+  since: number;
   answered: (addresses: readonly string[]) => void;
   failed: (error: unknown) => void;
 }
@@ -19,8 +20,9 @@ interface Waiting {
 /**
  * `resolve`, for names that others have chosen: one at a time, and once for all who ask for the same meanwhile. The operating system is
  * asked on two threads of the process, by which it finds Plaid, PostgreSQL and the streams, too, and a name whose servers are silent
- * holds one for ten seconds and more. First go those that took no second the last time; and who waits for longer than `patience` is given what
- * the name led to within the last hour: one application's dead name makes no other's endpoint late.
+ * holds one for ten seconds and more. A name stands as far back as if it had come later by the time that it took before: it lets others go first,
+ * and not for ever. Who waits for longer than `patience` is given what the name led to within the last hour: one application's dead name
+ * makes no other's endpoint late.
  * @param elapsed milliseconds, by a clock that takes no step
  */
 export function createNameLookups(
@@ -29,13 +31,13 @@ export function createNameLookups(
   patience: () => Promise<unknown> = () => sleep(second, undefined, { ref: false }),
 ): Resolve {
   const asked = new Map<string, Promise<readonly string[]>>();
-  /** Whole seconds. */
+  /** Milliseconds. */
   const took = new Map<string, number>();
   const answers = new Map<string, { addresses: readonly string[]; at: number }>();
   let line: Waiting[] = [];
   let busy = false;
 
-  const expected = ({ host }: Waiting): number => took.get(host) ?? unknownSeconds;
+  const place = ({ host, since }: Waiting): number => since + (took.get(host) ?? unknownMs);
 
   async function ask({ host, answered, failed }: Waiting): Promise<void> {
     const since = elapsed();
@@ -47,7 +49,7 @@ export function createNameLookups(
       answers.delete(host);
       failed(error);
     }
-    remember(took, host, Math.floor((elapsed() - since) / second), mostRemembered);
+    remember(took, host, elapsed() - since, mostRemembered);
     asked.delete(host);
   }
 
@@ -55,7 +57,7 @@ export function createNameLookups(
     if (busy) return;
     busy = true;
     while (line.length > 0) {
-      const next = line.reduce((best, one) => (expected(one) < expected(best) ? one : best));
+      const next = line.reduce((best, one) => (place(one) < place(best) ? one : best));
       line = line.filter((one) => one !== next);
       await ask(next);
     }
@@ -66,7 +68,7 @@ export function createNameLookups(
     const known = asked.get(host);
     if (known !== undefined) return known;
     const answer = new Promise<readonly string[]>((answered, failed) => {
-      line.push({ host, answered, failed });
+      line.push({ host, since: elapsed(), answered, failed });
     });
     asked.set(host, answer);
     void askAll();

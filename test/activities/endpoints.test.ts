@@ -311,6 +311,25 @@ describe('an endpoint', () => {
     }
   });
 
+  it('that has moved is sent at once what was on its way to its older address, also what failed there for the last time', async () => {
+    const to = await endpoint();
+    await events(to, ['first', 'last']);
+    await world.sql`UPDATE deliveries SET attempts = 9 WHERE endpoint_id = ${to.id} AND lane = 'last'`;
+    await timePasses(to);
+    let moved: Promise<unknown> | null = null;
+    world.answer = async ({ url }) => {
+      if (url === 'https://new.example/') return {};
+      await (moved ??= world.stores.endpoints.change(to.application, to.id, { url: 'https://new.example/' }));
+      return { status: 503, retryAfterMs: 86_400_000 };
+    };
+    await drain(to);
+    await drain(to);
+    expect((await stored(to)).map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['delivered', 2],
+      ['delivered', 11],
+    ]);
+  });
+
   it('has no more sent to it by who has been told that it is paused, or that asks to be slowed', async () => {
     const to = await endpoint();
     await events(

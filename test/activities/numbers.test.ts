@@ -481,6 +481,44 @@ describe('numbers that are stored', () => {
     expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
   });
 
+  it.each(['PRODUCT_NOT_READY', 'NO_AUTH_ACCOUNTS'])(
+    'stay withheld after a refusal for want of consent until an answer lists them: %s does not',
+    async (code) => {
+      const item = await itemWithNumbers();
+      world.plaid.refuse('getNumbers', 'ADDITIONAL_CONSENT_REQUIRED', 'INVALID_INPUT');
+      await save(item);
+      world.plaid.refuse('getNumbers', code, 'ITEM_ERROR');
+      await save(item);
+      expect(Object.values(await given(item)).filter((text) => text.startsWith('good'))).toEqual([]);
+      world.plaid.refuse('getNumbers', null);
+      expect(await save(item)).toEqual({ accounts: 3 });
+      expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+    },
+  );
+
+  it.each([[[]], [['account-1', 'account-3']]])(
+    'are not taken by one short answer (%j) after days of refusals for want of consent, and are asked for soon',
+    async (left) => {
+      const item = await itemWithNumbers();
+      world.plaid.refuse('getNumbers', 'ACCESS_NOT_GRANTED', 'ITEM_ERROR');
+      await save(item);
+      await sooner(item, '3 days');
+      await save(item);
+      world.plaid.refuse('getNumbers', null);
+      item.numbers = numbersOf(left, 'newer');
+      expect((await save(item)).nextDueAt).toBeLessThan(Date.now() + 3_600_000);
+      expect(await given(item)).toEqual({
+        ...Object.fromEntries(ids.map((id) => [id, 'account_revoked'])),
+        ...Object.fromEntries(left.map((id) => [id, `newer ${id}`])),
+      });
+      // The second one takes them.
+      await sooner(item, '1 minute');
+      await save(item);
+      expect(await given(item)).toEqual(Object.fromEntries(left.map((id) => [id, `newer ${id}`])));
+      expect(await numbersDue(item)).toBeNull();
+    },
+  );
+
   it('go when two answers lack their account; after the first they are withheld, and asked for once more', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1', 'account-3'], 'newer');

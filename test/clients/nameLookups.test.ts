@@ -41,6 +41,23 @@ it('names that others have chosen are asked for one at a time, and once for all 
   expect(await later).toEqual(['10.0.0.2']);
 });
 
+it('one that was silent once is asked for, however many others are asked for all the time', async () => {
+  const { lookUp, end, hosts } = system();
+  const waiting: Promise<unknown>[] = [ended(lookUp('once silent'))];
+  await end(10_000, null);
+  const ask = (n: number): void => void waiting.push(ended(lookUp(`busy ${n % 5}`)));
+  ask(0);
+  ask(1);
+  waiting.push(ended(lookUp('once silent')));
+  for (let n = 2; n < 400; n += 1) {
+    ask(n);
+    await end(50, []);
+  }
+  expect(hosts().filter((host) => host === 'once silent')).toHaveLength(2);
+  for (let n = 0; n < 3; n += 1) await end(50, []);
+  await Promise.all(waiting);
+});
+
 it('those that answer go before those that nobody has asked for, and these before those that were silent', async () => {
   const { lookUp, end, hosts } = system();
   const waiting: Promise<unknown>[] = [];

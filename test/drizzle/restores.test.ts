@@ -311,7 +311,7 @@ describe('connections that somebody has changed since the backup', () => {
     const [row] = await world.sql`
       SELECT granted_accounts AS granted FROM connections WHERE connection_id = ${id}`;
     return {
-      ...row,
+      granted: row?.['granted'] as string[] | null | undefined,
       scopes: view?.scopes,
       status: view?.status,
       expires_at: view?.expires_at,
@@ -351,12 +351,15 @@ describe('connections that somebody has changed since the backup', () => {
     await Promise.all([of.close(), before.close()]);
   });
 
-  /** What was listed is reapplied; resolves to those from which something was taken away. */
-  async function reapply(): Promise<string[]> {
-    const lines = endedLines({
+  const list = async (): Promise<string[]> =>
+    endedLines({
       ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
       narrowed: await of.stores.restores.narrowed(null, 100),
     });
+
+  /** What was listed is reapplied; resolves to those from which something was taken away. */
+  async function reapply(listed?: string[]): Promise<string[]> {
+    const lines = listed ?? (await list());
     const found: Ended = {
       ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
       narrowed: [],
@@ -364,7 +367,7 @@ describe('connections that somebody has changed since the backup', () => {
     for (const line of lines) readEnded(JSON.parse(line), found);
     const cut = [];
     for (const limit of found.narrowed)
-      if (await before.stores.connections.cut(limit, { actor: anyActor })) cut.push(limit.connectionId);
+      if (await before.stores.connections.cut(limit)) cut.push(limit.connectionId);
     return cut;
   }
 
@@ -407,5 +410,44 @@ describe('connections that somebody has changed since the backup', () => {
     const listed = [ids.narrowed, ids.ending, ids.widened, ids.untouched].sort();
     expect(all.map(({ connectionId }) => connectionId)).toEqual(listed);
     expect(await of.stores.restores.narrowed(listed[1] ?? '', 1)).toEqual([all[2]]);
+  });
+
+  it('are cut further when more is known: neither an older list that was reapplied nor the bank stands against it', async () => {
+    const id = await connect(of, shared, await newApplication(of));
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { scopes: ['accounts', 'transactions'] });
+    const older = await list();
+    await change(of, id, { scopes: ['accounts'] });
+    const newer = await list();
+    expect(await reapply(older)).toEqual([id]);
+    await underLock(before, shared.itemId, (tx) =>
+      suspendCarried(tx, id, { ...anyActor, initiator: 'bank' }),
+    );
+    expect(await reapply(newer)).toEqual([id]);
+    expect(await shownIn(before, id)).toMatchObject({ scopes: ['accounts'], status: 'suspended' });
+    expect(await reapply(newer)).toEqual([]);
+  });
+
+  it('grant no account that was taken away and that the backup does not know, though later ones are granted', async () => {
+    const some = ['acc-1', 'acc-2'];
+    const all = [...some, 'acc-3'].map((id) => account(id, { mask: id }));
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
+    const whole = await connect(of, own, await newApplication(of));
+    const named = await connect(of, own, await newApplication(of), { account_ids: some });
+    const kept = await connect(of, own, await newApplication(of), { account_ids: ['acc-1'] });
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await runUpdate(of, own, [{}], { accounts: all });
+    await change(of, whole, { account_ids: some });
+    await change(of, named, { account_ids: some });
+    await change(of, kept, { scopes: ['accounts'] });
+    await reapply();
+    await runUpdate(before, own, [{}], { accounts: all });
+    const granted = await Promise.all(
+      [whole, named, kept].map(async (id) => (await shownIn(before, id)).granted),
+    );
+    expect(granted).toEqual([some, some, ['acc-1', 'acc-3']]);
   });
 });

@@ -23,7 +23,8 @@ const forgotten = { erasureId: 'era_1', userHash, at };
 const limit = {
   scopes: ['accounts' as const],
   account_ids: ['a'],
-  new_accounts: false,
+  new_accounts: true,
+  withheld_accounts: ['b'],
   lookback_days: 30,
   expires_at: at,
 };
