@@ -1,24 +1,15 @@
 import { once } from 'node:events';
 import { createStores } from '../drizzle/index.js';
-import { endedLines } from '../domain/exchange/ended.js';
+import { endedLines, nothingEnded } from '../domain/exchange/ended.js';
 import type { Ended } from '../domain/exchange/ended.js';
 import { openDatabase } from './clients/postgres.js';
 import { ConfigError, loadConfig } from './config.js';
 import { runJob } from './process.js';
 
 const rowsAtOnce = 5_000;
-const nothing: Ended = {
-  erasures: [],
-  items: [],
-  connections: [],
-  keys: [],
-  endpoints: [],
-  applications: [],
-  narrowed: [],
-};
 
 async function write(ended: Partial<Ended>): Promise<void> {
-  const text = endedLines({ ...nothing, ...ended }).map((line) => `${line}\n`);
+  const text = endedLines({ ...nothingEnded(), ...ended }).map((line) => `${line}\n`);
   if (!process.stdout.write(text.join(''))) await once(process.stdout, 'drain');
 }
 

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Ended } from '../domain/exchange/ended.js';
-import { readEnded } from '../domain/exchange/ended.js';
+import { nothingEnded, readEnded } from '../domain/exchange/ended.js';
 import { ourselves } from '../domain/exchange/viewer.js';
 import { createStores } from '../drizzle/index.js';
 import { openDatabase } from './clients/postgres.js';
@@ -14,15 +14,7 @@ const [file] = process.argv.slice(2);
 
 /** Everything that the lines tell of; a line that is none of JSON, or lacks what it needs, is refused before anything is done. */
 async function readLines(): Promise<Ended> {
-  const found: Ended = {
-    erasures: [],
-    items: [],
-    connections: [],
-    keys: [],
-    endpoints: [],
-    applications: [],
-    narrowed: [],
-  };
+  const found = nothingEnded();
   const input = file === undefined ? process.stdin : createReadStream(file, 'utf8');
   let number = 0;
   for await (const line of createInterface({ input, crlfDelay: Infinity })) {

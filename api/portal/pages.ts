@@ -1,5 +1,5 @@
 import type { ConnectionScope } from '../../domain/exchange/connection.js';
-import { connectionScopes } from '../../domain/exchange/connection.js';
+import { connectionScopes, inOrder } from '../../domain/exchange/connection.js';
 import type { PortalConnection, PortalSession } from '../../domain/ports/portal.js';
 import type { Html } from './html.js';
 import { html } from './html.js';
@@ -121,7 +121,7 @@ const ticked = (name: string, value: string, text: string): Html =>
 /** What may be read: a form that can only take away. */
 function mayRead({ scopes, lookback_days, status, connection_id }: PortalConnection, path: string): Html {
   const days = lookback_days === null ? '' : ` (of the last ${lookback_days} days)`;
-  const granted = connectionScopes.filter((scope) => scopes.includes(scope));
+  const granted = inOrder(scopes);
   const wordsOf = (scope: ConnectionScope): string =>
     `${inWords[scope]}${scope === 'transactions' ? days : ''}`;
   const title = status === 'active' ? 'It may read' : 'It could read';

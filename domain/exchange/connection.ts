@@ -2,6 +2,10 @@
 export const connectionScopes = ['accounts', 'balances', 'transactions', 'numbers'] as const;
 export type ConnectionScope = (typeof connectionScopes)[number];
 
+/** Those of these that there are, in the order in which they are always shown, each once. */
+export const inOrder = (scopes: readonly string[]): ConnectionScope[] =>
+  connectionScopes.filter((scope) => scopes.includes(scope));
+
 /** `expired` is so by time alone, whether or not anybody has noticed. `revoked` is the end. */
 export type ConnectionStatus = 'active' | 'suspended' | 'expired' | 'revoked';
 

@@ -1,6 +1,6 @@
 import type { PastErasure } from '../ports/erasures.js';
-import type { ConnectionScope, NarrowedConnection } from './connection.js';
-import { connectionScopes } from './connection.js';
+import type { NarrowedConnection } from './connection.js';
+import { inOrder } from './connection.js';
 
 /** What has ended for good, or was taken back, and must stay so in a database that has forgotten it. It names no user. */
 export interface Ended {
@@ -16,6 +16,17 @@ export interface Ended {
   applications: string[];
   narrowed: NarrowedConnection[];
 }
+
+/** That nothing has ended. */
+export const nothingEnded = (): Ended => ({
+  erasures: [],
+  items: [],
+  connections: [],
+  keys: [],
+  endpoints: [],
+  applications: [],
+  narrowed: [],
+});
 
 const erasedOnStreams = 'sluice.user.erased.v1';
 
@@ -70,8 +81,6 @@ function narrowedOf(data: Json, time: unknown): NarrowedConnection {
   const { scopes, account_ids, new_accounts, withheld_accounts, lookback_days, expires_at, suspended } = data;
   const isList = (value: unknown): value is string[] =>
     Array.isArray(value) && value.every((entry) => typeof entry === 'string');
-  const isOneOf = (scope: string): scope is ConnectionScope =>
-    (connectionScopes as readonly string[]).includes(scope);
   if (!isList(scopes)) throw new Error('scopes is missing');
   if (account_ids !== null && !isList(account_ids)) throw new Error('account_ids is missing');
   if (typeof new_accounts !== 'boolean') throw new Error('new_accounts is missing');
@@ -82,7 +91,7 @@ function narrowedOf(data: Json, time: unknown): NarrowedConnection {
   return {
     connectionId: text(data, 'connection_id'),
     at: instant(time),
-    scopes: scopes.filter(isOneOf),
+    scopes: inOrder(scopes),
     account_ids,
     new_accounts,
     withheld_accounts,

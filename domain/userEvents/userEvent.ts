@@ -40,14 +40,14 @@ const isMoment = (value: unknown): value is string =>
   typeof value === 'string' && moment.test(value) && instantOf(value) !== null;
 
 /** Further ahead of the stream no clock is that is merely fast. */
-const plausiblyAhead = 86_400_000;
+export const plausiblyAheadMs = 86_400_000;
 
 /**
  * A time that would win over every word that is still to come says nothing: then it occurred when it arrived, however often it is read.
  * By the reader's clock a repeat would win over what has come since.
  */
 function occurredAtOf(said: string, arrivedAt: string | null): string {
-  const isAhead = arrivedAt !== null && Date.parse(said) - Date.parse(arrivedAt) > plausiblyAhead;
+  const isAhead = arrivedAt !== null && Date.parse(said) - Date.parse(arrivedAt) > plausiblyAheadMs;
   return isAhead ? arrivedAt : said;
 }
 

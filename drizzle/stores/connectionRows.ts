@@ -1,10 +1,5 @@
-import type {
-  ConnectionScope,
-  ConnectionStatus,
-  ConnectionView,
-  Grant,
-} from '../../domain/exchange/connection.js';
-import { connectionScopes } from '../../domain/exchange/connection.js';
+import type { ConnectionStatus, ConnectionView, Grant } from '../../domain/exchange/connection.js';
+import { inOrder } from '../../domain/exchange/connection.js';
 import type { Sight } from '../../domain/ports/connections.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -43,10 +38,6 @@ const named = selection(applications, ['name', 'display_name']);
 
 /** A connection with the name of its application. */
 export type ConnectionRow = Selected<typeof shown> & Selected<typeof named> & { status: ConnectionStatus };
-
-/** In the order in which they are always shown, each once. */
-export const inOrder = (scopes: readonly ConnectionScope[]): ConnectionScope[] =>
-  connectionScopes.filter((scope) => scopes.includes(scope));
 
 export const grantOf = (row: ConnectionRow): Grant => ({
   scopes: inOrder(row.scopes),

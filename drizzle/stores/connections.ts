@@ -1,3 +1,4 @@
+import { inOrder } from '../../domain/exchange/connection.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { cutTo, sameButEnd, sameEnd, widenedBy } from '../../domain/exchange/widening.js';
 import type {
@@ -17,15 +18,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { accounts, connectionHistory, connections, items, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import {
-  changesOf,
-  connectionRows,
-  findConnection,
-  grantOf,
-  inOrder,
-  seen,
-  viewOf,
-} from './connectionRows.js';
+import { changesOf, connectionRows, findConnection, grantOf, seen, viewOf } from './connectionRows.js';
 import type { ConnectionRow } from './connectionRows.js';
 import { connectionStatus } from './connectionStatus.js';
 import {

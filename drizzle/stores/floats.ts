@@ -1,6 +1,7 @@
 import { Failure } from '../../domain/failures.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { FloatStore, FloatView } from '../../domain/ports/floats.js';
+import { plausiblyAheadMs } from '../../domain/userEvents/userEvent.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { floats } from '../schema.js';
@@ -10,7 +11,8 @@ import { isBeingErased } from './beingErased.js';
 import { knowsUser } from './rights.js';
 
 /** Later than this nothing has occurred that the stream took by now; older releases have kept what its sender said. */
-const plausibleUntil = (tx: Tx): Fragment => tx`(clock_timestamp() + interval '1 day')`;
+const plausibleUntil = (tx: Tx): Fragment => tx`
+  (clock_timestamp() + ${`${plausiblyAheadMs} milliseconds`}::interval)`;
 
 const shown = selection(floats, ['user_id', 'float_id', 'status', 'occurred_at']);
 

@@ -30,6 +30,9 @@ interface Endpoint {
   application: string;
 }
 
+/** What the row of an endpoint says against which nothing is held. */
+const untroubled = { state: 'enabled', failures: 0, failing_since: null, rests_until: null };
+
 /** An endpoint of an application of its own. */
 async function endpoint(access = 'all', more: Record<string, unknown> = {}): Promise<Endpoint> {
   const { sql, stores, secrets } = world;
@@ -217,12 +220,7 @@ describe('an endpoint', () => {
     world.answer = () => ({});
     world.sent.length = 0;
     await drain(to);
-    expect(await row(to)).toMatchObject({
-      state: 'enabled',
-      failures: 0,
-      failing_since: null,
-      rests_until: null,
-    });
+    expect(await row(to)).toMatchObject(untroubled);
     const rows = await stored(to);
     const told = rows.filter(({ lane }) => lane === to.id);
     // It is told of itself, too: that it failed, and that it has recovered.
@@ -299,12 +297,7 @@ describe('an endpoint', () => {
         return late;
       };
       await drain(to);
-      expect(await row(to)).toMatchObject({
-        state: 'enabled',
-        failures: 0,
-        failing_since: null,
-        rests_until: null,
-      });
+      expect(await row(to)).toMatchObject(untroubled);
       await timePasses(to);
       await drain(to);
       expect(new Set(await states(to))).toEqual(new Set(['delivered']));

@@ -1054,6 +1054,18 @@ describe('the removal of an Item', () => {
 });
 
 describe('an Item that takes the place of another', () => {
+  const withId = (raw: PlaidAccount) => ({ ...identityOf(raw), account_id: raw.account_id });
+
+  /** The Item breaks and gives way to one that is linked, where these are chosen. */
+  async function replaced(itemId: string, linking: Linking, accounts: NonNullable<Linking['accounts']>) {
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+    const next = await exchangedItem(world, linking);
+    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    await world.stores.links.admit(admission(next, { accounts, replaceable }));
+    return next;
+  }
+
   /** An Item, of whose accounts `other` was granted some by name, breaks and gives way to a `fresh` one, where `offered` are chosen. */
   async function succeeded(
     accounts: ReturnType<typeof account>[],
@@ -1067,12 +1079,7 @@ describe('an Item that takes the place of another', () => {
     const some = grant({ account_ids: granted, new_accounts: false });
     const to = { itemId, userId, applicationId: other };
     await world.sql.begin((tx) => grantConnection(tx, to, some, nobody));
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
-    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
-    await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
-    return { fresh, other };
+    return { fresh: await replaced(itemId, { userId, applicationId, connection: grant() }, offered), other };
   }
 
   const under = (prefix: string, ids: string[]) =>
@@ -1183,12 +1190,8 @@ describe('an Item that takes the place of another', () => {
       const to = { itemId, userId, applicationId: other };
       await world.sql.begin((tx) => grantConnection(tx, to, grant(changes), nobody));
       if (isWhole) await runUpdate(world, item, [{}], { accounts: some });
-      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-      const next = await exchangedItem(world, { userId, applicationId, connection: grant() });
-      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
-      const offered = fresh.map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
-      await world.stores.links.admit(admission(next, { accounts: offered, replaceable }));
+      const linking = { userId, applicationId, connection: grant() };
+      const next = await replaced(itemId, linking, fresh.map(withId));
       await runUpdate(world, next, [{}], { accounts: fresh });
       return (await connectionsOf(next.itemId)).find((row) => row.application_id === other)?.granted;
     };
@@ -1208,12 +1211,8 @@ describe('an Item that takes the place of another', () => {
       const other = await newApplication(world);
       const metadata = old.slice(1).map(metadataOf);
       await world.stores.links.join(await received(userId, other, { metadata }), itemId);
-      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-      const next = await exchangedItem(world, { userId, applicationId, connection: grant() });
-      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
-      const offered = fresh.map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
-      await world.stores.links.admit(admission(next, { accounts: offered, replaceable }));
+      const linking = { userId, applicationId, connection: grant() };
+      const next = await replaced(itemId, linking, fresh.map(withId));
       await runUpdate(world, next, [{}], { accounts: first, accountsRefused: true });
       await runUpdate(world, next, [{}], { accounts: fresh });
       return (await connectionsOf(next.itemId)).find((row) => row.application_id === other)?.granted ?? [];
@@ -1235,13 +1234,9 @@ describe('an Item that takes the place of another', () => {
     await world.sql`UPDATE connections SET suspended_at = now() - interval '2 days' WHERE application_id = ${both}`;
     await world.sql`
       UPDATE connections SET expires_at = now() - interval '1 day' WHERE application_id = ANY(${[over, both]}::text[])`;
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(item.itemId, await seenNow(world, item.itemId), error, inDays(1));
-    const { userId, applicationId } = item;
-    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const { itemId, userId, applicationId } = item;
     const accounts = [{ ...identityOf(account('acc-1')), account_id: 'new-1' }];
-    const replaceable = [{ itemId: item.itemId, seen: await seenNow(world, item.itemId) }];
-    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const fresh = await replaced(itemId, { userId, applicationId, connection: grant() }, accounts);
     const carried = async (other: string) =>
       (await connectionsOf(fresh.itemId)).find((one) => one.application_id === other);
     const ids = [(await carried(over))?.connection_id ?? '', (await carried(both))?.connection_id ?? ''];
@@ -1318,13 +1313,8 @@ describe('an Item that takes the place of another', () => {
     }
     let last: { itemId: string; userId: string } = item;
     for (const prefix of ['new', 'newest']) {
-      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-      await world.stores.items.setBroken(last.itemId, await seenNow(world, last.itemId), error, inDays(1));
-      const connection = named(prefix);
-      const fresh = await exchangedItem(world, { userId, applicationId, connection });
-      const replaceable = [{ itemId: last.itemId, seen: await seenNow(world, last.itemId) }];
-      const offered = under(prefix, ['1']).map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
-      await world.stores.links.admit(admission(fresh, { accounts: offered, replaceable }));
+      const linking = { userId, applicationId, connection: named(prefix) };
+      const fresh = await replaced(last.itemId, linking, under(prefix, ['1']).map(withId));
       await world.stores.items.finishRemoval(last.itemId);
       await runUpdate(world, fresh, [{}], { accounts: under(prefix, ['1']) });
       last = fresh;
@@ -1346,18 +1336,9 @@ describe('an Item that takes the place of another', () => {
         account(`${prefix}-${id}`, { name: 'Twin', mask: '7', persistent_account_id: `p-${id}` }),
       ),
     ];
-    const { fresh, other } = await succeeded(
-      named('old'),
-      ['old-1', 'old-2'],
-      named('new').map((raw) => ({ ...identityOf(raw), account_id: raw.account_id })),
-    );
+    const { fresh, other } = await succeeded(named('old'), ['old-1', 'old-2'], named('new').map(withId));
     const { itemId, userId } = fresh;
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-    const next = await exchangedItem(world, { userId });
-    const accounts = named('next').map((raw) => ({ ...identityOf(raw), account_id: raw.account_id }));
-    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
-    await world.stores.links.admit(admission(next, { accounts, replaceable }));
+    const next = await replaced(itemId, { userId }, named('next').map(withId));
     const carried = (await connectionsOf(next.itemId)).find((row) => row.application_id === other);
     expect(carried?.granted).toEqual(['next-1', 'next-2']);
   });
@@ -1373,12 +1354,8 @@ describe('an Item that takes the place of another', () => {
     await world.sql.begin((tx) =>
       grantConnection(tx, { itemId, userId, applicationId: other }, some, nobody),
     );
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
-    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
     const accounts = [one, two].map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
-    await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    const fresh = await replaced(itemId, { userId, applicationId, connection: grant() }, accounts);
     const carried = (await connectionsOf(fresh.itemId)).find((row) => row.application_id === other);
     expect(carried?.granted).toEqual(['new-acc-1']);
   });

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Grant } from '../../domain/exchange/connection.js';
-import type { Ended } from '../../domain/exchange/ended.js';
-import { endedLines, readEnded } from '../../domain/exchange/ended.js';
+import { endedLines, nothingEnded, readEnded } from '../../domain/exchange/ended.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { suspendCarried } from '../../drizzle/stores/connectionWrites.js';
 import { backUp } from '../stack/testDatabase.js';
@@ -352,18 +351,12 @@ describe('connections that somebody has changed since the backup', () => {
   });
 
   const list = async (): Promise<string[]> =>
-    endedLines({
-      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
-      narrowed: await of.stores.restores.narrowed(null, 100),
-    });
+    endedLines({ ...nothingEnded(), narrowed: await of.stores.restores.narrowed(null, 100) });
 
   /** What was listed is reapplied; resolves to those from which something was taken away. */
   async function reapply(listed?: string[]): Promise<string[]> {
     const lines = listed ?? (await list());
-    const found: Ended = {
-      ...{ erasures: [], items: [], connections: [], keys: [], endpoints: [], applications: [] },
-      narrowed: [],
-    };
+    const found = nothingEnded();
     for (const line of lines) readEnded(JSON.parse(line), found);
     const cut = [];
     for (const limit of found.narrowed)

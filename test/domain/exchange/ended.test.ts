@@ -1,18 +1,9 @@
 import type { Ended } from '../../../domain/exchange/ended.js';
-import { endedLines, readEnded } from '../../../domain/exchange/ended.js';
+import { endedLines, nothingEnded, readEnded } from '../../../domain/exchange/ended.js';
 import { userErasedRecords } from '../../../domain/exchange/userErased.js';
 
-const nothing = (): Ended => ({
-  erasures: [],
-  items: [],
-  connections: [],
-  keys: [],
-  endpoints: [],
-  applications: [],
-  narrowed: [],
-});
 function read(...values: unknown[]): Ended {
-  const found = nothing();
+  const found = nothingEnded();
   for (const value of values) readEnded(value, found);
   return found;
 }
@@ -63,7 +54,7 @@ it('records of the streams and answers of the event feed tell the same', () => {
     data: { connection_id: 'con_1', item_id: 'item-1' },
   };
   expect(read({ data: [event, revoked], next: 'x', has_more: false })).toEqual({
-    ...nothing(),
+    ...nothingEnded(),
     erasures: [forgotten],
     connections: ['con_1'],
   });
@@ -80,7 +71,7 @@ it('other events, and what is none, are left aside', () => {
     { type: 'user.erased' },
     { data: 1 },
   ];
-  expect(read(...others)).toEqual(nothing());
+  expect(read(...others)).toEqual(nothingEnded());
 });
 
 it.each([
