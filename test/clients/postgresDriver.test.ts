@@ -24,6 +24,8 @@ const divisor = (n: number): number => n;
 
 /** Statements that fail, by how many rows the server has sent before. Each is asked with and without parameters. */
 const failing: Record<string, (sql: Asker) => Promise<unknown>> = {
+  'before it is sent, of a value that is none': (sql) =>
+    sql`SELECT ${undefined as unknown as string}::text AS x`,
   'before it is parsed': (sql) => sql`SELECT FROM no_such_table_here`,
   'before it is parsed, with a parameter': (sql) => sql`SELECT FROM no_such_table_here WHERE x = ${1}`,
   'before its first row': (sql) => sql`SELECT 1 / ${divisor(0)}::int AS x`,
@@ -77,6 +79,21 @@ describe.each(Object.entries(kinds))('a connection of the %s', (_name, options) 
       );
       await failed;
       expect(behind.map((rows) => [...rows])).toEqual([1, 2, 3].map((n) => [{ n, what: 'behind' }]));
+    });
+
+    it('answers those that were sent before it on the same connection', async () => {
+      let before: Promise<PromiseSettledResult<unknown>[]> | undefined;
+      const transaction = sql.begin(async (tx) => {
+        const ask = (n: number) => tx<{ n: number }[]>`SELECT ${n}::int AS n, 'before' AS what`;
+        // What is not prepared yet is sent alone.
+        await ask(0);
+        before = Promise.allSettled([1, 2].map(ask));
+        await fail(tx);
+      });
+      await expect(transaction).rejects.toHaveProperty('code');
+      const answers = [1, 2].map((n) => ({ status: 'fulfilled', value: [{ n, what: 'before' }] }));
+      expect(await before).toEqual(answers);
+      await asksRight(sql);
     });
 
     it('answers the next transaction', async () => {
@@ -209,12 +226,92 @@ describe('a connection that is lost', () => {
   });
 });
 
-/** A proxy that hands a server's refusal on and then cuts, before the server has said that it is ready again. */
+describe('a connection that cannot be opened', () => {
+  let cut: Cutter;
+  let sql: Sql;
+  beforeEach(async () => {
+    cut = await startCutter(database.url);
+    sql = openDatabase(cut.url, { max: 1 });
+  });
+  afterEach(async () => {
+    await sql.end({ timeout: 5 });
+    await cut.close();
+  });
+
+  it('for nobody is there is opened when somebody is', async () => {
+    await cut.close();
+    for (let n = 0; n < 3; n += 1) await expect(sql`SELECT 1`).rejects.toHaveProperty('code', 'ECONNREFUSED');
+    await cut.listen();
+    await asksRight(sql);
+  });
+
+  it('for it is closed at once fails, and is opened when it stays', async () => {
+    cut.atOnce = true;
+    for (let n = 0; n < 3; n += 1)
+      await expect(sql`SELECT 1`).rejects.toHaveProperty('code', 'CONNECTION_CLOSED');
+    cut.atOnce = false;
+    await asksRight(sql);
+  });
+
+  it.each(['by a refusal', 'by the end of the connection'] as const)(
+    'for the types of arrays are not answered, %s, fails alone',
+    async (how) => {
+      const unhandled: unknown[] = [];
+      const note = (error: unknown) => void unhandled.push(error);
+      process.on('unhandledRejection', note);
+      try {
+        cut.behindTypes = how;
+        await expect(sql`SELECT 1`).rejects.toHaveProperty('code');
+        cut.behindTypes = null;
+        const [row] = await sql<[{ n: string }]>`SELECT cardinality(${['a', 'b']}::text[])::text AS n`;
+        expect(row.n).toBe('2');
+        await asksRight(sql);
+        expect(unhandled).toEqual([]);
+      } finally {
+        process.off('unhandledRejection', note);
+      }
+    },
+  );
+});
+
+it('what was about to be sent over a connection that is lost is not in the way of the next one', async () => {
+  const cut = await startCutter(database.url);
+  const sql = openDatabase(cut.url, { max: 4 });
+  try {
+    await Promise.all([1, 2, 3, 4].map(() => sql`SELECT pg_sleep(0.2)`));
+    const lost = sql`SELECT pg_sleep(60)`.then(
+      () => 'done',
+      // The other connections are open still for all that is known, and their ends come in the same moment.
+      () => Promise.allSettled([1, 2, 3].map(() => sql`SELECT 1`)),
+    );
+    const other = openDatabase(database.url, { max: 1 });
+    await isRunning(other, 'pg_sleep(60)');
+    await other.end({ timeout: 5 });
+    cut.reset();
+    expect(await lost).toHaveLength(3);
+    await Promise.all([1, 2, 3, 4].map(() => asksRight(sql)));
+  } finally {
+    await sql.end({ timeout: 5 });
+    await cut.close();
+  }
+});
+
+type Cutter = Awaited<ReturnType<typeof startCutter>>;
+
+/** A proxy that cuts at what its properties say: behind a server's refusal, before it has said that it is ready again, say. */
 async function startCutter(url: string) {
   const target = new URL(url);
   const open = new Set<Socket>();
-  const cutter = { behindRefusals: false };
+  const nears = new Set<Socket>();
+  const cutter = {
+    behindRefusals: false,
+    atOnce: false,
+    behindTypes: null as 'by a refusal' | 'by the end of the connection' | null,
+  };
   const server = createServer((near) => {
+    if (cutter.atOnce) return void near.destroy();
+    nears.add(near);
+    near.on('close', () => nears.delete(near));
     const far = connect(Number(target.port), target.hostname);
     for (const socket of [near, far]) {
       open.add(socket);
@@ -223,19 +320,32 @@ async function startCutter(url: string) {
     }
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
-    near.pipe(far);
+    near.on('data', (bytes: Buffer) => {
+      const text = bytes.toString('latin1');
+      if (cutter.behindTypes === null || !text.includes('typarray')) far.write(bytes);
+      else if (cutter.behindTypes === 'by a refusal')
+        far.write(text.replace('typarray', 'nonarray'), 'latin1');
+      else near.resetAndDestroy();
+    });
     far.on('data', (bytes: Buffer) => {
       // 'E' begins an ErrorResponse.
       if (cutter.behindRefusals && bytes[0] === 0x45) near.end(bytes);
       else near.write(bytes);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
   const own = new URL(url);
   own.hostname = '127.0.0.1';
-  own.port = String((server.address() as AddressInfo).port);
+  own.port = String(port);
   return Object.assign(cutter, {
     url: own.href,
+    listen: () => listen(port),
+    /** Ends all connections in one moment, as a host does that is there and knows of none of them. */
+    reset: () => {
+      for (const near of nears) near.resetAndDestroy();
+    },
     async close() {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

@@ -112,6 +112,29 @@ describe('a pool for requests', () => {
     expect(await sql`SELECT n FROM locked`).toHaveLength(0);
   });
 
+  it('sends nothing behind a statement that still runs', async () => {
+    const two = openDatabase(database.url, { max: 2 });
+    const ends: string[] = [];
+    const sleep = async (ms: number) => {
+      await two`SELECT pg_sleep(${ms / 1000}::float8)`;
+      ends.push(`${ms}`);
+    };
+    const free = async () => {
+      await two`SELECT n FROM free`;
+      ends.push('free');
+    };
+    try {
+      // Prepared on both connections: what is not is sent alone.
+      for (let n = 0; n < 2; n += 1) await Promise.all([sleep(50), sleep(50)]);
+      for (let n = 0; n < 2; n += 1) await Promise.all([free(), free()]);
+      ends.length = 0;
+      await Promise.all([sleep(2_000), sleep(100), free(), free()]);
+      expect(ends).toEqual(['100', 'free', 'free', '2000']);
+    } finally {
+      await two.end({ timeout: 5 });
+    }
+  });
+
   it('runs nothing for whom it has refused', async () => {
     const short = openDatabase(database.url, { max: 1, connectionWaitMs: 100 });
     try {
