@@ -157,7 +157,7 @@ export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
   return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
     unsafe: (...args: unknown[]) => behind(driver.unsafe(...args)),
     begin: async (...args: unknown[]) => {
-      const leave = await gate.admitted(transaction);
+      const leave = await gate.admitted(() => kindOfTransaction(args[0]));
       try {
         return await driver.begin(...args);
       } finally {
@@ -167,4 +167,6 @@ export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
   });
 }
 
-const transaction: Kind = () => 'transaction';
+/** One that reads alone, for as long as its client takes, is not as those that write. */
+const kindOfTransaction = (options: unknown): string =>
+  typeof options === 'string' ? `transaction ${options}` : 'transaction';

@@ -112,6 +112,31 @@ describe('a pool for requests', () => {
     expect(await sql`SELECT n FROM locked`).toHaveLength(0);
   });
 
+  it('goes on with writing while long reads of one moment are passed on to slow clients', async () => {
+    const four = openDatabase(database.url, { max: 4, ...forRequests, connectionWaitMs: 2_000 });
+    let ended = (): void => undefined;
+    const end = new Promise<void>((resolve) => (ended = resolve));
+    try {
+      let begun = 0;
+      const exports = [1, 2].map(() =>
+        four.begin('ISOLATION LEVEL REPEATABLE READ READ ONLY', async (tx) => {
+          await tx`SELECT n FROM free`;
+          begun += 1;
+          await end;
+        }),
+      );
+      await until(() => begun === 2);
+      // By now they are slow.
+      await new Promise((resolve) => setTimeout(resolve, forRequests.slowAfterMs + 200));
+      expect(await four.begin((tx) => tx`SELECT n FROM free`)).toEqual([{ n: 7 }]);
+      ended();
+      await Promise.all(exports);
+    } finally {
+      ended();
+      await four.end({ timeout: 5 });
+    }
+  });
+
   it('sends nothing behind a statement that still runs', async () => {
     const two = openDatabase(database.url, { max: 2 });
     const ends: string[] = [];
