@@ -56,12 +56,27 @@ export async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccoun
     SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
   );
   const lacking = lackedBy(rows, await identitiesOf(tx, itemId));
-  const named = (link?.accounts ?? []).map((one) => ({ ...identityOf(one), id: one.id ?? null }));
+  const isListed = (id: string | null): boolean => rows.some(({ account_id }) => account_id === id);
+  const named = (link?.accounts ?? []).map((one) => ({ id: one.id ?? null, ...identityOf(one) }));
+  const left = named.filter(({ id }) => !isListed(id));
   return [
     ...rows.map(({ account_id: id, identity, past }) => ({ id, identity, past })),
-    ...lacking.map((identity) => ({
-      ...{ id: counterpartOf(identity, lacking, named)?.id ?? null, identity },
-      unlisted: true,
-    })),
+    ...lacking.map((identity) => ({ id: idOf(identity, lacking, left), identity, unlisted: true })),
   ];
+}
+
+const textOf = ({ persistent_account_id, mask, name, type, subtype }: AccountIdentity): string =>
+  JSON.stringify([persistent_account_id, mask, name, type, subtype]);
+
+/** The id of an account of these under which it is `named`. Of as many that nothing tells apart each has one, whichever; null = nobody knows. */
+function idOf(
+  identity: AccountIdentity,
+  identities: readonly AccountIdentity[],
+  named: readonly (AccountIdentity & { id: string | null })[],
+): string | null {
+  const one = counterpartOf(identity, identities, named);
+  if (one !== null) return one.id;
+  const isAlike = (other: AccountIdentity): boolean => textOf(other) === textOf(identity);
+  const [own, ids] = [identities.filter(isAlike), named.filter(isAlike)];
+  return own.length === ids.length ? (ids[own.indexOf(identity)]?.id ?? null) : null;
 }

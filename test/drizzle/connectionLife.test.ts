@@ -1386,6 +1386,28 @@ describe('an Item that takes the place of another', () => {
     expect(carried?.granted).toEqual(['next-1', 'next-2']);
   });
 
+  it('is shared with who was granted by their ids all that are called the same in one that had not listed them', async () => {
+    const twins = (prefix: string, count: number) =>
+      Array.from({ length: count }, (_, n) => account(`${prefix}-${n + 1}`, { name: 'Twin', mask: '0007' }));
+    const carried = async (account_ids: string[], listed: number) => {
+      const connection = grant({ account_ids, new_accounts: false });
+      const item = await connectedItem({ accounts: twins('old', 3).map(withId), connection });
+      if (listed > 0)
+        await runUpdate(world, item, [{}], { accounts: twins('old', listed), accountsRefused: true });
+      const { itemId, userId, applicationId } = item;
+      const linking = { userId, applicationId: await newApplication(world), connection: grant() };
+      const fresh = await replaced(itemId, linking, twins('new', 3).map(withId));
+      const { granted } =
+        (await connectionsOf(fresh.itemId)).find((row) => row.application_id === applicationId) ?? {};
+      return granted;
+    };
+    for (const listed of [0, 1, 3]) {
+      const all = ['old-1', 'old-2', 'old-3'];
+      expect(await carried(all, listed)).toEqual(['new-1', 'new-2', 'new-3']);
+      expect(await carried(all.slice(0, 2), listed)).toBeUndefined();
+    }
+  });
+
   it('is not shared with who was granted a closed account alone, and not the one that took its place', async () => {
     const [one, two] = [account('acc-1'), account('acc-2', { name: 'Two', mask: '0002' })];
     const item = await connectedItem({ accounts: [one, two].map((raw) => identityOf(raw)) });
