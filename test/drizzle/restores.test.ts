@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Grant } from '../../domain/exchange/connection.js';
-import { endedLines, nothingEnded, readEnded } from '../../domain/exchange/ended.js';
+import { endedLines, newestOf, nothingEnded, readEnded } from '../../domain/exchange/ended.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { suspendCarried } from '../../drizzle/stores/connectionWrites.js';
@@ -360,7 +360,7 @@ describe('connections that somebody has changed since the backup', () => {
     const found = nothingEnded();
     for (const line of lines) readEnded(JSON.parse(line), found);
     const cut = [];
-    for (const limit of found.narrowed)
+    for (const limit of newestOf(found.narrowed))
       if (await before.stores.connections.cut(limit)) cut.push(limit.connectionId);
     return cut;
   }
@@ -421,6 +421,22 @@ describe('connections that somebody has changed since the backup', () => {
     expect(await reapply(newer)).toEqual([id]);
     expect(await shownIn(before, id)).toMatchObject({ scopes: ['accounts'], status: 'suspended' });
     expect(await reapply(newer)).toEqual([]);
+  });
+
+  it('are cut to what the newest of several lists says', async () => {
+    const id = await connect(of, shared, await newApplication(of));
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { scopes: ['accounts'] });
+    const older = await list();
+    await change(of, id, { scopes: ['accounts', 'transactions'] }, anyActor);
+    const newer = await list();
+    for (const lines of [
+      [...older, ...newer],
+      [...newer, ...older],
+    ])
+      await reapply(lines);
+    expect(await shownIn(before, id)).toMatchObject({ scopes: ['accounts', 'transactions'] });
   });
 
   it('grant no account that was taken away and that the backup does not know, though later ones are granted', async () => {
