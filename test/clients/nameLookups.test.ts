@@ -72,7 +72,7 @@ it('one that answers, and one that is new, wait for one of those that are silent
     expect(silent).toContain(last);
     await end(last === 'silent 0' ? 2_000 : 10_000, null);
     const answered = hosts().length;
-    for (const _ of names) await end(20, []);
+    for (let n = 0; n < names.length; n += 1) await end(20, []);
     expect(hosts().slice(answered - 1, -1)).toEqual(names);
     ask(last);
   }
