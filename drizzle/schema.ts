@@ -684,7 +684,7 @@ export const deliveries = pgTable(
     type: text('type').$type<EventType>().notNull(),
     state: text('state').$type<DeliveryState>().notNull().default('pending'),
     attempts: integer('attempts').notNull().default(0),
-    /** Those from before it was asked for once more: its schedule begins after them. */
+    /** Those from before it was asked for once more, or at an older address: its schedule begins after them. */
     attemptsBefore: integer('attempts_before').notNull().default(0),
     nextAttemptAt: moment('next_attempt_at').notNull().default(now),
     /** Who tries it now, and until when another may not. */

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Ended } from '../domain/exchange/ended.js';
-import { nothingEnded, readEnded } from '../domain/exchange/ended.js';
+import { newestOf, nothingEnded, readEnded } from '../domain/exchange/ended.js';
 import { ourselves } from '../domain/exchange/viewer.js';
 import { createStores } from '../drizzle/index.js';
 import { openDatabase } from './clients/postgres.js';
@@ -55,7 +55,7 @@ async function main(): Promise<boolean> {
     };
     for (const id of live) await connections.revoke(ourselves, id, { actor });
     let cut = 0;
-    for (const limit of ended.narrowed) cut += Number(await connections.cut(limit));
+    for (const limit of newestOf(ended.narrowed)) cut += Number(await connections.cut(limit));
     const keys = await restores.end('key', ended.keys);
     const endpoints = await restores.end('endpoint', ended.endpoints);
     const lowered = await restores.lowerAccess(ended.applications);

@@ -11,6 +11,19 @@ export interface KnownAccount {
   unlisted?: boolean;
 }
 
+/** What a connection grants of an Item's accounts, as in `GrantedAccounts`; `granted`: null = every one. */
+export interface Granting {
+  granted: readonly string[] | null;
+  awaits: boolean;
+  awaited: readonly AccountIdentity[] | null;
+}
+
+/** Whether a connection grants an account under its id, or as one of the first ones that no list has named. */
+export const isGrantedBy =
+  ({ granted, awaits, awaited }: Granting) =>
+  ({ id, unlisted = false }: KnownAccount): boolean =>
+    (unlisted && awaits && awaited === null) || (id !== null && granted?.includes(id) === true);
+
 /** Those of `others` that are called as `identity`, where all of `own` that they may be are granted (`mine`): nobody has to know which is which. */
 function everyOne<T extends AccountIdentity>(
   identity: AccountIdentity,
@@ -62,3 +75,13 @@ export const stillAwaited = (
       accounts.filter((one) => isSameAccount(mine, one)).length;
     return alikeIn(offered) <= alikeIn(awaited);
   });
+
+/** Those of the accounts that are known of an Item which a connection with it does not grant, now or once they come. */
+export const deniedOf = (known: readonly KnownAccount[], connection: Granting): AccountIdentity[] => {
+  const isGranted = isGrantedBy(connection);
+  return known.flatMap((account) => {
+    const { identity, past = false } = account;
+    const isAwaited = connection.awaited?.some((one) => isSameAccount(one, identity)) ?? false;
+    return past || isAwaited || isGranted(account) ? [] : [identity];
+  });
+};

@@ -134,3 +134,12 @@ export function readEnded(value: unknown, found: Ended): void {
     found.narrowed.push(narrowedOf(data, time));
   }
 }
+
+/** The newest of several lists' words on each connection: it may grant more than those before. */
+export function newestOf(narrowed: readonly NarrowedConnection[]): NarrowedConnection[] {
+  const newest = new Map<string, NarrowedConnection>();
+  for (const one of narrowed) {
+    if ((newest.get(one.connectionId)?.at ?? '') <= one.at) newest.set(one.connectionId, one);
+  }
+  return [...newest.values()];
+}

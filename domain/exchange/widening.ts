@@ -1,4 +1,4 @@
-import type { ConsentEvidence, Grant, GrantLimit } from './connection.js';
+import type { ConsentEvidence, Grant, GrantLimit, NarrowedConnection } from './connection.js';
 
 const later = (time: string | null): number => (time === null ? Infinity : Date.parse(time));
 
@@ -28,20 +28,38 @@ export function widenedBy(before: Grant, granted: readonly string[] | null, afte
   return (Object.keys(widened) as (keyof Grant)[]).filter((field) => widened[field]);
 }
 
+/** Whether an account is one of these, or has taken the place of one of them; `places`: whose place an account has taken. */
+function isOneOf(id: string, ids: readonly string[], places: ReadonlyMap<string, string | null>): boolean {
+  const before = places.get(id) ?? null;
+  return ids.includes(id) || (before !== null && isOneOf(before, ids, places));
+}
+
 /**
- * What both grant, a grant and a limit; `granted` are the accounts that may be read now (null = every one). Where all are granted, or the
- * first ones to come, those that the limit names may still be to come.
+ * What both grant, a grant and a limit. `granted_accounts` may be read now (null = every one), and some are awaited perhaps; `places` are
+ * the Item's accounts, each with the one whose place it has taken. Where all are granted, or the first ones to come, those that the limit
+ * names may still be to come. Where one that was taken away is to come, later ones are not granted.
  */
-export function cutTo(grant: Grant, granted: readonly string[] | null, limit: GrantLimit): Grant {
-  const { account_ids, expires_at } = limit;
+export function cutTo(
+  grant: Grant,
+  { granted_accounts: granted, awaits }: { granted_accounts: readonly string[] | null; awaits: boolean },
+  limit: GrantLimit & Pick<NarrowedConnection, 'withheld_accounts'>,
+  places: ReadonlyMap<string, string | null>,
+): Grant {
+  const { account_ids, withheld_accounts: withheld, expires_at } = limit;
   const isWhole = granted === null || (grant.account_ids === null && granted.length === 0);
-  const isGranted = (id: string): boolean => isWhole || granted.includes(id);
+  const may = (id: string): boolean =>
+    limit.new_accounts ? !isOneOf(id, withheld, places) : isOneOf(id, account_ids ?? [], places);
+  const new_accounts = grant.new_accounts && limit.new_accounts && withheld.every((id) => places.has(id));
+  const all = isWhole ? [...new Set([...(account_ids ?? []), ...places.keys()])] : granted;
+  // A list that lets nothing else be read stays as it was written.
+  const isLess =
+    grant.account_ids === null || awaits || new_accounts !== grant.new_accounts || !all.every(may);
   const days = Math.min(grant.lookback_days ?? Infinity, limit.lookback_days ?? Infinity);
   return {
     ...grant,
     scopes: grant.scopes.filter((scope) => limit.scopes.includes(scope)),
-    account_ids: account_ids === null ? grant.account_ids : account_ids.filter(isGranted),
-    new_accounts: grant.new_accounts && limit.new_accounts,
+    account_ids: account_ids !== null && isLess ? all.filter(may) : grant.account_ids,
+    new_accounts,
     lookback_days: days === Infinity ? null : days,
     expires_at: later(expires_at) < later(grant.expires_at) ? expires_at : grant.expires_at,
   };

@@ -1,18 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
-import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import { goneOf, identityOf, isSameAccount, lackedBy, placesTaken } from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
-import { cleaned, jsonbText } from '../jsonText.js';
+import { cleaned } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
-import { accountIdentities, accounts } from '../schema.js';
+import { accounts } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { extendConnections } from './connectionWrites.js';
+import { identitiesOf, writeIdentities } from './knownAccounts.js';
 import { numbersMoved } from './numbersDue.js';
 
 /** What is kept of an account, under the names of `AccountVersion`. */
@@ -44,7 +44,6 @@ export const versionOf = ({
   as_of: as_of.toISOString(),
 });
 
-const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
 const compared = selection(accounts, ['listed_since'], { revoked: isSet('revoked_at') });
 
 /** Whether a connection waits for accounts that the Item has not listed so far. */
@@ -313,25 +312,6 @@ async function keepListed(
       available = excluded.available, current = excluded.current, "limit" = excluded."limit",
       currency = excluded.currency, as_of = excluded.as_of
     WHERE b.as_of <= excluded.as_of`;
-}
-
-/** The Item's open accounts. They stand there from the linking on, when the accounts may not. */
-export const identitiesOf = (tx: Tx, itemId: string) => tx<Selected<typeof known>[]>`
-  SELECT ${known.list(tx)} FROM account_identities WHERE item_id = ${itemId}`;
-
-/** Replaces what the duplicate guard knows of the Item's accounts. */
-export async function writeIdentities(
-  tx: Tx,
-  itemId: string,
-  identities: readonly AccountIdentity[],
-): Promise<void> {
-  await tx`DELETE FROM account_identities WHERE item_id = ${itemId}`;
-  await tx`
-    INSERT INTO account_identities (item_id, position, persistent_account_id, mask, name, type, subtype)
-    SELECT ${itemId}, e.ord, c.*
-    FROM jsonb_array_elements(${jsonbText(identities)}::text::jsonb)
-      WITH ORDINALITY AS e(value, ord),
-      jsonb_to_record(e.value) AS c(persistent_account_id text, mask text, name text, type text, subtype text)`;
 }
 
 /**

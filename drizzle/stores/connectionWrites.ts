@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { deniedOf } from '../../domain/exchange/carriedAccounts.js';
 import { wholeGrant } from '../../domain/exchange/connection.js';
 import { followAccounts } from '../../domain/exchange/grantedAccounts.js';
 import type { AccountsNow } from '../../domain/exchange/grantedAccounts.js';
@@ -15,6 +16,7 @@ import { isSet, selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { isLive } from './connectionStatus.js';
 import { cancelDeliveries } from './heldDeliveries.js';
+import { knownAccounts } from './knownAccounts.js';
 import { writeEvents } from './writeEvents.js';
 
 export type { Actor };
@@ -31,7 +33,10 @@ const changed = selection(connections, ['connection_id', 'application_id', 'item
 type Changed = Selected<typeof changed>;
 
 const openAccount = selection(accounts, ['account_id', 'raw']);
-const denied = selection(accounts, ['raw']);
+const past = selection(connections, ['item_id', 'awaited'], {
+  granted: 'granted_accounts',
+  awaits: 'awaits_accounts',
+});
 const following = selection(
   connections,
   ['connection_id', 'application_id', 'item_id', 'user_id', 'account_ids', 'new_accounts', 'awaited'],
@@ -370,7 +375,7 @@ export async function awaitAccounts(
  * been handed on: connection → accounts.
  */
 async function deniedBefore(tx: Tx, itemId: string): Promise<Map<string, AccountIdentity[]>> {
-  const rows = await tx<(Selected<typeof denied> & { root: string })[]>`
+  const rows = await tx<(Selected<typeof past> & { root: string })[]>`
     WITH RECURSIVE line(root, connection_id) AS (
       SELECT c.connection_id, c.connection_id FROM connections c
       WHERE c.item_id = ${itemId} AND c.new_accounts AND c.granted_accounts IS NOT NULL AND c.revoked_at IS NULL
@@ -382,11 +387,13 @@ async function deniedBefore(tx: Tx, itemId: string): Promise<Map<string, Account
         JOIN connections c ON c.item_id = o.item_id AND c.application_id = n.application_id
           AND coalesce(c.revoked_initiator = 'item', true)
     )
-    SELECT l.root, ${denied.list(tx, 'a')} FROM line l JOIN connections c ON c.connection_id = l.connection_id
-      JOIN accounts a ON a.item_id = c.item_id AND a.replaced_by IS NULL AND a.account_id <> ALL(c.granted_accounts)
-    WHERE c.item_id <> ${itemId}`;
+    SELECT l.root, ${past.list(tx, 'c')} FROM line l JOIN connections c ON c.connection_id = l.connection_id
+    WHERE c.item_id <> ${itemId} AND c.granted_accounts IS NOT NULL`;
   const found = new Map<string, AccountIdentity[]>();
-  for (const { root, raw } of rows) found.set(root, [...(found.get(root) ?? []), identityOf(raw)]);
+  for (const { root, item_id, ...connection } of rows) {
+    const deniedThere = deniedOf(await knownAccounts(tx, item_id), connection);
+    found.set(root, [...(found.get(root) ?? []), ...deniedThere]);
+  }
   return found;
 }
 

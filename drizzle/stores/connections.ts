@@ -50,6 +50,7 @@ const change = selection(connectionHistory, [
   'grant',
 ]);
 const known = selection(accounts, ['account_id']);
+const placed = selection(accounts, ['account_id', 'replaces']);
 const user = selection(users, ['user_id']);
 const live = selection(connections, ['connection_id']);
 
@@ -301,26 +302,28 @@ export function connectionStore(sql: Sql): ConnectionStore {
       });
     },
 
-    async cut({ connectionId, at, suspended, withheld_accounts, ...limit }) {
+    async cut({ connectionId, at, suspended, ...limit }) {
       return sql.begin(async (tx) => {
         const locked = await lock(tx, ourselves, connectionId);
         if (locked === null || locked.row.status === 'revoked') return false;
         const { row, item } = locked;
-        // What the bank has said since is nothing that its user granted.
+        // What the bank has said since is nothing that its user granted, nor is what its user or application has taken away.
+        const isListed = tx`date_trunc('milliseconds', h.at) = ${at}::text::timestamptz`;
         const later = firstOf(
           await tx<[{ grant: boolean; suspension: boolean }]>`
-          SELECT coalesce(bool_or(h.action NOT IN ('suspended', 'resumed')), false) AS grant,
-            coalesce(bool_or(h.action IN ('suspended', 'resumed')), false) AS suspension
-          FROM connections c, LATERAL (SELECT h.action, h.at, h.reason ${changesOf(tx)}) AS h
+          SELECT coalesce(bool_or(${isListed} OR h.action NOT IN ('suspended', 'resumed')
+              AND (h.action <> 'updated' OR h.initiator = 'operator')), false) AS grant,
+            coalesce(bool_or(${isListed} OR h.action IN ('suspended', 'resumed')), false) AS suspension
+          FROM connections c, LATERAL (SELECT h.action, h.at, h.reason, h.initiator ${changesOf(tx)}) AS h
           WHERE c.connection_id = ${connectionId} AND h.at >= ${at}::text::timestamptz
             AND h.reason IS DISTINCT FROM ${byRestore.reason}`,
         );
         const before = grantOf(row);
-        // One that was taken away comes here as a later one.
-        const comes = await impossible(tx, item.item_id, { account_ids: withheld_accounts });
-        const new_accounts = limit.new_accounts && comes === null;
-        const after = cutTo(before, row.granted_accounts, { ...limit, new_accounts });
-        const takesAway = limit.account_ids !== null && hasOthers(row, after.account_ids);
+        const own = await tx<Selected<typeof placed>[]>`
+          SELECT ${placed.list(tx)} FROM accounts WHERE item_id = ${item.item_id} ORDER BY account_id`;
+        const places = new Map(own.map(({ account_id, replaces }) => [account_id, replaces]));
+        const after = cutTo(before, row, limit, places);
+        const takesAway = after.account_ids !== before.account_ids;
         const isLess = takesAway || !sameButEnd(before, after) || !sameEnd(before, after);
         const cuts = isLess && !later.grant;
         const by = { renewed: false, takesAway };

@@ -49,6 +49,24 @@ export async function bringForward(tx: Tx, endpointId: string): Promise<void> {
 }
 
 /**
+ * What waits for an endpoint with a new address is sent there at once, and with all attempts of its schedule: nobody there has been asked
+ * for it. Called under the endpoint's lock.
+ */
+export async function beginAnew(tx: Tx, endpointId: string): Promise<void> {
+  const triedElsewhere = (state: Fragment): Fragment => tx`
+    SELECT w.delivery_id FROM deliveries w
+    WHERE w.endpoint_id = ${endpointId} AND w.state = ${state} AND w.attempts > w.attempts_before`;
+  await tx`
+    WITH locked AS (
+      SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${waiting(tx, endpointId)}
+        UNION ALL ${triedElsewhere(tx`'pending'`)} UNION ALL ${triedElsewhere(tx`'held'`)})
+      ORDER BY d.delivery_id FOR UPDATE
+    )
+    UPDATE deliveries d SET attempts_before = d.attempts, next_attempt_at = least(d.next_attempt_at, clock_timestamp())
+    FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state IN ('pending', 'held')`;
+}
+
+/**
  * Records attempts of which some have failed, or after which the endpoint is to be judged anew, in one transaction under the
  * endpoint's lock: the attempts, the time of the next ones, the endpoint's health, and an event when its state changes. `recorded`
  * are such as stand already, and only say how it is.
@@ -105,9 +123,9 @@ export async function recordFailures(
       const number = row.attempts + 1;
       const delivered = isSuccess(result);
       // At the new address nobody has been asked for it yet.
-      const afterwards = isHere(attempted)
-        ? pauseAfter(number - row.attempts_before, result.retryAfterMs, Math.random())
-        : 0;
+      const here = isHere(attempted);
+      const before = here ? row.attempts_before : number;
+      const afterwards = here ? pauseAfter(number - before, result.retryAfterMs, Math.random()) : 0;
       const pause = delivered ? null : afterwards;
       // One that was cancelled while it was on its way stays so.
       const state =
@@ -115,6 +133,7 @@ export async function recordFailures(
       written.push({
         delivery_id: row.delivery_id,
         number,
+        before,
         state,
         next: state === 'pending' && pause !== null ? text(now + pause) : null,
         at: result.at,
@@ -152,10 +171,10 @@ async function writeAttempts(tx: Tx, endpointId: string, written: readonly objec
   await tx`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(written)}::text::jsonb)
-        AS g(delivery_id text, number int, state text, next timestamptz, at timestamptz, status int, duration_ms int,
+        AS g(delivery_id text, number int, before int, state text, next timestamptz, at timestamptz, status int, duration_ms int,
           answer text, failure text)
     ), done AS (
-      UPDATE deliveries d SET state = g.state, attempts = g.number, last_status = g.status, claim = NULL, claimed_until = NULL,
+      UPDATE deliveries d SET state = g.state, attempts = g.number, attempts_before = g.before, last_status = g.status, claim = NULL, claimed_until = NULL,
         next_attempt_at = coalesce(g.next, d.next_attempt_at),
         ended_at = CASE WHEN g.state = 'pending' THEN NULL ELSE coalesce(d.ended_at, clock_timestamp()) END
       FROM given g WHERE d.delivery_id = g.delivery_id

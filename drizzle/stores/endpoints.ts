@@ -6,7 +6,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { deliveries, endpoints } from '../schema.js';
 import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { bringForward } from './deliveryFailures.js';
+import { beginAnew, bringForward } from './deliveryFailures.js';
 import { onceFor } from './onceFor.js';
 import { writeEvents } from './writeEvents.js';
 
@@ -125,7 +125,8 @@ export function endpointStore(sql: Sql): EndpointStore {
         const before = await locked(tx, applicationId, endpointId);
         if (before === undefined) return null;
         // What another address has answered is nothing that this one has to wait for.
-        const anew = state === 'enabled' || (url !== undefined && url !== before.url);
+        const moves = url !== undefined && url !== before.url;
+        const anew = moves || state === 'enabled';
         await onceFor(tx, keyed, async () => {
           await tx`
           UPDATE endpoints p SET
@@ -139,7 +140,8 @@ export function endpointStore(sql: Sql): EndpointStore {
             }
             ${anew ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
           WHERE endpoint_id = ${endpointId}`;
-          if (anew) await bringForward(tx, endpointId);
+          if (moves) await beginAnew(tx, endpointId);
+          else if (anew) await bringForward(tx, endpointId);
           return 'changed';
         });
         return read(tx, applicationId, endpointId);

@@ -262,13 +262,14 @@ export function itemStore(sql: Sql): ItemStore {
         const item = await lockSeen(tx, itemId);
         if (item === null || item.closed || item.unconnected) return { dueAt: null };
         if (item.seen.numbers !== seen.numbers) return 'moved' as const;
-        const wants = refusedCode !== null && wantsConsent(refusedCode);
-        const isTakenBack = tx`(${wants} AND EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id))`;
         // Until an answer lists them: what is said besides proves no consent.
-        if (wants)
+        if (refusedCode !== null && wantsConsent(refusedCode))
           await tx`
             UPDATE account_numbers SET doubted_at = ${seen.at}::text::timestamptz
             WHERE item_id = ${itemId} AND doubted_at IS NULL`;
+        // What is withheld is asked for, whatever is said meanwhile: nobody else would.
+        const isWithheld = tx`EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id AND n.doubted_at IS NOT NULL)`;
+        const isRefused = tx`(${refusedCode}::text IS NOT NULL AND ${isWithheld})`;
         const lackingSince = tx`coalesce(i.numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
@@ -279,11 +280,11 @@ export function itemStore(sql: Sql): ItemStore {
             FROM ${verifications(tx, itemId)} AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
-            numbers_lacking_since = CASE WHEN ${isTakenBack} THEN ${lackingSince} END,
+            numbers_lacking_since = CASE WHEN ${isRefused} THEN ${lackingSince} END,
             numbers_due_at = CASE
-              WHEN ${isTakenBack} THEN clock_timestamp()
+              WHEN ${isRefused} THEN clock_timestamp()
                 + greatest(${`${lackingFor} milliseconds`}::interval, clock_timestamp() - ${lackingSince})
-              WHEN v.pending OR v.others OR NOT v.ended THEN ${retryAt}::text::timestamptz END
+              WHEN v.pending OR v.others OR NOT v.ended OR ${isWithheld} THEN ${retryAt}::text::timestamptz END
           FROM verifications v WHERE i.item_id = ${itemId} RETURNING ${waitingForNumbers.list(tx, 'i')}`,
         );
         return { dueAt: row.numbers_due_at?.getTime() ?? null };

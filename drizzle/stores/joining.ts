@@ -1,23 +1,15 @@
-import { carriedAccounts, stillAwaited } from '../../domain/exchange/carriedAccounts.js';
-import type { KnownAccount } from '../../domain/exchange/carriedAccounts.js';
+import { carriedAccounts, isGrantedBy, stillAwaited } from '../../domain/exchange/carriedAccounts.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { withinAccounts } from '../../domain/exchange/widening.js';
-import {
-  counterpartOf,
-  identityOf,
-  isKnownSame,
-  isSameAccount,
-  lackedBy,
-} from '../../domain/mining/accounts.js';
+import { counterpartOf, isKnownSame, isSameAccount, lackedBy } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
-import { accounts, applications, connections, items, links } from '../schema.js';
+import { applications, connections, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { identitiesOf } from './applyAccounts.js';
 import { idsOfBank } from './banks.js';
 import { hasRelinked, isActive } from './connectionStatus.js';
 import type { Actor } from './connectionWrites.js';
@@ -32,6 +24,8 @@ import {
 
 import { suspendIfRevoked } from './bankRevocation.js';
 import { releaseDeliveries } from './heldDeliveries.js';
+import { identitiesOf, knownAccounts, rowsOf } from './knownAccounts.js';
+import type { OwnAccount } from './knownAccounts.js';
 
 /** How a link's application comes to its connection: with the Item that it has linked, or with one that was there. */
 
@@ -43,8 +37,6 @@ const joinable = selection(items, ['error_type', 'error_code'], {
   broken: isSet('error_code'),
   unconnected: isSet('unconnected_since'),
 });
-const stored = selection(accounts, ['account_id', 'raw', 'status'], { replaced: isSet('replaced_by') });
-const offering = selection(links, ['accounts']);
 const carried = selection(
   connections,
   [
@@ -134,36 +126,35 @@ export async function connectionWith(
   return (await standingWith(tx, itemId, applicationId, { kind: 'offered' }))?.connection_id ?? null;
 }
 
-/** Whether the application has lost a connection (`c`, with an Item `i`) of those that are `known`, or is about to, and may not read the Item now. */
-async function hasLost(
-  tx: Tx,
-  itemId: string,
-  { applicationId }: Applicant,
-  known: Fragment,
-): Promise<boolean> {
-  const { lost } = firstOf(
-    await tx<[{ lost: boolean }]>`
-    SELECT coalesce(bool_or(NOT ${isActive(tx)} OR i.removal_requested_at IS NOT NULL)
-      AND NOT bool_or(c.item_id = ${itemId} AND ${isActive(tx)}), false) AS lost
-    FROM connections c JOIN items i ON i.item_id = c.item_id
-    WHERE c.application_id = ${applicationId} AND ${known}`,
-  );
-  return lost;
+/** Whether the application was connected with the Item. */
+async function wasConnected(tx: Tx, itemId: string, { applicationId }: Applicant): Promise<boolean> {
+  const rows = await tx`
+    SELECT FROM connections WHERE item_id = ${itemId} AND application_id = ${applicationId} LIMIT 1`;
+  return rows.length > 0;
 }
 
 /**
- * Whether the application was connected with the Item, or with another one of its user's at that bank (whose place it has taken,
- * perhaps), and may not read it now. It knows its accounts: that it names them proves nothing of its user.
+ * Whether the application may not read the Item now, and is or was connected with it, or with another one of its user's at that bank:
+ * whose place it has taken, perhaps, or which has some accounts in common with it. It knows accounts: that it names them proves nothing of
+ * its user.
  */
-export const hasLostAtBank = (
+export async function knowsBank(
   tx: Tx,
   { itemId, userId }: LockedItem,
   institutionId: string,
   applicant: Applicant,
-): Promise<boolean> => {
-  const isOfBank = tx`(i.institution_id IS NULL OR i.institution_id IN ${idsOfBank(tx, institutionId)})`;
-  return hasLost(tx, itemId, applicant, tx`c.user_id = ${userId} AND ${isOfBank}`);
-};
+): Promise<boolean> {
+  const { applicationId, access } = applicant;
+  if (access === 'all' && (await seesItem(tx, itemId, applicant))) return false;
+  const { knows } = firstOf(
+    await tx<[{ knows: boolean }]>`
+    SELECT coalesce(NOT bool_or(c.item_id = ${itemId} AND ${isActive(tx)}), false) AS knows
+    FROM connections c JOIN items i ON i.item_id = c.item_id
+    WHERE c.application_id = ${applicationId} AND c.user_id = ${userId}
+      AND (i.institution_id IS NULL OR i.institution_id IN ${idsOfBank(tx, institutionId)})`,
+  );
+  return knows;
+}
 
 /** Links in a day that came from no Link, or have not ended yet, after which an application's word of a user's accounts is believed no more. */
 const triesADay = 3;
@@ -218,8 +209,7 @@ export async function joinItem(
       : await asChosen(tx, itemId, grant, offered, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
-    const ofItem = tx`c.item_id = ${itemId}`;
-    if (visit.kind === 'update_mode' && (await hasLost(tx, itemId, applicant, ofItem))) return null;
+    if (visit.kind === 'update_mode' && (await wasConnected(tx, itemId, applicant))) return null;
     const to = { ...item, applicationId };
     const connectionId = await grantConnection(tx, to, chosen.grant, by(applicant, 'joined'));
     await awaitAccounts(tx, connectionId, chosen.awaited);
@@ -252,23 +242,6 @@ export async function seesItem(
     SELECT ${joinable.list(tx)} FROM items WHERE item_id = ${itemId}`,
   );
   return row?.unconnected === false;
-}
-
-/** An account of the Item's; `past`: another one has taken its place. */
-type OwnAccount = AccountIdentity & {
-  account_id: string;
-  identity: AccountIdentity;
-  open: boolean;
-  past: boolean;
-};
-
-async function rowsOf(tx: Tx, itemId: string): Promise<OwnAccount[]> {
-  const rows = await tx<Selected<typeof stored>[]>`
-    SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  return rows.map(({ account_id, raw, status, replaced }) => {
-    const identity = identityOf(raw);
-    return { ...identity, account_id, identity, open: status === 'open', past: replaced };
-  });
 }
 
 /** Which of the Item's accounts an offered one is. Those that are open come first: Link shows no others. */
@@ -418,24 +391,6 @@ function isOffered(
   return chosen.length > 0 && chosen.length >= meant.length;
 }
 
-/** The accounts of an Item as far as they are known: listed by Plaid, else known since it was linked. */
-async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccount[]> {
-  const rows = await rowsOf(tx, itemId);
-  const link = firstOf(
-    await tx<Selected<typeof offering>[]>`
-    SELECT ${offering.list(tx, 'l')} FROM items i JOIN links l ON l.token_hash = i.token_hash WHERE i.item_id = ${itemId}`,
-  );
-  const lacking = lackedBy(rows, await identitiesOf(tx, itemId));
-  const named = (link?.accounts ?? []).map((one) => ({ ...identityOf(one), id: one.id ?? null }));
-  return [
-    ...rows.map(({ account_id: id, identity, past }) => ({ id, identity, past })),
-    ...lacking.map((identity) => ({
-      ...{ id: counterpartOf(identity, lacking, named)?.id ?? null, identity },
-      unlisted: true,
-    })),
-  ];
-}
-
 /**
  * Lets the connections of other applications with Items that are replaced go on with the one that takes their place: for the
  * accounts that are the same, under the same grant, suspended ones suspended, and those that are over by time over, to be renewed. Those
@@ -469,8 +424,7 @@ export async function carryConnections(
       const isWhole = granted_accounts === null;
       // Those of the first ones that no list has named are granted as well.
       const takesFirst = awaits && awaited === null;
-      const isGranted = ({ id, unlisted = false }: KnownAccount): boolean =>
-        (unlisted && takesFirst) || (id !== null && granted_accounts?.includes(id) === true);
+      const isGranted = isGrantedBy({ granted: granted_accounts, awaits, awaited });
       const carries = carriedAccounts(before.filter(isGranted), before, next);
       const waits = [...carries.awaited, ...stillAwaited(awaited ?? [], offered)];
       const isGone =

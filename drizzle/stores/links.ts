@@ -23,7 +23,6 @@ import { accounts as accountTable, applications, items, links, users } from '../
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
-import { writeIdentities } from './applyAccounts.js';
 import { idsOfBank } from './banks.js';
 import { isBeingErased, refuseWhileErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
@@ -32,14 +31,15 @@ import {
   carryConnections,
   connectLinked,
   connectionWith,
-  hasLostAtBank,
   hasTriedOften,
   joinItem,
   holdsEvery,
+  knowsBank,
   needsPersistentIds,
   notJoined,
   seesItem,
 } from './joining.js';
+import { writeIdentities } from './knownAccounts.js';
 import { lockSeen, sameHealth, seenOf } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
@@ -323,7 +323,7 @@ export function linkStore(sql: Sql): LinkStore {
         if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
         if (await needsPersistentIds(tx, itemId, chosen)) return 'unproven';
         const item = { itemId, userId: link.user_id };
-        if (await hasLostAtBank(tx, item, link.institution_id, applicant)) return 'unproven';
+        if (await knowsBank(tx, item, link.institution_id, applicant)) return 'unproven';
         if (await hasTriedOften(tx, tokenHash)) return 'unproven';
         const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
         if (connectionId === null) return 'duplicate';

@@ -4,8 +4,10 @@ import { remember } from '../../domain/remember.js';
 export type Resolve = (host: string) => Promise<readonly string[]>;
 
 const second = 1_000;
-/** Of a name that was never asked for: it stands behind those that answer, before those that were silent. */
-const unknownMs = second;
+/** A name that took so long the last time was silent. */
+const silence = second;
+/** So long others may come that go before a name that was never asked for, and before one that was silent. */
+const behindMs = { unknown: second, silent: 10 * second };
 const mostRemembered = 10_000;
 /** So old may an answer be that is used while another name's servers hold up the line. */
 const longestOutdatedMs = 3_600_000;
@@ -20,9 +22,9 @@ interface Waiting {
 /**
  * `resolve`, for names that others have chosen: one at a time, and once for all who ask for the same meanwhile. The operating system is
  * asked on two threads of the process, by which it finds Plaid, PostgreSQL and the streams, too, and a name whose servers are silent
- * holds one for ten seconds and more. A name stands as far back as if it had come later by the time that it took before: it lets others go first,
- * and not for ever. Who waits for longer than `patience` is given what the name led to within the last hour: one application's dead name
- * makes no other's endpoint late.
+ * holds one for ten seconds and more. Those that answered the last time go first, then those that nobody has asked for, and not for ever.
+ * Whoever is silent holds up one name once: who has come meanwhile goes before the next one that was. Who waits for longer than
+ * `patience` is given what the name led to within the last hour: one application's dead name makes no other's endpoint late.
  * @param elapsed milliseconds, by a clock that takes no step
  */
 export function createNameLookups(
@@ -36,8 +38,14 @@ export function createNameLookups(
   const answers = new Map<string, { addresses: readonly string[]; at: number }>();
   let line: Waiting[] = [];
   let busy = false;
+  /** When the last one that was silent had held up the line. */
+  let heldUpUntil = -Infinity;
 
-  const place = ({ host, since }: Waiting): number => since + (took.get(host) ?? unknownMs);
+  const place = ({ host, since }: Waiting): number => {
+    const last = took.get(host);
+    if (last !== undefined && last < silence) return since + last;
+    return Math.max(since, heldUpUntil) + (last === undefined ? behindMs.unknown : behindMs.silent);
+  };
 
   async function ask({ host, answered, failed }: Waiting): Promise<void> {
     const since = elapsed();
@@ -49,7 +57,9 @@ export function createNameLookups(
       answers.delete(host);
       failed(error);
     }
-    remember(took, host, elapsed() - since, mostRemembered);
+    const ms = elapsed() - since;
+    if (ms >= silence) heldUpUntil = elapsed();
+    remember(took, host, ms, mostRemembered);
     asked.delete(host);
   }
 

@@ -323,6 +323,32 @@ describe('an endpoint', () => {
     ]);
   });
 
+  it('that has moved is sent what its older address did not take with all attempts of the schedule', async () => {
+    const to = await endpoint();
+    await events(to, ['tried', 'on its way']);
+    await world.sql`UPDATE deliveries SET attempts = 9 WHERE endpoint_id = ${to.id}`;
+    await world.sql`
+      UPDATE deliveries SET next_attempt_at = now() + interval '1 day' WHERE endpoint_id = ${to.id} AND lane = 'tried'`;
+    let moved: Promise<unknown> | null = null;
+    world.answer = async ({ url }) => {
+      if (url !== 'https://new.example/')
+        await (moved ??= world.stores.endpoints.change(to.application, to.id, {
+          url: 'https://new.example/',
+        }));
+      return { status: 503 };
+    };
+    await drain(to);
+    await drain(to);
+    expect((await stored(to)).map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['pending', 10],
+      ['pending', 11],
+    ]);
+    world.answer = () => ({});
+    await timePasses(to);
+    await drain(to);
+    expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+  });
+
   it('has no more sent to it by who has been told that it is paused, or that asks to be slowed', async () => {
     const to = await endpoint();
     await events(

@@ -496,6 +496,33 @@ describe('numbers that are stored', () => {
     },
   );
 
+  it.each(['UNSUPPORTED_RESPONSE', 'NO_AUTH_ACCOUNTS', 'PRODUCT_NOT_READY'])(
+    'are asked for as long as they are withheld, though Plaid says %s meanwhile',
+    async (code) => {
+      const refusals: ((item: FakeItem) => Promise<unknown>)[] = [
+        async (item) => {
+          world.plaid.refuse('getNumbers', 'ADDITIONAL_CONSENT_REQUIRED', 'INVALID_INPUT');
+          await save(item);
+        },
+        async (item) =>
+          world.sql`UPDATE account_numbers SET doubted_at = now() WHERE item_id = ${item.itemId}`,
+      ];
+      for (const refusal of refusals) {
+        const item = await itemWithNumbers();
+        await refusal(item);
+        world.plaid.refuse('getNumbers', code, 'ITEM_ERROR');
+        await update(
+          item,
+          ids.map((id, n) => account(id, { mask: `000${n}`, verification_status: 'verification_expired' })),
+        );
+        expect((await save(item)).nextDueAt).toBeGreaterThan(Date.now());
+        world.plaid.refuse('getNumbers', null);
+        await save(item);
+        expect([await given(item), await numbersDue(item)]).toEqual([good, null]);
+      }
+    },
+  );
+
   it.each([[[]], [['account-1', 'account-3']]])(
     'are not taken by one short answer (%j) after days of refusals for want of consent, and are asked for soon',
     async (left) => {

@@ -58,6 +58,30 @@ it('one that was silent once is asked for, however many others are asked for all
   await Promise.all(waiting);
 });
 
+it('one that answers, and one that is new, wait for one of those that are silent, however many of these are asked for all the time', async () => {
+  const { lookUp, end, hosts } = system();
+  const waiting: Promise<unknown>[] = [];
+  const ask = (...names: string[]): void => void waiting.push(...names.map((name) => ended(lookUp(name))));
+  const silent = Array.from({ length: 10 }, (_, n) => `silent ${n}`);
+  ask('quick', ...silent);
+  await end(20, []);
+  for (let round = 0; round < 60; round += 1) {
+    const names = round >= silent.length && round % 3 === 2 ? ['quick', `new ${round}`] : [];
+    ask(...names);
+    const last = hosts().at(-1) ?? '';
+    expect(silent).toContain(last);
+    await end(last === 'silent 0' ? 2_000 : 10_000, null);
+    const answered = hosts().length;
+    for (let n = 0; n < names.length; n += 1) await end(20, []);
+    expect(hosts().slice(answered - 1, -1)).toEqual(names);
+    ask(last);
+  }
+  const times = silent.map((name) => hosts().filter((host) => host === name).length);
+  expect(new Set(times)).toEqual(new Set([6, 7]));
+  for (let n = 0; n < silent.length; n += 1) await end(20, []);
+  await Promise.all(waiting);
+});
+
 it('those that answer go before those that nobody has asked for, and these before those that were silent', async () => {
   const { lookUp, end, hosts } = system();
   const waiting: Promise<unknown>[] = [];

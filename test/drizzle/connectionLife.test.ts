@@ -900,6 +900,25 @@ describe('joining', () => {
     expect(await joins(null, {}, 'replaced')).toBe('joined');
   });
 
+  it('of another Item that has an account which its user has taken away from it needs a new Link', async () => {
+    const [one, two] = [account('acc-1'), account('acc-2', { name: 'Two', mask: '0002' })];
+    const item = await connectedItem();
+    const { itemId, userId } = item;
+    // A joint account, of which both logins know.
+    const joint = await connectedItem({ userId, accounts: [identityOf(two)] });
+    await runUpdate(world, joint, [{}], { accounts: [{ ...two, account_id: 'joint' }] });
+    await runUpdate(world, item, [{}], { accounts: [one, two] });
+    const other = await newApplication(world);
+    const id = await world.sql.begin((tx) =>
+      grantConnection(tx, { itemId, userId, applicationId: other }, grant(), nobody),
+    );
+    const sight = { ofUser: userId };
+    const less = { account_ids: ['acc-1'], new_accounts: false };
+    await world.stores.connections.change(sight, id, less, { mayWiden: false, actor: nobody });
+    const tokenHash = await received(userId, other, { metadata: [metadataOf(two)] });
+    expect(await world.stores.links.join(tokenHash, joint.itemId)).toBe('unproven');
+  });
+
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
     const [item, other] = [
       await connectedItem(),
@@ -1328,6 +1347,30 @@ describe('an Item that takes the place of another', () => {
     ]);
   });
 
+  it('gives nobody as a later one what was not asked for in an old one that had listed nothing', async () => {
+    const [old, fresh] = [under('old', ['1', '2']), under('new', ['1', '2', '3'])];
+    const item = await connectedItem({
+      accounts: old.map(withId),
+      connection: grant({ account_ids: ['old-1'] }),
+    });
+    const { itemId, userId } = item;
+    const other = await newApplication(world);
+    const connection = grant({ account_ids: ['new-old-1'] });
+    await world.stores.links.join(
+      await received(userId, other, { metadata: old.map(metadataOf), connection }),
+      itemId,
+    );
+    const linking = { userId, applicationId: await newApplication(world), connection: grant() };
+    const next = await replaced(itemId, linking, fresh.slice(0, 1).map(withId));
+    await world.stores.items.finishRemoval(itemId);
+    for (const accounts of [fresh.slice(0, 1), fresh]) await runUpdate(world, next, [{}], { accounts });
+    expect((await connectionsOf(next.itemId)).map(({ granted }) => granted)).toEqual([
+      null,
+      ['new-1', 'new-3'],
+      ['new-1', 'new-3'],
+    ]);
+  });
+
   it('is shared by the ids that the one before it had, though no list had named these, nor Link’s metadata', async () => {
     const named = (prefix: string) => [
       account(`${prefix}-1`, { name: 'One', mask: '0001' }),
@@ -1341,6 +1384,28 @@ describe('an Item that takes the place of another', () => {
     const next = await replaced(itemId, { userId }, named('next').map(withId));
     const carried = (await connectionsOf(next.itemId)).find((row) => row.application_id === other);
     expect(carried?.granted).toEqual(['next-1', 'next-2']);
+  });
+
+  it('is shared with who was granted by their ids all that are called the same in one that had not listed them', async () => {
+    const twins = (prefix: string, count: number) =>
+      Array.from({ length: count }, (_, n) => account(`${prefix}-${n + 1}`, { name: 'Twin', mask: '0007' }));
+    const carried = async (account_ids: string[], listed: number) => {
+      const connection = grant({ account_ids, new_accounts: false });
+      const item = await connectedItem({ accounts: twins('old', 3).map(withId), connection });
+      if (listed > 0)
+        await runUpdate(world, item, [{}], { accounts: twins('old', listed), accountsRefused: true });
+      const { itemId, userId, applicationId } = item;
+      const linking = { userId, applicationId: await newApplication(world), connection: grant() };
+      const fresh = await replaced(itemId, linking, twins('new', 3).map(withId));
+      const { granted } =
+        (await connectionsOf(fresh.itemId)).find((row) => row.application_id === applicationId) ?? {};
+      return granted;
+    };
+    for (const listed of [0, 1, 3]) {
+      const all = ['old-1', 'old-2', 'old-3'];
+      expect(await carried(all, listed)).toEqual(['new-1', 'new-2', 'new-3']);
+      expect(await carried(all.slice(0, 2), listed)).toBeUndefined();
+    }
   });
 
   it('is not shared with who was granted a closed account alone, and not the one that took its place', async () => {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Grant } from '../../domain/exchange/connection.js';
-import { endedLines, nothingEnded, readEnded } from '../../domain/exchange/ended.js';
+import { endedLines, newestOf, nothingEnded, readEnded } from '../../domain/exchange/ended.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import type { Actor } from '../../domain/ports/connections.js';
 import { suspendCarried } from '../../drizzle/stores/connectionWrites.js';
 import { backUp } from '../stack/testDatabase.js';
 import { page, told } from './eventFeed.js';
@@ -302,8 +303,8 @@ describe('connections that somebody has changed since the backup', () => {
   let before: World;
   let shared: TestItem;
   let ids: Record<'narrowed' | 'suspended' | 'ending' | 'widened' | 'untouched', string>;
-  const change = (world: World, id: string, changes: Partial<Grant>) =>
-    world.stores.connections.change(ourselves, id, changes, { mayWiden: true, actor: user });
+  const change = (world: World, id: string, changes: Partial<Grant>, actor: Actor = user) =>
+    world.stores.connections.change(ourselves, id, changes, { mayWiden: actor !== user, actor });
   const shownIn = async (world: World, id: string) => {
     const { rows = [] } = (await world.stores.connections.history(ourselves, id, 100, null)) ?? {};
     const view = await world.stores.connections.get(ourselves, id);
@@ -343,7 +344,7 @@ describe('connections that somebody has changed since the backup', () => {
       lookback_days: 90,
     });
     await change(of, ids.ending, { expires_at: soon });
-    await change(of, ids.widened, { scopes: ['accounts', 'numbers'] });
+    await change(of, ids.widened, { scopes: ['accounts', 'numbers'] }, anyActor);
     await underLock(of, shared.itemId, (tx) => suspendCarried(tx, ids.suspended, anyActor));
   });
   afterAll(async () => {
@@ -359,7 +360,7 @@ describe('connections that somebody has changed since the backup', () => {
     const found = nothingEnded();
     for (const line of lines) readEnded(JSON.parse(line), found);
     const cut = [];
-    for (const limit of found.narrowed)
+    for (const limit of newestOf(found.narrowed))
       if (await before.stores.connections.cut(limit)) cut.push(limit.connectionId);
     return cut;
   }
@@ -390,7 +391,7 @@ describe('connections that somebody has changed since the backup', () => {
   });
 
   it('stay as somebody has changed them here since', async () => {
-    await change(before, ids.narrowed, { scopes: ['accounts', 'balances', 'numbers'] });
+    await change(before, ids.narrowed, { scopes: ['accounts', 'balances', 'numbers'] }, anyActor);
     expect(await reapply()).toEqual([]);
     expect(await shownIn(before, ids.narrowed)).toMatchObject({
       scopes: ['accounts', 'balances', 'numbers'],
@@ -422,6 +423,22 @@ describe('connections that somebody has changed since the backup', () => {
     expect(await reapply(newer)).toEqual([]);
   });
 
+  it('are cut to what the newest of several lists says', async () => {
+    const id = await connect(of, shared, await newApplication(of));
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { scopes: ['accounts'] });
+    const older = await list();
+    await change(of, id, { scopes: ['accounts', 'transactions'] }, anyActor);
+    const newer = await list();
+    for (const lines of [
+      [...older, ...newer],
+      [...newer, ...older],
+    ])
+      await reapply(lines);
+    expect(await shownIn(before, id)).toMatchObject({ scopes: ['accounts', 'transactions'] });
+  });
+
   it('grant no account that was taken away and that the backup does not know, though later ones are granted', async () => {
     const some = ['acc-1', 'acc-2'];
     const all = [...some, 'acc-3'].map((id) => account(id, { mask: id }));
@@ -443,4 +460,61 @@ describe('connections that somebody has changed since the backup', () => {
     );
     expect(granted).toEqual([some, some, ['acc-1', 'acc-3']]);
   });
+
+  it('keep the later accounts that they had been granted before the backup, or are granted after it, however often it is reapplied', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3', 'acc-4'].map((id) => account(id, { mask: id }));
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
+    const id = await connect(of, own, await newApplication(of), { account_ids: ['acc-1'] });
+    await runUpdate(of, own, [{}], { accounts: all.slice(0, 3) });
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { scopes: ['accounts'] });
+    expect(await reapply()).toEqual([id]);
+    expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-3'], scopes: ['accounts'] });
+    await runUpdate(before, own, [{}], { accounts: all });
+    expect(await reapply()).toEqual([]);
+    expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'acc-3', 'acc-4']);
+  });
+
+  it('grant no first account that was taken away and is still to come', async () => {
+    const [one, two] = [account('acc-1'), account('acc-2', { mask: '2' })];
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: [one], accountsRefused: true });
+    const id = await connect(of, own, await newApplication(of), { new_accounts: false });
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await runUpdate(of, own, [{}], { accounts: [one, two] });
+    await change(of, id, { account_ids: ['acc-1'] });
+    expect(await reapply()).toEqual([id]);
+    await runUpdate(before, own, [{}], { accounts: [one, two] });
+    expect((await shownIn(before, id)).granted).toEqual(['acc-1']);
+  });
+
+  it('keep an account that has taken the place of one of theirs since', async () => {
+    const [one, two] = [account('acc-1'), account('acc-2', { mask: '2' })];
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: [one, two] });
+    const id = await connect(of, own, await newApplication(of));
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { account_ids: ['acc-1'], new_accounts: false });
+    await reapply();
+    await runUpdate(before, own, [{}], { accounts: [{ ...one, account_id: 'heir' }, two] });
+    expect(await reapply()).toEqual([]);
+    expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'heir']);
+  });
+
+  it.each(['application', 'user'] as const)(
+    'are cut though its %s has narrowed them here since',
+    async (initiator) => {
+      const id = await connect(of, shared, await newApplication(of));
+      await before.close();
+      before = await openWorld(await backUp(of.url));
+      await change(of, id, { account_ids: ['acc-2'], new_accounts: false });
+      await change(before, id, { lookback_days: 3_000 }, { ...anyActor, initiator });
+      expect(await reapply()).toEqual([id]);
+      expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-2'], lookback_days: 3_000 });
+    },
+  );
 });
