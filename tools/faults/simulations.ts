@@ -8,8 +8,6 @@ import { say } from '../local/progress.mjs';
 import type { Chunk, PlayedChunk } from './core/simulationWorker.js';
 
 const entry = 'tools/faults/core/simulationWorker.ts';
-/** Seeds that a thread plays before it tells of them. */
-const chunkSize = 500;
 const threads = 2;
 /** Seeds between two lines of progress. */
 const sayEvery = 10_000;
@@ -20,14 +18,17 @@ export interface Simulations {
   count: number;
   /** Played already: they are left out. */
   known: readonly Chunk[];
+  /** Seeds that a thread plays before it tells of them. */
+  chunkSize?: number;
   signal: AbortSignal;
   /** Hears of each range of seeds that has been played. */
   onPlayed: (played: PlayedChunk) => void;
 }
 
 /** F1: `count` lives of the pure core from seed `first` on, each played twice, to the same bit; by threads, since a life waits for nothing. */
-export async function simulate({ first, count, known, signal, onPlayed }: Simulations): Promise<void> {
-  const left = chunksOf(first, count, known);
+export async function simulate(simulations: Simulations): Promise<void> {
+  const { first, count, known, chunkSize = 500, signal, onPlayed } = simulations;
+  const left = chunksOf(first, count, known, chunkSize);
   const dir = mkdtempSync(path.join(tmpdir(), 'sluice-simulation-'));
   let seeds = 0;
   let failed = 0;
@@ -53,7 +54,7 @@ export async function simulate({ first, count, known, signal, onPlayed }: Simula
 }
 
 /** The seeds from `first` on, in pieces, without those that are known. */
-export function chunksOf(first: number, count: number, known: readonly Chunk[]): Chunk[] {
+export function chunksOf(first: number, count: number, known: readonly Chunk[], chunkSize: number): Chunk[] {
   const isKnown = (from: number, size: number): boolean =>
     known.some((chunk) => chunk.first <= from && from + size <= chunk.first + chunk.count);
   const chunks: Chunk[] = [];

@@ -76,7 +76,7 @@ it('seeds of the simulation that are known count once, and are not played again'
   ];
   expect(simulationOf(runs)).toEqual({ seeds: 1_250, failed: [1_200], seconds: 2 });
   const known = runs.flatMap(({ simulation }) => simulation?.chunks ?? []);
-  expect(chunksOf(0, 2_000, known)).toEqual([
+  expect(chunksOf(0, 2_000, known, 500)).toEqual([
     { first: 500, count: 500 },
     { first: 1_500, count: 500 },
   ]);
