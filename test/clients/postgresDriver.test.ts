@@ -164,6 +164,57 @@ async function isRunning(sql: Sql, text: string): Promise<{ pid: number }> {
   return found as unknown as { pid: number };
 }
 
+it('a statement whose plan fits its table no more takes no rows of those that are sent behind it', async () => {
+  const sql = openDatabase(database.url, { max: 1 });
+  try {
+    await sql.unsafe('CREATE TABLE growing (n int); INSERT INTO growing VALUES (1), (2)');
+    const own = await sql.reserve();
+    const other = (n: number) => own<{ n: number; what: string }[]>`SELECT ${n}::int AS n, 'other' AS what`;
+    await other(0);
+    const ends = new Set<string>();
+    // It is refused after so many ticks, and described anew until so many later.
+    for (let ticks = 0; ticks < 40; ticks += 1) {
+      const ask = () => own<{ n: number }[]>`SELECT * FROM growing WHERE n = ${1}::int`;
+      await ask();
+      await own`ALTER TABLE growing ADD COLUMN ${own(`column_${ticks}`)} text`;
+      const asked = ask().then(
+        (rows) => JSON.stringify(rows.map(({ n }) => n)),
+        (error: { code?: string }) => String(error.code),
+      );
+      for (let tick = 0; tick < ticks; tick += 1) await new Promise((resolve) => setImmediate(resolve));
+      const others = await Promise.all([1, 2, 3].map(other));
+      expect(others.map((rows) => [...rows])).toEqual([1, 2, 3].map((n) => [{ n, what: 'other' }]));
+      ends.add(await asked);
+    }
+    // Behind a transaction's beginning it would run inside of that, so it fails where anything was sent behind it.
+    expect([...ends].sort()).toEqual(['0A000', '[1]']);
+    own.release();
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+});
+
+it('a statement that is cancelled before it begins fails alone', async () => {
+  const sql = openDatabase(database.url, { max: 1 });
+  try {
+    const own = await sql.reserve();
+    const before = own`SELECT 1 AS n FROM pg_sleep(0.3)`.execute();
+    const cancelled = own`SELECT 2 AS n FROM pg_sleep(60)`.execute();
+    const behind = own`SELECT 3 AS n`.execute();
+    await new Promise((resolve) => setImmediate(resolve));
+    cancelled.cancel();
+    const ended = await Promise.allSettled([before, cancelled, behind]);
+    expect(ended).toMatchObject([
+      { status: 'fulfilled', value: [{ n: 1 }] },
+      { status: 'rejected', reason: { code: '57014' } },
+      { status: 'fulfilled', value: [{ n: 3 }] },
+    ]);
+    own.release();
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+});
+
 describe('a connection that is lost', () => {
   it('between the statements of a transaction runs nothing of it outside of one', async () => {
     const sql = openDatabase(database.url, { max: 1 });

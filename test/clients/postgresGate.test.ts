@@ -160,6 +160,27 @@ describe('a pool for requests', () => {
     }
   });
 
+  it('sends nothing behind a statement that still runs when another connection is refused', async () => {
+    const own = await createTestDatabase();
+    const two = openDatabase(own.url, { max: 2 });
+    const admit = (allowed: boolean) =>
+      sql.unsafe(`ALTER DATABASE ${new URL(own.url).pathname.slice(1)} ALLOW_CONNECTIONS ${allowed}`);
+    try {
+      await two`SELECT 1`;
+      const slow = two`SELECT pg_sleep(3)`.execute();
+      await admit(false);
+      // One opens the second connection, the other waits for its place.
+      const ends = await Promise.allSettled([two`SELECT 2`, two`SELECT 3`]);
+      expect(ends).toMatchObject([1, 2].map(() => ({ status: 'rejected', reason: { code: '55000' } })));
+      await admit(true);
+      expect(await two`SELECT 4 AS n`).toEqual([{ n: 4 }]);
+      await slow;
+    } finally {
+      await two.end({ timeout: 5 });
+      await own.drop();
+    }
+  });
+
   it('runs nothing for whom it has refused', async () => {
     const short = openDatabase(database.url, { max: 1, connectionWaitMs: 100 });
     try {
