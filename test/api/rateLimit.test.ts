@@ -164,6 +164,9 @@ describe('an address that guesses keys', () => {
     const from = (address: string) => ({ ...world.keys.unknown, 'x-forwarded-for': address });
     expect(await statuses({ app }, 2, from('198.51.100.1'))).toEqual([401, 429]);
     expect(await statuses({ app }, 1, from('198.51.100.2'))).toEqual([401]);
+    // Some proxies name the port, too: another for each connection.
+    for (const port of [50_001, 50_002])
+      expect(await statuses({ app }, 1, from(`198.51.100.1:${port}`))).toEqual([429]);
     // Not a proxy of ours: what it says of itself does not count.
     expect(await statuses({ app }, 1, from('198.51.100.3'), '203.0.113.1')).toEqual([401]);
     expect(await statuses({ app }, 1, from('198.51.100.4'), '203.0.113.1')).toEqual([429]);
