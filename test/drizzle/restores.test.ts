@@ -505,7 +505,23 @@ describe('connections that somebody has changed since the backup', () => {
     expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'heir']);
   });
 
-  it.each(['application', 'user'] as const)(
+  it('are not granted what came after later accounts were refused, though it came here first', async () => {
+    const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id, { mask: id }));
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
+    const id = await connect(of, own, await newApplication(of));
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+    await change(of, id, { new_accounts: false });
+    await runUpdate(of, own, [{}], { accounts: all });
+    await runUpdate(before, own, [{}], { accounts: all });
+    expect((await shownIn(of, id)).granted).toEqual(['acc-1', 'acc-2']);
+    expect(await reapply()).toEqual([id]);
+    expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'acc-2']);
+    expect(await reapply()).toEqual([]);
+  });
+
+  it.each(['application', 'user', 'operator'] as const)(
     'are cut though its %s has narrowed them here since',
     async (initiator) => {
       const id = await connect(of, shared, await newApplication(of));
