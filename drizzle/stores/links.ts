@@ -87,6 +87,7 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
   proven: boolean;
+  lacks: number;
 };
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
@@ -104,7 +105,10 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /** Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, then the oldest. */
+  /**
+   * Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, of these those that
+   * lack the fewest (of a joint account the other login knows as well), then the oldest.
+   */
   const alike = async (
     db: Sql | Tx,
     userId: string,
@@ -126,9 +130,10 @@ export function linkStore(sql: Sql): LinkStore {
       if (likeness === null) return [];
       const { item_id: itemId, institution_id, same_bank, seen } = row;
       const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
-      return [{ itemId, institution_id, same_bank, accessToken, seen, proven: likeness === 'proven' }];
+      const lacks = lackedBy(row.identities, accounts).length;
+      return [{ itemId, institution_id, same_bank, accessToken, seen, proven: likeness === 'proven', lacks }];
     });
-    return found.sort((a, b) => Number(b.proven) - Number(a.proven));
+    return found.sort((a, b) => Number(b.proven) - Number(a.proven) || a.lacks - b.lacks);
   };
 
   const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
@@ -500,7 +505,12 @@ export function linkStore(sql: Sql): LinkStore {
         await carryConnections(tx, replaced, item, admission.accounts);
         // Last: who is connected by now is told.
         await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
-        return { kind: 'admitted' as const, replaced, dropped, ...named(connectionId) };
+        return {
+          kind: 'admitted' as const,
+          replaced: await replacedBy(tx, itemId),
+          dropped,
+          ...named(connectionId),
+        };
       });
     },
 

@@ -919,6 +919,32 @@ describe('joining', () => {
     expect(await world.stores.links.join(tokenHash, joint.itemId)).toBe('unproven');
   });
 
+  it('after the exchange is of the Item that has all its accounts, not of an older one that has some of them', async () => {
+    const named = (mask: string) => account(`acc-${mask}`, { name: mask, mask });
+    const [own, joint, others] = [named('1'), named('2'), named('3')];
+    const first = await connectedItem({ accounts: [own, joint].map((raw) => identityOf(raw)) });
+    const { userId, applicationId } = first;
+    const login = [joint, others].map((raw) => identityOf(raw));
+    const second = await connectedItem({ userId, accounts: login.slice(1) });
+    await runUpdate(world, second, [{}], { accounts: [joint, others] });
+    const { itemId } = second;
+    const { links } = world.stores;
+    const metadata = [joint, others].map(metadataOf);
+    // Who is connected with the first one knows the joint account.
+    for (const id of [first.itemId, itemId])
+      expect(await links.join(await received(userId, applicationId, { metadata }), id)).toBe('unproven');
+    const surplus = () => exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = login.map((identity, n) => ({ ...identity, account_id: `new-${n}` }));
+    expect(await links.admit(admission(await surplus(), { accounts }))).toMatchObject({
+      kind: 'joined',
+      itemId,
+    });
+    expect(await links.admit(admission(await surplus(), { accounts }))).toEqual({
+      kind: 'duplicate',
+      itemId,
+    });
+  });
+
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
     const [item, other] = [
       await connectedItem(),
