@@ -17,8 +17,8 @@ export const common = {
 };
 
 export default {
-  // Of the time of the longest files most is waiting: four of them leave a third of two cores idle.
-  maxWorkers: 6,
+  // Of the time of the longest files most is waiting: two cores are busy with four of them.
+  maxWorkers: 4,
   testSequencer: '<rootDir>/test/stack/longestFirst.mjs',
   testTimeout: 300_000,
   projects: [

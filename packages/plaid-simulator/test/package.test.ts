@@ -56,7 +56,9 @@ describe('the package plaid-simulator', () => {
       [...imported].flatMap(([name, runs]) => (runs === atRunTime ? [name] : [])).sort();
     expect(Object.keys(own.dependencies).sort()).toEqual(needed(true));
     // Besides the types, what runs it in a clone and what builds it.
-    expect(Object.keys(own.devDependencies).sort()).toEqual([...needed(false), 'tsx', 'typescript-native'].sort());
+    expect(Object.keys(own.devDependencies).sort()).toEqual(
+      [...needed(false), 'tsx', 'typescript-native'].sort(),
+    );
     expect(readFileSync(join(OWN, 'LICENSE'), 'utf8')).toBe(readFileSync(join(ROOT, 'LICENSE'), 'utf8'));
   });
 
