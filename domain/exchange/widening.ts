@@ -46,14 +46,13 @@ export function cutTo(
   places: ReadonlyMap<string, string | null>,
 ): Grant {
   const { account_ids, withheld_accounts: withheld, expires_at } = limit;
-  const isWhole = granted === null || (grant.account_ids === null && granted.length === 0);
+  const isWhole = granted === null || (grant.account_ids === null && awaits);
   const may = (id: string): boolean =>
     limit.new_accounts ? !isOneOf(id, withheld, places) : isOneOf(id, account_ids ?? [], places);
   const new_accounts = grant.new_accounts && limit.new_accounts && withheld.every((id) => places.has(id));
   const all = isWhole ? [...new Set([...(account_ids ?? []), ...places.keys()])] : granted;
   // A list that lets nothing else be read stays as it was written.
-  const isLess =
-    grant.account_ids === null || awaits || new_accounts !== grant.new_accounts || !all.every(may);
+  const isLess = isWhole || awaits || new_accounts !== grant.new_accounts || !all.every(may);
   const days = Math.min(grant.lookback_days ?? Infinity, limit.lookback_days ?? Infinity);
   return {
     ...grant,

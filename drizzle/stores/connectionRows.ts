@@ -32,7 +32,7 @@ const shown = selection(
     'revoked_reason',
     'revoked_initiator',
   ],
-  { created_key: asText('created_at'), suspended: isSet('suspended_at'), awaits: isSet('awaited') },
+  { created_key: asText('created_at'), suspended: isSet('suspended_at'), awaits: 'awaits_accounts' },
 );
 const named = selection(applications, ['name', 'display_name']);
 

@@ -71,6 +71,18 @@ function keptGrant(kept: unknown): Grant {
   };
 }
 
+/** Whether a change of a connection by somebody has granted what it did not grant before: only operators widen one. */
+function grantsMore({
+  action,
+  initiator,
+  before,
+  grant,
+}: Selected<typeof change> & { before: unknown }): boolean {
+  if (action !== 'updated' || initiator !== 'operator') return action === 'renewed';
+  const { account_ids } = keptGrant(before);
+  return widenedBy(keptGrant(before), account_ids, keptGrant(grant)).length > 0;
+}
+
 /** Whether something else may be read than a list names: what had come since, or is waited for. */
 const hasOthers = (row: ConnectionRow, list: readonly string[] | null): boolean =>
   row.awaits || !(row.granted_accounts ?? []).every((id) => list?.includes(id));
@@ -307,17 +319,19 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const locked = await lock(tx, ourselves, connectionId);
         if (locked === null || locked.row.status === 'revoked') return false;
         const { row, item } = locked;
-        // What the bank has said since is nothing that its user granted, nor is what its user or application has taken away.
-        const isListed = tx`date_trunc('milliseconds', h.at) = ${at}::text::timestamptz`;
-        const later = firstOf(
-          await tx<[{ grant: boolean; suspension: boolean }]>`
-          SELECT coalesce(bool_or(${isListed} OR h.action NOT IN ('suspended', 'resumed')
-              AND (h.action <> 'updated' OR h.initiator = 'operator')), false) AS grant,
-            coalesce(bool_or(${isListed} OR h.action IN ('suspended', 'resumed')), false) AS suspension
-          FROM connections c, LATERAL (SELECT h.action, h.at, h.reason, h.initiator ${changesOf(tx)}) AS h
-          WHERE c.connection_id = ${connectionId} AND h.at >= ${at}::text::timestamptz
-            AND h.reason IS DISTINCT FROM ${byRestore.reason}`,
-        );
+        // What the bank has said since is nothing that its user granted, nor is what somebody has taken away.
+        const since = await tx<(Selected<typeof change> & { before: unknown; listed: boolean })[]>`
+          SELECT ${change.list(tx, 'h')}, b.grant AS before,
+            date_trunc('milliseconds', h.at) = ${at}::text::timestamptz AS listed
+          FROM connections c, LATERAL (SELECT h.* ${changesOf(tx)}) AS h JOIN connection_history b USING (connection_id)
+          WHERE c.connection_id = ${connectionId} AND h.at >= ${at}::text::timestamptz AND b.position = h.position - 1
+            AND h.reason IS DISTINCT FROM ${byRestore.reason}`;
+        const later = {
+          grant: since.some((one) => one.listed || grantsMore(one)),
+          suspension: since.some(
+            ({ listed, action }) => listed || action === 'suspended' || action === 'resumed',
+          ),
+        };
         const before = grantOf(row);
         const own = await tx<Selected<typeof placed>[]>`
           SELECT ${placed.list(tx)} FROM accounts WHERE item_id = ${item.item_id} ORDER BY account_id`;

@@ -267,8 +267,10 @@ export function itemStore(sql: Sql): ItemStore {
           await tx`
             UPDATE account_numbers SET doubted_at = ${seen.at}::text::timestamptz
             WHERE item_id = ${itemId} AND doubted_at IS NULL`;
-        // What is withheld is asked for, whatever is said meanwhile: nobody else would.
-        const isWithheld = tx`EXISTS (SELECT FROM account_numbers n WHERE n.item_id = i.item_id AND n.doubted_at IS NOT NULL)`;
+        // What is withheld is asked for, whatever is said meanwhile: nobody else would. Of a closed account nobody needs any.
+        const isWithheld = tx`EXISTS (
+          SELECT FROM account_numbers n LEFT JOIN accounts a ON a.item_id = n.item_id AND a.account_id = n.account_id
+          WHERE n.item_id = i.item_id AND n.doubted_at IS NOT NULL AND a.status IS DISTINCT FROM 'closed')`;
         const isRefused = tx`(${refusedCode}::text IS NOT NULL AND ${isWithheld})`;
         const lackingSince = tx`coalesce(i.numbers_lacking_since, ${seen.at}::text::timestamptz)`;
         const row = firstOf(

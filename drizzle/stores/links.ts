@@ -87,6 +87,10 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
   proven: boolean;
+  /** How many of the accounts it does not have. */
+  lacks: number;
+  /** It has these and no others. */
+  isEqual: boolean;
 };
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
@@ -104,7 +108,10 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /** Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, then the oldest. */
+  /**
+   * Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, of these those that
+   * lack the fewest (of a joint account the other login knows as well), then the oldest.
+   */
   const alike = async (
     db: Sql | Tx,
     userId: string,
@@ -121,14 +128,17 @@ export function linkStore(sql: Sql): LinkStore {
       WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL
         AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
       ORDER BY i.created_at, i.item_id`;
-    const found = rows.flatMap((row): Lookalike[] => {
+    const alikes = rows.flatMap((row): Lookalike[] => {
       const likeness = likenessOf(accounts, row.identities);
       if (likeness === null) return [];
       const { item_id: itemId, institution_id, same_bank, seen } = row;
       const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
-      return [{ itemId, institution_id, same_bank, accessToken, seen, proven: likeness === 'proven' }];
+      const lacks = lackedBy(row.identities, accounts).length;
+      const isEqual = lacks === 0 && row.identities.length === accounts.length;
+      const found = { itemId, institution_id, same_bank, accessToken, seen };
+      return [{ ...found, proven: likeness === 'proven', lacks, isEqual }];
     });
-    return found.sort((a, b) => Number(b.proven) - Number(a.proven));
+    return alikes.sort((a, b) => Number(b.proven) - Number(a.proven) || a.lacks - b.lacks);
   };
 
   const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
@@ -463,7 +473,9 @@ export function linkStore(sql: Sql): LinkStore {
           if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
         }
         const protects = proven.find((other) => !replaceable.has(other.itemId));
-        if (protects) {
+        // One of the very same accounts is of its login: of them none is lost. The healthy one shares a joint account with both.
+        const isOfAnother = protects !== undefined && protects.lacks > 0 && proven[0]?.isEqual === true;
+        if (protects !== undefined && !isOfAnother) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
           return withOther(tx, other, admission, applicant);
         }
@@ -472,14 +484,14 @@ export function linkStore(sql: Sql): LinkStore {
           if (await seesItem(tx, other.itemId, applicant))
             return { kind: 'duplicate' as const, itemId: other.itemId };
         }
-        for (const other of proven) {
-          const now = await lockSeen(tx, other.itemId);
-          const seen = replaceable.get(other.itemId);
+        const replaced = proven.flatMap(({ itemId: id }) => (replaceable.has(id) ? [id] : []));
+        for (const id of replaced) {
+          const now = await lockSeen(tx, id);
+          const seen = replaceable.get(id);
           // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
           if (now === null || seen === undefined || !sameHealth(now.seen, seen))
             return { kind: 'moved' as const };
         }
-        const replaced = proven.map((other) => other.itemId);
         await tx`
           UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
           WHERE item_id = ANY(${replaced}::text[])`;
@@ -500,7 +512,12 @@ export function linkStore(sql: Sql): LinkStore {
         await carryConnections(tx, replaced, item, admission.accounts);
         // Last: who is connected by now is told.
         await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
-        return { kind: 'admitted' as const, replaced, dropped, ...named(connectionId) };
+        return {
+          kind: 'admitted' as const,
+          replaced: await replacedBy(tx, itemId),
+          dropped,
+          ...named(connectionId),
+        };
       });
     },
 

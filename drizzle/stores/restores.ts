@@ -14,11 +14,16 @@ const numbered = selection(items, ['item_id', 'user_id', 'last_sequence'], {
   leaves: isSet('removal_requested_at'),
 });
 
-const limited = selection(
-  connections,
-  ['scopes', 'account_ids', 'new_accounts', 'lookback_days', 'expires_at'],
-  { connectionId: 'connection_id', suspended: isSet('suspended_at') },
-);
+const limited = selection(connections, ['scopes', 'new_accounts', 'lookback_days', 'expires_at'], {
+  connectionId: 'connection_id',
+  suspended: isSet('suspended_at'),
+});
+
+interface Listed {
+  account_ids: string[] | null;
+  at: Date;
+  withheld_accounts: string[];
+}
 
 const nothing = { accounts: 0, transactions: 0 };
 
@@ -147,8 +152,10 @@ export function restoreStore(sql: Sql): RestoreStore {
     },
 
     async narrowed(after, limit) {
-      const rows = await sql<(Selected<typeof limited> & { at: Date; withheld_accounts: string[] })[]>`
-        SELECT ${limited.list(sql, 'c')}, changed.at, ARRAY(
+      // All that were there are named: later ones came there perhaps before they come here. Where some may still be to come nobody can name all.
+      const rows = await sql<(Selected<typeof limited> & Listed)[]>`
+        SELECT ${limited.list(sql, 'c')}, changed.at,
+          CASE WHEN c.account_ids IS NULL AND NOT c.awaits_accounts THEN c.granted_accounts ELSE c.account_ids END AS account_ids, ARRAY(
             SELECT a.account_id FROM accounts a
             WHERE a.item_id = c.item_id AND c.new_accounts AND a.account_id <> ALL(c.granted_accounts)
             ORDER BY a.account_id) AS withheld_accounts

@@ -38,13 +38,16 @@ export function createNameLookups(
   const answers = new Map<string, { addresses: readonly string[]; at: number }>();
   let line: Waiting[] = [];
   let busy = false;
-  /** When the last one that was silent had held up the line. */
-  let heldUpUntil = -Infinity;
+  /** When the last one that was silent had held up the line: whichever, and one that had been silent before. */
+  const heldUpUntil = { byAny: -Infinity, bySilent: -Infinity };
 
   const place = ({ host, since }: Waiting): number => {
     const last = took.get(host);
     if (last !== undefined && last < silence) return since + last;
-    return Math.max(since, heldUpUntil) + (last === undefined ? behindMs.unknown : behindMs.silent);
+    const behindAny = Math.max(since, heldUpUntil.byAny) + behindMs.unknown;
+    if (last === undefined) return behindAny;
+    // New ones that turn out to be silent keep it from its time no longer than those that came before it.
+    return Math.max(behindAny, Math.max(since, heldUpUntil.bySilent) + behindMs.silent);
   };
 
   async function ask({ host, answered, failed }: Waiting): Promise<void> {
@@ -58,7 +61,8 @@ export function createNameLookups(
       failed(error);
     }
     const ms = elapsed() - since;
-    if (ms >= silence) heldUpUntil = elapsed();
+    if (ms >= silence) heldUpUntil.byAny = elapsed();
+    if (ms >= silence && (took.get(host) ?? 0) >= silence) heldUpUntil.bySilent = elapsed();
     remember(took, host, ms, mostRemembered);
     asked.delete(host);
   }

@@ -523,6 +523,28 @@ describe('numbers that are stored', () => {
     },
   );
 
+  it.each(['NO_AUTH_ACCOUNTS', 'PRODUCT_NOT_READY'])(
+    'are not asked for as long as they are those of closed accounts, and Plaid says %s',
+    async (code) => {
+      const item = await itemWithNumbers();
+      await world.sql`UPDATE account_numbers SET doubted_at = now() WHERE item_id = ${item.itemId}`;
+      const left = account('account-3', { mask: '0002', verification_status: 'verification_expired' });
+      item.numbers = numbersOf(['account-1', 'account-2']);
+      await save(item);
+      await save(item);
+      await world.sql`UPDATE account_numbers SET doubted_at = now() WHERE item_id = ${item.itemId}`;
+      await update(item, [left]);
+      world.plaid.refuse('getNumbers', code, 'ITEM_ERROR');
+      await save(item);
+      expect(await numbersDue(item)).toBeNull();
+      world.plaid.refuse('getNumbers', null);
+      await update(item, [account('account-1', { mask: '0000' }), left]);
+      expect(await numbersDue(item)).toBe('now');
+      await save(item);
+      expect(await given(item)).toMatchObject({ 'account-1': 'good account-1' });
+    },
+  );
+
   it.each([[[]], [['account-1', 'account-3']]])(
     'are not taken by one short answer (%j) after days of refusals for want of consent, and are asked for soon',
     async (left) => {

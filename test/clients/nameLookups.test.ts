@@ -82,6 +82,25 @@ it('one that answers, and one that is new, wait for one of those that are silent
   await Promise.all(waiting);
 });
 
+it('one that was silent once is asked for, however many new ones turn out to be silent, and one that answers waits for one of them', async () => {
+  const { lookUp, end, hosts } = system();
+  const waiting: Promise<unknown>[] = [];
+  const ask = (...names: string[]): void => void waiting.push(...names.map((name) => ended(lookUp(name))));
+  ask('once silent');
+  await end(2_000, null);
+  ask('quick', 'once silent');
+  for (let n = 0; n < 20; n += 1) {
+    ask(`new ${n}`);
+    await end(20, []);
+    ask('quick');
+    await end(10_000, null);
+    expect(hosts().at(-1)).toBe('quick');
+  }
+  expect(hosts().filter((host) => host === 'once silent')).toHaveLength(2);
+  for (let n = 0; n < 40; n += 1) await end(20, []);
+  await Promise.all(waiting);
+});
+
 it('those that answer go before those that nobody has asked for, and these before those that were silent', async () => {
   const { lookUp, end, hosts } = system();
   const waiting: Promise<unknown>[] = [];

@@ -919,6 +919,53 @@ describe('joining', () => {
     expect(await world.stores.links.join(tokenHash, joint.itemId)).toBe('unproven');
   });
 
+  it('after the exchange is of the Item that has all its accounts, not of an older one that has some of them', async () => {
+    const named = (mask: string) => account(`acc-${mask}`, { name: mask, mask });
+    const [own, joint, others] = [named('1'), named('2'), named('3')];
+    const first = await connectedItem({ accounts: [own, joint].map((raw) => identityOf(raw)) });
+    const { userId, applicationId } = first;
+    const login = [joint, others].map((raw) => identityOf(raw));
+    const second = await connectedItem({ userId, accounts: login.slice(1) });
+    await runUpdate(world, second, [{}], { accounts: [joint, others] });
+    const { itemId } = second;
+    const { links } = world.stores;
+    const metadata = [joint, others].map(metadataOf);
+    // Who is connected with the first one knows the joint account.
+    for (const id of [first.itemId, itemId])
+      expect(await links.join(await received(userId, applicationId, { metadata }), id)).toBe('unproven');
+    const surplus = () => exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = login.map((identity, n) => ({ ...identity, account_id: `new-${n}` }));
+    expect(await links.admit(admission(await surplus(), { accounts }))).toMatchObject({
+      kind: 'joined',
+      itemId,
+    });
+    expect(await links.admit(admission(await surplus(), { accounts }))).toEqual({
+      kind: 'duplicate',
+      itemId,
+    });
+  });
+
+  it('does not keep a broken Item of the same accounts from being replaced, where a healthy one has some of them', async () => {
+    const named = (mask: string) => account(`acc-${mask}`, { name: mask, mask });
+    const [own, joint, others] = [named('1'), named('2'), named('3')];
+    const healthy = await connectedItem({ accounts: [own, joint].map((raw) => identityOf(raw)) });
+    const { userId } = healthy;
+    const broken = await connectedItem({ userId, accounts: [identityOf(others)] });
+    const { itemId, applicationId } = broken;
+    await runUpdate(world, broken, [{}], { accounts: [joint, others] });
+    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    const relinked = async (chosen: PlaidAccount[]) => {
+      const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+      return world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    };
+    // What both have may be of either login.
+    expect(await relinked([joint])).toMatchObject({ kind: 'joined', itemId: healthy.itemId });
+    expect(await relinked([joint, others])).toMatchObject({ kind: 'admitted', replaced: [itemId] });
+  });
+
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
     const [item, other] = [
       await connectedItem(),

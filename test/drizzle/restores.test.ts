@@ -505,7 +505,42 @@ describe('connections that somebody has changed since the backup', () => {
     expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'heir']);
   });
 
-  it.each(['application', 'user'] as const)(
+  it.each([2, 3])(
+    'are not granted what came after later accounts were refused, though it came here first (%j are known there)',
+    async (count) => {
+      const all = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id, { mask: id }));
+      const own = await linkedItem(of);
+      await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
+      const id = await connect(of, own, await newApplication(of));
+      await before.close();
+      before = await openWorld(await backUp(of.url));
+      await change(of, id, { new_accounts: false });
+      await runUpdate(of, own, [{}], { accounts: all.slice(0, count) });
+      await runUpdate(before, own, [{}], { accounts: all });
+      expect(await reapply()).toEqual([id]);
+      expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'acc-2']);
+      expect(await reapply()).toEqual([]);
+    },
+  );
+
+  it.each([false, true])(
+    'grant the first accounts that a list which was not whole had not named, where none was taken away (known there: %j)',
+    async (known) => {
+      const [one, two] = [account('acc-1'), account('acc-2', { mask: '2' })];
+      const own = await linkedItem(of);
+      await runUpdate(of, own, [{}], { accounts: [one], accountsRefused: true });
+      const id = await connect(of, own, await newApplication(of), { new_accounts: false });
+      await before.close();
+      before = await openWorld(await backUp(of.url));
+      await change(of, id, { scopes: ['accounts'] });
+      if (known) await runUpdate(of, own, [{}], { accounts: [one, two] });
+      expect(await reapply()).toEqual([id]);
+      await runUpdate(before, own, [{}], { accounts: [one, two] });
+      expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-2'], scopes: ['accounts'] });
+    },
+  );
+
+  it.each(['application', 'user', 'operator'] as const)(
     'are cut though its %s has narrowed them here since',
     async (initiator) => {
       const id = await connect(of, shared, await newApplication(of));
