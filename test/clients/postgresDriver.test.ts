@@ -1,5 +1,6 @@
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import postgres from 'postgres';
 import type { Sql, TransactionSql } from 'postgres';
 import { assertDriverIsPatched, openDatabase } from '../../src/clients/postgres.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
@@ -172,8 +173,8 @@ it('a statement whose plan fits its table no more takes no rows of those that ar
     const other = (n: number) => own<{ n: number; what: string }[]>`SELECT ${n}::int AS n, 'other' AS what`;
     await other(0);
     const ends = new Set<string>();
-    // It is refused after so many ticks, and described anew until so many later.
-    for (let ticks = 0; ticks < 40; ticks += 1) {
+    // It is refused after so many ticks, and described anew until so many later; the last time nothing is sent before it has ended.
+    for (const ticks of [...Array(40).keys(), Infinity]) {
       const ask = () => own<{ n: number }[]>`SELECT * FROM growing WHERE n = ${1}::int`;
       await ask();
       await own`ALTER TABLE growing ADD COLUMN ${own(`column_${ticks}`)} text`;
@@ -181,7 +182,10 @@ it('a statement whose plan fits its table no more takes no rows of those that ar
         (rows) => JSON.stringify(rows.map(({ n }) => n)),
         (error: { code?: string }) => String(error.code),
       );
-      for (let tick = 0; tick < ticks; tick += 1) await new Promise((resolve) => setImmediate(resolve));
+      let ended = false;
+      void asked.then(() => (ended = true));
+      for (let tick = 0; tick < ticks && !ended; tick += 1)
+        await new Promise((resolve) => setImmediate(resolve));
       const others = await Promise.all([1, 2, 3].map(other));
       expect(others.map((rows) => [...rows])).toEqual([1, 2, 3].map((n) => [{ n, what: 'other' }]));
       ends.add(await asked);
@@ -324,6 +328,26 @@ describe('a connection that cannot be opened', () => {
     },
   );
 });
+
+it('sends nothing behind a statement that runs: what comes waits for whichever connection is free first', async () => {
+  const sql = postgres(database.url, { max: 2, onnotice: () => undefined });
+  const holder = openDatabase(database.url, { max: 1 });
+  try {
+    await asksRight(sql);
+    await holder`SELECT pg_advisory_lock(77)`;
+    const held = sql`SELECT pg_advisory_lock(77)`.execute();
+    await isRunning(holder, 'SELECT pg_advisory_lock(77)');
+    const short = sql`SELECT pg_sleep(0.2)`.execute();
+    const waiting = [1, 2, 3, 4].map((n) => sql<[{ n: number }]>`SELECT ${n}::int AS n`.execute());
+    await short;
+    // Those that were sent behind the one that waits for the lock would never end.
+    expect((await Promise.all(waiting)).map(([{ n }]) => n)).toEqual([1, 2, 3, 4]);
+    await holder`SELECT pg_advisory_unlock(77)`;
+    await held;
+  } finally {
+    await Promise.all([sql, holder].map((pool) => pool.end({ timeout: 1 })));
+  }
+}, 30_000);
 
 it('what was about to be sent over a connection that is lost is not in the way of the next one', async () => {
   const cut = await startCutter(database.url);
