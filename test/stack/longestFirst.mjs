@@ -1,6 +1,9 @@
 import { statSync } from 'node:fs';
 
-/** Where tests wait most, the longest first. On a fresh machine jest knows no durations and goes by the size of files. */
+/**
+ * Where tests wait most, the longest first, and what takes long though its file is small. On a fresh machine jest knows no durations and goes
+ * by the size of files.
+ */
 const LONG = [
   'test/e2e/faults',
   'test/e2e/crash',
@@ -8,10 +11,13 @@ const LONG = [
   'test/process/',
   'test/tools/local/start',
   'test/workflows/',
+  'test/domain/item/simulation',
   'packages/plaid-simulator/test/p',
   'test/clients/silentHosts',
   'test/temporal/',
   'test/activities/lateModel',
+  'test/replay/',
+  'test/migrations/',
 ];
 
 /** The order of test files: what takes minutes begins first, so that the end of a run is not one worker's alone. */
