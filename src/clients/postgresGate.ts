@@ -117,10 +117,6 @@ function kindOf({ strings, args }: DriverQuery): string {
   return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
 }
 
-/**
- * The place is left when the driver has come to the end of what it has heard: in the middle of it the connection is not free
- * yet, and the next statement would be sent behind one that still runs, on another.
- */
 function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
   const { handler: run, resolve, reject } = query;
   query.handler = () =>
@@ -130,11 +126,11 @@ function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
         // Cancelled in the line: it is settled, and the driver would wait for its end for ever.
         if (query.cancelled !== null) return leave();
         query.resolve = (value) => {
-          queueMicrotask(leave);
+          leave();
           resolve(value);
         };
         query.reject = (error) => {
-          queueMicrotask(leave);
+          leave();
           reject(error);
         };
         run(query);

@@ -351,6 +351,22 @@ describe('connections that somebody has changed since the backup', () => {
     await Promise.all([of.close(), before.close()]);
   });
 
+  /** A backup is restored: of what happens from now on `before` knows nothing. */
+  async function loseWhatComes(): Promise<void> {
+    await before.close();
+    before = await openWorld(await backUp(of.url));
+  }
+
+  /** Backed up while a connection with an Item awaits one of its first two accounts. */
+  async function awaitingOne() {
+    const accounts = [account('acc-1'), account('acc-2', { mask: '2' })];
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: accounts.slice(0, 1), accountsRefused: true });
+    const id = await connect(of, own, await newApplication(of), { new_accounts: false });
+    await loseWhatComes();
+    return { own, id, accounts };
+  }
+
   const list = async (): Promise<string[]> =>
     endedLines({ ...nothingEnded(), narrowed: await of.stores.restores.narrowed(null, 100) });
 
@@ -408,8 +424,7 @@ describe('connections that somebody has changed since the backup', () => {
 
   it('are cut further when more is known: neither an older list that was reapplied nor the bank stands against it', async () => {
     const id = await connect(of, shared, await newApplication(of));
-    await before.close();
-    before = await openWorld(await backUp(of.url));
+    await loseWhatComes();
     await change(of, id, { scopes: ['accounts', 'transactions'] });
     const older = await list();
     await change(of, id, { scopes: ['accounts'] });
@@ -425,8 +440,7 @@ describe('connections that somebody has changed since the backup', () => {
 
   it('are cut to what the newest of several lists says', async () => {
     const id = await connect(of, shared, await newApplication(of));
-    await before.close();
-    before = await openWorld(await backUp(of.url));
+    await loseWhatComes();
     await change(of, id, { scopes: ['accounts'] });
     const older = await list();
     await change(of, id, { scopes: ['accounts', 'transactions'] }, anyActor);
@@ -447,8 +461,7 @@ describe('connections that somebody has changed since the backup', () => {
     const whole = await connect(of, own, await newApplication(of));
     const named = await connect(of, own, await newApplication(of), { account_ids: some });
     const kept = await connect(of, own, await newApplication(of), { account_ids: ['acc-1'] });
-    await before.close();
-    before = await openWorld(await backUp(of.url));
+    await loseWhatComes();
     await runUpdate(of, own, [{}], { accounts: all });
     await change(of, whole, { account_ids: some });
     await change(of, named, { account_ids: some });
@@ -467,8 +480,7 @@ describe('connections that somebody has changed since the backup', () => {
     await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
     const id = await connect(of, own, await newApplication(of), { account_ids: ['acc-1'] });
     await runUpdate(of, own, [{}], { accounts: all.slice(0, 3) });
-    await before.close();
-    before = await openWorld(await backUp(of.url));
+    await loseWhatComes();
     await change(of, id, { scopes: ['accounts'] });
     expect(await reapply()).toEqual([id]);
     expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-3'], scopes: ['accounts'] });
@@ -478,16 +490,11 @@ describe('connections that somebody has changed since the backup', () => {
   });
 
   it('grant no first account that was taken away and is still to come', async () => {
-    const [one, two] = [account('acc-1'), account('acc-2', { mask: '2' })];
-    const own = await linkedItem(of);
-    await runUpdate(of, own, [{}], { accounts: [one], accountsRefused: true });
-    const id = await connect(of, own, await newApplication(of), { new_accounts: false });
-    await before.close();
-    before = await openWorld(await backUp(of.url));
-    await runUpdate(of, own, [{}], { accounts: [one, two] });
+    const { own, id, accounts } = await awaitingOne();
+    await runUpdate(of, own, [{}], { accounts });
     await change(of, id, { account_ids: ['acc-1'] });
     expect(await reapply()).toEqual([id]);
-    await runUpdate(before, own, [{}], { accounts: [one, two] });
+    await runUpdate(before, own, [{}], { accounts });
     expect((await shownIn(before, id)).granted).toEqual(['acc-1']);
   });
 
@@ -496,8 +503,7 @@ describe('connections that somebody has changed since the backup', () => {
     const own = await linkedItem(of);
     await runUpdate(of, own, [{}], { accounts: [one, two] });
     const id = await connect(of, own, await newApplication(of));
-    await before.close();
-    before = await openWorld(await backUp(of.url));
+    await loseWhatComes();
     await change(of, id, { account_ids: ['acc-1'], new_accounts: false });
     await reapply();
     await runUpdate(before, own, [{}], { accounts: [{ ...one, account_id: 'heir' }, two] });
@@ -512,8 +518,7 @@ describe('connections that somebody has changed since the backup', () => {
       const own = await linkedItem(of);
       await runUpdate(of, own, [{}], { accounts: all.slice(0, 2) });
       const id = await connect(of, own, await newApplication(of));
-      await before.close();
-      before = await openWorld(await backUp(of.url));
+      await loseWhatComes();
       await change(of, id, { new_accounts: false });
       await runUpdate(of, own, [{}], { accounts: all.slice(0, count) });
       await runUpdate(before, own, [{}], { accounts: all });
@@ -526,16 +531,11 @@ describe('connections that somebody has changed since the backup', () => {
   it.each([false, true])(
     'grant the first accounts that a list which was not whole had not named, where none was taken away (known there: %j)',
     async (known) => {
-      const [one, two] = [account('acc-1'), account('acc-2', { mask: '2' })];
-      const own = await linkedItem(of);
-      await runUpdate(of, own, [{}], { accounts: [one], accountsRefused: true });
-      const id = await connect(of, own, await newApplication(of), { new_accounts: false });
-      await before.close();
-      before = await openWorld(await backUp(of.url));
+      const { own, id, accounts } = await awaitingOne();
       await change(of, id, { scopes: ['accounts'] });
-      if (known) await runUpdate(of, own, [{}], { accounts: [one, two] });
+      if (known) await runUpdate(of, own, [{}], { accounts });
       expect(await reapply()).toEqual([id]);
-      await runUpdate(before, own, [{}], { accounts: [one, two] });
+      await runUpdate(before, own, [{}], { accounts });
       expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-2'], scopes: ['accounts'] });
     },
   );
@@ -544,8 +544,7 @@ describe('connections that somebody has changed since the backup', () => {
     'are cut though its %s has narrowed them here since',
     async (initiator) => {
       const id = await connect(of, shared, await newApplication(of));
-      await before.close();
-      before = await openWorld(await backUp(of.url));
+      await loseWhatComes();
       await change(of, id, { account_ids: ['acc-2'], new_accounts: false });
       await change(before, id, { lookback_days: 3_000 }, { ...anyActor, initiator });
       expect(await reapply()).toEqual([id]);

@@ -18,8 +18,8 @@ export function testSurroundings(): Surroundings {
 }
 
 /**
- * The whole of Sluice for one test file. Its sweep comes more rarely than in a fault run: a sweep costs a quarter of a second of CPU, on
- * cores that several of these share, and few tests wait for one.
+ * The whole of Sluice for one test file. Its sweep comes more rarely than in a fault run: each costs CPU on cores that several of these
+ * share, and few tests wait for one.
  */
 export function startSystem(options: SystemOptions = {}): Promise<System> {
   return startSystemIn(testSurroundings(), { ...options, env: { SWEEP_EVERY: 'PT12S', ...options.env } });
