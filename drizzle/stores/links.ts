@@ -1,6 +1,6 @@
 import { linkedEvent } from '../../domain/exchange/itemEvents.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
+import { identityOf, isKnownSame, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
 import { joinedOutcome } from '../../domain/joinedOutcome.js';
 import type { Seen } from '../../domain/ports/items.js';
@@ -76,7 +76,7 @@ const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSe
 const other = selection(items, ['item_id']);
 
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
-const shared = selection(accountTable, ['account_id', 'raw']);
+const shared = selection(accountTable, ['account_id', 'item_id', 'raw']);
 
 type CandidateRow = Selected<typeof candidate> & {
   identities: AccountIdentity[];
@@ -89,7 +89,7 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   proven: boolean;
   /** How many of the accounts it does not have. */
   lacks: number;
-  /** It has these and no others. */
+  /** It is known to have these, and no others. */
   isEqual: boolean;
 };
 
@@ -134,7 +134,9 @@ export function linkStore(sql: Sql): LinkStore {
       const { item_id: itemId, institution_id, same_bank, seen } = row;
       const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
       const lacks = lackedBy(row.identities, accounts).length;
-      const isEqual = lacks === 0 && row.identities.length === accounts.length;
+      const isEqual =
+        row.identities.length === accounts.length &&
+        lackedBy(row.identities, accounts, isKnownSame).length === 0;
       const found = { itemId, institution_id, same_bank, accessToken, seen };
       return [{ ...found, proven: likeness === 'proven', lacks, isEqual }];
     });
@@ -144,7 +146,7 @@ export function linkStore(sql: Sql): LinkStore {
   const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
     (await alike(...asked)).filter((row) => row.same_bank);
 
-  /** Open accounts of these Items of which `accounts` has none that is the same. */
+  /** Open accounts of these Items of which `accounts` has none that is the same; two of the Items may have one in common. */
   const droppedBy = async (
     db: Sql | Tx,
     itemIds: readonly string[],
@@ -153,8 +155,13 @@ export function linkStore(sql: Sql): LinkStore {
     const rows = await db<Selected<typeof shared>[]>`
       SELECT ${shared.list(db)} FROM accounts
       WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
-    const own = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
-    return lackedBy(accounts, own).map(({ account_id }) => account_id);
+    const own = rows.map(({ account_id, item_id, raw }) => ({ ...identityOf(raw), account_id, item_id }));
+    return itemIds.flatMap((itemId) =>
+      lackedBy(
+        accounts,
+        own.filter(({ item_id }) => item_id === itemId),
+      ).map(({ account_id }) => account_id),
+    );
   };
 
   const linkingOf = async (db: Sql | Tx, tokenHash: string) =>
@@ -473,9 +480,11 @@ export function linkStore(sql: Sql): LinkStore {
           if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
         }
         const protects = proven.find((other) => !replaceable.has(other.itemId));
-        // One of the very same accounts is of its login: of them none is lost. The healthy one shares a joint account with both.
-        const isOfAnother = protects !== undefined && protects.lacks > 0 && proven[0]?.isEqual === true;
-        if (protects !== undefined && !isOfAnother) {
+        // Those of the very same accounts are of its login: of them none is lost. The healthy one shares a joint account with them, and
+        // protects all others.
+        const same =
+          protects !== undefined && protects.lacks > 0 ? proven.filter(({ isEqual }) => isEqual) : [];
+        if (protects !== undefined && same.length === 0) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
           return withOther(tx, other, admission, applicant);
         }
@@ -484,7 +493,7 @@ export function linkStore(sql: Sql): LinkStore {
           if (await seesItem(tx, other.itemId, applicant))
             return { kind: 'duplicate' as const, itemId: other.itemId };
         }
-        const replaced = proven.flatMap(({ itemId: id }) => (replaceable.has(id) ? [id] : []));
+        const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
         for (const id of replaced) {
           const now = await lockSeen(tx, id);
           const seen = replaceable.get(id);
