@@ -11,6 +11,7 @@ import type {
   Sight,
 } from '../../domain/ports/connections.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { writtenBack } from '../../domain/instants.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
@@ -67,7 +68,7 @@ function keptGrant(kept: unknown): Grant {
   const grant = kept as Grant;
   return {
     ...grant,
-    expires_at: grant.expires_at === null ? null : new Date(grant.expires_at).toISOString(),
+    expires_at: grant.expires_at && writtenBack(grant.expires_at),
   };
 }
 

@@ -1175,6 +1175,29 @@ describe('the removal of an Item', () => {
 });
 
 describe('an Item that takes the place of another', () => {
+  it('is admitted though the end of a connection with the other one is in the year 10000, as an earlier release took it', async () => {
+    const { itemId, userId, applicationId } = await connectedItem();
+    const other = await newApplication(world);
+    await world.sql.begin((tx) =>
+      grantConnection(
+        tx,
+        { itemId, userId, applicationId: other },
+        grant({ expires_at: '9999-12-31T23:59:59-05:00' }),
+        nobody,
+      ),
+    );
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const replaceable = [await broken(itemId)];
+    expect(await world.stores.links.admit(admission(fresh, { replaceable }))).toMatchObject({
+      kind: 'admitted',
+      replaced: [itemId],
+    });
+    expect((await connectionsOf(fresh.itemId)).map((one) => one.application_id)).toEqual([
+      applicationId,
+      other,
+    ]);
+  });
+
   const withId = (raw: PlaidAccount) => ({ ...identityOf(raw), account_id: raw.account_id });
 
   /** The Item breaks and gives way to one that is linked, where these are chosen. */
