@@ -83,7 +83,9 @@ function grantedBy({
   // In a new Link its user has chosen everything anew.
   if (action === 'renewed' && initiator === 'application') return Object.keys(later) as (keyof Grant)[];
   // Which later accounts had come by themselves a grant does not say: any may have.
-  return widenedBy(earlier, earlier.new_accounts ? null : earlier.account_ids, later);
+  const fields = widenedBy(earlier, earlier.new_accounts ? null : earlier.account_ids, later);
+  // Who grants later ones does so besides those of now.
+  return fields.includes('new_accounts') ? [...fields, 'account_ids'] : fields;
 }
 
 /** Whether something else may be read than a list names: what had come since, or is waited for. */

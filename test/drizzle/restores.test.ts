@@ -557,6 +557,7 @@ describe('connections that somebody has changed since the backup', () => {
   it.each<[string, (id: string) => Promise<unknown>, object]>([
     ['another purpose', (id) => change(before, id, { purpose: 'Budgets' }, anyActor), {}],
     ['more days', (id) => change(before, id, { lookback_days: 90 }, anyActor), { lookback_days: 90 }],
+    ['later accounts', (id) => change(before, id, { new_accounts: true }, anyActor), {}],
     [
       'a later end',
       (id) => before.stores.connections.renew(ourselves, id, later, { actor: user }),
@@ -564,7 +565,7 @@ describe('connections that somebody has changed since the backup', () => {
     ],
   ])('are cut in all else where somebody has granted %s here since', async (_what, grants, stands) => {
     const first = { lookback_days: 30, expires_at: soon };
-    const id = await connect(of, shared, await newApplication(of), first);
+    const id = await connect(of, shared, await newApplication(of), { ...first, new_accounts: false });
     await loseWhatComes();
     await change(of, id, { scopes: ['accounts'] });
     await grants(id);
