@@ -44,9 +44,9 @@ const owned = selection(items, ['user_id', 'token_hash', 'replaced_by'], {
 });
 const other = selection(items, ['item_id']);
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
-const shared = selection(accountTable, ['account_id', 'raw']);
+const shared = selection(accountTable, ['account_id', 'item_id', 'raw']);
 
-/** Open accounts of these Items of which `accounts` has none that is the same. */
+/** Open accounts of these Items of which `accounts` has none that is the same; two of the Items may have one in common. */
 async function droppedBy(
   db: Sql | Tx,
   itemIds: readonly string[],
@@ -55,8 +55,13 @@ async function droppedBy(
   const rows = await db<Selected<typeof shared>[]>`
     SELECT ${shared.list(db)} FROM accounts
     WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
-  const own = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
-  return lackedBy(accounts, own).map(({ account_id }) => account_id);
+  const own = rows.map(({ account_id, item_id, raw }) => ({ ...identityOf(raw), account_id, item_id }));
+  return itemIds.flatMap((itemId) =>
+    lackedBy(
+      accounts,
+      own.filter(({ item_id }) => item_id === itemId),
+    ).map(({ account_id }) => account_id),
+  );
 }
 
 const linkingOf = async (db: Sql | Tx, tokenHash: string) =>
@@ -209,9 +214,11 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
           if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
         }
         const protects = proven.find((other) => !replaceable.has(other.itemId));
-        // One of the very same accounts is of its login: of them none is lost. The healthy one shares a joint account with both.
-        const isOfAnother = protects !== undefined && protects.lacks > 0 && proven[0]?.isEqual === true;
-        if (protects !== undefined && !isOfAnother) {
+        // Those of the very same accounts are of its login: of them none is lost. The healthy one shares a joint account with them, and
+        // protects all others.
+        const same =
+          protects !== undefined && protects.lacks > 0 ? proven.filter(({ isEqual }) => isEqual) : [];
+        if (protects !== undefined && same.length === 0) {
           const other = { itemId: protects.itemId, userId: owner.user_id };
           return withOther(tx, other, admission, applicant);
         }
@@ -220,7 +227,7 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
           if (await seesItem(tx, other.itemId, applicant))
             return { kind: 'duplicate' as const, itemId: other.itemId };
         }
-        const replaced = proven.flatMap(({ itemId: id }) => (replaceable.has(id) ? [id] : []));
+        const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
         for (const id of replaced) {
           const now = await lockSeen(tx, id);
           const seen = replaceable.get(id);

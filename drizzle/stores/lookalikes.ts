@@ -1,5 +1,5 @@
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { lackedBy, likenessOf } from '../../domain/mining/accounts.js';
+import { isKnownSame, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { LinkStore } from '../../domain/ports/links.js';
 import type { Sealed } from '../../domain/ports/secrets.js';
@@ -25,7 +25,7 @@ type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   proven: boolean;
   /** How many of the accounts it does not have. */
   lacks: number;
-  /** It has these and no others. */
+  /** It is known to have these, and no others. */
   isEqual: boolean;
 };
 
@@ -55,7 +55,9 @@ async function alike(
     const { item_id: itemId, institution_id, same_bank, seen } = row;
     const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
     const lacks = lackedBy(row.identities, accounts).length;
-    const isEqual = lacks === 0 && row.identities.length === accounts.length;
+    const isEqual =
+      row.identities.length === accounts.length &&
+      lackedBy(row.identities, accounts, isKnownSame).length === 0;
     const found = { itemId, institution_id, same_bank, accessToken, seen };
     return [{ ...found, proven: likeness === 'proven', lacks, isEqual }];
   });
