@@ -46,6 +46,9 @@ const other = selection(items, ['item_id']);
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
 const shared = selection(accountTable, ['account_id', 'item_id', 'raw']);
 
+type Owned = Selected<typeof owned> & { gone: boolean };
+type Linking = Selected<typeof linking>;
+
 /** Open accounts of these Items of which `accounts` has none that is the same; two of the Items may have one in common. */
 async function droppedBy(
   db: Sql | Tx,
@@ -133,6 +136,105 @@ async function withOther(
   return joinedWith(other.itemId, connectionId, dropped);
 }
 
+/** An Item that was admitted before: by this link, whose answer was lost, or by another one, since update mode gives a public token too. */
+async function admitAgain(
+  tx: Tx,
+  { itemId, tokenHash }: Admission,
+  owner: Owned,
+  applicant: Applicant,
+  link: Linking | undefined,
+): Promise<Admitted> {
+  const item = { itemId, userId: owner.user_id };
+  // Once a link: who was disconnected since then is not connected again by a repeat.
+  const first = !owner.asked && link?.dropped === null;
+  const visit = { kind: 'update_mode' } as const;
+  const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
+  if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
+  const connected = joined ?? (await connectionWith(tx, itemId, applicant));
+  return admittedBefore(tx, tokenHash, itemId, {
+    ...named(connected),
+    ...(joined === null ? {} : { joined: true }),
+    ...(owner.token_hash === tokenHash ? {} : { updated: true }),
+  });
+}
+
+/** The Items whose place a new one takes, by their ids; or what becomes of its link in place of an admission. */
+async function placeOf(
+  tx: Tx,
+  admission: Admission,
+  owner: Owned,
+  applicant: Applicant,
+  link: Linking | undefined,
+): Promise<string[] | Exclude<Awaited<ReturnType<LinkStore['admit']>>, Admitted>> {
+  const { itemId, institutionId } = admission;
+  const found =
+    institutionId === null || link?.allow_duplicate === true
+      ? []
+      : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
+  const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
+  const proven = found.filter((other) => other.proven);
+  // By guesses nobody joins another application's Item, nor takes it away.
+  for (const other of admission.byWordAlone === true ? proven : []) {
+    if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' };
+  }
+  const protects = proven.find((other) => !replaceable.has(other.itemId));
+  // Those of the very same accounts are of its login: of them none is lost. The healthy one shares a joint account with them, and
+  // protects all others.
+  const same = protects !== undefined && protects.lacks > 0 ? proven.filter(({ isEqual }) => isEqual) : [];
+  if (protects !== undefined && same.length === 0) {
+    return withOther(tx, { itemId: protects.itemId, userId: owner.user_id }, admission, applicant);
+  }
+  for (const other of found) {
+    if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
+    if (await seesItem(tx, other.itemId, applicant)) return { kind: 'duplicate', itemId: other.itemId };
+  }
+  const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
+  for (const id of replaced) {
+    const now = await lockSeen(tx, id);
+    const seen = replaceable.get(id);
+    // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
+    if (now === null || seen === undefined || !sameHealth(now.seen, seen)) return { kind: 'moved' };
+  }
+  return replaced;
+}
+
+async function admitFirst(
+  tx: Tx,
+  admission: Admission,
+  owner: Owned,
+  applicant: Applicant,
+  replaced: readonly string[],
+): Promise<Admitted> {
+  const { itemId, tokenHash } = admission;
+  const item = { itemId, userId: owner.user_id };
+  await tx`
+    UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
+    WHERE item_id = ANY(${[...replaced]}::text[])`;
+  const dropped = await droppedBy(tx, replaced, admission.accounts);
+  await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${tokenHash}`;
+  await keepIds(tx, admission);
+  await writeIdentities(tx, itemId, admission.accounts);
+  await tx`
+    UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${admission.institutionId},
+      institution_name = ${admission.institutionName}, consent_expires_at = ${admission.consentExpiresAt},
+      main_account_id = ${admission.mainAccountId}, next_due_at = clock_timestamp(),
+      numbers_due_at = clock_timestamp()
+    WHERE item_id = ${itemId}`;
+  await tx`
+    UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
+    WHERE user_id = ${owner.user_id}`;
+  const connectionId = await connectLinked(tx, item, applicant);
+  await carryConnections(tx, replaced, item, admission.accounts);
+  // Last: who is connected by now is told.
+  await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
+  return {
+    kind: 'admitted',
+    replaced: await replacedBy(tx, itemId),
+    dropped,
+    ...named(connectionId),
+  };
+}
+
 /** What a link becomes: an Item of its own, or a connection with one that its user has. */
 export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'admitted'> {
   return {
@@ -167,15 +269,15 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
     },
 
     async admit(admission) {
-      const { itemId, institutionId } = admission;
+      const { itemId, tokenHash } = admission;
       return sql.begin(async (tx) => {
         await tx`
           SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
         // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const applicant = await applicantOf(tx, admission.tokenHash);
-        const link = await linkingOf(tx, admission.tokenHash);
+        const applicant = await applicantOf(tx, tokenHash);
+        const link = await linkingOf(tx, tokenHash);
         const owner = firstOf(
-          await tx<(Selected<typeof owned> & { gone: boolean })[]>`
+          await tx<Owned[]>`
           SELECT ${owned.list(tx)}, removed_at IS NOT NULL
             OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
           FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
@@ -186,81 +288,10 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
           if (connectionId !== null) return joinedWith(owner.replaced_by, connectionId, link?.dropped ?? []);
         }
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
-        const item = { itemId, userId: owner.user_id };
-        if (owner.admitted) {
-          // Once a link: who was disconnected since then is not connected again by a repeat.
-          const first = !owner.asked && link?.dropped === null;
-          const visit = { kind: 'update_mode' } as const;
-          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
-          if (first) {
-            await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${admission.tokenHash}`;
-          }
-          const connected = joined ?? (await connectionWith(tx, itemId, applicant));
-          return admittedBefore(tx, admission.tokenHash, itemId, {
-            ...named(connected),
-            ...(joined === null ? {} : { joined: true }),
-            ...(owner.token_hash === admission.tokenHash ? {} : { updated: true }),
-          });
-        }
+        if (owner.admitted) return admitAgain(tx, admission, owner, applicant, link);
         if (await isBeingErased(tx, owner.user_id)) return { kind: 'user_being_erased' as const };
-        const found =
-          institutionId === null || link?.allow_duplicate === true
-            ? []
-            : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
-        const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
-        const proven = found.filter((other) => other.proven);
-        // By guesses nobody joins another application's Item, nor takes it away.
-        for (const other of admission.byWordAlone === true ? proven : []) {
-          if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
-        }
-        const protects = proven.find((other) => !replaceable.has(other.itemId));
-        // Those of the very same accounts are of its login: of them none is lost. The healthy one shares a joint account with them, and
-        // protects all others.
-        const same =
-          protects !== undefined && protects.lacks > 0 ? proven.filter(({ isEqual }) => isEqual) : [];
-        if (protects !== undefined && same.length === 0) {
-          const other = { itemId: protects.itemId, userId: owner.user_id };
-          return withOther(tx, other, admission, applicant);
-        }
-        for (const other of found) {
-          if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
-          if (await seesItem(tx, other.itemId, applicant))
-            return { kind: 'duplicate' as const, itemId: other.itemId };
-        }
-        const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
-        for (const id of replaced) {
-          const now = await lockSeen(tx, id);
-          const seen = replaceable.get(id);
-          // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
-          if (now === null || seen === undefined || !sameHealth(now.seen, seen))
-            return { kind: 'moved' as const };
-        }
-        await tx`
-          UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
-          WHERE item_id = ANY(${replaced}::text[])`;
-        const dropped = await droppedBy(tx, replaced, admission.accounts);
-        await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${admission.tokenHash}`;
-        await keepIds(tx, admission);
-        await writeIdentities(tx, itemId, admission.accounts);
-        await tx`
-          UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${institutionId},
-            institution_name = ${admission.institutionName}, consent_expires_at = ${admission.consentExpiresAt},
-            main_account_id = ${admission.mainAccountId}, next_due_at = clock_timestamp(),
-            numbers_due_at = clock_timestamp()
-          WHERE item_id = ${itemId}`;
-        await tx`
-          UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
-          WHERE user_id = ${owner.user_id}`;
-        const connectionId = await connectLinked(tx, item, applicant);
-        await carryConnections(tx, replaced, item, admission.accounts);
-        // Last: who is connected by now is told.
-        await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
-        return {
-          kind: 'admitted' as const,
-          replaced: await replacedBy(tx, itemId),
-          dropped,
-          ...named(connectionId),
-        };
+        const place = await placeOf(tx, admission, owner, applicant, link);
+        return Array.isArray(place) ? admitFirst(tx, admission, owner, applicant, place) : place;
       });
     },
 
