@@ -2,7 +2,19 @@ import { z } from 'zod';
 import { connectionScopes, initiators } from '../../domain/exchange/connection.js';
 import { futureTime, grantFields, grantInput } from './grant.js';
 import { exampleItem } from './itemShape.js';
-import { anyId, examplePage, id, pageOf, paging, pattern, shown, time, wellFormed, words } from './shared.js';
+import {
+  anyId,
+  examplePage,
+  id,
+  instant,
+  pageOf,
+  paging,
+  pattern,
+  shown,
+  time,
+  wellFormed,
+  words,
+} from './shared.js';
 
 const exampleId = `con_${anyId}`;
 const exampleApplication = `app_${anyId}`;
@@ -14,9 +26,7 @@ const statuses = ['active', 'suspended', 'expired', 'revoked'] as const;
 
 export const connectionsQuery = z.strictObject({
   status: words('Connections of these only, separated by commas', statuses, [...statuses]),
-  expires_before: z.iso
-    .datetime({ offset: true, error: 'must be a time such as 2027-01-31T00:00:00Z' })
-    .regex(pattern('^(?!0000)[0-9]{4}-'), 'must be in the year 1 or later')
+  expires_before: instant('2027-01-31T00:00:00Z')
     .optional()
     .meta({ description: 'Those that end before it; what has no end is left out' }),
   ...paging,

@@ -7,7 +7,7 @@ import {
 } from '../../domain/exchange/endpoint.js';
 import { eventTypes } from '../../domain/exchange/event.js';
 import { longestEndpointUrl } from '../../domain/exchange/peerAddress.js';
-import { examplePage, id, pageOf, paging, pattern, storable, time } from './shared.js';
+import { examplePage, id, instant, pageOf, paging, storable, time } from './shared.js';
 
 const anyEndpoint = 'end_0192f0c1-7c1e-7a43-9d0e-3f6c2b5a8e11';
 const anyDelivery = 'dlv_0192f0c1-8d2f-7b54-8e1f-4a7d3c6b9f22';
@@ -146,10 +146,7 @@ export const rotateBody = z
   .meta({ examples: [{ overlap: 'PT24H' }] });
 
 const moment = (description: string) =>
-  z.iso
-    .datetime({ offset: true, error: 'must be a time such as 2026-11-27T14:00:00Z' })
-    .regex(pattern('^(?!0000)'), 'must be in the year 1 or later')
-    .meta({ description, examples: ['2026-11-27T14:00:00Z'] });
+  instant('2026-11-27T14:00:00Z').meta({ description, examples: ['2026-11-27T14:00:00Z'] });
 
 export const recoverBody = z
   .strictObject({

@@ -3,6 +3,7 @@
  * `id` becomes a component of that name.
  */
 import { z } from 'zod';
+import { instantOf } from '../../domain/instants.js';
 
 // Patterns are strings in OpenAPI too; `u` makes them count characters, as PostgreSQL and JSON Schema do, not UTF-16 units.
 export const pattern = (source: string): RegExp => new RegExp(source, 'u');
@@ -99,6 +100,17 @@ export const day = (description: string) =>
     .regex(pattern('^(?!0000)'), 'must be in the year 1 or later')
     .optional()
     .meta({ description });
+
+/**
+ * A time in a request, from here on the instant that it names as ISO 8601 in milliseconds: PostgreSQL takes neither every zone that RFC 3339
+ * can write, nor a text of any length.
+ */
+export const instant = (example: string) =>
+  z.iso
+    .datetime({ offset: true, error: `must be a time such as ${example}` })
+    .regex(pattern('^(?!0000)[0-9]{4}-'), 'must be in a year from 1 to 9999')
+    .refine((at) => instantOf(at) !== null, 'must be in a year from 1 to 9999, by UTC')
+    .overwrite((at) => instantOf(at) ?? at);
 
 export const noQuery = z.strictObject({});
 

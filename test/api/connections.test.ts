@@ -259,6 +259,29 @@ it('one whose end an earlier release took, in the year 10000 by UTC, is shown an
   });
 });
 
+it.each([
+  ['with a zone that no place has', '2999-01-31T00:00:00+23:59'],
+  ['with more digits than anybody measures', `2999-01-30T00:01:00.${'0'.repeat(200)}Z`],
+])('a time is the instant that it names, however it is written: %s', async (_how, expires_at) => {
+  const end = { expires_at: '2999-01-30T00:01:00.000Z' };
+  const { item: to, url, app: own, id } = await connected({ expires_at });
+  expect(await ask('GET', url, own)).toMatchObject({ status: 200, body: end });
+  expect(await ask('POST', `${url}/renew`, dashboard, { expires_at })).toMatchObject({
+    status: 200,
+    body: end,
+  });
+  const sooner = { expires_at: '2998-01-31T00:00:00Z' };
+  expect(await ask('PATCH', url, own, sooner)).toMatchObject({ status: 200 });
+  expect(await ask('PATCH', url, dashboard, { expires_at })).toMatchObject({ status: 200, body: end });
+  const list = `/items/${to.itemId}/connections?expires_before=`;
+  const before = (text: string) => ask('GET', list + encodeURIComponent(text), own);
+  expect(await before(expires_at)).toMatchObject({ status: 200, body: { data: [] } });
+  expect(await before(expires_at.replace('2999', '3000'))).toMatchObject({
+    status: 200,
+    body: { data: [{ connection_id: id }] },
+  });
+});
+
 it('who renews needs consent, a time to come, and a connection that was not revoked', async () => {
   const { url, app: own } = await connected();
   const renew = (by: Client, expires_at: unknown) => ask('POST', `${url}/renew`, by, { expires_at });

@@ -377,6 +377,16 @@ describe('linking', () => {
     await app.close();
   });
 
+  it('keeps the instant at which a grant is to end: what its text is the database may not take when the Item is there', async () => {
+    const { app, links, link } = started();
+    for (const expires_at of ['2999-01-31T00:00:00+23:59', `2999-01-30T00:01:00.${'0'.repeat(200)}Z`]) {
+      links.clear();
+      await link('user-1', { connection: { expires_at } });
+      expect(links.get(hash)?.connection).toMatchObject({ expires_at: '2999-01-30T00:01:00.000Z' });
+    }
+    await app.close();
+  });
+
   it.each([
     ['scopes', ['everything']],
     ['scopes', ['accounts', 'accounts']],
