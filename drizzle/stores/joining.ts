@@ -346,9 +346,20 @@ async function asChosen(
     asked.some((one) => meantBy(one, offered, ofRows) === own);
   const isAsked = (own: OwnAccount): boolean =>
     wanted === null || wanted.includes(own.account_id) || (visit.kind !== 'update_mode' && isMeant(own));
-  const ids = ofRows.filter((own) => isAsked(own) && isChosen(own)).map(({ account_id }) => account_id);
+  // Older rows of an account stand under the ids that it had before.
+  const isShared = (own: OwnAccount): boolean => {
+    const now = heirOf(own, ofRows);
+    return (isAsked(own) || isAsked(now)) && isChosen(now);
+  };
+  const ids = ofRows.filter(isShared).map(({ account_id }) => account_id);
   const account_ids = [...ids, ...unlisted];
   return { grant: { ...grant, account_ids, new_accounts: wanted !== null && grant.new_accounts }, awaited };
+}
+
+/** The account that has taken this one's place, whoever stood there between them; itself where none has. */
+function heirOf(one: OwnAccount, own: readonly OwnAccount[]): OwnAccount {
+  const next = own.find(({ account_id }) => account_id === one.heir);
+  return next === undefined ? one : heirOf(next, own);
 }
 
 /** Those that a client asks for by their ids (null = all): of some that are called the same, all or none. */

@@ -5,11 +5,11 @@ import { jsonbText } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { accountIdentities, accounts, links } from '../schema.js';
-import { isSet, selection } from '../selection.js';
+import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 
 const known = selection(accountIdentities, ['persistent_account_id', 'mask', 'name', 'type', 'subtype']);
-const stored = selection(accounts, ['account_id', 'raw', 'status'], { replaced: isSet('replaced_by') });
+const stored = selection(accounts, ['account_id', 'raw', 'status'], { heir: 'replaced_by' });
 const offering = selection(links, ['accounts']);
 
 /** The Item's open accounts. They stand there from the linking on, when the accounts may not. */
@@ -31,20 +31,20 @@ export async function writeIdentities(
       jsonb_to_record(e.value) AS c(persistent_account_id text, mask text, name text, type text, subtype text)`;
 }
 
-/** An account of the Item's; `past`: another one has taken its place. */
+/** An account of the Item's; `heir`: the one that has taken its place. */
 export type OwnAccount = AccountIdentity & {
   account_id: string;
   identity: AccountIdentity;
   open: boolean;
-  past: boolean;
+  heir: string | null;
 };
 
 export async function rowsOf(tx: Tx, itemId: string): Promise<OwnAccount[]> {
   const rows = await tx<Selected<typeof stored>[]>`
     SELECT ${stored.list(tx)} FROM accounts WHERE item_id = ${itemId} ORDER BY account_id`;
-  return rows.map(({ account_id, raw, status, replaced }) => {
+  return rows.map(({ account_id, raw, status, heir }) => {
     const identity = identityOf(raw);
-    return { ...identity, account_id, identity, open: status === 'open', past: replaced };
+    return { ...identity, account_id, identity, open: status === 'open', heir };
   });
 }
 
@@ -60,7 +60,7 @@ export async function knownAccounts(tx: Tx, itemId: string): Promise<KnownAccoun
   const named = (link?.accounts ?? []).map((one) => ({ id: one.id ?? null, ...identityOf(one) }));
   const left = named.filter(({ id }) => !isListed(id));
   return [
-    ...rows.map(({ account_id: id, identity, past }) => ({ id, identity, past })),
+    ...rows.map(({ account_id: id, identity, heir }) => ({ id, identity, past: heir !== null })),
     ...lacking.map((identity) => ({ id: idOf(identity, lacking, left), identity, unlisted: true })),
   ];
 }

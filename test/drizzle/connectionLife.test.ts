@@ -397,6 +397,36 @@ describe('joining', () => {
     expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
   });
 
+  it('with an Item whose accounts have had other ids shares those that were chosen under all of them', async () => {
+    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    const heirs = all.map((raw) => ({ ...raw, account_id: `heir-${raw.account_id}` }));
+    await runUpdate(world, item, [{}], { accounts: heirs });
+    const ids = ['acc-1', 'heir-acc-1'];
+    const granted = async (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) => {
+      const applicationId = await newApplication(world);
+      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+      if (exchanges) {
+        const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+        const surplus = await exchangedItem(world, linking);
+        expect((await world.stores.links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+      } else {
+        const tokenHash = await received(item.userId, applicationId, {
+          ...linking,
+          metadata: chosen.map(metadataOf),
+        });
+        expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
+      }
+      const rows = await connectionsOf(item.itemId);
+      return rows.find((row) => row.application_id === applicationId)?.granted;
+    };
+    for (const exchanges of [false, true]) {
+      expect(await granted({}, all.slice(0, 1), exchanges)).toEqual(ids);
+      expect(await granted({ account_ids: ['new-acc-1'] }, all, exchanges)).toEqual(ids);
+    }
+  });
+
   it('with an Item of whose accounts some have come shares those that were chosen, and no others', async () => {
     const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
     const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];
