@@ -29,7 +29,7 @@ async function main(): Promise<boolean> {
       webhookUrl,
     });
     for (const { itemId, failure } of failed) say(`left as it is: ${itemId}: ${failure.message}`);
-    if (stopped) say('Plaid goes on asking to wait: the others were not asked for. Run it again later.');
+    if (stopped) say('One after the other failed: the others were not asked for. Run it again later.');
     say(`${webhookUrl}: ${changed} Items changed, ${kept} had it, ${failed.length} left as they are`);
     return failed.length === 0;
   } finally {

@@ -12,7 +12,7 @@ export interface WebhookAddresses {
   changed: number;
   /** Items that Plaid could not be asked about, or that it has left as they are. */
   failed: { itemId: string; failure: Failure }[];
-  /** Plaid goes on asking to wait: no further Item was asked for. */
+  /** One Item after the other failed for no fault of its own: no further one was asked for. */
   stopped: boolean;
 }
 
@@ -29,11 +29,17 @@ export interface WebhookAddressDeps {
 const pageRows = 500;
 /** One Item after the other, with a pause: the workers' calls come first at Plaid's limits. */
 const betweenItemsMs = 100;
-/** Plaid as a whole asks to wait; so often for one Item. Where that was in vain for some in a row, it is so for the next ones, too. */
+/** Plaid as a whole asks to wait: about so long for one Item. */
 const overall: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE']);
-const mostWaits = 10;
-const mostInVain = 3;
+const mostWaitMs = 300_000;
 const waitMs = 30_000;
+/** What is no fault of an Item, and after how many Items in a row it is so for the next ones, too. */
+const mostInVain: Partial<Record<FailureType, number>> = {
+  RATE_LIMITED: 3,
+  MAINTENANCE: 3,
+  UPSTREAM_DOWN: 20,
+  MISCONFIGURED: 20,
+};
 
 /**
  * Asks Plaid of every Item that has an access token where its webhooks go, and gives our address where that is another. It may be ended at
@@ -55,21 +61,27 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
   const asksToWait = (end: 'kept' | 'changed' | Failure): end is Failure =>
     end instanceof Failure && overall.has(end.type);
   let inVain = 0;
+  let stopped = false;
 
   async function row({ id: [itemId = ''], sealed, context }: SealedRow): Promise<void> {
     try {
       const token = await secrets.open(sealed, context);
       let end = await one(itemId, token);
-      for (let waits = 0; asksToWait(end) && waits < mostWaits; waits += 1) {
-        await pause(end.retryAfterMs ?? waitMs);
+      for (let waited = 0; asksToWait(end) && waited < mostWaitMs;) {
+        const ms = end.retryAfterMs ?? waitMs;
+        await pause(ms);
+        waited += Math.max(ms, waitMs);
         end = await one(itemId, token);
       }
-      inVain = asksToWait(end) ? inVain + 1 : 0;
       if (end instanceof Failure) throw end;
+      inVain = 0;
       result[end] += 1;
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       result.failed.push({ itemId, failure });
+      const most = mostInVain[failure.type];
+      inVain = most === undefined ? 0 : inVain + 1;
+      stopped = inVain >= (most ?? Infinity);
     }
   }
 
@@ -78,7 +90,7 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
     const page: SealedRow[] = await rows.page('access tokens', null, pageRows, after);
     for (const sealed of page) {
       await row(sealed);
-      if (inVain === mostInVain) return { ...result, stopped: true };
+      if (stopped) return { ...result, stopped };
       await pause(betweenItemsMs);
     }
     after = page.length < pageRows ? null : (page.at(-1)?.id ?? null);

@@ -97,6 +97,35 @@ it('the command asks of every Item, waits where Plaid asks for it, and names wha
   expect(items.map(({ webhook }) => webhook)).toEqual(items.map(() => given.webhookUrl));
 });
 
+it.each(['UPSTREAM_DOWN', 'MISCONFIGURED'] as const)(
+  'the command stops where Plaid is of no use to any Item (%s), and not for some of them',
+  async (type) => {
+    for (let n = 0; n < 25; n += 1) await movedItem(`${type} ${n}`);
+    let asked = 0;
+    let after = Infinity;
+    const run = () =>
+      updateWebhookAddresses({
+        plaid: {
+          async getItem() {
+            asked += 1;
+            if (asked % after === 0) return { webhook: ours } as never;
+            throw new Failure(type, 'no');
+          },
+          async updateWebhook() {},
+        },
+        secrets: world.secrets,
+        rows: world.stores.sealedRows,
+        alerts: world.stores.alerts,
+        webhookUrl: ours,
+        pause: async () => undefined,
+      });
+    expect(await run()).toMatchObject({ kept: 0, stopped: true });
+    expect(asked).toBeLessThan(25);
+    after = 5;
+    expect(await run()).toMatchObject({ stopped: false });
+  },
+);
+
 it('the command stops where Plaid goes on asking to wait, and does not wait as long for each Item', async () => {
   for (const user of ['down-1', 'down-2', 'down-3', 'down-4']) await movedItem(user);
   const waited: number[] = [];
