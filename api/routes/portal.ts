@@ -167,7 +167,10 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     if (connection === undefined) return back(reply, shown, 'too_late');
     const form = formOf(request);
     const ticked = new Set(form.getAll('account'));
-    const kept = connection.accounts.filter(({ account_id }) => ticked.has(account_id));
+    // The page may have shown one under an id that it has no more.
+    const kept = connection.accounts.filter(({ account_id, past }) =>
+      [account_id, ...past].some((id) => ticked.has(id)),
+    );
     const new_accounts = connection.new_accounts && form.has('later');
     if (kept.length === connection.accounts.length && new_accounts === connection.new_accounts) {
       return back(reply, shown, 'unchanged');

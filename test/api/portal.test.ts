@@ -397,6 +397,24 @@ describe('a press', () => {
     },
   );
 
+  it('keeps an account that was ticked under the id that it had when the page was shown', async () => {
+    const { item: to, id, of } = await connection();
+    const next = [
+      account('next-1', { name: 'Everyday Checking', mask: '1024' }),
+      account('next-2', { name: 'Holiday Savings', mask: '7731', subtype: 'savings' }),
+    ];
+    await runUpdate(world, to, [{}], { accounts: next });
+    const all: [string, string][] = [
+      ['account', 'acc-1'],
+      ['account', 'acc-2'],
+      ['later', 'yes'],
+    ];
+    await press(`${of}/accounts`, all);
+    expect((await stateOf(id))?.account_ids).toBeNull();
+    await press(`${of}/accounts`, all.slice(0, 1));
+    expect((await stateOf(id))?.account_ids?.toSorted()).toEqual(['acc-1', 'next-1']);
+  });
+
   it('takes accounts away, and can add none', async () => {
     const { id, of } = await connection({ account_ids: ['acc-1', 'acc-2'] });
     expect(
