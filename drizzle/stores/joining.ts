@@ -205,7 +205,7 @@ export async function joinItem(
   const before = await standingWith(tx, itemId, applicationId, visit);
   const chosen =
     offered === null
-      ? { grant: before === undefined ? grant : withinAccounts(before, grant), awaited: [] }
+      ? { grant: await blindGrant(tx, itemId, grant, before), awaited: [] }
       : await asChosen(tx, itemId, grant, offered, visit);
   if (before === undefined) {
     // Since its end it was given none of this Item.
@@ -226,6 +226,21 @@ export async function joinItem(
   await suspendIfRevoked(tx, itemId, applicationId, row);
   await releaseDeliveries(tx, itemId);
   return before.connection_id;
+}
+
+/** What of a grant an application is given where nobody knows which accounts were chosen: of those of its connection none besides. */
+async function blindGrant(
+  tx: Tx,
+  itemId: string,
+  grant: Grant,
+  before: Selected<typeof standing> | undefined,
+): Promise<Grant> {
+  const { account_ids: ids } = grant;
+  const own = ids === null ? [] : await rowsOf(tx, itemId);
+  const past = own.filter((one) => one.heir !== null && ids?.includes(heirOf(one, own).account_id));
+  const account_ids = ids && [...new Set([...ids, ...past.map(({ account_id }) => account_id)])];
+  const wanted = { ...grant, account_ids };
+  return before === undefined ? wanted : withinAccounts(before, wanted);
 }
 
 /** Whether the application sees the Item, so that the same login is a duplicate to it. */

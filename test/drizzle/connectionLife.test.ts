@@ -750,6 +750,25 @@ describe('joining', () => {
     }
   });
 
+  it('by a public token of update mode is granted an account under every id that it has had, whether or not its metadata are there', async () => {
+    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
+    const heirs = all.map((raw) => ({ ...raw, account_id: `heir-${raw.account_id}` }));
+    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts: all });
+    await runUpdate(world, item, [{}], { accounts: heirs });
+    const { links } = world.stores;
+    for (const metadata of [[], heirs.map((raw) => ({ ...metadataOf(raw), id: raw.account_id }))]) {
+      const applicationId = await newApplication(world);
+      const connection = grant({ account_ids: ['heir-acc-1'], new_accounts: false });
+      const tokenHash = await received(item.userId, applicationId, { connection, metadata });
+      await links.beginExchange(tokenHash);
+      await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
+      await links.admit(admission({ ...item, tokenHash }));
+      const made = (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId);
+      expect(made?.granted?.toSorted()).toEqual(['acc-1', 'heir-acc-1']);
+    }
+  });
+
   it('renews what is over by time, and resumes what the bank had suspended, by the new grant, once Plaid has vouched for its user', async () => {
     const item = await connectedItem({ connection: grant({ expires_at: inDays(40) }) });
     const { links, items } = world.stores;
