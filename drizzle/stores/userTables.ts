@@ -2,6 +2,7 @@ import { getTableName } from 'drizzle-orm';
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import * as schema from '../schema.js';
+import { jsonSpellings } from './jsonSpellings.js';
 
 /** By what a user's rows are known. Read before they are deleted: most tables know the user by an Item alone. */
 export interface UserNames {
@@ -47,9 +48,14 @@ const theirEvents = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment =>
 const lockEvents = async (tx: Tx, names: UserNames): Promise<unknown> =>
   tx`SELECT FROM events WHERE event_id IN (${theirEvents(tx, names)}) ORDER BY event_id FOR UPDATE`;
 
-/** A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. */
-const quotedIn = (sql: Sql | Tx, userId: string): Fragment =>
-  sql`position(${Buffer.from(JSON.stringify(userId))}::bytea IN t.data) > 0`;
+/**
+ * A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. Only where what nobody
+ * escapes stands the rest is compared, which takes ten times as long.
+ */
+const quotedIn = (sql: Sql | Tx, userId: string): Fragment => {
+  const [longest = ''] = (userId.match(/[a-z0-9]+/gi) ?? []).sort((one, other) => other.length - one.length);
+  return sql`(position(${Buffer.from(longest)}::bytea IN t.data) > 0 AND encode(t.data, 'escape') ~ ${jsonSpellings(userId)})`;
+};
 
 /**
  * Tables with rows of users, children before their parents. Items and users themselves stand last: they go at the end, in one

@@ -331,7 +331,9 @@ describe('a connection that cannot be opened', () => {
   };
   it.each(
     Object.entries(questions).flatMap(([what, { text, url }]) =>
-      (['by a refusal', 'by the end of the connection'] as const).map((how) => [what, how, text, url] as const),
+      (['by a refusal', 'by the end of the connection'] as const).map(
+        (how) => [what, how, text, url] as const,
+      ),
     ),
   )('for %s is not answered, %s, fails alone', async (_what, how, text, more) => {
     const unhandled: unknown[] = [];
