@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { Failure } from '../domain/failures.js';
+import { writtenBack } from '../domain/instants.js';
 import type { Sealed } from '../domain/ports/secrets.js';
 
 export type Sql = postgres.Sql;
@@ -25,7 +26,8 @@ export const sha256Of = (sql: Sql | Tx, text: Fragment): Fragment =>
 export const earlier = (a: Date | null, b: Date | null): Date | null =>
   a === null || (b !== null && b < a) ? b : a;
 
-export const iso = (value: Date | null): string | null => (value === null ? null : value.toISOString());
+export const iso = (value: Date | null): string | null =>
+  value === null ? null : writtenBack(value.toISOString());
 
 /** A timestamptz as PostgreSQL wrote it, with all its microseconds, for comparisons in PostgreSQL. */
 export type Instant = string;

@@ -21,7 +21,7 @@ async function main(): Promise<boolean> {
   try {
     const { sealedRows, alerts } = createStores(sql);
     const secrets = createSecretBox(await openKeys(config));
-    const { kept, changed, failed } = await updateWebhookAddresses({
+    const { kept, changed, failed, stopped } = await updateWebhookAddresses({
       plaid,
       secrets,
       rows: sealedRows,
@@ -29,6 +29,7 @@ async function main(): Promise<boolean> {
       webhookUrl,
     });
     for (const { itemId, failure } of failed) say(`left as it is: ${itemId}: ${failure.message}`);
+    if (stopped) say('Plaid goes on asking to wait: the others were not asked for. Run it again later.');
     say(`${webhookUrl}: ${changed} Items changed, ${kept} had it, ${failed.length} left as they are`);
     return failed.length === 0;
   } finally {

@@ -12,6 +12,8 @@ export interface WebhookAddresses {
   changed: number;
   /** Items that Plaid could not be asked about, or that it has left as they are. */
   failed: { itemId: string; failure: Failure }[];
+  /** Plaid goes on asking to wait: no further Item was asked for. */
+  stopped: boolean;
 }
 
 export interface WebhookAddressDeps {
@@ -27,9 +29,10 @@ export interface WebhookAddressDeps {
 const pageRows = 500;
 /** One Item after the other, with a pause: the workers' calls come first at Plaid's limits. */
 const betweenItemsMs = 100;
-/** Plaid as a whole asks to wait; so often for one Item. */
+/** Plaid as a whole asks to wait; so often for one Item. Where that was in vain for some in a row, it is so for the next ones, too. */
 const overall: ReadonlySet<FailureType> = new Set(['RATE_LIMITED', 'MAINTENANCE']);
 const mostWaits = 10;
+const mostInVain = 3;
 const waitMs = 30_000;
 
 /**
@@ -38,7 +41,7 @@ const waitMs = 30_000;
  */
 export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<WebhookAddresses> {
   const { plaid, secrets, rows, pause = sleep } = deps;
-  const result: WebhookAddresses = { kept: 0, changed: 0, failed: [] };
+  const result: WebhookAddresses = { kept: 0, changed: 0, failed: [], stopped: false };
 
   async function one(itemId: string, token: string): Promise<'kept' | 'changed' | Failure> {
     try {
@@ -49,14 +52,19 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
     }
   }
 
+  const asksToWait = (end: 'kept' | 'changed' | Failure): end is Failure =>
+    end instanceof Failure && overall.has(end.type);
+  let inVain = 0;
+
   async function row({ id: [itemId = ''], sealed, context }: SealedRow): Promise<void> {
     try {
       const token = await secrets.open(sealed, context);
       let end = await one(itemId, token);
-      for (let waits = 0; end instanceof Failure && overall.has(end.type) && waits < mostWaits; waits += 1) {
+      for (let waits = 0; asksToWait(end) && waits < mostWaits; waits += 1) {
         await pause(end.retryAfterMs ?? waitMs);
         end = await one(itemId, token);
       }
+      inVain = asksToWait(end) ? inVain + 1 : 0;
       if (end instanceof Failure) throw end;
       result[end] += 1;
     } catch (failure) {
@@ -70,6 +78,7 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
     const page: SealedRow[] = await rows.page('access tokens', null, pageRows, after);
     for (const sealed of page) {
       await row(sealed);
+      if (inVain === mostInVain) return { ...result, stopped: true };
       await pause(betweenItemsMs);
     }
     after = page.length < pageRows ? null : (page.at(-1)?.id ?? null);

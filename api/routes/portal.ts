@@ -167,13 +167,12 @@ export function portalRoutes(app: Api, context: RouteContext, limiter: Limiter):
     if (connection === undefined) return back(reply, shown, 'too_late');
     const form = formOf(request);
     const ticked = new Set(form.getAll('account'));
-    const account_ids = connection.accounts
-      .map(({ account_id }) => account_id)
-      .filter((accountId) => ticked.has(accountId));
+    const kept = connection.accounts.filter(({ account_id }) => ticked.has(account_id));
     const new_accounts = connection.new_accounts && form.has('later');
-    if (account_ids.length === connection.accounts.length && new_accounts === connection.new_accounts) {
+    if (kept.length === connection.accounts.length && new_accounts === connection.new_accounts) {
       return back(reply, shown, 'unchanged');
     }
+    const account_ids = kept.flatMap(({ account_id, past }) => [account_id, ...past]);
     const outcome = await connections.change(
       { ofUser: shown.session.userId },
       connection.connection_id,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { connectionScopes } from '../../domain/exchange/connection.js';
+import { instantOf } from '../../domain/instants.js';
 import { pattern, shown, storable, wellFormed } from './shared.js';
 
 /** Seven years and a day: nothing reaches further back. */
@@ -12,6 +13,7 @@ const unique = (values: readonly string[]): boolean => new Set(values).size === 
 export const futureTime = z.iso
   .datetime({ offset: true, error: 'must be a time such as 2027-01-31T00:00:00Z' })
   .regex(pattern('^[0-9]{4}-'), 'must be in the year 9999 or before')
+  .refine((at) => instantOf(at) !== null, 'must be in the year 9999 or before, by UTC')
   .refine((at) => Date.parse(at) > Date.now(), 'must be in the future');
 
 const evidence = z

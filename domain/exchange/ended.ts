@@ -1,3 +1,4 @@
+import { writtenBack } from '../instants.js';
 import type { PastErasure } from '../ports/erasures.js';
 import type { NarrowedConnection } from './connection.js';
 import { inOrder } from './connection.js';
@@ -69,11 +70,11 @@ function text(of: Json, name: string): string {
   return value;
 }
 
-/** An instant; throws at what is none. */
+/** An instant, as PostgreSQL takes it; throws at what is none. */
 function instant(value: unknown): string {
   const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(at)) throw new Error('the time is missing');
-  return new Date(at).toISOString();
+  return writtenBack(new Date(at).toISOString());
 }
 
 /** The limits of a line of ours, which nobody else writes. */

@@ -109,8 +109,8 @@ export interface ConnectionStore {
     by: { actor: Actor; keyed?: KeyedRequest | null },
   ): Promise<Changed | ChangeRefusal>;
   /**
-   * Cuts it to what it granted after a change that this database has forgotten. What somebody has granted here later stays as it is; what was
-   * taken away later is no such change, nor is an earlier cut. Resolves to whether anything was taken away.
+   * Cuts it to what it granted after a change that this database has forgotten. What somebody has granted here later stays as it is, and
+   * nothing else; an earlier cut grants nothing. Resolves to whether anything was taken away.
    */
   cut(limit: NarrowedConnection): Promise<boolean>;
   /** The end of it. What is revoked already stays as it is. */

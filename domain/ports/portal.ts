@@ -19,8 +19,8 @@ export interface PortalConnection extends ConnectionView {
   bank: string | null;
   /** The bank gives the Item to nobody: nothing is resumed. */
   bankRevoked: boolean;
-  /** The open ones that may be read. */
-  accounts: { account_id: string; name: string | null; mask: string | null }[];
+  /** The open ones that may be read; `past`: the ids that they had before, under which older rows of theirs stand. */
+  accounts: { account_id: string; name: string | null; mask: string | null; past: string[] }[];
 }
 
 export interface PortalStore {

@@ -11,6 +11,7 @@ import type {
   Sight,
 } from '../../domain/ports/connections.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { writtenBack } from '../../domain/instants.js';
 import type { KeyedRequest } from '../../domain/ports/idempotency.js';
 import { pageOf } from '../pageOf.js';
 import { firstOf } from '../rows.js';
@@ -67,20 +68,24 @@ function keptGrant(kept: unknown): Grant {
   const grant = kept as Grant;
   return {
     ...grant,
-    expires_at: grant.expires_at === null ? null : new Date(grant.expires_at).toISOString(),
+    expires_at: grant.expires_at && writtenBack(grant.expires_at),
   };
 }
 
-/** Whether a change of a connection by somebody has granted what it did not grant before: only operators widen one. */
-function grantsMore({
+/** By which fields a change of a connection by somebody has granted what it did not grant before. */
+function grantedBy({
   action,
   initiator,
   before,
   grant,
-}: Selected<typeof change> & { before: unknown }): boolean {
-  if (action !== 'updated' || initiator !== 'operator') return action === 'renewed';
-  const { account_ids } = keptGrant(before);
-  return widenedBy(keptGrant(before), account_ids, keptGrant(grant)).length > 0;
+}: Selected<typeof change> & { before: unknown }): (keyof Grant)[] {
+  const [earlier, later] = [keptGrant(before), keptGrant(grant)];
+  // In a new Link its user has chosen everything anew.
+  if (action === 'renewed' && initiator === 'application') return Object.keys(later) as (keyof Grant)[];
+  // Which later accounts had come by themselves a grant does not say: any may have.
+  const fields = widenedBy(earlier, earlier.new_accounts ? null : earlier.account_ids, later);
+  // Who grants later ones does so besides those of now.
+  return fields.includes('new_accounts') ? [...fields, 'account_ids'] : fields;
 }
 
 /** Whether something else may be read than a list names: what had come since, or is waited for. */
@@ -319,30 +324,29 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const locked = await lock(tx, ourselves, connectionId);
         if (locked === null || locked.row.status === 'revoked') return false;
         const { row, item } = locked;
-        // What the bank has said since is nothing that its user granted, nor is what somebody has taken away.
+        // What was granted since stands, and nothing else: not what the bank has said, nor what somebody has taken away.
         const since = await tx<(Selected<typeof change> & { before: unknown; listed: boolean })[]>`
           SELECT ${change.list(tx, 'h')}, b.grant AS before,
             date_trunc('milliseconds', h.at) = ${at}::text::timestamptz AS listed
           FROM connections c, LATERAL (SELECT h.* ${changesOf(tx)}) AS h JOIN connection_history b USING (connection_id)
           WHERE c.connection_id = ${connectionId} AND h.at >= ${at}::text::timestamptz AND b.position = h.position - 1
             AND h.reason IS DISTINCT FROM ${byRestore.reason}`;
-        const later = {
-          grant: since.some((one) => one.listed || grantsMore(one)),
-          suspension: since.some(
-            ({ listed, action }) => listed || action === 'suspended' || action === 'resumed',
-          ),
-        };
+        const isListed = since.some(({ listed }) => listed);
         const before = grantOf(row);
         const own = await tx<Selected<typeof placed>[]>`
           SELECT ${placed.list(tx)} FROM accounts WHERE item_id = ${item.item_id} ORDER BY account_id`;
         const places = new Map(own.map(({ account_id, replaces }) => [account_id, replaces]));
-        const after = cutTo(before, row, limit, places);
+        const granted = since.flatMap(grantedBy);
+        const stands = Object.fromEntries(granted.map((field) => [field, before[field]])) as Partial<Grant>;
+        const after = { ...cutTo(before, row, limit, places), ...stands };
         const takesAway = after.account_ids !== before.account_ids;
         const isLess = takesAway || !sameButEnd(before, after) || !sameEnd(before, after);
-        const cuts = isLess && !later.grant;
+        const cuts = isLess && !isListed;
         const by = { renewed: false, takesAway };
         if (cuts) await changeConnection(tx, connectionId, item.item_id, after, by, byRestore);
-        const suspends = suspended && !row.suspended && !later.suspension;
+        const isNewer =
+          isListed || since.some(({ action }) => action === 'suspended' || action === 'resumed');
+        const suspends = suspended && !row.suspended && !isNewer;
         if (suspends) await suspendConnections(tx, item.item_id, true, row.application_id, byRestore);
         return cuts || suspends;
       });

@@ -5,7 +5,7 @@ import { counterpartOf, isKnownSame, isSameAccount, lackedBy } from '../../domai
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { OfferedAccount } from '../../domain/ports/links.js';
-import { firstOf } from '../rows.js';
+import { firstOf, iso } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { applications, connections, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
@@ -441,7 +441,7 @@ export async function carryConnections(
         {
           ...grant,
           account_ids: isWhole ? null : carries.ids,
-          expires_at: expires_at?.toISOString() ?? null,
+          expires_at: iso(expires_at),
         },
         actor,
       );

@@ -1,61 +1,17 @@
-import { linkedEvent } from '../../domain/exchange/itemEvents.js';
-import type { AccountIdentity } from '../../domain/mining/accounts.js';
-import { identityOf, lackedBy, likenessOf } from '../../domain/mining/accounts.js';
 import { Failure } from '../../domain/failures.js';
-import { joinedOutcome } from '../../domain/joinedOutcome.js';
-import type { Seen } from '../../domain/ports/items.js';
-import type {
-  Admission,
-  Admitted,
-  Joined,
-  LinkOutcome,
-  LinkRow,
-  LinkStore,
-  NewLink,
-  OfferedAccount,
-} from '../../domain/ports/links.js';
-import type { Sealed } from '../../domain/ports/secrets.js';
+import type { LinkRow, LinkStore, NewLink } from '../../domain/ports/links.js';
 import { builder } from '../builder.js';
 import { cleaned, jsonbText } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
-import { accounts as accountTable, applications, items, links, users } from '../schema.js';
+import { applications, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
-import { accessToken } from './accessToken.js';
-import { idsOfBank } from './banks.js';
-import { isBeingErased, refuseWhileErased } from './beingErased.js';
-import type { Applicant } from './joining.js';
-import {
-  applicantOf,
-  carryConnections,
-  connectLinked,
-  connectionWith,
-  hasTriedOften,
-  joinItem,
-  holdsEvery,
-  knowsBank,
-  needsPersistentIds,
-  notJoined,
-  seesItem,
-} from './joining.js';
-import { writeIdentities } from './knownAccounts.js';
-import { lockSeen, sameHealth, seenOf } from './seen.js';
-import { writeEvents } from './writeEvents.js';
+import { refuseWhileErased } from './beingErased.js';
+import { linkAdmissions } from './linkAdmission.js';
+import { eraseToken, finishWith, linkRow } from './linkRows.js';
+import { lookalikeReads } from './lookalikes.js';
 
-const linkRow = selection(links, [
-  'token_hash',
-  'user_id',
-  'application_id',
-  'state',
-  'item_id',
-  'outcome',
-  'institution_id',
-  'accounts',
-  'main_account_id',
-  'allow_duplicate',
-  'connection',
-]);
 const publicToken = selection(links, [], {
   key_id: 'public_token_key_id',
   data_key: 'public_token_data_key',
@@ -66,32 +22,8 @@ const finishing = selection(links, ['outcome', 'state', 'item_id']);
 
 const seeing = selection(applications, ['access']);
 
-const candidate = selection(items, ['item_id', 'institution_id'], accessToken);
 const known = selection(items, ['user_id'], { removed: isSet('removed_at') });
-const owned = selection(items, ['user_id', 'token_hash', 'replaced_by'], {
-  admitted: isSet('admitted_at'),
-  asked: isSet('removal_requested_at'),
-});
 const end = selection(items, [], { admitted: isSet('admitted_at'), removed: isSet('removed_at') });
-const other = selection(items, ['item_id']);
-
-const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
-const shared = selection(accountTable, ['account_id', 'raw']);
-
-type CandidateRow = Selected<typeof candidate> & {
-  identities: AccountIdentity[];
-  seen: Seen;
-  same_bank: boolean;
-};
-type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
-  itemId: string;
-  accessToken: Sealed | null;
-  proven: boolean;
-  /** How many of the accounts it does not have. */
-  lacks: number;
-  /** It has these and no others. */
-  isEqual: boolean;
-};
 
 const grantText = ({ connection }: Pick<NewLink, 'connection'>): string | null =>
   connection == null ? null : jsonbText(connection);
@@ -108,102 +40,6 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? null;
   };
 
-  /**
-   * Items of the user that would share an account with `accounts` if they were all of one institution: proven ones first, of these those that
-   * lack the fewest (of a joint account the other login knows as well), then the oldest.
-   */
-  const alike = async (
-    db: Sql | Tx,
-    userId: string,
-    institutionId: string,
-    accounts: readonly AccountIdentity[],
-    except: string | null,
-  ): Promise<Lookalike[]> => {
-    const rows = await db<CandidateRow[]>`
-      SELECT coalesce(i.institution_id IN ${idsOfBank(db, institutionId)}, false) AS same_bank, ${candidate.list(db, 'i')}, ${seenOf(db)} AS seen,
-        (SELECT coalesce(jsonb_agg(jsonb_build_object('persistent_account_id', a.persistent_account_id,
-            'mask', a.mask, 'name', a.name, 'type', a.type, 'subtype', a.subtype)), '[]')
-          FROM account_identities a WHERE a.item_id = i.item_id) AS identities
-      FROM items i
-      WHERE i.user_id = ${userId} AND i.admitted_at IS NOT NULL
-        AND i.removed_at IS NULL AND i.removal_requested_at IS NULL AND i.item_id IS DISTINCT FROM ${except}
-      ORDER BY i.created_at, i.item_id`;
-    const alikes = rows.flatMap((row): Lookalike[] => {
-      const likeness = likenessOf(accounts, row.identities);
-      if (likeness === null) return [];
-      const { item_id: itemId, institution_id, same_bank, seen } = row;
-      const accessToken = sealedOf(row.key_id, row.data_key, row.ciphertext);
-      const lacks = lackedBy(row.identities, accounts).length;
-      const isEqual = lacks === 0 && row.identities.length === accounts.length;
-      const found = { itemId, institution_id, same_bank, accessToken, seen };
-      return [{ ...found, proven: likeness === 'proven', lacks, isEqual }];
-    });
-    return alikes.sort((a, b) => Number(b.proven) - Number(a.proven) || a.lacks - b.lacks);
-  };
-
-  const overlapping = async (...asked: Parameters<typeof alike>): Promise<Lookalike[]> =>
-    (await alike(...asked)).filter((row) => row.same_bank);
-
-  /** Open accounts of these Items of which `accounts` has none that is the same. */
-  const droppedBy = async (
-    db: Sql | Tx,
-    itemIds: readonly string[],
-    accounts: readonly AccountIdentity[],
-  ): Promise<string[]> => {
-    const rows = await db<Selected<typeof shared>[]>`
-      SELECT ${shared.list(db)} FROM accounts
-      WHERE item_id = ANY(${[...itemIds]}::text[]) AND status = 'open' ORDER BY item_id, account_id`;
-    const own = rows.map(({ account_id, raw }) => ({ ...identityOf(raw), account_id }));
-    return lackedBy(accounts, own).map(({ account_id }) => account_id);
-  };
-
-  const linkingOf = async (db: Sql | Tx, tokenHash: string) =>
-    firstOf(
-      await db<Selected<typeof linking>[]>`
-      SELECT ${linking.list(db)} FROM links WHERE token_hash = ${tokenHash}`,
-    );
-
-  const replacedBy = async (db: Sql | Tx, itemId: string): Promise<string[]> => {
-    const rows = await db<Selected<typeof other>[]>`
-      SELECT ${other.list(db, 'o')} FROM items i JOIN items o ON o.user_id = i.user_id AND o.replaced_by = i.item_id
-      WHERE i.item_id = ${itemId} AND o.admitted_at IS NOT NULL ORDER BY o.created_at, o.item_id`;
-    return rows.map((row) => row.item_id);
-  };
-
-  const admittedBefore = async (
-    db: Sql | Tx,
-    tokenHash: string,
-    itemId: string,
-    connected: Pick<Admitted, 'connection_id' | 'joined' | 'updated'>,
-  ): Promise<Admitted> => ({
-    kind: 'admitted',
-    replaced: await replacedBy(db, itemId),
-    dropped: (await linkingOf(db, tokenHash))?.dropped ?? [],
-    ...connected,
-  });
-
-  const named = (connectionId: string | null): Pick<Admitted, 'connection_id'> =>
-    connectionId === null ? {} : { connection_id: connectionId };
-
-  /** What a link's user has chosen, as far as Link's metadata say it; null = they say nothing. */
-  const chosenIn = (accounts: LinkRow['accounts']): OfferedAccount[] | null =>
-    accounts.length === 0
-      ? null
-      : accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
-
-  /** Keeps the ids that Plaid has said: connections are handed on by them before there is a list, and Link's metadata may lack them. */
-  async function keepIds(tx: Tx, { tokenHash, accounts }: Admission): Promise<void> {
-    if (accounts.some(({ account_id }) => account_id == null)) return;
-    const listed = accounts.map(({ account_id: id, ...identity }) => ({ id, ...identity }));
-    await tx`UPDATE links SET accounts = ${jsonbText(listed)}::text::jsonb WHERE token_hash = ${tokenHash}`;
-  }
-
-  const finishWith = (tx: Tx, tokenHash: string, outcome: LinkOutcome) => tx`
-    WITH over AS (DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash})
-    UPDATE links SET outcome = ${JSON.stringify(outcome)}::text::jsonb, state = 'finished',
-      ${eraseToken(tx)}, updated_at = clock_timestamp()
-    WHERE token_hash = ${tokenHash}`;
-
   /** Whether an application may have the answer to a token that another one has used: only where both see every Item. */
   const sharesTokens = async (mine: string, theirs: string): Promise<boolean> => {
     if (mine === theirs) return true;
@@ -211,37 +47,6 @@ export function linkStore(sql: Sql): LinkStore {
       SELECT ${seeing.list(sql)} FROM applications WHERE application_id = ANY(${[mine, theirs]}::text[])`;
     return rows.every(({ access }) => access === 'all');
   };
-
-  const joinedWith = (itemId: string, connectionId: string, dropped: string[]): Joined => ({
-    kind: 'joined',
-    itemId,
-    connection_id: connectionId,
-    ...(dropped.length === 0 ? {} : { dropped }),
-  });
-
-  /** The other Item of the user that shares an account with the new one: joined, or protected. What the new one alone has goes with it. */
-  const withOther = async (
-    tx: Tx,
-    other: { itemId: string; userId: string },
-    { itemId: surplusId, tokenHash, accounts: offered }: Admission,
-    applicant: Applicant,
-  ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> => {
-    const now = await lockSeen(tx, other.itemId);
-    if (now === null || now.closed) return { kind: 'moved' };
-    const visit = { kind: 'surplus', itemId: surplusId } as const;
-    const connectionId = await joinItem(tx, other, applicant, offered, visit);
-    if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
-    // From here on the new Item is to be discarded, and names the one that its link has joined.
-    await tx`
-      UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${other.itemId}
-      WHERE item_id = ${surplusId}`;
-    const dropped = await notJoined(tx, other.itemId, applicant, offered);
-    await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${tokenHash}`;
-    return joinedWith(other.itemId, connectionId, dropped);
-  };
-
-  const eraseToken = (db: Sql | Tx) =>
-    db`public_token_key_id = NULL, public_token_data_key = NULL, public_token_ciphertext = NULL`;
 
   /**
    * A duplicate that was refused before its exchange, and that its client allows now, or whose Item is on its way out or gone since: the
@@ -267,6 +72,9 @@ export function linkStore(sql: Sql): LinkStore {
   };
 
   return {
+    ...lookalikeReads(sql),
+    ...linkAdmissions(sql),
+
     async receive(link) {
       const known = await get(sql, link.token_hash);
       const isTheirs = async (row: LinkRow): Promise<boolean> =>
@@ -311,36 +119,6 @@ export function linkStore(sql: Sql): LinkStore {
         WHERE i.item_id = ${itemId} AND i.admitted_at IS NULL`,
       );
       return row !== undefined;
-    },
-
-    async join(tokenHash, itemId) {
-      return sql.begin(async (tx) => {
-        await tx`
-          SELECT FROM users WHERE user_id = (SELECT user_id FROM links WHERE token_hash = ${tokenHash}) FOR NO KEY UPDATE`;
-        const now = await lockSeen(tx, itemId);
-        const link = firstOf(
-          await tx<Selected<typeof linkRow>[]>`
-          SELECT ${linkRow.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
-        );
-        if (link?.state !== 'received') return 'finished';
-        if (now === null || now.closed || link.institution_id === null) return 'moved';
-        const chosen = chosenIn(link.accounts) ?? [];
-        const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
-        const found = alikes.find((other) => other.itemId === itemId);
-        if (found === undefined) return 'moved';
-        const applicant = await applicantOf(tx, tokenHash);
-        if (!found.proven) return (await seesItem(tx, itemId, applicant)) ? 'duplicate' : 'unproven';
-        if (!(await holdsEvery(tx, itemId, chosen))) return 'unproven';
-        if (await needsPersistentIds(tx, itemId, chosen)) return 'unproven';
-        const item = { itemId, userId: link.user_id };
-        if (await knowsBank(tx, item, link.institution_id, applicant)) return 'unproven';
-        if (await hasTriedOften(tx, tokenHash)) return 'unproven';
-        const connectionId = await joinItem(tx, item, applicant, chosen, { kind: 'offered' });
-        if (connectionId === null) return 'duplicate';
-        const dropped = await notJoined(tx, itemId, applicant, chosen);
-        await finishWith(tx, tokenHash, joinedOutcome(joinedWith(itemId, connectionId, dropped)));
-        return 'joined';
-      });
     },
 
     async beginExchange(tokenHash) {
@@ -397,138 +175,6 @@ export function linkStore(sql: Sql): LinkStore {
               AND received_at < clock_timestamp() - ${adoptionWindow}::interval
             -- What another holds is being ended by it.
             FOR UPDATE SKIP LOCKED)`;
-      });
-    },
-
-    async findDuplicates(userId, institutionId, accounts, except) {
-      const found = await overlapping(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, accessToken, seen, proven }) =>
-        accessToken ? [{ itemId, accessToken, seen, proven }] : [],
-      );
-    },
-
-    async findUnplaced(userId, institutionId, accounts, except) {
-      const found = await alike(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, institution_id, accessToken, seen, proven }) =>
-        institution_id === null && accessToken ? [{ itemId, accessToken, seen, proven }] : [],
-      );
-    },
-
-    async findLookalikes(userId, institutionId, accounts, except) {
-      const found = await alike(sql, userId, institutionId, accounts, except);
-      return [
-        ...new Set(
-          found.flatMap(({ institution_id, same_bank }) =>
-            same_bank || institution_id === null ? [] : [institution_id],
-          ),
-        ),
-      ];
-    },
-
-    async admit(admission) {
-      const { itemId, institutionId } = admission;
-      return sql.begin(async (tx) => {
-        await tx`
-          SELECT FROM users WHERE user_id = (SELECT user_id FROM items WHERE item_id = ${itemId}) FOR NO KEY UPDATE`;
-        // Read only now: a statement that waits for a lock sees other rows as they were before it waited.
-        const applicant = await applicantOf(tx, admission.tokenHash);
-        const link = await linkingOf(tx, admission.tokenHash);
-        const owner = firstOf(
-          await tx<(Selected<typeof owned> & { gone: boolean })[]>`
-          SELECT ${owned.list(tx)}, removed_at IS NOT NULL
-            OR admitted_at IS NULL AND removal_requested_at IS NOT NULL AS gone
-          FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE`,
-        );
-        if (owner?.admitted === false && owner.replaced_by !== null) {
-          // Its link has joined another Item.
-          const connectionId = await connectionWith(tx, owner.replaced_by, applicant);
-          if (connectionId !== null) return joinedWith(owner.replaced_by, connectionId, link?.dropped ?? []);
-        }
-        if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
-        const item = { itemId, userId: owner.user_id };
-        if (owner.admitted) {
-          // Once a link: who was disconnected since then is not connected again by a repeat.
-          const first = !owner.asked && link?.dropped === null;
-          const visit = { kind: 'update_mode' } as const;
-          const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
-          if (first) {
-            await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${admission.tokenHash}`;
-          }
-          const connected = joined ?? (await connectionWith(tx, itemId, applicant));
-          return admittedBefore(tx, admission.tokenHash, itemId, {
-            ...named(connected),
-            ...(joined === null ? {} : { joined: true }),
-            ...(owner.token_hash === admission.tokenHash ? {} : { updated: true }),
-          });
-        }
-        if (await isBeingErased(tx, owner.user_id)) return { kind: 'user_being_erased' as const };
-        const found =
-          institutionId === null || link?.allow_duplicate === true
-            ? []
-            : await overlapping(tx, owner.user_id, institutionId, admission.accounts, itemId);
-        const replaceable = new Map(admission.replaceable.map((other) => [other.itemId, other.seen]));
-        const proven = found.filter((other) => other.proven);
-        // By guesses nobody joins another application's Item, nor takes it away.
-        for (const other of admission.byWordAlone === true ? proven : []) {
-          if (!(await seesItem(tx, other.itemId, applicant))) return { kind: 'unproven' as const };
-        }
-        const protects = proven.find((other) => !replaceable.has(other.itemId));
-        // One of the very same accounts is of its login: of them none is lost. The healthy one shares a joint account with both.
-        const isOfAnother = protects !== undefined && protects.lacks > 0 && proven[0]?.isEqual === true;
-        if (protects !== undefined && !isOfAnother) {
-          const other = { itemId: protects.itemId, userId: owner.user_id };
-          return withOther(tx, other, admission, applicant);
-        }
-        for (const other of found) {
-          if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
-          if (await seesItem(tx, other.itemId, applicant))
-            return { kind: 'duplicate' as const, itemId: other.itemId };
-        }
-        const replaced = proven.flatMap(({ itemId: id }) => (replaceable.has(id) ? [id] : []));
-        for (const id of replaced) {
-          const now = await lockSeen(tx, id);
-          const seen = replaceable.get(id);
-          // Repaired since it was asked after, perhaps: a healthy Item is never replaced.
-          if (now === null || seen === undefined || !sameHealth(now.seen, seen))
-            return { kind: 'moved' as const };
-        }
-        await tx`
-          UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${itemId}
-          WHERE item_id = ANY(${replaced}::text[])`;
-        const dropped = await droppedBy(tx, replaced, admission.accounts);
-        await tx`UPDATE links SET dropped_accounts = ${dropped}::text[] WHERE token_hash = ${admission.tokenHash}`;
-        await keepIds(tx, admission);
-        await writeIdentities(tx, itemId, admission.accounts);
-        await tx`
-          UPDATE items SET admitted_at = clock_timestamp(), institution_id = ${institutionId},
-            institution_name = ${admission.institutionName}, consent_expires_at = ${admission.consentExpiresAt},
-            main_account_id = ${admission.mainAccountId}, next_due_at = clock_timestamp(),
-            numbers_due_at = clock_timestamp()
-          WHERE item_id = ${itemId}`;
-        await tx`
-          UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
-          WHERE user_id = ${owner.user_id}`;
-        const connectionId = await connectLinked(tx, item, applicant);
-        await carryConnections(tx, replaced, item, admission.accounts);
-        // Last: who is connected by now is told.
-        await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
-        return {
-          kind: 'admitted' as const,
-          replaced: await replacedBy(tx, itemId),
-          dropped,
-          ...named(connectionId),
-        };
-      });
-    },
-
-    async admitted(tokenHash, itemId) {
-      return sql.begin(async (tx) => {
-        const item = firstOf(
-          await tx`SELECT FROM items WHERE item_id = ${itemId} AND admitted_at IS NOT NULL`,
-        );
-        if (item === undefined) return null;
-        const connectionId = await connectionWith(tx, itemId, await applicantOf(tx, tokenHash));
-        return admittedBefore(tx, tokenHash, itemId, named(connectionId));
       });
     },
 

@@ -1,6 +1,6 @@
 import type { PortalConnection, PortalStore } from '../../domain/ports/portal.js';
 import { firstOf } from '../rows.js';
-import type { Sql } from '../rows.js';
+import type { Fragment, Sql } from '../rows.js';
 import { portalSessions } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
@@ -53,6 +53,8 @@ export function portalStore(sql: Sql): PortalStore {
     },
 
     async connections(userId) {
+      const isGranted = (id: Fragment): Fragment =>
+        sql`(c.granted_accounts IS NULL OR ${id} = ANY(c.granted_accounts))`;
       const rows = await sql<
         (ConnectionRow & { detail: Pick<PortalConnection, 'face' | 'bank' | 'bankRevoked' | 'accounts'> })[]
       >`
@@ -67,9 +69,14 @@ export function portalStore(sql: Sql): PortalStore {
               'bank', i.institution_name, 'bankRevoked', i.revoked_at IS NOT NULL,
               'accounts', (
                 SELECT coalesce(json_agg(json_build_object('account_id', n.account_id, 'name', n.refined->>'name',
-                  'mask', n.refined->>'mask') ORDER BY n.created_at, n.account_id), '[]')
-                FROM accounts n WHERE n.item_id = c.item_id AND n.status = 'open'
-                  AND (c.granted_accounts IS NULL OR n.account_id = ANY(c.granted_accounts))))
+                  'mask', n.refined->>'mask', 'past', ARRAY(
+                    WITH RECURSIVE line AS (
+                      SELECT n.replaces AS account_id
+                      UNION SELECT p.replaces FROM line l JOIN accounts p ON p.item_id = n.item_id AND p.account_id = l.account_id
+                    )
+                    SELECT l.account_id FROM line l WHERE l.account_id IS NOT NULL AND ${isGranted(sql`l.account_id`)}))
+                  ORDER BY n.created_at, n.account_id), '[]')
+                FROM accounts n WHERE n.item_id = c.item_id AND n.status = 'open' AND ${isGranted(sql`n.account_id`)}))
             FROM items i WHERE i.item_id = c.item_id) AS detail`,
         )}
         ORDER BY c.created_at, c.connection_id LIMIT ${most}`;

@@ -93,6 +93,28 @@ it('the command asks of every Item, waits where Plaid asks for it, and names wha
   expect(first).toMatchObject({ kept: 0, failed: [{ failure: { type: 'UPSTREAM_DOWN' } }] });
   expect(first.changed).toBeGreaterThanOrEqual(items.length - 1);
   const second = await updateWebhookAddresses(given);
-  expect(second).toEqual({ kept: first.changed, changed: 1, failed: [] });
+  expect(second).toEqual({ kept: first.changed, changed: 1, failed: [], stopped: false });
   expect(items.map(({ webhook }) => webhook)).toEqual(items.map(() => given.webhookUrl));
+});
+
+it('the command stops where Plaid goes on asking to wait, and does not wait as long for each Item', async () => {
+  for (const user of ['down-1', 'down-2', 'down-3', 'down-4']) await movedItem(user);
+  const waited: number[] = [];
+  world.plaid.refuse('getItem', 'PLANNED_MAINTENANCE', 'API_ERROR');
+  const end = await updateWebhookAddresses({
+    plaid: world.plaid,
+    secrets: world.secrets,
+    rows: world.stores.sealedRows,
+    alerts: world.stores.alerts,
+    webhookUrl: ours,
+    pause: async (ms) => void waited.push(ms),
+  });
+  world.plaid.refuse('getItem', null);
+  expect(end).toMatchObject({ changed: 0, stopped: true });
+  expect(end.failed.map(({ failure }) => failure.type)).toEqual([
+    'MAINTENANCE',
+    'MAINTENANCE',
+    'MAINTENANCE',
+  ]);
+  expect(waited.filter((ms) => ms === 30_000)).toHaveLength(30);
 });

@@ -4,6 +4,7 @@ import { buildApp } from '../../api/app.js';
 import { hashKey } from '../../api/auth.js';
 import { promMetrics } from '../../api/promMetrics.js';
 import type { Scope } from '../../domain/ports/applications.js';
+import { connect } from '../drizzle/granting.js';
 import type { TestItem, World } from '../drizzle/world.js';
 import { account, linkedItem, newId, openWorld, runUpdate } from '../drizzle/world.js';
 import { createWorld } from './world.js';
@@ -146,6 +147,7 @@ it('a grant that cannot be is refused by name', async () => {
     [{ expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],
     [{ expires_at: 'tomorrow' }, '/expires_at'],
     [{ expires_at: '2999-01-01' }, '/expires_at'],
+    [{ expires_at: '9999-12-31T23:59:59-05:00' }, '/expires_at'],
     [{ purpose: 'a\u0000b' }, '/purpose'],
     [{ evidence: { ...evidence, sha256: 'A'.repeat(64) } }, '/evidence/sha256'],
     [{ evidence: { ...evidence, sha256: 'a'.repeat(63) } }, '/evidence/sha256'],
@@ -239,6 +241,22 @@ it('the application narrows its own, and widens nothing', async () => {
     'renewed operator',
     'updated application',
   ]);
+});
+
+it('one whose end an earlier release took, in the year 10000 by UTC, is shown and narrowed as any other', async () => {
+  const [to, own] = [await item(), await client(['read', 'write'])];
+  const application = { applicationId: own.id, access: 'connected' } as const;
+  const id = await connect(world, to, application, { expires_at: '9999-12-31T23:59:59-05:00' });
+  const end = { expires_at: '9999-12-31T23:59:59.999Z' };
+  expect(await ask('GET', `/connections/${id}`, own)).toMatchObject({ status: 200, body: end });
+  expect(await ask('GET', `/connections/${id}/history`, own)).toMatchObject({
+    status: 200,
+    body: { data: [{ grant: end }] },
+  });
+  expect(await ask('PATCH', `/connections/${id}`, own, { scopes: ['accounts'] })).toMatchObject({
+    status: 200,
+    body: { scopes: ['accounts'], ...end },
+  });
 });
 
 it('who renews needs consent, a time to come, and a connection that was not revoked', async () => {

@@ -382,6 +382,21 @@ describe('a press', () => {
     expect(await stateOf(id)).toMatchObject({ scopes: [], status: 'active', account_ids: null });
   });
 
+  it.each([null, ['acc-1', 'acc-2']])(
+    'takes away an account under every id that it has had, and of others none (granted: %j)',
+    async (account_ids) => {
+      const { item: to, id, of } = await connection({ account_ids });
+      const moved = [
+        account('heir-1', { name: 'Everyday Checking', mask: '1024' }),
+        account('heir-2', { name: 'Holiday Savings', mask: '7731', subtype: 'savings' }),
+      ];
+      await runUpdate(world, to, [{}], { accounts: moved });
+      await press(`${of}/accounts`, [['account', 'heir-1']]);
+      // Rows older than those that Plaid lists of the heir stand under the id before.
+      expect((await stateOf(id))?.account_ids?.toSorted()).toEqual(['acc-1', 'heir-1']);
+    },
+  );
+
   it('takes accounts away, and can add none', async () => {
     const { id, of } = await connection({ account_ids: ['acc-1', 'acc-2'] });
     expect(

@@ -1,4 +1,4 @@
-import { instantOf } from '../../domain/instants.js';
+import { instantOf, writtenBack } from '../../domain/instants.js';
 
 describe('a time that a foreign system wrote', () => {
   it.each([
@@ -25,4 +25,12 @@ describe('a time that a foreign system wrote', () => {
       expect(instantOf(text)).toBe('2026-11-21T07:02:09.000Z');
     },
   );
+});
+
+it.each([
+  ['2026-11-21T08:02:09+01:00', '2026-11-21T07:02:09.000Z'],
+  ['10000-01-01T04:59:59+00:00', '9999-12-31T23:59:59.999Z'],
+  ['+010000-01-01T04:59:59.000Z', '9999-12-31T23:59:59.999Z'],
+])('a time that PostgreSQL wrote may be written back: %s', (text, back) => {
+  expect(writtenBack(text)).toBe(back);
 });

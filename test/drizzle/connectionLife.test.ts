@@ -114,6 +114,13 @@ async function lateUpdate(item: { itemId: string; userId: string }) {
   };
 }
 
+/** Breaks an Item; resolves to what a Link that may replace it says of it. */
+async function broken(itemId: string) {
+  const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+  await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
+  return { itemId, seen: await seenNow(world, itemId) };
+}
+
 /** Another application, connected with the Item. */
 async function connectedTo(item: { itemId: string; userId: string }): Promise<string> {
   const applicationId = await newApplication(world);
@@ -880,10 +887,8 @@ describe('joining', () => {
         const id = await grantConnection(tx, { itemId, userId, applicationId: other }, grant(mine), nobody);
         if (mine.account_ids === undefined) await revokeConnections(tx, itemId, id, nobody);
       });
-      const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-      await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
       const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
-      const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+      const replaceable = [await broken(itemId)];
       if (change === 'removed')
         await world.stores.itemCommands.requestRemoval(itemId, { force: false, by: by(applicationId) });
       await world.sql`INSERT INTO institution_aliases (alias_id, institution_id) VALUES ('ins_1_old', 'ins_1') ON CONFLICT DO NOTHING`;
@@ -950,12 +955,10 @@ describe('joining', () => {
     const [own, joint, others] = [named('1'), named('2'), named('3')];
     const healthy = await connectedItem({ accounts: [own, joint].map((raw) => identityOf(raw)) });
     const { userId } = healthy;
-    const broken = await connectedItem({ userId, accounts: [identityOf(others)] });
-    const { itemId, applicationId } = broken;
-    await runUpdate(world, broken, [{}], { accounts: [joint, others] });
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
-    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    const old = await connectedItem({ userId, accounts: [identityOf(others)] });
+    const { itemId, applicationId } = old;
+    await runUpdate(world, old, [{}], { accounts: [joint, others] });
+    const replaceable = [await broken(itemId)];
     const relinked = async (chosen: PlaidAccount[]) => {
       const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
       const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
@@ -964,6 +967,58 @@ describe('joining', () => {
     // What both have may be of either login.
     expect(await relinked([joint])).toMatchObject({ kind: 'joined', itemId: healthy.itemId });
     expect(await relinked([joint, others])).toMatchObject({ kind: 'admitted', replaced: [itemId] });
+  });
+
+  it('replaces the broken Item of the same accounts alone, where a healthy one has some of them', async () => {
+    const named = (mask: string) => account(`acc-${mask}`, { name: mask, mask });
+    // Of which one account is called as one of the Link.
+    const called = (id: string) => account(`acc-${id}`, { name: '3', mask: null });
+    const healthy = await connectedItem({ accounts: ['1', '2'].map((mask) => identityOf(named(mask))) });
+    const { userId } = healthy;
+    const brokenOnes = async (all: PlaidAccount[][]) => {
+      const items = [];
+      for (const [own] of all)
+        items.push(await connectedItem({ userId, accounts: own === undefined ? [] : [identityOf(own)] }));
+      const replaceable = [];
+      for (const [n, item] of items.entries()) {
+        await runUpdate(world, item, [{}], { accounts: all[n] ?? [] });
+        replaceable.push(await broken(item.itemId));
+      }
+      return { items, replaceable };
+    };
+    const relinked = async (chosen: PlaidAccount[], replaceable: Awaited<ReturnType<typeof broken>>[]) => {
+      const { applicationId } = healthy;
+      const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+      const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+      return world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    };
+    const lookalike = await brokenOnes([[called('8'), named('2')]]);
+    expect(await relinked([named('2'), called('9')], lookalike.replaceable)).toMatchObject({
+      kind: 'duplicate',
+      itemId: healthy.itemId,
+    });
+    // Older than the same one: one that has more, and one of another login.
+    const others = await brokenOnes([
+      [named('4'), named('2'), named('3')],
+      [named('5'), named('2')],
+      [named('3'), named('2')],
+    ]);
+    const end = await relinked([named('2'), named('3')], [...others.replaceable, ...lookalike.replaceable]);
+    expect(end).toMatchObject({ kind: 'admitted', replaced: [others.items[2]?.itemId], dropped: [] });
+  });
+
+  it('of two broken Items that have an account in common names as dropped what the Link lacks, and nothing else', async () => {
+    const named = (mask: string) => account(`acc-${mask}`, { name: mask, mask });
+    const one = await connectedItem({ accounts: [identityOf(named('1'))] });
+    const { userId, applicationId } = one;
+    const two = await connectedItem({ userId, accounts: [identityOf(named('3'))] });
+    await runUpdate(world, one, [{}], { accounts: ['1', '2'].map(named) });
+    await runUpdate(world, two, [{}], { accounts: ['2', '3'].map(named) });
+    const replaceable = [await broken(one.itemId), await broken(two.itemId)];
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const accounts = ['2', '3'].map((mask) => ({ ...identityOf(named(mask)), account_id: `new-${mask}` }));
+    const end = await world.stores.links.admit(admission(fresh, { accounts, replaceable }));
+    expect(end).toMatchObject({ kind: 'admitted', dropped: ['acc-1'] });
   });
 
   it('is refused by an Item that is on its way out, and by one of other accounts', async () => {
@@ -1120,14 +1175,35 @@ describe('the removal of an Item', () => {
 });
 
 describe('an Item that takes the place of another', () => {
+  it('is admitted though the end of a connection with the other one is in the year 10000, as an earlier release took it', async () => {
+    const { itemId, userId, applicationId } = await connectedItem();
+    const other = await newApplication(world);
+    await world.sql.begin((tx) =>
+      grantConnection(
+        tx,
+        { itemId, userId, applicationId: other },
+        grant({ expires_at: '9999-12-31T23:59:59-05:00' }),
+        nobody,
+      ),
+    );
+    const fresh = await exchangedItem(world, { userId, applicationId, connection: grant() });
+    const replaceable = [await broken(itemId)];
+    expect(await world.stores.links.admit(admission(fresh, { replaceable }))).toMatchObject({
+      kind: 'admitted',
+      replaced: [itemId],
+    });
+    expect((await connectionsOf(fresh.itemId)).map((one) => one.application_id)).toEqual([
+      applicationId,
+      other,
+    ]);
+  });
+
   const withId = (raw: PlaidAccount) => ({ ...identityOf(raw), account_id: raw.account_id });
 
   /** The Item breaks and gives way to one that is linked, where these are chosen. */
   async function replaced(itemId: string, linking: Linking, accounts: NonNullable<Linking['accounts']>) {
-    const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
-    await world.stores.items.setBroken(itemId, await seenNow(world, itemId), error, inDays(1));
     const next = await exchangedItem(world, linking);
-    const replaceable = [{ itemId, seen: await seenNow(world, itemId) }];
+    const replaceable = [await broken(itemId)];
     await world.stores.links.admit(admission(next, { accounts, replaceable }));
     return next;
   }

@@ -298,6 +298,7 @@ it('Items, connections and keys that have ended are listed in pages, and those t
 
 describe('connections that somebody has changed since the backup', () => {
   const soon = '2999-01-01T00:00:00.000Z';
+  const later = '2999-02-01T00:00:00.000Z';
   const user = { ...anyActor, initiator: 'user' as const };
   let of: World;
   let before: World;
@@ -539,6 +540,39 @@ describe('connections that somebody has changed since the backup', () => {
       expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-2'], scopes: ['accounts'] });
     },
   );
+
+  it('are cut though an operator has refused later accounts here since, and kept those that had come by themselves', async () => {
+    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
+    const own = await linkedItem(of);
+    await runUpdate(of, own, [{}], { accounts: all.slice(0, 1) });
+    const id = await connect(of, own, await newApplication(of), { account_ids: ['acc-1'] });
+    await runUpdate(of, own, [{}], { accounts: all });
+    await loseWhatComes();
+    await change(of, id, { scopes: ['accounts'] });
+    await change(before, id, { account_ids: ['acc-1', 'acc-2'], new_accounts: false }, anyActor);
+    expect(await reapply()).toEqual([id]);
+    expect(await shownIn(before, id)).toMatchObject({ granted: ['acc-1', 'acc-2'], scopes: ['accounts'] });
+  });
+
+  it.each<[string, (id: string) => Promise<unknown>, object]>([
+    ['another purpose', (id) => change(before, id, { purpose: 'Budgets' }, anyActor), {}],
+    ['more days', (id) => change(before, id, { lookback_days: 90 }, anyActor), { lookback_days: 90 }],
+    ['later accounts', (id) => change(before, id, { new_accounts: true }, anyActor), {}],
+    [
+      'a later end',
+      (id) => before.stores.connections.renew(ourselves, id, later, { actor: user }),
+      { expires_at: later },
+    ],
+  ])('are cut in all else where somebody has granted %s here since', async (_what, grants, stands) => {
+    const first = { lookback_days: 30, expires_at: soon };
+    const id = await connect(of, shared, await newApplication(of), { ...first, new_accounts: false });
+    await loseWhatComes();
+    await change(of, id, { scopes: ['accounts'] });
+    await grants(id);
+    expect(await reapply()).toEqual([id]);
+    expect(await shownIn(before, id)).toMatchObject({ ...first, ...stands, scopes: ['accounts'] });
+    expect(await reapply()).toEqual([]);
+  });
 
   it.each(['application', 'user', 'operator'] as const)(
     'are cut though its %s has narrowed them here since',

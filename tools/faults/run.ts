@@ -35,8 +35,8 @@ const patienceMs = 300_000;
 /** A round that does not end at all, longer than its faults by this. */
 const longestWayToCalmMs = 900_000;
 const longestStopMs = 180_000;
-/** A world's logs and histories grow: after so many rounds there is a new one. */
-const roundsOfWorld = 20;
+/** A world's logs and histories grow, and its emulator keeps every record in memory: after so much time of faults there is a new one. */
+const longestWorldMs = 400_000;
 /** Worlds in a row that cannot be started, after which the run ends. */
 const mostFailedStarts = 3;
 const results = fileURLToPath(new URL('results', import.meta.url));
@@ -243,7 +243,7 @@ async function playRounds(
       keep();
       stage.rounds += 1;
       if (!isClean(result.verdict)) keepTraces(stage.world, result.seed);
-      if (!isClean(result.verdict) || stage.rounds >= roundsOfWorld) await close();
+      if (!isClean(result.verdict) || stage.rounds * roundMs >= longestWorldMs) await close();
     }
   } finally {
     await close();

@@ -35,6 +35,14 @@ it('what is listed is read as it was', () => {
   expect(read(...endedLines(ended).map((line) => JSON.parse(line)))).toEqual(ended);
 });
 
+it('an end that an earlier release has listed in the year 10000 is one that can be written', () => {
+  const [line = ''] = endedLines({ ...nothingEnded(), narrowed: [narrowed] });
+  const listed = JSON.parse(
+    line.replace(`"expires_at":"${at}"`, '"expires_at":"+010000-01-01T04:59:59.000Z"'),
+  );
+  expect(read(listed).narrowed).toEqual([{ ...narrowed, expires_at: '9999-12-31T23:59:59.999Z' }]);
+});
+
 it('records of the streams and answers of the event feed tell the same', () => {
   const records = userErasedRecords(
     { erasureId: 'era_1', repeated: false, userId: 'user-1', userHash, itemIds: ['item-1'], requestedAt: at },
