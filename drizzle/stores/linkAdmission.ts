@@ -137,7 +137,7 @@ async function withOther(
 }
 
 /** An Item that was admitted before: by this link, whose answer was lost, or by another one, since update mode gives a public token too. */
-async function admitAgain(
+async function admitKnown(
   tx: Tx,
   { itemId, tokenHash }: Admission,
   owner: Owned,
@@ -288,7 +288,7 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
           if (connectionId !== null) return joinedWith(owner.replaced_by, connectionId, link?.dropped ?? []);
         }
         if (owner === undefined || owner.gone) throw new Failure('ITEM_GONE', 'the Item was discarded');
-        if (owner.admitted) return admitAgain(tx, admission, owner, applicant, link);
+        if (owner.admitted) return admitKnown(tx, admission, owner, applicant, link);
         if (await isBeingErased(tx, owner.user_id)) return { kind: 'user_being_erased' as const };
         const place = await placeOf(tx, admission, owner, applicant, link);
         return Array.isArray(place) ? admitFirst(tx, admission, owner, applicant, place) : place;
