@@ -72,15 +72,17 @@ export const userTables: readonly UserTable[] = [
   ofItems(schema.numberReads),
   ofItems(schema.accountIdentities),
   ofItems(schema.accounts),
-  // An answer holds what was read at its path. Before the webhooks that a path may name.
-  of(
-    schema.idempotencyKeys,
-    (sql, { userId, itemIds, connectionIds, hashedNames, paths }) => sql`
+  // An answer holds what was read at its path. Before the webhooks and deliveries that a path may name.
+  of(schema.idempotencyKeys, (sql, names) => {
+    const { userId, itemIds, connectionIds, hashedNames, paths } = names;
+    return sql`
     (split_part(t.path, '/', 4) = ANY(${[userId, encodeURIComponent(userId), ...itemIds, ...connectionIds, ...hashedNames]}::text[])
       OR t.path = ANY(${paths}::text[])
       OR t.path LIKE '/v1/webhooks/%' AND EXISTS (SELECT FROM webhooks w
-        WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[])))`,
-  ),
+        WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[]))
+      OR t.path LIKE '/v1/deliveries/%' AND EXISTS (SELECT FROM deliveries d
+        WHERE d.delivery_id = split_part(t.path, '/', 4) AND d.event_id IN (${theirEvents(sql, names)})))`;
+  }),
   ofItems(schema.webhooks),
   of(schema.segmentEvents, ofBoth),
   {

@@ -108,7 +108,9 @@ async function fill(userId: string, mark: string) {
     ],
     { accounts: [account('acc-1', { name: `${mark} account` })] },
   );
-  await stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE', { note: mark }));
+  const { webhookId } = await stores.webhooks.store(
+    webhook(itemId, 'SYNC_UPDATES_AVAILABLE', { note: mark }),
+  );
   await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null, by: null });
   await sql`INSERT INTO applications (application_id, name) VALUES ('default', 'default') ON CONFLICT DO NOTHING`;
   const connection = `con_${randomUUID()}`;
@@ -155,6 +157,9 @@ async function fill(userId: string, mark: string) {
     ],
     ['item', `/v1/items/${itemId}/remine`],
     ['connection', `/v1/connections/${connection}/renew`],
+    ['webhook', `/v1/webhooks/${webhookId}/replay`],
+    // It holds what an endpoint has answered to the user's event.
+    ['delivery', `/v1/deliveries/${delivery}/resend`],
   ] as const) {
     await sql`
       INSERT INTO idempotency_keys (application_id, method, path, key, request_hash, runner, leased_until, expires_at)
@@ -224,7 +229,7 @@ describe('an erasure', () => {
     const { deleted, ...done } = (await world.stores.erasures.get(erasure.erasure_id))!;
     expect(done).toMatchObject({ state: 'done', left: { items: 0, links: 0 } });
     expect(Object.keys(deleted).sort()).toEqual(Object.keys(filled).sort());
-    expect(deleted).toMatchObject({ transactions: 3, idempotency_keys: 4, alerts: 2, items: 1, users: 1 });
+    expect(deleted).toMatchObject({ transactions: 3, idempotency_keys: 6, alerts: 2, items: 1, users: 1 });
   });
 
   it.each([
