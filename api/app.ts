@@ -13,6 +13,7 @@ import type { Api, ApiDeps, RouteContext } from './deps.js';
 import { defaultLimits } from './deps.js';
 import { loggedError, Problem, problemOf } from './errors.js';
 import { createEventWaits } from './eventWaits.js';
+import { bareForwardedFor } from './forwardedFor.js';
 import { hashBody, idempotency } from './idempotency.js';
 import { createIntake } from './intake.js';
 import { createLiveReads } from './liveReads.js';
@@ -174,6 +175,7 @@ export function buildApp(deps: ApiDeps): FastifyInstance {
   app.addHook('onRoute', (route) => methods.add(route.url, route.method));
 
   app.addHook('onRequest', async (request, reply) => {
+    bareForwardedFor(request.raw.headers);
     void reply.headers({ ...securityHeaders, 'x-request-id': request.id });
     broken.began(request.raw, reply.raw);
     // Answered here, before a body of whatever type is read.

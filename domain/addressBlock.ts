@@ -1,6 +1,4 @@
 const groupsOf = (part: string): string[] => (part === '' ? [] : part.split(':'));
-/** As a URL writes one, which some proxies do: with a port, that is another for each connection, and in brackets. */
-const inUrl = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/;
 const mapped = /^(?:::ffff:)(\d{1,3}(?:\.\d{1,3}){3})$/i;
 
 /**
@@ -8,11 +6,9 @@ const mapped = /^(?:::ffff:)(\d{1,3}(?:\.\d{1,3}){3})$/i;
  * counts as its /64, the least that one customer of a network holds. What is no address counts as it stands.
  */
 export function addressBlock(address: string): string {
-  const [, bracketed, named] = inUrl.exec(address) ?? [];
-  const plain = bracketed ?? named ?? address;
-  const v4 = mapped.exec(plain)?.[1];
+  const v4 = mapped.exec(address)?.[1];
   if (v4 !== undefined) return v4;
-  const [bare = ''] = plain.split('%', 1);
+  const [bare = ''] = address.split('%', 1);
   if (!bare.includes(':')) return bare;
   const [before = '', after] = bare.split('::', 2);
   const head = groupsOf(before);

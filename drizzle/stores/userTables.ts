@@ -2,6 +2,7 @@ import { getTableName } from 'drizzle-orm';
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import * as schema from '../schema.js';
+import { jsonSpellings } from './jsonSpellings.js';
 
 /** By what a user's rows are known. Read before they are deleted: most tables know the user by an Item alone. */
 export interface UserNames {
@@ -47,9 +48,14 @@ const theirEvents = (sql: Sql | Tx, { userId, itemIds }: UserNames): Fragment =>
 const lockEvents = async (tx: Tx, names: UserNames): Promise<unknown> =>
   tx`SELECT FROM events WHERE event_id IN (${theirEvents(tx, names)}) ORDER BY event_id FOR UPDATE`;
 
-/** A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. */
-const quotedIn = (sql: Sql | Tx, userId: string): Fragment =>
-  sql`position(${Buffer.from(JSON.stringify(userId))}::bytea IN t.data) > 0`;
+/**
+ * A record that is no user event stands as it was received: the id as a text of JSON in it is all that can be looked for. Only where what nobody
+ * escapes stands the rest is compared, which takes ten times as long.
+ */
+const quotedIn = (sql: Sql | Tx, userId: string): Fragment => {
+  const [longest = ''] = (userId.match(/[a-z0-9]+/gi) ?? []).sort((one, other) => other.length - one.length);
+  return sql`(position(${Buffer.from(longest)}::bytea IN t.data) > 0 AND encode(t.data, 'escape') ~ ${jsonSpellings(userId)})`;
+};
 
 /**
  * Tables with rows of users, children before their parents. Items and users themselves stand last: they go at the end, in one
@@ -66,15 +72,17 @@ export const userTables: readonly UserTable[] = [
   ofItems(schema.numberReads),
   ofItems(schema.accountIdentities),
   ofItems(schema.accounts),
-  // An answer holds what was read at its path. Before the webhooks that a path may name.
-  of(
-    schema.idempotencyKeys,
-    (sql, { userId, itemIds, connectionIds, hashedNames, paths }) => sql`
+  // An answer holds what was read at its path. Before the webhooks and deliveries that a path may name.
+  of(schema.idempotencyKeys, (sql, names) => {
+    const { userId, itemIds, connectionIds, hashedNames, paths } = names;
+    return sql`
     (split_part(t.path, '/', 4) = ANY(${[userId, encodeURIComponent(userId), ...itemIds, ...connectionIds, ...hashedNames]}::text[])
       OR t.path = ANY(${paths}::text[])
       OR t.path LIKE '/v1/webhooks/%' AND EXISTS (SELECT FROM webhooks w
-        WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[])))`,
-  ),
+        WHERE w.webhook_id::text = split_part(t.path, '/', 4) AND w.item_id = ANY(${itemIds}::text[]))
+      OR t.path LIKE '/v1/deliveries/%' AND EXISTS (SELECT FROM deliveries d
+        WHERE d.delivery_id = split_part(t.path, '/', 4) AND d.event_id IN (${theirEvents(sql, names)})))`;
+  }),
   ofItems(schema.webhooks),
   of(schema.segmentEvents, ofBoth),
   {

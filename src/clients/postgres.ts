@@ -84,7 +84,7 @@ function endpointsOf(url: string): Endpoints {
 }
 
 /** What the patch adds to the driver, raised with each change of it. */
-const patch = 'nothing outlives a refusal or a connection, 4';
+const patch = 'nothing outlives a refusal or a connection, 5';
 
 /**
  * As published, postgres.js 3.4.9 keeps what a refused statement or a lost connection has left: the next answer begins with holes

@@ -29,6 +29,7 @@ interface Waiter {
 export class PostgresGate {
   private readonly running = new Set<{ kind: Kind; since: number }>();
   private line: Waiter[] = [];
+  private admitting = false;
 
   constructor(private readonly options: GateOptions) {}
 
@@ -61,12 +62,19 @@ export class PostgresGate {
   }
 
   private admitNext(): void {
-    while (this.running.size < this.options.atOnce) {
-      const index = this.line.findIndex(({ kind }) => this.hasPlaceFor(kind));
-      if (index < 0) return;
-      const [next] = this.line.splice(index, 1) as [Waiter];
-      clearTimeout(next.timer);
-      next.admit(this.begin(next.kind));
+    // Whoever leaves as soon as it is admitted is here already: one inside of the other they would fill the stack.
+    if (this.admitting) return;
+    this.admitting = true;
+    try {
+      while (this.running.size < this.options.atOnce) {
+        const index = this.line.findIndex(({ kind }) => this.hasPlaceFor(kind));
+        if (index < 0) return;
+        const [next] = this.line.splice(index, 1) as [Waiter];
+        clearTimeout(next.timer);
+        next.admit(this.begin(next.kind));
+      }
+    } finally {
+      this.admitting = false;
     }
   }
 

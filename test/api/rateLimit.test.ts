@@ -167,6 +167,14 @@ describe('an address that guesses keys', () => {
     // Some proxies name the port, too: another for each connection.
     for (const port of [50_001, 50_002])
       expect(await statuses({ app }, 1, from(`198.51.100.1:${port}`))).toEqual([429]);
+    // Of two proxies the outer one is named so by the inner one.
+    for (const outer of ['192.0.2.7:50001', '192.0.2.7', '[::ffff:192.0.2.7]:50002'])
+      expect(await statuses({ app }, 1, from(`198.51.100.1, ${outer}`))).toEqual([429]);
+    // One in brackets is the same with a port and without one, and another one has tries of its own.
+    expect(await statuses({ app }, 1, from('[2001:db8:0:1::5]:50001'))).toEqual([401]);
+    for (const same of ['[2001:db8:0:1::6]:50002', '[2001:db8:0:1::7]', '2001:db8:0:1::8'])
+      expect(await statuses({ app }, 1, from(same))).toEqual([429]);
+    expect(await statuses({ app }, 1, from('[2001:db8:0:2::5]:50001'))).toEqual([401]);
     // Not a proxy of ours: what it says of itself does not count.
     expect(await statuses({ app }, 1, from('198.51.100.3'), '203.0.113.1')).toEqual([401]);
     expect(await statuses({ app }, 1, from('198.51.100.4'), '203.0.113.1')).toEqual([429]);

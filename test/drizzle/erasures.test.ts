@@ -108,7 +108,9 @@ async function fill(userId: string, mark: string) {
     ],
     { accounts: [account('acc-1', { name: `${mark} account` })] },
   );
-  await stores.webhooks.store(webhook(itemId, 'SYNC_UPDATES_AVAILABLE', { note: mark }));
+  const { webhookId } = await stores.webhooks.store(
+    webhook(itemId, 'SYNC_UPDATES_AVAILABLE', { note: mark }),
+  );
   await stores.floats.record({ userId, floatId: mark, status: 'closed', occurredAt: null, by: null });
   await sql`INSERT INTO applications (application_id, name) VALUES ('default', 'default') ON CONFLICT DO NOTHING`;
   const connection = `con_${randomUUID()}`;
@@ -155,6 +157,9 @@ async function fill(userId: string, mark: string) {
     ],
     ['item', `/v1/items/${itemId}/remine`],
     ['connection', `/v1/connections/${connection}/renew`],
+    ['webhook', `/v1/webhooks/${webhookId}/replay`],
+    // It holds what an endpoint has answered to the user's event.
+    ['delivery', `/v1/deliveries/${delivery}/resend`],
   ] as const) {
     await sql`
       INSERT INTO idempotency_keys (application_id, method, path, key, request_hash, runner, leased_until, expires_at)
@@ -224,8 +229,53 @@ describe('an erasure', () => {
     const { deleted, ...done } = (await world.stores.erasures.get(erasure.erasure_id))!;
     expect(done).toMatchObject({ state: 'done', left: { items: 0, links: 0 } });
     expect(Object.keys(deleted).sort()).toEqual(Object.keys(filled).sort());
-    expect(deleted).toMatchObject({ transactions: 3, idempotency_keys: 4, alerts: 2, items: 1, users: 1 });
+    expect(deleted).toMatchObject({ transactions: 3, idempotency_keys: 6, alerts: 2, items: 1, users: 1 });
   });
+
+  it.each([
+    ['characters that JSON may write in several ways', (mark: string) => `us"er/\\<${mark}> ü😀`],
+    ['of the longest', (mark: string) => `${mark}${'😀'.repeat(128 - mark.length)}`],
+  ])(
+    'finds records that are no user events, however their sender writes JSON: a user of %s',
+    async (_, of) => {
+      const userId = of(`canary${randomUUID().slice(0, 8)}`);
+      await linkedItem(world, { userId });
+      const escaped = (which: RegExp, capital = false) =>
+        JSON.stringify(userId).replace(which, (unit) => {
+          const hex = unit.charCodeAt(0).toString(16).padStart(4, '0');
+          return `\\u${capital ? hex.toUpperCase() : hex}`;
+        });
+      const beyondAscii = /[^ -~]/g;
+      const spellings = {
+        node: JSON.stringify(userId),
+        python: escaped(beyondAscii),
+        jackson: escaped(beyondAscii, true),
+        php: escaped(beyondAscii).replaceAll('/', '\\/'),
+        go: escaped(/[<>&]/g),
+      };
+      const park = (sequence: string, data: string) => world.sql`
+      INSERT INTO parked_events (stream, shard_id, sequence_number, data, reason)
+      VALUES (${userId}, 'shard', ${sequence}, ${Buffer.from(data)}, 'unknown_type')`;
+      for (const [sender, spelled] of Object.entries(spellings)) {
+        expect(JSON.parse(spelled)).toBe(userId);
+        await park(sender, `{"type": "odd", "user_id": ${spelled}, "note": "\\ud83d \u0001 ü"}`);
+        await park(
+          `another of ${sender}`,
+          `{"type": "odd", "user_id": ${spelled.replace('canary', 'stays')}}`,
+        );
+        await park(`not alone of ${sender}`, `{"type": "odd", "user_id": "x${spelled.slice(1)}}`);
+      }
+      const { erasure_id } = await begun(userId);
+      await carryOut(erasure_id);
+      const left = await world.sql<{ sequence_number: string }[]>`
+      SELECT sequence_number FROM parked_events WHERE stream = ${userId} ORDER BY sequence_number`;
+      expect(left.map((row) => row.sequence_number)).toEqual(
+        Object.keys(spellings)
+          .flatMap((sender) => [`another of ${sender}`, `not alone of ${sender}`])
+          .sort(),
+      );
+    },
+  );
 
   it('keeps who asked, when and how much, under the hash of the id, and tells every endpoint once', async () => {
     const { userId } = await linkedItem(world);
