@@ -245,7 +245,7 @@ describe('the activities of a worker, each of which holds a connection for a sec
         () => (refused += 1),
       );
     }
-    for (let ms = 0; ms < 15_000; ms += 100) mock.timers.tick(100);
+    for (let ms = 0; ms < 120_000; ms += 100) mock.timers.tick(100);
     return refused;
   }
 
