@@ -58,16 +58,13 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
     }
   }
 
-  const asksToWait = (end: 'kept' | 'changed' | Failure): end is Failure =>
-    end instanceof Failure && overall.has(end.type);
   let inVain = 0;
-  let stopped = false;
 
   async function row({ id: [itemId = ''], sealed, context }: SealedRow): Promise<void> {
     try {
       const token = await secrets.open(sealed, context);
       let end = await one(itemId, token);
-      for (let waited = 0; asksToWait(end) && waited < mostWaitMs;) {
+      for (let waited = 0; end instanceof Failure && overall.has(end.type) && waited < mostWaitMs;) {
         const ms = end.retryAfterMs ?? waitMs;
         await pause(ms);
         waited += Math.max(ms, waitMs);
@@ -81,7 +78,7 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
       result.failed.push({ itemId, failure });
       const most = mostInVain[failure.type];
       inVain = most === undefined ? 0 : inVain + 1;
-      stopped = inVain >= (most ?? Infinity);
+      result.stopped = inVain >= (most ?? Infinity);
     }
   }
 
@@ -90,7 +87,7 @@ export async function updateWebhookAddresses(deps: WebhookAddressDeps): Promise<
     const page: SealedRow[] = await rows.page('access tokens', null, pageRows, after);
     for (const sealed of page) {
       await row(sealed);
-      if (stopped) return { ...result, stopped };
+      if (result.stopped) return result;
       await pause(betweenItemsMs);
     }
     after = page.length < pageRows ? null : (page.at(-1)?.id ?? null);

@@ -1,11 +1,13 @@
 import type { PortalConnection, PortalStore } from '../../domain/ports/portal.js';
 import { firstOf } from '../rows.js';
-import type { Fragment, Sql } from '../rows.js';
+import type { Sql } from '../rows.js';
 import { portalSessions } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Present, Selected } from '../selection.js';
 import { connectionRows, viewOf } from './connectionRows.js';
 import type { ConnectionRow } from './connectionRows.js';
+import { formerIds } from './formerIds.js';
+import { isGranted } from './rights.js';
 
 const end = selection(portalSessions, ['expires_at']);
 const session = selection(portalSessions, ['locale', 'expires_at'], {
@@ -53,8 +55,6 @@ export function portalStore(sql: Sql): PortalStore {
     },
 
     async connections(userId) {
-      const isGranted = (id: Fragment): Fragment =>
-        sql`(c.granted_accounts IS NULL OR ${id} = ANY(c.granted_accounts))`;
       const rows = await sql<
         (ConnectionRow & { detail: Pick<PortalConnection, 'face' | 'bank' | 'bankRevoked' | 'accounts'> })[]
       >`
@@ -70,13 +70,10 @@ export function portalStore(sql: Sql): PortalStore {
               'accounts', (
                 SELECT coalesce(json_agg(json_build_object('account_id', n.account_id, 'name', n.refined->>'name',
                   'mask', n.refined->>'mask', 'past', ARRAY(
-                    WITH RECURSIVE line AS (
-                      SELECT n.replaces AS account_id
-                      UNION SELECT p.replaces FROM line l JOIN accounts p ON p.item_id = n.item_id AND p.account_id = l.account_id
-                    )
-                    SELECT l.account_id FROM line l WHERE l.account_id IS NOT NULL AND ${isGranted(sql`l.account_id`)}))
+                    WITH RECURSIVE ${formerIds(sql, sql`n.item_id`, sql`a.account_id = n.account_id`)}
+                    SELECT l.account_id FROM line l WHERE ${isGranted(sql, sql`l.account_id`)}))
                   ORDER BY n.created_at, n.account_id), '[]')
-                FROM accounts n WHERE n.item_id = c.item_id AND n.status = 'open' AND ${isGranted(sql`n.account_id`)}))
+                FROM accounts n WHERE n.item_id = c.item_id AND n.status = 'open' AND ${isGranted(sql, sql`n.account_id`)}))
             FROM items i WHERE i.item_id = c.item_id) AS detail`,
         )}
         ORDER BY c.created_at, c.connection_id LIMIT ${most}`;

@@ -53,6 +53,10 @@ function refusalOf(sql: Sql | Tx, need: Need): Fragment {
       ${isScope(need) ? sql`OR ${need} <> ALL(c.scopes)` : sql``} THEN 'consent_missing' END`;
 }
 
+/** Whether a connection `c` shares the account of this id. */
+export const isGranted = (sql: Sql | Tx, id: Fragment): Fragment =>
+  sql`(c.granted_accounts IS NULL OR ${id} = ANY(c.granted_accounts))`;
+
 /**
  * What the viewer may read of Items, and what for: the one place that says it. The statement that reads the rows carries these
  * conditions, so that nothing is shown between a check and a read.
@@ -75,8 +79,6 @@ export function rightsOf(sql: Sql | Tx, viewer: Viewer, need: Need): Rights {
   const isUnnoted = isScope(need)
     ? sql`coalesce(c.${readAt(sql, need)} < clock_timestamp() - interval '1 minute', true)`
     : sql`false`;
-  const isGranted = (id: Fragment): Fragment =>
-    sql`(c.granted_accounts IS NULL OR ${id} = ANY(c.granted_accounts))`;
   return {
     join: sql`JOIN LATERAL (
       SELECT c.connection_id, c.scopes, c.granted_accounts, ${refusalOf(sql, need)} AS refusal, ${isUnnoted} AS unnoted,
@@ -90,11 +92,11 @@ export function rightsOf(sql: Sql | Tx, viewer: Viewer, need: Need): Rights {
     carried: sql`, c.connection_id, c.scopes, c.granted_accounts, c.refusal, c.unnoted, c.since`,
     verdict: sql`, 'connection', json_build_object('id', c.connection_id, 'refusal', c.refusal,
       'unnoted', c.unnoted AND c.refusal IS NULL)`,
-    account: (id) => sql`AND ${isGranted(id)}`,
+    account: (id) => sql`AND ${isGranted(sql, id)}`,
     day: (date) => sql`AND ${date} >= c.since`,
     balances: (account) =>
       sql`CASE WHEN 'balances' = ANY(c.scopes) THEN ${account} ELSE jsonb_set(${account}, '{balances}', 'null') END`,
-    accountOrNull: (id) => sql`CASE WHEN 'accounts' = ANY(c.scopes) AND ${isGranted(id)} THEN ${id} END`,
+    accountOrNull: (id) => sql`CASE WHEN 'accounts' = ANY(c.scopes) AND ${isGranted(sql, id)} THEN ${id} END`,
   };
 }
 

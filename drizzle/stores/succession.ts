@@ -1,5 +1,6 @@
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
+import { formerIds } from './formerIds.js';
 import { setRemoved, enqueueRemoved, isOfHistory, reachOf } from './recordTexts.js';
 
 /**
@@ -10,13 +11,7 @@ import { setRemoved, enqueueRemoved, isOfHistory, reachOf } from './recordTexts.
 export async function removeSucceeded(tx: Tx, itemId: string, sequence: number): Promise<number> {
   const succeeded = firstOf(
     await tx<[{ n: number }]>`
-    WITH RECURSIVE line AS (
-      SELECT a.replaces AS account_id, a.account_id AS heir FROM accounts a
-      WHERE a.item_id = ${itemId} AND a.status = 'open' AND a.replaces IS NOT NULL
-      UNION
-      SELECT a.replaces, l.heir FROM line l
-        JOIN accounts a ON a.item_id = ${itemId} AND a.account_id = l.account_id AND a.replaces IS NOT NULL
-    ),
+    WITH RECURSIVE ${formerIds(tx, tx`${itemId}`, tx`a.status = 'open'`)},
     oldest AS (
       SELECT t.account_id, ${reachOf(tx, itemId, tx`t.date`, (_, second) => second)} AS date FROM transactions t
       WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.account_id = ANY(ARRAY(SELECT heir FROM line))

@@ -114,6 +114,38 @@ async function lateUpdate(item: { itemId: string; userId: string }) {
   };
 }
 
+/** An application joins an Item by what was chosen in a Link, before its exchange or by it; resolves to the application's id. */
+async function joinedBy(
+  item: { itemId: string; userId: string },
+  changes: Partial<Grant>,
+  chosen: readonly PlaidAccount[],
+  exchanges: boolean,
+): Promise<string> {
+  const { links } = world.stores;
+  const applicationId = await newApplication(world);
+  const linking = { userId: item.userId, applicationId, connection: grant(changes) };
+  if (exchanges) {
+    const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
+    const surplus = await exchangedItem(world, linking);
+    expect((await links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+  } else {
+    const metadata = chosen.map(metadataOf);
+    const tokenHash = await received(item.userId, applicationId, { ...linking, metadata });
+    expect(await links.join(tokenHash, item.itemId)).toBe('joined');
+  }
+  return applicationId;
+}
+
+/** An Item whose two accounts (`all`) have got other ids (`heirs`). */
+async function withHeirs() {
+  const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
+  const heirs = all.map((raw) => ({ ...raw, account_id: `heir-${raw.account_id}` }));
+  const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
+  await runUpdate(world, item, [{}], { accounts: all });
+  await runUpdate(world, item, [{}], { accounts: heirs });
+  return { item, all, heirs };
+}
+
 /** Breaks an Item; resolves to what a Link that may replace it says of it. */
 async function broken(itemId: string) {
   const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
@@ -351,22 +383,9 @@ describe('joining', () => {
     const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
     const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];
     const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
-    const { links } = world.stores;
     const [first, second, , third] = all as [PlaidAccount, PlaidAccount, PlaidAccount, PlaidAccount];
-    const joins = async (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) => {
-      const applicationId = await newApplication(world);
-      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
-      if (exchanges) {
-        const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
-        const surplus = await exchangedItem(world, linking);
-        expect((await links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
-      } else {
-        const metadata = chosen.map(metadataOf);
-        const tokenHash = await received(item.userId, applicationId, { ...linking, metadata });
-        expect(await links.join(tokenHash, item.itemId)).toBe('joined');
-      }
-      return applicationId;
-    };
+    const joins = (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) =>
+      joinedBy(item, changes, chosen, exchanges);
     const wanted: [string, string[]][] = [];
     for (const exchanges of [false, true]) {
       const named = { account_ids: ['new-acc-2'] };
@@ -398,26 +417,10 @@ describe('joining', () => {
   });
 
   it('with an Item whose accounts have had other ids shares those that were chosen under all of them', async () => {
-    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
-    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
-    await runUpdate(world, item, [{}], { accounts: all });
-    const heirs = all.map((raw) => ({ ...raw, account_id: `heir-${raw.account_id}` }));
-    await runUpdate(world, item, [{}], { accounts: heirs });
+    const { item, all } = await withHeirs();
     const ids = ['acc-1', 'heir-acc-1'];
     const granted = async (changes: Partial<Grant>, chosen: PlaidAccount[], exchanges: boolean) => {
-      const applicationId = await newApplication(world);
-      const linking = { userId: item.userId, applicationId, connection: grant(changes) };
-      if (exchanges) {
-        const accounts = chosen.map((raw) => ({ ...identityOf(raw), account_id: `new-${raw.account_id}` }));
-        const surplus = await exchangedItem(world, linking);
-        expect((await world.stores.links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
-      } else {
-        const tokenHash = await received(item.userId, applicationId, {
-          ...linking,
-          metadata: chosen.map(metadataOf),
-        });
-        expect(await world.stores.links.join(tokenHash, item.itemId)).toBe('joined');
-      }
+      const applicationId = await joinedBy(item, changes, chosen, exchanges);
       const rows = await connectionsOf(item.itemId);
       return rows.find((row) => row.application_id === applicationId)?.granted;
     };
@@ -751,11 +754,7 @@ describe('joining', () => {
   });
 
   it('by a public token of update mode is granted an account under every id that it has had, whether or not its metadata are there', async () => {
-    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
-    const heirs = all.map((raw) => ({ ...raw, account_id: `heir-${raw.account_id}` }));
-    const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
-    await runUpdate(world, item, [{}], { accounts: all });
-    await runUpdate(world, item, [{}], { accounts: heirs });
+    const { item, heirs } = await withHeirs();
     const { links } = world.stores;
     for (const metadata of [[], heirs.map((raw) => ({ ...metadataOf(raw), id: raw.account_id }))]) {
       const applicationId = await newApplication(world);
