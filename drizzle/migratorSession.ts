@@ -39,6 +39,8 @@ const connect = (url: string, name: string, more: postgres.Options<Record<string
     max: 1,
     connect_timeout: 10,
     keep_alive: keepAliveSeconds,
+    // The driver would end it after half an hour or more, and with it the lock: an index may take longer.
+    max_lifetime: null,
     onnotice: () => undefined,
     connection: { application_name: name },
     ...more,
