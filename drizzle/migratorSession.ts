@@ -21,6 +21,11 @@ const settings = `
   SET tcp_keepalives_interval = 5;
   SET tcp_keepalives_count = 3`;
 
+interface Host {
+  host: string;
+  port: number;
+}
+
 /** The only migrator at work in its database: one connection, which holds the migrators' lock. */
 export interface MigratorSession {
   /** Throws when the connection was lost: the driver would go on with another one, without the lock. */
@@ -28,14 +33,22 @@ export interface MigratorSession {
   readonly lost: boolean;
   /** The session's number in the server. */
   readonly pid: number;
+  /** Which of the URL's hosts that is. */
+  readonly host: Host;
   end(): Promise<void>;
 }
 
 /** Called when somebody or something is waited for: one line, without secrets. */
 export type OnWait = (line: string) => void;
 
-const connect = (url: string, name: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
+const connect = (
+  url: string,
+  host: Host,
+  name: string,
+  more: postgres.Options<Record<string, never>> = {},
+): Sql =>
   postgres(url, {
+    ...host,
     max: 1,
     connect_timeout: 10,
     keep_alive: keepAliveSeconds,
@@ -45,6 +58,28 @@ const connect = (url: string, name: string, more: postgres.Options<Record<string
     connection: { application_name: name },
     ...more,
   });
+
+/** One by one: of several that refuse, the driver would try one after the other without end or pause, and say nothing. */
+function hostsOf(url: string): Host[] {
+  const { host, port } = postgres(url, { max: 1 }).options;
+  return host.map((one, index) => ({ host: one, port: port[index] as number }));
+}
+
+/** The first of the URL's hosts that answers; rejects with why the last one does not. */
+async function reach(url: string, connectTo: (host: Host) => Sql): Promise<{ sql: Sql; host: Host }> {
+  let failure: unknown;
+  for (const host of hostsOf(url)) {
+    const sql = connectTo(host);
+    try {
+      await processOf(sql)();
+      return { sql, host };
+    } catch (error) {
+      failure = error;
+      await sql.end({ timeout: 5 });
+    }
+  }
+  throw failure;
+}
 
 /**
  * Polls. Who waits in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY of the migrator at
@@ -66,8 +101,8 @@ const processOf = (sql: Sql) => async (): Promise<number> => {
 };
 
 /** Settings and lock belong to the session: behind a pooler that gives it to others, too, two migrators would be at work. */
-async function assertOwnSession(sql: Sql, url: string): Promise<void> {
-  const other = connect(url, 'sluice-migrator-watch');
+async function assertOwnSession(sql: Sql, url: string, host: Host): Promise<void> {
+  const other = connect(url, host, 'sluice-migrator-watch');
   try {
     if (await sessionsAreOwn(processOf(sql), processOf(other))) return;
     throw new Failure('MISCONFIGURED', pooledByTransaction);
@@ -82,9 +117,10 @@ async function assertOwnSession(sql: Sql, url: string): Promise<void> {
  */
 export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
   const state = { lost: false };
-  const sql = connect(url, 'sluice-migrator', { onclose: () => (state.lost = true) });
+  const onclose = (): boolean => (state.lost = true);
+  const { sql, host } = await reach(url, (one) => connect(url, one, 'sluice-migrator', { onclose }));
   try {
-    await assertOwnSession(sql, url);
+    await assertOwnSession(sql, url, host);
     for (const { text } of settingStatements()) await sql.unsafe(text);
     await sql.unsafe(settings);
     // A host of several that did not answer is no loss: only from here on there is something to lose.
@@ -101,6 +137,7 @@ export async function openMigratorSession(url: string, onWait: OnWait): Promise<
         return state.lost;
       },
       pid,
+      host,
       end: () => sql.end({ timeout: 5 }),
     };
   } catch (error) {
@@ -117,8 +154,12 @@ export interface Holders {
 }
 
 /** Checks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it leaves out. */
-export function watchHolders(url: string, pid: number, everyMs: number): Holders {
-  const sql = connect(url, 'sluice-migrator-watch');
+export function watchHolders(
+  url: string,
+  { pid, host }: Pick<MigratorSession, 'pid' | 'host'>,
+  everyMs: number,
+): Holders {
+  const sql = connect(url, host, 'sluice-migrator-watch');
   let last = '';
   const check = async (): Promise<void> => {
     const rows = await sql<{ who: string }[]>`
