@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { pooledByTransaction, sessionsAreOwn, settingStatements } from '../domain/databaseSession.js';
+import {
+  kindOfServer,
+  pooledByTransaction,
+  sessionsAreOwn,
+  settingStatements,
+} from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
@@ -21,10 +26,8 @@ const settings = `
   SET tcp_keepalives_interval = 5;
   SET tcp_keepalives_count = 3`;
 
-interface Host {
-  host: string;
-  port: number;
-}
+/** As the driver is told. */
+type Host = ReturnType<typeof hostsOf>[number];
 
 /** The only migrator at work in its database: one connection, which holds the migrators' lock. */
 export interface MigratorSession {
@@ -60,9 +63,9 @@ const connect = (
   });
 
 /** One by one: of several that refuse, the driver would try one after the other without end or pause, and say nothing. */
-function hostsOf(url: string): Host[] {
-  const { host, port } = postgres(url, { max: 1 }).options;
-  return host.map((one, index) => ({ host: one, port: port[index] as number }));
+function hostsOf(url: string) {
+  const { host, port, target_session_attrs: kind } = postgres(url, { max: 1 }).options;
+  return host.map((one, index) => ({ host: one, port: port[index] as number, ...kindOfServer(kind) }));
 }
 
 /** The first of the URL's hosts that answers; rejects with why the last one does not. */
