@@ -103,7 +103,7 @@ async function applyAll(url: string, session: MigratorSession, options: MigrateO
     ({ createdAt }) => !before.has(createdAt),
   );
   if (waiting.length === 0) return;
-  const holders = watchHolders(url, session.pid, Math.min((options.lockTimeoutMs ?? 2_000) / 4, 500));
+  const holders = watchHolders(url, session, Math.min((options.lockTimeoutMs ?? 2_000) / 4, 500));
   try {
     for (const migration of waiting) {
       try {

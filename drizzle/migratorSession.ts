@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { pooledByTransaction, sessionsAreOwn, settingStatements } from '../domain/databaseSession.js';
+import {
+  kindOfServer,
+  pooledByTransaction,
+  sessionsAreOwn,
+  settingStatements,
+} from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
@@ -21,6 +26,9 @@ const settings = `
   SET tcp_keepalives_interval = 5;
   SET tcp_keepalives_count = 3`;
 
+/** As the driver is told. */
+type Host = ReturnType<typeof hostsOf>[number];
+
 /** The only migrator at work in its database: one connection, which holds the migrators' lock. */
 export interface MigratorSession {
   /** Throws when the connection was lost: the driver would go on with another one, without the lock. */
@@ -28,21 +36,53 @@ export interface MigratorSession {
   readonly lost: boolean;
   /** The session's number in the server. */
   readonly pid: number;
+  /** Which of the URL's hosts that is. */
+  readonly host: Host;
   end(): Promise<void>;
 }
 
 /** Called when somebody or something is waited for: one line, without secrets. */
 export type OnWait = (line: string) => void;
 
-const connect = (url: string, name: string, more: postgres.Options<Record<string, never>> = {}): Sql =>
+const connect = (
+  url: string,
+  host: Host,
+  name: string,
+  more: postgres.Options<Record<string, never>> = {},
+): Sql =>
   postgres(url, {
+    ...host,
     max: 1,
     connect_timeout: 10,
     keep_alive: keepAliveSeconds,
+    // The driver would end it after half an hour or more, and with it the lock: an index may take longer.
+    max_lifetime: null,
     onnotice: () => undefined,
     connection: { application_name: name },
     ...more,
   });
+
+/** One by one: of several that refuse, the driver would try one after the other without end or pause, and say nothing. */
+function hostsOf(url: string) {
+  const { host, port, target_session_attrs: kind } = postgres(url, { max: 1 }).options;
+  return host.map((one, index) => ({ host: one, port: port[index] as number, ...kindOfServer(kind) }));
+}
+
+/** The first of the URL's hosts that answers; rejects with why the last one does not. */
+async function reach(url: string, connectTo: (host: Host) => Sql): Promise<{ sql: Sql; host: Host }> {
+  let failure: unknown;
+  for (const host of hostsOf(url)) {
+    const sql = connectTo(host);
+    try {
+      await processOf(sql)();
+      return { sql, host };
+    } catch (error) {
+      failure = error;
+      await sql.end({ timeout: 5 });
+    }
+  }
+  throw failure;
+}
 
 /**
  * Polls. Who waits in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY of the migrator at
@@ -64,8 +104,8 @@ const processOf = (sql: Sql) => async (): Promise<number> => {
 };
 
 /** Settings and lock belong to the session: behind a pooler that gives it to others, too, two migrators would be at work. */
-async function assertOwnSession(sql: Sql, url: string): Promise<void> {
-  const other = connect(url, 'sluice-migrator-watch');
+async function assertOwnSession(sql: Sql, url: string, host: Host): Promise<void> {
+  const other = connect(url, host, 'sluice-migrator-watch');
   try {
     if (await sessionsAreOwn(processOf(sql), processOf(other))) return;
     throw new Failure('MISCONFIGURED', pooledByTransaction);
@@ -80,9 +120,10 @@ async function assertOwnSession(sql: Sql, url: string): Promise<void> {
  */
 export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
   const state = { lost: false };
-  const sql = connect(url, 'sluice-migrator', { onclose: () => (state.lost = true) });
+  const onclose = (): boolean => (state.lost = true);
+  const { sql, host } = await reach(url, (one) => connect(url, one, 'sluice-migrator', { onclose }));
   try {
-    await assertOwnSession(sql, url);
+    await assertOwnSession(sql, url, host);
     for (const { text } of settingStatements()) await sql.unsafe(text);
     await sql.unsafe(settings);
     // A host of several that did not answer is no loss: only from here on there is something to lose.
@@ -99,6 +140,7 @@ export async function openMigratorSession(url: string, onWait: OnWait): Promise<
         return state.lost;
       },
       pid,
+      host,
       end: () => sql.end({ timeout: 5 }),
     };
   } catch (error) {
@@ -115,8 +157,12 @@ export interface Holders {
 }
 
 /** Checks from a second connection while a session works, every `everyMs` milliseconds. What it cannot see it leaves out. */
-export function watchHolders(url: string, pid: number, everyMs: number): Holders {
-  const sql = connect(url, 'sluice-migrator-watch');
+export function watchHolders(
+  url: string,
+  { pid, host }: Pick<MigratorSession, 'pid' | 'host'>,
+  everyMs: number,
+): Holders {
+  const sql = connect(url, host, 'sluice-migrator-watch');
   let last = '';
   const check = async (): Promise<void> => {
     const rows = await sql<{ who: string }[]>`

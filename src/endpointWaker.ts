@@ -11,7 +11,7 @@ export interface EndpointWakerOptions {
 }
 
 export interface EndpointWaker {
-  /** Resolves when the round on its way has ended. */
+  /** Resolves when the signal on its way has ended. */
   stop(): Promise<void>;
 }
 
@@ -37,6 +37,8 @@ export function startEndpointWaker(options: EndpointWakerOptions): EndpointWaker
     const at = performance.now();
     woken = woken.filter((endpoint) => at - endpoint.at < patienceMs);
     for (const endpoint of await sending.dueEndpoints(endpointsAtOnce, woken)) {
+      // Each of them may take a slow Temporal seconds, and who waits for the end has half a minute.
+      if (stopped) return;
       // Also one that does not take it: the next round begins with the others.
       woken.push({ ...endpoint, at });
       try {

@@ -187,7 +187,7 @@ export function createUserEventConsumer(
       else await floats.record({ ...event, by: null });
       observe.actedOn(event.kind);
     } catch (error) {
-      // Of a user whose data are being erased nothing is kept, and so nothing is parked.
+      // Of a user whose data are being erased, or were since it came, nothing is kept, and so nothing is parked.
       if (error instanceof Failure && error.type === 'USER_BEING_ERASED') return observe.actedOn('dropped');
       if (!(error instanceof Failure) || !neverTaken.has(error.type)) throw error;
       await park(shardId, record, error.type);

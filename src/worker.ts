@@ -167,9 +167,8 @@ await runProcess(
       ended: running,
       async stop() {
         metricsServer?.close();
-        await waker?.stop();
         stopWorkers(workers);
-        await running.catch(() => undefined);
+        await Promise.allSettled([waker?.stop(), running]);
         await Promise.allSettled([
           connection.close(),
           clientConnection.close(),

@@ -12,6 +12,8 @@ export type UserEvent =
       status: FloatStatus;
       /** As its sender wrote it, ISO 8601 with a zone (the digits below the millisecond count too), or when it arrived. */
       occurredAt: string;
+      /** When the stream took it, ISO 8601; null = it does not say. */
+      arrivedAt: string | null;
     };
 
 /** Why a record is no user event. */
@@ -89,5 +91,6 @@ export function readUserEvent(
     floatId: float_id,
     status,
     occurredAt: occurredAtOf(occurred_at, arrivedAt),
+    arrivedAt,
   };
 }

@@ -14,8 +14,14 @@ export async function refuseWhileErased(tx: Tx, userId: string): Promise<void> {
   }
 }
 
-export async function isBeingErased(tx: Tx, userId: string): Promise<boolean> {
-  return firstOf(await tx`SELECT FROM erasures WHERE user_id = ${userId}`) !== undefined;
+/** Whether everything of the user is being deleted, or was after `from`: what stems from then is nobody's any more. */
+export async function isBeingErased(tx: Tx, userId: string, from: string | null = null): Promise<boolean> {
+  const erased = await tx`
+    SELECT FROM erasures WHERE user_id = ${userId}
+    UNION ALL
+    SELECT FROM erasures
+    WHERE user_hash = ${sha256Of(tx, tx`${userId}::text`)} AND ended_at > ${from}::text::timestamptz`;
+  return firstOf(erased) !== undefined;
 }
 
 /** Whether an Item that is not here was a user's who was erased. */

@@ -67,14 +67,14 @@ export function floatStore(sql: Sql): FloatStore {
   }
 
   return {
-    async record({ userId, floatId, status, occurredAt, by }) {
+    async record({ userId, floatId, status, occurredAt, arrivedAt = null, by }) {
       return sql.begin(async (tx) => {
         // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
         const may = firstOf(await tx<[{ may: boolean }]>`SELECT ${mayReport(tx, by, userId)} AS may`);
         // Who does not know the user does not learn either that its data are being erased.
         if (!may.may) return null;
-        if (await isBeingErased(tx, userId)) {
+        if (await isBeingErased(tx, userId, arrivedAt)) {
           throw new Failure('USER_BEING_ERASED', 'the data of the user are being erased');
         }
         const own = by !== null && (await isOwn(tx, by, userId, floatId)) ? by.applicationId : null;

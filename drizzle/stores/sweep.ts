@@ -108,6 +108,8 @@ export function sweepStore(sql: Sql): SweepStore {
         WHERE EXISTS (SELECT FROM restores) AND w.outcome = 'pending' AND w.item_id IS NOT NULL
           AND w.received_at < clock_timestamp() - ${linkedWithin}::interval
           AND NOT EXISTS (SELECT FROM items i WHERE i.item_id = w.item_id)
+          -- Those that were told before, the oldest, would fill what is left of the most.
+          AND NOT EXISTS (SELECT FROM alerts a WHERE a.kind = 'item_unknown' AND a.key = w.item_id)
         GROUP BY w.item_id ORDER BY min(w.received_at)
         LIMIT greatest(0, ${unknownAtMost} - (SELECT count(*) FROM alerts WHERE kind = 'item_unknown'))
         ON CONFLICT DO NOTHING`;

@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { settingStatements } from '../../domain/databaseSession.js';
+import { kindOfServer, settingStatements } from '../../domain/databaseSession.js';
 import { Failure } from '../../domain/failures.js';
 import { gated, PostgresGate } from './postgresGate.js';
 import { assertOwnSessions } from './postgresPooler.js';
@@ -51,6 +51,8 @@ export const forRequests = {
 } as const satisfies Partial<DatabaseOptions>;
 
 const connectTimeoutSeconds = 5;
+/** Each of them comes in turn, for whoever opens a connection: of some that open one at once most meet a wrong one several times. */
+const triesAHost = 8;
 /** After a connection that failed, before the next; the driver's own pauses grow to 20 s. */
 const pauseSeconds = (failures: number): number => (failures === 0 ? 0 : 0.1 + Math.random() * 0.4);
 
@@ -70,16 +72,18 @@ interface ParsedUrl {
   path: string | false;
   ssl: unknown;
   sslnegotiation: unknown;
+  target_session_attrs: string | null;
 }
 
 /** Where the driver would connect to. It only reads the URL here: a pool without a query opens nothing. */
-function endpointsOf(url: string): Endpoints {
+function endpointsOf(url: string): Endpoints & { kind: string | null } {
   const parsed = postgres(url, { max: 1 }).options as unknown as ParsedUrl;
   return {
     hosts: parsed.host.map((host, index) => ({ host, port: parsed.port[index] as number })),
     path: parsed.path,
     ssl: parsed.ssl,
     sslNegotiation: parsed.sslnegotiation,
+    kind: parsed.target_session_attrs,
   };
 }
 
@@ -140,6 +144,7 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     // Hosts and TLS are the sockets' matter. With more than one host the driver would not report one that fails.
     socket: sockets,
     host: endpoints.hosts[0]?.host,
+    ...kindOfServer(endpoints.kind),
     ssl: false,
     // Poolers take the name and refuse what else may stand here.
     connection: { application_name: options.applicationName ?? 'sluice' },
@@ -151,5 +156,6 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
       waitMs: options.connectionWaitMs ?? 30_000,
       slowAfterMs: options.slowAfterMs ?? null,
     }),
+    endpoints.hosts.length > 1 ? endpoints.hosts.length * triesAHost : 0,
   );
 }

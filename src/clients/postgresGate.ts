@@ -95,6 +95,8 @@ export class PostgresGate {
 
 /** What of a query of postgres.js is used here: a promise that the driver settles, and hands over to run when it is awaited. */
 interface DriverQuery extends Promise<unknown> {
+  /** Null until it is sent. */
+  state: unknown;
   strings: object;
   args: readonly unknown[];
   cancelled: unknown;
@@ -125,7 +127,11 @@ function kindOf({ strings, args }: DriverQuery): string {
   return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
 }
 
-function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
+/** The driver's word when it leaves a server that is not of the kind which the URL asks for. The next connection leads to the next host. */
+const isLeft = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'CONNECTION_DESTROYED';
+
+function runWhenAdmitted(query: DriverQuery, gate: PostgresGate, tries: number): void {
   const { handler: run, resolve, reject } = query;
   query.handler = () =>
     gate.enter(
@@ -137,7 +143,12 @@ function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
           leave();
           resolve(value);
         };
+        let left = tries;
         query.reject = (error) => {
+          if (left > 0 && query.state === null && isLeft(error)) {
+            left -= 1;
+            return void run(query);
+          }
           leave();
           reject(error);
         };
@@ -150,20 +161,38 @@ function runWhenAdmitted(query: DriverQuery, gate: PostgresGate): void {
 type Make = (...args: unknown[]) => unknown;
 type Begin = (...args: unknown[]) => Promise<unknown>;
 
-/** The same pool behind a gate: each statement and each transaction waits for its place. A reserved connection does not. */
-export function gated(sql: postgres.Sql, gate: PostgresGate): postgres.Sql {
+/**
+ * The same pool behind a gate: each statement and each transaction waits for its place. A reserved connection does not. What was not sent
+ * yet is handed over once more, `tries` times at most, where a server is left for its kind.
+ */
+export function gated(sql: postgres.Sql, gate: PostgresGate, tries = 0): postgres.Sql {
   const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };
   const behind = (made: unknown): unknown => {
-    if (isQuery(made)) runWhenAdmitted(made, gate);
+    if (isQuery(made)) runWhenAdmitted(made, gate, tries);
     return made;
   };
+  async function begin(...args: unknown[]): Promise<unknown> {
+    const work = args.at(-1) as Make;
+    let begun = false;
+    const noted: Make = (tx) => {
+      begun = true;
+      return work(tx);
+    };
+    for (let left = tries; ; left -= 1) {
+      try {
+        return await driver.begin(...args.slice(0, -1), noted);
+      } catch (error) {
+        if (begun || left <= 0 || !isLeft(error)) throw error;
+      }
+    }
+  }
   const own: Make = (...args) => behind(driver(...args));
   return Object.assign(Object.setPrototypeOf(own, sql) as postgres.Sql, {
     unsafe: (...args: unknown[]) => behind(driver.unsafe(...args)),
     begin: async (...args: unknown[]) => {
       const leave = await gate.admitted(() => kindOfTransaction(args[0]));
       try {
-        return await driver.begin(...args);
+        return await begin(...args);
       } finally {
         leave();
       }

@@ -46,6 +46,34 @@ function forward(near: Socket): void {
   near.pipe(far).pipe(near);
 }
 
+/** The server's word of a setting. */
+function parameterStatus(name: string, value: string): string {
+  const text = `${name}\0${value}\0`;
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(4 + text.length);
+  return `S${length.toString('latin1')}${text}`;
+}
+
+/** In front of the database: says that it is a standby. `onStatement`: one with our comment was sent. */
+function asStandby(near: Socket, onStatement: () => void): void {
+  const { hostname, port } = new URL(database.url);
+  const far = connect(Number(port), hostname);
+  sockets.add(far);
+  far.on('error', () => near.destroy());
+  near.on('error', () => far.destroy());
+  near.on('close', () => far.destroy());
+  far.on('close', () => near.destroy());
+  near.on('data', (bytes: Buffer) => {
+    if (bytes.toString('latin1').includes('a statement of ours')) onStatement();
+    far.write(bytes);
+  });
+  const [is, isNot] = ['on', 'off'].map((value) => parameterStatus('in_hot_standby', value)) as [
+    string,
+    string,
+  ];
+  far.on('data', (bytes: Buffer) => near.write(bytes.toString('latin1').replace(isNot, is), 'latin1'));
+}
+
 /** In front of the database: answers the question for TLS, and speaks it when the answer was yes. */
 const withTls =
   (answer: string, options: { direct?: boolean; onServerName?: (name: string) => void } = {}) =>
@@ -129,6 +157,37 @@ describe('a database is reached', () => {
     const second = await listen(forward);
     const sql = at(`${host},127.0.0.1:${second}`, '?target_session_attrs=read-write');
     expect((await Promise.all([1, 2, 3, 4].map(() => isAnswered(sql)))).every(Boolean)).toBe(true);
+  });
+
+  it.each(['primary', 'read-write'])(
+    'past a host that is a standby, where %s is asked for: no statement and no transaction fails for it, or is sent there',
+    async (kind) => {
+      const { host } = new URL(database.url);
+      const said = { logins: 0, statements: 0 };
+      const standby = await listen((near) => {
+        said.logins += 1;
+        asStandby(near, () => (said.statements += 1));
+      });
+      const url = database.url.replace(host, `127.0.0.1:${standby},${host}`);
+      const sql = openDatabase(`${url}?target_session_attrs=${kind}`, { max: 6 });
+      opened.push(sql);
+      const asked = Array.from({ length: 12 }, async (_, n) => {
+        const ask = (db: postgres.Sql | postgres.TransactionSql) =>
+          db<{ n: number }[]>`SELECT ${n}::int AS n, pg_sleep(0.05) /* a statement of ours */`;
+        const [row] = n % 2 === 0 ? await ask(sql) : await sql.begin((tx) => ask(tx));
+        return row?.n;
+      });
+      expect(await Promise.all(asked)).toEqual(asked.map((_, n) => n));
+      expect(said.logins).toBeGreaterThan(0);
+      expect(said.statements).toBe(0);
+    },
+  );
+
+  it('nowhere when all are standbys, and that is told', async () => {
+    const standby = await listen((near) => asStandby(near, () => undefined));
+    const sql = at(`127.0.0.1:${standby},127.0.0.1:${standby}`, '?target_session_attrs=primary');
+    await expect(isAnswered(sql)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
+    await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
   });
 
   it('nowhere when every host refuses, and that is told', async () => {

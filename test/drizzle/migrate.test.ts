@@ -84,3 +84,11 @@ it('eight migrators at once: one applies, all succeed, and once more changes not
   await migrate(url.href);
   expect(await applied()).toEqual(first);
 });
+
+it('of several hosts the first that answers is migrated, and that none does is told', async () => {
+  const { host } = new URL(url);
+  const at = (hosts: string) => url.href.replace(host, hosts);
+  await expect(migrate(at('127.0.0.1:1,127.0.0.1:2'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+  await migrate(at(`127.0.0.1:1,${host}`));
+  expect((await applied()).length).toBeGreaterThan(0);
+});

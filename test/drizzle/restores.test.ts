@@ -194,6 +194,30 @@ it('an Item that webhooks come for and that is unknown since a restore is told t
   ]);
 });
 
+it('Items that are unknown since a restore are told however many were told before, up to the most', async () => {
+  await restoreAll(world);
+  await world.sql`UPDATE webhooks SET outcome = 'ignored' WHERE outcome = 'pending'`;
+  await world.sql`DELETE FROM alerts`;
+  const come = (from: number, to: number) => world.sql`
+    INSERT INTO webhooks (received_at, source, verdict, item_id, kind, removed_ids, outcome, headers, body)
+    SELECT now() - interval '2 hours' + n * interval '1 second', 'plaid', 'accepted', 'lost-' || n, 'update', '{}', 'pending', '{}', ''
+    FROM generate_series(${from}::int, ${to}::int) AS n`;
+  const told = async () => {
+    await world.stores.sweep.ignoreUnknown();
+    const [row] = await world.sql<[{ n: number }]>`
+      SELECT count(*)::int AS n FROM alerts WHERE kind = 'item_unknown'`;
+    return row.n;
+  };
+  await come(1, 700);
+  expect(await told()).toBe(700);
+  await come(701, 900);
+  expect(await told()).toBe(900);
+  await come(901, 1_100);
+  expect(await told()).toBe(1_000);
+  await world.sql`DELETE FROM alerts`;
+  await world.sql`DELETE FROM webhooks WHERE item_id LIKE 'lost-%'`;
+});
+
 describe('erasures that the database has forgotten', () => {
   const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
   const gone = (userId: string, at: string, erasureId = `era_${newId('e')}`) => ({

@@ -294,6 +294,40 @@ describe('a listener', () => {
     },
   );
 
+  it('brings back no float of a user who was erased after it came, however late it is read; what comes later is kept', async () => {
+    const user_id = newId('user');
+    const shard = bench.shard('s');
+    const put = (float_id: string, occurred_at: string) =>
+      bench.put('s', { type: 'float.opened', user_id, float_id, event_id: newId('e'), occurred_at });
+    put('read', '2026-11-21T07:01:00Z');
+    const first = bench.start('me');
+    await until(async () => (await bench.row('s'))?.checkpoint === '000001');
+    await first.stop();
+    put('left', '2026-11-21T07:02:00Z');
+    const { erasures } = world.stores;
+    const erasureId = newId('era');
+    const asker = { applicationId: 'default', keyId: 'key' };
+    await erasures.request(user_id, { erasureId, force: true, ...asker });
+    put('meanwhile', '2026-11-21T07:03:00Z');
+    while ((await erasures.deleteRows(erasureId, 100)) > 0);
+    expect(await erasures.finish(erasureId)).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    // Of the same debt, say, for whom comes back: its time says nothing of when it was told.
+    put('told anew', '2026-11-21T07:01:00Z');
+    const more = new Bench();
+    more.shards.set('s', shard);
+    for (const reading of [bench, more]) {
+      const consumer = reading.start('me');
+      await until(async () => (await reading.row('s'))?.checkpoint === '000004');
+      await consumer.stop();
+      const rows = await world.sql<
+        { float_id: string }[]
+      >`SELECT float_id FROM floats WHERE user_id = ${user_id}`;
+      expect(rows.map(({ float_id }) => float_id)).toEqual(['told anew']);
+    }
+    expect([...bench.parked, ...more.parked]).toEqual([]);
+  });
+
   it('waits while the stream or the database fails, and skips nothing', async () => {
     bench.shard('s');
     bench.put('s', ...logins(3).map(login));

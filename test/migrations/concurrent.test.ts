@@ -30,6 +30,24 @@ it('an index is made while somebody has written and not ended, and writers are n
   expect(await world.applied()).toEqual(['0000_start', '0001_index']);
 });
 
+it('an index that takes longer than the driver keeps connections is made and noted all the same, and what comes after it', async () => {
+  world.add('0000_start', table);
+  await run();
+  world.add('0001_index', `${marker}${byKind}`);
+  world.add('0002_wider', 'ALTER TABLE items ADD COLUMN more int;');
+  // In seconds; by itself half an hour to an hour.
+  const short = `${world.url}?max_lifetime=1`;
+  await during(world, 'INSERT INTO items VALUES (0)', async (end) => {
+    const migrated = migrate(short, { folder: world.folder });
+    await until(() => migratorWaits(world));
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    end();
+    await migrated;
+  });
+  expect(await indexesOf(world, 'items')).toEqual([{ name: 'items_by_kind', valid: true }]);
+  expect(await world.applied()).toEqual(['0000_start', '0001_index', '0002_wider']);
+});
+
 it('eight migrators at once with a concurrent step: one works, all succeed', async () => {
   world.add('0000_start', table);
   world.add(

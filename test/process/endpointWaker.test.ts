@@ -45,3 +45,24 @@ it('wakes those behind one whose signal Temporal will never take', async () => {
   const refusing = (id: string) => (id === 'e1' ? new Failure('ORCHESTRATOR_REFUSED', 'no') : null);
   expect(await wokenOf(all, refusing)).toEqual(new Set(all.slice(1)));
 });
+
+it('that is stopped wakes nobody more, however many are due: the worker stops behind it', async () => {
+  const asked: string[] = [];
+  let answer: () => void = () => undefined;
+  const waker = startEndpointWaker({
+    everyMs: 1,
+    onFailure: () => undefined,
+    sending: { dueEndpoints: async () => all.map((endpointId) => ({ endpointId, servedAt: null })) },
+    gateway: {
+      wakeEndpoint: (id) => {
+        asked.push(id);
+        return new Promise((resolve) => (answer = resolve));
+      },
+    },
+  });
+  while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const stopped = waker.stop();
+  answer();
+  await stopped;
+  expect(asked).toEqual(['e1']);
+});

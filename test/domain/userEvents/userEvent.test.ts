@@ -66,6 +66,7 @@ describe('a user event', () => {
         floatId: 'float-1',
         status,
         occurredAt: '2026-11-21T07:02:09.123456+01:00',
+        arrivedAt: arrived,
       });
     }
   });
