@@ -333,6 +333,18 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('that comes back from under a third id hands all of the line on, as before', async () => {
+    const item = await minedItem();
+    const under = (id: string) => ({ accounts: [checking(id), savings('other')] });
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01') }], under('new'));
+    await runUpdate(world, item, [{ added: rows('brief', '2026-11-01') }], under('brief'));
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01', '2026-11-01') }], under('new'));
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'new 2026-10-01': 'posted' });
+    // What stood under the first id alone is listed under the one of now.
+    await runUpdate(world, item, [{ added: rows('new', '2026-08-01') }], under('new'));
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'removed', 'new 2026-08-01': 'posted' });
+  });
+
   it('gives back the rows that it took, by a remine that the row asks for itself', async () => {
     const item = await minedItem();
     const asked = async () => (await world.stores.mining.waiting(item.itemId)).remine;
