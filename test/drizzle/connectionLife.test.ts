@@ -1,3 +1,4 @@
+import { linkMetadataOf } from '../../api/linkMetadata.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import { identityOf } from '../../domain/mining/accounts.js';
@@ -758,10 +759,18 @@ describe('joining', () => {
     const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
     await runUpdate(world, item, [{}], { accounts: all });
     const { links } = world.stores;
-    for (const account_ids of [['t-2'], null]) {
+    const chosen = { ...metadataOf(twin('t-2')), id: 't-2' };
+    for (const [account_ids, said] of [
+      [['t-2'], [chosen]],
+      [null, [chosen]],
+      [null, [chosen, chosen]],
+    ] as const) {
       const applicationId = await newApplication(world);
-      const metadata = [{ ...metadataOf(twin('t-2')), id: 't-2' }];
-      const connection = grant({ account_ids, new_accounts: account_ids === null });
+      const metadata = linkMetadataOf({ accounts: said }).accounts;
+      const connection = grant({
+        account_ids: account_ids && [...account_ids],
+        new_accounts: account_ids === null,
+      });
       const tokenHash = await received(item.userId, applicationId, { connection, metadata });
       await links.beginExchange(tokenHash);
       await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
