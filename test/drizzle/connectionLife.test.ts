@@ -1,6 +1,8 @@
+import { linkMetadataOf } from '../../api/linkMetadata.js';
 import type { Grant } from '../../domain/exchange/connection.js';
 import { grantByDefault } from '../../domain/exchange/connection.js';
 import { identityOf } from '../../domain/mining/accounts.js';
+import { listedAccounts } from '../../domain/mining/listedAccounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Update } from '../../domain/ports/mining.js';
@@ -416,6 +418,23 @@ describe('joining', () => {
     expect(await granted()).toEqual(wanted.map(([app, ids]) => [app, ids, true]));
   });
 
+  it('with an Item of which Plaid lists an account twice shares it, and the Item that replaces it goes on with it', async () => {
+    const one = account('acc-1');
+    const { accounts } = listedAccounts([one, { ...one }, account('acc-2', { mask: '2' })], []);
+    const item = await connectedItem({ accounts: accounts.map((raw) => identityOf(raw)) });
+    await runUpdate(world, item, [{}], { accounts });
+    const applicationId = await joinedBy(item, {}, [one], false);
+    const granted = async (itemId: string) =>
+      (await connectionsOf(itemId)).find((row) => row.application_id === applicationId)?.granted;
+    expect(await granted(item.itemId)).toEqual(['acc-1']);
+    const { userId, applicationId: linker } = item;
+    const fresh = await exchangedItem(world, { userId, applicationId: linker, connection: grant() });
+    const given = { accounts: [{ ...identityOf(one), account_id: 'next-1' }] };
+    const replaceable = [await broken(item.itemId)];
+    await world.stores.links.admit(admission(fresh, { ...given, replaceable }));
+    expect(await granted(fresh.itemId)).toEqual(['next-1']);
+  });
+
   it('with an Item whose accounts have had other ids shares those that were chosen under all of them', async () => {
     const { item, all } = await withHeirs();
     const ids = ['acc-1', 'heir-acc-1'];
@@ -740,10 +759,18 @@ describe('joining', () => {
     const item = await connectedItem({ accounts: all.map((raw) => identityOf(raw)) });
     await runUpdate(world, item, [{}], { accounts: all });
     const { links } = world.stores;
-    for (const account_ids of [['t-2'], null]) {
+    const chosen = { ...metadataOf(twin('t-2')), id: 't-2' };
+    for (const [account_ids, said] of [
+      [['t-2'], [chosen]],
+      [null, [chosen]],
+      [null, [chosen, chosen]],
+    ] as const) {
       const applicationId = await newApplication(world);
-      const metadata = [{ ...metadataOf(twin('t-2')), id: 't-2' }];
-      const connection = grant({ account_ids, new_accounts: account_ids === null });
+      const metadata = linkMetadataOf({ accounts: said }).accounts;
+      const connection = grant({
+        account_ids: account_ids && [...account_ids],
+        new_accounts: account_ids === null,
+      });
       const tokenHash = await received(item.userId, applicationId, { connection, metadata });
       await links.beginExchange(tokenHash);
       await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
