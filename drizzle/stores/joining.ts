@@ -4,7 +4,7 @@ import { withinAccounts } from '../../domain/exchange/widening.js';
 import { counterpartOf, isKnownSame, isSameAccount, lackedBy } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
-import type { OfferedAccount } from '../../domain/ports/links.js';
+import type { Admission, OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { applications, connections, items, links } from '../schema.js';
@@ -448,7 +448,7 @@ export async function carryConnections(
   tx: Tx,
   replaced: readonly string[],
   item: LockedItem,
-  offered: readonly OfferedAccount[],
+  { accounts: offered, revoked }: Pick<Admission, 'accounts' | 'revoked'>,
 ): Promise<void> {
   const { itemId } = item;
   const next = offered.map(({ account_id, ...identity }) => ({ id: account_id ?? null, identity }));
@@ -494,7 +494,7 @@ export async function carryConnections(
         actor,
       );
       await awaitAccounts(tx, connectionId, isWhole ? [] : waits);
-      if (suspended) await suspendCarried(tx, connectionId, actor);
+      if (suspended || revoked?.includes(old) === true) await suspendCarried(tx, connectionId, actor);
     }
   }
   await expireConnections(tx, itemId);
