@@ -386,8 +386,9 @@ function chosenOf(
   offered: readonly AccountIdentity[],
 ): (own: OwnAccount) => boolean {
   const open = ofRows.filter((own) => own.open);
+  const closed = ofRows.filter((own) => !own.open && own.heir === null);
   const left = lackedBy(open, offered);
-  return (own) => isOffered(own, identities, own.open ? offered : left);
+  return (own) => (own.open ? isOffered(own, identities, offered) : isOffered(own, closed, left));
 }
 
 const isGrantedIn = (before: Selected<typeof standing> | undefined, { account_id }: OwnAccount): boolean =>

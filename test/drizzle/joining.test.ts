@@ -104,11 +104,13 @@ describe('joining', () => {
       PlaidAccount,
       PlaidAccount,
     ];
-    // Another one of the Item's that is called the same is closed with it: nobody has chosen that, either.
+    // Another one of the Item's that is called as an open one is closed with it: nobody has chosen that, either.
     const twin = { ...two, account_id: 'twin' };
+    const twins = ['t-1', 't-2'].map((id) => account(id, { name: 'Twin', mask: '0007' }));
     for (const exchanges of [false, true]) {
-      const item = await connectedItem({ accounts: [closed, two, twin].map((raw) => identityOf(raw)) });
-      await runUpdate(world, item, [{}], { accounts: [closed, two, twin] });
+      const before = [closed, two, twin, ...twins];
+      const item = await connectedItem({ accounts: before.map((raw) => identityOf(raw)) });
+      await runUpdate(world, item, [{}], { accounts: before });
       await runUpdate(world, item, [{}], { accounts: [two] });
       const [all, first] = [
         await joinedBy(item, {}, [two], exchanges),
@@ -119,7 +121,8 @@ describe('joining', () => {
       expect([await granted(all), await granted(first)]).toEqual([['acc-2'], ['acc-2']]);
       await runUpdate(world, item, [{}], { accounts: [two, three] });
       expect([await granted(all), await granted(first)]).toEqual([['acc-2', 'acc-3'], ['acc-2']]);
-      // Whose user has chosen it anew, in a Link of its own, reads what is here of it.
+      // One of two that were closed is chosen anew, and nobody knows which; then one that nothing else is called.
+      expect(await granted(await joinedBy(item, {}, [three, twins[0]!], true))).toEqual(['acc-3']);
       expect(await granted(await joinedBy(item, {}, [closed, two, three], true))).toEqual([
         'acc-1',
         'acc-2',
