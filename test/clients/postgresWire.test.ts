@@ -190,6 +190,22 @@ describe('a database is reached', () => {
     await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
   });
 
+  it('nowhere when all are standbys that take their time, and that is told before they were all asked eight times', async () => {
+    let logins = 0;
+    const standby = await listen((near) => {
+      logins += 1;
+      setTimeout(() => asStandby(near, () => undefined), 200);
+    });
+    const { username, password, pathname } = new URL(database.url);
+    const host = `127.0.0.1:${standby}`;
+    const url = `postgres://${username}:${password}@${host},${host}${pathname}?target_session_attrs=primary`;
+    const sql = openDatabase(url, { max: 1, connectionWaitMs: 500 });
+    opened.push(sql);
+    await expect(sql`SELECT 1`).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
+    await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
+    expect(logins).toBeLessThanOrEqual(2 * 3);
+  });
+
   it('nowhere when every host refuses, and that is told', async () => {
     const sql = at('127.0.0.1:1,127.0.0.1:2');
     for (let n = 0; n < 5; n += 1) {
