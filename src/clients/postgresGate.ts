@@ -128,14 +128,20 @@ function kindOf({ strings, args }: DriverQuery): string {
 }
 
 /**
- * Says of an error whether it is the driver's word that it has left a server which is not of the kind that the URL asks for: the next
- * connection leads to the next host. It says so `tries` times at most, and no longer than one waits for a connection.
+ * Another host may serve: the driver has left this one, which is not of the kind that the URL asks for, or the server takes nobody just
+ * now (it is starting, stopping, or a standby that nobody may read).
+ */
+const ofTheHost: ReadonlySet<unknown> = new Set(['CONNECTION_DESTROYED', '57P03']);
+
+/**
+ * Says of an error whether what it kept from being sent goes to the next host, to which the next connection leads. It says so `tries` times
+ * at most, and no longer than one waits for a connection.
  */
 function mayGoOn({ options: { waitMs } }: PostgresGate, tries: number): (error: unknown) => boolean {
   const endAt = performance.now() + waitMs;
   let left = tries;
   return (error) => {
-    if (!(error instanceof Error && 'code' in error && error.code === 'CONNECTION_DESTROYED')) return false;
+    if (!(error instanceof Error && 'code' in error && ofTheHost.has(error.code))) return false;
     left -= 1;
     return left >= 0 && performance.now() < endAt;
   };
@@ -170,7 +176,7 @@ type Begin = (...args: unknown[]) => Promise<unknown>;
 
 /**
  * The same pool behind a gate: each statement and each transaction waits for its place. A reserved connection does not. What was not sent
- * yet is handed over once more where a server is left for its kind, `tries` times at most.
+ * yet is handed over once more where another host may serve, `tries` times at most.
  */
 export function gated(sql: postgres.Sql, gate: PostgresGate, tries = 0): postgres.Sql {
   const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };

@@ -54,6 +54,14 @@ function parameterStatus(name: string, value: string): string {
   return `S${length.toString('latin1')}${text}`;
 }
 
+/** The server's word that ends a login. */
+function refusal(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0Mnot now\0\0`);
+  const head = Buffer.from('E....');
+  head.writeUInt32BE(4 + fields.length, 1);
+  return Buffer.concat([head, fields]);
+}
+
 /** In front of the database: says that it is a standby. `onStatement`: one with our comment was sent. */
 function asStandby(near: Socket, onStatement: () => void): void {
   const { hostname, port } = new URL(database.url);
@@ -182,6 +190,39 @@ describe('a database is reached', () => {
       expect(said.statements).toBe(0);
     },
   );
+
+  it('past a host that takes nobody just now: no statement and no transaction fails for it', async () => {
+    const { host } = new URL(database.url);
+    let logins = 0;
+    const starting = await listen((near) => {
+      logins += 1;
+      near.once('data', () => near.end(refusal('57P03')));
+    });
+    const url = database.url.replace(host, `127.0.0.1:${starting},${host}`);
+    const sql = openDatabase(url, { max: 6 });
+    opened.push(sql);
+    const asked = Array.from({ length: 12 }, async (_, n) => {
+      const ask = (db: postgres.Sql | postgres.TransactionSql) =>
+        db<{ n: number }[]>`SELECT ${n}::int AS n, pg_sleep(0.05)`;
+      const [row] = n % 2 === 0 ? await ask(sql) : await sql.begin((tx) => ask(tx));
+      return row?.n;
+    });
+    expect(await Promise.all(asked)).toEqual(asked.map((_, n) => n));
+    expect(logins).toBeGreaterThan(0);
+  });
+
+  it('nowhere when all take nobody just now, nor past one that knows us not, and that is told', async () => {
+    const refusing = async (code: string) => {
+      const port = await listen((near) => near.once('data', () => near.end(refusal(code))));
+      return `127.0.0.1:${port}`;
+    };
+    const starting = await refusing('57P03');
+    await expect(isAnswered(at(`${starting},${starting}`))).rejects.toMatchObject({ code: '57P03' });
+    const unknown = await refusing('28P01');
+    await expect(isAnswered(at(`${unknown},${new URL(database.url).host}`))).rejects.toMatchObject({
+      code: '28P01',
+    });
+  });
 
   it('nowhere when all are standbys, and that is told', async () => {
     const standby = await listen((near) => asStandby(near, () => undefined));
