@@ -128,10 +128,17 @@ function kindOf({ strings, args }: DriverQuery): string {
 }
 
 /**
- * Another host may serve: the driver has left this one, which is not of the kind that the URL asks for, or the server takes nobody just
- * now (it is starting, stopping, or a standby that nobody may read).
+ * Another host may serve: the driver has left this one, which is not of the kind that the URL asks for; it takes nobody just now (it is
+ * starting or stopping, say); or it has closed the connection, or said nothing.
  */
-const ofTheHost: ReadonlySet<unknown> = new Set(['CONNECTION_DESTROYED', '57P03']);
+const ofTheHost: ReadonlySet<unknown> = new Set([
+  'CONNECTION_DESTROYED',
+  '57P03',
+  'CONNECTION_CLOSED',
+  'ECONNRESET',
+  'EPIPE',
+  'CONNECT_TIMEOUT',
+]);
 
 /**
  * Says of an error whether what it kept from being sent goes to the next host, to which the next connection leads. It says so `tries` times

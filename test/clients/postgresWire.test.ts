@@ -191,23 +191,27 @@ describe('a database is reached', () => {
     },
   );
 
-  it('past a host that takes nobody just now: no statement and no transaction fails for it', async () => {
+  it.each([
+    ['takes nobody just now', (near: Socket) => near.once('data', () => near.end(refusal('57P03')))],
+    ['closes each connection, as a balancer without a server', (near: Socket) => near.destroy()],
+    ['closes it in the midst of the login', (near: Socket) => near.once('data', () => near.end())],
+    ['says nothing', (near: Socket) => near.resume()],
+  ])('past a host that %s: no statement and no transaction fails for it', async (_, take) => {
     const { host } = new URL(database.url);
     let logins = 0;
-    const starting = await listen((near) => {
+    const other = await listen((near) => {
       logins += 1;
-      near.once('data', () => near.end(refusal('57P03')));
+      take(near);
     });
-    const url = database.url.replace(host, `127.0.0.1:${starting},${host}`);
-    const sql = openDatabase(url, { max: 6 });
+    const sql = openDatabase(database.url.replace(host, `127.0.0.1:${other},${host}`), { max: 6 });
     opened.push(sql);
-    const asked = Array.from({ length: 12 }, async (_, n) => {
+    const asked = Array.from({ length: 12 }, async (__, n) => {
       const ask = (db: postgres.Sql | postgres.TransactionSql) =>
         db<{ n: number }[]>`SELECT ${n}::int AS n, pg_sleep(0.05)`;
       const [row] = n % 2 === 0 ? await ask(sql) : await sql.begin((tx) => ask(tx));
       return row?.n;
     });
-    expect(await Promise.all(asked)).toEqual(asked.map((_, n) => n));
+    expect(await Promise.all(asked)).toEqual(asked.map((__, n) => n));
     expect(logins).toBeGreaterThan(0);
   });
 
