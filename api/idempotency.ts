@@ -60,13 +60,20 @@ export function keptPath(path: string): string {
   return text.length > longestPath ? hashedName(sha256(path)) : text;
 }
 
+/** One spelling of what routes take for the same path: without the escapes that it does not need (RFC 3986, 6.2.2). */
+const spelledAlike = (path: string): string =>
+  path.replace(/%([0-9a-f]{2})/gi, (escape, code: string) => {
+    const character = String.fromCharCode(Number.parseInt(code, 16));
+    return /[\w.~-]/.test(character) ? character : escape.toUpperCase();
+  });
+
 function keyedRequestOf(request: FastifyRequest, key: string): KeyedRequest {
   const caller = callerOf(request);
   const [path = '/', query = ''] = request.url.split(/\?(.*)/s, 2);
   return {
     application_id: caller.application_id,
     method: request.method,
-    path: keptPath(path),
+    path: keptPath(spelledAlike(path)),
     key,
     // The scopes too: an answer may hold what another key of the application must not see (a new key with `numbers`).
     requestHash: sha256(JSON.stringify([query, request.bodyHash, [...caller.scopes].sort()])),

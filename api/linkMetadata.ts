@@ -47,12 +47,19 @@ function accountOf(entry: unknown): LinkAccount {
   };
 }
 
+/** An account that is named twice is one: with it another one that is called the same would count as chosen. */
+const isFirst = ({ id }: LinkAccount, place: number, accounts: readonly LinkAccount[]): boolean =>
+  id === undefined || accounts.findIndex((other) => other.id === id) === place;
+
 /** The institution and the accounts of a link, as far as the body knows them. Our own fields go before Link's metadata. */
 export function linkMetadataOf(body: SaidOfLink): { institution_id: string | null; accounts: LinkAccount[] } {
   const metadata = fieldsOf(body.metadata);
   const listed = body.accounts ?? metadata['accounts'];
   return {
     institution_id: institutionIn({ ...body }) ?? institutionIn(metadata),
-    accounts: (Array.isArray(listed) ? (listed as unknown[]) : []).slice(0, mostAccounts).map(accountOf),
+    accounts: (Array.isArray(listed) ? (listed as unknown[]) : [])
+      .slice(0, mostAccounts)
+      .map(accountOf)
+      .filter(isFirst),
   };
 }

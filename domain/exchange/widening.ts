@@ -28,29 +28,29 @@ export function widenedBy(before: Grant, granted: readonly string[] | null, afte
   return (Object.keys(widened) as (keyof Grant)[]).filter((field) => widened[field]);
 }
 
-/** Whether an account is one of these, or has taken the place of one of them; `places`: whose place an account has taken. */
-function isOneOf(id: string, ids: readonly string[], places: ReadonlyMap<string, string | null>): boolean {
-  const before = places.get(id) ?? null;
-  return ids.includes(id) || (before !== null && isOneOf(before, ids, places));
+/** Whether an account is one of these, or has taken the place of one of them; `heirs`: who has taken an account's place. */
+function isOneOf(id: string, ids: readonly string[], heirs: ReadonlyMap<string, string | null>): boolean {
+  const next = ids.flatMap((one) => heirs.get(one) ?? []);
+  return ids.includes(id) || (next.length > 0 && isOneOf(id, next, heirs));
 }
 
 /**
- * What both grant, a grant and a limit. `granted_accounts` may be read now (null = every one), and some are awaited perhaps; `places` are
- * the Item's accounts, each with the one whose place it has taken. Where all are granted, or the first ones to come, those that the limit
+ * What both grant, a grant and a limit. `granted_accounts` may be read now (null = every one), and some are awaited perhaps; `heirs` are
+ * the Item's accounts, each with the one that has taken its place. Where all are granted, or the first ones to come, those that the limit
  * names may still be to come. Where one that was taken away is to come, later ones are not granted.
  */
 export function cutTo(
   grant: Grant,
   { granted_accounts: granted, awaits }: { granted_accounts: readonly string[] | null; awaits: boolean },
   limit: GrantLimit & Pick<NarrowedConnection, 'withheld_accounts'>,
-  places: ReadonlyMap<string, string | null>,
+  heirs: ReadonlyMap<string, string | null>,
 ): Grant {
   const { account_ids, withheld_accounts: withheld, expires_at } = limit;
   const isWhole = granted === null || (grant.account_ids === null && awaits);
   const may = (id: string): boolean =>
-    limit.new_accounts ? !isOneOf(id, withheld, places) : isOneOf(id, account_ids ?? [], places);
-  const new_accounts = grant.new_accounts && limit.new_accounts && withheld.every((id) => places.has(id));
-  const all = isWhole ? [...new Set([...(account_ids ?? []), ...places.keys()])] : granted;
+    limit.new_accounts ? !isOneOf(id, withheld, heirs) : isOneOf(id, account_ids ?? [], heirs);
+  const new_accounts = grant.new_accounts && limit.new_accounts && withheld.every((id) => heirs.has(id));
+  const all = isWhole ? [...new Set([...(account_ids ?? []), ...heirs.keys()])] : granted;
   // A list that lets nothing else be read stays as it was written.
   const isLess = isWhole || awaits || new_accounts !== grant.new_accounts || !all.every(may);
   const days = Math.min(grant.lookback_days ?? Infinity, limit.lookback_days ?? Infinity);

@@ -20,13 +20,15 @@ function refusal(entry: unknown): ParkedRecord['reason'] | null {
   return refusalOfId(entry['account_id']) ?? (isTooDeep(entry) ? 'too_deep' : null);
 }
 
+/** An account that a list names twice is one, as the later entry has it. */
 function sifted(entries: readonly unknown[]): Omit<ListedAccounts, 'unreadable'> {
-  const accounts: PlaidAccount[] = [];
+  const accounts = new Map<string, PlaidAccount>();
   const parked: ParkedRecord[] = [];
   for (const [place, entry] of entries.entries()) {
     const reason = refusal(entry);
     if (reason === null) {
-      accounts.push(entry as PlaidAccount);
+      const account = entry as PlaidAccount;
+      accounts.set(account.account_id, account);
       continue;
     }
     const id = isObject(entry) ? entry['account_id'] : null;
@@ -37,7 +39,7 @@ function sifted(entries: readonly unknown[]): Omit<ListedAccounts, 'unreadable'>
       raw: isTooDeep(entry) ? shallow(entry) : entry,
     });
   }
-  return { accounts, parked };
+  return { accounts: [...accounts.values()], parked };
 }
 
 /**

@@ -129,11 +129,15 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       wentNow: status === 'open',
       lastListedAt: Date.parse(as_of),
     })),
-    [...listed.values()].map(({ value: raw }) => ({
-      raw,
-      listedSince: listedSince.get(raw.account_id) ?? Infinity,
-      hasPlace: (stored.get(raw.account_id)?.replaces ?? null) !== null,
-    })),
+    [...listed.values()].map(({ value: raw }) => {
+      const before = stored.get(raw.account_id);
+      return {
+        raw,
+        listedSince: listedSince.get(raw.account_id) ?? Infinity,
+        // One that comes back may take its own place, whomever it had followed.
+        hasPlace: before !== undefined && before.replaces !== null && before.replaced_by === null,
+      };
+    }),
   );
   const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
   const mainAccountId = successors.get(now.mainAccountId ?? '') ?? now.mainAccountId;

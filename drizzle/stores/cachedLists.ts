@@ -61,8 +61,9 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
 
   /**
    * One statement, so that rows, what is said of their completeness, and the right to them are of one moment; and one row, as
-   * bytes: a driver that reads a hundred rows column by column took a quarter of a request. `rows` selects, in order, a page's two keys, the
-   * version of what does not hold it itself, and the body, one more than `limit`, from `drawn c` or, for who sees every Item, the Item itself.
+   * bytes: a driver that reads a hundred rows column by column took a quarter of a request. `rows` selects, in order, a page's three keys (the
+   * third null where two are enough), the version of what does not hold it itself, and the body, one more than `limit`, from `drawn c` or, for
+   * who sees every Item, the Item itself.
    */
   async function list(
     { viewer, scope }: { viewer: Viewer; scope: ConnectionScope },
@@ -79,10 +80,12 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
       SELECT (SELECT json_agg(json_build_object('item_id', c.item_id, 'phase', c.phase, 'history', c.history,
             'as_of', ${utc(sql, sql`c.last_update_at`)} ${rights.verdict}) ORDER BY c.created_at, c.item_id) FROM drawn c),
         -- The order is that of the page: it is read as it comes.
-        (array_agg(p.key1))[${limit}::int], (array_agg(p.key2))[${limit}::int],
+        (array_agg(p.key1))[${limit}::int], (array_agg(p.key2))[${limit}::int], (array_agg(p.key3))[${limit}::int],
         string_agg(p.version::text, ','), string_agg(p.body, E'\\x1e')
-      FROM (${rows(rights)}) AS p (key1, key2, version, body)`.raw()) as (Buffer | null)[][];
-    const [ofItems, key1, key2, versions, bodies] = firstOf(found as unknown as [(typeof found)[number]]);
+      FROM (${rows(rights)}) AS p (key1, key2, key3, version, body)`.raw()) as (Buffer | null)[][];
+    const [ofItems, key1, key2, key3, versions, bodies] = firstOf(
+      found as unknown as [(typeof found)[number]],
+    );
     const drawn: ItemCompleteness[] = [];
     const unnoted: string[] = [];
     let refused: Refused | null = null;
@@ -96,7 +99,8 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
     // Spliced in here: there, half of a read's time went into it.
     const tails = versions ? versions.toString().split(',').map(versionTail) : null;
     const { rows: texts, more } = textsOf(bodies ?? nothing, tails, limit);
-    return { items: drawn, rows: texts, next: more ? [String(key1), String(key2)] : null, refused };
+    const last = [key1, key2, key3].flatMap((key) => (key == null ? [] : String(key)));
+    return { items: drawn, rows: texts, next: more ? last : null, refused };
   }
 
   return {
@@ -110,7 +114,7 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
                   'replaced_by', ${rights.accountOrNull(sql`a.replaced_by`)}),
                 '{balances,as_of}', to_jsonb(${utc(sql, sql`a.as_of`)}))`;
         return sql`
-          SELECT a.item_id, a.account_id, NULL, (${rights.balances(whole)})::text FROM drawn c JOIN accounts a USING (item_id)
+          SELECT a.item_id, a.account_id, NULL, NULL, (${rights.balances(whole)})::text FROM drawn c JOIN accounts a USING (item_id)
           WHERE ${rights.allowed} ${rights.account(sql`a.account_id`)}
           ${after === null ? sql`` : sql`AND (a.item_id, a.account_id) > (${after[0] ?? ''}, ${after[1] ?? ''})`}
           ORDER BY a.item_id, a.account_id LIMIT ${limit + 1}`;
@@ -121,9 +125,8 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
     async transactions(viewer, { from, to, account_id, statuses, format, ...items }, limit, after) {
       const columns =
         format === 'raw'
-          ? sql`t.date::text, t.transaction_id, NULL::int,
-              coalesce(t.raw, ${removedRaw(sql, sql`t.transaction_id`, sql`t.account_id`)})::text`
-          : sql`t.date::text, t.transaction_id, t.version, t.refined::text`;
+          ? sql`NULL::int, coalesce(t.raw, ${removedRaw(sql, sql`t.transaction_id`, sql`t.account_id`)})::text`
+          : sql`t.version, t.refined::text`;
       const wanted = sql`t.status = ANY(${statuses}::text[])
         ${from === undefined ? sql`` : sql`AND t.date >= ${from}::text::date`}
         ${to === undefined ? sql`` : sql`AND t.date <= ${to}::text::date`}
@@ -133,17 +136,23 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
           after === null
             ? sql``
             : sql`AND t.date <= ${after[0] ?? ''}::text::date
-                AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''})`
+                AND (t.date < ${after[0] ?? ''}::text::date OR t.transaction_id > ${after[1] ?? ''}
+                  ${
+                    // Plaid's ids are those of one Item.
+                    after[2] === undefined
+                      ? sql``
+                      : sql`OR t.transaction_id = ${after[1] ?? ''} AND t.item_id > ${after[2]}`
+                  })`
         }`;
       const rows = (rights: Rights): Fragment =>
         'itemId' in items && viewer.access === 'all'
           ? sql`
-              SELECT ${columns} FROM transactions t WHERE t.item_id = ${items.itemId} AND ${wanted}
+              SELECT t.date::text, t.transaction_id, NULL, ${columns} FROM transactions t WHERE t.item_id = ${items.itemId} AND ${wanted}
               ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}`
           : // One ordered scan per Item, merged: a user's Items are few, and each scan stops at the page's end. Bodies are
             // fetched of the page only, so that they are not sorted.
             sql`
-              SELECT ${columns} FROM (
+              SELECT t.date::text, t.transaction_id, t.item_id, ${columns} FROM (
                 SELECT page.* FROM drawn c
                 CROSS JOIN LATERAL (
                   SELECT t.item_id, t.transaction_id, t.date FROM transactions t
@@ -151,15 +160,15 @@ export function cachedLists(sql: Sql): Pick<ReadStore, 'accounts' | 'balances' |
                   ORDER BY t.date DESC, t.transaction_id LIMIT ${limit + 1}
                 ) AS page
                 WHERE ${rights.allowed}
-                ORDER BY page.date DESC, page.transaction_id LIMIT ${limit + 1}
+                ORDER BY page.date DESC, page.transaction_id, page.item_id LIMIT ${limit + 1}
               ) AS p JOIN transactions t USING (item_id, transaction_id)
-              ORDER BY t.date DESC, t.transaction_id`;
+              ORDER BY t.date DESC, t.transaction_id, t.item_id`;
       return list({ viewer, scope: 'transactions' }, items, rows, limit);
     },
 
     async balances(viewer, { itemId, account_id, from, to }, limit, after) {
       const rows = (rights: Rights): Fragment => sql`
-          SELECT b.day::text, b.account_id, NULL, json_build_object('item_id', b.item_id, 'account_id', b.account_id,
+          SELECT b.day::text, b.account_id, NULL, NULL, json_build_object('item_id', b.item_id, 'account_id', b.account_id,
             'day', b.day, 'balances', json_build_object('available', b.available::text, 'current', b.current::text,
               'limit', b."limit"::text, 'currency', b.currency, 'as_of', ${utc(sql, sql`b.as_of`)}))::text
           FROM ${viewer.access === 'all' ? sql`` : sql`drawn c CROSS JOIN`} balance_snapshots b

@@ -51,7 +51,7 @@ const change = selection(connectionHistory, [
   'grant',
 ]);
 const known = selection(accounts, ['account_id']);
-const placed = selection(accounts, ['account_id', 'replaces']);
+const placed = selection(accounts, ['account_id', 'replaced_by']);
 const user = selection(users, ['user_id']);
 const live = selection(connections, ['connection_id']);
 
@@ -335,10 +335,10 @@ export function connectionStore(sql: Sql): ConnectionStore {
         const before = grantOf(row);
         const own = await tx<Selected<typeof placed>[]>`
           SELECT ${placed.list(tx)} FROM accounts WHERE item_id = ${item.item_id} ORDER BY account_id`;
-        const places = new Map(own.map(({ account_id, replaces }) => [account_id, replaces]));
+        const heirs = new Map(own.map(({ account_id, replaced_by }) => [account_id, replaced_by]));
         const granted = since.flatMap(grantedBy);
         const stands = Object.fromEntries(granted.map((field) => [field, before[field]])) as Partial<Grant>;
-        const after = { ...cutTo(before, row, limit, places), ...stands };
+        const after = { ...cutTo(before, row, limit, heirs), ...stands };
         const takesAway = after.account_ids !== before.account_ids;
         const isLess = takesAway || !sameButEnd(before, after) || !sameEnd(before, after);
         const cuts = isLess && !isListed;

@@ -6,7 +6,8 @@ import { setRemoved, enqueueRemoved, isOfHistory, reachOf } from './recordTexts.
 /**
  * After an update was applied: marks as removed the rows of closed accounts that their successors list under other ids, those dated
  * at or after the oldest row of the successor (`reachOf`), and returns how many rows that were. Older ones are known nowhere else, and stay.
- * The caller holds the item row's lock.
+ * What a successor that has come back had before, and Plaid has not said since, is no proof of how far its list reaches now: the rows
+ * in between may be known nowhere else, either. The caller holds the item row's lock.
  */
 export async function removeSucceeded(tx: Tx, itemId: string, sequence: number): Promise<number> {
   const succeeded = firstOf(
@@ -14,8 +15,10 @@ export async function removeSucceeded(tx: Tx, itemId: string, sequence: number):
     WITH RECURSIVE ${formerIds(tx, tx`${itemId}`, tx`a.status = 'open'`)},
     oldest AS (
       SELECT t.account_id, ${reachOf(tx, itemId, tx`t.date`, (_, second) => second)} AS date FROM transactions t
+        JOIN accounts a USING (item_id, account_id)
       WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND t.account_id = ANY(ARRAY(SELECT heir FROM line))
         AND ${isOfHistory(tx, tx`t.date`)}
+        AND NOT coalesce(a.listed_since > a.created_at AND t.updated_at < a.listed_since, false)
       GROUP BY t.account_id
     ),
     ${setRemoved(

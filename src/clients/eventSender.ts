@@ -42,12 +42,22 @@ class Unsent extends Error {
 const resolveBySystem = async (host: string): Promise<string[]> =>
   (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
 
+/** Ends an attempt by a connection that was given up: it says nothing of the endpoint. */
+class GivenUp extends Error {}
+
 const tlsCodes =
   /^(CERT_|ERR_TLS|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|EPROTO|HOSTNAME_MISMATCH|INVALID_CA)/;
 
+const codeOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+
+/** Whether a kept connection has ended while it was taken, without an answer: its other end has given it up, as it may. */
+const isGivenUp = (error: unknown, { reusedSocket }: ClientRequest): boolean =>
+  reusedSocket && /^(ECONNRESET|EPIPE)$/.test(codeOf(error));
+
 function failureOf(error: unknown): SendFailure {
   if (error instanceof Unsent) return error.failure;
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  const code = codeOf(error);
   if (tlsCodes.test(code)) return 'tls_failed';
   return code.startsWith('HPE_') ? 'answer_broken' : 'connection_failed';
 }
@@ -111,9 +121,9 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
     return socket;
   }
 
-  /** Connections that are kept for the next event, by the host of the URL. */
-  function agentOf(secure: boolean): http.Agent {
-    const agentOptions = { keepAlive: true, maxFreeSockets: idleConnections, timeout: idleMs };
+  /** Connections by the host of the URL: kept for the next event, or of one event each. */
+  function agentOf(secure: boolean, keepAlive: boolean): http.Agent {
+    const agentOptions = { keepAlive, maxFreeSockets: idleConnections, timeout: idleMs };
     const agent = secure ? new https.Agent(agentOptions) : new http.Agent(agentOptions);
     const connecting = (given: { host?: string; port?: number | string }, done: Connecting): void => {
       openSocket(String(given.host), Number(given.port), secure).then(
@@ -123,12 +133,22 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
     };
     return Object.assign(agent, { createConnection: connecting });
   }
-  const agents = { 'http:': agentOf(false), 'https:': agentOf(true) };
+  const agentsOf = (keepAlive: boolean) => ({
+    'http:': agentOf(false, keepAlive),
+    'https:': agentOf(true, keepAlive),
+  });
+  const agents = { kept: agentsOf(true), single: agentsOf(false) };
 
   /** Begins the request; resolves with the head of its answer. */
-  function ask(url: URL, headers: http.OutgoingHttpHeaders, body: string, signal: AbortSignal) {
+  function ask(
+    connections: keyof typeof agents,
+    url: URL,
+    headers: http.OutgoingHttpHeaders,
+    body: string,
+    signal: AbortSignal,
+  ) {
     const secure = url.protocol === 'https:';
-    return new Promise<{ request: ClientRequest; response: IncomingMessage }>((answered, failed) => {
+    return new Promise<IncomingMessage>((answered, failed) => {
       const request = (secure ? https : http).request(
         {
           protocol: url.protocol,
@@ -137,12 +157,12 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
           path: `${url.pathname}${url.search}`,
           method: 'POST',
           headers: { host: url.host, ...headers },
-          agent: secure ? agents['https:'] : agents['http:'],
+          agent: agents[connections][secure ? 'https:' : 'http:'],
           signal,
         },
-        (response) => answered({ request, response }),
+        answered,
       );
-      request.once('error', failed);
+      request.once('error', (error) => failed(isGivenUp(error, request) ? new GivenUp() : error));
       // A request that has no connection yet hears of nothing.
       signal.addEventListener('abort', () => failed(new Unsent('timed_out')), { once: true });
       // No protocol is changed for an event.
@@ -199,7 +219,11 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
         ...signedHeaders(id, Math.floor(begun / 1_000), body, secrets),
       };
       try {
-        const { response } = await ask(new URL(text), headers, body, AbortSignal.any([signal, over]));
+        const asked = [new URL(text), headers, body, AbortSignal.any([signal, over])] as const;
+        const response = await ask('kept', ...asked).catch((error: unknown) => {
+          if (error instanceof GivenUp) return ask('single', ...asked);
+          throw error;
+        });
         const answer = asText(await readAnswer(response));
         return result({
           status: response.statusCode ?? 0,
@@ -213,7 +237,7 @@ export function createEventSender(options: EventSenderOptions): EventSender & { 
     },
 
     close() {
-      for (const agent of Object.values(agents)) agent.destroy();
+      for (const agent of Object.values(agents).flatMap((both) => Object.values(both))) agent.destroy();
     },
   };
 }

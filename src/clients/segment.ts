@@ -1,4 +1,5 @@
 import { Analytics } from '@segment/analytics-node';
+import type { HTTPFetchFn } from '@segment/analytics-node';
 import { Failure } from '../../domain/failures.js';
 import type { SegmentPort } from '../../domain/ports/segment.js';
 
@@ -15,6 +16,17 @@ export interface Segment extends SegmentPort {
 }
 
 /**
+ * One request, and whatever is no success fails it. The client takes a redirect for a success, or follows it, by a GET that nothing takes an
+ * event from; and where Segment asks for a pause it keeps the event and sends it later by itself.
+ */
+const ask: HTTPFetchFn = async (url, init) => {
+  const response = await fetch(url, { ...init, redirect: 'manual' });
+  if (response.ok) return response;
+  await response.body?.cancel();
+  throw new Error('no success');
+};
+
+/**
  * Segment as a port. The client queues in memory and retries by itself; both are switched off, since Temporal retries and
  * only what Segment has taken may be recorded as sent.
  */
@@ -26,6 +38,7 @@ export function createSegment(options: SegmentOptions): Segment {
     flushAt: 1,
     maxRetries: 0,
     httpRequestTimeout: timeoutMs,
+    httpClient: ask,
   });
   // Without a listener an error event would end the process. The callback of the event in question hears of it too.
   analytics.on('error', () => undefined);

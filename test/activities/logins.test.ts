@@ -1,13 +1,6 @@
 import { Failure } from '../../domain/failures.js';
-import type { ActivityWorld } from './activityWorld.js';
-import { createActivityWorld } from './activityWorld.js';
 import type { FakeItem } from './fakePlaid.js';
-
-let world: ActivityWorld;
-beforeAll(async () => {
-  world = await createActivityWorld();
-});
-afterAll(() => world.close());
+import { twice, world } from './sharedWorld.js';
 
 const noon = '2026-11-21T12:00:00Z';
 const later = '2026-11-21T13:00:00Z';
@@ -106,5 +99,17 @@ describe('the check of an Item at a login', () => {
     const item = await world.linkedItem('someone');
     expect(await world.run.listItemsToCheck({ userId: 'someone' })).toEqual({ itemIds: [item.itemId] });
     expect(await world.run.listItemsToCheck({ userId: 'stranger' })).toEqual({ itemIds: [] });
+  });
+});
+
+describe('a login', () => {
+  it('finds its user’s Items, and calls a stale one so with one webhook, also when it runs again', async () => {
+    const { itemId } = await world.linkedItem('login-user');
+    const found = { itemIds: [itemId] };
+    expect(await twice('listItemsToCheck', { userId: 'login-user' })).toEqual([found, found]);
+    await world.sql`UPDATE items SET admitted_at = admitted_at - interval '2 days' WHERE item_id = ${itemId}`;
+    const [first, second] = await twice('checkStaleness', { itemId });
+    expect(first).toMatchObject({ stale: true, reason: 'last_update_old' });
+    expect(second).toEqual({ ...first, reason: 'update_waiting' });
   });
 });

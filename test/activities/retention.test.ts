@@ -1,11 +1,4 @@
-import type { ActivityWorld } from './activityWorld.js';
-import { createActivityWorld } from './activityWorld.js';
-
-let world: ActivityWorld;
-beforeAll(async () => {
-  world = await createActivityWorld();
-});
-afterAll(() => world.close());
+import { twice, world } from './sharedWorld.js';
 
 const ninetyDays = 90 * 86_400_000;
 
@@ -26,4 +19,17 @@ it('an answer goes at its own end, whatever its age', async () => {
   const input = { what: 'idempotencyKeys', keepMs: 0, after: null } as const;
   expect(await world.run.deleteExpired(input)).toEqual({ deleted: 1_000, next: null });
   expect((await world.sql`SELECT 1 FROM idempotency_keys`).length).toBe(100);
+});
+
+describe('retention', () => {
+  it('deletes what is old, once', async () => {
+    await world.sql`
+      INSERT INTO parked_rows (item_id, transaction_id, update_id, row, reason, parked_at)
+      SELECT 'item', n::text, 'u', '{}', 'no_date', now() - n * interval '1 day' FROM generate_series(1, 3) n`;
+    const input = { what: 'parkedRows', keepMs: 1.5 * 86_400_000, after: null } as const;
+    expect(await twice('deleteExpired', input)).toEqual([
+      { deleted: 2, next: null },
+      { deleted: 0, next: null },
+    ]);
+  });
 });

@@ -236,6 +236,17 @@ describe('a repeat', () => {
     expect(await expiring(soon(3_600_000))).toEqual([true, 'true']);
   });
 
+  it('by another spelling of the same path is a repeat, under which an erasure finds its answer', async () => {
+    const key = newId('key');
+    const path = (item: string, version = 'v1') => `/${version}/items/${item}/remine`;
+    expect(told(await ask(path('item-1'), key))).toEqual([202, 'ok', 'first']);
+    for (const other of [path('%69tem%2D1'), path('item-1', 'v%31'), path('item%2d1', '%76%31')])
+      expect(told(await ask(other, key))).toEqual([202, 'ok', 'true']);
+    expect(told(await ask(path('item%2F1'), key))).toEqual([404, 'not_found', 'first']);
+    const kept = await database.sql`SELECT path FROM idempotency_keys WHERE key = ${key} ORDER BY path`;
+    expect(kept).toEqual([{ path: path('item%2F1') }, { path: path('item-1') }]);
+  });
+
   it('with a very long path is a repeat like any other', async () => {
     const key = newId('key');
     const url = `/v1/users/${encodeURIComponent('😀'.repeat(128))}/link-token`;

@@ -386,14 +386,17 @@ describe('a press', () => {
     'takes away an account under every id that it has had, and of others none (granted: %j)',
     async (account_ids) => {
       const { item: to, id, of } = await connection({ account_ids });
-      const moved = [
-        account('heir-1', { name: 'Everyday Checking', mask: '1024' }),
-        account('heir-2', { name: 'Holiday Savings', mask: '7731', subtype: 'savings' }),
-      ];
-      await runUpdate(world, to, [{}], { accounts: moved });
+      // From under the third ids they come back to the second ones.
+      for (const now of ['heir', 'brief', 'heir']) {
+        const moved = [
+          account(`${now}-1`, { name: 'Everyday Checking', mask: '1024' }),
+          account(`${now}-2`, { name: 'Holiday Savings', mask: '7731', subtype: 'savings' }),
+        ];
+        await runUpdate(world, to, [{}], { accounts: moved });
+      }
       await press(`${of}/accounts`, [['account', 'heir-1']]);
-      // Rows older than those that Plaid lists of the heir stand under the id before.
-      expect((await stateOf(id))?.account_ids?.toSorted()).toEqual(['acc-1', 'heir-1']);
+      // Rows older than those that Plaid lists of the heir stand under the ids before.
+      expect((await stateOf(id))?.account_ids?.toSorted()).toEqual(['acc-1', 'brief-1', 'heir-1']);
     },
   );
 

@@ -142,6 +142,22 @@ describe('an attempt', () => {
     expect(server.connections()).toBe(1);
   });
 
+  it('has not failed because a connection that was kept has ended: it is sent by a new one', async () => {
+    // It says nothing of that, as many do: whoever sends next at that moment finds it out.
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk: Buffer) => {
+        if (chunk.toString().endsWith(body)) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK');
+      });
+    });
+    const { port } = await listen(server);
+    const { send } = senderOf();
+    for (let n = 0; n < 3; n += 1) {
+      const results = await Promise.all(Array.from({ length: 6 }, () => send(`http://127.0.0.1:${port}/`)));
+      expect(results.map((result) => result?.status)).toEqual(Array(6).fill(200));
+    }
+  });
+
   it.each([
     [301, { location: '/elsewhere' }, null],
     [307, { location: '/elsewhere' }, null],

@@ -77,6 +77,15 @@ describe('transactions', () => {
     expect(await readAll({ ...filter, itemIds: [] }, 10)).toEqual([]);
   });
 
+  it('of one id in several Items are each listed once, wherever a page ends', async () => {
+    const items = [await linkedItem(world), await linkedItem(world), await linkedItem(world)];
+    for (const item of items) await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);
+    const itemIds = items.map(({ itemId }) => itemId);
+    const filter = { itemIds, statuses: live, format: 'refined' as const };
+    const all = ['a', 'a', 'a', 'b', 'b', 'b'];
+    for (const limit of [1, 2, 3, 4, 10]) expect(await readAll(filter, limit)).toEqual(all);
+  });
+
   it('are filtered by day inclusive, account and status; tombstones come last', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [

@@ -531,9 +531,15 @@ describe('connections that somebody has changed since the backup', () => {
     await loseWhatComes();
     await change(of, id, { account_ids: ['acc-1'], new_accounts: false });
     await reapply();
-    await runUpdate(before, own, [{}], { accounts: [{ ...one, account_id: 'heir' }, two] });
+    const under = (account_id: string) => ({ accounts: [{ ...one, account_id }, two] });
+    await runUpdate(before, own, [{}], under('heir'));
     expect(await reapply()).toEqual([]);
     expect((await shownIn(before, id)).granted).toEqual(['acc-1', 'heir']);
+    // It comes back from under another id.
+    await runUpdate(before, own, [{}], under('brief'));
+    await runUpdate(before, own, [{}], under('heir'));
+    await reapply();
+    expect((await shownIn(before, id)).granted).toEqual(expect.arrayContaining(['acc-1', 'heir']));
   });
 
   it.each([2, 3])(

@@ -333,6 +333,56 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('that comes back from under a third id hands all of the line on, as before', async () => {
+    const item = await minedItem();
+    const under = (id: string) => ({ accounts: [checking(id), savings('other')] });
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01') }], under('new'));
+    await runUpdate(world, item, [{ added: rows('brief', '2026-11-01') }], under('brief'));
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01', '2026-11-01') }], under('new'));
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'new 2026-10-01': 'posted' });
+    // What stood under the first id alone is listed under the one of now.
+    await runUpdate(world, item, [{ added: rows('new', '2026-08-01') }], under('new'));
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'removed', 'new 2026-08-01': 'posted' });
+  });
+
+  it('that comes back from under a third id takes its own place after an answer that listed neither', async () => {
+    const item = await minedItem();
+    const under = (...ids: string[]) => ({ accounts: [...ids.map((id) => checking(id)), savings('other')] });
+    for (const ids of [['new'], ['brief'], [], ['new']]) await runUpdate(world, item, [{}], under(...ids));
+    await runUpdate(world, item, [{ added: rows('brief', '2026-11-01') }], under('new'));
+    expect(await shown(item)).toMatchObject({
+      old: { status: 'closed', replaced_by: 'new' },
+      brief: { status: 'closed', replaces: null, replaced_by: 'new' },
+      new: { status: 'open', is_main: true, replaced_by: null },
+    });
+    await runUpdate(world, item, [{ added: rows('new', '2026-10-01', '2026-11-01') }], under('new'));
+    expect(await statuses(item)).toMatchObject({ 'new 2026-11-01': 'posted', 'brief 2026-11-01': 'removed' });
+  });
+
+  it('that comes back takes from the other id the rows that it is listed with now, and none between those and its own of before', async () => {
+    const item = await minedItem();
+    const under = (id: string) => ({
+      accounts: [checking(id), savings('other')],
+      accountsAsOf: new Date().toISOString(),
+    });
+    await runUpdate(
+      world,
+      item,
+      [{ added: rows('new', '2026-10-01', '2026-10-15', '2026-11-01') }],
+      under('new'),
+    );
+    await runUpdate(world, item, [{}], under('old'));
+    const before = { 'old 2026-08-01': 'posted', 'new 2026-10-01': 'posted', 'new 2026-10-15': 'posted' };
+    expect(await statuses(item)).toMatchObject({ ...before, 'new 2026-11-01': 'posted' });
+    // The bank gives the last weeks alone.
+    await runUpdate(world, item, [{ added: rows('old', '2026-11-01', '2026-11-02') }], under('old'));
+    expect(await statuses(item)).toMatchObject({
+      ...before,
+      'new 2026-11-01': 'removed',
+      'old 2026-11-01': 'posted',
+    });
+  });
+
   it('gives back the rows that it took, by a remine that the row asks for itself', async () => {
     const item = await minedItem();
     const asked = async () => (await world.stores.mining.waiting(item.itemId)).remine;

@@ -162,6 +162,13 @@ describe('entries of a list of accounts that cannot be read', () => {
 });
 
 describe('the accounts of an update', () => {
+  it('are each there once, whatever a list names twice', () => {
+    const [first, second] = ['first', 'second'].map((name) => ({ account_id: 'a', name }));
+    const lists = listedAccounts([first, null, second], [second, { account_id: 'b' }]);
+    expect(lists.accounts).toEqual([second, { account_id: 'b' }]);
+    expect(lists.unreadable).toBe(0);
+  });
+
   it('are the union, and /accounts/get has the last word', () => {
     const early = { ...account('a', 'depository', 'checking'), name: 'early' };
     const late = { ...account('a', 'depository', 'checking'), name: 'late' };
