@@ -27,7 +27,7 @@ export type AlertKind =
   | 'signal_refused'
   /** Plaid did not take our address for an Item's webhooks, and sends them elsewhere. */
   | 'webhook_address'
-  /** A page of Plaid's list of institutions is refused, or has failed for a quarter of an hour; those behind it are read. */
+  /** A page of Plaid's list of institutions is refused, or has failed for ten minutes; those behind it are read. */
   | 'institutions_stuck'
   /** The erasure of a user has been going on for a day. */
   | 'erasure_late'
