@@ -128,11 +128,12 @@ function kindOf({ strings, args }: DriverQuery): string {
 }
 
 /**
- * Another host may serve: the driver has left this one, which is not of the kind that the URL asks for; it takes nobody just now (it is
+ * Another host may serve: this one was left, since it is not of the kind that the URL asks for, or is a standby; it takes nobody just now (it is
  * starting or stopping, say); or it has closed the connection, or said nothing.
  */
 const ofTheHost: ReadonlySet<unknown> = new Set([
   'CONNECTION_DESTROYED',
+  'SERVER_IS_STANDBY',
   '57P03',
   'CONNECTION_CLOSED',
   'ECONNRESET',
