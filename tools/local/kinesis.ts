@@ -17,8 +17,8 @@ export interface KinesisOptions {
 }
 
 const DATA_FILE = 'streams.json';
-/** A save holds everything up for seconds once there is much to save; a clean stop saves as well. */
-const SAVE_INTERVAL = '10s';
+/** A save holds every answer up, of 50 MB for longer than a request may take; a clean stop saves as well. */
+const SAVE_INTERVAL = '60s';
 const AT_ONCE = '10ms';
 
 /** The Kinesis emulator `kinesis-local`, plain HTTP. It has no limits but the number of shards, which is lifted here. */

@@ -25,6 +25,8 @@ export interface StackOptions {
   readonly services?: readonly StackService[];
   /** Fast and forgetful, and `dataDir` is removed at the end, also after a `kill -9` of this process: for tests. */
   readonly ephemeral?: boolean;
+  /** Of a stack that keeps its data those that keep nothing. */
+  readonly forgetful?: readonly StackService[];
   readonly simulator?: {
     readonly transactionsPerItem?: number | undefined;
     readonly args?: readonly string[];
@@ -83,7 +85,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const at = (port: number): string => `http://127.0.0.1:${port}`;
 
     const specOf = async (name: StackService): Promise<ServiceSpec> => {
-      const base = { dataDir, logFile: logFile(name), ephemeral };
+      const forgets = ephemeral || (options.forgetful?.includes(name) ?? false);
+      const base = { dataDir, logFile: logFile(name), ephemeral: forgets };
       switch (name) {
         case 'postgres':
           return postgresService({ ...base, port: ports.postgres, password });
