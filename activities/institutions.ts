@@ -1,5 +1,6 @@
 import { Failure } from '../domain/failures.js';
 import type { InstitutionPage } from '../domain/institutions/sync.js';
+import { triesOfPage } from '../domain/institutions/sync.js';
 import { concernsAll } from '../domain/plaidErrors.js';
 import type { ActivityDeps } from './deps.js';
 import { alertOperators } from './itemToken.js';
@@ -14,7 +15,14 @@ export interface StatusRound {
   wrapped: boolean;
 }
 
-export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'institutions' | 'alerts'>) {
+/** With the last call's own deadline well within what Temporal gives one attempt: two minutes. */
+const askingMs = 60_000;
+
+/** `now`: milliseconds of a clock that never goes back. */
+export function institutionActivities(
+  deps: Pick<ActivityDeps, 'directory' | 'institutions' | 'alerts'>,
+  now: () => number = () => performance.now(),
+) {
   const { directory, institutions, alerts } = deps;
 
   /** What operators alone can mend is told to them. */
@@ -28,13 +36,35 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
   }
 
   return {
-    /** Fetches one page of Plaid's list from `offset` on and saves it under the sync's id. One call. Safe to repeat. */
-    async saveInstitutionPage(input: { syncId: string; offset: number }): Promise<InstitutionPage> {
-      const askedAt = await institutions.now();
-      const page = await alerting(directory.list(input.offset));
-      const { nameless, listed, total } = page;
-      const known = await institutions.savePage(input.syncId, askedAt, page.institutions, nameless);
-      return { listed, kept: page.institutions.length + known, total };
+    /**
+     * Fetches one page of Plaid's list from `offset` on and saves it under the sync's id. One call. Safe to repeat. A page that is
+     * refused, or has failed `failures` times in the workflow before, is told to operators: the walk goes on behind it.
+     */
+    async saveInstitutionPage(input: {
+      syncId: string;
+      offset: number;
+      failures?: number;
+    }): Promise<InstitutionPage> {
+      const { syncId, offset, failures = 0 } = input;
+      try {
+        const askedAt = await institutions.now();
+        const page = await alerting(directory.list(offset));
+        const { nameless, listed, total } = page;
+        const known = await institutions.savePage(syncId, askedAt, page.institutions, nameless);
+        return { listed, kept: page.institutions.length + known, total };
+      } catch (error) {
+        const refused = error instanceof Failure && !error.retryable;
+        if (refused || failures + 1 >= triesOfPage) {
+          const type = error instanceof Failure ? error.type : 'UNEXPECTED';
+          await alerts.raise({
+            kind: 'institutions_stuck',
+            key: 'list',
+            item_id: null,
+            detail: { offset, type },
+          });
+        }
+        throw error;
+      }
     },
 
     /** Sets to vanished what a complete walk through the list no longer showed. Safe to repeat. */
@@ -46,8 +76,8 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
     },
 
     /**
-     * Asks Plaid for the connection status of up to `limit` institutions in use, those of an older status than `since`. A repeat
-     * goes on where the former attempt ended. An institution that Plaid fails over is left for the next round, also when it fails
+     * Asks Plaid for the connection status of up to `limit` institutions in use, those of an older status than `since`, for as long as
+     * there is time. A repeat goes on where the former attempt ended. An institution that Plaid fails over is left for the next round, also when it fails
      * over all of them. `round` is absent at the beginning of a round, which goes on behind where the last one has come to: one that
      * is cut off at the same place each time would never come to the others. `next`: null at the end.
      */
@@ -65,8 +95,11 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
       const { start, wrapped } = round;
       const from = round.after ?? (wrapped ? null : start);
       const due = await institutions.dueForStatus(since, from, limit, wrapped ? start : null);
-      let checked = 0;
+      const endAt = now() + askingMs;
+      let [asked, checked] = [0, 0];
       for (const institutionId of due) {
+        if (now() >= endAt) break;
+        asked += 1;
         try {
           const askedAt = await institutions.now();
           const institution = await alerting(directory.get(institutionId)).catch((error: unknown) => {
@@ -79,14 +112,14 @@ export function institutionActivities(deps: Pick<ActivityDeps, 'directory' | 'in
           if (!(error instanceof Failure) || concernsAll(error)) throw error;
         }
       }
-      const last = due.at(-1);
+      const last = due[asked - 1];
       const further: StatusRound | null =
-        last !== undefined && due.length === limit
+        last !== undefined && (asked < due.length || due.length === limit)
           ? { ...round, after: last }
           : wrapped || start === null
             ? null
             : { start, after: null, wrapped: true };
-      return { checked, failed: due.length - checked, next: further };
+      return { checked, failed: asked - checked, next: further };
     },
   };
 }

@@ -3,7 +3,7 @@ import type { ActivityDeps } from './deps.js';
 import { eachInTime } from './eachInTime.js';
 import type { Pace } from './eachInTime.js';
 
-/** With a signal's own deadline, and time to read and to record, within what Temporal gives one attempt: a minute. */
+/** With a signal's own deadline, and time to record, within what Temporal gives one attempt: a minute. */
 export const usualPace: Pace = { atOnce: 16, longestMs: 40_000, now: () => performance.now() };
 
 /** A workflow that a list says has something to do. */

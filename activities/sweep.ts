@@ -7,6 +7,8 @@ import type { Recipient } from './signalEach.js';
 /** Of each kind of due work. */
 const itemsAtOnce = 500;
 const linksAtOnce = 500;
+/** For signals, however long it took to find whom: there is time for those that are begun by then, and to note them. */
+const leastMs = 5_000;
 
 type Subject = Recipient & ({ item: DueItem } | { link: StaleLink });
 
@@ -51,16 +53,18 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
   return {
     /**
      * Finds in PostgreSQL what no signal has reached (webhooks without an outcome, Items past their due time or intent, outbox
-     * rows unsent, links left half way) and signals the workflows. Ends in its time on a slow Temporal: what it did not come to
+     * rows unsent, links left half way) and signals the workflows. Ends in its time on a slow Temporal or database: what it did not come to
      * is the first of the next run. Safe to repeat.
      */
     async sweep(input: { graceMs: number }): Promise<SweepResult> {
+      const begunAt = pace.now();
       const [items, links] = await Promise.all([
         sweeps.findDue(itemsAtOnce, input.graceMs),
         sweeps.findStaleLinks(linksAtOnce, input.graceMs),
       ]);
       const found = interleaved(items.map(ofItem), links.map(ofLink));
-      const { signalled, failed } = await signalEach(deps, 'sweep', found, pace);
+      const longestMs = Math.max(leastMs, pace.longestMs - (pace.now() - begunAt));
+      const { signalled, failed } = await signalEach(deps, 'sweep', found, { ...pace, longestMs });
       const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
       const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
       await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });

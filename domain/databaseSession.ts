@@ -32,13 +32,6 @@ const laterSettings: readonly { name: string; value: string; since: number }[] =
 ];
 const isLater = (name: string): boolean => laterSettings.some((later) => later.name === name);
 
-/**
- * The option by which the driver takes no server but of the kind that a URL asks for. For `read-write` it would take a standby, too (from 14
- * on): where our sessions may write is the primary.
- */
-export const kindOfServer = (asked: string | null | undefined): { target_session_attrs?: 'primary' } =>
-  asked === 'read-write' ? { target_session_attrs: 'primary' } : {};
-
 export interface SettingStatement {
   name: string;
   text: string;

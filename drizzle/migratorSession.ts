@@ -1,11 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import {
-  kindOfServer,
-  pooledByTransaction,
-  sessionsAreOwn,
-  settingStatements,
-} from '../domain/databaseSession.js';
+import { pooledByTransaction, sessionsAreOwn, settingStatements } from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
@@ -64,17 +59,22 @@ const connect = (
 
 /** One by one: of several that refuse, the driver would try one after the other without end or pause, and say nothing. */
 function hostsOf(url: string) {
-  const { host, port, target_session_attrs: kind } = postgres(url, { max: 1 }).options;
-  return host.map((one, index) => ({ host: one, port: port[index] as number, ...kindOfServer(kind) }));
+  const { host, port } = postgres(url, { max: 1 }).options;
+  return host.map((one, index) => ({ host: one, port: port[index] as number }));
 }
 
-/** The first of the URL's hosts that answers; rejects with why the last one does not. */
+async function assertPrimary(sql: Sql): Promise<void> {
+  const { standby } = firstOf(await sql<[{ standby: boolean }]>`SELECT pg_is_in_recovery() AS standby`);
+  if (standby) throw new Failure('UPSTREAM_DOWN', 'the database is a standby');
+}
+
+/** The first of the URL's hosts that answers and is the primary; rejects with why the last one does not serve. */
 async function reach(url: string, connectTo: (host: Host) => Sql): Promise<{ sql: Sql; host: Host }> {
   let failure: unknown;
   for (const host of hostsOf(url)) {
     const sql = connectTo(host);
     try {
-      await processOf(sql)();
+      await assertPrimary(sql);
       return { sql, host };
     } catch (error) {
       failure = error;

@@ -44,8 +44,21 @@ const count = z.coerce.number().int().min(1);
 /** As Temporal's own tools read one. */
 const flag = z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1');
 
+/** As PostgreSQL's own tools read one: several hosts with a port each are no URL for Node. */
+function isDatabaseUrl(text: string): boolean {
+  const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/.exec(text);
+  if (parts === null) return false;
+  const [, start = '', hosts = '', end = ''] = parts;
+  // The driver takes what stands in brackets apart at each colon.
+  return hosts.split(',').every((host) => !host.startsWith('[') && URL.canParse(`${start}${host}${end}`));
+}
+const databaseUrl = z.string().refine(isDatabaseUrl, {
+  error:
+    'must be postgres://user:password@host:port/database, several hosts separated by commas, an IPv6 address by a name that leads to it',
+});
+
 const databaseSchema = {
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  DATABASE_URL: databaseUrl,
   DATABASE_CONNECTIONS: count.default(10),
 };
 const temporalSchema = {

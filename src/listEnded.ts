@@ -31,7 +31,7 @@ async function writeAll<Row>(
 /** Lines of JSON of all that has ended for good. Kept elsewhere than the backups, they outlive the database. */
 async function main(): Promise<boolean> {
   const config = loadConfig('listEnded');
-  const sql = openDatabase(config.DATABASE_URL, { max: 2 });
+  const sql = openDatabase(config.DATABASE_URL, { max: 2, readsOnly: true });
   try {
     const { erasures, restores } = createStores(sql);
     const itself = (id: string): string => id;

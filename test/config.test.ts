@@ -55,6 +55,8 @@ describe('a configuration that does not do', () => {
   it.each([
     ['DATABASE_URL', `mysql://root:${secret}@127.0.0.1/x`],
     ['DATABASE_URL', secret],
+    ['DATABASE_URL', `postgres://sluice:${secret}@[::1]:5432/sluice`],
+    ['DATABASE_URL', `postgres://sluice:${secret}@first:5432,second:x/sluice`],
     ['DATABASE_CONNECTIONS', '0'],
     ['PORT', '70000'],
     ['PORT', secret],
@@ -172,6 +174,14 @@ describe('a good configuration', () => {
     });
     expect(Object.isFrozen(config)).toBe(true);
     expect(config.SLUICE_CRASH_AT).toBe(undefined);
+  });
+
+  it.each([
+    'postgresql://sluice:p%40ss@first:5432,second:5433/sluice?target_session_attrs=read-write',
+    'postgres://sluice:pass@first,second:6432/sluice',
+    'postgres://first/sluice',
+  ])('takes the address of a database as its own tools do: %s', (url) => {
+    expect(loadConfig('server', { ...good, DATABASE_URL: url }).DATABASE_URL).toBe(url);
   });
 
   it('of a listener needs nothing of Plaid and no key', () => {

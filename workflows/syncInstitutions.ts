@@ -1,6 +1,7 @@
 import { continueAsNew, setCurrentDetails, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { InstitutionSync, WalkRules } from '../domain/institutions/sync.js';
 import {
+  afterFailedPage,
   afterInstitutionPage,
   callWindowMs,
   mayRepeatWalk,
@@ -43,15 +44,16 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
       const page = await plaidRead({
         summary: `institutions from ${sync.offset}`,
         priority: { priorityKey: priorities.backfill },
-      }).saveInstitutionPage({ syncId: sync.syncId, offset: sync.offset });
+      }).saveInstitutionPage({ syncId: sync.syncId, offset: sync.offset, failures: sync.failures });
       ({ sync, ended } = afterInstitutionPage(sync, page, rules, Date.now()));
     } catch (error) {
       if (onlyWaited(error)) continue;
       const { type } = stepFailure('institutions', error, Date.now());
-      sync = { ...sync, failures: sync.failures + 1 };
-      const passing = type === 'TIMED_OUT' || type === 'UNEXPECTED' || isRetryable(type);
-      if (!passing || sync.failures > mostFailures) throw error;
-      await sleep(backoff(sync.failures, retryFirstMs, retryLongestMs));
+      const refused = type !== 'TIMED_OUT' && type !== 'UNEXPECTED' && !isRetryable(type);
+      // Where not one page was had, the whole list is refused.
+      if ((refused && sync.total === null) || sync.failures >= mostFailures) throw error;
+      ({ sync, ended } = afterFailedPage(sync, refused));
+      if (!refused) await sleep(backoff(sync.failures, retryFirstMs, retryLongestMs));
     }
     if (ended) {
       const expected = provenBy(sync);

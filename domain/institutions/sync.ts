@@ -14,6 +14,7 @@ export interface InstitutionSync {
   total: number | null;
   /** Entries without id or name. */
   skipped: number;
+  /** The total changed on the way, or a page was passed over: the walk proves nothing. */
   moved: boolean;
   /** Times (ms) at which the calls of the last window had ended. */
   calls: number[];
@@ -27,6 +28,11 @@ export interface InstitutionPage {
   kept: number;
   total: number;
 }
+
+/** The most that Plaid lists with one page. */
+export const institutionsAtOnce = 500;
+/** Failures in a row after which a page is passed over, and operators are told. */
+export const triesOfPage = 4;
 
 export const callWindowMs = 60_000;
 /** Walks of one sync, before the next day has another try. */
@@ -71,6 +77,20 @@ export function afterInstitutionPage(
     },
     // An empty page ends it too: asked for the same offset again, the same page would come for ever.
     ended: page.listed === 0 || offset >= page.total,
+  };
+}
+
+/** After a page that was not had. What fails again and again, or is `refused`, hides nothing that comes behind it. */
+export function afterFailedPage(
+  sync: InstitutionSync,
+  refused: boolean,
+): { sync: InstitutionSync; ended: boolean } {
+  const failures = sync.failures + 1;
+  if (!refused && failures % triesOfPage !== 0) return { sync: { ...sync, failures }, ended: false };
+  const offset = sync.offset + institutionsAtOnce;
+  return {
+    sync: { ...sync, offset, moved: true, failures },
+    ended: sync.total !== null && offset >= sync.total,
   };
 }
 

@@ -27,6 +27,8 @@ export type AlertKind =
   | 'signal_refused'
   /** Plaid did not take our address for an Item's webhooks, and sends them elsewhere. */
   | 'webhook_address'
+  /** A page of Plaid's list of institutions is refused, or has failed for ten minutes; those behind it are read. */
+  | 'institutions_stuck'
   /** The erasure of a user has been going on for a day. */
   | 'erasure_late'
   /** Nobody is connected with an Item any more, whose removal waits for the end of the user's float. */

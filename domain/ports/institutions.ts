@@ -37,8 +37,8 @@ export interface InstitutionStore {
     nameless?: readonly string[],
   ): Promise<number>;
   /**
-   * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished. Else something moved
-   * under it, and nothing is changed.
+   * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished, and the alert that
+   * a page could not be had goes. Else something moved under it, and nothing is changed.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
   /**

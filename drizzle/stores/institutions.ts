@@ -119,6 +119,8 @@ export function institutionStore(sql: Sql): InstitutionStore {
           UPDATE institutions n SET vanished_at = clock_timestamp()
           FROM unlisted WHERE n.institution_id = unlisted.institution_id
           RETURNING 1
+        ), over AS (
+          DELETE FROM alerts WHERE kind = 'institutions_stuck' AND (SELECT complete FROM seen)
         )
         SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`,
       );

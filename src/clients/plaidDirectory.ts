@@ -1,8 +1,7 @@
+import { institutionsAtOnce } from '../../domain/institutions/sync.js';
 import type { PlaidDirectory, PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaidCalls.js';
 import { institutionsOf } from './plaidAnswers.js';
-
-const pageSize = 500;
 
 /** Plaid's directory of institutions in the configured countries. */
 export function createPlaidDirectory(
@@ -13,7 +12,7 @@ export function createPlaidDirectory(
     async list(offset) {
       const path = '/institutions/get';
       const request = {
-        count: pageSize,
+        count: institutionsAtOnce,
         offset,
         country_codes: countryCodes,
         options: { include_optional_metadata: true },

@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { kindOfServer, settingStatements } from '../../domain/databaseSession.js';
+import { settingStatements } from '../../domain/databaseSession.js';
 import { Failure } from '../../domain/failures.js';
 import { gated, PostgresGate } from './postgresGate.js';
 import { assertOwnSessions } from './postgresPooler.js';
@@ -30,6 +30,8 @@ export interface DatabaseOptions {
   connectionWaitMs?: number;
   /** Keeps half of the connections free of statements that take longer than this; default: none is kept free. */
   slowAfterMs?: number;
+  /** A standby will do; default: it is left for the next host, or refused until the name leads to the primary. */
+  readsOnly?: boolean;
   applicationName?: string;
   /**
    * Every prepared statement is planned once, not for each of its parameters: for a process of many small reads by key, whose
@@ -72,18 +74,16 @@ interface ParsedUrl {
   path: string | false;
   ssl: unknown;
   sslnegotiation: unknown;
-  target_session_attrs: string | null;
 }
 
 /** Where the driver would connect to. It only reads the URL here: a pool without a query opens nothing. */
-function endpointsOf(url: string): Endpoints & { kind: string | null } {
+function endpointsOf(url: string): Endpoints {
   const parsed = postgres(url, { max: 1 }).options as unknown as ParsedUrl;
   return {
     hosts: parsed.host.map((host, index) => ({ host, port: parsed.port[index] as number })),
     path: parsed.path,
     ssl: parsed.ssl,
     sslNegotiation: parsed.sslnegotiation,
-    kind: parsed.target_session_attrs,
   };
 }
 
@@ -132,6 +132,7 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
       ...readInOrder,
       ...(options.plansOnce === true ? { plan_cache_mode: 'force_generic_plan' } : {}),
     }),
+    readsOnly: options.readsOnly ?? false,
     checkPooler: onceDone(() => assertOwnSessions(url)),
   });
   const sql = postgres(url, {
@@ -144,7 +145,6 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     // Hosts and TLS are the sockets' matter. With more than one host the driver would not report one that fails.
     socket: sockets,
     host: endpoints.hosts[0]?.host,
-    ...kindOfServer(endpoints.kind),
     ssl: false,
     // Poolers take the name and refuse what else may stand here.
     connection: { application_name: options.applicationName ?? 'sluice' },

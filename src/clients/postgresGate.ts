@@ -31,7 +31,7 @@ export class PostgresGate {
   private line: Waiter[] = [];
   private admitting = false;
 
-  constructor(private readonly options: GateOptions) {}
+  constructor(readonly options: Readonly<GateOptions>) {}
 
   /**
    * Calls `admit` in the order of arrival, at once when there is a place, or `refuse` with UPSTREAM_DOWN.
@@ -127,9 +127,33 @@ function kindOf({ strings, args }: DriverQuery): string {
   return parts.length === 0 ? `${numberOf(strings)}` : `${numberOf(strings)}(${parts.join()})`;
 }
 
-/** The driver's word when it leaves a server that is not of the kind which the URL asks for. The next connection leads to the next host. */
-const isLeft = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'CONNECTION_DESTROYED';
+/**
+ * Another host may serve: this one was left, since it is not of the kind that the URL asks for, or is a standby; it takes nobody just now (it is
+ * starting or stopping, say); or it has closed the connection, or said nothing.
+ */
+const ofTheHost: ReadonlySet<unknown> = new Set([
+  'CONNECTION_DESTROYED',
+  'SERVER_IS_STANDBY',
+  '57P03',
+  'CONNECTION_CLOSED',
+  'ECONNRESET',
+  'EPIPE',
+  'CONNECT_TIMEOUT',
+]);
+
+/**
+ * Says of an error whether what it kept from being sent goes to the next host, to which the next connection leads. It says so `tries` times
+ * at most, and no longer than one waits for a connection.
+ */
+function mayGoOn({ options: { waitMs } }: PostgresGate, tries: number): (error: unknown) => boolean {
+  const endAt = performance.now() + waitMs;
+  let left = tries;
+  return (error) => {
+    if (!(error instanceof Error && 'code' in error && ofTheHost.has(error.code))) return false;
+    left -= 1;
+    return left >= 0 && performance.now() < endAt;
+  };
+}
 
 function runWhenAdmitted(query: DriverQuery, gate: PostgresGate, tries: number): void {
   const { handler: run, resolve, reject } = query;
@@ -143,12 +167,9 @@ function runWhenAdmitted(query: DriverQuery, gate: PostgresGate, tries: number):
           leave();
           resolve(value);
         };
-        let left = tries;
+        const goesOn = mayGoOn(gate, tries);
         query.reject = (error) => {
-          if (left > 0 && query.state === null && isLeft(error)) {
-            left -= 1;
-            return void run(query);
-          }
+          if (query.state === null && goesOn(error)) return void run(query);
           leave();
           reject(error);
         };
@@ -163,7 +184,7 @@ type Begin = (...args: unknown[]) => Promise<unknown>;
 
 /**
  * The same pool behind a gate: each statement and each transaction waits for its place. A reserved connection does not. What was not sent
- * yet is handed over once more, `tries` times at most, where a server is left for its kind.
+ * yet is handed over once more where another host may serve, `tries` times at most.
  */
 export function gated(sql: postgres.Sql, gate: PostgresGate, tries = 0): postgres.Sql {
   const driver = sql as unknown as Make & { unsafe: Make; begin: Begin };
@@ -178,11 +199,11 @@ export function gated(sql: postgres.Sql, gate: PostgresGate, tries = 0): postgre
       begun = true;
       return work(tx);
     };
-    for (let left = tries; ; left -= 1) {
+    for (const goesOn = mayGoOn(gate, tries); ;) {
       try {
         return await driver.begin(...args.slice(0, -1), noted);
       } catch (error) {
-        if (begun || left <= 0 || !isLeft(error)) throw error;
+        if (begun || !goesOn(error)) throw error;
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { SettingStatement } from '../../domain/databaseSession.js';
 import { Failure } from '../../domain/failures.js';
+import { coded } from './postgresWire.js';
 
 const type = (letter: string): number => letter.charCodeAt(0);
 const [ready, parameter, keyData] = [type('Z'), type('S'), type('K')];
@@ -8,6 +9,8 @@ const headBytes = 5;
 
 export interface SessionStartOptions {
   settings: readonly SettingStatement[];
+  /** Nothing is written: a standby will do. */
+  readsOnly: boolean;
   /** To the server. */
   send(bytes: Buffer): void;
   /** To the driver. */
@@ -26,10 +29,15 @@ function query(text: string): Buffer {
   return Buffer.concat([message, body]);
 }
 
-/** The first column of a row, as text. */
-function firstColumn(frame: Buffer): string {
-  const length = frame.readInt32BE(headBytes + 2);
-  return frame.toString('utf8', headBytes + 6, headBytes + 6 + Math.max(0, length));
+/** The columns of a row without nulls, as text. */
+function columnsOf(frame: Buffer): string[] {
+  const columns: string[] = [];
+  for (let at = headBytes + 2; at < frame.length;) {
+    const end = at + 4 + frame.readInt32BE(at);
+    columns.push(frame.toString('utf8', at + 4, end));
+    at = end;
+  }
+  return columns;
 }
 
 function sqlStateOf(frame: Buffer): string {
@@ -48,6 +56,7 @@ export class SessionStart {
   private readyFrame: Buffer = Buffer.alloc(0);
   private promisedProcess: number | null = null;
   private process: number | null = null;
+  private isStandby = false;
   private made = 0;
   private refusedBy: string | null = null;
 
@@ -77,7 +86,10 @@ export class SessionStart {
     if (frame[0] !== ready) return this.options.pass(frame);
     this.readyFrame = frame;
     this.state = 'settings';
-    const statements = ['SELECT pg_backend_pid()', ...this.options.settings.map(({ text }) => text)];
+    const statements = [
+      'SELECT pg_backend_pid(), pg_is_in_recovery()',
+      ...this.options.settings.map(({ text }) => text),
+    ];
     this.options.send(query(statements.join('; ')));
   }
 
@@ -85,9 +97,13 @@ export class SessionStart {
     switch (frame[0]) {
       case parameter:
         return this.options.pass(frame);
-      case dataRow:
-        this.process ??= Number(firstColumn(frame));
+      case dataRow: {
+        if (this.process !== null) return;
+        const [process, recovers] = columnsOf(frame);
+        this.process = Number(process);
+        this.isStandby = recovers === 't';
         return;
+      }
       case complete:
         this.made += 1;
         return;
@@ -101,6 +117,12 @@ export class SessionStart {
   }
 
   private afterSettings(): void {
+    if (this.isStandby && !this.options.readsOnly) {
+      this.state = 'over';
+      // Kept, it would refuse each write for an hour, and read what was: where it is a name that led here, that may lead on by now.
+      this.options.refuse(coded('SERVER_IS_STANDBY', 'the database is a standby'));
+      return;
+    }
     if (this.refusedBy !== null) {
       this.state = 'over';
       const setting = this.options.settings[this.made - 1]?.name ?? 'the first query';

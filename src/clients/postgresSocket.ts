@@ -15,6 +15,7 @@ type Sent = (error?: Error | null) => void;
 /** How a session of the pool begins. */
 export interface SessionRules {
   settings: readonly SettingStatement[];
+  readsOnly: boolean;
   /** Rejects where sessions behind a pooler are not what we rely on. */
   checkPooler(): Promise<void>;
 }

@@ -11,7 +11,7 @@ const staleLink = (n: number): StaleLink => ({ tokenHash: `hash-${n}`, userId: '
 const many = <T>(count: number, of: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => of(n));
 
 /** A Temporal that takes `signalMs` of the world's own time for each signal, and says no to all. */
-function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
+function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number, readMs = 0) {
   let time = 0;
   let running = 0;
   const asked: string[] = [];
@@ -30,7 +30,10 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number) {
   };
   const deps = {
     sweeps: {
-      findDue: async () => items,
+      findDue: async () => {
+        time += readMs;
+        return items;
+      },
       findStaleLinks: async () => links,
       recordSignalled: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
         noted.push(
@@ -141,6 +144,18 @@ describe('the sweep on a Temporal that takes five seconds for each signal', () =
       left: 2_300 - asked.length,
     });
   });
+
+  it.each([20_000, 45_000])(
+    'and a database that takes %i ms to list what is due, ends in its time all the same: else it would note nobody, and begin with the same ones each time',
+    async (readMs) => {
+      const { run, asked, noted, seen } = slowWorld(many(2_000, dueItem), [], 5_000, readMs);
+      await run.sweep({ graceMs: 0 });
+      // With the last signal's own five seconds, of the minute that an attempt has.
+      expect(seen.lastBegunAt).toBeLessThanOrEqual(50_000);
+      expect(asked.length).toBeGreaterThan(0);
+      expect(noted.sort()).toEqual([...asked].sort());
+    },
+  );
 
   it('tells all of a few, each once', async () => {
     const { run, asked } = slowWorld(many(3, dueItem), many(20, staleLink), 1);

@@ -54,6 +54,14 @@ function parameterStatus(name: string, value: string): string {
   return `S${length.toString('latin1')}${text}`;
 }
 
+/** The server's word that ends a login. */
+function refusal(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0Mnot now\0\0`);
+  const head = Buffer.from('E....');
+  head.writeUInt32BE(4 + fields.length, 1);
+  return Buffer.concat([head, fields]);
+}
+
 /** In front of the database: says that it is a standby. `onStatement`: one with our comment was sent. */
 function asStandby(near: Socket, onStatement: () => void): void {
   const { hostname, port } = new URL(database.url);
@@ -71,7 +79,11 @@ function asStandby(near: Socket, onStatement: () => void): void {
     string,
     string,
   ];
-  far.on('data', (bytes: Buffer) => near.write(bytes.toString('latin1').replace(isNot, is), 'latin1'));
+  // As the server says it by itself, and when it is asked.
+  const [yes, no] = ['\0\0\0\x01t', '\0\0\0\x01f'] as [string, string];
+  far.on('data', (bytes: Buffer) =>
+    near.write(bytes.toString('latin1').replace(isNot, is).replace(no, yes), 'latin1'),
+  );
 }
 
 /** In front of the database: answers the question for TLS, and speaks it when the answer was yes. */
@@ -183,11 +195,94 @@ describe('a database is reached', () => {
     },
   );
 
+  it.each([
+    ['takes nobody just now', (near: Socket) => near.once('data', () => near.end(refusal('57P03')))],
+    ['closes each connection, as a balancer without a server', (near: Socket) => near.destroy()],
+    ['closes it in the midst of the login', (near: Socket) => near.once('data', () => near.end())],
+    ['says nothing', (near: Socket) => near.resume()],
+  ])('past a host that %s: no statement and no transaction fails for it', async (_, take) => {
+    const { host } = new URL(database.url);
+    let logins = 0;
+    const other = await listen((near) => {
+      logins += 1;
+      take(near);
+    });
+    const sql = openDatabase(database.url.replace(host, `127.0.0.1:${other},${host}`), { max: 6 });
+    opened.push(sql);
+    const asked = Array.from({ length: 12 }, async (__, n) => {
+      const ask = (db: postgres.Sql | postgres.TransactionSql) =>
+        db<{ n: number }[]>`SELECT ${n}::int AS n, pg_sleep(0.05)`;
+      const [row] = n % 2 === 0 ? await ask(sql) : await sql.begin((tx) => ask(tx));
+      return row?.n;
+    });
+    expect(await Promise.all(asked)).toEqual(asked.map((__, n) => n));
+    expect(logins).toBeGreaterThan(0);
+  });
+
+  it('where a standby is left once it is one no more, and is read by who only reads: a name may lead to the former primary for a while', async () => {
+    const world = { promoted: false };
+    const server = await listen((near) =>
+      world.promoted ? forward(near) : asStandby(near, () => undefined),
+    );
+    const host = `127.0.0.1:${server}`;
+    const sql = at(host);
+    for (let n = 0; n < 3; n += 1)
+      await expect(isAnswered(sql)).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
+    const reader = openDatabase(database.url.replace(new URL(database.url).host, host), {
+      max: 1,
+      readsOnly: true,
+    });
+    opened.push(reader);
+    expect(await isAnswered(reader)).toBe(true);
+    world.promoted = true;
+    expect(await isAnswered(sql)).toBe(true);
+  });
+
+  it('nowhere when all take nobody just now, nor past one that knows us not, and that is told', async () => {
+    const refusing = async (code: string) => {
+      const port = await listen((near) => near.once('data', () => near.end(refusal(code))));
+      return `127.0.0.1:${port}`;
+    };
+    const starting = await refusing('57P03');
+    await expect(isAnswered(at(`${starting},${starting}`))).rejects.toMatchObject({ code: '57P03' });
+    const unknown = await refusing('28P01');
+    await expect(isAnswered(at(`${unknown},${new URL(database.url).host}`))).rejects.toMatchObject({
+      code: '28P01',
+    });
+  });
+
+  it('past the primary, where who only reads asks for a standby', async () => {
+    const { host } = new URL(database.url);
+    let statements = 0;
+    const standby = await listen((near) => asStandby(near, () => (statements += 1)));
+    const url = database.url.replace(host, `${host},127.0.0.1:${standby}`);
+    const sql = openDatabase(`${url}?target_session_attrs=standby`, { max: 2, readsOnly: true });
+    opened.push(sql);
+    const asked = [1, 2, 3, 4].map(() => sql.unsafe('SELECT pg_sleep(0.05) /* a statement of ours */'));
+    expect(await Promise.all(asked)).toHaveLength(statements);
+  });
+
   it('nowhere when all are standbys, and that is told', async () => {
     const standby = await listen((near) => asStandby(near, () => undefined));
     const sql = at(`127.0.0.1:${standby},127.0.0.1:${standby}`, '?target_session_attrs=primary');
-    await expect(isAnswered(sql)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
-    await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'CONNECTION_DESTROYED' });
+    await expect(isAnswered(sql)).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
+    await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
+  });
+
+  it('nowhere when all are standbys that take their time, and that is told before they were all asked eight times', async () => {
+    let logins = 0;
+    const standby = await listen((near) => {
+      logins += 1;
+      setTimeout(() => asStandby(near, () => undefined), 200);
+    });
+    const { username, password, pathname } = new URL(database.url);
+    const host = `127.0.0.1:${standby}`;
+    const url = `postgres://${username}:${password}@${host},${host}${pathname}?target_session_attrs=primary`;
+    const sql = openDatabase(url, { max: 1, connectionWaitMs: 500 });
+    opened.push(sql);
+    await expect(sql`SELECT 1`).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
+    await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
+    expect(logins).toBeLessThanOrEqual(2 * 3);
   });
 
   it('nowhere when every host refuses, and that is told', async () => {

@@ -101,6 +101,16 @@ describe('the end of a sync', () => {
     expect(await ids()).toEqual(['ins_1', 'ins_2']);
   });
 
+  it('ends the alert that a page could not be had, once a walk has had all', async () => {
+    await world.stores.alerts.raise({ kind: 'institutions_stuck', key: 'list', item_id: null, detail: {} });
+    await savePage('s1', [institution('ins_1')]);
+    const alerts = () => world.sql`SELECT key FROM alerts WHERE kind = 'institutions_stuck'`;
+    await store().finishSync('s1', 2);
+    expect(await alerts()).toHaveLength(1);
+    await store().finishSync('s1', 1);
+    expect(await alerts()).toEqual([]);
+  });
+
   it('hides what vanished from the list, still tells of it by id, and takes it back', async () => {
     await savePage('old', [institution('ins_1'), institution('ins_2')]);
     await savePage('new', [institution('ins_1')]);

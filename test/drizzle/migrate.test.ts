@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,6 +85,34 @@ it('eight migrators at once: one applies, all succeed, and once more changes not
   expect(new Set(first.map((row) => row.hash)).size).toBe(first.length);
   await migrate(url.href);
   expect(await applied()).toEqual(first);
+});
+
+it('a standby is not migrated, but the primary among several hosts', async () => {
+  const { host, hostname, port } = new URL(url);
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    for (const one of [near, far]) {
+      sockets.add(one);
+      one.on('error', () => undefined);
+    }
+    near.pipe(far);
+    // What says no to each question, says of itself that it is in recovery.
+    far.on('data', (bytes: Buffer) =>
+      near.write(bytes.toString('latin1').replace('\0\0\0\x01f', '\0\0\0\x01t'), 'latin1'),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const standby = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const at = (hosts: string) => url.href.replace(host, hosts);
+  try {
+    await expect(migrate(at(standby))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    await migrate(at(`${standby},${host}`));
+    expect((await applied()).length).toBeGreaterThan(0);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
 });
 
 it('of several hosts the first that answers is migrated, and that none does is told', async () => {

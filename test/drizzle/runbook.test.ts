@@ -30,6 +30,7 @@ const alertKinds: Record<AlertKind, true> = {
   signal_refused: true,
   webhook_keys_busy: true,
   webhook_address: true,
+  institutions_stuck: true,
   erasure_late: true,
   removal_waits_for_float: true,
   item_unknown: true,

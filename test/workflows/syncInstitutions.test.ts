@@ -72,6 +72,17 @@ describe('the sync of institutions', () => {
     expect([calls.length, finished]).toEqual([1, []]);
   });
 
+  it('goes on behind a page that is refused, and marks nothing', async () => {
+    [total, size] = [1_200, 500];
+    before = () => {
+      if (calls.at(-1)?.offset === 500) throw ApplicationFailure.nonRetryable('odd', 'BAD_REQUEST');
+    };
+    const run = await sync();
+    expect(await run.result()).toEqual({ complete: false, vanished: 0, walks: 3 });
+    expect(calls.map(({ offset }) => offset)).toEqual([1, 2, 3].flatMap(() => [0, 500, 1_000]));
+    expect(finished).toEqual([]);
+  });
+
   it('goes on at the page where a worker was lost, and waits where Plaid asks to', async () => {
     let reached = false;
     before = (call) => {

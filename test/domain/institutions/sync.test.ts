@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import {
+  afterFailedPage,
   afterInstitutionPage,
+  institutionsAtOnce,
   mayRepeatWalk,
   provenBy,
   startWalk,
@@ -60,6 +62,34 @@ describe('a walk through the list', () => {
   it('does not wait for what has no id', () => {
     const { sync } = walk(['ins_1', 'bad', 'ins_2'], 2, () => undefined);
     expect(provenBy(sync)).toBe(2);
+  });
+
+  it('goes on behind a page that fails again and again, or is refused at once, sees all others, and proves nothing', () => {
+    for (const refused of [false, true]) {
+      const total = 3 * institutionsAtOnce;
+      let sync = startWalk('s1');
+      const had = new Set<number>();
+      for (let [calls, ended] = [0, false]; !ended; calls += 1) {
+        expect(calls).toBeLessThan(20);
+        if (sync.offset === institutionsAtOnce) {
+          ({ sync, ended } = afterFailedPage(sync, refused));
+        } else {
+          had.add(sync.offset);
+          const page = { listed: institutionsAtOnce, kept: institutionsAtOnce, total };
+          ({ sync, ended } = afterInstitutionPage(sync, page, { pagesPerMinute: 25, patches: {} }, calls));
+        }
+      }
+      expect([...had]).toEqual([0, 2 * institutionsAtOnce]);
+      expect([provenBy(sync), sync.failures]).toEqual([null, 0]);
+    }
+  });
+
+  it('ends when its last page is passed over, and not before it knows how long the list is', () => {
+    const rules = { pagesPerMinute: 25, patches: {} };
+    const passOver = (sync: Parameters<typeof afterFailedPage>[0]) => afterFailedPage(sync, true).ended;
+    expect(passOver(startWalk('s1'))).toBe(false);
+    const page = { listed: institutionsAtOnce, kept: institutionsAtOnce, total: institutionsAtOnce + 1 };
+    expect(passOver(afterInstitutionPage(startWalk('s1'), page, rules, 0).sync)).toBe(true);
   });
 
   it('is made again under another id, a few times, and keeps the calls that count', () => {
