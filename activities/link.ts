@@ -163,6 +163,7 @@ export function linkActivities(deps: ActivityDeps) {
       broken: [] as DuplicateCandidate[],
       healthy: [] as DuplicateCandidate[],
       gone: [] as DuplicateCandidate[],
+      revoked: [] as DuplicateCandidate[],
       unknown: [] as Failure[],
     };
     if (institutionId === null || accounts.length === 0 || row.allow_duplicate) return found;
@@ -368,7 +369,7 @@ export function linkActivities(deps: ActivityDeps) {
     const wanted = row.main_account_id;
     const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
     const admitted = await untilItStands(async () => {
-      const { broken, gone, unknown } = await candidatesOf(row, institutionId, identities, itemId);
+      const { broken, gone, revoked, unknown } = await candidatesOf(row, institutionId, identities, itemId);
       // In the end those of whom Plaid does not say how they are count as healthy.
       if (unknown[0] !== undefined && !(await isOutOfPatience(tokenHash))) throw unknown[0];
       const end = await links.admit({
@@ -380,8 +381,9 @@ export function linkActivities(deps: ActivityDeps) {
         mainAccountId: known ? wanted : defaultMainAccount(accounts),
         accounts: identities,
         ...(accounts.length === 0 ? { byWordAlone: true as const } : {}),
-        replaceable: [...broken, ...gone],
-        gone: gone.map((other) => other.itemId),
+        replaceable: [...broken, ...gone, ...revoked],
+        gone: [...gone, ...revoked].map((other) => other.itemId),
+        revoked: revoked.map((other) => other.itemId),
       });
       return end.kind === 'moved' ? 'moved' : end;
     }).catch((error: unknown) => {

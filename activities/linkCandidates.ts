@@ -9,12 +9,12 @@ import { withToken } from './itemToken.js';
 
 /**
  * How an older Item with the same accounts is: `healthy` = it is protected, `broken` = it may give way to the new one, `gone` = Plaid has
- * it no more. A Failure = Plaid does not say, for now.
+ * it no more, `revoked` = nor may have it: its user has taken the permission back. A Failure = Plaid does not say, for now.
  */
-export type CandidateHealth = 'healthy' | 'broken' | 'gone' | Failure;
+export type CandidateHealth = 'healthy' | 'broken' | 'gone' | 'revoked' | Failure;
 
-function saidOf(type: FailureType): 'healthy' | 'broken' | 'gone' {
-  if (isGone(type)) return 'gone';
+function saidOf(type: FailureType): 'healthy' | 'broken' | 'gone' | 'revoked' {
+  if (isGone(type)) return type === 'PERMISSION_REVOKED' ? 'revoked' : 'gone';
   // That no login mends it is no reason to give way.
   return beginsEpisode(type) && type !== 'BANK_UNSUPPORTED' ? 'broken' : 'healthy';
 }
@@ -46,12 +46,13 @@ export async function askCandidate(
       return health.kind === 'broken' ? saidOf(failureTypeOf(health.error) ?? 'UPSTREAM_DOWN') : 'healthy';
     }, orFailure);
   const first = await ask();
-  if (first !== 'broken' && first !== 'gone') return first;
+  if (first instanceof Failure || first === 'healthy') return first;
   await pause(deps.policy.doubtPause);
   const second = await ask();
-  if (second !== 'gone') return second;
-  return withToken(deps, candidate, (token) => plaid.getAccounts(token)).then(
+  if (second !== 'gone' && second !== 'revoked') return second;
+  const third = await withToken(deps, candidate, (token) => plaid.getAccounts(token)).then(
     (): CandidateHealth => 'healthy',
     orFailure,
   );
+  return third === 'gone' ? second : third;
 }

@@ -214,4 +214,6 @@ export interface Admission {
   replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
   /** Items that are gone at Plaid: where accounts are only called the same, they are nobody's duplicate. */
   gone?: string[];
+  /** Those of them whose users have taken the permission back: the connections with them are suspended, whether or not their rows say so. */
+  revoked?: string[];
 }

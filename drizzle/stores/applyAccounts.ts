@@ -114,9 +114,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const goneAccounts = goneOf(lacking, now.unreadable, { asOf, before });
   const goneNow = new Set(goneAccounts.map(({ account_id }) => account_id));
   const doubted = lacking.filter(({ account_id }) => !goneNow.has(account_id));
+  // One that was closed, and in whose place nobody stood, comes back as itself.
   const listedSince = new Map(
     rows
-      .filter(({ status }) => status === 'open')
+      .filter(({ status, replaced_by }) => status === 'open' || replaced_by === null)
       .map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
   );
   // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.

@@ -4,7 +4,7 @@ import { withinAccounts } from '../../domain/exchange/widening.js';
 import { counterpartOf, isKnownSame, isSameAccount, lackedBy } from '../../domain/mining/accounts.js';
 import type { AccountIdentity } from '../../domain/mining/accounts.js';
 import type { Access } from '../../domain/ports/applications.js';
-import type { OfferedAccount } from '../../domain/ports/links.js';
+import type { Admission, OfferedAccount } from '../../domain/ports/links.js';
 import { firstOf, iso } from '../rows.js';
 import type { Fragment, Tx } from '../rows.js';
 import { applications, connections, items, links } from '../schema.js';
@@ -205,8 +205,8 @@ export async function joinItem(
   const before = await standingWith(tx, itemId, applicationId, visit);
   const chosen =
     offered === null
-      ? { grant: await blindGrant(tx, itemId, grant, before), awaited: [] }
-      : await asChosen(tx, itemId, grant, offered, visit);
+      ? await blindGrant(tx, itemId, grant, before)
+      : await asChosen(tx, itemId, grant, offered, visit, before);
   if (before === undefined) {
     // Since its end it was given none of this Item.
     if (visit.kind === 'update_mode' && (await wasConnected(tx, itemId, applicant))) return null;
@@ -228,19 +228,24 @@ export async function joinItem(
   return before.connection_id;
 }
 
-/** What of a grant an application is given where nobody knows which accounts were chosen: of those of its connection none besides. */
+/**
+ * What of a grant an application is given where nobody knows which accounts were chosen: of those of its connection none besides; else all that
+ * the Item is known to have.
+ */
 async function blindGrant(
   tx: Tx,
   itemId: string,
   grant: Grant,
   before: Selected<typeof standing> | undefined,
-): Promise<Grant> {
+): ReturnType<typeof asChosen> {
   const { account_ids: ids } = grant;
+  if (before === undefined && ids === null)
+    return asChosen(tx, itemId, grant, await identitiesOf(tx, itemId), { kind: 'update_mode' }, before);
   const own = ids === null ? [] : await rowsOf(tx, itemId);
   const past = own.filter((one) => one.heir !== null && ids?.includes(heirOf(one, own).account_id));
   const account_ids = ids && [...new Set([...ids, ...past.map(({ account_id }) => account_id)])];
   const wanted = { ...grant, account_ids };
-  return before === undefined ? wanted : withinAccounts(before, wanted);
+  return { grant: before === undefined ? wanted : withinAccounts(before, wanted), awaited: [] };
 }
 
 /** Whether the application sees the Item, so that the same login is a duplicate to it. */
@@ -338,6 +343,7 @@ async function asChosen(
   grant: Grant,
   offered: readonly OfferedAccount[],
   visit: Visit,
+  before: Selected<typeof standing> | undefined,
 ): Promise<{ grant: Grant; awaited: AccountIdentity[] }> {
   const wanted = grant.account_ids;
   const ofRows = await rowsOf(tx, itemId);
@@ -345,31 +351,48 @@ async function asChosen(
   const asked = askedFor(wanted, offered);
   // In update mode Link names them by the Item's own ids: nobody has to guess which is meant, nor what a new one is called.
   const named = visit.kind === 'update_mode' ? offered.flatMap(({ account_id }) => account_id ?? []) : [];
-  const isChosen = (own: OwnAccount): boolean =>
-    named.includes(own.account_id) || isOffered(own, identities, offered);
+  const isMet = chosenOf(ofRows, identities, offered);
+  const isChosen = (own: OwnAccount): boolean => named.includes(own.account_id) || isMet(own);
   const unlisted = named.filter(
     (id) => (wanted?.includes(id) ?? true) && !ofRows.some(({ account_id }) => account_id === id),
   );
   const isWhole = lackedBy(ofRows.filter(isChosen), identities).every((mine) =>
     isOffered(mine, identities, offered),
   );
-  if (wanted === null && isWhole && (grant.new_accounts || unlisted.length === 0))
-    return { grant, awaited: [] };
-  const awaited = awaitedOf(ofRows, identities, asked);
   const isMeant = (own: OwnAccount): boolean =>
     (own.open && isOffered(own, identities, asked)) ||
     asked.some((one) => meantBy(one, offered, ofRows) === own);
   const isAsked = (own: OwnAccount): boolean =>
     wanted === null || wanted.includes(own.account_id) || (visit.kind !== 'update_mode' && isMeant(own));
-  // Older rows of an account stand under the ids that it had before.
   const isShared = (own: OwnAccount): boolean => {
+    // Older rows of an account stand under the ids that it had before.
     const now = heirOf(own, ofRows);
-    return (isAsked(own) || isAsked(now)) && isChosen(now);
+    // Nobody could leave out what was closed: who had it keeps it, where nothing was left out.
+    const isKept = isWhole && !now.open && isGrantedIn(before, own);
+    return (isAsked(own) || isAsked(now)) && (isChosen(now) || isKept);
   };
-  const ids = ofRows.filter(isShared).map(({ account_id }) => account_id);
-  const account_ids = [...ids, ...unlisted];
-  return { grant: { ...grant, account_ids, new_accounts: wanted !== null && grant.new_accounts }, awaited };
+  const shared = ofRows.filter(isShared);
+  const isAll = isWhole && shared.length === ofRows.length && (grant.new_accounts || unlisted.length === 0);
+  if (wanted === null && isAll) return { grant, awaited: [] };
+  const account_ids = [...shared.map(({ account_id }) => account_id), ...unlisted];
+  const new_accounts = grant.new_accounts && (wanted !== null || isWhole);
+  return { grant: { ...grant, account_ids, new_accounts }, awaited: awaitedOf(ofRows, identities, asked) };
 }
+
+/** Which of the Item's accounts were chosen. One that is closed is what Link has shown where no open one is. */
+function chosenOf(
+  ofRows: readonly OwnAccount[],
+  identities: readonly AccountIdentity[],
+  offered: readonly AccountIdentity[],
+): (own: OwnAccount) => boolean {
+  const open = ofRows.filter((own) => own.open);
+  const closed = ofRows.filter((own) => !own.open && own.heir === null);
+  const left = lackedBy(open, offered);
+  return (own) => (own.open ? isOffered(own, identities, offered) : isOffered(own, closed, left));
+}
+
+const isGrantedIn = (before: Selected<typeof standing> | undefined, { account_id }: OwnAccount): boolean =>
+  before !== undefined && (before.granted_accounts?.includes(account_id) ?? true);
 
 /** The account that has taken this one's place, whoever stood there between them; itself where none has. */
 function heirOf(one: OwnAccount, own: readonly OwnAccount[]): OwnAccount {
@@ -426,7 +449,7 @@ export async function carryConnections(
   tx: Tx,
   replaced: readonly string[],
   item: LockedItem,
-  offered: readonly OfferedAccount[],
+  { accounts: offered, revoked }: Pick<Admission, 'accounts' | 'revoked'>,
 ): Promise<void> {
   const { itemId } = item;
   const next = offered.map(({ account_id, ...identity }) => ({ id: account_id ?? null, identity }));
@@ -472,7 +495,7 @@ export async function carryConnections(
         actor,
       );
       await awaitAccounts(tx, connectionId, isWhole ? [] : waits);
-      if (suspended) await suspendCarried(tx, connectionId, actor);
+      if (suspended || revoked?.includes(old) === true) await suspendCarried(tx, connectionId, actor);
     }
   }
   await expireConnections(tx, itemId);

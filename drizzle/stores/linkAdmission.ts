@@ -224,7 +224,7 @@ async function admitFirst(
     UPDATE users SET activated_at = coalesce(activated_at, clock_timestamp())
     WHERE user_id = ${owner.user_id}`;
   const connectionId = await connectLinked(tx, item, applicant);
-  await carryConnections(tx, replaced, item, admission.accounts);
+  await carryConnections(tx, replaced, item, admission);
   // Last: who is connected by now is told.
   await writeEvents(tx, [linkedEvent({ item_id: itemId, user_id: owner.user_id })]);
   return {

@@ -495,6 +495,32 @@ describe('an application that sees only what it is connected with', () => {
   const connections = (itemId: string) => world.sql`
     SELECT application_id FROM connections WHERE item_id = ${itemId} AND revoked_at IS NULL ORDER BY created_at`;
 
+  it.each([
+    ['USER_PERMISSION_REVOKED', true],
+    ['ITEM_NOT_FOUND', false],
+    ['ITEM_LOGIN_REQUIRED', false],
+  ] as const)(
+    'goes on, after %s, with the Item that another one links anew: suspended where the user has taken the permission back, though nobody has heard of it before',
+    async (code, suspended) => {
+      const user = newUser();
+      const [linker, other] = [await newApplication(), await newApplication()];
+      const { item } = await link(user, { more: linker });
+      const joining = await world.receive(user, { institution_id: 'ins_1', accounts: metadata, ...other });
+      await world.run.guardLink({ tokenHash: joining.tokenHash });
+      const next = await world.receive(user, linker);
+      await world.run.exchangePublicToken({ tokenHash: next.tokenHash });
+      const run = refusing(item, ['getItem', 'getAccounts'], code);
+      expect(await run.admitItem({ tokenHash: next.tokenHash })).toMatchObject({ replaced: [item.itemId] });
+      const rows = await world.sql`
+        SELECT application_id, suspended_at IS NOT NULL AS suspended FROM connections
+        WHERE item_id = ${next.item.itemId} ORDER BY created_at`;
+      expect([...rows]).toEqual([
+        { application_id: linker.application_id, suspended: false },
+        { application_id: other.application_id, suspended },
+      ]);
+    },
+  );
+
   it('joins by Link’s metadata: nothing is exchanged, nothing of the bank is asked for, and a repeat finds it done', async () => {
     const user = newUser();
     const { item } = await link(user, { more: await newApplication() });

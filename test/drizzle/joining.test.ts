@@ -98,6 +98,39 @@ describe('joining', () => {
     expect(await world.stores.links.join(guessed, item.itemId)).toBe('unproven');
   });
 
+  it('shares no account that was closed before, though all that there are were chosen, and later ones as they come', async () => {
+    const [closed, two, three] = ['acc-1', 'acc-2', 'acc-3'].map((id) => account(id, { mask: id })) as [
+      PlaidAccount,
+      PlaidAccount,
+      PlaidAccount,
+    ];
+    // Another one of the Item's that is called as an open one is closed with it: nobody has chosen that, either.
+    const twin = { ...two, account_id: 'twin' };
+    const twins = ['t-1', 't-2'].map((id) => account(id, { name: 'Twin', mask: '0007' }));
+    for (const exchanges of [false, true]) {
+      const before = [closed, two, twin, ...twins];
+      const item = await connectedItem({ accounts: before.map((raw) => identityOf(raw)) });
+      await runUpdate(world, item, [{}], { accounts: before });
+      await runUpdate(world, item, [{}], { accounts: [two] });
+      const [all, first] = [
+        await joinedBy(item, {}, [two], exchanges),
+        await joinedBy(item, { new_accounts: false }, [two], exchanges),
+      ];
+      const granted = async (applicationId: string) =>
+        (await connectionsOf(item.itemId)).find((one) => one.application_id === applicationId)?.granted;
+      expect([await granted(all), await granted(first)]).toEqual([['acc-2'], ['acc-2']]);
+      await runUpdate(world, item, [{}], { accounts: [two, three] });
+      expect([await granted(all), await granted(first)]).toEqual([['acc-2', 'acc-3'], ['acc-2']]);
+      // One of two that were closed is chosen anew, and nobody knows which; then one that nothing else is called.
+      expect(await granted(await joinedBy(item, {}, [three, twins[0]!], true))).toEqual(['acc-3']);
+      expect(await granted(await joinedBy(item, {}, [closed, two, three], true))).toEqual([
+        'acc-1',
+        'acc-2',
+        'acc-3',
+      ]);
+    }
+  });
+
   it('with an Item whose accounts have not come yet shares those that were chosen once they come', async () => {
     const twin = (id: string) => account(id, { name: 'Twin', mask: '0007' });
     const all = [...['acc-1', 'acc-2', 'acc-3'].map((id) => account(id)), twin('t-1'), twin('t-2')];

@@ -12,6 +12,7 @@ import {
   linkedItem,
   lockWaiters,
   newApplication,
+  newId,
   runUpdate,
   sealed,
   seenNow,
@@ -194,6 +195,29 @@ describe('joining', () => {
     expect(await renewed({ new_accounts: false }, all)).toEqual([
       [first, second],
       [first, second, third],
+    ]);
+  });
+
+  it('takes no closed account from who had it where all that there are were chosen, and gives it to nobody else', async () => {
+    const all = ['acc-1', 'acc-2'].map((id) => account(id, { mask: id }));
+    const identities = all.map((raw) => identityOf(raw));
+    const item = await connectedItem({ accounts: identities });
+    await runUpdate(world, item, [{}], { accounts: all });
+    await runUpdate(world, item, [{}], { accounts: all.slice(1) });
+    await world.sql`UPDATE connections SET expires_at = now() - interval '1 day' WHERE item_id = ${item.itemId}`;
+    const { links } = world.stores;
+    const surplus = await exchangedItem(world, { ...item, itemId: newId('item'), connection: grant() });
+    const accounts = identities.slice(1).map((one) => ({ ...one, account_id: 'new-acc-2' }));
+    expect((await links.admit(admission(surplus, { accounts }))).kind).toBe('joined');
+    // By a public token of update mode, of whose choice nobody knows.
+    const applicationId = await newApplication(world);
+    const tokenHash = await received(item.userId, applicationId, { metadata: [] });
+    await links.beginExchange(tokenHash);
+    await links.storeExchanged(tokenHash, { itemId: item.itemId, accessToken: sealed('again') });
+    await links.admit(admission({ ...item, tokenHash }));
+    expect((await connectionsOf(item.itemId)).map((one) => [one.granted, one.new_accounts])).toEqual([
+      [null, true],
+      [['acc-2'], true],
     ]);
   });
 

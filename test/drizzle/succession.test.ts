@@ -239,6 +239,23 @@ describe('an account that takes the place of a closed one', () => {
     expect(await shown(item)).toMatchObject({ late: { replaces: null }, old: { replaced_by: null } });
   });
 
+  it('is not one that comes back as itself: two that were listed together are two, also when only one of them is there again', async () => {
+    const item = await minedItem();
+    const [one, two] = ['one', 'two'].map((id) => checking(id, { mask: '3333' })) as [
+      PlaidAccount,
+      PlaidAccount,
+    ];
+    await runUpdate(world, item, [{ added: [...rows('one', '2026-08-01'), ...rows('two', '2026-10-01')] }], {
+      accounts: [savings('other'), one, two],
+    });
+    const asOf = (n: number) => ({ accountsAsOf: `2026-11-2${n}T06:00:00.000Z` });
+    await runUpdate(world, item, [{}], { accounts: [savings('other')], ...asOf(2) });
+    const changes = { accounts: [savings('other'), one], ...asOf(3) };
+    await runUpdate(world, item, [{ added: rows('one', '2026-09-01') }], changes);
+    expect(await shown(item)).toMatchObject({ one: { replaces: null }, two: { replaced_by: null } });
+    expect(await statuses(item)).toMatchObject({ 'two 2026-10-01': 'posted', 'one 2026-09-01': 'posted' });
+  });
+
   it('may come in a later update than the one in which the old one went', async () => {
     const item = await minedItem();
     await runUpdate(world, item, [{}], { accounts: [savings('other')] });

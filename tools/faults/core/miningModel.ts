@@ -207,7 +207,7 @@ export class MiningModel {
    */
   private successors(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
     const open = [...this.accounts].filter(([id, { status }]) => status === 'open' && !listed.has(id));
-    const come = [...listed].filter(([id]) => this.accounts.get(id)?.status !== 'open');
+    const come = [...listed].filter(([id]) => this.isNew(id));
     const found = this.alike(
       open.map(([, { raw }]) => raw),
       come.map(([, raw]) => raw),
@@ -222,13 +222,17 @@ export class MiningModel {
     );
     for (const [id, { as_of }] of left) {
       const next = later.get(id);
-      if (next === undefined || taken.has(next) || (this.accounts.get(next)?.replaces ?? null) !== null)
-        continue;
-      const stored = this.accounts.get(next);
-      const since = stored?.status === 'open' ? (this.listedSince.get(next) ?? '') : 'now';
-      if (since === 'now' || since > as_of) found.set(id, next);
+      if (next === undefined || taken.has(next)) continue;
+      const hasPlace = !this.isNew(next) && this.accounts.get(next)?.replaces !== null;
+      if (!hasPlace && (this.isNew(next) || (this.listedSince.get(next) ?? '') > as_of)) found.set(id, next);
     }
     return found;
+  }
+
+  /** Whether an account that is listed was not there before, or somebody stood in its place. */
+  private isNew(id: string): boolean {
+    const stored = this.accounts.get(id);
+    return stored === undefined || stored.replaced_by !== null;
   }
 
   private alike(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
