@@ -73,7 +73,14 @@ const byOffset = `SELECT t.refined::text AS body, t.version FROM transactions t
 await listening.end();
 
 /** The one row that our statement gives, by column. */
-type Page = [items: object[], key1: string, key2: string, versions: string | null, bodies: string];
+type Page = [
+  items: object[],
+  key1: string,
+  key2: string,
+  key3: string | null,
+  versions: string | null,
+  bodies: string,
+];
 interface Row {
   body: string;
   version: number | null;
@@ -107,7 +114,7 @@ app.get('/items/:item/:page', async (request, response) => {
     values: filled(ours, item, { date: date ?? '', id: id ?? '' }),
     rowMode: 'array',
   });
-  const [items, , , versions, bodies] = rows[0] as Page;
+  const [items, , , , versions, bodies] = rows[0] as Page;
   response.json({
     // One row more is asked for than is shown: it shows whether there is a next page.
     data: objectsOf(
