@@ -32,6 +32,15 @@ const laterSettings: readonly { name: string; value: string; since: number }[] =
 ];
 const isLater = (name: string): boolean => laterSettings.some((later) => later.name === name);
 
+export interface Host {
+  host: string;
+  port: number;
+}
+
+/** The hosts of a database's URL, as the driver has read them: by name and by port. */
+export const hostsOf = ({ host, port }: { host: string[]; port: number[] }): Host[] =>
+  host.map((one, index) => ({ host: one, port: port[index] as number }));
+
 export interface SettingStatement {
   name: string;
   text: string;

@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { pooledByTransaction, sessionsAreOwn, settingStatements } from '../domain/databaseSession.js';
+import {
+  hostsOf,
+  pooledByTransaction,
+  sessionsAreOwn,
+  settingStatements,
+} from '../domain/databaseSession.js';
+import type { Host } from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
@@ -20,9 +26,6 @@ const settings = `
   SET tcp_keepalives_idle = ${keepAliveSeconds};
   SET tcp_keepalives_interval = 5;
   SET tcp_keepalives_count = 3`;
-
-/** As the driver is told. */
-type Host = ReturnType<typeof hostsOf>[number];
 
 /** The only migrator at work in its database: one connection, which holds the migrators' lock. */
 export interface MigratorSession {
@@ -57,21 +60,18 @@ const connect = (
     ...more,
   });
 
-/** One by one: of several that refuse, the driver would try one after the other without end or pause, and say nothing. */
-function hostsOf(url: string) {
-  const { host, port } = postgres(url, { max: 1 }).options;
-  return host.map((one, index) => ({ host: one, port: port[index] as number }));
-}
-
 async function assertPrimary(sql: Sql): Promise<void> {
   const { standby } = firstOf(await sql<[{ standby: boolean }]>`SELECT pg_is_in_recovery() AS standby`);
   if (standby) throw new Failure('UPSTREAM_DOWN', 'the database is a standby');
 }
 
-/** The first of the URL's hosts that answers and is the primary; rejects with why the last one does not serve. */
+/**
+ * The first of the URL's hosts that answers and is the primary; rejects with why the last one does not serve. One by one: of several that
+ * refuse, the driver would try one after the other without end or pause, and say nothing.
+ */
 async function reach(url: string, connectTo: (host: Host) => Sql): Promise<{ sql: Sql; host: Host }> {
   let failure: unknown;
-  for (const host of hostsOf(url)) {
+  for (const host of hostsOf(postgres(url, { max: 1 }).options)) {
     const sql = connectTo(host);
     try {
       await assertPrimary(sql);

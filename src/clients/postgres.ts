@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { settingStatements } from '../../domain/databaseSession.js';
+import { hostsOf, settingStatements } from '../../domain/databaseSession.js';
 import { Failure } from '../../domain/failures.js';
 import { gated, PostgresGate } from './postgresGate.js';
 import { assertOwnSessions } from './postgresPooler.js';
@@ -80,7 +80,7 @@ interface ParsedUrl {
 function endpointsOf(url: string): Endpoints {
   const parsed = postgres(url, { max: 1 }).options as unknown as ParsedUrl;
   return {
-    hosts: parsed.host.map((host, index) => ({ host, port: parsed.port[index] as number })),
+    hosts: hostsOf(parsed),
     path: parsed.path,
     ssl: parsed.ssl,
     sslNegotiation: parsed.sslnegotiation,

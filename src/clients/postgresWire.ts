@@ -3,11 +3,12 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 import type { BackendKey } from './postgresFrames.js';
+import type { Host } from '../../domain/databaseSession.js';
 
 /** How a server is reached, as postgres.js has read it from the URL. */
 export interface Endpoints {
   /** Tried in turn until one takes the connection. */
-  hosts: readonly { host: string; port: number }[];
+  hosts: readonly Host[];
   /** A Unix socket, instead of hosts. */
   path: string | false;
   /** `sslmode` of the URL, or options of Node's TLS. */

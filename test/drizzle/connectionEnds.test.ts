@@ -5,6 +5,7 @@ import {
   newId,
   pageOf,
   runUpdate,
+  saysNothing,
   sealed,
   seenNow,
   transaction,
@@ -311,18 +312,9 @@ describe('a revocation at the bank', () => {
         const seen = await seenNow(world, item.itemId);
         const broken = { kind: 'broken', seen, error: gone, byCall: false } as const;
         await items.applyItemWebhooks(item.itemId, {
-          webhooks: [],
+          ...saysNothing,
           health: { ...broken, dueAt: inDays(1), consent: null },
           revocation: 'confirmed',
-          consentExpiresAt: null,
-          disconnects: null,
-          newAccounts: false,
-          revokedAccounts: [],
-          doubtedNumbers: null,
-          staleNumbers: [],
-          verifications: [],
-          numbersDue: false,
-          updateDue: false,
         });
       }
       const statuses = async () => (await connectionsOf(item.itemId)).map(({ status }) => status);

@@ -17,6 +17,7 @@ import {
   openWorld,
   prompt,
   runUpdate,
+  saysNothing,
   transaction,
   webhook,
 } from './world.js';
@@ -139,18 +140,12 @@ describe('what an Item tells', () => {
 
   it('an end of the consent once, however often it is announced, and new accounts once until they are shared', async () => {
     const item = await linkedItem(world);
-    const nothing = {
-      ...{ webhooks: [], health: null, revocation: null },
-      ...{ revokedAccounts: [], doubtedNumbers: null, staleNumbers: [], verifications: [] },
-    };
     const announce = (at: string | null, newAccounts: boolean, byBank = false) =>
       world.stores.items.applyItemWebhooks(item.itemId, {
-        ...nothing,
+        ...saysNothing,
         consentExpiresAt: byBank ? null : at,
         disconnects: byBank ? { at } : null,
         newAccounts,
-        numbersDue: false,
-        updateDue: false,
       });
     await announce('2030-01-02T00:00:00.000Z', false);
     await announce('2030-01-02T00:00:00.000Z', true);

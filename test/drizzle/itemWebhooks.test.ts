@@ -6,6 +6,7 @@ import {
   linkedItem,
   openWorld,
   runUpdate,
+  saysNothing,
   sealed,
   seenNow,
   webhook,
@@ -19,25 +20,11 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const nothing: ItemWebhooksEffect = {
-  webhooks: [],
-  health: null,
-  revocation: null,
-  consentExpiresAt: null,
-  disconnects: null,
-  newAccounts: false,
-  revokedAccounts: [],
-  doubtedNumbers: null,
-  staleNumbers: [],
-  verifications: [],
-  numbersDue: false,
-  updateDue: false,
-};
 /** What a webhook that comes now says of these accounts. */
 const now = (...ids: string[]) =>
   ids.map((accountId) => ({ accountId, receivedAt: new Date(Date.now() + 1_000).toISOString() }));
 const settle = (itemId: string, said: Partial<ItemWebhooksEffect>) =>
-  world.stores.items.applyItemWebhooks(itemId, { ...nothing, ...said });
+  world.stores.items.applyItemWebhooks(itemId, { ...saysNothing, ...said });
 const stored = async (itemId: string) =>
   (await world.stores.webhooks.store(webhook(itemId, 'NEW_ACCOUNTS_AVAILABLE', { webhook_type: 'ITEM' })))
     .webhookId;

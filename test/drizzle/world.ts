@@ -11,7 +11,7 @@ import { minedPage } from '../../domain/mining/page.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../domain/plaid.js';
 import type { TextPage } from '../../domain/ports/pages.js';
-import type { Seen } from '../../domain/ports/items.js';
+import type { ItemWebhooksEffect, Seen } from '../../domain/ports/items.js';
 import type { Access } from '../../domain/ports/applications.js';
 import type { Admission, NewLink, OfferedAccount } from '../../domain/ports/links.js';
 import type { MiningStore, Update } from '../../domain/ports/mining.js';
@@ -367,6 +367,22 @@ export function webhook(itemId: string | null, code: string, more: Record<string
     reason: read.ignored,
   };
 }
+
+/** What webhooks about an Item come to that say nothing. */
+export const saysNothing: ItemWebhooksEffect = {
+  webhooks: [],
+  health: null,
+  revocation: null,
+  consentExpiresAt: null,
+  disconnects: null,
+  newAccounts: false,
+  revokedAccounts: [],
+  doubtedNumbers: null,
+  staleNumbers: [],
+  verifications: [],
+  numbersDue: false,
+  updateDue: false,
+};
 
 /** The rows of a page, as a client reads them. */
 export const rowsOf = <Row>({ rows }: TextPage): Row[] =>
