@@ -25,9 +25,9 @@ import type { World } from './world.js';
 import { startWorld } from './world.js';
 
 /**
- * `npm run faults -- [--seed N] [--seconds S] [--round S] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
+ * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
- * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--long`: until every fault has struck as often as the long run wants, but no
+ * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
 /** A world that is not at its end of work by then never will be. */
@@ -46,6 +46,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     seconds: { type: 'string' },
     round: { type: 'string', default: '20' },
+    pace: { type: 'string', default: '1' },
     only: { type: 'string' },
     plan: { type: 'boolean', default: false },
     sabotage: { type: 'boolean', default: false },
@@ -57,6 +58,7 @@ const { values } = parseArgs({
 const first = Number(values.seed);
 const seconds = Number(values.seconds ?? (values.long ? '86400' : '60'));
 const roundMs = Number(values.round) * 1_000;
+const pace = Number(values.pace);
 const asked = values.only?.split(',');
 const only = asked?.filter((fault) => fault !== 'F1') as FaultId[] | undefined;
 const unknown = only?.filter((fault) => !faultIds.includes(fault)) ?? [];
@@ -67,18 +69,22 @@ if (
   !Number.isSafeInteger(simulations) ||
   !(seconds >= 0) ||
   !(roundMs >= 1_000) ||
+  !(pace > 0) ||
   unknown.length > 0
 ) {
   console.error(
     unknown.length > 0
       ? `There is no fault ${unknown.join(', ')}: choose of F1, ${faultIds.join(', ')}.`
-      : '--seed, --seconds, --simulations and --round take a number, --round one of at least 1.',
+      : '--seed, --seconds, --simulations, --round and --pace take a number, --round one of at least 1, --pace one above 0.',
   );
   process.exit(2);
 }
 const withRounds = only?.length !== 0 && (seconds > 0 || values.sabotage);
 const planOf = (n: number): RoundPlan =>
-  planRound(first + n, { durationMs: roundMs, ownServices: true, ...(only === undefined ? {} : { only }) });
+  planRound(first + n, {
+    ...{ durationMs: roundMs, ownServices: true, pace },
+    ...(only === undefined ? {} : { only }),
+  });
 if (values.plan) {
   for (let n = 0; withRounds && n * roundMs < seconds * 1_000; n += 1) console.log(JSON.stringify(planOf(n)));
   process.exit(0);
@@ -295,5 +301,9 @@ function show({ seed, faults, deeds, crashes, secondsToQuiet, lastToEnd, verdict
   for (const part of verdictParts)
     for (const line of verdict[part].slice(0, 20)) say(`  ${part.toUpperCase()} ${line}`);
   const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --round ${roundMs / 1_000} --simulations 0`;
-  say(`  once more: ${recipe}${values.only === undefined ? '' : ` --only ${faults.join(',')}`}`);
+  const asAsked = [
+    ...(pace === 1 ? [] : [` --pace ${pace}`]),
+    ...(values.only === undefined ? [] : [` --only ${faults.join(',')}`]),
+  ];
+  say(`  once more: ${recipe}${asAsked.join('')}`);
 }

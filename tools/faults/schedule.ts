@@ -24,6 +24,8 @@ export interface PlanOptions {
   only?: readonly FaultId[];
   /** Whether PostgreSQL and Temporal may be killed. */
   ownServices: boolean;
+  /** How many times as short the pauses between two deeds of one fault are; absent = 1. */
+  pace?: number;
 }
 
 /** Between two deeds of one fault, as a part of the round, and of the longest stretch in milliseconds: a long round has more deeds. */
@@ -40,7 +42,7 @@ export function planRound(seed: number, options: PlanOptions): RoundPlan {
   const strikes = drawn.flatMap((fault) =>
     strikesOf(
       possible.filter((kind) => kind.fault === fault),
-      options.durationMs,
+      options,
       mulberry32(seed * 101 + faultIds.indexOf(fault)),
     ),
   );
@@ -57,11 +59,15 @@ function drawFaults(chance: Chance): FaultId[] {
   });
 }
 
-function strikesOf(kinds: readonly DeedKind[], durationMs: number, chance: Chance): Strike[] {
+function strikesOf(
+  kinds: readonly DeedKind[],
+  { durationMs, pace = 1 }: PlanOptions,
+  chance: Chance,
+): Strike[] {
   const [first, ...others] = kinds;
   if (first === undefined) return [];
   const longest = Math.min(longestMs, durationMs * longestPart);
-  const stretch = Math.min(pauses.ofMs, durationMs);
+  const stretch = Math.min(pauses.ofMs, durationMs) / pace;
   const pause = (): number => stretch * (pauses.from + chance() * (pauses.to - pauses.from));
   const strikes: Strike[] = [];
   for (let at = pause() / 2; at < durationMs;) {

@@ -229,7 +229,7 @@ export const deedKinds: readonly DeedKind[] = [
     draw: (c) => ({
       kind: 'webhooks',
       item: anyItem(c),
-      duplicate: one([1, 3, 10, 100], c),
+      duplicate: one([1, 3, 10, 100, 1_000], c),
       delayMs: between(0, 3_000, c),
       reorder: c() < 0.5,
     }),
@@ -243,7 +243,7 @@ export const deedKinds: readonly DeedKind[] = [
       kind: 'forgeWebhook',
       item: anyItem(c),
       sign: pick(signatures, c) ?? 'none',
-      duplicate: one([1, 5, 20], c),
+      duplicate: one([1, 5, 20, 100], c),
     }),
   },
   { fault: 'F17', weight: 1, lasts: 0, draw: (c) => ({ kind: 'terminateRun', item: anyItem(c) }) },

@@ -38,3 +38,9 @@ it('a round three times as long has about three times the deeds', () => {
     seeds.reduce((sum, seed) => sum + planRound(seed, { durationMs, ownServices: true }).strikes.length, 0);
   expect(count(60_000) / count(20_000)).toBeGreaterThan(2);
 });
+
+it('at three times the pace a fault whose deeds last for no time has about three times the deeds', () => {
+  const count = (pace: number): number =>
+    seeds.reduce((sum, seed) => sum + planRound(seed, { ...options, only: ['F9'], pace }).strikes.length, 0);
+  expect(count(3) / count(1)).toBeGreaterThan(2);
+});
