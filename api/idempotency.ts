@@ -60,12 +60,12 @@ export function keptPath(path: string): string {
   return text.length > longestPath ? hashedName(sha256(path)) : text;
 }
 
-/** One spelling of what routes take for the same path: without the escapes that it does not need (RFC 3986, 6.2.2). */
+/** One spelling of what routes take for the same path: as encodeURIComponent writes each part. Routes take no other escapes than of UTF-8. */
 const spelledAlike = (path: string): string =>
-  path.replace(/%([0-9a-f]{2})/gi, (escape, code: string) => {
-    const character = String.fromCharCode(Number.parseInt(code, 16));
-    return /[\w.~-]/.test(character) ? character : escape.toUpperCase();
-  });
+  path
+    .split('/')
+    .map((part) => encodeURIComponent(decodeURIComponent(part)))
+    .join('/');
 
 function keyedRequestOf(request: FastifyRequest, key: string): KeyedRequest {
   const caller = callerOf(request);

@@ -122,6 +122,7 @@ function onceDone(work: () => Promise<void>): () => Promise<void> {
 export function openDatabase(url: string, options: DatabaseOptions): postgres.Sql {
   assertDriverIsPatched();
   const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
+  const waitMs = options.connectionWaitMs ?? 30_000;
   const endpoints = endpointsOf(url);
   const sockets = watchedSockets(endpoints, options.answerTimeoutMs ?? statementTimeoutMs + 10_000, {
     settings: settingStatements({
@@ -137,7 +138,9 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
   });
   const sql = postgres(url, {
     max: options.max,
-    connect_timeout: connectTimeoutSeconds,
+    // Of several hosts one that says nothing leaves time for the next: who waits goes on no longer than one waits for a connection.
+    connect_timeout:
+      endpoints.hosts.length > 1 ? Math.min(connectTimeoutSeconds, waitMs / 2_000) : connectTimeoutSeconds,
     idle_timeout: 300,
     backoff: pauseSeconds,
     onnotice: () => undefined,
@@ -153,7 +156,7 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
     sql,
     new PostgresGate({
       atOnce: options.max,
-      waitMs: options.connectionWaitMs ?? 30_000,
+      waitMs,
       slowAfterMs: options.slowAfterMs ?? null,
     }),
     endpoints.hosts.length > 1 ? endpoints.hosts.length * triesAHost : 0,

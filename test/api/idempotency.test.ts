@@ -247,6 +247,26 @@ describe('a repeat', () => {
     expect(kept).toEqual([{ path: path('item%2F1') }, { path: path('item-1') }]);
   });
 
+  it('by the other spelling of a name that is an address is a repeat', async () => {
+    const key = newId('key');
+    const path = (user: string) => `/v1/users/${user}/link-token`;
+    const user = newId('jo+1');
+    expect(told(await ask(path(`${user}@bank.com`), key, { payload: {} }))).toEqual([200, 'ok', 'first']);
+    for (const other of [`${user.replace('+', '%2B')}%40bank.com`, `${user.replace('+', '%2b')}@bank%2ecom`])
+      expect(told(await ask(path(other), key, { payload: {} }))).toEqual([200, 'ok', 'true']);
+  });
+
+  it('on a path that no route takes is refused, and runs nothing', async () => {
+    for (const path of [
+      '/v1/users/%ff/link-token',
+      '/v1/users/%/link-token',
+      '/v1/%zz',
+      '/v1/nowhere/%ED%A0%80',
+    ])
+      expect((await ask(path, newId('key'), { payload: {} })).statusCode).toBe(400);
+    expect((await ask('/v1/nowhere/%25ff', newId('key'), { payload: {} })).statusCode).toBe(404);
+  });
+
   it('with a very long path is a repeat like any other', async () => {
     const key = newId('key');
     const url = `/v1/users/${encodeURIComponent('😀'.repeat(128))}/link-token`;

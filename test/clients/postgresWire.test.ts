@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TLSSocket } from 'node:tls';
 import type postgres from 'postgres';
-import { openDatabase } from '../../src/clients/postgres.js';
+import { forRequests, openDatabase } from '../../src/clients/postgres.js';
 import type { TestDatabase } from '../stack/testDatabase.js';
 import { createTestDatabase } from '../stack/testDatabase.js';
 import { selfSigned } from './selfSigned.js';
@@ -216,6 +216,26 @@ describe('a database is reached', () => {
       return row?.n;
     });
     expect(await Promise.all(asked)).toEqual(asked.map((__, n) => n));
+    expect(logins).toBeGreaterThan(0);
+  });
+
+  it('past a host that says nothing, also where clients wait: nobody fails for it', async () => {
+    const { host } = new URL(database.url);
+    let logins = 0;
+    const silent = await listen((near) => {
+      logins += 1;
+      near.resume();
+    });
+    const sql = openDatabase(database.url.replace(host, `127.0.0.1:${silent},${host}`), {
+      ...forRequests,
+      max: 2,
+    });
+    opened.push(sql);
+    expect(await Promise.all([isAnswered(sql), isAnswered(sql), isAnswered(sql)])).toEqual([
+      true,
+      true,
+      true,
+    ]);
     expect(logins).toBeGreaterThan(0);
   });
 
