@@ -1,3 +1,4 @@
+import { erasureWorkflowId } from '../../domain/ids.js';
 import { change } from './bank.js';
 import type { Scene } from './perform.js';
 import { repair } from './happenings.js';
@@ -50,11 +51,29 @@ export async function untilCalm(world: World, scene: Scene, patienceMs: number):
     ]);
     for (const line of restless) lastSeen.set(line, (Date.now() - begun) / 1_000);
     if (restless.length === 0 || Date.now() - begun > patienceMs) {
+      const steps = restless.length === 0 ? [] : await stepsOf(world, scene);
       const byTime = [...lastSeen].sort(([, a], [, b]) => b - a).slice(0, lastOnes);
-      return { restless, lastToEnd: byTime.map(([line, s]) => `${line} (${s.toFixed(0)} s)`) };
+      return {
+        restless: [...restless, ...steps],
+        lastToEnd: byTime.map(([line, s]) => `${line} (${s.toFixed(0)} s)`),
+      };
     }
     await pause(400);
   }
+}
+
+/** At which step the erasures stand that have not ended, so that one that is slow can be told from one that is stuck. */
+async function stepsOf({ system }: World, { erased }: Scene): Promise<string[]> {
+  const steps = erased.map(async ({ erasureId }) => {
+    const handle = system.client.workflow.getHandle(erasureWorkflowId(erasureId));
+    const { status } = await handle.describe();
+    if (status.name !== 'RUNNING') return [];
+    const { currentDetails } = await handle.query<{ currentDetails?: string }>(
+      '__temporal_workflow_metadata',
+    );
+    return [`erasure ${erasureId} stands at ${currentDetails ?? 'its beginning'}`];
+  });
+  return (await Promise.all(steps.map((step) => step.catch(() => [])))).flat();
 }
 
 /** Since when Plaid has had webhooks to send; a moment of that is its usual way. */

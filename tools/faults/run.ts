@@ -30,8 +30,8 @@ import { startWorld } from './world.js';
  * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
-/** A world that is not at its end of work by then never will be. */
-const patienceMs = 300_000;
+/** A world that is not at its end of work by then never will be: a server of one shard deletes the workflows of a hundred erasures in minutes. */
+const patienceMs = 600_000;
 /** A round that does not end at all, longer than its faults by this. */
 const longestWayToCalmMs = 900_000;
 const longestStopMs = 180_000;
