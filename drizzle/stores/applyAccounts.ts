@@ -76,7 +76,7 @@ export interface AppliedAccounts {
   mainAccountId: string | null;
   /** There may be numbers to be read of an account that has none yet, or other ones. */
   numbersDue: boolean;
-  /** Whether an account has come that takes nobody's place. */
+  /** Whether an account has come since the first lists that takes nobody's place. */
   grown: boolean;
   /** Whether an account of the Item has taken another one's place, now or before. */
   succeeded: boolean;
@@ -219,7 +219,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     numbersDue = (await areOfOthers(tx, owner.item_id, raws)) || numbersDue;
   }
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
-  const grown = come.length > 0;
+  // What the first lists name is what the Item was linked with.
+  const grown = !first && come.length > 0;
   const enqueued = changes.length + unchanged.length;
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }

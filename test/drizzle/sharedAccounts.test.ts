@@ -32,6 +32,18 @@ describe('new accounts that Plaid has told of', () => {
     expect(await asksForNew(item)).toBe(false);
   });
 
+  it('are others than those that the item was linked with, which the first lists bring', async () => {
+    const item = await linkedItem(world);
+    await tellOfNewAccounts(item);
+    // The list is refused: an account of the first ones comes later than the others.
+    await runUpdate(world, item, [{}], { accounts: [checking('a')], accountsRefused: true });
+    expect(await asksForNew(item)).toBe(true);
+    await runUpdate(world, item, [{}], { accounts: [checking('a'), savings('b')] });
+    expect(await asksForNew(item)).toBe(true);
+    await runUpdate(world, item, [{}], { accounts: [checking('a'), savings('b'), savings('c')] });
+    expect(await asksForNew(item)).toBe(false);
+  });
+
   it('are others than the one that takes the place of a closed one', async () => {
     const item = await minedItem();
     await tellOfNewAccounts(item);
