@@ -7,6 +7,7 @@ import { storable } from '../../domain/mining/oddValues.js';
 import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
+import { codeOfNewAccounts } from '../../domain/webhooks/itemFacts.js';
 import { jsonbText } from '../jsonText.js';
 import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -25,6 +26,7 @@ import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
+import { toldSince } from './toldSince.js';
 import { writeEvents } from './writeEvents.js';
 
 /** An answer that lists none of so many lists none. */
@@ -151,11 +153,14 @@ export function miningStore(sql: Sql): MiningStore {
     return item ?? null;
   }
 
-  /** Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what follows the one before. */
+  /**
+   * Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what follows the one before. From then on nobody drops
+   * one before the transaction ends: what reads them later would find fewer, and the cursor would go on without their rows.
+   */
   async function chainHolds(tx: Tx, update: Update, durableCursor: string): Promise<boolean> {
     const staged = await tx<Selected<typeof link>[]>`
       SELECT ${link.list(tx)} FROM staged_pages
-      WHERE item_id = ${update.itemId} AND update_id = ${update.updateId} ORDER BY page`;
+      WHERE item_id = ${update.itemId} AND update_id = ${update.updateId} ORDER BY page FOR UPDATE`;
     if (staged.length !== update.pageNumber) return false;
     let expected = durableCursor;
     for (const [index, page] of staged.entries()) {
@@ -206,7 +211,8 @@ export function miningStore(sql: Sql): MiningStore {
           THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
         main_account_id = ${accounts.mainAccountId},
         -- The user has shared what Plaid had told of, whether or not the client says so.
-        new_accounts_available = new_accounts_available AND NOT ${accounts.grown}::boolean,
+        new_accounts_available = new_accounts_available AND (NOT ${accounts.grown}::boolean
+          OR ${toldSince(tx, itemId, codeOfNewAccounts, update.accountsAsOf)}),
         ${accounts.numbersDue ? tx`${numbersAreDue(tx)},` : tx``}
         last_account_sequence = CASE WHEN ${accounts.changes} > 0
           THEN ${item.last_sequence + accounts.changes} ELSE last_account_sequence END,
