@@ -749,6 +749,23 @@ describe('a late attempt to link', () => {
     expect(await world.run.finishLink({ tokenHash, outcome: linked })).toEqual(linked);
   });
 
+  it('is not called stuck when another attempt has ended it', async () => {
+    const { tokenHash, item } = await world.receive('stuck-no-more');
+    await world.run.exchangePublicToken({ tokenHash });
+    await world.sql`UPDATE links SET created_at = created_at - interval '1 hour' WHERE token_hash = ${tokenHash}`;
+    const stuck = () => world.sql`SELECT kind FROM alerts WHERE key = ${tokenHash}`;
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    const late = await cutOff(['getItem'], (run) => run.admitItem({ tokenHash }));
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await stuck()).toEqual([{ kind: 'link_stuck' }]);
+    await world.run.admitItem({ tokenHash });
+    const outcome = { kind: 'linked' as const, item_id: item.itemId, replaces: null, warnings: [] };
+    await world.run.finishLink({ tokenHash, outcome });
+    await expect(late.end()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await stuck()).toEqual([]);
+  });
+
   it('does not end as linked what was never admitted', async () => {
     const { tokenHash, item } = await world.receive('never-admitted');
     const linked = { kind: 'linked' as const, item_id: item.itemId, replaces: null, warnings: [] };
@@ -879,4 +896,21 @@ describe('a late sender', () => {
     await late;
     expect(await world.stores.items.snapshot(itemId)).toMatchObject({ due: ['segment', 'numbers'] });
   });
+});
+
+it('an erasure that has ended meanwhile is not called late', async () => {
+  const { erasures } = world.stores;
+  await world.receive('erased-in-time');
+  const erasureId = 'era_late';
+  await erasures.request('erased-in-time', { erasureId, force: false, applicationId: 'default', keyId: 'k' });
+  await world.sql`UPDATE erasures SET requested_at = requested_at - interval '2 days' WHERE erasure_id = ${erasureId}`;
+  const held = holdAnswer(erasures, ['open']);
+  const late = world.runWith({ erasures: held.plaid }).sweepErasures({ graceMs: 0 });
+  await held.answered;
+  await world.run.stopUser({ erasureId });
+  while (!(await world.run.deleteUserRows({ erasureId })).done);
+  expect(await world.run.finishErasure({ erasureId })).toEqual({ ended: true });
+  held.release();
+  await late;
+  expect(await world.sql`SELECT FROM alerts WHERE key = ${erasureId}`).toHaveLength(0);
 });
