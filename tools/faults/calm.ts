@@ -110,26 +110,24 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
   return left.length > 0 ? left : announcedAnew(world, scene);
 }
 
-/** Runs whose numbers were announced anew. */
-const announced = new WeakSet<World>();
+/** Rounds whose numbers were announced anew. */
+const announced = new WeakSet<Scene>();
 
 /**
  * Once all is quiet: of account numbers that are others Plaid says so in words of their own, which it may have given up for good, to a
  * receiver that refused too many. What Plaid has given up is said once more; what was heard is not.
  */
-async function announcedAnew(world: World, { items }: Scene): Promise<string[]> {
-  if (announced.has(world)) return [];
+async function announcedAnew({ system }: World, scene: Scene): Promise<string[]> {
+  if (announced.has(scene)) return [];
   const left: string[] = [];
-  for (const { itemId } of items) {
-    const { deliveries } = await world.system.sim<{ deliveries: Delivery[] }>(
-      `/_sim/webhooks?item_id=${itemId}`,
-    );
+  for (const { itemId } of scene.items) {
+    const { deliveries } = await system.sim<{ deliveries: Delivery[] }>(`/_sim/webhooks?item_id=${itemId}`);
     const isLost = deliveries.some((one) => one.webhook_type === 'AUTH' && one.gave_up !== null);
     if (!isLost) continue;
-    await sendWebhook(world.system, itemId, 'AUTH', 'DEFAULT_UPDATE');
+    await sendWebhook(system, itemId, 'AUTH', 'DEFAULT_UPDATE');
     left.push(`item ${itemId}: its numbers are announced anew`);
   }
-  announced.add(world);
+  announced.add(scene);
   return left;
 }
 
