@@ -14,7 +14,7 @@ import { closeAccounts } from './closeAccounts.js';
 import { suspendConnections } from './connectionWrites.js';
 import type { Actor } from './connectionWrites.js';
 import { lockSeen, sameHealth } from './seen.js';
-import { toldSince } from './toldSince.js';
+import { heardSince } from './heardSince.js';
 import { writeEvents } from './writeEvents.js';
 
 const numbered = selection(items, ['user_id'], { episode: 'error_episode' });
@@ -140,7 +140,7 @@ export async function noteHealthy(tx: Tx, itemId: string, seen: Pick<Seen, 'at'>
     )
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, error_by_call = false,
       revoked_at = NULL,
-      disconnects_at = CASE WHEN ${toldSince(tx, itemId, codeThatDisconnects, seen.at)} THEN i.disconnects_at END,
+      disconnects_at = CASE WHEN ${heardSince(tx, itemId, codeThatDisconnects, seen.at)} THEN i.disconnects_at END,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,

@@ -20,13 +20,13 @@ import type { AppliedAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { enqueueShown } from './enqueueShown.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
-import { numbersAreDue } from './numbersDue.js';
+import { numbersAreDue, oldNumbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
 import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
-import { toldSince } from './toldSince.js';
+import { heardSince } from './heardSince.js';
 import { writeEvents } from './writeEvents.js';
 
 /** An answer that lists none of so many lists none. */
@@ -212,8 +212,8 @@ export function miningStore(sql: Sql): MiningStore {
         main_account_id = ${accounts.mainAccountId},
         -- The user has shared what Plaid had told of, whether or not the client says so.
         new_accounts_available = new_accounts_available AND (NOT ${accounts.grown}::boolean
-          OR ${toldSince(tx, itemId, codeOfNewAccounts, update.accountsAsOf)}),
-        ${accounts.numbersDue ? tx`${numbersAreDue(tx)},` : tx``}
+          OR ${heardSince(tx, itemId, codeOfNewAccounts, update.accountsAsOf)}),
+        ${accounts.numbersDue ? numbersAreDue(tx) : oldNumbersAreDue(tx, update.numbersAge)},
         last_account_sequence = CASE WHEN ${accounts.changes} > 0
           THEN ${item.last_sequence + accounts.changes} ELSE last_account_sequence END,
         last_transaction_sequence = CASE WHEN ${transactions} > 0
