@@ -13,6 +13,7 @@ import { numbersAreDue } from './numbersDue.js';
 import { closeAccounts } from './closeAccounts.js';
 import { suspendConnections } from './connectionWrites.js';
 import type { Actor } from './connectionWrites.js';
+import { revocationWaits } from './revocationWaits.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { heardSince } from './heardSince.js';
 import { writeEvents } from './writeEvents.js';
@@ -128,9 +129,14 @@ export async function noteBroken(
 
 /**
  * Item ACTIVE: ends the episode, if there is one, and makes an update due. The repair takes back an end of the connection that was
- * announced before the question.
+ * announced before the question; a revocation that waits to be acted on, besides the webhooks `answered`, goes on withholding.
  */
-export async function noteHealthy(tx: Tx, itemId: string, seen: Pick<Seen, 'at'>): Promise<void> {
+export async function noteHealthy(
+  tx: Tx,
+  itemId: string,
+  seen: Pick<Seen, 'at'>,
+  answered: readonly string[] = [],
+): Promise<void> {
   await tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId} AND removed_at IS NULL`;
   const item = firstOf(
     await tx<(Selected<typeof numbered> & Selected<typeof ended>)[]>`
@@ -139,7 +145,7 @@ export async function noteHealthy(tx: Tx, itemId: string, seen: Pick<Seen, 'at'>
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
     )
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, error_by_call = false,
-      revoked_at = NULL,
+      revoked_at = CASE WHEN ${revocationWaits(tx, itemId, answered)} THEN i.revoked_at END,
       disconnects_at = CASE WHEN ${heardSince(tx, itemId, codeThatDisconnects, seen.at)} THEN i.disconnects_at END,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id

@@ -387,6 +387,32 @@ describe('a late look at the health of an Item', () => {
     expect(await rowOf(item)).toMatchObject({ revoked: true });
   });
 
+  it.each(['of the webhook before', 'of the end of an episode'])(
+    'that comes %s gives out no numbers while another revocation waits',
+    async (which) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const revoke = () =>
+        told(item, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+      if (which === 'of the end of an episode') {
+        item.error = loginRequired;
+        await check(item);
+        item.error = null;
+      }
+      const first = await revoke();
+      await world.run.settleItemWebhooks({ itemId });
+      const late = await cutOff(['getItem'], async (run) =>
+        which === 'of the webhook before' ? run.settleItemWebhooks({ itemId }) : run.checkItem({ itemId }),
+      );
+      await revoke();
+      await late.end();
+      expect(await rowOf(item)).toMatchObject({ error_code: null, revoked: true });
+      while ((await world.run.settleItemWebhooks({ itemId })).more);
+      expect(await rowOf(item)).toMatchObject({ revoked: false });
+      expect((await world.stores.webhooks.get(ourselves, first))?.outcome.state).toBe('ignored');
+    },
+  );
+
   it('does not put an older end of the consent over that of a webhook', async () => {
     const item = await world.linkedItem();
     const { itemId } = item;
