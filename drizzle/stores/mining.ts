@@ -7,6 +7,7 @@ import { storable } from '../../domain/mining/oddValues.js';
 import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
+import { closesAccounts } from '../../domain/plaidErrors.js';
 import { codeOfNewAccounts } from '../../domain/webhooks/itemFacts.js';
 import { jsonbText } from '../jsonText.js';
 import { earlier, firstOf, iso, sealedOf } from '../rows.js';
@@ -46,6 +47,8 @@ const mined = selection(
     'last_update_id',
     'last_update_outcome',
     'last_sequence',
+    'error_code',
+    'error_since',
   ],
   { withoutTransactions: isSet('transactions_unavailable_since') },
 );
@@ -89,6 +92,10 @@ function standing(
   if (remine && !sameRemine(now, began)) return 'gone';
   return sameRows(now, began) ? 'stands' : 'moved';
 }
+
+/** Whether Plaid has said since `asOf` (ISO 8601) that the Item has no accounts: those that it listed then are closed by now. */
+const haveGone = ({ error_code, error_since }: LockedItem, asOf: string): boolean =>
+  error_code !== null && closesAccounts(error_code) && error_since !== null && error_since > new Date(asOf);
 
 /** Keeps what can be neither a transaction nor an account, and raises an alert for each. */
 async function park(
@@ -331,6 +338,7 @@ export function miningStore(sql: Sql): MiningStore {
         const { unreadableAccounts = parkedAccounts.length } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
+        if (haveGone(item, update.accountsAsOf)) return { kind: 'moved' as const };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
         if (update.pageNumber > 0 && (await hasStaleEntry(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };

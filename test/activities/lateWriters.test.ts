@@ -274,6 +274,21 @@ describe('a late update', () => {
     expect(await rowOf(item)).toMatchObject({ newAccounts: true });
   });
 
+  it('opens no account that Plaid has called gone since', async () => {
+    const item = await minedItem();
+    const { itemId } = item;
+    item.page('c1', 'c2', {});
+    const late = await cutOff(['getAccounts'], (run) => run.minePage(mine(item, 'u1')));
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'NO_ACCOUNTS' };
+    await world.run.checkItem({ itemId });
+    expect(await late.end()).toMatchObject({ kind: 'moved' });
+    expect(await world.sql`SELECT status FROM accounts WHERE item_id = ${itemId}`).toEqual([
+      { status: 'closed' },
+    ]);
+    // Whoever asks now is heard.
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied' });
+  });
+
   it('asks for no further page once another was applied', async () => {
     const item = await minedItem();
     item.page('c1', 'p', { added: [transaction('c')], has_more: true });
