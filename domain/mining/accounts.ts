@@ -130,7 +130,7 @@ export interface GoneAccount {
 
 export interface ListedAccount {
   raw: PlaidAccount;
-  /** Since when Plaid lists it without a break, ms since the epoch; Infinity = this answer is the first. */
+  /** Since when Plaid lists it, breaks aside in which nobody stood in its place, ms since the epoch; Infinity = this answer is the first. */
   listedSince: number;
   /** It has taken somebody's place already. */
   hasPlace: boolean;

@@ -349,7 +349,9 @@ export async function writeAccounts(
         status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
         as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
         replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp(),
-        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' THEN excluded.as_of ELSE a.listed_since END
+        -- One in whose place nobody stood comes back as itself: it is no newer than others that it was listed with before.
+        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' AND a.replaced_by IS NOT NULL
+          THEN excluded.as_of ELSE a.listed_since END
     )
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
     SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,

@@ -252,8 +252,14 @@ describe('an account that takes the place of a closed one', () => {
     await runUpdate(world, item, [{}], { accounts: [savings('other')], ...asOf(2) });
     const changes = { accounts: [savings('other'), one], ...asOf(3) };
     await runUpdate(world, item, [{ added: rows('one', '2026-09-01') }], changes);
-    expect(await shown(item)).toMatchObject({ one: { replaces: null }, two: { replaced_by: null } });
+    const apart = { one: { replaces: null }, two: { replaced_by: null } };
+    expect(await shown(item)).toMatchObject(apart);
     expect(await statuses(item)).toMatchObject({ 'two 2026-10-01': 'posted', 'one 2026-09-01': 'posted' });
+    // Nor does it with the next update, when it is listed since the one before.
+    const next = { ...changes, ...asOf(4) };
+    await runUpdate(world, item, [{ added: rows('one', '2026-09-02') }], next);
+    expect(await shown(item)).toMatchObject(apart);
+    expect(await statuses(item)).toMatchObject({ 'two 2026-10-01': 'posted', 'one 2026-09-02': 'posted' });
   });
 
   it('may come in a later update than the one in which the old one went', async () => {

@@ -186,7 +186,7 @@ export class MiningModel {
     this.mainAccountId = successor.get(this.mainAccountId) ?? this.mainAccountId;
     for (const [id, raw] of listed) {
       const stored = this.accounts.get(id);
-      if (stored?.status !== 'open') this.listedSince.set(id, asOf);
+      if (this.isNew(id)) this.listedSince.set(id, asOf);
       if (stored !== undefined) stored.as_of = asOf;
       const old = [...successor].find(([, next]) => next === id)?.[0] ?? stored?.replaces ?? null;
       const replaces = old !== null && listed.has(old) ? null : old;
