@@ -124,6 +124,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const gone = unlisted.filter(
     ({ account_id, replaced_by }) => replaced_by === null && (isWhole || goneNow.has(account_id)),
   );
+  const placeFrom = ({ replaces }: AccountVersion): number | null =>
+    replaces === null ? null : Date.parse(stored.get(replaces)?.as_of ?? asOf);
   const successors = placesTaken(
     gone.map(({ raw, status, as_of }) => ({
       raw,
@@ -136,7 +138,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
         raw,
         listedSince: listedSince.get(raw.account_id) ?? Infinity,
         // One that comes back may take its own place, whomever it had followed.
-        hasPlace: before !== undefined && before.replaces !== null && before.replaced_by === null,
+        placeFrom: before === undefined || before.replaced_by !== null ? null : placeFrom(before),
       };
     }),
   );

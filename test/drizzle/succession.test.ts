@@ -317,6 +317,22 @@ describe('an account that takes the place of a closed one', () => {
     expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'old 2026-11-01': 'removed' });
   });
 
+  it('that comes back beside an entry that nobody can read takes its own place later, also where it had another one before', async () => {
+    const item = await minedItem();
+    const under = (...ids: string[]) => [...ids.map((id) => checking(id)), savings('other')];
+    let day = 21;
+    const update = (accounts: PlaidAccount[], more: object = {}) =>
+      runUpdate(world, item, [{}], { accounts, accountsAsOf: at(String((day += 1))), ...more });
+    for (const id of ['first', 'old', 'brief']) await update(under(id));
+    await update(under('old'), { parkedAccounts: unreadable });
+    await update(under('old'));
+    expect(await shown(item)).toMatchObject({
+      first: { replaced_by: 'old' },
+      brief: { status: 'closed', replaced_by: 'old' },
+      old: { status: 'open', is_main: true, replaces: 'brief', replaced_by: null },
+    });
+  });
+
   it('is none where the old one was the entry that nobody could read', async () => {
     const item = await minedItem();
     const accounts = [checking('new'), savings('other')];

@@ -223,7 +223,8 @@ export class MiningModel {
     for (const [id, { as_of }] of left) {
       const next = later.get(id);
       if (next === undefined || taken.has(next)) continue;
-      const hasPlace = !this.isNew(next) && this.accounts.get(next)?.replaces !== null;
+      const former = this.isNew(next) ? null : this.accounts.get(next)?.replaces;
+      const hasPlace = former != null && (this.accounts.get(former)?.as_of ?? '') >= as_of;
       if (!hasPlace && (this.isNew(next) || (this.listedSince.get(next) ?? '') > as_of)) found.set(id, next);
     }
     return found;
