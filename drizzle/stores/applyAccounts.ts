@@ -176,11 +176,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     if (!isSame(before, change)) changes.push(nextVersion(before, change));
   }
   const isUnlisted = first && !namesAll;
+  const linkedWith = first ? await identitiesOf(tx, owner.item_id) : [];
   if (changes.length > 0) await writeAccounts(tx, owner, now.sequence, changes);
   if (changes.length > 0 || now.isUnlisted) {
     const identities = [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw));
     // What the Item was linked with is there until a list lacks it that names all.
-    const others = isUnlisted ? lackedBy(identities, await identitiesOf(tx, owner.item_id)) : [];
+    const others = isUnlisted ? lackedBy(identities, linkedWith) : [];
     await writeIdentities(tx, owner.item_id, [...identities, ...others]);
   }
   const come = changes
@@ -221,8 +222,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     numbersDue = (await areOfOthers(tx, owner.item_id, raws)) || numbersDue;
   }
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
-  // What the first lists name is what the Item was linked with.
-  const grown = !first && come.length > 0;
+  // What the first lists name is what the Item was linked with, unless that is known and was less.
+  const more = !first || (linkedWith.length > 0 && listed.size > linkedWith.length);
+  const grown = more && come.length > 0;
   const enqueued = changes.length + unchanged.length;
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
