@@ -456,6 +456,36 @@ describe('mining', () => {
     },
   );
 
+  it.each(['INITIAL_UPDATE_COMPLETE', 'NOT_READY', 'A_NEW_NAME'])(
+    'minePage tells operators of an Item, and of a remine, of which Plaid says %s for more than a day',
+    async (transactions_update_status) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const alerts = () => world.sql`SELECT kind, key, detail FROM alerts WHERE item_id = ${itemId}`;
+      const said = { transactions_update_status };
+      item.page('', 'c1', { added: [transaction('f1')], ...said });
+      item.page('c1', 'c1', said);
+      const polled = (polls: number, n: number) => world.run.minePage({ ...mine(item, `u${n}`), polls });
+      for (const [n, polls] of [0, 1, 30].entries()) await polled(polls, n);
+      await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      // Something comes: it reads.
+      await polled(1, 4);
+      expect(await alerts()).toEqual([]);
+      for (const n of [5, 6]) expect(await polled(30, n)).toMatchObject({ kind: 'applied' });
+      const stuck = { kind: 'update_stuck', key: itemId };
+      expect(await alerts()).toMatchObject([{ ...stuck, detail: { type: 'NOT_READY' } }]);
+      await world.sql`DELETE FROM alerts WHERE item_id = ${itemId}`;
+      await world.sql`UPDATE items SET history = 'complete' WHERE item_id = ${itemId}`;
+      await polled(30, 7);
+      await world.stores.itemCommands.requestRemine(ourselves, itemId);
+      await world.run.minePage({ ...mine(item, 'r1'), remine: true });
+      await world.sql`
+        UPDATE items SET remine_requested_at = remine_requested_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      await world.run.minePage({ ...mine(item, 'r2'), remine: true });
+      expect(await alerts()).toMatchObject(transactions_update_status === 'A_NEW_NAME' ? [] : [stuck]);
+    },
+  );
+
   it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', {});

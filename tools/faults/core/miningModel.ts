@@ -162,7 +162,9 @@ export class MiningModel {
     counts.removed += this.removeSucceeded();
     if (!keepsCursor) this.cursor = update.page.nextCursor;
     const missed = (compared?.missed ?? 0) + (keepsCursor ? come : 0);
-    this.history = furtherHistory(this.history, update.history);
+    // Rows under a status that nobody knows: some of the history was read.
+    const live = [...this.transactions.values()].some(({ status }) => status !== 'removed');
+    this.history = furtherHistory(this.history, update.history ?? (live ? 'initial' : null));
     this.staged.clear();
     const outcome: UpdateOutcome = {
       ...counts,
