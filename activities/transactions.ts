@@ -74,6 +74,9 @@ function refusalOfAccounts(error: unknown, tries: number): Failure | null {
   return ofAccounts.has(error.type) || (outages.has(error.type) && tries >= triesOfAccounts) ? error : null;
 }
 
+/** Of these nobody else tells: of a bank that is down, and of what operators mend, there is word elsewhere. */
+const untold: ReadonlySet<FailureType> = new Set(['NOT_READY', 'UPSTREAM_DOWN']);
+
 const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError } => ({
   type: refusal.type,
   ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
@@ -159,16 +162,21 @@ export function transactionActivities(deps: ActivityDeps) {
     return { kind: 'notReady', calls };
   }
 
-  /** Plaid gives what it has, and has not read the whole history. Where that stays so for a day operators are told. */
+  /**
+   * Plaid gives what it has, and has not read the whole history, or does not give the accounts (`refusal`). Where that stays so for a day
+   * operators are told.
+   */
   async function alertUnfinished(
     { itemId, polls = 0 }: MinePageInput,
     { waitsSince, admittedAt }: Fetch,
     { history, unread }: UpdateOutcome,
+    refusal: Failure | null,
   ): Promise<void> {
-    const isPolledInVain = history !== 'complete' && polls >= pollsOfQuiet;
+    const stays = refusal !== null && untold.has(refusal.type) ? refusal : null;
+    const isPolledInVain = (history !== 'complete' || stays !== null) && polls >= pollsOfQuiet;
     const since = unread === 'NOT_READY' ? waitsSince : isPolledInVain ? admittedAt : null;
     if (since === null || Date.now() - Date.parse(since) <= readyWithin) return;
-    await alertStuck(itemId, new Failure('NOT_READY', 'the history is not complete'));
+    await alertStuck(itemId, stays ?? new Failure('NOT_READY', 'the history is not complete'));
   }
 
   /** Gets the accounts and applies the update whose last page this is, with all pages before it. */
@@ -252,7 +260,7 @@ export function transactionActivities(deps: ActivityDeps) {
     }
     const { result, refusal } = await applyLast(input, start, last, token, calls);
     if (result.kind === 'applied') {
-      if (last.transactionsUnavailable !== true) await alertUnfinished(input, start, result.outcome);
+      if (last.transactionsUnavailable !== true) await alertUnfinished(input, start, result.outcome, refusal);
       const answer = await applied(itemId, result.outcome, calls);
       return refusal === null ? answer : { ...answer, accountsFailure: shownOf(refusal) };
     }

@@ -486,6 +486,32 @@ describe('mining', () => {
     },
   );
 
+  it.each([
+    ['PRODUCT_NOT_READY', 'ITEM_ERROR', 'NOT_READY'],
+    ['BRAND_NEW', 'NEW_TYPE', 'UPSTREAM_DOWN'],
+  ])(
+    'minePage tells operators of an Item whose accounts are refused with %s for a day',
+    async (code, type, failure) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const alerts = () => world.sql`SELECT kind, detail FROM alerts WHERE item_id = ${itemId}`;
+      item.page('', 'c1', {});
+      item.page('c1', 'c1', {});
+      world.plaid.refuse('getAccounts', code, type);
+      const polled = (polls: number, n: number) =>
+        world.run.minePage({ ...mine(item, `u${n}`), polls, failures: 3 });
+      for (const [n, polls] of [0, 1].entries()) await polled(polls, n);
+      await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      await polled(1, 2);
+      expect(await alerts()).toEqual([]);
+      expect(await polled(30, 3)).toMatchObject({ accountsFailure: { type: failure } });
+      world.plaid.refuse('getAccounts', null);
+      expect(await alerts()).toEqual([
+        { kind: 'update_stuck', detail: { type: failure, error_type: type, error_code: code } },
+      ]);
+    },
+  );
+
   it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', {});
