@@ -205,7 +205,7 @@ export function transactionActivities(deps: ActivityDeps) {
     crashPoint('apply.before');
     const result = await mining.apply({
       ...{ itemId, updateId, pageNumber, accounts, parkedAccounts, unreadableAccounts, accountsAsOf },
-      ...{ dueAt, remine, keepsCursor, began: start.began },
+      ...{ dueAt, numbersAge: policy.numbersAge, remine, keepsCursor, began: start.began },
       ...(refusal === null ? {} : { accountsRefused: true }),
       ...said,
     });

@@ -140,6 +140,8 @@ export const items = pgTable(
     nextDueAt: moment('next_due_at'),
     /** From when on the account numbers are to be read (again); in the future while Plaid has them not ready. */
     numbersDueAt: moment('numbers_due_at'),
+    /** When the newest question for account numbers was asked that Plaid has answered or refused; null = none is known. */
+    numbersAskedAt: moment('numbers_asked_at'),
     /** Plaid's code for why it has no numbers to give, at the last question for them; null = it has some, or has them not ready. */
     numbersRefusedCode: text('numbers_refused_code'),
     /** Since when its answers name no open account at all: one such answer alone takes no numbers away. */

@@ -140,6 +140,7 @@ const pace = z.strictObject({
   retryBank: ms,
   brokenCheck: ms,
   numbersWait: ms,
+  numbersAge: ms,
   doubtPause: ms,
   restarts: count,
   restartsInAll: count,

@@ -25,6 +25,8 @@ export interface Policy {
   brokenCheck: number;
   /** How long account numbers that Plaid has not ready are left alone. */
   numbersWait: number;
+  /** At which age account numbers are read anew with an update, although nobody has said that they are others. */
+  numbersAge: number;
   /** Before Plaid is asked once more for an answer by which an Item would be taken away. */
   doubtPause: number;
   /** Restarts of one update when data move under it, before it waits for `retryFirst`. */
@@ -77,6 +79,7 @@ export const defaultPolicy: Policy = {
   retryBank: 30 * minute,
   brokenCheck: 6 * hour,
   numbersWait: 24 * hour,
+  numbersAge: 24 * hour,
   doubtPause: 1 * second,
   restarts: 8,
   restartsInAll: 40,

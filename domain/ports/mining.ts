@@ -54,6 +54,8 @@ export interface Update {
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
   dueAt: { complete: string; incomplete: string };
+  /** Account numbers that were asked for longer ago (ms) are to be read anew. */
+  numbersAge: number;
   /** Plaid says that the Item has no transactions: the accounts are applied, and cursor, history and rows stay as they are. */
   transactionsUnavailable?: boolean;
   /** It began at the empty cursor although the Item has one: what Plaid does not list any more is to be set to removed. */

@@ -237,6 +237,7 @@ export function itemStore(sql: Sql): ItemStore {
         const row = firstOf(
           await tx<[Selected<typeof waitingForNumbers>]>`
           UPDATE items i SET numbers_facts = numbers_facts + 1, numbers_refused_code = NULL,
+            numbers_asked_at = ${seen.at}::text::timestamptz,
             numbers_lacking_since = CASE WHEN ${soon}::text IS NOT NULL THEN ${lackingSince} END,
             numbers_due_at = CASE WHEN ${soon}::text IS NULL THEN ${part?.dueAt ?? null}::text::timestamptz
               ELSE clock_timestamp() + greatest(${soon}::interval, clock_timestamp() - ${lackingSince}) END
@@ -282,6 +283,7 @@ export function itemStore(sql: Sql): ItemStore {
             FROM ${verifications(tx, itemId)} AS v
           )
           UPDATE items i SET numbers_facts = i.numbers_facts + 1, numbers_refused_code = ${refusedCode}::text,
+            numbers_asked_at = ${seen.at}::text::timestamptz,
             numbers_lacking_since = CASE WHEN ${isRefused} THEN ${lackingSince} END,
             numbers_due_at = CASE
               WHEN ${isRefused} THEN clock_timestamp()

@@ -19,7 +19,7 @@ import type { AppliedAccounts } from './applyAccounts.js';
 import { applyTransactions } from './applyTransactions.js';
 import { enqueueShown } from './enqueueShown.js';
 import { entriesOf, hasStaleEntry } from './pageEntries.js';
-import { numbersAreDue } from './numbersDue.js';
+import { numbersAreDue, oldNumbersAreDue } from './numbersDue.js';
 import { reconcile } from './reconcile.js';
 import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
@@ -219,7 +219,7 @@ export function miningStore(sql: Sql): MiningStore {
         main_account_id = ${accounts.mainAccountId},
         -- The user has shared what Plaid had told of, whether or not the client says so.
         new_accounts_available = new_accounts_available AND NOT ${accounts.grown}::boolean,
-        ${accounts.numbersDue ? tx`${numbersAreDue(tx)},` : tx``}
+        ${accounts.numbersDue ? numbersAreDue(tx) : oldNumbersAreDue(tx, update.numbersAge)},
         last_account_sequence = CASE WHEN ${accounts.changes} > 0
           THEN ${item.last_sequence + accounts.changes} ELSE last_account_sequence END,
         last_transaction_sequence = CASE WHEN ${transactions} > 0

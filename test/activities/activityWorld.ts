@@ -65,7 +65,7 @@ export interface ActivityWorld {
 class Crash extends Error {}
 
 const clocks =
-  /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at|synced_at|listed_at|status_at|told_at|health_answers|numbers_facts)": ?("[^"]*"|null|\d+)/g;
+  /"(updated_at|next_due_at|settled_at|signalled_at|as_of|staged_at|synced_at|listed_at|status_at|told_at|health_answers|numbers_facts|numbers_asked_at)": ?("[^"]*"|null|\d+)/g;
 
 export async function createActivityWorld(): Promise<ActivityWorld> {
   const database = await createTestDatabase();

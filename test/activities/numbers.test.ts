@@ -839,3 +839,57 @@ describe('an account that the user revoked', () => {
     expect([(await given(item))['account-1'], await revoked(item)]).toEqual(['new account-1', []]);
   });
 });
+
+describe('numbers of which nobody says that they are others', () => {
+  const asked = (item: FakeItem, ago: string) => world.sql`
+    UPDATE items SET numbers_asked_at = clock_timestamp() - ${ago}::interval WHERE item_id = ${item.itemId}`;
+
+  it('are read anew with an update once they are a day old', async () => {
+    const item = await itemWithNumbers();
+    item.numbers = numbersOf(ids, 'new');
+    await asked(item, '23 hours');
+    await update(item, item.accounts);
+    expect(await numbersDue(item)).toBeNull();
+    await asked(item, '25 hours');
+    await update(item, item.accounts);
+    expect([await numbersDue(item), await given(item)]).toEqual(['now', good]);
+    await save(item);
+    expect((await given(item))['account-1']).toBe('new account-1');
+    await update(item, item.accounts);
+    expect(await numbersDue(item)).toBeNull();
+  });
+
+  it('are read anew where it is not known when they were read', async () => {
+    const item = await itemWithNumbers();
+    await world.sql`UPDATE items SET numbers_asked_at = NULL WHERE item_id = ${item.itemId}`;
+    await update(item, item.accounts);
+    expect(await numbersDue(item)).toBe('now');
+  });
+
+  it.each(['PRODUCT_UNAVAILABLE', 'CONSENT_REQUIRED'] as const)(
+    'are asked for anew a day after Plaid had none to give (%s)',
+    async (refusal) => {
+      const item = await world.linkedItem();
+      await update(item, [account('account-1', {})]);
+      world.plaid.failNext('getNumbers', refusal);
+      await save(item);
+      await update(item, item.accounts);
+      expect(await numbersDue(item)).toBeNull();
+      await asked(item, '25 hours');
+      await update(item, item.accounts);
+      expect(await numbersDue(item)).toBe('now');
+      item.numbers = numbersOf(['account-1']);
+      await save(item);
+      expect(await given(item)).toEqual({ 'account-1': 'good account-1' });
+    },
+  );
+
+  it('that wait for their time are not asked for sooner', async () => {
+    const item = await itemWithNumbers();
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    await asked(item, '25 hours');
+    await update(item, item.accounts);
+    expect(await numbersDue(item)).toBe('later');
+  });
+});

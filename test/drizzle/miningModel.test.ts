@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 import type { MinedPage } from '../../domain/mining/page.js';
 import type { History } from '../../domain/mining/run.js';
 import type { PlaidAccount, PlaidTransaction } from '../../domain/plaid.js';
@@ -12,6 +13,7 @@ import type { Said, TestItem, World } from './world.js';
 import { account, dueAt, linkedItem, openWorld, pageOf, transaction } from './world.js';
 
 // Few ids and few values, so that pages collide, repeat and contradict each other all the time.
+const { numbersAge } = defaultPolicy;
 const ids = ['t1', 't2', 't3', 't4', 't5'];
 const plaidRow: fc.Arbitrary<PlaidTransaction> = fc
   .record({
@@ -165,7 +167,7 @@ class Drive {
     const given = { updateId, pageNumber: 1, accounts, history, keepsCursor };
     const asOf = new Date(Date.UTC(2026, 5, 1, 0, this.updates)).toISOString();
     const applied = this.model.apply({ ...given, remine, page, began, asOf });
-    const more = { itemId, remine: true, accountsAsOf: asOf, began: start.began, dueAt };
+    const more = { itemId, remine: true, accountsAsOf: asOf, began: start.began, dueAt, numbersAge };
     expect(await this.mining.apply({ ...given, ...more, page: this.mined(page, false) })).toEqual(applied);
     return applied.kind === 'applied' ? (applied.outcome.missed ?? 0) : 0;
   }
@@ -198,6 +200,7 @@ class Drive {
       began: began.seen,
       history: told.history,
       dueAt,
+      numbersAge,
     };
     const expected = this.model.apply({
       updateId,

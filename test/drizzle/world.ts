@@ -6,6 +6,7 @@ import { createStores } from '../../drizzle/index.js';
 import type { Stores } from '../../drizzle/index.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import type { Grant } from '../../domain/exchange/connection.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 import { identityOf } from '../../domain/mining/accounts.js';
 import { minedPage } from '../../domain/mining/page.js';
 import type { UserActionError } from '../../domain/mining/run.js';
@@ -272,6 +273,7 @@ export function updateOf(
     began: newborn,
     history: 'complete',
     dueAt,
+    numbersAge: defaultPolicy.numbersAge,
     ...changes,
   };
 }

@@ -7,6 +7,7 @@ import { createKeyring, parseEncryptionKeys } from '../../src/clients/keyring.js
 import { createSecretBox } from '../../src/clients/secrets.js';
 import { unionOfAccounts } from '../../domain/mining/accounts.js';
 import { secretContext } from '../../domain/ids.js';
+import { defaultPolicy } from '../../domain/item/policy.js';
 import { historyOf } from '../../domain/mining/run.js';
 import { minedPage } from '../../domain/mining/page.js';
 import { given } from './environment.js';
@@ -63,6 +64,7 @@ async function mine(itemId: string): Promise<void> {
       began: start.began,
       history: historyOf(answer.transactions_update_status),
       dueAt,
+      numbersAge: defaultPolicy.numbersAge,
     });
     if (applied.kind !== 'applied') throw new Error(`unexpected ${applied.kind}`);
     break;

@@ -1,5 +1,5 @@
 import { erasureWorkflowId } from '../../domain/ids.js';
-import { change } from './bank.js';
+import { change, sendWebhook } from './bank.js';
 import type { Scene } from './perform.js';
 import { repair } from './happenings.js';
 import { syncInstitutions, walksOf } from './institutions.js';
@@ -107,7 +107,33 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
     waitsForPlaid.delete(world);
     await system.sim('/_sim/clock', { advance: 'PT12H' });
   }
+  return left.length > 0 ? left : announcedAnew(world, scene);
+}
+
+/** Rounds whose numbers were announced anew. */
+const announced = new WeakSet<Scene>();
+
+/**
+ * Once all is quiet: of account numbers that are others Plaid says so in words of their own, which it may have given up for good, to a
+ * receiver that refused too many. What Plaid has given up is said once more; what was heard is not.
+ */
+async function announcedAnew({ system }: World, scene: Scene): Promise<string[]> {
+  if (announced.has(scene)) return [];
+  const left: string[] = [];
+  for (const { itemId } of scene.items) {
+    const { deliveries } = await system.sim<{ deliveries: Delivery[] }>(`/_sim/webhooks?item_id=${itemId}`);
+    const isLost = deliveries.some((one) => one.webhook_type === 'AUTH' && one.gave_up !== null);
+    if (!isLost) continue;
+    await sendWebhook(system, itemId, 'AUTH', 'DEFAULT_UPDATE');
+    left.push(`item ${itemId}: its numbers are announced anew`);
+  }
+  announced.add(scene);
   return left;
+}
+
+interface Delivery {
+  webhook_type: string;
+  gave_up: string | null;
 }
 
 /** After all that has happened to Plaid's list it is walked through once: then the cache is what Plaid says. */

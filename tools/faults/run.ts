@@ -58,6 +58,8 @@ const { values } = parseArgs({
 const first = Number(values.seed);
 const seconds = Number(values.seconds ?? (values.long ? '86400' : '60'));
 const roundMs = Number(values.round) * 1_000;
+/** Beyond it deeds would lie closer than the plan's milliseconds. */
+const densest = 100;
 const pace = Number(values.pace);
 const asked = values.only?.split(',');
 const only = asked?.filter((fault) => fault !== 'F1') as FaultId[] | undefined;
@@ -69,13 +71,13 @@ if (
   !Number.isSafeInteger(simulations) ||
   !(seconds >= 0) ||
   !(roundMs >= 1_000) ||
-  !(pace > 0) ||
+  !(pace > 0 && pace <= densest) ||
   unknown.length > 0
 ) {
   console.error(
     unknown.length > 0
       ? `There is no fault ${unknown.join(', ')}: choose of F1, ${faultIds.join(', ')}.`
-      : '--seed, --seconds, --simulations, --round and --pace take a number, --round one of at least 1, --pace one above 0.',
+      : `--seed, --seconds, --simulations, --round and --pace take a number, --round one of at least 1, --pace one above 0 and at most ${densest}.`,
   );
   process.exit(2);
 }

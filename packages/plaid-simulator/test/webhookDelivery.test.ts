@@ -77,6 +77,19 @@ describe('deliveries', () => {
     receiver.answers.push(...Array.from({ length: count }, () => ({ status })));
   };
 
+  it('that are wrongly signed say nothing of their receiver, also after a restart', async () => {
+    const { itemId } = await rig.link({ webhook, products: [Products.Auth] });
+    answering(400, LEAST_JUDGED);
+    await send(itemId, { ...repaired, duplicate: LEAST_JUDGED, sign: 'wrong_key' });
+    await attempted(itemId, LEAST_JUDGED);
+    await rig.close();
+    rig = await Rig.start({ state });
+    answering(500, 1);
+    await send(itemId, repaired);
+    await attempted(itemId, LEAST_JUDGED + 1);
+    expect((await deliveries(itemId)).at(-1)).toMatchObject({ state: 'pending', gave_up: null });
+  });
+
   it('are not retried for a receiver that rejects more than 90 %, and are again when it does not', async () => {
     const { itemId } = await rig.link({ webhook, products: [Products.Auth] });
     const other = await rig.link({ webhook: `${webhook}/other`, products: [Products.Auth] });

@@ -100,7 +100,7 @@ export class Deliveries {
       return last ? [{ delivery, at: Date.parse(last.at), accepted: last.status === 200 }] : [];
     });
     for (const { delivery, at, accepted } of tried.sort((a, b) => a.at - b.at)) {
-      this.rejections.note(receiverOf(delivery), delivery.id, at, accepted);
+      this.judge(delivery, at, accepted);
     }
     for (const delivery of deliveries) {
       this.deliveries.set(delivery.id, delivery);
@@ -156,7 +156,7 @@ export class Deliveries {
         error instanceof Error ? (error.name === 'TimeoutError' ? 'timeout' : error.message) : 'failed';
     }
     delivery.attempts.push(attempt);
-    this.rejections.note(receiver, delivery.id, at, attempt.status === 200);
+    this.judge(delivery, at, attempt.status === 200);
     if (attempt.status === 200) {
       delivery.state = 'delivered';
       return this.plan(delivery);
@@ -166,6 +166,11 @@ export class Deliveries {
     if (delay === null) return this.giveUp(delivery, 'retries');
     delivery.nextAt = at + delay;
     this.plan(delivery);
+  }
+
+  /** What is wrongly signed stands for strangers: Plaid knows nothing of it. */
+  private judge(delivery: Delivery, at: number, accepted: boolean): void {
+    if (delivery.signature === 'ok') this.rejections.note(receiverOf(delivery), delivery.id, at, accepted);
   }
 
   private giveUp(delivery: Delivery, reason: NonNullable<Delivery['gaveUp']>): void {

@@ -1,0 +1,1 @@
+ALTER TABLE "items" ADD COLUMN "numbers_asked_at" timestamp(6) with time zone;
