@@ -75,7 +75,7 @@ function refusalOfAccounts(error: unknown, tries: number): Failure | null {
 }
 
 /** Of these nobody else tells: of a bank that is down, and of what operators mend, there is word elsewhere. */
-const untold: ReadonlySet<FailureType> = new Set(['NOT_READY', 'UPSTREAM_DOWN']);
+const haveNoAlert: ReadonlySet<FailureType> = new Set(['NOT_READY', 'UPSTREAM_DOWN']);
 
 const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError } => ({
   type: refusal.type,
@@ -172,7 +172,7 @@ export function transactionActivities(deps: ActivityDeps) {
     { history, unread }: UpdateOutcome,
     refusal: Failure | null,
   ): Promise<void> {
-    const stays = refusal !== null && untold.has(refusal.type) ? refusal : null;
+    const stays = refusal !== null && haveNoAlert.has(refusal.type) ? refusal : null;
     const isPolledInVain = (history !== 'complete' || stays !== null) && polls >= pollsOfQuiet;
     const since = unread === 'NOT_READY' ? waitsSince : isPolledInVain ? admittedAt : null;
     if (since === null || Date.now() - Date.parse(since) <= readyWithin) return;
