@@ -118,7 +118,7 @@ export function itemActivities(deps: ActivityDeps) {
      * Reads account and routing numbers and stores them encrypted. Where Plaid has none to give, what is stored stays: that it has
      * them not ready (for days, while accounts are verified) is waited for with long pauses, until `nextDueAt` (ms since the epoch);
      * the accounts that need no verification are asked for by themselves. An answer that names none of the accounts is
-     * asked for once more before it is believed. Safe to repeat.
+     * asked for once more before it is believed; of one that cannot be read whole an alert tells. Safe to repeat.
      */
     async saveNumbers(input: { itemId: string }): Promise<{ accounts: number; nextDueAt?: number }> {
       const { itemId } = input;
@@ -145,6 +145,10 @@ export function itemActivities(deps: ActivityDeps) {
           throw error;
         };
         const answer = besides.length === 0 ? all : await ask(besides).catch(unlessRefused);
+        // Of what Plaid has not ready it says so itself.
+        const isOdd = answer instanceof Failure ? waits && answer.upstream === undefined : !answer.isWhole;
+        if (isOdd)
+          await alerts.raise({ kind: 'numbers_unreadable', key: itemId, item_id: itemId, detail: {} });
         if (answer instanceof Failure) {
           const refusedCode =
             answer.type === 'NOT_READY' ? null : (answer.upstream?.error_code ?? answer.type);

@@ -9,7 +9,7 @@ import { emptyPage, minedPage } from '../domain/mining/page.js';
 import type { RemovalWindow } from '../domain/mining/removalWindows.js';
 import { removalWindows } from '../domain/mining/removalWindows.js';
 import { ourselves } from '../domain/exchange/viewer.js';
-import type { PageResult, UserActionError } from '../domain/mining/run.js';
+import type { PageResult, UpdateOutcome, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
@@ -74,6 +74,9 @@ function refusalOfAccounts(error: unknown, tries: number): Failure | null {
   return ofAccounts.has(error.type) || (outages.has(error.type) && tries >= triesOfAccounts) ? error : null;
 }
 
+/** Of these nobody else tells: of a bank that is down, and of what operators mend, there is word elsewhere. */
+const haveNoAlert: ReadonlySet<FailureType> = new Set(['NOT_READY', 'UPSTREAM_DOWN']);
+
 const shownOf = (refusal: Failure): { type: FailureType; error?: UserActionError } => ({
   type: refusal.type,
   ...(refusal.upstream === undefined ? {} : { error: saidBy(refusal) }),
@@ -84,6 +87,9 @@ const readyWithin = 24 * 3_600_000;
 
 export function transactionActivities(deps: ActivityDeps) {
   const { plaid, items, mining, policy, crashPoint } = deps;
+  /** Nothing is heard of an Item for as long as a time-out, and how many polls that are. */
+  const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
+  const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
 
   async function applied(
     itemId: string,
@@ -154,6 +160,23 @@ export function transactionActivities(deps: ActivityDeps) {
       await alertStuck(itemId, refusal);
     }
     return { kind: 'notReady', calls };
+  }
+
+  /**
+   * Plaid gives what it has, and has not read the whole history, or does not give the accounts (`refusal`). Where that stays so for a day
+   * operators are told.
+   */
+  async function alertUnfinished(
+    { itemId, polls = 0 }: MinePageInput,
+    { waitsSince, admittedAt }: Fetch,
+    { history, unread }: UpdateOutcome,
+    refusal: Failure | null,
+  ): Promise<void> {
+    const stays = refusal !== null && haveNoAlert.has(refusal.type) ? refusal : null;
+    const isPolledInVain = (history !== 'complete' || stays !== null) && polls >= pollsOfQuiet;
+    const since = unread === 'NOT_READY' ? waitsSince : isPolledInVain ? admittedAt : null;
+    if (since === null || Date.now() - Date.parse(since) <= readyWithin) return;
+    await alertStuck(itemId, stays ?? new Failure('NOT_READY', 'the history is not complete'));
   }
 
   /** Gets the accounts and applies the update whose last page this is, with all pages before it. */
@@ -237,6 +260,7 @@ export function transactionActivities(deps: ActivityDeps) {
     }
     const { result, refusal } = await applyLast(input, start, last, token, calls);
     if (result.kind === 'applied') {
+      if (last.transactionsUnavailable !== true) await alertUnfinished(input, start, result.outcome, refusal);
       const answer = await applied(itemId, result.outcome, calls);
       return refusal === null ? answer : { ...answer, accountsFailure: shownOf(refusal) };
     }
@@ -282,10 +306,8 @@ export function transactionActivities(deps: ActivityDeps) {
     { itemId, polls = 0, failures = 0 }: MinePageInput,
     { updatedAt, waitsSince, endsAt }: Fetch,
   ): Promise<UserActionError | null> {
-    const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
     const since = updatedAt ?? waitsSince;
     const isQuiet = since !== null && Date.now() - Date.parse(since) >= quiet;
-    const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
     const isPolled = polls > 0 && polls % pollsOfQuiet === 0;
     // Not with each try of what fails, of an Item whose bank is down, say.
     const hasEnded = endsAt !== null && Date.parse(endsAt) <= Date.now();

@@ -241,7 +241,7 @@ export const accounts = pgTable(
     refined: jsonb('refined').notNull(),
     /** When Plaid listed it last: a newer fetch of the same content is no change. */
     asOf: moment('as_of').notNull(),
-    /** Since when Plaid lists it without a break; null = it was listed before that was kept. */
+    /** Since when Plaid lists it, breaks aside in which nobody stood in its place; null = it was listed before that was kept. */
     listedSince: moment('listed_since'),
     version: integer('version').notNull(),
     sanitized: boolean('sanitized').notNull().default(false),

@@ -2,15 +2,19 @@ import { remineWorkflowId } from '../domain/ids.js';
 import { newestFailure } from '../domain/item/failing.js';
 import type { ItemState, Step } from '../domain/item/state.js';
 import { taskNames, tasks } from '../domain/item/tasks.js';
+import { isHeldUp } from '../domain/mining/run.js';
 import type { ItemStatus } from '../domain/ports/gateway.js';
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
 
 /**
  * When the next update starts: at its own time, or soon because somebody has asked for one, but not before the pause is over that
- * the last one has earned. Of a broken Item: when it is asked after.
+ * the last one has earned. Of one whose page cannot be had: when that is asked for again. Of a broken Item: when it is asked after.
  */
 function nextUpdateAt(state: ItemState): number {
+  const { run } = state;
+  // The one on its way waits for its page.
+  if (run !== null && isHeldUp(run) && run.notBefore > 0) return run.notBefore;
   const asked = Math.min(state.nextDueAt, state.wanted?.quietUntil ?? state.nextDueAt);
   return state.phase === 'needs_relink' ? asked : Math.max(asked, state.restUntil);
 }

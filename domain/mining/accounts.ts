@@ -130,10 +130,10 @@ export interface GoneAccount {
 
 export interface ListedAccount {
   raw: PlaidAccount;
-  /** Since when Plaid lists it without a break, ms since the epoch; Infinity = this answer is the first. */
+  /** Since when Plaid lists it, breaks aside in which nobody stood in its place, ms since the epoch; Infinity = this answer is the first. */
   listedSince: number;
-  /** It has taken somebody's place already. */
-  hasPlace: boolean;
+  /** When the one whose place it has was listed last, ms since the epoch; null = it has nobody's. */
+  placeFrom: number | null;
 }
 
 /**
@@ -155,8 +155,10 @@ export function placesTaken(
   const later = successorsOf(rawsOf(left), rawsOf(listed));
   for (const { raw, lastListedAt } of left) {
     const next = listed.find((account) => account.raw.account_id === later.get(raw.account_id));
-    if (next === undefined || next.hasPlace || taken.has(next.raw.account_id)) continue;
-    if (next.listedSince > lastListedAt) places.set(raw.account_id, next.raw.account_id);
+    if (next === undefined || taken.has(next.raw.account_id)) continue;
+    // One that has come back may have another place than the one that it had before it went.
+    const hasPlace = next.placeFrom !== null && next.placeFrom >= lastListedAt;
+    if (!hasPlace && next.listedSince > lastListedAt) places.set(raw.account_id, next.raw.account_id);
   }
   return places;
 }

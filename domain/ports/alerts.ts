@@ -13,6 +13,8 @@ export type AlertKind =
   | 'endpoint_unreadable'
   /** Plaid refuses to remove an Item, for a reason that waiting does not mend. */
   | 'removal_refused'
+  /** Something in Plaid's answer about an Item's account numbers cannot be read: an account may be without them. */
+  | 'numbers_unreadable'
   /** Plaid refuses what only an operator can mend: keys, rights, quotas. One a code. */
   | 'plaid_misconfigured'
   /** Plaid has no transactions of an Item to give, or gives none to us. */

@@ -26,6 +26,8 @@ export type PageStart =
       waitsSince: string | null;
       /** When the update before was applied, ISO 8601; null = there was none. */
       updatedAt: string | null;
+      /** When the Item was admitted, ISO 8601. */
+      admittedAt: string | null;
       /** When the access ends by what Plaid said last, ISO 8601; null = it does not. */
       endsAt: string | null;
       credentials: ItemCredentials & { seen: Seen };
@@ -48,7 +50,7 @@ export interface Update {
   accountsAsOf: string;
   /** What `beginPage` gave for the first page. Webhooks received before its time are answered by the update, unless it keeps the cursor. */
   began: Seen;
-  /** What Plaid said of the history with the last page; null = unchanged. */
+  /** What Plaid said of the history with the last page; null = nothing that is known: where there are rows some of it was read. */
   history: History | null;
   /** When the Item is due again: with a complete history, and while it is not complete (ISO). */
   dueAt: { complete: string; incomplete: string };

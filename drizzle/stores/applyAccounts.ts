@@ -124,6 +124,8 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const gone = unlisted.filter(
     ({ account_id, replaced_by }) => replaced_by === null && (isWhole || goneNow.has(account_id)),
   );
+  const placeFrom = ({ replaces }: AccountVersion): number | null =>
+    replaces === null ? null : Date.parse(stored.get(replaces)?.as_of ?? asOf);
   const successors = placesTaken(
     gone.map(({ raw, status, as_of }) => ({
       raw,
@@ -136,7 +138,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
         raw,
         listedSince: listedSince.get(raw.account_id) ?? Infinity,
         // One that comes back may take its own place, whomever it had followed.
-        hasPlace: before !== undefined && before.replaces !== null && before.replaced_by === null,
+        placeFrom: before === undefined || before.replaced_by !== null ? null : placeFrom(before),
       };
     }),
   );
@@ -174,11 +176,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     if (!isSame(before, change)) changes.push(nextVersion(before, change));
   }
   const isUnlisted = first && !namesAll;
+  const linkedWith = first ? await identitiesOf(tx, owner.item_id) : [];
   if (changes.length > 0) await writeAccounts(tx, owner, now.sequence, changes);
   if (changes.length > 0 || now.isUnlisted) {
     const identities = [...now.open, ...doubted.map(({ raw }) => raw)].map((raw) => identityOf(raw));
     // What the Item was linked with is there until a list lacks it that names all.
-    const others = isUnlisted ? lackedBy(identities, await identitiesOf(tx, owner.item_id)) : [];
+    const others = isUnlisted ? lackedBy(identities, linkedWith) : [];
     await writeIdentities(tx, owner.item_id, [...identities, ...others]);
   }
   const come = changes
@@ -219,8 +222,9 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     numbersDue = (await areOfOthers(tx, owner.item_id, raws)) || numbersDue;
   }
   const succeeded = successors.size > 0 || rows.some(({ replaces }) => replaces !== null);
-  // What the first lists name is what the Item was linked with.
-  const grown = !first && come.length > 0;
+  // What the first lists name is what the Item was linked with, unless that is known and was less.
+  const more = !first || (linkedWith.length > 0 && listed.size > linkedWith.length);
+  const grown = more && come.length > 0;
   const enqueued = changes.length + unchanged.length;
   return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
 }
@@ -349,7 +353,9 @@ export async function writeAccounts(
         status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
         as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
         replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp(),
-        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' THEN excluded.as_of ELSE a.listed_since END
+        -- One in whose place nobody stood comes back as itself: it is no newer than others that it was listed with before.
+        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' AND a.replaced_by IS NOT NULL
+          THEN excluded.as_of ELSE a.listed_since END
     )
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
     SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,

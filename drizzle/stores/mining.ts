@@ -131,6 +131,18 @@ function unreadFor(update: Update, item: LockedItem): FailureType | null {
   return update.history === null || update.history === 'complete' ? null : 'NOT_READY';
 }
 
+/** What a status that nobody knows says: where there are rows, that some of the history was read. */
+async function historyByRows(
+  tx: Tx,
+  { itemId, transactionsUnavailable }: Update,
+  { history }: LockedItem,
+): Promise<'initial' | null> {
+  if (history !== 'none' || transactionsUnavailable === true) return null;
+  const rows = await tx`
+    SELECT FROM transactions WHERE item_id = ${itemId} AND status <> 'removed' LIMIT 1`;
+  return rows.length > 0 ? 'initial' : null;
+}
+
 /** Whether a reading from the start leaves the Item at the cursor that it has. */
 const keepsCursor = (update: Update, item: LockedItem): boolean =>
   update.keepsCursor === true && item.cursor !== '';
@@ -274,6 +286,7 @@ export function miningStore(sql: Sql): MiningStore {
           remine ? row.remine_requested_at : row.last_update_at === null ? row.admitted_at : row.next_due_at,
         ),
         updatedAt: iso(row.last_update_at),
+        admittedAt: iso(row.admitted_at),
         endsAt: iso(earlier(row.consent_expires_at, row.disconnects_at)),
         credentials: {
           itemId,
@@ -412,7 +425,7 @@ export function miningStore(sql: Sql): MiningStore {
           accounts,
           changes: accounts + transactions,
           pages: update.pageNumber + 1,
-          history: furtherHistory(item.history, update.history),
+          history: furtherHistory(item.history, update.history ?? (await historyByRows(tx, update, item))),
           ...(missed === 0 ? {} : { missed }),
           ...(unread === null ? {} : { unread }),
           ...(applied.isUnlisted ? { unlisted: true as const } : {}),

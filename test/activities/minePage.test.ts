@@ -456,6 +456,62 @@ describe('mining', () => {
     },
   );
 
+  it.each(['INITIAL_UPDATE_COMPLETE', 'NOT_READY', 'A_NEW_NAME'])(
+    'minePage tells operators of an Item, and of a remine, of which Plaid says %s for more than a day',
+    async (transactions_update_status) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const alerts = () => world.sql`SELECT kind, key, detail FROM alerts WHERE item_id = ${itemId}`;
+      const said = { transactions_update_status };
+      item.page('', 'c1', { added: [transaction('f1')], ...said });
+      item.page('c1', 'c1', said);
+      const polled = (polls: number, n: number) => world.run.minePage({ ...mine(item, `u${n}`), polls });
+      for (const [n, polls] of [0, 1, 30].entries()) await polled(polls, n);
+      await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      // Something comes: it reads.
+      await polled(1, 4);
+      expect(await alerts()).toEqual([]);
+      for (const n of [5, 6]) expect(await polled(30, n)).toMatchObject({ kind: 'applied' });
+      const stuck = { kind: 'update_stuck', key: itemId };
+      expect(await alerts()).toMatchObject([{ ...stuck, detail: { type: 'NOT_READY' } }]);
+      await world.sql`DELETE FROM alerts WHERE item_id = ${itemId}`;
+      await world.sql`UPDATE items SET history = 'complete' WHERE item_id = ${itemId}`;
+      await polled(30, 7);
+      await world.stores.itemCommands.requestRemine(ourselves, itemId);
+      await world.run.minePage({ ...mine(item, 'r1'), remine: true });
+      await world.sql`
+        UPDATE items SET remine_requested_at = remine_requested_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      await world.run.minePage({ ...mine(item, 'r2'), remine: true });
+      expect(await alerts()).toMatchObject(transactions_update_status === 'A_NEW_NAME' ? [] : [stuck]);
+    },
+  );
+
+  it.each([
+    ['PRODUCT_NOT_READY', 'ITEM_ERROR', 'NOT_READY'],
+    ['BRAND_NEW', 'NEW_TYPE', 'UPSTREAM_DOWN'],
+  ])(
+    'minePage tells operators of an Item whose accounts are refused with %s for a day',
+    async (code, type, failure) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const alerts = () => world.sql`SELECT kind, detail FROM alerts WHERE item_id = ${itemId}`;
+      item.page('', 'c1', {});
+      item.page('c1', 'c1', {});
+      world.plaid.refuse('getAccounts', code, type);
+      const polled = (polls: number, n: number) =>
+        world.run.minePage({ ...mine(item, `u${n}`), polls, failures: 3 });
+      for (const [n, polls] of [0, 1].entries()) await polled(polls, n);
+      await world.sql`UPDATE items SET admitted_at = admitted_at - interval '25 hours' WHERE item_id = ${itemId}`;
+      await polled(1, 2);
+      expect(await alerts()).toEqual([]);
+      expect(await polled(30, 3)).toMatchObject({ accountsFailure: { type: failure } });
+      world.plaid.refuse('getAccounts', null);
+      expect(await alerts()).toEqual([
+        { kind: 'update_stuck', detail: { type: failure, error_type: type, error_code: code } },
+      ]);
+    },
+  );
+
   it('minePage says when the cursors of an update go in a circle, and keeps nothing of it', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', {});

@@ -330,12 +330,29 @@ describe('accounts of which one is being verified', () => {
 });
 
 describe('an answer in which something cannot be read', () => {
+  const alertsOf = async ({ itemId }: FakeItem): Promise<string[]> =>
+    (await world.sql<{ kind: string }[]>`SELECT kind FROM alerts WHERE item_id = ${itemId}`).map(
+      ({ kind }) => kind,
+    );
+
+  it('is told to operators, also where it has numbers of no form; that Plaid is not ready is not', async () => {
+    const item = await itemWithNumbers();
+    world.plaid.refuse('getNumbers', 'PRODUCT_NOT_READY');
+    await save(item);
+    world.plaid.refuse('getNumbers', null);
+    expect(await alertsOf(item)).toEqual([]);
+    world.plaid.failNext('getNumbers', 'NOT_READY');
+    await save(item);
+    expect(await alertsOf(item)).toEqual(['numbers_unreadable']);
+  });
+
   it('takes no number from the accounts that it does not name, and is asked for again in a day', async () => {
     const item = await itemWithNumbers();
     item.numbers = numbersOf(['account-1'], 'newer');
     item.oddNumbers = true;
     const { accounts, nextDueAt } = await save(item);
     expect([accounts, (nextDueAt ?? 0) > Date.now()]).toEqual([1, true]);
+    expect(await alertsOf(item)).toEqual(['numbers_unreadable']);
     expect(await given(item)).toEqual({ ...good, 'account-1': 'newer account-1' });
     expect(await numbersDue(item)).toBe('later');
     item.oddNumbers = false;

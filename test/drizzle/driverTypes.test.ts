@@ -81,4 +81,15 @@ describe('what the driver gives for a column', () => {
     expect(tables.length).toBeGreaterThan(20);
     expect(unknown).toEqual([]);
   });
+
+  it.each([
+    '0001-01-01T00:00:00.000Z',
+    '0026-11-20T07:02:09.120Z',
+    '0099-12-31T23:59:59.999Z',
+    '0100-01-01T00:00:00.000Z',
+  ])('is the time that was stored, in years that JavaScript takes for others: %s', async (at) => {
+    const [row] = await world.sql<{ moment: Date; day: Date }[]>`
+        SELECT ${at}::text::timestamptz AS moment, ${at}::text::date AS day`;
+    expect([row?.moment.toISOString(), row?.day.toISOString().slice(0, 10)]).toEqual([at, at.slice(0, 10)]);
+  });
 });

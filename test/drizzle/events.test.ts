@@ -97,6 +97,16 @@ describe('what an Item tells', () => {
     expect((await ready()).at(-1)).toEqual({ ...ids, history: 'initial' });
   });
 
+  it('that an item can be read whose rows come under a status that nobody knows', async () => {
+    const item = await linkedItem(world);
+    const ready = async () => (await eventsOf(item)).filter(({ type }) => type === 'item.ready');
+    await runUpdate(world, item, [{}], { history: null });
+    expect(await ready()).toEqual([]);
+    await runUpdate(world, item, [{ added: [transaction('t1')] }, {}], { history: null });
+    await runUpdate(world, item, [{}], { history: null });
+    expect(await ready()).toMatchObject([{ data: { history: 'initial' } }]);
+  });
+
   it('every change of its records, whoever makes it, in ranges without gaps', async () => {
     const item = await linkedItem(world);
     const { itemId } = item;

@@ -22,6 +22,7 @@ const alertKinds: Record<AlertKind, true> = {
   token_unreadable: true,
   endpoint_unreadable: true,
   removal_refused: true,
+  numbers_unreadable: true,
   plaid_misconfigured: true,
   product_unavailable: true,
   plaid_code_unknown: true,

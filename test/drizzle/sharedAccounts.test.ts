@@ -1,4 +1,5 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { identityOf } from '../../domain/mining/accounts.js';
 import { account, linkedItem, openWorld, runUpdate, shownItem } from './world.js';
 import type { TestItem, World } from './world.js';
 
@@ -42,6 +43,16 @@ describe('new accounts that Plaid has told of', () => {
     expect(await asksForNew(item)).toBe(true);
     await runUpdate(world, item, [{}], { accounts: [checking('a'), savings('b'), savings('c')] });
     expect(await asksForNew(item)).toBe(false);
+  });
+
+  it('may be shared before the first list: it brings more than the item was linked with', async () => {
+    const accounts = [checking('a'), savings('b')].map((raw) => identityOf(raw));
+    for (const [linked, isAsked] of [[accounts.slice(0, 1), false] as const, [accounts, true] as const]) {
+      const item = await linkedItem(world, { accounts: linked });
+      await tellOfNewAccounts(item);
+      await runUpdate(world, item, [{}], { accounts: [checking('a'), savings('b')] });
+      expect(await asksForNew(item)).toBe(isAsked);
+    }
   });
 
   it('are others than the one that takes the place of a closed one', async () => {

@@ -252,8 +252,14 @@ describe('an account that takes the place of a closed one', () => {
     await runUpdate(world, item, [{}], { accounts: [savings('other')], ...asOf(2) });
     const changes = { accounts: [savings('other'), one], ...asOf(3) };
     await runUpdate(world, item, [{ added: rows('one', '2026-09-01') }], changes);
-    expect(await shown(item)).toMatchObject({ one: { replaces: null }, two: { replaced_by: null } });
+    const apart = { one: { replaces: null }, two: { replaced_by: null } };
+    expect(await shown(item)).toMatchObject(apart);
     expect(await statuses(item)).toMatchObject({ 'two 2026-10-01': 'posted', 'one 2026-09-01': 'posted' });
+    // Nor does it with the next update, when it is listed since the one before.
+    const next = { ...changes, ...asOf(4) };
+    await runUpdate(world, item, [{ added: rows('one', '2026-09-02') }], next);
+    expect(await shown(item)).toMatchObject(apart);
+    expect(await statuses(item)).toMatchObject({ 'two 2026-10-01': 'posted', 'one 2026-09-02': 'posted' });
   });
 
   it('may come in a later update than the one in which the old one went', async () => {
@@ -309,6 +315,22 @@ describe('an account that takes the place of a closed one', () => {
       new: { status: 'open', is_main: true, replaces: 'old' },
     });
     expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'old 2026-11-01': 'removed' });
+  });
+
+  it('that comes back beside an entry that nobody can read takes its own place later, also where it had another one before', async () => {
+    const item = await minedItem();
+    const under = (...ids: string[]) => [...ids.map((id) => checking(id)), savings('other')];
+    let day = 21;
+    const update = (accounts: PlaidAccount[], more: object = {}) =>
+      runUpdate(world, item, [{}], { accounts, accountsAsOf: at(String((day += 1))), ...more });
+    for (const id of ['first', 'old', 'brief']) await update(under(id));
+    await update(under('old'), { parkedAccounts: unreadable });
+    await update(under('old'));
+    expect(await shown(item)).toMatchObject({
+      first: { replaced_by: 'old' },
+      brief: { status: 'closed', replaced_by: 'old' },
+      old: { status: 'open', is_main: true, replaces: 'brief', replaced_by: null },
+    });
   });
 
   it('is none where the old one was the entry that nobody could read', async () => {

@@ -1,4 +1,5 @@
 import { stateFrom } from '../domain/item/core.js';
+import { startRun } from '../../domain/mining/run.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { describeItem, statusOf } from '../../workflows/describeItem.js';
 import { itemSnapshot } from '../domain/item/itemSnapshot.js';
@@ -21,6 +22,14 @@ describe('what is shown of an Item', () => {
     expect(statusOf({ ...state, wanted }).next_due_at).toBe(at(60_000));
     expect(statusOf({ ...state, wanted, restUntil: 0 }).next_due_at).toBe(at(500));
     expect(statusOf({ ...state, phase: 'needs_relink' }).next_due_at).toBe(at(1_000));
+  });
+
+  it('names the end of the pause of an update that is on its way, and whose page cannot be had', () => {
+    const run = { ...startRun('u'), failures: 1, notBefore: t0 + 90_000 };
+    const wanted = { quietUntil: t0 + 500, deadline: t0 + 500, historical: false };
+    expect(statusOf({ ...state, restUntil: 0, wanted, run }).next_due_at).toBe(at(90_000));
+    expect(statusOf({ ...state, restUntil: 0, run }).next_due_at).toBe(at(90_000));
+    expect(statusOf({ ...state, restUntil: 0, run: startRun('u') }).next_due_at).toBe(at(1_000));
   });
 
   it('names no next update of an Item that is mined no more, and says why it is not', () => {

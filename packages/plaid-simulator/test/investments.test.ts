@@ -224,6 +224,37 @@ describe('Investments', () => {
     });
   });
 
+  it('are worth their accounts’ balances whatever is paid in, bought, sold and cancelled; a change that is refused changes nothing', async () => {
+    const on = await invested();
+    const worth = async () => {
+      const { accounts, holdings } = await on.holdings();
+      const own = accounts.filter(({ type }) => String(type) === 'investment');
+      return own.map(({ account_id, balances }) => {
+        const of = holdings.filter((holding) => holding.account_id === account_id);
+        return [balances.current, sum(of.map(({ institution_value }) => institution_value))];
+      });
+    };
+    const before = (await worth())[0]?.[0] ?? 0;
+    const trades = [
+      { type: 'cash', subtype: 'deposit', amount: -500 },
+      { type: 'buy', ticker: 'NEWS', quantity: 2, price: 10, fees: 1 },
+      { type: 'sell', ticker: 'NEWS', quantity: 1, price: 30 },
+    ];
+    const { investment_transactions: ids } = await on.change({ trades });
+    for (const [balance, value] of await worth()) expect(balance).toBe(value);
+    // Two at ten cost one in fees; one of them was sold for twenty more than it had cost.
+    expect((await worth())[0]?.[0]).toBeCloseTo(before + 500 - 1 + 20, 2);
+    const standing = await worth();
+    await expect(on.change({ prices: { NEWS: 50, NOBODY: 1 } })).rejects.toMatchObject({ status: 400 });
+    await expect(on.change({ prices: { NEWS: 50 }, cancel: ['nothing'] })).rejects.toMatchObject({
+      status: 400,
+    });
+    expect(await worth()).toEqual(standing);
+    await on.change({ cancel: [ids[0]], prices: { NEWS: 50 } });
+    for (const [balance, value] of await worth()) expect(balance).toBe(value);
+    expect((await worth())[0]?.[0]).toBeCloseTo(before - 1 + 20 + 40, 2);
+  });
+
   it('are worth more when a price rises', async () => {
     const on = await invested();
     const before = await on.holdings();

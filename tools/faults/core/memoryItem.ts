@@ -326,6 +326,7 @@ export class MemoryItem {
         openAccounts: this.openAccounts(),
         waitsSince: this.waitsSince(),
         updatedAt: this.updatedAt(),
+        admittedAt: null,
         endsAt: null,
         credentials: this.credentials,
       };

@@ -162,7 +162,9 @@ export class MiningModel {
     counts.removed += this.removeSucceeded();
     if (!keepsCursor) this.cursor = update.page.nextCursor;
     const missed = (compared?.missed ?? 0) + (keepsCursor ? come : 0);
-    this.history = furtherHistory(this.history, update.history);
+    // Rows under a status that nobody knows: some of the history was read.
+    const live = [...this.transactions.values()].some(({ status }) => status !== 'removed');
+    this.history = furtherHistory(this.history, update.history ?? (live ? 'initial' : null));
     this.staged.clear();
     const outcome: UpdateOutcome = {
       ...counts,
@@ -186,7 +188,7 @@ export class MiningModel {
     this.mainAccountId = successor.get(this.mainAccountId) ?? this.mainAccountId;
     for (const [id, raw] of listed) {
       const stored = this.accounts.get(id);
-      if (stored?.status !== 'open') this.listedSince.set(id, asOf);
+      if (this.isNew(id)) this.listedSince.set(id, asOf);
       if (stored !== undefined) stored.as_of = asOf;
       const old = [...successor].find(([, next]) => next === id)?.[0] ?? stored?.replaces ?? null;
       const replaces = old !== null && listed.has(old) ? null : old;
@@ -223,7 +225,8 @@ export class MiningModel {
     for (const [id, { as_of }] of left) {
       const next = later.get(id);
       if (next === undefined || taken.has(next)) continue;
-      const hasPlace = !this.isNew(next) && this.accounts.get(next)?.replaces !== null;
+      const former = this.isNew(next) ? null : this.accounts.get(next)?.replaces;
+      const hasPlace = former != null && (this.accounts.get(former)?.as_of ?? '') >= as_of;
       if (!hasPlace && (this.isNew(next) || (this.listedSince.get(next) ?? '') > as_of)) found.set(id, next);
     }
     return found;

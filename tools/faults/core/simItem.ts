@@ -49,6 +49,7 @@ export class SimItem extends MemoryItem {
       openAccounts: this.openAccounts(),
       waitsSince: this.waitsSince(),
       updatedAt: this.updatedAt(),
+      admittedAt: null,
       endsAt: null,
       credentials: this.credentials,
     };

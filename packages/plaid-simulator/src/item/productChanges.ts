@@ -5,6 +5,8 @@ import {
   toCents,
   tradeOf,
   type GivenTrade,
+  type Portfolio,
+  type Position,
   type Trade,
   type TradeSubtype,
 } from '../bank/portfolio.js';
@@ -57,15 +59,50 @@ export function changeInvestments(world: World, item: Item, changes: InvestmentC
     })),
     ...(changes.cancel ?? []).map((id) => cancellation(world, item, id, today)),
   ];
+  const prices = Object.entries(changes.prices ?? {});
+  // Nothing is changed by what is refused.
+  for (const [ticker] of prices) {
+    if (!item.openAccounts.some((known) => isInvestment(known) && holds(world, item, known, ticker))) {
+      throw new ImpossibleChange(`nothing is held of ${ticker}`);
+    }
+  }
   for (const member of connectedWith(world, item)) rememberProducts(world, member);
-  for (const [ticker, price] of Object.entries(changes.prices ?? {})) reprice(world, item, ticker, price);
+  for (const [ticker, price] of prices) reprice(world, item, ticker, price);
   return made.map(({ accountId, trade }) => {
-    const n = tradesIn(world, item, investmentAccount(item, accountId)).length;
-    everywhere(world, item, accountId, (known) => {
-      const portfolio = portfolioOf(known);
-      return { ...known, portfolio: { ...portfolio, trades: [...portfolio.trades, trade] } };
-    });
+    const known = investmentAccount(item, accountId);
+    const n = tradesIn(world, item, known).length;
+    changePortfolio(world, item, known, (before) => ({ ...before, trades: [...before.trades, trade] }));
     return tradeId(item, accountId, n);
+  });
+}
+
+function heldIn(world: World, item: Item, known: BankAccount, portfolio = portfolioOf(known)): Position[] {
+  return positionsOf(accountScope(world, item, known), portfolio, civilDate(item.facts.createdAt));
+}
+
+const holds = (world: World, item: Item, known: BankAccount, ticker: string): boolean =>
+  heldIn(world, item, known).some(({ security }) => security === ticker);
+
+const worthOf = (held: readonly Position[]): number =>
+  held.reduce((sum, { quantity, price }) => sum + toCents(quantity * price), 0);
+
+/** What is in an account is something else, and the account worth more or less by it. */
+function changePortfolio(
+  world: World,
+  item: Item,
+  known: BankAccount,
+  change: (before: Portfolio) => Portfolio,
+): void {
+  const after = change(portfolioOf(known));
+  const gain = worthOf(heldIn(world, item, known, after)) - worthOf(heldIn(world, item, known));
+  everywhere(world, item, known.account.account_id, (one) => {
+    const { balances } = one.account;
+    const current = balances.current === null ? null : toCents(balances.current + gain);
+    return {
+      ...one,
+      account: { ...one.account, balances: { ...balances, current } },
+      portfolio: change(portfolioOf(one)),
+    };
   });
 }
 
@@ -108,29 +145,13 @@ function cancellation(world: World, item: Item, id: string, today: string) {
 
 /** A security has another price: what is held of it is worth more or less, and so are the accounts. */
 function reprice(world: World, item: Item, ticker: string, price: number): void {
-  let isHeld = false;
   for (const known of item.openAccounts.filter(isInvestment)) {
-    const scope = accountScope(world, item, known);
-    const held = positionsOf(scope, portfolioOf(known), civilDate(item.facts.createdAt)).find(
-      ({ security }) => security === ticker,
-    );
-    if (!held) continue;
-    isHeld = true;
-    const gain = held.quantity * (price - held.price);
-    everywhere(world, item, known.account.account_id, (one) => {
-      const portfolio = portfolioOf(one);
-      const { current } = one.account.balances;
-      return {
-        ...one,
-        account: {
-          ...one.account,
-          balances: { ...one.account.balances, current: current === null ? null : toCents(current + gain) },
-        },
-        portfolio: { ...portfolio, prices: { ...portfolio.prices, [ticker]: price } },
-      };
-    });
+    if (!holds(world, item, known, ticker)) continue;
+    changePortfolio(world, item, known, (before) => ({
+      ...before,
+      prices: { ...before.prices, [ticker]: price },
+    }));
   }
-  if (!isHeld) throw new ImpossibleChange(`nothing is held of ${ticker}`);
 }
 
 /** Fields of what is owed on accounts change, for all applications of the login; Plaid announces it at its next pull. */
