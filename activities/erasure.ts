@@ -26,7 +26,7 @@ export function erasureActivities(
   >,
   attempt: Attempt = temporalAttempt,
 ) {
-  const { erasures, gateway, streams, sweeps, alerts, crashPoint, reportUnexpected } = deps;
+  const { erasures, gateway, streams, sweeps, crashPoint, reportUnexpected } = deps;
 
   /** What was asked for stands in the rows; the sweep signals those that a signal does not reach now. */
   async function wake(signals: readonly (() => Promise<void>)[]): Promise<void> {
@@ -115,14 +115,7 @@ export function erasureActivities(
     async sweepErasures({ graceMs }: { graceMs: number }): Promise<{ open: number }> {
       const open = await erasures.open(erasuresAtOnce, graceMs, lateAfterMs);
       for (const { erasureId, late } of open) {
-        if (late) {
-          await alerts.raise({
-            kind: 'erasure_late',
-            key: erasureId,
-            item_id: null,
-            detail: { erasure_id: erasureId },
-          });
-        }
+        if (late) await erasures.raiseLate(erasureId);
       }
       const ids = open.map(({ erasureId }) => erasureId);
       const { signalled } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>

@@ -179,18 +179,11 @@ export function linkActivities(deps: ActivityDeps) {
 
   /** A link that goes on failing is told to operators; the alert goes with its end. */
   async function noteDelay(tokenHash: string, error: unknown): Promise<void> {
-    const { sinceReceived } = await links.age(tokenHash);
-    if (sinceReceived < lateAfterMs) return;
     const upstream = error instanceof Failure ? error.upstream : undefined;
-    await alerts.raise({
-      kind: 'link_stuck',
-      key: tokenHash,
-      item_id: null,
-      detail: {
-        type: error instanceof Failure ? error.type : 'UNEXPECTED',
-        error_type: upstream?.error_type ?? null,
-        error_code: upstream?.error_code ?? null,
-      },
+    await links.raiseStuck(tokenHash, lateAfterMs, {
+      type: error instanceof Failure ? error.type : 'UNEXPECTED',
+      error_type: upstream?.error_type ?? null,
+      error_code: upstream?.error_code ?? null,
     });
   }
 
@@ -289,7 +282,7 @@ export function linkActivities(deps: ActivityDeps) {
   }
 
   const isOutOfPatience = async (tokenHash: string): Promise<boolean> =>
-    (await links.age(tokenHash)).inState >= patienceMs;
+    (await links.inState(tokenHash)) >= patienceMs;
 
   /**
    * What Plaid says of the exchanged Item; null: it is the user's, and lacks a login, or its bank is not to be had, which the Item shows. A

@@ -9,19 +9,14 @@ import { askHealth, beginEpisode } from './itemHealth.js';
 const signalWithinMs = 5_000;
 
 export function loginActivities(deps: ActivityDeps) {
-  const { items, logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
+  const { logins, webhooks, gateway, staleAfterMs, plaidEnvironment } = deps;
 
   /** How Plaid says that the Item is, or why it does not; null for one that is not to be asked after. */
-  async function ask(itemId: string): Promise<ItemHealth | Failure | null> {
-    try {
-      const health = await askHealth(deps, itemId);
-      if (health?.consent) await items.noteConsent(itemId, health.seen, health.consent);
-      return health;
-    } catch (failure) {
-      if (!(failure instanceof Failure)) throw failure;
-      return failure;
-    }
-  }
+  const ask = (itemId: string): Promise<ItemHealth | Failure | null> =>
+    askHealth(deps, itemId).catch((failure: unknown) => {
+      if (failure instanceof Failure) return failure;
+      throw failure;
+    });
 
   /** Losing the signal is harmless: the webhook is stored. */
   async function signal(webhookId: string): Promise<void> {
@@ -49,13 +44,14 @@ export function loginActivities(deps: ActivityDeps) {
     async checkStaleness(input: { itemId: string }): Promise<ItemCheck> {
       const { itemId } = input;
       const fresh = { item_id: itemId, stale: false, webhook_id: null };
-      const health = await ask(itemId);
-      if (health === null) return { ...fresh, reason: 'ITEM_GONE' };
-      const failure = health instanceof Failure ? health : null;
-      if (!(health instanceof Failure) && 'error' in health && (await beginEpisode(deps, itemId, health))) {
+      const answer = await ask(itemId);
+      if (answer === null) return { ...fresh, reason: 'ITEM_GONE' };
+      const [health, failure] = answer instanceof Failure ? [null, answer] : [answer, null];
+      // What it says of the consent is written down, too.
+      if (health !== null && (await beginEpisode(deps, itemId, health)) && 'error' in health) {
         return { ...fresh, reason: failureTypeOf(health.error) };
       }
-      const updatedAt = health instanceof Failure ? null : health.updatedAt;
+      const updatedAt = health?.updatedAt ?? null;
       const recorded = await logins.recordCheck({
         itemId,
         staleAfterMs,

@@ -23,6 +23,7 @@ import { methodTable } from './methodTable.js';
 import { openapi } from './openapi.js';
 import { shedLoad } from './pressure.js';
 import { createLimiter, registerRateLimit } from './rateLimit.js';
+import { targetOf } from './requestHead.js';
 import { accessRoutes } from './routes/access.js';
 import { connectionRoutes } from './routes/connections.js';
 import { deliveryRoutes } from './routes/deliveries.js';
@@ -71,7 +72,7 @@ function requestIdOf(raw: IncomingMessage): string {
 }
 
 /** The path without the query: query values never reach a log or an answer. */
-const pathOf = (url: string): string => url.split('?', 1)[0] ?? '/';
+const pathOf = (url: string): string => targetOf(url).split('?', 1)[0] ?? '/';
 
 function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   request.problem = problem.code;

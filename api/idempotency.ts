@@ -11,6 +11,7 @@ import { loggedError, Problem } from './errors.js';
 import { granted } from './itemAccess.js';
 import { addProblems } from './operation.js';
 import type { ProblemCode } from './problems.js';
+import { targetOf } from './requestHead.js';
 import { idempotencyHeaders } from './schemas/idempotency.js';
 
 declare module 'fastify' {
@@ -69,7 +70,7 @@ const spelledAlike = (path: string): string =>
 
 function keyedRequestOf(request: FastifyRequest, key: string): KeyedRequest {
   const caller = callerOf(request);
-  const [path = '/', query = ''] = request.url.split(/\?(.*)/s, 2);
+  const [path = '/', query = ''] = targetOf(request.url).split(/\?(.*)/s, 2);
   return {
     application_id: caller.application_id,
     method: request.method,

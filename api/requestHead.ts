@@ -6,6 +6,12 @@ import { Problem } from './errors.js';
 const hostField = /^(?:(?:[a-z0-9._~!$&'()*+=;%-]+|\[[0-9a-f:.]+\])(?::\d*)?)?$/i;
 const wholeTarget = /^https?:\/\/([^/?#@]+)(?:[/?]|$)/i;
 
+/** What a request asks for, from its path on: as a proxy is asked, the server's address stands before it, and routes take no notice. */
+export function targetOf(url: string): string {
+  const rest = url.replace(/^https?:\/\/[^/?]+/i, '');
+  return rest === '' || rest.startsWith('?') ? `/${rest}` : rest;
+}
+
 /** The connection is not used again: who sent this may count its requests in another way than we do. */
 const refused = (where: FieldError): Problem =>
   new Problem('invalid_request', { errors: [where], headers: { connection: 'close' } });

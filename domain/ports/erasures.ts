@@ -92,4 +92,6 @@ export interface ErasureStore {
    * then; `late` after `lateAfterMs`.
    */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
+  /** Raises `erasure_late`, unless the erasure has ended: its end has deleted the alert. */
+  raiseLate(erasureId: string): Promise<void>;
 }

@@ -109,8 +109,13 @@ export interface LinkStore {
    */
   receive(link: NewLink): Promise<LinkRow | null>;
   get(tokenHash: string): Promise<LinkRow | null>;
-  /** How long ago the link was received, and for how long it has been in its state, in ms by the database's clock. */
-  age(tokenHash: string): Promise<{ sinceReceived: number; inState: number }>;
+  /** For how long the link has been in its state, in ms by the database's clock. */
+  inState(tokenHash: string): Promise<number>;
+  /**
+   * Raises `link_stuck` for a link that was received `afterMs` ago, unless it has ended: its end has deleted the alert. One whose Item is
+   * still to be removed has not.
+   */
+  raiseStuck(tokenHash: string, afterMs: number, detail: Record<string, string | null>): Promise<void>;
   /** Whether everything of the Item's user is being deleted, and the Item has not become the user's. */
   isUnwanted(itemId: string): Promise<boolean>;
   /**

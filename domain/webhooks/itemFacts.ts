@@ -25,13 +25,19 @@ export type ItemFact =
   /** AUTH AUTOMATICALLY_VERIFIED and its kin: Plaid has ended the verification of an account (null = it does not say which), well or not. */
   | { kind: 'verificationEnded'; accountId: string | null; verification: VerificationEnd };
 
+/** The bank has announced the end of the connection, of which `/item/get` says nothing. */
+export const codeThatDisconnects = 'PENDING_DISCONNECT';
+
+/** There are accounts that the user has not shared. */
+export const codeOfNewAccounts = 'NEW_ACCOUNTS_AVAILABLE';
+
 /** Webhooks about the Item whose outcome, or order among themselves, waits for an answer of `/item/get`. The others wait for nobody. */
 export const codesThatAsk: readonly string[] = [
   'ERROR',
   'LOGIN_REPAIRED',
   'ITEM_REPAIRED',
   'PENDING_EXPIRATION',
-  'PENDING_DISCONNECT',
+  codeThatDisconnects,
 ];
 
 /** Nothing is given out from then on, whatever else waits. */

@@ -3,6 +3,7 @@ import type { UserActionError } from '../../domain/mining/run.js';
 import type { Consent } from '../../domain/item/health.js';
 import { closesAccounts, failureTypeOf } from '../../domain/plaidErrors.js';
 import type { Seen } from '../../domain/ports/items.js';
+import { codeThatDisconnects } from '../../domain/webhooks/itemFacts.js';
 import { firstOf } from '../rows.js';
 import type { Tx } from '../rows.js';
 import { items } from '../schema.js';
@@ -12,7 +13,9 @@ import { numbersAreDue } from './numbersDue.js';
 import { closeAccounts } from './closeAccounts.js';
 import { suspendConnections } from './connectionWrites.js';
 import type { Actor } from './connectionWrites.js';
+import { revocationWaits } from './revocationWaits.js';
 import { lockSeen, sameHealth } from './seen.js';
+import { heardSince } from './heardSince.js';
 import { writeEvents } from './writeEvents.js';
 
 const numbered = selection(items, ['user_id'], { episode: 'error_episode' });
@@ -62,10 +65,15 @@ export async function healthStands(
 
 /**
  * What a check said besides the Item's health, under its lock. A bank that was not known when the Item was linked, or that Plaid has moved to
- * another id since, is known from here on. An end of the connection that was announced, and whose time has passed,
- * did not come where the check calls the Item healthy.
+ * another id since, is known from here on. An end of the connection that was announced, and whose time had passed at the question,
+ * did not come where the check calls the Item healthy. What is new by it makes older answers older.
  */
-export async function noteConsent(tx: Tx, itemId: string, consent: Consent | null): Promise<void> {
+export async function noteConsent(
+  tx: Tx,
+  itemId: string,
+  seen: Pick<Seen, 'at'>,
+  consent: Consent | null,
+): Promise<void> {
   if (consent === null) return;
   const { id = null, name = null } = consent.institution ?? {};
   await tx`
@@ -73,7 +81,10 @@ export async function noteConsent(tx: Tx, itemId: string, consent: Consent | nul
       institution_name = CASE WHEN ${id}::text = institution_id OR ${id}::text IS NULL
         THEN coalesce(${name}::text, institution_name) ELSE ${name}::text END,
       consent_expires_at = ${consent.expiresAt}::text::timestamptz,
-      disconnects_at = CASE WHEN ${consent.isConnected} AND disconnects_at <= clock_timestamp()
+      health_answers = health_answers + CASE
+        WHEN coalesce(${id}::text, institution_id) IS DISTINCT FROM institution_id
+          OR consent_expires_at IS DISTINCT FROM ${consent.expiresAt}::text::timestamptz THEN 1 ELSE 0 END,
+      disconnects_at = CASE WHEN ${consent.isConnected} AND disconnects_at <= ${seen.at}::text::timestamptz
         THEN NULL ELSE disconnects_at END
     WHERE item_id = ${itemId} AND removed_at IS NULL`;
 }
@@ -116,8 +127,16 @@ export async function noteBroken(
   }
 }
 
-/** Item ACTIVE: ends the episode, if there is one, and makes an update due. */
-export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
+/**
+ * Item ACTIVE: ends the episode, if there is one, and makes an update due. The repair takes back an end of the connection that was
+ * announced before the question; a revocation that waits to be acted on, besides the webhooks `answered`, goes on withholding.
+ */
+export async function noteHealthy(
+  tx: Tx,
+  itemId: string,
+  seen: Pick<Seen, 'at'>,
+  answered: readonly string[] = [],
+): Promise<void> {
   await tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId} AND removed_at IS NULL`;
   const item = firstOf(
     await tx<(Selected<typeof numbered> & Selected<typeof ended>)[]>`
@@ -126,7 +145,8 @@ export async function noteHealthy(tx: Tx, itemId: string): Promise<void> {
       WHERE item_id = ${itemId} AND error_since IS NOT NULL AND removed_at IS NULL FOR NO KEY UPDATE
     )
     UPDATE items i SET error_type = NULL, error_code = NULL, error_since = NULL, error_by_call = false,
-      revoked_at = NULL, disconnects_at = NULL,
+      revoked_at = CASE WHEN ${revocationWaits(tx, itemId, answered)} THEN i.revoked_at END,
+      disconnects_at = CASE WHEN ${heardSince(tx, itemId, codeThatDisconnects, seen.at)} THEN i.disconnects_at END,
       next_due_at = clock_timestamp(), ${numbersAreDue(tx)}
     FROM before WHERE i.item_id = before.item_id
     RETURNING ${numbered.list(tx, 'i')}, ${ended.list(tx, 'before')}`,

@@ -356,5 +356,15 @@ export function erasureStore(sql: Sql): ErasureStore {
         ORDER BY greatest(e.requested_at, t.told_at), e.erasure_id LIMIT ${limit}`;
       return [...rows];
     },
+
+    async raiseLate(erasureId) {
+      // Under a lock for which the end waits, or is waited for.
+      await sql`
+        INSERT INTO alerts (kind, key, detail)
+        SELECT 'erasure_late', e.erasure_id, jsonb_build_object('erasure_id', e.erasure_id)
+        FROM (SELECT erasure_id FROM erasures
+          WHERE erasure_id = ${erasureId} AND user_id IS NOT NULL FOR SHARE) AS e
+        ON CONFLICT DO NOTHING`;
+    },
   };
 }

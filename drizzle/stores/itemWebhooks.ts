@@ -9,6 +9,7 @@ import { asText, isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { noteBroken, noteConsent, noteHealthy } from './episodes.js';
 import { numbersAreDue, numbersMoved } from './numbersDue.js';
+import { revocationWaits } from './revocationWaits.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
@@ -105,7 +106,7 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           const seen = health?.seen ?? null;
           if (seen !== null && !sameHealth(item.seen, seen)) return false;
           const revoked = revocation === 'doubted' || revocation === 'confirmed';
-          if (health?.kind === 'healthy') await noteHealthy(tx, itemId);
+          if (health?.kind === 'healthy') await noteHealthy(tx, itemId, health.seen, ids);
           if (health?.kind === 'broken') {
             // A repeat finds the webhooks with their outcomes and has the workflow reload the row.
             const { byCall, dueAt } = health;
@@ -119,13 +120,15 @@ export function itemWebhookStore(sql: Sql): Pick<ItemStore, 'itemWebhooks' | 'ap
           await tx`
             UPDATE items SET
               revoked_at = CASE WHEN ${revoked} THEN coalesce(revoked_at, clock_timestamp())
-                WHEN ${revocation === 'disowned'} THEN NULL ELSE revoked_at END,
+                WHEN ${revocation === 'disowned'} AND NOT ${revocationWaits(tx, itemId, ids)} THEN NULL ELSE revoked_at END,
               consent_expires_at = coalesce(${consentExpiresAt}::timestamptz, consent_expires_at),
               disconnects_at = CASE WHEN ${disconnects?.guessed === true} AND disconnects_at IS NOT NULL THEN disconnects_at
                 WHEN ${disconnects !== null} THEN ${disconnects?.at ?? null}::text::timestamptz ELSE disconnects_at END,
-              new_accounts_available = new_accounts_available OR ${newAccounts}
+              new_accounts_available = new_accounts_available OR ${newAccounts},
+              -- What Plaid answers to questions from before is older than that.
+              health_answers = health_answers + ${revoked || consentExpiresAt !== null ? 1 : 0}
             WHERE item_id = ${itemId}`;
-          await noteConsent(tx, itemId, health?.consent ?? null);
+          if (health !== null) await noteConsent(tx, itemId, health.seen, health.consent);
           await writeAnnouncements(tx, before, effect);
           if (effect.numbersDue) await tx`UPDATE items SET ${numbersAreDue(tx)} WHERE item_id = ${itemId}`;
           // Numbers that are being read now may be those that were just forbidden.

@@ -133,7 +133,7 @@ export function itemStore(sql: Sql): ItemStore {
         const stands = await healthStands(tx, itemId, seen);
         if (stands !== 'stands') return stands === 'unconnected';
         await noteBroken(tx, itemId, error, { byCall, dueAt, unheard: true });
-        await noteConsent(tx, itemId, consent);
+        await noteConsent(tx, itemId, seen, consent);
         return true;
       });
     },
@@ -142,15 +142,15 @@ export function itemStore(sql: Sql): ItemStore {
       return sql.begin(async (tx) => {
         const stands = await healthStands(tx, itemId, seen);
         if (stands !== 'stands') return stands === 'unconnected';
-        await noteHealthy(tx, itemId);
-        await noteConsent(tx, itemId, consent);
+        await noteHealthy(tx, itemId, seen);
+        await noteConsent(tx, itemId, seen, consent);
         return true;
       });
     },
 
     async noteConsent(itemId, seen, consent) {
       await sql.begin(async (tx) => {
-        if ((await healthStands(tx, itemId, seen)) === 'stands') await noteConsent(tx, itemId, consent);
+        if ((await healthStands(tx, itemId, seen)) === 'stands') await noteConsent(tx, itemId, seen, consent);
       });
     },
 

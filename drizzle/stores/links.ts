@@ -102,14 +102,26 @@ export function linkStore(sql: Sql): LinkStore {
 
     get: (tokenHash) => get(sql, tokenHash),
 
-    async age(tokenHash) {
+    async inState(tokenHash) {
       const row = firstOf(
-        await sql<{ since_received: number; in_state: number }[]>`
-        SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 * 1000 AS since_received,
-          extract(epoch FROM clock_timestamp() - updated_at)::float8 * 1000 AS in_state
+        await sql<{ ms: number }[]>`
+        SELECT extract(epoch FROM clock_timestamp() - updated_at)::float8 * 1000 AS ms
         FROM links WHERE token_hash = ${tokenHash}`,
       );
-      return { sinceReceived: row?.since_received ?? 0, inState: row?.in_state ?? 0 };
+      return row?.ms ?? 0;
+    },
+
+    async raiseStuck(tokenHash, afterMs, detail) {
+      // Under a lock for which the end of the link waits, or is waited for.
+      await sql`
+        INSERT INTO alerts (kind, key, detail)
+        SELECT 'link_stuck', l.token_hash, ${jsonbText(detail)}::text::jsonb
+        FROM (SELECT token_hash, item_id, state FROM links
+          WHERE token_hash = ${tokenHash} AND created_at <= clock_timestamp() - ${`${afterMs} milliseconds`}::interval
+          FOR SHARE) AS l
+        WHERE l.state <> 'finished' OR EXISTS (
+          SELECT FROM items i WHERE i.item_id = l.item_id AND i.admitted_at IS NULL AND i.removed_at IS NULL)
+        ON CONFLICT DO NOTHING`;
     },
 
     async isUnwanted(itemId) {

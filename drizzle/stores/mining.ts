@@ -7,6 +7,8 @@ import { storable } from '../../domain/mining/oddValues.js';
 import type { ParkedRecord } from '../../domain/mining/parked.js';
 import type { Seen } from '../../domain/ports/items.js';
 import type { MiningStore, PageStart, Update } from '../../domain/ports/mining.js';
+import { closesAccounts } from '../../domain/plaidErrors.js';
+import { codeOfNewAccounts } from '../../domain/webhooks/itemFacts.js';
 import { jsonbText } from '../jsonText.js';
 import { earlier, firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
@@ -25,6 +27,7 @@ import { remineIsAsked } from './remineIsAsked.js';
 import { setRemoved, enqueueRemoved } from './recordTexts.js';
 import { sameRemine, sameRows, seenOf } from './seen.js';
 import { removeSucceeded } from './succession.js';
+import { heardSince } from './heardSince.js';
 import { writeEvents } from './writeEvents.js';
 
 /** An answer that lists none of so many lists none. */
@@ -44,6 +47,8 @@ const mined = selection(
     'last_update_id',
     'last_update_outcome',
     'last_sequence',
+    'error_code',
+    'error_since',
   ],
   { withoutTransactions: isSet('transactions_unavailable_since') },
 );
@@ -87,6 +92,10 @@ function standing(
   if (remine && !sameRemine(now, began)) return 'gone';
   return sameRows(now, began) ? 'stands' : 'moved';
 }
+
+/** Whether Plaid has said since `asOf` (ISO 8601) that the Item has no accounts: those that it listed then are closed by now. */
+const haveGone = ({ error_code, error_since }: LockedItem, asOf: string): boolean =>
+  error_code !== null && closesAccounts(error_code) && error_since !== null && error_since > new Date(asOf);
 
 /** Keeps what can be neither a transaction nor an account, and raises an alert for each. */
 async function park(
@@ -163,11 +172,14 @@ export function miningStore(sql: Sql): MiningStore {
     return item ?? null;
   }
 
-  /** Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what follows the one before. */
+  /**
+   * Whether pages 0 to `pageNumber` - 1 are staged, no other is, and each asks for what follows the one before. From then on nobody drops
+   * one before the transaction ends: what reads them later would find fewer, and the cursor would go on without their rows.
+   */
   async function chainHolds(tx: Tx, update: Update, durableCursor: string): Promise<boolean> {
     const staged = await tx<Selected<typeof link>[]>`
       SELECT ${link.list(tx)} FROM staged_pages
-      WHERE item_id = ${update.itemId} AND update_id = ${update.updateId} ORDER BY page`;
+      WHERE item_id = ${update.itemId} AND update_id = ${update.updateId} ORDER BY page FOR UPDATE`;
     if (staged.length !== update.pageNumber) return false;
     let expected = durableCursor;
     for (const [index, page] of staged.entries()) {
@@ -218,7 +230,8 @@ export function miningStore(sql: Sql): MiningStore {
           THEN ${dueAt}::text::timestamptz ELSE clock_timestamp() END,
         main_account_id = ${accounts.mainAccountId},
         -- The user has shared what Plaid had told of, whether or not the client says so.
-        new_accounts_available = new_accounts_available AND NOT ${accounts.grown}::boolean,
+        new_accounts_available = new_accounts_available AND (NOT ${accounts.grown}::boolean
+          OR ${heardSince(tx, itemId, codeOfNewAccounts, update.accountsAsOf)}),
         ${accounts.numbersDue ? numbersAreDue(tx) : oldNumbersAreDue(tx, update.numbersAge)},
         last_account_sequence = CASE WHEN ${accounts.changes} > 0
           THEN ${item.last_sequence + accounts.changes} ELSE last_account_sequence END,
@@ -338,6 +351,7 @@ export function miningStore(sql: Sql): MiningStore {
         const { unreadableAccounts = parkedAccounts.length } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
+        if (haveGone(item, update.accountsAsOf)) return { kind: 'moved' as const };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
         if (update.pageNumber > 0 && (await hasStaleEntry(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };

@@ -146,9 +146,11 @@ export function openDatabase(url: string, options: DatabaseOptions): postgres.Sq
   });
   const sql = postgres(url, {
     max: options.max,
-    // Of several hosts one that says nothing leaves time for the next: who waits goes on no longer than one waits for a connection.
+    // Of several hosts those that say nothing leave time for the last one: who waits goes on no longer than one waits for a connection.
     connect_timeout:
-      endpoints.hosts.length > 1 ? Math.min(connectTimeoutSeconds, waitMs / 2_000) : connectTimeoutSeconds,
+      endpoints.hosts.length > 1
+        ? Math.min(connectTimeoutSeconds, waitMs / 1_000 / endpoints.hosts.length)
+        : connectTimeoutSeconds,
     idle_timeout: 300,
     backoff: pauseSeconds,
     onnotice: () => undefined,

@@ -17,6 +17,8 @@ export interface SessionStartOptions {
   pass(bytes: Buffer): void;
   /** Rejects where sessions are not what we rely on. Called where somebody stands between us and the server. */
   checkPooler(): Promise<void>;
+  /** The session is the driver's from now on. */
+  begin(): void;
   /** The session cannot be used. */
   refuse(failure: Error): void;
 }
@@ -145,6 +147,7 @@ export class SessionStart {
 
   private goOn(): void {
     this.state = 'over';
+    this.options.begin();
     this.options.pass(this.readyFrame);
     const rest = this.held;
     this.held = Buffer.alloc(0);

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { SettingStatement } from '../../domain/databaseSession.js';
 import { OwedAnswers } from './postgresFrames.js';
+import { HostOrder } from './postgresHosts.js';
 import { SessionStart } from './postgresSession.js';
 import type { Endpoints } from './postgresWire.js';
 import { coded, openWire, requestCancel } from './postgresWire.js';
@@ -9,6 +10,8 @@ import { coded, openWire, requestCancel } from './postgresWire.js';
 /** After our good-bye the server closes; one that has vanished does not. */
 const closeWithinMs = 2_000;
 const checkEveryMs = 250;
+/** A session that the driver leaves so soon is not of the kind that the URL asks for. */
+const leftWithinMs = 1_000;
 
 type Sent = (error?: Error | null) => void;
 
@@ -31,20 +34,27 @@ class WatchedSocket extends EventEmitter {
   private ended = false;
   private readonly answers = new OwedAnswers();
   private readonly session: SessionStart;
+  private readonly start: number;
+  /** The host that has taken the connection; until then the one that was asked first. */
+  private host: number;
+  private begunAt: number | null = null;
 
   constructor(
     private readonly endpoints: Endpoints,
-    private readonly start: number,
+    private readonly hosts: HostOrder,
     rules: SessionRules,
   ) {
     super();
+    this.start = hosts.next();
+    this.host = this.start;
     this.session = new SessionStart({
       ...rules,
       send: (bytes) => void this.write(bytes),
       pass: (bytes) => void (this.ended || this.emit('data', bytes)),
+      begin: () => this.begun(),
       refuse: (failure) => this.finish(failure),
     });
-    openWire(endpoints, start, this.abandoned.signal).then(
+    openWire(endpoints, this.start, this.abandoned.signal, (place) => this.taken(place)).then(
       (wire) => this.opened(wire),
       (error: Error) => this.finish(error),
     );
@@ -69,9 +79,20 @@ class WatchedSocket extends EventEmitter {
     for (const [bytes, sent] of this.early.splice(0)) wire.write(bytes, sent);
   }
 
+  private taken(host: number): void {
+    if (host !== this.start) this.hosts.hasFailed(this.start);
+    this.host = host;
+  }
+
+  private begun(): void {
+    this.begunAt = performance.now();
+    this.hosts.hasServed(this.host);
+  }
+
   private finish(error: Error | null): void {
     if (this.ended) return;
     this.ended = true;
+    if (this.begunAt === null) this.hosts.hasFailed(this.host);
     this.abandoned.abort(coded('ECONNRESET', 'the connection was given up'));
     this.wire?.destroy();
     // Later, as a socket would: who ends it is not ready to hear of the end yet.
@@ -89,6 +110,8 @@ class WatchedSocket extends EventEmitter {
   }
 
   end(bytes: Buffer): void {
+    const isLeft = this.begunAt !== null && performance.now() - this.begunAt < leftWithinMs;
+    if (isLeft) this.hosts.hasFailed(this.host);
     this.wire?.end(bytes);
     setTimeout(() => this.finish(null), closeWithinMs).unref();
   }
@@ -121,7 +144,7 @@ class WatchedSocket extends EventEmitter {
     const { backendKey } = this.answers;
     const owed = !this.answers.isIdle();
     this.finish(coded('ETIMEDOUT', 'the database fell silent'));
-    if (owed && backendKey !== null) void requestCancel(this.endpoints, this.start, backendKey);
+    if (owed && backendKey !== null) void requestCancel(this.endpoints, this.host, backendKey);
   }
 }
 
@@ -135,7 +158,7 @@ export function watchedSockets(
   rules: SessionRules,
 ): () => WatchedSocket {
   const open = new Set<WatchedSocket>();
-  let made = 0;
+  const hosts = new HostOrder(Math.max(1, endpoints.hosts.length));
   let watch: NodeJS.Timeout | null = null;
 
   const silent = (): WatchedSocket[] => {
@@ -154,8 +177,7 @@ export function watchedSockets(
   const check = (): void => void (silent().length > 0 && setImmediate(throwAway));
 
   return () => {
-    const socket = new WatchedSocket(endpoints, made, rules);
-    made += 1;
+    const socket = new WatchedSocket(endpoints, hosts, rules);
     open.add(socket);
     watch ??= setInterval(check, checkEveryMs).unref();
     socket.once('close', () => {

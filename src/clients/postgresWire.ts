@@ -56,25 +56,26 @@ function dial(
   });
 }
 
-/** The first of the hosts that takes a connection, from the `start`-th on. */
+/** The first of the hosts that takes a connection, from the `start`-th on, and its place among them. */
 async function dialAny(
   hosts: Endpoints['hosts'],
   start: number,
   signal: AbortSignal,
-): Promise<{ socket: Socket; host: string }> {
+): Promise<{ socket: Socket; host: string; place: number }> {
   const others = new AbortController();
   const either = AbortSignal.any([signal, others.signal]);
   let won = false;
-  const tries: Promise<{ socket: Socket; host: string }>[] = [];
+  const tries: Promise<{ socket: Socket; host: string; place: number }>[] = [];
   let next: Promise<unknown> = Promise.resolve();
   for (const [index] of hosts.entries()) {
-    const target = hosts[(start + index) % hosts.length] as (typeof hosts)[number];
+    const place = (start + index) % hosts.length;
+    const target = hosts[place] as (typeof hosts)[number];
     const tried = next.then(async () => {
       const socket = await dial(target, either);
       // The loser of a race that was over at the same moment.
       if (won) socket.destroy();
       won = true;
-      return { socket, host: target.host };
+      return { socket, host: target.host, place };
     });
     tries.push(tried);
     let timer: NodeJS.Timeout;
@@ -159,13 +160,19 @@ async function secured(
 
 /**
  * A stream to the server, encrypted where that is asked for, ready for the first message. Rejects with the last host's error,
- * or with the signal's reason.
+ * or with the signal's reason. `onTaken` hears, before a word is said, which host has taken the connection.
  */
-export async function openWire(endpoints: Endpoints, start: number, signal: AbortSignal): Promise<Socket> {
-  const { socket, host } =
+export async function openWire(
+  endpoints: Endpoints,
+  start: number,
+  signal: AbortSignal,
+  onTaken: (place: number) => void = () => undefined,
+): Promise<Socket> {
+  const { socket, host, place } =
     endpoints.path === false
       ? await dialAny(endpoints.hosts, start, signal)
-      : { socket: await dial({ path: endpoints.path }, signal), host: '' };
+      : { socket: await dial({ path: endpoints.path }, signal), host: '', place: 0 };
+  onTaken(place);
   if (!endpoints.ssl) return socket;
   try {
     return await secured(socket, host, endpoints, signal);

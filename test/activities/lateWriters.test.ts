@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
@@ -59,7 +60,9 @@ const rowOf = async ({ itemId }: FakeItem) => {
   const [row] = await world.sql`
     SELECT cursor, error_code, error_episode AS episode, revoked_at IS NOT NULL AS revoked, update_started_at AS busy,
       next_due_at <= clock_timestamp() AS due, numbers_due_at IS NOT NULL AS "numbersDue", removed_at IS NOT NULL AS removed,
-      removal_requested_at IS NOT NULL AS "toRemove", plaid_updated_at AS "plaidUpdatedAt"
+      removal_requested_at IS NOT NULL AS "toRemove", plaid_updated_at AS "plaidUpdatedAt",
+      consent_expires_at AS "consentEnds", disconnects_at IS NOT NULL AS disconnects,
+      new_accounts_available AS "newAccounts"
     FROM items WHERE item_id = ${itemId}`;
   return row ?? {};
 };
@@ -95,6 +98,31 @@ async function told(item: FakeItem, body: Record<string, unknown>): Promise<stri
   return (await world.stores.webhooks.store(webhook)).webhookId;
 }
 const errored = { webhook_type: 'ITEM', webhook_code: 'ERROR', error: { error_code: 'ITEM_LOGIN_REQUIRED' } };
+
+/** Holds the Item's accounts, so that an update which is being applied waits in its midst. */
+async function lockedAccounts({ itemId }: FakeItem): Promise<{ release: () => Promise<void> }> {
+  let release = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  let tell = (): void => undefined;
+  const locked = new Promise<void>((resolve) => (tell = resolve));
+  const holding = world.sql.begin(async (tx) => {
+    await tx`SELECT FROM accounts WHERE item_id = ${itemId} FOR UPDATE`;
+    tell();
+    await gate;
+  });
+  await locked;
+  return { release: async () => (release(), void (await holding)) };
+}
+
+/** Resolves when so many sessions of the database wait for a lock. */
+async function somebodyWaits(sessions: number): Promise<void> {
+  for (;;) {
+    const waiting = await world.sql`
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    if (waiting.length >= sessions) return;
+    await pause(20);
+  }
+}
 
 describe('a late remine', () => {
   /** A remine is cut off with its answer in hand; another worker's ended; then an ordinary update brought news. */
@@ -207,6 +235,60 @@ describe('a late update', () => {
     expect([await staged(item), (await rowOf(item))['busy']]).toEqual([1, busy]);
   });
 
+  it('that drops its pages while they are being applied takes none of them away', async () => {
+    const item = await minedItem();
+    const { itemId } = item;
+    item.page('c1', 'p1', { added: [transaction('c')], has_more: true });
+    item.page('p1', 'p2', { added: [transaction('d')], has_more: true });
+    item.page('p2', 'c2', { added: [transaction('e')] });
+    await world.run.minePage(mine(item, 'u1'));
+    world.plaid.failNext('syncTransactions', 'PAGES_MOVED');
+    const late = await cutOff(['syncTransactions'], (run) => run.minePage(mine(item, 'u1', { page: 1 })));
+    await world.run.minePage(mine(item, 'u1', { page: 1 }));
+    // From here on the Item is broken, and not busy.
+    await told(item, errored);
+    item.error = loginRequired;
+    await world.run.settleItemWebhooks({ itemId });
+    const accounts = await lockedAccounts(item);
+    const applying = world.run.minePage(mine(item, 'u1', { page: 2 }));
+    await somebodyWaits(1);
+    const dropping = late.end();
+    await Promise.race([dropping, somebodyWaits(2)]);
+    await accounts.release();
+    expect(await dropping).toMatchObject({ kind: 'moved' });
+    expect(await applying).toMatchObject({ kind: 'applied', outcome: { added: 3 } });
+    expect(await live(item)).toEqual(['a 4.33', 'b 4.33', 'c 4.33', 'd 4.33', 'e 4.33']);
+    await gapless(item);
+  });
+
+  it('leaves it told that there are new accounts, which was said after its question', async () => {
+    const item = await minedItem();
+    const { itemId } = item;
+    const more = account('account-2', { mask: '2222', name: 'Second' });
+    item.accounts = [account('account-1'), more];
+    item.page('c1', 'c2', {});
+    const late = await cutOff(['getAccounts'], (run) => run.minePage(mine(item, 'u1')));
+    await told(item, { webhook_type: 'ITEM', webhook_code: 'NEW_ACCOUNTS_AVAILABLE' });
+    await world.run.settleItemWebhooks({ itemId });
+    expect(await late.end()).toMatchObject({ kind: 'applied', outcome: { accounts: 1 } });
+    expect(await rowOf(item)).toMatchObject({ newAccounts: true });
+  });
+
+  it('opens no account that Plaid has called gone since', async () => {
+    const item = await minedItem();
+    const { itemId } = item;
+    item.page('c1', 'c2', {});
+    const late = await cutOff(['getAccounts'], (run) => run.minePage(mine(item, 'u1')));
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'NO_ACCOUNTS' };
+    await world.run.checkItem({ itemId });
+    expect(await late.end()).toMatchObject({ kind: 'moved' });
+    expect(await world.sql`SELECT status FROM accounts WHERE item_id = ${itemId}`).toEqual([
+      { status: 'closed' },
+    ]);
+    // Whoever asks now is heard.
+    expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied' });
+  });
+
   it('asks for no further page once another was applied', async () => {
     const item = await minedItem();
     item.page('c1', 'p', { added: [transaction('c')], has_more: true });
@@ -300,6 +382,94 @@ describe('a late look at the health of an Item', () => {
     await world.stores.itemCommands.noteRelinked(ourselves, item.itemId);
     expect(await late.end()).toEqual({ result: 'healthy' });
     expect(await rowOf(item)).toMatchObject({ error_code: null, episode: 0 });
+  });
+
+  it('gives out no numbers of one whose user has taken the permission back since', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    item.error = loginRequired;
+    await check(item);
+    item.error = null;
+    const late = await cutOff(['getItem'], (run) => run.checkItem({ itemId }));
+    await told(item, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+    const revoked = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    // First without a question.
+    const settling = await cutOff(['getItem'], (run) => run.settleItemWebhooks({ itemId }));
+    await settling.end();
+    expect(await rowOf(item)).toMatchObject({ revoked: true });
+    item.error = revoked;
+    await late.end();
+    expect(await rowOf(item)).toMatchObject({ revoked: true });
+  });
+
+  it.each(['of the webhook before', 'of the end of an episode'])(
+    'that comes %s gives out no numbers while another revocation waits',
+    async (which) => {
+      const item = await world.linkedItem();
+      const { itemId } = item;
+      const revoke = () =>
+        told(item, { webhook_type: 'ITEM', webhook_code: 'USER_PERMISSION_REVOKED', error: null });
+      if (which === 'of the end of an episode') {
+        item.error = loginRequired;
+        await check(item);
+        item.error = null;
+      }
+      const first = await revoke();
+      await world.run.settleItemWebhooks({ itemId });
+      const late = await cutOff(['getItem'], async (run) =>
+        which === 'of the webhook before' ? run.settleItemWebhooks({ itemId }) : run.checkItem({ itemId }),
+      );
+      await revoke();
+      await late.end();
+      expect(await rowOf(item)).toMatchObject({ error_code: null, revoked: true });
+      while ((await world.run.settleItemWebhooks({ itemId })).more);
+      expect(await rowOf(item)).toMatchObject({ revoked: false });
+      expect((await world.stores.webhooks.get(ourselves, first))?.outcome.state).toBe('ignored');
+    },
+  );
+
+  it('does not put an older end of the consent over that of a webhook', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const late = await cutOff(['getItem'], (run) => run.checkItem({ itemId }));
+    item.consentExpires = '2030-01-01T00:00:00Z';
+    await told(item, {
+      webhook_type: 'ITEM',
+      webhook_code: 'PENDING_EXPIRATION',
+      consent_expiration_time: item.consentExpires,
+    });
+    await world.run.settleItemWebhooks({ itemId });
+    await late.end();
+    expect(await rowOf(item)).toMatchObject({ consentEnds: new Date(item.consentExpires) });
+  });
+
+  it('does not put an older end of the consent, or an older bank, over those of a later look', async () => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    const late = await cutOff(['getItem'], (run) => run.checkStaleness({ itemId }));
+    item.consentExpires = '2030-01-01T00:00:00Z';
+    item.institution_id = 'ins_moved';
+    await world.run.checkStaleness({ itemId });
+    await late.end();
+    expect(await rowOf(item)).toMatchObject({ consentEnds: new Date(item.consentExpires) });
+    expect(await world.stores.items.snapshot(itemId)).toMatchObject({ institutionId: 'ins_moved' });
+  });
+
+  it.each(['announced', 'reached'])('forgets no end of the connection that was %s since', async (what) => {
+    const item = await world.linkedItem();
+    const { itemId } = item;
+    if (what === 'announced') {
+      item.error = loginRequired;
+      await check(item);
+      item.error = null;
+    }
+    const late = await cutOff(['getItem'], (run) => run.checkItem({ itemId }));
+    await told(item, { webhook_type: 'ITEM', webhook_code: 'PENDING_DISCONNECT' });
+    await world.run.settleItemWebhooks({ itemId });
+    if (what === 'reached')
+      await world.sql`UPDATE items SET disconnects_at = clock_timestamp() WHERE item_id = ${itemId}`;
+    expect(await late.end()).toEqual({ result: 'healthy' });
+    expect(await rowOf(item)).toMatchObject({ error_code: null, disconnects: true });
   });
 
   it('that begins an episode is followed by another at once: nobody may have heard of the first', async () => {
@@ -620,6 +790,23 @@ describe('a late attempt to link', () => {
     expect(await world.run.finishLink({ tokenHash, outcome: linked })).toEqual(linked);
   });
 
+  it('is not called stuck when another attempt has ended it', async () => {
+    const { tokenHash, item } = await world.receive('stuck-no-more');
+    await world.run.exchangePublicToken({ tokenHash });
+    await world.sql`UPDATE links SET created_at = created_at - interval '1 hour' WHERE token_hash = ${tokenHash}`;
+    const stuck = () => world.sql`SELECT kind FROM alerts WHERE key = ${tokenHash}`;
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    const late = await cutOff(['getItem'], (run) => run.admitItem({ tokenHash }));
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await stuck()).toEqual([{ kind: 'link_stuck' }]);
+    await world.run.admitItem({ tokenHash });
+    const outcome = { kind: 'linked' as const, item_id: item.itemId, replaces: null, warnings: [] };
+    await world.run.finishLink({ tokenHash, outcome });
+    await expect(late.end()).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await stuck()).toEqual([]);
+  });
+
   it('does not end as linked what was never admitted', async () => {
     const { tokenHash, item } = await world.receive('never-admitted');
     const linked = { kind: 'linked' as const, item_id: item.itemId, replaces: null, warnings: [] };
@@ -750,4 +937,21 @@ describe('a late sender', () => {
     await late;
     expect(await world.stores.items.snapshot(itemId)).toMatchObject({ due: ['segment', 'numbers'] });
   });
+});
+
+it('an erasure that has ended meanwhile is not called late', async () => {
+  const { erasures } = world.stores;
+  await world.receive('erased-in-time');
+  const erasureId = 'era_late';
+  await erasures.request('erased-in-time', { erasureId, force: false, applicationId: 'default', keyId: 'k' });
+  await world.sql`UPDATE erasures SET requested_at = requested_at - interval '2 days' WHERE erasure_id = ${erasureId}`;
+  const held = holdAnswer(erasures, ['open']);
+  const late = world.runWith({ erasures: held.plaid }).sweepErasures({ graceMs: 0 });
+  await held.answered;
+  await world.run.stopUser({ erasureId });
+  while (!(await world.run.deleteUserRows({ erasureId })).done);
+  expect(await world.run.finishErasure({ erasureId })).toEqual({ ended: true });
+  held.release();
+  await late;
+  expect(await world.sql`SELECT FROM alerts WHERE key = ${erasureId}`).toHaveLength(0);
 });

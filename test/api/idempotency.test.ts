@@ -256,6 +256,36 @@ describe('a repeat', () => {
       expect(told(await ask(path(other), key, { payload: {} }))).toEqual([200, 'ok', 'true']);
   });
 
+  it('by the whole address of the path, as a proxy is asked, is a repeat', async () => {
+    const on = build();
+    await on.listen({ port: 0, host: '127.0.0.1' });
+    const { port } = on.server.address() as AddressInfo;
+    const key = newId('key');
+    const path = '/v1/items/item-1/remine';
+    const asked = (target: string, method = 'POST') =>
+      new Promise<[number | undefined, unknown, string]>((done, failed) => {
+        const headers = { ...world.keys.all, host: 'api.example', 'idempotency-key': key };
+        const sent = httpRequest({ port, host: '127.0.0.1', method, path: target, headers }, (answer) => {
+          let text = '';
+          answer.on('data', (bytes: Buffer) => (text += bytes.toString()));
+          answer.on('end', () => done([answer.statusCode, answer.headers['idempotency-replayed'], text]));
+        });
+        sent.on('error', failed);
+        sent.end();
+      });
+    try {
+      expect(await asked(`http://api.example${path}`)).toEqual([202, undefined, expect.any(String)]);
+      expect(await asked(path)).toEqual([202, 'true', expect.any(String)]);
+      const kept = await database.sql`SELECT path FROM idempotency_keys WHERE key = ${key}`;
+      expect(kept).toEqual([{ path }]);
+      const [status, , problem] = await asked('http://api.example/v1/items/none/remine');
+      expect([status, JSON.parse(problem)]).toMatchObject([404, { instance: '/v1/items/none/remine' }]);
+      expect((await asked(`http://api.example${path}`, 'PATCH'))[0]).toBe(405);
+    } finally {
+      await on.close();
+    }
+  });
+
   it('on a path that no route takes is refused, and runs nothing', async () => {
     for (const path of [
       '/v1/users/%ff/link-token',

@@ -239,6 +239,22 @@ describe('a database is reached', () => {
     expect(logins).toBeGreaterThan(0);
   });
 
+  it.each([
+    ['one that says nothing, while the others of many connections that are opened at once are busy', 1, 6],
+    ['two that say nothing', 2, 1],
+    ['two that say nothing, by many connections that are opened at once', 2, 6],
+  ])('past %s: nobody fails for it where clients wait', async (_, silentHosts, max) => {
+    const { host } = new URL(database.url);
+    const silent = await listen((near) => near.resume());
+    const hosts = [...Array.from({ length: silentHosts }, () => `127.0.0.1:${silent}`), host];
+    const sql = openDatabase(database.url.replace(host, hosts.join()), { ...forRequests, max });
+    opened.push(sql);
+    const asked = Array.from({ length: max }, () =>
+      sql`SELECT pg_sleep(${max > 1 ? 3 : 0})`.then(() => true),
+    );
+    expect(await Promise.all(asked)).toEqual(asked.map(() => true));
+  });
+
   it('where a standby is left once it is one no more, and is read by who only reads: a name may lead to the former primary for a while', async () => {
     const world = { promoted: false };
     const server = await listen((near) =>
