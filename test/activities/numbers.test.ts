@@ -1,12 +1,11 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
-import { secretContext } from '../../domain/ids.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
-import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { shownItem, unrefused } from '../drizzle/world.js';
 import type { FakeItem } from './fakePlaid.js';
 import { account } from './fakePlaid.js';
+import { givenOf, heardOf, numbersOf, reader } from './numbersWorld.js';
 
 let world: ActivityWorld;
 beforeAll(async () => {
@@ -17,17 +16,7 @@ afterEach(() => expect(world.unexpected).toEqual([]));
 
 const day = 24 * 3_600_000;
 const dueAt = { complete: '2030-01-02T00:00:00.000Z', incomplete: '2030-01-01T00:00:00.000Z' };
-const reader = { key_id: 'key', request_id: 'request' };
 const ids = ['account-1', 'account-2', 'account-3'];
-
-const numbersOf = (accountIds: readonly string[], number = 'good') =>
-  accountIds.map((account_id) => ({
-    account_id,
-    ach: [{ account: `${number} ${account_id}`, routing: '011401533' }],
-    eft: [],
-    international: [],
-    bacs: [],
-  }));
 
 let updates = 0;
 /** An update whose answer lists these accounts. */
@@ -61,21 +50,8 @@ const save = (item: FakeItem) => world.run.saveNumbers({ itemId: item.itemId });
 const sooner = (item: FakeItem, interval: string) => world.sql`
   UPDATE items SET numbers_lacking_since = numbers_lacking_since - ${interval}::interval WHERE item_id = ${item.itemId}`;
 
-/** A webhook that was received. */
-async function received(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
-  const [webhook_type, webhook_code] = name.split('/');
-  const text = JSON.stringify({ item_id: item.itemId, webhook_type, webhook_code, ...more });
-  const read = readWebhook(text);
-  const { webhookId } = await world.stores.webhooks.store({
-    ...read,
-    source: 'plaid',
-    verdict: 'accepted',
-    headers: {},
-    body: Buffer.from(text),
-    reason: read.ignored,
-  });
-  return webhookId;
-}
+const received = (item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> =>
+  heardOf(world, item, name, more);
 
 /** And acted on. */
 async function told(item: FakeItem, name: string, more: Record<string, unknown>): Promise<string> {
@@ -89,19 +65,7 @@ async function replayed(item: FakeItem, webhookId: string): Promise<void> {
   await world.run.settleItemWebhooks({ itemId: item.itemId });
 }
 
-/** What the one door gives of an Item: account → its number, or why it is withheld or missing. */
-async function given(item: FakeItem): Promise<Record<string, string>> {
-  const read = unrefused(await world.stores.numbers.read(ourselves, item.itemId, reader));
-  if (read === null) throw new Error('no such Item');
-  const opened = await Promise.all(
-    read.numbers.map(async ({ accountId, sealed }) => {
-      const text = await world.secrets.open(sealed, secretContext.accountNumbers(item.itemId, accountId));
-      return [accountId, (JSON.parse(text) as { ach: { account: string }[] }).ach[0]?.account ?? ''];
-    }),
-  );
-  const others = [...read.withheld, ...read.missing].map(({ accountId, reason }) => [accountId, reason]);
-  return Object.fromEntries([...opened, ...others]) as Record<string, string>;
-}
+const given = (item: FakeItem): Promise<Record<string, string>> => givenOf(world, item);
 
 const good = Object.fromEntries(ids.map((id) => [id, `good ${id}`]));
 
