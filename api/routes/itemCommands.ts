@@ -125,7 +125,7 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         'access token and numbers are erased, its connections are revoked, and its cached rows stay readable to who sees every item. An ' +
         'application of access `connected` revokes its own connection; the item goes only when no other one is connected with it. ' +
         '`force=true` (scope `admin`) removes it although the user has an active float, and whoever is connected. An item that is ' +
-        'removed already, and one that the application has left: 204.',
+        'removed already, and one that the application has left: 204. Where Plaid has refused the removal so far, a request repeated has it tried anew.',
       tag: 'Items',
       scope: 'write',
       answers: { 204: { description: 'Recorded', schema: z.undefined() } },
@@ -141,7 +141,9 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
       const outcome = await commands.requestRemoval(itemId, { force, by: callerOf(request) });
       if (outcome === 'not_found') throw new Problem('not_found');
       if (outcome === 'active_float') throw new Problem('active_float');
-      if (outcome === 'requested') await sendSignal(item, { kind: 'removalRequested' });
+      // Who asks once more has the pause of what failed ended.
+      if (outcome === 'requested' || outcome === 'pending')
+        await sendSignal(item, { kind: 'removalRequested' });
       return reply.code(204).send(undefined);
     },
   );

@@ -26,8 +26,8 @@ export interface AccountsNow {
   come: readonly string[];
   /** Which accounts that Plaid lists no more a new one may be, under another id: nobody can tell (new id → old ids). */
   mayBe: ReadonlyMap<string, readonly string[]>;
-  /** Those that have taken another one's place (old id → new id). */
-  successors: ReadonlyMap<string, string>;
+  /** Those that have taken another one's place, and then theirs (old id → new ids). */
+  heirs: ReadonlyMap<string, readonly string[]>;
   /** Plaid had not listed them all before: these are no later ones. Who was granted some of them by name has those. */
   first: boolean;
   /** None is lacking because its entry cannot be read, or because Plaid refuses the list. */
@@ -64,7 +64,7 @@ export function followAccounts(before: GrantedAccounts, now: AccountsNow): Follo
     .filter(({ meant, lacks }) => lacks || meant.length === 0)
     .map(({ identity }) => identity);
   const left = now.isWhole || lacking.length === 0 ? null : lacking;
-  const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.successors.get(id) ?? []);
+  const heirsOf = (ids: readonly string[]): string[] => ids.flatMap((id) => now.heirs.get(id) ?? []);
   // One that may be an account that was not granted is no later one.
   const isDenied = (id: string): boolean =>
     known.some((one) => one.id === id && denied.some((old) => isSameAccount(old, one)));

@@ -476,7 +476,12 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
         child: startedChild(state, true, rules, now),
       };
     case 'removalRequested':
-      return { ...state, removalRequested: true };
+      // Who asks once more has reason to: the pause of what failed ends, as of other work.
+      return {
+        ...state,
+        removalRequested: true,
+        removeDueAt: soonerAt(policy, state.removeDueAt, state.failing.remove, now),
+      };
     case 'runStarted':
       return { ...state, phase: 'updating', wanted: null, run: startRun(event.updateId) };
     case 'pageEnded': {

@@ -101,34 +101,27 @@ export function counterpartOf<T extends AccountIdentity>(
   return own.filter((one) => isSameAccount(one, other)).length === 1 ? other : null;
 }
 
+/** Whether one may have the other's place, by what they are called. */
+const mayFollow = (old: PlaidAccount, next: PlaidAccount): boolean =>
+  isGiven(identityOf(old).name) && isKnownSame(identityOf(old), identityOf(next));
+
 /**
  * Which account has taken the place of which closed one (old id → new id), among those that an update no longer lists and those
  * that it lists for the first time: the persistent id, else mask, name, type and subtype say so. Where more than one may be meant,
  * none is, nor where there is neither persistent id nor mask: at such a bank strangers are called the same.
  */
 function successorsOf(gone: readonly PlaidAccount[], come: readonly PlaidAccount[]): Map<string, string> {
-  const follows = (old: PlaidAccount, next: PlaidAccount): boolean =>
-    isGiven(identityOf(old).name) && isKnownSame(identityOf(old), identityOf(next));
   const pairs = gone.flatMap((old) => {
-    const [next, second] = come.filter((candidate) => follows(old, candidate));
+    const [next, second] = come.filter((candidate) => mayFollow(old, candidate));
     if (next === undefined || second !== undefined) return [];
-    return gone.some((other) => other !== old && follows(other, next))
+    return gone.some((other) => other !== old && mayFollow(other, next))
       ? []
       : [[old.account_id, next.account_id] as const];
   });
   return new Map(pairs);
 }
 
-/** An account of an Item that the whole answer of an update does not list, and whose place nobody has taken so far. */
-export interface GoneAccount {
-  raw: PlaidAccount;
-  /** It was open till now; else it was closed before. */
-  wentNow: boolean;
-  /** When Plaid listed it last, ms since the epoch. */
-  lastListedAt: number;
-}
-
-export interface ListedAccount {
+interface KnownSince {
   raw: PlaidAccount;
   /** Since when Plaid lists it, breaks aside in which nobody stood in its place, ms since the epoch; Infinity = this answer is the first. */
   listedSince: number;
@@ -136,16 +129,63 @@ export interface ListedAccount {
   placeFrom: number | null;
 }
 
+export type ListedAccount = KnownSince;
+
+/** An account of an Item that the answer of an update does not list, and whose place somebody has taken before. */
+export interface PastAccount extends KnownSince {
+  /** When Plaid listed it last, ms since the epoch. */
+  lastListedAt: number;
+}
+
+/** One whose place nobody has taken so far. */
+export interface GoneAccount extends PastAccount {
+  /** It was open till now; else it was closed before. */
+  wentNow: boolean;
+}
+
+/** Whether one came since the other was listed last. One that has come back may have another place than the one that it had before it went. */
+const cameAfter = (old: PastAccount, { listedSince, placeFrom }: KnownSince): boolean =>
+  listedSince > old.lastListedAt && (placeFrom === null || placeFrom < old.lastListedAt);
+
 /**
- * Who has taken whose place (old id → new id) when an update has brought its answer: first those that come in the answer in which
- * the others are missing. Then those that came since the other one was listed last: it may have been closed some time before (by an
- * error that left the Item without accounts, say), or nobody could tell till now that it is gone.
+ * Who was in whose place, and is gone, too (old id → new id): the old one has been missing since before, and while entries cannot be
+ * read nobody can tell. None where more than one may be meant: another one was listed beside it, or it may have had another one's place.
  */
-export function placesTaken(
+function placesBetween(
   gone: readonly GoneAccount[],
+  past: readonly PastAccount[],
   listed: readonly ListedAccount[],
 ): Map<string, string> {
+  const pairs = gone.flatMap((old) => {
+    const [next] = [...gone, ...past]
+      .filter((one) => one !== old && cameAfter(old, one) && mayFollow(old.raw, one.raw))
+      .sort((a, b) => a.listedSince - b.listedSince);
+    if (next === undefined) return [];
+    const isBeside = (one: KnownSince): boolean =>
+      one !== next &&
+      one.listedSince <= next.lastListedAt &&
+      cameAfter(old, one) &&
+      mayFollow(old.raw, one.raw);
+    return [...gone, ...past, ...listed].some(isBeside)
+      ? []
+      : [[old.raw.account_id, next.raw.account_id] as const];
+  });
+  return new Map(pairs.filter(([, next]) => pairs.filter((pair) => pair[1] === next).length === 1));
+}
+
+/**
+ * Who has taken whose place (old id → new id) when an update has brought its answer: first those that have gone since themselves, then
+ * those that come in the answer in which the others are missing. Then those that came since the other one was listed last: it may have
+ * been closed some time before (by an error that left the Item without accounts, say), or nobody could tell till now that it is gone.
+ */
+export function placesTaken(
+  allGone: readonly GoneAccount[],
+  listed: readonly ListedAccount[],
+  past: readonly PastAccount[],
+): Map<string, string> {
   const rawsOf = (accounts: readonly { raw: PlaidAccount }[]) => accounts.map(({ raw }) => raw);
+  const between = placesBetween(allGone, past, listed);
+  const gone = allGone.filter(({ raw }) => !between.has(raw.account_id));
   const places = successorsOf(
     rawsOf(gone.filter(({ wentNow }) => wentNow)),
     rawsOf(listed.filter(({ listedSince }) => listedSince === Infinity)),
@@ -153,14 +193,12 @@ export function placesTaken(
   const taken = new Set(places.values());
   const left = gone.filter(({ raw }) => !places.has(raw.account_id));
   const later = successorsOf(rawsOf(left), rawsOf(listed));
-  for (const { raw, lastListedAt } of left) {
-    const next = listed.find((account) => account.raw.account_id === later.get(raw.account_id));
+  for (const old of left) {
+    const next = listed.find((account) => account.raw.account_id === later.get(old.raw.account_id));
     if (next === undefined || taken.has(next.raw.account_id)) continue;
-    // One that has come back may have another place than the one that it had before it went.
-    const hasPlace = next.placeFrom !== null && next.placeFrom >= lastListedAt;
-    if (!hasPlace && next.listedSince > lastListedAt) places.set(raw.account_id, next.raw.account_id);
+    if (cameAfter(old, next)) places.set(old.raw.account_id, next.raw.account_id);
   }
-  return places;
+  return new Map([...between, ...places]);
 }
 
 /** How long an account may be missing beside entries that nobody can read: longer than two idle updates lie apart. */

@@ -93,6 +93,13 @@ const asStored = (raw: PlaidAccount): PlaidAccount => JSON.parse(JSON.stringify(
 
 const verificationOf = (raw: PlaidAccount): unknown => raw['verification_status'] ?? null;
 
+/** All that have taken the account's place, each that of the one before, up to the first that nobody has followed. */
+function heirsOf(id: string, nextOf: (id: string) => string | null): string[] {
+  const line = new Set<string>();
+  for (let next = nextOf(id); next !== null && !line.has(next); next = nextOf(next)) line.add(next);
+  return [...line];
+}
+
 /** Brings the Item's accounts to what Plaid lists: few rows, so they are compared here. */
 export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAccounts> {
   const { owner, asOf } = now;
@@ -114,11 +121,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const goneAccounts = goneOf(lacking, now.unreadable, { asOf, before });
   const goneNow = new Set(goneAccounts.map(({ account_id }) => account_id));
   const doubted = lacking.filter(({ account_id }) => !goneNow.has(account_id));
+  const sinceOf = new Map(rows.map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]));
   // One that was closed, and in whose place nobody stood, comes back as itself.
   const listedSince = new Map(
     rows
       .filter(({ status, replaced_by }) => status === 'open' || replaced_by === null)
-      .map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]),
+      .map(({ account_id }) => [account_id, sinceOf.get(account_id) ?? 0]),
   );
   // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.
   const gone = unlisted.filter(
@@ -126,12 +134,15 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   );
   const placeFrom = ({ replaces }: AccountVersion): number | null =>
     replaces === null ? null : Date.parse(stored.get(replaces)?.as_of ?? asOf);
+  const pastOf = (version: AccountVersion) => ({
+    raw: version.raw,
+    wentNow: version.status === 'open',
+    lastListedAt: Date.parse(version.as_of),
+    listedSince: sinceOf.get(version.account_id) ?? 0,
+    placeFrom: placeFrom(version),
+  });
   const successors = placesTaken(
-    gone.map(({ raw, status, as_of }) => ({
-      raw,
-      wentNow: status === 'open',
-      lastListedAt: Date.parse(as_of),
-    })),
+    gone.map(pastOf),
     [...listed.values()].map(({ value: raw }) => {
       const before = stored.get(raw.account_id);
       return {
@@ -141,9 +152,14 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
         placeFrom: before === undefined || before.replaced_by !== null ? null : placeFrom(before),
       };
     }),
+    unlisted.filter(({ replaced_by }) => replaced_by !== null).map(pastOf),
   );
+  // Whose place was taken by one that is gone, too, is followed by all that came after that one.
+  const nextOf = (id: string): string | null =>
+    listed.has(id) ? null : (successors.get(id) ?? stored.get(id)?.replaced_by ?? null);
+  const heirs = new Map([...successors.keys()].map((id) => [id, heirsOf(id, nextOf)]));
   const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
-  const mainAccountId = successors.get(now.mainAccountId ?? '') ?? now.mainAccountId;
+  const mainAccountId = heirs.get(now.mainAccountId ?? '')?.at(-1) ?? now.mainAccountId;
   // One whose predecessor is listed again has nobody's place.
   const placeOf = ({ replaces }: AccountVersion): string | null =>
     replaces !== null && listed.has(replaces) ? null : replaces;
@@ -170,7 +186,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     const change = {
       ...(goneNow.has(before.account_id) ? closed : {}),
       is_main: before.account_id === mainAccountId,
-      replaces: placeOf(before),
+      replaces: predecessors.get(before.account_id) ?? placeOf(before),
       replaced_by: successors.get(before.account_id) ?? before.replaced_by,
     };
     if (!isSame(before, change)) changes.push(nextVersion(before, change));
@@ -198,7 +214,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
             ({ account_id, replaced_by }) => replaced_by === null && !successors.has(account_id),
           ),
         ),
-        successors,
+        heirs,
         first,
         isWhole: namesAll,
       })

@@ -8,6 +8,9 @@ export const hearerOf = (sql: Sql | Tx): Hearer => ({
   consent: sql`p.consent`,
 });
 
-/** The lane of an event `e` to endpoint `p`: what is about one Item, else user, connection or endpoint, goes in its order. */
+/**
+ * The lane of an event `e`: what is about one Item, else user, connection or endpoint, goes in its order. What is about none of them, as
+ * `user.erased`, has no order: two of it may be written at once, and the later place be seen first.
+ */
 export const laneOf = (sql: Sql | Tx): Fragment =>
-  sql`coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, p.endpoint_id)`;
+  sql`coalesce(e.item_id, e.user_id, e.connection_id, e.endpoint_id, e.event_id)`;

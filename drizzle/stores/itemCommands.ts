@@ -117,8 +117,8 @@ export function itemCommandStore(sql: Sql): ItemCommandStore {
         const own = by !== null && !force ? await connectionOf(tx, itemId, by.application_id) : null;
         if (own?.access === 'connected' && own.connection_id == null) return 'not_found';
         // What it had it has no more: the Item is no matter of it.
-        if (item.removed || item.removal_requested || (own?.access === 'connected' && own.revoked))
-          return 'already';
+        if (item.removed || (own?.access === 'connected' && own.revoked)) return 'already';
+        if (item.removal_requested) return 'pending';
         const leaves = own?.access === 'connected' ? (own.connection_id ?? null) : null;
         const leave = async (): Promise<void> => {
           if (by === null || leaves === null) return;

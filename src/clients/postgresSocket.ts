@@ -144,7 +144,7 @@ class WatchedSocket extends EventEmitter {
     const { backendKey } = this.answers;
     const owed = !this.answers.isIdle();
     this.finish(coded('ETIMEDOUT', 'the database fell silent'));
-    if (owed && backendKey !== null) void requestCancel(this.endpoints, this.start, backendKey);
+    if (owed && backendKey !== null) void requestCancel(this.endpoints, this.host, backendKey);
   }
 }
 

@@ -172,6 +172,21 @@ describe('what is due at an endpoint', () => {
     ]);
   });
 
+  it('waits for nothing where it is about nobody that has a name: two erasures at once have no order', async () => {
+    const to = await endpoint();
+    for (const n of ['first', 'second']) {
+      const data = { erasure_id: n, user_hash: n };
+      await world.sql.begin((tx) =>
+        writeEvents(tx, [{ type: 'user.erased', applicationId: to.application, data }]),
+      );
+    }
+    const [first, second] = await stored(to);
+    world.answer = ({ id }) => (id === first?.event_id ? { status: 500 } : {});
+    await drain(to);
+    expect(sentTo(to)).toContain(second?.event_id);
+    expect(await states(to)).toEqual(['pending', 'delivered']);
+  });
+
   it('has failed after ten attempts, and what was behind it goes', async () => {
     const to = await endpoint();
     await events(to, ['one', 'one']);

@@ -39,14 +39,17 @@ describe('a removal', () => {
     expect(removals).toEqual([true, false]);
   });
 
-  it('is told to the workflow once it is recorded, and when it was so already not again', async () => {
+  it('is told to the workflow with each request until it has come to its end', async () => {
     expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
     expect(told).toEqual([{ kind: 'removalRequested' }]);
+    deps.commands.requestRemoval = async () => 'pending';
+    expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
+    expect(told).toEqual([{ kind: 'removalRequested' }, { kind: 'removalRequested' }]);
     deps.commands.requestRemoval = async () => 'already';
     expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([204, '']);
     deps.commands.requestRemoval = async () => 'active_float';
     expect(answerOf(await ask('DELETE', 'item-1'))).toEqual([409, 'active_float']);
-    expect(told).toHaveLength(1);
+    expect(told).toHaveLength(2);
   });
 
   it('stands although Temporal is down: the sweep tells it later', async () => {

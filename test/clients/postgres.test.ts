@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type postgres from 'postgres';
 import { openDatabase } from '../../src/clients/postgres.js';
 import type { DatabaseOptions } from '../../src/clients/postgres.js';
@@ -129,6 +132,36 @@ describe('a database host that goes silent', () => {
     expect(asked).toEqual([lost, lost, lost]);
     proxy.restore();
     expect(await isAnswered(sql)).toBe(true);
+  });
+
+  it('is told to cancel where the connection was taken, not at the host that was asked first', async () => {
+    let asked = 0;
+    const first = createServer((near) => {
+      asked += 1;
+      near.resume();
+    });
+    const listen = (port: number): Promise<unknown> => once(first.listen(port, '127.0.0.1'), 'listening');
+    await listen(0);
+    const { port } = first.address() as AddressInfo;
+    await new Promise((resolve) => first.close(resolve));
+    const { host } = new URL(database.url);
+    const url = database.url.replace(host, `127.0.0.1:${port},${proxy.address}`);
+    const sql = openDatabase(url, { max: 1, answerTimeoutMs: 1_500 });
+    opened.push(sql);
+    const [{ pid }] = await sql<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
+    await listen(port);
+    const sleeping = settled(sql`SELECT pg_sleep(25)`);
+    const isAsleep = async (): Promise<boolean> => {
+      const [row] = await direct<[{ n: number }]>`
+        SELECT count(*)::int AS n FROM pg_stat_activity WHERE pid = ${pid} AND query LIKE '%pg_sleep(25)%' AND state = 'active'`;
+      return row.n > 0;
+    };
+    await until(isAsleep);
+    proxy.forget();
+    expect(await sleeping).toEqual(lost);
+    await until(async () => !(await isAsleep()));
+    expect(asked).toBe(0);
+    first.close();
   });
 
   it('costs one deadline, not one a connection: idle ones are thrown away with the first that was found silent', async () => {

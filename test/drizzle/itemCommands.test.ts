@@ -41,8 +41,10 @@ describe('asking for a removal', () => {
     expect(await items.snapshot(itemId)).toMatchObject({ removalRequested: false });
     await float(userId, 'closed');
     expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('requested');
-    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('already');
+    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('pending');
     expect(await items.snapshot(itemId)).toMatchObject({ removalRequested: true });
+    await items.finishRemoval(itemId);
+    expect(await itemCommands.requestRemoval(itemId, { force: false })).toBe('already');
     const other = await linkedItem(world);
     await float(other.userId, 'active');
     expect(await itemCommands.requestRemoval(other.itemId, { force: true })).toBe('requested');

@@ -1,10 +1,13 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { wholeGrant } from '../../domain/exchange/connection.js';
+import type { Grant } from '../../domain/exchange/connection.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { StoredChange, TestItem, World } from './world.js';
 import {
   account,
   rowsOf,
   linkedItem,
+  newApplication,
   openWorld,
   prompt,
   runUpdate,
@@ -12,6 +15,7 @@ import {
   storedChanges,
   storedTransactions,
   transaction,
+  unrefused,
 } from './world.js';
 
 let world: World;
@@ -330,6 +334,63 @@ describe('an account that takes the place of a closed one', () => {
       first: { replaced_by: 'old' },
       brief: { status: 'closed', replaced_by: 'old' },
       old: { status: 'open', is_main: true, replaces: 'brief', replaced_by: null },
+    });
+  });
+
+  it('may have lost it to a third one by the time that the first is gone for certain: each names the next one', async () => {
+    const granted: Grant = { ...wholeGrant, account_ids: ['old'], new_accounts: false };
+    const applicationId = await newApplication(world);
+    // Two ids of one account in the time of one unreadable entry, seen to be gone at once or one after the other.
+    for (const readableBetween of [false, true]) {
+      const item = await linkedItem(world, { mainAccountId: 'old', applicationId, connection: granted });
+      const under = (...ids: string[]) => [...ids.map((id) => checking(id)), savings('other')];
+      let day = 20;
+      const update = (ids: string[], more: object = {}) => {
+        const added = ids.flatMap((id) => rows(id, '2026-10-01', '2026-11-01'));
+        const accountsAsOf = at(String((day += 1)));
+        return runUpdate(world, item, [{ added }], { accounts: under(...ids), accountsAsOf, ...more });
+      };
+      await update(['old']);
+      await update(['next'], { parkedAccounts: unreadable });
+      if (readableBetween) await update(['last'], { parkedAccounts: unreadable });
+      await update(['last']);
+      expect(await shown(item)).toMatchObject({
+        old: { status: 'closed', is_main: false, replaces: null, replaced_by: 'next' },
+        next: { status: 'closed', is_main: false, replaces: 'old', replaced_by: 'last' },
+        last: { status: 'open', is_main: true, replaces: 'next', replaced_by: null },
+      });
+      expect(await mainOf(item)).toBe('last');
+      expect(await statuses(item)).toMatchObject({
+        'old 2026-10-01': 'removed',
+        'next 2026-10-01': 'removed',
+        'last 2026-10-01': 'posted',
+      });
+      const viewer = { applicationId, access: 'connected' as const };
+      const seen = unrefused(
+        await world.stores.reads.accounts(viewer, { itemId: item.itemId, format: 'refined' }, 100, null),
+      );
+      expect(rowsOf<Shown>(seen).map(({ id }) => id)).toEqual(expect.arrayContaining(['last']));
+      expect(rowsOf<Shown>(seen).map(({ id }) => id)).not.toContain('other');
+    }
+  });
+
+  it('is none of those that had been listed beside each other', async () => {
+    const item = await minedItem();
+    const under = (...ids: string[]) => [...ids.map((id) => checking(id)), savings('other')];
+    let day = 21;
+    const update = (ids: string[], more: object = {}) =>
+      runUpdate(world, item, [{}], {
+        accounts: under(...ids),
+        accountsAsOf: at(String((day += 1))),
+        ...more,
+      });
+    await update(['one', 'two'], { parkedAccounts: unreadable });
+    await update(['last']);
+    expect(await shown(item)).toMatchObject({
+      old: { replaced_by: null },
+      one: { replaces: null, replaced_by: null },
+      two: { replaces: null, replaced_by: null },
+      last: { replaces: null },
     });
   });
 

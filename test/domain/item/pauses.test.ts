@@ -72,6 +72,15 @@ describe('the pause of what fails', () => {
     expect(nextStep(removed, t0 + 1)).toMatchObject({ kind: 'remove' });
   });
 
+  it('of a removal that Plaid refused ends when it is asked for once more, a minute after the last try', () => {
+    let state = reduce(idle(), { kind: 'removalRequested' }, t0);
+    for (let failures = 0; failures < 20; failures += 1)
+      state = reduce(state, failed('remove', 'UPSTREAM_DOWN', t0), t0);
+    expect(state.removeDueAt).toBe(t0 + retryLongest);
+    const asked = (at: number) => reduce(state, { kind: 'removalRequested' }, at).removeDueAt;
+    expect([asked(t0 + 1), asked(t0 + hour)]).toEqual([t0 + retryAsked, t0 + hour]);
+  });
+
   it('stays when a sweep has the row looked at', () => {
     const state = longPaused();
     const looked = reduce(state, { kind: 'foundDue' }, t0 + hour);

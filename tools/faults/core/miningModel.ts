@@ -185,7 +185,14 @@ export class MiningModel {
     const listed = new Map(open.map((raw) => [raw.account_id, raw]));
     const known = [...this.accounts.keys()].sort();
     const successor = this.successors(listed);
-    this.mainAccountId = successor.get(this.mainAccountId) ?? this.mainAccountId;
+    for (
+      let next = successor.get(this.mainAccountId);
+      next !== undefined;
+      next = listed.has(next)
+        ? undefined
+        : (successor.get(next) ?? this.accounts.get(next)?.replaced_by ?? undefined)
+    )
+      this.mainAccountId = next;
     for (const [id, raw] of listed) {
       const stored = this.accounts.get(id);
       if (this.isNew(id)) this.listedSince.set(id, asOf);
@@ -198,17 +205,21 @@ export class MiningModel {
       const stored = this.accounts.get(id);
       if (stored === undefined || listed.has(id)) continue;
       const replaced_by = successor.get(id) ?? stored.replaced_by;
-      const replaces = stored.replaces !== null && listed.has(stored.replaces) ? null : stored.replaces;
+      const place = [...successor].find(([, next]) => next === id)?.[0] ?? stored.replaces;
+      const replaces = place !== null && listed.has(place) ? null : place;
       this.changeAccount(id, { ...stored, status: 'closed', replaces, replaced_by });
     }
   }
 
   /**
-   * Closed id → the id of the one account that faceOf like it, where it alone looked so: one that has come now, else one that came after
-   * the closed one was listed last and has nobody's place.
+   * Closed id → the id of the one account that faceOf like it, where it alone looked so: one that came after it and is gone, too, else
+   * one that has come now, else one that came after the closed one was listed last and has nobody's place.
    */
   private successors(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
-    const open = [...this.accounts].filter(([id, { status }]) => status === 'open' && !listed.has(id));
+    const between = this.placesBetween(listed);
+    const open = [...this.accounts].filter(
+      ([id, { status }]) => status === 'open' && !listed.has(id) && !between.has(id),
+    );
     const come = [...listed].filter(([id]) => this.isNew(id));
     const found = this.alike(
       open.map(([, { raw }]) => raw),
@@ -216,7 +227,8 @@ export class MiningModel {
     );
     const taken = new Set(found.values());
     const left = [...this.accounts].filter(
-      ([id, { replaced_by }]) => !listed.has(id) && replaced_by === null && !found.has(id),
+      ([id, { replaced_by }]) =>
+        !listed.has(id) && replaced_by === null && !found.has(id) && !between.has(id),
     );
     const later = this.alike(
       left.map(([, { raw }]) => raw),
@@ -225,11 +237,33 @@ export class MiningModel {
     for (const [id, { as_of }] of left) {
       const next = later.get(id);
       if (next === undefined || taken.has(next)) continue;
-      const former = this.isNew(next) ? null : this.accounts.get(next)?.replaces;
-      const hasPlace = former != null && (this.accounts.get(former)?.as_of ?? '') >= as_of;
-      if (!hasPlace && (this.isNew(next) || (this.listedSince.get(next) ?? '') > as_of)) found.set(id, next);
+      if (this.isNew(next) || this.cameAfter(as_of, next)) found.set(id, next);
     }
-    return found;
+    return new Map([...between, ...found]);
+  }
+
+  /** Whether an account that is known came since then, and took nobody's place since. */
+  private cameAfter(asOf: string, next: string): boolean {
+    const former = this.accounts.get(next)?.replaces;
+    const hasPlace = former != null && (this.accounts.get(former)?.as_of ?? '') >= asOf;
+    return !hasPlace && (this.listedSince.get(next) ?? '') > asOf;
+  }
+
+  /** Closed id → the first of those that came after it and are gone, too, where no other one was listed beside that. */
+  private placesBetween(listed: ReadonlyMap<string, PlaidAccount>): Map<string, string> {
+    const gone = [...this.accounts].filter(([id, one]) => !listed.has(id) && one.replaced_by === null);
+    const pairs = gone.flatMap(([id, { raw, as_of }]) => {
+      const after = [...this.accounts]
+        .filter(([next, one]) => next !== id && this.alike([raw], [one.raw]).size > 0)
+        .filter(([next]) => !(listed.has(next) && this.isNew(next)) && this.cameAfter(as_of, next))
+        .sort(([a], [b]) => ((this.listedSince.get(a) ?? '') < (this.listedSince.get(b) ?? '') ? -1 : 1));
+      const [next] = after.find(([one]) => !listed.has(one)) ?? [];
+      if (next === undefined) return [];
+      const last = this.accounts.get(next)?.as_of ?? '';
+      const beside = after.some(([one]) => one !== next && (this.listedSince.get(one) ?? '') <= last);
+      return beside ? [] : [[id, next] as const];
+    });
+    return new Map(pairs.filter(([, next]) => pairs.filter((pair) => pair[1] === next).length === 1));
   }
 
   /** Whether an account that is listed was not there before, or somebody stood in its place. */
