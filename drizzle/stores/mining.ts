@@ -93,9 +93,30 @@ function standing(
   return sameRows(now, began) ? 'stands' : 'moved';
 }
 
-/** Whether Plaid has said since `asOf` (ISO 8601) that the Item has no accounts: those that it listed then are closed by now. */
-const haveGone = ({ error_code, error_since }: LockedItem, asOf: string): boolean =>
-  error_code !== null && closesAccounts(error_code) && error_since !== null && error_since > new Date(asOf);
+/**
+ * Whether Plaid has said since `asOf` (ISO 8601) that the Item has no accounts: those that it listed then are closed by now. An episode that
+ * had begun before says nothing of when, nor does one that has ended since; the accounts do.
+ */
+async function haveGone(
+  tx: Tx,
+  itemId: string,
+  { seen, error_code, error_since }: LockedItem,
+  { began, accountsAsOf: asOf }: Update,
+): Promise<boolean> {
+  // Nobody has answered since.
+  if (seen.health === began.health) return false;
+  if (
+    error_code !== null &&
+    closesAccounts(error_code) &&
+    error_since !== null &&
+    error_since > new Date(asOf)
+  )
+    return true;
+  const closed = await tx`
+    SELECT FROM accounts
+    WHERE item_id = ${itemId} AND status = 'closed' AND updated_at > ${asOf}::text::timestamptz LIMIT 1`;
+  return closed.length > 0;
+}
 
 /** Keeps what can be neither a transaction nor an account, and raises an alert for each. */
 async function park(
@@ -351,7 +372,7 @@ export function miningStore(sql: Sql): MiningStore {
         const { unreadableAccounts = parkedAccounts.length } = update;
         const held = standing(item.seen, { began, remine });
         if (held !== 'stands') return { kind: held };
-        if (haveGone(item, update.accountsAsOf)) return { kind: 'moved' as const };
+        if (await haveGone(tx, itemId, item, update)) return { kind: 'moved' as const };
         if (!(await chainHolds(tx, update, remine ? '' : item.cursor))) return { kind: 'moved' as const };
         if (update.pageNumber > 0 && (await hasStaleEntry(tx, itemId, update.updateId))) {
           return { kind: 'moved' as const };

@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { Failure } from '../../domain/failures.js';
+import { remember } from '../../domain/remember.js';
 
 export interface GateOptions {
   /** As many as the pool has connections: so none is ever sent behind another on the same connection, which may wait for a lock. */
@@ -8,7 +9,7 @@ export interface GateOptions {
   waitMs: number;
   /**
    * Once one of a kind has been running for this long (it waits for a lock, most likely), its kind gets at most half of the
-   * connections: a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
+   * connections, until one has ended sooner: a locked table leaves the others theirs. Null: all are for all, as where long work is usual.
    */
   slowAfterMs: number | null;
 }
@@ -25,9 +26,14 @@ interface Waiter {
   timer: NodeJS.Timeout;
 }
 
+/** Kinds that are remembered as slow. */
+const mostSlow = 100;
+
 /** The line in front of a pool of connections: first come, first served, and nobody waits without end. */
 export class PostgresGate {
   private readonly running = new Set<{ kind: Kind; since: number }>();
+  /** Kinds of which the last to end was slow: those that wait for a lock are refused together, and the next of them would take every place. */
+  private readonly slowLast = new Map<string, true>();
   private line: Waiter[] = [];
   private admitting = false;
 
@@ -57,8 +63,17 @@ export class PostgresGate {
     const run = { kind, since: performance.now() };
     this.running.add(run);
     return () => {
-      if (this.running.delete(run)) this.admitNext();
+      if (!this.running.delete(run)) return;
+      this.hasEnded(run);
+      this.admitNext();
     };
+  }
+
+  private hasEnded({ kind, since }: { kind: Kind; since: number }): void {
+    const { slowAfterMs } = this.options;
+    if (slowAfterMs === null) return;
+    if (performance.now() - since > slowAfterMs) remember(this.slowLast, kind(), true, mostSlow);
+    else if (this.slowLast.size > 0) this.slowLast.delete(kind());
   }
 
   private admitNext(): void {
@@ -86,8 +101,8 @@ export class PostgresGate {
     const before = performance.now() - slowAfterMs;
     const running = [...this.running];
     const slowRuns = running.filter(({ since }) => since < before);
-    if (slowRuns.length === 0) return true;
-    const slow = new Set(slowRuns.map((run) => run.kind()));
+    if (slowRuns.length + this.slowLast.size === 0) return true;
+    const slow = new Set([...this.slowLast.keys(), ...slowRuns.map((run) => run.kind())]);
     if (!slow.has(kind())) return true;
     return running.filter((run) => slow.has(run.kind())).length < half;
   }

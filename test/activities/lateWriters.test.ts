@@ -274,19 +274,32 @@ describe('a late update', () => {
     expect(await rowOf(item)).toMatchObject({ newAccounts: true });
   });
 
-  it('opens no account that Plaid has called gone since', async () => {
+  it.each([
+    ['of a healthy Item', null, false],
+    ['in an episode that had begun before', loginRequired, false],
+    ['and who was repaired since', null, true],
+  ])('opens no account that Plaid has called gone since, %s', async (_name, before, isRepaired) => {
     const item = await minedItem();
     const { itemId } = item;
+    item.error = before;
+    await world.run.checkItem({ itemId });
     item.page('c1', 'c2', {});
     const late = await cutOff(['getAccounts'], (run) => run.minePage(mine(item, 'u1')));
     item.error = { error_type: 'ITEM_ERROR', error_code: 'NO_ACCOUNTS' };
     await world.run.checkItem({ itemId });
+    if (isRepaired) {
+      item.error = null;
+      await world.run.checkItem({ itemId });
+    }
     expect(await late.end()).toMatchObject({ kind: 'moved' });
     expect(await world.sql`SELECT status FROM accounts WHERE item_id = ${itemId}`).toEqual([
       { status: 'closed' },
     ]);
     // Whoever asks now is heard.
     expect(await world.run.minePage(mine(item, 'u2'))).toMatchObject({ kind: 'applied' });
+    expect(await world.sql`SELECT status FROM accounts WHERE item_id = ${itemId}`).toEqual([
+      { status: 'open' },
+    ]);
   });
 
   it('asks for no further page once another was applied', async () => {

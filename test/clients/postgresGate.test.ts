@@ -77,6 +77,29 @@ describe('the line in front of a pool', () => {
     }
     await Promise.all(five);
   });
+
+  it('goes on to do so when all that were slow have ended, until one of their kind ends soon', async () => {
+    const line = gate({ atOnce: 4, slowAfterMs: 200 });
+    const running: (() => void)[] = [];
+    const enter = (kind: string): void => void line.admitted(() => kind).then((leave) => running.push(leave));
+    const admitted = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const leaveAll = (): void => running.splice(0).forEach((leave) => leave());
+    for (let n = 0; n < 12; n += 1) enter('slow');
+    await admitted();
+    expect(running).toHaveLength(4);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    // As those do that wait for the same lock.
+    leaveAll();
+    await admitted();
+    expect(running).toHaveLength(2);
+    const others = await Promise.all([line.admitted(() => 'quick'), line.admitted(() => 'other')]);
+    for (const leave of others) leave();
+    expect(running).toHaveLength(2);
+    leaveAll();
+    await admitted();
+    expect(running).toHaveLength(4);
+    leaveAll();
+  });
 });
 
 describe('a pool for requests', () => {
