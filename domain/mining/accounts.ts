@@ -121,7 +121,7 @@ function successorsOf(gone: readonly PlaidAccount[], come: readonly PlaidAccount
   return new Map(pairs);
 }
 
-interface KnownSince {
+export interface ListedAccount {
   raw: PlaidAccount;
   /** Since when Plaid lists it, breaks aside in which nobody stood in its place, ms since the epoch; Infinity = this answer is the first. */
   listedSince: number;
@@ -129,10 +129,8 @@ interface KnownSince {
   placeFrom: number | null;
 }
 
-export type ListedAccount = KnownSince;
-
 /** An account of an Item that the answer of an update does not list, and whose place somebody has taken before. */
-export interface PastAccount extends KnownSince {
+export interface PastAccount extends ListedAccount {
   /** When Plaid listed it last, ms since the epoch. */
   lastListedAt: number;
 }
@@ -144,7 +142,7 @@ export interface GoneAccount extends PastAccount {
 }
 
 /** Whether one came since the other was listed last. One that has come back may have another place than the one that it had before it went. */
-const cameAfter = (old: PastAccount, { listedSince, placeFrom }: KnownSince): boolean =>
+const cameAfter = (old: PastAccount, { listedSince, placeFrom }: ListedAccount): boolean =>
   listedSince > old.lastListedAt && (placeFrom === null || placeFrom < old.lastListedAt);
 
 /**
@@ -161,7 +159,7 @@ function placesBetween(
       .filter((one) => one !== old && cameAfter(old, one) && mayFollow(old.raw, one.raw))
       .sort((a, b) => a.listedSince - b.listedSince);
     if (next === undefined) return [];
-    const isBeside = (one: KnownSince): boolean =>
+    const isBeside = (one: ListedAccount): boolean =>
       one !== next &&
       one.listedSince <= next.lastListedAt &&
       cameAfter(old, one) &&

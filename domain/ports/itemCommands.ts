@@ -14,9 +14,10 @@ export type Caller = Pick<ApiKey, 'application_id' | 'key_id'>;
 export interface ItemCommandStore {
   /**
    * Commits the wish to remove, under the user's and the Item's lock, so that no float is opened between the check and it.
-   * `active_float`: nothing was done; with `force` floats are not asked. `pending` when it was wished before and has not come to its end, `already` when it has. Asked `by` an application
-   * that sees only what it is connected with, and without `force`, its own connection is revoked; where others are connected that is
-   * all (`disconnected`, which it was before: `already`), else the Item goes. `by` null: the service itself asks.
+   * `active_float`: nothing was done; with `force` floats are not asked. `pending` when it was wished before and has not come to its
+   * end, `already` when it has. Asked `by` an application that sees only what it is connected with, and without `force`, its own
+   * connection is revoked; where others are connected that is all (`disconnected`, which it was before: `already`), else the Item goes.
+   * `by` null: the service itself asks.
    */
   requestRemoval(
     itemId: string,

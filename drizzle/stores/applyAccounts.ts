@@ -122,12 +122,6 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const goneNow = new Set(goneAccounts.map(({ account_id }) => account_id));
   const doubted = lacking.filter(({ account_id }) => !goneNow.has(account_id));
   const sinceOf = new Map(rows.map((row) => [row.account_id, row.listed_since?.getTime() ?? 0]));
-  // One that was closed, and in whose place nobody stood, comes back as itself.
-  const listedSince = new Map(
-    rows
-      .filter(({ status, replaced_by }) => status === 'open' || replaced_by === null)
-      .map(({ account_id }) => [account_id, sinceOf.get(account_id) ?? 0]),
-  );
   // Beside an entry that nobody can read nobody can tell who is gone: the next answer shows it.
   const gone = unlisted.filter(
     ({ account_id, replaced_by }) => replaced_by === null && (isWhole || goneNow.has(account_id)),
@@ -145,9 +139,11 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     gone.map(pastOf),
     [...listed.values()].map(({ value: raw }) => {
       const before = stored.get(raw.account_id);
+      // One that was closed, and in whose place nobody stood, comes back as itself.
+      const isItself = before?.status === 'open' || before?.replaced_by === null;
       return {
         raw,
-        listedSince: listedSince.get(raw.account_id) ?? Infinity,
+        listedSince: isItself ? (sinceOf.get(raw.account_id) ?? 0) : Infinity,
         // One that comes back may take its own place, whomever it had followed.
         placeFrom: before === undefined || before.replaced_by !== null ? null : placeFrom(before),
       };

@@ -1,11 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
-import type { NewWebhook } from '../../domain/ports/webhooks.js';
-import { readWebhook } from '../../domain/webhooks/webhook.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
+import { lockWaiters, webhook } from '../drizzle/world.js';
 import { institution } from './fakeDirectory.js';
 import type { FakeItem, FakePlaid } from './fakePlaid.js';
 import { account, transaction } from './fakePlaid.js';
@@ -85,17 +83,8 @@ const episodes = async ({ itemId }: FakeItem): Promise<string[]> => {
   return rows.map(({ event }) => event);
 };
 async function told(item: FakeItem, body: Record<string, unknown>): Promise<string> {
-  const text = JSON.stringify({ item_id: item.itemId, ...body });
-  const read = readWebhook(text);
-  const webhook: NewWebhook = {
-    source: 'plaid',
-    verdict: 'accepted',
-    headers: {},
-    ...read,
-    body: Buffer.from(text),
-    reason: read.ignored,
-  };
-  return (await world.stores.webhooks.store(webhook)).webhookId;
+  const stored = await world.stores.webhooks.store(webhook(item.itemId, String(body['webhook_code']), body));
+  return stored.webhookId;
 }
 const errored = { webhook_type: 'ITEM', webhook_code: 'ERROR', error: { error_code: 'ITEM_LOGIN_REQUIRED' } };
 
@@ -112,16 +101,6 @@ async function lockedAccounts({ itemId }: FakeItem): Promise<{ release: () => Pr
   });
   await locked;
   return { release: async () => (release(), void (await holding)) };
-}
-
-/** Resolves when so many sessions of the database wait for a lock. */
-async function somebodyWaits(sessions: number): Promise<void> {
-  for (;;) {
-    const waiting = await world.sql`
-      SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-    if (waiting.length >= sessions) return;
-    await pause(20);
-  }
 }
 
 describe('a late remine', () => {
@@ -251,9 +230,10 @@ describe('a late update', () => {
     await world.run.settleItemWebhooks({ itemId });
     const accounts = await lockedAccounts(item);
     const applying = world.run.minePage(mine(item, 'u1', { page: 2 }));
-    await somebodyWaits(1);
-    const dropping = late.end();
-    await Promise.race([dropping, somebodyWaits(2)]);
+    await lockWaiters(world, 1);
+    let isDropped = false;
+    const dropping = late.end().finally(() => (isDropped = true));
+    await lockWaiters(world, () => (isDropped ? 0 : 2));
     await accounts.release();
     expect(await dropping).toMatchObject({ kind: 'moved' });
     expect(await applying).toMatchObject({ kind: 'applied', outcome: { added: 3 } });

@@ -1,7 +1,6 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { secretContext } from '../../domain/ids.js';
-import { readWebhook } from '../../domain/webhooks/webhook.js';
-import { unrefused } from '../drizzle/world.js';
+import { unrefused, webhook } from '../drizzle/world.js';
 import type { ActivityWorld } from './activityWorld.js';
 import type { FakeItem } from './fakePlaid.js';
 
@@ -24,18 +23,8 @@ export async function heardOf(
   name: string,
   more: Record<string, unknown>,
 ): Promise<string> {
-  const [webhook_type, webhook_code] = name.split('/');
-  const text = JSON.stringify({ item_id: itemId, webhook_type, webhook_code, ...more });
-  const read = readWebhook(text);
-  const { webhookId } = await stores.webhooks.store({
-    ...read,
-    source: 'plaid',
-    verdict: 'accepted',
-    headers: {},
-    body: Buffer.from(text),
-    reason: read.ignored,
-  });
-  return webhookId;
+  const [webhook_type, code = ''] = name.split('/');
+  return (await stores.webhooks.store(webhook(itemId, code, { webhook_type, ...more }))).webhookId;
 }
 
 /** What the one door gives of an Item: account → its number, or why it is withheld or missing. */

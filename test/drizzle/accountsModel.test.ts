@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { wholeGrant } from '../../domain/exchange/connection.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
@@ -69,7 +70,10 @@ interface Shown {
   replaced_by: string | null;
 }
 
-/** An Item with three accounts, one of which an application was granted by id; the bank calls them by other ids as it likes. */
+/**
+ * Lists that nobody can read, and what comes of them in the end; what whole lists do to each day's rows `churnModel.test.ts` plays. An Item
+ * with three accounts, one of which an application was granted by id; the bank calls them by other ids as it likes.
+ */
 class Life {
   private readonly bank: ReadonlyMap<Name, Held>;
   private readonly said = new Set<string>();
@@ -131,13 +135,13 @@ class Life {
 
   private async update(lists: Partial<Update>, isRemine = false): Promise<void> {
     // Two answers of one millisecond would have no order.
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await pause(2);
     const rows = this.rows;
     const added = isRemine ? rows : rows.filter(({ transaction_id }) => !this.said.has(transaction_id));
     for (const { transaction_id } of rows) this.said.add(transaction_id);
     const changes = { accounts: this.listed, accountsAsOf: new Date().toISOString(), ...lists };
     await (isRemine ? runRemine : runUpdate)(world, this.item, [{ added }], changes);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await pause(2);
   }
 
   async do(one: Deed): Promise<void> {
@@ -203,8 +207,7 @@ class Life {
     const faults: string[] = [];
     const shown = await this.accountsSeenBy(ourselves);
     const byId = new Map(shown.map((one) => [one.id, one]));
-    for (const { id } of this.listed.map(({ account_id }) => ({ id: account_id })))
-      if (byId.get(id)?.status !== 'open') faults.push(`${id} is not open`);
+    for (const [, { id }] of this.open) if (byId.get(id)?.status !== 'open') faults.push(`${id} is not open`);
     for (const { id, status, replaces, replaced_by } of shown) {
       if (status === 'open' && this.open.every(([, held]) => held.id !== id)) faults.push(`${id} is open`);
       if (replaced_by !== null && status === 'open') faults.push(`${id} is open and replaced`);

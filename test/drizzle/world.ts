@@ -52,7 +52,7 @@ export async function openWorld(given?: TestDatabase): Promise<World> {
 }
 
 /** Resolves once so many locks are waited for in the world's database: those who wait have read what they read before it. */
-export async function lockWaiters({ sql }: World, n: number | (() => number)): Promise<void> {
+export async function lockWaiters({ sql }: Pick<World, 'sql'>, n: number | (() => number)): Promise<void> {
   for (let waiting = 0; waiting < (typeof n === 'number' ? n : n());) {
     const [row] = await sql<[{ n: number }]>`
       SELECT count(*)::int AS n FROM pg_locks
