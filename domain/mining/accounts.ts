@@ -152,7 +152,7 @@ const cameAfter = (old: PastAccount, { listedSince, placeFrom }: ListedAccount):
 function placesBetween(
   gone: readonly GoneAccount[],
   past: readonly PastAccount[],
-  listed: readonly ListedAccount[],
+  stayed: readonly ListedAccount[],
 ): Map<string, string> {
   const pairs = gone.flatMap((old) => {
     const [next] = [...gone, ...past]
@@ -164,7 +164,7 @@ function placesBetween(
       one.listedSince <= next.lastListedAt &&
       cameAfter(old, one) &&
       mayFollow(old.raw, one.raw);
-    return [...gone, ...past, ...listed].some(isBeside)
+    return [...gone, ...past, ...stayed].some(isBeside)
       ? []
       : [[old.raw.account_id, next.raw.account_id] as const];
   });
@@ -175,14 +175,16 @@ function placesBetween(
  * Who has taken whose place (old id → new id) when an update has brought its answer: first those that have gone since themselves, then
  * those that come in the answer in which the others are missing. Then those that came since the other one was listed last: it may have
  * been closed some time before (by an error that left the Item without accounts, say), or nobody could tell till now that it is gone.
+ * `stayed` are those of `listed` that were listed before, as they were called then.
  */
 export function placesTaken(
   allGone: readonly GoneAccount[],
   listed: readonly ListedAccount[],
   past: readonly PastAccount[],
+  stayed: readonly ListedAccount[],
 ): Map<string, string> {
   const rawsOf = (accounts: readonly { raw: PlaidAccount }[]) => accounts.map(({ raw }) => raw);
-  const between = placesBetween(allGone, past, listed);
+  const between = placesBetween(allGone, past, stayed);
   const gone = allGone.filter(({ raw }) => !between.has(raw.account_id));
   const places = successorsOf(
     rawsOf(gone.filter(({ wentNow }) => wentNow)),

@@ -135,20 +135,25 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     listedSince: sinceOf.get(version.account_id) ?? 0,
     placeFrom: placeFrom(version),
   });
+  // One that was closed, and in whose place nobody stood, comes back as itself.
+  const isItself = (version: AccountVersion | undefined): version is AccountVersion =>
+    version?.status === 'open' || version?.replaced_by === null;
   const successors = placesTaken(
     gone.map(pastOf),
     [...listed.values()].map(({ value: raw }) => {
       const before = stored.get(raw.account_id);
-      // One that was closed, and in whose place nobody stood, comes back as itself.
-      const isItself = before?.status === 'open' || before?.replaced_by === null;
       return {
         raw,
-        listedSince: isItself ? (sinceOf.get(raw.account_id) ?? 0) : Infinity,
+        listedSince: isItself(before) ? (sinceOf.get(raw.account_id) ?? 0) : Infinity,
         // One that comes back may take its own place, whomever it had followed.
         placeFrom: before === undefined || before.replaced_by !== null ? null : placeFrom(before),
       };
     }),
     unlisted.filter(({ replaced_by }) => replaced_by !== null).map(pastOf),
+    [...listed.keys()]
+      .map((id) => stored.get(id))
+      .filter(isItself)
+      .map(pastOf),
   );
   // Whose place was taken by one that is gone, too, is followed by all that came after that one.
   const nextOf = (id: string): string | null =>

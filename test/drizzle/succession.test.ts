@@ -374,6 +374,19 @@ describe('an account that takes the place of a closed one', () => {
     }
   });
 
+  it('is none of those that had been listed beside each other, also when one of them is called otherwise by then', async () => {
+    const item = await minedItem();
+    const update = (day: string, ...accounts: PlaidAccount[]) =>
+      runUpdate(world, item, [{}], { accounts: [...accounts, savings('other')], accountsAsOf: at(day) });
+    await update('22', checking('one'), checking('two'));
+    await update('23', { ...checking('two'), name: 'Renamed' });
+    expect(await shown(item)).toMatchObject({
+      old: { replaced_by: null },
+      one: { replaces: null, replaced_by: null },
+      two: { replaces: null, replaced_by: null },
+    });
+  });
+
   it('is none of those that had been listed beside each other', async () => {
     const item = await minedItem();
     const under = (...ids: string[]) => [...ids.map((id) => checking(id)), savings('other')];
