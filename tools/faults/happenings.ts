@@ -20,6 +20,20 @@ export async function repair(world: World, item: LivingItem, byWebhook: boolean)
   if (!byWebhook) await world.client.ask('POST', `/v1/items/${item.itemId}/relinked`);
 }
 
+/** The login breaks, something happens at the bank meanwhile, and after some time (ms) the user repairs it. */
+export async function breakLogin(
+  world: World,
+  item: LivingItem,
+  lasts: number,
+  byWebhook = true,
+): Promise<void> {
+  item.isBroken = true;
+  await world.system.sim(`/_sim/items/${item.itemId}/break`, {});
+  await pause(lasts);
+  await change(world.system, item.itemId, { add: [{ amount: 3, name: 'While it was broken' }] });
+  await repair(world, item, byWebhook);
+}
+
 type Happening = (world: World, item: LivingItem, chance: Chance) => Promise<unknown>;
 
 /** What happens to Items all the time, while faults come and when none do. */
@@ -109,13 +123,7 @@ const happenings: [
   {
     name: 'the login breaks and is repaired',
     weight: 2,
-    async happen(world, item, chance) {
-      item.isBroken = true;
-      await world.system.sim(`/_sim/items/${item.itemId}/break`, {});
-      await pause(chance() * 4_000);
-      await change(world.system, item.itemId, { add: [{ amount: 3, name: 'While it was broken' }] });
-      await repair(world, item, chance() < 0.5);
-    },
+    happen: (world, item, chance) => breakLogin(world, item, chance() * 4_000, chance() < 0.5),
   },
 ];
 
