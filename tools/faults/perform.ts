@@ -3,7 +3,6 @@ import { change, failOften, fault, sendWebhook } from './bank.js';
 import type { CuttableProxy } from './cuttableProxy.js';
 import { passOverPauses } from './deliveryPauses.js';
 import type { LivingItem } from './happenings.js';
-import { breakLogin } from './happenings.js';
 import type { PutRecordsFault } from './kinesisProxy.js';
 import { renameInstitutions, syncInstitutions } from './institutions.js';
 import { linkWithHistory } from './linking.js';
@@ -245,8 +244,8 @@ export class Performer {
         return world.setKinesisFault(null);
       case 'breakSegment':
         world.segment.fault = deed.how;
-        // It is told of logins alone.
-        await Promise.all([pause(lasts), ...scene.items.map((item) => breakLogin(world, item, lasts / 2))]);
+        for (const item of scene.items) item.breaksNext = true;
+        await pause(lasts);
         world.segment.fault = null;
         return;
       case 'breakEndpoint':
