@@ -89,7 +89,7 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
       const items = listing(sweeps.findDue(itemsAtOnce, input.graceMs));
       const links = listing(sweeps.findStaleLinks(linksAtOnce, input.graceMs));
       await bothInTime([items.ended, links.ended]);
-      const faults = [items.fault, links.fault].filter((fault) => fault !== null);
+      const faults: unknown[] = [items.fault, links.fault].filter((fault) => fault !== null);
       const found = interleaved(items.found.map(ofItem), links.found.map(ofLink));
       const longestMs = Math.max(leastMs, pace.longestMs - (pace.now() - begunAt));
       const { signalled, failed } = await signalEach(deps, 'sweep', found, { ...pace, longestMs });

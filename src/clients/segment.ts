@@ -22,8 +22,9 @@ const refusal = /"success"\s*:\s*false/;
 async function beginningOf({ body }: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
+  const stream: AsyncIterable<Uint8Array> | null = body;
   // Left early, the stream is cancelled.
-  for await (const chunk of body ?? []) {
+  for await (const chunk of stream ?? []) {
     chunks.push(chunk);
     length += chunk.length;
     if (length >= bytesRead) break;
