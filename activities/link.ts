@@ -362,7 +362,8 @@ export function linkActivities(deps: ActivityDeps) {
     const wanted = row.main_account_id;
     const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
     const admitted = await untilItStands(async () => {
-      const { broken, gone, revoked, unknown } = await candidatesOf(row, institutionId, identities, itemId);
+      const found = await candidatesOf(row, institutionId, identities, itemId);
+      const { broken, healthy, gone, revoked, unknown } = found;
       // In the end those of whom Plaid does not say how they are count as healthy.
       if (unknown[0] !== undefined && !(await isOutOfPatience(tokenHash))) throw unknown[0];
       const end = await links.admit({
@@ -375,6 +376,7 @@ export function linkActivities(deps: ActivityDeps) {
         accounts: identities,
         ...(accounts.length === 0 ? { byWordAlone: true as const } : {}),
         replaceable: [...broken, ...gone, ...revoked],
+        healthy,
         gone: [...gone, ...revoked].map((other) => other.itemId),
         revoked: revoked.map((other) => other.itemId),
       });
@@ -414,7 +416,7 @@ export function linkActivities(deps: ActivityDeps) {
         // Of whom Plaid does not say how they are, the exchange does not wait: its Item is not admitted beside them unasked.
         const { healthy } = await candidatesOf(row, row.institution_id, row.accounts.map(identityOf), null);
         for (const found of healthy) {
-          switch (await links.join(tokenHash, found.itemId)) {
+          switch (await links.join(tokenHash, found.itemId, found.seen)) {
             case 'joined':
               await signalJoined(found.itemId, row.user_id);
               return { duplicateOf: null, ended: true };

@@ -9,6 +9,8 @@ import type { Sealed } from './secrets.js';
 export interface EndpointTarget {
   url: string;
   state: EndpointState;
+  /** When its state began, as the database writes it. */
+  stateSince: string;
   ratePerSecond: number | null;
   /** Attempts in a row that failed: one that has many is asked one thing at a time. */
   failures: number;
@@ -30,6 +32,8 @@ export interface Attempted {
   deliveryId: string;
   /** Where it was sent. What another address has answered says nothing of the endpoint's. */
   url: string;
+  /** The `stateSince` of then. What failed before an endpoint was enabled anew says nothing of it. */
+  stateSince: string;
   result: SendResult;
 }
 

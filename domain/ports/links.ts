@@ -121,13 +121,15 @@ export interface LinkStore {
   /**
    * Connects the link's application with an Item of the user that shares one of the link's accounts, and finishes the link, in one
    * transaction under the user's and the Item's lock. What the user has not chosen in this Link is not granted. `finished`: it was done
-   * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more. `unproven`: some of
+   * before, or ended otherwise: read the row again. `duplicate`: the application sees the Item already. `moved`: it is no such Item any more, or
+   * has been called something else than when it was asked after (`seen`; absent = nobody was asked). `unproven`: some of
    * the accounts are not known to be the Item's, or the application knows them from a connection that it has no more, or has sent too many public
    * tokens for this user that Plaid refuses, so that only Plaid's own word, after the exchange, tells.
    */
   join(
     tokenHash: string,
     itemId: string,
+    seen?: Seen,
   ): Promise<'joined' | 'finished' | 'duplicate' | 'moved' | 'unproven'>;
   /** received → exchanging, committed. Null when the state is another: the caller must not call Plaid. */
   beginExchange(tokenHash: string): Promise<{ publicToken: Sealed } | null>;
@@ -170,7 +172,7 @@ export interface LinkStore {
    * others with what is replaced go on with the new Item, for the accounts that are the same. An application that does not see the Item
    * which overlaps joins that one (`joined`); an Item that was admitted before is joined itself. An Item whose accounts are only called
    * the same is a duplicate for who sees it, and nothing else: it is neither replaced nor joined. Idempotent. `moved`: of an Item in
-   * `replaceable` something newer is known than that it was broken; nothing was done. `unproven`: the accounts are known by the word of the
+   * `replaceable` or `healthy` something newer is known than that; nothing was done. `unproven`: the accounts are known by the word of the
    * link's client alone, and overlap with those of an Item that its application does not see; nothing was done. `user_being_erased`: nothing is admitted any more. Rejects with ITEM_GONE when it is (to be) discarded.
    */
   admit(
@@ -217,6 +219,8 @@ export interface Admission {
   byWordAlone?: true;
   /** Items that Plaid calls broken, and what their rows said before it was asked. */
   replaceable: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
+  /** Those that Plaid calls healthy, likewise. */
+  healthy?: Pick<DuplicateCandidate, 'itemId' | 'seen'>[];
   /** Items that are gone at Plaid: where accounts are only called the same, they are nobody's duplicate. */
   gone?: string[];
   /** Those of them whose users have taken the permission back: the connections with them are suspended, whether or not their rows say so. */

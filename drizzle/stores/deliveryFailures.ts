@@ -6,14 +6,14 @@ import type { Attempted } from '../../domain/ports/deliveries.js';
 import { firstOf } from '../rows.js';
 import type { Fragment, Sql, Tx } from '../rows.js';
 import { deliveries, endpoints } from '../schema.js';
-import { selection } from '../selection.js';
+import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { writeEvents } from './writeEvents.js';
 
 const judged = selection(
   endpoints,
   ['application_id', 'url', 'state', 'state_reason', 'failures', 'failing_since'],
-  { quiet_until: 'rests_until' },
+  { quiet_until: 'rests_until', state_since: asText('state_since') },
 );
 const tried = selection(deliveries, [
   'delivery_id',
@@ -106,8 +106,11 @@ export async function recordFailures(
     const changes: HealthChange[] = [];
     /** Whether its application has given no other address since. */
     const isHere = ({ url }: Attempted): boolean => url === endpoint.url;
+    /** Whether it failed before its application has enabled the endpoint anew, or before that has recovered. */
+    const isOver = ({ stateSince, result }: Attempted): boolean =>
+      endpoint.state === 'enabled' && stateSince !== endpoint.state_since && !isSuccess(result);
     const judge = (attempted: Attempted): void => {
-      if (!isHere(attempted)) return;
+      if (!isHere(attempted) || isOver(attempted)) return;
       const judgement = afterAttempt(health, attempted.result, now, Math.random());
       health = judgement.health;
       if (judgement.change !== null) changes.push(judgement.change);

@@ -3,7 +3,7 @@ import type { Attempted, DeliverySender, TakenDelivery } from '../../domain/port
 import { firstOf, iso, sealedOf } from '../rows.js';
 import type { Fragment, Sql } from '../rows.js';
 import { deliveries, endpoints, events } from '../schema.js';
-import { selection } from '../selection.js';
+import { asText, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { mayHear, maySeeCounts } from './audience.js';
 import { hearerOf } from './endpointHearer.js';
@@ -12,18 +12,22 @@ import { putAside } from './heldDeliveries.js';
 import { storedEvent } from './storedEvent.js';
 import { sweptEndpoint } from './sweep.js';
 
-const targeted = selection(endpoints, [
-  'url',
-  'state',
-  'rate_per_second',
-  'failures',
-  'secret_key_id',
-  'secret_data_key',
-  'secret_ciphertext',
-  'previous_key_id',
-  'previous_data_key',
-  'previous_ciphertext',
-]);
+const targeted = selection(
+  endpoints,
+  [
+    'url',
+    'state',
+    'rate_per_second',
+    'failures',
+    'secret_key_id',
+    'secret_data_key',
+    'secret_ciphertext',
+    'previous_key_id',
+    'previous_data_key',
+    'previous_ciphertext',
+  ],
+  { state_since: asText('state_since') },
+);
 const taken = selection(deliveries, ['delivery_id', 'lane']);
 const sentEvent = selection(events, [
   'event_id',
@@ -112,6 +116,7 @@ export function deliverySender(sql: Sql): DeliverySender {
       return {
         url: row.url,
         state: row.state,
+        stateSince: row.state_since,
         ratePerSecond: row.rate_per_second,
         failures: row.failures,
         quietUntil: iso(row.quiet_until),

@@ -11,6 +11,7 @@ import type {
   LinkStore,
   OfferedAccount,
 } from '../../domain/ports/links.js';
+import type { Seen } from '../../domain/ports/items.js';
 import { jsonbText } from '../jsonText.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
@@ -115,15 +116,20 @@ const joinedWith = (itemId: string, connectionId: string, dropped: string[]): Jo
   ...(dropped.length === 0 ? {} : { dropped }),
 });
 
+/** Whether the Item was called something else since it was asked after: broken, perhaps. An update that went well is no news of that. */
+const isNews = (now: { seen: Seen }, seen: Seen | undefined): boolean =>
+  seen !== undefined && now.seen.health !== seen.health;
+
 /** The other Item of the user that shares an account with the new one: joined, or protected. What the new one alone has goes with it. */
 async function withOther(
   tx: Tx,
   other: { itemId: string; userId: string },
-  { itemId: surplusId, tokenHash, accounts: offered }: Admission,
+  { itemId: surplusId, tokenHash, accounts: offered, healthy = [] }: Admission,
   applicant: Applicant,
 ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> {
   const now = await lockSeen(tx, other.itemId);
-  if (now === null || now.closed) return { kind: 'moved' };
+  const seen = healthy.find(({ itemId }) => itemId === other.itemId)?.seen;
+  if (now === null || now.closed || isNews(now, seen)) return { kind: 'moved' };
   const visit = { kind: 'surplus', itemId: surplusId } as const;
   const connectionId = await joinItem(tx, other, applicant, offered, visit);
   if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
@@ -238,7 +244,7 @@ async function admitFirst(
 /** What a link becomes: an Item of its own, or a connection with one that its user has. */
 export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'admitted'> {
   return {
-    async join(tokenHash, itemId) {
+    async join(tokenHash, itemId, seen) {
       return sql.begin(async (tx) => {
         await tx`
           SELECT FROM users WHERE user_id = (SELECT user_id FROM links WHERE token_hash = ${tokenHash}) FOR NO KEY UPDATE`;
@@ -248,7 +254,7 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
           SELECT ${linkRow.list(tx)} FROM links WHERE token_hash = ${tokenHash} FOR NO KEY UPDATE`,
         );
         if (link?.state !== 'received') return 'finished';
-        if (now === null || now.closed || link.institution_id === null) return 'moved';
+        if (now === null || now.closed || link.institution_id === null || isNews(now, seen)) return 'moved';
         const chosen = chosenIn(link.accounts) ?? [];
         const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
         const found = alikes.find((other) => other.itemId === itemId);

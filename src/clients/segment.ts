@@ -15,14 +15,31 @@ export interface Segment extends SegmentPort {
   close(): Promise<void>;
 }
 
+/** Of an answer; Segment's has some twenty bytes. */
+const bytesRead = 4_096;
+const refusal = /"success"\s*:\s*false/;
+
+async function beginningOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const stream: AsyncIterable<Uint8Array> | null = body;
+  // Left early, the stream is cancelled.
+  for await (const chunk of stream ?? []) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length >= bytesRead) break;
+  }
+  return Buffer.concat(chunks).subarray(0, bytesRead).toString();
+}
+
 /**
- * One request, and whatever is no success fails it. The client takes a redirect for a success, or follows it, by a GET that nothing takes an
+ * One request, and whatever is no success fails it: the status alone may be one, and the answer say that there was none. The client takes a redirect for a success, or follows it, by a GET that nothing takes an
  * event from; and where Segment asks for a pause it keeps the event and sends it later by itself.
  */
 const ask: HTTPFetchFn = async (url, init) => {
   const response = await fetch(url, { ...init, redirect: 'manual' });
-  if (response.ok) return response;
-  await response.body?.cancel();
+  if (response.ok && !refusal.test(await beginningOf(response))) return response;
+  if (!response.bodyUsed) await response.body?.cancel();
   throw new Error('no success');
 };
 

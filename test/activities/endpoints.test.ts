@@ -319,6 +319,33 @@ describe('an endpoint', () => {
     }
   });
 
+  it.each<[string, object, string]>([
+    ['410', { status: 410 }, 'disabled'],
+    ['429', { status: 429, retryAfterMs: 3_600_000 }, 'paused'],
+    ['no answer', { status: null, failure: 'timed_out' as const }, 'disabled'],
+  ])('that was enabled anew is judged by no answer of before: %s', async (_name, late, off) => {
+    const to = await endpoint();
+    await events(
+      to,
+      Array.from({ length: 10 }, (_, n) => `e${n}`),
+    );
+    let enabled: Promise<unknown> | null = null;
+    const enable = async () => {
+      await world.sql`UPDATE endpoints SET state = ${off}, state_reason = 'gone' WHERE endpoint_id = ${to.id}`;
+      await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
+    };
+    world.answer = async () => {
+      await (enabled ??= enable());
+      return late;
+    };
+    await drain(to);
+    expect(await row(to)).toMatchObject({ ...untroubled, state_reason: null });
+    world.answer = () => ({});
+    await timePasses(to);
+    await drain(to);
+    expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+  });
+
   it('that has moved is sent at once what was on its way to its older address, also what failed there for the last time', async () => {
     const to = await endpoint();
     await events(to, ['first', 'last']);
@@ -874,6 +901,7 @@ describe('deliveries', () => {
       {
         deliveryId: first.deliveries[0]?.deliveryId ?? '',
         url: `https://hooks.example/${to.id}`,
+        stateSince: (await sending.target(to.id))?.stateSince ?? '',
         result: late,
       },
     ]);

@@ -1,4 +1,6 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
+import { grantByDefault } from '../../domain/exchange/connection.js';
+import { Failure } from '../../domain/failures.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import type { Activities } from '../../activities/index.js';
 import type { ActivityWorld } from './activityWorld.js';
@@ -712,6 +714,51 @@ describe('a late attempt to link', () => {
     expect(await rowOf(old)).toMatchObject({ toRemove: false });
     expect(await world.stores.items.snapshot(item.itemId)).toBeNull();
   });
+
+  it.each(['guardLink', 'admitItem'] as const)(
+    'joins no Item that was revoked at the bank since it was asked after (%s)',
+    async (step) => {
+      const [linker, joiner] = [`${step}-linker`, `${step}-joiner`];
+      await world.sql`
+        INSERT INTO applications (application_id, name, access)
+        VALUES (${linker}, 'linker', 'connected'), (${joiner}, 'joiner', 'connected')`;
+      const user = `revoked-meanwhile-${step}`;
+      const connection = grantByDefault(['transactions']);
+      const first = await world.receive(user, { application_id: linker, connection });
+      await world.run.exchangePublicToken(first);
+      await world.run.admitItem(first);
+      const old = first.item;
+      const { account_id: id, name, mask, type, subtype } = account('account-1');
+      const chosen = { institution_id: 'ins_1', accounts: [{ id, name, mask, type, subtype }] };
+      const { tokenHash } = await world.receive(user, {
+        ...{ application_id: joiner, connection },
+        ...(step === 'guardLink' ? chosen : {}),
+      });
+      if (step === 'admitItem') await world.run.exchangePublicToken({ tokenHash });
+      let asked = 0;
+      const held = holdAnswer(
+        world.plaid,
+        ['getItem'],
+        () => (asked += 1) === (step === 'guardLink' ? 1 : 2),
+      );
+      const getAccounts = (token: string) =>
+        token === old.accessToken
+          ? Promise.reject(new Failure('PERMISSION_REVOKED', 'no'))
+          : world.plaid.getAccounts(token);
+      const plaid = Object.assign(held.plaid, { getAccounts });
+      const late = world.runWith({ plaid })[step]({ tokenHash });
+      await held.answered;
+      old.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await world.run.checkItem({ itemId: old.itemId });
+      held.release();
+      expect(await late).toMatchObject(
+        step === 'guardLink' ? { duplicateOf: null } : { kind: 'admitted', replaced: [old.itemId] },
+      );
+      const connections = await world.sql`
+        SELECT application_id FROM connections WHERE item_id = ${old.itemId} AND revoked_at IS NULL AND suspended_at IS NULL`;
+      expect(connections).toEqual([]);
+    },
+  );
 
   it('does not admit an Item that is being discarded', async () => {
     const old = await world.linkedItem('discarding');

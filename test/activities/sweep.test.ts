@@ -54,6 +54,50 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number, readM
   return { run, asked, noted, seen };
 }
 
+describe('the sweep of which one list cannot be had', () => {
+  const cases = [
+    ['links', 'fails'],
+    ['links', 'hangs'],
+    ['items', 'fails'],
+    ['items', 'hangs'],
+  ] as const;
+  it.each(cases)('signals what stands in the other, and rejects (%s: it %s)', async (list, how) => {
+    const asked: string[] = [];
+    const noted: unknown[] = [];
+    const none = (): Promise<never> =>
+      how === 'fails' ? Promise.reject(new Failure('UPSTREAM_DOWN', 'no')) : new Promise(() => undefined);
+    const deps = {
+      sweeps: {
+        findDue: list === 'items' ? none : async () => many(3, dueItem),
+        findStaleLinks: list === 'links' ? none : async () => many(3, staleLink),
+        recordSignalled: async (told: object) => void noted.push(told),
+        ignoreUnknown: async () => 0,
+      },
+      gateway: {
+        signalItem: async (itemId: string) => void asked.push(itemId),
+        startLink: async (hash: string) => void asked.push(hash),
+      },
+    } as unknown as ActivityDeps;
+    const sweep = sweepActivities(deps).sweep({ graceMs: 0 });
+    await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    const [items, links] = list === 'links' ? [many(3, dueItem), []] : [[], many(3, staleLink)];
+    expect(noted).toEqual([{ items, links }]);
+    expect(asked).toEqual([...items.map(({ itemId }) => itemId), ...links.map(({ tokenHash }) => tokenHash)]);
+  });
+
+  it('rejects when neither can be had', async () => {
+    const none = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'no'));
+    const sweeps = {
+      findDue: none,
+      findStaleLinks: none,
+      recordSignalled: async () => undefined,
+      ignoreUnknown: async () => 0,
+    };
+    const sweep = sweepActivities({ sweeps } as unknown as ActivityDeps).sweep({ graceMs: 0 });
+    await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+  });
+});
+
 describe('the sweep over connections', () => {
   it('writes everything down before it waits for a Temporal that does not answer', async () => {
     const written: string[] = [];

@@ -52,6 +52,31 @@ it.each([301, 302, 303, 307, 308])(
   },
 );
 
+it.each(['{"success":false,"message":"no"}', '{\n  "success": false\n}'])(
+  'what says that it is none is none, with the status of one: %j',
+  async (said) => {
+    const { track } = await segmentOf((_request, response) => response.end(said));
+    expect(await caught(track())).toMatchObject({ type: 'UPSTREAM_DOWN' });
+  },
+);
+
+it.each(['', 'OK', '{"success":true}', '<html></html>', 'x'.repeat(3_000_000)])(
+  'what says nothing of that is one (%#)',
+  async (said) => {
+    const { track } = await segmentOf((_request, response) => response.end(said));
+    await track();
+    await track();
+  },
+);
+
+it('an answer that breaks off is none', async () => {
+  const { track } = await segmentOf((_request, response) => {
+    response.writeHead(200, { 'content-length': '100' }).write('{"succ');
+    setImmediate(() => response.socket?.destroy());
+  });
+  expect(await caught(track())).toMatchObject({ type: 'UPSTREAM_DOWN' });
+});
+
 it('what is neither a redirect nor a success is none', async () => {
   const { track } = await segmentOf((_request, response) => response.writeHead(304).end());
   expect(await caught(track())).toMatchObject({ type: 'UPSTREAM_DOWN' });
