@@ -127,10 +127,10 @@ const happenings: [Happening, ...Happening[]] = [
 /** What an Item goes through until `endsAt` (ms since the epoch). */
 export async function live(world: World, item: LivingItem, chance: Chance, endsAt: number): Promise<void> {
   while (Date.now() < endsAt) {
-    const { name, happen } = item.breaksNext === true ? loginBreaks : weighted(happenings, chance);
+    const next = item.breaksNext === true ? loginBreaks : weighted(happenings, chance);
     item.breaksNext = false;
-    await happen(world, item, chance);
-    world.count(name);
+    await next.happen(world, item, chance);
+    world.count(next.name);
     await pause(200 + chance() * 2_000);
   }
 }
