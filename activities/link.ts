@@ -235,7 +235,7 @@ export function linkActivities(deps: ActivityDeps) {
       }
     }
     // Link's update mode hands out public tokens of Items that live here already: those are never removed for it.
-    if (!(await isHeld(exchanged.itemId))) await plaid.removeItem(exchanged.accessToken);
+    if (!(await isHeld(exchanged.itemId))) await removeAtPlaid(plaid, exchanged.accessToken);
     throw last;
   }
 

@@ -685,9 +685,9 @@ describe('removal', () => {
   it.each([
     ['ITEM_ERROR', 'ITEM_NOT_FOUND'],
     ['ITEM_ERROR', 'ITEM_CONCURRENTLY_DELETED'],
-  ])('%s/%s is the end that was wanted', async (type, code) => {
+  ])('%s/%s says that there is no such Item', async (type, code) => {
     answer = plaidError(type, code);
-    await expect(plaidAt(server.url).removeItem(canaryToken)).resolves.toBeUndefined();
+    expect(await caught(plaidAt(server.url).removeItem(canaryToken))).toMatchObject({ type: 'ITEM_GONE' });
     expect(calls.map((call) => call.path)).toEqual(['/item/remove']);
   });
 
