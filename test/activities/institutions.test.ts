@@ -48,6 +48,27 @@ describe('the directory of institutions', () => {
     await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
   });
 
+  it('lacks most of its banks by two walks in a row alone, which a repeated end of one is not', async () => {
+    const { directory, sql, run } = world;
+    const ids = ['odd1', 'odd2', 'odd3', 'odd4', 'odd5'];
+    const list = (...some: string[]) => (directory.all = some.map((id) => institution(id)));
+    list(...ids);
+    await walk('few-1');
+    list('odd1');
+    const doubted = { complete: false, vanished: 0 };
+    expect(await walk('few-2')).toEqual(doubted);
+    expect(await run.finishInstitutionSync({ syncId: 'few-2', expected: 1 })).toEqual(doubted);
+    // It was one odd answer.
+    list(...ids);
+    expect(await walk('few-3')).toEqual({ complete: true, vanished: 0 });
+    list('odd1', 'odd2');
+    expect(await walk('few-4')).toEqual(doubted);
+    expect(await walk('few-5')).toEqual({ complete: true, vanished: 3 });
+    list('odd1');
+    expect(await walk('few-6')).toEqual({ complete: true, vanished: 1 });
+    await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
+  });
+
   it('is saved page by page, and what a complete walk no longer shows is marked', async () => {
     const { directory, sql } = world;
     directory.all = ['ins_1', 'ins_2', 'ins_3'].map((id) => institution(id));
