@@ -293,3 +293,23 @@ describe('a removal of which Plaid says that there is no such Item', () => {
     expect([await rowOf(item), item.removed]).toMatchObject([{ removed: true, token: false }, true]);
   });
 });
+
+// As docs/operations.md says under `link_stuck`.
+it('a link whose own Item has a token that is refused for good ends by what operators write into the row', async () => {
+  const { tokenHash, item } = await world.receive();
+  await world.run.exchangePublicToken({ tokenHash });
+  for (const method of ['getItem', 'removeItem'] as const)
+    world.plaid.refuse(method, 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT');
+  try {
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    await world.sql`UPDATE items SET removal_requested_at = now() WHERE item_id = ${item.itemId}`;
+    await world.sql`
+      UPDATE items SET access_token_key_id = NULL, access_token_data_key = NULL, access_token_ciphertext = NULL
+      WHERE item_id = ${item.itemId} AND removal_requested_at IS NOT NULL`;
+    expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
+    await world.run.discardItem({ tokenHash });
+  } finally {
+    for (const method of ['getItem', 'removeItem'] as const) world.plaid.refuse(method, null);
+  }
+  expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+});
