@@ -84,6 +84,9 @@ const patienceMs = 12_000;
 /** A link that fails for so long is told to operators: its public token dies after half an hour. */
 const lateAfterMs = 600_000;
 
+/** So long Plaid takes a public token. */
+const publicTokenMs = 30 * 60_000;
+
 const storeTries = 10;
 const storePauseMs = 500;
 
@@ -248,8 +251,13 @@ export function linkActivities(deps: ActivityDeps) {
       .open(begun.publicToken, secretContext.publicToken(tokenHash))
       .catch(async (error: unknown) => {
         await links.abandonExchange(tokenHash);
+        const isUnreadable = error instanceof Failure && error.type === 'SECRET_UNREADABLE';
+        if (isUnreadable && (await links.age(tokenHash)) >= publicTokenMs) return null;
         throw error;
       });
+    // Whoever gives its key again is late.
+    if (publicToken === null)
+      return { kind: 'refused', outcome: { kind: 'invalid_public_token', plaid: null } };
     crashPoint('link.beforeExchange');
     const exchanged = await plaid.exchangePublicToken(publicToken).catch(async (error: unknown) => {
       if (error instanceof Failure && !error.outcomeUnknown) {
