@@ -35,9 +35,9 @@ export const historyEnded =
   defineSignal<[{ remine: boolean; end: RunEnd; calls: ItemState['calls'] }]>('historyEnded');
 /** To a workflow that pages: somebody has reason to think that its next page can be had now. */
 export const pageAsked = defineSignal('pageAsked');
-/** The next page cannot be had for the moment; null = now it can. */
+/** The next page cannot be had before `notBefore`, ms since the epoch; no failure = now it can. */
 export const historyHeldUp =
-  defineSignal<[{ remine: boolean; failure: StepFailure | null }]>('historyHeldUp');
+  defineSignal<[{ remine: boolean; failure: StepFailure | null; notBefore?: number }]>('historyHeldUp');
 export const status = defineQuery<ItemStatus | null>('status');
 
 export interface PageHistoryInput {

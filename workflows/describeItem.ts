@@ -12,9 +12,10 @@ const iso = (at: number | null): string | null => (at === null ? null : new Date
  * the last one has earned. Of one whose page cannot be had: when that is asked for again. Of a broken Item: when it is asked after.
  */
 function nextUpdateAt(state: ItemState): number {
-  const { run } = state;
-  // The one on its way waits for its page.
-  if (run !== null && isHeldUp(run) && run.notBefore > 0) return run.notBefore;
+  const { run, child } = state;
+  // The one on its way waits for its page, here or in the workflow that pages.
+  const heldUpUntil = run !== null && isHeldUp(run) ? run.notBefore : (child?.notBefore ?? 0);
+  if (heldUpUntil > 0) return heldUpUntil;
   const asked = Math.min(state.nextDueAt, state.wanted?.quietUntil ?? state.nextDueAt);
   return state.phase === 'needs_relink' ? asked : Math.max(asked, state.restUntil);
 }

@@ -56,12 +56,15 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
   const rules: Rules = { policy, patches: patchesOfThisRun() };
   const { limits } = policy;
 
+  const reportHeldUp = (failure: StepFailure | null, { notBefore }: MiningRun): Promise<void> =>
+    signalItem(itemId, historyHeldUp, { remine, failure, notBefore });
+
   /** Tries now what it waits for, and says how it is: an item workflow that was terminated has left one behind that does not know. */
   const answerAsked = async (): Promise<void> => {
     while (asked) {
       asked = false;
       run = askedRun(run, lastFailure, rules, Date.now());
-      if (lastFailure !== null) await signalItem(itemId, historyHeldUp, { remine, failure: lastFailure });
+      if (lastFailure !== null) await reportHeldUp(lastFailure, run);
     }
   };
 
@@ -79,7 +82,7 @@ export async function pageToTheEnd<Input extends PageHistoryInput>(
       calls = { ...calls, sync: recordCalls(calls.sync, step.calls, limits.sync, limits.window, now) };
       if (step.failure !== null || lastFailure !== null) {
         lastFailure = step.failure;
-        await signalItem(itemId, historyHeldUp, { remine, failure: step.failure });
+        await reportHeldUp(step.failure, 'run' in step.after ? step.after.run : run);
       }
       const next = await paging.next(input, run, step.after, rules);
       input = next.input;

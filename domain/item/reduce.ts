@@ -519,9 +519,12 @@ function reduceLiving(before: ItemState, event: LivingEvent, rules: Rules, now: 
     }
     case 'historyHeldUp': {
       if (state.child?.remine !== event.remine) return state;
-      const { asked, ...child } = state.child;
+      const { checkAt, remine, number, asked } = state.child;
       const heldUp = event.failure !== null;
-      return { ...state, child: { ...child, ...(heldUp && asked !== undefined ? { asked } : {}), heldUp } };
+      const child = { checkAt, remine, number, heldUp };
+      if (!heldUp) return { ...state, child };
+      const { notBefore = 0 } = event;
+      return { ...state, child: { ...child, notBefore, ...(asked === undefined ? {} : { asked }) } };
     }
     case 'historyAsked':
       return { ...state, child: state.child && { ...state.child, asked: false } };

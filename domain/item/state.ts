@@ -50,10 +50,17 @@ export interface ItemState {
   run: MiningRun | null;
   /**
    * `pageHistory` or `remineItem` owns the update; its workflow is checked at `checkAt` should it never report. `heldUp`: it says
-   * that its next page cannot be had; `asked`: it is to be told that somebody thinks otherwise, and says how it is. `number`: of
-   * the remine; a newer one may have been asked for while it runs.
+   * that its next page cannot be had before `notBefore`; `asked`: it is to be told that somebody thinks otherwise, and says how it is.
+   * `number`: of the remine; a newer one may have been asked for while it runs.
    */
-  child: { checkAt: number; remine: boolean; number: number; heldUp: boolean; asked?: boolean } | null;
+  child: {
+    checkAt: number;
+    remine: boolean;
+    number: number;
+    heldUp: boolean;
+    notBefore?: number;
+    asked?: boolean;
+  } | null;
   /** Everything is to be read again from the start, once the Item is healthy and has a cursor. */
   remineRequested: boolean;
   /** Number of the newest remine: part of its workflow's id. */
@@ -112,8 +119,8 @@ export type ItemEvent =
   | { kind: 'historyEnded'; remine: boolean; end: RunEnd; calls: ItemState['calls'] }
   | { kind: 'historyLost' }
   | { kind: 'historyAlive' }
-  /** The child cannot have its next page; null = now it can. */
-  | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null }
+  /** The child cannot have its next page before `notBefore`; no failure = now it can. */
+  | { kind: 'historyHeldUp'; remine: boolean; failure: StepFailure | null; notBefore?: number }
   /** The child was told that its page is asked for. */
   | { kind: 'historyAsked' }
   /** `remines`: number of the remine that reads from the start; null = there is nothing to be read once more. */

@@ -146,6 +146,13 @@ const cameAfter = (old: PastAccount, { listedSince, placeFrom }: ListedAccount):
   listedSince > old.lastListedAt && (placeFrom === null || placeFrom < old.lastListedAt);
 
 /**
+ * Whether one that is listed again was missing while another came that may have had its place, of those that are not listed now: it has
+ * come back then, also when nobody could tell meanwhile that it was gone.
+ */
+export const hasComeBack = (one: PastAccount, unlisted: readonly PastAccount[]): boolean =>
+  unlisted.some((other) => other.listedSince > one.lastListedAt && mayFollow(one.raw, other.raw));
+
+/**
  * Who was in whose place, and is gone, too (old id → new id): the old one has been missing since before, and while entries cannot be
  * read nobody can tell. None where more than one may be meant: another one was listed beside it, or it may have had another one's place.
  */

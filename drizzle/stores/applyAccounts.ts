@@ -1,7 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
-import { goneOf, identityOf, isSameAccount, lackedBy, placesTaken } from '../../domain/mining/accounts.js';
+import {
+  goneOf,
+  hasComeBack,
+  identityOf,
+  isSameAccount,
+  lackedBy,
+  placesTaken,
+} from '../../domain/mining/accounts.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
 import type { RecordOwner } from '../../domain/mining/refine.js';
 import { refineAccount } from '../../domain/mining/refine.js';
@@ -135,9 +142,14 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     listedSince: sinceOf.get(version.account_id) ?? 0,
     placeFrom: placeFrom(version),
   });
+  const absent = unlisted.map(pastOf);
+  const returned = [...listed.keys()].filter((id) => {
+    const before = stored.get(id);
+    return before !== undefined && (before.replaced_by !== null || hasComeBack(pastOf(before), absent));
+  });
   // One that was closed, and in whose place nobody stood, comes back as itself.
   const isItself = (version: AccountVersion | undefined): version is AccountVersion =>
-    version?.status === 'open' || version?.replaced_by === null;
+    version !== undefined && !returned.includes(version.account_id);
   const successors = placesTaken(
     gone.map(pastOf),
     [...listed.values()].map(({ value: raw }) => {
@@ -166,7 +178,6 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     replaces !== null && listed.has(replaces) ? null : replaces;
   const changes: AccountVersion[] = [];
   let numbersDue = false;
-  let returned = false;
   for (const { value: raw, sanitized } of listed.values()) {
     const before = stored.get(raw.account_id);
     const is_main = raw.account_id === mainAccountId;
@@ -177,7 +188,6 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
       numbersDue ||= stored.size > 0 || verificationOf(raw) !== null;
       continue;
     }
-    returned ||= before.replaced_by !== null;
     numbersDue ||= before.status === 'closed' || verificationOf(before.raw) !== verificationOf(raw);
     const replaces = predecessors.get(raw.account_id) ?? placeOf(before);
     const change = { status: 'open' as const, is_main, raw, sanitized, replaces, replaced_by: null };
@@ -225,7 +235,7 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     return version?.status === 'open' ? [version] : [];
   });
   if (unchanged.length > 0) await writeAccounts(tx, owner, now.sequence + changes.length, unchanged);
-  await keepListed(tx, owner.item_id, [...listed.keys()], asOf);
+  await keepListed(tx, owner.item_id, [...listed.keys()], { asOf, returned });
   // That answers lacked the numbers of one that is gone proves nothing of the others.
   if (goneNow.size > 0) await tx`UPDATE items SET ${numbersMoved(tx)} WHERE item_id = ${owner.item_id}`;
   if (doubted.length > 0 && Number.isFinite(now.unreadable)) {
@@ -243,7 +253,10 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
   const more = !first || (linkedWith.length > 0 && listed.size > linkedWith.length);
   const grown = more && come.length > 0;
   const enqueued = changes.length + unchanged.length;
-  return { changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, returned, isUnlisted };
+  return {
+    ...{ changes: enqueued, mainAccountId, numbersDue, grown, succeeded, shown, isUnlisted },
+    returned: returned.length > 0,
+  };
 }
 
 /** Which of those that are listed no more, and whose place nobody has taken, each new account may be: those that are called the same. */
@@ -315,17 +328,18 @@ async function doubtNumbers(
 
 /**
  * Keeps of the accounts that Plaid lists when it did so, and their balances as those of that day (UTC), changed or not: the last of a day
- * stay.
+ * stay. One that comes back, and in whose place nobody stood, is no newer than others that it was listed with before.
  */
 async function keepListed(
   tx: Tx,
   itemId: string,
   accountIds: readonly string[],
-  asOf: string,
+  { asOf, returned }: { asOf: string; returned: readonly string[] },
 ): Promise<void> {
   await tx`
     WITH listed AS (
       UPDATE accounts SET as_of = ${asOf},
+        listed_since = CASE WHEN account_id = ANY(${[...returned]}::text[]) THEN ${asOf} ELSE listed_since END,
         -- What the answer says of the verification is newer than what a webhook said before.
         verification = CASE WHEN verification_at <= ${asOf} AND raw->>'verification_status' <> '' THEN NULL ELSE verification END
       WHERE item_id = ${itemId} AND account_id = ANY(${accountIds}::text[])
@@ -369,10 +383,7 @@ export async function writeAccounts(
       ON CONFLICT (item_id, account_id) DO UPDATE SET
         status = excluded.status, is_main = excluded.is_main, raw = excluded.raw, refined = excluded.refined,
         as_of = excluded.as_of, version = excluded.version, sanitized = excluded.sanitized,
-        replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp(),
-        -- One in whose place nobody stood comes back as itself: it is no newer than others that it was listed with before.
-        listed_since = CASE WHEN a.status = 'closed' AND excluded.status = 'open' AND a.replaced_by IS NOT NULL
-          THEN excluded.as_of ELSE a.listed_since END
+        replaces = excluded.replaces, replaced_by = excluded.replaced_by, updated_at = clock_timestamp()
     )
     INSERT INTO outbox (item_id, sequence, record, removed, subject, version, raw, refined, created_at)
     SELECT ${owner.item_id}, ${sequence}::bigint + ord, 'account', status = 'closed', account_id, version,

@@ -430,9 +430,9 @@ export function miningStore(sql: Sql): MiningStore {
           transactions += compared.removed;
           missed += compared.missed;
         }
-        if (applied.succeeded && accounts + transactions > 0) {
+        if (applied.succeeded && (remine || accounts + transactions > 0)) {
           const sequence = item.last_sequence + accounts + transactions;
-          const succeeded = await removeSucceeded(tx, itemId, sequence);
+          const succeeded = await removeSucceeded(tx, { ...pages, sequence, isRemine: remine });
           rows.removed += succeeded;
           transactions += succeeded;
         }

@@ -59,8 +59,6 @@ interface Held {
   formerIds: string[];
   isOpen: boolean;
   rows: number;
-  /** A list has named it since it got its id: nobody can tell of one that it had while its entry could not be read. */
-  isSeen: boolean;
 }
 
 interface Shown {
@@ -82,10 +80,7 @@ class Life {
 
   private constructor() {
     this.bank = new Map(
-      names.map((name) => [
-        name,
-        { id: this.newId(name), formerIds: [], isOpen: true, rows: 3, isSeen: true },
-      ]),
+      names.map((name) => [name, { id: this.newId(name), formerIds: [], isOpen: true, rows: 3 }]),
     );
   }
 
@@ -153,15 +148,14 @@ class Life {
       case 'getsFormerId': {
         const isNew = one.kind === 'getsId';
         const id = isNew ? this.newId(one.who) : former;
-        // That an id comes back, after one that no list has named, nobody can tell.
-        if (!held.isOpen || id === undefined || !(isNew || held.isSeen)) return;
+        if (!held.isOpen || id === undefined) return;
         held.formerIds = [...held.formerIds.filter((old) => old !== id), held.id];
-        Object.assign(held, { id, isSeen: false });
+        held.id = id;
         return;
       }
       case 'goes':
         // One is left at least: a bank without accounts is another matter.
-        if (one.who !== 'C' && held.isSeen) held.isOpen = false;
+        if (one.who !== 'C') held.isOpen = false;
         return;
       case 'comes':
         held.isOpen = true;
@@ -183,7 +177,6 @@ class Life {
       accounts: this.listed.filter(({ account_id }) => lost.every(([, { id }]) => id !== account_id)),
       unreadableAccounts: lost.length,
     });
-    if (lost.length === 0) for (const name of names) this.of(name).isSeen = true;
   }
 
   /** Whole lists, until nothing asks for a remine. */

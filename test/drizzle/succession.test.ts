@@ -337,6 +337,35 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('that comes back after a time in which nobody could tell that it was gone takes its place and its rows, by a remine that the row asks for', async () => {
+    const item = await minedItem();
+    const under = (id: string) => ({
+      accounts: [checking(id), savings('other')],
+      accountsAsOf: new Date().toISOString(),
+    });
+    const brief = rows('new', '2026-08-01', '2026-10-01', '2026-11-01');
+    const doubtful = { ...under('new'), accounts: [checking('new')], parkedAccounts: unreadable };
+    await runUpdate(world, item, [{ added: brief }], doubtful);
+    await runUpdate(world, item, [{}], under('old'));
+    expect(await shown(item)).toMatchObject({
+      new: { status: 'closed', replaced_by: 'old' },
+      old: { status: 'open', is_main: true, replaces: 'new', replaced_by: null },
+    });
+    // What it had before is no proof of how far its list reaches now.
+    expect(await statuses(item)).toMatchObject({ 'old 2026-08-01': 'posted', 'new 2026-08-01': 'posted' });
+    expect((await world.stores.mining.waiting(item.itemId)).remine).toBe(1);
+    const added = [...rows('old', '2026-10-01', '2026-11-01'), ...rows('other', '2026-08-01', '2026-11-01')];
+    expect(await runUpdate(world, item, [{ added }], { ...under('old'), remine: true })).toMatchObject({
+      outcome: { removed: 2 },
+    });
+    expect(await statuses(item)).toMatchObject({
+      'new 2026-08-01': 'posted',
+      'new 2026-10-01': 'removed',
+      'new 2026-11-01': 'removed',
+      'old 2026-10-01': 'posted',
+    });
+  });
+
   it('may have lost it to a third one by the time that the first is gone for certain: each names the next one', async () => {
     const granted: Grant = { ...wholeGrant, account_ids: ['old'], new_accounts: false };
     const applicationId = await newApplication(world);

@@ -1,4 +1,4 @@
-import { stateFrom } from '../domain/item/core.js';
+import { reduce, stateFrom } from '../domain/item/core.js';
 import { startRun } from '../../domain/mining/run.js';
 import { defaultPolicy } from '../../domain/item/policy.js';
 import { describeItem, statusOf } from '../../workflows/describeItem.js';
@@ -30,6 +30,22 @@ describe('what is shown of an Item', () => {
     expect(statusOf({ ...state, restUntil: 0, wanted, run }).next_due_at).toBe(at(90_000));
     expect(statusOf({ ...state, restUntil: 0, run }).next_due_at).toBe(at(90_000));
     expect(statusOf({ ...state, restUntil: 0, run: startRun('u') }).next_due_at).toBe(at(1_000));
+  });
+
+  it('names it, too, where the workflow that pages has said so, until it says that it has its page', () => {
+    const paging = {
+      ...state,
+      restUntil: 0,
+      child: { checkAt: t0, remine: false, number: 0, heldUp: false },
+    };
+    const failure = { step: 'page', type: 'UPSTREAM_DOWN', at: at(0) } as const;
+    const report = { kind: 'historyHeldUp', remine: false } as const;
+    const held = reduce(paging, { ...report, failure, notBefore: t0 + 90_000 }, t0);
+    expect(statusOf(held).next_due_at).toBe(at(90_000));
+    // One that has just taken it over says nothing of it yet.
+    expect(statusOf(reduce(paging, { ...report, failure }, t0)).next_due_at).toBe(at(1_000));
+    const had = reduce(held, { ...report, failure: null, notBefore: 0 }, t0);
+    expect(statusOf(had).next_due_at).toBe(at(1_000));
   });
 
   it('names no next update of an Item that is mined no more, and says why it is not', () => {

@@ -253,8 +253,11 @@ describe('an Item whose updates get nowhere', () => {
       paceNow = pausesOfHours;
       try {
         const { mine, mend } = outage();
+        mine.row = { ...mine.row, nextDueAt: Date.now() };
         await signal(mine, webhook);
         await until(async () => (await status(mine))?.last_failure?.type === 'UPSTREAM_DOWN');
+        // Nobody is shown a time that is over, whoever waits.
+        await until(async () => Date.parse((await status(mine))?.next_due_at ?? '') > Date.now() + hour / 2);
         mend();
         await signal(mine, 'update');
         await until(async () => {

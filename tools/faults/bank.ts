@@ -59,6 +59,29 @@ export function truthOf(
   return system.sim(`/_sim/items/${itemId}/truth`);
 }
 
+/** For some time (ms) a share of the calls to these paths, of whatever Item, fails. Answers how many have. */
+export async function failOften(
+  system: System,
+  paths: readonly string[],
+  { fault: what, percent }: { fault: Record<string, unknown>; percent: number },
+  lasts: number,
+): Promise<number> {
+  const made = await Promise.all(
+    paths.map((path) =>
+      system.sim<{ fault_id: string }>('/_sim/faults', {
+        match: { path },
+        fault: what,
+        probability: percent / 100,
+      }),
+    ),
+  );
+  const ids = made.map(({ fault_id }) => fault_id);
+  await new Promise((resolve) => setTimeout(resolve, lasts));
+  const { faults } = await system.sim<{ faults: { fault_id: string; struck: number }[] }>('/_sim/faults');
+  await Promise.all(ids.map((id) => system.sim(`/_sim/faults/${id}`, undefined, 'DELETE')));
+  return faults.filter(({ fault_id }) => ids.includes(fault_id)).reduce((sum, { struck }) => sum + struck, 0);
+}
+
 /** A fault for this Item's calls. */
 export async function fault(
   system: System,

@@ -1,6 +1,7 @@
 import { erasureWorkflowId } from '../../domain/ids.js';
 import { change, sendWebhook } from './bank.js';
 import type { Scene } from './perform.js';
+import { passOverPauses } from './deliveryPauses.js';
 import { repair } from './happenings.js';
 import { syncInstitutions, walksOf } from './institutions.js';
 import { unrest } from './oracle.js';
@@ -89,9 +90,7 @@ async function restlessness(world: World, scene: Scene): Promise<string[]> {
     const { body } = await system.api('GET', `/v1/erasures/${erasureId}`);
     if (body['state'] !== 'done') left.push(`erasure ${erasureId}: ${String(body['state'])}`);
   }
-  await system.sql`
-    UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending' AND next_attempt_at > now() + interval '8 s'`;
-  await system.sql`UPDATE endpoints SET rests_until = NULL WHERE rests_until > now() + interval '8 s'`;
+  await passOverPauses(system);
   const [row] = await system.sql<{ deliveries: number; segment: number; numbers: number }[]>`
     SELECT (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS deliveries,
       count(*) FILTER (WHERE segment_due_at IS NOT NULL)::int AS segment,

@@ -8,6 +8,8 @@ export interface LivingItem {
   itemId: string;
   userId: string;
   isBroken: boolean;
+  /** The next thing that happens to it: Segment is told of logins alone. */
+  breaksNext?: boolean;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -20,13 +22,26 @@ export async function repair(world: World, item: LivingItem, byWebhook: boolean)
   if (!byWebhook) await world.client.ask('POST', `/v1/items/${item.itemId}/relinked`);
 }
 
-type Happening = (world: World, item: LivingItem, chance: Chance) => Promise<unknown>;
+interface Happening {
+  name: string;
+  weight: number;
+  happen(world: World, item: LivingItem, chance: Chance): Promise<unknown>;
+}
+
+const loginBreaks: Happening = {
+  name: 'the login breaks and is repaired',
+  weight: 2,
+  async happen(world, item, chance) {
+    item.isBroken = true;
+    await world.system.sim(`/_sim/items/${item.itemId}/break`, {});
+    await pause(chance() * 4_000);
+    await change(world.system, item.itemId, { add: [{ amount: 3, name: 'While it was broken' }] });
+    await repair(world, item, chance() < 0.5);
+  },
+};
 
 /** What happens to Items all the time, while faults come and when none do. */
-const happenings: [
-  { name: string; weight: number; happen: Happening },
-  ...{ name: string; weight: number; happen: Happening }[],
-] = [
+const happenings: [Happening, ...Happening[]] = [
   {
     name: 'rows come',
     weight: 5,
@@ -106,23 +121,14 @@ const happenings: [
       await system.sim(`/_sim/items/${itemId}/churn`, { account_ids: [account.account_id], notify: true });
     },
   },
-  {
-    name: 'the login breaks and is repaired',
-    weight: 2,
-    async happen(world, item, chance) {
-      item.isBroken = true;
-      await world.system.sim(`/_sim/items/${item.itemId}/break`, {});
-      await pause(chance() * 4_000);
-      await change(world.system, item.itemId, { add: [{ amount: 3, name: 'While it was broken' }] });
-      await repair(world, item, chance() < 0.5);
-    },
-  },
+  loginBreaks,
 ];
 
 /** What an Item goes through until `endsAt` (ms since the epoch). */
 export async function live(world: World, item: LivingItem, chance: Chance, endsAt: number): Promise<void> {
   while (Date.now() < endsAt) {
-    const { name, happen } = weighted(happenings, chance);
+    const { name, happen } = item.breaksNext === true ? loginBreaks : weighted(happenings, chance);
+    item.breaksNext = false;
     await happen(world, item, chance);
     world.count(name);
     await pause(200 + chance() * 2_000);

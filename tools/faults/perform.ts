@@ -1,12 +1,14 @@
 import { itemWorkflowId } from '../../domain/ids.js';
-import { change, fault, sendWebhook } from './bank.js';
+import { change, failOften, fault, sendWebhook } from './bank.js';
 import type { CuttableProxy } from './cuttableProxy.js';
+import { passOverPauses } from './deliveryPauses.js';
 import type { LivingItem } from './happenings.js';
 import type { PutRecordsFault } from './kinesisProxy.js';
 import { renameInstitutions, syncInstitutions } from './institutions.js';
 import { linkWithHistory } from './linking.js';
 import type { Strike } from './schedule.js';
 import type { Break, Deed } from './strikes.js';
+import { plaidPaths } from './strikes.js';
 import type { Said } from './userEvents.js';
 import { nothingSaid, sayOfUsers } from './userEvents.js';
 import type { World } from './world.js';
@@ -37,6 +39,9 @@ export const emptyScene = (items: LivingItem[]): Scene => ({
   institutions: { isWalked: false, walksBefore: null },
   ...{ done: new Map(), strokes: new Map(), wrong: [] },
 });
+
+/** Deliveries that have failed more often wait as they would: after the last attempt one is given up. */
+const fewAttempts = 5;
 
 /** A process that has not come to its point by then has none of its work to do. */
 const longestWayMs = 12_000;
@@ -152,6 +157,8 @@ export class Performer {
 
   /** Answers in how many webhooks, calls or records the deed consisted; what cannot be counted is one. */
   private async strike({ deed, lasts }: Strike, place: number): Promise<number> {
+    // Of the calls in its time a share fails; how many that were the simulator has counted.
+    if (deed.kind === 'plaidFailsOften') return failOften(this.world.system, plaidPaths, deed, lasts);
     await this.act({ deed, lasts }, place);
     switch (deed.kind) {
       case 'webhooks':
@@ -167,7 +174,10 @@ export class Performer {
     }
   }
 
-  private async act({ deed, lasts }: Pick<Strike, 'deed' | 'lasts'>, place: number): Promise<unknown> {
+  private async act(
+    { deed, lasts }: { deed: Exclude<Deed, { kind: 'plaidFailsOften' }>; lasts: number },
+    place: number,
+  ): Promise<unknown> {
     const { world, scene } = this;
     const { system, processes } = world;
     switch (deed.kind) {
@@ -234,12 +244,14 @@ export class Performer {
         return world.setKinesisFault(null);
       case 'breakSegment':
         world.segment.fault = deed.how;
+        for (const item of scene.items) item.breaksNext = true;
         await pause(lasts);
         world.segment.fault = null;
         return;
       case 'breakEndpoint':
         world.receiver.answer.status = deed.how;
-        await pause(lasts);
+        for (const until = Date.now() + lasts; Date.now() < until; await pause(Math.min(1_000, lasts)))
+          await passOverPauses(world.system, fewAttempts);
         world.receiver.answer.status = 204;
         return;
       case 'plaidFails': {

@@ -49,7 +49,7 @@ export class Trial implements WorldFacts {
   /** Items of its own live through the faults of the plan; then all that is known is compared with the truth. */
   async round(plan: RoundPlan, durationMs: number): Promise<RoundResult> {
     this.world.crashes.clear();
-    const scene = await this.begin(plan.seed);
+    const scene = await this.begin(plan);
     const endsAt = Date.now() + durationMs;
     const name = `r${plan.seed}`;
     await Promise.all([
@@ -79,17 +79,18 @@ export class Trial implements WorldFacts {
     return { seed, faults, deeds, strokes, crashes, secondsToQuiet, lastToEnd, verdict };
   }
 
-  /** Two Items of two pages, so that pages can move while they are read; one small; one that is still to be read. */
-  private async begin(seed: number): Promise<Scene> {
+  /** Two Items of two pages, so that pages can move while they are read; small ones; one that is still to be read. */
+  private async begin({ seed, items: count }: RoundPlan): Promise<Scene> {
     const { world } = this;
     const userOf = (n: number): string => `r${seed}-user-${n}`;
+    const small = Array<number>(count - 3).fill(10);
     const ids = await Promise.all([
-      ...[520, 520, 10].map((more, n) => linkWithHistory(world, userOf(n), more)),
-      linkPatiently(world, userOf(3)),
+      ...[520, 520, ...small].map((more, n) => linkWithHistory(world, userOf(n), more)),
+      linkPatiently(world, userOf(count - 1)),
     ]);
     const items: LivingItem[] = ids.map((itemId, n) => ({ itemId, userId: userOf(n), isBroken: false }));
     const scene = emptyScene(items);
-    for (const { itemId } of items.slice(3)) await advance(world.system, itemId, 'historical');
+    for (const { itemId } of items.slice(-1)) await advance(world.system, itemId, 'historical');
     return scene;
   }
 

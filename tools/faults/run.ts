@@ -14,7 +14,7 @@ import { crashTable, faultTable, neverReached, simulationOf, strokesOf, writeRep
 import type { RoundResult } from './round.js';
 import { Trial } from './round.js';
 import type { RoundPlan } from './schedule.js';
-import { planRound } from './schedule.js';
+import { fewestItems, planRound } from './schedule.js';
 import { simulate } from './simulations.js';
 import type { Sabotage } from './sabotage.js';
 import { sabotage } from './sabotage.js';
@@ -25,9 +25,9 @@ import type { World } from './world.js';
 import { startWorld } from './world.js';
 
 /**
- * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
+ * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--items N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
- * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--long`: until every fault has struck as often as the long run wants, but no
+ * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--items`: how many live through a round, 4 unless said. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
 /** A world that is not at its end of work by then never will be: a server of one shard deletes the workflows of a hundred erasures in minutes. */
@@ -47,6 +47,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     round: { type: 'string', default: '20' },
     pace: { type: 'string', default: '1' },
+    items: { type: 'string', default: String(fewestItems) },
     only: { type: 'string' },
     plan: { type: 'boolean', default: false },
     sabotage: { type: 'boolean', default: false },
@@ -61,6 +62,7 @@ const roundMs = Number(values.round) * 1_000;
 /** Beyond it deeds would lie closer than the plan's milliseconds. */
 const densest = 100;
 const pace = Number(values.pace);
+const items = Number(values.items);
 const asked = values.only?.split(',');
 const only = asked?.filter((fault) => fault !== 'F1') as FaultId[] | undefined;
 const unknown = only?.filter((fault) => !faultIds.includes(fault)) ?? [];
@@ -72,19 +74,20 @@ if (
   !(seconds >= 0) ||
   !(roundMs >= 1_000) ||
   !(pace > 0 && pace <= densest) ||
+  !(Number.isSafeInteger(items) && items >= fewestItems) ||
   unknown.length > 0
 ) {
   console.error(
     unknown.length > 0
       ? `There is no fault ${unknown.join(', ')}: choose of F1, ${faultIds.join(', ')}.`
-      : `--seed, --seconds, --simulations, --round and --pace take a number, --round one of at least 1, --pace one above 0 and at most ${densest}.`,
+      : `--seed, --seconds, --simulations, --round, --pace and --items take a number, --round one of at least 1, --pace one above 0 and at most ${densest}, --items one of at least ${fewestItems}.`,
   );
   process.exit(2);
 }
 const withRounds = only?.length !== 0 && (seconds > 0 || values.sabotage);
 const planOf = (n: number): RoundPlan =>
   planRound(first + n, {
-    ...{ durationMs: roundMs, ownServices: true, pace },
+    ...{ durationMs: roundMs, ownServices: true, pace, items },
     ...(only === undefined ? {} : { only }),
   });
 if (values.plan) {
@@ -305,6 +308,7 @@ function show({ seed, faults, deeds, crashes, secondsToQuiet, lastToEnd, verdict
   const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --round ${roundMs / 1_000} --simulations 0`;
   const asAsked = [
     ...(pace === 1 ? [] : [` --pace ${pace}`]),
+    ...(items === fewestItems ? [] : [` --items ${items}`]),
     ...(values.only === undefined ? [] : [` --only ${faults.join(',')}`]),
   ];
   say(`  once more: ${recipe}${asAsked.join('')}`);

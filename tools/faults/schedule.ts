@@ -14,8 +14,13 @@ export interface Strike {
 export interface RoundPlan {
   seed: number;
   faults: FaultId[];
+  /** How many Items live through it. */
+  items: number;
   strikes: Strike[];
 }
+
+/** As many as there are kinds of them. */
+export const fewestItems = 4;
 
 export interface PlanOptions {
   /** How long faults come, in milliseconds. */
@@ -26,6 +31,8 @@ export interface PlanOptions {
   ownServices: boolean;
   /** How many times as short the pauses between two deeds of one fault are; absent = 1. */
   pace?: number;
+  /** How many Items live through the round; absent = the fewest. */
+  items?: number;
 }
 
 /** Between two deeds of one fault, as a part of the round, and of the longest stretch in milliseconds: a long round has more deeds. */
@@ -46,7 +53,8 @@ export function planRound(seed: number, options: PlanOptions): RoundPlan {
       mulberry32(seed * 101 + faultIds.indexOf(fault)),
     ),
   );
-  return { seed, faults: [...drawn], strikes: strikes.sort((a, b) => a.at - b.at) };
+  const { items = fewestItems } = options;
+  return { seed, faults: [...drawn], items, strikes: strikes.sort((a, b) => a.at - b.at) };
 }
 
 /** One fault alone in three rounds of ten, so that its figures are its own; else some at once. */

@@ -76,6 +76,7 @@ export type Deed =
   | { kind: 'breakSegment'; how: 429 | 500 | 'hang' }
   | { kind: 'breakEndpoint'; how: 429 | 500 | 'hang' | 'reset' }
   | { kind: 'plaidFails'; item: number; path: string; fault: Record<string, unknown>; times: number }
+  | { kind: 'plaidFailsOften'; fault: Record<string, unknown>; percent: number }
   | { kind: 'pagesMove'; item: number }
   | { kind: 'webhooks'; item: number; duplicate: number; delayMs: number; reorder: boolean }
   | { kind: 'loseWebhook'; item: number }
@@ -124,7 +125,13 @@ const pointsOfListener = [
 /** Where a process may be told to end: a long run has to reach each of them. */
 export const crashPoints: readonly string[] = [...points, ...pointsOfListener].map(([point]) => point);
 
-const plaidPaths = ['/transactions/sync', '/accounts/get', '/auth/get', '/item/get', '/item/remove'] as const;
+export const plaidPaths = [
+  '/transactions/sync',
+  '/accounts/get',
+  '/auth/get',
+  '/item/get',
+  '/item/remove',
+] as const;
 const plaidFailures: readonly Record<string, unknown>[] = [
   { error_code: 'INTERNAL_SERVER_ERROR' },
   { error_code: 'INSTITUTION_DOWN' },
@@ -218,6 +225,16 @@ export const deedKinds: readonly DeedKind[] = [
       path: one(plaidPaths, c),
       fault: pick(plaidFailures, c) ?? {},
       times: between(1, 3, c),
+    }),
+  },
+  {
+    fault: 'F8',
+    weight: 4,
+    lasts: 1,
+    draw: (c) => ({
+      kind: 'plaidFailsOften',
+      fault: pick(plaidFailures, c) ?? {},
+      percent: between(5, 60, c),
     }),
   },
   { fault: 'F8', weight: 3, lasts: 0, draw: (c) => ({ kind: 'pagesMove', item: anyItem(c) }) },

@@ -27,7 +27,7 @@ export interface EventReceiver {
   answer: { status: number | 'hang' | 'reset'; headers?: Record<string, string>; after?: Promise<unknown> };
   /** So many of the next events are answered as taken, and forgotten: to see that somebody notices. */
   swallow: number;
-  /** Requests that were answered otherwise than with a 2xx. */
+  /** Requests that were answered otherwise than with a 2xx, or not at all. */
   refusals(): number;
   /** Requests that no secret of ours had signed, once there was one. */
   forged(): number;
@@ -91,8 +91,11 @@ export async function startEventReceiver({
       return end(401);
     }
     const { status, headers, after } = receiver.answer;
-    if (status === 'hang') return;
-    if (status === 'reset') return void request.socket.resetAndDestroy();
+    if (status === 'hang' || status === 'reset') {
+      refusals += 1;
+      if (status === 'reset') request.socket.resetAndDestroy();
+      return;
+    }
     if (status < 300 && receiver.swallow > 0) receiver.swallow -= 1;
     else if (status < 300) {
       const { id, type, subject, data } = JSON.parse(body) as Omit<ReceivedEvent, 'repeat'>;

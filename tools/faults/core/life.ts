@@ -281,8 +281,9 @@ export class Life {
       after = afterPageFailure(child.run, failure, rules, this.clock.now);
     }
     const { remine } = child;
+    const { notBefore } = 'run' in after ? after.run : child.run;
     if (failure !== null || child.lastFailure !== null)
-      this.hearChild({ kind: 'historyHeldUp', remine, failure });
+      this.hearChild({ kind: 'historyHeldUp', remine, failure, notBefore });
     child.lastFailure = failure;
     const further = remine
       ? afterRemineStep(child.run, after, { ...rules, cursorLost: child.cursorLost }, this.clock.now)
@@ -336,7 +337,8 @@ export class Life {
           if (this.child !== null) {
             const { run: paused, remine, lastFailure: failure } = this.child;
             this.child.run = askedRun(paused, failure, rules, this.clock.now);
-            if (failure !== null) this.hear({ kind: 'historyHeldUp', remine, failure });
+            const { notBefore } = this.child.run;
+            if (failure !== null) this.hear({ kind: 'historyHeldUp', remine, failure, notBefore });
           }
           return { kind: 'historyAsked' };
         case 'stopHistory':
