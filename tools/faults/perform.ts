@@ -42,6 +42,7 @@ export const emptyScene = (items: LivingItem[]): Scene => ({
 
 /** Deliveries that have failed more often wait as they would: after the last attempt one is given up. */
 const fewAttempts = 5;
+const betweenTries = 200;
 
 /** A process that has not come to its point by then has none of its work to do. */
 const longestWayMs = 12_000;
@@ -250,7 +251,7 @@ export class Performer {
         return;
       case 'breakEndpoint':
         world.receiver.answer.status = deed.how;
-        for (const until = Date.now() + lasts; Date.now() < until; await pause(Math.min(1_000, lasts)))
+        for (const until = Date.now() + lasts; Date.now() < until; await pause(betweenTries))
           await passOverPauses(world.system, fewAttempts);
         world.receiver.answer.status = 204;
         return;
