@@ -92,11 +92,15 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
       const faults: unknown[] = [items.fault, links.fault].filter((fault) => fault !== null);
       const found = interleaved(items.found.map(ofItem), links.found.map(ofLink));
       const longestMs = Math.max(leastMs, pace.longestMs - (pace.now() - begunAt));
-      const { signalled, failed } = await signalEach(deps, 'sweep', found, { ...pace, longestMs });
+      const { signalled, failed, raiseAlerts } = await signalEach(deps, 'sweep', found, {
+        ...pace,
+        longestMs,
+      });
       const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
       const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
       await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });
       const unknown = await sweeps.ignoreUnknown();
+      await raiseAlerts();
       if (faults.length > 0) throw faults[0];
       return {
         items: signalledItems.length,

@@ -1,5 +1,6 @@
 import type { ActivityDeps } from '../../activities/deps.js';
 import { connectionEndActivities } from '../../activities/connectionEnds.js';
+import { endpointActivities } from '../../activities/endpoints.js';
 import { erasureActivities } from '../../activities/erasure.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
@@ -167,6 +168,66 @@ describe('the sweep over erasures', () => {
     expect(raised).toEqual([
       { kind: 'signal_refused', key: 'e1', item_id: null, detail: { kinds: ['erasure'] } },
     ]);
+  });
+});
+
+describe('the sweep beside a lock on its alerts', () => {
+  const raise = () => new Promise<never>(() => undefined);
+  const refuse = (): Promise<never> => Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'no'));
+  const written: unknown[] = [];
+  const recordSignalled = async (told: object) => void written.push(told);
+  const soon = async () => {
+    for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  beforeEach(() => {
+    written.length = 0;
+  });
+
+  it('notes whom it has signalled all the same: else it would begin with the same ones each time', async () => {
+    const deps = {
+      sweeps: {
+        findDue: async () => many(2, dueItem),
+        findStaleLinks: async () => [],
+        recordSignalled,
+        ignoreUnknown: async () => void written.push('unknown'),
+      },
+      gateway: { signalItem: refuse },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void sweepActivities(deps).sweep({ graceMs: 0 });
+    await soon();
+    expect(written).toEqual([{ items: many(2, dueItem), links: [] }, 'unknown']);
+  });
+
+  it('notes which endpoints it has woken', async () => {
+    const sending = { dueEndpoints: async () => [{ endpointId: 'p1', servedAt: null }] };
+    const deps = {
+      sending,
+      sweeps: { recordSignalled },
+      gateway: { wakeEndpoint: refuse },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void endpointActivities(deps).wakeEndpoints({ limit: 200 });
+    await soon();
+    expect(written).toEqual([{ endpoints: ['p1'] }]);
+  });
+
+  it('starts erasures that have not ended, the late ones too', async () => {
+    const deps = {
+      erasures: {
+        open: async () => ['e1', 'e2'].map((erasureId) => ({ erasureId, late: true })),
+        raiseLate: raise,
+      },
+      gateway: { startErasure: async (erasureId: string) => void written.push(erasureId) },
+      sweeps: { recordSignalled },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void erasureActivities(deps).sweepErasures({ graceMs: 0 });
+    await soon();
+    expect(written).toEqual(['e1', 'e2', { erasures: ['e1', 'e2'] }]);
   });
 });
 
