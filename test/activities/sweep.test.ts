@@ -79,12 +79,48 @@ describe('the sweep of which one list cannot be had', () => {
         startLink: async (hash: string) => void asked.push(hash),
       },
     } as unknown as ActivityDeps;
-    const sweep = sweepActivities(deps).sweep({ graceMs: 0 });
+    const pace = { atOnce: 16, longestMs: 1_000, now: () => performance.now() };
+    const sweep = sweepActivities(deps, pace).sweep({ graceMs: 0 });
     await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     const [items, links] = list === 'links' ? [many(3, dueItem), []] : [[], many(3, staleLink)];
     expect(noted).toEqual([{ items, links }]);
     expect(asked).toEqual([...items.map(({ itemId }) => itemId), ...links.map(({ tokenHash }) => tokenHash)]);
   });
+
+  it.each(['items', 'links'])(
+    'that comes late: what stands there is signalled all the same (%s)',
+    async (list) => {
+      const asked: string[] = [];
+      const noted: unknown[] = [];
+      /** Once the other list has been worked off. */
+      const late = async (): Promise<void> => {
+        while (noted.length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      };
+      const deps = {
+        sweeps: {
+          findDue: async () => (list === 'items' && (await late()), many(2, dueItem)),
+          findStaleLinks: async () => (list === 'links' && (await late()), many(2, staleLink)),
+          recordSignalled: async (told: object) => void noted.push(told),
+          ignoreUnknown: async () => 0,
+        },
+        gateway: {
+          signalItem: async (itemId: string) => void asked.push(itemId),
+          startLink: async (hash: string) => void asked.push(hash),
+        },
+      } as unknown as ActivityDeps;
+      expect(await sweepActivities(deps).sweep({ graceMs: 0 })).toMatchObject({
+        items: 2,
+        links: 2,
+        left: 0,
+      });
+      const [first, second] = [
+        { items: many(2, dueItem), links: [] },
+        { items: [], links: many(2, staleLink) },
+      ];
+      expect(noted).toEqual(list === 'links' ? [first, second] : [second, first]);
+      expect(asked.sort()).toEqual(['hash-0', 'hash-1', 'item-0', 'item-1']);
+    },
+  );
 
   it('rejects when neither can be had', async () => {
     const none = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'no'));
