@@ -51,7 +51,9 @@ export function institutionActivities(
         const page = await alerting(directory.list(offset));
         const { nameless, listed, total } = page;
         const known = await institutions.savePage(syncId, askedAt, page.institutions, nameless);
-        return { listed, kept: page.institutions.length + known, total };
+        // One that a page lists twice is one: counted twice, no walk would ever prove that others have vanished.
+        const named = new Set(page.institutions.map(({ institution_id }) => institution_id));
+        return { listed, kept: named.size + known, total };
       } catch (error) {
         const refused = error instanceof Failure && !error.retryable;
         if (refused || failures + 1 >= triesOfPage) {

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AccountIdentity } from '../domain/mining/accounts.js';
-import { defaultMainAccount, identityOf } from '../domain/mining/accounts.js';
+import { defaultMainAccount, identityOf, unionOfAccounts } from '../domain/mining/accounts.js';
 import { listedAccounts } from '../domain/mining/listedAccounts.js';
 import { Failure } from '../domain/failures.js';
 import type { UpstreamError } from '../domain/failures.js';
@@ -8,7 +8,7 @@ import { secretContext } from '../domain/ids.js';
 import { askSurely } from '../domain/item/askSurely.js';
 import { consentOf } from '../domain/item/health.js';
 import { beginsEpisode, isGone, isOfInstitution } from '../domain/plaidErrors.js';
-import type { PlaidAccount } from '../domain/plaid.js';
+import type { PlaidAccount, PlaidItemView } from '../domain/plaid.js';
 import type {
   Admitted,
   DuplicateCandidate,
@@ -83,6 +83,9 @@ const isLasting = (failure: Failure): boolean => {
 const patienceMs = 12_000;
 /** A link that fails for so long is told to operators: its public token dies after half an hour. */
 const lateAfterMs = 600_000;
+
+/** So long Plaid takes a public token. */
+const publicTokenMs = 30 * 60_000;
 
 const storeTries = 10;
 const storePauseMs = 500;
@@ -235,7 +238,7 @@ export function linkActivities(deps: ActivityDeps) {
       }
     }
     // Link's update mode hands out public tokens of Items that live here already: those are never removed for it.
-    if (!(await isHeld(exchanged.itemId))) await plaid.removeItem(exchanged.accessToken);
+    if (!(await isHeld(exchanged.itemId))) await removeAtPlaid(plaid, exchanged.accessToken);
     throw last;
   }
 
@@ -248,8 +251,13 @@ export function linkActivities(deps: ActivityDeps) {
       .open(begun.publicToken, secretContext.publicToken(tokenHash))
       .catch(async (error: unknown) => {
         await links.abandonExchange(tokenHash);
+        const isUnreadable = error instanceof Failure && error.type === 'SECRET_UNREADABLE';
+        if (isUnreadable && (await links.age(tokenHash)) >= publicTokenMs) return null;
         throw error;
       });
+    // Whoever gives its key again is late.
+    if (publicToken === null)
+      return { kind: 'refused', outcome: { kind: 'invalid_public_token', plaid: null } };
     crashPoint('link.beforeExchange');
     const exchanged = await plaid.exchangePublicToken(publicToken).catch(async (error: unknown) => {
       if (error instanceof Failure && !error.outcomeUnknown) {
@@ -292,40 +300,58 @@ export function linkActivities(deps: ActivityDeps) {
     tokenHash: string,
     row: LinkRow,
     credentials: { itemId: string; accessToken: Sealed },
-  ) {
+  ): Promise<PlaidItemView | null | Failure> {
     // A link token that was made elsewhere may have carried another address for webhooks.
     const ask = () => withToken(deps, credentials, (token) => askItem(deps, credentials.itemId, token));
-    const asked = askSurely(ask, () => pause(deps.policy.doubtPause)).then(async (view) => {
-      if ((view.institution_id ?? row.institution_id) !== null) return view;
-      // Without a bank nobody can tell a duplicate.
-      await pause(deps.policy.doubtPause);
-      return ask();
-    });
-    return asked.catch(async (error: unknown) => {
-      if (!(error instanceof Failure)) throw error;
-      if (beginsEpisode(error.type)) return isGone(error.type) ? error : null;
-      if (isBankRefused(error)) return null;
-      // Without a bank nobody can tell a duplicate: that it is up again is waited for.
-      const isKnown = isOfInstitution(error) && row.institution_id !== null;
-      if (isKnown && (await isOutOfPatience(tokenHash))) return null;
-      throw error;
-    });
+    const askOnce = (): Promise<PlaidItemView | null | Failure> =>
+      askSurely(ask, () => pause(deps.policy.doubtPause)).catch(async (error: unknown) => {
+        if (!(error instanceof Failure)) throw error;
+        if (beginsEpisode(error.type)) return isGone(error.type) ? error : null;
+        if (isBankRefused(error)) return null;
+        // Without a bank nobody can tell a duplicate: that it is up again is waited for.
+        const isKnown = isOfInstitution(error) && row.institution_id !== null;
+        if (isKnown && (await isOutOfPatience(tokenHash))) return null;
+        throw error;
+      });
+    const view = await askOnce();
+    if (view instanceof Failure || (view?.institution_id ?? row.institution_id) !== null) return view;
+    // As above.
+    await pause(deps.policy.doubtPause);
+    return askOnce();
   }
 
-  /** Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. */
+  /**
+   * Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. What lacks some, as far as
+   * can be seen, is asked for once more: after one odd answer nobody would know a duplicate.
+   */
   async function accountsOf(
     tokenHash: string,
     credentials: { itemId: string; accessToken: Sealed },
   ): Promise<{ accounts: PlaidAccount[]; refusal: Failure }> {
-    const none = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
+    let accounts: PlaidAccount[] = [];
+    let refusal = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
+    /** Resolves to whether the list can be read whole. */
+    const ask = async (): Promise<boolean> => {
+      try {
+        const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
+        const { accounts: named, unreadable } = listedAccounts(listed, []);
+        accounts = unionOfAccounts(named, accounts);
+        return unreadable === 0;
+      } catch (error) {
+        if (!(error instanceof Failure && isLasting(error))) throw error;
+        refusal = error;
+        return false;
+      }
+    };
     try {
-      const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
-      return { accounts: listedAccounts(listed, []).accounts, refusal: none };
+      if (await ask()) return { accounts, refusal };
+      await pause(deps.policy.doubtPause);
+      await ask();
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (isLasting(error) || (await isOutOfPatience(tokenHash))) return { accounts: [], refusal: error };
-      throw error;
+      if (!(error instanceof Failure && (await isOutOfPatience(tokenHash)))) throw error;
+      refusal = error;
     }
+    return { accounts, refusal };
   }
 
   /**

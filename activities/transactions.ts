@@ -13,7 +13,7 @@ import type { PageResult, UpdateOutcome, UserActionError } from '../domain/minin
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
-import type { PlaidAccount } from '../domain/plaid.js';
+import type { PlaidAccount, PlaidSyncPage } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
 import { askBank } from './bankPause.js';
 import type { ActivityDeps } from './deps.js';
@@ -130,6 +130,20 @@ export function transactionActivities(deps: ActivityDeps) {
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 
+  /**
+   * A page of Plaid's. That there are no transactions is asked for once more after a pause where it is news: applications are told that
+   * the accounts are all that there is, and the Item waits for as long as a time-out.
+   */
+  async function askTransactions(start: Fetch, token: string): Promise<PlaidSyncPage | Failure> {
+    const ask = () => plaid.syncTransactions(token, start.cursor).catch(refusalOf);
+    const answer = await ask();
+    const isNews =
+      answer instanceof Failure && answer.type === 'PRODUCT_UNAVAILABLE' && !start.withoutTransactions;
+    if (!isNews) return answer;
+    if (policy.doubtPause > 0) await pause(policy.doubtPause);
+    return ask();
+  }
+
   /** Nobody but Plaid's support, or the operators, can do something about it. */
   async function alertAccounts(itemId: string, refusal: Failure): Promise<void> {
     await alertOperators(deps.alerts, itemId, refusal);
@@ -221,7 +235,7 @@ export function transactionActivities(deps: ActivityDeps) {
   ): Promise<PageResult> {
     const { itemId, updateId } = input;
     crashPoint('page.beforeCall');
-    const answer = await plaid.syncTransactions(token, start.cursor).catch(refusalOf);
+    const answer = await askTransactions(start, token);
     crashPoint('page.afterAnswer');
     const moved = async (atDurableCursor: boolean): Promise<PageResult> => {
       await mining.discard(itemId, updateId);

@@ -429,13 +429,16 @@ export const webhooks = pgTable(
   ],
 );
 
-/** Whom the sweep signalled for due work, and when last. No foreign key: to note it waits for no Item's row. */
+/**
+ * Whom the sweep signalled for due work, and when last; and the walks through Plaid's institutions that nobody believes before the next one
+ * agrees. No foreign key: to note it waits for no Item's row.
+ */
 export const sweepTold = pgTable(
   'sweep_told',
   {
-    /** A kind of due work of Items, or `link`. */
+    /** A kind of due work of Items, `unconnected`, `link`, `endpoint`, `erasure`, or `institutions`. */
     kind: text('kind').notNull(),
-    /** Item id, or the hash of a link's public token. */
+    /** An id by the kind; of a link the hash of its public token, of a walk its sync id. */
     subject: id('subject').notNull(),
     toldAt: moment('told_at').notNull(),
   },

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Failure } from '../../domain/failures.js';
 import { remineWorkflowId } from '../../domain/ids.js';
 import { consentOf, failureOfItem, healthOf, tryProducts, verdictOf } from '../../domain/item/health.js';
-import { isUnsupported } from '../../domain/plaidErrors.js';
+import { failureTypeOf, isGone, isUnsupported } from '../../domain/plaidErrors.js';
 import type { UserActionError } from '../../domain/mining/run.js';
 import type { Viewer } from '../../domain/exchange/viewer.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
@@ -52,9 +52,11 @@ export function itemCommandRoutes(app: Api, context: RouteContext): void {
         const { error } = health;
         return (await items.setBroken(item.item_id, seen, error, dueAt, { consent })) ? { error } : 'moved';
       }
-      const asks = episodeBy === 'call' || (episodeBy !== null && health.kind === 'outage');
+      // What was taken back for it is given out once more: one word of `/item/get` alone may be wrong.
+      const wasGone = item.error !== null && isGone(failureTypeOf(item.error) ?? 'UPSTREAM_DOWN');
+      const asks = episodeBy === 'call' || (episodeBy !== null && (health.kind === 'outage' || wasGone));
       const verdict = asks
-        ? verdictOf(health.kind, episodeBy, await tryProducts(plaid, token, cursor))
+        ? verdictOf(health.kind, wasGone ? 'call' : episodeBy, await tryProducts(plaid, token, cursor))
         : { kind: 'healthy' as const };
       switch (verdict.kind) {
         case 'unknown':

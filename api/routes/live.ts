@@ -33,7 +33,9 @@ const problems: readonly ProblemCode[] = [
 const dayMs = 86_400_000;
 const longestHistoryDays = 730;
 
-const dateOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
+/** The dates that Plaid takes are those of four digits: none lies before this one. */
+const earliest = Date.parse('0001-01-01T00:00:00Z');
+const dateOf = (at: number): string => new Date(Math.max(at, earliest)).toISOString().slice(0, 10);
 
 /** Both ends of the range, each by the other where it is left out. */
 function rangeOf(given: { from?: string | undefined; to?: string | undefined }, now: number) {

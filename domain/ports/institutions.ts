@@ -38,7 +38,8 @@ export interface InstitutionStore {
   ): Promise<number>;
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished, and the alert that
-   * a page could not be had goes. Else something moved under it, and nothing is changed.
+   * a page could not be had goes. Else something moved under it, and nothing is changed; nor where these are most of them, unless the sync
+   * before has said so too. Safe to repeat.
    */
   finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
   /**

@@ -111,6 +111,8 @@ export interface LinkStore {
   get(tokenHash: string): Promise<LinkRow | null>;
   /** For how long the link has been in its state, in ms by the database's clock. */
   inState(tokenHash: string): Promise<number>;
+  /** For how long it has been known, in ms by the database's clock. */
+  age(tokenHash: string): Promise<number>;
   /**
    * Raises `link_stuck` for a link that was received `afterMs` ago, unless it has ended: its end has deleted the alert. One whose Item is
    * still to be removed has not.

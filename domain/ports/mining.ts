@@ -22,6 +22,8 @@ export type PageStart =
       began: Seen;
       /** Ids of the accounts that were open then. */
       openAccounts: string[];
+      /** By Plaid's last word it has no transactions. */
+      withoutTransactions: boolean;
       /** Since when the Item waits for its first update, for its remine, or for the update that is due (then it may lie ahead), ISO 8601. */
       waitsSince: string | null;
       /** When the update before was applied, ISO 8601; null = there was none. */

@@ -27,7 +27,7 @@ export interface PlaidPort {
   updateWebhook(accessToken: string, url: string): Promise<void>;
   /** `/sandbox/item/reset_login`: sandbox and simulator only. */
   resetLogin(accessToken: string): Promise<void>;
-  /** `/item/remove`. Resolves too when Plaid says that the Item is gone. */
+  /** `/item/remove`. Rejects with ITEM_GONE where Plaid says that there is no such Item (any more). */
   removeItem(accessToken: string): Promise<void>;
   /** `/accounts/get`: cached at Plaid, open accounts only. Entries as they came, of whatever shape: see `listedAccounts`. */
   getAccounts(accessToken: string): Promise<PlaidAccount[]>;

@@ -28,6 +28,8 @@ const place = selection(table, ['name', 'institution_id']);
 const pictured = selection(table, ['institution_id', 'logo']);
 const asked = selection(table, ['institution_id']);
 const used = selection(items, ['institution_id']);
+/** Kind of `sweep_told`: a walk that has listed less than half of the institutions. */
+const shortWalk = 'institutions';
 
 const textOrNull = (value: unknown): string | null =>
   typeof value === 'string' && value !== '' ? value : null;
@@ -106,13 +108,20 @@ export function institutionStore(sql: Sql): InstitutionStore {
       const row = firstOf(
         await sql<[{ complete: boolean; vanished: number }]>`
         WITH seen AS (
-          SELECT count(*)::int = ${expected}::int AS complete, min(listed_at) AS since
+          SELECT count(*)::int = ${expected}::int AS whole, min(listed_at) AS since
           FROM institutions WHERE sync_id = ${syncId}
+        ), ended AS (
+          -- One short answer may be such a walk: that most have vanished is believed when the next one says so too.
+          SELECT seen.whole, seen.since, seen.whole AND lacking.most AND NOT EXISTS (
+            SELECT FROM sweep_told WHERE kind = ${shortWalk} AND subject <> ${syncId}) AS doubted
+          FROM seen CROSS JOIN (
+            SELECT count(*) > ${expected}::int AS most FROM institutions
+            WHERE sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL) AS lacking
         ), unlisted AS (
           SELECT institution_id FROM institutions
-          WHERE (SELECT complete FROM seen) AND sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL
+          WHERE (SELECT whole AND NOT doubted FROM ended) AND sync_id IS DISTINCT FROM ${syncId} AND vanished_at IS NULL
             -- Asked of the row as it is once its lock is free: another walk may list it at this moment.
-            AND (listed_at IS NULL OR listed_at < (SELECT since FROM seen))
+            AND (listed_at IS NULL OR listed_at < (SELECT since FROM ended))
           -- As a page locks them.
           ORDER BY institution_id FOR UPDATE
         ), marked AS (
@@ -120,9 +129,14 @@ export function institutionStore(sql: Sql): InstitutionStore {
           FROM unlisted WHERE n.institution_id = unlisted.institution_id
           RETURNING 1
         ), over AS (
-          DELETE FROM alerts WHERE kind = 'institutions_stuck' AND (SELECT complete FROM seen)
+          DELETE FROM alerts WHERE kind = 'institutions_stuck' AND (SELECT whole AND NOT doubted FROM ended)
+        ), noted AS (
+          INSERT INTO sweep_told (kind, subject, told_at)
+          SELECT ${shortWalk}, ${syncId}, clock_timestamp() FROM ended WHERE doubted ON CONFLICT DO NOTHING
+        ), forgotten AS (
+          DELETE FROM sweep_told WHERE kind = ${shortWalk} AND (SELECT whole AND NOT doubted FROM ended)
         )
-        SELECT seen.complete, (SELECT count(*)::int FROM marked) AS vanished FROM seen`,
+        SELECT ended.whole AND NOT ended.doubted AS complete, (SELECT count(*)::int FROM marked) AS vanished FROM ended`,
       );
       return row;
     },

@@ -3,7 +3,7 @@ import type { LinkRow, LinkStore, NewLink } from '../../domain/ports/links.js';
 import { builder } from '../builder.js';
 import { cleaned, jsonbText } from '../jsonText.js';
 import { firstOf, sealedOf } from '../rows.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Fragment, Sql, Tx } from '../rows.js';
 import { applications, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
@@ -71,6 +71,15 @@ export function linkStore(sql: Sql): LinkStore {
     return row ?? get(sql, link.token_hash);
   };
 
+  const msSince = async (tokenHash: string, time: Fragment): Promise<number> => {
+    const row = firstOf(
+      await sql<{ ms: number }[]>`
+      SELECT extract(epoch FROM clock_timestamp() - ${time})::float8 * 1000 AS ms
+      FROM links WHERE token_hash = ${tokenHash}`,
+    );
+    return row?.ms ?? 0;
+  };
+
   return {
     ...lookalikeReads(sql),
     ...linkAdmissions(sql),
@@ -102,14 +111,9 @@ export function linkStore(sql: Sql): LinkStore {
 
     get: (tokenHash) => get(sql, tokenHash),
 
-    async inState(tokenHash) {
-      const row = firstOf(
-        await sql<{ ms: number }[]>`
-        SELECT extract(epoch FROM clock_timestamp() - updated_at)::float8 * 1000 AS ms
-        FROM links WHERE token_hash = ${tokenHash}`,
-      );
-      return row?.ms ?? 0;
-    },
+    inState: (tokenHash) => msSince(tokenHash, sql`updated_at`),
+
+    age: (tokenHash) => msSince(tokenHash, sql`created_at`),
 
     async raiseStuck(tokenHash, afterMs, detail) {
       // Under a lock for which the end of the link waits, or is waited for.

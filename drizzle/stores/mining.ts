@@ -65,7 +65,7 @@ const fetching = selection(
     'consent_expires_at',
     'disconnects_at',
   ],
-  accessToken,
+  { ...accessToken, withoutTransactions: isSet('transactions_unavailable_since') },
 );
 const link = selection(stagedPages, ['page', 'cursor', 'next_cursor']);
 const thisPage = selection(stagedPages, [], { staged_rows: 'row_count' });
@@ -303,6 +303,7 @@ export function miningStore(sql: Sql): MiningStore {
         cursor: row.before_cursor ?? (remine ? '' : row.cursor),
         began,
         openAccounts: row.open_accounts,
+        withoutTransactions: row.withoutTransactions,
         waitsSince: iso(
           remine ? row.remine_requested_at : row.last_update_at === null ? row.admitted_at : row.next_due_at,
         ),

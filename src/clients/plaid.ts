@@ -181,11 +181,7 @@ export function createPlaid(options: PlaidOptions): Plaid {
 
     async removeItem(accessToken) {
       const path = '/item/remove';
-      try {
-        checkDone(path, await ask(path, slow, (o) => api.itemRemove({ access_token: accessToken }, o)));
-      } catch (error) {
-        if (!(error instanceof Failure && error.type === 'ITEM_GONE')) throw error;
-      }
+      checkDone(path, await ask(path, slow, (o) => api.itemRemove({ access_token: accessToken }, o)));
     },
 
     async getAccounts(accessToken) {

@@ -2,6 +2,7 @@ import { institutionsAtOnce } from '../../domain/institutions/sync.js';
 import type { PlaidDirectory, PlaidLive } from '../../domain/ports/plaid.js';
 import type { PlaidCalls } from './plaidCalls.js';
 import { institutionsOf } from './plaidAnswers.js';
+import { failureOfShape } from './plaidFailures.js';
 
 /** Plaid's directory of institutions in the configured countries. */
 export function createPlaidDirectory(
@@ -22,7 +23,14 @@ export function createPlaidDirectory(
     },
 
     async get(institutionId) {
-      return (await live.institution(institutionId)).institution;
+      const ask = async () => (await live.institution(institutionId)).institution;
+      const first = await ask();
+      if (first.institution_id === institutionId) return first;
+      // That a bank has another id is remembered for good, and both count as one bank: not by one odd answer.
+      const second = await ask();
+      if (second.institution_id === institutionId || second.institution_id === first.institution_id)
+        return second;
+      throw failureOfShape('/institutions/get_by_id', 'another institution each time');
     },
   };
 }

@@ -335,6 +335,42 @@ describe('an exchanged Item of which Plaid does not give what is needed', () => 
     }
   });
 
+  const refusalOf = (error_code: string) =>
+    failureOfAnswer(
+      '/item',
+      { status: 400, body: { error_type: 'ITEM_ERROR', error_code }, retryAfter: undefined },
+      0,
+    );
+  it.each<[string, (item: FakeItem) => unknown]>([
+    ['a list that is null', (item) => [[null], item.accounts]],
+    ['a list of none', (item) => [[], item.accounts]],
+    [
+      'a list with an entry that cannot be read',
+      (item) => [[account('b', { mask: '7' }), null], item.accounts],
+    ],
+    ...['PRODUCTS_NOT_SUPPORTED', 'PRODUCT_NOT_READY', 'ITEM_LOGIN_REQUIRED', 'ITEM_NOT_FOUND'].map(
+      (code): [string, () => unknown] => [
+        `${code} for a list`,
+        () => world.plaid.failNext('getAccounts', refusalOf(code)),
+      ],
+    ),
+    ...['ITEM_LOGIN_REQUIRED', 'INSTITUTION_NO_LONGER_SUPPORTED', 'UNAUTHORIZED_INSTITUTION'].map(
+      (code): [string, () => unknown] => [
+        `${code} for the Item`,
+        () => world.plaid.failNext('getItem', refusalOf(code)),
+      ],
+    ),
+  ])('is known for a duplicate also after one odd answer: %s', async (_name, answer) => {
+    const user = newUser();
+    const { item: old } = await link(user);
+    const { tokenHash, item } = await exchanged(user);
+    item.accounts = [account('a')];
+    const lists = answer(item);
+    if (Array.isArray(lists))
+      Object.defineProperty(item, 'accounts', { get: () => (lists.length > 1 ? lists.shift() : lists[0]) });
+    expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
+  });
+
   it('is the user’s where its login has ended already', async () => {
     const { tokenHash, item } = await exchanged(newUser());
     const run = refusing(item, ['getItem', 'getAccounts'], 'ITEM_LOGIN_REQUIRED');

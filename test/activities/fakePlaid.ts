@@ -58,6 +58,11 @@ export class FakePlaid implements PlaidPort {
     this.failures.set(method, [...(this.failures.get(method) ?? []), made]);
   }
 
+  /** What was to fail, and was not asked for, fails no more. */
+  forgetFailures(): void {
+    this.failures.clear();
+  }
+
   /** Every call of `method` is refused with this code of Plaid's, until it is null. */
   refuse(method: keyof PlaidPort, error_code: string | null, error_type = 'ITEM_ERROR'): void {
     if (error_code === null) this.refused.delete(method);

@@ -5,23 +5,24 @@ import { institution } from './fakeDirectory.js';
 import { twice, world } from './sharedWorld.js';
 
 describe('the directory of institutions', () => {
+  const walk = async (syncId: string) => {
+    let [offset, kept] = [0, 0];
+    for (;;) {
+      const page = await world.run.saveInstitutionPage({ syncId, offset });
+      offset += page.listed;
+      kept += page.kept;
+      if (page.listed === 0 || offset >= page.total) break;
+    }
+    return world.run.finishInstitutionSync({ syncId, expected: kept });
+  };
+
   it('keeps a bank whose name cannot be read for a time under the name that it had, and lists it', async () => {
-    const { directory, sql, run } = world;
+    const { directory, sql } = world;
     const names = async () => {
       const rows = await sql<{ name: string }[]>`
         SELECT institution_id || ': ' || name AS name FROM institutions
         WHERE vanished_at IS NULL AND institution_id LIKE 'odd%' ORDER BY 1`;
       return rows.map(({ name }) => name);
-    };
-    const walk = async (syncId: string) => {
-      let [offset, kept] = [0, 0];
-      for (;;) {
-        const page = await run.saveInstitutionPage({ syncId, offset });
-        offset += page.listed;
-        kept += page.kept;
-        if (page.listed === 0 || offset >= page.total) break;
-      }
-      return run.finishInstitutionSync({ syncId, expected: kept });
     };
     directory.pageSize = 2;
     directory.all = ['odd1', 'odd2', 'odd3', 'odd4'].map((id) => institution(id));
@@ -35,6 +36,36 @@ describe('the directory of institutions', () => {
     ];
     expect(await walk('odd-2')).toEqual({ complete: true, vanished: 1 });
     expect(await names()).toEqual(['odd1: Bank odd1', 'odd2: Bank odd2', 'odd3: Bank odd3']);
+    await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
+  });
+
+  it('knows a bank that a page lists twice for one, and which others have vanished', async () => {
+    const { directory, sql } = world;
+    directory.all = ['odd1', 'odd2', 'odd3'].map((id) => institution(id));
+    expect(await walk('twice-1')).toMatchObject({ complete: true });
+    directory.all = ['odd1', 'odd1', 'odd3'].map((id) => institution(id));
+    expect(await walk('twice-2')).toEqual({ complete: true, vanished: 1 });
+    await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
+  });
+
+  it('lacks most of its banks by two walks in a row alone, which a repeated end of one is not', async () => {
+    const { directory, sql, run } = world;
+    const ids = ['odd1', 'odd2', 'odd3', 'odd4', 'odd5'];
+    const list = (...some: string[]) => (directory.all = some.map((id) => institution(id)));
+    list(...ids);
+    await walk('few-1');
+    list('odd1');
+    const doubted = { complete: false, vanished: 0 };
+    expect(await walk('few-2')).toEqual(doubted);
+    expect(await run.finishInstitutionSync({ syncId: 'few-2', expected: 1 })).toEqual(doubted);
+    // It was one odd answer.
+    list(...ids);
+    expect(await walk('few-3')).toEqual({ complete: true, vanished: 0 });
+    list('odd1', 'odd2');
+    expect(await walk('few-4')).toEqual(doubted);
+    expect(await walk('few-5')).toEqual({ complete: true, vanished: 3 });
+    list('odd1');
+    expect(await walk('few-6')).toEqual({ complete: true, vanished: 1 });
     await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
   });
 

@@ -823,6 +823,27 @@ describe('a login that has no transactions', () => {
     expect(await dueOf(item)).toEqual([dueAt.complete, 'c1']);
   });
 
+  it('by one answer alone has some: nobody is told that the accounts are all, and its rows come at once', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('t1')] });
+    world.plaid.failNext('syncTransactions', 'PRODUCT_UNAVAILABLE');
+    expect(await mine(item, 'u1')).toMatchObject({ outcome: { added: 1, history: 'complete' } });
+    expect(await shown(item)).toMatchObject({ transactions: 'available' });
+    expect(await alertsOf('product_unavailable')).not.toContain(item.itemId);
+  });
+
+  it('is asked for them once an update where that is known', async () => {
+    const item = await world.linkedItem();
+    world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');
+    const calls = async (updateId: string): Promise<number> => {
+      const before = world.plaid.count('syncTransactions');
+      expect(await mine(item, updateId)).toMatchObject({ transactionsUnavailable: true });
+      return world.plaid.count('syncTransactions') - before;
+    };
+    expect([await calls('u1'), await calls('u2'), await calls('u3')]).toEqual([2, 1, 1]);
+    world.plaid.refuse('syncTransactions', null);
+  });
+
   it('and has given some before keeps them and its cursor, and is asked sooner', async () => {
     const item = await withAccounts();
     world.plaid.refuse('syncTransactions', 'PRODUCTS_NOT_SUPPORTED');

@@ -162,6 +162,26 @@ describe('exchanging a public token', () => {
     expect(await world.run.exchangePublicToken({ tokenHash })).toMatchObject({ kind: 'exchanged' });
   });
 
+  it('whose public token does not open ends as refused once Plaid would not take it any more', async () => {
+    const { tokenHash } = await world.receive();
+    const before = world.plaid.count('exchangePublicToken');
+    await world.sql`
+      UPDATE links SET public_token_ciphertext = '\\x00', created_at = created_at - interval '29 minutes'
+      WHERE token_hash = ${tokenHash}`;
+    const exchange = () => world.run.exchangePublicToken({ tokenHash });
+    await expect(exchange()).rejects.toMatchObject({ type: 'SECRET_UNREADABLE' });
+    await world.sql`
+      UPDATE links SET created_at = created_at - interval '2 minutes' WHERE token_hash = ${tokenHash}`;
+    const outcome = { kind: 'invalid_public_token' as const, plaid: null };
+    expect(await exchange()).toEqual({ kind: 'refused', outcome });
+    expect([await stateOf(tokenHash), world.plaid.count('exchangePublicToken')]).toEqual([
+      'received',
+      before,
+    ]);
+    expect(await world.run.finishLink({ tokenHash, outcome })).toEqual(outcome);
+    expect(await world.sql`SELECT 1 FROM alerts WHERE key = ${tokenHash}`).toHaveLength(0);
+  });
+
   it('killed around the call or after the store leaves a state that tells which', async () => {
     for (const [point, state, calls] of [
       ['link.beforeExchange', 'exchanging', 0],

@@ -243,3 +243,73 @@ describe('a removal of an Item whose user took the permission back', () => {
     expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
   });
 });
+
+describe('a removal of which Plaid says that there is no such Item', () => {
+  const gone = new Failure('ITEM_GONE', 'no', {
+    upstream: { error_type: 'ITEM_ERROR', error_code: 'ITEM_NOT_FOUND', request_id: 'r1' },
+  });
+  const remove = ({ itemId }: FakeItem) => {
+    world.plaid.failNext('removeItem', gone);
+    return world.run.removeItem({ itemId });
+  };
+
+  it('erases no token while /item/get knows the Item: it lives on, and is asked for once more', async () => {
+    const item = await world.linkedItem();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    await expect(remove(item)).rejects.toMatchObject({ type: 'ITEM_GONE' });
+    item.error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+    await expect(remove(item)).rejects.toMatchObject({ type: 'ITEM_GONE' });
+    world.plaid.failNext('getItem', 'UPSTREAM_DOWN');
+    await expect(remove(item)).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    expect(await rowOf(item)).toEqual(alive);
+    await world.run.removeItem({ itemId: item.itemId });
+    expect([await rowOf(item), item.removed]).toMatchObject([{ removed: true, token: false }, true]);
+    const detail = { error_type: 'ITEM_ERROR', error_code: 'ITEM_NOT_FOUND' };
+    expect([...(await alertsOf(item))]).toEqual([{ kind: 'removal_refused', key: item.itemId, detail }]);
+  });
+
+  it.each<[string, (item: FakeItem) => void]>([
+    ['does not know it, either', (item) => (item.removed = true)],
+    ['does not take the token any more', () => world.plaid.failNext('getItem', refused)],
+    [
+      'names a permission that was taken back',
+      (item) => (item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' }),
+    ],
+  ])('ends where /item/get %s', async (_name, agree) => {
+    const item = await world.linkedItem();
+    await world.stores.itemCommands.requestRemoval(item.itemId, { force: false });
+    agree(item);
+    await remove(item);
+    expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+  });
+
+  it('keeps also the token of one that never became the user’s', async () => {
+    const { tokenHash, item } = await world.receive();
+    await world.run.exchangePublicToken({ tokenHash });
+    world.plaid.failNext('removeItem', gone);
+    await expect(world.run.discardItem({ tokenHash })).rejects.toMatchObject({ type: 'ITEM_GONE' });
+    expect(await rowOf(item)).toMatchObject({ removed: false, token: true });
+    await world.run.discardItem({ tokenHash });
+    expect([await rowOf(item), item.removed]).toMatchObject([{ removed: true, token: false }, true]);
+  });
+});
+
+// As docs/operations.md says under `link_stuck`.
+it('a link whose own Item has a token that is refused for good ends by what operators write into the row', async () => {
+  const { tokenHash, item } = await world.receive();
+  await world.run.exchangePublicToken({ tokenHash });
+  for (const method of ['getItem', 'removeItem'] as const)
+    world.plaid.refuse(method, 'INVALID_ACCESS_TOKEN', 'INVALID_INPUT');
+  try {
+    await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'TOKEN_REFUSED' });
+    await world.sql`UPDATE items SET removal_requested_at = now() WHERE item_id = ${item.itemId}`;
+    await world.sql`
+      UPDATE items SET access_token_key_id = NULL, access_token_data_key = NULL, access_token_ciphertext = NULL
+      WHERE item_id = ${item.itemId} AND removal_requested_at IS NOT NULL`;
+    expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'gone', plaid: null });
+    await world.run.discardItem({ tokenHash });
+  } finally {
+    for (const method of ['getItem', 'removeItem'] as const) world.plaid.refuse(method, null);
+  }
+  expect(await rowOf(item)).toMatchObject({ removed: true, token: false });
+});

@@ -1,6 +1,6 @@
 import { Failure } from '../../domain/failures.js';
 import type { ItemSignal } from '../../domain/ports/gateway.js';
-import { createWorld, down } from './world.js';
+import { createWorld, down, itemView } from './world.js';
 
 const world = createWorld();
 const { app, keys, deps } = world;
@@ -136,6 +136,33 @@ describe('a user who has been through update mode', () => {
       expect((await relinked()).statusCode).toBe(409);
     }
     expect(written).toEqual(['healthy', 'USER_PERMISSION_REVOKED', 'healthy', 'NO_ACCOUNTS']);
+  });
+
+  it('gets nothing back by one word of /item/get alone after a permission was taken back', async () => {
+    const item = itemView('item-revoked', 'user-1', {
+      status: 'ERROR',
+      error: {
+        error_type: 'ITEM_ERROR',
+        error_code: 'USER_PERMISSION_REVOKED',
+        since: '2026-11-01T00:00:00.000Z',
+        update_mode: false,
+      },
+    });
+    world.items.set(item.item_id, item);
+    const { syncTransactions } = deps.plaid;
+    const written: string[] = [];
+    deps.items.setHealthy = async () => written.push('healthy') > 0;
+    deps.items.setBroken = async (_itemId, _seen, error) => written.push(error.error_code) > 0;
+    const revoked = { error_type: 'INVALID_INPUT', error_code: 'USER_PERMISSION_REVOKED', request_id: 'r' };
+    const visit = () => ask('POST', `${item.item_id}/relinked`);
+    deps.plaid.syncTransactions = () =>
+      Promise.reject(new Failure('PERMISSION_REVOKED', 'no', { upstream: revoked }));
+    expect(answerOf(await visit())).toEqual([409, 'login_required']);
+    deps.plaid.syncTransactions = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'Plaid is down'));
+    expect(answerOf(await visit())).toEqual([502, 'plaid_unreachable']);
+    deps.plaid.syncTransactions = syncTransactions;
+    expect((await visit()).statusCode).toBe(200);
+    expect(written).toEqual(['USER_PERMISSION_REVOKED', 'healthy']);
   });
 
   it('is asked for the data where a product call had met the error: /item/get never knew of it', async () => {

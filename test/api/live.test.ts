@@ -100,6 +100,8 @@ describe('the range of live transactions', () => {
     );
     expect(await asked('?from=2026-03-01')).toBe(`${base} 2026-03-01 2026-11-22  100 0`);
     expect(await asked('?from=2027-03-01')).toBe(`${base} 2027-03-01 2027-03-01  100 0`);
+    expect(await asked('?to=0001-06-01')).toBe(`${base} 0001-01-01 0001-06-01  100 0`);
+    expect(await asked('?from=9999-12-31')).toBe(`${base} 9999-12-31 9999-12-31  100 0`);
   });
 
   for (const query of ['from=2026-03-02&to=2026-03-01', 'offset=-1', 'offset=', 'limit=501', 'format=raw']) {

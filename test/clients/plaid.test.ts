@@ -364,6 +364,19 @@ describe('an answer that cannot be used', () => {
     });
   });
 
+  it.each<[string, string[], string | null]>([
+    ['by two answers has got it', ['ins_56', 'ins_56'], 'ins_56'],
+    ['by one answer alone has its own', ['ins_56', 'ins_3'], 'ins_3'],
+    ['by each answer, another one each time, is not known', ['ins_56', 'ins_13'], null],
+  ])('an institution that is answered under another id %s', async (_name, ids, expected) => {
+    answer = (response) =>
+      json({ institution: { institution_id: ids.shift(), name: 'Bank' }, request_id: 'r' })(response);
+    const asked = plaidAt(server.url).directory.get('ins_3');
+    if (expected === null) expect(await caught(asked)).toMatchObject({ type: 'UPSTREAM_DOWN' });
+    else await expect(asked).resolves.toMatchObject({ institution_id: expected });
+    expect(ids).toEqual([]);
+  });
+
   it('an exchange without its token leaves the outcome unknown', async () => {
     answer = json({ item_id: 'item1', request_id: 'r' });
     const failure = await caught(plaidAt(server.url).exchangePublicToken(canaryPublicToken));
@@ -685,9 +698,9 @@ describe('removal', () => {
   it.each([
     ['ITEM_ERROR', 'ITEM_NOT_FOUND'],
     ['ITEM_ERROR', 'ITEM_CONCURRENTLY_DELETED'],
-  ])('%s/%s is the end that was wanted', async (type, code) => {
+  ])('%s/%s says that there is no such Item', async (type, code) => {
     answer = plaidError(type, code);
-    await expect(plaidAt(server.url).removeItem(canaryToken)).resolves.toBeUndefined();
+    expect(await caught(plaidAt(server.url).removeItem(canaryToken))).toMatchObject({ type: 'ITEM_GONE' });
     expect(calls.map((call) => call.path)).toEqual(['/item/remove']);
   });
 

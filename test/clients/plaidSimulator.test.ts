@@ -145,10 +145,10 @@ describe('against the simulator, when things go wrong', () => {
     });
   });
 
-  it('a removed Item is gone, and removing it again is no error', async () => {
+  it('a removed Item is gone, whoever asks after it', async () => {
     const { accessToken } = await plaid.exchangePublicToken(await publicToken());
     await plaid.removeItem(accessToken);
-    await plaid.removeItem(accessToken);
+    expect(await caught(plaid.removeItem(accessToken))).toMatchObject({ type: 'ITEM_GONE' });
     expect(await caught(plaid.getItem(accessToken))).toMatchObject({ type: 'ITEM_GONE' });
     expect(await caught(plaid.createLinkToken({ userId: 'u', accessToken }))).toMatchObject({
       type: 'ITEM_GONE',

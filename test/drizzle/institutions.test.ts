@@ -48,16 +48,17 @@ describe('a saved page', () => {
 
   it('and another, and the end of a walk at once, lock its rows in one order', async () => {
     const page = Array.from({ length: 7 }, (_, n) => institution(`ins_${n}`));
+    const others = page.map(({ institution_id }) => institution(`${institution_id}0`));
     for (const other of ['page', 'end'] as const) {
       await savePage('s1', page.toReversed());
-      await savePage('s2', [institution('ins_9')]);
+      await savePage('s2', others);
       const askedAt = await store().now();
       let both: Promise<unknown> = Promise.resolve();
       await world.sql.begin(async (tx) => {
         await tx`SELECT FROM institutions WHERE institution_id = 'ins_3' FOR UPDATE`;
         both = Promise.all([
           store().savePage('s3', askedAt, page),
-          other === 'page' ? store().savePage('s4', askedAt, page.toReversed()) : store().finishSync('s2', 1),
+          other === 'page' ? store().savePage('s4', askedAt, page.toReversed()) : store().finishSync('s2', 7),
         ]);
         both.catch(() => undefined);
         await lockWaiters(world, 2);

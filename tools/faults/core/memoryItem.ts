@@ -324,6 +324,7 @@ export class MemoryItem {
         cursor,
         began: this.seen(),
         openAccounts: this.openAccounts(),
+        withoutTransactions: this.transactionsUnavailable,
         waitsSince: this.waitsSince(),
         updatedAt: this.updatedAt(),
         admittedAt: null,

@@ -47,6 +47,7 @@ export class SimItem extends MemoryItem {
       cursor: start.cursor ?? '',
       began,
       openAccounts: this.openAccounts(),
+      withoutTransactions: this.transactionsUnavailable,
       waitsSince: this.waitsSince(),
       updatedAt: this.updatedAt(),
       admittedAt: null,
