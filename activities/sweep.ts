@@ -125,10 +125,10 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
         await within(leftMs() + leastMs, both);
         await signalThem(leftMs());
       }
-      const fault = items.fault ?? links.fault;
+      const faults: unknown[] = [items.fault, links.fault].filter((fault) => fault !== null);
       result.unknown = await sweeps.ignoreUnknown();
       for (const raiseAlerts of alerts) await raiseAlerts();
-      if (fault !== null) throw fault;
+      if (faults.length > 0) throw faults[0];
       return result;
     },
   };
