@@ -114,14 +114,15 @@ export function erasureActivities(
     /** Starts the workflows of erasures that have not ended once more, and alerts an operator of those that take a day. Safe to repeat. */
     async sweepErasures({ graceMs }: { graceMs: number }): Promise<{ open: number }> {
       const open = await erasures.open(erasuresAtOnce, graceMs, lateAfterMs);
-      for (const { erasureId, late } of open) {
-        if (late) await erasures.raiseLate(erasureId);
-      }
       const ids = open.map(({ erasureId }) => erasureId);
-      const { signalled } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>
+      const { signalled, raiseAlerts } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>
         gateway.startErasure(id),
       );
       await sweeps.recordSignalled({ erasures: signalled });
+      await raiseAlerts();
+      for (const { erasureId, late } of open) {
+        if (late) await erasures.raiseLate(erasureId);
+      }
       return { open: open.length };
     },
   };
