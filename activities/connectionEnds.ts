@@ -58,7 +58,9 @@ export function connectionEndActivities(deps: ActivityDeps) {
         ...requested.map((item) => recipientOf(item, 'removalRequested')),
         ...ended.map((item) => recipientOf(item, 'foundDue')),
       ];
-      await signalEach(deps, 'endConnections', recipients, { ...usualPace, longestMs: signallingMs });
+      const pace = { ...usualPace, longestMs: signallingMs };
+      const { raiseAlerts } = await signalEach(deps, 'endConnections', recipients, pace);
+      await raiseAlerts();
       if (faults.length > 0) throw faults[0];
       return { ended: ended.length, expiring, removed: requested.length, kept: kept.length };
     },

@@ -182,10 +182,15 @@ export function endpointActivities(
     async wakeEndpoints({ limit }: { limit: number }): Promise<{ woken: number }> {
       const due = await sending.dueEndpoints(limit);
       const ids = due.map(({ endpointId }) => endpointId);
-      const { signalled, failed } = await signalIds(deps, 'wakeEndpoints', 'endpoint', ids, (id) =>
-        gateway.wakeEndpoint(id),
+      const { signalled, failed, raiseAlerts } = await signalIds(
+        deps,
+        'wakeEndpoints',
+        'endpoint',
+        ids,
+        (id) => gateway.wakeEndpoint(id),
       );
       await sweeps.recordSignalled({ endpoints: signalled });
+      await raiseAlerts();
       return { woken: signalled.length - failed };
     },
   };

@@ -115,11 +115,12 @@ export function erasureActivities(
     async sweepErasures({ graceMs }: { graceMs: number }): Promise<{ open: number }> {
       const open = await erasures.open(erasuresAtOnce, graceMs, lateAfterMs);
       const ids = open.map(({ erasureId }) => erasureId);
-      const { signalled } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>
+      const { signalled, raiseAlerts } = await signalIds(deps, 'sweepErasures', 'erasure', ids, (id) =>
         gateway.startErasure(id),
       );
       await sweeps.recordSignalled({ erasures: signalled });
       // Last: none of them waits for an alert that cannot be raised.
+      await raiseAlerts();
       for (const { erasureId, late } of open) {
         if (late) await erasures.raiseLate(erasureId);
       }

@@ -25,14 +25,15 @@ export const raiseRefused = (
 /**
  * Signals one after the other, some at once, for as long as there is time. One workflow that takes no signal (its history is full, say)
  * must not hide the others: it is counted, and what Temporal will refuse in each run an operator has to know of. Resolves to those that
- * were begun, and to how many of them did not take it.
+ * were begun, to how many of them did not take it, and to what raises the alerts. That comes last, once it is noted who was signalled:
+ * somebody may have locked them.
  */
 export async function signalEach<T extends Recipient>(
   { alerts, reportUnexpected }: Pick<ActivityDeps, 'alerts' | 'reportUnexpected'>,
   activity: string,
   recipients: readonly T[],
   pace: Pace = usualPace,
-): Promise<{ signalled: T[]; failed: number }> {
+): Promise<{ signalled: T[]; failed: number; raiseAlerts: () => Promise<void> }> {
   const refused: T[] = [];
   /** The first of each type that does not pass by itself. */
   const faults = new Map<string, unknown>();
@@ -48,8 +49,10 @@ export async function signalEach<T extends Recipient>(
     }
   });
   for (const error of faults.values()) reportUnexpected(activity, error);
-  for (const recipient of refused) await raiseRefused(alerts, recipient);
-  return { signalled, failed };
+  const raiseAlerts = async (): Promise<void> => {
+    for (const recipient of refused) await raiseRefused(alerts, recipient);
+  };
+  return { signalled, failed, raiseAlerts };
 }
 
 /** The same for workflows that are none of Items, by the ids of what they are for. Resolves to the ids. */
@@ -59,8 +62,8 @@ export async function signalIds(
   kind: string,
   ids: readonly string[],
   signal: (id: string) => Promise<void>,
-): Promise<{ signalled: string[]; failed: number }> {
+): Promise<{ signalled: string[]; failed: number; raiseAlerts: () => Promise<void> }> {
   const recipients = ids.map((key) => ({ key, itemId: null, kinds: [kind], signal: () => signal(key) }));
-  const { signalled, failed } = await signalEach(deps, activity, recipients);
-  return { signalled: signalled.map(({ key }) => key), failed };
+  const { signalled, ...ends } = await signalEach(deps, activity, recipients);
+  return { signalled: signalled.map(({ key }) => key), ...ends };
 }

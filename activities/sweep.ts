@@ -25,28 +25,35 @@ function interleaved<T>(items: readonly T[], links: readonly T[]): T[] {
   );
 }
 
-/** A list, and what of it is known by now. */
+/** A list, and what of it is there by now. */
 function listing<T>(list: Promise<T[]>) {
-  const state: { found: T[]; ended: Promise<void>; fault: unknown } = {
-    found: [],
-    fault: new Failure('UPSTREAM_DOWN', 'the list of what is due has not come in its time'),
-    ended: list.then((found) => {
-      state.found = found;
-      state.fault = null;
-    }),
+  let found: T[] = [];
+  const state = {
+    hasEnded: false,
+    fault: new Failure('UPSTREAM_DOWN', 'the list of what is due has not come in its time') as unknown,
+    ended: list.then(
+      (all) => {
+        found = all;
+        state.fault = null;
+        state.hasEnded = true;
+      },
+      (error: unknown) => {
+        state.fault = error;
+        state.hasEnded = true;
+      },
+    ),
+    /** What is there and was not taken before. */
+    take(): T[] {
+      const taken = found;
+      found = [];
+      return taken;
+    },
   };
-  state.ended.catch((error: unknown) => {
-    state.fault = error;
-  });
   return state;
 }
 
-/** Resolves once both have ended, or one has been there for as long as it waits for the other. */
-async function bothInTime(lists: readonly Promise<void>[]): Promise<void> {
-  const oneIsThere = Promise.any(lists).then(() => pause(otherListMs, undefined, { ref: false }));
-  // Where both have failed, they have ended.
-  await Promise.race([Promise.allSettled(lists), oneIsThere.catch(() => undefined)]);
-}
+const within = (ms: number, work: Promise<unknown>): Promise<unknown> =>
+  Promise.race([work, pause(Math.max(0, ms), undefined, { ref: false })]);
 
 export interface SweepResult {
   /** Signalled in this run. */
@@ -82,29 +89,47 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
     /**
      * Finds in PostgreSQL what no signal has reached (webhooks without an outcome, Items past their due time or intent, outbox
      * rows unsent, links left half way) and signals the workflows. Ends in its time on a slow Temporal or database: what it did not come to
-     * is the first of the next run. Where one list fails what stands in the other is signalled all the same, then it rejects. Safe to repeat.
+     * is the first of the next run. Where one list fails, or comes late, what stands in the other is signalled first; then it rejects, or signals what came. Safe to repeat.
      */
     async sweep(input: { graceMs: number }): Promise<SweepResult> {
       const begunAt = pace.now();
+      const leftMs = () => pace.longestMs - (pace.now() - begunAt);
       const items = listing(sweeps.findDue(itemsAtOnce, input.graceMs));
       const links = listing(sweeps.findStaleLinks(linksAtOnce, input.graceMs));
-      await bothInTime([items.ended, links.ended]);
-      const faults: unknown[] = [items.fault, links.fault].filter((fault) => fault !== null);
-      const found = interleaved(items.found.map(ofItem), links.found.map(ofLink));
-      const longestMs = Math.max(leastMs, pace.longestMs - (pace.now() - begunAt));
-      const { signalled, failed } = await signalEach(deps, 'sweep', found, { ...pace, longestMs });
-      const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
-      const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
-      await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });
-      const unknown = await sweeps.ignoreUnknown();
-      if (faults.length > 0) throw faults[0];
-      return {
-        items: signalledItems.length,
-        links: signalledLinks.length,
-        unknown,
-        failed,
-        left: found.length - signalled.length,
+      const both = Promise.all([items.ended, links.ended]);
+      const result: SweepResult = { items: 0, links: 0, unknown: 0, failed: 0, left: 0 };
+      const alerts: (() => Promise<void>)[] = [];
+
+      /** Signals what stands in the lists that are there, and notes it. */
+      const signalThem = async (longestMs: number): Promise<void> => {
+        const found = interleaved(items.take().map(ofItem), links.take().map(ofLink));
+        if (found.length === 0) return;
+        const inTime = { ...pace, longestMs: Math.max(leastMs, longestMs) };
+        const { signalled, failed, raiseAlerts } = await signalEach(deps, 'sweep', found, inTime);
+        alerts.push(raiseAlerts);
+        const signalledItems = signalled.flatMap((subject) => ('item' in subject ? [subject.item] : []));
+        const signalledLinks = signalled.flatMap((subject) => ('link' in subject ? [subject.link] : []));
+        await sweeps.recordSignalled({ items: signalledItems, links: signalledLinks });
+        result.items += signalledItems.length;
+        result.links += signalledLinks.length;
+        result.failed += failed;
+        result.left += found.length - signalled.length;
       };
+
+      await Promise.race([items.ended, links.ended]);
+      await within(otherListMs, both);
+      // The other one comes late, perhaps, and has time then.
+      const isWhole = items.hasEnded && links.hasEnded;
+      await signalThem(isWhole ? leftMs() : leftMs() / 2);
+      if (!isWhole) {
+        await within(leftMs() + leastMs, both);
+        await signalThem(leftMs());
+      }
+      const faults: unknown[] = [items.fault, links.fault].filter((fault) => fault !== null);
+      result.unknown = await sweeps.ignoreUnknown();
+      for (const raiseAlerts of alerts) await raiseAlerts();
+      if (faults.length > 0) throw faults[0];
+      return result;
     },
   };
 }

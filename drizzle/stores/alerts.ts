@@ -4,14 +4,22 @@ import { cleaned } from '../jsonText.js';
 import type { Sql } from '../rows.js';
 import { alerts } from '../schema.js';
 
+/**
+ * For whoever holds the row, or the table: an operator who deletes it and has not ended the transaction, say. Many raise the same one, and
+ * each of them holds a connection while it waits.
+ */
+const lockTimeoutMs = 1_000;
+
 export function alertStore(sql: Sql): AlertStore {
-  const db = builder(sql);
   return {
     async raise({ kind, key, item_id: itemId, detail }) {
-      await db
-        .insert(alerts)
-        .values({ kind, key, itemId, detail: asJson(cleaned(detail).value) })
-        .onConflictDoNothing();
+      await sql.begin(async (tx) => {
+        await tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+        await builder(tx)
+          .insert(alerts)
+          .values({ kind, key, itemId, detail: asJson(cleaned(detail).value) })
+          .onConflictDoNothing();
+      });
     },
   };
 }

@@ -106,7 +106,7 @@ export async function recordFailures(
     const changes: HealthChange[] = [];
     /** Whether its application has given no other address since. */
     const isHere = ({ url }: Attempted): boolean => url === endpoint.url;
-    /** Whether it failed before its application has enabled the endpoint anew, or before that has recovered. */
+    /** Whether it was asked, and failed, before its application has enabled the endpoint anew or ended its pause, or before that has recovered. */
     const isOver = ({ stateSince, result }: Attempted): boolean =>
       endpoint.state === 'enabled' && stateSince !== endpoint.state_since && !isSuccess(result);
     const judge = (attempted: Attempted): void => {
@@ -128,7 +128,8 @@ export async function recordFailures(
       // At the new address nobody has been asked for it yet.
       const here = isHere(attempted);
       const before = here ? row.attempts_before : number;
-      const afterwards = here ? pauseAfter(number - before, result.retryAfterMs, Math.random()) : 0;
+      const askedMs = isOver(attempted) ? null : result.retryAfterMs;
+      const afterwards = here ? pauseAfter(number - before, askedMs, Math.random()) : 0;
       const pause = delivered ? null : afterwards;
       // One that was cancelled while it was on its way stays so.
       const state =

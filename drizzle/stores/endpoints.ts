@@ -136,7 +136,9 @@ export function endpointStore(sql: Sql): EndpointStore {
               state === undefined
                 ? tx``
                 : tx`, state = ${state}, state_reason = NULL,
-                    state_since = CASE WHEN state = ${state} THEN state_since ELSE clock_timestamp() END`
+                    -- Also where its application ends a pause: by what failed before that it is not judged.
+                    state_since = CASE WHEN state = ${state} AND NOT (${state} = 'enabled' AND (failures > 0 OR rests_until > clock_timestamp()))
+                      THEN state_since ELSE clock_timestamp() END`
             }
             ${anew ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
           WHERE endpoint_id = ${endpointId}`;

@@ -346,6 +346,33 @@ describe('an endpoint', () => {
     expect(new Set(await states(to))).toEqual(new Set(['delivered']));
   });
 
+  it.each<[string, object]>([
+    ['410', { status: 410 }],
+    ['429', { status: 429, retryAfterMs: 3_600_000 }],
+    ['no answer', { status: null, failure: 'timed_out' as const }],
+  ])('whose pause its application has ended is judged by no answer of before: %s', async (_name, late) => {
+    const to = await endpoint();
+    await events(
+      to,
+      Array.from({ length: 10 }, (_, n) => `e${n}`),
+    );
+    let ended: Promise<unknown> | null = null;
+    const end = async () => {
+      await world.sql`
+        UPDATE endpoints SET failures = 1, failing_since = now(), rests_until = now() + interval '1 day' WHERE endpoint_id = ${to.id}`;
+      await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
+    };
+    world.answer = async () => {
+      await (ended ??= end());
+      return late;
+    };
+    await drain(to);
+    expect(await row(to)).toMatchObject({ ...untroubled, state_reason: null });
+    // Nor does what was on its way wait for longer than the schedule says.
+    const waits = (await stored(to)).map(({ next_attempt_at }) => next_attempt_at.getTime() - Date.now());
+    expect(Math.max(...waits)).toBeLessThan(600_000);
+  });
+
   it('that has moved is sent at once what was on its way to its older address, also what failed there for the last time', async () => {
     const to = await endpoint();
     await events(to, ['first', 'last']);

@@ -134,7 +134,7 @@ describe('the directory of institutions', () => {
   it('keeps of a status what is not too deep, and comes to the others', async () => {
     const { directory, sql } = world;
     directory.failing.clear();
-    let status: object = {};
+    let status: Record<string, unknown> = {};
     for (let level = 0; level < 20_000; level += 1) status = { status };
     const deep = { ...institution('ins_1'), status };
     const get = directory.get.bind(directory);
@@ -143,7 +143,8 @@ describe('the directory of institutions', () => {
     const input = { since: '2999-01-01T00:00:00Z', round, limit: 9 };
     expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 4, failed: 0 });
     directory.get = get;
-    const [row] = await sql`SELECT length(status::text) < 2000 AS short FROM institutions WHERE institution_id = 'ins_1'`;
+    const [row] =
+      await sql`SELECT length(status::text) < 2000 AS short FROM institutions WHERE institution_id = 'ins_1'`;
     expect(row).toEqual({ short: true });
   });
 

@@ -1,5 +1,6 @@
 import type { ActivityDeps } from '../../activities/deps.js';
 import { connectionEndActivities } from '../../activities/connectionEnds.js';
+import { endpointActivities } from '../../activities/endpoints.js';
 import { erasureActivities } from '../../activities/erasure.js';
 import { sweepActivities } from '../../activities/sweep.js';
 import { Failure } from '../../domain/failures.js';
@@ -78,12 +79,48 @@ describe('the sweep of which one list cannot be had', () => {
         startLink: async (hash: string) => void asked.push(hash),
       },
     } as unknown as ActivityDeps;
-    const sweep = sweepActivities(deps).sweep({ graceMs: 0 });
+    const pace = { atOnce: 16, longestMs: 1_000, now: () => performance.now() };
+    const sweep = sweepActivities(deps, pace).sweep({ graceMs: 0 });
     await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
     const [items, links] = list === 'links' ? [many(3, dueItem), []] : [[], many(3, staleLink)];
     expect(noted).toEqual([{ items, links }]);
     expect(asked).toEqual([...items.map(({ itemId }) => itemId), ...links.map(({ tokenHash }) => tokenHash)]);
   });
+
+  it.each(['items', 'links'])(
+    'that comes late: what stands there is signalled all the same (%s)',
+    async (list) => {
+      const asked: string[] = [];
+      const noted: unknown[] = [];
+      /** Once the other list has been worked off. */
+      const late = async (): Promise<void> => {
+        while (noted.length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      };
+      const deps = {
+        sweeps: {
+          findDue: async () => (list === 'items' && (await late()), many(2, dueItem)),
+          findStaleLinks: async () => (list === 'links' && (await late()), many(2, staleLink)),
+          recordSignalled: async (told: object) => void noted.push(told),
+          ignoreUnknown: async () => 0,
+        },
+        gateway: {
+          signalItem: async (itemId: string) => void asked.push(itemId),
+          startLink: async (hash: string) => void asked.push(hash),
+        },
+      } as unknown as ActivityDeps;
+      expect(await sweepActivities(deps).sweep({ graceMs: 0 })).toMatchObject({
+        items: 2,
+        links: 2,
+        left: 0,
+      });
+      const [first, second] = [
+        { items: many(2, dueItem), links: [] },
+        { items: [], links: many(2, staleLink) },
+      ];
+      expect(noted).toEqual(list === 'links' ? [first, second] : [second, first]);
+      expect(asked.sort()).toEqual(['hash-0', 'hash-1', 'item-0', 'item-1']);
+    },
+  );
 
   it('rejects when neither can be had', async () => {
     const none = () => Promise.reject(new Failure('UPSTREAM_DOWN', 'no'));
@@ -183,6 +220,66 @@ describe('the sweep over erasures', () => {
     expect(raised).toEqual([
       { kind: 'signal_refused', key: 'e1', item_id: null, detail: { kinds: ['erasure'] } },
     ]);
+  });
+});
+
+describe('the sweep beside a lock on its alerts', () => {
+  const raise = () => new Promise<never>(() => undefined);
+  const refuse = (): Promise<never> => Promise.reject(new Failure('ORCHESTRATOR_REFUSED', 'no'));
+  const written: unknown[] = [];
+  const recordSignalled = async (told: object) => void written.push(told);
+  const soon = async () => {
+    for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  beforeEach(() => {
+    written.length = 0;
+  });
+
+  it('notes whom it has signalled all the same: else it would begin with the same ones each time', async () => {
+    const deps = {
+      sweeps: {
+        findDue: async () => many(2, dueItem),
+        findStaleLinks: async () => [],
+        recordSignalled,
+        ignoreUnknown: async () => void written.push('unknown'),
+      },
+      gateway: { signalItem: refuse },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void sweepActivities(deps).sweep({ graceMs: 0 });
+    await soon();
+    expect(written).toEqual([{ items: many(2, dueItem), links: [] }, 'unknown']);
+  });
+
+  it('notes which endpoints it has woken', async () => {
+    const sending = { dueEndpoints: async () => [{ endpointId: 'p1', servedAt: null }] };
+    const deps = {
+      sending,
+      sweeps: { recordSignalled },
+      gateway: { wakeEndpoint: refuse },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void endpointActivities(deps).wakeEndpoints({ limit: 200 });
+    await soon();
+    expect(written).toEqual([{ endpoints: ['p1'] }]);
+  });
+
+  it('starts erasures that have not ended, the late ones too', async () => {
+    const deps = {
+      erasures: {
+        open: async () => ['e1', 'e2'].map((erasureId) => ({ erasureId, late: true })),
+        raiseLate: raise,
+      },
+      gateway: { startErasure: async (erasureId: string) => void written.push(erasureId) },
+      sweeps: { recordSignalled },
+      alerts: { raise },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    void erasureActivities(deps).sweepErasures({ graceMs: 0 });
+    await soon();
+    expect(written).toEqual(['e1', 'e2', { erasures: ['e1', 'e2'] }]);
   });
 });
 
