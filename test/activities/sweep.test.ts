@@ -11,6 +11,11 @@ const dueItem = (n: number): DueItem => ({ itemId: `item-${n}`, userId: 'user', 
 const staleLink = (n: number): StaleLink => ({ tokenHash: `hash-${n}`, userId: 'user' });
 const many = <T>(count: number, of: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => of(n));
 
+interface Told {
+  items?: readonly DueItem[];
+  links?: readonly StaleLink[];
+}
+
 /** A Temporal that takes `signalMs` of the world's own time for each signal, and says no to all. */
 function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number, readMs = 0) {
   let time = 0;
@@ -36,11 +41,8 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number, readM
         return items;
       },
       findStaleLinks: async () => links,
-      recordSignalled: async (told: { items: readonly DueItem[]; links: readonly StaleLink[] }) => {
-        noted.push(
-          ...told.items.map(({ itemId }) => itemId),
-          ...told.links.map(({ tokenHash }) => tokenHash),
-        );
+      recordSignalled: async ({ items: told = [], links: toldLinks = [] }: Told) => {
+        noted.push(...told.map(({ itemId }) => itemId), ...toldLinks.map(({ tokenHash }) => tokenHash));
       },
       ignoreUnknown: async () => {
         seen.settled = true;
@@ -82,9 +84,8 @@ describe('the sweep of which one list cannot be had', () => {
     const pace = { atOnce: 16, longestMs: 1_000, now: () => performance.now() };
     const sweep = sweepActivities(deps, pace).sweep({ graceMs: 0 });
     await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
-    const [items, links] = list === 'links' ? [many(3, dueItem), []] : [[], many(3, staleLink)];
-    expect(noted).toEqual([{ items, links }]);
-    expect(asked).toEqual([...items.map(({ itemId }) => itemId), ...links.map(({ tokenHash }) => tokenHash)]);
+    expect(noted).toEqual([list === 'links' ? { items: many(3, dueItem) } : { links: many(3, staleLink) }]);
+    expect(asked).toEqual([0, 1, 2].map((n) => `${list === 'links' ? 'item' : 'hash'}-${n}`));
   });
 
   it.each(['items', 'links'])(
@@ -113,10 +114,7 @@ describe('the sweep of which one list cannot be had', () => {
         links: 2,
         left: 0,
       });
-      const [first, second] = [
-        { items: many(2, dueItem), links: [] },
-        { items: [], links: many(2, staleLink) },
-      ];
+      const [first, second] = [{ items: many(2, dueItem) }, { links: many(2, staleLink) }];
       expect(noted).toEqual(list === 'links' ? [first, second] : [second, first]);
       expect(asked.sort()).toEqual(['hash-0', 'hash-1', 'item-0', 'item-1']);
     },
@@ -249,7 +247,7 @@ describe('the sweep beside a lock on its alerts', () => {
     } as unknown as ActivityDeps;
     void sweepActivities(deps).sweep({ graceMs: 0 });
     await soon();
-    expect(written).toEqual([{ items: many(2, dueItem), links: [] }, 'unknown']);
+    expect(written).toEqual([{ items: many(2, dueItem) }, 'unknown']);
   });
 
   it('notes which endpoints it has woken', async () => {
@@ -287,10 +285,10 @@ describe('the sweep on a Temporal that takes five seconds for each signal', () =
   it('ends in its time, with some at once and links among them, and notes exactly whom it told', async () => {
     const { run, asked, noted, seen } = slowWorld(many(2_000, dueItem), many(300, staleLink), 5_000);
     const result = await run.sweep({ graceMs: 0 });
-    expect(seen).toMatchObject({ mostAtOnce: 16, settled: true });
+    expect(seen).toMatchObject({ mostAtOnce: 32, settled: true });
     expect(seen.lastBegunAt).toBeLessThan(40_000);
-    expect(asked.slice(0, 4)).toEqual(['item-0', 'hash-0', 'item-1', 'hash-1']);
-    expect(asked.length).toBeGreaterThan(16);
+    for (const name of ['item', 'hash'])
+      expect(asked.filter((one) => one.startsWith(name)).length).toBeGreaterThan(16);
     expect(asked.length).toBeLessThan(2_300);
     expect(noted.sort()).toEqual([...asked].sort());
     expect(result).toEqual({
