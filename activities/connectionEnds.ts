@@ -32,15 +32,23 @@ export function connectionEndActivities(deps: ActivityDeps) {
   return {
     /**
      * What comes of connections by time: those that have ended are written down and told, those that end soon are told, and Items
-     * with which nobody has been connected for long enough are to be removed. At most 500 Items of each kind. Safe to repeat.
+     * with which nobody has been connected for long enough are to be removed. At most 500 Items of each kind. What fails holds up nothing
+     * else, then it rejects. Safe to repeat.
      */
     async endConnections(): Promise<ConnectionEnds> {
-      const ended = await connectionEnds.noteExpired(itemsAtOnce);
-      const expiring = await connectionEnds.reportExpiring(itemsAtOnce);
+      const faults: unknown[] = [];
+      const tried = async <T>(work: Promise<T>, none: T): Promise<T> =>
+        work.catch((error: unknown) => {
+          faults.push(error);
+          return none;
+        });
+      const nobody = { requested: [], kept: [] };
+      const ended = await tried(connectionEnds.noteExpired(itemsAtOnce), []);
+      const expiring = await tried(connectionEnds.reportExpiring(itemsAtOnce), 0);
       const { requested, kept } =
         itemGraceMs === 0
-          ? { requested: [], kept: [] }
-          : await connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs);
+          ? nobody
+          : await tried(connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs), nobody);
       for (const { itemId } of kept) {
         const alert = { kind: 'removal_waits_for_float', key: itemId, item_id: itemId } as const;
         await alerts.raise({ ...alert, detail: {} });
@@ -53,6 +61,7 @@ export function connectionEndActivities(deps: ActivityDeps) {
       const pace = { ...usualPace, longestMs: signallingMs };
       const { raiseAlerts } = await signalEach(deps, 'endConnections', recipients, pace);
       await raiseAlerts();
+      if (faults.length > 0) throw faults[0];
       return { ended: ended.length, expiring, removed: requested.length, kept: kept.length };
     },
   };

@@ -119,6 +119,7 @@ export function erasureActivities(
         gateway.startErasure(id),
       );
       await sweeps.recordSignalled({ erasures: signalled });
+      // Last: none of them waits for an alert that cannot be raised.
       await raiseAlerts();
       for (const { erasureId, late } of open) {
         if (late) await erasures.raiseLate(erasureId);

@@ -92,6 +92,6 @@ export interface ErasureStore {
    * then; `late` after `lateAfterMs`.
    */
   open(limit: number, graceMs: number, lateAfterMs: number): Promise<OpenErasure[]>;
-  /** Raises `erasure_late`, unless the erasure has ended: its end has deleted the alert. */
+  /** Raises `erasure_late`, unless the erasure has ended: its end has deleted the alert. Waits for nobody who holds it. */
   raiseLate(erasureId: string): Promise<void>;
 }

@@ -10,6 +10,25 @@ import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
+/** So many that fail in a row are the database's failures, and no Item's. */
+const failuresInARow = 5;
+
+/** Does it for one after the other. One that fails holds up none behind it: the first failure is thrown at the end. */
+async function forEach<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const faults: unknown[] = [];
+  let inARow = 0;
+  for (const one of all) {
+    try {
+      await work(one);
+      inARow = 0;
+    } catch (error) {
+      faults.push(error);
+      inARow += 1;
+      if (inARow === failuresInARow) break;
+    }
+  }
+  if (faults.length > 0) throw faults[0];
+}
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
   /** Whether a row is locked now. One that another holds, for however long, is left to the next sweep: it holds up none behind it. */
@@ -59,10 +78,10 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
           GROUP BY c.item_id ORDER BY since, c.item_id LIMIT ${limit}) AS due JOIN items i USING (item_id)
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
-      for (const item of due) {
+      await forEach(due, async (item) => {
         if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true)
           ended.push(item);
-      }
+      });
       return ended;
     },
 
@@ -74,7 +93,9 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
             OR c.expires_at <= clock_timestamp() + interval '7 days' AND c.expiry_told_days > 7
             OR c.expires_at <= clock_timestamp() + interval '1 day' AND c.expiry_told_days > 1)
         GROUP BY c.item_id ORDER BY min(c.expires_at), c.item_id LIMIT ${limit}`;
-      for (const { item_id } of due) await underLock(item_id, (tx) => reportExpiring(tx, item_id));
+      await forEach(due, async ({ item_id }) => {
+        await underLock(item_id, (tx) => reportExpiring(tx, item_id));
+      });
       return due.length;
     },
 
@@ -85,10 +106,10 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
           AND i.removed_at IS NULL AND i.removal_requested_at IS NULL
         ORDER BY greatest(i.unconnected_since, t.told_at), i.item_id LIMIT ${limit}`;
       const ends = { requested: [] as EndedItem[], kept: [] as EndedItem[] };
-      for (const item of due) {
+      await forEach(due, async (item) => {
         const end = await requestRemoval(item, graceMs);
         if (end !== null) ends[end].push(item);
-      }
+      });
       return ends;
     },
   };

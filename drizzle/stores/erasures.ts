@@ -358,12 +358,12 @@ export function erasureStore(sql: Sql): ErasureStore {
     },
 
     async raiseLate(erasureId) {
-      // Under a lock for which the end waits, or is waited for.
+      // Under a lock for which the end waits. Where somebody holds the row, the end perhaps, it is left to the next sweep.
       await sql`
         INSERT INTO alerts (kind, key, detail)
         SELECT 'erasure_late', e.erasure_id, jsonb_build_object('erasure_id', e.erasure_id)
         FROM (SELECT erasure_id FROM erasures
-          WHERE erasure_id = ${erasureId} AND user_id IS NOT NULL FOR SHARE) AS e
+          WHERE erasure_id = ${erasureId} AND user_id IS NOT NULL FOR SHARE SKIP LOCKED) AS e
         ON CONFLICT DO NOTHING`;
     },
   };

@@ -1,4 +1,4 @@
-import { isObject, storable } from '../../domain/mining/oddValues.js';
+import { isObject, shallow, storable } from '../../domain/mining/oddValues.js';
 import type { PlaidInstitution } from '../../domain/plaid.js';
 import type { InstitutionStore } from '../../domain/ports/institutions.js';
 import { builder } from '../builder.js';
@@ -142,7 +142,7 @@ export function institutionStore(sql: Sql): InstitutionStore {
     },
 
     async save(institutionId, askedAt, institution) {
-      const said: unknown = institution?.status;
+      const said: unknown = shallow(institution?.status);
       const status = isObject(said) ? said : null;
       await sql.begin(async (tx) => {
         if (institution !== null)

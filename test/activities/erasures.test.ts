@@ -133,4 +133,34 @@ describe('the erasure of a user', () => {
     await world.run.finishLink({ tokenHash, outcome: { kind: 'user_being_erased' } });
     expect(await world.run.stopUser({ erasureId: 'era_3' })).toEqual({ items: 0, links: 0 });
   });
+
+  it('that cannot be told to an operator, or whose row somebody holds, holds up none of the others', async () => {
+    const ids = ['era_held', 'era_mute', 'era_free'];
+    for (const erasureId of ids) {
+      await world.linkedItem(erasureId);
+      const by = { erasureId, force: false, applicationId: 'default', keyId: 'key-1' };
+      await world.stores.erasures.request(erasureId, by);
+    }
+    await world.sql`UPDATE erasures SET requested_at = now() - interval '2 days' WHERE erasure_id = ANY(${ids})`;
+    world.startedErasures.length = 0;
+    let held = true;
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM erasures WHERE erasure_id = 'era_held' FOR UPDATE`;
+      const swept = world.run.sweepErasures({ graceMs: 0 }).finally(() => (held = false));
+      await Promise.race([swept, new Promise((resolve) => setTimeout(resolve, 5_000).unref())]);
+    });
+    expect(held).toBe(false);
+    expect(world.startedErasures).toEqual(expect.arrayContaining(ids));
+
+    await world.sql.unsafe(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.key = 'era_held' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION refuse()`);
+    world.startedErasures.length = 0;
+    await expect(world.run.sweepErasures({ graceMs: 0 })).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
+    expect(world.startedErasures).toEqual(expect.arrayContaining(ids));
+  });
 });

@@ -131,6 +131,23 @@ describe('the directory of institutions', () => {
     expect(directory.asked.slice(4)).toEqual(['ins_5']);
   });
 
+  it('keeps of a status what is not too deep, and comes to the others', async () => {
+    const { directory, sql } = world;
+    directory.failing.clear();
+    let status: Record<string, unknown> = {};
+    for (let level = 0; level < 20_000; level += 1) status = { status };
+    const deep = { ...institution('ins_1'), status };
+    const get = directory.get.bind(directory);
+    directory.get = (id) => (id === 'ins_1' ? Promise.resolve(deep) : get(id));
+    const round = { start: null, after: null, wrapped: false };
+    const input = { since: '2999-01-01T00:00:00Z', round, limit: 9 };
+    expect(await world.run.saveInstitutionStatuses(input)).toMatchObject({ checked: 4, failed: 0 });
+    directory.get = get;
+    const [row] =
+      await sql`SELECT length(status::text) < 2000 AS short FROM institutions WHERE institution_id = 'ins_1'`;
+    expect(row).toEqual({ short: true });
+  });
+
   it('leaves a status round to a later try when Plaid as a whole does not answer', async () => {
     const { directory } = world;
     const round = { start: null, after: null, wrapped: false };

@@ -191,6 +191,17 @@ describe('an access token that Plaid does not take', () => {
       await world.run.exchangePublicToken({ tokenHash });
       expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
       expect(await rowOf(old)).toEqual(alive);
+      // As the runbook has it: it is removed, then its user links anew.
+      await world.stores.itemCommands.requestRemoval(old.itemId, { force: false });
+      expect(await world.run.admitItem({ tokenHash })).toMatchObject({ kind: 'admitted', replaced: [] });
+      await expect(world.run.removeItem({ itemId: old.itemId })).rejects.toMatchObject({
+        type: 'SECRET_UNREADABLE',
+      });
+      await world.sql`
+        UPDATE items SET access_token_key_id = NULL, access_token_data_key = NULL, access_token_ciphertext = NULL
+        WHERE item_id = ${old.itemId} AND removal_requested_at IS NOT NULL`;
+      await world.run.removeItem({ itemId: old.itemId });
+      expect(await rowOf(old)).toMatchObject({ removed: true });
     },
   );
 });

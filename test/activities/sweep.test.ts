@@ -159,6 +159,22 @@ describe('the sweep over connections', () => {
     expect(written).toEqual(['expired', 'expiring', 'removals', 'alert']);
   });
 
+  it('does the others where one kind fails, then it fails', async () => {
+    const signalled: string[] = [];
+    const deps = {
+      itemGraceMs: 1,
+      connectionEnds: {
+        noteExpired: () => Promise.reject(new Failure('BAD_REQUEST', 'no')),
+        reportExpiring: () => Promise.reject(new Failure('BAD_REQUEST', 'nor this')),
+        requestRemovals: async () => ({ requested: [{ itemId: 'i1', userId: 'u' }], kept: [] }),
+      },
+      gateway: { signalItem: async (itemId: string) => void signalled.push(itemId) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    await expect(connectionEndActivities(deps).endConnections()).rejects.toThrow('no');
+    expect(signalled).toEqual(['i1']);
+  });
+
   it('tells an operator of an Item whose signal Temporal refuses, and signals the others', async () => {
     const signalled: string[] = [];
     const raised: unknown[] = [];

@@ -1,3 +1,4 @@
+import { Failure } from '../../domain/failures.js';
 import { grantConnection, revokeConnections } from '../../drizzle/stores/connectionWrites.js';
 import {
   begunNow,
@@ -150,6 +151,44 @@ describe('an Item with which nobody is connected any more', () => {
       by: null,
     });
     await connectionEnds.requestRemovals(1, 7 * 86_400_000);
+  });
+});
+
+describe('an Item whose rows the database does not write', () => {
+  it.each(['23514', 'XX001'])('holds up the ends of no other (%s)', async (code) => {
+    const { connectionEnds } = world.stores;
+    const [bad, good] = [await connectedItem(), await connectedItem()];
+    const [staying, following] = [await connectedItem(), await connectedItem()];
+    const expires = (item: { itemId: string }, at: string) =>
+      world.sql`UPDATE connections SET expires_at = ${at} WHERE item_id = ${item.itemId}`;
+    await expires(bad, inDays(-2));
+    await expires(good, inDays(-1));
+    await expires(staying, inDays(0.5));
+    await expires(following, inDays(0.6));
+    await world.sql.unsafe(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.item_id IN ('${bad.itemId}', '${staying.itemId}') THEN RAISE EXCEPTION 'no' USING ERRCODE = '${code}'; END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse();
+      CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`);
+    try {
+      await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
+      expect(await eventsOf(good.itemId)).toContain('connection.expired');
+      await expect(connectionEnds.reportExpiring(100)).rejects.toBeInstanceOf(Failure);
+      expect(await eventsOf(following.itemId)).toContain('connection.expiring');
+      await world.sql`ALTER TABLE items DISABLE TRIGGER refuse`;
+      await world.sql`UPDATE items SET unconnected_since = ${inDays(-20)} WHERE item_id = ${bad.itemId}`;
+      await world.sql`UPDATE items SET unconnected_since = ${inDays(-10)} WHERE item_id = ${good.itemId}`;
+      await world.sql`ALTER TABLE items ENABLE TRIGGER refuse`;
+      await expect(connectionEnds.requestRemovals(100, 7 * 86_400_000)).rejects.toBeInstanceOf(Failure);
+      expect(await itemRow(good.itemId)).toMatchObject({ asked: true });
+    } finally {
+      await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
+    }
+    expect(await connectionEnds.noteExpired(100)).toHaveLength(0);
+    await connectionEnds.reportExpiring(100);
+    await connectionEnds.requestRemovals(100, 7 * 86_400_000);
   });
 });
 
