@@ -146,11 +146,24 @@ const cameAfter = (old: PastAccount, { listedSince, placeFrom }: ListedAccount):
   listedSince > old.lastListedAt && (placeFrom === null || placeFrom < old.lastListedAt);
 
 /**
- * Whether one that is listed again was missing while another came that may have had its place, of those that are not listed now: it has
- * come back then, also when nobody could tell meanwhile that it was gone.
+ * Whether one that is open, and listed again, was missing while another came that may have had its place: it has come back then, though
+ * nobody could tell meanwhile that it was gone. Not where the other has followed somebody else, or may have.
+ * @param absent those that are not listed now
+ * @param unfollowed all in whose place nobody stands
  */
-export const hasComeBack = (one: PastAccount, unlisted: readonly PastAccount[]): boolean =>
-  unlisted.some((other) => other.listedSince > one.lastListedAt && mayFollow(one.raw, other.raw));
+export const hasComeBack = (
+  one: PastAccount,
+  absent: readonly PastAccount[],
+  unfollowed: readonly PastAccount[],
+): boolean =>
+  absent.some((other) => {
+    const mayHaveFollowed = (old: PastAccount): boolean =>
+      old.raw.account_id !== other.raw.account_id &&
+      old.lastListedAt < other.listedSince &&
+      mayFollow(old.raw, other.raw);
+    const [first, second] = unfollowed.filter(mayHaveFollowed);
+    return other.placeFrom === null && first?.raw.account_id === one.raw.account_id && second === undefined;
+  });
 
 /**
  * Who was in whose place, and is gone, too (old id → new id): the old one has been missing since before, and while entries cannot be

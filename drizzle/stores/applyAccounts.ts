@@ -143,9 +143,12 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     placeFrom: placeFrom(version),
   });
   const absent = unlisted.map(pastOf);
+  const unfollowed = [...stored.values()].filter(({ replaced_by }) => replaced_by === null).map(pastOf);
   const returned = [...listed.keys()].filter((id) => {
     const before = stored.get(id);
-    return before !== undefined && (before.replaced_by !== null || hasComeBack(pastOf(before), absent));
+    if (before === undefined) return false;
+    if (before.status === 'open') return hasComeBack(pastOf(before), absent, unfollowed);
+    return before.replaced_by !== null;
   });
   // One that was closed, and in whose place nobody stood, comes back as itself.
   const isItself = (version: AccountVersion | undefined): version is AccountVersion =>

@@ -366,6 +366,20 @@ describe('an account that takes the place of a closed one', () => {
     });
   });
 
+  it('takes nobody’s place where the one that stood meanwhile has followed another, or may have', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'first' });
+    const update = (...ids: string[]) =>
+      runUpdate(world, item, [{}], {
+        accounts: [...ids.map((id) => checking(id)), savings('other')],
+        accountsAsOf: new Date().toISOString(),
+      });
+    // Two that are called the same, one alone, and one of the two once more.
+    for (const ids of [['first', 'second'], ['third'], ['second']]) await update(...ids);
+    const { second, third } = await shown(item);
+    expect(second).toMatchObject({ status: 'open', replaces: null, replaced_by: null });
+    expect(third).toMatchObject({ status: 'closed', replaced_by: null });
+  });
+
   it('may have lost it to a third one by the time that the first is gone for certain: each names the next one', async () => {
     const granted: Grant = { ...wholeGrant, account_ids: ['old'], new_accounts: false };
     const applicationId = await newApplication(world);
