@@ -4,7 +4,10 @@ export interface EndedItem {
   userId: string;
 }
 
-/** What comes of connections by time alone. Each method takes the longest waiting, at most `limit` Items, one transaction each. One that fails holds up none of the others; then the method rejects. */
+/**
+ * What comes of connections by time alone. Each method takes the longest waiting, at most `limit` Items, one transaction each. One that
+ * fails holds up none of the others; then the method rejects.
+ */
 export interface ConnectionEndStore {
   /**
    * Writes down which connections have ended by time, and tells their applications. Resolves to the Items with which nobody is

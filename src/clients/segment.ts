@@ -33,8 +33,9 @@ async function beginningOf({ body }: Response): Promise<string> {
 }
 
 /**
- * One request, and whatever is no success fails it: the status alone may be one, and the answer say that there was none. The client takes a redirect for a success, or follows it, by a GET that nothing takes an
- * event from; and where Segment asks for a pause it keeps the event and sends it later by itself.
+ * One request, and whatever is no success fails it: the status alone may be one, and the answer say that there was none. The client
+ * takes a redirect for a success, or follows it, by a GET that nothing takes an event from; and where Segment asks for a pause it keeps
+ * the event and sends it later by itself.
  */
 const ask: HTTPFetchFn = async (url, init) => {
   const response = await fetch(url, { ...init, redirect: 'manual' });

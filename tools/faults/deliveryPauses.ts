@@ -3,7 +3,10 @@ import type { System } from './system.js';
 /** A delivery that waits longer than this is due now, and so is an endpoint that rests longer. */
 const longestMs = 8_000;
 
-/** Pauses of deliveries and of endpoints that failed again and again last for minutes and hours: nobody waits for them. Of those that were tried less than `attempts` times. */
+/**
+ * Pauses of deliveries and of endpoints that failed again and again last for minutes and hours: nobody waits for them. Of deliveries those
+ * that were tried less than `attempts` times are meant.
+ */
 export async function passOverPauses({ sql }: System, attempts = Infinity): Promise<void> {
   await sql`
     UPDATE deliveries SET next_attempt_at = now()

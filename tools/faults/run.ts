@@ -27,7 +27,8 @@ import { startWorld } from './world.js';
 /**
  * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--items N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
- * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--items`: how many live through a round, 4 unless said. `--long`: until every fault has struck as often as the long run wants, but no
+ * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--items`: how many
+ * live through a round, 4 unless said. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
 /** A world that is not at its end of work by then never will be: a server of one shard deletes the workflows of a hundred erasures in minutes. */
