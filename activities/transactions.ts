@@ -91,6 +91,11 @@ export function transactionActivities(deps: ActivityDeps) {
   const quiet = policy.updateTimeout * (1 - policy.updateTimeoutSpread);
   const pollsOfQuiet = Math.max(1, Math.round(quiet / policy.pollLongest));
 
+  /** Between an answer that may be wrong for once and the next one. */
+  const doubt = async (): Promise<void> => {
+    if (policy.doubtPause > 0) await pause(policy.doubtPause);
+  };
+
   async function applied(
     itemId: string,
     outcome: Extract<PageResult, { kind: 'applied' }>['outcome'],
@@ -126,7 +131,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const first = listedAccounts(await plaid.getAccounts(token), named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
-    if (policy.doubtPause > 0) await pause(policy.doubtPause);
+    await doubt();
     return listedAccounts(await plaid.getAccounts(token), first.accounts);
   }
 
@@ -140,7 +145,7 @@ export function transactionActivities(deps: ActivityDeps) {
     const isNews =
       answer instanceof Failure && answer.type === 'PRODUCT_UNAVAILABLE' && !start.withoutTransactions;
     if (!isNews) return answer;
-    if (policy.doubtPause > 0) await pause(policy.doubtPause);
+    await doubt();
     return ask();
   }
 
@@ -401,7 +406,7 @@ export function transactionActivities(deps: ActivityDeps) {
       tries < triesOfList && (await seemsShort(itemId, window, answer.listed));
       tries += 1
     ) {
-      if (policy.doubtPause > 0) await pause(policy.doubtPause);
+      await doubt();
       const { listed, calls } = await listedIn(window, credentials);
       answer = { listed, calls: answer.calls + calls };
     }

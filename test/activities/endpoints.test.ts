@@ -319,11 +319,8 @@ describe('an endpoint', () => {
     }
   });
 
-  it.each<[string, object, string]>([
-    ['410', { status: 410 }, 'disabled'],
-    ['429', { status: 429, retryAfterMs: 3_600_000 }, 'paused'],
-    ['no answer', { status: null, failure: 'timed_out' as const }, 'disabled'],
-  ])('that was enabled anew is judged by no answer of before: %s', async (_name, late, off) => {
+  /** Ten deliveries are on their way, and answered `late`, when trouble comes and the application enables the endpoint anew. */
+  async function enabledMeanwhile(late: object, trouble: (endpointId: string) => Promise<unknown>) {
     const to = await endpoint();
     await events(
       to,
@@ -331,7 +328,7 @@ describe('an endpoint', () => {
     );
     let enabled: Promise<unknown> | null = null;
     const enable = async () => {
-      await world.sql`UPDATE endpoints SET state = ${off}, state_reason = 'gone' WHERE endpoint_id = ${to.id}`;
+      await trouble(to.id);
       await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
     };
     world.answer = async () => {
@@ -340,6 +337,18 @@ describe('an endpoint', () => {
     };
     await drain(to);
     expect(await row(to)).toMatchObject({ ...untroubled, state_reason: null });
+    return to;
+  }
+
+  it.each<[string, object, string]>([
+    ['410', { status: 410 }, 'disabled'],
+    ['429', { status: 429, retryAfterMs: 3_600_000 }, 'paused'],
+    ['no answer', { status: null, failure: 'timed_out' as const }, 'disabled'],
+  ])('that was enabled anew is judged by no answer of before: %s', async (_name, late, off) => {
+    const to = await enabledMeanwhile(
+      late,
+      (id) => world.sql`UPDATE endpoints SET state = ${off}, state_reason = 'gone' WHERE endpoint_id = ${id}`,
+    );
     world.answer = () => ({});
     await timePasses(to);
     await drain(to);
@@ -351,23 +360,11 @@ describe('an endpoint', () => {
     ['429', { status: 429, retryAfterMs: 3_600_000 }],
     ['no answer', { status: null, failure: 'timed_out' as const }],
   ])('whose pause its application has ended is judged by no answer of before: %s', async (_name, late) => {
-    const to = await endpoint();
-    await events(
-      to,
-      Array.from({ length: 10 }, (_, n) => `e${n}`),
+    const to = await enabledMeanwhile(
+      late,
+      (id) => world.sql`
+        UPDATE endpoints SET failures = 1, failing_since = now(), rests_until = now() + interval '1 day' WHERE endpoint_id = ${id}`,
     );
-    let ended: Promise<unknown> | null = null;
-    const end = async () => {
-      await world.sql`
-        UPDATE endpoints SET failures = 1, failing_since = now(), rests_until = now() + interval '1 day' WHERE endpoint_id = ${to.id}`;
-      await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
-    };
-    world.answer = async () => {
-      await (ended ??= end());
-      return late;
-    };
-    await drain(to);
-    expect(await row(to)).toMatchObject({ ...untroubled, state_reason: null });
     // Nor does what was on its way wait for longer than the schedule says.
     const waits = (await stored(to)).map(({ next_attempt_at }) => next_attempt_at.getTime() - Date.now());
     expect(Math.max(...waits)).toBeLessThan(600_000);

@@ -57,6 +57,28 @@ function slowWorld(items: DueItem[], links: StaleLink[], signalMs: number, readM
   return { run, asked, noted, seen };
 }
 
+/** A sweep that finds what `lists` say, whom it asks, and what it notes. */
+function listsWorld(lists: {
+  findDue: (noted: readonly unknown[]) => Promise<DueItem[]>;
+  findStaleLinks: (noted: readonly unknown[]) => Promise<StaleLink[]>;
+}) {
+  const asked: string[] = [];
+  const noted: unknown[] = [];
+  const deps = {
+    sweeps: {
+      findDue: () => lists.findDue(noted),
+      findStaleLinks: () => lists.findStaleLinks(noted),
+      recordSignalled: async (told: object) => void noted.push(told),
+      ignoreUnknown: async () => 0,
+    },
+    gateway: {
+      signalItem: async (itemId: string) => void asked.push(itemId),
+      startLink: async (hash: string) => void asked.push(hash),
+    },
+  } as unknown as ActivityDeps;
+  return { asked, noted, deps };
+}
+
 describe('the sweep of which one list cannot be had', () => {
   const cases = [
     ['links', 'fails'],
@@ -65,22 +87,12 @@ describe('the sweep of which one list cannot be had', () => {
     ['items', 'hangs'],
   ] as const;
   it.each(cases)('signals what stands in the other, and rejects (%s: it %s)', async (list, how) => {
-    const asked: string[] = [];
-    const noted: unknown[] = [];
     const none = (): Promise<never> =>
       how === 'fails' ? Promise.reject(new Failure('UPSTREAM_DOWN', 'no')) : new Promise(() => undefined);
-    const deps = {
-      sweeps: {
-        findDue: list === 'items' ? none : async () => many(3, dueItem),
-        findStaleLinks: list === 'links' ? none : async () => many(3, staleLink),
-        recordSignalled: async (told: object) => void noted.push(told),
-        ignoreUnknown: async () => 0,
-      },
-      gateway: {
-        signalItem: async (itemId: string) => void asked.push(itemId),
-        startLink: async (hash: string) => void asked.push(hash),
-      },
-    } as unknown as ActivityDeps;
+    const { asked, noted, deps } = listsWorld({
+      findDue: list === 'items' ? none : async () => many(3, dueItem),
+      findStaleLinks: list === 'links' ? none : async () => many(3, staleLink),
+    });
     const pace = { atOnce: 16, longestMs: 1_000, now: () => performance.now() };
     const sweep = sweepActivities(deps, pace).sweep({ graceMs: 0 });
     await expect(sweep).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
@@ -91,24 +103,20 @@ describe('the sweep of which one list cannot be had', () => {
   it.each(['items', 'links'])(
     'that comes late: what stands there is signalled all the same (%s)',
     async (list) => {
-      const asked: string[] = [];
-      const noted: unknown[] = [];
       /** Once the other list has been worked off. */
-      const late = async (): Promise<void> => {
+      const late = async (noted: readonly unknown[]): Promise<void> => {
         while (noted.length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
       };
-      const deps = {
-        sweeps: {
-          findDue: async () => (list === 'items' && (await late()), many(2, dueItem)),
-          findStaleLinks: async () => (list === 'links' && (await late()), many(2, staleLink)),
-          recordSignalled: async (told: object) => void noted.push(told),
-          ignoreUnknown: async () => 0,
+      const { asked, noted, deps } = listsWorld({
+        findDue: async (before) => {
+          if (list === 'items') await late(before);
+          return many(2, dueItem);
         },
-        gateway: {
-          signalItem: async (itemId: string) => void asked.push(itemId),
-          startLink: async (hash: string) => void asked.push(hash),
+        findStaleLinks: async (before) => {
+          if (list === 'links') await late(before);
+          return many(2, staleLink);
         },
-      } as unknown as ActivityDeps;
+      });
       expect(await sweepActivities(deps).sweep({ graceMs: 0 })).toMatchObject({
         items: 2,
         links: 2,
