@@ -68,9 +68,9 @@ async function judgeDeliveries(
   const rows = await system.sql<{ event_id: string; lane: string | null; state: string | null }[]>`
     SELECT e.event_id, d.lane, d.state FROM events e
     LEFT JOIN deliveries d ON d.event_id = e.event_id AND d.endpoint_id = ${receiver.endpointId}
-    -- What is the matter with other endpoints is their applications' to hear.
-    WHERE (e.endpoint_id IS NULL OR e.endpoint_id = ${receiver.endpointId})
-      -- So is what is said to one application alone, as that an Item it has joined is ready. Of connections this one hears everything.
+    -- A ping is its endpoint's alone; what is the matter with another one all of its application hear.
+    WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = ${receiver.endpointId})
+      -- What is said to one application alone, as that an Item it has joined is ready, it alone hears. Of connections this one hears everything.
       AND (e.connection_id IS NOT NULL OR e.application_id IS NULL OR e.application_id = 'default')
     ORDER BY e.position`;
   const arrivals = [...new Set(receiver.received.map(({ id }) => id))];
