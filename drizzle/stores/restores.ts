@@ -27,6 +27,9 @@ interface Listed {
 
 const nothing = { accounts: 0, transactions: 0 };
 
+/** Of rows that one statement changes: millions of them would take it beyond the time that one has. */
+const rowsAtOnce = 10_000;
+
 /** Message ids of Segment's events count episodes: those of an Item go on above all that were ever told. */
 const msAnEpisode = 60_000;
 
@@ -99,9 +102,34 @@ export function restoreStore(sql: Sql): RestoreStore {
     return accounts + transactions;
   }
 
+  async function untilNoneIsLeft(change: () => PromiseLike<{ count: number }>): Promise<void> {
+    while ((await change()).count > 0);
+  }
+
+  /** Of a dump that was loaded into a younger server: its transactions are ahead of all that are still to come. */
+  async function takeEventsBack(): Promise<void> {
+    const { ahead } = firstOf(
+      await sql<[{ ahead: boolean }]>`
+      SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS ahead`,
+    );
+    if (!ahead) return;
+    // The first ones first: cut off on the way they are in their order, and a repeat still finds those that are ahead.
+    await untilNoneIsLeft(
+      () => sql`
+      UPDATE events SET xid = '1' WHERE event_id IN (
+        SELECT event_id FROM events WHERE xid > '1' ORDER BY xid, position LIMIT ${rowsAtOnce})`,
+    );
+  }
+
   return {
-    begin: () =>
-      sql.begin(async (tx): Promise<Restore> => {
+    async begin() {
+      await takeEventsBack();
+      await untilNoneIsLeft(
+        () => sql`
+        UPDATE account_numbers SET doubted_at = clock_timestamp() WHERE (item_id, account_id) IN (
+          SELECT item_id, account_id FROM account_numbers WHERE doubted_at IS NULL LIMIT ${rowsAtOnce})`,
+      );
+      return sql.begin(async (tx): Promise<Restore> => {
         const restore = firstOf(
           await tx<[{ restore_id: string; base: number }]>`
           INSERT INTO restores DEFAULT VALUES
@@ -110,13 +138,9 @@ export function restoreStore(sql: Sql): RestoreStore {
         // An exchange is asked for once: the row that would remember it may have been written after the backup.
         const { count } = await tx`
           UPDATE links SET state = 'exchanging', updated_at = clock_timestamp() WHERE state = 'received'`;
-        await tx`UPDATE account_numbers SET doubted_at = clock_timestamp() WHERE doubted_at IS NULL`;
-        // Of a dump that was loaded into a younger server: its transactions are ahead of all that are still to come.
-        await tx`
-          UPDATE events SET xid = '1' WHERE EXISTS (
-            SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))`;
         return { restoreId: restore.restore_id, base: restore.base, doubtedLinks: count };
-      }),
+      });
+    },
 
     async republish({ base }, after, limit) {
       const page = await sql<{ item_id: string }[]>`

@@ -176,6 +176,32 @@ it('events of a dump that was loaded into a younger server are shown', async () 
   expect(events.some(({ type }) => type === 'item.linked')).toBe(true);
 });
 
+it('of events and numbers, however many, no statement changes more than it has time for', async () => {
+  await world.sql`
+    INSERT INTO events (event_id, type, time, data, xid)
+    SELECT 'evt_many_' || n, 'item.linked', now(), '{}', '9000000000000' FROM generate_series(1, 21000) AS n`;
+  await world.sql`
+    INSERT INTO account_numbers (item_id, account_id, numbers_key_id, numbers_data_key, numbers_ciphertext)
+    SELECT ${item.itemId}, 'many-' || n, 'k', '\\x00', '\\x00' FROM generate_series(1, 21000) AS n`;
+  await world.sql.unsafe(`
+    CREATE FUNCTION too_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF (SELECT count(*) FROM changed) > 10000 THEN RAISE 'too many rows at once'; END IF;
+      RETURN NULL;
+    END $$`);
+  for (const table of ['events', 'account_numbers'])
+    await world.sql.unsafe(`
+      CREATE TRIGGER too_many AFTER UPDATE ON ${table} REFERENCING NEW TABLE AS changed
+      FOR EACH STATEMENT EXECUTE FUNCTION too_many()`);
+  await restoreAll(world);
+  await world.sql.unsafe('DROP FUNCTION too_many CASCADE');
+  const [left] = await world.sql`
+    SELECT (SELECT count(*)::int FROM events WHERE xid >= '9000000000000') AS events,
+      (SELECT count(*)::int FROM account_numbers WHERE doubted_at IS NULL) AS numbers`;
+  await world.sql`DELETE FROM events WHERE event_id LIKE 'evt_many_%'`;
+  await world.sql`DELETE FROM account_numbers WHERE account_id LIKE 'many-%'`;
+  expect(left).toEqual({ events: 0, numbers: 0 });
+});
+
 it('an Item that webhooks come for and that is unknown since a restore is told to the operator', async () => {
   const unknown = newId('item');
   const late = async (itemId: string) => {
