@@ -120,16 +120,26 @@ const joinedWith = (itemId: string, connectionId: string, dropped: string[]): Jo
 const isNews = (now: { seen: Seen }, seen: Seen | undefined): boolean =>
   seen !== undefined && now.seen.health !== seen.health;
 
+/** Locks another Item, and says whether it stays, and is called what it was before Plaid was asked after it. */
+async function isAsAsked(
+  tx: Tx,
+  { healthy = [], replaceable }: Pick<Admission, 'healthy' | 'replaceable'>,
+  itemId: string,
+): Promise<boolean> {
+  const now = await lockSeen(tx, itemId);
+  const seen = [...healthy, ...replaceable].find((other) => other.itemId === itemId)?.seen;
+  return now !== null && !now.closed && !isNews(now, seen);
+}
+
 /** The other Item of the user that shares an account with the new one: joined, or protected. What the new one alone has goes with it. */
 async function withOther(
   tx: Tx,
   other: { itemId: string; userId: string },
-  { itemId: surplusId, tokenHash, accounts: offered, healthy = [] }: Admission,
+  admission: Admission,
   applicant: Applicant,
 ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> {
-  const now = await lockSeen(tx, other.itemId);
-  const seen = healthy.find(({ itemId }) => itemId === other.itemId)?.seen;
-  if (now === null || now.closed || isNews(now, seen)) return { kind: 'moved' };
+  if (!(await isAsAsked(tx, admission, other.itemId))) return { kind: 'moved' };
+  const { itemId: surplusId, tokenHash, accounts: offered } = admission;
   const visit = { kind: 'surplus', itemId: surplusId } as const;
   const connectionId = await joinItem(tx, other, applicant, offered, visit);
   if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
@@ -190,9 +200,9 @@ async function placeOf(
   if (protects !== undefined && same.length === 0) {
     return withOther(tx, { itemId: protects.itemId, userId: owner.user_id }, admission, applicant);
   }
-  for (const other of found) {
-    if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
-    if (await seesItem(tx, other.itemId, applicant)) return { kind: 'duplicate', itemId: other.itemId };
+  for (const { itemId: id, proven: isProven } of found) {
+    if (isProven || admission.gone?.includes(id) === true || !(await seesItem(tx, id, applicant))) continue;
+    return (await isAsAsked(tx, admission, id)) ? { kind: 'duplicate', itemId: id } : { kind: 'moved' };
   }
   const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
   for (const id of replaced) {
