@@ -227,4 +227,8 @@ export interface Admission {
   gone?: string[];
   /** Those of them whose users have taken the permission back: the connections with them are suspended, whether or not their rows say so. */
   revoked?: string[];
+  /** Of the Item itself, that Plaid says so. */
+  isRevoked?: boolean;
+  /** What its row said before Plaid was asked. */
+  seen?: Seen;
 }

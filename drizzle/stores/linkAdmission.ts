@@ -18,6 +18,7 @@ import type { Sql, Tx } from '../rows.js';
 import { accounts as accountTable, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { suspendIfRevoked } from './bankRevocation.js';
 import { isBeingErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import {
@@ -39,7 +40,8 @@ import { overlapping } from './lookalikes.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
-const owned = selection(items, ['user_id', 'token_hash', 'replaced_by'], {
+const owned = selection(items, ['user_id', 'token_hash', 'replaced_by', 'error_type', 'error_code'], {
+  revoked: isSet('revoked_at'),
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
@@ -155,7 +157,7 @@ async function withOther(
 /** An Item that was admitted before: by this link, whose answer was lost, or by another one, since update mode gives a public token too. */
 async function admitKnown(
   tx: Tx,
-  { itemId, tokenHash }: Admission,
+  { itemId, tokenHash, isRevoked = false, seen }: Admission,
   owner: Owned,
   applicant: Applicant,
   link: Linking | undefined,
@@ -165,6 +167,13 @@ async function admitKnown(
   const first = !owner.asked && link?.dropped === null;
   const visit = { kind: 'update_mode' } as const;
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
+  // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
+  const now = await lockSeen(tx, itemId);
+  if (joined !== null && (isRevoked || (now !== null && isNews(now, seen))))
+    await suspendIfRevoked(tx, itemId, applicant.applicationId, {
+      ...owner,
+      ...(isRevoked ? { revoked: true } : {}),
+    });
   if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
   const connected = joined ?? (await connectionWith(tx, itemId, applicant));
   return admittedBefore(tx, tokenHash, itemId, {

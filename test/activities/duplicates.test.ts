@@ -1002,6 +1002,39 @@ describe('a link by a public token of update mode', () => {
       expect(await told(fresh.tokenHash, fresh.item.itemId)).toEqual(['linked']);
   });
 
+  it.each([
+    ['all along', 'suspended'],
+    ['since Plaid was asked', 'suspended'],
+    ['as its accounts say', 'suspended'],
+    ['no more', 'active'],
+  ])('of an Item that the bank has revoked (%s) leaves its application %s', async (when, expected) => {
+    const application = `joiner-${newUser()}`;
+    await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${application}, 'joiner', 'connected')`;
+    const connection = grantByDefault(['transactions']);
+    const { tokenHash, item } = await updated(newUser(), { application_id: application, connection });
+    const revoke = async () => {
+      item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await world.run.checkItem({ itemId: item.itemId });
+    };
+    if (when !== 'since Plaid was asked') await revoke();
+    if (when === 'no more' || when === 'as its accounts say') item.error = null;
+    const { plaid } = world;
+    const run = world.runWith({
+      plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+        getAccounts: async (token: string) => {
+          if (when === 'since Plaid was asked') await revoke();
+          if (when !== 'as its accounts say') return plaid.getAccounts(token);
+          throw new Failure('PERMISSION_REVOKED', 'no');
+        },
+      }),
+    });
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ ...admitted, joined: true });
+    const rows = await world.sql`
+      SELECT CASE WHEN suspended_at IS NULL THEN 'active' ELSE 'suspended' END AS status FROM connections
+      WHERE item_id = ${item.itemId} AND application_id = ${application} AND revoked_at IS NULL`;
+    expect([...rows]).toEqual([{ status: expected }]);
+  });
+
   it('holds up no erasure of its user', async () => {
     const user = newUser();
     const { tokenHash, item } = await updated(user);
