@@ -97,6 +97,8 @@ export interface DuplicateCandidate {
   accessToken: Sealed;
   /** What its row said before anybody asked Plaid how it is. */
   seen: Seen;
+  /** Its row says that it is broken. */
+  isBroken: boolean;
   /** One account is known to be the same; else more than one is only called the same, and the Item is never replaced for that. */
   proven: boolean;
 }
