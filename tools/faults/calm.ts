@@ -21,7 +21,7 @@ export async function endFaults(world: World, scene: Scene): Promise<void> {
   world.setKinesisFault(null);
   world.kinesis.otherFault = () => null;
   world.segment.fault = null;
-  world.receiver.answer.status = 204;
+  for (const { answer } of world.receivers) answer.status = 204;
   await system.sim('/_sim/faults', undefined, 'DELETE');
   await Promise.all(Object.values(processes).map((one) => one.makeUsual()));
   for (const item of scene.items) {

@@ -14,7 +14,7 @@ import { crashTable, faultTable, neverReached, simulationOf, strokesOf, writeRep
 import type { RoundResult } from './round.js';
 import { Trial } from './round.js';
 import type { RoundPlan } from './schedule.js';
-import { fewestItems, planRound } from './schedule.js';
+import { fewestItems, longestOfAllMs, planRound } from './schedule.js';
 import { simulate } from './simulations.js';
 import type { Sabotage } from './sabotage.js';
 import { sabotage } from './sabotage.js';
@@ -25,10 +25,10 @@ import type { World } from './world.js';
 import { startWorld } from './world.js';
 
 /**
- * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--items N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
+ * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--longest S] [--items N] [--endpoints N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
- * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--items`: how many
- * live through a round, 4 unless said. `--long`: until every fault has struck as often as the long run wants, but no
+ * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--longest`: seconds
+ * that a deed lasts at most, 20 unless said. `--items`: how many live through a round, 4 unless said. `--endpoints`: how many hear of events, 1 unless said. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
 /** A world that is not at its end of work by then never will be: a server of one shard deletes the workflows of a hundred erasures in minutes. */
@@ -48,7 +48,9 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     round: { type: 'string', default: '20' },
     pace: { type: 'string', default: '1' },
+    longest: { type: 'string', default: String(longestOfAllMs / 1_000) },
     items: { type: 'string', default: String(fewestItems) },
+    endpoints: { type: 'string', default: '1' },
     only: { type: 'string' },
     plan: { type: 'boolean', default: false },
     sabotage: { type: 'boolean', default: false },
@@ -63,7 +65,9 @@ const roundMs = Number(values.round) * 1_000;
 /** Beyond it deeds would lie closer than the plan's milliseconds. */
 const densest = 100;
 const pace = Number(values.pace);
+const longestMs = Number(values.longest) * 1_000;
 const items = Number(values.items);
+const endpoints = Number(values.endpoints);
 const asked = values.only?.split(',');
 const only = asked?.filter((fault) => fault !== 'F1') as FaultId[] | undefined;
 const unknown = only?.filter((fault) => !faultIds.includes(fault)) ?? [];
@@ -75,20 +79,22 @@ if (
   !(seconds >= 0) ||
   !(roundMs >= 1_000) ||
   !(pace > 0 && pace <= densest) ||
+  !(longestMs > 0 && longestMs <= longestOfAllMs) ||
   !(Number.isSafeInteger(items) && items >= fewestItems) ||
+  !(Number.isSafeInteger(endpoints) && endpoints >= 1) ||
   unknown.length > 0
 ) {
   console.error(
     unknown.length > 0
       ? `There is no fault ${unknown.join(', ')}: choose of F1, ${faultIds.join(', ')}.`
-      : `--seed, --seconds, --simulations, --round, --pace and --items take a number, --round one of at least 1, --pace one above 0 and at most ${densest}, --items one of at least ${fewestItems}.`,
+      : `--seed, --seconds, --simulations, --round, --pace, --longest, --items and --endpoints take a number, --round and --endpoints one of at least 1, --pace one above 0 and at most ${densest}, --longest one above 0 and at most ${longestOfAllMs / 1_000}, --items one of at least ${fewestItems}.`,
   );
   process.exit(2);
 }
 const withRounds = only?.length !== 0 && (seconds > 0 || values.sabotage);
 const planOf = (n: number): RoundPlan =>
   planRound(first + n, {
-    ...{ durationMs: roundMs, ownServices: true, pace, items },
+    ...{ durationMs: roundMs, ownServices: true, pace, longestMs, items },
     ...(only === undefined ? {} : { only }),
   });
 if (values.plan) {
@@ -186,7 +192,7 @@ interface Stage {
 async function openStage(seed: number): Promise<Stage> {
   const own = await startOwnServices();
   try {
-    const world = await startWorld({ ...own, seed });
+    const world = await startWorld({ ...own, seed, endpoints });
     return {
       ...{ world, trial: new Trial(world, patienceMs), rounds: 0, versions: await world.versions() },
       async stop() {
@@ -309,7 +315,9 @@ function show({ seed, faults, deeds, crashes, secondsToQuiet, lastToEnd, verdict
   const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --round ${roundMs / 1_000} --simulations 0`;
   const asAsked = [
     ...(pace === 1 ? [] : [` --pace ${pace}`]),
+    ...(longestMs === longestOfAllMs ? [] : [` --longest ${values.longest}`]),
     ...(items === fewestItems ? [] : [` --items ${items}`]),
+    ...(endpoints === 1 ? [] : [` --endpoints ${endpoints}`]),
     ...(values.only === undefined ? [] : [` --only ${faults.join(',')}`]),
   ];
   say(`  once more: ${recipe}${asAsked.join('')}`);

@@ -76,7 +76,8 @@ async function dropRecord(world: World): Promise<Sabotage> {
 }
 
 async function swallowDelivery(world: World, facts: WorldFacts): Promise<Sabotage> {
-  const { receiver, client } = world;
+  const { client } = world;
+  const [receiver] = world.receivers;
   receiver.swallow = 1;
   await client.ask('POST', `/v1/endpoints/${receiver.endpointId}/ping`);
   await calm(world, emptyScene([]));

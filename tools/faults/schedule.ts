@@ -33,13 +33,15 @@ export interface PlanOptions {
   pace?: number;
   /** How many Items live through the round; absent = the fewest. */
   items?: number;
+  /** The longest that anything lasts, in milliseconds; absent = the longest there is. */
+  longestMs?: number;
 }
 
 /** Between two deeds of one fault, as a part of the round, and of the longest stretch in milliseconds: a long round has more deeds. */
 const pauses = { from: 0.05, to: 0.3, ofMs: 20_000 };
 /** The longest that anything lasts, as a part of the round, and in milliseconds. */
 const longestPart = 0.35;
-const longestMs = 20_000;
+export const longestOfAllMs = 20_000;
 
 /** The faults of one round. The same seed and options give the same plan. */
 export function planRound(seed: number, options: PlanOptions): RoundPlan {
@@ -69,7 +71,7 @@ function drawFaults(chance: Chance): FaultId[] {
 
 function strikesOf(
   kinds: readonly DeedKind[],
-  { durationMs, pace = 1 }: PlanOptions,
+  { durationMs, pace = 1, longestMs = longestOfAllMs }: PlanOptions,
   chance: Chance,
 ): Strike[] {
   const [first, ...others] = kinds;

@@ -234,7 +234,7 @@ export const deedKinds: readonly DeedKind[] = [
     draw: (c) => ({
       kind: 'plaidFailsOften',
       fault: pick(plaidFailures, c) ?? {},
-      percent: between(5, 60, c),
+      percent: between(30, 100, c),
     }),
   },
   { fault: 'F8', weight: 3, lasts: 0, draw: (c) => ({ kind: 'pagesMove', item: anyItem(c) }) },

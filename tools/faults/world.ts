@@ -33,7 +33,8 @@ export interface World {
   client: PatientClient;
   /** An application that sees what it is connected with. */
   other: { applicationId: string; client: PatientClient };
-  receiver: ReceivingEndpoint;
+  /** Endpoints of `default`, each of which hears of everything. */
+  receivers: readonly [ReceivingEndpoint, ...ReceivingEndpoint[]];
   processes: Record<Process, Supervised>;
   databases: Record<Process, CuttableProxy>;
   temporals: Record<Process, CuttableProxy>;
@@ -59,6 +60,8 @@ interface WorldOptions {
   surroundings: Surroundings;
   services: OwnServices | null;
   seed: number;
+  /** How many hear of events; absent = one. */
+  endpoints?: number;
 }
 
 const hostOf = (url: string): string => new URL(url).host;
@@ -69,7 +72,12 @@ async function onePerProcess<T>(make: (name: Process) => T | Promise<T>): Promis
   return Object.fromEntries(made) as Record<Process, T>;
 }
 
-export async function startWorld({ surroundings, services, seed }: WorldOptions): Promise<World> {
+export async function startWorld({
+  surroundings,
+  services,
+  seed,
+  endpoints = 1,
+}: WorldOptions): Promise<World> {
   const happened = new Map<string, number>();
   const count = (what: string): void => void happened.set(what, (happened.get(what) ?? 0) + 1);
   const crashes = new Map<string, number>();
@@ -128,8 +136,13 @@ export async function startWorld({ surroundings, services, seed }: WorldOptions)
     closing.unshift(() => processNames.forEach((name) => processes[name].leave()));
     await Promise.all(processNames.map((name) => processes[name].ready()));
 
-    const receiver = await receiveEvents(system);
-    closing.unshift(() => receiver.close());
+    const receive = async (): Promise<ReceivingEndpoint> => {
+      const receiver = await receiveEvents(system);
+      closing.unshift(() => receiver.close());
+      return receiver;
+    };
+    const receivers: [ReceivingEndpoint, ...ReceivingEndpoint[]] = [await receive()];
+    while (receivers.length < endpoints) receivers.push(await receive());
     const client = new PatientClient(system.urls.api, system.adminKey);
     const { application_id: applicationId } = await client.ask<{ application_id: string }>(
       'POST',
@@ -141,7 +154,7 @@ export async function startWorld({ surroundings, services, seed }: WorldOptions)
     });
     const other = { applicationId, client: new PatientClient(system.urls.api, key) };
     const world: World = {
-      ...{ system, services, client, other, receiver, processes, databases, temporals, clocks, plaid },
+      ...{ system, services, client, other, receivers, processes, databases, temporals, clocks, plaid },
       ...{ kinesis, segment, crashes, happened, count },
       kinesisFailures: 0,
       setKinesisFault(fault) {

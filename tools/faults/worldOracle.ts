@@ -1,3 +1,4 @@
+import type { ReceivingEndpoint } from './eventReceiver.js';
 import { pendingWebhooks } from './pendingWebhooks.js';
 import { judgeParked } from './userEvents.js';
 import type { Verdict } from './verdict.js';
@@ -26,7 +27,7 @@ export interface WorldFacts {
 /** What must hold for the whole at rest, whoever the Items are. */
 export async function judgeWorld(world: World, facts: WorldFacts): Promise<Verdict> {
   const verdict = emptyVerdict();
-  await judgeDeliveries(verdict, world, facts);
+  for (const receiver of world.receivers) await judgeDeliveries(verdict, world, receiver, facts);
   await judgePlaid(verdict, world);
   await judgeTemporal(verdict, world, facts);
   const { system } = world;
@@ -57,15 +58,19 @@ export async function judgeWorld(world: World, facts: WorldFacts): Promise<Verdi
   return verdict;
 }
 
-/** The endpoint of `default` hears of every event once and in the order of its lane. */
-async function judgeDeliveries(verdict: Verdict, world: World, { erased }: WorldFacts): Promise<void> {
-  const { system, receiver } = world;
+/** An endpoint of `default` hears of every event once and in the order of its lane. */
+async function judgeDeliveries(
+  verdict: Verdict,
+  { system }: World,
+  receiver: ReceivingEndpoint,
+  { erased }: WorldFacts,
+): Promise<void> {
   const rows = await system.sql<{ event_id: string; lane: string | null; state: string | null }[]>`
     SELECT e.event_id, d.lane, d.state FROM events e
     LEFT JOIN deliveries d ON d.event_id = e.event_id AND d.endpoint_id = ${receiver.endpointId}
-    -- What is the matter with other endpoints is their applications' to hear.
-    WHERE (e.endpoint_id IS NULL OR e.endpoint_id = ${receiver.endpointId})
-      -- So is what is said to one application alone, as that an Item it has joined is ready. Of connections this one hears everything.
+    -- A ping is its endpoint's alone; what is the matter with another one all of its application hear.
+    WHERE (e.type <> 'endpoint.ping' OR e.endpoint_id = ${receiver.endpointId})
+      -- What is said to one application alone, as that an Item it has joined is ready, it alone hears. Of connections this one hears everything.
       AND (e.connection_id IS NOT NULL OR e.application_id IS NULL OR e.application_id = 'default')
     ORDER BY e.position`;
   const arrivals = [...new Set(receiver.received.map(({ id }) => id))];

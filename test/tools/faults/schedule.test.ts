@@ -44,3 +44,16 @@ it('at three times the pace a fault whose deeds last for no time has about three
     seeds.reduce((sum, seed) => sum + planRound(seed, { ...options, only: ['F9'], pace }).strikes.length, 0);
   expect(count(3) / count(1)).toBeGreaterThan(2);
 });
+
+it('nothing lasts longer than it is told to', () => {
+  const longest = (longestMs?: number): number =>
+    Math.max(
+      ...seeds.flatMap((seed) =>
+        planRound(seed, { ...options, ...(longestMs === undefined ? {} : { longestMs }) }).strikes.map(
+          ({ lasts }) => lasts,
+        ),
+      ),
+    );
+  expect(longest(900)).toBeLessThanOrEqual(900);
+  expect(longest()).toBeGreaterThan(900);
+});
