@@ -167,13 +167,14 @@ async function admitKnown(
   const first = !owner.asked && link?.dropped === null;
   const visit = { kind: 'update_mode' } as const;
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
-  // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
-  const now = await lockSeen(tx, itemId);
-  if (joined !== null && (isRevoked || (now !== null && isNews(now, seen))))
-    await suspendIfRevoked(tx, itemId, applicant.applicationId, {
-      ...owner,
-      ...(isRevoked ? { revoked: true } : {}),
-    });
+  if (joined !== null) {
+    const now = await lockSeen(tx, itemId);
+    // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
+    if (isRevoked || (now !== null && isNews(now, seen))) {
+      const word = isRevoked ? { ...owner, revoked: true } : owner;
+      await suspendIfRevoked(tx, itemId, applicant.applicationId, word);
+    }
+  }
   if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
   const connected = joined ?? (await connectionWith(tx, itemId, applicant));
   return admittedBefore(tx, tokenHash, itemId, {
