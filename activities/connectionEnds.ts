@@ -1,3 +1,4 @@
+import { eachByItself } from '../domain/eachByItself.js';
 import type { EndedItem } from '../domain/ports/connectionEnds.js';
 import type { ActivityDeps } from './deps.js';
 import { signalEach, usualPace } from './signalEach.js';
@@ -49,10 +50,10 @@ export function connectionEndActivities(deps: ActivityDeps) {
         itemGraceMs === 0
           ? nobody
           : await tried(connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs), nobody);
-      for (const { itemId } of kept) {
-        const alert = { kind: 'removal_waits_for_float', key: itemId, item_id: itemId } as const;
-        await alerts.raise({ ...alert, detail: {} });
-      }
+      const alerting = eachByItself(kept, ({ itemId }) =>
+        alerts.raise({ kind: 'removal_waits_for_float', key: itemId, item_id: itemId, detail: {} }),
+      );
+      await tried(alerting, undefined);
       // Last: it stands in the rows, where an Item that no signal reaches finds it, and the sweep finds removals.
       const recipients = [
         ...requested.map((item) => recipientOf(item, 'removalRequested')),

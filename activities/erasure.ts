@@ -1,3 +1,4 @@
+import { eachByItself } from '../domain/eachByItself.js';
 import { userErasedRecords } from '../domain/exchange/userErased.js';
 import { Failure } from '../domain/failures.js';
 import type { Attempt } from './attempt.js';
@@ -121,9 +122,10 @@ export function erasureActivities(
       await sweeps.recordSignalled({ erasures: signalled });
       // Last: none of them waits for an alert that cannot be raised.
       await raiseAlerts();
-      for (const { erasureId, late } of open) {
-        if (late) await erasures.raiseLate(erasureId);
-      }
+      await eachByItself(
+        open.filter(({ late }) => late),
+        ({ erasureId }) => erasures.raiseLate(erasureId),
+      );
       return { open: open.length };
     },
   };

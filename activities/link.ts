@@ -347,6 +347,8 @@ export function linkActivities(deps: ActivityDeps) {
       if (await ask()) return { accounts, refusal };
       await pause(deps.policy.doubtPause);
       await ask();
+      // A list of nothing says nothing, however often: it is waited for as for one that is not given.
+      if (accounts.length === 0 && !isLasting(refusal)) throw refusal;
     } catch (error) {
       if (!(error instanceof Failure && (await isOutOfPatience(tokenHash)))) throw error;
       refusal = error;

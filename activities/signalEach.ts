@@ -1,3 +1,4 @@
+import { eachByItself } from '../domain/eachByItself.js';
 import { Failure } from '../domain/failures.js';
 import type { ActivityDeps } from './deps.js';
 import { eachInTime } from './eachInTime.js';
@@ -49,9 +50,8 @@ export async function signalEach<T extends Recipient>(
     }
   });
   for (const error of faults.values()) reportUnexpected(activity, error);
-  const raiseAlerts = async (): Promise<void> => {
-    for (const recipient of refused) await raiseRefused(alerts, recipient);
-  };
+  const raiseAlerts = (): Promise<void> =>
+    eachByItself(refused, (recipient) => raiseRefused(alerts, recipient));
   return { signalled, failed, raiseAlerts };
 }
 

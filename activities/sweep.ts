@@ -84,15 +84,23 @@ export function sweepActivities(deps: ActivityDeps, pace: Pace = usualPace) {
           sweeps.recordSignalled({ links }),
         ),
       ]);
-      const unknown = await sweeps.ignoreUnknown();
-      for (const end of ends) if (end.status === 'fulfilled') await end.value.raiseAlerts();
+      const raiseAlerts = async (end: (typeof ends)[number]): Promise<void> => {
+        if (end.status === 'fulfilled') await end.value.raiseAlerts();
+      };
       const [items, links] = ends;
+      const [unknown, ...raised] = await Promise.allSettled([
+        sweeps.ignoreUnknown(),
+        raiseAlerts(items),
+        raiseAlerts(links),
+      ]);
       if (items.status === 'rejected') throw items.reason;
       if (links.status === 'rejected') throw links.reason;
+      if (unknown.status === 'rejected') throw unknown.reason;
+      for (const end of raised) if (end.status === 'rejected') throw end.reason;
       return {
         items: items.value.signalled,
         links: links.value.signalled,
-        unknown,
+        unknown: unknown.value,
         failed: items.value.failed + links.value.failed,
         left: items.value.left + links.value.left,
       };

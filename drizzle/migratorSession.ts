@@ -8,6 +8,7 @@ import {
 } from '../domain/databaseSession.js';
 import type { Host } from '../domain/databaseSession.js';
 import { Failure } from '../domain/failures.js';
+import { assertEncoding } from './encoding.js';
 import { firstOf } from './rows.js';
 import type { Sql } from './rows.js';
 
@@ -116,7 +117,7 @@ async function assertOwnSession(sql: Sql, url: string, host: Host): Promise<void
 
 /**
  * Resolves when no other migrator is at work in the database; the lock goes with the connection. Rejects with MISCONFIGURED
- * behind a pooler by transactions.
+ * behind a pooler by transactions, and where the database does not keep every character.
  */
 export async function openMigratorSession(url: string, onWait: OnWait): Promise<MigratorSession> {
   const state = { lost: false };
@@ -124,6 +125,7 @@ export async function openMigratorSession(url: string, onWait: OnWait): Promise<
   const { sql, host } = await reach(url, (one) => connect(url, one, 'sluice-migrator', { onclose }));
   try {
     await assertOwnSession(sql, url, host);
+    await assertEncoding(sql);
     for (const { text } of settingStatements()) await sql.unsafe(text);
     await sql.unsafe(settings);
     // A host of several that did not answer is no loss: only from here on there is something to lose.

@@ -1,6 +1,7 @@
 import { getTableColumns, getTableName, is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
 import { Failure } from '../domain/failures.js';
+import { assertEncoding } from './encoding.js';
 import type { Sql } from './rows.js';
 import * as schema from './schema.js';
 
@@ -12,10 +13,11 @@ const columns = tables.flatMap((table) =>
 const rights = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'];
 
 /**
- * Resolves when the database answers, has every column that we ask for, and lets us use the tables. Reads catalogs only: a
+ * Resolves when the database answers, keeps every character, has every column that we ask for, and lets us use the tables. Reads catalogs only: a
  * table that somebody has locked holds nothing up here. Rejects with MISCONFIGURED, which names what is missing.
  */
 export async function checkDatabase(sql: Sql): Promise<void> {
+  await assertEncoding(sql);
   const missing = await sql<{ what: string }[]>`
     SELECT 'column ' || tab || '.' || col AS what
     FROM unnest(${columns.map(({ table }) => table)}::text[], ${columns.map(({ column }) => column)}::text[])

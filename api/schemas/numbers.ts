@@ -21,10 +21,20 @@ export const numbersAnswer = z
       .array(
         z.object({
           account_id: z.string(),
-          reason: z.enum(['account_closed', 'account_revoked', 'permission_revoked', 'item_removed']),
+          reason: z.enum([
+            'account_closed',
+            'account_revoked',
+            'permission_revoked',
+            'item_removed',
+            'unreadable',
+          ]),
         }),
       )
-      .meta({ description: 'Accounts whose numbers are stored and must not be used' }),
+      .meta({
+        description:
+          'Accounts whose numbers are stored and must not be used, or cannot be decrypted (`unreadable`: they are read from Plaid anew with a ' +
+          'later update, once they are a day old)',
+      }),
     missing: z
       .array(
         z.object({

@@ -1,4 +1,6 @@
+import { eachByItself } from '../../domain/eachByItself.js';
 import type { ConnectionEndStore, EndedItem } from '../../domain/ports/connectionEnds.js';
+import { databaseFailure } from '../failures.js';
 import { firstOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
@@ -10,25 +12,16 @@ import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
-/** So many that fail in a row are the database's failures, and no Item's. */
-const failuresInARow = 5;
+/** For what somebody else holds of a connection, or of what is told of it. */
+const lockTimeoutMs = 1_000;
 
-/** Does it for one after the other. One that fails holds up none behind it: the first failure is thrown at the end. */
-async function forEach<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const faults: unknown[] = [];
-  let inARow = 0;
-  for (const one of all) {
-    try {
-      await work(one);
-      inARow = 0;
-    } catch (error) {
-      faults.push(error);
-      inARow += 1;
-      if (inARow === failuresInARow) break;
-    }
-  }
-  if (faults.length > 0) throw faults[0];
-}
+/** See `eachByItself`, which knows Failures. */
+const forEach = <T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> =>
+  eachByItself(all, (one) =>
+    work(one).catch((error: unknown) => {
+      throw databaseFailure(error);
+    }),
+  );
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
   /** Whether a row is locked now. One that another holds, for however long, is left to the next sweep: it holds up none behind it. */
@@ -39,7 +32,10 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
 
   /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it. */
   const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
-    sql.begin(async (tx) => ((await lockItem(tx, itemId)) ? work(tx) : null)) as Promise<T | null>;
+    sql.begin(async (tx) => {
+      await tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+      return (await lockItem(tx, itemId)) ? work(tx) : null;
+    }) as Promise<T | null>;
 
   /** Whether the Item's removal is asked for now, under its user's and its own lock; null: neither, or another one holds them. */
   const requestRemoval = (

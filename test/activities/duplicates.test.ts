@@ -371,6 +371,27 @@ describe('an exchanged Item of which Plaid does not give what is needed', () => 
     expect(await world.run.admitItem({ tokenHash })).toEqual({ kind: 'duplicate', itemId: old.itemId });
   });
 
+  it.each([
+    ['null', [null]],
+    ['none', []],
+  ])(
+    'is known for a duplicate also after four lists of %s, and the user’s where they stay so',
+    async (_name, list) => {
+      const user = newUser();
+      const { item: old } = await link(user);
+      const [doubled, alone] = [await exchanged(user), await exchanged(newUser())];
+      for (const { tokenHash, item } of [doubled, alone]) {
+        item.accounts = list as unknown as FakeItem['accounts'];
+        for (let time = 0; time < 2; time += 1)
+          await expect(world.run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      }
+      doubled.item.accounts = [account('a')];
+      expect(await world.run.admitItem(doubled)).toEqual({ kind: 'duplicate', itemId: old.itemId });
+      await hasWaited(alone.tokenHash, '20 s');
+      expect(await world.run.admitItem(alone)).toMatchObject({ kind: 'admitted' });
+    },
+  );
+
   it('is the user’s where its login has ended already', async () => {
     const { tokenHash, item } = await exchanged(newUser());
     const run = refusing(item, ['getItem', 'getAccounts'], 'ITEM_LOGIN_REQUIRED');

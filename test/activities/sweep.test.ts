@@ -272,6 +272,54 @@ describe('the sweep beside a lock on its alerts', () => {
     expect(written).toEqual([{ endpoints: ['p1'] }]);
   });
 
+  it('signals the Items of connections all the same, and raises the others', async () => {
+    const items = (...ids: string[]) => ids.map((itemId) => ({ itemId, userId: 'u' }));
+    const deps = {
+      itemGraceMs: 1,
+      connectionEnds: {
+        noteExpired: async () => items('i1'),
+        reportExpiring: async () => 0,
+        requestRemovals: async () => ({ requested: items('i2'), kept: items('i3', 'i4') }),
+      },
+      gateway: { signalItem: async (itemId: string) => void written.push(itemId) },
+      alerts: {
+        raise: async ({ key }: { key: string }) => {
+          if (key === 'i3') throw new Failure('UPSTREAM_DOWN', 'locked');
+          written.push(`alert ${key}`);
+        },
+      },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    await expect(connectionEndActivities(deps).endConnections()).rejects.toThrow('locked');
+    expect(written).toEqual(['alert i4', 'i2', 'i1']);
+  });
+
+  it('raises those of other Items whose signals were refused, and of other late erasures', async () => {
+    const raised: string[] = [];
+    const raiseOne = async (key: string) => {
+      if (key.endsWith('-0')) throw new Failure('UPSTREAM_DOWN', 'locked');
+      raised.push(key);
+    };
+    const deps = {
+      sweeps: {
+        findDue: async () => many(2, dueItem),
+        findStaleLinks: async () => many(2, staleLink),
+        recordSignalled,
+        ignoreUnknown: async () => 0,
+      },
+      erasures: {
+        open: async () => [0, 1].map((n) => ({ erasureId: `late-${n}`, late: true })),
+        raiseLate: raiseOne,
+      },
+      gateway: { signalItem: refuse, startLink: refuse, startErasure: async () => undefined },
+      alerts: { raise: ({ key }: { key: string }) => raiseOne(key) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    await expect(sweepActivities(deps).sweep({ graceMs: 0 })).rejects.toThrow('locked');
+    await expect(erasureActivities(deps).sweepErasures({ graceMs: 0 })).rejects.toThrow('locked');
+    expect(raised).toEqual(['item-1', 'hash-1', 'late-1']);
+  });
+
   it('starts erasures that have not ended, the late ones too', async () => {
     const deps = {
       erasures: {

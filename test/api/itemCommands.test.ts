@@ -119,6 +119,19 @@ describe('a user who has been through update mode', () => {
     expect(told).toEqual(Array.from({ length: 4 }, () => ({ kind: 'relinked' })));
   });
 
+  it("is healthy by Plaid's word also where neither Plaid takes our address for webhooks nor the alert is stored", async () => {
+    const view = await deps.plaid.getItem('token');
+    const { updateWebhook } = deps.plaid;
+    const { store } = world.behave;
+    deps.items.setHealthy = async () => true;
+    deps.plaid.getItem = async () => ({ ...view, webhook: 'https://elsewhere.example/hook' });
+    deps.plaid.updateWebhook = () => Promise.reject(new Failure('BAD_REQUEST', 'no such address'));
+    world.behave.store = down;
+    expect(answerOf(await relinked())).toEqual([200, 'ok']);
+    world.behave.store = store;
+    Object.assign(deps.plaid, { getItem: async () => view, updateWebhook });
+  });
+
   it('loses nothing by one answer that calls the permission taken back, or the accounts gone', async () => {
     const view = await deps.plaid.getItem('token');
     const written: string[] = [];

@@ -192,6 +192,28 @@ describe('an Item whose rows the database does not write', () => {
   });
 });
 
+it('many Items whose rows the database does not write, the first of all each time, hold up the end of no other', async () => {
+  const { connectionEnds } = world.stores;
+  const bad = [];
+  for (let n = 0; n < 6; n += 1) bad.push((await connectedItem()).itemId);
+  const good = await connectedItem();
+  await world.sql`UPDATE connections SET expires_at = ${inDays(-2)} WHERE item_id = ANY(${bad})`;
+  await world.sql`UPDATE connections SET expires_at = ${inDays(-1)} WHERE item_id = ${good.itemId}`;
+  await world.sql.unsafe(`
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF NEW.item_id <> '${good.itemId}' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse()`);
+  try {
+    await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
+    expect(await eventsOf(good.itemId)).toContain('connection.expired');
+  } finally {
+    await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
+  }
+  expect(await connectionEnds.noteExpired(100)).toHaveLength(6);
+});
+
 describe('the end of a connection by time', () => {
   it('is written down and told once, and stops the mining when it was the last', async () => {
     const item = await connectedItem({ connection: grant({ expires_at: inDays(400) }) });
@@ -217,6 +239,30 @@ describe('the end of a connection by time', () => {
     expect(await itemRow(item.itemId)).toMatchObject({ unconnected: true });
     const [first] = await connectionsOf(item.itemId);
     expect(await historyOf(first?.connection_id ?? '')).toEqual(['created', 'expired']);
+  });
+
+  it('waits for nobody who holds one of the connections: the others are written down and told', async () => {
+    const { connectionEnds } = world.stores;
+    const [held, free] = [await connectedItem(), await connectedItem()];
+    const expires = (item: { itemId: string }, at: string) =>
+      world.sql`UPDATE connections SET expires_at = ${at} WHERE item_id = ${item.itemId}`;
+    const holding = (work: () => Promise<unknown>) =>
+      world.sql.begin(async (tx) => {
+        await tx`SELECT FROM connections WHERE item_id = ${held.itemId} FOR UPDATE`;
+        await expect(work()).rejects.toMatchObject({ message: expect.stringContaining('55P03') });
+      });
+    await expires(held, inDays(0.4));
+    await expires(free, inDays(0.5));
+    await holding(() => connectionEnds.reportExpiring(1_000));
+    expect([await eventsOf(held.itemId), await eventsOf(free.itemId)].map((types) => types.at(-1))).toEqual([
+      'connection.created',
+      'connection.expiring',
+    ]);
+    await expires(held, inDays(-2));
+    await expires(free, inDays(-1));
+    await holding(() => connectionEnds.noteExpired(1_000));
+    expect(await eventsOf(free.itemId)).toContain('connection.expired');
+    expect(await connectionEnds.noteExpired(1_000)).toMatchObject([{ itemId: held.itemId }]);
   });
 
   it('waits for nobody who holds one of the Items: the others are written down, told and removed', async () => {

@@ -170,3 +170,43 @@ it('a migrator makes our schema where settings are foreign', async () => {
     await admin.end({ timeout: 5 });
   }
 });
+
+// PostgreSQL makes such a database where its own default is one, or that of the system that it was made on.
+it.each([
+  ['LATIN1', false],
+  ['SQL_ASCII', true],
+])('a database encoded in %s: it is used = %s, and named where it is not', async (encoding, isUsed) => {
+  const name = `encoded_${randomUUID().replaceAll('-', '')}`;
+  const admin = openDatabase(world.url, { max: 1 });
+  await admin.unsafe(
+    `CREATE DATABASE ${name} ENCODING '${encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0`,
+  );
+  const url = new URL(world.url);
+  url.pathname = `/${name}`;
+  const sql = openDatabase(url.href, { max: 1 });
+  const end = (work: Promise<unknown>) =>
+    work.then(
+      () => 'done',
+      (error: unknown) => error,
+    );
+  try {
+    const made = await end(migrate(url.href));
+    const ready = await end(createStores(sql).ping());
+    const refusal = {
+      type: 'MISCONFIGURED',
+      message: expect.stringMatching(/^the database is encoded in LATIN1, which lacks characters: /),
+    };
+    expect([made, ready]).toMatchObject(isUsed ? ['done', 'done'] : [refusal, refusal]);
+    if (!isUsed) return;
+    const told = { ...world, sql, stores: createStores(sql) };
+    const item = await linkedItem(told);
+    await runUpdate(told, item, [{ added: [transaction('t1', { name: '10 € 東京 🍕' })] }]);
+    expect((await storedTransactions(told, item.itemId)).get('t1')).toMatchObject({
+      raw: { name: '10 € 東京 🍕' },
+    });
+  } finally {
+    await sql.end({ timeout: 5 });
+    await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
+    await admin.end({ timeout: 5 });
+  }
+});
