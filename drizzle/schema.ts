@@ -697,6 +697,8 @@ export const deliveries = pgTable(
     /** Those from before it was asked for once more, or at an older address: its schedule begins after them. */
     attemptsBefore: integer('attempts_before').notNull().default(0),
     nextAttemptAt: moment('next_attempt_at').notNull().default(now),
+    /** When the schedule has its next attempt, where one comes, or has come, before that: its endpoint has answered, say. Null = as above. */
+    scheduledAt: moment('scheduled_at'),
     /** Who tries it now, and until when another may not. */
     claim: text('claim'),
     claimedUntil: moment('claimed_until'),

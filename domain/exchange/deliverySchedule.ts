@@ -15,11 +15,38 @@ export const deliveryPauses: readonly number[] = [
   24 * hour,
 ];
 
+/** From one attempt that comes before its time to the next such one, at the least. */
+export const betweenEarlyMs = 5 * minute;
+
 /** What a receiver may ask for at most by Retry-After. */
 export const longestRetryAfterMs = 24 * hour;
 
 /** Receivers that were down together are not asked together: ± 20 %. `chance` is from 0 to 1. */
 export const spread = (pauseMs: number, chance: number): number => Math.round(pauseMs * (0.8 + 0.4 * chance));
+
+/** What follows an attempt that failed. */
+export interface NextAttempt {
+  /** Whether it was one of the schedule. */
+  counted: boolean;
+  /** Milliseconds to the next; null = it was the last. */
+  pauseMs: number | null;
+}
+
+/**
+ * An attempt that comes before its time is none of the schedule's, which goes on as if it had not been: an endpoint that answers now and
+ * then, each time for a moment, would use up in minutes what is to last for days. `earlyByMs`: by how much it came before.
+ */
+export function afterFailedAttempt(
+  attempts: number,
+  earlyByMs: number,
+  retryAfterMs: number | null,
+  chance: number,
+): NextAttempt {
+  if (earlyByMs <= 0) return { counted: true, pauseMs: pauseAfter(attempts, retryAfterMs, chance) };
+  return { counted: false, pauseMs: Math.max(earlyByMs, askedFor(retryAfterMs)) };
+}
+
+const askedFor = (retryAfterMs: number | null): number => Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
 
 /**
  * Milliseconds from an attempt that failed to the next; null = it was the last. `attempts` counts those that the schedule has
@@ -28,5 +55,5 @@ export const spread = (pauseMs: number, chance: number): number => Math.round(pa
 export function pauseAfter(attempts: number, retryAfterMs: number | null, chance: number): number | null {
   const pause = deliveryPauses[attempts - 1];
   if (pause === undefined) return null;
-  return Math.max(spread(pause, chance), Math.min(retryAfterMs ?? 0, longestRetryAfterMs));
+  return Math.max(spread(pause, chance), askedFor(retryAfterMs));
 }

@@ -40,7 +40,7 @@ const shownState = (sql: Sql | Tx): Fragment => sql`(CASE
 
 /** Asks for a delivery `d` once more: with all attempts of its schedule, and at once. */
 const onceMore = (sql: Sql | Tx): Fragment => sql`state = 'pending', attempts_before = d.attempts,
-  next_attempt_at = clock_timestamp(), ended_at = NULL, claim = NULL, claimed_until = NULL`;
+  next_attempt_at = clock_timestamp(), scheduled_at = NULL, ended_at = NULL, claim = NULL, claimed_until = NULL`;
 
 function view(row: Row): DeliveryView {
   return {

@@ -1,4 +1,4 @@
-import { pauseAfter } from '../../domain/exchange/deliverySchedule.js';
+import { afterFailedAttempt, betweenEarlyMs } from '../../domain/exchange/deliverySchedule.js';
 import { afterAttempt, isSuccess } from '../../domain/exchange/endpointHealth.js';
 import type { EndpointHealth, HealthChange } from '../../domain/exchange/endpointHealth.js';
 import type { EventType } from '../../domain/exchange/event.js';
@@ -20,6 +20,7 @@ const tried = selection(deliveries, [
   'state',
   'attempts',
   'attempts_before',
+  'scheduled_at',
   'lane',
   'position',
 ]);
@@ -38,13 +39,22 @@ const waiting = (tx: Tx, endpointId: string): Fragment => tx`
   SELECT w.delivery_id FROM deliveries w
   WHERE w.endpoint_id = ${endpointId} AND w.state = 'pending' AND w.next_attempt_at > clock_timestamp()`;
 
+/**
+ * Columns of a delivery `d` that is tried now, whatever its schedule says: that goes on behind it. One that was not taken so before is tried
+ * some minutes later: by the news that it has failed and recovered an endpoint would recover anew, and bring all forward, without end.
+ */
+export const atOnce = (sql: Sql | Tx): Fragment => sql`
+  next_attempt_at = CASE WHEN d.scheduled_at IS NULL THEN clock_timestamp()
+    ELSE least(d.next_attempt_at, clock_timestamp() + ${`${betweenEarlyMs} milliseconds`}::interval) END,
+  scheduled_at = CASE WHEN d.attempts > d.attempts_before THEN coalesce(d.scheduled_at, d.next_attempt_at) END`;
+
 /** What waits for an endpoint may be tried at once: it answers once more. Called under the endpoint's lock. */
 export async function bringForward(tx: Tx, endpointId: string): Promise<void> {
   await tx`
     WITH locked AS (
       SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${waiting(tx, endpointId)}) ORDER BY d.delivery_id FOR UPDATE
     )
-    UPDATE deliveries d SET next_attempt_at = clock_timestamp()
+    UPDATE deliveries d SET ${atOnce(tx)}
     FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state = 'pending'`;
 }
 
@@ -62,7 +72,8 @@ export async function beginAnew(tx: Tx, endpointId: string): Promise<void> {
         UNION ALL ${triedElsewhere(tx`'pending'`)} UNION ALL ${triedElsewhere(tx`'held'`)})
       ORDER BY d.delivery_id FOR UPDATE
     )
-    UPDATE deliveries d SET attempts_before = d.attempts, next_attempt_at = least(d.next_attempt_at, clock_timestamp())
+    UPDATE deliveries d SET attempts_before = d.attempts, next_attempt_at = least(d.next_attempt_at, clock_timestamp()),
+      scheduled_at = NULL
     FROM locked WHERE d.delivery_id = locked.delivery_id AND d.state IN ('pending', 'held')`;
 }
 
@@ -127,19 +138,23 @@ export async function recordFailures(
       const delivered = isSuccess(result);
       // At the new address nobody has been asked for it yet.
       const here = isHere(attempted);
-      const before = here ? row.attempts_before : number;
       const askedMs = isOver(attempted) ? null : result.retryAfterMs;
-      const afterwards = here ? pauseAfter(number - before, askedMs, Math.random()) : 0;
+      const earlyByMs = (ms(row.scheduled_at) ?? now) - now;
+      const next = afterFailedAttempt(number - row.attempts_before, earlyByMs, askedMs, Math.random());
+      const before = here ? row.attempts_before + (next.counted ? 0 : 1) : number;
+      const afterwards = here ? next.pauseMs : 0;
       const pause = delivered ? null : afterwards;
       // One that was cancelled while it was on its way stays so.
       const state =
         row.state !== 'pending' ? row.state : delivered ? 'delivered' : pause === null ? 'failed' : 'pending';
+      const goesOn = state === 'pending' && pause !== null;
       written.push({
         delivery_id: row.delivery_id,
         number,
         before,
         state,
-        next: state === 'pending' && pause !== null ? text(now + pause) : null,
+        next: goesOn ? text(now + pause) : null,
+        scheduled: goesOn && here && !next.counted ? text(now + pause) : null,
         at: result.at,
         status: result.status,
         duration_ms: result.durationMs,
@@ -176,10 +191,11 @@ async function writeAttempts(tx: Tx, endpointId: string, written: readonly objec
   await tx`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(written)}::text::jsonb)
-        AS g(delivery_id text, number int, before int, state text, next timestamptz, at timestamptz, status int, duration_ms int,
+        AS g(delivery_id text, number int, before int, state text, next timestamptz, scheduled timestamptz, at timestamptz, status int, duration_ms int,
           answer text, failure text)
     ), done AS (
       UPDATE deliveries d SET state = g.state, attempts = g.number, attempts_before = g.before, last_status = g.status, claim = NULL, claimed_until = NULL,
+        scheduled_at = g.scheduled,
         next_attempt_at = coalesce(g.next, d.next_attempt_at),
         ended_at = CASE WHEN g.state = 'pending' THEN NULL ELSE coalesce(d.ended_at, clock_timestamp()) END
       FROM given g WHERE d.delivery_id = g.delivery_id

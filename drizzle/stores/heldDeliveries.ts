@@ -3,6 +3,7 @@ import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { hearing, mayHear } from './audience.js';
+import { atOnce } from './deliveryFailures.js';
 import { hearerOf } from './endpointHearer.js';
 
 /**
@@ -77,7 +78,7 @@ async function release(tx: Tx, ofConnections: Fragment): Promise<void> {
       SELECT d.delivery_id FROM deliveries d WHERE d.delivery_id IN (${inLanes(tx, tx`'held'`)})
       ORDER BY d.delivery_id FOR UPDATE
     )
-    UPDATE deliveries d SET state = 'pending', next_attempt_at = clock_timestamp()
+    UPDATE deliveries d SET state = 'pending', ${atOnce(tx)}
     FROM locked, events e, endpoints p JOIN applications a USING (application_id)
     WHERE d.delivery_id = locked.delivery_id AND d.state = 'held' AND e.event_id = d.event_id
       AND p.endpoint_id = d.endpoint_id AND ${mayHear(tx, hearerOf(tx))}`;

@@ -90,11 +90,12 @@ interface Stored {
   state: string;
   attempts: number;
   next_attempt_at: Date;
+  scheduled_at: Date | null;
   last_status: number | null;
 }
 const stored = ({ id }: Endpoint) =>
   world.sql<Stored[]>`
-    SELECT delivery_id, event_id, lane, state, attempts, next_attempt_at, last_status FROM deliveries
+    SELECT delivery_id, event_id, lane, state, attempts, next_attempt_at, scheduled_at, last_status FROM deliveries
     WHERE endpoint_id = ${id} ORDER BY position`;
 const states = async (of: Endpoint): Promise<string[]> => (await stored(of)).map(({ state }) => state);
 const sentTo = ({ id }: Endpoint) =>
@@ -106,7 +107,8 @@ const row = async ({ id }: Endpoint) => {
 /** As if the time had come. */
 const timePasses = async ({ id }: Endpoint): Promise<void> => {
   await world.sql`
-    UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '5 days' WHERE endpoint_id = ${id} AND state = 'pending'`;
+    UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '5 days', scheduled_at = scheduled_at - interval '5 days'
+    WHERE endpoint_id = ${id} AND state = 'pending'`;
   await world.sql`UPDATE endpoints SET rests_until = NULL WHERE endpoint_id = ${id}`;
 };
 
@@ -252,6 +254,48 @@ describe('an endpoint', () => {
       const ids = rows.filter(({ lane }) => lane === `i${n}`).map(({ event_id }) => event_id);
       expect(sentTo(to).filter((id) => ids.includes(id))).toEqual(ids);
     }
+  });
+
+  it('that answers now and then, for a moment, uses up nobody’s schedule, and keeps nobody from its end', async () => {
+    const to = await endpoint();
+    await events(to, ['a', 'b', 'c', 'd', 'e']);
+    const refused = new Set((await stored(to)).map(({ event_id }) => event_id));
+    const waiting = async () => (await stored(to)).filter(({ event_id }) => refused.has(event_id));
+    const moment = () => world.sql`UPDATE endpoints SET rests_until = NULL WHERE endpoint_id = ${to.id}`;
+    world.answer = ({ id }) => (refused.has(id) ? { status: 500 } : {});
+    // As if they had had three attempts.
+    await world.sql`
+      UPDATE deliveries SET attempts = 3, next_attempt_at = now() + interval '30 minutes' WHERE endpoint_id = ${to.id}`;
+    await world.sql`UPDATE endpoints SET state = 'failing', failures = 5, failing_since = now() WHERE endpoint_id = ${to.id}`;
+    const times = (await waiting()).map(({ next_attempt_at }) => next_attempt_at);
+    const answersForAMoment = async (n: number) => {
+      await events(to, [`other${n}`]);
+      await moment();
+      await drain(to);
+    };
+    for (let n = 0; n < 5; n += 1) await answersForAMoment(n);
+    const soon = await waiting();
+    expect(soon.map(({ attempts }) => attempts)).toEqual(Array(5).fill(4));
+    for (const { next_attempt_at: at } of soon) expect(at.getTime()).toBeLessThan(Date.now() + 300_000);
+    for (let n = 5; n < 20; n += 1) {
+      await world.sql`
+        UPDATE deliveries SET next_attempt_at = now() WHERE endpoint_id = ${to.id} AND attempts = ${n - 1} AND state = 'pending'`;
+      await answersForAMoment(n);
+      await moment();
+      await drain(to);
+    }
+    const later = await waiting();
+    expect(later.map(({ state }) => state)).toEqual(Array(5).fill('pending'));
+    expect(Math.max(...later.map(({ attempts }) => attempts))).toBeGreaterThan(10);
+    expect(later.map(({ scheduled_at }) => scheduled_at)).toEqual(times);
+    for (let n = 0; n < 9; n += 1) {
+      await timePasses(to);
+      await events(to, [`later${n}`]);
+      await drain(to);
+      await moment();
+      await drain(to);
+    }
+    expect((await waiting()).map(({ state }) => state)).toEqual(Array(5).fill('failed'));
   });
 
   it('that is gone is off; what waits is held, and goes when it is enabled', async () => {

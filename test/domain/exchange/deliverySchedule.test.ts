@@ -1,4 +1,4 @@
-import { deliveryPauses, pauseAfter } from '../../../domain/exchange/deliverySchedule.js';
+import { afterFailedAttempt, deliveryPauses, pauseAfter } from '../../../domain/exchange/deliverySchedule.js';
 import { afterAttempt } from '../../../domain/exchange/endpointHealth.js';
 import type { Answered, EndpointHealth } from '../../../domain/exchange/endpointHealth.js';
 
@@ -20,6 +20,19 @@ describe('the schedule of a delivery', () => {
     expect(pauseAfter(1, 90_000, 0.5)).toBe(90_000);
     expect(pauseAfter(2, 1_000, 0.5)).toBe(300_000);
     expect(pauseAfter(1, 1_000 * hour, 0.5)).toBe(24 * hour);
+  });
+});
+
+describe('an attempt that comes before its time', () => {
+  it('is none of the schedule, which goes on as if it had not been', () => {
+    expect(afterFailedAttempt(10, hour, null, 0.5)).toEqual({ counted: false, pauseMs: hour });
+    expect(afterFailedAttempt(2, hour, 2 * hour, 0.5)).toEqual({ counted: false, pauseMs: 2 * hour });
+    expect(afterFailedAttempt(2, hour, 1_000 * hour, 0.5)).toEqual({ counted: false, pauseMs: 24 * hour });
+  });
+
+  it('takes the place of the one whose time has come meanwhile', () => {
+    expect(afterFailedAttempt(2, 0, null, 0.5)).toEqual({ counted: true, pauseMs: 300_000 });
+    expect(afterFailedAttempt(10, -1, null, 0.5)).toEqual({ counted: true, pauseMs: null });
   });
 });
 

@@ -1,0 +1,1 @@
+ALTER TABLE "deliveries" ADD COLUMN "scheduled_at" timestamp(6) with time zone;
