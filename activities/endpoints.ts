@@ -86,7 +86,7 @@ export function endpointActivities(
 
     async function deliver(
       { deliveryId, event, counted }: TakenDelivery,
-      { url, stateSince }: EndpointTarget,
+      { url, judgedSince }: EndpointTarget,
       signing: readonly string[],
       takenAt: number,
     ): Promise<void> {
@@ -101,7 +101,7 @@ export function endpointActivities(
       if (result === null) return sending.release(holder, [deliveryId]);
       attempts += 1;
       crashPoint('deliver.afterSend');
-      await record({ deliveryId, url, stateSince, result });
+      await record({ deliveryId, url, judgedSince, result });
       crashPoint('deliver.afterRecord');
     }
 

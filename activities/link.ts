@@ -7,7 +7,7 @@ import type { UpstreamError } from '../domain/failures.js';
 import { secretContext } from '../domain/ids.js';
 import { askSurely } from '../domain/item/askSurely.js';
 import { consentOf } from '../domain/item/health.js';
-import { beginsEpisode, isGone, isOfInstitution } from '../domain/plaidErrors.js';
+import { beginsEpisode, failureTypeOf, isGone, isOfInstitution } from '../domain/plaidErrors.js';
 import type { PlaidAccount, PlaidItemView } from '../domain/plaid.js';
 import type {
   Admitted,
@@ -387,6 +387,8 @@ export function linkActivities(deps: ActivityDeps) {
         ? accounts.map((account) => ({ ...identityOf(account), account_id: account.account_id }))
         : row.accounts.map((account) => ({ ...identityOf(account), account_id: account.id ?? null }));
     const institutionId = view?.institution_id ?? row.institution_id;
+    const said = view?.error == null ? null : failureTypeOf(view.error);
+    const saidOfAccounts = accounts.length > 0 ? null : refusal.type;
     const wanted = row.main_account_id;
     const known = wanted !== null && accounts.some((account) => account.account_id === wanted);
     const admitted = await untilItStands(async () => {
@@ -407,6 +409,8 @@ export function linkActivities(deps: ActivityDeps) {
         healthy,
         gone: [...gone, ...revoked].map((other) => other.itemId),
         revoked: revoked.map((other) => other.itemId),
+        isRevoked: [said, saidOfAccounts].includes('PERMISSION_REVOKED'),
+        seen: credentials.seen,
       });
       return end.kind === 'moved' ? 'moved' : end;
     }).catch((error: unknown) => {

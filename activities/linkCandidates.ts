@@ -32,12 +32,13 @@ const orFailure = (error: unknown): CandidateHealth => {
 };
 
 /**
- * Asks Plaid how an older Item is. One answer takes nobody's Item away: what would make it give way is asked once more after a pause, and
- * where Plaid calls it gone its accounts are asked for as well. Rejects with nothing but what is no Failure.
+ * Asks Plaid how an older Item is. One answer takes nobody's Item away, nor gives out one that its row calls broken: what would do so is
+ * asked once more after a pause, and where Plaid calls the Item gone its accounts are asked for as well. Rejects with nothing but what is no
+ * Failure.
  */
 export async function askCandidate(
   deps: Pick<ActivityDeps, 'plaid' | 'secrets' | 'alerts' | 'policy'>,
-  candidate: Pick<DuplicateCandidate, 'itemId' | 'accessToken'>,
+  candidate: Pick<DuplicateCandidate, 'itemId' | 'accessToken' | 'isBroken'>,
 ): Promise<CandidateHealth> {
   const { plaid } = deps;
   const ask = (): Promise<CandidateHealth> =>
@@ -46,9 +47,12 @@ export async function askCandidate(
       return health.kind === 'broken' ? saidOf(failureTypeOf(health.error) ?? 'UPSTREAM_DOWN') : 'healthy';
     }, orFailure);
   const first = await ask();
-  if (first instanceof Failure || first === 'healthy') return first;
+  if (first instanceof Failure || (first === 'healthy' && !candidate.isBroken)) return first;
   await pause(deps.policy.doubtPause);
   const second = await ask();
+  // One of the two is wrong, and nobody knows which: whoever asks later does.
+  if (first === 'healthy' && typeof second === 'string' && second !== first)
+    return new Failure('UPSTREAM_DOWN', 'Plaid calls an Item healthy, and then not');
   if (second !== 'gone' && second !== 'revoked') return second;
   const third = await withToken(deps, candidate, (token) => plaid.getAccounts(token)).then(
     (): CandidateHealth => 'healthy',

@@ -659,6 +659,11 @@ export const endpoints = pgTable(
     failingSince: moment('failing_since'),
     /** It is left alone until then: a breaker, or its own Retry-After. */
     restsUntil: moment('rests_until'),
+    /**
+     * Its application has enabled it, ended its pause or moved it then, or it has recovered: what it was asked before, and did not take, says
+     * nothing of it. Null = that has never been.
+     */
+    judgedSince: moment('judged_since'),
     /** An activity sends what is due until then, and finds by itself what comes meanwhile. */
     leasedUntil: moment('leased_until'),
     createdAt: moment('created_at').notNull().default(now),

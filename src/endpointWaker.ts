@@ -39,14 +39,15 @@ export function startEndpointWaker(options: EndpointWakerOptions): EndpointWaker
     for (const endpoint of await sending.dueEndpoints(endpointsAtOnce, woken)) {
       // Each of them may take a slow Temporal seconds, and who waits for the end has half a minute.
       if (stopped) return;
-      // Also one that does not take it: the next round begins with the others.
-      woken.push({ ...endpoint, at });
       try {
         await gateway.wakeEndpoint(endpoint.endpointId);
       } catch (error) {
         // With Temporal away each further call waits for its deadline.
         if (!(error instanceof Failure) || error.type !== 'ORCHESTRATOR_REFUSED') throw error;
         onFailure(error);
+      } finally {
+        // Also one that does not take it, however long that took: the next round begins with the others.
+        woken.push({ ...endpoint, at: performance.now() });
       }
     }
   }

@@ -9,8 +9,8 @@ import type { Sealed } from './secrets.js';
 export interface EndpointTarget {
   url: string;
   state: EndpointState;
-  /** When its state began, as the database writes it. */
-  stateSince: string;
+  /** Since when it is judged by what it does not take, as the database writes it; null = ever since. */
+  judgedSince: string | null;
   ratePerSecond: number | null;
   /** Attempts in a row that failed: one that has many is asked one thing at a time. */
   failures: number;
@@ -32,8 +32,8 @@ export interface Attempted {
   deliveryId: string;
   /** Where it was sent. What another address has answered says nothing of the endpoint's. */
   url: string;
-  /** The `stateSince` of then. What failed before an endpoint was enabled anew says nothing of it. */
-  stateSince: string;
+  /** The `judgedSince` of then. What failed before an endpoint was enabled anew, or moved, says nothing of it. */
+  judgedSince: string | null;
   result: SendResult;
 }
 

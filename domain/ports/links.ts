@@ -97,6 +97,8 @@ export interface DuplicateCandidate {
   accessToken: Sealed;
   /** What its row said before anybody asked Plaid how it is. */
   seen: Seen;
+  /** Its row says that it is broken. */
+  isBroken: boolean;
   /** One account is known to be the same; else more than one is only called the same, and the Item is never replaced for that. */
   proven: boolean;
 }
@@ -227,4 +229,8 @@ export interface Admission {
   gone?: string[];
   /** Those of them whose users have taken the permission back: the connections with them are suspended, whether or not their rows say so. */
   revoked?: string[];
+  /** Of the Item itself, that Plaid says so. */
+  isRevoked?: boolean;
+  /** What its row said before Plaid was asked. */
+  seen?: Seen;
 }

@@ -13,7 +13,7 @@ import { writeEvents } from './writeEvents.js';
 const judged = selection(
   endpoints,
   ['application_id', 'url', 'state', 'state_reason', 'failures', 'failing_since'],
-  { quiet_until: 'rests_until', state_since: asText('state_since') },
+  { quiet_until: 'rests_until', judged_since: asText('judged_since') },
 );
 const tried = selection(deliveries, [
   'delivery_id',
@@ -106,9 +106,9 @@ export async function recordFailures(
     const changes: HealthChange[] = [];
     /** Whether its application has given no other address since. */
     const isHere = ({ url }: Attempted): boolean => url === endpoint.url;
-    /** Whether it was asked, and failed, before its application has enabled the endpoint anew or ended its pause, or before that has recovered. */
-    const isOver = ({ stateSince, result }: Attempted): boolean =>
-      endpoint.state === 'enabled' && stateSince !== endpoint.state_since && !isSuccess(result);
+    /** Whether it was asked, and failed, before the endpoint was enabled anew, moved or its pause ended, or before it has recovered. */
+    const isOver = ({ judgedSince, result }: Attempted): boolean =>
+      judgedSince !== endpoint.judged_since && !isSuccess(result);
     const judge = (attempted: Attempted): void => {
       if (!isHere(attempted) || isOver(attempted)) return;
       const judgement = afterAttempt(health, attempted.result, now, Math.random());
@@ -154,6 +154,7 @@ export async function recordFailures(
     await tx`
       UPDATE endpoints SET state = ${health.state}, state_reason = ${reason}, failures = ${health.failures},
         state_since = CASE WHEN state = ${health.state} THEN state_since ELSE clock_timestamp() END,
+        judged_since = CASE WHEN ${last?.to === 'recovered'} THEN clock_timestamp() ELSE judged_since END,
         failing_since = ${text(health.failingSince)}::text::timestamptz,
         rests_until = ${text(health.quietUntil)}::text::timestamptz
       WHERE endpoint_id = ${endpointId}`;

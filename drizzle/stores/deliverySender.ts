@@ -26,7 +26,7 @@ const targeted = selection(
     'previous_data_key',
     'previous_ciphertext',
   ],
-  { state_since: asText('state_since') },
+  { judged_since: asText('judged_since') },
 );
 const taken = selection(deliveries, ['delivery_id', 'lane']);
 const sentEvent = selection(events, [
@@ -116,7 +116,7 @@ export function deliverySender(sql: Sql): DeliverySender {
       return {
         url: row.url,
         state: row.state,
-        stateSince: row.state_since,
+        judgedSince: row.judged_since,
         ratePerSecond: row.rate_per_second,
         failures: row.failures,
         quietUntil: iso(row.quiet_until),
@@ -191,8 +191,8 @@ export function deliverySender(sql: Sql): DeliverySender {
         await recordFailures(sql, endpointId, holder, attempts);
         return;
       }
-      const { ailing } = firstOf(
-        await sql<[{ ailing: boolean }]>`
+      const { ailing, recorded } = firstOf(
+        await sql<[{ ailing: boolean; recorded: string[] }]>`
         WITH given AS (
           SELECT * FROM jsonb_to_recordset(${attemptsJson(attempts)}::text::jsonb)
             AS g(delivery_id text, at timestamptz, status int, duration_ms int, answer text)
@@ -209,11 +209,14 @@ export function deliverySender(sql: Sql): DeliverySender {
           INSERT INTO delivery_attempts (delivery_id, number, at, status, duration_ms, answer)
           SELECT delivery_id, attempts, at, status, duration_ms, answer FROM done
         )
-        SELECT coalesce(bool_or(p.failures > 0 OR p.failing_since IS NOT NULL OR p.state = 'failing'), false) AS ailing
+        SELECT coalesce(bool_or(p.failures > 0 OR p.failing_since IS NOT NULL OR p.state = 'failing'), false) AS ailing,
+          ARRAY(SELECT delivery_id FROM done) AS recorded
         FROM endpoints p WHERE p.endpoint_id = ${endpointId}`,
       );
       // What it makes of the endpoint: only where there is something to be made of it, since its row is one for all lanes.
-      if (ailing) await recordFailures(sql, endpointId, holder, [], attempts);
+      if (!ailing) return;
+      const own = attempts.filter(({ deliveryId }) => recorded.includes(deliveryId));
+      if (own.length > 0) await recordFailures(sql, endpointId, holder, [], own);
     },
 
     async release(holder, deliveryIds) {

@@ -136,11 +136,11 @@ export function endpointStore(sql: Sql): EndpointStore {
               state === undefined
                 ? tx``
                 : tx`, state = ${state}, state_reason = NULL,
-                    -- Also where its application ends a pause: by what failed before that it is not judged.
+                    -- Also where its application ends a pause.
                     state_since = CASE WHEN state = ${state} AND NOT (${state} = 'enabled' AND (failures > 0 OR rests_until > clock_timestamp()))
                       THEN state_since ELSE clock_timestamp() END`
             }
-            ${anew ? tx`, failures = 0, failing_since = NULL, rests_until = NULL` : tx``}
+            ${anew ? tx`, failures = 0, failing_since = NULL, rests_until = NULL, judged_since = clock_timestamp()` : tx``}
           WHERE endpoint_id = ${endpointId}`;
           if (moves) await beginAnew(tx, endpointId);
           else if (anew) await bringForward(tx, endpointId);

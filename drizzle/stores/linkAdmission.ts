@@ -18,6 +18,7 @@ import type { Sql, Tx } from '../rows.js';
 import { accounts as accountTable, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { suspendIfRevoked } from './bankRevocation.js';
 import { isBeingErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import {
@@ -39,7 +40,8 @@ import { overlapping } from './lookalikes.js';
 import { lockSeen, sameHealth } from './seen.js';
 import { writeEvents } from './writeEvents.js';
 
-const owned = selection(items, ['user_id', 'token_hash', 'replaced_by'], {
+const owned = selection(items, ['user_id', 'token_hash', 'replaced_by', 'error_type', 'error_code'], {
+  revoked: isSet('revoked_at'),
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
@@ -120,16 +122,26 @@ const joinedWith = (itemId: string, connectionId: string, dropped: string[]): Jo
 const isNews = (now: { seen: Seen }, seen: Seen | undefined): boolean =>
   seen !== undefined && now.seen.health !== seen.health;
 
+/** Locks another Item, and says whether it stays, and is called what it was before Plaid was asked after it. */
+async function isAsAsked(
+  tx: Tx,
+  { healthy = [], replaceable }: Pick<Admission, 'healthy' | 'replaceable'>,
+  itemId: string,
+): Promise<boolean> {
+  const now = await lockSeen(tx, itemId);
+  const seen = [...healthy, ...replaceable].find((other) => other.itemId === itemId)?.seen;
+  return now !== null && !now.closed && !isNews(now, seen);
+}
+
 /** The other Item of the user that shares an account with the new one: joined, or protected. What the new one alone has goes with it. */
 async function withOther(
   tx: Tx,
   other: { itemId: string; userId: string },
-  { itemId: surplusId, tokenHash, accounts: offered, healthy = [] }: Admission,
+  admission: Admission,
   applicant: Applicant,
 ): Promise<Joined | { kind: 'duplicate'; itemId: string } | { kind: 'moved' }> {
-  const now = await lockSeen(tx, other.itemId);
-  const seen = healthy.find(({ itemId }) => itemId === other.itemId)?.seen;
-  if (now === null || now.closed || isNews(now, seen)) return { kind: 'moved' };
+  if (!(await isAsAsked(tx, admission, other.itemId))) return { kind: 'moved' };
+  const { itemId: surplusId, tokenHash, accounts: offered } = admission;
   const visit = { kind: 'surplus', itemId: surplusId } as const;
   const connectionId = await joinItem(tx, other, applicant, offered, visit);
   if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
@@ -145,7 +157,7 @@ async function withOther(
 /** An Item that was admitted before: by this link, whose answer was lost, or by another one, since update mode gives a public token too. */
 async function admitKnown(
   tx: Tx,
-  { itemId, tokenHash }: Admission,
+  { itemId, tokenHash, isRevoked = false, seen }: Admission,
   owner: Owned,
   applicant: Applicant,
   link: Linking | undefined,
@@ -155,6 +167,14 @@ async function admitKnown(
   const first = !owner.asked && link?.dropped === null;
   const visit = { kind: 'update_mode' } as const;
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
+  if (joined !== null) {
+    const now = await lockSeen(tx, itemId);
+    // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
+    if (isRevoked || (now !== null && isNews(now, seen))) {
+      const word = isRevoked ? { ...owner, revoked: true } : owner;
+      await suspendIfRevoked(tx, itemId, applicant.applicationId, word);
+    }
+  }
   if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
   const connected = joined ?? (await connectionWith(tx, itemId, applicant));
   return admittedBefore(tx, tokenHash, itemId, {
@@ -190,9 +210,9 @@ async function placeOf(
   if (protects !== undefined && same.length === 0) {
     return withOther(tx, { itemId: protects.itemId, userId: owner.user_id }, admission, applicant);
   }
-  for (const other of found) {
-    if (other.proven || admission.gone?.includes(other.itemId) === true) continue;
-    if (await seesItem(tx, other.itemId, applicant)) return { kind: 'duplicate', itemId: other.itemId };
+  for (const { itemId: id, proven: isProven } of found) {
+    if (isProven || admission.gone?.includes(id) === true || !(await seesItem(tx, id, applicant))) continue;
+    return (await isAsAsked(tx, admission, id)) ? { kind: 'duplicate', itemId: id } : { kind: 'moved' };
   }
   const replaced = (protects === undefined ? proven : same).map((other) => other.itemId);
   for (const id of replaced) {

@@ -6,13 +6,16 @@ import type { Sealed } from '../../domain/ports/secrets.js';
 import { sealedOf } from '../rows.js';
 import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
-import { selection } from '../selection.js';
+import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { accessToken } from './accessToken.js';
 import { idsOfBank } from './banks.js';
 import { seenOf } from './seen.js';
 
-const candidate = selection(items, ['item_id', 'institution_id'], accessToken);
+const candidate = selection(items, ['item_id', 'institution_id'], {
+  ...accessToken,
+  broken: isSet('error_code'),
+});
 
 type CandidateRow = Selected<typeof candidate> & {
   identities: AccountIdentity[];
@@ -22,6 +25,7 @@ type CandidateRow = Selected<typeof candidate> & {
 type Lookalike = Pick<CandidateRow, 'institution_id' | 'same_bank' | 'seen'> & {
   itemId: string;
   accessToken: Sealed | null;
+  isBroken: boolean;
   proven: boolean;
   /** How many of the accounts it does not have. */
   lacks: number;
@@ -58,7 +62,7 @@ async function alike(
     const isEqual =
       row.identities.length === accounts.length &&
       lackedBy(row.identities, accounts, isKnownSame).length === 0;
-    const found = { itemId, institution_id, same_bank, accessToken, seen };
+    const found = { itemId, institution_id, same_bank, accessToken, seen, isBroken: row.broken };
     return [{ ...found, proven: likeness === 'proven', lacks, isEqual }];
   });
   return alikes.sort((a, b) => Number(b.proven) - Number(a.proven) || a.lacks - b.lacks);
@@ -75,15 +79,15 @@ export function lookalikeReads(
   return {
     async findDuplicates(userId, institutionId, accounts, except) {
       const found = await overlapping(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, accessToken, seen, proven }) =>
-        accessToken ? [{ itemId, accessToken, seen, proven }] : [],
+      return found.flatMap(({ itemId, accessToken, seen, isBroken, proven }) =>
+        accessToken ? [{ itemId, accessToken, seen, isBroken, proven }] : [],
       );
     },
 
     async findUnplaced(userId, institutionId, accounts, except) {
       const found = await alike(sql, userId, institutionId, accounts, except);
-      return found.flatMap(({ itemId, institution_id, accessToken, seen, proven }) =>
-        institution_id === null && accessToken ? [{ itemId, accessToken, seen, proven }] : [],
+      return found.flatMap(({ itemId, institution_id, accessToken, seen, isBroken, proven }) =>
+        institution_id === null && accessToken ? [{ itemId, accessToken, seen, isBroken, proven }] : [],
       );
     },
 

@@ -1001,6 +1001,58 @@ describe('a link that has joined an Item and lost that connection before its ans
   });
 });
 
+describe('an older Item that the bank has revoked', () => {
+  it.each(['guardLink', 'admitItem'] as const)(
+    'is joined by nobody where one answer calls it healthy (%s)',
+    async (step) => {
+      const user = newUser();
+      const joiner = `joiner-${user}`;
+      await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${joiner}, 'joiner', 'connected')`;
+      const { item: old } = await link(user);
+      old.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await world.run.checkItem({ itemId: old.itemId });
+      const [offered = account('a')] = old.accounts;
+      const { tokenHash, item } = await world.receive(user, {
+        application_id: joiner,
+        connection: grantByDefault(['transactions']),
+        ...(step === 'guardLink'
+          ? { institution_id: 'ins_1', accounts: [{ ...offered, id: offered.account_id }] }
+          : {}),
+      });
+      item.accounts = old.accounts;
+      if (step === 'admitItem') await world.run.exchangePublicToken({ tokenHash });
+      const { plaid } = world;
+      let odd = true;
+      const run = world.runWith({
+        plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+          getItem: async (token: string) => {
+            const view = await plaid.getItem(token);
+            if (token !== old.accessToken || !odd) return view;
+            odd = false;
+            return { ...view, error: null };
+          },
+          getAccounts: (token: string) =>
+            token === old.accessToken
+              ? Promise.reject(new Failure('PERMISSION_REVOKED', 'no'))
+              : plaid.getAccounts(token),
+        }),
+      });
+      if (step === 'guardLink') expect(await run.guardLink({ tokenHash })).toEqual({ duplicateOf: null });
+      else {
+        await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+        expect(await run.admitItem({ tokenHash })).toMatchObject({
+          kind: 'admitted',
+          replaced: [old.itemId],
+        });
+      }
+      expect(odd).toBe(false);
+      const joined = await world.sql`
+      SELECT FROM connections WHERE item_id = ${old.itemId} AND application_id = ${joiner}`;
+      expect(joined).toHaveLength(0);
+    },
+  );
+});
+
 describe('a link by a public token of update mode', () => {
   /** Its Item lives, and is exchanged for a second time. */
   async function updated(user: string, more: Partial<NewLink> = {}) {
@@ -1057,6 +1109,39 @@ describe('a link by a public token of update mode', () => {
     await world.run.exchangePublicToken({ tokenHash: fresh.tokenHash });
     for (let time = 0; time < 2; time += 1)
       expect(await told(fresh.tokenHash, fresh.item.itemId)).toEqual(['linked']);
+  });
+
+  it.each([
+    ['all along', 'suspended'],
+    ['since Plaid was asked', 'suspended'],
+    ['as its accounts say', 'suspended'],
+    ['no more', 'active'],
+  ])('of an Item that the bank has revoked (%s) leaves its application %s', async (when, expected) => {
+    const application = `joiner-${newUser()}`;
+    await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${application}, 'joiner', 'connected')`;
+    const connection = grantByDefault(['transactions']);
+    const { tokenHash, item } = await updated(newUser(), { application_id: application, connection });
+    const revoke = async () => {
+      item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await world.run.checkItem({ itemId: item.itemId });
+    };
+    if (when !== 'since Plaid was asked') await revoke();
+    if (when === 'no more' || when === 'as its accounts say') item.error = null;
+    const { plaid } = world;
+    const run = world.runWith({
+      plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+        getAccounts: async (token: string) => {
+          if (when === 'since Plaid was asked') await revoke();
+          if (when !== 'as its accounts say') return plaid.getAccounts(token);
+          throw new Failure('PERMISSION_REVOKED', 'no');
+        },
+      }),
+    });
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ ...admitted, joined: true });
+    const rows = await world.sql`
+      SELECT CASE WHEN suspended_at IS NULL THEN 'active' ELSE 'suspended' END AS status FROM connections
+      WHERE item_id = ${item.itemId} AND application_id = ${application} AND revoked_at IS NULL`;
+    expect([...rows]).toEqual([{ status: expected }]);
   });
 
   it('holds up no erasure of its user', async () => {

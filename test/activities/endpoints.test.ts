@@ -30,6 +30,13 @@ interface Endpoint {
   application: string;
 }
 
+/** What an answer waits for. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open: () => open() };
+}
+
 /** What the row of an endpoint says against which nothing is held. */
 const untroubled = { state: 'enabled', failures: 0, failing_since: null, rests_until: null };
 
@@ -368,6 +375,77 @@ describe('an endpoint', () => {
     // Nor does what was on its way wait for longer than the schedule says.
     const waits = (await stored(to)).map(({ next_attempt_at }) => next_attempt_at.getTime() - Date.now());
     expect(Math.max(...waits)).toBeLessThan(600_000);
+  });
+
+  it('that was enabled anew, and fails anew, is judged by no answer of before all the same', async () => {
+    const to = await endpoint();
+    await events(to, ['gone', 'a', 'b', 'c', 'd', 'e']);
+    const late = gate();
+    let sent = 0;
+    world.answer = async () => {
+      sent += 1;
+      if (sent > 1) return { status: 500 };
+      await late.opened;
+      return { status: 410 };
+    };
+    const draining = drain(to);
+    const isFailing = async () => (await row(to))['state'] === 'failing';
+    while (!(await isFailing())) await new Promise((resolve) => setTimeout(resolve, 10));
+    await world.stores.endpoints.change(to.application, to.id, { state: 'enabled' });
+    await timePasses(to);
+    await drain(to);
+    expect(await isFailing()).toBe(true);
+    late.open();
+    await draining;
+    expect(await row(to)).toMatchObject({ state: 'failing', state_reason: 'no_success' });
+  });
+
+  it.each([{ status: 410 }, { status: 429, retryAfterMs: 3_600_000 }])(
+    'that has moved and come back is judged by no answer of before: %j',
+    async (late) => {
+      const to = await endpoint();
+      await events(
+        to,
+        Array.from({ length: 10 }, (_, n) => `b${n}`),
+      );
+      const move = (url: string) => world.stores.endpoints.change(to.application, to.id, { url });
+      let moved: Promise<unknown> | null = null;
+      const moves = async () => {
+        await move('https://new.example/');
+        await move(`https://hooks.example/${to.id}`);
+      };
+      world.answer = async () => {
+        await (moved ??= moves());
+        return late;
+      };
+      await drain(to);
+      expect(await row(to)).toMatchObject(untroubled);
+      world.answer = () => ({});
+      await timePasses(to);
+      await drain(to);
+      expect(new Set(await states(to))).toEqual(new Set(['delivered']));
+    },
+  );
+
+  it('has not recovered by an answer that another sender has waited for since', async () => {
+    const to = await endpoint();
+    await events(to, ['late']);
+    const late = gate();
+    world.answer = async () => {
+      await late.opened;
+      return {};
+    };
+    const draining = drain(to);
+    while (sentTo(to).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await world.sql`UPDATE deliveries SET claimed_until = clock_timestamp() WHERE endpoint_id = ${to.id}`;
+    world.answer = () => ({});
+    await drain(to);
+    world.answer = () => ({ status: 500 });
+    await events(to, ['a', 'b', 'c', 'd', 'e']);
+    await drain(to);
+    late.open();
+    await draining;
+    expect(await row(to)).toMatchObject({ state: 'failing', failures: 5 });
   });
 
   it('that has moved is sent at once what was on its way to its older address, also what failed there for the last time', async () => {
@@ -925,7 +1003,7 @@ describe('deliveries', () => {
       {
         deliveryId: first.deliveries[0]?.deliveryId ?? '',
         url: `https://hooks.example/${to.id}`,
-        stateSince: (await sending.target(to.id))?.stateSince ?? '',
+        judgedSince: (await sending.target(to.id))?.judgedSince ?? null,
         result: late,
       },
     ]);

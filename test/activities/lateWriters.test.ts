@@ -760,6 +760,33 @@ describe('a late attempt to link', () => {
     },
   );
 
+  it('is a duplicate of no Item whose accounts are only called the same, and that was revoked since it was asked after', async () => {
+    const named = (prefix: string) =>
+      ['Checking', 'Savings'].map((name) => account(`${prefix} ${name}`, { name, mask: null }));
+    const exchanged = async () => {
+      const link = await world.receive('named-meanwhile');
+      link.item.accounts = named(link.item.itemId);
+      await world.run.exchangePublicToken(link);
+      return link;
+    };
+    const { tokenHash: first, item: old } = await exchanged();
+    await world.run.admitItem({ tokenHash: first });
+    const { tokenHash } = await exchanged();
+    let asked = 0;
+    const held = holdAnswer(world.plaid, ['getItem'], () => (asked += 1) === 2);
+    const getAccounts = (token: string) =>
+      token === old.accessToken
+        ? Promise.reject(new Failure('PERMISSION_REVOKED', 'no'))
+        : world.plaid.getAccounts(token);
+    const plaid = Object.assign(held.plaid, { getAccounts });
+    const late = world.runWith({ plaid }).admitItem({ tokenHash });
+    await held.answered;
+    old.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+    await world.run.checkItem({ itemId: old.itemId });
+    held.release();
+    expect(await late).toMatchObject({ kind: 'admitted', replaced: [] });
+  });
+
   it('does not admit an Item that is being discarded', async () => {
     const old = await world.linkedItem('discarding');
     const { tokenHash, item } = await world.receive('discarding');

@@ -419,12 +419,11 @@ describe('an application hears', () => {
 
 describe('deliveries that two change at once', () => {
   const holder = 'a sender';
-  const stateSince = '2026-11-01 00:00:00+00';
   const attempted = (ids: string[], status: number) =>
     ids.map((deliveryId) => ({
       deliveryId,
       url: 'https://client.example',
-      stateSince,
+      judgedSince: null,
       result: {
         at: '2026-11-21T07:00:00.000Z',
         durationMs: 1,
@@ -444,9 +443,8 @@ describe('deliveries that two change at once', () => {
     const endpointId = newId('end');
     await sql`
       INSERT INTO endpoints (endpoint_id, application_id, url, types, signature, secret_key_id, secret_data_key,
-        secret_ciphertext, state_since)
-      VALUES (${endpointId}, ${reader.applicationId}, 'https://client.example', '{item.updated}', 'hmac', 'k', '', '',
-        ${stateSince})`;
+        secret_ciphertext)
+      VALUES (${endpointId}, ${reader.applicationId}, 'https://client.example', '{item.updated}', 'hmac', 'k', '', '')`;
     await sql.begin((tx) =>
       writeEvents(
         tx,

@@ -1,3 +1,4 @@
+import { mock } from 'node:test';
 import { Failure } from '../../domain/failures.js';
 import type { DueEndpoint } from '../../domain/ports/deliveries.js';
 import { startEndpointWaker } from '../../src/endpointWaker.js';
@@ -44,6 +45,42 @@ it('wakes those behind endpoints that stay due', async () => {
 it('wakes those behind one whose signal Temporal will never take', async () => {
   const refusing = (id: string) => (id === 'e1' ? new Failure('ORCHESTRATOR_REFUSED', 'no') : null);
   expect(await wokenOf(all, refusing)).toEqual(new Set(all.slice(1)));
+});
+
+it('wakes those behind one whose signal Temporal does not answer', async () => {
+  let now = 0;
+  mock.method(performance, 'now', () => now);
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const asked: string[] = [];
+  const waker = startEndpointWaker({
+    onFailure: () => undefined,
+    sending: {
+      dueEndpoints: async (_limit: number, except: readonly DueEndpoint[] = []) =>
+        all
+          .filter((id) => !except.some(({ endpointId }) => endpointId === id))
+          .map((endpointId) => ({ endpointId, servedAt: null })),
+    },
+    gateway: {
+      async wakeEndpoint(id) {
+        asked.push(id);
+        if (id !== 'e1') return;
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        throw new Failure('ORCHESTRATOR_DOWN', 'no answer');
+      },
+    },
+  });
+  try {
+    for (; now < 60_000; now += 100) {
+      mock.timers.tick(100);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    const stopped = waker.stop();
+    mock.timers.tick(5_000);
+    await stopped;
+    mock.reset();
+  }
+  expect(new Set(asked)).toEqual(new Set(all));
 });
 
 it('that is stopped wakes nobody more, however many are due: the worker stops behind it', async () => {

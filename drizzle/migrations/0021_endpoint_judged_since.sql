@@ -1,0 +1,1 @@
+ALTER TABLE "endpoints" ADD COLUMN "judged_since" timestamp(6) with time zone;
