@@ -43,13 +43,14 @@ export function connectionEndActivities(deps: ActivityDeps) {
           faults.push(error);
           return none;
         });
-      const nobody = { requested: [], kept: [] };
+      const nobody = { requested: [], kept: [], fault: null };
       const ended = await tried(connectionEnds.noteExpired(itemsAtOnce), []);
       const expiring = await tried(connectionEnds.reportExpiring(itemsAtOnce), 0);
-      const { requested, kept } =
+      const { requested, kept, fault } =
         itemGraceMs === 0
           ? nobody
           : await tried(connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs), nobody);
+      if (fault !== null) faults.push(fault);
       const alerting = eachByItself(kept, ({ itemId }) =>
         alerts.raise({ kind: 'removal_waits_for_float', key: itemId, item_id: itemId, detail: {} }),
       );

@@ -13,7 +13,7 @@ import { noQuery } from '../schemas/shared.js';
 
 /** The one door through which account and routing numbers leave, decrypted. */
 export function numberRoutes(app: Api, context: RouteContext): void {
-  const { numbers, secrets } = context;
+  const { numbers, reads, secrets } = context;
 
   app.get(
     '/items/:itemId/numbers',
@@ -35,7 +35,8 @@ export function numberRoutes(app: Api, context: RouteContext): void {
       const { itemId } = request.params;
       const { key_id } = callerOf(request);
       const reader = { key_id, request_id: request.id };
-      const read = granted(await numbers.read(viewerOf(request), itemId, reader));
+      const viewer = viewerOf(request);
+      const read = granted(await numbers.read(viewer, itemId, reader));
       const unreadable: string[] = [];
       const opened = await Promise.all(
         read.numbers.map(async ({ accountId, asOf, sealed }) => {
@@ -58,6 +59,9 @@ export function numberRoutes(app: Api, context: RouteContext): void {
         const alert = { kind: 'numbers_unreadable', key: `${itemId}/stored`, item_id: itemId } as const;
         await raiseAlerts(context, itemId, [{ ...alert, detail: { account_ids: unreadable.sort() } }]);
       }
+      // The keys may have been waited for: what is granted no more by now is not given.
+      const { accountIds } = granted(await reads.bounds(viewer, itemId, 'numbers'));
+      const given = opened.flat().filter((one) => accountIds === null || accountIds.includes(one.account_id));
       const withheld = [
         ...read.withheld.map(({ accountId, reason }) => ({ account_id: accountId, reason })),
         ...unreadable.map((account_id) => ({ account_id, reason: 'unreadable' as const })),
@@ -67,7 +71,7 @@ export function numberRoutes(app: Api, context: RouteContext): void {
         reason,
         error_code: errorCode,
       }));
-      return { item_id: itemId, numbers: opened.flat(), withheld, missing, next_read_at: read.nextReadAt };
+      return { item_id: itemId, numbers: given, withheld, missing, next_read_at: read.nextReadAt };
     },
   );
 }

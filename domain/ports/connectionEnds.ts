@@ -6,7 +6,7 @@ export interface EndedItem {
 
 /**
  * What comes of connections by time alone. Each method takes the longest waiting, at most `limit` Items, one transaction each. One that
- * fails holds up none of the others; then the method rejects.
+ * fails holds up none of the others; then the method rejects, but where what was written is still to be told of (`fault`).
  */
 export interface ConnectionEndStore {
   /**
@@ -18,7 +18,10 @@ export interface ConnectionEndStore {
   reportExpiring(limit: number): Promise<number>;
   /**
    * Asks for the removal of Items with which nobody has been connected for `graceMs`, unless their user has an active float. Those
-   * wait (`kept`), and stand behind the others next time.
+   * wait (`kept`), and stand behind the others next time. `fault`: of the first that failed.
    */
-  requestRemovals(limit: number, graceMs: number): Promise<{ requested: EndedItem[]; kept: EndedItem[] }>;
+  requestRemovals(
+    limit: number,
+    graceMs: number,
+  ): Promise<{ requested: EndedItem[]; kept: EndedItem[]; fault: unknown }>;
 }

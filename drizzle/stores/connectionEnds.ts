@@ -102,11 +102,15 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
           AND i.removed_at IS NULL AND i.removal_requested_at IS NULL
         ORDER BY greatest(i.unconnected_since, t.told_at), i.item_id LIMIT ${limit}`;
       const ends = { requested: [] as EndedItem[], kept: [] as EndedItem[] };
-      await forEach(due, async (item) => {
+      const work = forEach(due, async (item) => {
         const end = await requestRemoval(item, graceMs);
         if (end !== null) ends[end].push(item);
       });
-      return ends;
+      const fault = await work.then(
+        () => null,
+        (error: unknown) => error,
+      );
+      return { ...ends, fault };
     },
   };
 }

@@ -85,10 +85,12 @@ export function erasureStore(sql: Sql): ErasureStore {
   }
 
   /**
-   * Under the user's lock. Links that Plaid was not asked for end here; those on their way end by themselves, and their Items are not
-   * admitted any more. Of Items that are the user's the removal is asked for.
+   * Of a user whose erasure is committed. Links that Plaid was not asked for end here; those on their way end by themselves, and their Items
+   * are not admitted any more. Of Items that are the user's the removal is asked for.
    */
   async function endAll(tx: Tx, userId: string): Promise<void> {
+    // Lets foreign keys pass: who writes twice of an Item or a link comes to its user by one, with the row locked for which is waited below.
+    await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
     await tx`
       UPDATE links SET state = 'finished', outcome = '{"kind": "user_being_erased"}', public_token_key_id = NULL,
         public_token_data_key = NULL, public_token_ciphertext = NULL, updated_at = clock_timestamp()
@@ -188,7 +190,7 @@ export function erasureStore(sql: Sql): ErasureStore {
     { erasureId, force, applicationId, keyId }: ErasureRequest,
   ): Promise<ErasureView | 'not_found' | 'active_float'> {
     const hash = hashOf(userId);
-    return sql.begin(async (tx) => {
+    const ended = await sql.begin(async (tx) => {
       // A float may be reported of somebody who has linked nothing: there is something to erase.
       await tx`
         INSERT INTO users (user_id) SELECT ${userId}::text WHERE EXISTS (SELECT FROM ${everyFloat(tx)} AS f WHERE f.user_id = ${userId})
@@ -204,6 +206,11 @@ export function erasureStore(sql: Sql): ErasureStore {
         SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(
           SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
           WHERE c.user_id = ${userId} AND a.access = 'connected')`;
+      return null;
+    });
+    if (ended !== null) return ended;
+    // Where this fails, `stop` does it.
+    return sql.begin(async (tx) => {
       await endAll(tx, userId);
       return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
     });
@@ -218,7 +225,6 @@ export function erasureStore(sql: Sql): ErasureStore {
       return sql.begin(async (tx) => {
         const erasure = await lock(tx, erasureId);
         if (erasure === null) return null;
-        await tx`SELECT FROM users WHERE user_id = ${erasure.user_id} FOR UPDATE`;
         await endAll(tx, erasure.user_id);
         return leftToEnd(tx, erasure.user_id);
       });

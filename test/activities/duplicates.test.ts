@@ -741,6 +741,42 @@ describe('connections that end', () => {
     await world.run.removeItem({ itemId: item.itemId });
     expect(item.removed).toBe(true);
   });
+
+  it('are told of where the database refuses another one, each time and for good', async () => {
+    const [bad, owing, going] = [newUser(), newUser(), newUser()];
+    const application_id = 'app-refused';
+    await world.sql`
+      INSERT INTO applications (application_id, name, access) VALUES (${application_id}, 'x', 'connected')`;
+    const more = { application_id, connection: grantByDefault([]) };
+    const [refused, owes, goes] = [
+      (await link(bad, { more })).item,
+      (await link(owing, { more })).item,
+      (await link(going, { more })).item,
+    ];
+    const own = [refused, owes, goes].map(({ itemId }) => itemId);
+    await world.sql`UPDATE connections SET expires_at = now() - interval '9 days' WHERE item_id = ANY(${own})`;
+    await world.run.endConnections();
+    await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ANY(${own})`;
+    const { floats } = world.stores;
+    await floats.record({ userId: owing, floatId: 'f', status: 'active', occurredAt: null, by: null });
+    await world.sql.unsafe(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.item_id = '${refused.itemId}' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`);
+    world.signals.length = 0;
+    try {
+      await expect(world.run.endConnections()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+      await expect(world.run.endConnections()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
+    } finally {
+      await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
+    }
+    const alerts = await world.sql<{ item_id: string }[]>`
+      SELECT item_id FROM alerts WHERE kind = 'removal_waits_for_float' AND item_id = ANY(${own})`;
+    expect(alerts.map(({ item_id }) => item_id)).toEqual([owes.itemId]);
+    expect(world.signals).toEqual([{ itemId: goes.itemId, signal: 'removalRequested' }]);
+  });
 });
 
 describe('a bank that got another id', () => {

@@ -155,7 +155,7 @@ describe('the sweep over connections', () => {
         reportExpiring: async () => written.push('expiring'),
         requestRemovals: async () => {
           written.push('removals');
-          return { requested: [], kept: [{ itemId: 'i3', userId: 'u' }] };
+          return { requested: [], kept: [{ itemId: 'i3', userId: 'u' }], fault: null };
         },
       },
       gateway: { signalItem: () => new Promise(() => undefined) },
@@ -174,7 +174,7 @@ describe('the sweep over connections', () => {
       connectionEnds: {
         noteExpired: () => Promise.reject(new Failure('BAD_REQUEST', 'no')),
         reportExpiring: () => Promise.reject(new Failure('BAD_REQUEST', 'nor this')),
-        requestRemovals: async () => ({ requested: [{ itemId: 'i1', userId: 'u' }], kept: [] }),
+        requestRemovals: async () => ({ requested: [{ itemId: 'i1', userId: 'u' }], kept: [], fault: null }),
       },
       gateway: { signalItem: async (itemId: string) => void signalled.push(itemId) },
       reportUnexpected: () => undefined,
@@ -279,7 +279,7 @@ describe('the sweep beside a lock on its alerts', () => {
       connectionEnds: {
         noteExpired: async () => items('i1'),
         reportExpiring: async () => 0,
-        requestRemovals: async () => ({ requested: items('i2'), kept: items('i3', 'i4') }),
+        requestRemovals: async () => ({ requested: items('i2'), kept: items('i3', 'i4'), fault: null }),
       },
       gateway: { signalItem: async (itemId: string) => void written.push(itemId) },
       alerts: {

@@ -715,6 +715,47 @@ describe('what a connection does not grant', () => {
     await slow.close();
   });
 
+  it.each([
+    [
+      'revocation',
+      403,
+      (id: string) => database.sql`UPDATE connections SET revoked_at = now() WHERE connection_id = ${id}`,
+    ],
+    [
+      'narrowing',
+      200,
+      (id: string) =>
+        database.sql`UPDATE connections SET granted_accounts = ARRAY[${granted}] WHERE connection_id = ${id}`,
+    ],
+  ])(
+    'a %s that comes while the keys of numbers are asked for keeps them back',
+    async (_what, status, end) => {
+      const of = await fixture();
+      const by = await application(of);
+      const { applications, numbers, reads } = database.stores;
+      const slow = buildApp({
+        ...world.deps,
+        metrics: promMetrics(new Registry()),
+        secrets: {
+          ...secrets,
+          async open(sealed, context) {
+            await end(by.connectionId ?? '');
+            return secrets.open(sealed, context);
+          },
+        },
+        applications,
+        numbers,
+        reads,
+      });
+      const answer = await slow.inject({ url: `/v1/items/${of.itemId}/numbers`, headers: by.headers });
+      const body = answer.json();
+      expect([answer.statusCode, answer.body.includes(`of ${secret}`)]).toEqual([status, false]);
+      if (status === 403) expect(body.code).toBe('consent_revoked');
+      else expect(body.numbers.map((one: { account_id: string }) => one.account_id)).toEqual([granted]);
+      await slow.close();
+    },
+  );
+
   it('floats of another application, also one of the same id, are none', async () => {
     const of = await fixture();
     const [one, two] = [await application(of), await application(of)];

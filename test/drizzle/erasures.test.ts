@@ -467,6 +467,30 @@ describe('an erasure', () => {
     await carryOut(erasure_id);
   });
 
+  it.each(['asked for', 'begun'])(
+    'and who writes twice of an Item, one waits for the other: %s',
+    async (step) => {
+      const { userId, itemId } = await linkedItem(world);
+      const { erasures } = world.stores;
+      const { erasure_id } = step === 'begun' ? await begun(userId) : { erasure_id: '' };
+      await world.sql`UPDATE items SET removal_requested_at = NULL WHERE item_id = ${itemId}`;
+      let erasing: Promise<unknown> = Promise.resolve();
+      await world.sql.begin(async (tx) => {
+        const write = () =>
+          tx`UPDATE items SET health_answers = health_answers + 1 WHERE item_id = ${itemId}`;
+        await write();
+        erasing = step === 'begun' ? erasures.stop(erasure_id) : begun(userId);
+        // Who rejects is heard below.
+        erasing.catch(() => undefined);
+        await lockWaiters(world, 1);
+        // A row that was written in the same transaction has its foreign key read once more.
+        await write();
+      });
+      await erasing;
+      expect(await world.stores.items.snapshot(itemId)).toMatchObject({ removalRequested: true });
+    },
+  );
+
   it('leaves no page of the user’s that is opened beside its end', async () => {
     const userId = newId('user');
     await world.stores.reads.ensureUser(userId);
