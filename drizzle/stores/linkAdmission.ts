@@ -18,7 +18,7 @@ import type { Sql, Tx } from '../rows.js';
 import { accounts as accountTable, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { suspendIfRevoked } from './bankRevocation.js';
+import { isRevokedAtBank, suspendIfRevoked } from './bankRevocation.js';
 import { isBeingErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import {
@@ -169,11 +169,11 @@ async function admitKnown(
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
   if (joined !== null) {
     const now = await lockSeen(tx, itemId);
-    // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
-    if (isRevoked || (now !== null && isNews(now, seen))) {
-      const word = isRevoked ? { ...owner, revoked: true } : owner;
-      await suspendIfRevoked(tx, itemId, applicant.applicationId, word);
-    }
+    // A row that has not heard of this visit to update mode says nothing, nor does what else it has heard since. Its user may have taken
+    // the permission back, too: Plaid is asked once more.
+    if (!isRevoked && now !== null && isNews(now, seen) && isRevokedAtBank(owner))
+      throw new Failure('UPSTREAM_DOWN', 'the Item changed while it was asked after');
+    if (isRevoked) await suspendIfRevoked(tx, itemId, applicant.applicationId, { ...owner, revoked: true });
   }
   if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
   const connected = joined ?? (await connectionWith(tx, itemId, applicant));
