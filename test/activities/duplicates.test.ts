@@ -1141,7 +1141,7 @@ describe('a link by a public token of update mode', () => {
             if (asked === 1 && what === 'relinked') await stores.itemCommands.noteRelinked(ourselves, itemId);
             if (asked === 1 && what === 'consent') {
               const { seen } = (await stores.items.credentials(itemId, { forRemoval: true })) ?? {};
-              const consent = { expiresAt: '2030-05-05T00:00:00.000Z', isConnected: true, institution: null };
+              const consent = { expiresAt: '2030-05-05T00:00:00.000Z', isConnected: true };
               if (seen !== undefined) await stores.items.noteConsent(itemId, seen, consent);
             }
             return plaid.getAccounts(token);
@@ -1169,6 +1169,24 @@ describe('a link by a public token of update mode', () => {
     expect(await world.run.admitItem({ tokenHash })).toMatchObject(admitted);
     await world.run.finishLink({ tokenHash, outcome: linked(item) });
     expect(await world.run.stopUser({ erasureId })).toEqual({ items: 0, links: 0 });
+  });
+
+  // Many links at once would hold every connection of a worker.
+  it('waits not long while an operator holds the row that says it is stuck, and ends afterwards', async () => {
+    const { tokenHash, item } = await updated(newUser());
+    await world.sql`
+      INSERT INTO alerts (kind, key, detail) SELECT 'link_stuck', token_hash, '{}'
+      FROM links WHERE item_id = ${item.itemId}`;
+    const refused = { type: 'UPSTREAM_DOWN', message: expect.stringContaining('55P03') as unknown };
+    await world.sql.begin(async (tx) => {
+      await tx`
+        DELETE FROM alerts WHERE kind = 'link_stuck'
+          AND key IN (SELECT token_hash FROM links WHERE item_id = ${item.itemId})`;
+      await expect(world.stores.links.raiseStuck(tokenHash, 0, {})).rejects.toMatchObject(refused);
+      await expect(world.run.finishLink({ tokenHash, outcome: linked(item) })).rejects.toMatchObject(refused);
+      await expect(world.stores.links.discardItem(item.itemId)).rejects.toMatchObject(refused);
+    });
+    expect(await world.run.finishLink({ tokenHash, outcome: linked(item) })).toEqual(linked(item));
   });
 
   it('may end as refused, too, once its Item is removed, and is told when no end fits for long', async () => {
