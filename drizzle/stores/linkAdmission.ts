@@ -45,6 +45,7 @@ const owned = selection(items, ['user_id', 'token_hash', 'replaced_by', 'error_t
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
+const worded = selection(items, ['error_type', 'error_code'], { revoked: isSet('revoked_at') });
 const other = selection(items, ['item_id']);
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
 const shared = selection(accountTable, ['account_id', 'item_id', 'raw']);
@@ -145,6 +146,15 @@ async function withOther(
   const visit = { kind: 'surplus', itemId: surplusId } as const;
   const connectionId = await joinItem(tx, other, applicant, offered, visit);
   if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
+  // Plaid did not say how it is: by what is known of it nobody else reads it.
+  if (admission.healthy?.some(({ itemId }) => itemId === other.itemId) !== true) {
+    const word = firstOf(
+      await tx<
+        [Selected<typeof worded>]
+      >`SELECT ${worded.list(tx)} FROM items WHERE item_id = ${other.itemId}`,
+    );
+    await suspendIfRevoked(tx, other.itemId, applicant.applicationId, word);
+  }
   // From here on the new Item is to be discarded, and names the one that its link has joined.
   await tx`
     UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${other.itemId}

@@ -1018,6 +1018,39 @@ describe('an older Item that the bank has revoked', () => {
   );
 });
 
+describe('an older Item of which Plaid does not say how it is', () => {
+  it.each([
+    ['USER_PERMISSION_REVOKED', true],
+    ['ITEM_LOGIN_REQUIRED', false],
+  ])('is joined as its row has it: %s', async (error_code, isSuspended) => {
+    const user = newUser();
+    const joiner = `joiner-${user}`;
+    await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${joiner}, 'joiner', 'connected')`;
+    const { item: old } = await link(user);
+    old.error = { error_type: 'ITEM_ERROR', error_code };
+    await world.run.checkItem({ itemId: old.itemId });
+    const connection = grantByDefault(['transactions']);
+    const { tokenHash, item } = await world.receive(user, { application_id: joiner, connection });
+    item.accounts = old.accounts;
+    await world.run.exchangePublicToken({ tokenHash });
+    const { plaid } = world;
+    const run = world.runWith({
+      plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+        getItem: (token: string) =>
+          token === old.accessToken
+            ? Promise.reject(new Failure('UPSTREAM_DOWN', 'no'))
+            : plaid.getItem(token),
+      }),
+    });
+    await hasWaited(tokenHash, '20 s');
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'joined', itemId: old.itemId });
+    const connections = await world.sql`
+      SELECT suspended_at IS NOT NULL AS suspended FROM connections
+      WHERE item_id = ${old.itemId} AND application_id = ${joiner}`;
+    expect([...connections]).toEqual([{ suspended: isSuspended }]);
+  });
+});
+
 describe('a link by a public token of update mode', () => {
   /** Its Item lives, and is exchanged for a second time. */
   async function updated(user: string, more: Partial<NewLink> = {}) {
