@@ -30,8 +30,11 @@ const nothing = { accounts: 0, transactions: 0 };
 /** Of rows that one statement changes: millions of them would take it beyond the time that one has. */
 const rowsAtOnce = 10_000;
 
-/** Message ids of Segment's events count episodes: those of an Item go on above all that were ever told. */
-const msAnEpisode = 60_000;
+/**
+ * Message ids of Segment's events count episodes, and what was learned of an Item is counted, so that an older answer is known by it: counted
+ * on above all that ever was, in minutes of the restore.
+ */
+const msACount = 60_000;
 
 /** Where what ends for good stands, and the column that says so. */
 const lists = {
@@ -84,12 +87,14 @@ export function restoreStore(sql: Sql): RestoreStore {
     // What is to go is told to nobody again.
     const { accounts, transactions } = item.leaves ? nothing : await enqueueAll(tx, itemId, from);
     const last = from + accounts + transactions;
+    const counted = Math.floor(base / msACount);
     await tx`
       UPDATE items SET last_sequence = ${last},
         last_account_sequence = CASE WHEN ${accounts} > 0 THEN ${from + accounts} ELSE last_account_sequence END,
         last_transaction_sequence = CASE WHEN ${transactions} > 0 THEN ${last} ELSE last_transaction_sequence END,
         unsent_since = CASE WHEN ${last - from} > 0 THEN coalesce(unsent_since, clock_timestamp()) ELSE unsent_since END,
-        error_episode = greatest(error_episode, ${Math.floor(base / msAnEpisode)}::int),
+        error_episode = greatest(error_episode, ${counted}::int),
+        health_answers = greatest(health_answers, ${counted}::int), numbers_facts = greatest(numbers_facts, ${counted}::int),
         next_due_at = CASE WHEN admitted_at IS NOT NULL AND removal_requested_at IS NULL
           THEN clock_timestamp() ELSE next_due_at END
       WHERE item_id = ${itemId}`;

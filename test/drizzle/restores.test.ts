@@ -5,6 +5,7 @@ import { ourselves } from '../../domain/exchange/viewer.js';
 import type { Actor } from '../../domain/ports/connections.js';
 import { suspendCarried } from '../../drizzle/stores/connectionWrites.js';
 import { backUp } from '../stack/testDatabase.js';
+import { inDays } from './connectionLife.js';
 import { page, told } from './eventFeed.js';
 import { anyActor, connect, newApplication, underLock } from './granting.js';
 import type { TestItem, World } from './world.js';
@@ -16,6 +17,7 @@ import {
   openWorld,
   runUpdate,
   sealed,
+  seenNow,
   storedChanges,
   transaction,
   unrefused,
@@ -165,6 +167,19 @@ it('a link that had not been exchanged at the backup is never exchanged again: i
   expect(await world.stores.links.beginExchange(tokenHash)).toBeNull();
   const [row] = await world.sql`SELECT state FROM links WHERE token_hash = ${stored.tokenHash}`;
   expect(row?.['state']).toBe('exchanged');
+});
+
+it('answers to questions from before the restore are refused, though nothing was learned of the Item since', async () => {
+  const one = await linkedItem(world);
+  const { items } = world.stores;
+  const seen = await seenNow(world, one.itemId);
+  await restoreAll(world);
+  const error = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED' };
+  expect(await items.setBroken(one.itemId, seen, error, inDays(1))).toBe(false);
+  expect(await items.saveNumbers(one.itemId, seen, [{ accountId: 'acc-1', sealed: sealed('n') }])).toBe(
+    false,
+  );
+  expect(await items.setBroken(one.itemId, await seenNow(world, one.itemId), error, inDays(1))).toBe(true);
 });
 
 it('events of a dump that was loaded into a younger server are shown', async () => {
