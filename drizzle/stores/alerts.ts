@@ -1,7 +1,7 @@
 import type { AlertStore } from '../../domain/ports/alerts.js';
 import { asJson, builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
-import type { Sql } from '../rows.js';
+import type { Sql, Tx } from '../rows.js';
 import { alerts } from '../schema.js';
 
 /**
@@ -10,11 +10,14 @@ import { alerts } from '../schema.js';
  */
 const lockTimeoutMs = 1_000;
 
+/** In this transaction nobody waits longer for a lock. */
+export const waitsNotLong = (tx: Tx) => tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+
 export function alertStore(sql: Sql): AlertStore {
   return {
     async raise({ kind, key, item_id: itemId, detail }) {
       await sql.begin(async (tx) => {
-        await tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+        await waitsNotLong(tx);
         await builder(tx)
           .insert(alerts)
           .values({ kind, key, itemId, detail: asJson(cleaned(detail).value) })

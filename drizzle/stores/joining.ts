@@ -223,7 +223,8 @@ export async function joinItem(
   await changeConnection(tx, before.connection_id, itemId, chosen.grant, changes, actor);
   await awaitAccounts(tx, before.connection_id, chosen.awaited);
   if (resumes) await suspendConnections(tx, itemId, false, applicationId, actor);
-  await suspendIfRevoked(tx, itemId, applicationId, row);
+  // After update mode the row's word may be of before: whoever has asked Plaid since knows better.
+  if (visit.kind !== 'update_mode') await suspendIfRevoked(tx, itemId, applicationId, row);
   await releaseDeliveries(tx, itemId);
   return before.connection_id;
 }

@@ -18,7 +18,7 @@ import type { Sql, Tx } from '../rows.js';
 import { accounts as accountTable, items, links } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { suspendIfRevoked } from './bankRevocation.js';
+import { isRevokedAtBank, suspendIfRevoked } from './bankRevocation.js';
 import { isBeingErased } from './beingErased.js';
 import type { Applicant } from './joining.js';
 import {
@@ -45,6 +45,7 @@ const owned = selection(items, ['user_id', 'token_hash', 'replaced_by', 'error_t
   admitted: isSet('admitted_at'),
   asked: isSet('removal_requested_at'),
 });
+const worded = selection(items, ['error_type', 'error_code'], { revoked: isSet('revoked_at') });
 const other = selection(items, ['item_id']);
 const linking = selection(links, ['accounts', 'allow_duplicate'], { dropped: 'dropped_accounts' });
 const shared = selection(accountTable, ['account_id', 'item_id', 'raw']);
@@ -145,6 +146,15 @@ async function withOther(
   const visit = { kind: 'surplus', itemId: surplusId } as const;
   const connectionId = await joinItem(tx, other, applicant, offered, visit);
   if (connectionId === null) return { kind: 'duplicate', itemId: other.itemId };
+  // Plaid did not say how it is: by what is known of it nobody else reads it.
+  if (admission.healthy?.some(({ itemId }) => itemId === other.itemId) !== true) {
+    const word = firstOf(
+      await tx<
+        [Selected<typeof worded>]
+      >`SELECT ${worded.list(tx)} FROM items WHERE item_id = ${other.itemId}`,
+    );
+    await suspendIfRevoked(tx, other.itemId, applicant.applicationId, word);
+  }
   // From here on the new Item is to be discarded, and names the one that its link has joined.
   await tx`
     UPDATE items SET removal_requested_at = clock_timestamp(), replaced_by = ${other.itemId}
@@ -169,11 +179,11 @@ async function admitKnown(
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
   if (joined !== null) {
     const now = await lockSeen(tx, itemId);
-    // Its user may have taken the permission back since this visit to update mode. A row that has not heard of the visit says nothing.
-    if (isRevoked || (now !== null && isNews(now, seen))) {
-      const word = isRevoked ? { ...owner, revoked: true } : owner;
-      await suspendIfRevoked(tx, itemId, applicant.applicationId, word);
-    }
+    // A row that has not heard of this visit to update mode says nothing, nor does what else it has heard since. Its user may have taken
+    // the permission back, too: Plaid is asked once more.
+    if (!isRevoked && now !== null && isNews(now, seen) && isRevokedAtBank(owner))
+      throw new Failure('UPSTREAM_DOWN', 'the Item changed while it was asked after');
+    if (isRevoked) await suspendIfRevoked(tx, itemId, applicant.applicationId, { ...owner, revoked: true });
   }
   if (first) await tx`UPDATE links SET dropped_accounts = '{}' WHERE token_hash = ${tokenHash}`;
   const connected = joined ?? (await connectionWith(tx, itemId, applicant));

@@ -7,6 +7,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { applications, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
+import { waitsNotLong } from './alerts.js';
 import { refuseWhileErased } from './beingErased.js';
 import { linkAdmissions } from './linkAdmission.js';
 import { eraseToken, finishWith, linkRow } from './linkRows.js';
@@ -116,16 +117,19 @@ export function linkStore(sql: Sql): LinkStore {
     age: (tokenHash) => msSince(tokenHash, sql`created_at`),
 
     async raiseStuck(tokenHash, afterMs, detail) {
-      // Under a lock for which the end of the link waits, or is waited for.
-      await sql`
-        INSERT INTO alerts (kind, key, detail)
-        SELECT 'link_stuck', l.token_hash, ${jsonbText(detail)}::text::jsonb
-        FROM (SELECT token_hash, item_id, state FROM links
-          WHERE token_hash = ${tokenHash} AND created_at <= clock_timestamp() - ${`${afterMs} milliseconds`}::interval
-          FOR SHARE) AS l
-        WHERE l.state <> 'finished' OR EXISTS (
-          SELECT FROM items i WHERE i.item_id = l.item_id AND i.admitted_at IS NULL AND i.removed_at IS NULL)
-        ON CONFLICT DO NOTHING`;
+      await sql.begin(async (tx) => {
+        await waitsNotLong(tx);
+        // Under a lock for which the end of the link waits, or is waited for.
+        await tx`
+          INSERT INTO alerts (kind, key, detail)
+          SELECT 'link_stuck', l.token_hash, ${jsonbText(detail)}::text::jsonb
+          FROM (SELECT token_hash, item_id, state FROM links
+            WHERE token_hash = ${tokenHash} AND created_at <= clock_timestamp() - ${`${afterMs} milliseconds`}::interval
+            FOR SHARE) AS l
+          WHERE l.state <> 'finished' OR EXISTS (
+            SELECT FROM items i WHERE i.item_id = l.item_id AND i.admitted_at IS NULL AND i.removed_at IS NULL)
+          ON CONFLICT DO NOTHING`;
+      });
     },
 
     async isUnwanted(itemId) {
@@ -195,11 +199,12 @@ export function linkStore(sql: Sql): LinkStore {
     },
 
     async reportLost(tokenHash) {
-      const row = firstOf(
-        await sql<Pick<RowOf<typeof links>, 'outcome'>[]>`
+      const row = await sql.begin(async (tx) => {
+        await waitsNotLong(tx);
+        const rows = await tx<Pick<RowOf<typeof links>, 'outcome'>[]>`
         WITH lost AS (
           UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
-            ${eraseToken(sql)}, updated_at = clock_timestamp()
+            ${eraseToken(tx)}, updated_at = clock_timestamp()
           WHERE token_hash = ${tokenHash} AND state = 'exchanging' RETURNING token_hash, user_id, outcome
         ), over AS (
           DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash} AND EXISTS (
@@ -209,8 +214,9 @@ export function linkStore(sql: Sql): LinkStore {
           SELECT 'link_outcome_unknown', token_hash, jsonb_build_object('token_hash', token_hash, 'user_id', user_id)
           FROM lost ON CONFLICT DO NOTHING
         )
-        SELECT coalesce((SELECT outcome FROM lost), l.outcome) AS outcome FROM links l WHERE l.token_hash = ${tokenHash}`,
-      );
+        SELECT coalesce((SELECT outcome FROM lost), l.outcome) AS outcome FROM links l WHERE l.token_hash = ${tokenHash}`;
+        return firstOf(rows);
+      });
       if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
       return row.outcome;
     },
@@ -228,6 +234,7 @@ export function linkStore(sql: Sql): LinkStore {
         if (row === undefined) throw new Failure('BAD_REQUEST', 'no link is stored under this hash');
         if (row.outcome !== null) {
           // The answer of an earlier try was lost, and since then it may have been said that the link is stuck.
+          await waitsNotLong(tx);
           await tx`DELETE FROM alerts WHERE kind = 'link_stuck' AND key = ${tokenHash}`;
           return row.outcome;
         }
@@ -264,7 +271,9 @@ export function linkStore(sql: Sql): LinkStore {
     },
 
     async discardItem(itemId) {
-      await sql`
+      await sql.begin(async (tx) => {
+        await waitsNotLong(tx);
+        await tx`
         WITH over AS (
           DELETE FROM alerts WHERE kind = 'link_stuck' AND key = (SELECT token_hash FROM items WHERE item_id = ${itemId})
         ),
@@ -276,6 +285,7 @@ export function linkStore(sql: Sql): LinkStore {
         )
         UPDATE webhooks w SET outcome = 'ignored', reason = 'item_removed', settled_at = clock_timestamp()
         FROM discarded d WHERE w.item_id = d.item_id AND w.outcome = 'pending'`;
+      });
     },
   };
 }

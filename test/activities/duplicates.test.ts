@@ -1,4 +1,5 @@
 import { grantByDefault } from '../../domain/exchange/connection.js';
+import { ourselves } from '../../domain/exchange/viewer.js';
 import { Failure } from '../../domain/failures.js';
 import { secretContext } from '../../domain/ids.js';
 import type { PlaidAccount } from '../../domain/plaid.js';
@@ -1053,6 +1054,39 @@ describe('an older Item that the bank has revoked', () => {
   );
 });
 
+describe('an older Item of which Plaid does not say how it is', () => {
+  it.each([
+    ['USER_PERMISSION_REVOKED', true],
+    ['ITEM_LOGIN_REQUIRED', false],
+  ])('is joined as its row has it: %s', async (error_code, isSuspended) => {
+    const user = newUser();
+    const joiner = `joiner-${user}`;
+    await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${joiner}, 'joiner', 'connected')`;
+    const { item: old } = await link(user);
+    old.error = { error_type: 'ITEM_ERROR', error_code };
+    await world.run.checkItem({ itemId: old.itemId });
+    const connection = grantByDefault(['transactions']);
+    const { tokenHash, item } = await world.receive(user, { application_id: joiner, connection });
+    item.accounts = old.accounts;
+    await world.run.exchangePublicToken({ tokenHash });
+    const { plaid } = world;
+    const run = world.runWith({
+      plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+        getItem: (token: string) =>
+          token === old.accessToken
+            ? Promise.reject(new Failure('UPSTREAM_DOWN', 'no'))
+            : plaid.getItem(token),
+      }),
+    });
+    await hasWaited(tokenHash, '20 s');
+    expect(await run.admitItem({ tokenHash })).toMatchObject({ kind: 'joined', itemId: old.itemId });
+    const connections = await world.sql`
+      SELECT suspended_at IS NOT NULL AS suspended FROM connections
+      WHERE item_id = ${old.itemId} AND application_id = ${joiner}`;
+    expect([...connections]).toEqual([{ suspended: isSuspended }]);
+  });
+});
+
 describe('a link by a public token of update mode', () => {
   /** Its Item lives, and is exchanged for a second time. */
   async function updated(user: string, more: Partial<NewLink> = {}) {
@@ -1069,6 +1103,12 @@ describe('a link by a public token of update mode', () => {
     replaces: null,
     warnings: [],
   });
+  const statuses = async ({ itemId }: FakeItem, application: string): Promise<unknown[]> => {
+    const rows = await world.sql`
+      SELECT CASE WHEN expires_at <= clock_timestamp() THEN 'expired' WHEN suspended_at IS NULL THEN 'active' ELSE 'suspended' END AS status
+      FROM connections WHERE item_id = ${itemId} AND application_id = ${application} AND revoked_at IS NULL`;
+    return rows.map(({ status }) => status as unknown);
+  };
   const admitted = { kind: 'admitted', replaced: [], warnings: [] };
 
   it('ends as linked when its Item is removed before it is admitted, at any moment', async () => {
@@ -1137,12 +1177,55 @@ describe('a link by a public token of update mode', () => {
         },
       }),
     });
+    if (when === 'since Plaid was asked') {
+      await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    }
     expect(await run.admitItem({ tokenHash })).toMatchObject({ ...admitted, joined: true });
-    const rows = await world.sql`
-      SELECT CASE WHEN suspended_at IS NULL THEN 'active' ELSE 'suspended' END AS status FROM connections
-      WHERE item_id = ${item.itemId} AND application_id = ${application} AND revoked_at IS NULL`;
-    expect([...rows]).toEqual([{ status: expected }]);
+    expect(await statuses(item, application)).toEqual([expected]);
   });
+
+  it.each(['relinked', 'consent', 'nothing', 'its connection was over'])(
+    'of an Item that the bank gives once more suspends nobody for what its row has not heard (meanwhile: %s)',
+    async (what) => {
+      const application = `joiner-${newUser()}`;
+      await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${application}, 'joiner', 'connected')`;
+      const connection = grantByDefault(['transactions']);
+      const { tokenHash, item } = await updated(newUser(), { application_id: application, connection });
+      const { itemId } = item;
+      if (what === 'its connection was over')
+        await world.sql`
+          INSERT INTO connections (connection_id, application_id, item_id, user_id, scopes, new_accounts, created_at, expires_at)
+          SELECT ${`con-${application}`}, ${application}, item_id, user_id, '{transactions}', true,
+            clock_timestamp() - interval '2 hours', clock_timestamp() - interval '1 hour'
+          FROM items WHERE item_id = ${itemId}`;
+      item.error = { error_type: 'ITEM_ERROR', error_code: 'USER_PERMISSION_REVOKED' };
+      await world.run.checkItem({ itemId });
+      item.error = null;
+      const { plaid, stores } = world;
+      let asked = 0;
+      const run = world.runWith({
+        plaid: Object.assign(Object.create(plaid) as PlaidPort, {
+          getAccounts: async (token: string) => {
+            asked += 1;
+            if (asked === 1 && what === 'relinked') await stores.itemCommands.noteRelinked(ourselves, itemId);
+            if (asked === 1 && what === 'consent') {
+              const { seen } = (await stores.items.credentials(itemId, { forRemoval: true })) ?? {};
+              const consent = { expiresAt: '2030-05-05T00:00:00.000Z', isConnected: true };
+              if (seen !== undefined) await stores.items.noteConsent(itemId, seen, consent);
+            }
+            return plaid.getAccounts(token);
+          },
+        }),
+      });
+      const first = run.admitItem({ tokenHash });
+      if (what === 'relinked' || what === 'consent') {
+        await expect(first).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      }
+      await first.catch(() => undefined);
+      expect(await run.admitItem({ tokenHash })).toMatchObject(admitted);
+      expect(await statuses(item, application)).toEqual(['active']);
+    },
+  );
 
   it('holds up no erasure of its user', async () => {
     const user = newUser();
@@ -1155,6 +1238,24 @@ describe('a link by a public token of update mode', () => {
     expect(await world.run.admitItem({ tokenHash })).toMatchObject(admitted);
     await world.run.finishLink({ tokenHash, outcome: linked(item) });
     expect(await world.run.stopUser({ erasureId })).toEqual({ items: 0, links: 0 });
+  });
+
+  // Many links at once would hold every connection of a worker.
+  it('waits not long while an operator holds the row that says it is stuck, and ends afterwards', async () => {
+    const { tokenHash, item } = await updated(newUser());
+    await world.sql`
+      INSERT INTO alerts (kind, key, detail) SELECT 'link_stuck', token_hash, '{}'
+      FROM links WHERE item_id = ${item.itemId}`;
+    const refused = { type: 'UPSTREAM_DOWN', message: expect.stringContaining('55P03') as unknown };
+    await world.sql.begin(async (tx) => {
+      await tx`
+        DELETE FROM alerts WHERE kind = 'link_stuck'
+          AND key IN (SELECT token_hash FROM links WHERE item_id = ${item.itemId})`;
+      await expect(world.stores.links.raiseStuck(tokenHash, 0, {})).rejects.toMatchObject(refused);
+      await expect(world.run.finishLink({ tokenHash, outcome: linked(item) })).rejects.toMatchObject(refused);
+      await expect(world.stores.links.discardItem(item.itemId)).rejects.toMatchObject(refused);
+    });
+    expect(await world.run.finishLink({ tokenHash, outcome: linked(item) })).toEqual(linked(item));
   });
 
   it('may end as refused, too, once its Item is removed, and is told when no end fits for long', async () => {
