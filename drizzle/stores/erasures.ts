@@ -211,7 +211,8 @@ export function erasureStore(sql: Sql): ErasureStore {
     if (ended !== null) return ended;
     // Where this fails, `stop` does it.
     return sql.begin(async (tx) => {
-      await endAll(tx, userId);
+      // `stop` may have been first, and all be over: whoever has the name by now is somebody new.
+      if ((await lock(tx, erasureId)) !== null) await endAll(tx, userId);
       return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
     });
   }
