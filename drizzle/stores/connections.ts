@@ -30,6 +30,7 @@ import {
   suspendConnections,
 } from './connectionWrites.js';
 import { isRevokedAtBank, suspendIfRevoked } from './bankRevocation.js';
+import { isBeingErased } from './beingErased.js';
 import { releaseDeliveries } from './heldDeliveries.js';
 import { onceFor } from './onceFor.js';
 
@@ -239,7 +240,8 @@ export function connectionStore(sql: Sql): ConnectionStore {
         if (item === undefined) return { kind: 'not_found' };
         const before = await findConnection(tx, everybody, `con_${effectId}`);
         if (before !== undefined) return { kind: 'done', connection: viewOf(before) };
-        if (item.removed || item.removal_requested) return { kind: 'item_removed' };
+        if (item.removed || item.removal_requested || (await isBeingErased(tx, item.user_id)))
+          return { kind: 'item_removed' };
         if (
           firstOf(await tx`SELECT FROM applications WHERE application_id = ${applicationId}`) === undefined
         ) {

@@ -7,6 +7,7 @@ import { deliveries, deliveryAttempts } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
 import { mayHear } from './audience.js';
+import { atOnce } from './deliveryFailures.js';
 import { hearerOf, laneOf } from './endpointHearer.js';
 import { onceFor } from './onceFor.js';
 
@@ -115,8 +116,8 @@ export function deliveryStore(sql: Sql): DeliveryStore {
                 AND f.state = 'pending' AND f.position > d.position AND f.next_attempt_at > clock_timestamp()
               FOR UPDATE OF f SKIP LOCKED
             )
-            UPDATE deliveries f SET next_attempt_at = clock_timestamp()
-            FROM behind WHERE f.delivery_id = behind.delivery_id AND f.state = 'pending'`;
+            UPDATE deliveries d SET ${atOnce(tx)}
+            FROM behind WHERE d.delivery_id = behind.delivery_id AND d.state = 'pending'`;
           // One that is on its way now is not asked for twice.
           await tx`
             UPDATE deliveries d SET ${onceMore(tx)}

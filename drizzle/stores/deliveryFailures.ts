@@ -139,7 +139,9 @@ export async function recordFailures(
       // At the new address nobody has been asked for it yet.
       const here = isHere(attempted);
       const askedMs = isOver(attempted) ? null : result.retryAfterMs;
-      const earlyByMs = (ms(row.scheduled_at) ?? now) - now;
+      // One that begins anew has no time of its own yet: whoever knows nothing of that time leaves it as it was.
+      const scheduledAt = row.attempts > row.attempts_before ? ms(row.scheduled_at) : null;
+      const earlyByMs = (scheduledAt ?? now) - now;
       const next = afterFailedAttempt(number - row.attempts_before, earlyByMs, askedMs, Math.random());
       const before = here ? row.attempts_before + (next.counted ? 0 : 1) : number;
       const afterwards = here ? next.pauseMs : 0;
@@ -154,7 +156,8 @@ export async function recordFailures(
         before,
         state,
         next: goesOn ? text(now + pause) : null,
-        scheduled: goesOn && here && !next.counted ? text(now + pause) : null,
+        // What the receiver asks for puts off the attempt, not the schedule: it would never end.
+        scheduled: goesOn && here && !next.counted ? text(scheduledAt) : null,
         at: result.at,
         status: result.status,
         duration_ms: result.durationMs,

@@ -75,6 +75,10 @@ export function erasureStore(sql: Sql): ErasureStore {
     };
   }
 
+  const connectedWith = (tx: Tx, userId: string): Fragment => tx`ARRAY(
+    SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
+    WHERE c.user_id = ${userId} AND a.access = 'connected')`;
+
   /** An erasure that goes on, kept until the end of the transaction. */
   async function lock(tx: Tx, erasureId: string): Promise<Running | null> {
     const row = firstOf(
@@ -88,7 +92,7 @@ export function erasureStore(sql: Sql): ErasureStore {
    * Of a user whose erasure is committed. Links that Plaid was not asked for end here; those on their way end by themselves, and their Items
    * are not admitted any more. Of Items that are the user's the removal is asked for.
    */
-  async function endAll(tx: Tx, userId: string): Promise<void> {
+  async function endAll(tx: Tx, erasureId: string, userId: string): Promise<void> {
     // Lets foreign keys pass: who writes twice of an Item or a link comes to its user by one, with the row locked for which is waited below.
     await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
     await tx`
@@ -101,6 +105,11 @@ export function erasureStore(sql: Sql): ErasureStore {
         SELECT item_id FROM items
         WHERE user_id = ${userId} AND admitted_at IS NOT NULL AND removed_at IS NULL AND removal_requested_at IS NULL
         ORDER BY item_id FOR NO KEY UPDATE)`;
+    // From here on nobody is connected any more. Who was since the erasure began is told of its end, too.
+    await tx`
+      UPDATE erasures e SET connected_applications = ARRAY(
+        SELECT unnest(e.connected_applications) UNION SELECT unnest(${connectedWith(tx, userId)}))
+      WHERE e.erasure_id = ${erasureId}`;
   }
 
   async function leftToEnd(tx: Tx, userId: string): Promise<LeftToEnd> {
@@ -203,15 +212,14 @@ export function erasureStore(sql: Sql): ErasureStore {
       if (!force && (await hasActiveFloat(tx, userId))) return 'active_float';
       await tx`
         INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id, connected_applications)
-        SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ARRAY(
-          SELECT DISTINCT c.application_id FROM connections c JOIN applications a USING (application_id)
-          WHERE c.user_id = ${userId} AND a.access = 'connected')`;
+        SELECT ${erasureId}, ${hash}, ${userId}, ${applicationId}, ${keyId}, ${connectedWith(tx, userId)}`;
       return null;
     });
     if (ended !== null) return ended;
     // Where this fails, `stop` does it.
     return sql.begin(async (tx) => {
-      await endAll(tx, userId);
+      // `stop` may have been first, and all be over: whoever has the name by now is somebody new.
+      if ((await lock(tx, erasureId)) !== null) await endAll(tx, erasureId, userId);
       return (await view(tx, tx`e.erasure_id = ${erasureId}`)) ?? 'not_found';
     });
   }
@@ -225,7 +233,7 @@ export function erasureStore(sql: Sql): ErasureStore {
       return sql.begin(async (tx) => {
         const erasure = await lock(tx, erasureId);
         if (erasure === null) return null;
-        await endAll(tx, erasure.user_id);
+        await endAll(tx, erasureId, erasure.user_id);
         return leftToEnd(tx, erasure.user_id);
       });
     },

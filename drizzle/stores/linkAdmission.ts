@@ -174,7 +174,7 @@ async function admitKnown(
 ): Promise<Admitted> {
   const item = { itemId, userId: owner.user_id };
   // Once a link: who was disconnected since then is not connected again by a repeat.
-  const first = !owner.asked && link?.dropped === null;
+  const first = !owner.asked && link?.dropped === null && !(await isBeingErased(tx, owner.user_id));
   const visit = { kind: 'update_mode' } as const;
   const joined = first ? await joinItem(tx, item, applicant, chosenIn(link.accounts), visit) : null;
   if (joined !== null) {
@@ -285,6 +285,8 @@ export function linkAdmissions(sql: Sql): Pick<LinkStore, 'join' | 'admit' | 'ad
         );
         if (link?.state !== 'received') return 'finished';
         if (now === null || now.closed || link.institution_id === null || isNews(now, seen)) return 'moved';
+        // The erasure ends this link in a moment.
+        if (await isBeingErased(tx, link.user_id)) return 'moved';
         const chosen = chosenIn(link.accounts) ?? [];
         const alikes = await overlapping(tx, link.user_id, link.institution_id, chosen, null);
         const found = alikes.find((other) => other.itemId === itemId);

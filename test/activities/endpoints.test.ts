@@ -298,6 +298,63 @@ describe('an endpoint', () => {
     expect((await waiting()).map(({ state }) => state)).toEqual(Array(5).fill('failed'));
   });
 
+  it('that answers now and then, and asks each time to be left for long, keeps nobody from its end', async () => {
+    const to = await endpoint();
+    await events(to, ['a']);
+    const [head] = await stored(to);
+    world.answer = ({ id }) => (id === head?.event_id ? { status: 503, retryAfterMs: 86_400_000 } : {});
+    const now = async () => (await stored(to)).find(({ delivery_id }) => delivery_id === head?.delivery_id);
+    await world.sql`
+      UPDATE deliveries SET attempts = 9, next_attempt_at = now() - interval '1 second', scheduled_at = now() + interval '10 minutes'
+      WHERE endpoint_id = ${to.id}`;
+    await drain(to);
+    expect(await now()).toMatchObject({ state: 'pending', attempts: 10 });
+    // Its time has passed before the endpoint answers anew.
+    await world.sql`
+      UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '1 hour', scheduled_at = scheduled_at - interval '1 hour'
+      WHERE endpoint_id = ${to.id}`;
+    await world.sql`
+      UPDATE endpoints SET state = 'failing', failures = 5, failing_since = now(), rests_until = NULL WHERE endpoint_id = ${to.id}`;
+    await events(to, ['other']);
+    await drain(to);
+    await world.sql`
+      UPDATE deliveries SET next_attempt_at = least(next_attempt_at, next_attempt_at - interval '5 minutes')
+      WHERE endpoint_id = ${to.id} AND state = 'pending'`;
+    await drain(to);
+    expect(await now()).toMatchObject({ state: 'failed', attempts: 11 });
+  });
+
+  it('is asked by the pauses of the schedule for what an API of the release before has asked for once more', async () => {
+    const to = await endpoint();
+    await events(to, ['a']);
+    const [head] = await stored(to);
+    world.answer = ({ id }) => (id === head?.event_id ? { status: 500 } : {});
+    // It knows nothing of `scheduled_at`.
+    await world.sql`
+      UPDATE deliveries SET attempts = 4, attempts_before = 4, next_attempt_at = now(), scheduled_at = now() + interval '1 hour'
+      WHERE endpoint_id = ${to.id}`;
+    await drain(to);
+    await drain(to);
+    expect((await stored(to))[0]).toMatchObject({ state: 'pending', attempts: 5, scheduled_at: null });
+  });
+
+  it('that is sent an older one once more uses up nobody’s schedule behind it', async () => {
+    const to = await endpoint();
+    await events(to, ['a', 'a']);
+    const [older, head] = await stored(to);
+    world.answer = ({ id }) => (id === head?.event_id ? { status: 500 } : {});
+    await drain(to);
+    const own = async () => (await stored(to))[1];
+    await world.sql`
+      UPDATE deliveries SET attempts = 9, next_attempt_at = now() + interval '20 hours' WHERE delivery_id = ${head?.delivery_id ?? ''}`;
+    for (let n = 0; n < 2; n += 1) {
+      await world.stores.deliveries.resend(to.application, older?.delivery_id ?? '', null);
+      await drain(to);
+    }
+    expect((await stored(to))[0]).toMatchObject({ state: 'delivered', attempts: 3 });
+    expect(await own()).toMatchObject({ state: 'pending', attempts: 10 });
+  });
+
   it('that is gone is off; what waits is held, and goes when it is enabled', async () => {
     const to = await endpoint();
     await events(to, ['a', 'b']);

@@ -5,6 +5,7 @@ import { keptPath } from '../../api/idempotency.js';
 import { ourselves } from '../../domain/exchange/viewer.js';
 import { createStores } from '../../drizzle/index.js';
 import * as schema from '../../drizzle/schema.js';
+import { erasureStore } from '../../drizzle/stores/erasures.js';
 import { lastUserTables, tablesWithoutUsers, userTables } from '../../drizzle/stores/userTables.js';
 import { told } from './eventFeed.js';
 import type { Linking, World } from './world.js';
@@ -683,4 +684,35 @@ describe('the export of a user', () => {
       SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`;
     expect(open).toHaveLength(0);
   });
+});
+
+it('an erasure that is over before its request has asked for removals ends nothing of who has the name anew', async () => {
+  const user = newId('user');
+  await linkedItem(world, { userId: user });
+  const held = { begun: () => {}, goOn: () => {} };
+  const reached = new Promise<void>((resolve) => (held.begun = resolve));
+  const opened = new Promise<void>((resolve) => (held.goOn = resolve));
+  let transactions = 0;
+  const sql = new Proxy(world.sql, {
+    get(of, name) {
+      if (name !== 'begin') return Reflect.get(of, name) as unknown;
+      return async (work: Parameters<typeof of.begin>[1]) => {
+        transactions += 1;
+        if (transactions === 2) {
+          held.begun();
+          await opened;
+        }
+        return of.begin(work as never);
+      };
+    },
+  });
+  const erasureId = `era_${randomUUID()}`;
+  const slow = erasureStore(sql).request(user, { erasureId, force: false, ...asker });
+  await reached;
+  await carryOut(erasureId);
+  const again = await linkedItem(world, { userId: user });
+  held.goOn();
+  expect(await slow).toMatchObject({ erasure_id: erasureId, state: 'done' });
+  const [row] = await world.sql`SELECT removal_requested_at FROM items WHERE item_id = ${again.itemId}`;
+  expect(row).toEqual({ removal_requested_at: null });
 });

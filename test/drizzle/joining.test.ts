@@ -17,6 +17,7 @@ import type { StoredConnection } from './connectionLife.js';
 import {
   broken,
   connectedItem,
+  connectedTo,
   connectionsOf,
   grant,
   metadataOf,
@@ -49,6 +50,31 @@ async function joinedBy(
 }
 
 describe('joining', () => {
+  it('a user who is being erased is done by nobody, also where the removal of the Item is not asked for yet', async () => {
+    const item = await connectedItem();
+    const applicationId = await newApplication(world);
+    const { links } = world.stores;
+    const offered = await received(item.userId, applicationId);
+    const linking = { userId: item.userId, applicationId, connection: grant() };
+    const updated = await exchangedItem(world, linking);
+    const holder = await connectedTo(item);
+    // Its process died between the two transactions of the request.
+    await world.sql`
+      INSERT INTO erasures (erasure_id, user_hash, user_id, application_id, key_id)
+      VALUES (${`era_${item.userId}`}, encode(sha256(convert_to(${item.userId}::text, 'UTF8')), 'hex'), ${item.userId}, 'default', 'key-1')`;
+    expect(await links.join(offered, item.itemId)).toBe('moved');
+    await links.admit(admission({ ...item, tokenHash: updated.tokenHash }));
+    const asked = { itemId: item.itemId, applicationId, effectId: `late-${applicationId}` };
+    const granted = await world.stores.connections.grant(asked, grant(), nobody);
+    expect(granted).toMatchObject({ kind: 'item_removed' });
+    expect((await connectionsOf(item.itemId)).map((one) => one.application_id)).not.toContain(applicationId);
+    // Who came in all the same, by a transaction that ended behind it, is told of the end.
+    await world.stores.erasures.stop(`era_${item.userId}`);
+    const [erasure] =
+      await world.sql`SELECT connected_applications FROM erasures WHERE user_id = ${item.userId}`;
+    expect(erasure?.connected_applications).toContain(holder);
+  });
+
   it('by Link’s metadata connects and finishes the link in one transaction, and only once', async () => {
     const item = await connectedItem();
     const applicationId = await newApplication(world);
