@@ -9,7 +9,7 @@ const longestMs = 8_000;
  */
 export async function passOverPauses({ sql }: System, attempts = Infinity): Promise<void> {
   await sql`
-    UPDATE deliveries SET next_attempt_at = now()
+    UPDATE deliveries SET next_attempt_at = now(), scheduled_at = least(scheduled_at, now())
     WHERE state = 'pending' AND attempts < ${attempts}::float8 AND next_attempt_at > now() + ${longestMs} * interval '1 ms'`;
   await sql`UPDATE endpoints SET rests_until = NULL WHERE rests_until > now() + ${longestMs} * interval '1 ms'`;
 }
