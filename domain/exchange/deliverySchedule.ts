@@ -19,7 +19,11 @@ export const deliveryPauses: readonly number[] = [
 export const betweenEarlyMs = 5 * minute;
 
 /** What a receiver may ask for at most by Retry-After. */
-export const longestRetryAfterMs = 24 * hour;
+const longestRetryAfterMs = 24 * hour;
+
+/** For how long a receiver has asked to be left, in milliseconds; `retryAfterMs`: null = it did not. */
+export const askedFor = (retryAfterMs: number | null): number =>
+  Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
 
 /** Receivers that were down together are not asked together: ± 20 %. `chance` is from 0 to 1. */
 export const spread = (pauseMs: number, chance: number): number => Math.round(pauseMs * (0.8 + 0.4 * chance));
@@ -45,8 +49,6 @@ export function afterFailedAttempt(
   if (earlyByMs <= 0) return { counted: true, pauseMs: pauseAfter(attempts, retryAfterMs, chance) };
   return { counted: false, pauseMs: Math.max(earlyByMs, askedFor(retryAfterMs)) };
 }
-
-const askedFor = (retryAfterMs: number | null): number => Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
 
 /**
  * Milliseconds from an attempt that failed to the next; null = it was the last. `attempts` counts those that the schedule has

@@ -1,4 +1,4 @@
-import { longestRetryAfterMs, spread } from './deliverySchedule.js';
+import { askedFor, spread } from './deliverySchedule.js';
 import type { EndpointState } from './endpoint.js';
 
 /** What is known of how an endpoint answers. Times in milliseconds since the epoch. */
@@ -38,10 +38,8 @@ export const isSuccess = ({ status }: Answered): boolean => status !== null && s
 /** Of HTTP: it has too much to do, or what stands before it has. */
 const slows: ReadonlySet<number> = new Set([429, 502, 504]);
 
-const askedMs = ({ retryAfterMs }: Answered): number => Math.min(retryAfterMs ?? 0, longestRetryAfterMs);
-
 function quietAfter(failures: number, answered: Answered, chance: number): number {
-  const asked = askedMs(answered);
+  const asked = askedFor(answered.retryAfterMs);
   const { status } = answered;
   if (failures >= breakerFailures) {
     const breaker = Math.min(firstQuietMs * 2 ** (failures - breakerFailures), longestQuietMs);
@@ -76,7 +74,7 @@ export function afterAttempt(
   const isKnown = before.failures >= breakerFailures && before.quietUntil !== null && before.quietUntil > now;
   const failures = before.failures + (isKnown ? 0 : 1);
   const failingSince = before.failingSince ?? now;
-  const quietMs = isKnown ? askedMs(answered) : quietAfter(failures, answered, chance);
+  const quietMs = isKnown ? askedFor(answered.retryAfterMs) : quietAfter(failures, answered, chance);
   const quietUntil = quietMs > 0 ? Math.max(before.quietUntil ?? 0, now + quietMs) : before.quietUntil;
   const health: EndpointHealth = { state: before.state, failures, failingSince, quietUntil };
   if (!isOn) return { health, change: null };

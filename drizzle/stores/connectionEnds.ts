@@ -6,14 +6,13 @@ import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { waitsNotLong } from './alerts.js';
 import { isLive } from './connectionStatus.js';
 import { expireConnections, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
-/** For what somebody else holds of a connection, or of what is told of it. */
-const lockTimeoutMs = 1_000;
 
 /** See `eachByItself`, which knows Failures. */
 const forEach = <T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> =>
@@ -33,7 +32,8 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
   /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it. */
   const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
     sql.begin(async (tx) => {
-      await tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+      // Somebody else may hold a connection, or what is told of it.
+      await waitsNotLong(tx);
       return (await lockItem(tx, itemId)) ? work(tx) : null;
     }) as Promise<T | null>;
 

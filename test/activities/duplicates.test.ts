@@ -6,6 +6,7 @@ import type { PlaidAccount } from '../../domain/plaid.js';
 import type { LinkOutcome, NewLink } from '../../domain/ports/links.js';
 import type { PlaidPort } from '../../domain/ports/plaid.js';
 import { failureOfAnswer } from '../../src/clients/plaidFailures.js';
+import { whileRefused } from '../stack/refusedRows.js';
 import type { ActivityWorld } from './activityWorld.js';
 import { createActivityWorld } from './activityWorld.js';
 import { institution } from './fakeDirectory.js';
@@ -760,19 +761,12 @@ describe('connections that end', () => {
     await world.sql`UPDATE items SET unconnected_since = now() - interval '8 days' WHERE item_id = ANY(${own})`;
     const { floats } = world.stores;
     await floats.record({ userId: owing, floatId: 'f', status: 'active', occurredAt: null, by: null });
-    await world.sql.unsafe(`
-      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF NEW.item_id = '${refused.itemId}' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
-        RETURN NEW;
-      END $$;
-      CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`);
     world.signals.length = 0;
-    try {
+    const rows = `NEW.item_id = '${refused.itemId}'`;
+    await whileRefused(world.sql, { statements: ['UPDATE ON items'], rows }, async () => {
       await expect(world.run.endConnections()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
       await expect(world.run.endConnections()).rejects.toMatchObject({ type: 'BAD_REQUEST' });
-    } finally {
-      await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
-    }
+    });
     const alerts = await world.sql<{ item_id: string }[]>`
       SELECT item_id FROM alerts WHERE kind = 'removal_waits_for_float' AND item_id = ANY(${own})`;
     expect(alerts.map(({ item_id }) => item_id)).toEqual([owes.itemId]);

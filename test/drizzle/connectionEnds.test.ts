@@ -1,5 +1,6 @@
 import { Failure } from '../../domain/failures.js';
 import { grantConnection, revokeConnections } from '../../drizzle/stores/connectionWrites.js';
+import { whileRefused } from '../stack/refusedRows.js';
 import {
   begunNow,
   newApplication,
@@ -169,14 +170,12 @@ describe('an Item whose rows the database does not write', () => {
     await expires(good, inDays(-1));
     await expires(staying, inDays(0.5));
     await expires(following, inDays(0.6));
-    await world.sql.unsafe(`
-      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF NEW.item_id IN ('${bad.itemId}', '${staying.itemId}') THEN RAISE EXCEPTION 'no' USING ERRCODE = '${code}'; END IF;
-        RETURN NEW;
-      END $$;
-      CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse();
-      CREATE TRIGGER refuse BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`);
-    try {
+    const refused = {
+      statements: ['UPDATE ON connections', 'UPDATE ON items'],
+      rows: `NEW.item_id IN ('${bad.itemId}', '${staying.itemId}')`,
+      code,
+    };
+    await whileRefused(world.sql, refused, async () => {
       await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
       expect(await eventsOf(good.itemId)).toContain('connection.expired');
       await expect(connectionEnds.reportExpiring(100)).rejects.toBeInstanceOf(Failure);
@@ -188,9 +187,7 @@ describe('an Item whose rows the database does not write', () => {
       const { fault } = await connectionEnds.requestRemovals(100, 7 * 86_400_000);
       expect(fault).toBeInstanceOf(Failure);
       expect(await itemRow(good.itemId)).toMatchObject({ asked: true });
-    } finally {
-      await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
-    }
+    });
     expect(await connectionEnds.noteExpired(100)).toHaveLength(0);
     await connectionEnds.reportExpiring(100);
     await connectionEnds.requestRemovals(100, 7 * 86_400_000);
@@ -204,18 +201,11 @@ it('many Items whose rows the database does not write, the first of all each tim
   const good = await connectedItem();
   await world.sql`UPDATE connections SET expires_at = ${inDays(-2)} WHERE item_id = ANY(${bad})`;
   await world.sql`UPDATE connections SET expires_at = ${inDays(-1)} WHERE item_id = ${good.itemId}`;
-  await world.sql.unsafe(`
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      IF NEW.item_id <> '${good.itemId}' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
-      RETURN NEW;
-    END $$;
-    CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse()`);
-  try {
+  const refused = { statements: ['UPDATE ON connections'], rows: `NEW.item_id <> '${good.itemId}'` };
+  await whileRefused(world.sql, refused, async () => {
     await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
     expect(await eventsOf(good.itemId)).toContain('connection.expired');
-  } finally {
-    await world.sql.unsafe('DROP FUNCTION refuse CASCADE');
-  }
+  });
   expect(await connectionEnds.noteExpired(100)).toHaveLength(6);
 });
 

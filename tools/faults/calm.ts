@@ -2,6 +2,7 @@ import { erasureWorkflowId } from '../../domain/ids.js';
 import { change, sendWebhook } from './bank.js';
 import type { Scene } from './perform.js';
 import { passOverPauses } from './deliveryPauses.js';
+import { answerWith } from './eventReceiver.js';
 import { repair } from './happenings.js';
 import { syncInstitutions, walksOf } from './institutions.js';
 import { unrest } from './oracle.js';
@@ -21,7 +22,7 @@ export async function endFaults(world: World, scene: Scene): Promise<void> {
   world.setKinesisFault(null);
   world.kinesis.otherFault = () => null;
   world.segment.fault = null;
-  for (const { answer } of world.receivers) answer.status = 204;
+  answerWith(world.receivers, 204);
   await system.sim('/_sim/faults', undefined, 'DELETE');
   await Promise.all(Object.values(processes).map((one) => one.makeUsual()));
   for (const item of scene.items) {

@@ -7,6 +7,14 @@ export interface ReceivingEndpoint extends EventReceiver {
   readonly secret: string;
 }
 
+/** What all of them answer from now on. */
+export function answerWith(
+  receivers: readonly ReceivingEndpoint[],
+  status: EventReceiver['answer']['status'],
+): void {
+  for (const { answer } of receivers) answer.status = status;
+}
+
 /** An endpoint of the application `default` that listens in this process. `body`: fields of the endpoint besides its URL. */
 export async function receiveEvents(
   system: System,

@@ -2,6 +2,7 @@ import { itemWorkflowId } from '../../domain/ids.js';
 import { change, failOften, fault, sendWebhook } from './bank.js';
 import type { CuttableProxy } from './cuttableProxy.js';
 import { passOverPauses } from './deliveryPauses.js';
+import { answerWith } from './eventReceiver.js';
 import type { LivingItem } from './happenings.js';
 import type { PutRecordsFault } from './kinesisProxy.js';
 import { renameInstitutions, syncInstitutions } from './institutions.js';
@@ -263,10 +264,10 @@ export class Performer {
         world.segment.fault = null;
         return;
       case 'breakEndpoint':
-        for (const { answer } of world.receivers) answer.status = deed.how;
+        answerWith(world.receivers, deed.how);
         for (const until = Date.now() + lasts; Date.now() < until; await pause(betweenTries))
           await passOverPauses(world.system, fewAttempts);
-        for (const { answer } of world.receivers) answer.status = 204;
+        answerWith(world.receivers, 204);
         return;
       case 'plaidFails': {
         const { itemId } = this.item(deed.item);
