@@ -22,6 +22,12 @@ const forEach = <T>(all: readonly T[], work: (one: T) => Promise<void>): Promise
     }),
   );
 
+const faultOf = (work: Promise<void>): Promise<unknown> =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
+  );
+
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
   /** Whether a row is locked now. One that another holds, for however long, is left to the next sweep: it holds up none behind it. */
   const locks = async (rows: PromiseLike<readonly object[]>): Promise<boolean> => (await rows).length > 0;
@@ -74,11 +80,11 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
           GROUP BY c.item_id ORDER BY since, c.item_id LIMIT ${limit}) AS due JOIN items i USING (item_id)
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
-      await forEach(due, async (item) => {
+      const work = forEach(due, async (item) => {
         if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true)
           ended.push(item);
       });
-      return ended;
+      return { ended, fault: await faultOf(work) };
     },
 
     async reportExpiring(limit) {
@@ -106,11 +112,7 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
         const end = await requestRemoval(item, graceMs);
         if (end !== null) ends[end].push(item);
       });
-      const fault = await work.then(
-        () => null,
-        (error: unknown) => error,
-      );
-      return { ...ends, fault };
+      return { ...ends, fault: await faultOf(work) };
     },
   };
 }
