@@ -33,22 +33,34 @@ export function startEndpointWaker(options: EndpointWakerOptions): EndpointWaker
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> = Promise.resolve();
 
+  /** Endpoints whose signal Temporal has not answered, the longest ago first. */
+  const unanswered = new Map<string, DueEndpoint>();
+
+  async function signal(endpoint: DueEndpoint): Promise<void> {
+    const { endpointId } = endpoint;
+    unanswered.delete(endpointId);
+    try {
+      await gateway.wakeEndpoint(endpointId);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.type !== 'ORCHESTRATOR_REFUSED') {
+        unanswered.set(endpointId, endpoint);
+        // With Temporal away each further call waits for its deadline.
+        throw error;
+      }
+      onFailure(error);
+    }
+    woken.push({ ...endpoint, at: performance.now() });
+  }
+
   async function wake(): Promise<void> {
     const at = performance.now();
     woken = woken.filter((endpoint) => at - endpoint.at < patienceMs);
-    for (const endpoint of await sending.dueEndpoints(endpointsAtOnce, woken)) {
+    const due = await sending.dueEndpoints(endpointsAtOnce, [...woken, ...unanswered.values()]);
+    // Behind all others: where Temporal answers for these, each that it does not answer for would keep them waiting.
+    for (const endpoint of [...due, ...unanswered.values()]) {
       // Each of them may take a slow Temporal seconds, and who waits for the end has half a minute.
       if (stopped) return;
-      try {
-        await gateway.wakeEndpoint(endpoint.endpointId);
-      } catch (error) {
-        // With Temporal away each further call waits for its deadline.
-        if (!(error instanceof Failure) || error.type !== 'ORCHESTRATOR_REFUSED') throw error;
-        onFailure(error);
-      } finally {
-        // Also one that does not take it, however long that took: the next round begins with the others.
-        woken.push({ ...endpoint, at: performance.now() });
-      }
+      await signal(endpoint);
     }
   }
 

@@ -21,6 +21,9 @@ import { createUserEventConsumer } from './userEventConsumer.js';
 /** For one probe of a dependency. */
 const probeMs = 3_000;
 
+/** For a lock that somebody else holds: many events of a shard may wait for one, and the leases of all are renewed by what is left. */
+const lockTimeoutMs = 1_000;
+
 /** What the consumer reports of itself, as log lines and metrics: ids of shards and counts. */
 function observer(logger: Logger, registry: Registry): UserEventObserver {
   const registers = [registry];
@@ -79,7 +82,7 @@ await runProcess(
     const config = loadConfig('listener');
     const logger = createLogger('listener', config.LOG_LEVEL);
     warnOfOlderNames(logger);
-    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS });
+    const sql = openDatabase(config.DATABASE_URL, { max: config.DATABASE_CONNECTIONS, lockTimeoutMs });
     const stores = createStores(sql);
     const temporal = temporalOptions(config);
     const { client, connection } = openClient(temporal);

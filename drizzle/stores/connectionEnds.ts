@@ -35,12 +35,20 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
   const lockItem = (tx: Tx, itemId: string): Promise<boolean> =>
     locks(tx`SELECT FROM items WHERE item_id = ${itemId} FOR NO KEY UPDATE SKIP LOCKED`);
 
-  /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it. */
+  /** Whether each connection with the Item is locked now. */
+  const lockConnections = (tx: Tx, itemId: string): Promise<boolean> => {
+    const ofItem = tx`SELECT FROM connections WHERE item_id = ${itemId} AND revoked_at IS NULL`;
+    return locks(tx`
+      WITH free AS (${ofItem} FOR NO KEY UPDATE SKIP LOCKED)
+      SELECT WHERE (SELECT count(*) FROM free) = (SELECT count(*) FROM (${ofItem}) AS those)`);
+  };
+
+  /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it, or one of its connections. */
   const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
     sql.begin(async (tx) => {
-      // Somebody else may hold a connection, or what is told of it.
+      // Somebody else may hold what is told of it.
       await waitsNotLong(tx);
-      return (await lockItem(tx, itemId)) ? work(tx) : null;
+      return (await lockItem(tx, itemId)) && (await lockConnections(tx, itemId)) ? work(tx) : null;
     }) as Promise<T | null>;
 
   /** Whether the Item's removal is asked for now, under its user's and its own lock; null: neither, or another one holds them. */

@@ -108,6 +108,27 @@ describe('a bank that is down', () => {
     expect((await pauseOf('ins_many'))?.failures).toBe(1);
   });
 
+  it('whose pause an operator ends, in a transaction that stays open, keeps no connection from the Items of other banks', async () => {
+    const made = await items(12);
+    const [first, second, other, ...many] = made as [FakeItem, FakeItem, FakeItem, ...FakeItem[]];
+    await world.sql`UPDATE items SET institution_id = 'ins_other' WHERE item_id = ${other.itemId}`;
+    await takenDown(first, second);
+    await pauseIsOver();
+    const { stores } = world;
+    await world.sql.begin(async (tx) => {
+      await tx`DELETE FROM bank_pauses`;
+      const held = many.map((item) =>
+        expect(mine(item, 'u1')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' }),
+      );
+      expect(await mine(other, 'u2')).toMatchObject({ kind: 'applied' });
+      await Promise.all(held);
+      const late = { type: 'UPSTREAM_DOWN', message: expect.stringContaining('55P03') as unknown };
+      await expect(stores.banks.noteUp('ins_1')).rejects.toMatchObject(late);
+      await expect(stores.banks.noteDown('ins_1', first.itemId, true)).rejects.toMatchObject(late);
+    });
+    for (const item of many) expect(await mine(item, 'u3')).toMatchObject({ kind: 'applied' });
+  });
+
   it('is asked anew when a probe was lost, and no pause is longer than half an hour', async () => {
     const { banks } = world.stores;
     await banks.noteDown('ins_long', 'item-1', true);

@@ -2,9 +2,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { CreateStreamCommand, DescribeStreamCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { Connection } from '@temporalio/client';
 import { wholeGrant } from '../../domain/exchange/connection.js';
 import { createStores } from '../../drizzle/index.js';
+import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { openDatabase } from '../../src/clients/postgres.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { freePort } from '../../tools/local/ports.js';
@@ -252,6 +254,67 @@ describe('the port of metrics', () => {
     expect((await ask('/livez')).status).toBe(200);
     expect((await ask('/readyz')).status).toBe(503);
     expect((await ask('/metrics')).text).toContain('process_cpu_user_seconds_total');
+  });
+});
+
+describe('a listener', () => {
+  // Ten connections, and sixteen events of one shard at once: none was left for the leases of all shards, nor for what the others held.
+  it('acts on the events of other shards while somebody holds what those of one need', async () => {
+    const stream = `locked-${randomBytes(4).toString('hex')}`;
+    const kinesis = openKinesisClient({
+      region: 'us-east-1',
+      endpoint: testStack().kinesis_endpoint,
+      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    });
+    const sql = openDatabase(database.url, { max: 2, idleInTransactionMs: 0, transactionMs: 0 });
+    try {
+      await kinesis.send(new CreateStreamCommand({ StreamName: stream, ShardCount: 2 }));
+      const described = async () =>
+        (await kinesis.send(new DescribeStreamCommand({ StreamName: stream }))).StreamDescription;
+      await until(async () => (await described())?.StreamStatus === 'ACTIVE');
+      const keys = (await described())?.Shards?.map((shard) => shard.HashKeyRange?.StartingHashKey) ?? [];
+      const open = (shard: number, userId: string, floats: readonly number[]) =>
+        kinesis.send(
+          new PutRecordsCommand({
+            StreamName: stream,
+            Records: floats.map((n) => ({
+              PartitionKey: 'key',
+              ExplicitHashKey: keys[shard],
+              Data: Buffer.from(
+                JSON.stringify({
+                  type: 'float.opened',
+                  user_id: userId,
+                  float_id: `f${n}`,
+                  occurred_at: '2026-11-21T07:00:00Z',
+                  event_id: `${userId}-${n}`,
+                }),
+              ),
+            })),
+          }),
+        );
+      const known = async (userId: string) =>
+        (await sql`SELECT FROM floats WHERE user_id = ${userId}`).length;
+      await sql`INSERT INTO users (user_id) VALUES ('held')`;
+      const { process } = await start('listener', { USER_EVENTS_STREAM: stream });
+      await sql.begin(async (tx) => {
+        await tx`SELECT FROM users WHERE user_id = 'held' FOR UPDATE`;
+        await open(
+          0,
+          'held',
+          Array.from({ length: 40 }, (_, n) => n),
+        );
+        await process.says('"what":"an event"');
+        for (let n = 1; n <= 5; n += 1) {
+          await open(1, 'free', [n]);
+          await until(async () => (await known('free')) === n);
+        }
+      });
+      await until(async () => (await known('held')) === 40);
+      expect(process.said()).not.toContain('"what":"a renewal"');
+    } finally {
+      kinesis.destroy();
+      await sql.end({ timeout: 5 });
+    }
   });
 });
 
