@@ -7,6 +7,7 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { floats } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
+import { waitsNotLong } from './alerts.js';
 import { isBeingErased } from './beingErased.js';
 import { knowsUser } from './rights.js';
 
@@ -69,6 +70,8 @@ export function floatStore(sql: Sql): FloatStore {
   return {
     async record({ userId, floatId, status, occurredAt, arrivedAt = null, by }) {
       return sql.begin(async (tx) => {
+        // The listener has many on their way at once, each with a connection in hand, and renews the leases of all its shards by what is left.
+        if (by === null) await waitsNotLong(tx);
         // Removal reads the active floats under this lock: no float may slip in between its read and its commit.
         await tx`SELECT FROM users WHERE user_id = ${userId} FOR NO KEY UPDATE`;
         const may = firstOf(await tx<[{ may: boolean }]>`SELECT ${mayReport(tx, by, userId)} AS may`);

@@ -98,7 +98,9 @@ describe('a float', () => {
       order.push('released');
     });
     while (order.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    const told = tell({ userId, floatId: 'f' }, 'active', noon).then(() => order.push('told'));
+    // By REST: the listener waits for a second only.
+    const float = { userId, floatId: 'f', status: 'active', occurredAt: noon, by: ourselves } as const;
+    const told = world.stores.floats.record(float).then(() => order.push('told'));
     for (;;) {
       const [waiting] = await world.sql`
         SELECT 1 FROM pg_stat_activity

@@ -186,6 +186,35 @@ describe('a listener', () => {
     expect(sorted(bench.logins)).toEqual(sorted(logins(20)));
   });
 
+  // Sixteen events are acted on at once, and by what they leave of ten connections the leases of all shards are renewed.
+  it('reads its other shards on while the user of many floats is locked by somebody', async () => {
+    const sql = openDatabase(world.url, { max: 10 });
+    try {
+      const { floats, userEvents } = createStores(sql);
+      bench.shard('locked');
+      bench.shard('other');
+      const user_id = newId('user');
+      await world.sql`INSERT INTO users (user_id) VALUES (${user_id})`;
+      const float = (n: number) => ({
+        ...{ type: 'float.opened', user_id, float_id: `f${n}`, event_id: newId('e'), occurred_at: at },
+      });
+      bench.put('locked', ...Array.from({ length: 16 }, (_, n) => float(n)));
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM users WHERE user_id = ${user_id} FOR UPDATE`;
+        bench.start('me', { floats, store: userEvents, leaseMs: 5_000 });
+        await until(() => bench.failed.filter((what) => what === 'an event').length >= 64);
+        bench.put('other', login('meanwhile'));
+        await until(() => bench.logins.includes('meanwhile'));
+        expect(await bench.row('locked')).toMatchObject({ owner: 'me', checkpoint: null });
+      });
+      await until(async () => (await bench.row('locked'))?.checkpoint === '000016');
+      expect(await world.sql`SELECT FROM floats WHERE user_id = ${user_id}`).toHaveLength(16);
+    } finally {
+      await Promise.all(bench.consumers.map((consumer) => consumer.stop()));
+      await sql.end({ timeout: 5 });
+    }
+  });
+
   it('knows of the floats behind logins that Temporal does not take, so that no removal is allowed meanwhile', async () => {
     bench.shard('s');
     const user_id = newId('user');
