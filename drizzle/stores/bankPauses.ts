@@ -1,6 +1,7 @@
 import type { BankPauseStore } from '../../domain/ports/bankPauses.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
+import { waitsNotLong } from './alerts.js';
 
 /** The first pause and the longest, in seconds; doubled from one to the next. */
 const firstSeconds = 60;
@@ -22,8 +23,12 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
         await sql<[{ probe: boolean; failures: number | null }]>`
         WITH taken AS (
           UPDATE bank_pauses SET probing = true, next_try_at = ${now} + ${pause(sql`failures`)}
-          WHERE institution_id = ${institutionId} AND failures > 0 AND next_try_at <= ${now}
+          WHERE institution_id = (
+            SELECT institution_id FROM bank_pauses
+            WHERE institution_id = ${institutionId} AND failures > 0 AND next_try_at <= ${now}
               - CASE WHEN refused_item = ${nameOf(itemId)} THEN ${pause(sql`failures`)} ELSE '0' END
+            -- Whoever holds it asks, or ends the pause: thousands of Items would wait here, each with a connection in hand.
+            FOR UPDATE SKIP LOCKED)
           RETURNING 1
         )
         SELECT EXISTS (SELECT FROM taken) AS probe,
@@ -41,7 +46,9 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
         AND known.next_try_at > ${now} - make_interval(secs => ${suspicionSeconds})))`;
       const failures = sql`(CASE WHEN ${isDown} THEN known.failures + 1 ELSE 0 END)`;
       // Who had asked before the bank was known to be down says nothing new.
-      await sql`
+      await sql.begin(async (tx) => {
+        await waitsNotLong(tx);
+        await tx`
         INSERT INTO bank_pauses AS known (institution_id, failures, probing, next_try_at, refused_item)
         VALUES (${institutionId}, ${certain}::boolean::int, false,
           ${now} + CASE WHEN ${certain}::boolean THEN ${pauseOf(sql`1`)} ELSE '0' END, ${nameOf(itemId)})
@@ -49,10 +56,14 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
           failures = ${failures}, probing = false, refused_item = excluded.refused_item,
           next_try_at = ${now} + CASE WHEN ${isDown} THEN ${pauseOf(sql`${failures}`)} ELSE '0' END
         WHERE known.probing OR known.failures = 0`;
+      });
     },
 
     async noteUp(institutionId) {
-      await sql`DELETE FROM bank_pauses WHERE institution_id = ${institutionId}`;
+      await sql.begin(async (tx) => {
+        await waitsNotLong(tx);
+        await tx`DELETE FROM bank_pauses WHERE institution_id = ${institutionId}`;
+      });
     },
   };
 }

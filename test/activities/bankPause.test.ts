@@ -108,6 +108,26 @@ describe('a bank that is down', () => {
     expect((await pauseOf('ins_many'))?.failures).toBe(1);
   });
 
+  // By the runbook; all connections of a worker would wait for its end, and the Items of healthy banks behind them.
+  it('holds up no other bank while an operator deletes its pause, and leaves that open', async () => {
+    const made = await items(12);
+    const [first, second, other, ...more] = made as [FakeItem, FakeItem, FakeItem, ...FakeItem[]];
+    await world.sql`UPDATE items SET institution_id = 'ins_other' WHERE item_id = ${other.itemId}`;
+    await takenDown(first, second);
+    await pauseIsOver();
+    await world.sql.begin(async (tx) => {
+      await tx`DELETE FROM bank_pauses WHERE institution_id = 'ins_1'`;
+      for (const item of more)
+        await expect(mine(item, 'u2')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+      const { banks } = world.stores;
+      const locked = { type: 'UPSTREAM_DOWN', message: expect.stringContaining('55P03') as unknown };
+      await expect(banks.noteDown('ins_1', 'item-9', true)).rejects.toMatchObject(locked);
+      await expect(banks.noteUp('ins_1')).rejects.toMatchObject(locked);
+      expect(await mine(other, 'u2')).toMatchObject({ kind: 'applied' });
+    });
+    for (const item of more) expect(await mine(item, 'u3')).toMatchObject({ kind: 'applied' });
+  });
+
   it('is asked anew when a probe was lost, and no pause is longer than half an hour', async () => {
     const { banks } = world.stores;
     await banks.noteDown('ins_long', 'item-1', true);
