@@ -79,8 +79,6 @@ const isLasting = (failure: Failure): boolean => {
   );
 };
 
-const isRevoked = ({ type }: Failure): boolean => type === 'PERMISSION_REVOKED';
-
 /** For so long an Item that was exchanged waits for what Plaid does not answer of others, or of its accounts: its user waits, too. */
 const patienceMs = 12_000;
 /** A link that fails for so long is told to operators: its public token dies after half an hour. */
@@ -352,9 +350,9 @@ export function linkActivities(deps: ActivityDeps) {
       const first = refusal;
       await pause(deps.policy.doubtPause);
       await ask();
-      // A list of nothing says nothing, however often: it is waited for as for one that is not given. So is an end of two answers that differ.
-      const agree = isLasting(first) && isLasting(refusal) && isRevoked(first) === isRevoked(refusal);
-      if (accounts.length === 0 && !agree) throw nothing;
+      // A list of nothing says nothing, however often: it is waited for as for one that is not given. So are two answers that differ.
+      const isTwice = isLasting(refusal) && refusal.type === first.type;
+      if (accounts.length === 0 && !isTwice) throw nothing;
     } catch (error) {
       if (!(error instanceof Failure && (await isOutOfPatience(tokenHash)))) throw error;
       refusal = error;
