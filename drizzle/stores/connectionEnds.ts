@@ -6,10 +6,10 @@ import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { waitsNotLong } from './alerts.js';
 import { isLive } from './connectionStatus.js';
 import { expireConnections, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
+import { waitsNotLong } from './waitsNotLong.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
