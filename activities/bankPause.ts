@@ -30,7 +30,10 @@ export async function askBank<T>(
     if (!(error instanceof Failure)) throw error;
     const ofAll = ofTheBank(error);
     if (ofAll || error.type === 'INSTITUTION_DOWN')
-      await banks.noteDown(institutionId, itemId, ofAll, error.retryAfterMs);
+      await banks.noteDown(institutionId, itemId, ofAll, error.retryAfterMs).catch((other: unknown) => {
+        // Our own database's (an operator holds the row, say): what the bank was refused for is the weightier word.
+        if (!(other instanceof Failure)) throw other;
+      });
     // A login that has ended, say: the bank has answered, and the healthy Items of it are not to wait.
     else if (!saysNothing.has(error.type)) await answers();
     throw error;

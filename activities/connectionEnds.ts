@@ -43,14 +43,15 @@ export function connectionEndActivities(deps: ActivityDeps) {
           faults.push(error);
           return none;
         });
-      const nobody = { requested: [], kept: [], fault: null };
-      const ended = await tried(connectionEnds.noteExpired(itemsAtOnce), []);
+      const nobody = { ended: [], requested: [], kept: [], fault: null };
+      const expired = await tried(connectionEnds.noteExpired(itemsAtOnce), nobody);
+      const { ended } = expired;
       const expiring = await tried(connectionEnds.reportExpiring(itemsAtOnce), 0);
       const { requested, kept, fault } =
         itemGraceMs === 0
           ? nobody
           : await tried(connectionEnds.requestRemovals(itemsAtOnce, itemGraceMs), nobody);
-      if (fault !== null) faults.push(fault);
+      for (const one of [expired.fault, fault]) if (one !== null) faults.push(one);
       const alerting = eachByItself(kept, ({ itemId }) =>
         alerts.raise({ kind: 'removal_waits_for_float', key: itemId, item_id: itemId, detail: {} }),
       );

@@ -69,12 +69,26 @@ export function institutionActivities(
       }
     },
 
-    /** Sets to vanished what a complete walk through the list no longer showed. Safe to repeat. */
+    /**
+     * Sets to vanished what a complete walk through the list no longer showed. Operators are told where the `last` walk of a sync had
+     * all pages and is not complete: a list that names one on two pages would keep every walk so. Safe to repeat.
+     */
     async finishInstitutionSync(input: {
       syncId: string;
       expected: number;
+      last?: boolean;
     }): Promise<{ complete: boolean; vanished: number }> {
-      return institutions.finishSync(input.syncId, input.expected);
+      const { syncId, expected, last = false } = input;
+      const end = await institutions.finishSync(syncId, expected);
+      if (last && !end.complete) {
+        await alerts.raise({
+          kind: 'institutions_stuck',
+          key: 'walk',
+          item_id: null,
+          detail: { listed: expected },
+        });
+      }
+      return end;
     },
 
     /**

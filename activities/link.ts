@@ -322,20 +322,22 @@ export function linkActivities(deps: ActivityDeps) {
 
   /**
    * Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. What lacks some, as far as
-   * can be seen, is asked for once more: after one odd answer nobody would know a duplicate.
+   * can be seen, is asked for once more: after one odd answer nobody would know a duplicate. Nor is it believed that says why there are none.
    */
   async function accountsOf(
     tokenHash: string,
     credentials: { itemId: string; accessToken: Sealed },
   ): Promise<{ accounts: PlaidAccount[]; refusal: Failure }> {
     let accounts: PlaidAccount[] = [];
-    let refusal = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
+    const nothing = new Failure('UPSTREAM_DOWN', 'Plaid lists no account of the Item');
+    let refusal = nothing;
     /** Resolves to whether the list can be read whole. */
     const ask = async (): Promise<boolean> => {
       try {
         const listed = await withToken(deps, credentials, (token) => plaid.getAccounts(token));
         const { accounts: named, unreadable } = listedAccounts(listed, []);
         accounts = unionOfAccounts(named, accounts);
+        refusal = nothing;
         return unreadable === 0;
       } catch (error) {
         if (!(error instanceof Failure && isLasting(error))) throw error;
@@ -345,10 +347,12 @@ export function linkActivities(deps: ActivityDeps) {
     };
     try {
       if (await ask()) return { accounts, refusal };
+      const first = refusal;
       await pause(deps.policy.doubtPause);
       await ask();
-      // A list of nothing says nothing, however often: it is waited for as for one that is not given.
-      if (accounts.length === 0 && !isLasting(refusal)) throw refusal;
+      // A list of nothing says nothing, however often: it is waited for as for one that is not given. So are two answers that differ.
+      const isTwice = isLasting(refusal) && refusal.type === first.type;
+      if (accounts.length === 0 && !isTwice) throw nothing;
     } catch (error) {
       if (!(error instanceof Failure && (await isOutOfPatience(tokenHash)))) throw error;
       refusal = error;

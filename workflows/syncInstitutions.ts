@@ -57,11 +57,12 @@ export async function syncInstitutions(input: SyncInstitutionsInput): Promise<In
     }
     if (ended) {
       const expected = provenBy(sync);
+      const last = !mayRepeatWalk(sync);
       const end =
         expected === null
           ? { complete: false, vanished: 0 }
-          : await db().finishInstitutionSync({ syncId: sync.syncId, expected });
-      if (end.complete || !mayRepeatWalk(sync)) return { ...end, walks: sync.walk };
+          : await db().finishInstitutionSync({ syncId: sync.syncId, expected, last });
+      if (end.complete || last) return { ...end, walks: sync.walk };
       sync = startWalk(uuid4(), sync);
     }
     const info = workflowInfo();

@@ -123,9 +123,10 @@ export function connectionRoutes(app: Api, context: RouteContext): void {
     asked: Partial<Grant>,
   ) {
     if (outcome.kind === 'done') return outcome.connection;
-    const seen =
-      outcome.kind === 'not_found' && (await connections.get(sightOf(request), connectionId)) !== null;
-    if (seen) {
+    // Whoever may change it, and finds none: its user's rows are just being deleted.
+    const asks = outcome.kind === 'not_found' && !mayConsent(request);
+    const seen = asks ? await connections.get(sightOf(request), connectionId) : null;
+    if (seen !== null && seen.application.application_id !== callerOf(request).application_id) {
       throw new Problem('insufficient_scope', {
         detail: 'The connection of another application is changed with the scope consent.',
       });

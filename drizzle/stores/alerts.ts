@@ -1,17 +1,9 @@
 import type { AlertStore } from '../../domain/ports/alerts.js';
 import { asJson, builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
-import type { Sql, Tx } from '../rows.js';
+import type { Sql } from '../rows.js';
 import { alerts } from '../schema.js';
-
-/**
- * For whoever holds the row, or the table: an operator who deletes it and has not ended the transaction, say. Many raise the same one, and
- * each of them holds a connection while it waits.
- */
-const lockTimeoutMs = 1_000;
-
-/** In this transaction nobody waits longer for a lock. */
-export const waitsNotLong = (tx: Tx) => tx`SELECT set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`;
+import { waitsNotLong } from './waitsNotLong.js';
 
 export function alertStore(sql: Sql): AlertStore {
   return {

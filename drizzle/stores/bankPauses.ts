@@ -1,7 +1,7 @@
 import type { BankPauseStore } from '../../domain/ports/bankPauses.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
-import { waitsNotLong } from './alerts.js';
+import { waitsNotLong } from './waitsNotLong.js';
 
 /** The first pause and the longest, in seconds; doubled from one to the next. */
 const firstSeconds = 60;

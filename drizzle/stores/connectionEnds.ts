@@ -6,10 +6,10 @@ import type { Sql, Tx } from '../rows.js';
 import { items } from '../schema.js';
 import { selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { waitsNotLong } from './alerts.js';
 import { isLive } from './connectionStatus.js';
 import { expireConnections, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
+import { waitsNotLong } from './waitsNotLong.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
@@ -20,6 +20,12 @@ const forEach = <T>(all: readonly T[], work: (one: T) => Promise<void>): Promise
     work(one).catch((error: unknown) => {
       throw databaseFailure(error);
     }),
+  );
+
+const faultOf = (work: Promise<void>): Promise<unknown> =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
   );
 
 export function connectionEndStore(sql: Sql): ConnectionEndStore {
@@ -82,11 +88,11 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
           GROUP BY c.item_id ORDER BY since, c.item_id LIMIT ${limit}) AS due JOIN items i USING (item_id)
         ORDER BY due.since, i.item_id`;
       const ended: EndedItem[] = [];
-      await forEach(due, async (item) => {
+      const work = forEach(due, async (item) => {
         if ((await underLock(item.itemId, (tx) => expireConnections(tx, item.itemId))) === true)
           ended.push(item);
       });
-      return ended;
+      return { ended, fault: await faultOf(work) };
     },
 
     async reportExpiring(limit) {
@@ -114,11 +120,7 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
         const end = await requestRemoval(item, graceMs);
         if (end !== null) ends[end].push(item);
       });
-      const fault = await work.then(
-        () => null,
-        (error: unknown) => error,
-      );
-      return { ...ends, fault };
+      return { ...ends, fault: await faultOf(work) };
     },
   };
 }

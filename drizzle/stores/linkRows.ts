@@ -2,7 +2,7 @@ import type { LinkOutcome } from '../../domain/ports/links.js';
 import type { Sql, Tx } from '../rows.js';
 import { links } from '../schema.js';
 import { selection } from '../selection.js';
-import { waitsNotLong } from './alerts.js';
+import { waitsNotLong } from './waitsNotLong.js';
 
 /** A `LinkRow`. */
 export const linkRow = selection(links, [

@@ -7,11 +7,11 @@ import type { Fragment, Sql, Tx } from '../rows.js';
 import { applications, items, links, users } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { RowOf, Selected } from '../selection.js';
-import { waitsNotLong } from './alerts.js';
 import { refuseWhileErased } from './beingErased.js';
 import { linkAdmissions } from './linkAdmission.js';
 import { eraseToken, finishWith, linkRow } from './linkRows.js';
 import { lookalikeReads } from './lookalikes.js';
+import { waitsNotLong } from './waitsNotLong.js';
 
 const publicToken = selection(links, [], {
   key_id: 'public_token_key_id',

@@ -32,9 +32,9 @@ const rowsAtOnce = 10_000;
 
 /**
  * Message ids of Segment's events count episodes, and what was learned of an Item is counted, so that an older answer is known by it: counted
- * on above all that ever was, in minutes of the restore.
+ * on above all that ever was, by when the restore began. An `int` has place for ten seconds' counts until the year 2650, for one's until 2038.
  */
-const msACount = 60_000;
+const msACount = 10_000;
 
 /** Where what ends for good stands, and the column that says so. */
 const lists = {

@@ -4,7 +4,6 @@ import type { Sql } from '../rows.js';
 import { userEventShards } from '../schema.js';
 import { isSet, selection } from '../selection.js';
 import type { Selected } from '../selection.js';
-import { waitsNotLong } from './alerts.js';
 
 const leased = selection(userEventShards, ['parents', 'owner'], {
   shardId: 'shard_id',
@@ -95,8 +94,6 @@ export function userEventStore(sql: Sql): UserEventStore {
     async park(stream, shardId, { sequenceNumber, data }, reason, { whole } = { whole: false }) {
       const detail = { stream, shard_id: shardId, sequence_number: sequenceNumber, reason };
       await sql.begin(async (tx) => {
-        // Many may be parked at once, each with a connection in hand, and by what is left the leases of all shards are renewed.
-        await waitsNotLong(tx);
         await tx`
           INSERT INTO parked_events (stream, shard_id, sequence_number, data, reason)
           VALUES (${stream}, ${shardId}, ${sequenceNumber}, ${whole ? data : data.subarray(0, parkedBytes)},

@@ -1221,6 +1221,37 @@ describe('a link by a public token of update mode', () => {
     },
   );
 
+  it.each([
+    ['lists none', 'PERMISSION_REVOKED'],
+    ['PERMISSION_REVOKED', 'lists none'],
+    ['NOT_READY', 'PERMISSION_REVOKED'],
+    ['PERMISSION_REVOKED', 'LOGIN_REQUIRED'],
+  ] as const)(
+    'suspends nobody while its accounts are revoked by one answer alone (%s, %s)',
+    async (...says) => {
+      const application = `joiner-${newUser()}`;
+      await world.sql`INSERT INTO applications (application_id, name, access) VALUES (${application}, 'joiner', 'connected')`;
+      const connection = grantByDefault(['transactions']);
+      const { tokenHash, item } = await updated(newUser(), { application_id: application, connection });
+      let asked = 0;
+      const run = world.runWith({
+        plaid: Object.assign(Object.create(world.plaid) as PlaidPort, {
+          getAccounts: async () => {
+            const said = says[asked % 2] ?? 'lists none';
+            asked += 1;
+            if (said === 'lists none') return [];
+            throw new Failure(said, 'no');
+          },
+        }),
+      });
+      await expect(run.admitItem({ tokenHash })).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+      expect(await statuses(item, application)).toEqual([]);
+      await hasWaited(tokenHash, '20 s');
+      expect(await run.admitItem({ tokenHash })).toMatchObject({ ...admitted, joined: true });
+      expect(await statuses(item, application)).toEqual(['active']);
+    },
+  );
+
   it('holds up no erasure of its user', async () => {
     const user = newUser();
     const { tokenHash, item } = await updated(user);

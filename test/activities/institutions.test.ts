@@ -48,6 +48,27 @@ describe('the directory of institutions', () => {
     await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
   });
 
+  it('tells an operator of a list that has never as many as Plaid counts, by the last walk, until it has', async () => {
+    const { directory, sql, run } = world;
+    const stuck = () => sql`SELECT key, detail FROM alerts WHERE kind = 'institutions_stuck'`;
+    directory.pageSize = 2;
+    // The first one stands on two pages.
+    directory.all = ['odd1', 'odd2', 'odd3', 'odd1'].map((id) => institution(id));
+    for (const offset of [0, 2]) await run.saveInstitutionPage({ syncId: 'pages', offset });
+    const end = { syncId: 'pages', expected: 4 };
+    expect(await run.finishInstitutionSync({ ...end, last: false })).toEqual({
+      complete: false,
+      vanished: 0,
+    });
+    expect(await stuck()).toEqual([]);
+    expect(await run.finishInstitutionSync({ ...end, last: true })).toEqual({ complete: false, vanished: 0 });
+    expect(await stuck()).toEqual([{ key: 'walk', detail: { listed: 4 } }]);
+    directory.all = directory.all.slice(0, 3);
+    expect(await walk('pages-2')).toEqual({ complete: true, vanished: 0 });
+    expect(await stuck()).toEqual([]);
+    await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
+  });
+
   it('lacks most of its banks by two walks in a row alone, which a repeated end of one is not', async () => {
     const { directory, sql, run } = world;
     const ids = ['odd1', 'odd2', 'odd3', 'odd4', 'odd5'];

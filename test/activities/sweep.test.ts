@@ -150,7 +150,7 @@ describe('the sweep over connections', () => {
       connectionEnds: {
         noteExpired: async () => {
           written.push('expired');
-          return ended;
+          return { ended, fault: null };
         },
         reportExpiring: async () => written.push('expiring'),
         requestRemovals: async () => {
@@ -183,13 +183,29 @@ describe('the sweep over connections', () => {
     expect(signalled).toEqual(['i1']);
   });
 
+  it('signals whose connections have ended beside one that the database refuses, then it fails', async () => {
+    const signalled: string[] = [];
+    const ended = [{ itemId: 'i1', userId: 'u' }];
+    const deps = {
+      itemGraceMs: 0,
+      connectionEnds: {
+        noteExpired: async () => ({ ended, fault: new Failure('BAD_REQUEST', 'no') }),
+        reportExpiring: async () => 0,
+      },
+      gateway: { signalItem: async (itemId: string) => void signalled.push(itemId) },
+      reportUnexpected: () => undefined,
+    } as unknown as ActivityDeps;
+    await expect(connectionEndActivities(deps).endConnections()).rejects.toThrow('no');
+    expect(signalled).toEqual(['i1']);
+  });
+
   it('tells an operator of an Item whose signal Temporal refuses, and signals the others', async () => {
     const signalled: string[] = [];
     const raised: unknown[] = [];
     const ended = ['i1', 'i2', 'i3'].map((itemId) => ({ itemId, userId: 'u' }));
     const deps = {
       itemGraceMs: 0,
-      connectionEnds: { noteExpired: async () => ended, reportExpiring: async () => 0 },
+      connectionEnds: { noteExpired: async () => ({ ended, fault: null }), reportExpiring: async () => 0 },
       gateway: {
         signalItem: async (itemId: string) => {
           if (itemId === 'i1') throw new Failure('ORCHESTRATOR_REFUSED', 'no');
@@ -277,7 +293,7 @@ describe('the sweep beside a lock on its alerts', () => {
     const deps = {
       itemGraceMs: 1,
       connectionEnds: {
-        noteExpired: async () => items('i1'),
+        noteExpired: async () => ({ ended: items('i1'), fault: null }),
         reportExpiring: async () => 0,
         requestRemovals: async () => ({ requested: items('i2'), kept: items('i3', 'i4'), fault: null }),
       },

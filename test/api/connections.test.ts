@@ -366,3 +366,24 @@ it('lists go page by page under their filters, and take no forged cursor', async
   // Consent sees connections and no bank data.
   expect(await ask('GET', `/items/${to.itemId}/accounts`, dashboard)).toMatchObject({ status: 403 });
 });
+
+it('of a user whose rows are being deleted a connection is changed no more, and no key is told that it lacks a right', async () => {
+  const { item: of, app: own, url } = await connected();
+  const { erasures, items, links } = world.stores;
+  const erasureId = newId('era');
+  const asker = { applicationId: 'default', keyId: 'key' };
+  await erasures.request(of.userId, { erasureId, force: true, ...asker });
+  await items.finishRemoval(of.itemId);
+  for (const { tokenHash } of (await erasures.stop(erasureId))?.links ?? [])
+    await links.finish(tokenHash, { kind: 'refused', plaid: null });
+  expect(await erasures.deleteRows(erasureId, 1)).toBe(1);
+  for (const by of [dashboard, own]) {
+    const answers = [
+      await ask('PATCH', url, by, { scopes: ['accounts'] }),
+      await ask('POST', `${url}/revoke`, by, {}),
+    ];
+    expect(answers).toMatchObject(Array(2).fill({ status: 404, body: { code: 'not_found' } }));
+  }
+  const stranger = await client(['read', 'write'], 'all');
+  expect(await ask('POST', `${url}/revoke`, stranger, {})).toMatchObject({ status: 403 });
+});

@@ -176,7 +176,10 @@ describe('an Item whose rows the database does not write', () => {
       code,
     };
     await whileRefused(world.sql, refused, async () => {
-      await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
+      expect(await connectionEnds.noteExpired(100)).toMatchObject({
+        ended: [{ itemId: good.itemId }],
+        fault: expect.any(Failure),
+      });
       expect(await eventsOf(good.itemId)).toContain('connection.expired');
       await expect(connectionEnds.reportExpiring(100)).rejects.toBeInstanceOf(Failure);
       expect(await eventsOf(following.itemId)).toContain('connection.expiring');
@@ -188,7 +191,7 @@ describe('an Item whose rows the database does not write', () => {
       expect(fault).toBeInstanceOf(Failure);
       expect(await itemRow(good.itemId)).toMatchObject({ asked: true });
     });
-    expect(await connectionEnds.noteExpired(100)).toHaveLength(0);
+    expect(await connectionEnds.noteExpired(100)).toEqual({ ended: [], fault: null });
     await connectionEnds.reportExpiring(100);
     await connectionEnds.requestRemovals(100, 7 * 86_400_000);
   });
@@ -203,10 +206,13 @@ it('many Items whose rows the database does not write, the first of all each tim
   await world.sql`UPDATE connections SET expires_at = ${inDays(-1)} WHERE item_id = ${good.itemId}`;
   const refused = { statements: ['UPDATE ON connections'], rows: `NEW.item_id <> '${good.itemId}'` };
   await whileRefused(world.sql, refused, async () => {
-    await expect(connectionEnds.noteExpired(100)).rejects.toBeInstanceOf(Failure);
+    expect(await connectionEnds.noteExpired(100)).toMatchObject({
+      ended: [{ itemId: good.itemId }],
+      fault: expect.any(Failure),
+    });
     expect(await eventsOf(good.itemId)).toContain('connection.expired');
   });
-  expect(await connectionEnds.noteExpired(100)).toHaveLength(6);
+  expect((await connectionEnds.noteExpired(100)).ended).toHaveLength(6);
 });
 
 describe('the end of a connection by time', () => {
@@ -222,13 +228,13 @@ describe('the end of a connection by time', () => {
       world.sql`UPDATE connections SET expires_at = now() - interval '1 s'
         WHERE item_id = ${item.itemId} AND application_id = ${applicationId}`;
     await pass(second);
-    expect(await connectionEnds.noteExpired(100)).toEqual([]);
+    expect(await connectionEnds.noteExpired(100)).toEqual({ ended: [], fault: null });
     expect(await itemRow(item.itemId)).toMatchObject({ unconnected: false });
     await pass(item.applicationId);
     // Two sweeps at once.
     const both = await Promise.all([connectionEnds.noteExpired(100), connectionEnds.noteExpired(100)]);
-    expect(both.flat()).toEqual([{ itemId: item.itemId, userId: item.userId }]);
-    expect(await connectionEnds.noteExpired(100)).toEqual([]);
+    expect(both.flatMap(({ ended }) => ended)).toEqual([{ itemId: item.itemId, userId: item.userId }]);
+    expect(await connectionEnds.noteExpired(100)).toEqual({ ended: [], fault: null });
     const ended = (await eventsOf(item.itemId)).filter((type) => type === 'connection.expired');
     expect(ended).toHaveLength(2);
     expect(await itemRow(item.itemId)).toMatchObject({ unconnected: true });
@@ -255,9 +261,12 @@ describe('the end of a connection by time', () => {
     for (const itemId of held) expect((await eventsOf(itemId)).at(-1)).toBe('connection.created');
     await expire(held, inDays(-2));
     await expire([free.itemId], inDays(-1));
-    expect(await holding(() => connectionEnds.noteExpired(1_000))).toMatchObject([{ itemId: free.itemId }]);
+    expect(await holding(() => connectionEnds.noteExpired(1_000))).toMatchObject({
+      ended: [{ itemId: free.itemId }],
+      fault: null,
+    });
     expect(await eventsOf(free.itemId)).toContain('connection.expired');
-    expect(await connectionEnds.noteExpired(1_000)).toHaveLength(held.length);
+    expect((await connectionEnds.noteExpired(1_000)).ended).toHaveLength(held.length);
   });
 
   it('waits for nobody who holds one of the Items: the others are written down, told and removed', async () => {
@@ -277,7 +286,7 @@ describe('the end of a connection by time', () => {
       return rows.map(({ item_id }) => item_id);
     };
     const remove = async () => (await connectionEnds.requestRemovals(1_000, 7 * 86_400_000)).requested;
-    const expire = () => connectionEnds.noteExpired(1_000);
+    const expire = async () => (await connectionEnds.noteExpired(1_000)).ended;
     const ours = (found: { itemId: string }[]) =>
       found.map(({ itemId }) => itemId).filter((id) => items.includes(id));
     const holding = <T>(lock: 'items' | 'users', work: () => Promise<T>): Promise<T> =>

@@ -339,7 +339,7 @@ describe('an Item that takes the place of another', () => {
       ['created', 'expired'],
       ['created', 'suspended', 'expired'],
     ]);
-    expect(await world.stores.connectionEnds.noteExpired(100)).toEqual([]);
+    expect(await world.stores.connectionEnds.noteExpired(100)).toEqual({ ended: [], fault: null });
     expect(await itemRow(fresh.itemId)).toMatchObject({ unconnected: false });
     const sight = { applicationId, access: 'all' } as const;
     await world.stores.connections.renew(sight, ids[0] ?? '', inDays(90), { actor: nobody });

@@ -100,33 +100,6 @@ describe('a checkpoint', () => {
 });
 
 describe('a record that is no event', () => {
-  // Sixteen at once would hold every connection of a listener, and none is left by which the leases of its other shards are renewed.
-  it.each(['the row of its alert', 'the row of what is parked', 'the table of alerts'])(
-    'that is to be parked waits not long behind a lock on %s, and is parked when that ends',
-    async (what) => {
-      const stream = await leased();
-      const record = { sequenceNumber: '7', arrivedAt: null, data: Buffer.from('no') };
-      const park = () => store().park(stream, 's', record, 'not_json');
-      await park();
-      await world.sql.begin(async (tx) => {
-        await (what === 'the table of alerts'
-          ? tx`LOCK TABLE alerts`
-          : what === 'the row of its alert'
-            ? tx`DELETE FROM alerts WHERE kind = 'event_parked' AND key = ${`${stream}/s/7`}`
-            : tx`DELETE FROM parked_events WHERE stream = ${stream}`);
-        await expect(park()).rejects.toMatchObject({
-          type: 'UPSTREAM_DOWN',
-          message: expect.stringContaining('55P03'),
-        });
-      });
-      await park();
-      const alerts =
-        await world.sql`SELECT FROM alerts WHERE kind = 'event_parked' AND key = ${`${stream}/s/7`}`;
-      const parked = await world.sql`SELECT FROM parked_events WHERE stream = ${stream}`;
-      expect([alerts.length, parked.length]).toEqual([1, 1]);
-    },
-  );
-
   it('is parked once, cut, with one alert that quotes nothing of it', async () => {
     const stream = newId('stream');
     const data = Buffer.concat([Buffer.from('canary'), Buffer.alloc(10_000, 0)]);

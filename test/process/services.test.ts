@@ -273,24 +273,27 @@ describe('a listener', () => {
         (await kinesis.send(new DescribeStreamCommand({ StreamName: stream }))).StreamDescription;
       await until(async () => (await described())?.StreamStatus === 'ACTIVE');
       const keys = (await described())?.Shards?.map((shard) => shard.HashKeyRange?.StartingHashKey) ?? [];
-      const open = (shard: number, userId: string, floats: readonly number[]) =>
+      const put = (shard: number, events: readonly unknown[]) =>
         kinesis.send(
           new PutRecordsCommand({
             StreamName: stream,
-            Records: floats.map((n) => ({
+            Records: events.map((event) => ({
               PartitionKey: 'key',
               ExplicitHashKey: keys[shard],
-              Data: Buffer.from(
-                JSON.stringify({
-                  type: 'float.opened',
-                  user_id: userId,
-                  float_id: `f${n}`,
-                  occurred_at: '2026-11-21T07:00:00Z',
-                  event_id: `${userId}-${n}`,
-                }),
-              ),
+              Data: Buffer.from(JSON.stringify(event)),
             })),
           }),
+        );
+      const open = (shard: number, userId: string, floats: readonly number[]) =>
+        put(
+          shard,
+          floats.map((n) => ({
+            type: 'float.opened',
+            user_id: userId,
+            float_id: `f${n}`,
+            occurred_at: '2026-11-21T07:00:00Z',
+            event_id: `${userId}-${n}`,
+          })),
         );
       const known = async (userId: string) =>
         (await sql`SELECT FROM floats WHERE user_id = ${userId}`).length;
@@ -298,6 +301,12 @@ describe('a listener', () => {
       const { process } = await start('listener', { USER_EVENTS_STREAM: stream });
       await sql.begin(async (tx) => {
         await tx`SELECT FROM users WHERE user_id = 'held' FOR UPDATE`;
+        // What is no event is parked with an alert.
+        await tx`LOCK TABLE alerts`;
+        await put(
+          0,
+          Array.from({ length: 20 }, () => 'no event'),
+        );
         await open(
           0,
           'held',
@@ -310,6 +319,8 @@ describe('a listener', () => {
         }
       });
       await until(async () => (await known('held')) === 40);
+      const parked = () => sql`SELECT FROM parked_events WHERE stream = ${stream}`;
+      await until(async () => (await parked()).length === 20);
       expect(process.said()).not.toContain('"what":"a renewal"');
     } finally {
       kinesis.destroy();

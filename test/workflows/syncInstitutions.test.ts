@@ -12,7 +12,9 @@ interface PageCall {
 
 let temporal: TemporalHarness;
 let calls: PageCall[];
-let finished: { syncId: string; expected: number }[];
+let finished: Parameters<Activities['finishInstitutionSync']>[0][];
+/** What a walk with all its pages has seen fewer of than Plaid counts. */
+let lacking: number;
 let statusCalls: Parameters<Activities['saveInstitutionStatuses']>[0][];
 /** What one of the calls for a status ends with. */
 let statusEnds: (call: number) => void;
@@ -30,7 +32,8 @@ const activities: Partial<Activities> = {
   },
   async finishInstitutionSync(input) {
     finished.push(input);
-    return { complete: input.expected === total, vanished: 1 };
+    const complete = input.expected === total - lacking;
+    return { complete, vanished: complete ? 1 : 0 };
   },
   async saveInstitutionStatuses(input) {
     statusCalls.push(input);
@@ -55,6 +58,7 @@ afterAll(() => temporal?.stop());
 beforeEach(() => {
   calls = [];
   finished = [];
+  lacking = 0;
   statusCalls = [];
   statusEnds = () => undefined;
   total = 12;
@@ -96,7 +100,7 @@ describe('the sync of institutions', () => {
     expect(await run.result()).toEqual({ complete: true, vanished: 1, walks: 1 });
     expect(calls.map(({ offset }) => offset)).toEqual([0, 5, 5, 10]);
     expect(new Set(calls.map(({ syncId }) => syncId)).size).toBe(1);
-    expect(finished).toEqual([{ syncId: calls[0]?.syncId, expected: 12 }]);
+    expect(finished).toEqual([{ syncId: calls[0]?.syncId, expected: 12, last: false }]);
   });
 
   it('walks again, as another, when the list changed under it, and marks by the one that held still', async () => {
@@ -110,7 +114,7 @@ describe('the sync of institutions', () => {
       ...[0, 5, 10].map((offset) => [first, offset]),
       ...[0, 5, 10].map((offset) => [second, offset]),
     ]);
-    expect(finished).toEqual([{ syncId: second, expected: 11 }]);
+    expect(finished).toEqual([{ syncId: second, expected: 11, last: false }]);
   });
 
   it('marks nothing when the list never holds still, and ends', async () => {
@@ -120,6 +124,13 @@ describe('the sync of institutions', () => {
     const run = await sync();
     expect(await run.result()).toEqual({ complete: false, vanished: 0, walks: 3 });
     expect(finished).toEqual([]);
+  });
+
+  it('says of the last walk that none follows it, for it to be shown where none was complete', async () => {
+    lacking = 1;
+    const run = await sync();
+    expect(await run.result()).toEqual({ complete: false, vanished: 0, walks: 3 });
+    expect(finished.map(({ last }) => last)).toEqual([false, false, true]);
   });
 
   it("keeps Plaid's limit by a durable timer", async () => {
