@@ -1,8 +1,9 @@
 import { ourselves } from '../../domain/exchange/viewer.js';
-import { createServer as createHttp2 } from 'node:http2';
-import type { Http2Session } from 'node:http2';
+import { createSecureServer, createServer as createHttp2 } from 'node:http2';
+import type { Http2Server, Http2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
+import { createServer as createTls } from 'node:tls';
 import { createStores } from '../../drizzle/index.js';
 import { createKinesis } from '../../src/clients/kinesis.js';
 import { createKms } from '../../src/clients/kms.js';
@@ -17,6 +18,7 @@ import { assertCurrentVersion } from '../../src/temporal/deploymentVersion.js';
 import { createGateway } from '../../src/temporal/gateway.js';
 import { provisionTemporal } from '../../src/temporal/provision.js';
 import { until } from '../e2e/until.js';
+import { selfSigned } from './selfSigned.js';
 
 /** A host that takes every connection and never says a word. Whoever asks it must give up by itself. */
 let server: Server;
@@ -281,6 +283,66 @@ describe('Temporal', () => {
       await new Promise((resolve) => front.close(resolve));
     }
   });
+
+  /** A front end that says what it is, and nothing besides. */
+  function answering(front: Http2Server): Http2Server {
+    return front.on('stream', (stream: ServerHttp2Stream) => {
+      stream.on('error', () => undefined);
+      stream.resume();
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(Buffer.alloc(5));
+    });
+  }
+
+  // Node's client of gRPC waits without end for the first word on a connection, and opens no other meanwhile.
+  it.each(['before TLS', 'behind TLS', 'without TLS'])(
+    'is reached over another connection where the first ones were taken and nothing was said on them: %s',
+    async (where) => {
+      const { key, cert } = selfSigned;
+      const tls = where !== 'without TLS';
+      const front = answering(tls ? createSecureServer({ key, cert }) : createHttp2());
+      const mute = createTls({ key, cert, ALPNProtocols: ['h2'] });
+      const sockets = new Set<Socket>();
+      let isMute = true;
+      const host = createServer((socket) => {
+        sockets.add(socket);
+        socket.on('error', () => undefined);
+        if (!isMute) front.emit('connection', socket);
+        else if (where === 'behind TLS') mute.emit('connection', socket);
+        else socket.resume();
+      });
+      await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+      const { port } = host.address() as { port: number };
+      const { client, connection } = openClient(
+        {
+          ...{ address: `127.0.0.1:${port}`, namespace: 'default', tls },
+          ...(tls ? { serverCa: { data: cert }, tlsServerName: 'database.test' } : {}),
+        },
+        { silentMs: 500 },
+      );
+      const gateway = createGateway(client);
+      try {
+        await expect(gateway.ping()).rejects.toMatchObject({ type: 'ORCHESTRATOR_DOWN' });
+        isMute = false;
+        await until(() =>
+          gateway.ping().then(
+            () => true,
+            () => false,
+          ),
+        );
+        const reached = sockets.size;
+        // One on which something was said stays.
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        await gateway.ping();
+        expect(sockets.size).toBe(reached);
+      } finally {
+        await connection.close();
+        for (const socket of sockets) socket.destroy();
+        await new Promise((resolve) => host.close(resolve));
+      }
+    },
+  );
 
   it('what provision makes', async () => {
     const calls = { provision: () => provisionTemporal(options(), {} as never, 500) };
