@@ -41,6 +41,13 @@ export interface WorkersOptions {
   activitiesAtOnce?: ActivitiesAtOnce | undefined;
 }
 
+/**
+ * Of one piece of a workflow's code, while nothing else runs on its thread. The SDK's own is five seconds, and who takes longer ends the process
+ * ("async hook stack has become corrupted"), and the next one: thousands of signals that an Item got while no worker ran take as long
+ * on a busy machine. The SDK takes the option, and does not show it in its types.
+ */
+const workflowCode = { isolateExecutionTimeout: '30s' };
+
 /** The workers of one process: `core` runs workflows, what is ours and what goes to endpoints, `plaid` the rate-limited queues of Plaid's calls. */
 export async function createWorkers(options: WorkersOptions): Promise<Worker[]> {
   const { connection, namespace, activities, version } = options;
@@ -71,6 +78,8 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
       ...of('core'),
       taskQueue: taskQueues.core,
       workflowBundle: options.workflowBundle,
+      ...workflowCode,
+
       ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
     });
   const plaid = (

@@ -1,5 +1,8 @@
+import { NativeConnection } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
-import { runWorkers, stopWorkers } from '../../src/temporal/workers.js';
+import { createWorkers, runWorkers, stopWorkers } from '../../src/temporal/workers.js';
+import { testStack, workflowBundleFile } from '../stack/testStack.js';
+import { createNamespace, installRuntime } from '../workflows/harness.js';
 
 /** A worker as far as its end is concerned: it runs until it fails or has done what it had begun when it was stopped. */
 class FakeWorker {
@@ -56,5 +59,28 @@ describe('the workers of a process', () => {
     stopWorkers(asWorkers(fakes));
     for (const fake of fakes) fake.hasDrained();
     await expect(running).resolves.toBeUndefined();
+  });
+
+  // Ten thousand signals that came while no worker ran took one eight seconds beside others, and the SDK's own bound ended each process.
+  it('lets workflow code take longer than the SDK does: at its bound the whole process ends', async () => {
+    installRuntime();
+    const { connection: client, namespace } = await createNamespace();
+    const connection = await NativeConnection.connect({ address: testStack().temporal_address });
+    const workers = await createWorkers({
+      ...{
+        connection,
+        namespace,
+        activities: { none: async () => undefined },
+        workflowBundle: { codePath: workflowBundleFile() },
+      },
+      roles: ['core'],
+      callsPerSecond: { plaid: 0, plaidFirst: 0, plaidLink: 0 },
+    });
+    const running = runWorkers(workers);
+    expect(workers[0]?.options.isolateExecutionTimeoutMs).toBe(30_000);
+    stopWorkers(workers);
+    await running;
+    await connection.close();
+    await client.close();
   });
 });
