@@ -139,6 +139,13 @@ describe('a bank that is down', () => {
       world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'its user is to log in'));
       expect(await mine(ended, 'u1')).toMatchObject({ kind: 'doubted' });
     });
+    // What no waiting mends would keep the bank's Items in its pause, one at a time, for good.
+    const noteUp = (): Promise<void> => Promise.reject(new Failure('MISCONFIGURED', 'no right to delete'));
+    const run = world.runWith({ banks: { ...world.stores.banks, noteUp } });
+    world.plaid.failNext('syncTransactions', down);
+    await expect(mine(odd, 'u2')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    const late = { itemId: healthy.itemId, updateId: 'u2', page: 0, dueAt };
+    await expect(run.minePage(late)).rejects.toMatchObject({ type: 'MISCONFIGURED' });
   });
 
   it('is asked anew when a probe was lost, and no pause is longer than half an hour', async () => {
