@@ -19,8 +19,13 @@ export async function askBank<T>(
       'INSTITUTION_DOWN',
       'the bank was down a moment ago: its Items wait one after the other',
     );
+  /** Notes what the bank's answer says of it. That our own database does not (an operator holds the row, say) weighs less than the answer; a right that it lacks is not passed over. */
+  const noted = (work: Promise<void>): Promise<void> =>
+    work.catch((error: unknown) => {
+      if (!(error instanceof Failure && error.type === 'UPSTREAM_DOWN')) throw error;
+    });
   const answers = async (): Promise<void> => {
-    if (entry !== 'free') await banks.noteUp(institutionId);
+    if (entry !== 'free') await noted(banks.noteUp(institutionId));
   };
   try {
     const answer = await call();
@@ -30,10 +35,7 @@ export async function askBank<T>(
     if (!(error instanceof Failure)) throw error;
     const ofAll = ofTheBank(error);
     if (ofAll || error.type === 'INSTITUTION_DOWN')
-      await banks.noteDown(institutionId, itemId, ofAll, error.retryAfterMs).catch((other: unknown) => {
-        // Our own database's (an operator holds the row, say): what the bank was refused for is the weightier word.
-        if (!(other instanceof Failure)) throw other;
-      });
+      await noted(banks.noteDown(institutionId, itemId, ofAll, error.retryAfterMs));
     // A login that has ended, say: the bank has answered, and the healthy Items of it are not to wait.
     else if (!saysNothing.has(error.type)) await answers();
     throw error;

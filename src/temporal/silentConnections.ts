@@ -23,9 +23,11 @@ export function endSilent(credentials: object, silentMs: number): void {
     const connect = connector.connect.bind(connector);
     connector.connect = (socket) =>
       new Promise((resolve, reject) => {
+        // What a proxy before it has said.
+        const { bytesRead } = socket;
         let spoken: Socket | null = null;
         const timer = setTimeout(() => {
-          if (spoken !== null && spoken.bytesRead > 0) return;
+          if (spoken !== null && spoken.bytesRead > (spoken === socket ? bytesRead : 0)) return;
           spoken?.destroy();
           socket.destroy();
         }, silentMs).unref();

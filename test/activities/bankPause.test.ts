@@ -129,6 +129,25 @@ describe('a bank that is down', () => {
     for (const item of many) expect(await mine(item, 'u3')).toMatchObject({ kind: 'applied' });
   });
 
+  it('whose pause somebody holds: what an Item was answered counts, and what it was refused for', async () => {
+    const [odd, healthy, ended] = (await items(3)) as [FakeItem, FakeItem, FakeItem];
+    world.plaid.failNext('syncTransactions', down);
+    await expect(mine(odd, 'u1')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    await world.sql.begin(async (tx) => {
+      await tx`DELETE FROM bank_pauses`;
+      expect(await mine(healthy, 'u1')).toMatchObject({ kind: 'applied' });
+      world.plaid.failNext('syncTransactions', new Failure('LOGIN_REQUIRED', 'its user is to log in'));
+      expect(await mine(ended, 'u1')).toMatchObject({ kind: 'doubted' });
+    });
+    // What no waiting mends would keep the bank's Items in its pause, one at a time, for good.
+    const noteUp = (): Promise<void> => Promise.reject(new Failure('MISCONFIGURED', 'no right to delete'));
+    const run = world.runWith({ banks: { ...world.stores.banks, noteUp } });
+    world.plaid.failNext('syncTransactions', down);
+    await expect(mine(odd, 'u2')).rejects.toMatchObject({ type: 'INSTITUTION_DOWN' });
+    const late = { itemId: healthy.itemId, updateId: 'u2', page: 0, dueAt };
+    await expect(run.minePage(late)).rejects.toMatchObject({ type: 'MISCONFIGURED' });
+  });
+
   it('is asked anew when a probe was lost, and no pause is longer than half an hour', async () => {
     const { banks } = world.stores;
     await banks.noteDown('ins_long', 'item-1', true);

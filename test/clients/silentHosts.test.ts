@@ -296,11 +296,12 @@ describe('Temporal', () => {
   }
 
   // Node's client of gRPC waits without end for the first word on a connection, and opens no other meanwhile.
-  it.each(['before TLS', 'behind TLS', 'without TLS'])(
+  it.each(['before TLS', 'behind TLS', 'without TLS', 'behind a proxy'])(
     'is reached over another connection where the first ones were taken and nothing was said on them: %s',
     async (where) => {
       const { key, cert } = selfSigned;
-      const tls = where !== 'without TLS';
+      const tls = where.endsWith('TLS') && where !== 'without TLS';
+      const proxied = where === 'behind a proxy';
       const front = answering(tls ? createSecureServer({ key, cert }) : createHttp2());
       const mute = createTls({ key, cert, ALPNProtocols: ['h2'] });
       const sockets = new Set<Socket>();
@@ -308,19 +309,27 @@ describe('Temporal', () => {
       const host = createServer((socket) => {
         sockets.add(socket);
         socket.on('error', () => undefined);
-        if (!isMute) front.emit('connection', socket);
+        if (proxied) {
+          // A proxy itself, which has an answer for every CONNECT.
+          socket.once('data', () => {
+            socket.write('HTTP/1.1 200 OK\r\n\r\n');
+            if (!isMute) front.emit('connection', socket);
+          });
+        } else if (!isMute) front.emit('connection', socket);
         else if (where === 'behind TLS') mute.emit('connection', socket);
         else socket.resume();
       });
       await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
       const { port } = host.address() as { port: number };
+      if (proxied) process.env['grpc_proxy'] = `http://127.0.0.1:${port}`;
       const { client, connection } = openClient(
         {
-          ...{ address: `127.0.0.1:${port}`, namespace: 'default', tls },
+          ...{ address: proxied ? 'temporal.test:7233' : `127.0.0.1:${port}`, namespace: 'default', tls },
           ...(tls ? { serverCa: { data: cert }, tlsServerName: 'database.test' } : {}),
         },
         { silentMs: 500 },
       );
+      Reflect.deleteProperty(process.env, 'grpc_proxy');
       const gateway = createGateway(client);
       try {
         await expect(gateway.ping()).rejects.toMatchObject({ type: 'ORCHESTRATOR_DOWN' });
