@@ -71,7 +71,7 @@ export function institutionActivities(
 
     /**
      * Sets to vanished what a complete walk through the list no longer showed. Operators are told where the `last` walk of a sync had
-     * all pages and is not complete: a list that names one on two pages would keep every walk so. Safe to repeat.
+     * all pages and is not complete, though none went beside it: a list that names one on two pages would keep every walk so. Safe to repeat.
      */
     async finishInstitutionSync(input: {
       syncId: string;
@@ -79,8 +79,8 @@ export function institutionActivities(
       last?: boolean;
     }): Promise<{ complete: boolean; vanished: number }> {
       const { syncId, expected, last = false } = input;
-      const end = await institutions.finishSync(syncId, expected);
-      if (last && !end.complete) {
+      const { alone, ...end } = await institutions.finishSync(syncId, expected);
+      if (last && alone && !end.complete) {
         await alerts.raise({
           kind: 'institutions_stuck',
           key: 'walk',

@@ -39,9 +39,12 @@ export interface InstitutionStore {
   /**
    * Ends a sync: when it has saved exactly `expected` institutions, all others are set to vanished, and the alert that
    * a page could not be had goes. Else something moved under it, and nothing is changed; nor where these are most of them, unless the sync
-   * before has said so too. Safe to repeat.
+   * before has said so too. `alone`: no other walk has saved anything meanwhile, which takes from each what it has seen. Safe to repeat.
    */
-  finishSync(syncId: string, expected: number): Promise<{ complete: boolean; vanished: number }>;
+  finishSync(
+    syncId: string,
+    expected: number,
+  ): Promise<{ complete: boolean; vanished: number; alone: boolean }>;
   /**
    * Upserts one institution and its connection status as of `askedAt`; null = Plaid no longer knows it, and has no status. One that
    * Plaid gives under another id than it was asked for: that is remembered as an alias.

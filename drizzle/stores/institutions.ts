@@ -104,9 +104,9 @@ export function institutionStore(sql: Sql): InstitutionStore {
 
     async finishSync(syncId, expected) {
       // An empty list is an outage or a wrong country, never the end of all banks.
-      if (expected <= 0) return { complete: false, vanished: 0 };
+      if (expected <= 0) return { complete: false, vanished: 0, alone: true };
       const row = firstOf(
-        await sql<[{ complete: boolean; vanished: number }]>`
+        await sql<[{ complete: boolean; vanished: number; alone: boolean }]>`
         WITH seen AS (
           SELECT count(*)::int = ${expected}::int AS whole, min(listed_at) AS since
           FROM institutions WHERE sync_id = ${syncId}
@@ -136,7 +136,10 @@ export function institutionStore(sql: Sql): InstitutionStore {
         ), forgotten AS (
           DELETE FROM sweep_told WHERE kind = ${shortWalk} AND (SELECT whole AND NOT doubted FROM ended)
         )
-        SELECT ended.whole AND NOT ended.doubted AS complete, (SELECT count(*)::int FROM marked) AS vanished FROM ended`,
+        SELECT ended.whole AND NOT ended.doubted AS complete, (SELECT count(*)::int FROM marked) AS vanished,
+          ended.since IS NOT NULL AND NOT EXISTS (
+            SELECT FROM institutions WHERE sync_id <> ${syncId} AND listed_at >= ended.since) AS alone
+        FROM ended`,
       );
       return row;
     },

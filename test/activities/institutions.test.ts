@@ -66,6 +66,12 @@ describe('the directory of institutions', () => {
     directory.all = directory.all.slice(0, 3);
     expect(await walk('pages-2')).toEqual({ complete: true, vanished: 0 });
     expect(await stuck()).toEqual([]);
+    // Of two that go beside one another each takes from the other what it has seen.
+    await run.saveInstitutionPage({ syncId: 'pages-3', offset: 0 });
+    await walk('pages-4');
+    const other = { syncId: 'pages-3', expected: 3, last: true };
+    expect(await run.finishInstitutionSync(other)).toEqual({ complete: false, vanished: 0 });
+    expect(await stuck()).toEqual([]);
     await sql`DELETE FROM institutions WHERE institution_id LIKE 'odd%'`;
   });
 
