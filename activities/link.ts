@@ -322,7 +322,7 @@ export function linkActivities(deps: ActivityDeps) {
 
   /**
    * Its accounts by Plaid; none, and why, where Plaid does not give them in time: its first update brings them. What lacks some, as far as
-   * can be seen, is asked for once more: after one odd answer nobody would know a duplicate. Nor is it believed that says why there are none.
+   * can be seen, is asked for once more: after one odd answer nobody would know a duplicate. No more is one refusal believed.
    */
   async function accountsOf(
     tokenHash: string,
@@ -350,7 +350,7 @@ export function linkActivities(deps: ActivityDeps) {
       const first = refusal;
       await pause(deps.policy.doubtPause);
       await ask();
-      // A list of nothing says nothing, however often: it is waited for as for one that is not given. So are two answers that differ.
+      // A list of nothing says nothing, however often: it is waited for as for one that is not given. So it is after two refusals that differ.
       const isTwice = isLasting(refusal) && refusal.type === first.type;
       if (accounts.length === 0 && !isTwice) throw nothing;
     } catch (error) {
