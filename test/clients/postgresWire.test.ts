@@ -309,12 +309,12 @@ describe('a database is reached', () => {
     let logins = 0;
     const standby = await listen((near) => {
       logins += 1;
-      setTimeout(() => asStandby(near, () => undefined), 200);
+      setTimeout(() => asStandby(near, () => undefined), 800);
     });
     const { username, password, pathname } = new URL(database.url);
     const host = `127.0.0.1:${standby}`;
     const url = `postgres://${username}:${password}@${host},${host}${pathname}?target_session_attrs=primary`;
-    const sql = openDatabase(url, { max: 1, connectionWaitMs: 500 });
+    const sql = openDatabase(url, { max: 1, connectionWaitMs: 2_000 });
     opened.push(sql);
     await expect(sql`SELECT 1`).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
     await expect(sql.begin((tx) => tx`SELECT 1`)).rejects.toMatchObject({ code: 'SERVER_IS_STANDBY' });
