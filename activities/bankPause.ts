@@ -19,7 +19,10 @@ export async function askBank<T>(
       'INSTITUTION_DOWN',
       'the bank was down a moment ago: its Items wait one after the other',
     );
-  /** Notes what the bank's answer says of it. That our own database does not (an operator holds the row, say) weighs less than the answer; a right that it lacks is not passed over. */
+  /**
+   * Notes what the bank's answer says of it. That our own database does not (an operator holds the row, say) weighs less than the answer; a
+   * right that it lacks is not passed over.
+   */
   const noted = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
       if (!(error instanceof Failure && error.type === 'UPSTREAM_DOWN')) throw error;

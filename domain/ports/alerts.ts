@@ -29,7 +29,10 @@ export type AlertKind =
   | 'signal_refused'
   /** Plaid did not take our address for an Item's webhooks, and sends them elsewhere. */
   | 'webhook_address'
-  /** A page of Plaid's list of institutions is refused, or has failed for ten minutes; those behind it are read. Or no walk of a day had as many as Plaid counts. */
+  /**
+   * A page of Plaid's list of institutions is refused, or has failed for ten minutes; those behind it are read. Or no walk of a day had as
+   * many as Plaid counts.
+   */
   | 'institutions_stuck'
   /** The erasure of a user has been going on for a day. */
   | 'erasure_late'

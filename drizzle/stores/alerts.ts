@@ -3,13 +3,12 @@ import { asJson, builder } from '../builder.js';
 import { cleaned } from '../jsonText.js';
 import type { Sql } from '../rows.js';
 import { alerts } from '../schema.js';
-import { waitsNotLong } from './waitsNotLong.js';
+import { withShortWaits } from './waitsNotLong.js';
 
 export function alertStore(sql: Sql): AlertStore {
   return {
     async raise({ kind, key, item_id: itemId, detail }) {
-      await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      await withShortWaits(sql, async (tx) => {
         await builder(tx)
           .insert(alerts)
           .values({ kind, key, itemId, detail: asJson(cleaned(detail).value) })

@@ -1,7 +1,7 @@
 import type { BankPauseStore } from '../../domain/ports/bankPauses.js';
 import { firstOf } from '../rows.js';
 import type { Sql } from '../rows.js';
-import { waitsNotLong } from './waitsNotLong.js';
+import { withShortWaits } from './waitsNotLong.js';
 
 /** The first pause and the longest, in seconds; doubled from one to the next. */
 const firstSeconds = 60;
@@ -45,8 +45,7 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
         AND known.next_try_at > ${now} - make_interval(secs => ${suspicionSeconds})))`;
       const failures = sql`(CASE WHEN ${isDown} THEN known.failures + 1 ELSE 0 END)`;
       // Who had asked before the bank was known to be down says nothing new.
-      await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      await withShortWaits(sql, async (tx) => {
         await tx`
         INSERT INTO bank_pauses AS known (institution_id, failures, probing, next_try_at, refused_item)
         VALUES (${institutionId}, ${certain}::boolean::int, false,
@@ -59,8 +58,7 @@ export function bankPauseStore(sql: Sql): BankPauseStore {
     },
 
     async noteUp(institutionId) {
-      await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      await withShortWaits(sql, async (tx) => {
         await tx`DELETE FROM bank_pauses WHERE institution_id = ${institutionId}`;
       });
     },

@@ -9,7 +9,7 @@ import type { Selected } from '../selection.js';
 import { isLive } from './connectionStatus.js';
 import { expireConnections, reportExpiring } from './connectionWrites.js';
 import { hasActiveFloat } from './floats.js';
-import { waitsNotLong } from './waitsNotLong.js';
+import { withShortWaits } from './waitsNotLong.js';
 
 const found = selection(items, [], { itemId: 'item_id', userId: 'user_id' });
 const kept = 'unconnected';
@@ -45,11 +45,10 @@ export function connectionEndStore(sql: Sql): ConnectionEndStore {
 
   /** Under the Item's lock: a renewal, a revocation and this go one after the other. Null: another one holds it, or one of its connections. */
   const underLock = <T>(itemId: string, work: (tx: Tx) => Promise<T>): Promise<T | null> =>
-    sql.begin(async (tx) => {
-      // Somebody else may hold what is told of it.
-      await waitsNotLong(tx);
-      return (await lockItem(tx, itemId)) && (await lockConnections(tx, itemId)) ? work(tx) : null;
-    }) as Promise<T | null>;
+    // Somebody else may hold what is told of it.
+    withShortWaits(sql, async (tx) =>
+      (await lockItem(tx, itemId)) && (await lockConnections(tx, itemId)) ? work(tx) : null,
+    );
 
   /** Whether the Item's removal is asked for now, under its user's and its own lock; null: neither, or another one holds them. */
   const requestRemoval = (

@@ -11,7 +11,7 @@ import { refuseWhileErased } from './beingErased.js';
 import { linkAdmissions } from './linkAdmission.js';
 import { eraseToken, finishWith, linkRow } from './linkRows.js';
 import { lookalikeReads } from './lookalikes.js';
-import { waitsNotLong } from './waitsNotLong.js';
+import { withShortWaits, waitsNotLong } from './waitsNotLong.js';
 
 const publicToken = selection(links, [], {
   key_id: 'public_token_key_id',
@@ -117,8 +117,7 @@ export function linkStore(sql: Sql): LinkStore {
     age: (tokenHash) => msSince(tokenHash, sql`created_at`),
 
     async raiseStuck(tokenHash, afterMs, detail) {
-      await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      await withShortWaits(sql, async (tx) => {
         // Under a lock for which the end of the link waits, or is waited for.
         await tx`
           INSERT INTO alerts (kind, key, detail)
@@ -199,8 +198,7 @@ export function linkStore(sql: Sql): LinkStore {
     },
 
     async reportLost(tokenHash) {
-      const row = await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      const row = await withShortWaits(sql, async (tx) => {
         const rows = await tx<Pick<RowOf<typeof links>, 'outcome'>[]>`
         WITH lost AS (
           UPDATE links SET outcome = ${JSON.stringify({ kind: 'outcome_unknown' })}::text::jsonb, state = 'finished',
@@ -271,8 +269,7 @@ export function linkStore(sql: Sql): LinkStore {
     },
 
     async discardItem(itemId) {
-      await sql.begin(async (tx) => {
-        await waitsNotLong(tx);
+      await withShortWaits(sql, async (tx) => {
         await tx`
         WITH over AS (
           DELETE FROM alerts WHERE kind = 'link_stuck' AND key = (SELECT token_hash FROM items WHERE item_id = ${itemId})

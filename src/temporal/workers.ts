@@ -79,7 +79,6 @@ export async function createWorkers(options: WorkersOptions): Promise<Worker[]> 
       taskQueue: taskQueues.core,
       workflowBundle: options.workflowBundle,
       ...workflowCode,
-
       ...(options.maxCachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.maxCachedWorkflows }),
     });
   const plaid = (

@@ -2,12 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { CreateStreamCommand, DescribeStreamCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
+import { DescribeStreamCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import { Connection } from '@temporalio/client';
 import { wholeGrant } from '../../domain/exchange/connection.js';
 import { createStores } from '../../drizzle/index.js';
 import { openKinesisClient } from '../../src/clients/kinesisClient.js';
 import { openDatabase } from '../../src/clients/postgres.js';
+import { ensureStreams } from '../../src/clients/streams.js';
 import { ensureSearchAttributes } from '../../src/temporal/setUp.js';
 import { freePort } from '../../tools/local/ports.js';
 import { deploymentName, makeCurrent } from '../temporal/builds.js';
@@ -261,18 +262,18 @@ describe('a listener', () => {
   // Ten connections, and sixteen events of one shard at once: none was left for the leases of all shards, nor for what the others held.
   it('acts on the events of other shards while somebody holds what those of one need', async () => {
     const stream = `locked-${randomBytes(4).toString('hex')}`;
-    const kinesis = openKinesisClient({
+    const connection = {
       region: 'us-east-1',
       endpoint: testStack().kinesis_endpoint,
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    });
+    };
+    const kinesis = openKinesisClient(connection);
     const sql = openDatabase(database.url, { max: 2, idleInTransactionMs: 0, transactionMs: 0 });
     try {
-      await kinesis.send(new CreateStreamCommand({ StreamName: stream, ShardCount: 2 }));
-      const described = async () =>
-        (await kinesis.send(new DescribeStreamCommand({ StreamName: stream }))).StreamDescription;
-      await until(async () => (await described())?.StreamStatus === 'ACTIVE');
-      const keys = (await described())?.Shards?.map((shard) => shard.HashKeyRange?.StartingHashKey) ?? [];
+      await ensureStreams({ ...connection, shards: 2 }, [stream]);
+      const described = await kinesis.send(new DescribeStreamCommand({ StreamName: stream }));
+      const keys =
+        described.StreamDescription?.Shards?.map((shard) => shard.HashKeyRange?.StartingHashKey) ?? [];
       const put = (shard: number, events: readonly unknown[]) =>
         kinesis.send(
           new PutRecordsCommand({
