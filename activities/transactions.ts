@@ -12,6 +12,7 @@ import { ourselves } from '../domain/exchange/viewer.js';
 import type { PageResult, UpdateOutcome, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
+import type { TaskName } from '../domain/item/tasks.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount, PlaidSyncPage } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
@@ -103,6 +104,9 @@ export function transactionActivities(deps: ActivityDeps) {
   ): Promise<Extract<PageResult, { kind: 'applied' }>> {
     // Read after the apply was committed: a webhook that rides along with one just ended would else wait for the sweep.
     const waiting = await mining.waiting(itemId);
+    const makesDue: TaskName[] = waiting.numbersDue ? ['numbers'] : [];
+    // Of a remine its last reading alone is told to the Item's workflow: what the ones before it have changed would wait for the sweep.
+    if (waiting.unsent && outcome.changes === 0) makesDue.push('publish');
     return {
       kind: 'applied',
       outcome,
@@ -110,7 +114,7 @@ export function transactionActivities(deps: ActivityDeps) {
       removalsWaiting: waiting.removals,
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
-      ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(makesDue.length > 0 ? { makesDue } : {}),
       ...(waiting.remine === null ? {} : { remineAsked: waiting.remine }),
       ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,

@@ -55,6 +55,20 @@ describe('mining', () => {
     }
   });
 
+  it('minePage names what an update before it has left for the streams, as where a remine reads on after one', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('s1')] });
+    item.page('c1', 'c2', {});
+    await world.run.minePage(mine(item, 'u1', 0));
+    const [second] = await twice('minePage', mine(item, 'u2', 0));
+    expect(second).toMatchObject({ kind: 'applied', outcome: { changes: 0 } });
+    expect(second).toHaveProperty('makesDue', expect.arrayContaining(['publish']));
+    await world.run.publish({ itemId: item.itemId });
+    item.page('c2', 'c3', {});
+    const third = await world.run.minePage(mine(item, 'u3', 0));
+    expect('makesDue' in third ? third.makesDue : []).not.toContain('publish');
+  });
+
   it('minePage answers a page fetched twice with other content by what was staged first', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', { added: [transaction('z1')], has_more: true });
