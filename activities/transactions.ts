@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
-import { listedAccounts } from '../domain/mining/listedAccounts.js';
+import { listedAccounts, namedStill } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure, outages } from '../domain/failures.js';
@@ -132,7 +132,8 @@ export function transactionActivities(deps: ActivityDeps) {
     named: readonly PlaidAccount[],
     token: string,
   ): Promise<ListedAccounts> {
-    const first = listedAccounts(await plaid.getAccounts(token), named);
+    const answer = await plaid.getAccounts(token);
+    const first = listedAccounts(answer, namedStill(openAccounts, named, answer));
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return first;
     await doubt();

@@ -60,3 +60,20 @@ export function listedAccounts(
     unreadable: later.accounts.length === 0 ? Infinity : Math.max(0, later.parked.length - besides),
   };
 }
+
+/**
+ * What `/transactions/sync` has named, without those of our `open` accounts of which it may know no better. Where `/accounts/get`, asked
+ * later, lists an account that nobody knew till then, the two are of different moments: a bank may have given its accounts other ids
+ * between them, and who has the old id and the new one in one list takes them for two accounts for good.
+ */
+export function namedStill(
+  open: readonly string[],
+  fromSync: readonly unknown[],
+  fromAccountsGet: readonly unknown[],
+): readonly unknown[] {
+  const later = listedAccounts(fromAccountsGet, []);
+  const named = new Set(sifted(fromSync).accounts.map(({ account_id }) => account_id));
+  const hasNews = later.accounts.some(({ account_id: id }) => !open.includes(id) && !named.has(id));
+  if (!hasNews || later.unreadable > 0) return fromSync;
+  return fromSync.filter((entry) => !isObject(entry) || !open.includes(String(entry['account_id'])));
+}

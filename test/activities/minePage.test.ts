@@ -343,6 +343,29 @@ describe('mining', () => {
     expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 closed']);
   });
 
+  it('minePage takes an account for one that got another id between the two lists of one update, and for no second one', async () => {
+    const item = await world.linkedItem();
+    const [old, other] = [account('old', { mask: '0001' }), account('other', { mask: '0002' })];
+    const renamed = account('renamed', { mask: '0001' });
+    item.accounts = [old, other];
+    item.page('', 'c1', { added: [transaction('t1', { account_id: 'old' })], accounts: [old, other] });
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', {
+      added: [transaction('t2', { account_id: 'old' })],
+      accounts: [old, other],
+    });
+    item.accounts = [renamed, other];
+    await world.run.minePage(mine(item, 'u2'));
+    const again = ['t1', 't2'].map((id) => transaction(`${id} again`, { account_id: 'renamed' }));
+    item.page('c2', 'c3', { added: again, accounts: [renamed, other] });
+    await world.run.minePage(mine(item, 'u3'));
+    expect(await accountsOf(item)).toEqual(['old closed', 'other open', 'renamed open']);
+    const rows = await world.sql`
+      SELECT transaction_id AS id, replaces FROM transactions t JOIN accounts a USING (item_id, account_id)
+      WHERE item_id = ${item.itemId} AND t.status <> 'removed' ORDER BY 1`;
+    expect(rows).toEqual(['t1 again', 't2 again'].map((id) => ({ id, replaces: 'old' })));
+  });
+
   it.each<[string, unknown]>([
     ['null', null],
     ['without id', { name: 'Nobody' }],
