@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
-import { listedAccounts, namedStill } from '../domain/mining/listedAccounts.js';
+import { areOfTwoMoments, listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure, outages } from '../domain/failures.js';
@@ -125,19 +125,25 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
-   * for once more after a pause: one answer may be short, and what both lack is closed.
+   * for once more after a pause: one answer may be short, and what both lack is closed. `haveMoved`: the lists are of different moments.
    */
   async function askAccounts(
     { openAccounts }: Fetch,
     named: readonly PlaidAccount[],
     token: string,
-  ): Promise<ListedAccounts> {
+  ): Promise<ListedAccounts & { haveMoved: boolean }> {
     const answer = await plaid.getAccounts(token);
-    const first = listedAccounts(answer, namedStill(openAccounts, named, answer));
+    const haveMoved = areOfTwoMoments(openAccounts, named, answer);
+    // Of those that we have the earlier list knows no better then.
+    const isOurs = (entry: unknown): boolean =>
+      isObject(entry) && openAccounts.includes(String(entry['account_id']));
+    const first = listedAccounts(answer, haveMoved ? named.filter((entry) => !isOurs(entry)) : named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
-    if (openAccounts.every((id) => listed.has(id))) return first;
+    if (openAccounts.every((id) => listed.has(id))) return { ...first, haveMoved };
     await doubt();
-    return listedAccounts(await plaid.getAccounts(token), first.accounts);
+    const again = await plaid.getAccounts(token);
+    const moved = haveMoved || areOfTwoMoments(openAccounts, first.accounts, again);
+    return { ...listedAccounts(again, first.accounts), haveMoved: moved };
   }
 
   /**
@@ -222,6 +228,9 @@ export function transactionActivities(deps: ActivityDeps) {
       await alertAccounts(itemId, refusal);
       return { ...listedAccounts([], listed), refusal };
     });
+    if ('haveMoved' in asked && asked.haveMoved && activityInfo().attempt < triesOfList) {
+      throw new Failure('UPSTREAM_DOWN', 'the accounts are others since the transactions were asked for');
+    }
     const { accounts, parked: parkedAccounts, unreadable: unreadableAccounts } = asked;
     const refusal = 'refusal' in asked ? asked.refusal : null;
     // The database's clock: those of two workers differ, and the balances of the later question stay.

@@ -62,18 +62,20 @@ export function listedAccounts(
 }
 
 /**
- * What `/transactions/sync` has named, without those of our `open` accounts of which it may know no better. Where `/accounts/get`, asked
- * later, lists an account that nobody knew till then, the two are of different moments: a bank may have given its accounts other ids
- * between them, and who has the old id and the new one in one list takes them for two accounts for good.
+ * Whether the two lists of an update are of different moments: `/transactions/sync` names an account that `/accounts/get`, asked later,
+ * lacks, and that lists one which nobody knew till then. A bank may have given its accounts other ids between them; who has an old id
+ * and a new one in one list takes them for two accounts for good. `open`: ids of those that we have.
  */
-export function namedStill(
+export function areOfTwoMoments(
   open: readonly string[],
   fromSync: readonly unknown[],
   fromAccountsGet: readonly unknown[],
-): readonly unknown[] {
+): boolean {
   const later = listedAccounts(fromAccountsGet, []);
-  const named = new Set(sifted(fromSync).accounts.map(({ account_id }) => account_id));
-  const hasNews = later.accounts.some(({ account_id: id }) => !open.includes(id) && !named.has(id));
-  if (!hasNews || later.unreadable > 0) return fromSync;
-  return fromSync.filter((entry) => !isObject(entry) || !open.includes(String(entry['account_id'])));
+  if (later.unreadable > 0) return false;
+  const idsOf = (accounts: readonly PlaidAccount[]) => accounts.map(({ account_id }) => account_id);
+  const [named, listed] = [idsOf(sifted(fromSync).accounts), idsOf(later.accounts)];
+  return (
+    named.some((id) => !listed.includes(id)) && listed.some((id) => !open.includes(id) && !named.includes(id))
+  );
 }
