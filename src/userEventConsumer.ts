@@ -1,3 +1,4 @@
+import { eachByItself } from '../domain/eachByItself.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { backoff } from '../domain/item/policy.js';
@@ -376,16 +377,16 @@ export function createUserEventConsumer(
     observe.holding([...readers.keys()]);
   }
 
+  /** Each by itself: one whose row somebody holds takes no other lease. */
   async function renewLeases(): Promise<void> {
-    const held = [...readers].map(([shardId, { lease }]) => ({ shardId, lease }));
-    if (held.length === 0) return;
-    const askedAt = performance.now();
-    const shardIds = held.map(({ shardId }) => shardId);
-    const renewed = new Set(await store.renew(stream, shardIds, me, leaseMs));
-    for (const { shardId, lease } of held) {
-      if (renewed.has(shardId)) lease.renewed(askedAt);
+    const renew = async (shardId: string, lease: Lease): Promise<void> => {
+      const askedAt = performance.now();
+      const renewed = await store.renew(stream, [shardId], me, leaseMs);
+      if (renewed.length > 0) lease.renewed(askedAt);
       else lease.end();
-    }
+    };
+    const ends = await Promise.allSettled([...readers].map(([shardId, { lease }]) => renew(shardId, lease)));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
   async function listShards(): Promise<ReadonlySet<string>> {
@@ -406,13 +407,13 @@ export function createUserEventConsumer(
     const shards = (await store.leases(stream)).map((shard) =>
       shard.owner === me && !readers.has(shard.shardId) ? { ...shard, owner: null, live: false } : shard,
     );
-    for (const wanted of leasesToAcquire(shards, known, me, Math.random())) {
+    await eachByItself(leasesToAcquire(shards, known, me, Math.random()), async (wanted) => {
       // A reader whose lease was lost may still be ending what it had begun.
-      if (readers.has(wanted.shardId) || stopping.signal.aborted) continue;
+      if (readers.has(wanted.shardId) || stopping.signal.aborted) return;
       const lease = new Lease(leaseMs);
       const acquired = await store.acquire(stream, wanted, me, leaseMs);
       if (acquired !== null) startReader(wanted.shardId, lease, acquired.checkpoint);
-    }
+    });
   }
 
   let running: Promise<void> | null = null;

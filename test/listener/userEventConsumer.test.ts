@@ -235,6 +235,43 @@ describe('a listener', () => {
     expect([await known(), bench.parked.length]).toEqual(['later active, one closed, packed active', 2]);
   });
 
+  it('reads its other shards on while the row of one is held by somebody, and so does one that is just started', async () => {
+    const sql = openDatabase(world.url, { max: 10, lockTimeoutMs: 1_000 });
+    try {
+      const { userEvents } = createStores(sql);
+      for (const shardId of ['a', 'held', 'z']) bench.shard(shardId);
+      const leasedUntil = async () => {
+        const rows = await world.sql<{ until: Date }[]>`
+          SELECT leased_until AS until FROM user_event_shards
+          WHERE stream = ${bench.stream} AND shard_id IN ('a', 'z') AND leased_until IS NOT NULL`;
+        return rows.map(({ until }) => until.getTime());
+      };
+      const leaseMs = 3_000;
+      const first = bench.start('first', { store: userEvents, leaseMs });
+      await until(
+        async () => (await bench.row('held'))?.owner === 'first' && (await leasedUntil()).length === 2,
+      );
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM user_event_shards WHERE stream = ${bench.stream} AND shard_id = 'held' FOR UPDATE`;
+        const before = Math.max(...(await leasedUntil()));
+        await until(async () => Math.min(...(await leasedUntil())) > before + 2 * leaseMs);
+        await first.stop();
+        bench.start('second', { store: userEvents, leaseMs });
+        for (const shardId of ['a', 'z']) bench.put(shardId, login(`of ${shardId}`));
+        await until(() => bench.logins.length === 2);
+        expect([await bench.row('a'), await bench.row('z')]).toMatchObject([
+          { owner: 'second' },
+          { owner: 'second' },
+        ]);
+      });
+      bench.put('held', login('of held'));
+      await until(() => bench.logins.includes('of held'));
+    } finally {
+      await Promise.all(bench.consumers.map((consumer) => consumer.stop()));
+      await sql.end({ timeout: 5 });
+    }
+  });
+
   it('knows of the floats behind one whose user is locked by somebody, and of its own as soon as that ends', async () => {
     const sql = openDatabase(world.url, { max: 10, lockTimeoutMs: 1_000 });
     try {
