@@ -118,10 +118,13 @@ export function deliveryStore(sql: Sql): DeliveryStore {
             )
             UPDATE deliveries d SET ${atOnce(tx)}
             FROM behind WHERE d.delivery_id = behind.delivery_id AND d.state = 'pending'`;
-          // One that is on its way now is not asked for twice.
+          // One that is on its way now is not sent a second time: its schedule begins anew with this attempt.
+          const onItsWay = tx`d.state = 'pending' AND coalesce(d.claimed_until > clock_timestamp(), false)`;
           await tx`
-            UPDATE deliveries d SET ${onceMore(tx)}
-            WHERE d.delivery_id = ${deliveryId} AND NOT (d.state = 'pending' AND coalesce(d.claimed_until > clock_timestamp(), false))`;
+            UPDATE deliveries d SET attempts_before = d.attempts, scheduled_at = NULL
+            WHERE d.delivery_id = ${deliveryId} AND ${onItsWay}`;
+          await tx`
+            UPDATE deliveries d SET ${onceMore(tx)} WHERE d.delivery_id = ${deliveryId} AND NOT (${onItsWay})`;
           return 'resent';
         });
         return true;

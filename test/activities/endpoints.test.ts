@@ -355,6 +355,24 @@ describe('an endpoint', () => {
     expect(await own()).toMatchObject({ state: 'pending', attempts: 10 });
   });
 
+  it('that is sent once more what is on its way there for the last time gets it with its whole schedule', async () => {
+    const to = await endpoint();
+    await events(to, ['a']);
+    const [head] = await stored(to);
+    await world.sql`UPDATE deliveries SET attempts = 9 WHERE endpoint_id = ${to.id}`;
+    world.answer = async () => {
+      await world.stores.deliveries.resend(to.application, head?.delivery_id ?? '', null);
+      return { status: 500 };
+    };
+    await drain(to);
+    expect((await stored(to))[0]).toMatchObject({ state: 'pending', attempts: 10 });
+    expect(sentTo(to)).toHaveLength(1);
+    world.answer = () => ({});
+    await timePasses(to);
+    await drain(to);
+    expect((await stored(to))[0]).toMatchObject({ state: 'delivered', attempts: 11 });
+  });
+
   it('that is gone is off; what waits is held, and goes when it is enabled', async () => {
     const to = await endpoint();
     await events(to, ['a', 'b']);

@@ -14,7 +14,7 @@ import { crashTable, faultTable, neverReached, simulationOf, strokesOf, writeRep
 import type { RoundResult } from './round.js';
 import { Trial } from './round.js';
 import type { RoundPlan } from './schedule.js';
-import { fewestItems, longestOfAllMs, planRound } from './schedule.js';
+import { fewestItems, longestOfAllMs, planRound, usualLongestMs } from './schedule.js';
 import { simulate } from './simulations.js';
 import type { Sabotage } from './sabotage.js';
 import { sabotage } from './sabotage.js';
@@ -28,7 +28,7 @@ import { startWorld } from './world.js';
  * `npm run faults -- [--seed N] [--seconds S] [--round S] [--pace N] [--longest S] [--items N] [--endpoints N] [--only F2,F6] [--simulations N] [--long] [--plan] [--sabotage] [--report FILE]`: the pure core
  * through N simulated lives (F1), then real processes on loopback through seeded faults, then the oracle. Round `k` of seed `N` is round 0 of seed
  * `N + k`: so each failure has a seed of its own. `--round`: seconds of faults in each round, 20 unless said. `--pace`: pauses between deeds are N times as short. `--longest`: seconds
- * that a deed lasts at most, 20 unless said. `--items`: how many live through a round, 4 unless said. `--endpoints`: how many hear of events, 1 unless said. `--long`: until every fault has struck as often as the long run wants, but no
+ * that a deed lasts at most, 20 unless said, never more than 90. `--items`: how many live through a round, 4 unless said. `--endpoints`: how many hear of events, 1 unless said. `--long`: until every fault has struck as often as the long run wants, but no
  * longer than S seconds. `--report`: what the run comes to is kept, and the document tells of all runs that are.
  */
 /** A world that is not at its end of work by then never will be: a server of one shard deletes the workflows of a hundred erasures in minutes. */
@@ -48,7 +48,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     round: { type: 'string', default: '20' },
     pace: { type: 'string', default: '1' },
-    longest: { type: 'string', default: String(longestOfAllMs / 1_000) },
+    longest: { type: 'string', default: String(usualLongestMs / 1_000) },
     items: { type: 'string', default: String(fewestItems) },
     endpoints: { type: 'string', default: '1' },
     only: { type: 'string' },
@@ -320,7 +320,7 @@ function show({ seed, faults, deeds, crashes, secondsToQuiet, lastToEnd, verdict
   const recipe = `npm run faults -- --seed ${seed} --seconds ${roundMs / 1_000} --round ${roundMs / 1_000} --simulations 0`;
   const asAsked = [
     ...(pace === 1 ? [] : [` --pace ${pace}`]),
-    ...(longestMs === longestOfAllMs ? [] : [` --longest ${values.longest}`]),
+    ...(longestMs === usualLongestMs ? [] : [` --longest ${values.longest}`]),
     ...(items === fewestItems ? [] : [` --items ${items}`]),
     ...(endpoints === 1 ? [] : [` --endpoints ${endpoints}`]),
     ...(values.only === undefined ? [] : [` --only ${faults.join(',')}`]),

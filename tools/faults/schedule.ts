@@ -33,15 +33,18 @@ export interface PlanOptions {
   pace?: number;
   /** How many Items live through the round; absent = the fewest. */
   items?: number;
-  /** The longest that anything lasts, in milliseconds; absent = the longest there is. */
+  /** The longest that anything lasts, in milliseconds; absent = as long as usual. */
   longestMs?: number;
 }
 
 /** Between two deeds of one fault, as a part of the round, and of the longest stretch in milliseconds: a long round has more deeds. */
 const pauses = { from: 0.05, to: 0.3, ofMs: 20_000 };
-/** The longest that anything lasts, as a part of the round, and in milliseconds. */
+/** The longest that anything lasts, as a part of the round. */
 const longestPart = 0.35;
-export const longestOfAllMs = 20_000;
+/** The longest that anything lasts unless somebody asks for more: a round has many deeds, and not a few long ones. */
+export const usualLongestMs = 20_000;
+/** The longest that may be asked for: longer than any deadline of a call of ours. */
+export const longestOfAllMs = 90_000;
 
 /** The faults of one round. The same seed and options give the same plan. */
 export function planRound(seed: number, options: PlanOptions): RoundPlan {
@@ -71,7 +74,7 @@ function drawFaults(chance: Chance): FaultId[] {
 
 function strikesOf(
   kinds: readonly DeedKind[],
-  { durationMs, pace = 1, longestMs = longestOfAllMs }: PlanOptions,
+  { durationMs, pace = 1, longestMs = usualLongestMs }: PlanOptions,
   chance: Chance,
 ): Strike[] {
   const [first, ...others] = kinds;
