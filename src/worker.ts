@@ -28,6 +28,7 @@ import { openClient } from './temporal/connect.js';
 import { connectWorker } from './temporal/connectWorker.js';
 import { assertCurrentVersion } from './temporal/deploymentVersion.js';
 import { createGateway } from './temporal/gateway.js';
+import { whenHung } from './temporal/hungConnection.js';
 import { assertNamespace, checkTemporal } from './temporal/setUp.js';
 import { activitiesFor, assertPolling, createWorkers, runWorkers, stopWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
@@ -154,6 +155,8 @@ await runProcess(
       }),
     });
     const running = runWorkers(workers);
+    const watching = new AbortController();
+    const hung = whenHung({ connection, ping: () => gateway.ping() }, watching.signal);
     const waker = config.WORKER_ROLES.includes('core')
       ? startEndpointWaker({
           sending: stores.sending,
@@ -164,8 +167,9 @@ await runProcess(
     logger.info({ roles: config.WORKER_ROLES, ...version }, 'worker ready');
     return {
       logger,
-      ended: running,
+      ended: Promise.all([running, hung]),
       async stop() {
+        watching.abort();
         metricsServer?.close();
         stopWorkers(workers);
         await Promise.allSettled([waker?.stop(), running]);
