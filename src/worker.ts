@@ -103,9 +103,11 @@ await runProcess(
             ),
           });
     const connection = await connectWorker(temporal);
+    const watching = new AbortController();
+    const hung = whenHung({ connection, ping: () => gateway.ping() }, watching.signal);
     // The SDK would end, too, in words that name nothing.
     await assertNamespace(clientConnection, temporal.namespace);
-    workers = await createWorkers({
+    const created = createWorkers({
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
@@ -154,9 +156,9 @@ await runProcess(
           logger.error({ activity, err }, 'unexpected error in an activity'),
       }),
     });
+    // What they ask for at their start has no other end.
+    workers = await Promise.race([created, hung]);
     const running = runWorkers(workers);
-    const watching = new AbortController();
-    const hung = whenHung({ connection, ping: () => gateway.ping() }, watching.signal);
     const waker = config.WORKER_ROLES.includes('core')
       ? startEndpointWaker({
           sending: stores.sending,
@@ -167,7 +169,7 @@ await runProcess(
     logger.info({ roles: config.WORKER_ROLES, ...version }, 'worker ready');
     return {
       logger,
-      ended: Promise.all([running, hung]),
+      ended: Promise.race([running, hung]),
       async stop() {
         watching.abort();
         metricsServer?.close();

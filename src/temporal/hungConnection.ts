@@ -20,9 +20,9 @@ const questionMs = 10_000;
 /**
  * Rejects when the worker's connection hangs while Temporal answers others. For TLS on a connection that was taken, and on which nothing is
  * said (a balancer whose server is gone), the SDK waits without end and opens no other one: polls and calls on it end nevermore, not by
- * their deadlines either. Who hears of it ends the process. Resolves when `signal` is aborted.
+ * their deadlines either. Who hears of it ends the process. Once `signal` is aborted nobody hears any more.
  */
-export async function whenHung(options: HungConnectionOptions, signal: AbortSignal): Promise<void> {
+export async function whenHung(options: HungConnectionOptions, signal: AbortSignal): Promise<never> {
   const { connection, ping, everyMs = 15_000, patienceMs = 60_000 } = options;
   const answered = (work: Promise<unknown>): Promise<boolean> =>
     work.then(
@@ -36,7 +36,7 @@ export async function whenHung(options: HungConnectionOptions, signal: AbortSign
 
   for (;;) {
     await passed(everyMs);
-    if (signal.aborted) return;
+    if (signal.aborted) return new Promise(() => undefined);
     const ended = answered(ask()).then(() => true);
     let pings = 0;
     while (!(await Promise.race([ended, passed(patienceMs)])) && !signal.aborted) {
