@@ -1,3 +1,4 @@
+import { eachByItself } from '../domain/eachByItself.js';
 import { Failure } from '../domain/failures.js';
 import type { FailureType } from '../domain/failures.js';
 import { backoff } from '../domain/item/policy.js';
@@ -6,6 +7,7 @@ import type { Gateway } from '../domain/ports/gateway.js';
 import type { StreamRecord, UserEventStore, UserEventStream } from '../domain/ports/userEvents.js';
 import { leasesToAcquire } from '../domain/userEvents/shardLeases.js';
 import { readUserEvent } from '../domain/userEvents/userEvent.js';
+import type { UserEvent } from '../domain/userEvents/userEvent.js';
 import { takenApart } from './clients/kplRecord.js';
 
 /** Times in milliseconds. */
@@ -61,6 +63,8 @@ const neverTaken: ReadonlySet<FailureType> = new Set<FailureType>(['BAD_REQUEST'
 const firstPauseMs = 200;
 /** An event that has failed so often is not done in a moment. */
 const heldUpAfter = 3;
+/** Floats of more users than this that are not taken are no matter of single users: the database is away, say. */
+const usersHeldUp = 8;
 const longestPauseMs = 10_000;
 /** How often, in leases, the shards of the stream are listed: a split is noticed by the end of its parent too. */
 const leasesBetweenLists = 1.5;
@@ -86,6 +90,13 @@ function unpacked(record: StreamRecord): Unpacked[] {
     data,
     isBroken: false,
   }));
+}
+
+type Float = Extract<UserEvent, { kind: 'float' }>;
+
+function floatsIn(part: Unpacked): Float[] {
+  const event = part.isBroken ? null : readUserEvent(part.data, part.arrivedAt);
+  return event?.kind === 'float' ? [event] : [];
 }
 
 /** As many records as hold `eventsAtOnce` events; one that holds more is a group of its own. */
@@ -205,27 +216,23 @@ export function createUserEventConsumer(
     over: AbortSignal,
   ): Promise<void> {
     const isOver = (): boolean => over.aborted || !lease.isHeld();
+    const children: Promise<void>[] = [];
     let at = from;
+    let left: Float[] = [];
     let failures = 0;
     while (!isOver()) {
       try {
         const reader = events.open(shardId, at);
         for (;;) {
           const { records, ended } = await reader.next();
-          for (const record of records) {
-            for (const part of unpacked(record)) {
-              if (isOver()) return;
-              await recordFloat(part);
-            }
-            at = record.sequenceNumber;
-          }
-          if (isOver()) return;
-          if (ended) {
-            const children = (await events.shards()).filter(({ parents }) => parents.includes(shardId));
+          left = await recordFloats([...left, ...records.flatMap(unpacked).flatMap(floatsIn)], isOver);
+          at = records.at(-1)?.sequenceNumber ?? at;
+          if (ended && children.length === 0) {
+            const split = (await events.shards()).filter(({ parents }) => parents.includes(shardId));
             // Nobody reads them before this shard is done.
-            await Promise.all(children.map((child) => recordFloatsAhead(child.shardId, lease, null, over)));
-            return;
+            children.push(...split.map((child) => recordFloatsAhead(child.shardId, lease, null, over)));
           }
+          if (isOver() || (ended && left.length === 0)) return void (await Promise.all(children));
           failures = 0;
           if (records.length === 0) await pauseUnless(over, pollMs);
         }
@@ -235,18 +242,34 @@ export function createUserEventConsumer(
         await pauseUnless(over, backoff(failures, firstPauseMs, longestPauseMs));
       }
     }
+    await Promise.all(children);
   }
 
-  /** Records a float before its turn; what it is refused for is seen in its turn. */
-  async function recordFloat(part: Unpacked): Promise<void> {
-    const event = part.isBroken ? null : readUserEvent(part.data, part.arrivedAt);
-    if (event?.kind !== 'float') return;
-    try {
-      await floats.record({ ...event, by: null });
-    } catch (error) {
-      if (!(error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED')))
-        throw error;
+  /**
+   * Records floats before their turn, and resolves to those that were not taken: somebody may hold the row of a user, and the floats of
+   * others do not wait for that. Rejects where those of many users are not taken. What a float is refused for is seen in its turn.
+   */
+  async function recordFloats(given: readonly Float[], isOver: () => boolean): Promise<Float[]> {
+    const held = new Set<string>();
+    const left: Float[] = [];
+    for (const float of given) {
+      if (isOver() || held.has(float.userId)) {
+        left.push(float);
+        continue;
+      }
+      try {
+        await floats.record({ ...float, by: null });
+      } catch (error) {
+        const isRefused =
+          error instanceof Failure && (neverTaken.has(error.type) || error.type === 'USER_BEING_ERASED');
+        if (isRefused) continue;
+        if (held.size === usersHeldUp) throw error;
+        observe.failed('a float ahead', error);
+        held.add(float.userId);
+        left.push(float);
+      }
     }
+    return left;
   }
 
   /** Tries `work` until it is done; false when the lease or this process ends first. `onFailure` hears how many tries have failed. */
@@ -354,16 +377,16 @@ export function createUserEventConsumer(
     observe.holding([...readers.keys()]);
   }
 
+  /** Each by itself: one whose row somebody holds takes no other lease. */
   async function renewLeases(): Promise<void> {
-    const held = [...readers].map(([shardId, { lease }]) => ({ shardId, lease }));
-    if (held.length === 0) return;
-    const askedAt = performance.now();
-    const shardIds = held.map(({ shardId }) => shardId);
-    const renewed = new Set(await store.renew(stream, shardIds, me, leaseMs));
-    for (const { shardId, lease } of held) {
-      if (renewed.has(shardId)) lease.renewed(askedAt);
+    const renew = async (shardId: string, lease: Lease): Promise<void> => {
+      const askedAt = performance.now();
+      const renewed = await store.renew(stream, [shardId], me, leaseMs);
+      if (renewed.length > 0) lease.renewed(askedAt);
       else lease.end();
-    }
+    };
+    const ends = await Promise.allSettled([...readers].map(([shardId, { lease }]) => renew(shardId, lease)));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
   async function listShards(): Promise<ReadonlySet<string>> {
@@ -384,13 +407,13 @@ export function createUserEventConsumer(
     const shards = (await store.leases(stream)).map((shard) =>
       shard.owner === me && !readers.has(shard.shardId) ? { ...shard, owner: null, live: false } : shard,
     );
-    for (const wanted of leasesToAcquire(shards, known, me, Math.random())) {
+    await eachByItself(leasesToAcquire(shards, known, me, Math.random()), async (wanted) => {
       // A reader whose lease was lost may still be ending what it had begun.
-      if (readers.has(wanted.shardId) || stopping.signal.aborted) continue;
+      if (readers.has(wanted.shardId) || stopping.signal.aborted) return;
       const lease = new Lease(leaseMs);
       const acquired = await store.acquire(stream, wanted, me, leaseMs);
       if (acquired !== null) startReader(wanted.shardId, lease, acquired.checkpoint);
-    }
+    });
   }
 
   let running: Promise<void> | null = null;

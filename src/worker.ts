@@ -28,6 +28,7 @@ import { openClient } from './temporal/connect.js';
 import { connectWorker } from './temporal/connectWorker.js';
 import { assertCurrentVersion } from './temporal/deploymentVersion.js';
 import { createGateway } from './temporal/gateway.js';
+import { whenHung } from './temporal/hungConnection.js';
 import { assertNamespace, checkTemporal } from './temporal/setUp.js';
 import { activitiesFor, assertPolling, createWorkers, runWorkers, stopWorkers } from './temporal/workers.js';
 import { installRuntime } from './workerRuntime.js';
@@ -102,9 +103,11 @@ await runProcess(
             ),
           });
     const connection = await connectWorker(temporal);
+    const watching = new AbortController();
+    const hung = whenHung({ connection, ping: () => gateway.ping() }, watching.signal);
     // The SDK would end, too, in words that name nothing.
     await assertNamespace(clientConnection, temporal.namespace);
-    workers = await createWorkers({
+    const created = createWorkers({
       connection,
       namespace: temporal.namespace,
       roles: config.WORKER_ROLES,
@@ -153,6 +156,8 @@ await runProcess(
           logger.error({ activity, err }, 'unexpected error in an activity'),
       }),
     });
+    // What they ask for at their start has no other end.
+    workers = await Promise.race([created, hung]);
     const running = runWorkers(workers);
     const waker = config.WORKER_ROLES.includes('core')
       ? startEndpointWaker({
@@ -164,8 +169,9 @@ await runProcess(
     logger.info({ roles: config.WORKER_ROLES, ...version }, 'worker ready');
     return {
       logger,
-      ended: running,
+      ended: Promise.race([running, hung]),
       async stop() {
+        watching.abort();
         metricsServer?.close();
         stopWorkers(workers);
         await Promise.allSettled([waker?.stop(), running]);

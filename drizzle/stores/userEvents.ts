@@ -22,11 +22,14 @@ export function userEventStore(sql: Sql): UserEventStore {
   return {
     async note(stream, shards, createdAt) {
       const madeAt = sql`${createdAt}::text::timestamptz`;
-      const older = await sql<Selected<typeof shard>[]>`
-        SELECT ${shard.list(sql)} FROM user_event_shards
-        WHERE stream = ${stream} AND shard_id = ANY(${shards.map(({ shardId }) => shardId)}::text[])
-          AND stream_created_at < ${madeAt}`;
-      for (const { shardId, parents } of shards) {
+      const known = await sql<(Selected<typeof shard> & { older: boolean; as_it_is: boolean })[]>`
+        SELECT ${shard.list(sql)}, coalesce(stream_created_at < ${madeAt}, false) AS older,
+          coalesce(stream_created_at >= ${madeAt}, false) AS as_it_is
+        FROM user_event_shards
+        WHERE stream = ${stream} AND shard_id = ANY(${shards.map(({ shardId }) => shardId)}::text[])`;
+      // They are not touched: somebody may hold one of them.
+      const asTheyAre = new Set(known.filter((row) => row.as_it_is).map((row) => row.shard_id));
+      for (const { shardId, parents } of shards.filter((one) => !asTheyAre.has(one.shardId))) {
         // A row from before the column was there is of this stream, as far as anybody knows.
         await sql`
           INSERT INTO user_event_shards AS known (stream, shard_id, parents, stream_created_at)
@@ -39,7 +42,7 @@ export function userEventStore(sql: Sql): UserEventStore {
             leased_until = CASE WHEN known.stream_created_at IS NULL THEN known.leased_until END
           WHERE known.stream_created_at IS NULL OR known.stream_created_at < excluded.stream_created_at`;
       }
-      return older.map((row) => row.shard_id);
+      return known.filter((row) => row.older).map((row) => row.shard_id);
     },
 
     async leases(stream) {
@@ -86,9 +89,12 @@ export function userEventStore(sql: Sql): UserEventStore {
     },
 
     async release(stream, owner) {
+      // That of a row which somebody holds ends by itself.
       await sql`
         UPDATE user_event_shards SET owner = NULL, leased_until = NULL
-        WHERE stream = ${stream} AND owner = ${owner}`;
+        WHERE (stream, shard_id) IN (
+          SELECT stream, shard_id FROM user_event_shards WHERE stream = ${stream} AND owner = ${owner}
+          FOR NO KEY UPDATE SKIP LOCKED)`;
     },
 
     async park(stream, shardId, { sequenceNumber, data }, reason, { whole } = { whole: false }) {

@@ -16,9 +16,10 @@ import { openClient } from '../../src/temporal/connect.js';
 import { connectWorker } from '../../src/temporal/connectWorker.js';
 import { assertCurrentVersion } from '../../src/temporal/deploymentVersion.js';
 import { createGateway } from '../../src/temporal/gateway.js';
+import { whenHung } from '../../src/temporal/hungConnection.js';
 import { provisionTemporal } from '../../src/temporal/provision.js';
 import { until } from '../e2e/until.js';
-import { selfSigned } from './selfSigned.js';
+import { selfSigned, signed } from './selfSigned.js';
 
 /** A host that takes every connection and never says a word. Whoever asks it must give up by itself. */
 let server: Server;
@@ -363,7 +364,64 @@ describe('Temporal', () => {
   });
 
   it("the worker's connection", async () => {
-    const { connect } = await endsOf({ connect: () => connectWorker(options()) });
+    const tls = () => ({ ...options(), tls: true, serverCa: { data: signed.authority } });
+    const { connect, connectByTls } = await endsOf({
+      connect: () => connectWorker(options()),
+      connectByTls: () => connectWorker(tls(), 500),
+    });
     expect(connect).toBeInstanceOf(Error);
+    expect(connectByTls).toEqual(givesUp('ORCHESTRATOR_DOWN'));
+  });
+
+  // The SDK waits without end for TLS, also for its own polls.
+  it("the worker's connection that was taken anew, and nothing was said on it, is noticed when Temporal answers others", async () => {
+    const { key, cert, authority } = signed;
+    const front = answering(createSecureServer({ key, cert }));
+    const sockets = new Set<Socket>();
+    let isMute = false;
+    const host = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      if (isMute) socket.resume();
+      else front.emit('connection', socket);
+    });
+    await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+    const { port } = host.address() as { port: number };
+    const connection = await connectWorker({
+      ...{ address: `127.0.0.1:${port}`, namespace: 'default', tlsServerName: 'temporal.test' },
+      serverCa: { data: authority },
+    });
+    const watching = new AbortController();
+    let isThere = true;
+    let pings = 0;
+    const ping = async (): Promise<void> => {
+      pings += 1;
+      if (!isThere) throw new Error('away');
+    };
+    let end: unknown = null;
+    const watch = whenHung({ connection, ping, everyMs: 50, patienceMs: 300 }, watching.signal).catch(
+      (error: unknown) => {
+        end = error;
+      },
+    );
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      // It works, so nobody else is asked.
+      expect({ pings, end }).toEqual({ pings: 0, end: null });
+      isThere = false;
+      isMute = true;
+      for (const socket of sockets) socket.destroy();
+      await until(() => pings > 3);
+      // Temporal may be away.
+      expect(end).toBeNull();
+      isThere = true;
+      await watch;
+      expect(end).toEqual(givesUp('ORCHESTRATOR_DOWN'));
+    } finally {
+      watching.abort();
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => host.close(resolve));
+      await connection.close();
+    }
   });
 });

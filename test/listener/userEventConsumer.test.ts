@@ -235,6 +235,81 @@ describe('a listener', () => {
     expect([await known(), bench.parked.length]).toEqual(['later active, one closed, packed active', 2]);
   });
 
+  it('reads its other shards on while the row of one is held by somebody, and so does one that is just started', async () => {
+    const sql = openDatabase(world.url, { max: 10, lockTimeoutMs: 1_000 });
+    try {
+      const { userEvents } = createStores(sql);
+      for (const shardId of ['a', 'held', 'z']) bench.shard(shardId);
+      const leasedUntil = async () => {
+        const rows = await world.sql<{ until: Date }[]>`
+          SELECT leased_until AS until FROM user_event_shards
+          WHERE stream = ${bench.stream} AND shard_id IN ('a', 'z') AND leased_until IS NOT NULL`;
+        return rows.map(({ until }) => until.getTime());
+      };
+      const leaseMs = 3_000;
+      const first = bench.start('first', { store: userEvents, leaseMs });
+      await until(
+        async () => (await bench.row('held'))?.owner === 'first' && (await leasedUntil()).length === 2,
+      );
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM user_event_shards WHERE stream = ${bench.stream} AND shard_id = 'held' FOR UPDATE`;
+        const before = Math.max(...(await leasedUntil()));
+        await until(async () => Math.min(...(await leasedUntil())) > before + 2 * leaseMs);
+        await first.stop();
+        bench.start('second', { store: userEvents, leaseMs });
+        for (const shardId of ['a', 'z']) bench.put(shardId, login(`of ${shardId}`));
+        await until(() => bench.logins.length === 2);
+        expect([await bench.row('a'), await bench.row('z')]).toMatchObject([
+          { owner: 'second' },
+          { owner: 'second' },
+        ]);
+      });
+      bench.put('held', login('of held'));
+      await until(() => bench.logins.includes('of held'));
+    } finally {
+      await Promise.all(bench.consumers.map((consumer) => consumer.stop()));
+      await sql.end({ timeout: 5 });
+    }
+  });
+
+  it('knows of the floats behind one whose user is locked by somebody, and of its own as soon as that ends', async () => {
+    const sql = openDatabase(world.url, { max: 10, lockTimeoutMs: 1_000 });
+    try {
+      const [locked, other] = [newId('user'), newId('user')];
+      await world.sql`INSERT INTO users (user_id) VALUES (${locked})`;
+      const float = (user_id: string, float_id: string) => ({
+        ...{ type: 'float.opened', user_id, float_id, event_id: newId('e'), occurred_at: at },
+      });
+      const known = async () => {
+        const rows = await world.sql<{ float_id: string }[]>`
+          SELECT float_id FROM floats WHERE user_id = ANY(${[locked, other]}) ORDER BY 1`;
+        return rows.map(({ float_id }) => float_id);
+      };
+      bench.shard('s');
+      bench.put('s', login('refused'), ...Array.from({ length: 20 }, (_, n) => float(locked, `f${n + 10}`)));
+      bench.put('s', float(other, 'behind'));
+      const taken = bench.startCheck;
+      bench.startCheck = () => Promise.reject(new Failure('ORCHESTRATOR_DOWN', 'down'));
+      const { floats, userEvents } = createStores(sql);
+      await world.sql.begin(async (tx) => {
+        await tx`SELECT FROM users WHERE user_id = ${locked} FOR UPDATE`;
+        bench.start('me', { floats, store: userEvents, leaseMs: 5_000 });
+        await until(async () => (await known()).includes('behind'));
+        bench.put('s', float(other, 'later'));
+        await until(async () => (await known()).includes('later'));
+        expect(await known()).toEqual(['behind', 'later']);
+      });
+      // Their own event still waits for the login before them.
+      await until(async () => (await known()).length === 22);
+      expect(await bench.row('s')).toMatchObject({ owner: 'me', checkpoint: null });
+      bench.startCheck = taken;
+      await until(async () => (await bench.row('s'))?.checkpoint === '000023');
+    } finally {
+      await Promise.all(bench.consumers.map((consumer) => consumer.stop()));
+      await sql.end({ timeout: 5 });
+    }
+  });
+
   it('knows of them also behind the end of a shard that was split meanwhile, and split again', async () => {
     const user_id = newId('user');
     const float = (type: string, float_id: string, minute: number) => ({
