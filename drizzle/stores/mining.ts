@@ -144,12 +144,23 @@ async function park(
 
 /**
  * Why a reading from the start cannot be compared with what is stored; null = it can. An answer that Plaid has not finished fetching
- * lists less than there is; a status that is not known says nothing of that, and may stay so for good.
+ * lists less than there is; a status that is not known says nothing of that, and may stay so for good. Rows are compared account by account:
+ * where Plaid refuses the accounts, those of an account that nobody knows yet are not.
  */
-function unreadFor(update: Update, item: LockedItem): FailureType | null {
+async function unreadFor(tx: Tx, update: Update, item: LockedItem): Promise<FailureType | null> {
   // An Item that never had a cursor has no rows that could be wrong.
   if (update.transactionsUnavailable === true) return item.cursor === '' ? null : 'PRODUCT_UNAVAILABLE';
-  return update.history === null || update.history === 'complete' ? null : 'NOT_READY';
+  if (update.history !== null && update.history !== 'complete') return 'NOT_READY';
+  const isBlind = update.accountsRefused === true && (await hasRowsOfNobody(tx, update.itemId));
+  return isBlind ? 'UPSTREAM_DOWN' : null;
+}
+
+/** Whether there are rows of an account that is not stored. */
+async function hasRowsOfNobody(tx: Tx, itemId: string): Promise<boolean> {
+  const rows = await tx`
+    SELECT FROM transactions t WHERE t.item_id = ${itemId} AND t.status <> 'removed' AND NOT EXISTS (
+      SELECT FROM accounts a WHERE a.item_id = t.item_id AND a.account_id = t.account_id) LIMIT 1`;
+  return rows.length > 0;
 }
 
 /** What a status that nobody knows says: where there are rows, that some of the history was read. */
@@ -411,7 +422,7 @@ export function miningStore(sql: Sql): MiningStore {
           sequence: item.last_sequence + accounts,
         });
         let transactions = rows.added + rows.modified + rows.removed;
-        const unread = remine ? unreadFor(update, item) : null;
+        const unread = remine ? await unreadFor(tx, update, item) : null;
         let missed = keepsCursor(update, item) ? come : 0;
         if (
           item.seen.remine !== null &&

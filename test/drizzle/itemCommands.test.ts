@@ -322,6 +322,24 @@ describe('a remine', () => {
     expect(await wished()).toBe(false);
   });
 
+  it('stays asked for where the accounts of rows are not known, since Plaid refuses them', async () => {
+    const item = await linkedItem(world);
+    const [a, b] = [transaction('a'), transaction('b')];
+    const refused = { accounts: [], accountsRefused: true };
+    await runUpdate(world, item, [{ added: [a, b] }], refused);
+    const wished = async () => (await world.stores.items.snapshot(item.itemId))?.remineRequested;
+    for (let n = 0; n < 2; n += 1) {
+      const read = await runUpdate(world, item, [{ added: [a] }], { remine: true, ...refused });
+      expect(read).toMatchObject({ outcome: { removed: 0, unread: 'UPSTREAM_DOWN' } });
+      expect(await wished()).toBe(true);
+    }
+    expect(await runRemine(world, item, [{ added: [a] }])).toMatchObject({ outcome: { removed: 1 } });
+    expect(await wished()).toBe(false);
+    // That they are refused later is no matter of rows whose accounts are known.
+    const later = await runUpdate(world, item, [{ added: [a] }], { remine: true, ...refused });
+    expect(later).not.toHaveProperty('outcome.unread');
+  });
+
   it('marks nothing when Plaid has not fetched everything, or lists nothing', async () => {
     const item = await linkedItem(world);
     await runUpdate(world, item, [{ added: [transaction('a'), transaction('b')] }]);

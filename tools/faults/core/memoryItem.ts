@@ -1,4 +1,5 @@
 import { Failure } from '../../../domain/failures.js';
+import type { FailureType } from '../../../domain/failures.js';
 import type { ItemSnapshot } from '../../../domain/item/state.js';
 import type { TaskName } from '../../../domain/item/tasks.js';
 import { taskNames, tasks } from '../../../domain/item/tasks.js';
@@ -341,12 +342,8 @@ export class MemoryItem {
       if (update.began.update !== this.seen().update) return { kind: 'moved' };
       const applied = this.applyRows(update);
       if (applied === 'moved') return { kind: 'moved' };
-      const isUnread =
-        update.remine === true && update.transactionsUnavailable === true && this.cursor !== '';
-      const outcome: UpdateOutcome = {
-        ...applied,
-        ...(isUnread ? { unread: 'PRODUCT_UNAVAILABLE' as const } : {}),
-      };
+      const unread = update.remine === true ? this.unreadFor(update) : null;
+      const outcome: UpdateOutcome = { ...applied, ...(unread === null ? {} : { unread }) };
       this.history = outcome.history;
       if (outcome.changes > 0) this.due.add('publish');
       this.transactionsUnavailable = update.transactionsUnavailable ?? false;
@@ -358,7 +355,8 @@ export class MemoryItem {
       this.lastUpdate = { id: update.updateId, outcome };
       this.lastUpdateAt = this.now();
       this.nextDueAt = this.error === null ? Date.parse(dueAt) : this.now();
-      if (update.remine === true && !isUnread && outcome.missed === undefined) this.remineRequested = false;
+      if (update.remine === true && unread === null && outcome.missed === undefined)
+        this.remineRequested = false;
       const began = Date.parse(update.began.at);
       this.webhooks = this.webhooks.filter(
         ({ kind, at }) => kind === 'item' || at > began || (keepsCursor && kind !== 'removals'),
@@ -399,6 +397,11 @@ export class MemoryItem {
       this.unconnected ||
       (remine && (asked === null || asked !== began.remine))
     );
+  }
+
+  private unreadFor(update: Update): FailureType | null {
+    if (update.transactionsUnavailable === true) return this.cursor === '' ? null : 'PRODUCT_UNAVAILABLE';
+    return update.accountsRefused === true && this.openAccounts().length === 0 ? 'UPSTREAM_DOWN' : null;
   }
 
   protected openAccounts(): string[] {
